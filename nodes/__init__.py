@@ -1,0 +1,1 @@
+"""One stateless application node."""

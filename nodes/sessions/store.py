@@ -1,0 +1,132 @@
+"""What a session store is: the protocol that every store fulfils, and the records, changes and errors it speaks in.
+
+A store never sees a session id. Its keys are the SHA-256 of the id (64 hexadecimal digits), so a dump of the store logs
+nobody in. A session is stored as *fields*, one for each top-level key of the mapping, each encoded on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from .codec import Codec
+
+
+class SessionError(Exception):
+    """Base of what can go wrong with a session while a request is served."""
+
+
+class StoreUnavailable(SessionError):
+    """The store did not answer, or refused: whether the session exists is *unknown*. Never treated as absent."""
+
+
+class RecordTooNew(StoreUnavailable):
+    """A later version wrote this record; this one can't read it and must not overwrite it."""
+
+
+class SessionEnded(SessionError):
+    """The session ended (logout, expiry, renewal) while this request worked with it, so its writes were not saved."""
+
+
+class SessionTooLarge(SessionError):
+    """The write would take the session over its bound. What was stored before is still there, unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long a session lives, in seconds: `idle` since the last touch, `absolute` since its creation."""
+
+    idle: float
+    absolute: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A session as it is stored. Every time in it is the store's clock's.
+
+    `created` is in seconds since the epoch, `ttl` in seconds from now. `final` says that the absolute timeout decides
+    when the session expires, so that a touch would change nothing.
+    """
+
+    fields: Mapping[str, bytes]
+    owner: str | None
+    created: float
+    ttl: float
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One atomic update: which fields to set and to delete. With neither it is a touch.
+
+    `expect` makes it a compare-and-set: the update applies only where each of these fields still has these bytes (None:
+    is still missing). `max_bytes` bounds the size of the session after the update; see `size_of`.
+    """
+
+    set: Mapping[str, bytes] = field(default_factory=dict)
+    delete: frozenset[str] = frozenset()
+    expect: Mapping[str, bytes | None] = field(default_factory=dict)
+    max_bytes: int | None = None
+
+
+class Outcome(Enum):
+    """What became of an update."""
+
+    APPLIED = "applied"
+    ABSENT = "absent"
+    """There is no such session (any more); nothing was written, so nothing was revived."""
+    CONFLICT = "conflict"
+    """A field of `expect` had other bytes; nothing was written."""
+    TOO_LARGE = "too large"
+    """The session would have exceeded `max_bytes`; nothing was written."""
+
+
+def size_of(fields: Mapping[str, bytes]) -> int:
+    """The size of a session in bytes, as bounds count it: the UTF-8 names of its fields and their values."""
+    return sum(len(name.encode()) + len(value) for name, value in fields.items())
+
+
+class Store(Protocol):
+    """What keeps sessions. A dozen lines of contract; `tests/sessions/test_store_contract.py` holds every store to it.
+
+    Every operation is atomic, and takes one round trip unless the store's docstring says otherwise. Absent is a value;
+    `StoreUnavailable` means that the answer is unknown, and is the only exception that a fault of the store raises.
+    An expired session is absent from the moment it expires, by the store's clock and no other. A record that can't be
+    decoded is set aside and reported as absent; one that a later version wrote raises `RecordTooNew`, untouched.
+    """
+
+    codec: Codec
+    """How the fields of this store are encoded."""
+
+    def load(self, key: str) -> Record | None:
+        """The session under `key`, or None where there is none. Changes nothing, not even the idle timeout."""
+        ...
+
+    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
+        """Stores a new session and returns when it was created; None, with nothing written, where `key` is taken."""
+        ...
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        """Applies `changes` where the session still exists, wholly or not at all, and restarts its idle timeout.
+
+        Never creates a session, and never moves its expiry past `created` plus the absolute timeout.
+        """
+        ...
+
+    def delete(self, key: str) -> Record | None:
+        """Ends the session and returns what it last was; None where there was none. Final once it returns."""
+        ...
+
+    def set_aside(self, key: str) -> None:
+        """Takes a damaged record out of the way, where the store can, keeps it for an inspection."""
+        ...
+
+    def ping(self) -> None:
+        """Returns where the store answers, raises `StoreUnavailable` where not. Needs no session."""
+        ...
+
+    def close(self) -> None:
+        """Gives back connections and files. The store is not used after it."""
+        ...

@@ -1,0 +1,1 @@
+"""The stores, one a file; each fulfils `nodes.sessions.store.Store`."""

@@ -1,0 +1,104 @@
+"""Sessions in this process's memory: the reference store.
+
+Fast, and right for one process. A second process knows nothing of them and a restart forgets them, which is what this
+project shows. No operation leaves the process. Bounded: a full store refuses new sessions rather than log people out.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..codec import Codec, MsgpackCodec
+from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable, size_of
+
+
+@dataclass(slots=True)
+class _Entry:
+    fields: dict[str, bytes]
+    owner: str | None
+    created: float
+    expires: float
+    final: bool
+
+
+class MemoryStore:
+    """`max_sessions` bounds it; `clock` returns seconds since the epoch."""
+
+    def __init__(self, max_sessions: int = 100_000, clock: Callable[[], float] = time.time) -> None:
+        self.codec: Codec = MsgpackCodec()
+        self._entries: dict[str, _Entry] = {}
+        self._lock = threading.Lock()
+        self._max_sessions = max_sessions
+        self._clock = clock
+
+    def load(self, key: str) -> Record | None:
+        with self._lock:
+            entry = self._live(key)
+            return self._record(entry) if entry else None
+
+    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
+        with self._lock:
+            if self._live(key):
+                return None
+            if len(self._entries) >= self._max_sessions:
+                self._drop_expired()
+            if len(self._entries) >= self._max_sessions:
+                raise StoreUnavailable(f"the memory store is full: it holds {self._max_sessions} sessions")
+            now = self._clock()
+            entry = _Entry(dict(fields), owner, now, 0.0, False)
+            self._touch(entry, lifetime)
+            self._entries[key] = entry
+            return now
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        with self._lock:
+            entry = self._live(key)
+            if entry is None or entry.created + lifetime.absolute <= self._clock():
+                return Outcome.ABSENT
+            if any(entry.fields.get(name) != value for name, value in changes.expect.items()):
+                return Outcome.CONFLICT
+            fields = {name: value for name, value in entry.fields.items() if name not in changes.delete}
+            fields.update(changes.set)
+            if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
+                return Outcome.TOO_LARGE
+            entry.fields = fields
+            self._touch(entry, lifetime)
+            return Outcome.APPLIED
+
+    def delete(self, key: str) -> Record | None:
+        with self._lock:
+            entry = self._live(key)
+            self._entries.pop(key, None)
+            return self._record(entry) if entry else None
+
+    def set_aside(self, key: str) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def ping(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+    def _live(self, key: str) -> _Entry | None:
+        entry = self._entries.get(key)
+        if entry is not None and entry.expires <= self._clock():
+            del self._entries[key]
+            return None
+        return entry
+
+    def _record(self, entry: _Entry) -> Record:
+        ttl = entry.expires - self._clock()
+        return Record(dict(entry.fields), entry.owner, entry.created, ttl, entry.final)
+
+    def _touch(self, entry: _Entry, lifetime: Lifetime) -> None:
+        idle, absolute = self._clock() + lifetime.idle, entry.created + lifetime.absolute
+        entry.expires, entry.final = min(idle, absolute), absolute <= idle
+
+    def _drop_expired(self) -> None:
+        now = self._clock()
+        self._entries = {key: entry for key, entry in self._entries.items() if entry.expires > now}
