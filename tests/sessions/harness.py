@@ -1,0 +1,126 @@
+"""What the contract suite and the state machine need of a store beyond the protocol: turn its clock, damage, silence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from nodes.sessions import Budgets, Changes, Lifetime, MemoryStore, Outcome, Record, RedisStore, Store, StoreUnavailable
+from tests.sessions.valkey import Valkey
+
+
+class Harness(Protocol):
+    store: Store
+
+    def advance(self, seconds: float) -> None:
+        """Lets this much time pass for everything that is stored."""
+
+    def damage(self, key: str) -> None:
+        """Makes the record of `key` one that no codec wrote."""
+
+    def keys(self) -> set[str]:
+        """The keys of the live sessions."""
+
+    def outage(self) -> contextlib.AbstractContextManager[None]:
+        """The store answers nobody inside the block, and knows everything afterwards."""
+
+    def clear(self) -> None:
+        """Forgets everything."""
+
+
+class MemoryHarness:
+    """Memory can't be out of reach; a switch in front of it stands for a network that can."""
+
+    def __init__(self) -> None:
+        self._now = 1_700_000_000.0
+        self.memory = MemoryStore(clock=lambda: self._now)
+        self.store: Store = _Switch(self.memory)
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+    def damage(self, key: str) -> None:
+        self.memory._entries[key].fields["broken"] = b"\xc1"
+
+    def keys(self) -> set[str]:
+        return {key for key, entry in self.memory._entries.items() if entry.expires > self._now}
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        assert isinstance(self.store, _Switch)
+        self.store.broken = True
+        try:
+            yield
+        finally:
+            self.store.broken = False
+
+    def clear(self) -> None:
+        self.memory._entries.clear()
+
+
+class _Switch:
+    def __init__(self, store: Store) -> None:
+        self.codec = store.codec
+        self.broken = False
+        self._store = store
+
+    def _reached(self) -> Store:
+        if self.broken:
+            raise StoreUnavailable("switched off")
+        return self._store
+
+    def load(self, key: str) -> Record | None:
+        return self._reached().load(key)
+
+    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
+        return self._reached().create(key, fields, owner, lifetime)
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        return self._reached().update(key, changes, lifetime)
+
+    def delete(self, key: str) -> Record | None:
+        return self._reached().delete(key)
+
+    def set_aside(self, key: str) -> None:
+        self._reached().set_aside(key)
+
+    def ping(self) -> None:
+        self._reached().ping()
+
+    def close(self) -> None:
+        self._reached().close()
+
+
+class RedisHarness:
+    """A real server. Its clock can't be turned, so what is stored is made older instead."""
+
+    def __init__(self, server: Valkey) -> None:
+        self.server = server
+        self.store: Store = RedisStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
+        self._client = server.client()
+
+    def _raw(self, key: str) -> str:
+        return f"session:{{{key}}}"
+
+    def advance(self, seconds: float) -> None:
+        moved = int(seconds * 1000)
+        for raw in self._client.keys("session:{*"):
+            created, final, owner = self._client.hget(raw, "@").split(b":", 3)[1:]
+            self._client.hset(raw, "@", b":".join([b"1", str(int(created) - moved).encode(), final, owner]))
+            self._client.pexpireat(raw, self._client.pexpiretime(raw) - moved)
+
+    def damage(self, key: str) -> None:
+        self._client.hset(self._raw(key), "broken", b"\xc1")
+
+    def keys(self) -> set[str]:
+        return {raw.decode()[9:-1] for raw in self._client.keys("session:{*")}
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        with self.server.paused():
+            yield
+        self._client.ping()
+
+    def clear(self) -> None:
+        self._client.flushdb()

