@@ -1,0 +1,102 @@
+"""The Flask application of a node, wired from its settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import gevent
+from flask import Flask, request
+from gevent import monkey
+from gevent.threadpool import ThreadPool
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from . import auth, csrf, each_request, health, logs, pages, shop
+from .accounts import Users, UsersError
+from .environment import SettingsError
+from .metrics import MeasuredStore, Metrics
+from .sessions import Budgets, MemoryStore, RedisStore, Resave, Secure, SessionOptions, Sessions, Store
+from .settings import Settings, StoreKind
+
+MAX_BODY_BYTES = 64 * 1024
+_HASHING_THREADS = 2
+"""Passwords hashed at the same time by one worker: each takes 19 MiB and a core for about 30 ms."""
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application that `settings` describe. Connects to nothing before the first request.
+
+    Raises `SettingsError` or `UsersError`, one line, for what can't be meant.
+    """
+    app = Flask("nodes")
+    app.config.update(
+        NODE_NAME=settings.node_name, STORE_KIND=settings.store.value, MAX_CONTENT_LENGTH=MAX_BODY_BYTES
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    metrics = Metrics()
+    store = MeasuredStore(_store(settings), metrics)
+    sessions = Sessions(app, store=store, options=_options(settings))
+    metrics.listen_to(sessions)
+    app.extensions.update(users=Users.read(settings.users_file, run=_hashing()), store=store, metrics=metrics)
+    app.before_request(_refuse_large_body)
+    csrf.protect(app, settings.secrets)
+    pages.register(app)
+    for part in (shop, auth, health):
+        app.register_blueprint(part.blueprint)
+    each_request.watch(app, settings.node_name, metrics)
+    if (count := settings.trusted_proxies) > 0:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    return app
+
+
+def from_environ() -> Flask:
+    """What gunicorn serves: the application of this process's environment. A wrong setting ends it with one line."""
+    try:
+        settings = Settings.from_environ(os.environ)
+        logs.configure(settings.node_name, settings.log_level)
+        return create_app(settings)
+    except (SettingsError, UsersError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _store(settings: Settings) -> Store:
+    if settings.store is StoreKind.MEMORY:
+        return MemoryStore()
+    assert settings.redis_url is not None, "Settings.from_environ demands it"
+    budgets = Budgets(
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        retries=settings.retries,
+        deadline=settings.deadline,
+    )
+    return RedisStore.from_url(settings.redis_url, budgets)
+
+
+def _options(settings: Settings) -> SessionOptions:
+    return SessionOptions(
+        secrets=settings.secrets,
+        name=settings.session_name,
+        idle_timeout=settings.idle_timeout,
+        absolute_timeout=settings.absolute_timeout,
+        secure=Secure(settings.secure),
+        rolling=settings.rolling,
+        resave=Resave.ALWAYS if settings.resave else Resave.NEVER,
+        save_uninitialized=settings.save_uninitialized,
+        max_bytes=settings.max_bytes,
+    )
+
+
+def _hashing() -> Callable[[Callable[[], bool]], bool] | None:
+    """Under gevent a thread pool, since hashing a password would hold up all other requests of the worker."""
+    if not monkey.is_module_patched("socket"):
+        return None
+    pool = ThreadPool(_HASHING_THREADS, hub=gevent.get_hub())
+    return pool.apply
+
+
+def _refuse_large_body() -> None:
+    """Refuses by its announced length what no view would read; a body without one is cut off as it is read."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge(f"the body is larger than {MAX_BODY_BYTES // 1024} KiB")

@@ -1,0 +1,94 @@
+"""Whose page sent this? The defence against requests that another site makes a browser send.
+
+The first line is the browser's own word: Origin and Sec-Fetch-Site, which no page can forge and every current browser
+sends with unsafe methods. The second, for forms, is a token that only a page of this node's site can hold, signed with
+the secrets of the sessions and bound to the session it was shown in. A visitor without a session has a token as well,
+bound to nobody: it could be fetched by anyone, so for them the first line decides, and no session has to be made just
+to show a form.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, current_app, request
+from itsdangerous import BadSignature, URLSafeSerializer
+from werkzeug.exceptions import Forbidden, UnsupportedMediaType
+
+from .negotiation import brings_form
+from .visitor import session
+
+FIELD = "csrf_token"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_ANONYMOUS = "anonymous"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_EXTENSION = "csrf"
+
+
+def protect(app: Flask, secrets: Sequence[str]) -> None:
+    """Checks every request of `app` with an unsafe method, and gives its templates `csrf_token()`."""
+    # itsdangerous signs with the last of several keys and accepts them all.
+    app.extensions[_EXTENSION] = URLSafeSerializer(list(reversed(secrets)), salt="nodes.csrf")
+    app.before_request(_check)
+    app.jinja_env.globals["csrf_token"] = token
+
+
+def token() -> str:
+    """The token for the forms of the page that is being made. Reads the session, never makes one."""
+    serializer: URLSafeSerializer = current_app.extensions[_EXTENSION]
+    signed = serializer.dumps(_subject())
+    return signed if isinstance(signed, str) else signed.decode()
+
+
+def _subject() -> str:
+    return (session.key_hash or _ANONYMOUS) if session.exists else _ANONYMOUS
+
+
+def _check() -> None:
+    if request.method in SAFE_METHODS:
+        return
+    if not is_own_origin(request):
+        raise Forbidden("this request was sent by a page of another site, so it was refused")
+    if request.url_rule is None or request.is_json:
+        return  # a page elsewhere can't send JSON without asking first (CORS), and is never given leave
+    if brings_form(request):
+        _check_token(request.form.get(FIELD, ""))
+    elif request.mimetype or request.content_length:
+        raise UnsupportedMediaType("send a form (application/x-www-form-urlencoded) or JSON (application/json)")
+
+
+def is_own_origin(req: Request) -> bool:
+    """Whether the request comes from a page of this site, or from no page at all.
+
+    `Origin: null` is a sandboxed frame, a file or a redirect from elsewhere: a stranger. A sibling domain
+    (`same-site`) is one as well. Without both headers it was no browser, and nobody's cookies are at stake.
+    """
+    if req.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        return False
+    sent = req.headers.get("Origin")
+    if sent is None:
+        return True
+    origin = _origin(sent)
+    return origin is not None and origin == _origin(req.host_url)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+    """Scheme, host and port; None for what has no host or can't be read."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
+
+
+def _check_token(sent: str) -> None:
+    serializer: URLSafeSerializer = current_app.extensions[_EXTENSION]
+    try:
+        subject = serializer.loads(sent)
+    except BadSignature:
+        raise Forbidden("this form did not come with a valid token: open the page again and repeat it") from None
+    if not isinstance(subject, str) or not hmac.compare_digest(subject.encode(), _subject().encode()):
+        raise Forbidden("this page is older than your session: open it again and repeat what you did")

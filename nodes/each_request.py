@@ -1,0 +1,104 @@
+"""What every request gets, whatever becomes of it: an id, headers, a line in the log, a place in the metrics.
+
+It wraps the WSGI application from outside, because the answer to a failed commit is made after Flask's own hooks ran.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, request
+
+from .metrics import Metrics
+from .visitor import session
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger("nodes.requests")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+_ID, _SESSION, _ROUTE = "nodes.request_id", "nodes.session", "nodes.route"
+_QUIET = frozenset({"/live", "/ready", "/metrics"})
+_MAX_PATH = 256
+SECURITY_HEADERS = (
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    # Not no-referrer: with that, browsers send `Origin: null` with the page's own forms.
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+
+
+class EachRequest:
+    """WSGI middleware; `clock` returns seconds."""
+
+    def __init__(
+        self, application: WSGIApplication, node: str, metrics: Metrics, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._application = application
+        self._metrics = metrics
+        self._clock = clock
+        self._headers = (*SECURITY_HEADERS, ("X-Served-By", node))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start = self._clock()
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        # Echoed and logged, so only what can do no harm there is taken over.
+        request_id = environ[_ID] = sent if _REQUEST_ID.match(sent) else secrets.token_hex(16)
+        seen: list[int] = []
+
+        def begin(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            seen.append(int(status[:3]))
+            return start_response(status, [*headers, *self._headers, ("X-Request-ID", request_id)], exc_info)
+
+        try:
+            return self._application(environ, begin)
+        finally:
+            self._finish(environ, seen[-1] if seen else 500, self._clock() - start)
+
+    def _finish(self, environ: WSGIEnvironment, status: int, seconds: float) -> None:
+        method = environ["REQUEST_METHOD"][:16]
+        path = environ.get("PATH_INFO", "")[:_MAX_PATH].encode("latin-1").decode("utf-8", "replace")
+        self._metrics.request(method, environ.get(_ROUTE, "none"), status, seconds)
+        level = logging.DEBUG if path in _QUIET and status < 400 else logging.INFO
+        if log.isEnabledFor(level):
+            fields: dict[str, Any] = {
+                "request_id": environ[_ID],
+                "method": method,
+                "path": path,  # without the query, where somebody may have put a password
+                "status": status,
+                "duration_ms": round(seconds * 1000, 2),
+            }
+            if environ.get(_SESSION):
+                fields["session"] = environ[_SESSION]
+            log.log(level, "request", extra=fields)
+
+
+def watch(app: Flask, node: str, metrics: Metrics) -> None:
+    """Has every request of `app` counted, logged and marked with the node's name."""
+    app.teardown_request(_remember)
+    app.wsgi_app = EachRequest(app.wsgi_app, node, metrics)  # type: ignore[method-assign]
+
+
+def _remember(_error: BaseException | None) -> None:
+    """Leaves what only Flask knows where the middleware finds it. By now the session is saved, so it has its key."""
+    request.environ[_SESSION] = session.key_hash if session.used else None
+    request.environ[_ROUTE] = request.url_rule.rule if request.url_rule else "none"
+
+
+def request_id() -> str:
+    """The id of the current request, for error pages and for logs."""
+    value = request.environ.get(_ID, "")
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,43 @@
+"""What supervises a node asks: does it live, can it serve, what has it done. None of it touches a session."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app, jsonify, make_response
+
+from .metrics import CONTENT_TYPE, Metrics
+from .pages import RETRY_AFTER
+from .sessions import Store, StoreUnavailable
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.after_request
+def _not_stored(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.get("/live")
+def live() -> Response:
+    """200 while the process answers. It ignores the store: an outage there must not restart every node."""
+    return jsonify(live=True, node=current_app.config["NODE_NAME"])
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """200 where the store answers, 503 where not: asked for by whoever decides about traffic."""
+    store: Store = current_app.extensions["store"]
+    try:
+        store.ping()
+    except StoreUnavailable:
+        response = make_response(jsonify(ready=False, error="the session store can't be reached"), 503)
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
+    return jsonify(ready=True, node=current_app.config["NODE_NAME"])
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """The counters of all workers of this node, in Prometheus's text format."""
+    counted: Metrics = current_app.extensions["metrics"]
+    return Response(counted.exposition(), content_type=CONTENT_TYPE)

@@ -1,0 +1,158 @@
+"""What a node counts, and how its workers add up.
+
+With several workers each writes into files of its own in PROMETHEUS_MULTIPROC_DIR, and whichever is asked adds them up.
+The files are named by the worker's number (NODE_WORKER, set by gunicorn.conf.py), not by its pid as prometheus-client
+does by default: a worker that takes the place of a dead one goes on counting in the same files. So counters never fall,
+and no number of restarts makes the folder, or the time that an answer takes, grow.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess, values
+
+from .sessions import (
+    Changes,
+    Lifetime,
+    Outcome,
+    Record,
+    Sessions,
+    Store,
+    StoreUnavailable,
+    session_conflict,
+    session_created,
+    session_ended,
+    session_expired,
+    session_renewed,
+)
+
+T = TypeVar("T")
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_STORE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_EVENTS = {
+    "created": session_created,
+    "renewed": session_renewed,
+    "ended": session_ended,
+    "expired": session_expired,
+    "conflict": session_conflict,
+}
+
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    values.ValueClass = values.MultiProcessValue(lambda: os.environ.get("NODE_WORKER", "0"))
+
+
+class Metrics:
+    """The counters of one application. Labels only ever hold what the node itself names, so their number is bounded."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "node_requests_total",
+            "Requests answered, by method, route and status.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._request_seconds = Histogram(
+            "node_request_seconds",
+            "Seconds until the response began, by route.",
+            ("route",),
+            registry=self._registry,
+            buckets=_REQUEST_BUCKETS,
+        )
+        self._events = Counter(
+            "node_session_events_total",
+            "Sessions created, renewed (login), ended (logout) and found expired; conflict: a compare-and-set retried.",
+            ("event",),
+            registry=self._registry,
+        )
+        self.store_seconds = Histogram(
+            "node_store_seconds",
+            "Seconds that the session store took, by operation.",
+            ("operation",),
+            registry=self._registry,
+            buckets=_STORE_BUCKETS,
+        )
+        self.store_failures = Counter(
+            "node_store_failures_total",
+            "Operations in which the session store was unavailable.",
+            ("operation",),
+            registry=self._registry,
+        )
+        for event in _EVENTS:
+            self._events.labels(event)  # present from the start, so that a rate over the first event is right
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts one answer. `route` is the rule that matched, never the path, which clients choose."""
+        self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def listen_to(self, sessions: Sessions) -> None:
+        """Counts what happens to the sessions of this extension."""
+        for event, signal in _EVENTS.items():
+            signal.connect(self._count(event), sender=sessions, weak=False)
+
+    def _count(self, event: str) -> Callable[..., None]:
+        counter = self._events.labels(event)
+
+        def count(_sender: Sessions, **_: str) -> None:
+            counter.inc()
+
+        return count
+
+    def exposition(self) -> bytes:
+        """The text for Prometheus, of all workers of this node."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+        return generate_latest(registry)
+
+
+class MeasuredStore:
+    """Any store, with the latency and the failures of each operation counted."""
+
+    def __init__(self, store: Store, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.codec = store.codec
+        self._store = store
+        self._clock = clock
+        operations = ("load", "create", "update", "delete", "set_aside", "ping")
+        self._seconds = {name: metrics.store_seconds.labels(name) for name in operations}
+        self._failures = {name: metrics.store_failures.labels(name) for name in operations}
+
+    def _measured(self, operation: str, call: Callable[[], T]) -> T:
+        start = self._clock()
+        try:
+            return call()
+        except StoreUnavailable:
+            self._failures[operation].inc()
+            raise
+        finally:
+            self._seconds[operation].observe(self._clock() - start)
+
+    def load(self, key: str) -> Record | None:
+        return self._measured("load", lambda: self._store.load(key))
+
+    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
+        return self._measured("create", lambda: self._store.create(key, fields, owner, lifetime))
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        return self._measured("update", lambda: self._store.update(key, changes, lifetime))
+
+    def delete(self, key: str) -> Record | None:
+        return self._measured("delete", lambda: self._store.delete(key))
+
+    def set_aside(self, key: str) -> None:
+        self._measured("set_aside", lambda: self._store.set_aside(key))
+
+    def ping(self) -> None:
+        self._measured("ping", self._store.ping)
+
+    def close(self) -> None:
+        self._store.close()

@@ -1,0 +1,36 @@
+"""What a node is called when nobody told it."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+_REPLICA = re.compile(r"(?:^|[-_])(node)[-_](\d+)(?:\.|$)")
+
+
+def _reverse_name() -> str:
+    """The name that DNS has for the own address; an empty one where it has none."""
+    try:
+        return socket.gethostbyaddr(socket.gethostbyname(socket.gethostname()))[0]
+    except OSError:
+        return ""
+
+
+def _in_container() -> bool:
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()
+
+
+def default_name(
+    host: Callable[[], str] = socket.gethostname,
+    reverse: Callable[[], str] = _reverse_name,
+    in_container: Callable[[], bool] = _in_container,
+) -> str:
+    """`node-2` in the second replica of a compose service, the host name elsewhere.
+
+    A replica can't be told its number by the compose file, but the engine's DNS knows it: the address of a replica
+    resolves to `<project>-node-2.<network>`. Outside containers nothing is resolved, since that could take seconds.
+    """
+    replica = _REPLICA.search(reverse()) if in_container() else None
+    return f"node-{replica[2]}" if replica else host()

@@ -1,0 +1,123 @@
+"""The page and the errors, for browsers and for programs."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify, make_response, redirect, render_template, request, url_for
+from werkzeug.exceptions import HTTPException
+
+from .each_request import request_id
+from .negotiation import wants_page
+from .sessions import SessionEnded, SessionError, SessionTooLarge
+from .visitor import profile
+
+RETRY_AFTER = 2
+"""Seconds that clients are asked to wait while the store is out: a failover takes about this long."""
+COLOURS = 8
+_STATIC_SECONDS = 365 * 86400
+_TITLES = {
+    400: "That was not understood",
+    401: "Not logged in",
+    403: "Refused",
+    404: "There is nothing here",
+    405: "That is not possible here",
+    409: "Logged out meanwhile",
+    413: "Too large",
+    415: "Not this type of content",
+    422: "That does not fit",
+    503: "The session store can't be reached",
+}
+
+
+def register(app: Flask) -> None:
+    """Gives `app` its error pages, and its templates what they all need."""
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(SessionError, session_error)
+    app.after_request(_vary)
+    style = zlib.crc32((Path(app.static_folder or "") / "style.css").read_bytes())
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_SECONDS  # for ever, since a new one gets another address
+    app.jinja_env.globals.update(
+        node=app.config["NODE_NAME"],
+        colour=colour_of(app.config["NODE_NAME"]),
+        store=app.config["STORE_KIND"],
+        style_version=f"{style:08x}",
+    )
+
+
+def colour_of(node: str) -> int:
+    """A colour for each node, 0 to 7: neighbours by number differ."""
+    digits = node[len(node.rstrip("0123456789")) :]
+    return (int(digits[-9:]) - 1 if digits else zlib.crc32(node.encode())) % COLOURS
+
+
+def home(status: int = 200, error: str | None = None, about: str = "", typed: dict[str, str] | None = None) -> Response:
+    """The page, with `error` beside the form that it is `about`, and in its fields what was `typed`."""
+    page = render_template("home.html", **profile(), error=error, about=about, typed=typed or {})
+    return make_response(page, status)
+
+
+def back_home() -> Response:
+    """Where a browser goes after a form: to the page, by GET, so that a reload repeats nothing."""
+    return make_response(redirect(url_for("shop.home"), 303))
+
+
+def failed(error: HTTPException, about: str) -> Response:
+    """The answer to a form that can't be accepted: the page again, with the reason. To a program: the error."""
+    if not wants_page(request):
+        return _http_error(error)
+    typed = {name: value for name, value in request.form.items() if name != "password"}
+    return home(error.code or 400, error.description, about, typed)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    original = error.get_response()
+    if not isinstance(original, Response) and 300 <= status < 400:
+        return make_response(original)  # a redirect of the routing's
+    response = _error(status, error.description or "the node could not answer this request")
+    for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+        if name in original.headers:
+            response.headers[name] = original.headers[name]
+    return response
+
+
+def session_error(error: SessionError) -> Response:
+    """A fault of the session. It asks nothing of the session: the store may be what failed."""
+    if isinstance(error, SessionEnded):
+        return _error(409, "You were logged out, or your session ended, before this was saved. Nothing was changed.")
+    if isinstance(error, SessionTooLarge):
+        return _error(413, "There is no room for this in your session. What was in it is still there.")
+    current_app.logger.warning("%s", error, extra={"request_id": request_id()})
+    response = _error(
+        503, "You are still logged in and nothing you saved is lost, but right now it can't be read. Please try again."
+    )
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
+
+
+def _error(status: int, message: str) -> Response:
+    if wants_page(request):
+        title = _TITLES.get(status, "Something went wrong" if status >= 500 else "That did not work")
+        page = render_template("error.html", status=status, title=title, message=message, request_id=request_id())
+        response = make_response(page, status)
+    else:
+        response = make_response(jsonify(error=message), status)
+    response.headers["Cache-Control"] = "no-store"
+    response.vary.add("Accept")
+    return response
+
+
+def _vary(response: Response) -> Response:
+    if request.endpoint != "static":
+        response.vary.add("Accept")
+    return response
+
+
+def json_or_home(answer: dict[str, Any] | None) -> Response:
+    """After a change: back to the page for a browser; for a program `answer`, or 204 where there is none."""
+    if wants_page(request):
+        return back_home()
+    return jsonify(answer) if answer is not None else make_response("", 204)

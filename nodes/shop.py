@@ -1,0 +1,82 @@
+"""What the session is for: a visit counter and a cart, for visitors and for users who are logged in."""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity
+
+from . import pages
+from .negotiation import read_body, wants_page
+from .visitor import profile, session
+
+MAX_ITEM_CHARACTERS = 64
+MAX_QUANTITY = 1000
+MAX_ITEMS = 100
+"""The most different items in one cart."""
+MAX_TOTAL = 1_000_000
+"""The most of one item in one cart."""
+
+blueprint = Blueprint("shop", __name__)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What is put into the cart. msgspec turns the ValueError of a wrong value into an error with its text."""
+
+    item: str
+    quantity: int
+
+    def __post_init__(self) -> None:
+        if not self.item.strip() or not self.item.isprintable() or len(self.item) > MAX_ITEM_CHARACTERS:
+            raise ValueError(f"item: use 1 to {MAX_ITEM_CHARACTERS} printable characters")
+        if not 1 <= self.quantity <= MAX_QUANTITY:
+            raise ValueError(f"quantity: use a whole number from 1 to {MAX_QUANTITY}")
+
+    def added_to(self, cart: dict[str, int]) -> dict[str, int]:
+        """The cart with this in it. Raises 422 where it holds as much as it may."""
+        item = self.item.strip()
+        total = cart.get(item, 0) + self.quantity
+        if item not in cart and len(cart) >= MAX_ITEMS:
+            raise UnprocessableEntity(f"item: the cart already holds {MAX_ITEMS} different items; empty it first")
+        if total > MAX_TOTAL:
+            raise UnprocessableEntity(f"quantity: the cart holds at most {MAX_TOTAL} of one item")
+        return {**cart, item: total}
+
+
+@blueprint.get("/")
+def home() -> Response:
+    """The page; to programs the same as /me."""
+    return pages.home() if wants_page(request) else me()
+
+
+@blueprint.get("/me")
+def me() -> Response:
+    """Who I am, which node answers, what my session holds. Never makes a session."""
+    return jsonify(profile())
+
+
+@blueprint.post("/visits")
+def visit() -> Response:
+    """Counts a visit, as a compare-and-set: of two at the same time, both count."""
+    visits = session.mutate("visits", lambda count: count + 1, default=0)
+    return pages.json_or_home({"visits": visits})
+
+
+@blueprint.post("/cart")
+def add_to_cart() -> Response:
+    """Adds to what is in the cart, as a compare-and-set."""
+    try:
+        line = read_body(Line)
+        cart = session.mutate("cart", line.added_to, default={})
+    except (BadRequest, UnprocessableEntity) as error:
+        return pages.failed(error, about="cart")
+    return pages.json_or_home({"cart": cart})
+
+
+@blueprint.delete("/cart")
+@blueprint.post("/cart/empty")
+def empty_cart() -> Response:
+    """Empties the cart. The second address is for forms, which can't send DELETE."""
+    if "cart" in session:
+        del session["cart"]
+    return pages.json_or_home(None)
