@@ -1,0 +1,149 @@
+"""A tiny server that speaks the nodes' HTTP interface, and breaks sessions in known ways, to check figures.
+
+It stands for a whole cluster behind a proxy: `memories` nodes take turns, each with sessions of its own.
+"""
+
+import itertools
+import json
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+ACCOUNTS = {"alice": "alice's password", "bob": "bob's password", "carol": "carol's password"}
+
+
+@dataclass
+class Record:
+    user: str | None = None
+    visits: int = 0
+    cart: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class StandIn:
+    """What the server does wrong: everything defaults to nothing."""
+
+    memories: int = 1
+    failed_visits: bool = False  # POST /visits: counted, and answered with 502 every second time
+    crossing: bool = False  # GET /me shows the session that was asked for before, whoever's it was
+    forgetful_cart: bool = False  # additions are acknowledged and not kept
+    revived: bool = False  # POST /logout clears nothing
+
+    def __post_init__(self) -> None:
+        self.nodes: list[dict[str, Record]] = [{} for _ in range(self.memories)]
+        self.turns = itertools.count()
+        self.visits = itertools.count()
+        self.lock = threading.Lock()
+        self.previous: Record | None = None
+        self.logins = 0
+
+
+@contextmanager
+def serving(behaviour: StandIn) -> Iterator[str]:
+    """The URL of a server that behaves so."""
+
+    class Handler(_Handler):
+        stand_in = behaviour
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # all users connect at once; a full queue would cost them a second each
+
+
+class _Handler(BaseHTTPRequestHandler):
+    stand_in: StandIn
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.cookie: str | None = None
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_POST = do_DELETE = do_GET  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length) or b"{}")
+        sent = SimpleCookie(self.headers.get("Cookie", "")).get("session")
+        with self.stand_in.lock:
+            turn = next(self.stand_in.turns) % self.stand_in.memories
+            self.node, self.cookie = f"node-{turn + 1}", None
+            memory = self.stand_in.nodes[turn]
+            status, shown = self._answer(memory, sent.value if sent else "", body)
+        content = b"" if shown is None else json.dumps(shown).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Served-By", self.node)
+        self.send_header("X-Upstream-Status", str(status))
+        if self.cookie is not None:
+            self.send_header("Set-Cookie", f"session={self.cookie}; Path=/; HttpOnly")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _write(self, memory: dict[str, Record], session: str) -> Record:
+        if session not in memory:
+            self.cookie = secrets.token_hex(16)
+            memory[self.cookie] = Record()
+        return memory[self.cookie or session]
+
+    def _answer(self, memory: dict[str, Record], session: str, body: Any) -> tuple[int, Any]:
+        behaviour, record = self.stand_in, memory.get(session, Record())
+        match self.command, self.path:
+            case "GET", "/me":
+                shown = behaviour.previous if behaviour.crossing and behaviour.previous else record
+                behaviour.previous = record
+                return 200, {"user": shown.user, "node": self.node, "visits": shown.visits, "cart": shown.cart}
+            case "GET", "/account":
+                return (200, {"user": record.user}) if record.user else (401, {"error": "log in"})
+            case "POST", "/login":
+                if ACCOUNTS.get(body["user"]) != body["password"]:
+                    return 401, {"error": "unknown user or wrong password"}
+                behaviour.logins += 1
+                memory.pop(session, None)
+                record.user, self.cookie = body["user"], secrets.token_hex(16)
+                memory[self.cookie] = record
+                return 200, {"user": record.user, "node": self.node}
+            case "POST", "/logout":
+                if not behaviour.revived:
+                    memory.pop(session, None)
+                    self.cookie = "; Max-Age=0"
+                return 204, None
+            case "POST", "/visits":
+                record = self._write(memory, session)
+                record.visits += 1
+                if behaviour.failed_visits and next(behaviour.visits) % 2:
+                    return 502, {"error": "bad gateway"}
+                return 200, {"visits": record.visits}
+            case "POST", "/cart":
+                record = self._write(memory, session)
+                cart = dict(record.cart)
+                cart[body["item"]] = cart.get(body["item"], 0) + body["quantity"]
+                if not behaviour.forgetful_cart:
+                    record.cart = cart
+                return 200, {"cart": cart}
+            case "DELETE", "/cart":
+                record.cart = {}
+                return 204, None
+            case _:
+                return 404, {"error": "not found"}
