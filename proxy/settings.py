@@ -1,0 +1,215 @@
+"""What the proxy is told: typed, and checked before any of it becomes configuration text.
+
+nginx-config-builder escapes nothing, so every text here is held to a pattern that cannot end a directive.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, NoReturn
+
+Version = tuple[int, int, int]
+
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
+_ADDRESS = re.compile(rf"{_HOST}:(?P<port>[0-9]{{1,5}})", re.ASCII)
+_LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|\*|[0-9.]+|localhost):(?P<port>[0-9]{1,5})", re.ASCII)
+_RESOLVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_SERVER_NAME = re.compile(rf"(?:\*\.)?{_HOST}", re.ASCII)
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", re.ASCII)
+_UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f\"'\\$;{}]")
+
+
+class ProxySettingsError(ValueError):
+    """A setting that cannot be used. One line: which, with which value, and what to do."""
+
+
+class Balance(StrEnum):
+    """How nginx picks the node for a request."""
+
+    ROUND_ROBIN = "round_robin"
+    """One after the other: even by count, blind to load. Needs a shared store."""
+    LEAST_CONN = "least_conn"
+    """The node with the fewest open requests: evens out slow ones. Needs a shared store."""
+    RANDOM_TWO = "random_two"
+    """The less busy of two drawn at random: for several proxies that do not know of each other's load."""
+    IP_HASH = "ip_hash"
+    """By the client's network (IPv4: /24): no cookie needed, but everybody behind one address shares a node."""
+    HASH = "hash"
+    """Consistent hash of the session cookie, or of the client's address where there is none: a change of the set of
+    nodes moves few sessions. A renewed id (a login) may move its user to another node, so it warms caches but does
+    not replace a shared store."""
+    STICKY = "sticky"
+    """nginx's own affinity cookie (1.29.6): a browser stays with its node for as long as that lives."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Balance":
+        """The policy of this name. Raises ProxySettingsError with the nearest name."""
+        try:
+            return cls(text)
+        except ValueError:
+            near = difflib.get_close_matches(text, list(cls), n=1)
+            hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(cls)}"
+            raise ProxySettingsError(f"unknown balancing policy {text!r}: {hint}") from None
+
+
+class ServerState(StrEnum):
+    UP = "up"
+    DRAIN = "drain"
+    """Out of rotation. Under sticky balancing the clients that are pinned to it stay."""
+    DOWN = "down"
+    """Out of rotation, and pinned clients are moved at once."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A node as the proxy sees it. Raises ProxySettingsError for a value that nginx could not take."""
+
+    address: str
+    """host:port, "127.0.0.1:8001"; IPv6 in brackets."""
+    name: str = ""
+    """Up to 32 characters. Under sticky balancing it is the value of the cookie, so that a node that comes back at
+    another address keeps its clients; without it that is nginx's MD5 of ip:port."""
+    state: ServerState = ServerState.UP
+    resolve: bool = False
+    """Ask the resolver again and again, and use every address it answers: nodes come and go without a reload."""
+
+    def __post_init__(self) -> None:
+        _match("server address", self.address, _ADDRESS, "host:port, for example 127.0.0.1:8001")
+        if self.name:
+            _match("server name", self.name, _NODE_NAME, "up to 32 letters, digits, '.', '_' or '-'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxySettings:
+    """Everything that the generated configuration depends on. Times are in seconds, sizes in bytes.
+
+    Raises ProxySettingsError for the first value that cannot be used. What an nginx is too old for is found by
+    `proxy.render`.
+    """
+
+    servers: tuple[Server, ...]
+    runtime_dir: Path
+    """Absolute. Holds nginx.pid, the five temporary folders and, unless named otherwise, the logs. Must exist."""
+    listen: str = "127.0.0.1:8080"
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+    """The Host names that are served; any other gets its connection closed (444)."""
+    balance: Balance = Balance.ROUND_ROBIN
+    session_cookie: str = "session"
+    """What `Balance.HASH` hashes; its `__Host-` form counts as well."""
+    sticky_cookie: str = "node"
+    resolver: str | None = None
+    """DNS server for servers with resolve=True: "127.0.0.11" is Docker's."""
+    resolver_valid: int = 5
+    access_log: str = "access.log"
+    """A path, relative to runtime_dir. JSON, one object per line."""
+    error_log: str = "error.log"
+    """A path, relative to runtime_dir, or "stderr"."""
+    user: str | None = None
+    """Whom the workers run as when the master is root; None leaves it to nginx's default (nobody), which then must be
+    able to enter runtime_dir."""
+    worker_processes: int | Literal["auto"] = "auto"
+    worker_connections: int = 4096
+    worker_shutdown_timeout: float = 30
+    """How long the old workers may finish their requests after a reload."""
+    max_body_bytes: int = 1024 * 1024
+    client_timeout: float = 15
+    """For a client to send its header, each part of its body, and to take each part of the answer."""
+    client_keepalive: float = 65
+    login_rate: int | None = 20
+    """POST /login for each client address and second; more than login_burst ahead of it is a 429. None: no limit."""
+    login_burst: int = 100
+    connect_timeout: float = 1.0
+    read_timeout: float = 15.0
+    tries: int = 2
+    """How many nodes one request may try; what is not idempotent is never sent twice."""
+    tries_timeout: float = 3.0
+    keepalive: int = 32
+    """Idle connections to nodes that each worker keeps."""
+    keepalive_timeout: float = 30
+    """Must be below the nodes' own, or a POST meets a connection that is just being closed and fails."""
+    max_fails: int = 3
+    fail_timeout: int = 5
+    nginx_version: Version = (1, 31, 3)
+
+    def __post_init__(self) -> None:
+        self._check_servers()
+        _match("listen", self.listen, _LISTEN, "address:port, for example 127.0.0.1:8080")
+        if not self.hosts:
+            raise ProxySettingsError("hosts is empty: name at least one Host to serve")
+        for host in self.hosts:
+            _match("host", host, _SERVER_NAME, "a host name or address without a port")
+        for name in ("session_cookie", "sticky_cookie"):
+            _match(name, getattr(self, name), _COOKIE_NAME, "letters, digits, '_' or '-'")
+        if self.resolver is not None:
+            _match("resolver", self.resolver, _RESOLVER, "an IP address, for example 127.0.0.11")
+        if self.user is not None:
+            _match("user", self.user, _USER, "a system user's name")
+        self._check_paths()
+        self._check_numbers()
+
+    def path(self, name: str) -> Path:
+        """Where a file or folder of this proxy lies: under runtime_dir unless the name is absolute."""
+        return self.runtime_dir / name
+
+    def _check_servers(self) -> None:
+        if not self.servers:
+            raise ProxySettingsError("servers is empty: a proxy needs at least one")
+        for what, values in (
+            ("address", [server.address for server in self.servers]),
+            ("name", [server.name for server in self.servers if server.name]),
+        ):
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise ProxySettingsError(f"two servers have the {what} {twice!r}: give each its own")
+        if self.resolver is None:
+            for server in self.servers:
+                if server.resolve:
+                    raise ProxySettingsError(f"server {server.address} is to be resolved: name a resolver")
+
+    def _check_paths(self) -> None:
+        if not self.runtime_dir.is_absolute():
+            _refuse("runtime_dir", self.runtime_dir, "an absolute path")
+        for name in ("runtime_dir", "access_log", "error_log"):
+            value = str(getattr(self, name))
+            if not value or _UNSAFE_IN_PATH.search(value):
+                _refuse(name, value, "a path without quotes, backslashes, '$', ';', braces or control characters")
+
+    def _check_numbers(self) -> None:
+        if self.worker_processes != "auto":
+            _at_least("worker_processes", self.worker_processes, 1)
+        if self.login_rate is not None:
+            _at_least("login_rate", self.login_rate, 1)
+        counts = ("worker_connections", "max_body_bytes", "tries", "keepalive", "resolver_valid", "fail_timeout")
+        for name in counts:
+            _at_least(name, getattr(self, name), 1)
+        for name in ("max_fails", "login_burst"):
+            _at_least(name, getattr(self, name), 0)
+        for name in (
+            *("worker_shutdown_timeout", "client_timeout", "client_keepalive", "connect_timeout", "read_timeout"),
+            *("tries_timeout", "keepalive_timeout"),
+        ):
+            # Zero would mean "no limit" or "off" to nginx, depending on the directive.
+            _at_least(name, getattr(self, name), 0.001)
+
+
+def _match(what: str, value: str, pattern: re.Pattern[str], wanted: str) -> None:
+    found = pattern.fullmatch(value)
+    if not found:
+        _refuse(what, value, wanted)
+    port = found.groupdict().get("port")
+    if port is not None and not 1 <= int(port) <= 65535:
+        _refuse(what, value, "a port from 1 to 65535")
+
+
+def _at_least(what: str, value: float, least: float) -> None:
+    # The negation also refuses NaN; a million seconds or a terabyte is more than nginx's own numbers may be asked for.
+    if not least <= value <= 1e12:
+        _refuse(what, value, f"a number from {least:g}")
+
+
+def _refuse(what: str, value: object, wanted: str) -> NoReturn:
+    raise ProxySettingsError(f"{what} {str(value)!r} cannot be used: it must be {wanted}")

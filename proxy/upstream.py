@@ -1,0 +1,54 @@
+"""The nodes behind the proxy, and how one of them is chosen."""
+
+from nginx.config.api import Section
+from nginx.config.api.options import KeyValuesMultiLines
+
+from proxy.settings import Balance, ProxySettings, Server, ServerState
+
+UPSTREAM = "app"
+
+_METHOD: dict[Balance, tuple[str, str | list[str]]] = {
+    Balance.LEAST_CONN: ("least_conn", ""),
+    Balance.RANDOM_TWO: ("random", "two"),
+    Balance.IP_HASH: ("ip_hash", ""),
+    Balance.HASH: ("hash", ["$session_key", "consistent"]),
+}
+
+
+def upstream(settings: ProxySettings) -> Section:
+    """The `upstream` block: its zone, the balancing directive, keep-alive, one line for each server."""
+    # The zone is what makes workers share failures and counts, and what `resolve` needs.
+    block = Section(f"upstream {UPSTREAM}", zone=[UPSTREAM, "128k"])
+    if settings.balance is Balance.STICKY:
+        block.options["sticky"] = ["cookie", settings.sticky_cookie, "path=/", "httponly", "samesite=lax"]
+    elif settings.balance in _METHOD:
+        directive, value = _METHOD[settings.balance]
+        block.options[directive] = value
+    # nginx wants these after the balancing directive.
+    block.options["keepalive"] = settings.keepalive
+    block.options["keepalive_timeout"] = f"{round(settings.keepalive_timeout * 1000)}ms"
+    block.sections.add(KeyValuesMultiLines("server", [_server(settings, server) for server in settings.servers]))
+    return block
+
+
+def session_key_map(settings: ProxySettings) -> Section:
+    """Sets $session_key: the session cookie, or the client's address where there is none.
+
+    A regular expression, because nginx's $cookie_… variables cannot name the hyphen in `__Host-`.
+    """
+    cookie = f'"~(?:^|;\\s*)(?:__Host-)?{settings.session_cookie}=(?<session_cookie>[^;]+)"'
+    return Section("map $http_cookie $session_key", **{"default": "$remote_addr", cookie: "$session_cookie"})
+
+
+def _server(settings: ProxySettings, server: Server) -> list[str]:
+    line = [server.address, f"max_fails={settings.max_fails}", f"fail_timeout={settings.fail_timeout}s"]
+    sticky = settings.balance is Balance.STICKY
+    # One name may resolve to many nodes: one route for all of them would pin nobody.
+    if sticky and server.name and not server.resolve:
+        line.append(f"route={server.name}")
+    if server.state is not ServerState.UP:
+        # Nobody is pinned under the other policies, so that draining is being down.
+        line.append("drain" if sticky and server.state is ServerState.DRAIN else "down")
+    if server.resolve:
+        line.append("resolve")
+    return line
