@@ -6,7 +6,7 @@ Nothing is asked of the store before something is read, and nothing is sent to i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from enum import Enum
 from typing import Any
@@ -198,12 +198,12 @@ class Session(SessionMixin):
         """
         self._load()
         old_key, old = self._key, self._record
-        mine = self._fields.pending()
-        fields = _applied(self._fields.stored, mine)
+        mine, before = self._fields.pending(), self._fields.stored
+        fields = _applied(before, mine)
         owner = owner if owner is not None or old is None else old.owner
         session_id, record = self._create(fields, owner)
         last = self._store.delete(old_key) if old is not None and old_key is not None else None
-        if old is not None and last is not None and (late := _difference(old, last, mine)) is not None:
+        if last is not None and (late := _difference(before, last.fields, mine)) is not None:
             self._store.update(key_of(session_id), late, self._options.lifetime)
             fields = _applied(fields, late)
         self._become(session_id, record, fields)
@@ -313,13 +313,13 @@ class Session(SessionMixin):
         return self._record is not None and not self._record.final and self._record.ttl <= idle_left
 
 
-def _applied(fields: dict[str, bytes], changes: Changes) -> dict[str, bytes]:
+def _applied(fields: Mapping[str, bytes], changes: Changes) -> dict[str, bytes]:
     return {key: data for key, data in fields.items() if key not in changes.delete} | dict(changes.set)
 
 
-def _difference(old: Record, last: Record, mine: Changes) -> Changes | None:
-    """What others changed between `old` and `last`, less what `mine` decides; None where that is nothing."""
+def _difference(before: Mapping[str, bytes], last: Mapping[str, bytes], mine: Changes) -> Changes | None:
+    """What others changed between `before` and `last`, less what `mine` decides; None where that is nothing."""
     decided = mine.set.keys() | mine.delete
-    changed = {k: v for k, v in last.fields.items() if k not in decided and old.fields.get(k) != v}
-    deleted = frozenset(k for k in old.fields if k not in decided and k not in last.fields)
+    changed = {k: v for k, v in last.items() if k not in decided and before.get(k) != v}
+    deleted = frozenset(k for k in before if k not in decided and k not in last)
     return Changes(changed, deleted) if changed or deleted else None

@@ -1,10 +1,10 @@
-"""What the contract suite and the state machine need of a store beyond the protocol: turn its clock, damage, silence."""
+"""What tests need of a store beyond the protocol: turn its clock, damage it, silence it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from nodes.sessions import Budgets, Changes, Lifetime, MemoryStore, Outcome, Record, RedisStore, Store, StoreUnavailable
 from tests.sessions.valkey import Valkey
@@ -98,7 +98,7 @@ class RedisHarness:
     def __init__(self, server: Valkey) -> None:
         self.server = server
         self.store: Store = RedisStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
-        self._client = server.client()
+        self._client: Any = server.client()
 
     def _raw(self, key: str) -> str:
         return f"session:{{{key}}}"

@@ -181,8 +181,8 @@ def test_what_is_set_aside_is_absent(store: Store) -> None:
 
 def test_many_and_large_fields_fit(store: Store) -> None:
     fields = {f"field-{number}": bytes([number % 256]) * 100 for number in range(5000)}
-    make(store, **fields)
-    changed = {name: b"x" for name in fields}
+    assert store.create(KEY, fields, None, HOUR) is not None
+    changed = dict.fromkeys(fields, b"x")
     assert store.update(KEY, Changes(changed, expect=dict(fields), max_bytes=10**6), HOUR) is Outcome.APPLIED
     record = store.load(KEY)
     assert record is not None

@@ -43,8 +43,10 @@ class Valkey:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder.name]
-            + ["--logfile", "valkey.log", "--maxmemory-policy", "noeviction", *self._arguments]
+            [
+                *(_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder.name),
+                *("--logfile", "valkey.log", "--maxmemory-policy", "noeviction", *self._arguments),
+            ]
         )
         until = time.monotonic() + 10
         while True:
@@ -99,7 +101,7 @@ def monitored(server: Valkey) -> Iterator[list[str]]:
 
 def _until(monitor: redis.client.Monitor, mark: str) -> list[str]:
     names: list[str] = []
-    for entry in monitor.listen():
+    for entry in monitor.listen():  # type: ignore[no-untyped-call]
         if entry["command"] == f"ECHO {mark}":
             return names
         if entry["client_type"] != "lua":

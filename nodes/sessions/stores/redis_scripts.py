@@ -62,10 +62,11 @@ if most > 0 and set > 0 then
   if size > most then return 'large' end
 end
 
-for i = at + set, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
-for i = at, at + set - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+-- What a full server refuses comes first: then it refuses all of it.
 local is_final = deadline <= idle and 'f' or ''
 if is_final ~= final then redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. is_final .. ':' .. owner) end
+for i = at, at + set - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = at + set, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(idle, deadline)))
 return 'ok'
 """

@@ -1,0 +1,88 @@
+"""A visitor of an application that has nothing but sessions: sends its cookie, takes what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Flask, Response
+from flask.globals import session as flask_session
+from werkzeug.http import parse_cookie
+from werkzeug.test import EnvironBuilder
+
+from nodes.sessions import Session, SessionError, SessionOptions, Sessions, Store
+
+SECRET = "a secret of the tests, at least 32 bytes"
+
+View = Callable[[Session], Any]
+
+
+def application(store: Store, **options: Any) -> Flask:
+    app = Flask("tests")
+    app.testing = True
+    Sessions(app, store=store, options=SessionOptions(**{"secrets": (SECRET,), **options}))
+    return app
+
+
+class Answer:
+    """What came back: the response, and what the view returned."""
+
+    def __init__(self) -> None:
+        self.response = Response("ok")
+        self.value: Any = None
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def set_cookie(self) -> str | None:
+        return self.response.headers.get("Set-Cookie")
+
+
+class Browser:
+    """One cookie jar for one application."""
+
+    def __init__(self, app: Flask, base_url: str = "http://site.example") -> None:
+        self.app = app
+        self.cookies: dict[str, str] = {}
+        self._base_url = base_url
+
+    @property
+    def header(self) -> str:
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+    @contextmanager
+    def request(
+        self, header: str | None = None, environ: dict[str, Any] | None = None
+    ) -> Iterator[tuple[Session, Answer]]:
+        """One request, open as long as the block; requests can be nested to run at the same time."""
+        cookie = self.header if header is None else header
+        builder = EnvironBuilder(path="/", base_url=self._base_url, environ_overrides=environ)
+        wsgi = builder.get_environ()
+        if cookie:
+            wsgi["HTTP_COOKIE"] = cookie
+        answer = Answer()
+        with self.app.request_context(wsgi):
+            session = flask_session._get_current_object()  # type: ignore[attr-defined]
+            try:
+                yield session, answer
+            except SessionError as error:
+                answer.response = self.app.make_response(self.app.handle_user_exception(error))
+            answer.response = self.app.process_response(answer.response)
+            self._take(answer.response)
+
+    def _take(self, response: Response) -> None:
+        for header in response.headers.getlist("Set-Cookie"):
+            (name, value), *_ = parse_cookie(header.split(";")[0]).items(multi=True)
+            if "Max-Age=0" in header:
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = value
+
+    def visit(self, view: View = lambda session: None, **request: Any) -> Answer:
+        """One request, whole."""
+        with self.request(**request) as (session, answer):
+            answer.value = view(session)
+        return answer
