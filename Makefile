@@ -1,0 +1,51 @@
+# Everything a person does with this checkout. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## installs everything into .venv, from the lock
+
+# pip stands outside the environment that it fills, so that a Python without ensurepip (Debian's) will do.
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or later is needed; {sys.executable} is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.13 ...")'
+	@$(PYTHON) -m pip --version >/dev/null || { echo "pip is missing: install it, for example python3-pip" >&2; exit 1; }
+	@echo "setting up .venv (a minute or so, once)"
+	@$(PYTHON) -m venv --without-pip --clear $(VENV)
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## shows what breaks and what holds, with figures (less than 90 s)
+	@$(BIN)/session-cluster demo $(ARGS)
+
+up: $(READY) ## a cluster to look at: http://127.0.0.1:8080
+	@$(BIN)/session-cluster up $(ARGS)
+
+test: $(READY) ## every test that this machine can run
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY) ## puts the code into the house's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# enum34, which nginx-config-builder asks for, is a backport for Python 2 that breaks the standard library's enum.
+lock: $(READY) ## pins the newest versions, with hashes, for the image and for development
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet uv
+	@echo "enum34 ; python_version < '3'" > $(VENV)/overrides.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt --extra embedded --group dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## removes what was set up and cached
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
