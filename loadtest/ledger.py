@@ -40,8 +40,8 @@ class Finding(StrEnum):
 
     LOGGED_OUT = "logged out"  # logged in, never logged out, and the answer is to somebody anonymous
     VISITS_LOST = "visits lost"  # fewer visits than were acknowledged
-    CART_LOST = "cart lost"  # less in the cart than was acknowledged
-    REVIVED = "logout revived"  # logged in again by itself after an acknowledged logout
+    CART_LOST = "cart lost"  # an acknowledged change is missing: less in it than was put, or what was taken out
+    REVIVED = "logout revived"  # the session, or what was in it, is back after an acknowledged logout
     CROSSED = "crossed"  # somebody else's name, visits or cart: values this user can never have made
 
 
@@ -87,12 +87,28 @@ NONE = Span(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the user called `name` may expect of the next answer. A new one has no session yet."""
+    """What the user called `name` may expect of the next answer. A new one has no session yet.
+
+    `ever_visits` and `ever_put` are all that it ever did, in all its sessions: what is more than that is not its own.
+    `late_emptying`: a DELETE that ended as unknown may still arrive, and empty whatever is in the cart by then.
+    """
 
     name: str
     login: Login = Login.OUT
     visits: Span = NONE
     cart: Mapping[str, Span] = field(default_factory=dict)
+    ever_visits: int = 0
+    ever_put: Mapping[str, int] = field(default_factory=dict)
+    late_emptying: bool = False
+
+    def did(self, operation: Operation) -> "Expected":
+        """With what an operation may have made added to all that the user ever did."""
+        if operation.action is Action.VISIT:
+            return replace(self, ever_visits=self.ever_visits + 1)
+        if operation.action is Action.ADD:
+            put = self.ever_put.get(operation.item, 0) + operation.quantity
+            return replace(self, ever_put={**self.ever_put, operation.item: put})
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +129,8 @@ def judge(before: Expected, operation: Operation, answer: Answer) -> Judgement:
     if answer.outcome is Outcome.FAIL:
         return Judgement(frozenset(), False, before)
     if answer.outcome is Outcome.UNKNOWN:
-        return Judgement(frozenset(), False, _perhaps(before, operation))
-    due = _carried_out(before, operation)
+        return Judgement(frozenset(), False, _perhaps(before, operation).did(operation))
+    due = _carried_out(before, operation).did(operation)
     found = _compare(before, due, operation, answer)
     tells = (
         before.login is Login.IN
@@ -126,7 +142,8 @@ def judge(before: Expected, operation: Operation, answer: Answer) -> Judgement:
         # one node that still has the session renews it with all that was in it.
         lost = replace(_forgotten(due), login=Login.UNSURE)
         return Judgement(found - {Finding.VISITS_LOST, Finding.CART_LOST}, tells, lost)
-    return Judgement(found, tells, _narrowed(due, answer))
+    after = _narrowed(due, answer)
+    return Judgement(found, tells, replace(after, cart=_unsure(after.cart)) if after.late_emptying else after)
 
 
 def _shows_session(operation: Operation, answer: Answer) -> bool:
@@ -137,9 +154,9 @@ def _shows_session(operation: Operation, answer: Answer) -> bool:
 def _carried_out(before: Expected, operation: Operation) -> Expected:
     match operation.action:
         case Action.LOGIN:
-            return replace(before, login=Login.IN)
+            return replace(before, login=Login.IN, late_emptying=False)
         case Action.LOGOUT:
-            return Expected(before.name)
+            return replace(before, login=Login.OUT, visits=NONE, cart={}, late_emptying=False)
         case Action.VISIT:
             return replace(before, visits=Span(before.visits.low + 1, before.visits.high + 1))
         case Action.ADD:
@@ -166,14 +183,17 @@ def _perhaps(before: Expected, operation: Operation) -> Expected:
             low, high = before.cart.get(operation.item, NONE)
             return replace(before, cart={**before.cart, operation.item: Span(low, high + operation.quantity)})
         case Action.EMPTY:
-            return replace(before, cart={item: Span(0, span.high) for item, span in before.cart.items()})
+            return replace(before, cart=_unsure(before.cart), late_emptying=True)
         case Action.LOOK | Action.ACCOUNT:
             return before
 
 
 def _forgotten(expected: Expected) -> Expected:
-    cart = {item: Span(0, span.high) for item, span in expected.cart.items()}
-    return replace(expected, visits=Span(0, expected.visits.high), cart=cart)
+    return replace(expected, visits=Span(0, expected.visits.high), cart=_unsure(expected.cart))
+
+
+def _unsure(cart: Mapping[str, Span]) -> Mapping[str, Span]:
+    return {item: Span(0, span.high) for item, span in cart.items()}
 
 
 def _compare(before: Expected, due: Expected, operation: Operation, answer: Answer) -> frozenset[Finding]:
@@ -191,13 +211,19 @@ def _compare(before: Expected, due: Expected, operation: Operation, answer: Answ
         if answer.visits < due.visits.low:
             found.add(Finding.VISITS_LOST)
         elif answer.visits > due.visits.high:
-            found.add(Finding.CROSSED)
+            # Only a logout takes visits away, so its own ones can be too many in one way only.
+            found.add(Finding.REVIVED if answer.visits <= due.ever_visits else Finding.CROSSED)
     if answer.cart is not UNSET:
-        if any(answer.cart.get(item, 0) < span.low for item, span in due.cart.items()):
-            found.add(Finding.CART_LOST)
-        if any(quantity > due.cart.get(item, NONE).high for item, quantity in answer.cart.items()):
+        too_many = {item for item, quantity in answer.cart.items() if quantity > due.cart.get(item, NONE).high}
+        if any(answer.cart[item] > due.ever_put.get(item, 0) for item in too_many):
             found.add(Finding.CROSSED)
+        elif Finding.REVIVED not in found and (too_many or _too_few(due, answer.cart)):
+            found.add(Finding.CART_LOST)
     return frozenset(found)
+
+
+def _too_few(due: Expected, cart: Mapping[str, int]) -> bool:
+    return any(cart.get(item, 0) < span.low for item, span in due.cart.items())
 
 
 def _narrowed(due: Expected, answer: Answer) -> Expected:

@@ -103,9 +103,10 @@ def test_an_addition_that_is_not_in_the_cart_it_was_answered_with_is_found() -> 
     assert last((LOGIN, DONE), (add("apple", 2), cart(apple=1))) == {Finding.CART_LOST}
 
 
-def test_an_emptied_cart_that_is_full_again_holds_what_nobody_put_there() -> None:
+def test_an_emptied_cart_that_is_full_again_has_lost_that_change() -> None:
     steps = (LOGIN, DONE), (add("apple", 2), cart(apple=2)), (EMPTY, DONE)
-    assert last(*steps, (LOOK, me("alice", 0, {"apple": 2}))) == {Finding.CROSSED}
+    assert last(*steps, (LOOK, me("alice", 0, {"apple": 2}))) == {Finding.CART_LOST}
+    assert last(*steps, (LOOK, me("alice", 0, {"apple": 3}))) == {Finding.CROSSED}
 
 
 @pytest.mark.parametrize("answer", [me("bob"), me("alice", 7), me("alice", 0, {"pear of bob": 1})])
@@ -119,6 +120,13 @@ def test_somebody_elses_session_is_found_before_the_login_too() -> None:
 
 def test_a_logout_that_comes_undone_is_found() -> None:
     assert last((LOGIN, DONE), (LOGOUT, DONE), (LOOK, me("alice"))) == {Finding.REVIVED}
+
+
+@pytest.mark.parametrize("user", ["alice", None])
+def test_what_a_logout_ended_and_is_back_comes_from_a_revived_session(user: str | None) -> None:
+    steps = (LOGIN, DONE), (VISIT, visits(1)), (add("apple", 2), cart(apple=2)), (LOGOUT, DONE)
+    assert last(*steps, (LOOK, me(user, 1, {"apple": 2}))) == {Finding.REVIVED}
+    assert Finding.CROSSED in last(*steps, (LOOK, me(user, 2)))
 
 
 @pytest.mark.parametrize("seen", [0, 1])
