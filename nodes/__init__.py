@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import create_app
-    from .settings import Settings, SettingsError
+    from .environment import SettingsError
+    from .settings import Settings
 
 __all__ = ["Settings", "SettingsError", "create_app"]
 
@@ -18,8 +19,12 @@ def __getattr__(name: str) -> Any:
         from .app import create_app
 
         return create_app
-    if name in {"Settings", "SettingsError"}:
-        from . import settings
+    if name == "Settings":
+        from .settings import Settings
 
-        return getattr(settings, name)
+        return Settings
+    if name == "SettingsError":
+        from .environment import SettingsError
+
+        return SettingsError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

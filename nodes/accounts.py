@@ -90,9 +90,8 @@ def create_users(path: Path, names: Iterable[str], password: str | None = None) 
             raise UsersError(f"user {name!r}: use 1 to 64 letters, digits, '.', '_', '@', '+' or '-'")
     if not names:
         raise UsersError(f"{path}: give at least one user")
-    if password is not None and not (
-        MIN_PASSWORD_CHARACTERS <= len(password) and len(password.encode()) <= MAX_PASSWORD_BYTES
-    ):
+    long_enough = password is None or len(password) >= MIN_PASSWORD_CHARACTERS
+    if password is not None and not (long_enough and len(password.encode()) <= MAX_PASSWORD_BYTES):
         raise UsersError(
             f"the password has {len(password)} characters: use at least {MIN_PASSWORD_CHARACTERS},"
             f" and at most {MAX_PASSWORD_BYTES} bytes"

@@ -31,9 +31,7 @@ def create_app(settings: Settings) -> Flask:
     Raises `SettingsError` or `UsersError`, one line, for what can't be meant.
     """
     app = Flask("nodes")
-    app.config.update(
-        NODE_NAME=settings.node_name, STORE_KIND=settings.store.value, MAX_CONTENT_LENGTH=MAX_BODY_BYTES
-    )
+    app.config.update(NODE_NAME=settings.node_name, STORE_KIND=settings.store.value, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics = Metrics()
     store = MeasuredStore(_store(settings), metrics)

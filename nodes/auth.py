@@ -36,11 +36,11 @@ def login() -> Response:
     users: Users = current_app.extensions["users"]
     try:
         credentials = read_body(Credentials)
-        if not users.verify(credentials.user, credentials.password):
-            log.info("login refused", extra={"request_id": request_id()})
-            raise Unauthorized("user or password is wrong")
-    except (BadRequest, Unauthorized) as error:
+    except BadRequest as error:
         return pages.failed(error, about="login")
+    if not users.verify(credentials.user, credentials.password):
+        log.info("login refused", extra={"request_id": request_id()})
+        return pages.failed(Unauthorized("User or password is wrong."), about="login")
     if session.owner not in {None, credentials.user}:
         session.clear()  # what belongs to one user is not handed to another
     session.renew(owner=credentials.user)
@@ -61,7 +61,7 @@ def account() -> Response:
     user, created = session.owner, session.created
     if user is None or created is None:
         raise Unauthorized("log in first")
-    since = datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds")
+    since = datetime.fromtimestamp(created, UTC)
     if wants_page(request):
         return make_response(render_template("account.html", user=user, since=since))
-    return jsonify(user=user, since=since)
+    return jsonify(user=user, since=since.isoformat(timespec="seconds"))

@@ -17,11 +17,10 @@ from flask import Flask, Request, current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import Forbidden, UnsupportedMediaType
 
-from .negotiation import brings_form
+from .negotiation import SAFE_METHODS, brings_form
 from .visitor import session
 
 FIELD = "csrf_token"
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _ANONYMOUS = "anonymous"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EXTENSION = "csrf"

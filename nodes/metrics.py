@@ -44,8 +44,9 @@ _EVENTS = {
     "conflict": session_conflict,
 }
 
+_WORKER = os.environ.get("NODE_WORKER", "0")
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-    values.ValueClass = values.MultiProcessValue(lambda: os.environ.get("NODE_WORKER", "0"))
+    values.ValueClass = values.MultiProcessValue(lambda: _WORKER)  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -111,7 +112,7 @@ class Metrics:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
 

@@ -11,6 +11,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 T = TypeVar("T")
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _AT = re.compile(r" - at `\$\.(\w+)`\Z")
 

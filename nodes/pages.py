@@ -10,14 +10,21 @@ from flask import Flask, Response, current_app, jsonify, make_response, redirect
 from werkzeug.exceptions import HTTPException
 
 from .each_request import request_id
-from .negotiation import wants_page
+from .negotiation import SAFE_METHODS, wants_page
 from .sessions import SessionEnded, SessionError, SessionTooLarge
-from .visitor import profile
+from .visitor import handle, profile
 
 RETRY_AFTER = 2
 """Seconds that clients are asked to wait while the store is out: a failover takes about this long."""
 COLOURS = 8
 _STATIC_SECONDS = 365 * 86400
+_OUTAGE_READ = (
+    "Nobody was logged out and nothing is lost; your session just can't be read right now. Please try again in a moment."
+)
+_OUTAGE_WRITE = (
+    "What you sent was probably not carried out: look before you repeat it. Nobody was logged out and nothing that was"
+    " saved before is lost. Please try again in a moment."
+)
 _TITLES = {
     400: "That was not understood",
     401: "Not logged in",
@@ -55,7 +62,8 @@ def colour_of(node: str) -> int:
 
 def home(status: int = 200, error: str | None = None, about: str = "", typed: dict[str, str] | None = None) -> Response:
     """The page, with `error` beside the form that it is `about`, and in its fields what was `typed`."""
-    page = render_template("home.html", **profile(), error=error, about=about, typed=typed or {})
+    shown = {"error": error, "about": about, "typed": typed or {}, "handle": handle()}
+    page = render_template("home.html", **profile(), **shown)
     return make_response(page, status)
 
 
@@ -91,9 +99,7 @@ def session_error(error: SessionError) -> Response:
     if isinstance(error, SessionTooLarge):
         return _error(413, "There is no room for this in your session. What was in it is still there.")
     current_app.logger.warning("%s", error, extra={"request_id": request_id()})
-    response = _error(
-        503, "You are still logged in and nothing you saved is lost, but right now it can't be read. Please try again."
-    )
+    response = _error(503, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)
     response.headers["Retry-After"] = str(RETRY_AFTER)
     return response
 
@@ -112,7 +118,7 @@ def _error(status: int, message: str) -> Response:
 
 def _vary(response: Response) -> Response:
     if request.endpoint != "static":
-        response.vary.add("Accept")
+        response.headers.add("Vary", "Accept")
     return response
 
 

@@ -141,7 +141,9 @@ def _redis_url(env: Environment) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise SettingsError(f"{source}={_masked(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0")
+        raise SettingsError(
+            f"{source}={_masked(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0"
+        )
     return url
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity
+from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from . import pages
 from .negotiation import read_body, wants_page
