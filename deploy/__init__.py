@@ -1,0 +1,20 @@
+"""The cluster as a whole: what it is to be (`ClusterSpec`), what can be done to it (`Cluster`), and what it runs on.
+
+`LocalCluster` is processes of this machine.
+"""
+
+from deploy.cluster import Cluster, Member, MemberState, Role
+from deploy.errors import ClusterError
+from deploy.local import LocalCluster
+from deploy.spec import ClusterSpec, StoreKind
+
+__all__ = [
+    "Cluster",
+    "ClusterError",
+    "ClusterSpec",
+    "LocalCluster",
+    "Member",
+    "MemberState",
+    "Role",
+    "StoreKind",
+]

