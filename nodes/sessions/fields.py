@@ -69,7 +69,7 @@ class Fields:
 
     def saved(self, changes: Changes) -> None:
         """These changes are in the store now."""
-        self.stored = {k: v for k, v in self.stored.items() if k not in changes.delete} | dict(changes.set)
+        self.stored = changes.applied_to(self.stored)
         self._handed_out.update(changes.set)
         for key in changes.set:
             self._assigned.pop(key, None)
@@ -96,3 +96,11 @@ class Fields:
         size = size_of({key: data for key, data in fields.items() if key not in without})
         if size > self._max_bytes:
             raise SessionTooLarge(f"the session would have {size} bytes; it may have {self._max_bytes}")
+
+
+def others_changes(before: Mapping[str, bytes], after: Mapping[str, bytes], mine: Changes) -> Changes | None:
+    """What others changed between `before` and `after`, less what `mine` decides; None where that is nothing."""
+    decided = mine.set.keys() | mine.delete
+    changed = {key: data for key, data in after.items() if key not in decided and before.get(key) != data}
+    deleted = frozenset(key for key in before if key not in decided and key not in after)
+    return Changes(changed, deleted) if changed or deleted else None

@@ -6,7 +6,7 @@ Nothing is asked of the store before something is read, and nothing is sent to i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from enum import Enum
 from typing import Any
@@ -17,7 +17,7 @@ from flask.sessions import SessionMixin
 from . import events
 from .codec import DecodeError
 from .cookie import is_canonical, key_of
-from .fields import Fields
+from .fields import Fields, others_changes
 from .options import OptionsError, Resave, SessionOptions, Unset
 from .store import Changes, Outcome, Record, SessionEnded, SessionTooLarge, Store, StoreUnavailable
 
@@ -199,13 +199,13 @@ class Session(SessionMixin):
         self._load()
         old_key, old = self._key, self._record
         mine, before = self._fields.pending(), self._fields.stored
-        fields = _applied(before, mine)
+        fields = mine.applied_to(before)
         owner = owner if owner is not None or old is None else old.owner
         session_id, record = self._create(fields, owner)
         last = self._store.delete(old_key) if old is not None and old_key is not None else None
-        if last is not None and (late := _difference(before, last.fields, mine)) is not None:
+        if last is not None and (late := others_changes(before, last.fields, mine)) is not None:
             self._store.update(key_of(session_id), late, self._options.lifetime)
-            fields = _applied(fields, late)
+            fields = late.applied_to(fields)
         self._become(session_id, record, fields)
         self._notify(events.session_renewed if old is not None else events.session_created, key_of(session_id))
 
@@ -311,15 +311,3 @@ class Session(SessionMixin):
     def _touch_due(self) -> bool:
         idle_left = self._options.idle_timeout * (1 - TOUCH_FRACTION)
         return self._record is not None and not self._record.final and self._record.ttl <= idle_left
-
-
-def _applied(fields: Mapping[str, bytes], changes: Changes) -> dict[str, bytes]:
-    return {key: data for key, data in fields.items() if key not in changes.delete} | dict(changes.set)
-
-
-def _difference(before: Mapping[str, bytes], last: Mapping[str, bytes], mine: Changes) -> Changes | None:
-    """What others changed between `before` and `last`, less what `mine` decides; None where that is nothing."""
-    decided = mine.set.keys() | mine.delete
-    changed = {k: v for k, v in last.items() if k not in decided and before.get(k) != v}
-    deleted = frozenset(k for k in before if k not in decided and k not in last)
-    return Changes(changed, deleted) if changed or deleted else None

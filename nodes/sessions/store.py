@@ -70,6 +70,10 @@ class Changes:
     expect: Mapping[str, bytes | None] = field(default_factory=dict)
     max_bytes: int | None = None
 
+    def applied_to(self, fields: Mapping[str, bytes]) -> dict[str, bytes]:
+        """What these fields are after the update."""
+        return {name: value for name, value in fields.items() if name not in self.delete} | dict(self.set)
+
 
 class Outcome(Enum):
     """What became of an update."""

@@ -60,8 +60,7 @@ class MemoryStore:
                 return Outcome.ABSENT
             if any(entry.fields.get(name) != value for name, value in changes.expect.items()):
                 return Outcome.CONFLICT
-            fields = {name: value for name, value in entry.fields.items() if name not in changes.delete}
-            fields.update(changes.set)
+            fields = changes.applied_to(entry.fields)
             if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
                 return Outcome.TOO_LARGE
             entry.fields = fields
