@@ -132,7 +132,7 @@ def _find(name: str) -> Path:
 
 def _complaint(stderr: str) -> str:
     found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.+)", stderr)
-    return found[1] if found else stderr.strip().partition("\n")[0]
+    return found[1] if found else stderr.strip().partition("\n")[0] or "it gives no reason"
 
 
 def _master(conf: Path) -> psutil.Process:

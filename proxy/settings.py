@@ -183,11 +183,12 @@ class ProxySettings:
             _at_least("worker_processes", self.worker_processes, 1)
         if self.login_rate is not None:
             _at_least("login_rate", self.login_rate, 1)
-        counts = ("worker_connections", "max_body_bytes", "tries", "keepalive", "resolver_valid", "fail_timeout")
-        for name in counts:
+        _at_least("max_fails", self.max_fails, 0)
+        for name in (
+            *("worker_connections", "max_body_bytes", "login_burst", "tries", "keepalive"),
+            *("resolver_valid", "fail_timeout"),
+        ):
             _at_least(name, getattr(self, name), 1)
-        for name in ("max_fails", "login_burst"):
-            _at_least(name, getattr(self, name), 0)
         for name in (
             *("worker_shutdown_timeout", "client_timeout", "client_keepalive", "connect_timeout", "read_timeout"),
             *("tries_timeout", "keepalive_timeout"),

@@ -1,0 +1,116 @@
+"""A tiny real node: it says who it is and what reached it, and can be told by the path to misbehave."""
+
+import json
+import socket
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Seen:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Backend:
+    """One node. Paths: /503 answers it with Retry-After; /drop hangs up once the request is in, while `dropping` is
+    set; /wait answers when `release` is set; anything else is a 200."""
+
+    name: str
+    seen: list[Seen] = field(default_factory=list)
+    dropping: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._server = _Server(self, ("127.0.0.1", 0))
+        self.port: int = self._server.server_address[1]
+        self._thread = self._serve()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def hits(self, path: str) -> int:
+        return sum(seen.path == path for seen in self.seen)
+
+    def die(self) -> None:
+        """As after SIGKILL: nothing listens, and every connection is gone."""
+        self.release.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._server.hang_up()
+        self._thread.join()
+
+    def come_back(self) -> None:
+        self.release.clear()
+        self._server = _Server(self, ("127.0.0.1", self.port))
+        self._thread = self._serve()
+
+    def _serve(self) -> threading.Thread:
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        return thread
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, backend: Backend, address: tuple[str, int]) -> None:
+        self.backend = backend
+        self._connections: set[socket.socket] = set()
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        for connection in list(self._connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # It is gone already.
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Connections that break are what these tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_GET(self) -> None:
+        backend = self.server.backend
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+        backend.seen.append(seen)
+        if self.path == "/drop" and backend.dropping.is_set():
+            self.close_connection = True
+            return
+        if self.path == "/wait":
+            backend.release.wait(60)
+        self.send_response(503 if self.path == "/503" else 200)
+        if self.path == "/503":
+            self.send_header("Retry-After", "7")
+            self.send_header("Cache-Control", "no-store")
+        answer = json.dumps({"node": backend.name, "headers": seen.headers}).encode()
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_PUT = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass

@@ -1,0 +1,141 @@
+"""A real nginx with a rendered configuration, and the requests that tests send it."""
+
+import getpass
+import http.client
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from proxy import Nginx, ProxySettings, Server, render
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def node(self) -> str:
+        return str(json.loads(self.body)["node"])
+
+    @property
+    def forwarded(self) -> dict[str, str]:
+        """The headers that reached the node."""
+        headers: dict[str, str] = json.loads(self.body)["headers"]
+        return headers
+
+
+class RunningProxy:
+    """nginx in front of `servers` in its own folder; a context manager that ends it. `overrides` are ProxySettings."""
+
+    def __init__(self, folder: Path, servers: tuple[Server, ...], overrides: Mapping[str, Any]) -> None:
+        self.nginx = Nginx()
+        self.folder = folder
+        self.conf = folder / "nginx.conf"
+        self.port = free_port()
+        self.settings = ProxySettings(
+            servers=servers,
+            runtime_dir=folder,
+            listen=f"127.0.0.1:{self.port}",
+            nginx_version=self.nginx.version,
+            # As root, nginx would give its workers to `nobody`, who cannot enter pytest's folders.
+            user=getpass.getuser() if os.geteuid() == 0 else None,
+            **{"worker_processes": 2, **overrides},
+        )
+
+    def __enter__(self) -> "RunningProxy":
+        self.nginx.install(render(self.settings), self.conf)
+        self.process = subprocess.Popen(
+            self.nginx.command(self.conf, self.folder), stderr=subprocess.PIPE, cwd=self.folder
+        )
+        try:
+            wait_until(self._answers, "the proxy answers")
+        except AssertionError:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=20)
+
+    def get(self, path: str = "/", headers: Mapping[str, str] | None = None, source: str = "127.0.0.1") -> Answer:
+        return self.request("GET", path, headers=headers, source=source)
+
+    def post(self, path: str = "/", body: bytes = b"x", headers: Mapping[str, str] | None = None) -> Answer:
+        return self.request("POST", path, body, headers)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        source: str = "127.0.0.1",
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30, source_address=(source, 0))
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.headers.items()), answer.read())
+        finally:
+            connection.close()
+
+    def raw(self, request: bytes) -> bytes:
+        """Everything that comes back for these bytes until nginx closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def open_request(self, path: str) -> http.client.HTTPConnection:
+        """A request that is sent and not waited for: `.getresponse()` does."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("GET", path)
+        return connection
+
+    def reload(
+        self, servers: tuple[Server, ...] | None = None, timeout: float = 20, **overrides: Any
+    ) -> tuple[int, ...]:
+        self.settings = replace(self.settings, servers=servers or self.settings.servers, **overrides)
+        self.nginx.install(render(self.settings), self.conf)
+        return self.nginx.reload(self.conf, timeout)
+
+    def log_lines(self, path: str) -> list[dict[str, Any]]:
+        """What the access log says of the requests for this path, once it says anything."""
+
+        def lines() -> list[dict[str, Any]]:
+            read = [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+            return [line for line in read if line["uri"] == path]
+
+        wait_until(lambda: bool(lines()), f"a log line for {path}")
+        return lines()
+
+    def _answers(self) -> bool:
+        if self.process.poll() is not None:
+            assert self.process.stderr is not None
+            raise AssertionError(f"nginx ended: {self.process.stderr.read().decode()}")
+        try:
+            return self.get("/proxy/health", {"Host": self.settings.hosts[0]}).status == 200
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout:g} s in vain until {what}"
+        time.sleep(0.01)
