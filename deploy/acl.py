@@ -26,4 +26,4 @@ def acl_file(password: str, version: tuple[int, ...]) -> str:
         commands.append("client|setinfo")
     allowed = " ".join(f"+{command}" for command in commands)
     digest = hashlib.sha256(password.encode()).hexdigest()
-    return f"user default off resetchannels -@all\nuser {NODE} on #{digest} ~{KEYS} resetchannels -@all {allowed}\n"
+    return f"user default off resetpass resetkeys resetchannels -@all\nuser {NODE} on #{digest} ~{KEYS} resetchannels -@all {allowed}\n"

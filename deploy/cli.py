@@ -1,27 +1,33 @@
 """`session-cluster up`: a cluster of local processes, in the foreground."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.cluster import Member, MemberState
 from deploy.errors import ClusterError
 from deploy.local import LocalCluster
 from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterSpec, StoreKind, parse_balance
+from deploy.state import DESCRIPTION
 from proxy import Balance
 
 _LOOK_EVERY = 0.3
 
 
-class _Stopped(BaseException):
-    """SIGTERM or a closed terminal: not an error, and nothing that an `except Exception` may swallow."""
+class _Signalled(BaseException):
+    """Ctrl-C, SIGTERM or a closed terminal: not an error, and nothing that an `except Exception` may swallow."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @click.command(context_settings={"show_default": True})
@@ -61,20 +67,23 @@ def up(
             nodes=nodes, workers=workers, store=StoreKind.parse(store), balance=parse_balance(balance), port=port
         )
         cluster = LocalCluster(spec, state_dir, nginx, store_server)
-        with _until_signalled(), cluster:
+        with _until_signalled(), contextlib.ExitStack() as running:
+            with console.status("starting"):
+                running.enter_context(cluster)
             _introduce(console, cluster)
             _watch(console, cluster)
     except ClusterError as error:
         raise click.ClickException(str(error)) from error
-    except (KeyboardInterrupt, _Stopped):
+    except _Signalled as signalled:
         console.print("stopped", style="dim")
+        raise SystemExit(128 + signalled.number) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _until_signalled() -> Iterator[None]:
     def stop(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)  # once is enough; stopping must not be interrupted
-        raise KeyboardInterrupt if number == signal.SIGINT else _Stopped
+        raise _Signalled(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -86,20 +95,17 @@ def _until_signalled() -> Iterator[None]:
 
 def _introduce(console: Console, cluster: LocalCluster) -> None:
     spec = cluster.spec
-    workers = f", {spec.workers} workers each" if spec.workers > 1 else ""
-    console.print(f"Open [bold link={cluster.url}]{cluster.url}[/]", soft_wrap=True)
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
-    facts.add_row("users", ", ".join(cluster.users))
-    facts.add_row("password", f"[bold]{next(iter(cluster.users.values()))}[/]")
-    facts.add_row("store", f"{spec.store}")
-    facts.add_row("balancing", f"{spec.balance}")
-    facts.add_row("nodes", f"{spec.nodes}{workers}")
-    facts.add_row("logs", f"{cluster.state_dir / 'logs'}")
-    if (cluster.state_dir / "cluster.json").exists():
-        facts.add_row("for scripts", f"{cluster.state_dir / 'cluster.json'}")
-    console.print(facts)
+    workers = f" of {spec.workers} workers" if spec.workers > 1 else ""
+    facts = {
+        "users": ", ".join(cluster.users),
+        "password": f"[bold]{next(iter(cluster.users.values()))}[/]",
+        "cluster": f"{spec.nodes} nodes{workers}, sessions in {spec.store}, balancing {spec.balance}",
+        "logs": escape(str(cluster.state_dir / "logs")),
+        "for scripts": escape(str(cluster.state_dir / DESCRIPTION)),
+    }
+    console.print(f"Open [bold]{cluster.url}[/]\n")
+    for what, value in facts.items():
+        console.print(f"[dim]{what:<13}[/]{value}", soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("process", "pid", "address", "log"):
         table.add_column(column, justify="right" if column == "pid" else "left")
@@ -107,7 +113,7 @@ def _introduce(console: Console, cluster: LocalCluster) -> None:
         table.add_row(member.name, str(member.pid), member.address, Path(member.log).name)
     console.print()
     console.print(table)
-    console.print("\nCtrl-C stops everything.", style="dim")
+    console.print("\nCtrl-C stops all of it.", style="dim")
 
 
 def _watch(console: Console, cluster: LocalCluster) -> None:

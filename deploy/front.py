@@ -98,6 +98,7 @@ class Front:
             # As root, nginx would have its workers be "nobody", who may not enter the state folder.
             "user": getpass.getuser() if os.geteuid() == 0 else None,
             "nginx_version": self._nginx.version,
+            "session_cookie": self._spec.session_cookie,
             **self._spec.proxy,
         }
         with _as_cluster_error():

@@ -65,6 +65,11 @@ class ClusterSpec:
     drain_timeout: float = 10.0
     """How long the proxy may finish requests on a node that leaves, and then the node itself."""
 
+    @property
+    def session_cookie(self) -> str:
+        """The name of the nodes' cookie, which Balance.HASH goes by."""
+        return self.node_settings.get("SESSION_NAME", "session")
+
     def __post_init__(self) -> None:
         check_nodes(self.nodes)
         if not 1 <= self.workers <= MOST_WORKERS:

@@ -49,7 +49,8 @@ class StateDir:
                 self._fresh(name) for name in ("secrets", "logs", "proxy", "metrics")
             )
         except OSError as error:
-            raise ClusterError(f"state folder {path or tempfile.gettempdir()}: {error.strerror}") from error
+            place = path or tempfile.gettempdir()
+            raise ClusterError(f"state folder {place} cannot be written: {error.strerror}") from error
 
     def secret(self, name: str, text: str) -> Path:
         """A new file that only this user can read."""
@@ -88,6 +89,8 @@ class StateDir:
 
 def _prepared(path: Path) -> Path:
     path = path.absolute()
+    if path.exists() and not path.is_dir():
+        raise ClusterError(f"state folder {path} is not a folder: name another")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Before its mode is changed: it might be somebody's home folder, or /tmp.
     if not (path / _LOCK).exists() and any(path.iterdir()):
