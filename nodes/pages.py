@@ -118,7 +118,7 @@ def _error(status: int, message: str) -> Response:
 
 def _vary(response: Response) -> Response:
     if request.endpoint != "static":
-        response.headers.add("Vary", "Accept")
+        response.headers["Vary"] = "Accept"
     return response
 
 

@@ -1,0 +1,182 @@
+from pathlib import Path
+
+import pytest
+
+from nodes import Settings, SettingsError
+from nodes.naming import default_name
+from nodes.settings import StoreKind
+from tests.nodes.running import SECRET
+
+
+def environ(users_file: Path, **variables: str) -> dict[str, str]:
+    return {"NODE_NAME": "node-1", "SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)} | variables
+
+
+def complaint(values: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ(values)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_only_the_secrets_and_the_users_file_must_be_given(users_file: Path) -> None:
+    settings = Settings.from_environ({"SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)}, name=lambda: "host-7")
+    assert settings == Settings(node_name="host-7", secrets=(SECRET,), users_file=users_file)
+
+
+def test_every_variable_arrives(users_file: Path) -> None:
+    settings = Settings.from_environ(
+        environ(
+            users_file,
+            NODE_BIND="[::1]:0",
+            NODE_WORKERS="3",
+            SESSION_STORE="Redis",
+            REDIS_URL="redis://nodes:word@store:6379/0",
+            SESSION_NAME="sid",
+            SESSION_IDLE_TIMEOUT="60",
+            SESSION_ABSOLUTE_TIMEOUT="120.5",
+            SESSION_SECURE="on",
+            SESSION_ROLLING="on",
+            SESSION_RESAVE="true",
+            SESSION_SAVE_UNINITIALIZED="1",
+            SESSION_MAX_BYTES="2048",
+            STORE_CONNECT_TIMEOUT="0.5",
+            STORE_READ_TIMEOUT="0.75",
+            STORE_RETRIES="0",
+            STORE_DEADLINE="2",
+            TRUSTED_PROXIES="0",
+            LOG_LEVEL="debug",
+        )
+    )
+    assert settings == Settings(
+        node_name="node-1",
+        secrets=(SECRET,),
+        users_file=users_file,
+        bind="[::1]:0",
+        workers=3,
+        store=StoreKind.REDIS,
+        redis_url="redis://nodes:word@store:6379/0",
+        session_name="sid",
+        idle_timeout=60.0,
+        absolute_timeout=120.5,
+        secure="on",
+        rolling=True,
+        resave=True,
+        save_uninitialized=True,
+        max_bytes=2048,
+        connect_timeout=0.5,
+        read_timeout=0.75,
+        retries=0,
+        deadline=2.0,
+        trusted_proxies=0,
+        log_level="debug",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SESSION_STORE": "reddis"}, ["SESSION_STORE=reddis", "did you mean redis?"]),
+        ({"SESSION_STORE": "??"}, ["SESSION_STORE=??", "use one of memory, redis"]),
+        ({"SESSION_SECURE": "outo"}, ["SESSION_SECURE=outo", "did you mean auto?"]),
+        ({"LOG_LEVEL": "warn"}, ["LOG_LEVEL=warn", "did you mean warning?"]),
+        ({"SESSION_STORE": "redis"}, ["REDIS_URL is not set", "redis://"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "http://store"}, ["REDIS_URL=http://store", "use redis://"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "redis://store:port"}, ["REDIS_URL=redis://store:port"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "redis://"}, ["REDIS_URL=redis://"]),
+        ({"NODE_WORKERS": "0"}, ["NODE_WORKERS=0", "from 1 to 64"]),
+        ({"NODE_WORKERS": "two"}, ["NODE_WORKERS=two", "whole number"]),
+        ({"NODE_BIND": "8000"}, ["NODE_BIND=8000", "host:port"]),
+        ({"NODE_BIND": "127.0.0.1:99999"}, ["NODE_BIND=127.0.0.1:99999", "65535"]),
+        ({"NODE_BIND": "a:b:80"}, ["NODE_BIND=a:b:80"]),
+        ({"NODE_NAME": "node 1\r\nX-Evil: 1"}, ["NODE_NAME='node 1\\r\\nX-Evil: 1'", "letters"]),
+        ({"SESSION_NAME": "se;ssion"}, ["SESSION_NAME='se;ssion'"]),
+        ({"SESSION_NAME": "__Host-session"}, ["SESSION_NAME=__Host-session", "leave the prefix out"]),
+        ({"SESSION_IDLE_TIMEOUT": "nan"}, ["SESSION_IDLE_TIMEOUT=nan", "seconds"]),
+        ({"SESSION_IDLE_TIMEOUT": "-1"}, ["SESSION_IDLE_TIMEOUT=-1"]),
+        ({"SESSION_IDLE_TIMEOUT": "100", "SESSION_ABSOLUTE_TIMEOUT": "50"}, ["SESSION_IDLE_TIMEOUT=100", "is 50"]),
+        ({"SESSION_ROLLING": "maybe"}, ["SESSION_ROLLING=maybe", "on or off"]),
+        ({"SESSION_MAX_BYTES": "1"}, ["SESSION_MAX_BYTES=1"]),
+        ({"STORE_READ_TIMEOUT": "inf"}, ["STORE_READ_TIMEOUT=inf"]),
+        ({"STORE_RETRIES": "1.5"}, ["STORE_RETRIES=1.5"]),
+        ({"TRUSTED_PROXIES": "-1"}, ["TRUSTED_PROXIES=-1"]),
+        ({"USERS_FILE": "/nowhere/users.json"}, ["USERS_FILE=/nowhere/users.json", "no such file"]),
+        ({"USERS_FILE": ""}, ["USERS_FILE is not set"]),
+        ({"SESSION_SECRETS": ""}, ["SESSION_SECRETS is not set", "openssl rand"]),
+        ({"SESSION_SECRETS": " , "}, ["SESSION_SECRETS is empty"]),
+    ],
+)
+def test_a_wrong_value_is_answered_with_one_line_that_names_it(
+    users_file: Path, variables: dict[str, str], expected: list[str]
+) -> None:
+    message = complaint(environ(users_file, **variables))
+    assert all(part in message for part in expected), message
+
+
+def test_a_short_secret_is_counted_but_never_repeated(users_file: Path) -> None:
+    message = complaint(environ(users_file, SESSION_SECRETS=f"{SECRET},tooshortsecret"))
+    assert "secret 2 has 14 bytes, at least 32 are needed" in message
+    assert "tooshortsecret" not in message
+
+
+@pytest.mark.parametrize("url", ["redsi://nodes:word-of-pass@store:1", "nodes:word-of-pass@store:6379"])
+def test_no_message_repeats_the_password_of_the_store(users_file: Path, url: str) -> None:
+    message = complaint(environ(users_file, SESSION_STORE="redis", REDIS_URL=url))
+    assert "word-of-pass" not in message
+    assert "@store" in message
+
+
+def test_secrets_and_passwords_do_not_show_when_settings_are_printed(users_file: Path) -> None:
+    values = environ(users_file, SESSION_STORE="redis", REDIS_URL="redis://nodes:word-of-pass@store:6379/0")
+    shown = repr(Settings.from_environ(values))
+    assert SECRET not in shown
+    assert "word-of-pass" not in shown
+
+
+def test_secrets_come_from_a_file_one_in_each_line(users_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    path.write_text(f"{SECRET}\n\n{SECRET}, the second\n")
+    values = environ(users_file, SESSION_SECRETS="", SESSION_SECRETS_FILE=str(path))
+    assert Settings.from_environ(values).secrets == (SECRET, f"{SECRET}, the second")
+
+
+def test_the_address_of_the_store_comes_from_a_file(users_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("redis://nodes:word@store:6379/0\n")
+    values = environ(users_file, SESSION_STORE="redis", REDIS_URL_FILE=str(path))
+    assert Settings.from_environ(values).redis_url == "redis://nodes:word@store:6379/0"
+
+
+def test_a_secret_given_twice_is_refused(users_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    path.write_text(SECRET)
+    assert "both set" in complaint(environ(users_file, SESSION_SECRETS_FILE=str(path)))
+
+
+def test_a_file_that_is_no_text_is_refused(users_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    path.write_bytes(b"\xff" * 40)
+    values = environ(users_file, SESSION_SECRETS="", SESSION_SECRETS_FILE=str(path))
+    assert complaint(values) == f"SESSION_SECRETS_FILE={path}: can't be read (it is not UTF-8 text)"
+
+
+@pytest.mark.parametrize(
+    ("reverse", "name"),
+    [
+        ("shop-node-2.shop_default", "node-2"),
+        ("shop_node_12.net", "node-12"),
+        ("node-3", "node-3"),
+        ("shop-redis-1.shop_default", "3f2a9c"),
+        ("", "3f2a9c"),
+    ],
+)
+def test_a_replica_is_called_by_its_number_and_anything_else_by_its_host(reverse: str, name: str) -> None:
+    assert default_name(host=lambda: "3f2a9c", reverse=lambda: reverse, in_container=lambda: True) == name
+
+
+def test_outside_containers_nothing_is_resolved() -> None:
+    def never() -> str:
+        raise AssertionError("resolved")
+
+    assert default_name(host=lambda: "desk", reverse=never, in_container=lambda: False) == "desk"
