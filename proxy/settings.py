@@ -40,8 +40,8 @@ class Balance(StrEnum):
     """By the client's network (IPv4: /24): no cookie needed, but everybody behind one address shares a node."""
     HASH = "hash"
     """Consistent hash of the session cookie, or of the client's address where there is none: a change of the set of
-    nodes moves few sessions. A renewed id (a login) may move its user to another node, so it warms caches but does
-    not replace a shared store."""
+    nodes moves few sessions (most, with `Server.resolve`: a plain hash then). A renewed id, as at login, may move its
+    user to another node: this warms caches, but does not replace a shared store."""
     STICKY = "sticky"
     """nginx's own affinity cookie (1.29.6): a browser stays with its node for as long as that lives."""
 

@@ -7,11 +7,10 @@ from proxy.settings import Balance, ProxySettings, Server, ServerState
 
 UPSTREAM = "app"
 
-_METHOD: dict[Balance, tuple[str, str | list[str]]] = {
+_METHOD: dict[Balance, tuple[str, str]] = {
     Balance.LEAST_CONN: ("least_conn", ""),
     Balance.RANDOM_TWO: ("random", "two"),
     Balance.IP_HASH: ("ip_hash", ""),
-    Balance.HASH: ("hash", ["$session_key", "consistent"]),
 }
 
 
@@ -21,6 +20,10 @@ def upstream(settings: ProxySettings) -> Section:
     block = Section(f"upstream {UPSTREAM}", zone=[UPSTREAM, "128k"])
     if settings.balance is Balance.STICKY:
         block.options["sticky"] = ["cookie", settings.sticky_cookie, "path=/", "httponly", "samesite=lax"]
+    elif settings.balance is Balance.HASH:
+        # The consistent hash is by the server's name as written: all addresses of one name would take turns.
+        resolved = any(server.resolve for server in settings.servers)
+        block.options["hash"] = ["$session_key"] if resolved else ["$session_key", "consistent"]
     elif settings.balance in _METHOD:
         directive, value = _METHOD[settings.balance]
         block.options[directive] = value

@@ -22,18 +22,20 @@ class Backend:
     set; /wait answers when `release` is set; anything else is a 200."""
 
     name: str
+    host: str = "127.0.0.1"
+    port: int = 0
     seen: list[Seen] = field(default_factory=list)
     dropping: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self._server = _Server(self, ("127.0.0.1", 0))
-        self.port: int = self._server.server_address[1]
+        self._server = _Server(self, (self.host, self.port))
+        self.port = self._server.server_address[1]
         self._thread = self._serve()
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def hits(self, path: str) -> int:
         return sum(seen.path == path for seen in self.seen)
@@ -48,7 +50,7 @@ class Backend:
 
     def come_back(self) -> None:
         self.release.clear()
-        self._server = _Server(self, ("127.0.0.1", self.port))
+        self._server = _Server(self, (self.host, self.port))
         self._thread = self._serve()
 
     def _serve(self) -> threading.Thread:

@@ -67,8 +67,8 @@ def test_ip_hash_keeps_a_network_on_its_node_and_spreads_networks(start_proxy: S
 
 def test_hash_keeps_a_session_on_its_node_and_spreads_sessions(start_proxy: StartProxy) -> None:
     proxy = start_proxy(balance=Balance.HASH)
-    placed = where_sessions_go(proxy, 60)
-    assert where_sessions_go(proxy, 60) == placed
+    placed = where_sessions_go(proxy, 61)
+    assert where_sessions_go(proxy, 61) == placed
     assert min(Counter(placed).values()) >= 5
     assert len(set(placed)) == 3
 
@@ -96,9 +96,9 @@ def test_hash_moves_only_the_sessions_of_the_node_that_goes(
     start_proxy: StartProxy, servers: tuple[Server, ...]
 ) -> None:
     proxy = start_proxy(balance=Balance.HASH)
-    before = where_sessions_go(proxy, 60)
+    before = where_sessions_go(proxy, 61)
     proxy.reload(in_state(servers, "node-2", ServerState.DOWN))
-    after = where_sessions_go(proxy, 60)
+    after = where_sessions_go(proxy, 61)
     assert "node-2" not in after
     assert all(then == now for then, now in zip(before, after, strict=True) if then != "node-2")
 

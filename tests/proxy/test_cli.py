@@ -1,0 +1,128 @@
+"""`proxy-config` from the outside: what it prints, what it writes, how it fails."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy import Nginx, ProxySettings, Server, render
+from proxy.cli import proxy_config
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(proxy_config, [str(argument) for argument in arguments])
+
+
+def failure(result: Result) -> str:
+    """The error, which must be one line and the only output."""
+    assert result.exit_code in (1, 2)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_without_options_it_prints_three_local_nodes(tmp_path: Path) -> None:
+    result = run("--runtime-dir", tmp_path)
+    servers = tuple(Server(f"127.0.0.1:{8000 + number}", f"node-{number}") for number in (1, 2, 3))
+    assert result.exit_code == 0
+    assert result.output == render(ProxySettings(servers=servers, runtime_dir=tmp_path, nginx_version=Nginx().version))
+
+
+def test_the_containers_configuration_can_be_written_without_nginx(tmp_path: Path) -> None:
+    output = tmp_path / "nginx.conf"
+    result = run(
+        *("--server", "node:8000", "--resolve", "--resolver", "127.0.0.11", "--listen", "0.0.0.0:8080"),
+        *("--host", "localhost", "--host", "proxy", "--runtime-dir", "/tmp/nginx", "--access-log", "/dev/stdout"),
+        *("--nginx-version", "1.31.3", "--nginx", "/nowhere/nginx", "--output", output),
+    )
+    assert (result.exit_code, result.output) == (0, "")
+    text = output.read_text()
+    assert "server node:8000 max_fails=3 fail_timeout=5s resolve;" in text
+    assert "listen 0.0.0.0:8080 default_server;" in text
+    assert "server_name localhost proxy;" in text
+    assert 'pid "/tmp/nginx/nginx.pid";' in text
+    assert stat.S_IMODE(output.stat().st_mode) == 0o644
+
+
+def test_states_are_given_by_name(tmp_path: Path) -> None:
+    text = run("--balance", "sticky", "--drain", "node-1", "--down", "node-2", "--runtime-dir", tmp_path).output
+    assert "route=node-1 drain;" in text
+    assert "route=node-2 down;" in text
+    assert "route=node-3;" in text
+
+
+def test_a_login_rate_of_0_is_no_limit(tmp_path: Path) -> None:
+    assert "limit_req" in run("--runtime-dir", tmp_path).output
+    assert "limit_req" not in run("--login-rate", "0", "--runtime-dir", tmp_path).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--balance", "stiky"], "Error: unknown balancing policy 'stiky': did you mean 'sticky'?"),
+        (["--drain", "node-4"], "Error: no server has the name 'node-4': did you mean 'node-3'?"),
+        (["--server", "node"], "Error: server address 'node' cannot be used: "),
+        (["--server", "a:80", "--server", "a:80"], "Error: two servers have the address 'a:80': "),
+        (["--server", "n;=a:80"], "Error: server name 'n;' cannot be used: "),
+        (["--server", "node:8000", "--resolve"], "Error: server node:8000 is to be resolved: name a resolver"),
+        (["--host", "a;b"], "Error: host 'a;b' cannot be used: "),
+        (["--host", "a\nb"], "Error: host 'a\\nb' cannot be used: "),
+        (["--listen", "0.0.0.0:99999"], "Error: listen '0.0.0.0:99999' cannot be used: "),
+        (["--runtime-dir", "here"], "Error: runtime_dir 'here' cannot be used: "),
+        (["--worker-processes", "many"], "Error: worker_processes 'many' cannot be used: "),
+        (["--worker-processes", "0"], "Error: worker_processes '0' cannot be used: "),
+        (["--nginx-version", "1.31"], "Error: nginx-version '1.31' cannot be used: "),
+        (["--login-rate", "-1"], "Error: login_rate '-1' cannot be used: "),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_one_line_and_2(arguments: list[str], error: str) -> None:
+    result = run(*arguments)
+    assert failure(result).startswith(error)
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--nginx", "/nowhere/nginx"], "Error: nginx not found: there is no file /nowhere/nginx"),
+        (["--balance", "sticky", "--nginx-version", "1.22.1"], "Error: nginx 1.22.1 cannot do balance sticky: "),
+        (["--output", "/nowhere/nginx.conf"], "Error: cannot write /nowhere/nginx.conf: No such file or directory"),
+        (["--test", "--runtime-dir", "/dev/null/x"], "Error: cannot make /dev/null/x: Not a directory"),
+    ],
+)
+def test_what_nginx_or_the_system_refuses_is_one_line_and_1(arguments: list[str], error: str) -> None:
+    result = run(*arguments)
+    assert failure(result).startswith(error)
+    assert result.exit_code == 1
+
+
+def test_a_binary_that_is_too_old_for_the_policy_is_refused_by_its_version(tmp_path: Path) -> None:
+    old = tmp_path / "nginx"
+    old.write_text("#!/bin/sh\necho 'nginx version: nginx/1.22.1' >&2\n")
+    old.chmod(0o755)
+    assert "nginx 1.22.1 cannot do balance sticky" in failure(run("--nginx", old, "--balance", "sticky"))
+    assert run("--nginx", old, "--balance", "hash").exit_code == 0
+
+
+def test_what_does_not_pass_nginx_t_replaces_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "nginx.conf"
+    output.write_text("as before")
+    result = run("--test", "--server", "no.such.host.invalid:80", "--runtime-dir", tmp_path, "--output", output)
+    assert "host not found in upstream" in failure(result)
+    assert result.exit_code == 1
+    assert output.read_text() == "as before"
+
+
+def test_what_passes_nginx_t_is_written_whole_and_leaves_no_draft(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    result = run("--test", "--runtime-dir", tmp_path / "run", "--output", folder / "nginx.conf")
+    assert (result.exit_code, result.output) == (0, "")
+    assert [path.name for path in folder.iterdir()] == ["nginx.conf"]
+    assert (folder / "nginx.conf").read_text().endswith("}\n")
+
+
+def test_the_help_names_every_policy() -> None:
+    text = " ".join(run("--help").output.split())
+    assert "round_robin, least_conn, random_two, ip_hash, hash, sticky" in text
