@@ -1,0 +1,87 @@
+"""The manual says what is so: its commands exist, its settings are the settings, its example runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from flask import Flask
+
+from session_cluster import main
+from tests.sessions.valkey import Valkey
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"(?:^    .*\n(?:\n(?=    ))?)+", re.MULTILINE)
+
+
+def blocks(text: str) -> list[str]:
+    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in BLOCK.findall(text)]
+
+
+def commands(program: str) -> list[str]:
+    """The README's commands that begin with `program`, without the remark that follows after two spaces or more."""
+    lines = [line for block in blocks(README) for line in block.splitlines()]
+    return [re.split(r" {2,}", line)[0] for line in lines if line.startswith(f"{program} ")]
+
+
+@pytest.mark.parametrize("command", commands("session-cluster"))
+def test_the_options_of_a_command_exist(command: str) -> None:
+    words = shlex.split(command)[1:]
+    if words == ["--help"]:
+        return
+    subcommand = main.get_command(click.Context(main), words[0])
+    assert subcommand is not None
+    if "--help" not in words:
+        subcommand.make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("command", commands("make"))
+def test_a_target_of_make_exists(command: str) -> None:
+    subprocess.run(["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_there_are_commands_to_look_at() -> None:
+    assert len(commands("session-cluster")) >= 5
+    assert len(commands("make")) >= 4
+    assert len(commands("docker")) >= 5
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_settings_of_a_node_are_documented_and_nothing_else() -> None:
+    documented = set(
+        re.findall(r"`([A-Z][A-Z_]+)`", (ROOT / "docs/settings.md").read_text().split("## The containers")[0])
+    )
+    read = set(re.findall(r"# ([A-Z][A-Z_]+(?: or [A-Z_]+)*)$", (ROOT / "nodes/settings.py").read_text(), re.MULTILINE))
+    assert documented == {name for names in read for name in names.split(" or ")}
+
+
+def test_the_example_of_the_session_layer_runs(server: Valkey) -> None:
+    (example,) = [block for block in blocks(README) if "Sessions(app" in block]
+    code = example.replace("redis://127.0.0.1:6379/0", server.url)
+    script = f"{code}\nclient = app.test_client()\nprint([client.post('/visits').json['visits'] for _ in range(3)])"
+    environ = {**os.environ, "SESSION_SECRET": "x" * 32, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True)
+    assert run.stdout == "[1, 2, 3]\n"
+    assert example in blocks((ROOT / "docs/sessions.md").read_text())
+    assert len([line for line in example.splitlines() if line.strip()]) <= 10
+    assert Flask.__name__ in example
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Valkey]:
+    valkey = Valkey()
+    yield valkey
+    valkey.close()
