@@ -9,9 +9,9 @@ KEYS = "session:*"
 # What `nodes.sessions.stores.redis` sends, itself and inside its scripts; what a connection begins with. AUTH and
 # HELLO are allowed to everybody.
 _SESSION_COMMANDS = (
-    *("hgetall", "hget", "hset", "hdel", "hlen", "hvals", "hmget", "pttl", "pexpire", "pexpireat"),
-    *("del", "exists", "rename", "type", "time", "multi", "exec", "discard"),
-    *("evalsha", "eval", "script|load"),
+    *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "time"),
+    *("multi", "exec", "rename"),
+    *("evalsha", "script|load"),
 )
 _CONNECTION_COMMANDS = ("ping", "select", "client|setname")
 # redis-py introduces itself with CLIENT SETINFO, and does without where it may not. Redis before 7.2 does not know it
@@ -24,6 +24,13 @@ def acl_file(password: str, version: tuple[int, ...]) -> str:
     commands = [*_CONNECTION_COMMANDS, *_SESSION_COMMANDS]
     if version >= _SETINFO_SINCE:
         commands.append("client|setinfo")
-    allowed = " ".join(f"+{command}" for command in commands)
-    digest = hashlib.sha256(password.encode()).hexdigest()
-    return f"user default off resetpass resetkeys resetchannels -@all\nuser {NODE} on #{digest} ~{KEYS} resetchannels -@all {allowed}\n"
+    rights = {
+        "default": "off resetpass resetkeys resetchannels -@all",
+        NODE: " ".join(
+            [
+                f"on #{hashlib.sha256(password.encode()).hexdigest()} ~{KEYS} resetchannels -@all",
+                *(f"+{command}" for command in commands),
+            ]
+        ),
+    }
+    return "".join(f"user {name} {can}\n" for name, can in rights.items())

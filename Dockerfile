@@ -1,0 +1,33 @@
+# The image of every Python role: node, setup, load. What it runs is said in compose.yaml; by itself it is a node.
+FROM python:3.13-slim
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+
+WORKDIR /app
+
+# Before the code, so that a change of code does not install everything again. In an environment of its own, which
+# leaves alone what the base image has installed.
+COPY requirements.lock ./
+RUN python -m venv --without-pip /opt/venv \
+ && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-deps --require-hashes -r requirements.lock
+ENV PATH=/opt/venv/bin:$PATH
+
+# A volume that is mounted at one of these for the first time takes its owner from here.
+RUN useradd --system --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin app \
+ && install -d -o app -m 755 /cluster /cluster/node /cluster/store /cluster/proxy /cluster/users
+
+COPY deploy deploy
+COPY proxy proxy
+COPY nodes nodes
+COPY loadtest loadtest
+COPY pyproject.toml session_cluster.py ./
+# The file system is read-only when it runs, so what Python would write at its first import is written here.
+RUN python -m compileall -q .
+
+USER app
+ENV NODE_BIND=0.0.0.0:8000
+EXPOSE 8000
+CMD ["python", "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", "nodes.app:from_environ()"]

@@ -1,0 +1,31 @@
+"""The proxy's configuration in containers, as setup writes it at a start and `ComposeCluster` while it runs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from proxy import ProxySettings, Server
+
+PORT = 8080
+NODE_PORT = 8000
+ALL_NODES = Server(f"node:{NODE_PORT}", resolve=True)
+"""Docker's DNS answers with the address of each node, again and again."""
+_DOCKER_DNS = "127.0.0.11"
+# A node that has just been started is in the DNS before it listens. Refused connections cost no time, so a request may
+# try more nodes than are likely to be starting at once.
+_TRIES = 5
+
+
+def container_settings(servers: Sequence[Server] = (ALL_NODES,), **changes: object) -> ProxySettings:
+    """What holds for every proxy in a container; `changes` are other fields of ProxySettings. Raises
+    ProxySettingsError."""
+    settings = ProxySettings(
+        servers=tuple(servers),
+        listen=f"0.0.0.0:{PORT}",
+        runtime_dir=Path("/run/proxy"),
+        access_log="/dev/stdout",
+        error_log="stderr",
+        resolver=_DOCKER_DNS,
+        tries=_TRIES,
+    )
+    return replace(settings, **changes)  # type: ignore[arg-type]
