@@ -1,0 +1,123 @@
+"""Runs a scene: the cluster up, the users on it, one phase after another, everything down again."""
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from deploy import Cluster, ClusterSpec
+from loadtest.demo.scenes import ARRIVAL, Outcome, Phase, Scene, outcome
+from loadtest.generator import Generator, GeneratorError
+from loadtest.protocol import Progress, Start
+
+# A look now and then: on two cores that also run the cluster, thirty users must leave room for the logins, because a
+# password hash costs some 20 ms of CPU on purpose, and where every second request misses, every third is a login.
+WAIT = (0.2, 0.8)
+# On a machine that is too slow to see enough in the time given, a phase may take up to so many times as long.
+PATIENCE = 3
+SPAWN_SECONDS = 1.0
+ARRIVAL_TIMEOUT = 60.0
+POLL = 0.1
+READY_TIMEOUT = 30.0
+# The actions themselves (a drain above all) take their own time; no scene takes longer than this on top.
+SLACK = 90.0 + ARRIVAL_TIMEOUT
+
+
+class MakeCluster(Protocol):
+    def __call__(self, spec: ClusterSpec) -> AbstractContextManager[Cluster]: ...
+
+
+@dataclass
+class Status:
+    """What is happening, for whoever displays it while `run` works."""
+
+    scene: Scene
+    number: int
+    total: int
+    doing: str = "starting"
+    ends: float = 0.0  # of the current phase, on the monotonic clock; 0: no end in sight
+    progress: Progress | None = None
+
+
+class Watch(Protocol):
+    """Told whenever the status has changed, several times a second."""
+
+    def __call__(self, status: Status) -> None: ...
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many users, and for how many seconds a scene measures: its phases share them."""
+
+    users: int
+    seconds: float
+
+
+def run(scene: Scene, effort: Effort, make_cluster: MakeCluster, status: Status, watch: Watch) -> Outcome:
+    """Run one scene. Raises ClusterError or GeneratorError; nothing is left running, whatever happens."""
+    share = effort.seconds / len(scene.phases)
+    watch(status)
+    with Generator() as generator, make_cluster(scene.spec) as cluster:
+        cluster.wait_ready(timeout=READY_TIMEOUT)
+        generator.start(
+            Start(
+                url=cluster.url,
+                accounts=dict(cluster.users),
+                users=effort.users,
+                spawn_rate=effort.users / # On a machine that is too slow to see enough in the time given, a phase may take up to so many times as long.
+PATIENCE = 3
+SPAWN_SECONDS,
+                phase=ARRIVAL,
+                wait=WAIT,
+                time_limit=effort.seconds + SLACK,
+            )
+        )
+        _arrive(effort.users, generator, status, watch)
+        for phase in scene.phases:
+            generator.enter(phase.name)
+            _say(phase.name, status, watch)
+            if phase.action is not None:
+                phase.action(cluster)
+            _measure(phase, share, generator, status, watch)
+        figures = generator.stop()
+        _say("stopping", status, watch)
+    return outcome(scene, *figures)
+
+
+def _arrive(users: int, generator: Generator, status: Status, watch: Watch) -> None:
+    """Wait until every user has had an answer to its login, however slow the machine is, within reason."""
+    _say(ARRIVAL, status, watch)
+    deadline = time.monotonic() + ARRIVAL_TIMEOUT
+    while generator.progress is None or generator.progress.figures.users < users:
+        if time.monotonic() > deadline:
+            raise GeneratorError(f"not all of the {users} users could log in within {ARRIVAL_TIMEOUT:g} s")
+        _look(generator, status, watch)
+        time.sleep(POLL)
+
+
+def _measure(phase: Phase, seconds: float, generator: Generator, status: Status, watch: Watch) -> None:
+    now = time.monotonic()
+    status.ends, latest = now + seconds, now + PATIENCE * seconds
+    while now < status.ends or (now < latest and not _enough(phase, generator.progress)):
+        _look(generator, status, watch)
+        time.sleep(POLL)
+        now = time.monotonic()
+
+
+def _enough(phase: Phase, progress: Progress | None) -> bool:
+    return (
+        progress is not None
+        and progress.figures.phase == phase.name
+        and progress.figures.as_logged_in >= phase.min_requests
+    )
+
+
+def _say(doing: str, status: Status, watch: Watch) -> None:
+    status.doing, status.ends = doing, 0.0
+    watch(status)
+
+
+def _look(generator: Generator, status: Status, watch: Watch) -> None:
+    generator.check()
+    status.progress = generator.progress
+    watch(status)

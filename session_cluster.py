@@ -1,0 +1,69 @@
+"""The command line `session-cluster`, assembled from each folder's cli.py."""
+
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from deploy.cli import up
+from loadtest.cli import demo
+from proxy.cli import proxy_config
+
+
+def version() -> str:
+    """The installed version; in a checkout that is not installed, what pyproject.toml says."""
+    try:
+        return metadata.version("session-cluster")
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text())["project"]
+        return str(project["version"])
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  session-cluster demo                            all six scenes, about a minute
+  session-cluster demo --scene redis-kill         one of them
+  session-cluster up                              3 nodes sharing a store, on port 8080
+  session-cluster up --store memory --balance sticky
+  session-cluster up --state ./state              the same, and cluster.json for scripts
+  session-cluster proxy-config --help             the nginx.conf of a cluster of yours
+
+\b
+Load of your own on a running cluster, with Locust's web page:
+  export CLUSTER_USERS_FILE=./state/cluster.json
+  locust -f loadtest/locustfile.py --host http://127.0.0.1:8080
+
+\b
+Environment:
+  CLUSTER_USERS_FILE   for locust: JSON with {"users": {name: password}}
+  NO_COLOR             no colours in what is printed
+  COLUMNS              how wide to print, where there is no terminal
+
+\b
+Exit status:
+  0    done; for the demo: every scene showed what it is to show
+  1    it went wrong, with one line that says why; or a scene did not hold
+  2    wrong usage
+  130  stopped by Ctrl-C
+
+'session-cluster COMMAND --help' explains each command.""",
+)
+@click.version_option(version(), prog_name="session-cluster")
+def main() -> None:
+    """A session cluster that you can run, break and measure.
+
+    Stateless Flask nodes behind nginx share a session store. Keep the sessions in each node's memory instead, and
+    scaling out logs people out; pin each browser to a node, and a dead node takes its users along; share the store,
+    and any node can die. All of it runs on this machine, without Docker, root or a system package.
+    """
+
+
+for command in (demo, up, proxy_config):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main()
