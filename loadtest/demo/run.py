@@ -64,9 +64,7 @@ def run(scene: Scene, effort: Effort, make_cluster: MakeCluster, status: Status,
                 url=cluster.url,
                 accounts=dict(cluster.users),
                 users=effort.users,
-                spawn_rate=effort.users / # On a machine that is too slow to see enough in the time given, a phase may take up to so many times as long.
-PATIENCE = 3
-SPAWN_SECONDS,
+                spawn_rate=effort.users / SPAWN_SECONDS,
                 phase=ARRIVAL,
                 wait=WAIT,
                 time_limit=effort.seconds + SLACK,
