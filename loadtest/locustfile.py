@@ -20,20 +20,18 @@ __all__ = ["Leaver", "Shopper", "Visitor"]
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust has no types
 def add_options(parser: Any) -> None:
-    """Locust's own option groups stay as they are; these come in one of their own."""
+    """In a group of their own, whose options Locust's web page leaves out."""
     group = parser.add_argument_group("Session Cluster")
     group.add_argument(
         "--session-users-file",
         metavar="FILE",
         default=os.environ.get(USERS_FILE_VARIABLE, ""),
-        include_in_web_ui=False,
         help=f'JSON with {{"users": {{name: password}}}}, such as cluster.json. Default: {USERS_FILE_VARIABLE}',
     )
     group.add_argument(
         "--session-cookie",
         metavar="NAME",
         default=os.environ.get("SESSION_NAME", "session"),
-        include_in_web_ui=False,
         help="name of the session's cookie",
     )
 
