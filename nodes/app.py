@@ -95,6 +95,13 @@ def _hashing() -> Callable[[Callable[[], bool]], bool] | None:
 
 
 def _refuse_large_body() -> None:
-    """Refuses by its announced length what no view would read; a body without one is cut off as it is read."""
-    if (request.content_length or 0) > MAX_BODY_BYTES:
+    """Refuses what is too large for every view, also for those that read no body.
+
+    A chunked body announces no length. Werkzeug cuts it off at the limit without a word, so one that reaches it counts.
+    """
+    if "Transfer-Encoding" in request.headers:
+        large = len(request.get_data()) >= MAX_BODY_BYTES
+    else:
+        large = (request.content_length or 0) > MAX_BODY_BYTES
+    if large:
         raise RequestEntityTooLarge(f"the body is larger than {MAX_BODY_BYTES // 1024} KiB")

@@ -1,3 +1,4 @@
+# ruff: noqa: N999 - the name that gunicorn looks for
 """How a node is served: `python -m gunicorn -c nodes/gunicorn.conf.py "nodes.app:from_environ()"`."""
 
 import os
@@ -10,8 +11,7 @@ _metrics_folder = serving.MetricsFolder()
 
 bind = settings.bind
 workers = settings.workers
-worker_class = os.environ.get("X_WORKER_CLASS", "gevent")
-threads = int(os.environ.get("X_THREADS", "1"))
+worker_class = "nodes.worker.Worker"
 worker_connections = 1000
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats must not wait for a disk
 preload_app = False  # each worker makes its own connections and, with the memory store, its own sessions

@@ -18,9 +18,7 @@ RETRY_AFTER = 2
 """Seconds that clients are asked to wait while the store is out: a failover takes about this long."""
 COLOURS = 8
 _STATIC_SECONDS = 365 * 86400
-_OUTAGE_READ = (
-    "Nobody was logged out and nothing is lost; your session just can't be read right now. Please try again in a moment."
-)
+_OUTAGE_READ = "Nobody was logged out and nothing is lost, but right now your session can't be read. Please try again."
 _OUTAGE_WRITE = (
     "What you sent was probably not carried out: look before you repeat it. Nobody was logged out and nothing that was"
     " saved before is lost. Please try again in a moment."

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import psutil
@@ -24,7 +23,7 @@ SECRET = "a secret of more than thirty-two bytes"
 PASSWORD = "correct horse battery"
 
 
-def eventually(condition: Callable[[], T | None], seconds: float = 15.0) -> T:
+def eventually(condition: Callable[[], T | None], seconds: float = 30.0) -> T:
     """The first true answer of `condition`; AssertionError where there is none within `seconds`."""
     until = time.monotonic() + seconds
     while True:
@@ -73,7 +72,7 @@ class RunningNode:
         except requests.ConnectionError:
             return False
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:

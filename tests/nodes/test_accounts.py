@@ -73,9 +73,7 @@ def test_a_password_of_any_size_costs_no_time(users_file: Path) -> None:
         (json.dumps({"alice": argon2.PasswordHasher(1, 8, 1).hash("weak")}), "m=19456,t=2,p=1"),
     ],
 )
-def test_a_users_file_that_can_not_be_meant_is_refused_in_one_line(
-    tmp_path: Path, content: str, expected: str
-) -> None:
+def test_a_users_file_that_can_not_be_meant_is_refused_in_one_line(tmp_path: Path, content: str, expected: str) -> None:
     path = tmp_path / "users.json"
     path.write_text(content)
     with pytest.raises(UsersError) as caught:

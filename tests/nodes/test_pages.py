@@ -12,6 +12,8 @@ from tests.nodes.running import PASSWORD
 from tests.nodes.test_api import ALICE
 from tests.nodes.test_csrf import HTML, token_of
 
+TWO = "\N{MULTIPLICATION SIGN} 2"
+
 
 def send(client: FlaskClient, path: str, **form: str) -> tuple[int, str]:
     """Sends a form as the page would; the status, and the page that the browser then shows."""
@@ -51,7 +53,7 @@ def test_the_page_shows_who_where_how_often_and_what(client: FlaskClient) -> Non
     client.post("/login", json=ALICE)
     page = client.get("/", headers=HTML).text
     assert 'id="visit-count">1<' in page
-    assert re.search(r"apple.*× 2", page)
+    assert re.search(rf"apple.*{TWO}", page)
     assert "alice" in page
     assert "Log out" in page
 
@@ -59,7 +61,7 @@ def test_the_page_shows_who_where_how_often_and_what(client: FlaskClient) -> Non
 def test_forms_lead_back_to_the_page(client: FlaskClient) -> None:
     assert send(client, "/visits")[0] == 303
     status, page = send(client, "/cart", item="apple", quantity="2")
-    assert (status, "× 2" in page) == (303, True)
+    assert (status, TWO in page) == (303, True)
     status, page = send(client, "/login", user="alice", password=PASSWORD)
     assert (status, "alice" in page) == (303, True)
     status, page = send(client, "/cart/empty")
