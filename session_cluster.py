@@ -24,12 +24,12 @@ def version() -> str:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
-  session-cluster demo                            all six scenes, about a minute
-  session-cluster demo --scene redis-kill         one of them
-  session-cluster up                              3 nodes sharing a store, on port 8080
+  session-cluster demo                        all six scenes, about a minute
+  session-cluster demo --scene redis-kill     one of them
+  session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
-  session-cluster up --state ./state              the same, and cluster.json for scripts
-  session-cluster proxy-config --help             the nginx.conf of a cluster of yours
+  session-cluster up --state ./state          with cluster.json for scripts
+  session-cluster proxy-config --balance hash    the nginx.conf alone
 
 \b
 Load of your own on a running cluster, with Locust's web page:
@@ -40,14 +40,14 @@ Load of your own on a running cluster, with Locust's web page:
 Environment:
   CLUSTER_USERS_FILE   for locust: JSON with {"users": {name: password}}
   NO_COLOR             no colours in what is printed
-  COLUMNS              how wide to print, where there is no terminal
+  COLUMNS              how wide to print where there is no terminal
 
 \b
 Exit status:
   0    done; for the demo: every scene showed what it is to show
-  1    it went wrong, with one line that says why; or a scene did not hold
+  1    it went wrong, as one line says; or a scene did not hold
   2    wrong usage
-  130  stopped by Ctrl-C
+  130  the demo was stopped by Ctrl-C
 
 'session-cluster COMMAND --help' explains each command.""",
 )

@@ -26,6 +26,7 @@ EXECUTABLE = click.Path(path_type=Path)
 @click.command(short_help="Show on real clusters when sessions are lost, and when not.")
 @click.option(
     "--users",
+    metavar="N",
     type=click.IntRange(1, 1000),
     default=DEFAULT_USERS,
     show_default=True,
@@ -33,18 +34,18 @@ EXECUTABLE = click.Path(path_type=Path)
 )
 @click.option(
     "--seconds",
+    metavar="S",
     type=click.FloatRange(1, 3600),
     default=DEFAULT_SECONDS,
     show_default=True,
-    help="How long each scene measures; longer, up to three times, where the machine is too slow to see enough.",
+    help="How long each scene measures; longer, up to five times, where the machine is too slow to see enough.",
 )
 @click.option(
     "--scene",
     "names",
     multiple=True,
     metavar="NAME",
-    help="Run this scene only; may be given more than once. The names: one-worker, two-workers, three-nodes,"
-    " sticky-kill, redis-kill, scale.",
+    help="Run this scene only; may be given more than once.",
 )
 @click.option(
     "--json",
@@ -72,10 +73,19 @@ def demo(
 
     Every scene starts nginx, the nodes and, where sessions are shared, a store, all on this machine and on free ports.
     Each virtual user remembers what it did (logged in as whom, its visits, its cart) and compares that with every
-    answer. The whole demo takes a minute and a half at most; Ctrl-C stops everything.
+    answer. The whole demo takes little more than a minute; Ctrl-C stops everything.
 
-    Exit status: 0 every scene showed what it is to show; 1 one did not, or had too little data to tell; 2 wrong usage;
-    130 stopped by Ctrl-C.
+    \b
+    The scenes:
+      one-worker   1 node, 1 worker, memory           nothing is lost
+      two-workers  1 node, 2 workers, memory          1/2 of the requests miss
+      three-nodes  3 nodes, memory, round robin       2/3 of the requests miss
+      sticky-kill  3 nodes, memory, sticky; kill one  1/3 of the users are out
+      redis-kill   3 nodes, Redis; kill one           nothing is lost
+      scale        3 to 5 nodes and back, Redis       nothing is lost
+
+    Exit status: 0 every scene showed what it is to show; 1 one did not, or had too little data to tell, or something
+    went wrong (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
     from rich.console import Console
 
@@ -107,11 +117,10 @@ def _chosen(names: tuple[str, ...]) -> list["Scene"]:
 
 def _check_writable(record: Path) -> None:
     """A minute of measuring is not to be lost to a path that was wrong from the start."""
-    from loadtest.demo.record import write
+    from loadtest.demo.record import check
 
     try:
-        existing = record.read_bytes() if record.exists() else b""
-        write(record, existing)
+        check(record)
     except OSError as error:
         raise click.ClickException(f"cannot write {record}: {error.strerror}") from error
 

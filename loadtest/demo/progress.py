@@ -66,7 +66,7 @@ def _seen(status: Status) -> Text:
         return Text("")
     figures = status.progress.figures
     return Text.assemble(
-        f"{figures.requests:,} requests ",
-        (f"{figures.logged_out:,} logged out ", "yellow" if figures.logged_out else "dim"),
+        f"{figures.requests:,} req.  ",
+        (f"{figures.logged_out:,} logged out  ", "yellow" if figures.logged_out else "dim"),
         (f"{figures.failed:,} failed", "red" if figures.failed else "dim"),
     )

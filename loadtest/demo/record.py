@@ -51,8 +51,19 @@ def _scene(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def check(path: Path) -> None:
+    """Raises OSError if the file could not be written; leaves nothing behind and whatever is there as it is."""
+    part = _part(path)
+    part.touch()
+    part.unlink()
+
+
 def write(path: Path, document: bytes) -> None:
     """Replace the file in one step, so that nobody reads half a result. Raises OSError."""
-    part = path.with_name(f".{path.name}.part")
+    part = _part(path)
     part.write_bytes(document)
     part.replace(path)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")

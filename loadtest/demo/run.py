@@ -14,7 +14,7 @@ from loadtest.protocol import Progress, Start
 # password hash costs some 20 ms of CPU on purpose, and where every second request misses, every third is a login.
 WAIT = (0.2, 0.8)
 # On a machine that is too slow to see enough in the time given, a phase may take up to so many times as long.
-PATIENCE = 3
+PATIENCE = 5
 SPAWN_SECONDS = 1.0
 ARRIVAL_TIMEOUT = 60.0
 POLL = 0.1

@@ -14,6 +14,7 @@ from loadtest.figures import Figures
 
 WIDE = 100  # from here on, nothing in the table is abbreviated
 ROOMY = 112
+SATURATED = 0.9  # of the one core that Locust can use; its own limit for such a warning
 MARKS = {
     Verdict.HOLDS: ("✓", "green"),
     Verdict.NOT_ENOUGH_DATA: ("?", "yellow"),
@@ -24,7 +25,10 @@ MARKS = {
 def result(outcomes: Sequence[Outcome], width: int) -> RenderableType:
     """The whole result, for a console that is `width` columns wide."""
     note = "found logged out: % of the requests made by users who had logged in"
-    return Group(_table(outcomes, width), Text(""), _sentences(outcomes), Text(""), Text(note, "dim"))
+    parts: list[RenderableType] = [_table(outcomes, width), Text(""), _sentences(outcomes), Text(""), Text(note, "dim")]
+    if any(part.figures.generator_cpu > SATURATED for outcome in outcomes for part in outcome.parts):
+        parts.append(Text("The load generator itself was busy all the time: rates and times are its own.", "yellow"))
+    return Group(*parts)
 
 
 def _table(outcomes: Sequence[Outcome], width: int) -> Table:
@@ -37,7 +41,7 @@ def _table(outcomes: Sequence[Outcome], width: int) -> Table:
     table.add_column("\nstore", no_wrap=True)
     table.add_column("\nbalancing" if wide else "balan-\ncing", no_wrap=True)
     for header in (
-        *(("\nrequests", "\nreq./s") if wide else ("\nreq.", "req.\n/s")),
+        *(("\nrequests", "\nreq./s") if wide else ("\nreq.", "\n/s")),
         "p50\nms",
         "p99\nms",
         *(
@@ -63,11 +67,11 @@ def _row(number: int, outcome: Outcome, wide: bool) -> list[RenderableType]:
         _lines(Text(str(phase.nodes)) for phase in scene.phases),
         spec.store.value,
         balancing,
-        _lines(Text(f"{figures.requests:,}") for figures in shown),
+        _lines(Text(_count(figures.requests, wide)) for figures in shown),
         _lines(Text(f"{figures.rate:.0f}") for figures in shown),
         _lines(Text(f"{figures.p50:.0f}") for figures in shown),
         _lines(Text(f"{figures.p99:.0f}") for figures in shown),
-        _lines(_found(figures) for figures in shown),
+        _lines(_found(figures, wide) for figures in shown),
         _lines(_users(figures, wide) for figures in shown),
         _lines(Text(f"{figures.failed:,}", "red" if figures.failed else "") for figures in shown),
     ]
@@ -77,10 +81,15 @@ def _lines(cells: Iterable[Text]) -> Text:
     return Text("\n").join(cells)
 
 
-def _found(figures: Figures) -> Text:
+def _count(number: int, wide: bool) -> str:
+    """80 columns have room for four digits; the JSON has them all."""
+    return f"{number:,}" if wide or number < 10_000 else f"{number / 1000:.0f}k"
+
+
+def _found(figures: Figures, wide: bool) -> Text:
     if not figures.logged_out:
         return Text("0")
-    return Text(f"{figures.logged_out:,} {figures.share_logged_out:.0%}", "yellow")
+    return Text(f"{_count(figures.logged_out, wide)} {figures.share_logged_out:.0%}", "yellow")
 
 
 def _users(figures: Figures, wide: bool) -> Text:
