@@ -1,7 +1,7 @@
 """Reloads: new workers take over while clients are served, and a bad file changes nothing."""
 
 import http.client
-import os
+import subprocess
 import threading
 from dataclasses import dataclass, field, replace
 
@@ -147,9 +147,8 @@ def test_without_a_running_nginx_a_reload_says_so(start_proxy: StartProxy) -> No
 
 def test_the_pid_of_another_program_gets_no_signal(start_proxy: StartProxy) -> None:
     proxy = start_proxy()
-    own = proxy.folder / "nginx.pid"
-    master = own.read_text()
-    own.write_text(str(os.getpid()))
-    with pytest.raises(NginxError, match="no nginx runs"):
-        proxy.nginx.reload(proxy.conf)
-    own.write_text(master)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stranger:
+        (proxy.folder / "nginx.pid").write_text(str(stranger.pid))
+        with pytest.raises(NginxError, match="no nginx runs"):
+            proxy.nginx.reload(proxy.conf, timeout=0.5)
+        assert stranger.communicate(b"still here")[0] == b"still here"
