@@ -16,8 +16,9 @@ RUN python -m venv --without-pip /opt/venv \
 ENV PATH=/opt/venv/bin:$PATH
 
 # A volume that is mounted at one of these for the first time takes its owner from here.
-RUN useradd --system --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin app \
- && install -d -o app -m 755 /cluster /cluster/node /cluster/store /cluster/proxy /cluster/users
+RUN groupadd --gid 10001 app \
+ && useradd --uid 10001 --gid app --no-create-home --home-dir /app --shell /usr/sbin/nologin app \
+ && install -d -o app -g app -m 755 /cluster /cluster/node /cluster/store /cluster/proxy /cluster/users
 
 COPY deploy deploy
 COPY proxy proxy

@@ -1,9 +1,10 @@
 """The cluster as a whole: what it is to be (`ClusterSpec`), what can be done to it (`Cluster`), and what it runs on.
 
-`LocalCluster` is processes of this machine.
+`LocalCluster` is processes of this machine, `ComposeCluster` containers.
 """
 
 from deploy.cluster import Cluster, Member, MemberState, Role
+from deploy.compose import ComposeCluster
 from deploy.errors import ClusterError
 from deploy.local import LocalCluster
 from deploy.spec import ClusterSpec, StoreKind
@@ -12,6 +13,7 @@ __all__ = [
     "Cluster",
     "ClusterError",
     "ClusterSpec",
+    "ComposeCluster",
     "LocalCluster",
     "Member",
     "MemberState",

@@ -10,6 +10,9 @@ PORT = 8080
 NODE_PORT = 8000
 ALL_NODES = Server(f"node:{NODE_PORT}", resolve=True)
 """Docker's DNS answers with the address of each node, again and again."""
+RUNTIME = Path("/tmp")  # noqa: S108 - the container's own, in memory
+"""A folder that the image has: where an engine mounts a tmpfs that the image knows nothing of, it forgets the mode at
+the second start (seen with runc 1.1)."""
 _DOCKER_DNS = "127.0.0.11"
 # A node that has just been started is in the DNS before it listens. Refused connections cost no time, so a request may
 # try more nodes than are likely to be starting at once.
@@ -22,7 +25,7 @@ def container_settings(servers: Sequence[Server] = (ALL_NODES,), **changes: obje
     settings = ProxySettings(
         servers=tuple(servers),
         listen=f"0.0.0.0:{PORT}",
-        runtime_dir=Path("/run/proxy"),
+        runtime_dir=RUNTIME,
         access_log="/dev/stdout",
         error_log="stderr",
         resolver=_DOCKER_DNS,

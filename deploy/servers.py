@@ -34,9 +34,11 @@ class Server:
     process: Process | None = None
     port_is_given: bool = False
     """Nobody may choose another."""
+    _is_known_to_listen: bool = False
 
     def start(self, guard: Guard, folder: Path) -> None:
         """Start the process; it is not ready yet."""
+        self._is_known_to_listen = False
         self.process = guard.start(self.command(self.port), self.environment(self.port), self.log, folder)
 
     def ready(self) -> bool:
@@ -66,12 +68,17 @@ class Server:
         return Member(self.name, self.role, f"127.0.0.1:{self.port}", pid, str(self.log), state)
 
     def _listens(self) -> bool:
-        assert self.process is not None
-        try:
-            connections = psutil.Process(self.process.pid).net_connections("tcp")
-        except psutil.Error:
-            return False
-        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == self.port for one in connections)
+        # Once for each start: reading the system's table takes long when thousands of connections are in it.
+        if not self._is_known_to_listen:
+            assert self.process is not None
+            try:
+                connections = psutil.Process(self.process.pid).net_connections("tcp4")
+            except psutil.Error:
+                return False
+            self._is_known_to_listen = any(
+                one.status == psutil.CONN_LISTEN and one.laddr.port == self.port for one in connections
+            )
+        return self._is_known_to_listen
 
 
 def wait_until_ready(servers: Iterable[Server], timeout: float, start: Callable[[Server], None]) -> None:

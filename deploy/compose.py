@@ -1,0 +1,268 @@
+"""The cluster as containers, through `docker compose`: what compose.yaml says, under a project name of its own."""
+
+import json
+import secrets
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deploy.cluster import Member, MemberState, Role
+from deploy.container_front import ContainerFront, node_name
+from deploy.container_proxy import NODE_PORT, PORT
+from deploy.engine import Container, Project
+from deploy.errors import ClusterError
+from deploy.ports import free_ports, require_free
+from deploy.servers import http_ok
+from deploy.spec import ClusterSpec, StoreKind, check_nodes
+from proxy import Balance, ServerState
+
+_ROLES = {"proxy": Role.PROXY, "node": Role.NODE, "redis": Role.STORE}
+_ORDER = list(Role)
+_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
+_PORTS = {Role.PROXY: PORT, Role.NODE: NODE_PORT, Role.STORE: 6379}
+_NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store"}
+_POLL = 0.1
+_SECONDS_TO_BUILD = 900.0
+_SECONDS_TO_STOP = 5
+
+
+class ComposeCluster:
+    """A `deploy.Cluster` of containers. It lives in the engine, so it outlives a command that is killed; whoever starts
+    one again under the same `project` name takes over what is left.
+
+    `project` None: a name that no other cluster has.
+    """
+
+    def __init__(self, spec: ClusterSpec, project: str | None = None) -> None:
+        self.spec = spec
+        self.users: Mapping[str, str] = {}
+        self._name = project or f"session-cluster-{secrets.token_hex(4)}"
+        self._project: Project | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        self._running_project()
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        if self._project is not None:
+            raise ClusterError("the cluster is running already")
+        if self.spec.port:
+            require_free(self.spec.port)
+        self._port = self.spec.port or free_ports(1)[0]
+        self._folder = tempfile.TemporaryDirectory(prefix="session-cluster-")
+        try:
+            project = Project(self._name, self._variables(), self._override(), Path(self._folder.name))
+            project.docker("version")
+            self._project = project
+            self._front = ContainerFront(project, self.spec)
+            project.compose("build", "setup", timeout=_SECONDS_TO_BUILD)
+            project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
+            self.users = json.loads(project.in_volume("users", "cat /volume/passwords.json"))["users"]
+            if self.spec.proxy:
+                self._front.apply()
+            self.wait_ready(self.spec.start_timeout)
+        except BaseException:  # Ctrl-C too: nothing of a cluster that did not start may stay.
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        if self._project is not None:
+            paused = [one.id for one in self._project.containers() if one.state == "paused"]
+            if paused:
+                self._project.docker("unpause", *paused)
+            arguments = ("--volumes", "--remove-orphans", "--timeout", str(_SECONDS_TO_STOP))
+            self._project.compose("down", *arguments, timeout=120)
+            self._project = None
+        self._folder.cleanup()
+
+    def wait_ready(self, timeout: float = 30.0) -> None:
+        self._wait_ready([one for one in self._found().values() if one.state == "running"], timeout)
+
+    def scale(self, nodes: int) -> None:
+        check_nodes(nodes)
+        found = [name for name, one in self._found().items() if one.service == "node"]
+        if nodes > len(found):
+            self._add(nodes, set(found))
+        elif leaving := found[nodes:]:
+            self._take_away(leaving)
+
+    def kill(self, name: str) -> None:
+        container = self._awake(name)
+        if container.state == "running":
+            self._running_project().docker("kill", container.id)
+
+    def pause(self, name: str) -> None:
+        container = self._container(name)
+        if container.state not in _STATES:
+            raise ClusterError(f"{name} has ended and cannot be paused: restart it first")
+        if container.state == "running":
+            self._running_project().docker("pause", container.id)
+
+    def resume(self, name: str) -> None:
+        self._awake(name)
+
+    def drain(self, name: str) -> None:
+        if self._container(name).service != "node":
+            raise ClusterError(f"{name} is no node and cannot be drained")
+        if not self._has_others(name):
+            raise ClusterError(f"{name} cannot be drained: no other node is in rotation")
+        self._turn(name, ServerState.DRAIN)
+
+    def restart(self, name: str) -> None:
+        project = self._running_project()
+        was_paused = self._container(name).state == "paused"
+        container = self._awake(name)
+        is_node = container.service == "node"
+        if is_node and self._has_others(name):
+            if container.state == "running" and not was_paused:
+                self._turn(name, ServerState.DOWN)
+            else:
+                # It is in no DNS. When it comes back there, nginx fails the requests that are between two nodes.
+                self._front.apply(without=[name])
+        project.docker("stop", "--time", str(round(self.spec.drain_timeout)), container.id, timeout=120)
+        project.docker("start", container.id)
+        self._wait_ready([self._container(name)], self.spec.start_timeout)
+        if is_node:
+            # Also where it never left: by the reload the proxy forgets that the node failed.
+            self._turn(name, ServerState.UP)
+
+    def balance(self, policy: Balance) -> None:
+        self._running_project()
+        self._front.use(policy)
+
+    def fail_over(self) -> None:
+        self._running_project()
+        raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
+
+    def members(self) -> tuple[Member, ...]:
+        members = [self._member(name, one) for name, one in self._found().items()]
+        return tuple(sorted(members, key=lambda member: _ORDER.index(member.role)))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            "PROXY_PORT": str(self._port),
+            "NODES": str(self.spec.nodes),
+            "NODE_WORKERS": str(self.spec.workers),
+            "SESSION_STORE": self.spec.store,
+            "SESSION_NAME": self.spec.session_cookie,
+            "BALANCE": self.spec.balance,
+            "CLUSTER_USERS": ",".join(self.spec.users),
+        }
+
+    def _override(self) -> dict[str, object]:
+        node = {"environment": dict(self.spec.node_settings)}
+        # A member that was killed has to stay dead until somebody restarts it.
+        return {"services": {service: {"restart": "no"} for service in _ROLES} | {"node": {"restart": "no", **node}}}
+
+    def _add(self, nodes: int, before: set[str]) -> None:
+        project = self._running_project()
+        # New nodes are in the DNS before they can answer: until then the proxy keeps to a list without them.
+        self._front.apply(as_list=True)
+        arguments = ("--no-start", "--no-deps", "--no-recreate", "--no-build", "--scale", f"node={nodes}", "node")
+        project.compose("up", *arguments, timeout=self.spec.start_timeout)
+        added = [name for name, one in self._found().items() if one.service == "node" and name not in before]
+        project.docker("start", *(self._container(name).id for name in added))
+        self._wait_ready([self._container(name) for name in added], self.spec.start_timeout)
+        self._front.apply()
+
+    def _take_away(self, names: list[str]) -> None:
+        project = self._running_project()
+        self._front.apply(without=names)
+        self._front.wait_finished()
+        ids = [self._awake(name).id for name in names]
+        project.docker("stop", "--time", str(round(self.spec.drain_timeout)), *ids, timeout=120)
+        project.docker("rm", *ids)
+        for name in names:
+            self._front.states.pop(name, None)
+        self._front.apply()
+
+    def _turn(self, name: str, state: ServerState) -> None:
+        before = dict(self._front.states)
+        self._front.states[name] = state
+        if state is ServerState.UP:
+            del self._front.states[name]
+        try:
+            self._front.apply()
+        except ClusterError:
+            self._front.states = before
+            raise
+        if state is not ServerState.UP:
+            self._front.wait_finished()
+
+    def _has_others(self, name: str) -> bool:
+        nodes = {other for other, one in self._found().items() if one.service == "node"}
+        return bool(nodes - {name} - set(self._front.states))
+
+    def _wait_ready(self, containers: Iterable[Container], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        waiting = list(containers)
+        while waiting := [one for one in waiting if not self._ready(one)]:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"not ready within {timeout:g} s: {', '.join(one.name for one in waiting)}")
+            time.sleep(_POLL)
+
+    def _ready(self, container: Container) -> bool:
+        project = self._running_project()
+        if container.service == "proxy":
+            return http_ok(self._port, "/proxy/health")
+        if container.service == "node":
+            return project.succeeds(container, "bash", "/app/deploy/answers.sh", str(NODE_PORT), "/ready")
+        return self._container("store").healthy
+
+    def _member(self, name: str, container: Container) -> Member:
+        role = _ROLES[container.service]
+        state = _STATES.get(container.state, MemberState.ENDED)
+        if state is MemberState.RUNNING and name in self._front.states:
+            state = MemberState.DRAINED
+        address = container.addresses.get(_NETWORKS[role], "")
+        return Member(
+            name=name,
+            role=role,
+            address=f"{address}:{_PORTS[role]}" if address else "",
+            pid=container.pid or None,
+            log=f"docker logs {container.name}",
+            state=state,
+        )
+
+    def _found(self) -> dict[str, Container]:
+        """The members by name. A store that no node uses is none, though compose.yaml starts it in any case."""
+        found = {}
+        for one in self._running_project().containers():
+            if one.service == "node":
+                found[node_name(one)] = one
+            elif one.service == "proxy" or (one.service == "redis" and self.spec.store is StoreKind.REDIS):
+                found[_ROLES[one.service].value] = one
+        return found
+
+    def _container(self, name: str) -> Container:
+        found = self._found()
+        if name not in found:
+            raise ClusterError(f"the cluster has no member {name!r}: it has {', '.join(found)}")
+        return found[name]
+
+    def _awake(self, name: str) -> Container:
+        """A member, not paused any more: the engine neither stops nor kills one that is."""
+        container = self._container(name)
+        if container.state == "paused":
+            self._running_project().docker("unpause", container.id)
+            return self._container(name)
+        return container
+
+    def _running_project(self) -> Project:
+        if self._project is None:
+            raise ClusterError("the cluster does not run: start it first")
+        return self._project
