@@ -67,7 +67,7 @@ def run(scene: Scene, effort: Effort, make_cluster: MakeCluster, status: Status,
                 spawn_rate=effort.users / SPAWN_SECONDS,
                 phase=ARRIVAL,
                 wait=WAIT,
-                time_limit=effort.seconds + SLACK,
+                time_limit=PATIENCE * effort.seconds + SLACK,
             )
         )
         _arrive(effort.users, generator, status, watch)
