@@ -158,6 +158,13 @@ def test_a_restarted_server_is_used_again_at_once() -> None:
         server.close()
 
 
+def test_a_session_that_expires_while_it_is_read_is_absent_not_damaged(
+    store: RedisStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert store._record(KEY, {b"@": b"1:1700000000000::", b"a": b"1"}, -2) is None
+    assert not caplog.records
+
+
 def test_two_prefixes_are_two_stores(server: Valkey, store: RedisStore) -> None:
     other = RedisStore.from_url(server.url, prefix="other:")
     store.create(KEY, {"a": b"1"}, None, HOUR)

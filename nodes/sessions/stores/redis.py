@@ -33,6 +33,8 @@ from . import redis_scripts as scripts
 log = logging.getLogger("nodes.sessions")
 
 T = TypeVar("T")
+_EXPIRED = -2
+"""PTTL's answer for a key that is gone: it expired between the two commands of a read."""
 SET_ASIDE_MS = 24 * 60 * 60 * 1000
 _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflict": Outcome.CONFLICT,
                     b"large": Outcome.TOO_LARGE}  # fmt: skip
@@ -165,7 +167,7 @@ class RedisStore:
             return hash_, ttl
 
     def _record(self, key: str, hash_: dict[bytes, bytes], ttl: int, gone: bool = False) -> Record | None:
-        if not hash_:
+        if not hash_ or ttl == _EXPIRED:
             return None
         version, _, rest = hash_.get(b"@", b"").partition(b":")
         if version.isdigit() and int(version) > scripts.FORMAT:
