@@ -3,30 +3,23 @@
 import json
 import secrets
 import tempfile
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deploy.cluster import Member, MemberState, Role
-from deploy.container_front import ContainerFront, node_name
-from deploy.container_proxy import NODE_PORT, PORT
+from deploy.container_front import ContainerFront
+from deploy.container_members import SERVICES, as_member, members_of, role_of, state_of, wait_until_ready
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.ports import free_ports, require_free
-from deploy.servers import http_ok
-from deploy.spec import ClusterSpec, StoreKind, check_nodes
+from deploy.spec import ClusterSpec, check_nodes
 from proxy import Balance, ServerState
 
-_ROLES = {"proxy": Role.PROXY, "node": Role.NODE, "redis": Role.STORE}
-_ORDER = list(Role)
-_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
-_PORTS = {Role.PROXY: PORT, Role.NODE: NODE_PORT, Role.STORE: 6379}
-_NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store"}
-_POLL = 0.1
 _SECONDS_TO_BUILD = 900.0
 _SECONDS_TO_STOP = 5
+_STARTS = 3
 
 
 class ComposeCluster:
@@ -41,6 +34,7 @@ class ComposeCluster:
         self.users: Mapping[str, str] = {}
         self._name = project or f"session-cluster-{secrets.token_hex(4)}"
         self._project: Project | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._port = 0
 
     @property
@@ -53,16 +47,11 @@ class ComposeCluster:
             raise ClusterError("the cluster is running already")
         if self.spec.port:
             require_free(self.spec.port)
-        self._port = self.spec.port or free_ports(1)[0]
         self._folder = tempfile.TemporaryDirectory(prefix="session-cluster-")
         try:
-            project = Project(self._name, self._variables(), self._override(), Path(self._folder.name))
-            project.docker("version")
-            self._project = project
-            self._front = ContainerFront(project, self.spec)
-            project.compose("build", "setup", timeout=_SECONDS_TO_BUILD)
-            project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
+            project = self._up(Path(self._folder.name))
             self.users = json.loads(project.in_volume("users", "cat /volume/passwords.json"))["users"]
+            self._front = ContainerFront(project, self.spec)
             if self.spec.proxy:
                 self._front.apply()
             self.wait_ready(self.spec.start_timeout)
@@ -72,42 +61,46 @@ class ComposeCluster:
 
     def stop(self) -> None:
         if self._project is not None:
-            paused = [one.id for one in self._project.containers() if one.state == "paused"]
+            paused = [one.id for one in self._project.containers() if state_of(one) is MemberState.PAUSED]
             if paused:
                 self._project.docker("unpause", *paused)
             arguments = ("--volumes", "--remove-orphans", "--timeout", str(_SECONDS_TO_STOP))
             self._project.compose("down", *arguments, timeout=120)
             self._project = None
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        self._wait_ready([one for one in self._found().values() if one.state == "running"], timeout)
+        running = [one for one in self._found().values() if state_of(one) is MemberState.RUNNING]
+        self._wait_ready(running, timeout)
 
     def scale(self, nodes: int) -> None:
         check_nodes(nodes)
-        found = [name for name, one in self._found().items() if one.service == "node"]
-        if nodes > len(found):
-            self._add(nodes, set(found))
-        elif leaving := found[nodes:]:
+        names = self._nodes()
+        if nodes > len(names):
+            self._add(nodes, set(names))
+        elif leaving := names[nodes:]:
             self._take_away(leaving)
 
     def kill(self, name: str) -> None:
         container = self._awake(name)
-        if container.state == "running":
+        if state_of(container) is MemberState.RUNNING:
             self._running_project().docker("kill", container.id)
 
     def pause(self, name: str) -> None:
         container = self._container(name)
-        if container.state not in _STATES:
+        state = state_of(container)
+        if state is MemberState.ENDED:
             raise ClusterError(f"{name} has ended and cannot be paused: restart it first")
-        if container.state == "running":
+        if state is MemberState.RUNNING:
             self._running_project().docker("pause", container.id)
 
     def resume(self, name: str) -> None:
         self._awake(name)
 
     def drain(self, name: str) -> None:
-        if self._container(name).service != "node":
+        if role_of(self._container(name)) is not Role.NODE:
             raise ClusterError(f"{name} is no node and cannot be drained")
         if not self._has_others(name):
             raise ClusterError(f"{name} cannot be drained: no other node is in rotation")
@@ -115,11 +108,11 @@ class ComposeCluster:
 
     def restart(self, name: str) -> None:
         project = self._running_project()
-        was_paused = self._container(name).state == "paused"
+        before = state_of(self._container(name))
         container = self._awake(name)
-        is_node = container.service == "node"
+        is_node = role_of(container) is Role.NODE
         if is_node and self._has_others(name):
-            if container.state == "running" and not was_paused:
+            if before is MemberState.RUNNING:
                 self._turn(name, ServerState.DOWN)
             else:
                 # It is in no DNS. When it comes back there, nginx fails the requests that are between two nodes.
@@ -140,8 +133,7 @@ class ComposeCluster:
         raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
 
     def members(self) -> tuple[Member, ...]:
-        members = [self._member(name, one) for name, one in self._found().items()]
-        return tuple(sorted(members, key=lambda member: _ORDER.index(member.role)))
+        return tuple(as_member(name, one, name in self._front.states) for name, one in self._found().items())
 
     def __enter__(self) -> Self:
         self.start()
@@ -151,6 +143,24 @@ class ComposeCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _up(self, folder: Path) -> Project:
+        for attempt in range(1, _STARTS + 1):
+            self._port = self.spec.port or free_ports(1)[0]
+            project = Project(self._name, self._variables(), self._override(), folder)
+            project.docker("version")
+            self._project = project
+            project.compose("build", "setup", timeout=_SECONDS_TO_BUILD)
+            try:
+                project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
+            except ClusterError as error:
+                if self.spec.port or attempt == _STARTS or "already" not in str(error):
+                    raise
+                # Somebody else was faster to take the port that was free a moment ago.
+                project.compose("down", "--volumes", timeout=120)
+            else:
+                return project
+        raise AssertionError("the last attempt returns or raises")
 
     def _variables(self) -> dict[str, str]:
         return {
@@ -164,9 +174,10 @@ class ComposeCluster:
         }
 
     def _override(self) -> dict[str, object]:
-        node = {"environment": dict(self.spec.node_settings)}
         # A member that was killed has to stay dead until somebody restarts it.
-        return {"services": {service: {"restart": "no"} for service in _ROLES} | {"node": {"restart": "no", **node}}}
+        services: dict[str, dict[str, object]] = {service: {"restart": "no"} for service in SERVICES.values()}
+        services["node"]["environment"] = dict(self.spec.node_settings)
+        return {"services": services}
 
     def _add(self, nodes: int, before: set[str]) -> None:
         project = self._running_project()
@@ -174,7 +185,7 @@ class ComposeCluster:
         self._front.apply(as_list=True)
         arguments = ("--no-start", "--no-deps", "--no-recreate", "--no-build", "--scale", f"node={nodes}", "node")
         project.compose("up", *arguments, timeout=self.spec.start_timeout)
-        added = [name for name, one in self._found().items() if one.service == "node" and name not in before]
+        added = [name for name in self._nodes() if name not in before]
         project.docker("start", *(self._container(name).id for name in added))
         self._wait_ready([self._container(name) for name in added], self.spec.start_timeout)
         self._front.apply()
@@ -204,49 +215,16 @@ class ComposeCluster:
             self._front.wait_finished()
 
     def _has_others(self, name: str) -> bool:
-        nodes = {other for other, one in self._found().items() if one.service == "node"}
-        return bool(nodes - {name} - set(self._front.states))
+        return bool(set(self._nodes()) - {name} - set(self._front.states))
 
     def _wait_ready(self, containers: Iterable[Container], timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        waiting = list(containers)
-        while waiting := [one for one in waiting if not self._ready(one)]:
-            if time.monotonic() > deadline:
-                raise ClusterError(f"not ready within {timeout:g} s: {', '.join(one.name for one in waiting)}")
-            time.sleep(_POLL)
-
-    def _ready(self, container: Container) -> bool:
-        project = self._running_project()
-        if container.service == "proxy":
-            return http_ok(self._port, "/proxy/health")
-        if container.service == "node":
-            return project.succeeds(container, "bash", "/app/deploy/answers.sh", str(NODE_PORT), "/ready")
-        return self._container("store").healthy
-
-    def _member(self, name: str, container: Container) -> Member:
-        role = _ROLES[container.service]
-        state = _STATES.get(container.state, MemberState.ENDED)
-        if state is MemberState.RUNNING and name in self._front.states:
-            state = MemberState.DRAINED
-        address = container.addresses.get(_NETWORKS[role], "")
-        return Member(
-            name=name,
-            role=role,
-            address=f"{address}:{_PORTS[role]}" if address else "",
-            pid=container.pid or None,
-            log=f"docker logs {container.name}",
-            state=state,
-        )
+        wait_until_ready(self._running_project(), containers, self._port, timeout)
 
     def _found(self) -> dict[str, Container]:
-        """The members by name. A store that no node uses is none, though compose.yaml starts it in any case."""
-        found = {}
-        for one in self._running_project().containers():
-            if one.service == "node":
-                found[node_name(one)] = one
-            elif one.service == "proxy" or (one.service == "redis" and self.spec.store is StoreKind.REDIS):
-                found[_ROLES[one.service].value] = one
-        return found
+        return members_of(self._running_project(), self.spec.store)
+
+    def _nodes(self) -> list[str]:
+        return [name for name, one in self._found().items() if role_of(one) is Role.NODE]
 
     def _container(self, name: str) -> Container:
         found = self._found()
@@ -257,7 +235,7 @@ class ComposeCluster:
     def _awake(self, name: str) -> Container:
         """A member, not paused any more: the engine neither stops nor kills one that is."""
         container = self._container(name)
-        if container.state == "paused":
+        if state_of(container) is MemberState.PAUSED:
             self._running_project().docker("unpause", container.id)
             return self._container(name)
         return container

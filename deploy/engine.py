@@ -76,15 +76,12 @@ class Project:
         return True
 
     def containers(self, service: str | None = None) -> list[Container]:
-        """By service and number, those that have ended too."""
+        """Of one service or of all, by number; those that have ended too."""
         ids = self.docker("ps", "--all", "--quiet", "--filter", f"label={_PROJECT_LABEL}={self.name}").split()
         if not ids:
             return []
         found = [_container(self.name, one) for one in json.loads(self.docker("inspect", *ids))]
-        return sorted(
-            (one for one in found if service is None or one.service == service),
-            key=lambda one: (one.service, one.number),
-        )
+        return sorted((one for one in found if service in (None, one.service)), key=lambda one: one.number)
 
     def _run(self, command: list[str], timeout: float, text: str = "") -> str:
         try:

@@ -1,0 +1,80 @@
+"""Containers as members of a cluster: what they are called, how they are, whether they are ready."""
+
+import time
+from collections.abc import Iterable
+
+from deploy.cluster import Member, MemberState, Role
+from deploy.container_proxy import NODE_PORT, PORT
+from deploy.engine import Container, Project
+from deploy.errors import ClusterError
+from deploy.servers import http_ok
+from deploy.spec import StoreKind
+
+SERVICES = {Role.PROXY: "proxy", Role.NODE: "node", Role.STORE: "redis"}
+_ROLES = {service: role for role, service in SERVICES.items()}
+_ORDER = list(Role)
+_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
+_PORTS = {Role.PROXY: PORT, Role.NODE: NODE_PORT, Role.STORE: 6379}
+_NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store"}
+_POLL = 0.1
+
+
+def node_name(container: Container) -> str:
+    """What a node calls itself, too."""
+    return f"node-{container.number}"
+
+
+def members_of(project: Project, store: StoreKind) -> dict[str, Container]:
+    """Name -> container, in the order of `deploy.Cluster.members`. A store that no node uses is none of them, though
+    compose.yaml starts it in any case."""
+    found = {}
+    for role in Role:
+        if role is Role.STORE and store is StoreKind.MEMORY:
+            continue
+        for container in project.containers(SERVICES[role]):
+            found[node_name(container) if role is Role.NODE else role.value] = container
+    return found
+
+
+def role_of(container: Container) -> Role:
+    """What it is there for."""
+    return _ROLES[container.service]
+
+
+def state_of(container: Container) -> MemberState:
+    """Without regard to the proxy's rotation."""
+    return _STATES.get(container.state, MemberState.ENDED)
+
+
+def as_member(name: str, container: Container, drained: bool) -> Member:
+    """As the world may see it."""
+    role, state = role_of(container), state_of(container)
+    address = container.addresses.get(_NETWORKS[role], "")
+    return Member(
+        name=name,
+        role=role,
+        address=f"{address}:{_PORTS[role]}" if address else "",
+        pid=container.pid or None,
+        log=f"docker logs {container.name}",
+        state=MemberState.DRAINED if drained and state is MemberState.RUNNING else state,
+    )
+
+
+def wait_until_ready(project: Project, containers: Iterable[Container], port: int, timeout: float) -> None:
+    """Return when all answer; `port` is the proxy's, as published. Raises ClusterError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    waiting = list(containers)
+    while waiting := [one for one in waiting if not _ready(project, one, port)]:
+        if time.monotonic() > deadline:
+            raise ClusterError(f"not ready within {timeout:g} s: {', '.join(one.name for one in waiting)}")
+        time.sleep(_POLL)
+
+
+def _ready(project: Project, container: Container, port: int) -> bool:
+    match role_of(container):
+        case Role.PROXY:
+            return http_ok(port, "/proxy/health")
+        case Role.NODE:
+            return project.succeeds(container, "bash", "/app/deploy/answers.sh", str(NODE_PORT), "/ready")
+        case Role.STORE:
+            return any(one.healthy for one in project.containers(container.service))
