@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadtest.demo.scenes import Outcome, Scene
 
 DEFAULT_USERS = 30
-DEFAULT_SECONDS = 6.0
+DEFAULT_SECONDS = 5.0
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 EXECUTABLE = click.Path(path_type=Path)
 
