@@ -35,14 +35,14 @@ def protect(app: Flask, secrets: Sequence[str]) -> None:
 
 
 def token() -> str:
-    """The token for the forms of the page that is being made. Reads the session, never makes one."""
+    """The token for the forms of the page that is being made. Asks nothing of the store and makes no session."""
     serializer: URLSafeSerializer = current_app.extensions[_EXTENSION]
     signed = serializer.dumps(_subject())
     return signed if isinstance(signed, str) else signed.decode()
 
 
 def _subject() -> str:
-    return (session.key_hash or _ANONYMOUS) if session.exists else _ANONYMOUS
+    return session.key_hash or _ANONYMOUS
 
 
 def _check() -> None:

@@ -18,10 +18,10 @@ RETRY_AFTER = 2
 """Seconds that clients are asked to wait while the store is out: a failover takes about this long."""
 COLOURS = 8
 _STATIC_SECONDS = 365 * 86400
-_OUTAGE_READ = "Nobody was logged out and nothing is lost, but right now your session can't be read. Please try again."
+_OUTAGE_READ = "Right now your session can't be read. This logs nobody out: please try again in a moment."
 _OUTAGE_WRITE = (
-    "What you sent was probably not carried out: look before you repeat it. Nobody was logged out and nothing that was"
-    " saved before is lost. Please try again in a moment."
+    "What you sent was probably not carried out: look before you repeat it. This logs nobody out: please try again in a"
+    " moment."
 )
 _TITLES = {
     400: "That was not understood",
@@ -74,7 +74,7 @@ def failed(error: HTTPException, about: str) -> Response:
     """The answer to a form that can't be accepted: the page again, with the reason. To a program: the error."""
     if not wants_page(request):
         return _http_error(error)
-    typed = {name: value for name, value in request.form.items() if name != "password"}
+    typed = {name: request.form.get(name, "") for name in ("user", "item", "quantity")}
     return home(error.code or 400, error.description, about, typed)
 
 
