@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from nodes import Settings, SettingsError
-from nodes.naming import default_name
 from nodes.settings import StoreKind
 from tests.nodes.running import SECRET
 
@@ -159,24 +158,3 @@ def test_a_file_that_is_no_text_is_refused(users_file: Path, tmp_path: Path) -> 
     path.write_bytes(b"\xff" * 40)
     values = environ(users_file, SESSION_SECRETS="", SESSION_SECRETS_FILE=str(path))
     assert complaint(values) == f"SESSION_SECRETS_FILE={path}: can't be read (it is not UTF-8 text)"
-
-
-@pytest.mark.parametrize(
-    ("reverse", "name"),
-    [
-        ("shop-node-2.shop_default", "node-2"),
-        ("shop_node_12.net", "node-12"),
-        ("node-3", "node-3"),
-        ("shop-redis-1.shop_default", "3f2a9c"),
-        ("", "3f2a9c"),
-    ],
-)
-def test_a_replica_is_called_by_its_number_and_anything_else_by_its_host(reverse: str, name: str) -> None:
-    assert default_name(host=lambda: "3f2a9c", reverse=lambda: reverse, in_container=lambda: True) == name
-
-
-def test_outside_containers_nothing_is_resolved() -> None:
-    def never() -> str:
-        raise AssertionError("resolved")
-
-    assert default_name(host=lambda: "desk", reverse=never, in_container=lambda: False) == "desk"
