@@ -15,7 +15,7 @@ workers = settings.workers
 # (median) with gevent, 520 ms with gthread and 4 threads, 4 s with sync and with gthread and 1 thread. CPU decides
 # nothing: GET /me with a session in Valkey costs the worker 1.29 ms with gevent, 1.36 and 1.30 with gthread (4 threads,
 # 1 thread), 1.25 with sync, which keeps no connection (8 keep-alive connections, medians of 5 interleaved runs of 3200
-# requests on 2 busy cores; the runs of one class differ by 20 %).
+# requests on 2 busy cores; the runs of one class differ by 26 to 71 %, far more than the classes do).
 worker_class = "nodes.worker.Worker"
 worker_connections = 1000
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats must not wait for a disk
