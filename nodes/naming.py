@@ -7,6 +7,9 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import dns.exception
+import dns.resolver
+
 _ENGINE_DNS = ("127.0.0.11", 53)
 _DNS_TIMEOUT = 0.5
 _REPLICA = re.compile(r"(?:^|[-_])(node)[-_](\d+)(?:\.|$)")
@@ -17,41 +20,13 @@ def _reverse_name() -> str:
 
     It is asked directly: the system's resolver finds the address in /etc/hosts first, with the host name.
     """
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port = [_ENGINE_DNS[0]], _ENGINE_DNS[1]
     try:
-        labels = ".".join(reversed(socket.gethostbyname(socket.gethostname()).split(".")))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(_DNS_TIMEOUT)
-            client.connect(_ENGINE_DNS)
-            client.send(_question(f"{labels}.in-addr.arpa"))
-            return _first_pointer(client.recv(512))
-    except (OSError, IndexError, ValueError):
+        own_address = socket.gethostbyname(socket.gethostname())
+        return str(resolver.resolve_address(own_address, lifetime=_DNS_TIMEOUT)[0].target)
+    except (dns.exception.DNSException, OSError):
         return ""
-
-
-def _question(name: str) -> bytes:
-    """A DNS query for the PTR record of a name (RFC 1035, 4.1)."""
-    encoded = b"".join(bytes([len(label)]) + label.encode("ascii") for label in name.split("."))
-    header = (0).to_bytes(2, "big") + b"\x01\x00" + b"\x00\x01" + b"\x00\x00" * 3
-    return header + encoded + b"\x00" + b"\x00\x0c" + b"\x00\x01"
-
-
-def _first_pointer(answer: bytes) -> str:
-    """The name in the first record of an answer. Raises IndexError or ValueError where there is none."""
-    if not int.from_bytes(answer[6:8], "big"):
-        return ""
-    _, at = _labels(answer, 12)
-    _, at = _labels(answer, at + 4)
-    name, _ = _labels(answer, at + 10)
-    return name
-
-
-def _labels(message: bytes, at: int) -> tuple[str, int]:
-    """The name at this offset, and where what follows it begins. A pointer ends it (its target is not needed here)."""
-    labels = []
-    while (length := message[at]) and length < 0xC0:
-        labels.append(message[at + 1 : at + 1 + length].decode("ascii"))
-        at += 1 + length
-    return ".".join(labels), at + (2 if length else 1)
 
 
 def _in_container() -> bool:
