@@ -7,9 +7,6 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import dns.exception
-import dns.resolver
-
 _ENGINE_DNS = ("127.0.0.11", 53)
 _DNS_TIMEOUT = 0.5
 _REPLICA = re.compile(r"(?:^|[-_])(node)[-_](\d+)(?:\.|$)")
@@ -20,6 +17,9 @@ def _reverse_name() -> str:
 
     It is asked directly: the system's resolver finds the address in /etc/hosts first, with the host name.
     """
+    import dns.exception  # here, because it takes a tenth of a second and only containers need it
+    import dns.resolver
+
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers, resolver.port = [_ENGINE_DNS[0]], _ENGINE_DNS[1]
     try:
