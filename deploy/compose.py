@@ -50,10 +50,10 @@ class ComposeCluster:
         self._folder = tempfile.TemporaryDirectory(prefix="session-cluster-")
         try:
             project = self._up(Path(self._folder.name))
-            self.users = json.loads(project.in_volume("users", "cat /volume/passwords.json"))["users"]
+            setup = project.containers("setup")[0]
+            self.users = json.loads(project.read(setup, "/cluster/users/passwords.json"))["users"]
             self._front = ContainerFront(project, self.spec)
-            if self.spec.proxy:
-                self._front.apply()
+            self._front.apply()
             self.wait_ready(self.spec.start_timeout)
         except BaseException:  # Ctrl-C too: nothing of a cluster that did not start may stay.
             self.stop()
@@ -77,6 +77,8 @@ class ComposeCluster:
 
     def scale(self, nodes: int) -> None:
         check_nodes(nodes)
+        self._running_project()
+        self._front.require_running()
         names = self._nodes()
         if nodes > len(names):
             self._add(nodes, set(names))
@@ -111,17 +113,13 @@ class ComposeCluster:
         before = state_of(self._container(name))
         container = self._awake(name)
         is_node = role_of(container) is Role.NODE
-        if is_node and self._has_others(name):
-            if before is MemberState.RUNNING:
-                self._turn(name, ServerState.DOWN)
-            else:
-                # It is in no DNS. When it comes back there, nginx fails the requests that are between two nodes.
-                self._front.apply(without=[name])
+        if is_node and before is MemberState.RUNNING and self._has_others(name):
+            self._turn(name, ServerState.DOWN)
         project.docker("stop", "--time", str(round(self.spec.drain_timeout)), container.id, timeout=120)
         project.docker("start", container.id)
         self._wait_ready([self._container(name)], self.spec.start_timeout)
         if is_node:
-            # Also where it never left: by the reload the proxy forgets that the node failed.
+            # Also where it never left: it may have another address, and the proxy forgets that it failed.
             self._turn(name, ServerState.UP)
 
     def balance(self, policy: Balance) -> None:
@@ -181,8 +179,6 @@ class ComposeCluster:
 
     def _add(self, nodes: int, before: set[str]) -> None:
         project = self._running_project()
-        # New nodes are in the DNS before they can answer: until then the proxy keeps to a list without them.
-        self._front.apply(as_list=True)
         arguments = ("--no-start", "--no-deps", "--no-recreate", "--no-build", "--scale", f"node={nodes}", "node")
         project.compose("up", *arguments, timeout=self.spec.start_timeout)
         added = [name for name in self._nodes() if name not in before]
@@ -199,7 +195,6 @@ class ComposeCluster:
         project.docker("rm", *ids)
         for name in names:
             self._front.states.pop(name, None)
-        self._front.apply()
 
     def _turn(self, name: str, state: ServerState) -> None:
         before = dict(self._front.states)

@@ -2,25 +2,26 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from deploy.container_members import node_name
-from deploy.container_proxy import ALL_NODES, NODE_PORT, RUNTIME, container_settings
+from deploy.container_proxy import NODE_PORT, RUNTIME, container_settings
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.spec import ClusterSpec
-from proxy import Balance, ProxySettings, ProxySettingsError, Server, ServerState, render
+from proxy import Balance, ProxySettingsError, Server, ServerState, render
 
-CONF = "/cluster/proxy/nginx.conf"
+_CONF = PurePosixPath("/cluster/proxy/nginx.conf")
 _POLL = 0.05
 _SECONDS_TO_RELOAD = 10.0
-_HOSTS = ("127.0.0.1", "localhost", "proxy")
 
 
 class ContainerFront:
-    """Normally nginx asks Docker's DNS for all nodes; while some are out of rotation it has a list of addresses.
+    """nginx with a list of the nodes' addresses, renewed with each change.
 
-    The servers of such a list have no names: the route in the sticky cookie is then nginx's own, which is the same for
-    an address in the list and an address from the DNS, so that clients stay where they are.
+    compose.yaml itself has nginx ask Docker's DNS, which needs nobody who keeps a list. But where the answer changes,
+    nginx fails the requests that are just being tried at a second node (502 for readers after one of three kills of a
+    node under load), and that would be the engine's doing, not the cluster's.
     """
 
     def __init__(self, project: Project, spec: ClusterSpec) -> None:
@@ -29,7 +30,7 @@ class ContainerFront:
         self.balance = spec.balance
         self.states: dict[str, ServerState] = {}
         """Of the nodes, by name, that are not simply in rotation."""
-        self._has_list = False
+        self._installed: str | None = None
 
     def use(self, balance: Balance) -> None:
         """Choose nodes by this policy from now on."""
@@ -40,20 +41,23 @@ class ContainerFront:
             self.balance = before
             raise
 
-    def apply(self, without: Sequence[str] = (), as_list: bool = False) -> None:
-        """Have the proxy know the nodes that there are and their states, and not those named in `without`; with
-        `as_list`, none that come later either."""
-        if not (self.states or without or as_list):
-            if self._has_list:
-                # Until the first answer of the DNS, some milliseconds, nginx would have no servers (502 in 3 of 12
-                # reloads under load). So it gets the name beside the list first; the reload after that, long after
-                # the answer, takes over what the name meant.
-                self._reload((*self._listed(()), ALL_NODES))
-            self._reload((ALL_NODES,))
-            self._has_list = False
-        else:
-            self._reload(self._listed(without))
-            self._has_list = True
+    def require_running(self) -> None:
+        """Raises ClusterError where the proxy could not be told of a change."""
+        self._proxy()
+
+    def apply(self, without: Sequence[str] = ()) -> None:
+        """Have the proxy know the nodes that run now and their states, but not those named in `without`."""
+        proxy = self._proxy()
+        text = self._text(without)
+        self._install(text)
+        try:
+            test = ("nginx", "-t", "-q", "-p", f"{RUNTIME}/", "-e", "stderr", "-c", str(_CONF))
+            self._project.docker("exec", proxy.id, *test)
+        except ClusterError as error:
+            self._install(self._installed or text)
+            raise ClusterError(f"nginx refuses the configuration: {error}") from error
+        self._installed = text
+        self._reload(proxy)
 
     def wait_finished(self) -> None:
         """Return when the requests that began before the last change have ended, or after `drain_timeout`."""
@@ -61,38 +65,29 @@ class ContainerFront:
         while any(self._workers().values()) and time.monotonic() < deadline:
             time.sleep(_POLL)
 
-    def _listed(self, without: Sequence[str]) -> tuple[Server, ...]:
+    def _text(self, without: Sequence[str]) -> str:
         nodes = [node for node in self._project.containers("node") if "app" in node.addresses]
-        return tuple(
-            Server(f"{node.addresses['app']}:{NODE_PORT}", state=self.states.get(node_name(node), ServerState.UP))
+        servers = [
+            Server(f"{node.addresses['app']}:{NODE_PORT}", name, self.states.get(name, ServerState.UP))
             for node in nodes
-            if node_name(node) not in without
-        )
-
-    def _settings(self, servers: Sequence[Server]) -> ProxySettings:
+            if (name := node_name(node)) not in without
+        ]
         changes = {
             "balance": self.balance,
-            "hosts": _HOSTS,
             "session_cookie": self._spec.session_cookie,
             **self._spec.proxy,
         }
-        return container_settings(servers, **changes)
-
-    def _reload(self, servers: Sequence[Server]) -> None:
         try:
-            text = render(self._settings(servers))
+            return render(container_settings(servers, **changes))
         except ProxySettingsError as error:
             raise ClusterError(str(error)) from error
-        proxy = self._proxy()
-        draft = "/volume/nginx.conf.new"
-        self._project.in_volume("proxy-config", f"cat >{draft}", text)
-        try:
-            # Mounted elsewhere there.
-            arguments = ("-p", f"{RUNTIME}/", "-e", "stderr", "-t", "-q", "-c", f"{CONF}.new")
-            self._project.docker("exec", proxy.id, "nginx", *arguments)
-        except ClusterError as error:
-            raise ClusterError(f"nginx refuses the configuration: {error}") from error
-        self._project.in_volume("proxy-config", f"mv {draft} /volume/nginx.conf")
+
+    def _install(self, text: str) -> None:
+        # In the only container that may write there; it has ended, which the engine does not mind.
+        for setup in self._project.containers("setup"):
+            self._project.write(setup, _CONF, text)
+
+    def _reload(self, proxy: Container) -> None:
         before = set(self._workers())
         self._project.docker("kill", "--signal", "HUP", proxy.id)
         deadline = time.monotonic() + _SECONDS_TO_RELOAD

@@ -10,6 +10,8 @@ PORT = 8080
 NODE_PORT = 8000
 ALL_NODES = Server(f"node:{NODE_PORT}", resolve=True)
 """Docker's DNS answers with the address of each node, again and again."""
+HOSTS = ("127.0.0.1", "localhost", "proxy")
+""""proxy" is what other containers call it."""
 RUNTIME = Path("/tmp")  # noqa: S108 - the container's own, in memory
 """A folder that the image has: where an engine mounts a tmpfs that the image knows nothing of, it forgets the mode at
 the second start (seen with runc 1.1)."""
@@ -25,6 +27,7 @@ def container_settings(servers: Sequence[Server] = (ALL_NODES,), **changes: obje
     settings = ProxySettings(
         servers=tuple(servers),
         listen=f"0.0.0.0:{PORT}",
+        hosts=HOSTS,
         runtime_dir=RUNTIME,
         access_log="/dev/stdout",
         error_log="stderr",

@@ -7,7 +7,6 @@ image's is readable by all of them, since an ordinary user cannot give a file aw
 import json
 import os
 import secrets
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,12 +55,6 @@ def passwords(as_json: bool) -> None:
         return
     for name, password in json.loads(text)["users"].items():
         click.echo(f"{name}  {password}")
-
-
-@setup.command()
-def configure() -> None:
-    """Replace the proxy's configuration by standard input; for `deploy.ComposeCluster`."""
-    _write(CONF, sys.stdin.read(), 0o644)
 
 
 def configuration(environ: Mapping[str, str]) -> str:

@@ -1,11 +1,13 @@
 """The Docker engine as far as a cluster needs it: `docker compose` for one project, and what its containers are."""
 
+import io
 import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import deploy
@@ -13,7 +15,6 @@ from deploy.errors import ClusterError
 
 _ROOT = Path(deploy.__file__).parent.parent
 _FILE = _ROOT / "compose.yaml"
-IMAGE = "session-cluster"
 _PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL = (
     f"com.docker.compose.{what}" for what in ("project", "service", "container-number")
 )
@@ -56,16 +57,26 @@ class Project:
         """`docker compose ...`; its standard output."""
         files = ["-f", str(_FILE), "-f", str(self._override)]
         place = ["--project-directory", str(_ROOT), "--env-file", os.devnull]
-        return self._run(["docker", "compose", "-p", self.name, *files, *place, *arguments], timeout)
+        return self._run(["docker", "compose", "-p", self.name, *files, *place, *arguments], timeout).decode()
 
     def docker(self, *arguments: str, timeout: float = 60.0) -> str:
         """`docker ...`; its standard output."""
-        return self._run(["docker", *arguments], timeout)
+        return self._run(["docker", *arguments], timeout).decode()
 
-    def in_volume(self, volume: str, command: str, text: str = "") -> str:
-        """Run a shell command on a volume, mounted at /volume, with `text` as its standard input."""
-        place = ["--network", "none", "--user", "app", "--volume", f"{self.name}_{volume}:/volume"]
-        return self._run(["docker", "run", "--rm", "--interactive", *place, IMAGE, "sh", "-c", command], 60.0, text)
+    def read(self, container: Container, path: str) -> str:
+        """A file in a container, which need not run, or in one of its volumes."""
+        with tarfile.open(fileobj=io.BytesIO(self._run(["docker", "cp", f"{container.id}:{path}", "-"], 60.0))) as tar:
+            member = tar.extractfile(tar.next() or "")
+            return member.read().decode() if member else ""
+
+    def write(self, container: Container, path: PurePosixPath, text: str) -> None:
+        """Replace a file in a container's volume by one that everybody there may read."""
+        packed = io.BytesIO()
+        info = tarfile.TarInfo(path.name)
+        info.size, info.mode = len(text.encode()), 0o644
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.addfile(info, io.BytesIO(text.encode()))
+        self._run(["docker", "cp", "-", f"{container.id}:{path.parent}"], 60.0, packed.getvalue())
 
     def succeeds(self, container: Container, *command: str) -> bool:
         """Whether a command in a container ends with 0, within some seconds."""
@@ -83,14 +94,12 @@ class Project:
         found = [_container(self.name, one) for one in json.loads(self.docker("inspect", *ids))]
         return sorted((one for one in found if service in (None, one.service)), key=lambda one: one.number)
 
-    def _run(self, command: list[str], timeout: float, text: str = "") -> str:
+    def _run(self, command: list[str], timeout: float, given: bytes = b"") -> bytes:
         try:
             done = subprocess.run(
                 command,
-                input=text,
+                input=given,
                 capture_output=True,
-                text=True,
-                errors="replace",
                 env=self._environment,
                 timeout=timeout,
                 check=False,
@@ -100,7 +109,8 @@ class Project:
         except subprocess.TimeoutExpired:
             raise ClusterError(f"`{_shown(command)}` did not end within {timeout:g} s") from None
         if done.returncode != 0:
-            said = [line.strip() for line in done.stderr.splitlines() if line.strip() and "level=warning" not in line]
+            lines = done.stderr.decode(errors="replace").splitlines()
+            said = [line.strip() for line in lines if line.strip() and "level=warning" not in line]
             raise ClusterError(_meaning(command, said[-1] if said else f"exit status {done.returncode}"))
         return done.stdout
 

@@ -156,6 +156,7 @@ class LocalCluster:
         raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
 
     def members(self) -> tuple[Member, ...]:
+        self._running_state()
         drained = {node.name for node in self._front.nodes.values() if node.state is not ServerState.UP}
         servers = sorted(self._servers.values(), key=lambda server: _ORDER.index(server.role))
         return tuple(server.member(server.name in drained) for server in servers)
@@ -205,7 +206,8 @@ class LocalCluster:
     def _server(self, name: str) -> Server:
         self._running_state()
         if name not in self._servers:
-            raise ClusterError(f"the cluster has no member {name!r}: it has {', '.join(self._servers)}")
+            names = ", ".join(member.name for member in self.members())
+            raise ClusterError(f"the cluster has no member {name!r}: it has {names}")
         return self._servers[name]
 
     def _node(self, name: str) -> Server:

@@ -1,0 +1,97 @@
+"""Requests to a cluster, one by one or without a pause, so that a test sees what its users would see."""
+
+import http.client
+import json
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def node(self) -> str | None:
+        return self.headers["X-Served-By"]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Browser:
+    """Keeps cookies, as little else as possible."""
+
+    def __init__(self, url: str) -> None:
+        self._place = urlsplit(url).netloc
+        self.cookies: dict[str, str] = {}
+
+    def get(self, path: str) -> Answer:
+        return self.request("GET", path)
+
+    def post(self, path: str, value: Any = None) -> Answer:
+        return self.request("POST", path, value)
+
+    def request(self, method: str, path: str, value: Any = None) -> Answer:
+        """Raises OSError or HTTPException where no answer comes."""
+        connection = http.client.HTTPConnection(self._place, timeout=10)
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if self.cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        try:
+            connection.request(method, path, None if value is None else json.dumps(value), headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+        for line in answer.headers.get_all("Set-Cookie", []):
+            name, _, rest = line.partition("=")
+            self.cookies[name] = rest.partition(";")[0]
+        return answer
+
+
+class Traffic:
+    """Visitors who read and write without a pause while the context is open; `failed` says what went wrong for them."""
+
+    def __init__(self, url: str, visitors: int = 3) -> None:
+        self._url = url
+        self._leave = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._visit) for _ in range(visitors)]
+        self.served: Counter[str | None] = Counter()
+        self.failed: list[str] = []
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _visit(self) -> None:
+        visitor = Browser(self._url)
+        visits = 0
+        while not self._leave.is_set():
+            method, path = ("GET", "/me") if visits % 2 else ("POST", "/visits")
+            try:
+                answer = visitor.request(method, path)
+                complaint = None if answer.status == 200 else f"{method}: {answer.status} ({dict(answer.headers)})"
+                node = answer.node
+            except (OSError, http.client.HTTPException) as error:
+                complaint, node = f"{method}: {error!r}", None
+            visits += 1
+            with self._lock:
+                self.served[node] += 1
+                if complaint:
+                    self.failed.append(complaint)
