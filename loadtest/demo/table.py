@@ -35,22 +35,12 @@ def _table(outcomes: Sequence[Outcome], width: int) -> Table:
     wide = width >= WIDE
     gap = 1 if width >= ROOMY else 0  # on top of the one that the box has
     table = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), show_edge=False, pad_edge=False, header_style="bold")
-    table.add_column("", no_wrap=True, min_width=1)
-    table.add_column("\nscene", no_wrap=True)
-    table.add_column("\nnodes", justify="right", no_wrap=True)
-    table.add_column("\nstore", no_wrap=True)
-    table.add_column("\nbalancing" if wide else "balan-\ncing", no_wrap=True)
-    for header in (
-        *(("\nrequests", "\nreq./s") if wide else ("\nreq.", "\n/s")),
-        "p50\nms",
-        "p99\nms",
-        *(
-            ("found\nlogged out", "users\nlogged out", "\nfailed")
-            if wide
-            else ("found\nout", "users\nout", "fai-\nled")
-        ),
-    ):
-        table.add_column(header, justify="right", no_wrap=True)
+    texts = ["", "scene", "nodes", "store", "balancing" if wide else "policy"]
+    numbers = ["requests", "req./s", "p50\nms", "p99\nms"] if wide else ["req.", "/s", "p50\nms", "p99\nms"]
+    numbers += ["found\nlogged out", "users\nlogged out"] if wide else ["found\nlogged\nout", "users\nlogged\nout"]
+    for header in texts + numbers + ["failed"]:
+        raised = "\n" * ((1 if wide else 2) - header.count("\n")) + header  # they all stand on the line below them
+        table.add_column(raised, justify="left" if header in texts and header != "nodes" else "right", no_wrap=True)
     for number, outcome in enumerate(outcomes, 1):
         table.add_row(*_row(number, outcome, wide))
     return table
