@@ -1,6 +1,7 @@
 """The cluster as containers, through `docker compose`: what compose.yaml says, under a project name of its own."""
 
 import json
+import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -153,7 +154,7 @@ class ComposeCluster:
                 project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
             except ClusterError as error:
                 if self.spec.port or attempt == _STARTS or "already" not in str(error):
-                    raise
+                    raise ClusterError(f"{error}{_last_words(project, str(error))}") from error
                 # Somebody else was faster to take the port that was free a moment ago.
                 project.compose("down", "--volumes", timeout=120)
             else:
@@ -239,3 +240,12 @@ class ComposeCluster:
         if self._project is None:
             raise ClusterError("the cluster does not run: start it first")
         return self._project
+
+
+def _last_words(project: Project, complaint: str) -> str:
+    """The last log line of the first service that the engine's complaint names."""
+    for service in ("setup", *SERVICES.values()):
+        if re.search(rf"\b{service}\b", complaint):
+            said = project.compose("logs", "--no-color", "--no-log-prefix", "--tail", "1", service, timeout=30).strip()
+            return f": {said}" if said else ""
+    return ""

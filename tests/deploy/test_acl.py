@@ -1,0 +1,107 @@
+"""The store lets in the nodes' user alone, with what the session layer sends and nothing more."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy import acl, store_server
+from deploy.ports import free_ports
+from deploy.store_server import StoreServer
+from nodes.sessions import RedisStore
+from nodes.sessions.store import Changes, Lifetime, Outcome
+
+PASSWORD = "p" * 64
+LIFETIME = Lifetime(idle=60, absolute=600)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A store as a cluster has it."""
+    folder = tmp_path_factory.mktemp("store")
+    server = StoreServer()
+    (folder / "users.acl").write_text(server.acl_file(PASSWORD))
+    port = free_ports(1)[0]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(server.command(port, folder / "users.acl", folder), stdout=log, stderr=log)
+    url = store_server.url(PASSWORD, port)
+    deadline = time.monotonic() + 10
+    while not store_server.answers(url):
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < deadline
+    yield url
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def node(url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(url) as client:
+        yield client
+
+
+def test_the_session_layer_can_do_all_it_does(url: str, node: "redis.Redis") -> None:
+    store = RedisStore.from_url(url)
+    store.ping()
+    assert store.create("a" * 64, {"visits": b"\x01"}, "alice", LIFETIME) is not None
+    changed = Changes(set={"visits": b"\x02"}, delete=frozenset({"cart"}), expect={"visits": b"\x01"})
+    assert store.update("a" * 64, changed, LIFETIME) is Outcome.APPLIED
+    record = store.load("a" * 64)
+    assert record is not None
+    assert record.fields == {"visits": b"\x02"}
+    store.set_aside("a" * 64)
+    assert store.load("a" * 64) is None
+    assert store.create("b" * 64, {}, None, LIFETIME) is not None
+    assert store.delete("b" * 64) is not None
+    assert node.type("session:{" + "a" * 64 + "}") == b"none"
+    store.close()
+
+
+FORBIDDEN = [
+    "FLUSHALL", "FLUSHDB", "KEYS *", "SCAN 0", "RANDOMKEY", "DBSIZE", "INFO", "SWAPDB 0 1",
+    "CONFIG GET *", "CONFIG SET dir /", "CONFIG REWRITE", "ACL LIST", "ACL WHOAMI", "ACL SETUSER x on nopass +@all",
+    "SAVE", "BGSAVE", "BGREWRITEAOF", "SHUTDOWN NOSAVE", "DEBUG SLEEP 0", "MONITOR", "SLOWLOG GET", "LATENCY DOCTOR",
+    "REPLICAOF NO ONE", "FAILOVER", "CLUSTER INFO", "SYNC", "PSYNC ? -1", "MODULE LIST", "MODULE LOAD /x",
+    "CLIENT LIST", "CLIENT KILL TYPE normal", "CLIENT PAUSE 1", "CLIENT NO-EVICT on", "CLIENT TRACKING on",
+    "SCRIPT FLUSH", "SCRIPT KILL", "FUNCTION LIST", "FUNCTION LOAD x", "FCALL x 0", "EVAL return 0", "MEMORY DOCTOR",
+    "PUBLISH session:x y", "SUBSCRIBE session:x", "PSUBSCRIBE *", "COMMAND COUNT", "OBJECT HELP", "LASTSAVE", "ROLE",
+    "SET session:x y", "GET session:x", "APPEND session:x y", "DUMP session:x", "RESTORE session:x 0 y",
+    "MIGRATE h 1 session:x 0 1", "MOVE session:x 1", "COPY session:x session:y", "PERSIST session:x", "SORT session:x",
+    "UNLINK session:x", "LPUSH session:x y", "ZADD session:x 1 y", "SADD session:x y", "XADD session:x * a b",
+    "WAIT 0 0", "HGETALL other", "HSET other a b", "DEL other", "RENAME session:x other", "RENAME other session:x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", FORBIDDEN)
+def test_a_forbidden_command_is_denied(node: "redis.Redis", command: str) -> None:
+    # DEBUG and MODULE are "not allowed" to anybody; all others are for want of permission.
+    with pytest.raises(redis.ResponseError, match=r"NOPERM|(?i:permission)|command not allowed"):
+        node.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
+def test_a_script_can_do_no_more_than_its_caller(node: "redis.Redis") -> None:
+    for body in ("redis.call('FLUSHALL')", "redis.call('HSET', 'other', 'a', 'b')", "redis.call('CONFIG', 'GET', '*')"):
+        with pytest.raises(redis.ResponseError, match=r"not allowed from script|ACL|permission"):
+            node.evalsha(node.script_load(f"return {body}"), 0)
+
+
+def test_nobody_else_comes_in(url: str) -> None:
+    place = url.rpartition("@")[2]
+    for who in ("", "default:@", ":@", f"default:{PASSWORD}@", f":{PASSWORD}@", "node:wrong@", "admin:admin@"):
+        with redis.Redis.from_url(f"redis://{who}{place}") as client, pytest.raises(redis.AuthenticationError):
+            client.ping()
+
+
+def test_it_listens_on_this_machine_alone_keeps_nothing_on_disk_and_evicts_nobody(tmp_path: Path) -> None:
+    command = " ".join(StoreServer().command(1234, tmp_path / "users.acl", tmp_path))
+    for option in ("--bind 127.0.0.1", "--save  ", "--appendonly no", "--maxmemory-policy noeviction"):
+        assert option in command
+
+
+def test_the_password_is_in_the_acl_file_as_a_hash_and_old_servers_get_a_list_that_they_know() -> None:
+    assert PASSWORD not in acl.acl_file(PASSWORD, (8, 0, 0))
+    assert "setinfo" in acl.acl_file(PASSWORD, (8, 0, 0))
+    assert "setinfo" not in acl.acl_file(PASSWORD, (7, 0, 15))

@@ -1,0 +1,110 @@
+"""What only a cluster of local processes has: ports, folders, neighbours."""
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, StoreKind, local_servers
+from deploy.ports import free_ports, is_taken
+from tests.deploy.traffic import Browser
+
+
+def test_two_clusters_live_side_by_side() -> None:
+    spec = ClusterSpec(nodes=1, store=StoreKind.REDIS)
+    with LocalCluster(spec) as one, LocalCluster(spec) as other:
+        assert not {member.address for member in one.members()} & {member.address for member in other.members()}
+        assert one.state_dir != other.state_dir
+        assert one.users != other.users
+        browser, stranger = Browser(one.url), Browser(other.url)
+        assert browser.post("/login", {"user": "alice", "password": one.users["alice"]}).status == 200
+        stranger.cookies = dict(browser.cookies)
+        assert stranger.get("/me").json["user"] is None
+        one.stop()
+        assert stranger.get("/ready").status == 200
+
+
+def test_a_port_that_is_lost_to_somebody_faster_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as faster:
+        faster.bind(("127.0.0.1", 0))
+        faster.listen()
+        lost = faster.getsockname()[1]
+        offers = [[lost], [lost], [lost]]
+        monkeypatch.setattr(local_servers, "free_ports", lambda count: offers.pop() if offers else free_ports(count))
+        with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS)) as cluster:
+            assert offers == []
+            assert Browser(cluster.url).get("/ready").status == 200
+            assert all(not member.address.endswith(f":{lost}") for member in cluster.members())
+
+
+def test_free_ports_differ_and_stay_clear_of_those_that_connections_leave_from() -> None:
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert max(ports) < 32_768
+    assert not any(is_taken(port) for port in ports)
+
+
+def test_the_port_that_was_asked_for_is_the_proxys() -> None:
+    port = free_ports(1)[0]
+    with LocalCluster(ClusterSpec(nodes=1, port=port)) as cluster:
+        assert cluster.url == f"http://127.0.0.1:{port}"
+        with pytest.raises(ClusterError, match=rf"port {port} is taken by nginx \(pid \d+\)"):
+            LocalCluster(ClusterSpec(nodes=1, port=port)).start()
+    assert not is_taken(port)
+
+
+def test_killing_the_first_process_of_a_node_ends_its_workers() -> None:
+    with LocalCluster(ClusterSpec(nodes=2)) as cluster:
+        cluster.kill("node-1")
+        port = int(next(one for one in cluster.members() if one.name == "node-1").address.rpartition(":")[2])
+        assert not is_taken(port)
+        with pytest.raises(ClusterError, match="node-1 has ended and cannot be paused"):
+            cluster.pause("node-1")
+        cluster.kill("node-1")
+        cluster.resume("node-1")
+        assert [one.state for one in cluster.members()][1:] == [MemberState.ENDED, MemberState.RUNNING]
+
+
+def test_cluster_json_follows_the_cluster(tmp_path: Path) -> None:
+    with LocalCluster(ClusterSpec(nodes=1), state_dir=tmp_path / "state") as cluster:
+        cluster.scale(2)
+        cluster.drain("node-2")
+        text = (tmp_path / "state" / "cluster.json").read_text()
+        assert '"node-2"' in text
+        assert '"drained"' in text
+    assert not (tmp_path / "state" / "cluster.json").exists()
+
+
+def test_what_nginx_refuses_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    spec = ClusterSpec(nodes=1, proxy={"hosts": ("not a name",)})
+    with pytest.raises(ClusterError, match="host 'not a name' cannot be used"):
+        LocalCluster(spec, state_dir=tmp_path / "state").start()
+    assert not (tmp_path / "state" / "secrets").exists()
+
+
+def test_a_folder_that_is_used_again_gets_new_secrets(tmp_path: Path) -> None:
+    passwords = set()
+    for _ in range(2):
+        with LocalCluster(ClusterSpec(nodes=1), state_dir=tmp_path / "state") as cluster:
+            passwords |= set(cluster.users.values())
+            for secret in (tmp_path / "state" / "secrets").iterdir():
+                assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        assert not (tmp_path / "state" / "secrets").exists()
+    assert len(passwords) == 2
+
+
+def test_a_server_that_ends_at_once_is_quoted_and_nothing_is_left(tmp_path: Path) -> None:
+    broken = tmp_path / "valkey"
+    broken.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo "Valkey server v=9.0.0"\necho out of luck\nexit 3\n'
+    )
+    broken.chmod(0o755)
+    state = tmp_path / "state"
+    cluster = LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS), state, store_server=broken)
+    with pytest.raises(ClusterError) as refused:
+        cluster.start()
+    assert str(refused.value) == f"store ended as it started: out of luck (logs: {state / 'logs'})"
+    assert not (state / "secrets").exists()
+    with pytest.raises(ClusterError, match="start it first"):
+        cluster.members()

@@ -1,0 +1,37 @@
+"""A cluster that cannot be is refused before anything starts."""
+
+from typing import Any
+
+import pytest
+
+from deploy import ClusterError, ClusterSpec, StoreKind
+from deploy.spec import parse_balance
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"nodes": 0}, "0 nodes cannot be"),
+        ({"nodes": 101}, "101 nodes cannot be"),
+        ({"workers": 33}, "33 workers cannot be"),
+        ({"port": -1}, "port -1 does not exist"),
+        ({"users": ()}, "at least one user"),
+        ({"users": ("Alice",)}, "user 'Alice' cannot be"),
+        ({"users": ("a,b",)}, "user 'a,b' cannot be"),
+        ({"node_settings": {"session idle": "1"}}, "'session idle' is no environment variable"),
+        ({"proxy": {"reed_timeout": 1}}, "'reed_timeout' is no setting of the proxy"),
+        ({"start_timeout": 0}, "start_timeout 0 s cannot be"),
+        ({"drain_timeout": float("nan")}, "drain_timeout nan s cannot be"),
+    ],
+)
+def test_it_says_which_value_cannot_be(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ClusterError, match=said):
+        ClusterSpec(**fields)
+
+
+def test_names_are_parsed_and_the_nearest_one_is_offered() -> None:
+    assert StoreKind.parse("redis") is StoreKind.REDIS
+    with pytest.raises(ClusterError, match="did you mean 'memory'"):
+        StoreKind.parse("memroy")
+    with pytest.raises(ClusterError, match="did you mean 'least_conn'"):
+        parse_balance("leastconn")
