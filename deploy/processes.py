@@ -67,9 +67,10 @@ class Process:
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """SIGKILL; returns when it has ended."""
+        """SIGKILL; returns when all of the group has ended, so that its port is free."""
+        workers = [] if self.ended() else psutil.Process(self.pid).children(recursive=True)
         self._signal(signal.SIGKILL)
-        while not self.ended():
+        while not self.ended() or any(_works(worker) for worker in workers):
             time.sleep(_POLL)
 
     def ask_to_end(self, number: int = signal.SIGTERM) -> None:
@@ -91,6 +92,13 @@ class Process:
         if self._popen.returncode is None:
             with suppress(ProcessLookupError, PermissionError):  # macOS's answer for a group of zombies
                 os.killpg(self.pid, number)
+
+
+def _works(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Guard:

@@ -167,19 +167,17 @@ def test_more_nodes_start_without_a_restart_of_anything_else_and_secrets_stay(co
         until(lambda node=node: browser.get("/me").node == node, f"{node} serves")  # type: ignore[misc]
     assert browser.get("/me").json["user"] == "alice"
     assert compose.passwords() == passwords
-    compose.up()
 
 
 @docker
 def test_another_balancing_recreates_the_proxy_alone(compose: Compose) -> None:
     before = compose.starts()
-    compose.up(BALANCE="sticky")
+    compose.up("--scale", "node=4", BALANCE="sticky")
     after = compose.starts()
     assert {name for name in LONG_RUNNING if after[name] != before[name]} == {"proxy-1"}
     browser = Browser(compose.url)
     assert len({browser.get("/me").node for _ in range(6)}) == 1
     assert "node" in browser.cookies
-    compose.up()
 
 
 @docker
