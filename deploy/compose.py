@@ -1,7 +1,6 @@
 """The cluster as containers, through `docker compose`: what compose.yaml says, under a project name of its own."""
 
 import json
-import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from typing import Self
 
 from deploy.cluster import Member, MemberState, Role
 from deploy.container_front import ContainerFront
-from deploy.container_members import SERVICES, as_member, members_of, role_of, state_of, wait_until_ready
+from deploy.container_members import SERVICES, as_member, last_words, members_of, role_of, state_of, wait_until_ready
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.ports import free_ports, require_free
@@ -154,7 +153,7 @@ class ComposeCluster:
                 project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
             except ClusterError as error:
                 if self.spec.port or attempt == _STARTS or "already" not in str(error):
-                    raise ClusterError(f"{error}{_last_words(project, str(error))}") from error
+                    raise ClusterError(f"{error}{last_words(project, str(error))}") from error
                 # Somebody else was faster to take the port that was free a moment ago.
                 project.compose("down", "--volumes", timeout=120)
             else:
@@ -240,12 +239,3 @@ class ComposeCluster:
         if self._project is None:
             raise ClusterError("the cluster does not run: start it first")
         return self._project
-
-
-def _last_words(project: Project, complaint: str) -> str:
-    """The last log line of the first service that the engine's complaint names."""
-    for service in ("setup", *SERVICES.values()):
-        if re.search(rf"\b{service}\b", complaint):
-            said = project.compose("logs", "--no-color", "--no-log-prefix", "--tail", "1", service, timeout=30).strip()
-            return f": {said}" if said else ""
-    return ""

@@ -1,5 +1,6 @@
 """Containers as members of a cluster: what they are called, how they are, whether they are ready."""
 
+import re
 import time
 from collections.abc import Iterable
 
@@ -78,3 +79,12 @@ def _ready(project: Project, container: Container, port: int) -> bool:
             return project.succeeds(container, "bash", "/app/deploy/answers.sh", str(NODE_PORT), "/ready")
         case Role.STORE:
             return any(one.healthy for one in project.containers(container.service))
+
+
+def last_words(project: Project, complaint: str) -> str:
+    """The last log line of the first service that the engine's complaint names."""
+    for service in ("setup", *SERVICES.values()):
+        if re.search(rf"\b{service}\b", complaint):
+            said = project.compose("logs", "--no-color", "--no-log-prefix", "--tail", "1", service, timeout=30).strip()
+            return f": {said}" if said else ""
+    return ""
