@@ -29,13 +29,62 @@ class Harness(Protocol):
         """Forgets everything."""
 
 
+class Through:
+    """A store that hands everything on to another one, which a test may exchange."""
+
+    def __init__(self, store: Store) -> None:
+        self.codec = store.codec
+        self.to = store
+
+    def load(self, key: str) -> Record | None:
+        return self.to.load(key)
+
+    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
+        return self.to.create(key, fields, owner, lifetime)
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        return self.to.update(key, changes, lifetime)
+
+    def delete(self, key: str) -> Record | None:
+        return self.to.delete(key)
+
+    def set_aside(self, key: str) -> None:
+        self.to.set_aside(key)
+
+    def ping(self) -> None:
+        self.to.ping()
+
+    def close(self) -> None:
+        self.to.close()
+
+    @contextlib.contextmanager
+    def through(self, other: Store) -> Iterator[None]:
+        before, self.to = self.to, other
+        try:
+            yield
+        finally:
+            self.to = before
+
+
+class _OutOfReach(MemoryStore):
+    def _live(self, key: str) -> None:
+        raise StoreUnavailable("out of reach")
+
+    def set_aside(self, key: str) -> None:
+        self._live(key)
+
+    def ping(self) -> None:
+        self._live("")
+
+
 class MemoryHarness:
-    """Memory can't be out of reach; a switch in front of it stands for a network that can."""
+    """Memory can't be out of reach; what stands in for it during an outage is a network that is."""
 
     def __init__(self) -> None:
         self._now = 1_700_000_000.0
         self.memory = MemoryStore(clock=lambda: self._now)
-        self.store: Store = _Switch(self.memory)
+        self._through = Through(self.memory)
+        self.store: Store = self._through
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
@@ -48,48 +97,11 @@ class MemoryHarness:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        assert isinstance(self.store, _Switch)
-        self.store.broken = True
-        try:
+        with self._through.through(_OutOfReach()):
             yield
-        finally:
-            self.store.broken = False
 
     def clear(self) -> None:
         self.memory._entries.clear()
-
-
-class _Switch:
-    def __init__(self, store: Store) -> None:
-        self.codec = store.codec
-        self.broken = False
-        self._store = store
-
-    def _reached(self) -> Store:
-        if self.broken:
-            raise StoreUnavailable("switched off")
-        return self._store
-
-    def load(self, key: str) -> Record | None:
-        return self._reached().load(key)
-
-    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
-        return self._reached().create(key, fields, owner, lifetime)
-
-    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        return self._reached().update(key, changes, lifetime)
-
-    def delete(self, key: str) -> Record | None:
-        return self._reached().delete(key)
-
-    def set_aside(self, key: str) -> None:
-        self._reached().set_aside(key)
-
-    def ping(self) -> None:
-        self._reached().ping()
-
-    def close(self) -> None:
-        self._reached().close()
 
 
 class RedisHarness:
@@ -97,7 +109,10 @@ class RedisHarness:
 
     def __init__(self, server: Valkey) -> None:
         self.server = server
-        self.store: Store = RedisStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
+        # Patient with a busy machine; hasty only while the server is known to be silent.
+        self._through = Through(RedisStore.from_url(server.url, Budgets(5, 5, retries=0, deadline=5)))
+        self._hasty = RedisStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
+        self.store: Store = self._through
         self._client: Any = server.client()
 
     def _raw(self, key: str) -> str:
@@ -118,7 +133,7 @@ class RedisHarness:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        with self.server.paused():
+        with self.server.paused(), self._through.through(self._hasty):
             yield
         self._client.ping()
 

@@ -16,13 +16,14 @@ from tests.sessions.valkey import Valkey, free_port
 KEY = "c" * 64
 RAW, ASIDE = f"session:{{{KEY}}}", f"session:damaged:{{{KEY}}}"
 HOUR = Lifetime(600, 3600)
+PATIENT = Budgets(5, 5, retries=0, deadline=5)  # where time is not the subject: machines can be busy
 
 
 @pytest.fixture
 def store(server: Valkey) -> Iterator[RedisStore]:
     with server.client() as client:
         client.flushdb()
-    made = RedisStore.from_url(server.url)
+    made = RedisStore.from_url(server.url, PATIENT)
     yield made
     made.close()
 
@@ -81,7 +82,7 @@ def test_a_record_of_a_later_version_is_unknown_and_never_changed(store: RedisSt
 def test_a_full_store_refuses_writes_whole_and_serves_reads_and_logouts() -> None:
     server = Valkey()
     try:
-        store = RedisStore.from_url(server.url)
+        store = RedisStore.from_url(server.url, PATIENT)
         browser = Browser(application(store))
         browser.visit(lambda session: session.update(a=1, b=2))
         with server.client() as client:
@@ -102,7 +103,7 @@ def test_a_refused_connection_is_unavailable_at_once() -> None:
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store.load(KEY)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2
 
 
 def test_a_silent_server_costs_the_budget_and_no_more(server: Valkey) -> None:
@@ -113,11 +114,11 @@ def test_a_silent_server_costs_the_budget_and_no_more(server: Valkey) -> None:
         with pytest.raises(StoreUnavailable):
             store.load(KEY)
         spent = time.monotonic() - started
-        assert 0.2 <= spent < 0.5  # two attempts; the second connects anew
+        assert 0.2 <= spent < 1  # two attempts; the second connects anew
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
             store.update(KEY, Changes({"a": b"1"}), HOUR)
-        assert time.monotonic() - started < 0.4  # one attempt: it may have been applied
+        assert time.monotonic() - started < 0.7  # one attempt: it may have been applied
     store.close()
 
 
@@ -138,14 +139,14 @@ def test_a_crowd_at_a_silent_server_waits_no_longer_than_one(server: Valkey) -> 
         for thread in threads:
             thread.join()
     assert len(failures) == 20
-    assert max(failures) < 1
+    assert max(failures) < 2  # redis-py's own defaults: 59 s
     store.close()
 
 
 def test_a_restarted_server_is_used_again_at_once() -> None:
     server = Valkey()
     try:
-        store = RedisStore.from_url(server.url)
+        store = RedisStore.from_url(server.url, PATIENT)
         store.create(KEY, {"a": b"1"}, None, HOUR)
         server.kill()
         with pytest.raises(StoreUnavailable):
@@ -166,7 +167,7 @@ def test_a_session_that_expires_while_it_is_read_is_absent_not_damaged(
 
 
 def test_two_prefixes_are_two_stores(server: Valkey, store: RedisStore) -> None:
-    other = RedisStore.from_url(server.url, prefix="other:")
+    other = RedisStore.from_url(server.url, PATIENT, prefix="other:")
     store.create(KEY, {"a": b"1"}, None, HOUR)
     assert other.load(KEY) is None
     other.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import RedisStore, Session
+from nodes.sessions import Budgets, RedisStore, Session
 from tests.sessions.browser import Browser, View, application
 from tests.sessions.harness import RedisHarness
 from tests.sessions.valkey import Valkey, monitored
@@ -24,7 +24,8 @@ def harness(server: Valkey) -> RedisHarness:
 @pytest.fixture
 def browser(server: Valkey, harness: RedisHarness) -> Browser:
     """With a session, on a store that has loaded its scripts and opened its connection."""
-    warm = Browser(application(RedisStore.from_url(server.url)))
+    store = RedisStore.from_url(server.url, Budgets(5, 5, deadline=5))
+    warm = Browser(application(store))
     warm.visit(write)
     warm.visit(lambda session: session.mutate("a", lambda a: a + 1))
     warm.visit(lambda session: session.renew())
