@@ -125,6 +125,15 @@ class SessionUser(FastHttpUser):
         names = (self.load.cookie, f"__Host-{self.load.cookie}")
         return next((cookie.value for cookie in self.client.cookiejar if cookie.name in names), None)
 
+    # What all of them do; each class adds its own.
+    @task(6)
+    def look(self) -> None:
+        self.act(Action.LOOK)
+
+    @task(2)
+    def visit(self) -> None:
+        self.act(Action.VISIT)
+
 
 def row_name(path: str, findings: frozenset[Finding]) -> str:
     """The row of Locust's tables that a request is counted in: what was found wrong has a row of its own."""
@@ -141,14 +150,6 @@ class Visitor(SessionUser):
 
     weight = 6
 
-    @task(6)
-    def look(self) -> None:
-        self.act(Action.LOOK)
-
-    @task(2)
-    def visit(self) -> None:
-        self.act(Action.VISIT)
-
     @task(1)
     def account_page(self) -> None:
         self.act(Action.ACCOUNT)
@@ -163,17 +164,9 @@ class Shopper(SessionUser):
         self._fruit = itertools.cycle(FRUIT)
         super().on_start()
 
-    @task(6)
-    def look(self) -> None:
-        self.act(Action.LOOK)
-
     @task(4)
     def add(self) -> None:
         self.act(Action.ADD, f"{next(self._fruit)} of {self.who}", 1)
-
-    @task(2)
-    def visit(self) -> None:
-        self.act(Action.VISIT)
 
     @task(1)
     def empty(self) -> None:
@@ -184,14 +177,6 @@ class Leaver(SessionUser):
     """Works, logs out, makes sure that it is out, and logs in again."""
 
     weight = 1
-
-    @task(6)
-    def look(self) -> None:
-        self.act(Action.LOOK)
-
-    @task(2)
-    def visit(self) -> None:
-        self.act(Action.VISIT)
 
     @task(1)
     def leave(self) -> None:
