@@ -121,7 +121,8 @@ class MeasuredStore:
 
     def __init__(self, store: Store, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> None:
         self.codec = store.codec
-        self._store = store
+        self.cookie = store.cookie
+        self.wraps = self._store = store
         self._clock = clock
         operations = ("load", "create", "update", "delete", "set_aside", "ping")
         self._seconds = {name: metrics.store_seconds.labels(name) for name in operations}
@@ -140,8 +141,15 @@ class MeasuredStore:
     def load(self, key: str) -> Record | None:
         return self._measured("load", lambda: self._store.load(key))
 
-    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
-        return self._measured("create", lambda: self._store.create(key, fields, owner, lifetime))
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        return self._measured("create", lambda: self._store.create(key, fields, owner, lifetime, created))
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         return self._measured("update", lambda: self._store.update(key, changes, lifetime))
@@ -152,8 +160,8 @@ class MeasuredStore:
     def set_aside(self, key: str) -> None:
         self._measured("set_aside", lambda: self._store.set_aside(key))
 
-    def ping(self) -> None:
-        self._measured("ping", self._store.ping)
+    def ping(self) -> float:
+        return self._measured("ping", self._store.ping)
 
     def close(self) -> None:
         self._store.close()

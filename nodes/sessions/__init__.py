@@ -4,6 +4,7 @@ Start with `Sessions`, `SessionOptions` and a store; everything else here is for
 signals to connect to, and the protocol for a store of one's own.
 """
 
+from .budgets import Budgets
 from .events import session_conflict, session_created, session_ended, session_expired, session_renewed
 from .interface import Sessions
 from .options import OptionsError, Priority, Proxy, Resave, SameSite, Secure, SessionOptions, Unset
@@ -21,7 +22,7 @@ from .store import (
     StoreUnavailable,
 )
 from .stores.memory import MemoryStore
-from .stores.redis import Budgets, RedisStore
+from .stores.redis import RedisStore
 
 __all__ = [
     "Budgets",

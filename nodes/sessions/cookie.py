@@ -1,4 +1,4 @@
-"""The session's id in a signed cookie: `<id>.<signature>`.
+"""The session's id in a signed cookie: `<id>.<signature>`, and the format of cookies as stores may choose it.
 
 The signature (HMAC-SHA256 over the exact text of the id, base64url without padding) lets a node refuse a forged cookie
 without asking the store. It is read from the raw Cookie header and compared as text: a value that is quoted, padded,
@@ -12,11 +12,32 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 _ID = re.compile(r"[A-Za-z0-9_-]{16,128}\Z")
 _CONTEXT = b"session-cluster cookie v1\0"
 _SIGNATURE_LENGTH = 43
 _MAX_LENGTH = 128 + 1 + _SIGNATURE_LENGTH
+
+
+class CookieFormat(Protocol):
+    """How an id travels in the cookie's value, and what it is to the store."""
+
+    def is_canonical(self, session_id: str) -> bool:
+        """Whether this can be an id."""
+        ...
+
+    def key_of(self, session_id: str) -> str:
+        """The store's key of this id."""
+        ...
+
+    def sign(self, session_id: str, secret: bytes) -> str:
+        """The cookie's value for this id."""
+        ...
+
+    def verify(self, value: str, secrets: Iterable[bytes]) -> str | None:
+        """The id in the cookie's value, or None where no secret signed exactly this text. Never raises."""
+        ...
 
 
 def is_canonical(session_id: str) -> bool:
@@ -50,6 +71,15 @@ def verify(value: str, secrets: Iterable[bytes]) -> str | None:
         if hmac.compare_digest(_signature(session_id, secret), signature):
             return session_id
     return None
+
+
+class SignedCookie:
+    """This project's own format: the functions above."""
+
+    is_canonical = staticmethod(is_canonical)
+    key_of = staticmethod(key_of)
+    sign = staticmethod(sign)
+    verify = staticmethod(verify)
 
 
 def values_of(header: str, name: str) -> Sequence[str]:

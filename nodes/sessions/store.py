@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Protocol
 
 from .codec import Codec
+from .cookie import CookieFormat
 
 
 class SessionError(Exception):
@@ -32,6 +33,14 @@ class SessionEnded(SessionError):
 
 class SessionTooLarge(SessionError):
     """The write would take the session over its bound. What was stored before is still there, unchanged."""
+
+
+class TooManySessions(SessionError):
+    """The user has as many sessions as they may, and the newest is refused (`SessionLimit.REFUSE`)."""
+
+
+class LoginTooOld(SessionError):
+    """What was asked for needs a login more recent than this session's, or a login at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +112,26 @@ class Store(Protocol):
 
     codec: Codec
     """How the fields of this store are encoded."""
+    cookie: CookieFormat
+    """How the ids of this store's sessions travel, and which key of the store belongs to an id."""
 
     def load(self, key: str) -> Record | None:
         """The session under `key`, or None where there is none. Changes nothing, not even the idle timeout."""
         ...
 
-    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
-        """Stores a new session and returns when it was created; None, with nothing written, where `key` is taken."""
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        """Stores a new session and returns when it was created; None, with nothing written, where `key` is taken.
+
+        `created` is the time that an older session, which this one replaces, began with; None: now. Where the absolute
+        timeout since then is over, the session has expired as soon as it is made.
+        """
         ...
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
@@ -127,8 +149,8 @@ class Store(Protocol):
         """Takes a damaged record out of the way, where the store can, keeps it for an inspection."""
         ...
 
-    def ping(self) -> None:
-        """Returns where the store answers, raises `StoreUnavailable` where not. Needs no session."""
+    def ping(self) -> float:
+        """The store's clock, in seconds since the epoch; `StoreUnavailable` where it does not answer."""
         ...
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class Ticking:
 
 def test_the_store_is_measured_by_operation_and_failures_are_counted() -> None:
     class Down(MemoryStore):
-        def ping(self) -> None:
+        def ping(self) -> float:
             raise StoreUnavailable("down")
 
     metrics = Metrics()

@@ -1,14 +1,19 @@
 """Real stores for every test that takes a `harness`, `store` or `server`."""
 
+import importlib
 from collections.abc import Iterator
 
 import pytest
 
 from nodes.sessions import Store
-from tests.sessions.harness import Harness, MemoryHarness, RedisHarness
+from tests.sessions.harness import Harness
 from tests.sessions.valkey import Valkey
 
-STORES = ("memory", "redis")
+STORES = (
+    "memory",
+    "redis",
+)
+"""Each is a module in `harnesses`; `pytest.param("name", marks=…)` for one that not every machine can run."""
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +26,7 @@ def server() -> Iterator[Valkey]:
 @pytest.fixture(params=STORES)
 def harness(request: pytest.FixtureRequest) -> Harness:
     """Each store in turn, empty."""
-    made: Harness = MemoryHarness() if request.param == "memory" else RedisHarness(request.getfixturevalue("server"))
+    made: Harness = importlib.import_module(f"tests.sessions.harnesses.{request.param}").make(request)
     made.clear()
     return made
 

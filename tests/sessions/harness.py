@@ -34,13 +34,25 @@ class Through:
 
     def __init__(self, store: Store) -> None:
         self.codec = store.codec
+        self.cookie = store.cookie
         self.to = store
+
+    @property
+    def wraps(self) -> Store:
+        return self.to
 
     def load(self, key: str) -> Record | None:
         return self.to.load(key)
 
-    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
-        return self.to.create(key, fields, owner, lifetime)
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        return self.to.create(key, fields, owner, lifetime, created)
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         return self.to.update(key, changes, lifetime)
@@ -51,8 +63,8 @@ class Through:
     def set_aside(self, key: str) -> None:
         self.to.set_aside(key)
 
-    def ping(self) -> None:
-        self.to.ping()
+    def ping(self) -> float:
+        return self.to.ping()
 
     def close(self) -> None:
         self.to.close()
@@ -73,8 +85,12 @@ class _OutOfReach(MemoryStore):
     def set_aside(self, key: str) -> None:
         self._live(key)
 
-    def ping(self) -> None:
+    def ping(self) -> float:
         self._live("")
+        return 0.0
+
+    def _alive(self) -> list[tuple[str, Any]]:
+        raise StoreUnavailable("out of reach")
 
 
 class MemoryHarness:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..codec import Codec, MsgpackCodec
+from ..cookie import CookieFormat, SignedCookie
 from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable, size_of
 
 
@@ -29,6 +30,7 @@ class MemoryStore:
 
     def __init__(self, max_sessions: int = 100_000, clock: Callable[[], float] = time.time) -> None:
         self.codec: Codec = MsgpackCodec()
+        self.cookie: CookieFormat = SignedCookie()
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
         self._max_sessions = max_sessions
@@ -39,7 +41,14 @@ class MemoryStore:
             entry = self._live(key)
             return self._record(entry) if entry else None
 
-    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
         with self._lock:
             if self._live(key):
                 return None
@@ -47,11 +56,10 @@ class MemoryStore:
                 self._drop_expired()
             if len(self._entries) >= self._max_sessions:
                 raise StoreUnavailable(f"the memory store is full: it holds {self._max_sessions} sessions")
-            now = self._clock()
-            entry = _Entry(dict(fields), owner, now, 0.0, False)
+            entry = _Entry(dict(fields), owner, self._clock() if created is None else created, 0.0, False)
             self._touch(entry, lifetime)
             self._entries[key] = entry
-            return now
+            return entry.created
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         with self._lock:
@@ -77,8 +85,21 @@ class MemoryStore:
         with self._lock:
             self._entries.pop(key, None)
 
-    def ping(self) -> None:
-        return None
+    def ping(self) -> float:
+        return self._clock()
+
+    def keys_of(self, owner: str) -> list[str]:
+        with self._lock:
+            found = [(entry.created, key) for key, entry in self._alive() if entry.owner == owner]
+        return [key for _, key in sorted(found)]
+
+    def keys(self) -> Iterator[str]:
+        with self._lock:
+            return iter([key for key, _ in self._alive()])
+
+    def count(self) -> int:
+        with self._lock:
+            return len(self._alive())
 
     def close(self) -> None:
         return None
@@ -98,6 +119,9 @@ class MemoryStore:
         idle, absolute = self._clock() + lifetime.idle, entry.created + lifetime.absolute
         entry.expires, entry.final = min(idle, absolute), absolute <= idle
 
-    def _drop_expired(self) -> None:
+    def _alive(self) -> list[tuple[str, _Entry]]:
         now = self._clock()
-        self._entries = {key: entry for key, entry in self._entries.items() if entry.expires > now}
+        return [(key, entry) for key, entry in self._entries.items() if entry.expires > now]
+
+    def _drop_expired(self) -> None:
+        self._entries = dict(self._alive())

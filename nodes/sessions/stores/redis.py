@@ -5,7 +5,7 @@
     update    EVALSHA UPDATE                              HGET @, HMGET / HGETALL, TIME, HSET, HDEL, PEXPIREAT
     delete    EVALSHA DELETE                              HGETALL, PTTL, DEL
     set_aside RENAME, PEXPIRE                             in one transaction
-    ping      PING
+    ping      TIME
 
 A script is sent in full (EVALSHA, SCRIPT LOAD, EVALSHA) only to a server that has not seen it yet. The key is
 `session:{<sha-256>}`; the braces keep a session and what was set aside of it in one slot of a Redis Cluster. The hash
@@ -19,14 +19,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ..budgets import Budgets
 from ..codec import Codec, MsgpackCodec
+from ..cookie import CookieFormat, SignedCookie
 from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable
 from . import redis_scripts as scripts
 
@@ -40,37 +41,12 @@ _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflic
                     b"large": Outcome.TOO_LARGE}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """How long Redis may take. redis-py's own defaults let a silent server hold a worker for 59 s.
-
-    `connect_timeout` and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation
-    (load, ping) is tried again, `deadline` the seconds after which no further attempt starts. Updates are never sent
-    twice: the first may have been applied. `max_connections` bounds the pool of one process; waiting for one of them
-    takes at most `connect_timeout`.
-    """
-
-    connect_timeout: float = 0.25
-    read_timeout: float = 0.25
-    retries: int = 1
-    deadline: float = 1.0
-    max_connections: int = 64
-
-    def __post_init__(self) -> None:
-        for name in ("connect_timeout", "read_timeout", "deadline"):
-            if not 0 < getattr(self, name) <= 60:
-                raise ValueError(f"{name} {getattr(self, name):g} s must be above 0 and at most 60")
-        if not 0 <= self.retries <= 10:
-            raise ValueError(f"retries {self.retries} must be from 0 to 10")
-        if self.max_connections < 1:
-            raise ValueError(f"max_connections {self.max_connections} must be at least 1")
-
-
 class RedisStore:
     """Over a client that the caller made and that answers in bytes; `from_url` makes one within `budgets`."""
 
     def __init__(self, client: redis.Redis, budgets: Budgets | None = None, prefix: str = "session:") -> None:
         self.codec: Codec = MsgpackCodec()
+        self.cookie: CookieFormat = SignedCookie()
         self.budgets = budgets or Budgets()
         self._client = client
         self._prefix = prefix
@@ -103,12 +79,19 @@ class RedisStore:
             return None
         return self._record(key, hash_, ttl)
 
-    def create(self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime) -> float | None:
-        arguments = [*_milliseconds(lifetime), owner or ""]
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        arguments = [*_milliseconds(lifetime), owner or "", "" if created is None else round(created * 1000)]
         for name, value in fields.items():
             arguments += [_escape(name), value]
-        created = self._once(lambda: self._create([self._key(key)], arguments))
-        return int(created) / 1000 if created is not None else None
+        answer = self._once(lambda: self._create([self._key(key)], arguments))
+        return int(answer) / 1000 if answer is not None else None
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         # Counts first, then the fields: Lua's unpack takes each part as one slice.
@@ -149,8 +132,9 @@ class RedisStore:
             if "no such key" not in str(error):  # expired, or set aside by another request
                 raise
 
-    def ping(self) -> None:
-        self._idempotent(self._client.ping)
+    def ping(self) -> float:
+        seconds, microseconds = self._idempotent(self._client.time)
+        return seconds + microseconds / 1e6
 
     def close(self) -> None:
         self._client.close()

@@ -3,18 +3,19 @@
 FORMAT = 1
 """The format of the records that these scripts write and change. Others they leave alone."""
 
-# KEYS: the session. ARGV: idle ms, absolute ms, owner, then name, value, ...
+# KEYS: the session. ARGV: idle ms, absolute ms, owner, created ms or nothing for now, then name, value, ...
 # Returns created in ms as text (a number of Lua would lose digits), or nil where the key is taken.
 CREATE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local idle, absolute = tonumber(ARGV[1]), tonumber(ARGV[2])
-local created = string.format('%.0f', now)
-local final = absolute <= idle
+local created = ARGV[4] ~= '' and ARGV[4] or string.format('%.0f', now)
+local deadline = created + absolute
+local final = deadline <= now + idle
 redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. (final and 'f' or '') .. ':' .. ARGV[3])
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', now + math.min(idle, absolute)))
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(now + idle, deadline)))
 return created
 """
 

@@ -1,0 +1,63 @@
+"""What a store may do beyond the protocol: small protocols, and how to ask for one.
+
+All speak of keys only, and a store that wraps another one (`wraps`) need not repeat them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeVar, runtime_checkable
+
+from .store import Store
+
+P = TypeVar("P")
+
+
+@runtime_checkable
+class ByUser(Protocol):
+    """Finds the sessions of a user."""
+
+    def keys_of(self, owner: str) -> list[str]:
+        """The keys of the live sessions of `owner`, by the time they were created, oldest first.
+
+        A session is listed from the moment `create` returns, and never once it ended or expired.
+        """
+        ...
+
+
+@runtime_checkable
+class Countable(Protocol):
+    """Goes through all sessions."""
+
+    def keys(self) -> Iterator[str]:
+        """The key of each live session, in no order. What is created or ends meanwhile may be in it or not."""
+        ...
+
+    def count(self) -> int:
+        """How many live sessions there are."""
+        ...
+
+
+@runtime_checkable
+class Sweepable(Protocol):
+    """Keeps expired sessions until somebody sweeps them; for the others the server does it."""
+
+    def sweep(self, limit: int = 1000) -> int:
+        """Removes up to `limit` expired sessions and returns how many. Of several processes one sweeps at a time."""
+        ...
+
+
+def power_of(store: object, power: type[P]) -> P | None:
+    """`store` where it has this power, or the store it wraps; None where none of them has."""
+    while store is not None:
+        if isinstance(store, power):
+            return store
+        store = getattr(store, "wraps", None)
+    return None
+
+
+def innermost(store: Store) -> Store:
+    """The store that keeps the sessions, below all that wrap it."""
+    while (inner := getattr(store, "wraps", None)) is not None:
+        store = inner
+    return store

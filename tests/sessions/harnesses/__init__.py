@@ -1,0 +1,1 @@
+"""One module for each entry of `conftest.STORES`: `make` gives its harness."""
