@@ -7,11 +7,14 @@ signals to connect to, and the protocol for a store of one's own.
 from .budgets import Budgets
 from .events import session_conflict, session_created, session_ended, session_expired, session_renewed
 from .interface import Sessions
-from .options import OptionsError, Priority, Proxy, Resave, SameSite, Secure, SessionOptions, Unset
+from .options import OptionsError, Priority, Proxy, Resave, SameSite, Secure, SessionLimit, SessionOptions, Unset
+from .powers import ByUser, Countable, Sweepable, power_of
 from .session import Session
+from .step_up import fresh_login
 from .store import (
     Changes,
     Lifetime,
+    LoginTooOld,
     Outcome,
     Record,
     RecordTooNew,
@@ -20,14 +23,19 @@ from .store import (
     SessionTooLarge,
     Store,
     StoreUnavailable,
+    TooManySessions,
 )
 from .stores.memory import MemoryStore
 from .stores.redis import RedisStore
+from .users import UserSession, UserSessions
 
 __all__ = [
     "Budgets",
+    "ByUser",
     "Changes",
+    "Countable",
     "Lifetime",
+    "LoginTooOld",
     "MemoryStore",
     "OptionsError",
     "Outcome",
@@ -42,12 +50,19 @@ __all__ = [
     "Session",
     "SessionEnded",
     "SessionError",
+    "SessionLimit",
     "SessionOptions",
     "SessionTooLarge",
     "Sessions",
     "Store",
     "StoreUnavailable",
+    "Sweepable",
+    "TooManySessions",
     "Unset",
+    "UserSession",
+    "UserSessions",
+    "fresh_login",
+    "power_of",
     "session_conflict",
     "session_created",
     "session_ended",

@@ -15,8 +15,8 @@ class Fields:
     """Values by key. What is handed out is remembered as the bytes it came from, so that a change inside it shows."""
 
     def __init__(self, codec: Codec, max_bytes: int) -> None:
-        self._codec = codec
-        self._max_bytes = max_bytes
+        self.codec = codec
+        self.max_bytes = max_bytes
         self.stored: dict[str, bytes] = {}
         """What the store is known to hold."""
         self.values: dict[str, Any] = {}
@@ -26,7 +26,7 @@ class Fields:
 
     def read(self, stored: Mapping[str, bytes]) -> None:
         """Takes in what the store holds, keeping what this request did. `DecodeError` where a value is damaged."""
-        values = {key: self._codec.decode(data) for key, data in stored.items() if key not in self._deleted}
+        values = {key: self.codec.decode(data) for key, data in stored.items() if key not in self._deleted}
         kept = {key: value for key, value in self.values.items() if key in self._handed_out or key in self._assigned}
         self.stored = dict(stored)
         self.values = values | kept
@@ -62,7 +62,7 @@ class Fields:
         """What this request changed and has not saved."""
         now = {key: self.encode(key, self.values[key]) for key in self._assigned.keys() | self._handed_out.keys()}
         changed = {key: data for key, data in now.items() if data != self._base(key)}
-        return Changes(set=changed, delete=frozenset(self._deleted), max_bytes=self._max_bytes)
+        return Changes(set=changed, delete=frozenset(self._deleted), max_bytes=self.max_bytes)
 
     def _base(self, key: str) -> bytes | None:
         return self.stored.get(key) if key in self._assigned else self._handed_out[key]
@@ -78,7 +78,7 @@ class Fields:
     def replaced(self, stored: Mapping[str, bytes]) -> None:
         """The store holds exactly this now; objects that were handed out and still match it stay the same objects."""
         kept = {k: v for k, v in self.values.items() if k in stored and self.encode(k, v) == stored[k]}
-        self.values = {key: self._codec.decode(data) for key, data in stored.items()} | kept
+        self.values = {key: self.codec.decode(data) for key, data in stored.items()} | kept
         self.stored = dict(stored)
         self._handed_out = dict(stored)
         self._assigned.clear()
@@ -87,15 +87,15 @@ class Fields:
     def encode(self, key: str, value: Any) -> bytes:
         """The bytes of a value; TypeError naming the key where it has none."""
         try:
-            return self._codec.encode(value)
+            return self.codec.encode(value)
         except TypeError as error:
             raise TypeError(f"session[{key!r}]: {error}") from error
 
     def check_size(self, fields: Mapping[str, bytes], without: set[str] | frozenset[str] = frozenset()) -> None:
         """`SessionTooLarge` where these fields exceed the bound."""
         size = size_of({key: data for key, data in fields.items() if key not in without})
-        if size > self._max_bytes:
-            raise SessionTooLarge(f"the session would have {size} bytes; it may have {self._max_bytes}")
+        if size > self.max_bytes:
+            raise SessionTooLarge(f"the session would have {size} bytes; it may have {self.max_bytes}")
 
 
 def others_changes(before: Mapping[str, bytes], after: Mapping[str, bytes], mine: Changes) -> Changes | None:

@@ -11,15 +11,18 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
-from .cookie import sign, values_of, verify
-from .options import Proxy, SameSite, Secure, SessionOptions
+from .cookie import values_of
+from .options import OptionsError, Proxy, SameSite, Secure, SessionOptions
+from .powers import ByUser, Countable, power_of
 from .session import CookieAction, Session
-from .store import SessionEnded, SessionError, SessionTooLarge, Store
+from .store import LoginTooOld, SessionEnded, SessionError, SessionTooLarge, Store, TooManySessions
+from .users import UserSessions
 
 log = logging.getLogger("nodes.sessions")
 
 RETRY_AFTER = 1
 """Seconds that a client is asked to wait while the store can't be reached."""
+_MAX_BROWSER = 256
 
 
 class Sessions:
@@ -28,13 +31,19 @@ class Sessions:
         app = Flask(__name__)
         Sessions(app, store=RedisStore.from_url("redis://localhost"), options=SessionOptions(secrets=(secret,)))
 
-    It registers handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` (409) and `SessionTooLarge`
-    (413). An application may register its own for them; they answer for errors in views and at the end of the request.
+    It registers handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
+    `SessionTooLarge` (413) and `LoginTooOld` (401). An application may register its own for them; they answer for
+    errors in views and at the end of the request. Raises `OptionsError` for options that the store can't fulfil.
     """
 
     def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
         self.store = store
         self.options = options
+        by_user = power_of(store, ByUser)
+        if options.max_sessions is not None and by_user is None:
+            raise OptionsError(f"max_sessions {options.max_sessions}: this store can't list the sessions of a user")
+        self.users = UserSessions(store, by_user, options, self.notify) if by_user is not None else None
+        """The sessions of a user; None where the store can't list them."""
         if app is not None:
             self.init_app(app)
 
@@ -44,10 +53,28 @@ class Sessions:
         app.extensions["sessions"] = self
         app.register_error_handler(SessionError, answer)
 
+    def notify(self, signal: NamedSignal, key: str) -> None:
+        """Sends one of `events`; `key` is the SHA-256 of the session's id."""
+        signal.send(self, key=key)
+
+    def end_everyone(self) -> int:
+        """Ends every session in the store, whoever's it is, without a signal for each; returns how many.
+
+        TypeError where the store can't go through its sessions.
+        """
+        all_of_them = power_of(self.store, Countable)
+        if all_of_them is None:
+            raise TypeError("this store can't go through its sessions")
+        ended = [self.store.delete(key) for key in all_of_them.keys()]  # noqa: SIM118 - no mapping
+        return len([record for record in ended if record is not None])
+
+
+_STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401}
+
 
 def answer(error: SessionError) -> ResponseReturnValue:
     """The default answer to a fault of the session: JSON that says what happened and what was not saved."""
-    status = {SessionEnded: 409, SessionTooLarge: 413}.get(type(error), 503)
+    status = _STATUS.get(type(error), 503)
     response = jsonify(error=str(error) if status != 503 else "the session store can't be reached; try again")
     response.status_code = status
     if status == 503:
@@ -60,24 +87,27 @@ class _Interface(SessionInterface):
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._options = sessions.options
+        self._cookie = sessions.store.cookie
         self._secrets = sessions.options.secret_bytes
 
     def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
-        """The request's session, which has asked nothing of the store."""
+        """The request's session, which has read no cookie and asked nothing of the store."""
+        sessions = self._sessions
+        return Session(
+            sessions.store, self._options, lambda: self._read_id(request), lambda: _client(request), sessions.notify
+        )
+
+    def _read_id(self, request: Request) -> str | None:
         name = self._options.cookie_name(self._is_secure(request))
         values = values_of(request.environ.get("HTTP_COOKIE", ""), name)
         # Of two cookies of one name, one may have been planted from a sibling domain: neither is believed.
-        session_id = verify(values[0], self._secrets) if len(values) == 1 else None
-        return Session(self._sessions.store, self._options, session_id, self._notify)
-
-    def _notify(self, signal: NamedSignal, key: str) -> None:
-        signal.send(self._sessions, key=key)
+        return self._cookie.verify(values[0], self._secrets) if len(values) == 1 else None
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Commits before the headers leave. A fault here replaces the response: nothing unsaved is ever confirmed."""
         assert isinstance(session, Session)
         try:
-            if session.key_hash is not None or self._is_deliverable(session):
+            if self._is_deliverable(session):
                 session.commit()
         except SessionError as error:
             _replace(response, app.make_response(app.handle_user_exception(error)))
@@ -88,8 +118,8 @@ class _Interface(SessionInterface):
             response.headers["Cache-Control"] = "no-store"
 
     def _is_deliverable(self, session: Session) -> bool:
-        """Whether a browser would send the cookie of a new session back."""
-        if self._options.secure is not Secure.ON or self._is_tls(request):
+        """Whether a browser has the cookie, or would send that of a new session back."""
+        if self._options.secure is not Secure.ON or self._is_tls(request) or session.key_hash is not None:
             return True
         if session.used:
             log.warning("no session was made: secure is on, and the request came over plain HTTP")
@@ -114,19 +144,28 @@ class _Interface(SessionInterface):
         options = self._options
         is_secure = self._is_secure(request)
         clear = session.cookie_action is CookieAction.CLEAR
+        max_age, expires = (0, None) if clear else session.cookie_life
+        same_site = options.same_site
+        if same_site is SameSite.AUTO:
+            same_site = SameSite.NONE if is_secure else SameSite.LAX
         header = dump_cookie(
             options.cookie_name(is_secure),
-            "" if clear or session.id is None else sign(session.id, self._secrets[0]),
-            max_age=0 if clear else options.max_age,
-            expires=0 if clear else None,
+            "" if clear or session.id is None else self._cookie.sign(session.id, self._secrets[0]),
+            max_age=max_age,
+            expires=0 if clear else expires,
             path=options.path,
             domain=options.domain,
-            secure=is_secure or options.same_site is SameSite.NONE or options.partitioned,
+            secure=is_secure or same_site is SameSite.NONE or options.partitioned,
             httponly=options.http_only,
-            samesite=options.same_site.value,
+            samesite=same_site.value,
             partitioned=options.partitioned,
         )
         return header + (f"; Priority={options.priority.value}" if options.priority else "")
+
+
+def _client(request: Request) -> dict[str, str]:
+    """Who sent the request, as far as it says: see `SessionOptions.remember_client`."""
+    return {"address": request.remote_addr or "", "browser": request.user_agent.string[:_MAX_BROWSER]}
 
 
 def _replace(response: Response, other: Response) -> None:

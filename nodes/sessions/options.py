@@ -40,6 +40,8 @@ class SameSite(Enum):
     """None at all; who follows a link to the site arrives logged out."""
     NONE = "None"
     """All of them; needs `Secure`, and leaves the whole defence against CSRF to the application."""
+    AUTO = "auto"
+    """None where the cookie is `Secure`, Lax where not: for sites that are embedded elsewhere in production."""
 
 
 class Proxy(Enum):
@@ -71,6 +73,16 @@ class Unset(Enum):
     """The session stays in the store as it was; this request's changes are dropped."""
     DESTROY = "destroy"
     """The session is ended at the store and its cookie cleared."""
+
+
+class SessionLimit(Enum):
+    """What happens when a user who has `max_sessions` sessions logs in once more."""
+
+    REFUSE = "refuse"
+    """The login is refused with `TooManySessions`: nobody is thrown out, but who lost a device has to end its session
+    elsewhere first, or to wait for it to expire."""
+    END_OLDEST = "end oldest"
+    """The session with the oldest login ends: a login always works, and a thief's session ends in its turn."""
 
 
 class Priority(Enum):
@@ -125,6 +137,12 @@ class SessionOptions:
     priority: Priority | None = None
     max_bytes: int = 64 * 1024
     """The most that one session may hold; see `store.size_of`."""
+    max_sessions: int | None = None
+    """The most sessions that one user may have; None: any number. Needs a store that lists the sessions of a user."""
+    session_limit: SessionLimit = SessionLimit.END_OLDEST
+    remember_client: bool = False
+    """True: a login keeps the client's address and User-Agent in the session, for the list of a user's sessions. False
+    because they are personal data."""
 
     def __post_init__(self) -> None:
         if not self.secrets:
@@ -156,6 +174,8 @@ class SessionOptions:
             raise OptionsError("partitioned needs secure: browsers refuse the cookie otherwise")
         if self.max_bytes < 1:
             raise OptionsError(f"max_bytes {self.max_bytes} must be at least 1")
+        if self.max_sessions is not None and self.max_sessions < 1:
+            raise OptionsError(f"max_sessions {self.max_sessions} must be at least 1, or None for any number")
 
     @property
     def lifetime(self) -> Lifetime:

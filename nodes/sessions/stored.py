@@ -1,0 +1,122 @@
+"""One session at the store, as far as one request knows it: its key, its record, its fields, and how they are read and
+written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from blinker import NamedSignal
+
+from . import events
+from .codec import DecodeError
+from .cookie import key_of
+from .fields import Fields
+from .options import SessionOptions
+from .store import Changes, Lifetime, Outcome, Record, SessionTooLarge, Store
+
+log = logging.getLogger("nodes.sessions")
+
+Notify = Callable[[NamedSignal, str], None]
+
+CLIENT_KEY = "_client"
+"""Where a login keeps the client's address and browser; see `SessionOptions.remember_client`."""
+COOKIE_KEY = "_cookie"
+"""Where a session keeps a `max_age` and `expires` of its own."""
+TOUCH_FRACTION = 0.1
+"""A touch is skipped until this part of the idle timeout has passed since the last one."""
+
+
+class StoredSession:
+    """The session of `session_id`, of which nothing is known yet; None: one that has yet to be made."""
+
+    def __init__(self, store: Store, options: SessionOptions, notify: Notify, session_id: str | None) -> None:
+        self.store = store
+        self.options = options
+        self.tell = notify
+        self.id = session_id
+        self.key = store.cookie.key_of(session_id) if session_id is not None else None
+        self.record: Record | None = None
+        self.loaded = session_id is None
+        self.fields = Fields(store.codec, options.max_bytes)
+        self.touched = False
+        """Whether this request made the session, or sent an update that was applied."""
+
+    @property
+    def key_hash(self) -> str | None:
+        """The SHA-256 of the id, for logs and signals, whatever the store's key is."""
+        return key_of(self.id) if self.id is not None else None
+
+    def load(self) -> Record | None:
+        """The record, read at most once. Tells the application where a genuine cookie finds none."""
+        if not self.loaded:
+            self.fetch()
+            self.loaded = True
+            if self.record is None:
+                self.notify(events.session_expired)
+        return self.record
+
+    def fetch(self) -> Record | None:
+        """The record, read anew. One with a damaged value is set aside and counts as absent."""
+        assert self.key is not None
+        self.record = self.store.load(self.key)
+        if self.record is not None:
+            try:
+                self.fields.read(self.record.fields)
+            except DecodeError as error:
+                log.error("session %s is damaged and was set aside: %s", self.key_hash, error)  # noqa: TRY400 - a line
+                self.store.set_aside(self.key)
+                self.record = None
+        return self.record
+
+    def update(self, changes: Changes) -> Outcome:
+        """Sends `changes`. Raises `SessionTooLarge` where they do not fit.
+
+        How long this session lives is part of it. Without a read it is unknown, so the update is made to apply only to
+        a session that has no lifetime of its own; for the others the session is read, and the update sent again.
+        """
+        assert self.key is not None
+        blind = not self.loaded
+        sent = replace(changes, expect={**changes.expect, COOKIE_KEY: None}) if blind else changes
+        outcome = self.store.update(self.key, sent, self.lifetime)
+        if blind and outcome is Outcome.CONFLICT:
+            outcome = Outcome.ABSENT if self.load() is None else self.store.update(self.key, changes, self.lifetime)
+        if outcome is Outcome.TOO_LARGE:
+            raise SessionTooLarge(f"the session would exceed {self.options.max_bytes} bytes; nothing was saved")
+        self.touched = self.touched or outcome is Outcome.APPLIED
+        return outcome
+
+    def touch_due(self) -> bool:
+        """Whether enough of the idle timeout has passed for a touch, and a touch would change anything."""
+        if self.record is None or self.record.final or self.touched:
+            return False
+        return self.record.ttl <= self.lifetime.idle * (1 - TOUCH_FRACTION)
+
+    @property
+    def own_cookie(self) -> dict[str, Any]:
+        """`max_age` and `expires` of this session's own, as far as is known without asking."""
+        own = self.fields.values.get(COOKIE_KEY)
+        return own if isinstance(own, dict) else {}
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """Both timeouts of this session."""
+        if not (own := self.own_cookie):
+            return self.options.lifetime
+        return lifetime_of(own, self.options, self.record.created if self.record else None)
+
+    def notify(self, signal: NamedSignal) -> None:
+        """Tells the application what happened to this session."""
+        assert self.key_hash is not None
+        self.tell(signal, self.key_hash)
+
+
+def lifetime_of(own: dict[str, Any], options: SessionOptions, created: float | None) -> Lifetime:
+    """The timeouts of a session with a `max_age` or `expires` of its own; the absolute timeout bounds both."""
+    absolute = options.absolute_timeout
+    if own.get("expires") is not None and created is not None:
+        absolute = min(absolute, max(own["expires"] - created, 0.001))
+    idle = options.idle_timeout if own.get("max_age") is None else own["max_age"]
+    return Lifetime(idle=min(idle, absolute), absolute=absolute)
