@@ -5,6 +5,7 @@ signals to connect to, and the protocol for a store of one's own.
 """
 
 from .budgets import Budgets
+from .encryption import EncryptedStore
 from .events import session_conflict, session_created, session_ended, session_expired, session_renewed
 from .interface import Sessions
 from .options import OptionsError, Priority, Proxy, Resave, SameSite, Secure, SessionLimit, SessionOptions, Unset
@@ -34,6 +35,7 @@ __all__ = [
     "ByUser",
     "Changes",
     "Countable",
+    "EncryptedStore",
     "Lifetime",
     "LoginTooOld",
     "MemoryStore",

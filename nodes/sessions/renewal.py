@@ -64,7 +64,10 @@ def renew(old: StoredSession, owner: str | None, keep: bool, client: Mapping[str
 
 
 def _keep_within_limit(new: StoredSession, old_key: str | None, most: int) -> None:
-    """Done once the session is made, so that of several logins at the same time none slips through."""
+    """Done once the session is made, so that of several logins at the same time none slips through.
+
+    Where the newest is refused, that may be all of those: who came first among them nobody can tell for sure.
+    """
     by_user, record = power_of(new.store, ByUser), new.record
     assert by_user is not None, "Sessions demands it"
     assert new.key is not None
@@ -74,10 +77,8 @@ def _keep_within_limit(new: StoredSession, old_key: str | None, most: int) -> No
     if len(keys) <= most:
         return
     if new.options.session_limit is SessionLimit.REFUSE:
-        if new.key in keys[most:]:
-            new.store.delete(new.key)
-            raise TooManySessions(f"you have {most} sessions, and may have no more: end one of them first")
-        return
+        new.store.delete(new.key)
+        raise TooManySessions(f"you have {most} sessions, and may have no more: end one of them first")
     for key in [key for key in keys if key != new.key][: len(keys) - most]:
         if new.store.delete(key) is not None:
             new.tell(events.session_ended, key)

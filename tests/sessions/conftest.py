@@ -11,6 +11,7 @@ from tests.sessions.valkey import Valkey
 
 STORES = (
     "memory",
+    "encrypted",
     "redis",
 )
 """Each is a module in `harnesses`; `pytest.param("name", marks=…)` for one that not every machine can run."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -110,13 +111,18 @@ def test_compare_and_set_applies_only_to_what_was_expected(
     assert dict(record.fields) == (applied if outcome is Outcome.APPLIED else {"a": b"1", "b": b"2"})
 
 
-def test_an_update_past_the_bound_changes_nothing(store: Store) -> None:
+def test_an_update_past_the_bound_changes_nothing(harness: Harness) -> None:
+    store, more = harness.store, getattr(harness, "overhead", 0)
     make(store, a=b"12345", b=b"1")
-    assert store.update(KEY, Changes({"b": b"12345"}, max_bytes=12), HOUR) is Outcome.APPLIED
-    assert store.update(KEY, Changes({"b": b"123456"}, max_bytes=12), HOUR) is Outcome.TOO_LARGE
-    assert store.update(KEY, Changes({"c": b""}, max_bytes=12), HOUR) is Outcome.TOO_LARGE
-    assert store.update(KEY, Changes({"c": b"1234567"}, frozenset({"a"}), max_bytes=14), HOUR) is Outcome.APPLIED
-    assert store.update(KEY, Changes(delete=frozenset({"c"}), max_bytes=1), HOUR) is Outcome.APPLIED
+
+    def update(changes: Changes, most: int, fields: int) -> Outcome:
+        return store.update(KEY, replace(changes, max_bytes=most + fields * more), HOUR)
+
+    assert update(Changes({"b": b"12345"}), 12, fields=2) is Outcome.APPLIED
+    assert update(Changes({"b": b"123456"}), 12, fields=2) is Outcome.TOO_LARGE
+    assert update(Changes({"c": b""}), 12, fields=3) is Outcome.TOO_LARGE
+    assert update(Changes({"c": b"1234567"}, frozenset({"a"})), 14, fields=2) is Outcome.APPLIED
+    assert update(Changes(delete=frozenset({"c"})), 1, fields=0) is Outcome.APPLIED
     record = store.load(KEY)
     assert record is not None
     assert dict(record.fields) == {"b": b"12345"}
