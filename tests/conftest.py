@@ -32,7 +32,13 @@ def lack_of_browser() -> str | None:
     return "no Chromium: install the package `chromium`, or name the binary in CHROMIUM"
 
 
-NEEDS: dict[str, Callable[[], str | None]] = {"docker": lack_of_docker, "browser": lack_of_browser}
+def lack_of_node() -> str | None:
+    """Why no Express application can be run here, or None."""
+    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+    return f"no Node.js: there is no `{missing[0]}` in PATH" if missing else None
+
+
+NEEDS: dict[str, Callable[[], str | None]] = {"docker": lack_of_docker, "browser": lack_of_browser, "node": lack_of_node}
 
 
 @pytest.hookimpl(tryfirst=True)
