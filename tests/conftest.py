@@ -38,7 +38,11 @@ def lack_of_node() -> str | None:
     return f"no Node.js: there is no `{missing[0]}` in PATH" if missing else None
 
 
-NEEDS: dict[str, Callable[[], str | None]] = {"docker": lack_of_docker, "browser": lack_of_browser, "node": lack_of_node}
+NEEDS: dict[str, Callable[[], str | None]] = {
+    "docker": lack_of_docker,
+    "browser": lack_of_browser,
+    "node": lack_of_node,
+}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ import click
 import pytest
 from flask import Flask
 
+from nodes.sessions import Session, SessionOptions
 from session_cluster import main
 from tests.sessions.valkey import Valkey
 
@@ -66,6 +68,25 @@ def test_the_settings_of_a_node_are_documented_and_nothing_else() -> None:
     )
     read = set(re.findall(r"# ([A-Z][A-Z_]+(?: or [A-Z_]+)*)$", (ROOT / "nodes/settings.py").read_text(), re.MULTILINE))
     assert documented == {name for names in read for name in names.split(" or ")}
+
+
+def test_every_option_and_method_of_a_session_is_in_the_readmes_table() -> None:
+    section = README.split("## For who knows express-session")[1].split("\n## ")[0]
+    named = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]+)`", section))))
+    options = {field.name for field in dataclasses.fields(SessionOptions)}
+    methods = {name for name in vars(Session) if not name.startswith("_")} | {"of", "end_all", "end_everyone"}
+    internal = {
+        "commit",
+        "cookie_life",
+        "require_fresh_login",
+        "auth_age",
+        "clear",
+        "created",
+        "exists",
+        "is_new",
+        "owner",
+    }
+    assert (options | methods) - internal - named == set()
 
 
 def test_the_example_of_the_session_layer_runs(server: Valkey) -> None:

@@ -118,11 +118,18 @@ class _Interface(SessionInterface):
             response.headers["Cache-Control"] = "no-store"
 
     def _is_deliverable(self, session: Session) -> bool:
-        """Whether a browser has the cookie, or would send that of a new session back."""
-        if self._options.secure is not Secure.ON or self._is_tls(request) or session.key_hash is not None:
+        """Whether a browser has the cookie, or would keep that of a new session and send it back."""
+        options = self._options
+        if options.secure is Secure.ON and not self._is_tls(request):
+            why = "secure is on, and the request came over plain HTTP"
+        elif not _is_below(request.script_root + request.path, options.path):
+            why = f"the cookie is for {options.path}, and the request for {request.path}"
+        else:
+            return True
+        if session.key_hash is not None:
             return True
         if session.used:
-            log.warning("no session was made: secure is on, and the request came over plain HTTP")
+            log.warning("no session was made: %s", why)
         return False
 
     def _is_secure(self, request: Request) -> bool:
@@ -161,6 +168,11 @@ class _Interface(SessionInterface):
             partitioned=options.partitioned,
         )
         return header + (f"; Priority={options.priority.value}" if options.priority else "")
+
+
+def _is_below(path: str, cookie_path: str) -> bool:
+    """Whether a cookie for `cookie_path` goes to `path` (RFC 6265, 5.1.4)."""
+    return cookie_path == "/" or path == cookie_path or path.startswith(cookie_path.rstrip("/") + "/")
 
 
 def _client(request: Request) -> dict[str, str]:

@@ -1,0 +1,223 @@
+"""The cookie as it leaves a real HTTP server: names, attributes, secrets, and when it is sent at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import flask
+import pytest
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from nodes.sessions import MemoryStore, OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
+from tests.sessions.browser import SECRET
+from tests.sessions.http_server import serve
+
+
+def put(session: Any) -> str:
+    session["a"] = session.get("a", 0) + 1
+    return "put"
+
+
+def read(session: Any) -> str:
+    return str(session.get("a"))
+
+
+def test_defaults() -> None:
+    with serve() as site:
+        reply = site.get(put)
+        assert reply.pair.startswith("session=")
+        assert (reply.set_cookie or "").partition("; ")[2] == "HttpOnly; Path=/; SameSite=Lax"
+
+
+def test_name_and_attributes_are_chosen() -> None:
+    with serve(name="sid", http_only=False, path="/shop", domain="example.com", priority=Priority.HIGH) as site:
+        reply = site.get(put, path="/shop/cart")
+        assert reply.pair.startswith("sid=")
+        attributes = (reply.set_cookie or "").partition("; ")[2].split("; ")
+        assert sorted(attributes) == ["Domain=example.com", "Path=/shop", "Priority=High", "SameSite=Lax"]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_below"),
+    [("/shop", True), ("/shop/", True), ("/shop/cart", True), ("/", False), ("/shopping", False), ("/Shop", False)],
+)
+def test_outside_the_cookies_path_no_session_is_made(path: str, is_below: bool) -> None:
+    memory = MemoryStore()
+    with serve(memory, path="/shop") as site:
+        reply = site.get(put, path=path)
+        assert reply.status == 200
+        assert (reply.set_cookie is not None) is is_below
+        assert memory.count() == is_below
+
+
+@pytest.mark.parametrize("session_id", ["a b;c" * 5, "é" * 20, "short", "x" * 129, 'quoted"' * 5, ""])
+def test_an_id_that_no_cookie_can_carry_is_refused_where_it_is_made(session_id: str) -> None:
+    memory = MemoryStore()
+    with serve(memory, generate_id=lambda: session_id) as site:
+        assert site.get(put).status == 500
+        assert memory.count() == 0
+
+
+def test_max_age_for_all_sessions_and_for_one() -> None:
+    with serve(max_age=60) as site:
+        assert site.get(put).attribute("Max-Age") == "60"
+        assert site.get(lambda session: setattr(session, "max_age", 7)).attribute("Max-Age") == "7"
+        assert site.get(put).attribute("Max-Age") == "7"
+        assert site.get(put, Cookie="").attribute("Max-Age") == "60"
+
+
+def test_an_absolute_date() -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+
+    def view(session: Any) -> None:
+        session["a"] = 1
+        session.expires = end
+
+    with serve() as site:
+        reply = site.get(view)
+        assert parsedate_to_datetime(reply.attribute("Expires") or "") == end
+        assert reply.attribute("Max-Age") is None
+
+
+def test_a_cookie_of_the_browsers_session_is_sent_once() -> None:
+    with serve() as site:
+        assert site.get(put).set_cookie
+        assert site.get(put).set_cookie is None
+        assert site.get(read).set_cookie is None
+
+
+def test_a_cookie_with_an_end_is_sent_again_when_the_session_was_saved() -> None:
+    with serve(max_age=60) as site:
+        assert site.get(put).set_cookie
+        assert site.get(read).set_cookie is None
+        assert site.get(put).set_cookie
+
+
+def test_rolling_sends_it_with_every_answer() -> None:
+    with serve(rolling=True, max_age=60) as site:
+        first = site.get(put).pair
+        assert site.get(read).pair == first
+        assert site.get(lambda session: "unused").pair == first
+
+
+def test_other_cookies_are_kept() -> None:
+    def view(session: Any) -> Any:
+        session["a"] = 1
+        response = flask.make_response("ok")
+        response.set_cookie("other", "1")
+        return response
+
+    with serve() as site:
+        assert len(site.get(view).set_cookies) == 2
+        site.get(lambda session: session.end())
+        assert site.get(view).set_cookies[0].startswith("other=1")
+
+
+# ---- secure
+
+
+def test_secure_over_plain_http_makes_no_session() -> None:
+    memory = MemoryStore()
+    with serve(memory, secure=Secure.ON) as site:
+        assert site.get(put).set_cookie is None
+        assert memory.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("proxy", "forwarded", "is_secure"),
+    [
+        (Proxy.FRAMEWORK, "https", True),
+        (Proxy.FRAMEWORK, "http", False),
+        (Proxy.FRAMEWORK, None, False),
+        (Proxy.TRUST, "https", True),
+        (Proxy.TRUST, "HTTPS , http", True),
+        (Proxy.TRUST, "http, https", False),
+        (Proxy.TRUST, "", False),
+        (Proxy.TRUST, None, False),
+        (Proxy.IGNORE, "https", False),
+        (Proxy.IGNORE, None, False),
+    ],
+)
+@pytest.mark.parametrize("secure", Secure)
+def test_secure_as_the_proxy_says(secure: Secure, proxy: Proxy, forwarded: str | None, is_secure: bool) -> None:
+    def behind_a_proxy(app: flask.Flask) -> None:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
+
+    headers = {} if forwarded is None else {"X_Forwarded_Proto": forwarded}
+    with serve(extend=behind_a_proxy, secure=secure, proxy=proxy) as site:
+        reply = site.get(put, **headers)
+        if secure is Secure.ON and not is_secure:
+            assert reply.set_cookie is None
+        else:
+            marked = is_secure and secure is not Secure.OFF
+            assert (reply.attribute("Secure") is not None) is marked
+            assert reply.pair.startswith("__Host-session=" if marked else "session=")
+
+
+@pytest.mark.parametrize(
+    ("same_site", "over_tls", "over_http"),
+    [
+        (SameSite.LAX, "Lax", "Lax"),
+        (SameSite.STRICT, "Strict", "Strict"),
+        (SameSite.NONE, "None", "None"),
+        (SameSite.AUTO, "None", "Lax"),
+    ],
+)
+def test_same_site(same_site: SameSite, over_tls: str, over_http: str) -> None:
+    with serve(same_site=same_site, proxy=Proxy.TRUST) as site:
+        tls, plain = site.get(put, X_Forwarded_Proto="https"), site.get(put, Cookie="")
+        assert (tls.attribute("SameSite"), tls.attribute("Secure")) == (over_tls, "")
+        assert plain.attribute("SameSite") == over_http
+        assert (plain.attribute("Secure") is not None) is (over_http == "None")
+
+
+def test_partitioned_is_secure() -> None:
+    with serve(partitioned=True, proxy=Proxy.TRUST) as site:
+        reply = site.get(put, X_Forwarded_Proto="https")
+        assert (reply.attribute("Partitioned"), reply.attribute("Secure")) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"secrets": ()},
+        {"secrets": ("short",)},
+        {"name": "a b"},
+        {"name": ""},
+        {"name": "__Host-x"},
+        {"path": "no-slash"},
+        {"path": "/a;b"},
+        {"domain": "a b"},
+        {"max_age": 0},
+        {"max_age": -1},
+        {"same_site": SameSite.NONE, "secure": Secure.OFF},
+        {"partitioned": True, "secure": Secure.OFF},
+        {"idle_timeout": 0},
+        {"idle_timeout": 10, "absolute_timeout": 5},
+        {"max_bytes": 0},
+        {"max_sessions": 0},
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused_at_the_start(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionsError):
+        SessionOptions(**{"secrets": (SECRET,), **options})
+
+
+# ---- secrets
+
+
+def test_the_first_secret_signs_and_all_verify_on_two_nodes_that_rotate() -> None:
+    old, new, store = "o" * 32, "n" * 32, MemoryStore()
+    with (
+        serve(store, secrets=(old,)) as before,
+        serve(store, secrets=(new, old)) as during,
+        serve(store, secrets=(new,)) as after,
+    ):
+        signed_with_old = before.get(put).pair
+        assert during.get(read, Cookie=signed_with_old).body == b"1"
+        assert after.get(read, Cookie=signed_with_old).body == b"None"
+        signed_with_new = during.get(put, Cookie="").pair
+        assert after.get(read, Cookie=signed_with_new).body == b"1"
+        assert before.get(read, Cookie=signed_with_new).body == b"None"
