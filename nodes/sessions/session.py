@@ -247,10 +247,9 @@ class Session(SessionMixin):
     def reload(self) -> None:
         """Reads the session anew and drops what this request changed and has not saved. `SessionEnded` without one."""
         self.used = True
-        fresh = self._of(self._stored.id)
-        if fresh.load() is None:
+        self._known = self._of(self._stored.id)
+        if self._known.load() is None:
             raise SessionEnded("there is no session to read anew")
-        self._known = fresh
 
     def touch(self) -> None:
         """Restarts the idle timeout now, where otherwise small steps are skipped. `SessionEnded` where it is gone."""

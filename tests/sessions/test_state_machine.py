@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from nodes.sessions import MemoryStore, Session
+from nodes.sessions import ByUser, MemoryStore, Session, power_of
 from tests.sessions.browser import Answer, Browser, View, application
 from tests.sessions.harness import Harness, MemoryHarness
 
@@ -177,6 +177,50 @@ class Sessions(RuleBasedStateMachine):
         self.models[who] = Model(data, user, created=self.now, touched=self.now)
 
     @rule(who=WHO)
+    def rotate(self, who: int) -> None:
+        """Another id, and nothing else: the absolute timeout goes on."""
+        model = self.model(who)
+        self.visit(who, lambda session: session.renew())
+        if model is None:
+            self.models[who] = Model(created=self.now, touched=self.now)
+        else:
+            model.touched = self.now
+
+    @rule(who=WHO)
+    def regenerate(self, who: int) -> None:
+        self.visit(who, lambda session: session.renew(keep=False))
+        self.models[who] = Model(created=self.now, touched=self.now)
+
+    @rule(who=WHO, value=VALUES)
+    def save_in_the_middle(self, who: int, value: Any) -> None:
+        def view(session: Session) -> None:
+            session["a"] = value
+            session.save()
+            session["b"] = value
+
+        self.visit(who, view)
+        self.written_by(who).data.update(a=copy.deepcopy(value), b=copy.deepcopy(value))
+
+    @rule(who=WHO, value=VALUES)
+    def reload(self, who: int, value: Any) -> None:
+        model = self.model(who)
+
+        def view(session: Session) -> None:
+            session["a"] = value
+            session.reload()
+
+        assert self.visit(who, view).status == (200 if model else 409)
+        self.read_by(model)
+
+    @rule(who=WHO)
+    def touch(self, who: int) -> None:
+        model = self.model(who)
+        had_cookie = bool(self.browsers[who].cookies)
+        assert self.visit(who, lambda session: session.touch()).status == (200 if model or not had_cookie else 409)
+        if model is not None:
+            model.touched = self.now
+
+    @rule(who=WHO)
     def logout(self, who: int) -> None:
         self.visit(who, lambda session: session.end())
         self.models[who] = None
@@ -226,6 +270,15 @@ class Sessions(RuleBasedStateMachine):
             return
         alive = sum(self.model(who) is not None for who in range(3))
         assert len(self.harness.keys()) == alive
+
+    @invariant()
+    def every_user_finds_their_sessions(self) -> None:
+        by_user = power_of(self.harness.store, ByUser)
+        if by_user is None or not hasattr(self, "models"):
+            return
+        for user in ("alice", "bob"):
+            mine = [model for who in range(3) if (model := self.model(who)) and model.owner == user]
+            assert len(by_user.keys_of(user)) == len(mine)
 
     @precondition(lambda self: self.dead)
     @rule()
