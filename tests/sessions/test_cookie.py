@@ -85,7 +85,7 @@ def test_every_attribute_can_be_chosen() -> None:
         partitioned=True,
         priority=Priority.HIGH,
     )
-    header = Browser(app, HTTPS).visit(put).set_cookie
+    header = Browser(app, f"{HTTPS}/app").visit(put).set_cookie
     assert header is not None
     name, _, attributes = cookie(header.replace("; Priority=High", ""))
     assert name == "sid"
