@@ -90,7 +90,7 @@ class StoredSession:
 
     def touch_due(self) -> bool:
         """Whether enough of the idle timeout has passed for a touch, and a touch would change anything."""
-        if self.record is None or self.record.final or self.touched:
+        if self.record is None or self.record.final:
             return False
         return self.record.ttl <= self.lifetime.idle * (1 - TOUCH_FRACTION)
 
@@ -119,4 +119,4 @@ def lifetime_of(own: dict[str, Any], options: SessionOptions, created: float | N
     if own.get("expires") is not None and created is not None:
         absolute = min(absolute, max(own["expires"] - created, 0.001))
     idle = options.idle_timeout if own.get("max_age") is None else own["max_age"]
-    return Lifetime(idle=min(idle, absolute), absolute=absolute)
+    return Lifetime(idle=idle, absolute=absolute)

@@ -13,7 +13,7 @@ from typing import Any
 import flask
 import pytest
 
-from nodes.sessions import MemoryStore, SessionEnded, StoreUnavailable, Unset
+from nodes.sessions import MemoryStore, Resave, SessionEnded, StoreUnavailable, Unset
 from tests.sessions.harness import MemoryHarness, _OutOfReach
 from tests.sessions.http_server import Site, serve
 
@@ -204,6 +204,24 @@ def test_reading_keeps_a_session_alive_in_steps_of_a_tenth() -> None:
         assert site.store.calls == ["load", "load", "touch"]
         harness.advance(90)
         assert site.get(read).body == b"1"
+
+
+@pytest.mark.parametrize("resave", Resave)
+def test_what_was_sent_already_is_not_sent_again_at_the_end(resave: Resave) -> None:
+    harness = MemoryHarness()
+    with serve(harness.memory, idle_timeout=100, resave=resave) as site:
+        site.get(put)
+        for view, calls in (
+            (lambda session: session["a"] and session.touch(), ["load", "touch"]),
+            (
+                lambda session: session["a"] and (session.update(a=session["a"] + 1), session.save())[1],
+                ["load", "update"],
+            ),
+        ):
+            harness.advance(50)
+            site.store.calls.clear()
+            site.get(view)
+            assert site.store.calls == calls
 
 
 def test_who_did_nothing_has_no_row_and_no_cookie() -> None:

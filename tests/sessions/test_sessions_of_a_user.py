@@ -119,7 +119,7 @@ def test_a_login_too_many_is_refused_and_leaves_everything_as_it_was(harness: Ha
     assert (answer.status, answer.set_cookie, third.header) == (409, None, before)
     assert third.visit(lambda session: (session.owner, session["cart"])).value == (None, 1)
     assert [owner(browser) for browser in (one, two)] == ["alice", "alice"]
-    one.visit(lambda session: session.renew("alice"))  # again, in place of the session it has
+    assert one.visit(lambda session: session.renew("alice")).status == 200  # again, in place of the session it has
     one.visit(lambda session: session.end())
     assert third.visit(lambda session: session.renew("alice")).status == 200
     assert len(users.of("alice")) == 2
