@@ -7,15 +7,15 @@ KEYS = "session:*"
 """The only keys that the nodes' user can name."""
 
 # What `nodes.sessions.stores.redis` sends, itself and inside its scripts; what a connection begins with. AUTH and
-# HELLO are allowed to everybody.
+# HELLO are allowed to everybody. SCAN shows the names of all keys, whatever their pattern.
 _SESSION_COMMANDS = (
-    *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "time"),
-    *("multi", "exec", "rename"),
-    *("evalsha", "script|load"),
+    *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "rename", "time"),
+    *("zadd", "zrange", "zrem", "zcard", "zremrangebyscore", "zrandmember", "scan"),
+    *("evalsha", "script|load", "wait"),
 )
-_CONNECTION_COMMANDS = ("ping", "select", "client|setname")
-# redis-py introduces itself with CLIENT SETINFO, and does without where it may not. Redis before 7.2 does not know it
-# and would not start with a list that names it.
+_CONNECTION_COMMANDS = ("ping", "select")
+# redis-py's own client, which looks whether the store answers, introduces itself with CLIENT SETINFO. Redis before 7.2
+# does not know it and would not start with a list that names it.
 _SETINFO_SINCE = (7, 2)
 
 

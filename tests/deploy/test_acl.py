@@ -12,7 +12,8 @@ from deploy import acl, store_server
 from deploy.ports import free_ports
 from deploy.store_server import StoreServer
 from nodes.sessions import RedisStore
-from nodes.sessions.store import Changes, Lifetime, Outcome
+from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
+from nodes.sessions.stores.redis_durability import Durability
 
 PASSWORD = "p" * 64
 LIFETIME = Lifetime(idle=60, absolute=600)
@@ -54,6 +55,11 @@ def test_the_session_layer_can_do_all_it_does(url: str, node: "redis.Redis") -> 
     assert record.fields == {"visits": b"\x02"}
     store.set_aside("a" * 64)
     assert store.load("a" * 64) is None
+    for number in range(257):  # the last of them looks after the index
+        assert store.create(f"{number:064x}", {}, "bob", LIFETIME) is not None
+    store.delete("0" * 64)
+    assert store.keys_of("bob") == [f"{number:064x}" for number in range(1, 257)]
+    assert store.count() == 256
     assert store.create("b" * 64, {}, None, LIFETIME) is not None
     assert store.delete("b" * 64) is not None
     assert node.type("session:{" + "a" * 64 + "}") == b"none"
@@ -61,7 +67,7 @@ def test_the_session_layer_can_do_all_it_does(url: str, node: "redis.Redis") -> 
 
 
 FORBIDDEN = [
-    "FLUSHALL", "FLUSHDB", "KEYS *", "SCAN 0", "RANDOMKEY", "DBSIZE", "INFO", "SWAPDB 0 1",
+    "FLUSHALL", "FLUSHDB", "KEYS *", "RANDOMKEY", "DBSIZE", "INFO", "SWAPDB 0 1",
     "CONFIG GET *", "CONFIG SET dir /", "CONFIG REWRITE", "ACL LIST", "ACL WHOAMI", "ACL SETUSER x on nopass +@all",
     "SAVE", "BGSAVE", "BGREWRITEAOF", "SHUTDOWN NOSAVE", "DEBUG SLEEP 0", "MONITOR", "SLOWLOG GET", "LATENCY DOCTOR",
     "REPLICAOF NO ONE", "FAILOVER", "CLUSTER INFO", "SYNC", "PSYNC ? -1", "MODULE LIST", "MODULE LOAD /x",
@@ -70,8 +76,11 @@ FORBIDDEN = [
     "PUBLISH session:x y", "SUBSCRIBE session:x", "PSUBSCRIBE *", "COMMAND COUNT", "OBJECT HELP", "LASTSAVE", "ROLE",
     "SET session:x y", "GET session:x", "APPEND session:x y", "DUMP session:x", "RESTORE session:x 0 y",
     "MIGRATE h 1 session:x 0 1", "MOVE session:x 1", "COPY session:x session:y", "PERSIST session:x", "SORT session:x",
-    "UNLINK session:x", "LPUSH session:x y", "ZADD session:x 1 y", "SADD session:x y", "XADD session:x * a b",
-    "WAIT 0 0", "HGETALL other", "HSET other a b", "DEL other", "RENAME session:x other", "RENAME other session:x",
+    "UNLINK session:x", "LPUSH session:x y", "SADD session:x y", "XADD session:x * a b",
+    "WAITAOF 0 0 0", "MULTI", "WATCH session:x", "CLIENT SETNAME x", "CLIENT REPLY OFF", "HSCAN session:x 0",
+    "ZRANGEBYSCORE session:x 0 1", "ZSCORE session:x y", "ZPOPMIN session:x", "ZUNIONSTORE session:x 1 session:y",
+    "ZADD other 1 y", "ZRANGE other 0 -1", "ZREM other y", "ZRANDMEMBER other", "PTTL other", "EXISTS other",
+    "HGETALL other", "HSET other a b", "DEL other", "RENAME session:x other", "RENAME other session:x",
 ]  # fmt: skip
 
 
@@ -80,6 +89,15 @@ def test_a_forbidden_command_is_denied(node: "redis.Redis", command: str) -> Non
     # DEBUG and MODULE are "not allowed" to anybody; all others are for want of permission.
     with pytest.raises(redis.ResponseError, match=r"NOPERM|(?i:permission)|command not allowed"):
         node.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
+def test_the_session_layer_can_wait_for_replicas_and_never_asks_for_what_it_may_not(
+    url: str, node: "redis.Redis"
+) -> None:
+    store = RedisStore.from_url(url, durability=Durability.EVERY_WRITE, replicas=1)
+    with pytest.raises(StoreUnavailable, match="only 0 of 1"):
+        store.create("c" * 64, {}, "carol", LIFETIME)
+    store.close()
 
 
 def test_a_script_can_do_no_more_than_its_caller(node: "redis.Redis") -> None:

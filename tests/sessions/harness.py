@@ -140,6 +140,12 @@ class RedisHarness:
             created, final, owner = self._client.hget(raw, "@").split(b":", 3)[1:]
             self._client.hset(raw, "@", b":".join([b"1", str(int(created) - moved).encode(), final, owner]))
             self._client.pexpireat(raw, self._client.pexpiretime(raw) - moved)
+        for index in self._client.keys("session:of:{*"):
+            for member, score in self._client.zrange(index, 0, -1, withscores=True):
+                written = int.from_bytes(member[32:], "big") - int(seconds)
+                self._client.zrem(index, member)
+                self._client.zadd(index, {member[:32] + written.to_bytes(4, "big"): score - moved * 1000})
+            self._client.pexpireat(index, int(self._client.zrange(index, -1, -1, withscores=True)[0][1] / 1000))
 
     def damage(self, key: str) -> None:
         self._client.hset(self._raw(key), "broken", b"\xc1")

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, RedisStore, Session
+from nodes.sessions import Budgets, Lifetime, RedisStore, Session, StoreUnavailable
+from nodes.sessions.stores.redis_durability import Durability
 from tests.sessions.browser import Browser, View, application
 from tests.sessions.harness import RedisHarness
 from tests.sessions.valkey import Valkey, monitored
 
-READ = ["HGETALL", "PTTL"]  # one pipeline
+READ = ["HGETALL", "PTTL"]  # one packet
+LOGIN = ["EVALSHA", "EVALSHA", "EVALSHA"]  # the index and the session in one packet, then the end of the old one
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def browser(server: Valkey, harness: RedisHarness) -> Browser:
     warm = Browser(application(store))
     warm.visit(write)
     warm.visit(lambda session: session.mutate("a", lambda a: a + 1))
-    warm.visit(lambda session: session.renew())
+    warm.visit(lambda session: session.renew("alice"))
     return warm
 
 
@@ -55,7 +57,7 @@ def forged(browser: Browser) -> str:
         pytest.param(read, READ, id="read"),
         pytest.param(read_and_write, [*READ, "EVALSHA"], id="write"),
         pytest.param(write, ["EVALSHA"], id="blind write"),
-        pytest.param(lambda session: session.renew("alice"), [*READ, "EVALSHA", "EVALSHA"], id="login"),
+        pytest.param(lambda session: session.renew("alice"), [*READ, *LOGIN], id="login"),
         pytest.param(lambda session: session.mutate("a", lambda a: a + 1), [*READ, "EVALSHA"], id="mutate"),
         pytest.param(lambda session: session.end(), ["EVALSHA"], id="logout"),
         pytest.param(lambda session: session["a"] and write(session), READ, id="write of the same value"),
@@ -76,8 +78,22 @@ def test_a_request_without_a_cookie_costs(server: Valkey, browser: Browser, view
     assert sent == commands * 2
 
 
-def test_a_read_costs_one_packet_each_way(server: Valkey, browser: Browser) -> None:
-    assert packets(server, browser, read) == 1
+@pytest.mark.parametrize(
+    ("view", "count"),
+    [(read, 1), (write, 1), (lambda session: session.renew("alice"), 3), (lambda session: session.end(), 1)],
+    ids=["read", "write", "login", "logout"],
+)
+def test_a_round_trip_is_a_packet_each_way(server: Valkey, browser: Browser, view: View, count: int) -> None:
+    assert packets(server, browser, view) == count
+
+
+def test_waiting_for_replicas_is_no_round_trip_more(server: Valkey, browser: Browser) -> None:
+    durable = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
+    durable.ping()
+    with monitored(server) as sent, pytest.raises(StoreUnavailable):  # this server has none
+        durable.create("a" * 64, {}, "bob", Lifetime(60, 600))
+    assert sent == ["EVALSHA", "EVALSHA", "WAIT"]
+    durable.close()
 
 
 def packets(server: Valkey, browser: Browser, view: View) -> int:
@@ -122,3 +138,15 @@ def test_a_server_that_forgot_the_scripts_gets_them_again(server: Valkey, browse
         assert browser.visit(write).status == 200
         assert browser.visit(lambda session: session.update(a=2)).status == 200
     assert sent == ["EVALSHA", "SCRIPT", "EVALSHA", "EVALSHA"]
+
+
+def test_a_login_at_a_server_that_forgot_the_scripts_is_complete(server: Valkey, browser: Browser) -> None:
+    store = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
+    with server.client() as client:
+        client.script_flush()
+    with monitored(server) as sent, pytest.raises(StoreUnavailable):
+        store.create("a" * 64, {}, "bob", Lifetime(60, 600))
+    # What was waited for the first time was nothing yet.
+    assert sent == ["EVALSHA", "EVALSHA", "WAIT", "SCRIPT", "SCRIPT", "EVALSHA", "EVALSHA", "WAIT"]
+    assert store.keys_of("bob") == ["a" * 64]
+    store.close()

@@ -1,28 +1,34 @@
 """Sessions in Redis or Valkey: a hash per session, a server-side clock, one round trip an operation.
 
-    load      HGETALL key, PTTL key                       in one pipeline
-    create    EVALSHA CREATE                              EXISTS, TIME, HSET, PEXPIREAT
-    update    EVALSHA UPDATE                              HGET @, HMGET / HGETALL, TIME, HSET, HDEL, PEXPIREAT
-    delete    EVALSHA DELETE                              HGETALL, PTTL, DEL
-    set_aside RENAME, PEXPIRE                             in one transaction
+    load      HGETALL key, PTTL key                       in one packet
+    create    EVALSHA INDEX, where there is an owner      TIME, ZREMRANGEBYSCORE, ZADD, ZRANGE, PEXPIREAT, ZCARD
+              EVALSHA CREATE, in the same packet          EXISTS, TIME, HSET, PEXPIREAT
+    update    EVALSHA UPDATE                              TYPE, HGET @, HGETALL, TIME, HSET, HDEL, PEXPIREAT
+    delete    EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
+    set_aside EVALSHA SET_ASIDE                           EXISTS, RENAME, PEXPIRE
     ping      TIME
+    keys_of   ZRANGE index, then HGET key @ of each       in packets of 500; EVALSHA PRUNE (TIME, ZREM) where some died
+    keys      SCAN, as often as it takes; so does count
 
-A script is sent in full (EVALSHA, SCRIPT LOAD, EVALSHA) only to a server that has not seen it yet. The key is
-`session:{<sha-256>}`; the braces keep a session and what was set aside of it in one slot of a Redis Cluster. The hash
-holds each field under its name, and under `@` the metadata `1:<created, ms>:<f where final>:<owner>`; a session's own
-field that begins with `@` gets a second one. Needs Redis 6.2 or Valkey. Give it a server with `maxmemory-policy
-noeviction`: any other logs people out silently when memory is short.
+Where a write is waited for (`Durability`), WAIT follows it in its packet. Every 64th login of a user with 256 sessions
+and more looks after the index: ZRANDMEMBER, HGET and PRUNE, two or three round trips. A script is sent in full
+(EVALSHA, then SCRIPT LOAD and EVALSHA in one packet) only to a server that has not seen it yet.
+
+The key is `session:{<sha-256>}`; the braces keep a session and what was set aside of it in one slot of a Redis Cluster.
+Needs Redis 6.2 or Valkey. Give it a server with `maxmemory-policy noeviction`: any other logs people out silently when
+memory is short. docs/redis.md has the rest.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from ..budgets import Budgets
@@ -30,10 +36,16 @@ from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
 from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable
 from . import redis_scripts as scripts
+from .redis_address import NamedConnection, NamedTlsConnection, Resolver
+from .redis_calls import Asks, Calls
+from .redis_connection import Command, Connections
+from .redis_durability import Acknowledgement, Durability
+from .redis_index import UserIndex
+from .redis_record import DamagedRecordError, escape, flatten, hash_of, record_of
+from .redis_scan import scan
 
 log = logging.getLogger("nodes.sessions")
 
-T = TypeVar("T")
 _EXPIRED = -2
 """PTTL's answer for a key that is gone: it expired between the two commands of a read."""
 SET_ASIDE_MS = 24 * 60 * 60 * 1000
@@ -42,42 +54,60 @@ _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflic
 
 
 class RedisStore:
-    """Over a client that the caller made and that answers in bytes; `from_url` makes one within `budgets`."""
+    """Over connections that the caller made and that answer in bytes; `from_url` makes them within `budgets`.
 
-    def __init__(self, client: redis.Redis, budgets: Budgets | None = None, prefix: str = "session:") -> None:
+    `replicas` is how many of them have to have what `durability` waits for.
+    """
+
+    def __init__(
+        self,
+        connections: Asks,
+        budgets: Budgets | None = None,
+        prefix: str = "session:",
+        durability: Durability = Durability.PRIMARY,
+        replicas: int = 0,
+    ) -> None:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self.budgets = budgets or Budgets()
-        self._client = client
+        self._connections = connections
+        self._calls = Calls(connections)
         self._prefix = prefix
-        self._create = client.register_script(scripts.CREATE)
-        self._update = client.register_script(scripts.UPDATE)
-        self._delete = client.register_script(scripts.DELETE)
+        self._index = UserIndex(self._calls, prefix)
+        self._acknowledgement = Acknowledgement(durability, replicas, self.budgets)
+        self._after_write = self._acknowledgement.of(revocation=False)
+        self._after_delete = self._acknowledgement.of(revocation=True)
 
     @classmethod
-    def from_url(cls, url: str, budgets: Budgets | None = None, prefix: str = "session:") -> RedisStore:
-        """`url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it. Connects when first used."""
+    def from_url(
+        cls,
+        url: str,
+        budgets: Budgets | None = None,
+        prefix: str = "session:",
+        durability: Durability = Durability.PRIMARY,
+        replicas: int = 0,
+        ca_file: Path | None = None,
+    ) -> RedisStore:
+        """`url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it. Connects when first used.
+
+        With TLS the server's certificate is verified, its host name too; `ca_file` has the certificates of the
+        authorities to trust beside the system's (PEM), as `?ssl_ca_certs=` in the URL has. ValueError for a URL that
+        can't be read.
+        """
         budgets = budgets or Budgets()
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=budgets.max_connections,
-            timeout=budgets.connect_timeout,
-            socket_connect_timeout=budgets.connect_timeout,
-            socket_timeout=budgets.read_timeout,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
-        return cls(redis.Redis(connection_pool=pool), budgets, prefix)
+        return cls(Connections(_pool(url, budgets, ca_file), budgets), budgets, prefix, durability, replicas)
 
     def load(self, key: str) -> Record | None:
-        try:
-            hash_, ttl = self._idempotent(lambda: self._read(self._key(key)))
-        except StoreUnavailable as error:
-            if "WRONGTYPE" not in str(error):
-                raise
+        name = self._key(key)
+        stored, ttl = self._calls.send((("HGETALL", name), ("PTTL", name)), idempotent=True)
+        if isinstance(stored, Exception):
+            if not str(stored).startswith("WRONGTYPE"):
+                raise StoreUnavailable(f"Redis: {stored}") from stored
             self._damaged(key, "it is not a hash")
             return None
-        return self._record(key, hash_, ttl)
+        if isinstance(ttl, Exception):
+            raise StoreUnavailable(f"Redis: {ttl}") from ttl
+        return self._record(key, hash_of(stored), ttl)
 
     def create(
         self,
@@ -87,117 +117,124 @@ class RedisStore:
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        arguments = [*_milliseconds(lifetime), owner or "", "" if created is None else round(created * 1000)]
-        for name, value in fields.items():
-            arguments += [_escape(name), value]
-        answer = self._once(lambda: self._create([self._key(key)], arguments))
-        return int(answer) / 1000 if answer is not None else None
+        # Down to the millisecond: rounded up, the session would outlive its deadline. A float may lack a trifle, too.
+        created_ms = "" if created is None else int(created * 1000 + 0.001)
+        commands = [
+            scripts.CREATE.call((self._key(key),), *_milliseconds(lifetime), owner or "", created_ms, *flatten(fields)),
+            *self._after_write,
+        ]
+        if owner is None:
+            answers = self._calls.run(commands)
+        else:
+            members, *answers = self._calls.run([self._index.insertion(owner, key, lifetime, created_ms), *commands])
+        if answers[0] is None:
+            return None
+        self._acknowledged(answers)
+        if owner is not None:
+            self._index.look_after(owner, members)
+        return int(answers[0]) / 1000
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         # Counts first, then the fields: Lua's unpack takes each part as one slice.
         arguments: list[Any] = [*_milliseconds(lifetime), changes.max_bytes or 0]
-        arguments += [len(changes.expect), 2 * len(changes.set)]
+        arguments += (len(changes.expect), 2 * len(changes.set))
         for name, expected in changes.expect.items():
-            arguments += [_escape(name), 0 if expected is None else 1, expected or b""]
-        for name, value in changes.set.items():
-            arguments += [_escape(name), value]
-        arguments += [_escape(name) for name in changes.delete]
-        answer = self._once(lambda: self._update([self._key(key)], arguments))
-        if answer == b"newer":
+            arguments += (escape(name), 0 if expected is None else 1, expected or b"")
+        arguments += flatten(changes.set)
+        arguments += [escape(name) for name in changes.delete]
+        answers = self._calls.run([scripts.UPDATE.call((self._key(key),), *arguments), *self._after_write])
+        if answers[0] == b"newer":
             raise RecordTooNew(f"session {key} was written by a later version")
-        if answer == b"damaged":
+        if answers[0] == b"damaged":
             self._damaged(key, "its metadata can't be read")
             return Outcome.ABSENT
-        return _UPDATE_OUTCOMES[answer]
+        outcome = _UPDATE_OUTCOMES[answers[0]]
+        if outcome is Outcome.APPLIED:
+            self._acknowledged(answers)
+        return outcome
 
     def delete(self, key: str) -> Record | None:
-        answer = self._once(lambda: self._delete([self._key(key)]))
-        if answer is None:
+        waits = 1 if self._after_delete else 0
+        answers = self._calls.run([scripts.DELETE.call((self._key(key),), waits), *self._after_delete])
+        self._acknowledged(answers)
+        if answers[0] is None:
             return None
-        flat, ttl = answer
-        return self._record(key, dict(zip(flat[::2], flat[1::2], strict=True)), ttl, gone=True)
+        flat, ttl = answers[0]
+        return self._record(key, hash_of(flat), ttl, gone=True)
 
     def set_aside(self, key: str) -> None:
-        source, target = self._key(key), f"{self._prefix}damaged:{{{key}}}"
-
-        def move() -> None:
-            with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.rename(source, target)
-                pipeline.pexpire(target, SET_ASIDE_MS)
-                pipeline.execute()
-
-        try:
-            self._once(move)
-        except StoreUnavailable as error:
-            if "no such key" not in str(error):  # expired, or set aside by another request
-                raise
+        names = (self._key(key), f"{self._prefix}damaged:{{{key}}}")
+        self._calls.run([scripts.SET_ASIDE.call(names, SET_ASIDE_MS)])
 
     def ping(self) -> float:
-        seconds, microseconds = self._idempotent(self._client.time)
-        return seconds + microseconds / 1e6
+        now: Command = ("TIME",)
+        seconds, microseconds = self._calls.run([now], idempotent=True)[0]
+        return int(seconds) + int(microseconds) / 1e6
+
+    def keys_of(self, owner: str) -> list[str]:
+        return self._index.keys_of(owner)
+
+    def keys(self) -> Iterator[str]:
+        """Each key once; remembers all of them until it is through (100 MB for a million)."""
+        return scan(self._calls, self._prefix)
+
+    def count(self) -> int:
+        """How many there are: goes through all keys of the server, so it is for a person and not for a request."""
+        return sum(1 for _ in self.keys())
 
     def close(self) -> None:
-        self._client.close()
-        self._client.connection_pool.disconnect()
+        self._connections.close()
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}{{{key}}}"
 
-    def _read(self, key: str) -> tuple[dict[bytes, bytes], int]:
-        with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.hgetall(key)
-            pipeline.pttl(key)
-            hash_, ttl = pipeline.execute()
-            return hash_, ttl
+    def _acknowledged(self, answers: list[Any]) -> None:
+        if len(answers) > 1:
+            self._acknowledgement.check(answers[1])
 
-    def _record(self, key: str, hash_: dict[bytes, bytes], ttl: int, gone: bool = False) -> Record | None:
-        if not hash_ or ttl == _EXPIRED:
+    def _record(self, key: str, stored: dict[bytes, bytes], ttl: int, gone: bool = False) -> Record | None:
+        if not stored or ttl == _EXPIRED:
             return None
-        version, _, rest = hash_.get(b"@", b"").partition(b":")
-        if version.isdigit() and int(version) > scripts.FORMAT:
-            if gone:
-                return None
-            raise RecordTooNew(f"session {key} is of format {int(version)}; this version reads {scripts.FORMAT}")
         try:
-            created, final, owner = rest.split(b":", 2)
-            if int(version) != scripts.FORMAT or ttl < 0:
-                raise ValueError("unknown format, or without an expiry")  # noqa: TRY301 - as int() and split() do
-            fields = {_unescape(name.decode()): value for name, value in hash_.items() if name != b"@"}
-            return Record(fields, owner.decode() or None, int(created) / 1000, ttl / 1000, final == b"f")
-        except ValueError as error:
+            return record_of(key, stored, ttl)
+        except RecordTooNew:
             if not gone:
-                self._damaged(key, f"its metadata can't be read: {error}")
-            return None
+                raise
+        except DamagedRecordError as error:
+            if not gone:
+                self._damaged(key, str(error))
+        return None
 
     def _damaged(self, key: str, why: str) -> None:
         log.error("session %s is damaged and was set aside: %s", key, why)
         self.set_aside(key)
 
-    def _once(self, call: Callable[[], T]) -> T:
-        """Every way in which Redis can fail to answer is one error; its own is the cause."""
-        try:
-            return call()
-        except (redis.RedisError, OSError) as error:
-            raise StoreUnavailable(f"Redis: {error}") from error
 
-    def _idempotent(self, call: Callable[[], T]) -> T:
-        until = time.monotonic() + self.budgets.deadline
-        for _ in range(self.budgets.retries):
-            try:
-                return self._once(call)
-            except StoreUnavailable as error:
-                if isinstance(error.__cause__, redis.ResponseError) or time.monotonic() >= until:
-                    raise
-        return self._once(call)
+def _milliseconds(lifetime: Lifetime) -> tuple[int, int]:
+    return int(lifetime.idle * 1000), int(lifetime.absolute * 1000)
 
 
-def _milliseconds(lifetime: Lifetime) -> list[Any]:
-    return [int(lifetime.idle * 1000), int(lifetime.absolute * 1000)]
-
-
-def _escape(name: str) -> str:
-    return f"@{name}" if name.startswith("@") else name
-
-
-def _unescape(name: str) -> str:
-    return name[1:] if name.startswith("@@") else name
+def _pool(url: str, budgets: Budgets, ca_file: Path | None) -> redis.ConnectionPool:
+    options: dict[str, Any] = {}
+    tls = url.startswith("rediss://")
+    if ca_file is not None:
+        if not tls:
+            raise ValueError("a CA file is for rediss:// alone: the URL asks for a connection without TLS")
+        options["ssl_ca_certs"] = str(ca_file)
+    if not url.startswith("unix://"):
+        options["resolver"] = Resolver()
+    pool = redis.ConnectionPool.from_url(
+        url,
+        max_connections=budgets.max_connections,
+        socket_connect_timeout=budgets.connect_timeout,
+        socket_timeout=budgets.read_timeout,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        # Each would be a round trip more, of up to read_timeout, before the first command.
+        driver_info=None,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        **options,
+    )
+    if not url.startswith("unix://"):
+        pool.connection_class = NamedTlsConnection if tls else NamedConnection
+    return pool

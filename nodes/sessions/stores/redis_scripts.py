@@ -1,11 +1,39 @@
-"""The Lua scripts of the Redis store. Each works on the one key it is given, so Redis Cluster can route it."""
+"""The Lua scripts of the Redis store. Each works on one slot of a Redis Cluster: the keys it is given share a hash tag.
 
-FORMAT = 1
-"""The format of the records that these scripts write and change. Others they leave alone."""
+A script is called by its SHA-1, and sent in full only to a server that does not know it yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from .redis_connection import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Redis names scripts so; nothing depends on nobody being able to make two of one name.
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+        BY_SHA[self.sha] = self
+
+    def call(self, keys: tuple[str, ...], *arguments: str | bytes | int) -> Command:
+        return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
+
+    @property
+    def load(self) -> Command:
+        return "SCRIPT", "LOAD", self.text
+
+
+BY_SHA: dict[str, Script] = {}
 
 # KEYS: the session. ARGV: idle ms, absolute ms, owner, created ms or nothing for now, then name, value, ...
 # Returns created in ms as text (a number of Lua would lose digits), or nil where the key is taken.
-CREATE = """
+CREATE = Script("""
 if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -17,11 +45,11 @@ redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. (final and 'f' or '')
 for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(now + idle, deadline)))
 return created
-"""
+""")
 
 # KEYS: the session. ARGV: idle ms, absolute ms, most bytes (0: unbounded), number of expectations, number of arguments
 # to set; then name, 1 or 0 (0: missing), bytes for each expectation; then name, value to set; then names to delete.
-UPDATE = """
+UPDATE = Script("""
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return 'absent' end
 if kind ~= 'hash' then return 'damaged' end
@@ -70,15 +98,57 @@ for i = at, at + set - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 for i = at + set, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(idle, deadline)))
 return 'ok'
-"""
+""")
 
-# KEYS: the session. Returns its fields as a flat list and its time to live in ms, or nil where there is none.
-DELETE = """
+# KEYS: the session. ARGV: 1 where the deletion will be waited for. Returns its fields as a flat list and its time to
+# live in ms, or nil where there is none. WAIT speaks of what this connection wrote: so that it also speaks of the
+# deletion by somebody else, who may have waited in vain, there is always something to write.
+DELETE = Script("""
 local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then return nil end
+if kind == 'none' then
+  if ARGV[1] == '1' then
+    redis.call('HSET', KEYS[1], '@', '')
+    redis.call('DEL', KEYS[1])
+  end
+  return nil
+end
 local hash = {}
 if kind == 'hash' then hash = redis.call('HGETALL', KEYS[1]) end
 local ttl = redis.call('PTTL', KEYS[1])
 redis.call('DEL', KEYS[1])
 return {hash, ttl}
-"""
+""")
+
+# KEYS: the session, where to put it. ARGV: how many ms to keep it there.
+SET_ASIDE = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[1])
+return 1
+""")
+
+# The index of a user's sessions: a sorted set, by the time in us at which a session has expired at the latest. A member
+# is the 32 bytes of the session's key and 4 of the second it was written in.
+
+# KEYS: the index. ARGV: the session's key, absolute ms, created ms or nothing for now, a margin in ms. Returns how many
+# members there are.
+INDEX = Script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+local created = ARGV[3] ~= '' and ARGV[3] * 1000 or now
+local score = created + (ARGV[2] + ARGV[4]) * 1000
+redis.call('ZADD', KEYS[1], string.format('%.0f', score), ARGV[1] .. struct.pack('>I4', time[1]))
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last[2] / 1000)))
+return redis.call('ZCARD', KEYS[1])
+""")
+
+# KEYS: the index. ARGV: seconds, then members whose session was not found. Removes those that were written longer ago:
+# the session of a younger one may be about to be made.
+PRUNE = Script("""
+local before = redis.call('TIME')[1] - ARGV[1]
+for i = 2, #ARGV do
+  if struct.unpack('>I4', ARGV[i], 33) < before then redis.call('ZREM', KEYS[1], ARGV[i]) end
+end
+""")

@@ -1,0 +1,30 @@
+"""Going through all sessions of a server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .redis_calls import Calls
+from .redis_connection import Command
+
+_AT_ONCE = 1000
+"""Keys of the server that one SCAN looks at: less than a millisecond of its time."""
+
+
+def scan(calls: Calls, prefix: str) -> Iterator[str]:
+    """The key of each session, once. What SCAN guarantees: all that are there from its beginning to its end."""
+    start = f"{prefix}{{"
+    pattern = re.sub(r"([\\*?\[\]])", r"\\\1", start) + "*}"
+    seen: set[str] = set()
+    cursor: bytes | str = "0"
+    while True:
+        command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _AT_ONCE)
+        cursor, names = calls.run([command], idempotent=True)[0]
+        for name in names:
+            key = name.decode()[len(start) : -1]
+            if key not in seen:
+                seen.add(key)
+                yield key
+        if int(cursor) == 0:
+            return
