@@ -7,12 +7,17 @@ import pytest
 
 from nodes.sessions import Store
 from tests.sessions.harness import Harness
+from tests.sessions.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
+from tests.sessions.sql_servers import mysql, postgres  # noqa: F401 - fixtures
 from tests.sessions.valkey import Valkey
 
 STORES = (
     "memory",
     "encrypted",
     "redis",
+    "sqlite",
+    pytest.param("mysql", marks=pytest.mark.docker),
+    pytest.param("postgres", marks=pytest.mark.docker),
 )
 """Each is a module in `harnesses`; `pytest.param("name", marks=…)` for one that not every machine can run."""
 

@@ -1,0 +1,257 @@
+"""Sessions in SQLite, MySQL 8, MariaDB 10.6 or PostgreSQL: a row per session, the database's clock.
+
+Every statement is on its own (autocommit) unless it stands between BEGIN and COMMIT; BEGIN is BEGIN IMMEDIATE in
+SQLite. Each line is one round trip; the statements are in `sql_statements.py`, the table in `docs/sql.md`.
+
+    load        SELECT
+    create      INSERT … RETURNING            MySQL, which has no RETURNING: SELECT of the time, INSERT
+                  where the key is taken:     BEGIN, DELETE of an expired row, and if there was one INSERT, COMMIT
+    update      BEGIN, SELECT … FOR UPDATE, UPDATE, COMMIT
+                  of nothing but the time:    UPDATE
+    delete      DELETE … RETURNING            MySQL: BEGIN, SELECT … FOR UPDATE, DELETE, COMMIT
+    set_aside   UPDATE
+    ping        SELECT
+    keys_of     SELECT
+    count       SELECT
+    keys        SELECT for each 1000 of them
+    sweep       BEGIN, SELECT … FOR UPDATE SKIP LOCKED, DELETE, COMMIT for each 100 of them
+
+What waits for a lock or for an answer does so within the budgets. A read that fails is tried again, and so is a write
+that was certainly not applied: a transaction that did not come to its COMMIT, or that the database rolled back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, CursorResult, Engine, Row
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from ..budgets import Budgets
+from ..codec import Codec, MsgpackCodec
+from ..cookie import CookieFormat, SignedCookie
+from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
+from . import sql_statements as sql
+from .sql_database import Database
+from .sql_engine import engine_from
+from .sql_schema import FORMAT, MAX_OWNER, metadata
+
+log = logging.getLogger("nodes.sessions")
+
+BATCH = 100
+"""How many expired rows one transaction of `sweep` takes, so that nobody waits long for it."""
+PAGE = 1000
+_CREATORS = 5
+"""How often `create_schema` looks again when others make the same tables at the same time."""
+
+
+class SqlStore:
+    """Over an engine that the caller made for it alone; `from_url` makes one within `budgets`.
+
+    The engine's connections are used in autocommit mode. `housekeeping` is another engine, with more patience, for what
+    no request waits for: the schema, sweeping and counting. Both are disposed of by `close`.
+    """
+
+    def __init__(self, engine: Engine, budgets: Budgets | None = None, housekeeping: Engine | None = None) -> None:
+        self.codec: Codec = MsgpackCodec()
+        self.cookie: CookieFormat = SignedCookie()
+        self.budgets = budgets or Budgets()
+        self._database = Database(engine, self.budgets)
+        self._housekeeping = Database(housekeeping or engine, self.budgets)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(dict[str, bytes])
+
+    @classmethod
+    def from_url(cls, url: str, budgets: Budgets | None = None) -> SqlStore:
+        """`url` is sqlite:////path, mysql://, mariadb:// or postgresql://, as SQLAlchemy reads it.
+
+        Connects when first used. Housekeeping has twenty times the read timeout, and two connections of its own.
+        """
+        budgets = budgets or Budgets()
+        patient = min(20 * budgets.read_timeout, 60)
+        housekeeping = Budgets(budgets.connect_timeout, patient, budgets.retries, budgets.deadline, max_connections=2)
+        return cls(engine_from(url, budgets), budgets, engine_from(url, housekeeping))
+
+    def create_schema(self) -> None:
+        """Makes the table and its indexes where they are missing. Several nodes may do so at once."""
+        for _ in range(_CREATORS - 1):
+            try:
+                return self._housekeeping.once(metadata.create_all)
+            except StoreUnavailable as error:
+                if not isinstance(error.__cause__, DBAPIError):
+                    raise
+                # What was missing a moment ago exists, or another node is making it: look again.
+        return self._housekeeping.once(metadata.create_all)
+
+    def load(self, key: str) -> Record | None:
+        row = self._database.read(lambda connection: connection.execute(sql.LOAD, {"_key": key}).one_or_none())
+        if row is None:
+            return None
+        self._refuse_newer(key, row.format)
+        try:
+            return self._record(row)
+        except ValueError as error:
+            self._damaged(key, error)
+            self.set_aside(key)
+            return None
+
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        """ValueError for an owner that not every database can hold: of more than 255 characters, or with a NUL."""
+        if owner is not None and (len(owner) > MAX_OWNER or "\0" in owner):
+            raise ValueError(f"owner {owner!r} must have at most {MAX_OWNER} characters, and no NUL")
+        values = _milliseconds(lifetime) | {"_key": key, "_owner": owner, "_fields": self._encoder.encode(dict(fields))}
+        values["_created"] = None if created is None else round(created * 1000)
+
+        def insert(connection: Connection) -> int | None:
+            try:
+                return _inserted(connection, values)
+            except IntegrityError:
+                return None
+
+        def replace(connection: Connection) -> int | None:
+            return insert(connection) if connection.execute(sql.DELETE_EXPIRED, {"_key": key}).rowcount else None
+
+        made = self._database.write(insert)
+        if made is None:  # taken, if only by a session that has expired and was not swept
+            made = self._database.transaction(replace)
+        return made / 1000 if made is not None else None
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        values = _milliseconds(lifetime) | {"_key": key}
+        is_touch = not (changes.set or changes.delete or changes.expect)
+        if is_touch and self._database.write(lambda connection: connection.execute(sql.TOUCH, values).rowcount):
+            return Outcome.APPLIED
+        # A touch of nothing: the session may be absent, or of a later version. What follows tells.
+
+        def apply(connection: Connection) -> Outcome:
+            row = connection.execute(sql.LOCK, values).one_or_none()
+            if row is None:
+                return Outcome.ABSENT
+            self._refuse_newer(key, row.format)
+            try:
+                fields = self._fields(row)
+            except ValueError as error:
+                self._damaged(key, error)
+                connection.execute(sql.SET_ASIDE, {"_key": key})
+                return Outcome.ABSENT
+            if any(fields.get(name) != value for name, value in changes.expect.items()):
+                return Outcome.CONFLICT
+            fields = changes.applied_to(fields)
+            if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
+                return Outcome.TOO_LARGE
+            written: CursorResult[Any] = connection.execute(
+                sql.WRITE, values | {"_fields": self._encoder.encode(fields)}
+            )
+            return Outcome.APPLIED if written.rowcount else Outcome.ABSENT
+
+        return self._database.transaction(apply)
+
+    def delete(self, key: str) -> Record | None:
+        if self._database.deletes_returning:
+            row = self._database.write(partial(_delete_returning, key=key))
+        else:
+            row = self._database.transaction(partial(_load_and_delete, key=key))
+        if row is None or row.ttl <= 0 or row.format > FORMAT:
+            return None
+        try:
+            return self._record(row)
+        except ValueError:
+            return None
+
+    def set_aside(self, key: str) -> None:
+        self._database.write(lambda connection: connection.execute(sql.SET_ASIDE, {"_key": key}).rowcount)
+
+    def ping(self) -> float:
+        return float(self._database.read(lambda connection: connection.execute(sql.PING).one().now)) / 1000
+
+    def close(self) -> None:
+        self._database.dispose()
+        self._housekeeping.dispose()
+
+    def keys_of(self, owner: str) -> list[str]:
+        rows = self._database.read(lambda connection: connection.execute(sql.KEYS_OF, {"_owner": owner}).all())
+        return [key for key, name in rows if name == owner]  # to MySQL, "alice" and "alice " are equal
+
+    def keys(self) -> Iterator[str]:
+        after = ""
+        while page := self._page(after):
+            yield from page
+            after = page[-1]
+
+    def count(self) -> int:
+        return int(self._housekeeping.read(lambda connection: connection.execute(sql.COUNT).scalar_one()))
+
+    def sweep(self, limit: int = 1000) -> int:
+        """Expired rows, and damaged ones a day after they were set aside.
+
+        Each process takes rows that no other one is taking, and waits for none: there is no lock that one which hangs
+        could keep, and nothing to clean up after one that died.
+        """
+        swept = 0
+        while swept < limit:
+            size = min(BATCH, limit - swept)
+            taken = self._housekeeping.transaction(partial(_sweep, limit=size))
+            swept += taken
+            if taken < size:
+                break
+        return swept
+
+    def _page(self, after: str) -> list[str]:
+        values = {"_after": after, "_limit": PAGE}
+        return list(self._housekeeping.read(lambda connection: connection.execute(sql.KEYS, values).scalars().all()))
+
+    def _record(self, row: Row[*tuple[Any, ...]]) -> Record:
+        return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
+
+    def _fields(self, row: Row[*tuple[Any, ...]]) -> dict[str, bytes]:
+        """ValueError where the row is damaged."""
+        if row.format != FORMAT:
+            raise ValueError(f"its format is {row.format}")
+        return self._decoder.decode(row.fields)
+
+    def _refuse_newer(self, key: str, version: int) -> None:
+        if version > FORMAT:
+            raise RecordTooNew(f"session {key} is of format {version}; this version reads {FORMAT}")
+
+    def _damaged(self, key: str, why: ValueError) -> None:
+        log.error("session %s is damaged and was set aside: its row can't be read: %s", key, why)
+
+
+def _milliseconds(lifetime: Lifetime) -> dict[str, Any]:
+    return {"_idle": int(lifetime.idle * 1000), "_absolute": int(lifetime.absolute * 1000)}
+
+
+def _inserted(connection: Connection, values: dict[str, Any]) -> int:
+    if connection.dialect.insert_returning:
+        return int(connection.execute(sql.INSERT_RETURNING, values).scalar_one())
+    # MySQL can't return what it inserted: it is asked for the time first, so that nothing is left behind on a failure.
+    created = values["_created"] if values["_created"] is not None else connection.execute(sql.PING).one().now
+    connection.execute(sql.INSERT, values | {"_created": created})
+    return int(created)
+
+
+def _delete_returning(connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+    return connection.execute(sql.DELETE_RETURNING, {"_key": key}).one_or_none()
+
+
+def _load_and_delete(connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+    row = connection.execute(sql.LOAD_LOCKED, {"_key": key}).one_or_none()
+    if row is not None:
+        connection.execute(sql.DELETE, {"_key": key})
+    return row
+
+
+def _sweep(connection: Connection, limit: int) -> int:
+    keys = connection.execute(sql.EXPIRED, {"_limit": limit}).scalars().all()
+    return connection.execute(sql.SWEEP, {"_keys": keys}).rowcount if keys else 0

@@ -1,0 +1,93 @@
+"""Statements and transactions within budgets: what is tried again, what is not, and the one error that is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ..budgets import Budgets
+from ..store import StoreUnavailable
+from .sql_errors import may_be_passing, unavailable, was_rolled_back
+
+T = TypeVar("T")
+
+
+class Database:
+    """One engine, in autocommit mode. Each method raises `StoreUnavailable` and nothing else of SQLAlchemy's."""
+
+    def __init__(self, engine: Engine, budgets: Budgets) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._budgets = budgets
+        self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
+
+    @property
+    def deletes_returning(self) -> bool:
+        """Whether a DELETE can return what it deleted. For a mysql:// URL, known once it has connected."""
+        return self._engine.dialect.delete_returning
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """What changes nothing: tried again where that may help."""
+        return self._attempt(work, may_be_passing)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """One statement that changes something. Where no answer came it may have been applied: never sent again."""
+        return self._attempt(work, was_rolled_back)
+
+    def transaction(self, work: Callable[[Connection], T]) -> T:
+        """Statements that apply together or not at all. Until COMMIT is sent nothing is applied: tried again."""
+
+        def within(connection: Connection) -> T:
+            with self._transaction(connection):
+                return work(connection)
+
+        return self._attempt(within, may_be_passing)
+
+    def once(self, work: Callable[[Connection], T]) -> T:
+        """Never tried again."""
+        return self._attempt(work, lambda _error: False)
+
+    def dispose(self) -> None:
+        self._engine.dispose()
+
+    def _attempt(self, work: Callable[[Connection], T], again: Callable[[BaseException], bool]) -> T:
+        until = time.monotonic() + self._budgets.deadline
+        retries = self._budgets.retries
+        while True:
+            try:
+                with self._engine.connect() as connection:
+                    return work(connection)
+            except (SQLAlchemyError, OSError) as error:
+                if not retries or time.monotonic() >= until or not again(error):
+                    raise unavailable(error, self._engine.dialect.name) from error
+            retries -= 1
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[None]:
+        connection.exec_driver_sql(self._begin)
+        try:
+            yield
+        except BaseException:
+            _roll_back(connection)
+            raise
+        try:
+            connection.exec_driver_sql("COMMIT")
+        except DBAPIError as error:
+            _roll_back(connection)
+            if was_rolled_back(error):
+                raise
+            raise StoreUnavailable(f"{self._engine.dialect.name}: no answer to COMMIT: {error.orig}") from error
+
+
+def _roll_back(connection: Connection) -> None:
+    """So that the connection can be used again; where that fails it can't, and the server rolls back by itself."""
+    if connection.invalidated:
+        return
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except SQLAlchemyError:
+        connection.invalidate()
