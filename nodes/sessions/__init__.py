@@ -26,6 +26,7 @@ from .store import (
     StoreUnavailable,
     TooManySessions,
 )
+from .stores.file import FileStore
 from .stores.memory import MemoryStore
 from .stores.redis import RedisStore
 from .users import UserSession, UserSessions
@@ -36,6 +37,7 @@ __all__ = [
     "Changes",
     "Countable",
     "EncryptedStore",
+    "FileStore",
     "Lifetime",
     "LoginTooOld",
     "MemoryStore",

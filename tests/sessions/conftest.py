@@ -14,6 +14,7 @@ from tests.sessions.valkey import Valkey
 STORES = (
     "memory",
     "encrypted",
+    "file",
     "redis",
     "sqlite",
     pytest.param("mysql", marks=pytest.mark.docker),

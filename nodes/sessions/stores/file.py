@@ -1,0 +1,270 @@
+"""Sessions in files: one for each, for several processes of one machine.
+
+Below the folder (0700; files 0600) lie 256 shards by the first two digits of the key. A shard has the sessions, each in
+a file that is named by its key, and `lock`. Beside the shards lie `users` (see `file_index.py`) and `damaged`, where
+records that can't be read are kept for a day. The system calls of each operation, between `open` of folder and shard
+and their `close`:
+
+    load       open, fstat, read, close
+    create     open and flock of `lock`; load; the index; then replace
+    update     open and flock of `lock`; load; then replace
+    delete     open and flock of `lock`; load; unlink, fsync of the shard; unlink in the index
+    set_aside  open and flock of `lock`; rename, fsync of `damaged` and of the shard
+    replace    open of a temporary file, write, utime, fsync, close; rename, fsync of the shard
+
+A rename is atomic, so a reader needs no lock, and a writer that dies at any point leaves the old record or the new one;
+the kernel gives its lock back, and `sweep` removes its temporary file. A file's mtime is when its session expires, for
+`sweep` and `count`. flock is the kernel's, so the folder belongs on a disk of this machine (or a volume of it), not on
+a network. `fsync` holds up the whole worker under gevent, for as long as the disk takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..codec import Codec, MsgpackCodec
+from ..cookie import CookieFormat, SignedCookie
+from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
+from .file_index import USERS, Index
+from .file_record import DamagedFile, Saved, pack, unpack
+from .file_system import age, locked, make_folder, opened, read, write_new
+
+log = logging.getLogger("nodes.sessions")
+
+_KEY = re.compile(r"[0-9a-f]{64}\Z")
+SHARDS = tuple(f"{number:02x}" for number in range(256))
+DAMAGED = "damaged"
+DAMAGED_SECONDS = 24 * 60 * 60.0
+ABANDONED_SECONDS = 60.0
+"""A temporary file that is older was left by a writer that died."""
+
+
+class FileStore:
+    """In `folder`, which is made when it is first needed.
+
+    `lock_timeout` is how many seconds an operation waits for others of the same shard; then it is `StoreUnavailable`.
+    `clock` returns seconds since the epoch; it has to be the same for all processes.
+    """
+
+    def __init__(self, folder: Path, lock_timeout: float = 1.0, clock: Callable[[], float] = time.time) -> None:
+        self.codec: Codec = MsgpackCodec()
+        self.cookie: CookieFormat = SignedCookie()
+        self._folder = Path(folder)
+        self._lock_timeout = lock_timeout
+        self._clock = clock
+        self._index = Index()
+        self._made = False
+        self._next_shard = 0
+
+    def load(self, key: str) -> Record | None:
+        with self._shard(key) as (_, shard):
+            try:
+                saved = self._live(shard, key)
+            except DamagedFile as error:
+                why = str(error)
+            else:
+                return self._record(saved) if saved else None
+        self._damaged(key, why)
+        return None
+
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        with self._locked(key) as (folder, shard):
+            with suppress(DamagedFile):  # replaced, as an expired one would be
+                if self._live(shard, key) is not None:
+                    return None
+            now = self._clock()
+            created = now if created is None else created
+            if owner is not None:
+                # First, so that no session of a user is ever missing in the index; one too many, the index heals.
+                self._index.add(folder, owner, key)
+            self._replace(shard, key, _saved(dict(fields), owner, created, now, lifetime))
+            return created
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        with self._locked(key) as (_, shard):
+            try:
+                saved = self._live(shard, key)
+            except DamagedFile as error:
+                why = str(error)
+            else:
+                now = self._clock()
+                if saved is None or saved.created + lifetime.absolute <= now:
+                    return Outcome.ABSENT
+                if any(saved.fields.get(name) != value for name, value in changes.expect.items()):
+                    return Outcome.CONFLICT
+                fields = changes.applied_to(saved.fields)
+                if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
+                    return Outcome.TOO_LARGE
+                self._replace(shard, key, _saved(fields, saved.owner, saved.created, now, lifetime))
+                return Outcome.APPLIED
+        self._damaged(key, why)
+        return Outcome.ABSENT
+
+    def delete(self, key: str) -> Record | None:
+        with self._locked(key) as (folder, shard):
+            saved = None
+            with suppress(DamagedFile, RecordTooNew):
+                saved = self._live(shard, key)
+            with suppress(FileNotFoundError):
+                os.unlink(key, dir_fd=shard)
+                os.fsync(shard)
+            if saved is not None and saved.owner is not None:
+                self._index.remove(folder, saved.owner, key)
+            return self._record(saved) if saved else None
+
+    def set_aside(self, key: str) -> None:
+        with self._locked(key) as (folder, shard), opened(DAMAGED, folder) as damaged, suppress(FileNotFoundError):
+            os.rename(key, f"{key}.{time.time_ns()}", src_dir_fd=shard, dst_dir_fd=damaged)
+            os.fsync(damaged)
+            os.fsync(shard)
+
+    def ping(self) -> float:
+        with self._root():
+            return self._clock()
+
+    def close(self) -> None:
+        return None
+
+    def keys_of(self, owner: str) -> list[str]:
+        with self._root() as folder:
+            keys = self._index.keys(folder, owner)
+        found = [(saved.created, key) for key in keys if (saved := self._owned(key, owner))]
+        return [key for _, key in sorted(found)]
+
+    def keys(self) -> Iterator[str]:
+        for name in SHARDS:
+            with self._root() as folder, opened(name, folder) as shard:
+                live = [entry.name for entry in os.scandir(shard) if self._expires(entry) > self._clock()]
+            yield from live
+
+    def count(self) -> int:
+        return sum(1 for _ in self.keys())
+
+    def sweep(self, limit: int = 1000) -> int:
+        """One process at a time; the others return 0 at once. Goes on with the shard where it last stopped."""
+        removed = 0
+        with self._root() as folder, locked("sweeping", folder, timeout=0) as is_mine:
+            if not is_mine:
+                return 0
+            for _ in SHARDS:
+                with opened(SHARDS[self._next_shard], folder) as shard:
+                    removed += self._sweep(shard, limit - removed)
+                if removed >= limit:
+                    return removed
+                self._next_shard = (self._next_shard + 1) % len(SHARDS)
+            with opened(DAMAGED, folder) as damaged:
+                _remove_older(damaged, "", DAMAGED_SECONDS)
+        return removed
+
+    # ---- one shard
+
+    def _sweep(self, shard: int, limit: int) -> int:
+        _remove_older(shard, ".new", ABANDONED_SECONDS)
+        now = self._clock()
+        expired = [entry.name for entry in os.scandir(shard) if 0 < self._expires(entry) <= now]
+        return sum(self._remove_expired(key) for key in expired[:limit])
+
+    def _remove_expired(self, key: str) -> bool:
+        with self._locked(key) as (folder, shard):
+            try:
+                saved = unpack(read(key, shard))
+            except (DamagedFile, RecordTooNew, FileNotFoundError):
+                return False
+            if saved.expires > self._clock():
+                return False
+            os.unlink(key, dir_fd=shard)
+            if saved.owner is not None:
+                self._index.remove(folder, saved.owner, key)
+            return True
+
+    def _owned(self, key: str, owner: str) -> Saved | None:
+        """The live session; where it is none of this user's, the index forgets it."""
+        with self._locked(key) as (folder, shard):
+            try:
+                saved = self._live(shard, key)
+            except DamagedFile:
+                saved = None
+            if saved is None or saved.owner != owner:
+                self._index.remove(folder, owner, key)
+                return None
+            return saved
+
+    def _expires(self, entry: os.DirEntry[str]) -> float:
+        """0 for what is no session, or gone by now."""
+        if not _KEY.match(entry.name):
+            return 0.0
+        try:
+            return entry.stat(follow_symlinks=False).st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def _live(self, shard: int, key: str) -> Saved | None:
+        try:
+            saved = unpack(read(key, shard))
+        except FileNotFoundError:
+            return None
+        return saved if saved.expires > self._clock() else None
+
+    def _record(self, saved: Saved) -> Record:
+        return Record(saved.fields, saved.owner, saved.created, saved.expires - self._clock(), saved.final)
+
+    def _replace(self, shard: int, key: str, saved: Saved) -> None:
+        temporary = write_new(pack(saved), shard, mtime=saved.expires)
+        os.rename(temporary, key, src_dir_fd=shard, dst_dir_fd=shard)
+        os.fsync(shard)
+
+    def _damaged(self, key: str, why: str) -> None:
+        log.error("session %s is damaged and was set aside: %s", key, why)
+        self.set_aside(key)
+
+    # ---- the way there, and what every fault of the system means
+
+    @contextmanager
+    def _root(self) -> Iterator[int]:
+        try:
+            if not self._made:
+                make_folder(self._folder, (*SHARDS, USERS, DAMAGED))
+                self._made = True
+            with opened(str(self._folder)) as folder:
+                yield folder
+        except OSError as error:
+            raise StoreUnavailable(f"the folder {self._folder}: {error.strerror or error}") from error
+
+    @contextmanager
+    def _shard(self, key: str) -> Iterator[tuple[int, int]]:
+        if not _KEY.match(key):
+            raise ValueError(f"{key!r} is no key: it must be 64 hexadecimal digits")
+        with self._root() as folder, opened(key[:2], folder) as shard:
+            yield folder, shard
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[tuple[int, int]]:
+        with self._shard(key) as (folder, shard), locked("lock", shard, self._lock_timeout) as is_mine:
+            if not is_mine:
+                raise StoreUnavailable(f"the folder {self._folder}: a shard was locked for {self._lock_timeout:g} s")
+            yield folder, shard
+
+
+def _saved(fields: dict[str, bytes], owner: str | None, created: float, now: float, lifetime: Lifetime) -> Saved:
+    idle, absolute = now + lifetime.idle, created + lifetime.absolute
+    return Saved(fields, owner, created, min(idle, absolute), absolute <= idle)
+
+
+def _remove_older(folder: int, ending: str, seconds: float) -> None:
+    for entry in os.scandir(folder):
+        if entry.name.endswith(ending) and age(entry) > seconds:
+            with suppress(FileNotFoundError):
+                os.unlink(entry.name, dir_fd=folder)
