@@ -30,8 +30,9 @@ def free_port() -> int:
 class Valkey:
     """One server; `pause` makes it silent (SIGSTOP), `kill` and `start` take it away and bring it back empty."""
 
-    def __init__(self, *arguments: str) -> None:
-        self.port = free_port()
+    def __init__(self, *arguments: str, host: str = "127.0.0.1", port: int | None = None) -> None:
+        self.host = host
+        self.port = free_port() if port is None else port
         self._arguments = arguments
         self._folder = tempfile.TemporaryDirectory(prefix="valkey-")
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,12 +40,12 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
-                *(_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder.name),
+                *(_binary(), "--port", str(self.port), "--bind", self.host, "--save", "", "--dir", self._folder.name),
                 *("--logfile", "valkey.log", "--maxmemory-policy", "noeviction", *self._arguments),
             ]
         )
@@ -60,7 +61,7 @@ class Valkey:
                 time.sleep(0.01)
 
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(self.host, self.port, socket_timeout=5)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -48,7 +48,8 @@ class Resolver:
     def addresses(self, name: str, port: int, seconds: float) -> list[str]:
         """What `name` means now, or where that is not known within `seconds`, what it meant last.
 
-        An address stands for itself. Raises TimeoutError or the lookup's OSError where neither is known.
+        An address stands for itself. Raises OSError, the lookup's own where it
+        has one, where neither is known.
         """
         try:
             return [str(ipaddress.ip_address(name))]
@@ -59,7 +60,7 @@ class Resolver:
         # Half of it, where there is something to try in the other half.
         if not pending.done.wait(seconds / 2 if last else seconds):
             if last is None:
-                raise TimeoutError(f"no answer to what the address of {name} is within {seconds:g} s")
+                raise OSError(f"nobody told the address of {name} within {seconds:g} s")
             return last
         if pending.error is not None:
             if last is None:
