@@ -1,0 +1,322 @@
+"""What the file store owes to being made of files: faults of the disk, several processes, what an attacker plants."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import multiprocessing
+import os
+import resource
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodes.sessions import Changes, FileStore, Lifetime, Outcome, RecordTooNew, StoreUnavailable
+from nodes.sessions.stores.file_record import FORMAT
+
+KEY, OTHER = "a" * 64, "ab" + "c" * 62
+HOUR = Lifetime(600, 3600)
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "sessions"
+
+
+@pytest.fixture
+def store(folder: Path) -> FileStore:
+    return FileStore(folder)
+
+
+def fields(store: FileStore, key: str = KEY) -> dict[str, bytes] | None:
+    record = store.load(key)
+    return dict(record.fields) if record else None
+
+
+def path(folder: Path, key: str = KEY) -> Path:
+    return folder / key[:2] / key
+
+
+def in_process(call: Callable[[], Any]) -> Any:
+    process = FORK.Process(target=call)
+    process.start()
+    return process
+
+
+# ---- who may see and plant what
+
+
+def test_nobody_else_can_read_or_list_them(folder: Path, store: FileStore) -> None:
+    store.create(KEY, {"a": b"1"}, "alice", HOUR)
+    for each in [folder, *folder.rglob("*")]:
+        mode = stat.S_IMODE(each.stat().st_mode)
+        assert mode == (0o700 if each.is_dir() else 0o600), each
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(folder: Path, store: FileStore, mode: int) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(StoreUnavailable, match="others may write to it"):
+        store.load(KEY)
+
+
+@pytest.mark.parametrize(
+    "key", ["../" + "a" * 61, "a" * 63, "A" * 64, "a" * 63 + "\0", "", "/etc/passwd", "a" * 64 + "\n"]
+)
+def test_only_a_key_becomes_a_name(store: FileStore, key: str) -> None:
+    for call in (store.load, store.delete, store.set_aside):
+        with pytest.raises(ValueError, match="is no key"):
+            call(key)
+    with pytest.raises(ValueError, match="is no key"):
+        store.create(key, {}, None, HOUR)
+
+
+@pytest.mark.parametrize("owner", ["../../x", "/etc", "a\0b", "", "." * 300])
+def test_no_owner_becomes_a_path(folder: Path, store: FileStore, owner: str) -> None:
+    store.create(KEY, {}, owner, HOUR)
+    assert store.keys_of(owner) == [KEY]
+    assert {each.parent.parent for each in folder.rglob(KEY)} <= {folder, folder / "users"}
+
+
+def test_a_symbolic_link_is_followed_nowhere(folder: Path, store: FileStore, tmp_path: Path) -> None:
+    store.create(OTHER, {"a": b"1"}, None, HOUR)
+    outside = tmp_path / "outside"
+    path(folder, OTHER).rename(outside)
+    before = outside.read_bytes()
+    path(folder, OTHER).symlink_to(outside)
+    assert store.load(OTHER) is None
+    assert not path(folder, OTHER).is_symlink()
+    path(folder, OTHER).symlink_to(outside)
+    assert store.update(OTHER, Changes({"a": b"2"}), HOUR) is Outcome.ABSENT
+    assert store.create(OTHER, {"a": b"3"}, None, HOUR) is not None
+    assert outside.read_bytes() == before
+
+
+def test_a_shard_that_is_a_symbolic_link_is_refused(folder: Path, store: FileStore, tmp_path: Path) -> None:
+    store.ping()
+    shard = folder / KEY[:2]
+    shard.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    shard.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable):
+        store.create(KEY, {"a": b"1"}, None, HOUR)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_is_no_regular_file_is_set_aside_and_hangs_nobody(folder: Path, store: FileStore) -> None:
+    store.ping()
+    os.mkfifo(path(folder))
+    assert store.load(KEY) is None
+    assert not path(folder).exists()
+    path(folder).mkdir()
+    assert store.load(KEY) is None
+
+
+# ---- what is damaged, and what is newer
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:10],
+        lambda data: data[:-1],
+        lambda data: data + b"x",
+        lambda data: data[:30] + bytes([data[30] ^ 1]) + data[31:],
+        lambda data: b"\0" * len(data),
+        lambda data: b"\x80\x04\x95pickled",
+    ],
+)
+def test_damage_is_set_aside_once_and_kept_for_a_day(
+    folder: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    now = time.time()
+    store = FileStore(folder, clock=lambda: now)
+    store.create(KEY, {"a": b"1"}, "alice", HOUR)
+    damaged = damage(path(folder).read_bytes())
+    path(folder).write_bytes(damaged)
+    with caplog.at_level(logging.ERROR):
+        assert store.load(KEY) is None
+        assert store.load(KEY) is None
+    assert [KEY in record.getMessage() for record in caplog.records] == [True]
+    (kept,) = (folder / "damaged").iterdir()
+    assert kept.name.startswith(KEY)
+    assert kept.read_bytes() == damaged
+    assert store.create(KEY, {"b": b"2"}, None, HOUR) is not None
+
+
+def test_a_later_version_is_neither_read_nor_overwritten_but_can_be_ended(folder: Path, store: FileStore) -> None:
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    newer = bytearray(path(folder).read_bytes())
+    newer[2] = FORMAT + 1
+    path(folder).write_bytes(newer)
+    for call in (
+        lambda: store.load(KEY),
+        lambda: store.update(KEY, Changes({"a": b"2"}), HOUR),
+        lambda: store.create(KEY, {}, None, HOUR),
+    ):
+        with pytest.raises(RecordTooNew):
+            call()
+    assert path(folder).read_bytes() == newer
+    store.delete(KEY)
+    assert not path(folder).exists()
+
+
+# ---- faults of the disk
+
+
+@contextlib.contextmanager
+def no_more_than(size: int) -> Iterator[None]:
+    """Files end at `size` bytes, as on a full disk, for this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_refuses_the_write_and_loses_nothing(folder: Path, store: FileStore) -> None:
+    store.create(KEY, {"a": b"1"}, "alice", HOUR)
+    with no_more_than(1000):
+        with pytest.raises(StoreUnavailable):
+            store.update(KEY, Changes({"a": b"x" * 5000}), HOUR)
+        with pytest.raises(StoreUnavailable):
+            store.create(OTHER, {"a": b"x" * 5000}, "bob", HOUR)
+        assert fields(store) == {"a": b"1"}
+        assert store.load(OTHER) is None
+        assert store.delete(KEY) is not None
+    assert store.keys_of("bob") == []
+    assert list(folder.rglob("*.new")) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EMFILE])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "rename", "utime"])
+def test_every_error_of_the_system_means_unavailable(
+    store: FileStore, call: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing)
+        with pytest.raises(StoreUnavailable, match=os.strerror(number)):
+            store.update(KEY, Changes({"a": b"2"}), HOUR)
+    assert fields(store) in ({"a": b"1"}, {"a": b"2"} if call == "fsync" else None)
+
+
+def test_a_lock_that_is_never_given_back_makes_nobody_wait_for_ever(folder: Path) -> None:
+    store = FileStore(folder, lock_timeout=0.2)
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    started, go_on = FORK.Event(), FORK.Event()
+
+    def hold() -> None:
+        with store._locked(KEY):
+            started.set()
+            go_on.wait(30)
+
+    process = in_process(hold)
+    try:
+        assert started.wait(10)
+        assert fields(store) == {"a": b"1"}
+        with pytest.raises(StoreUnavailable, match="locked"):
+            store.update(KEY, Changes({"a": b"2"}), HOUR)
+    finally:
+        process.kill()
+        process.join()
+    assert store.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED  # the kernel gave it back
+
+
+# ---- several processes
+
+
+def test_processes_that_count_with_compare_and_set_lose_nothing(store: FileStore) -> None:
+    store.create(KEY, {"n": b"0"}, None, HOUR)
+
+    def count() -> None:
+        for _ in range(25):
+            while True:
+                record = store.load(KEY)
+                assert record is not None
+                before = record.fields["n"]
+                changes = Changes({"n": str(int(before) + 1).encode()}, expect={"n": before})
+                if store.update(KEY, changes, HOUR) is Outcome.APPLIED:
+                    break
+
+    processes = [in_process(count) for _ in range(4)]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert fields(store) == {"n": b"100"}
+
+
+def test_of_processes_that_create_the_same_key_one_does(store: FileStore) -> None:
+    store.ping()
+    made = FORK.Queue()
+    processes = [in_process(lambda: made.put(store.create(KEY, {}, None, HOUR) is not None)) for _ in range(6)]
+    for process in processes:
+        process.join(30)
+    assert sorted(made.get(timeout=5) for _ in processes) == [False] * 5 + [True]
+
+
+def test_one_process_sweeps_at_a_time(folder: Path) -> None:
+    now = time.time()
+    store = FileStore(folder, clock=lambda: now - 10_000)
+    store.create(KEY, {}, "alice", HOUR)
+    later = FileStore(folder)
+    started, go_on = FORK.Event(), FORK.Event()
+
+    def sweeping() -> None:
+        from nodes.sessions.stores.file_system import locked
+
+        with later._root() as root, locked("sweeping", root, 0) as is_mine:
+            assert is_mine
+            started.set()
+            go_on.wait(30)
+
+    process = in_process(sweeping)
+    assert started.wait(10)
+    assert later.sweep() == 0
+    go_on.set()
+    process.join(10)
+    assert later.sweep() == 1
+    assert not path(folder).exists()
+    assert list((folder / "users").rglob(KEY)) == []
+
+
+def test_what_was_touched_while_the_sweeper_looked_stays(folder: Path, store: FileStore) -> None:
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    os.utime(path(folder), (0.5, 0.5))  # as the sweeper saw it, before somebody else's update
+    assert store.sweep() == 0
+    assert fields(store) == {"a": b"1"}
+
+
+def test_what_dead_writers_left_is_swept_and_what_living_ones_write_is_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(folder)
+    store.ping()
+    left = folder / "00" / ".0123.new"
+    left.write_bytes(b"half")
+    store.sweep()
+    assert left.exists()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 61)
+    store.sweep()
+    assert not left.exists()
+    aside = folder / "damaged" / f"{KEY}.1"
+    aside.write_bytes(b"x")
+    store.sweep()
+    assert aside.exists()
+    monkeypatch.setattr(time, "time", lambda: now + 86_500)
+    store.sweep()
+    assert not aside.exists()
