@@ -13,11 +13,8 @@ _NO_TABLE = {1146, "42P01"}
 
 def _code(error: DBAPIError) -> int | str | None:
     """MySQL's number or PostgreSQL's SQLSTATE; None for SQLite, which has neither."""
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    if isinstance(sqlstate, str):
-        return sqlstate
     first = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    return first if isinstance(first, int) else None
+    return first if isinstance(first, int) else getattr(error.orig, "sqlstate", None)
 
 
 def was_rolled_back(error: BaseException) -> bool:

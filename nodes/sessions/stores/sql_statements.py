@@ -83,10 +83,11 @@ KEYS = select(_s.key).where(_s.key > bindparam("_after"), _kept, _live).order_by
 COUNT = select(func.count()).select_from(sessions).where(_kept, _live)
 
 EXPIRED = (
-    select(_s.key)
+    select(_s.key.label("_key"), _s.set_aside.label("_set_aside"))
     .where(_s.expires <= now_ms())
     .order_by(_s.expires)
     .limit(bindparam("_limit"))
     .with_for_update(skip_locked=True)
 )
-SWEEP = delete(sessions).where(_s.key.in_(bindparam("_keys", expanding=True)), _s.expires <= now_ms())
+# Row by row: with a list of keys and old statistics MySQL may look at every row, and wait for those of another sweep.
+SWEEP = delete(sessions).where(_s.key == _KEY, _s.set_aside == bindparam("_set_aside"))

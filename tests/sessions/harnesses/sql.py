@@ -22,6 +22,7 @@ class SqlHarness:
     """A real database. Its clock can't be turned, so what is stored is made older instead."""
 
     def __init__(self, url: str, silence: Callable[[], AbstractContextManager[None]]) -> None:
+        self.url = url
         self.sql = SqlStore.from_url(url, PATIENT)
         self.sql.create_schema()
         self.engine: Engine = engine_from(url, PATIENT)
