@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nodes.sessions import Budgets
 from nodes.sessions.stores.sql_engine import engine_from
 from tests.nodes.running import eventually
+from tests.sessions.valkey import free_port
 
 PATIENT = Budgets(10, 20, retries=0, deadline=20)
 
@@ -43,8 +44,13 @@ class SqlServer:
             docker("unpause", self.container)
 
     def kill(self) -> None:
-        """Takes the server's processes away at once; `start` brings them back, on the same port and empty."""
+        """Takes the server's processes away at once."""
         docker("kill", self.container)
+
+    def restart(self) -> None:
+        """Brings back a server that was killed, with what it had on its disk."""
+        docker("start", self.container)
+        eventually(self.answers, 90)
 
     def answers(self) -> bool:
         """Whether it does; AssertionError where it ended."""
@@ -60,13 +66,15 @@ class SqlServer:
 
 
 @contextlib.contextmanager
-def running(scheme: str, *arguments: str) -> Iterator[SqlServer]:
-    """A server that answers; it is removed at the end, whatever happens."""
-    run = {"mysql": _mariadb, "mariadb": _mariadb, "postgresql": _postgres}[scheme]
-    container = docker("run", "--rm", "-d", *run(*arguments))
+def running(scheme: str, *, durable: bool = False) -> Iterator[SqlServer]:
+    """A server that answers; it is removed at the end, whatever happens. A `durable` one keeps its data on a disk."""
+    inside, options, image = _POSTGRES if scheme == "postgresql" else _MARIADB
+    port = free_port()
+    memory = (
+        () if durable else ("--tmpfs", "/var/lib/mysql", "--tmpfs", "/memory:mode=1777", "-e", "PGDATA=/memory/data")
+    )
+    container = docker("run", "-d", "-p", f"127.0.0.1:{port}:{inside}", *memory, *options, *image)
     try:
-        inside = "5432" if scheme == "postgresql" else "3306"
-        port = int(docker("port", container, inside).splitlines()[0].rpartition(":")[2])
         server = SqlServer(container, scheme, port)
         eventually(server.answers, 90)
         yield server
@@ -74,20 +82,19 @@ def running(scheme: str, *arguments: str) -> Iterator[SqlServer]:
         subprocess.run(["docker", "rm", "-f", "-v", container], capture_output=True, timeout=60)
 
 
-def _mariadb(*arguments: str) -> list[str]:
-    return [
-        *("-p", "127.0.0.1::3306", "--tmpfs", "/var/lib/mysql", "-e", "MARIADB_ROOT_PASSWORD=secret"),
+_MARIADB = (
+    3306,
+    (
         *("-e", "MARIADB_DATABASE=sessions", "-e", "MARIADB_USER=tester", "-e", "MARIADB_PASSWORD=secret"),
-        *("mariadb:11", "mariadbd", "--bind-address=0.0.0.0", "--innodb-buffer-pool-size=64M", *arguments),
-    ]
-
-
-def _postgres(*arguments: str) -> list[str]:
-    return [
-        *("-p", "127.0.0.1::5432", "--tmpfs", "/memory:mode=1777", "-e", "PGDATA=/memory/data"),
-        *("-e", "POSTGRES_USER=tester", "-e", "POSTGRES_PASSWORD=secret", "-e", "POSTGRES_DB=sessions"),
-        *("postgres:17", "postgres", "-c", "listen_addresses=*", *arguments),
-    ]
+        *("-e", "MARIADB_ROOT_PASSWORD=secret"),
+    ),
+    ("mariadb:11", "mariadbd", "--bind-address=0.0.0.0", "--innodb-buffer-pool-size=64M"),
+)
+_POSTGRES = (
+    5432,
+    ("-e", "POSTGRES_USER=tester", "-e", "POSTGRES_PASSWORD=secret", "-e", "POSTGRES_DB=sessions"),
+    ("postgres:17", "postgres", "-c", "listen_addresses=*"),
+)
 
 
 @pytest.fixture(scope="session")
