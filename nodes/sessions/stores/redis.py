@@ -22,27 +22,24 @@ memory is short. docs/redis.md has the rest.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import redis
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
 from ..budgets import Budgets
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
 from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable
 from . import redis_scripts as scripts
-from .redis_address import NamedConnection, NamedTlsConnection, Resolver
+from .redis_cache import ReadCache
 from .redis_calls import Asks, Calls
 from .redis_connection import Command, Connections
 from .redis_durability import Acknowledgement, Durability
 from .redis_index import UserIndex
 from .redis_record import DamagedRecordError, escape, flatten, hash_of, record_of
 from .redis_scan import scan
+from .redis_url import pool_of
 
 log = logging.getLogger("nodes.sessions")
 
@@ -56,7 +53,7 @@ _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflic
 class RedisStore:
     """Over connections that the caller made and that answer in bytes; `from_url` makes them within `budgets`.
 
-    `replicas` is how many of them have to have what `durability` waits for.
+    `replicas` is how many of them have to have what `durability` waits for. `cache`: see there before using one.
     """
 
     def __init__(
@@ -66,6 +63,7 @@ class RedisStore:
         prefix: str = "session:",
         durability: Durability = Durability.PRIMARY,
         replicas: int = 0,
+        cache: ReadCache | None = None,
     ) -> None:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
@@ -73,6 +71,7 @@ class RedisStore:
         self._connections = connections
         self._calls = Calls(connections)
         self._prefix = prefix
+        self._cache = cache
         self._index = UserIndex(self._calls, prefix)
         self._acknowledgement = Acknowledgement(durability, replicas, self.budgets)
         self._after_write = self._acknowledgement.of(revocation=False)
@@ -87,18 +86,33 @@ class RedisStore:
         durability: Durability = Durability.PRIMARY,
         replicas: int = 0,
         ca_file: Path | None = None,
+        cached_sessions: int = 0,
     ) -> RedisStore:
         """`url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it. Connects when first used.
 
         With TLS the server's certificate is verified, its host name too; `ca_file` has the certificates of the
-        authorities to trust beside the system's (PEM), as `?ssl_ca_certs=` in the URL has. ValueError for a URL that
-        can't be read.
+        authorities to trust beside the system's (PEM), as `?ssl_ca_certs=` in the URL has. `cached_sessions` is how
+        many sessions this process answers from memory; what that means for a logout is in docs/redis.md. ValueError
+        for what can't be meant.
         """
         budgets = budgets or Budgets()
-        return cls(Connections(_pool(url, budgets, ca_file), budgets), budgets, prefix, durability, replicas)
+        pool = pool_of(url, budgets, ca_file)
+        cache = ReadCache(pool, prefix, cached_sessions) if cached_sessions > 0 else None
+        return cls(Connections(pool, budgets), budgets, prefix, durability, replicas, cache)
 
     def load(self, key: str) -> Record | None:
         name = self._key(key)
+        cache = self._cache
+        if cache is None:
+            return self._read(key, name)
+        if (known := cache.get(name)) is not None:
+            return known
+        awaited, asked = cache.expect(name), time.monotonic()
+        record = self._read(key, name)
+        cache.keep(name, awaited, record, asked)
+        return record
+
+    def _read(self, key: str, name: str) -> Record | None:
         stored, ttl = self._calls.send((("HGETALL", name), ("PTTL", name)), idempotent=True)
         if isinstance(stored, Exception):
             if not str(stored).startswith("WRONGTYPE"):
@@ -124,9 +138,10 @@ class RedisStore:
             *self._after_write,
         ]
         if owner is None:
-            answers = self._calls.run(commands)
+            answers = self._write(key, commands)
         else:
-            members, *answers = self._calls.run([self._index.insertion(owner, key, lifetime, created_ms), *commands])
+            insertion = self._index.insertion(owner, key, lifetime, created_ms)
+            members, *answers = self._write(key, [insertion, *commands])
         if answers[0] is None:
             return None
         self._acknowledged(answers)
@@ -142,7 +157,7 @@ class RedisStore:
             arguments += (escape(name), 0 if expected is None else 1, expected or b"")
         arguments += flatten(changes.set)
         arguments += [escape(name) for name in changes.delete]
-        answers = self._calls.run([scripts.UPDATE.call((self._key(key),), *arguments), *self._after_write])
+        answers = self._write(key, [scripts.UPDATE.call((self._key(key),), *arguments), *self._after_write])
         if answers[0] == b"newer":
             raise RecordTooNew(f"session {key} was written by a later version")
         if answers[0] == b"damaged":
@@ -155,7 +170,7 @@ class RedisStore:
 
     def delete(self, key: str) -> Record | None:
         waits = 1 if self._after_delete else 0
-        answers = self._calls.run([scripts.DELETE.call((self._key(key),), waits), *self._after_delete])
+        answers = self._write(key, [scripts.DELETE.call((self._key(key),), waits), *self._after_delete])
         self._acknowledged(answers)
         if answers[0] is None:
             return None
@@ -164,7 +179,7 @@ class RedisStore:
 
     def set_aside(self, key: str) -> None:
         names = (self._key(key), f"{self._prefix}damaged:{{{key}}}")
-        self._calls.run([scripts.SET_ASIDE.call(names, SET_ASIDE_MS)])
+        self._write(key, [scripts.SET_ASIDE.call(names, SET_ASIDE_MS)])
 
     def ping(self) -> float:
         now: Command = ("TIME",)
@@ -183,10 +198,20 @@ class RedisStore:
         return sum(1 for _ in self.keys())
 
     def close(self) -> None:
+        if self._cache is not None:
+            self._cache.close()
         self._connections.close()
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}{{{key}}}"
+
+    def _write(self, key: str, commands: list[Command]) -> list[Any]:
+        if self._cache is None:
+            return self._calls.run(commands)
+        try:
+            return self._calls.run(commands)
+        finally:  # a failure may have been applied
+            self._cache.forget(self._key(key))
 
     def _acknowledged(self, answers: list[Any]) -> None:
         if len(answers) > 1:
@@ -212,29 +237,3 @@ class RedisStore:
 
 def _milliseconds(lifetime: Lifetime) -> tuple[int, int]:
     return int(lifetime.idle * 1000), int(lifetime.absolute * 1000)
-
-
-def _pool(url: str, budgets: Budgets, ca_file: Path | None) -> redis.ConnectionPool:
-    options: dict[str, Any] = {}
-    tls = url.startswith("rediss://")
-    if ca_file is not None:
-        if not tls:
-            raise ValueError("a CA file is for rediss:// alone: the URL asks for a connection without TLS")
-        options["ssl_ca_certs"] = str(ca_file)
-    if not url.startswith("unix://"):
-        options["resolver"] = Resolver()
-    pool = redis.ConnectionPool.from_url(
-        url,
-        max_connections=budgets.max_connections,
-        socket_connect_timeout=budgets.connect_timeout,
-        socket_timeout=budgets.read_timeout,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        # Each would be a round trip more, of up to read_timeout, before the first command.
-        driver_info=None,
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        **options,
-    )
-    if not url.startswith("unix://"):
-        pool.connection_class = NamedTlsConnection if tls else NamedConnection
-    return pool
