@@ -201,7 +201,9 @@ def answers(store: SqlStore) -> bool:
 
 @pytest.mark.docker
 def test_a_row_that_another_keeps_locked_costs_the_budget_and_blocks_no_other_row(harness: SqlHarness) -> None:
-    store = SqlStore.from_url(harness.url, Budgets(5, 1, retries=0, deadline=5))
+    store = SqlStore.from_url(harness.url, Budgets(5, 1, retries=0, deadline=5, max_connections=1))
+    connected: list[object] = []
+    event.listen(store._database._engine, "connect", lambda *made: connected.append(made))
     store.create(KEY, {"a": b"1"}, None, HOUR)
     store.create(OTHER, {"a": b"1"}, None, HOUR)
     with harness.engine.connect() as other:
@@ -216,7 +218,20 @@ def test_a_row_that_another_keeps_locked_costs_the_budget_and_blocks_no_other_ro
         assert store.sweep() == 0
         other.exec_driver_sql("ROLLBACK")
     assert store.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+    assert len(connected) == 1  # the server ended the wait, and so the connection is still good
     store.close()
+
+
+@pytest.mark.docker
+def test_a_sweep_passes_by_what_another_keeps_locked(harness: SqlHarness, store: SqlStore) -> None:
+    store.create(OTHER, {}, None, HOUR)
+    harness.advance(601)
+    with harness.engine.connect() as other:
+        other.exec_driver_sql("BEGIN")
+        other.execute(select(sessions).where(sessions.c.key == KEY).with_for_update())
+        assert (store.sweep(), store.sweep()) == (1, 0)
+        other.exec_driver_sql("ROLLBACK")
+    assert store.sweep() == 1
 
 
 @pytest.mark.docker

@@ -16,6 +16,8 @@ DRIVERS = {
     "mariadb": "mariadb+pymysql",
     "postgresql": "postgresql+psycopg",
 }
+MARGIN = 0.1
+"""Seconds that a server has for saying that it gave a statement up, before the client does and loses the connection."""
 RECYCLE = 600
 """Seconds after which a pooled connection is replaced, well before a server or a firewall forgets it."""
 
@@ -70,8 +72,8 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
         budgets,
         {
             "connect_timeout": budgets.connect_timeout,
-            "read_timeout": budgets.read_timeout,
-            "write_timeout": budgets.read_timeout,
+            "read_timeout": budgets.read_timeout + MARGIN,
+            "write_timeout": budgets.read_timeout + MARGIN,
             "autocommit": True,
         },
     )

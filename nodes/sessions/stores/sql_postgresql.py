@@ -17,11 +17,9 @@ from psycopg.abc import PQGen, PQGenConn
 from psycopg.pq import TransactionStatus
 
 from ..budgets import Budgets
+from .sql_engine import MARGIN
 
 T = TypeVar("T")
-
-MARGIN = 0.1
-"""Seconds that the server has for saying that it gave up (`statement_timeout`), before the client does."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):

@@ -105,4 +105,7 @@ def ddl(url: str) -> str:
 
     engine = create_mock_engine(url, collect)
     metadata.create_all(engine, checkfirst=False)
-    return "\n\n".join(statements)
+    # The indexes of a table are a set; their order is not the same in each process.
+    indexes = sorted(statement for statement in statements if statement.startswith("CREATE INDEX"))
+    others = [statement for statement in statements if statement not in indexes]
+    return "\n\n".join([others[0], *indexes, *others[1:]])

@@ -27,7 +27,7 @@ class SqlHarness:
         self.sql.create_schema()
         self.engine: Engine = engine_from(url, PATIENT)
         self._through = Through(self.sql)
-        self._hasty = SqlStore.from_url(url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
+        self._hasty = SqlStore.from_url(url, Budgets(0.02, 0.02, retries=0, deadline=0.1))
         self.store: Store = self._through
         self._silence = silence
 
