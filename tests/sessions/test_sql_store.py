@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine, event, func, select, text, update
 
 from nodes.sessions import Changes, Lifetime, Outcome, RecordTooNew, StoreUnavailable
+from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql_engine import engine_from
 from nodes.sessions.stores.sql_schema import FORMAT, ddl, metadata, sessions
@@ -262,6 +263,7 @@ def test_a_sweep_takes_as_many_as_it_may_and_only_the_expired(harness: SqlHarnes
 PROCESS = """
 import sys
 from nodes.sessions import Changes, Lifetime, Outcome
+from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
 from nodes.sessions.stores.sql import SqlStore
 from tests.sessions.sql_servers import PATIENT
 store = SqlStore.from_url(sys.argv[1], PATIENT)
@@ -333,6 +335,16 @@ def test_a_failed_write_leaves_its_connection_as_it_was(harness: SqlHarness, sto
     assert single.create(OTHER, {}, None, HOUR) is not None
     assert store.load(OTHER) is not None
     single.close()
+
+
+def test_a_host_may_be_named(harness: SqlHarness) -> None:
+    named = SqlStore.from_url(harness.url.replace("127.0.0.1", "localhost"), PATIENT)
+    assert named.load(KEY) is None
+    named.close()
+
+
+def test_the_store_has_every_power(store: SqlStore) -> None:
+    assert all(power_of(store, power) is store for power in (ByUser, Countable, Sweepable))
 
 
 def test_an_engine_of_the_callers_in_any_mode_will_do(harness: SqlHarness) -> None:
