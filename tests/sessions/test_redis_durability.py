@@ -23,7 +23,11 @@ class Pair:
     def __init__(self) -> None:
         self.primary = Valkey("--repl-diskless-sync-delay", "0")
         self.replica = Valkey("--replicaof", "127.0.0.1", str(self.primary.port))
-        eventually(self.in_touch)
+        try:
+            eventually(self.in_touch)
+        except BaseException:
+            self.close()
+            raise
 
     def in_touch(self) -> bool:
         with self.replica.client() as client:
