@@ -17,8 +17,9 @@ from . import auth, csrf, each_request, health, logs, pages, shop
 from .accounts import Users, UsersError
 from .environment import SettingsError
 from .metrics import MeasuredStore, Metrics
-from .sessions import Budgets, MemoryStore, RedisStore, Resave, Secure, SessionOptions, Sessions, Store
-from .settings import Settings, StoreKind
+from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions
+from .settings import Settings
+from .store_choice import store_of
 
 MAX_BODY_BYTES = 64 * 1024
 _HASHING_THREADS = 2
@@ -34,7 +35,7 @@ def create_app(settings: Settings) -> Flask:
     app.config.update(NODE_NAME=settings.node_name, STORE_KIND=settings.store.value, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics = Metrics()
-    store = MeasuredStore(_store(settings), metrics)
+    store = MeasuredStore(store_of(settings), metrics)
     sessions = Sessions(app, store=store, options=_options(settings))
     metrics.listen_to(sessions)
     app.extensions.update(users=Users.read(settings.users_file, run=_hashing()), store=store, metrics=metrics)
@@ -59,19 +60,6 @@ def from_environ() -> Flask:
         sys.exit(f"error: {error}")
 
 
-def _store(settings: Settings) -> Store:
-    if settings.store is StoreKind.MEMORY:
-        return MemoryStore()
-    assert settings.redis_url is not None, "Settings.from_environ demands it"
-    budgets = Budgets(
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-        retries=settings.retries,
-        deadline=settings.deadline,
-    )
-    return RedisStore.from_url(settings.redis_url, budgets)
-
-
 def _options(settings: Settings) -> SessionOptions:
     return SessionOptions(
         secrets=settings.secrets,
@@ -79,10 +67,16 @@ def _options(settings: Settings) -> SessionOptions:
         idle_timeout=settings.idle_timeout,
         absolute_timeout=settings.absolute_timeout,
         secure=Secure(settings.secure),
+        http_only=settings.http_only,
+        same_site=SameSite[settings.same_site.upper()],
+        max_age=settings.max_age,
         rolling=settings.rolling,
         resave=Resave.ALWAYS if settings.resave else Resave.NEVER,
         save_uninitialized=settings.save_uninitialized,
         max_bytes=settings.max_bytes,
+        max_sessions=settings.max_sessions,
+        session_limit=SessionLimit[settings.session_limit.upper()],
+        remember_client=True,
     )
 
 

@@ -40,6 +40,7 @@ control_socket_disable = True  # one path for all nodes of a machine, and nobody
 
 def on_starting(_server: Any) -> None:
     _metrics_folder.open()
+    serving.make_schema(settings)
 
 
 def when_ready(_server: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -38,6 +39,19 @@ def checked_settings() -> Settings:
         raise SystemExit(2) from None
     os.environ["NODE_NAME"] = settings.node_name  # found once, not by every worker again
     return settings
+
+
+def make_schema(settings: Settings) -> None:
+    """Makes the tables of an SQL store, where DATABASE_CREATE_SCHEMA asks for it.
+
+    In a process of its own, so that this one stays free of what opens sockets. Where it fails the node starts all the
+    same: its store is out of reach then, as in any other outage.
+    """
+    if not settings.create_schema:
+        return
+    made = subprocess.run([sys.executable, "-m", "nodes.store_choice"], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        log.error("the schema was not made: %s", made.stderr.strip().rpartition("\n")[2])
 
 
 class JsonLogger(gunicorn.glogging.Logger):  # type: ignore[misc]

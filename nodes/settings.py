@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from .environment import Environment, SettingsError
 from .naming import default_name
+from .secret_settings import database_url, encryption_keys, redis_url, session_secrets
 
-MIN_SECRET_BYTES = 32
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 
@@ -23,8 +22,14 @@ class StoreKind(Enum):
 
     MEMORY = "memory"
     """In each worker's own memory: what breaks as soon as there are two."""
+    FILE = "file"
+    """In files of one folder, shared by the nodes of one machine."""
+    SQL = "sql"
+    """In SQLite, MySQL, MariaDB or PostgreSQL."""
     REDIS = "redis"
     """In Redis or Valkey, shared by all nodes."""
+    EXPRESS = "express"
+    """In Redis or Valkey, in the format of express-session, shared with a Node application."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +43,27 @@ class Settings:
     workers: int = 1  # NODE_WORKERS
     store: StoreKind = StoreKind.MEMORY  # SESSION_STORE
     redis_url: str | None = field(default=None, repr=False)  # REDIS_URL or REDIS_URL_FILE
+    database_url: str | None = field(default=None, repr=False)  # DATABASE_URL or DATABASE_URL_FILE
+    create_schema: bool = False  # DATABASE_CREATE_SCHEMA
+    folder: Path | None = None  # SESSION_FOLDER
+    durability: str = "primary"  # STORE_DURABILITY
+    replicas: int = 0  # STORE_REPLICAS
+    encryption_keys: tuple[bytes, ...] = field(
+        default=(), repr=False
+    )  # SESSION_ENCRYPTION_KEYS or SESSION_ENCRYPTION_KEYS_FILE
     session_name: str = "session"  # SESSION_NAME
     idle_timeout: float = 1800.0  # SESSION_IDLE_TIMEOUT
     absolute_timeout: float = 28800.0  # SESSION_ABSOLUTE_TIMEOUT
     secure: str = "auto"  # SESSION_SECURE
+    http_only: bool = True  # SESSION_HTTP_ONLY
+    same_site: str = "lax"  # SESSION_SAME_SITE
+    max_age: int | None = None  # SESSION_MAX_AGE
     rolling: bool = False  # SESSION_ROLLING
     resave: bool = False  # SESSION_RESAVE
     save_uninitialized: bool = False  # SESSION_SAVE_UNINITIALIZED
     max_bytes: int = 65536  # SESSION_MAX_BYTES
+    max_sessions: int | None = None  # SESSION_MAX_PER_USER
+    session_limit: str = "end_oldest"  # SESSION_LIMIT
     connect_timeout: float = 0.25  # STORE_CONNECT_TIMEOUT
     read_timeout: float = 0.25  # STORE_READ_TIMEOUT
     retries: int = 1  # STORE_RETRIES
@@ -70,22 +88,49 @@ class Settings:
             raise SettingsError(
                 f"SESSION_IDLE_TIMEOUT={idle:g}: use at most SESSION_ABSOLUTE_TIMEOUT, which is {absolute:g}"
             )
+        secure = env.choice("SESSION_SECURE", cls.secure, ["auto", "on", "off"])
+        same_site = env.choice("SESSION_SAME_SITE", cls.same_site, ["lax", "strict", "none", "auto"])
+        if same_site == "none" and secure == "off":
+            raise SettingsError("SESSION_SAME_SITE=none: browsers refuse it with SESSION_SECURE=off; use auto or on")
+        durability = env.choice("STORE_DURABILITY", cls.durability, ["primary", "revocations", "every_write"])
+        replicas = env.whole("STORE_REPLICAS", cls.replicas, 0, 100)
+        if durability != "primary" and (replicas == 0 or store is not StoreKind.REDIS):
+            raise SettingsError(
+                f"STORE_DURABILITY={durability}: it needs SESSION_STORE=redis and STORE_REPLICAS of 1 or more"
+            )
+        max_sessions = env.whole("SESSION_MAX_PER_USER", 0, 0, 100_000) or None
+        keys = encryption_keys(env)
+        if store is StoreKind.EXPRESS and (max_sessions or keys):
+            name_ = "SESSION_MAX_PER_USER" if max_sessions else "SESSION_ENCRYPTION_KEYS"
+            raise SettingsError(f"{name_} is set: a Node application that shares the sessions knows nothing of it")
+        default_cookie = "connect.sid" if store is StoreKind.EXPRESS else cls.session_name
         return cls(
             node_name=_matching("NODE_NAME", env.text("NODE_NAME") or name(), _NODE_NAME),
-            secrets=_secrets(env),
+            secrets=session_secrets(env),
             users_file=users_file,
             bind=_bind(env.text("NODE_BIND") or cls.bind),
             workers=env.whole("NODE_WORKERS", cls.workers, 1, 64),
             store=store,
-            redis_url=_redis_url(env) if store is StoreKind.REDIS else None,
-            session_name=_matching("SESSION_NAME", env.text("SESSION_NAME") or cls.session_name, _COOKIE_NAME),
+            redis_url=redis_url(env) if store in {StoreKind.REDIS, StoreKind.EXPRESS} else None,
+            database_url=database_url(env) if store is StoreKind.SQL else None,
+            create_schema=env.switch("DATABASE_CREATE_SCHEMA", cls.create_schema),
+            folder=_folder(env) if store is StoreKind.FILE else None,
+            durability=durability,
+            replicas=replicas,
+            encryption_keys=keys,
+            session_name=_matching("SESSION_NAME", env.text("SESSION_NAME") or default_cookie, _COOKIE_NAME),
             idle_timeout=idle,
             absolute_timeout=absolute,
-            secure=env.choice("SESSION_SECURE", cls.secure, ["auto", "on", "off"]),
+            secure=secure,
+            http_only=env.switch("SESSION_HTTP_ONLY", cls.http_only),
+            same_site=same_site,
+            max_age=env.whole("SESSION_MAX_AGE", 0, 0, 365 * 86400) or None,
             rolling=env.switch("SESSION_ROLLING", cls.rolling),
             resave=env.switch("SESSION_RESAVE", cls.resave),
             save_uninitialized=env.switch("SESSION_SAVE_UNINITIALIZED", cls.save_uninitialized),
             max_bytes=env.whole("SESSION_MAX_BYTES", cls.max_bytes, 1024, 16 * 1024 * 1024),
+            max_sessions=max_sessions,
+            session_limit=env.choice("SESSION_LIMIT", cls.session_limit, ["refuse", "end_oldest"]),
             connect_timeout=env.seconds("STORE_CONNECT_TIMEOUT", cls.connect_timeout, 0.01, 60),
             read_timeout=env.seconds("STORE_READ_TIMEOUT", cls.read_timeout, 0.01, 60),
             retries=env.whole("STORE_RETRIES", cls.retries, 0, 10),
@@ -113,42 +158,11 @@ def _matching(name: str, value: str, pattern: re.Pattern[str]) -> str:
     return value
 
 
-def _secrets(env: Environment) -> tuple[str, ...]:
-    value, source = env.secret("SESSION_SECRETS")
-    make = "make one with `openssl rand -hex 32`"
-    separator = "\n" if source.endswith("_FILE") else ","
-    secrets = tuple(secret for part in (value or "").split(separator) if (secret := part.strip()))
-    if not secrets:
-        raise SettingsError(f"{source} is {'empty' if value or separator != ',' else 'not set'}: {make}")
-    for position, secret in enumerate(secrets, start=1):
-        if len(secret.encode()) < MIN_SECRET_BYTES:
-            raise SettingsError(
-                f"{source}: secret {position} has {len(secret.encode())} bytes, at least {MIN_SECRET_BYTES} are needed:"
-                f" {make}"
-            )
-    return secrets
-
-
-def _redis_url(env: Environment) -> str:
-    """The URL, whose password no message repeats."""
-    url, source = env.secret("REDIS_URL")
-    if url is None:
-        raise SettingsError("REDIS_URL is not set, and SESSION_STORE=redis needs it: redis://user:password@host:6379/0")
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme == "unix" or (parts.scheme in {"redis", "rediss"} and bool(parts.hostname))
-        valid = valid and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise SettingsError(
-            f"{source}={_masked(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0"
-        )
-    return url
-
-
-def _masked(url: str) -> str:
-    return f"***{url[url.rindex('@') :]}" if "@" in url else url
+def _folder(env: Environment) -> Path:
+    folder = env.text("SESSION_FOLDER")
+    if folder is None:
+        raise SettingsError("SESSION_FOLDER is not set, and SESSION_STORE=file needs it: a folder of this node's user")
+    return Path(folder)
 
 
 def _bind(value: str) -> str:

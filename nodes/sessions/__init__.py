@@ -29,6 +29,7 @@ from .store import (
 from .stores.file import FileStore
 from .stores.memory import MemoryStore
 from .stores.redis import RedisStore
+from .stores.redis_durability import Durability
 from .users import UserSession, UserSessions
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ByUser",
     "Changes",
     "Countable",
+    "Durability",
     "EncryptedStore",
     "FileStore",
     "Lifetime",

@@ -6,6 +6,9 @@ from nodes import Settings, SettingsError
 from nodes.settings import StoreKind
 from tests.nodes.running import SECRET
 
+KEY = "5e" * 32
+EXPRESS = {"SESSION_STORE": "express", "REDIS_URL": "redis://store"}
+
 
 def environ(users_file: Path, **variables: str) -> dict[str, str]:
     return {"NODE_NAME": "node-1", "SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)} | variables
@@ -36,6 +39,14 @@ def test_every_variable_arrives(users_file: Path) -> None:
             SESSION_IDLE_TIMEOUT="60",
             SESSION_ABSOLUTE_TIMEOUT="120.5",
             SESSION_SECURE="on",
+            SESSION_HTTP_ONLY="off",
+            SESSION_SAME_SITE="Auto",
+            SESSION_MAX_AGE="600",
+            SESSION_MAX_PER_USER="5",
+            SESSION_LIMIT="refuse",
+            SESSION_ENCRYPTION_KEYS=f"{KEY}, {'0A' * 32}",
+            STORE_DURABILITY="revocations",
+            STORE_REPLICAS="2",
             SESSION_ROLLING="on",
             SESSION_RESAVE="true",
             SESSION_SAVE_UNINITIALIZED="1",
@@ -60,6 +71,14 @@ def test_every_variable_arrives(users_file: Path) -> None:
         idle_timeout=60.0,
         absolute_timeout=120.5,
         secure="on",
+        http_only=False,
+        same_site="auto",
+        max_age=600,
+        max_sessions=5,
+        session_limit="refuse",
+        encryption_keys=(bytes.fromhex(KEY), b"\x0a" * 32),
+        durability="revocations",
+        replicas=2,
         rolling=True,
         resave=True,
         save_uninitialized=True,
@@ -77,7 +96,7 @@ def test_every_variable_arrives(users_file: Path) -> None:
     ("variables", "expected"),
     [
         ({"SESSION_STORE": "reddis"}, ["SESSION_STORE=reddis", "did you mean redis?"]),
-        ({"SESSION_STORE": "??"}, ["SESSION_STORE=??", "use one of memory, redis"]),
+        ({"SESSION_STORE": "??"}, ["SESSION_STORE=??", "use one of express, file, memory, redis, sql"]),
         ({"SESSION_SECURE": "outo"}, ["SESSION_SECURE=outo", "did you mean auto?"]),
         ({"LOG_LEVEL": "warn"}, ["LOG_LEVEL=warn", "did you mean warning?"]),
         ({"SESSION_STORE": "redis"}, ["REDIS_URL is not set", "redis://"]),
@@ -104,6 +123,19 @@ def test_every_variable_arrives(users_file: Path) -> None:
         ({"USERS_FILE": ""}, ["USERS_FILE is not set"]),
         ({"SESSION_SECRETS": ""}, ["SESSION_SECRETS is not set", "openssl rand"]),
         ({"SESSION_SECRETS": " , "}, ["SESSION_SECRETS is empty"]),
+        ({"SESSION_STORE": "file"}, ["SESSION_FOLDER is not set"]),
+        ({"SESSION_STORE": "sql"}, ["DATABASE_URL is not set", "postgresql://"]),
+        ({"SESSION_STORE": "sql", "DATABASE_URL": "oracle://db"}, ["DATABASE_URL=oracle://db", "mysql://"]),
+        ({"SESSION_STORE": "sql", "DATABASE_URL": "sqlite:x.db"}, ["DATABASE_URL=sqlite:x.db"]),
+        ({"SESSION_STORE": "express"}, ["REDIS_URL is not set"]),
+        ({**EXPRESS, "SESSION_MAX_PER_USER": "3"}, ["SESSION_MAX_PER_USER is set", "Node application"]),
+        ({**EXPRESS, "SESSION_ENCRYPTION_KEYS": KEY}, ["SESSION_ENCRYPTION_KEYS is set"]),
+        ({"SESSION_ENCRYPTION_KEYS": f"{KEY},short-key"}, ["SESSION_ENCRYPTION_KEYS: key 2", "openssl rand -hex 32"]),
+        ({"SESSION_SAME_SITE": "none", "SESSION_SECURE": "off"}, ["SESSION_SAME_SITE=none", "SESSION_SECURE=off"]),
+        ({"SESSION_LIMIT": "oldest"}, ["SESSION_LIMIT=oldest", "did you mean end_oldest?"]),
+        ({"SESSION_MAX_AGE": "-1"}, ["SESSION_MAX_AGE=-1"]),
+        ({"STORE_DURABILITY": "every_write"}, ["STORE_DURABILITY=every_write", "STORE_REPLICAS"]),
+        ({"STORE_DURABILITY": "all"}, ["STORE_DURABILITY=all"]),
     ],
 )
 def test_a_wrong_value_is_answered_with_one_line_that_names_it(
@@ -117,6 +149,15 @@ def test_a_short_secret_is_counted_but_never_repeated(users_file: Path) -> None:
     message = complaint(environ(users_file, SESSION_SECRETS=f"{SECRET},tooshortsecret"))
     assert "secret 2 has 14 bytes, at least 32 are needed" in message
     assert "tooshortsecret" not in message
+
+
+def test_a_wrong_key_is_never_repeated(users_file: Path) -> None:
+    assert "short-key" not in complaint(environ(users_file, SESSION_ENCRYPTION_KEYS=f"{KEY},short-key"))
+
+
+def test_the_cookie_is_named_as_the_other_application_names_it(users_file: Path) -> None:
+    assert Settings.from_environ(environ(users_file, **EXPRESS)).session_name == "connect.sid"
+    assert Settings.from_environ(environ(users_file, **EXPRESS, SESSION_NAME="sid")).session_name == "sid"
 
 
 @pytest.mark.parametrize("url", ["redsi://nodes:word-of-pass@store:1", "nodes:word-of-pass@store:6379"])

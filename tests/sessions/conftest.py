@@ -14,6 +14,7 @@ from tests.sessions.valkey import Valkey
 STORES = (
     "memory",
     "encrypted",
+    "express",
     "file",
     "redis",
     "sqlite",

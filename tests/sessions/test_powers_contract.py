@@ -12,6 +12,13 @@ from tests.sessions.harness import Harness
 HOUR = Lifetime(idle=600, absolute=3600)
 
 
+@pytest.fixture
+def harness(harness: Harness) -> Harness:
+    """For stores whose fields can't be any bytes, one that makes them so."""
+    made: Harness = getattr(harness, "of_bytes", lambda: harness)()
+    return made
+
+
 def key(number: int) -> str:
     return f"{number:064x}"
 

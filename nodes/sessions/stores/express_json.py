@@ -1,0 +1,174 @@
+"""The JSON in which express-session keeps a session: `cookie`, and beside it whatever the application put there.
+
+    {"cookie": {"originalMaxAge": 3600000, "expires": "2026-11-23T07:13:56.386Z", "httpOnly": true, "path": "/"},
+     "user": "alice", "visits": 3, "_created": 1795850000000}
+
+What is the session layer's here: the owner is the text under `user` (or another key), `_created` when our side made the
+session (milliseconds), `_final` that its absolute timeout decides, `_cookie` an end at a date. A field of the
+application's with one of these names, or one that begins with `~`, gets a `~` before it, so nobody logs in by assigning
+`session["user"]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from ..codec import DecodeError
+from ..stored import COOKIE_KEY
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""Number.MAX_SAFE_INTEGER: JavaScript would round what is larger, and write it back so."""
+_OURS = ("_created", "_final", COOKIE_KEY)
+
+
+class DamagedJson(ValueError):
+    """Not a session of express-session's."""
+
+
+class JsonCodec:
+    """Values as JSON, for both sides to read: None, bool, numbers, str, list, and dict with keys of text."""
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder()
+
+    def encode(self, value: Any) -> bytes:
+        """TypeError for what JavaScript would read as something else, such as bytes, NaN and integers beyond 2^53."""
+        try:
+            _check(value)
+            return self._encoder.encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise TypeError(f"a session that Express shares can't hold this value: {error}") from error
+
+    def decode(self, data: bytes) -> Any:
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+            raise DecodeError(str(error)) from error
+
+
+def _check(value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number in JSON")
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        raise ValueError(f"{value} is larger than JavaScript's integers")
+    if isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            _check(each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"{key!r}: keys must be text")
+            _check(each)
+    elif value is not None and not isinstance(value, bool | int | float | str):
+        raise TypeError(f"{type(value).__name__} is not a type of JSON's")
+
+
+@dataclass(slots=True)
+class Document:
+    """One session. `values` are the bytes of each top-level key as they were found, so that what is not changed stays
+    byte for byte."""
+
+    values: dict[str, bytes]
+    cookie: dict[str, Any]
+    owner_field: str
+
+    @classmethod
+    def parse(cls, data: bytes, owner_field: str) -> Document:
+        """`DamagedJson` where express-session itself would fail on it."""
+        try:
+            raws = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+            cookie = msgspec.json.decode(raws.pop("cookie"), type=dict[str, Any])
+        except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
+            raise DamagedJson(f"it is not the JSON of a session: {error}") from error
+        return cls({name: bytes(raw) for name, raw in raws.items()}, cookie, owner_field)
+
+    def dump(self) -> bytes:
+        """The JSON, `cookie` first."""
+        values = {name: msgspec.Raw(value) for name, value in self.values.items()}
+        return msgspec.json.encode({"cookie": self.cookie} | values)
+
+    @property
+    def owner(self) -> str | None:
+        """Who is logged in, if the owner's key holds a text."""
+        owner = _value(self.values.get(self.owner_field))
+        return owner if isinstance(owner, str) else None
+
+    @property
+    def created(self) -> float | None:
+        """When our side made it, in seconds since the epoch; None: Express did."""
+        created = _value(self.values.get("_created"))
+        return created / 1000 if isinstance(created, int | float) and not isinstance(created, bool) else None
+
+    @property
+    def final(self) -> bool:
+        return "_final" in self.values
+
+    def fields(self, codec: JsonCodec) -> dict[str, bytes]:
+        """The application's, as `codec` writes them. A value that it can't read stays where it is, unseen."""
+        found = {}
+        for name, raw in self.values.items():
+            if name in _OURS or (name == self.owner_field and self.owner is not None):
+                continue
+            try:
+                found[name.removeprefix("~")] = codec.encode(codec.decode(raw))
+            except (DecodeError, TypeError):
+                continue
+        if own := self._own_cookie():
+            found[COOKIE_KEY] = codec.encode(own)
+        return found
+
+    def _own_cookie(self) -> dict[str, Any] | None:
+        own = _value(self.values.get(COOKIE_KEY))
+        if isinstance(own, dict):
+            return own
+        milliseconds = self.cookie.get("originalMaxAge")
+        if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or milliseconds <= 0:
+            return None
+        return {"max_age": milliseconds / 1000, "expires": None}
+
+    def set(self, fields: Mapping[str, bytes]) -> None:
+        """Sets fields of the application's, and with `_cookie` what Express goes by."""
+        for name, value in fields.items():
+            if name != COOKIE_KEY:
+                self.values[self.escape(name)] = value
+                continue
+            own = _value(value)
+            own = own if isinstance(own, dict) else {}
+            self.cookie["originalMaxAge"] = None if own.get("max_age") is None else round(own["max_age"] * 1000)
+            self.values.pop(COOKIE_KEY, None)
+            if own.get("expires") is not None:
+                self.values[COOKIE_KEY] = value
+
+    def delete(self, name: str) -> None:
+        if name == COOKIE_KEY:
+            self.cookie["originalMaxAge"] = None
+        self.values.pop(self.escape(name), None)
+
+    def escape(self, name: str) -> str:
+        """The key of a field of the application's."""
+        if name == COOKIE_KEY:
+            return name
+        return f"~{name}" if name in {"cookie", self.owner_field, *_OURS} or name.startswith("~") else name
+
+    def expire(self, now: float, ttl: float, final: bool) -> None:
+        """Writes down that it expires in `ttl` seconds: in the cookie only where the cookie has an end."""
+        date = datetime.fromtimestamp(now + ttl, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        has_end = self.cookie.get("originalMaxAge") or COOKIE_KEY in self.values
+        self.cookie["expires"] = date if has_end else None
+        self.values.pop("_final", None)
+        if final:
+            self.values["_final"] = b"true"
+
+
+def _value(raw: bytes | None) -> Any:
+    try:
+        return msgspec.json.decode(raw) if raw is not None else None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

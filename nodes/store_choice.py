@@ -1,0 +1,70 @@
+"""The session store that a node's settings name, and what it needs before it can be used."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .environment import SettingsError
+from .sessions import Budgets, Durability, EncryptedStore, FileStore, MemoryStore, RedisStore, Store
+from .sessions.store import StoreUnavailable
+from .sessions.stores.express import ExpressStore
+from .settings import Settings, StoreKind
+
+
+def store_of(settings: Settings) -> Store:
+    """The store; it asks nobody anything before it is used. `SettingsError` for what can't be meant."""
+    try:
+        store = _chosen(settings)
+        return EncryptedStore(store, settings.encryption_keys) if settings.encryption_keys else store
+    except ValueError as error:
+        raise SettingsError(f"SESSION_STORE={settings.store.value}: {error}") from None
+
+
+def _chosen(settings: Settings) -> Store:
+    budgets = Budgets(
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        retries=settings.retries,
+        deadline=settings.deadline,
+    )
+    match settings.store:
+        case StoreKind.MEMORY:
+            return MemoryStore()
+        case StoreKind.FILE:
+            assert settings.folder is not None, "Settings.from_environ demands it"
+            return FileStore(settings.folder, lock_timeout=settings.deadline)
+        case StoreKind.SQL:
+            assert settings.database_url is not None
+            from .sessions.stores.sql import SqlStore  # SQLAlchemy, which the others need not load
+
+            return SqlStore.from_url(settings.database_url, budgets)
+        case StoreKind.EXPRESS:
+            assert settings.redis_url is not None
+            return ExpressStore.from_url(settings.redis_url, budgets)
+        case StoreKind.REDIS:
+            assert settings.redis_url is not None
+            durability = Durability(settings.durability)
+            return RedisStore.from_url(settings.redis_url, budgets, durability=durability, replicas=settings.replicas)
+
+
+def create_schema(settings: Settings) -> None:
+    """Makes the tables of `settings.database_url` where they are missing; nothing for the other stores."""
+    if settings.store is StoreKind.SQL and settings.database_url is not None:
+        from .sessions.stores.sql import SqlStore
+
+        store = SqlStore.from_url(settings.database_url, Budgets(connect_timeout=5, read_timeout=10, deadline=20))
+        store.create_schema()
+        store.close()
+
+
+def main() -> None:
+    """`python -m nodes.store_choice`: makes the tables that this environment's settings name."""
+    try:
+        create_schema(Settings.from_environ(os.environ))
+    except (SettingsError, StoreUnavailable) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
