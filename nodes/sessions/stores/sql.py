@@ -39,7 +39,7 @@ from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnava
 from . import sql_statements as sql
 from .sql_database import Database
 from .sql_engine import engine_from
-from .sql_schema import FORMAT, MAX_OWNER, metadata, sessions
+from .sql_schema import FORMAT, MAX_OWNER, create_missing
 
 log = logging.getLogger("nodes.sessions")
 
@@ -81,12 +81,12 @@ class SqlStore:
         """Makes the table and its indexes where they are missing. Several nodes may do so at once."""
         for _ in range(_CREATORS - 1):
             try:
-                return self._housekeeping.once(_create_missing)
+                return self._housekeeping.once(create_missing)
             except StoreUnavailable as error:
                 if not isinstance(error.__cause__, DBAPIError):
                     raise
                 # What was missing a moment ago exists, or another node is making it: look again.
-        return self._housekeeping.once(_create_missing)
+        return self._housekeeping.once(create_missing)
 
     def load(self, key: str) -> Record | None:
         row = self._database.read(lambda connection: connection.execute(sql.LOAD, {"_key": key}).one_or_none())
@@ -116,7 +116,7 @@ class SqlStore:
 
         def insert(connection: Connection) -> int | None:
             try:
-                return _inserted(connection, values)
+                return sql.inserted(connection, values)
             except IntegrityError:
                 return None
 
@@ -160,9 +160,9 @@ class SqlStore:
 
     def delete(self, key: str) -> Record | None:
         if self._database.deletes_returning:
-            row = self._database.write(partial(_delete_returning, key=key))
+            row = self._database.write(partial(sql.delete_returning, key=key))
         else:
-            row = self._database.transaction(partial(_load_and_delete, key=key))
+            row = self._database.transaction(partial(sql.load_and_delete, key=key))
         if row is None or row.ttl <= 0 or row.format > FORMAT:
             return None
         try:
@@ -205,7 +205,7 @@ class SqlStore:
         swept = 0
         while swept < limit:
             size = min(BATCH, limit - swept)
-            taken = self._housekeeping.transaction(partial(_sweep, limit=size))
+            taken = self._housekeeping.transaction(partial(sql.sweep, limit=size))
             swept += taken
             if taken < size:
                 break
@@ -234,36 +234,3 @@ class SqlStore:
 
 def _milliseconds(lifetime: Lifetime) -> dict[str, Any]:
     return {"_idle": int(lifetime.idle * 1000), "_absolute": int(lifetime.absolute * 1000)}
-
-
-def _inserted(connection: Connection, values: dict[str, Any]) -> int:
-    if connection.dialect.insert_returning:
-        return int(connection.execute(sql.INSERT_RETURNING, values).scalar_one())
-    # MySQL can't return what it inserted: it is asked for the time first, so that nothing is left behind on a failure.
-    created = values["_created"] if values["_created"] is not None else connection.execute(sql.PING).one().now
-    connection.execute(sql.INSERT, values | {"_created": created})
-    return int(created)
-
-
-def _delete_returning(connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
-    return connection.execute(sql.DELETE_RETURNING, {"_key": key}).one_or_none()
-
-
-def _load_and_delete(connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
-    row = connection.execute(sql.LOAD_LOCKED, {"_key": key}).one_or_none()
-    if row is not None:
-        connection.execute(sql.DELETE, {"_key": key})
-    return row
-
-
-def _sweep(connection: Connection, limit: int) -> int:
-    expired = connection.execute(sql.EXPIRED, {"_limit": limit}).mappings().all()
-    if expired:
-        connection.execute(sql.SWEEP, [dict(row) for row in expired])
-    return len(expired)
-
-
-def _create_missing(connection: Connection) -> None:
-    metadata.create_all(connection)
-    for index in sorted(sessions.indexes, key=lambda index: str(index.name)):
-        index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes

@@ -105,8 +105,7 @@ def _postgresql(url: URL, budgets: Budgets) -> Engine:
     query = dict(url.query)
     given = query.pop("options", "")
     options = {
-        "statement_timeout": milliseconds,
-        "lock_timeout": milliseconds,
+        "statement_timeout": milliseconds,  # waiting for a lock included
         "idle_in_transaction_session_timeout": 4 * milliseconds,
         "default_transaction_isolation": r"read\ committed",
     }

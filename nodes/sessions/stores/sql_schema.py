@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Index,
     LargeBinary,
     MetaData,
@@ -93,6 +94,13 @@ def _mysql(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
 @compiles(now_ms, "sqlite")
 def _sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+def create_missing(connection: Connection) -> None:
+    """The table and its indexes, each where it is missing."""
+    metadata.create_all(connection)
+    for index in sorted(sessions.indexes, key=lambda index: str(index.name)):
+        index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
 
 
 def ddl(url: str) -> str:

@@ -1,14 +1,18 @@
-"""The statements of the SQL store. Built once: SQLAlchemy compiles each once for a database and then only binds values.
+"""The statements of the SQL store, and the operations that are not the same ones everywhere.
 
-Their parameters begin with an underscore, so that none has the name of a column.
+Built once: SQLAlchemy compiles each once for a database and then only binds values. Their parameters begin with an underscore, so that none has the name of a column.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     LargeBinary,
+    Row,
     String,
     and_,
     bindparam,
@@ -91,3 +95,34 @@ EXPIRED = (
 )
 # Row by row: with a list of keys and old statistics MySQL may look at every row, and wait for those of another sweep.
 SWEEP = delete(sessions).where(_s.key == _KEY, _s.set_aside == bindparam("_set_aside"))
+
+
+def inserted(connection: Connection, values: dict[str, Any]) -> int:
+    """When the new session was created, in ms. IntegrityError where its key is taken."""
+    if connection.dialect.insert_returning:
+        return int(connection.execute(INSERT_RETURNING, values).scalar_one())
+    # MySQL can't return what it inserted: it is asked for the time first, so that nothing is left behind on a failure.
+    created = values["_created"] if values["_created"] is not None else connection.execute(PING).one().now
+    connection.execute(INSERT, values | {"_created": created})
+    return int(created)
+
+
+def delete_returning(connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+    """Deletes a session and returns it, in one statement."""
+    return connection.execute(DELETE_RETURNING, {"_key": key}).one_or_none()
+
+
+def load_and_delete(connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+    """The same in two statements of one transaction, for MySQL."""
+    row = connection.execute(LOAD_LOCKED, {"_key": key}).one_or_none()
+    if row is not None:
+        connection.execute(DELETE, {"_key": key})
+    return row
+
+
+def sweep(connection: Connection, limit: int) -> int:
+    """How many expired rows one transaction took: those of the first `limit` that nobody else has locked."""
+    expired = connection.execute(EXPIRED, {"_limit": limit}).mappings().all()
+    if expired:
+        connection.execute(SWEEP, [dict(row) for row in expired])
+    return len(expired)

@@ -27,7 +27,9 @@ class SqlHarness:
         self.sql.create_schema()
         self.engine: Engine = engine_from(url, PATIENT)
         self._through = Through(self.sql)
-        self._hasty = SqlStore.from_url(url, Budgets(0.02, 0.02, retries=0, deadline=0.1))
+        # PyMySQL reads the system's certificates for each connection that may become TLS, which takes 20 ms.
+        hasty = f"{url}?ssl_disabled=1" if url.startswith("mysql") else url
+        self._hasty = SqlStore.from_url(hasty, Budgets(0.02, 0.02, retries=0, deadline=0.1))
         self.store: Store = self._through
         self._silence = silence
 
