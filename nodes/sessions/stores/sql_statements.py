@@ -1,6 +1,7 @@
 """The statements of the SQL store, and the operations that are not the same ones everywhere.
 
-Built once: SQLAlchemy compiles each once for a database and then only binds values. Their parameters begin with an underscore, so that none has the name of a column.
+Built once: SQLAlchemy compiles each once for a database and then only binds values. Their parameters begin with an
+underscore, so that none has the name of a column.
 """
 
 from __future__ import annotations
