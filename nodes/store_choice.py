@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
 from .environment import SettingsError
 from .sessions import Budgets, Durability, EncryptedStore, FileStore, MemoryStore, RedisStore, Store
@@ -38,7 +39,8 @@ def _chosen(settings: Settings) -> Store:
             assert settings.database_url is not None
             from .sessions.stores.sql import SqlStore  # SQLAlchemy, which the others need not load
 
-            return SqlStore.from_url(settings.database_url, budgets)
+            # Databases have far fewer connections to give away than Redis: PostgreSQL 100, for all nodes.
+            return SqlStore.from_url(settings.database_url, replace(budgets, max_connections=16))
         case StoreKind.EXPRESS:
             assert settings.redis_url is not None
             return ExpressStore.from_url(settings.redis_url, budgets)

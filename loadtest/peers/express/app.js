@@ -1,0 +1,140 @@
+// An Express application with express-session and connect-redis that answers what a node of the cluster answers, as
+// JSON. Everything is told by the environment:
+//
+//   PORT, HOST                      where it listens; 3000 and 127.0.0.1
+//   NODE_NAME                       what X-Served-By says; express-1
+//   REDIS_URL, REDIS_URL_FILE       the Redis that the nodes use with SESSION_STORE=express, or a file that holds it
+//   SESSION_SECRETS, ..._FILE       the nodes' secrets: the first signs, all verify
+//   SESSION_NAME                    the cookie's name; connect.sid
+//   SESSION_IDLE_TIMEOUT            seconds that a session lives without use; 1800
+//   CLUSTER_USERS_FILE              JSON: user -> password, or {"users": {user: password}}
+
+import { readFileSync } from "node:fs";
+import { timingSafeEqual, createHash } from "node:crypto";
+import express from "express";
+import session from "express-session";
+import { RedisStore } from "connect-redis";
+import { createClient } from "redis";
+
+const env = process.env;
+const setting = (name) => env[name] || (env[`${name}_FILE`] && readFileSync(env[`${name}_FILE`], "utf8").trim());
+
+function required(name) {
+  const value = setting(name);
+  if (!value) {
+    console.error(`error: ${name} is not set`);
+    process.exit(2);
+  }
+  return value;
+}
+
+const name = env.NODE_NAME || "express-1";
+const secrets = required("SESSION_SECRETS").split(/[,\n]/).map((secret) => secret.trim()).filter(Boolean);
+const listed = JSON.parse(readFileSync(required("CLUSTER_USERS_FILE"), "utf8"));
+const users = new Map(Object.entries(listed.users ?? listed));
+
+const client = createClient({
+  url: required("REDIS_URL"),
+  disableOfflineQueue: true,
+  socket: { connectTimeout: 1000, reconnectStrategy: (retries) => Math.min(retries * 50, 1000) },
+});
+client.on("error", (error) => console.error(`redis: ${error.message}`));
+await client.connect();
+
+const app = express();
+app.disable("x-powered-by");
+app.set("trust proxy", 1);
+app.use((request, response, next) => {
+  response.set({ "X-Served-By": name, "Cache-Control": "no-store" });
+  next();
+});
+app.get("/live", (request, response) => response.json({ status: "alive" }));
+app.get("/ready", async (request, response) => {
+  try {
+    await client.ping();
+    response.json({ status: "ready" });
+  } catch {
+    response.status(503).json({ status: "the session store can't be reached" });
+  }
+});
+app.use(express.json({ limit: "64kb" }));
+app.use(
+  session({
+    store: new RedisStore({ client, ttl: Number(env.SESSION_IDLE_TIMEOUT || 1800) }),
+    secret: secrets,
+    name: env.SESSION_NAME || "connect.sid",
+    resave: false,
+    saveUninitialized: false,
+    cookie: { httpOnly: true, sameSite: "lax", secure: "auto" },
+  }),
+);
+
+const isPassword = (given, wanted) => {
+  const [one, other] = [given, wanted ?? ""].map((text) => createHash("sha256").update(String(text)).digest());
+  return timingSafeEqual(one, other) && wanted !== undefined;
+};
+const done = (next, answer) => (error) => (error ? next(error) : answer());
+
+app.get("/me", (request, response) => {
+  const { user = null, visits = 0, cart = {} } = request.session;
+  response.json({ user, node: name, visits, cart });
+});
+
+app.post("/login", (request, response, next) => {
+  const { user, password } = request.body ?? {};
+  if (!isPassword(password, users.get(user))) {
+    response.status(401).json({ error: "User or password is wrong." });
+    return;
+  }
+  const { visits, cart } = request.session; // kept, as the nodes keep them
+  request.session.regenerate(
+    done(next, () => {
+      Object.assign(request.session, { user }, visits && { visits }, cart && { cart });
+      request.session.save(done(next, () => response.json({ user, node: name })));
+    }),
+  );
+});
+
+app.post("/logout", (request, response, next) => {
+  request.session.destroy(
+    done(next, () => response.clearCookie(env.SESSION_NAME || "connect.sid").status(204).end()),
+  );
+});
+
+app.post("/visits", (request, response) => {
+  request.session.visits = (request.session.visits ?? 0) + 1;
+  response.json({ visits: request.session.visits });
+});
+
+app.post("/cart", (request, response) => {
+  const { item, quantity } = request.body ?? {};
+  if (typeof item !== "string" || !Number.isInteger(quantity) || quantity < 1) {
+    response.status(422).json({ error: "item: a text; quantity: a whole number from 1" });
+    return;
+  }
+  const cart = (request.session.cart ??= {});
+  cart[item] = (cart[item] ?? 0) + quantity;
+  response.json({ cart });
+});
+
+app.delete("/cart", (request, response) => {
+  delete request.session.cart;
+  response.status(204).end();
+});
+
+app.use((error, request, response, next) => {
+  console.error(error.message);
+  if (response.headersSent) next(error);
+  else response.status(error.status ?? 503).json({ error: error.status ? error.message : "try again" });
+});
+
+const server = app.listen(Number(env.PORT || 3000), env.HOST || "127.0.0.1", () => {
+  console.log(`${name} answers on http://${env.HOST || "127.0.0.1"}:${server.address().port}`);
+});
+for (const signal of ["SIGTERM", "SIGINT"]) {
+  process.on(signal, () => {
+    server.close(() => client.close().finally(() => process.exit(0)));
+    server.closeIdleConnections();
+    setTimeout(() => process.exit(0), 5000).unref();
+  });
+}

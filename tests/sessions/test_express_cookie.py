@@ -1,0 +1,78 @@
+"""express-session's cookie, byte for byte: vectors made by the original."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.sessions.express_cookie import ExpressCookie
+
+COOKIE = ExpressCookie()
+SECRET = b"keyboard cat"
+ID = "abcDEF-_+/=1234 é"
+VALUE = "s%3AabcDEF-_%2B%2F%3D1234%20%C3%A9.4e8hPT15DuhJzsC1lpka9N%2Fw2%2FOt7mNsXfynOV2p%2FR4"
+
+
+def test_the_vectors_of_the_original() -> None:
+    assert COOKIE.sign("abc", SECRET) == "s%3Aabc.BpxCrWRpvZMh%2Fwk%2Fdjl34N%2Bm%2BVQEU7K%2F5WenLwJCgFU"
+    assert COOKIE.sign(ID, SECRET) == VALUE
+    assert COOKIE.verify(VALUE, [SECRET]) == ID
+
+
+def test_what_is_not_encoded_is_read_as_well() -> None:
+    session_id = "A" * 32
+    raw = COOKIE.sign(session_id, SECRET).replace("%3A", ":").replace("%2F", "/").replace("%2B", "+")
+    assert "%" not in raw
+    assert COOKIE.verify(raw, [SECRET]) == session_id
+
+
+def test_the_last_dot_divides() -> None:
+    session_id = "with.dots.in.the.id"
+    assert COOKIE.verify(COOKIE.sign(session_id, SECRET), [SECRET]) == session_id
+
+
+def test_any_secret_verifies_and_no_other_one() -> None:
+    value = COOKIE.sign("A" * 32, b"old")
+    assert COOKIE.verify(value, [b"new", b"old"]) == "A" * 32
+    assert COOKIE.verify(value, [b"new"]) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "s:",
+        "s%3A",
+        ".",
+        "s:.",
+        "s%3Aabc",
+        VALUE[:-1],
+        VALUE + "A",
+        VALUE.replace("s%3A", "j%3A"),
+        "%",
+        "%zz" + VALUE,
+        "s%3A%ff%fe.x",
+        "x" * 5000,
+        VALUE.replace("%2F", "%2f%"),
+        "s:é.é",
+        VALUE.replace("abc", "abd"),
+    ],
+)
+def test_anything_else_is_nobodys(value: str) -> None:
+    assert COOKIE.verify(value, [SECRET]) is None
+
+
+@given(st.text(max_size=200))
+def test_no_text_does_any_harm(value: str) -> None:
+    assert COOKIE.verify(value, [SECRET]) is None
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=16, max_size=128).filter(str.isprintable))
+def test_every_id_comes_back(session_id: str) -> None:
+    assert COOKIE.verify(COOKIE.sign(session_id, SECRET), [SECRET]) == session_id
+
+
+@pytest.mark.parametrize("session_id", ["short", "x" * 129, "a" * 20 + "\n", "a" * 20 + "\0", "\u2028" * 20])
+def test_ids_that_no_line_holds_are_none(session_id: str) -> None:
+    assert not COOKIE.is_canonical(session_id)
