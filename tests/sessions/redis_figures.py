@@ -1,7 +1,4 @@
-"""The figures of docs/redis.md: `python -m tests.sessions.redis_figures [--gevent]`, on a Valkey of its own.
-
-With --gevent only the CPU time, which is all that differs.
-"""
+"""The figures of docs/redis.md: `python -m tests.sessions.redis_figures`; with --gevent the CPU times alone."""
 
 from __future__ import annotations
 

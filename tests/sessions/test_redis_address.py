@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -88,6 +90,41 @@ def test_a_dns_server_that_never_answers_costs_the_budget(server: Valkey) -> Non
         assert time.monotonic() - started < 5
         assert lookup.lookups == 1  # all wait for one
         store.close()
+
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import sys, time, gevent
+from nodes.sessions import Budgets, StoreUnavailable
+from tests.sessions.test_redis_address import Asked, store_at
+
+store = store_at(6379, Asked(sys.argv[1]), Budgets(0.5, 0.5, retries=0, deadline=1))
+ticks = 0
+
+def tick():
+    global ticks
+    while True:
+        gevent.sleep(0.01)
+        ticks += 1
+
+gevent.spawn(tick)
+started = time.monotonic()
+try:
+    store.ping()
+except StoreUnavailable as error:
+    assert "address of" in str(error), error
+assert 0.4 < time.monotonic() - started < 5
+assert ticks > 5
+print("unavailable in time")
+"""
+
+
+def test_under_gevent_other_requests_go_on_during_a_lookup() -> None:
+    with silent_dns() as address:
+        done = subprocess.run(
+            [sys.executable, "-c", GREENLETS, address], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.stdout == "unavailable in time\n", done.stderr
 
 
 def test_where_dns_is_silent_what_the_name_meant_last_still_stands(server: Valkey) -> None:
