@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import os
 import re
 import secrets
@@ -12,10 +14,14 @@ from pathlib import Path
 
 import argon2
 
+log = logging.getLogger("nodes.accounts")
+
 # OWASP's first choice: 19 MiB, two passes, one lane (Password Storage Cheat Sheet; ASVS 5.0, 11.4.2).
 HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=argon2.Type.ID)
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_BYTES = 1024
+DISABLED = "!"
+"""What stands before the hash of a user who may not log in, as in /etc/shadow."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
 
 
@@ -24,10 +30,15 @@ class UsersError(ValueError):
 
 
 class Users:
-    """Who may log in. `run` calls the hashing, so that a server can have it done where it blocks nobody else."""
+    """Who may log in, as the file says now: it is read again when it changed.
 
-    def __init__(self, hashes: Mapping[str, str], run: Callable[[Callable[[], bool]], bool] | None = None) -> None:
-        self._hashes = dict(hashes)
+    `run` calls the hashing, so that a server can have it done where it blocks nobody else.
+    """
+
+    def __init__(self, path: Path, run: Callable[[Callable[[], bool]], bool] | None = None) -> None:
+        self._path = path
+        self._seen = _stamp(path)
+        self._hashes = read_hashes(path)
         self._run = run or (lambda verify: verify())
         # Verified in place of an unknown user's hash, so that both answers cost the same time.
         self._decoy = HASHER.hash(secrets.token_urlsafe(24))
@@ -35,19 +46,16 @@ class Users:
     @classmethod
     def read(cls, path: Path, run: Callable[[Callable[[], bool]], bool] | None = None) -> Users:
         """The users in the file at `path`. Raises `UsersError`, one line."""
+        return cls(path, run)
+
+    def _current(self) -> Mapping[str, str]:
+        """Where the file is gone or damaged by now, who was in it before stays."""
         try:
-            users = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsersError(f"{path}: can't be read ({error.strerror})") from None
-        except (ValueError, RecursionError):
-            raise UsersError(f"{path}: is not JSON; delete it and have it made again") from None
-        if not isinstance(users, dict) or not users:
-            raise UsersError(f"{path}: holds no users; it must be an object of names and Argon2id hashes")
-        for name, hash_ in users.items():
-            # One set of parameters for all, or the time of an answer would tell who exists.
-            if not isinstance(hash_, str) or not _is_current(hash_):
-                raise UsersError(f"{path}: the hash of {name!r} is not Argon2id with m=19456,t=2,p=1; make it again")
-        return cls(users, run)
+            if (seen := _stamp(self._path)) != self._seen:
+                self._hashes, self._seen = read_hashes(self._path), seen
+        except UsersError as error:
+            log.error("the users stay as they were: %s", error)  # noqa: TRY400 - a line, no trace
+        return self._hashes
 
     def verify(self, name: str, password: str) -> bool:
         """Whether this is the user's password. Unknown users cost what wrong passwords cost.
@@ -57,8 +65,73 @@ class Users:
         data = password.encode("utf-8", "surrogatepass")
         if len(data) > MAX_PASSWORD_BYTES:
             return False
-        hash_ = self._hashes.get(name)
-        return self._run(lambda: _matches(hash_ or self._decoy, data)) and hash_ is not None
+        hash_ = self._current().get(name)
+        enabled = hash_ is not None and not hash_.startswith(DISABLED)
+        return self._run(lambda: _matches((hash_ or self._decoy).removeprefix(DISABLED), data)) and enabled
+
+    def set_password(self, name: str, password: str) -> None:
+        """Stores the hash of a new password. Raises `UsersError`, one line: too short, too long, no place to write."""
+        check_password(password)
+
+        def change() -> bool:
+            change_users(self._path, {name: HASHER.hash(password)})
+            return True
+
+        self._run(change)
+
+
+def read_hashes(path: Path) -> dict[str, str]:
+    """The hash of each user; `DISABLED` stands before that of one who may not log in. Raises `UsersError`."""
+    try:
+        users = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsersError(f"{path}: can't be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise UsersError(f"{path}: is not JSON; delete it and have it made again") from None
+    if not isinstance(users, dict) or not users:
+        raise UsersError(f"{path}: holds no users; it must be an object of names and Argon2id hashes")
+    for name, hash_ in users.items():
+        # One set of parameters for all, or the time of an answer would tell who exists.
+        if not isinstance(hash_, str) or not _is_current(hash_.removeprefix(DISABLED)):
+            raise UsersError(f"{path}: the hash of {name!r} is not Argon2id with m=19456,t=2,p=1; make it again")
+    return users
+
+
+def change_users(path: Path, hashes: Mapping[str, str]) -> None:
+    """Sets the hashes of some users, whole or not at all; of several processes one at a time. Raises `UsersError`."""
+    try:
+        with (path.parent / f".{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # held for a few milliseconds
+            text = json.dumps(read_hashes(path) | dict(hashes), indent=2) + "\n"
+            Path(_write_temporary(path, text)).replace(path)
+    except OSError as error:
+        raise UsersError(f"{path}: can't be written ({error.strerror})") from None
+
+
+def set_enabled(path: Path, name: str, enabled: bool) -> None:
+    """Lets a user log in, or not any more. Their sessions are another matter. Raises `UsersError`."""
+    hash_ = read_hashes(path).get(name)
+    if hash_ is None:
+        raise UsersError(f"{path}: there is no user {name!r}")
+    change_users(path, {name: ("" if enabled else DISABLED) + hash_.removeprefix(DISABLED)})
+
+
+def check_password(password: str) -> None:
+    """`UsersError` for a password that nobody may have."""
+    length = len(password.encode("utf-8", "surrogatepass"))
+    if len(password) < MIN_PASSWORD_CHARACTERS or length > MAX_PASSWORD_BYTES:
+        raise UsersError(
+            f"the password has {len(password)} characters: use at least {MIN_PASSWORD_CHARACTERS},"
+            f" and at most {MAX_PASSWORD_BYTES} bytes"
+        )
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _is_current(hash_: str) -> bool:
@@ -90,12 +163,8 @@ def create_users(path: Path, names: Iterable[str], password: str | None = None) 
             raise UsersError(f"user {name!r}: use 1 to 64 letters, digits, '.', '_', '@', '+' or '-'")
     if not names:
         raise UsersError(f"{path}: give at least one user")
-    long_enough = password is None or len(password) >= MIN_PASSWORD_CHARACTERS
-    if password is not None and not (long_enough and len(password.encode()) <= MAX_PASSWORD_BYTES):
-        raise UsersError(
-            f"the password has {len(password)} characters: use at least {MIN_PASSWORD_CHARACTERS},"
-            f" and at most {MAX_PASSWORD_BYTES} bytes"
-        )
+    if password is not None:
+        check_password(password)
     passwords = {name: password or secrets.token_urlsafe(15) for name in names}
     hashes = {name: HASHER.hash(word) for name, word in passwords.items()}
     try:
@@ -107,15 +176,21 @@ def create_users(path: Path, names: Iterable[str], password: str | None = None) 
 
 def _write_new(path: Path, text: str) -> bool:
     """Writes the file unless it exists by now; whether it did. A reader never sees half of it."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = _write_temporary(path, text)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
         os.link(temporary, path)  # unlike a rename, this refuses to replace what another process made meanwhile
     except FileExistsError:
         return False
     finally:
         Path(temporary).unlink()
     return True
+
+
+def _write_temporary(path: Path, text: str) -> str:
+    """A file beside `path`, mode 0600, that is on the disk."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary

@@ -13,7 +13,7 @@ from gevent.threadpool import ThreadPool
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import auth, csrf, each_request, health, logs, pages, shop
+from . import auth, csrf, each_request, health, logs, my_sessions, pages, shop, throttle
 from .accounts import Users, UsersError
 from .environment import SettingsError
 from .metrics import MeasuredStore, Metrics
@@ -42,7 +42,8 @@ def create_app(settings: Settings) -> Flask:
     app.before_request(_refuse_large_body)
     csrf.protect(app, settings.secrets)
     pages.register(app)
-    for part in (shop, auth, health):
+    throttle.protect(app, sessions, settings.login_attempts, settings.login_window)
+    for part in (shop, auth, my_sessions, health):
         app.register_blueprint(part.blueprint)
     each_request.watch(app, settings.node_name, metrics)
     if (count := settings.trusted_proxies) > 0:

@@ -7,45 +7,81 @@ from datetime import UTC, datetime
 
 import msgspec
 from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request
-from werkzeug.exceptions import BadRequest, Unauthorized
+from werkzeug.exceptions import (
+    BadRequest,
+    Forbidden,
+    HTTPException,
+    TooManyRequests,
+    Unauthorized,
+    UnprocessableEntity,
+)
 
-from . import pages
-from .accounts import Users
+from . import my_sessions, pages, throttle
+from .accounts import Users, UsersError
 from .each_request import request_id
 from .negotiation import read_body, wants_page
+from .sessions import Sessions, fresh_login
 from .visitor import session
 
 log = logging.getLogger("nodes.auth")
 
 blueprint = Blueprint("auth", __name__)
 
+_PAGES = {"/": "shop.home", "/sessions": "my_sessions.list_all", "/account": "auth.account"}
+"""Where a login may lead back to: nowhere else, whatever a form says."""
+
 
 class Credentials(msgspec.Struct, frozen=True):
-    """What a login brings."""
+    """What a login brings; `back` is where a browser goes then."""
 
     user: str
     password: str
+    back: str = "/"
 
     def __repr__(self) -> str:  # never the password, wherever this may be printed
         return f"Credentials(user={self.user!r})"
 
 
+class NewPassword(msgspec.Struct, frozen=True):
+    """What a change of password brings."""
+
+    current: str
+    new: str
+
+    def __repr__(self) -> str:
+        return "NewPassword()"
+
+
 @blueprint.post("/login")
 def login() -> Response:
-    """Logs in: 200 with a renewed id, or 401, the same for an unknown user as for a wrong password."""
+    """Logs in: 200 with a renewed id, or 401, the same for an unknown user as for a wrong password.
+
+    429 after too many wrong ones, by `throttle`; 409 where the user has too many sessions.
+    """
     users: Users = current_app.extensions["users"]
     try:
         credentials = read_body(Credentials)
     except BadRequest as error:
         return pages.failed(error, about="login")
+    try:
+        guess = throttle.count_guess(request, credentials.user)
+    except TooManyRequests as error:
+        log.warning("login throttled", extra={"request_id": request_id()})
+        return pages.failed(error, about="login")
     if not users.verify(credentials.user, credentials.password):
         log.info("login refused", extra={"request_id": request_id()})
         return pages.failed(Unauthorized("User or password is wrong."), about="login")
+    if guess is not None:
+        guess.was_right()
     if session.owner not in {None, credentials.user}:
         session.clear()  # what belongs to one user is not handed to another
     session.renew(owner=credentials.user)
     log.info("logged in", extra={"request_id": request_id(), "user": credentials.user, "session": session.key_hash})
-    return pages.json_or_home({"user": credentials.user, "node": current_app.config["NODE_NAME"]})
+    answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
+    back = credentials.back if credentials.back in _PAGES else "/"
+    response = pages.json_or(answer, _PAGES[back])
+    throttle.remember_device(request, response, credentials.user)
+    return response
 
 
 @blueprint.post("/logout")
@@ -61,7 +97,47 @@ def account() -> Response:
     user, created = session.owner, session.created
     if user is None or created is None:
         raise Unauthorized("log in first")
-    since = datetime.fromtimestamp(created, UTC)
     if wants_page(request):
-        return make_response(render_template("account.html", user=user, since=since))
-    return jsonify(user=user, since=since.isoformat(timespec="seconds"))
+        return _account_page()
+    return jsonify(user=user, since=datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds"))
+
+
+@blueprint.post("/password")
+@fresh_login(my_sessions.FRESH_SECONDS)
+def change_password() -> Response:
+    """Changes the password, gives this session a new id, and ends all others of the user (ASVS 5.0, 7.4.3)."""
+    users: Users = current_app.extensions["users"]
+    user = session.owner
+    assert user is not None, "fresh_login lets nobody else in"
+    try:
+        passwords = read_body(NewPassword)
+        guess = throttle.count_guess(request, user)
+    except (BadRequest, TooManyRequests) as error:
+        return _not_changed(error)
+    if not users.verify(user, passwords.current):
+        return _not_changed(Forbidden("The password so far is not this one."))
+    if guess is not None:
+        guess.was_right()
+    try:
+        users.set_password(user, passwords.new)
+    except UsersError as error:
+        log.warning("password not changed: %s", error, extra={"request_id": request_id()})
+        return _not_changed(UnprocessableEntity(str(error).rpartition(": ")[2]))
+    session.renew(owner=user)
+    sessions: Sessions = current_app.extensions["sessions"]
+    if sessions.users is not None:
+        sessions.users.end_all(user, keep=session.key_hash)
+    log.info("password changed", extra={"request_id": request_id(), "user": user, "session": session.key_hash})
+    return pages.json_or(None, "auth.account")
+
+
+def _not_changed(error: HTTPException) -> Response:
+    if not wants_page(request):
+        raise error
+    return _account_page(error.code or 400, error.description)
+
+
+def _account_page(status: int = 200, error: str | None = None) -> Response:
+    since = datetime.fromtimestamp(session.created or 0, UTC)
+    page = render_template("account.html", user=session.owner, since=since, error=error)
+    return make_response(page, status)

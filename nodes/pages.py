@@ -11,8 +11,8 @@ from werkzeug.exceptions import HTTPException
 
 from .each_request import request_id
 from .negotiation import SAFE_METHODS, wants_page
-from .sessions import SessionEnded, SessionError, SessionTooLarge
-from .visitor import handle, profile
+from .sessions import LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions
+from .visitor import handle, profile, session
 
 RETRY_AFTER = 2
 """Seconds that clients are asked to wait while the store is out: a failover takes about this long."""
@@ -33,6 +33,8 @@ _TITLES = {
     413: "Too large",
     415: "Not this type of content",
     422: "That does not fit",
+    429: "Too many attempts",
+    501: "This store can't do that",
     503: "The session store can't be reached",
 }
 
@@ -65,11 +67,6 @@ def home(status: int = 200, error: str | None = None, about: str = "", typed: di
     return make_response(page, status)
 
 
-def back_home() -> Response:
-    """Where a browser goes after a form: to the page, by GET, so that a reload repeats nothing."""
-    return make_response(redirect(url_for("shop.home"), 303))
-
-
 def failed(error: HTTPException, about: str) -> Response:
     """The answer to a form that can't be accepted: the page again, with the reason. To a program: the error."""
     if not wants_page(request):
@@ -94,12 +91,35 @@ def session_error(error: SessionError) -> Response:
     """A fault of the session. It asks nothing of the session: the store may be what failed."""
     if isinstance(error, SessionEnded):
         return _error(409, "You were logged out, or your session ended, before this was saved. Nothing was changed.")
+    if isinstance(error, TooManySessions):
+        return _error(409, "You are logged in at too many places. Log out at one of them first.")
+    if isinstance(error, LoginTooOld):
+        return _login_again()
     if isinstance(error, SessionTooLarge):
         return _error(413, "There is no room for this in your session. What was in it is still there.")
     current_app.logger.warning("%s", error, extra={"request_id": request_id()})
     response = _error(503, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)
     response.headers["Retry-After"] = str(RETRY_AFTER)
     return response
+
+
+def _login_again() -> Response:
+    """What needs a fresh login: a program is told so, a browser is asked for the password, and led back."""
+    user = session.owner
+    if user is not None and wants_page(request):
+        back = request.path if request.method in SAFE_METHODS else session_page_of(request.path)
+        return make_response(render_template("again.html", user=user, back=back), 401)
+    response = _error(401, "Log in again: this needs a fresh login.")
+    if response.is_json:
+        response = make_response(jsonify(error="log in again: this needs a fresh login", login="again"), 401)
+        response.headers["Cache-Control"] = "no-store"
+        response.vary.add("Accept")
+    return response
+
+
+def session_page_of(path: str) -> str:
+    """The page on which the form stands that was sent to `path`."""
+    return "/sessions" if path.startswith("/sessions") else "/account"
 
 
 def _error(status: int, message: str) -> Response:
@@ -122,6 +142,11 @@ def _vary(response: Response) -> Response:
 
 def json_or_home(answer: dict[str, Any] | None) -> Response:
     """After a change: back to the page for a browser; for a program `answer`, or 204 where there is none."""
+    return json_or(answer, "shop.home")
+
+
+def json_or(answer: dict[str, Any] | None, endpoint: str) -> Response:
+    """The same, with the page of `endpoint`. By GET, so that a reload repeats nothing."""
     if wants_page(request):
-        return back_home()
+        return make_response(redirect(url_for(endpoint), 303))
     return jsonify(answer) if answer is not None else make_response("", 204)

@@ -64,6 +64,8 @@ class Settings:
     max_bytes: int = 65536  # SESSION_MAX_BYTES
     max_sessions: int | None = None  # SESSION_MAX_PER_USER
     session_limit: str = "end_oldest"  # SESSION_LIMIT
+    login_attempts: int = 10  # LOGIN_ATTEMPTS
+    login_window: float = 900.0  # LOGIN_WINDOW
     connect_timeout: float = 0.25  # STORE_CONNECT_TIMEOUT
     read_timeout: float = 0.25  # STORE_READ_TIMEOUT
     retries: int = 1  # STORE_RETRIES
@@ -131,6 +133,8 @@ class Settings:
             max_bytes=env.whole("SESSION_MAX_BYTES", cls.max_bytes, 1024, 16 * 1024 * 1024),
             max_sessions=max_sessions,
             session_limit=env.choice("SESSION_LIMIT", cls.session_limit, ["refuse", "end_oldest"]),
+            login_attempts=env.whole("LOGIN_ATTEMPTS", cls.login_attempts, 0, 1000),
+            login_window=env.seconds("LOGIN_WINDOW", cls.login_window, 1, 86400),
             connect_timeout=env.seconds("STORE_CONNECT_TIMEOUT", cls.connect_timeout, 0.01, 60),
             read_timeout=env.seconds("STORE_READ_TIMEOUT", cls.read_timeout, 0.01, 60),
             retries=env.whole("STORE_RETRIES", cls.retries, 0, 10),

@@ -300,10 +300,13 @@ def test_what_does_not_exist_is_said_in_json(client: FlaskClient, method: str, p
 
 def test_a_fault_of_the_node_is_answered_without_its_details(app: Flask, client: FlaskClient) -> None:
     class Broken(Users):
+        def __init__(self) -> None:
+            pass
+
         def verify(self, name: str, password: str) -> bool:
             raise RuntimeError(f"hash of {password}")
 
-    app.extensions["users"] = Broken({})
+    app.extensions["users"] = Broken()
     response = client.post("/login", json=ALICE)
     assert response.status_code == 500
     assert PASSWORD not in response.text
