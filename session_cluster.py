@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from deploy.cli import up
+from loadtest.bench.cli import bench
 from loadtest.cli import demo
 from proxy.cli import proxy_config
 
@@ -29,6 +30,7 @@ Examples:
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
   session-cluster up --state ./state          with cluster.json for scripts
+  session-cluster bench                       what a session costs, beside others
   session-cluster proxy-config --balance hash    the nginx.conf alone
 
 \b
@@ -61,7 +63,7 @@ def main() -> None:
     """
 
 
-for command in (demo, up, proxy_config):
+for command in (demo, up, bench, proxy_config):
     main.add_command(command)
 
 

@@ -278,8 +278,8 @@ class Session(SessionMixin):
         stored = self._load() if reads else self._stored
         before = stored.fields.stored.get(COOKIE_KEY)
         stored = self._become(commit(stored))
-        is_dated = options.max_age is not None or any(value is not None for value in stored.own_cookie.values())
-        is_due = options.rolling or before != stored.fields.stored.get(COOKIE_KEY) or (stored.touched and is_dated)
+        changed = before != stored.fields.stored.get(COOKIE_KEY)
+        is_due = options.rolling or changed or (stored.touched and self.cookie_life != (None, None))
         is_absent = stored.loaded and stored.record is None
         if is_due and not is_absent and self.cookie_action is CookieAction.NONE:
             self.cookie_action = CookieAction.SET

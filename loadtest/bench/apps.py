@@ -1,0 +1,87 @@
+"""The application that is measured, once for each session layer: `gunicorn loadtest.bench.apps:application()`.
+
+It answers the same bytes everywhere. `/start` makes a session of 5 fields with 300 bytes, `/read` reads all of them,
+`/write` reads one and changes it, `/none` has nothing to do with the session. What it is told comes from the
+environment: BENCH_APP, and BENCH_URL or BENCH_FOLDER.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flask
+from flask import Flask
+
+from nodes.sessions import FileStore, MemoryStore, RedisStore, SessionOptions, Sessions, Store
+
+BODY = "x" * 64
+CHARACTERS = 60
+TEXTS = {f"text{number}": str(number) * CHARACTERS for number in range(4)}
+SECRET = "a secret of the bench, of 32 bytes or more"  # noqa: S105 - it guards nothing
+
+
+def application() -> Flask:
+    """The application that BENCH_APP names."""
+    app = Flask("bench")
+    _SESSIONS[os.environ["BENCH_APP"]](app)
+
+    @app.get("/none")
+    def none() -> str:
+        return BODY
+
+    @app.get("/start")
+    def start() -> str:
+        for name, text in TEXTS.items():
+            flask.session[name] = text
+        flask.session["count"] = "0".zfill(CHARACTERS)
+        return BODY
+
+    @app.get("/read")
+    def read() -> tuple[str, dict[str, str]]:
+        length = sum(len(flask.session[name]) for name in TEXTS)
+        return BODY, {"X-Seen": f"{length} {int(flask.session['count'])}"}
+
+    @app.get("/write")
+    def write() -> str:
+        flask.session["count"] = str(int(flask.session["count"]) + 1).zfill(CHARACTERS)
+        return BODY
+
+    return app
+
+
+def _ours(make: Callable[[], Store]) -> Callable[[Flask], None]:
+    def use(app: Flask) -> None:
+        Sessions(app, store=make(), options=SessionOptions(secrets=(SECRET,)))
+
+    return use
+
+
+def _sql() -> Store:
+    from nodes.sessions.stores.sql import SqlStore
+
+    store = SqlStore.from_url(os.environ["BENCH_URL"])
+    store.create_schema()
+    return store
+
+
+def _flask_session(app: Flask) -> None:
+    """As its documentation sets it up: a session in Redis that slides, in msgpack."""
+    import redis
+    from flask_session import Session  # type: ignore[import-untyped]
+
+    client: Any = redis.Redis.from_url(os.environ["BENCH_URL"])
+    app.config.update(SESSION_TYPE="redis", SESSION_REDIS=client, SESSION_SERIALIZATION_FORMAT="msgpack")
+    Session(app)
+
+
+_SESSIONS: dict[str, Callable[[Flask], None]] = {
+    "alone": lambda _app: None,
+    "flask-session": _flask_session,
+    "redis": _ours(lambda: RedisStore.from_url(os.environ["BENCH_URL"])),
+    "memory": _ours(MemoryStore),
+    "file": _ours(lambda: FileStore(Path(os.environ["BENCH_FOLDER"]))),
+    "sql": _ours(_sql),
+}

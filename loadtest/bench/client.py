@@ -1,0 +1,84 @@
+"""The load: a bounded number of GETs over a few kept connections, in a process of its own, cheap and not measured.
+
+    python -m loadtest.bench.client PORT PATH REQUESTS CONNECTIONS COOKIE
+
+prints the seconds that it took. Anything but 200 ends it with one line.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+import threading
+import time
+
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
+
+
+def get(connection: socket.socket, request: bytes) -> tuple[bytes, bytes]:
+    """Head and body of the answer. ConnectionError where it is cut off, or not a 200."""
+    connection.sendall(request)
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _more(connection)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head + b"\r\n")
+    if length is None:
+        raise ConnectionError("an answer without Content-Length")
+    while len(body) < int(length[1]):
+        body += _more(connection)
+    if not head.startswith(b"HTTP/1.1 200 "):
+        status = head.splitlines()[0].decode("latin-1")
+        raise ConnectionError(f"answered {status}")
+    return head, body
+
+
+def _more(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionError("closed the connection")
+    return data
+
+
+def request_for(path: str, cookie: str = "") -> bytes:
+    """The bytes of a GET."""
+    header = f"Cookie: {cookie}\r\n" if cookie else ""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode("latin-1")
+
+
+def load(port: int, request: bytes, requests: int, connections: int) -> float:
+    """Sends `requests` over `connections` at the same time; the seconds that it took."""
+    failures: list[Exception] = []
+
+    def one(count: int) -> None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for _ in range(count):
+                    get(connection, request)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=one, args=(requests // connections,)) for _ in range(connections)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """See above."""
+    port, path, requests, connections, cookie = sys.argv[1:]
+    try:
+        print(load(int(port), request_for(path, cookie), int(requests), int(connections)))
+    except OSError as error:
+        sys.exit(f"{path}: {error}")
+
+
+if __name__ == "__main__":
+    main()
