@@ -1,0 +1,1 @@
+"""The security and outage documents, held to the code."""

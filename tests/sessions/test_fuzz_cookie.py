@@ -1,0 +1,16 @@
+"""Whatever text a cookie holds, it is nobody's session unless this server signed it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.sessions import cookie
+from nodes.sessions.express_cookie import ExpressCookie
+
+SECRET = b"a secret of more than thirty-two bytes"
+VALUES = st.text() | st.text(alphabet="s:%3A.=_-aA0\x00\xa0\u2000\ud800", max_size=120)
+
+
+@given(VALUES)
+def test_no_text_is_a_signed_cookie(value: str) -> None:
+    assert cookie.verify(value, [SECRET]) is None
+    assert ExpressCookie().verify(value, [SECRET]) is None
