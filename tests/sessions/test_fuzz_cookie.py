@@ -7,7 +7,8 @@ from nodes.sessions import cookie
 from nodes.sessions.express_cookie import ExpressCookie
 
 SECRET = b"a secret of more than thirty-two bytes"
-VALUES = st.text() | st.text(alphabet="s:%3A.=_-aA0\x00\xa0\u2000\ud800", max_size=120)
+FORGED = st.from_regex(r"(s:)?[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}", fullmatch=True)
+VALUES = FORGED | st.text() | st.text(alphabet="s:%3A.=_-aA0\x00\xa0\u2000\ud800", max_size=120)
 
 
 @given(VALUES)
