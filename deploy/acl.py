@@ -3,8 +3,10 @@
 import hashlib
 
 NODE = "node"
-KEYS = "session:*"
+KEYS = ("session:*",)
 """The only keys that the nodes' user can name."""
+EXPRESS_KEYS = ("sess:*", "damaged:sess:*")
+"""The same where the nodes share their sessions with express-session."""
 
 # What `nodes.sessions.stores.redis` sends, itself and inside its scripts; what a connection begins with. AUTH and
 # HELLO are allowed to everybody. SCAN shows the names of all keys, whatever their pattern.
@@ -13,15 +15,24 @@ _SESSION_COMMANDS = (
     *("zadd", "zrange", "zrem", "zcard", "zremrangebyscore", "zrandmember", "scan"),
     *("evalsha", "script|load", "wait"),
 )
+# What `nodes.sessions.stores.express` sends, and connect-redis.
+_EXPRESS_COMMANDS = (
+    *("get", "set", "expire", "pexpire", "pttl", "ttl", "del", "type", "rename", "time", "scan", "mget"),
+    *("evalsha", "script|load"),
+)
 _CONNECTION_COMMANDS = ("ping", "select")
 # redis-py's own client, which looks whether the store answers, introduces itself with CLIENT SETINFO. Redis before 7.2
 # does not know it and would not start with a list that names it.
 _SETINFO_SINCE = (7, 2)
 
 
-def acl_file(password: str, version: tuple[int, ...]) -> str:
-    """The text of an ACL file for a server of this version; the password is in it as a hash only."""
-    commands = [*_CONNECTION_COMMANDS, *_SESSION_COMMANDS]
+def acl_file(password: str, version: tuple[int, ...], express: bool = False) -> str:
+    """The text of an ACL file for a server of this version; the password is in it as a hash only.
+
+    `express`: for sessions in the format of express-session, which the Node application reaches as the same user.
+    """
+    commands = [*_CONNECTION_COMMANDS, *(_EXPRESS_COMMANDS if express else _SESSION_COMMANDS)]
+    keys = " ".join(f"~{pattern}" for pattern in (EXPRESS_KEYS if express else KEYS))
     if version >= _SETINFO_SINCE:
         commands.append("client|setinfo")
     rights = {
@@ -30,7 +41,7 @@ def acl_file(password: str, version: tuple[int, ...]) -> str:
         "default": "off resetpass ~* &* +@all",
         NODE: " ".join(
             [
-                f"on #{hashlib.sha256(password.encode()).hexdigest()} ~{KEYS} resetchannels -@all",
+                f"on #{hashlib.sha256(password.encode()).hexdigest()} {keys} resetchannels -@all",
                 *(f"+{command}" for command in commands),
             ]
         ),

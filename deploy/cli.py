@@ -36,6 +36,7 @@ class _Signalled(BaseException):
 @click.option("--store", default=str(StoreKind.REDIS), metavar="STORE", help=f"{', '.join(StoreKind)}.")
 @click.option("--balance", default=str(Balance.ROUND_ROBIN), metavar="POLICY", help=f"{', '.join(Balance)}.")
 @click.option("--port", type=int, default=8080, metavar="PORT", help="Of the proxy, on 127.0.0.1; 0: a free one.")
+@click.option("--tls", is_flag=True, show_default=False, help="https, with a certificate made for this machine.")
 @click.option(
     "--state", "state_dir", type=click.Path(path_type=Path), metavar="DIR", help="Keep cluster.json and logs."
 )
@@ -48,6 +49,7 @@ def up(
     store: str,
     balance: str,
     port: int,
+    tls: bool,
     state_dir: Path | None,
     nginx: str | None,
     store_server: str | None,
@@ -64,7 +66,12 @@ def up(
     console = Console(highlight=False)
     try:
         spec = ClusterSpec(
-            nodes=nodes, workers=workers, store=StoreKind.parse(store), balance=parse_balance(balance), port=port
+            nodes=nodes,
+            workers=workers,
+            store=StoreKind.parse(store),
+            balance=parse_balance(balance),
+            port=port,
+            tls=tls,
         )
         cluster = LocalCluster(spec, state_dir, nginx, store_server)
         with _until_signalled(), contextlib.ExitStack() as running:
@@ -100,6 +107,7 @@ def _introduce(console: Console, cluster: LocalCluster) -> None:
         "users": ", ".join(cluster.users),
         "password": f"[bold]{next(iter(cluster.users.values()))}[/]",
         "cluster": f"{spec.nodes} nodes{workers}, sessions in {spec.store}, balancing {spec.balance}",
+        **({"trust": escape(str(cluster.authority))} if cluster.authority else {}),
         "logs": escape(str(cluster.state_dir / "logs")),
         "for scripts": escape(str(cluster.state_dir / DESCRIPTION)),
     }

@@ -143,6 +143,8 @@ class ComposeCluster:
         self.stop()
 
     def _up(self, folder: Path) -> Project:
+        if self.spec.tls:
+            raise ClusterError("containers speak TLS at a port of their own: docker compose --profile tls up")
         for attempt in range(1, _STARTS + 1):
             self._port = self.spec.port or free_ports(1)[0]
             project = Project(self._name, self._variables(), self._override(), folder)

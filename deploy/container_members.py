@@ -30,7 +30,7 @@ def members_of(project: Project, store: StoreKind) -> dict[str, Container]:
     compose.yaml starts it in any case."""
     found = {}
     for role in Role:
-        if role is Role.STORE and store is StoreKind.MEMORY:
+        if role is Role.STORE and not store.needs_redis:
             continue
         for container in project.containers(SERVICES[role]):
             found[node_name(container) if role is Role.NODE else role.value] = container

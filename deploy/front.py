@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from deploy.certificate import make_certificate
 from deploy.errors import ClusterError
 from deploy.spec import ClusterSpec
 from deploy.state import StateDir
-from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, Server, ServerState, render
+from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, Server, ServerState, Tls, render
 
 _POLL = 0.02
 
@@ -31,18 +32,24 @@ class Front:
         self.nodes: Mapping[str, Server] = {}
         self._port = 0
         self._state: StateDir | None = None
+        self._tls: Tls | None = None
+        self.authority: Path | None = None
+        """The certificate of the authority that has to be trusted; None without TLS."""
 
     def command(self, port: int, state: StateDir) -> list[str]:
         """What to start so that it listens at `port`; the configuration is in place then. Changes before that only
         count, changes after it are followed by the nginx that runs."""
         self._port = port
         self._state = state
+        if self._spec.tls and self._tls is None:
+            made = make_certificate(state.tls)
+            self._tls, self.authority = Tls(made.certificate, made.key), made.authority
         self._install(self.nodes, self.balance)
         return self._nginx.command(self._conf, state.proxy)
 
     def reset(self) -> None:
         """Back to no nodes and nothing running."""
-        self.nodes, self.balance, self._state = {}, self._spec.balance, None
+        self.nodes, self.balance, self._state, self._tls, self.authority = {}, self._spec.balance, None, None, None
 
     def has_others(self, name: str) -> bool:
         """Whether any other node is in rotation."""
@@ -99,6 +106,7 @@ class Front:
             "user": getpass.getuser() if os.geteuid() == 0 else None,
             "nginx_version": self._nginx.version,
             "session_cookie": self._spec.session_cookie,
+            "tls": self._tls,
             **self._spec.proxy,
         }
         with _as_cluster_error():

@@ -14,7 +14,7 @@ from deploy.local_servers import LocalServers
 from deploy.ports import require_free
 from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
-from deploy.spec import ClusterSpec, StoreKind, check_nodes
+from deploy.spec import ClusterSpec, check_nodes
 from deploy.state import Description, StateDir
 from deploy.store_server import StoreServer
 from proxy import Balance, ServerState
@@ -42,14 +42,19 @@ class LocalCluster:
         self.users: Mapping[str, str] = {}
         self._state_dir = state_dir
         self._front = Front(spec, nginx)
-        self._store_binary = StoreServer(store_server) if spec.store is StoreKind.REDIS else None
+        self._store_binary = StoreServer(store_server) if spec.store.needs_redis else None
         self._state: StateDir | None = None
         self._guard: Guard | None = None
         self._servers: dict[str, Server] = {}
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server('proxy').port}"
+        return f"http{'s' if self.spec.tls else ''}://127.0.0.1:{self._server('proxy').port}"
+
+    @property
+    def authority(self) -> Path | None:
+        """The certificate (PEM) that a client has to trust to reach `url`; None without TLS."""
+        return self._front.authority
 
     @property
     def state_dir(self) -> Path:

@@ -13,7 +13,7 @@ from deploy.errors import ClusterError
 from deploy.front import Front
 from deploy.ports import free_ports
 from deploy.servers import Server, http_ok
-from deploy.spec import ClusterSpec
+from deploy.spec import ClusterSpec, StoreKind
 from deploy.state import StateDir
 from deploy.store_server import StoreServer
 from nodes.accounts import UsersError, create_users
@@ -44,7 +44,17 @@ class LocalServers:
             "SESSION_SECRETS_FILE": str(state.secret("session-secrets", secrets.token_hex(32) + "\n")),
             "USERS_FILE": str(users_file),
             "TRUSTED_PROXIES": "1",
+            **self._store_environment(),
         }
+
+    def _store_environment(self) -> dict[str, str]:
+        """For stores without a server of their own: where their files are. They go with the cluster's secrets."""
+        if self._spec.store is StoreKind.FILE:
+            return {"SESSION_FOLDER": str(self._state.data / "sessions")}
+        if self._spec.store is StoreKind.SQL:
+            database = (self._state.data / "sessions.db").resolve()
+            return {"DATABASE_URL": f"sqlite:///{database}", "DATABASE_CREATE_SCHEMA": "on"}
+        return {}
 
     def proxy(self, front: Front) -> Server:
         """The proxy's server, at the port that was asked for or a free one."""
@@ -55,16 +65,18 @@ class LocalServers:
             self._state.logs / "proxy.log",
             lambda port: front.command(port, self._state),
             lambda _: environment({}),
-            lambda port: http_ok(port, "/proxy/health"),
+            lambda port: http_ok(port, "/proxy/health", front.authority),
             port_is_given=bool(self._spec.port),
         )
 
     def store(self) -> Server | None:
-        """The store's server; None where each node has its own memory."""
+        """The store's server; None where it is in memory or in files."""
         if self._store_binary is None:
             return None
         binary = self._store_binary
-        acl_path = self._state.secret("users.acl", binary.acl_file(self._store_password))
+        acl_path = self._state.secret(
+            "users.acl", binary.acl_file(self._store_password, self._spec.store is StoreKind.EXPRESS)
+        )
         self._store = Server(
             "store",
             Role.STORE,

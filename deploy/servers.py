@@ -1,6 +1,7 @@
 """One server of a local cluster: a process at a port, which is ready when it answers there itself."""
 
 import http.client
+import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -107,9 +108,13 @@ def wait_until_ready(servers: Iterable[Server], timeout: float, start: Callable[
         time.sleep(_POLL)
 
 
-def http_ok(port: int, path: str) -> bool:
-    """Whether GET http://127.0.0.1:port/path is a 200, within a second."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+def http_ok(port: int, path: str, authority: Path | None = None) -> bool:
+    """Whether GET http://127.0.0.1:port/path is a 200, within a second; https where an `authority` is to be trusted."""
+    if authority is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    else:
+        context = ssl.create_default_context(cafile=authority)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=context)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == http.client.OK

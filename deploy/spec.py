@@ -21,8 +21,19 @@ class StoreKind(StrEnum):
 
     MEMORY = "memory"
     """In each worker's own memory: whatever serves the next request may not know the session."""
+    FILE = "file"
+    """In files of one folder that all nodes share."""
+    SQL = "sql"
+    """In one SQL database that all nodes share: of local processes SQLite, of containers also MySQL and PostgreSQL."""
     REDIS = "redis"
     """In one Redis or Valkey that all nodes share."""
+    EXPRESS = "express"
+    """The same, in the format of express-session, so that a Node application can share them."""
+
+    @property
+    def needs_redis(self) -> bool:
+        """Whether a Redis or Valkey belongs to the cluster."""
+        return self in {StoreKind.REDIS, StoreKind.EXPRESS}
 
     @classmethod
     def parse(cls, text: str) -> "StoreKind":
@@ -54,6 +65,8 @@ class ClusterSpec:
     balance: Balance = Balance.ROUND_ROBIN
     port: int = 0
     """Where the proxy listens on 127.0.0.1; 0 takes a free one."""
+    tls: bool = False
+    """Whether the proxy speaks TLS there, with a certificate of an authority that is made for this cluster."""
     users: tuple[str, ...] = ("alice", "bob", "carol")
     """Who can log in; they share one random password."""
     node_settings: Mapping[str, str] = field(default_factory=dict)
@@ -68,7 +81,8 @@ class ClusterSpec:
     @property
     def session_cookie(self) -> str:
         """The name of the nodes' cookie, which Balance.HASH goes by."""
-        return self.node_settings.get("SESSION_NAME", "session")
+        default = "connect.sid" if self.store is StoreKind.EXPRESS else "session"
+        return self.node_settings.get("SESSION_NAME", default)
 
     def __post_init__(self) -> None:
         check_nodes(self.nodes)

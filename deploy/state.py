@@ -45,8 +45,8 @@ class StateDir:
             # A descriptor and not a file object: the warden inherits it, and with it the lock.
             self.lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._take_lock()
-            self.secrets, self.logs, self.proxy, self.metrics = (
-                self._fresh(name) for name in ("secrets", "logs", "proxy", "metrics")
+            self.secrets, self.logs, self.proxy, self.metrics, self.data, self.tls = (
+                self._fresh(name) for name in ("secrets", "logs", "proxy", "metrics", "data", "tls")
             )
         except OSError as error:
             place = path or tempfile.gettempdir()

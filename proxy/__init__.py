@@ -5,7 +5,7 @@ Knows nothing of Flask or of the other folders, so that it can be taken into ano
 
 from proxy.config import render
 from proxy.nginx import Nginx, NginxError
-from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState
+from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState, Tls
 
 __all__ = [
     "Balance",
@@ -15,5 +15,6 @@ __all__ = [
     "ProxySettingsError",
     "Server",
     "ServerState",
+    "Tls",
     "render",
 ]

@@ -12,7 +12,7 @@ import click
 
 from proxy.config import render
 from proxy.nginx import Nginx, NginxError
-from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState, Version
+from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState, Tls, Version
 
 
 class UsageError(click.ClickException):
@@ -43,6 +43,14 @@ class UsageError(click.ClickException):
     help=f"How a node is picked: {', '.join(Balance)}.",
 )
 @click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080", show_default=True)
+@click.option(
+    "--tls",
+    nargs=2,
+    type=click.Path(path_type=Path),
+    metavar="CERT KEY",
+    help="Listen with TLS: the files of the certificate and its key (PEM).",
+)
+@click.option("--hsts", type=int, default=0, show_default=True, metavar="SECONDS", help="With --tls; 0: none.")
 @click.option(
     "--host",
     "hosts",
@@ -106,6 +114,8 @@ def _settings(
     balance: str,
     login_rate: int,
     worker_processes: str,
+    tls: tuple[Path, Path] | None,
+    hsts: int,
     **options: Any,
 ) -> ProxySettings:
     if nginx_version is not None:
@@ -117,6 +127,7 @@ def _settings(
         balance=Balance.parse(balance),
         login_rate=login_rate or None,
         worker_processes=_worker_processes(worker_processes),
+        tls=Tls(*tls, hsts) if tls else None,
         **options,
     )
 

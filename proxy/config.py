@@ -10,6 +10,7 @@ from nginx.config.api import Config, EmptyBlock, Location, Section
 from nginx.config.api.options import KeyValuesMultiLines
 
 from proxy.settings import Balance, ProxySettings, ProxySettingsError, Version
+from proxy.tls import listening, tls
 from proxy.upstream import UPSTREAM, session_key_map, upstream
 
 HEALTH_PATH = "/proxy/health"
@@ -91,6 +92,8 @@ def _http(settings: ProxySettings) -> Section:
     if settings.resolver is not None:
         http.options["resolver"] = [settings.resolver, f"valid={settings.resolver_valid}s", "ipv6=off"]
     http.sections.add(_client(settings), _forwarding(settings), upstream(settings))
+    if settings.tls is not None:
+        http.sections.add(tls(settings.tls, settings.nginx_version))
     if settings.balance is Balance.HASH:
         http.sections.add(session_key_map(settings))
     if settings.login_rate is not None:
@@ -147,15 +150,20 @@ def _forwarding(settings: ProxySettings) -> EmptyBlock:
         ),
         KeyValuesMultiLines("proxy_set_header", [[name, value] for name, value in headers.items()]),
         # With `always`, also on errors: retries show as "502, 200".
-        KeyValuesMultiLines(
-            "add_header",
-            [["X-Upstream", "$upstream_addr", "always"], ["X-Upstream-Status", "$upstream_status", "always"]],
-        ),
+        KeyValuesMultiLines("add_header", [[name, value, "always"] for name, value in _added_headers(settings)]),
     )
 
 
+def _added_headers(settings: ProxySettings) -> list[tuple[str, str]]:
+    headers = [("X-Upstream", "$upstream_addr"), ("X-Upstream-Status", "$upstream_status")]
+    if settings.tls is not None and settings.tls.hsts_seconds:
+        headers.append(("Strict-Transport-Security", f"max-age={settings.tls.hsts_seconds}"))
+    return headers
+
+
 def _foreign_hosts(settings: ProxySettings) -> Section:
-    return Section("server", **{"listen": [settings.listen, "default_server"], "server_name": "_", "return": "444"})
+    listen = [*listening(settings), "default_server"]
+    return Section("server", **{"listen": listen, "server_name": "_", "return": "444"})
 
 
 def _server(settings: ProxySettings) -> Section:
@@ -163,9 +171,12 @@ def _server(settings: ProxySettings) -> Section:
         "server",
         Location(f"= {HEALTH_PATH}", **{"access_log": False, "return": ["200", "ok"]}),
         Location("/", proxy_pass=f"http://{UPSTREAM}"),
-        listen=settings.listen,
+        listen=listening(settings),
         server_name=list(settings.hosts),
     )
+    if settings.tls is not None:
+        # 497: plain HTTP came to the port of TLS. 308 keeps the method and the body.
+        server.options["error_page"] = ["497", "=308", "https://$host$client_port$request_uri"]
     if settings.login_rate is not None:
         limit = ["zone=login", f"burst={settings.login_burst}", "nodelay"]
         server.sections.add(

@@ -18,7 +18,7 @@ _LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|\*|[0-9.]+|localhost):(?P<port>[0-9
 _RESOLVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 _SERVER_NAME = re.compile(rf"(?:\*\.)?{_HOST}", re.ASCII)
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
-_COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", re.ASCII)
 _UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f\"'\\$;{}]")
 
@@ -83,6 +83,23 @@ class Server:
             _match("server name", self.name, _NODE_NAME, "up to 32 letters, digits, '.', '_' or '-'")
 
 
+@dataclass(frozen=True)
+class Tls:
+    """TLS at the proxy, 1.2 and later, with HTTP/2. Whoever speaks plain HTTP to its port is sent to https."""
+
+    certificate: Path
+    """PEM, with the intermediate certificates."""
+    key: Path
+    hsts_seconds: int = 0
+    """Browsers refuse plain HTTP to this host for so long (Strict-Transport-Security). 0: none; for `localhost` it
+    would hit whatever else runs there."""
+
+    def __post_init__(self) -> None:
+        for name in ("certificate", "key"):
+            _check_path(f"tls {name}", getattr(self, name))
+        _at_least("hsts_seconds", self.hsts_seconds, 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProxySettings:
     """Everything that the generated configuration depends on. Times are in seconds, sizes in bytes.
@@ -95,6 +112,7 @@ class ProxySettings:
     runtime_dir: Path
     """Absolute. Holds nginx.pid, the five temporary folders and, unless named otherwise, the logs. Must exist."""
     listen: str = "127.0.0.1:8080"
+    tls: Tls | None = None
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
     """The Host names that are served; any other gets its connection closed (444)."""
     balance: Balance = Balance.ROUND_ROBIN
@@ -143,7 +161,7 @@ class ProxySettings:
         for host in self.hosts:
             _match("host", host, _SERVER_NAME, "a host name or address without a port")
         for name in ("session_cookie", "sticky_cookie"):
-            _match(name, getattr(self, name), _COOKIE_NAME, "letters, digits, '_' or '-'")
+            _match(name, getattr(self, name), _COOKIE_NAME, "letters, digits, '_', '.' or '-'")
         if self.resolver is not None:
             _match("resolver", self.resolver, _RESOLVER, "an IP address, for example 127.0.0.11")
         if self.user is not None:
@@ -174,9 +192,7 @@ class ProxySettings:
         if not self.runtime_dir.is_absolute():
             _refuse("runtime_dir", self.runtime_dir, "an absolute path")
         for name in ("runtime_dir", "access_log", "error_log"):
-            value = str(getattr(self, name))
-            if not value or _UNSAFE_IN_PATH.search(value):
-                _refuse(name, value, "a path without quotes, backslashes, '$', ';', braces or control characters")
+            _check_path(name, getattr(self, name))
 
     def _check_numbers(self) -> None:
         if self.worker_processes != "auto":
@@ -204,6 +220,11 @@ def _match(what: str, value: str, pattern: re.Pattern[str], wanted: str) -> None
     port = found.groupdict().get("port")
     if port is not None and not 1 <= int(port) <= 65535:
         _refuse(what, value, "a port from 1 to 65535")
+
+
+def _check_path(what: str, path: object) -> None:
+    if not str(path) or _UNSAFE_IN_PATH.search(str(path)):
+        _refuse(what, path, "a path without quotes, backslashes, '$', ';', braces or control characters")
 
 
 def _at_least(what: str, value: float, least: float) -> None:

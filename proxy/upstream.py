@@ -39,7 +39,8 @@ def session_key_map(settings: ProxySettings) -> Section:
 
     A regular expression, because nginx's $cookie_… variables cannot name the hyphen in `__Host-`.
     """
-    cookie = f'"~(?:^|;\\s*)(?:__Host-)?{settings.session_cookie}=(?<session_cookie>[^;]+)"'
+    name = settings.session_cookie.replace(".", "\\.")
+    cookie = f'"~(?:^|;\\s*)(?:__Host-)?{name}=(?<session_cookie>[^;]+)"'
     return Section("map $http_cookie $session_key", **{"default": "$remote_addr", cookie: "$session_cookie"})
 
 

@@ -94,9 +94,30 @@ def test_a_visitor_counts_visits_fills_a_cart_logs_in_and_out(page: Page) -> Non
     expect(line).to_have_count(0)
     page.get_by_role("link", name="alice").click()
     expect(page.get_by_text("Logged in since")).to_be_visible()
-    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="Log out", exact=True).click()
     expect(page.get_by_text("Not logged in")).to_be_visible()
     assert visits(page) == "0"
+
+
+def test_a_user_sees_where_they_are_logged_in_and_ends_the_others(
+    page: Page, browser: Browser, node: RunningNode
+) -> None:
+    elsewhere = browser.new_context(java_script_enabled=False).new_page()
+    elsewhere.goto(node.url)
+    log_in(elsewhere)
+    log_in(page)
+    page.get_by_role("link", name="Your sessions").click()
+    sessions = page.get_by_role("listitem")
+    expect(sessions.first).to_contain_text("this one")
+    assert sessions.count() >= 2
+    page.get_by_role("button", name="End all others").click()
+    expect(sessions).to_have_count(1)
+    elsewhere.reload()
+    expect(elsewhere.get_by_text("Not logged in")).to_be_visible()
+    elsewhere.context.close()
+    expect(page.get_by_role("button", name="Log out", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Log out everywhere").click()
+    expect(page.get_by_text("Not logged in")).to_be_visible()
 
 
 def test_a_wrong_password_is_said_where_it_was_typed(page: Page) -> None:

@@ -13,6 +13,7 @@ from deploy.ports import free_ports
 from deploy.store_server import StoreServer
 from nodes.sessions import RedisStore
 from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
+from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis_durability import Durability
 
 PASSWORD = "p" * 64
@@ -22,9 +23,18 @@ LIFETIME = Lifetime(idle=60, absolute=600)
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A store as a cluster has it."""
-    folder = tmp_path_factory.mktemp("store")
+    yield from running_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def express_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One that a Node application shares."""
+    yield from running_store(tmp_path_factory.mktemp("express"), express=True)
+
+
+def running_store(folder: Path, express: bool = False) -> Iterator[str]:
     server = StoreServer()
-    (folder / "users.acl").write_text(server.acl_file(PASSWORD))
+    (folder / "users.acl").write_text(server.acl_file(PASSWORD, express))
     port = free_ports(1)[0]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(server.command(port, folder / "users.acl", folder), stdout=log, stderr=log)
@@ -36,6 +46,21 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url
     process.kill()
     process.wait()
+
+
+def test_what_is_shared_with_express_can_do_all_it_does_and_knows_no_other_keys(express_url: str) -> None:
+    store = ExpressStore.from_url(express_url)
+    assert store.create("a" * 32, {"visits": b"1"}, "alice", LIFETIME) is not None
+    assert store.update("a" * 32, Changes({"visits": b"2"}), LIFETIME) is Outcome.APPLIED
+    assert store.update("a" * 32, Changes(), LIFETIME) is Outcome.APPLIED
+    assert list(store.keys()) == ["a" * 32]
+    assert store.delete("a" * 32) is not None
+    store.create("b" * 32, {}, None, LIFETIME)
+    store.set_aside("b" * 32)
+    with redis.Redis.from_url(express_url) as client:
+        for command in ("GET session:{x}", "SET other 1", "FLUSHALL", "CONFIG GET *", "KEYS *"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split())
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import stat
 from pathlib import Path
 
 import pytest
+import requests
 
-from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, StoreKind, local_servers
+from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, local_servers
 from deploy.ports import free_ports, is_taken
 from tests.deploy.traffic import Browser
 
@@ -106,3 +107,44 @@ def test_a_server_that_ends_at_once_is_quoted_and_nothing_is_left(tmp_path: Path
     assert not (state / "secrets").exists()
     with pytest.raises(ClusterError, match="start it first"):
         cluster.members()
+
+
+@pytest.mark.parametrize("store", [StoreKind.FILE, StoreKind.SQL, StoreKind.EXPRESS])
+def test_with_every_shared_store_all_nodes_know_a_session(store: StoreKind) -> None:
+    with LocalCluster(ClusterSpec(nodes=2, store=store)) as cluster:
+        assert {member.role for member in cluster.members()} == (
+            {Role.PROXY, Role.NODE, Role.STORE} if store.needs_redis else {Role.PROXY, Role.NODE}
+        )
+        browser = requests.Session()
+        credentials = {"user": "alice", "password": cluster.users["alice"]}
+        assert browser.post(f"{cluster.url}/login", json=credentials, timeout=20).status_code == 200
+        assert cluster.spec.session_cookie in browser.cookies
+        served = set()
+        for number in range(1, 7):
+            answer = browser.post(f"{cluster.url}/visits", json={}, timeout=20)
+            served.add(answer.headers["X-Served-By"])
+            assert answer.json() == {"visits": number}
+        assert served == {"node-1", "node-2"}
+        cookies = browser.cookies.copy()
+        assert browser.post(f"{cluster.url}/logout", json={}, timeout=20).status_code == 204
+        for _ in range(4):
+            assert requests.get(f"{cluster.url}/me", cookies=cookies, timeout=20).json()["user"] is None
+
+
+def test_over_tls_the_cookie_is_one_for_this_host_alone_and_known_to_all_nodes() -> None:
+    with LocalCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, tls=True)) as cluster:
+        assert cluster.url.startswith("https://")
+        browser = requests.Session()
+        browser.verify, browser.trust_env = str(cluster.authority), False
+        credentials = {"user": "alice", "password": cluster.users["alice"]}
+        answer = browser.post(f"{cluster.url}/login", json=credentials, timeout=20)
+        cookies = dict(part.partition("=")[::2] for part in answer.headers["Set-Cookie"].split(", ") if "=" in part)
+        assert {"__Host-session", "__Host-device"} <= set(cookies)
+        for cookie in browser.cookies:
+            assert (cookie.secure, cookie.path, cookie.domain_specified) == (True, "/", False)
+        served = {browser.get(f"{cluster.url}/account", timeout=20).headers["X-Served-By"] for _ in range(8)}
+        assert served == {"node-1", "node-2"}
+        cluster.restart("proxy")
+        assert browser.get(f"{cluster.url}/account", timeout=20).status_code == 200
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(cluster.url, timeout=20)
