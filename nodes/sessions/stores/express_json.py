@@ -24,6 +24,8 @@ from ..stored import COOKIE_KEY
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: JavaScript would round what is larger, and write it back so."""
+_LATEST = 253_402_300_800_000
+"""The end of the year 9999, in ms: no date is later."""
 _OURS = ("_created", "_final", COOKIE_KEY)
 
 
@@ -102,9 +104,9 @@ class Document:
 
     @property
     def created(self) -> float | None:
-        """When our side made it, in seconds since the epoch; None: Express did."""
-        created = _value(self.values.get("_created"))
-        return created / 1000 if isinstance(created, int | float) and not isinstance(created, bool) else None
+        """When our side made it, in seconds since the epoch; None: Express did, or it says nothing that can be."""
+        milliseconds = _positive(_value(self.values.get("_created")), below=_LATEST)
+        return None if milliseconds is None else milliseconds / 1000
 
     @property
     def final(self) -> bool:
@@ -127,11 +129,10 @@ class Document:
     def _own_cookie(self) -> dict[str, Any] | None:
         own = _value(self.values.get(COOKIE_KEY))
         if isinstance(own, dict):
-            return own
-        milliseconds = self.cookie.get("originalMaxAge")
-        if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or milliseconds <= 0:
-            return None
-        return {"max_age": milliseconds / 1000, "expires": None}
+            expires = _positive(own.get("expires"), below=_LATEST / 1000)
+            return {"max_age": _positive(own.get("max_age")), "expires": expires}
+        milliseconds = _positive(self.cookie.get("originalMaxAge"))
+        return None if milliseconds is None else {"max_age": milliseconds / 1000, "expires": None}
 
     def set(self, fields: Mapping[str, bytes]) -> None:
         """Sets fields of the application's, and with `_cookie` what Express goes by."""
@@ -165,6 +166,12 @@ class Document:
         self.values.pop("_final", None)
         if final:
             self.values["_final"] = b"true"
+
+
+def _positive(value: Any, below: float = MAX_SAFE_INTEGER) -> float | None:
+    """The number, where it is one that a time can be."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 < value < below else None
 
 
 def _value(raw: bytes | None) -> Any:

@@ -14,6 +14,8 @@ from ..store import Record, RecordTooNew
 FORMAT = 1
 """The format of the records that the scripts write and change. Others they leave alone."""
 META = b"@"
+_LATEST = 253_402_300_800_000
+"""The end of the year 9999, in ms: no date is later, so no session was created then."""
 
 
 class DamagedRecordError(ValueError):
@@ -40,7 +42,7 @@ def meta_of(key: str, meta: bytes | None) -> tuple[float, bool, str | None]:
     try:
         version, created, final, owner = (meta or b"").split(b":", 3)
         if version == b"1":
-            return int(created) / 1000, final == b"f", owner.decode() or None
+            return _seconds(created), final == b"f", owner.decode() or None
     except ValueError as error:
         _refuse_later(key, meta)
         raise DamagedRecordError(f"its metadata can't be read: {error}") from error
@@ -48,10 +50,19 @@ def meta_of(key: str, meta: bytes | None) -> tuple[float, bool, str | None]:
     raise DamagedRecordError("its metadata is of no format")
 
 
+def _seconds(created: bytes) -> float:
+    """ValueError where that is no time."""
+    milliseconds = int(created)
+    if not 0 <= milliseconds < _LATEST:
+        raise ValueError("it was created at no time")
+    return milliseconds / 1000
+
+
 def _refuse_later(key: str, meta: bytes | None) -> None:
-    version = (meta or b"").partition(b":")[0]
-    if version.isdigit() and int(version) > FORMAT:
-        raise RecordTooNew(f"session {key} is of format {int(version)}; this version reads {FORMAT}")
+    version = (meta or b"").partition(b":")[0].lstrip(b"0")
+    # Python refuses to read thousands of digits as a number; a longer number is a larger one.
+    if version.isdigit() and (len(version) > 9 or int(version) > FORMAT):
+        raise RecordTooNew(f"session {key} is of format {version[:10].decode()}; this version reads {FORMAT}")
 
 
 def record_of(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:

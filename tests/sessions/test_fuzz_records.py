@@ -1,0 +1,206 @@
+"""Whatever bytes a store finds where a record was: a record, or one of the errors that are documented."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.sessions import EncryptedStore, Lifetime, MemoryStore
+from nodes.sessions.codec import DecodeError, MsgpackCodec
+from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.store import RecordTooNew
+from nodes.sessions.stores import file_record
+from nodes.sessions.stores.express_json import DamagedJson, Document, JsonCodec
+from nodes.sessions.stores.redis_record import FORMAT, META, DamagedRecordError, record_of
+from nodes.sessions.stores.sql import SqlStore
+
+KEY = "a" * 64
+HOUR = Lifetime(idle=600, absolute=3600)
+BYTES = st.binary(max_size=200)
+
+
+def mutated(genuine: bytes) -> st.SearchStrategy[bytes]:
+    """`genuine` with a byte changed, a part cut out, or something put in."""
+    places = st.integers(0, len(genuine))
+    changed = st.builds(lambda at, byte: genuine[:at] + bytes([byte]) + genuine[at + 1 :], places, st.integers(0, 255))
+    cut = st.builds(lambda at, to: genuine[:at] + genuine[to:], places, places)
+    grown = st.builds(lambda at, more: genuine[:at] + more + genuine[at:], places, BYTES)
+    return changed | cut | grown
+
+
+DIGITS = st.integers(0, 10**25).map(lambda number: b"%d" % number) | st.sampled_from(
+    [b"9" * 400, b"9" * 5000, b"-1", b"1e3", b"nan", b" 1", b"1_0", "\u00b2".encode(), "\u0661".encode(), b""]
+)
+METAS = (
+    BYTES
+    | mutated(b"1:1795850000000:f:alice")
+    | st.builds(lambda *parts: b":".join(parts), DIGITS, DIGITS, st.sampled_from([b"f", b"", b"x"]), BYTES)
+    | st.builds(lambda created: b"1:" + created + b"::alice", DIGITS)
+)
+
+
+@given(METAS, st.dictionaries(BYTES, BYTES, max_size=4), st.integers(-2, 10**18))
+def test_any_hash_is_a_record_damaged_or_of_a_later_version(meta: bytes, fields: dict[bytes, bytes], ttl: int) -> None:
+    try:
+        record = record_of(KEY, fields | {META: meta}, ttl)
+    except DamagedRecordError:
+        return
+    except RecordTooNew:
+        version = meta.partition(b":")[0]
+        assert version.isdigit()
+        assert version.lstrip(b"0") > b"1"
+        return
+    assert meta.startswith(b"%d:" % FORMAT)
+    assert datetime.fromtimestamp(record.created, UTC)
+    assert META.decode() not in record.fields
+    assert len(record.fields) <= len(fields)
+
+
+def test_a_hash_without_metadata_is_damaged() -> None:
+    with pytest.raises(DamagedRecordError):
+        record_of(KEY, {b"a": b"1"}, 1000)
+
+
+SAVED = file_record.Saved({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
+
+
+def sealed(data: bytes) -> bytes:
+    """A file whose digest is right, whatever is in it: only somebody who may write there can make one."""
+    return b"SC\x01" + hashlib.blake2b(data, digest_size=16).digest() + data
+
+
+@given(
+    BYTES
+    | mutated(file_record.pack(SAVED))
+    | BYTES.map(sealed)
+    | mutated(msgspec.msgpack.encode(SAVED)).map(sealed)
+    | st.builds(lambda version, rest: b"SC" + bytes([version]) + rest, st.integers(0, 255), BYTES)
+)
+def test_any_file_is_a_session_damaged_or_of_a_later_version(data: bytes) -> None:
+    try:
+        saved = file_record.unpack(data)
+    except file_record.DamagedFile:
+        return
+    except RecordTooNew:
+        assert data[2] > file_record.FORMAT
+        return
+    assert isinstance(saved.created, float)
+    assert all(isinstance(value, bytes) for value in saved.fields.values())
+
+
+@given(mutated(file_record.pack(SAVED)))
+def test_no_changed_file_passes_for_the_one_that_was_written(data: bytes) -> None:
+    try:
+        assert file_record.unpack(data) == SAVED
+    except (file_record.DamagedFile, RecordTooNew):
+        assert data != file_record.pack(SAVED)
+
+
+JSON = (
+    b'{"cookie":{"originalMaxAge":3600000,"expires":"2026-11-23T07:13:56.386Z","httpOnly":true,"path":"/"},'
+    b'"user":"alice","visits":3,"_created":1795850000000,"_cookie":{"max_age":60,"expires":1795850000}}'
+)
+NUMBERS = st.sampled_from(
+    [b"9" * 400, b"9" * 5000, b"-1", b"1e999", b"1e308", b"null", b"true", b'"x"', b"[]", b"{}", b'"\\ud800"', b"0"]
+)
+DOCUMENTS = (
+    BYTES
+    | mutated(JSON)
+    | st.builds(lambda age, created, own: JSON.replace(b"3600000", age).replace(b"1795850000000", created)
+                .replace(b'{"max_age":60', b'{"max_age":' + own), NUMBERS, NUMBERS, NUMBERS)
+    | st.builds(lambda own, user: JSON.replace(b'{"max_age":60,"expires":1795850000}', own)
+                .replace(b'"alice"', user), NUMBERS, NUMBERS)
+    | st.integers(1, 5000).map(lambda depth: b'{"cookie":{},"a":' + b"[" * depth + b"]" * depth + b"}")
+)  # fmt: skip
+
+
+@given(DOCUMENTS)
+def test_any_json_is_a_session_of_express_s_or_damaged(data: bytes) -> None:
+    codec = JsonCodec()
+    try:
+        document = Document.parse(data, "user")
+    except DamagedJson:
+        return
+    assert document.owner is None or isinstance(document.owner, str)
+    assert document.created is None or datetime.fromtimestamp(document.created, UTC)
+    fields = {name: codec.decode(value) for name, value in document.fields(codec).items()}
+    if own := fields.get("_cookie"):
+        assert own["expires"] is None or datetime.fromtimestamp(own["expires"], UTC)
+        assert own["max_age"] is None or own["max_age"] > 0
+    again = Document.parse(document.dump(), "user")
+    assert (again.values.keys(), again.owner) == (document.values.keys(), document.owner)
+
+
+ROW = msgspec.msgpack.encode({"cart": b"\x81\xa5apple\x01", "visits": b"\x03"})
+STORE = SqlStore.from_url("sqlite:////nowhere/sessions.db")  # connects to nothing here
+
+
+class _Row:
+    format = 1
+
+    def __init__(self, fields: Any) -> None:
+        self.fields = fields
+
+
+@given(BYTES | mutated(ROW) | st.integers(1, 5000).map(lambda depth: b"\x91" * depth))
+def test_any_row_holds_fields_or_is_damaged(data: bytes) -> None:
+    row: Any = _Row(data)
+    try:
+        fields = STORE._fields(row)
+    except ValueError:  # what the store sets a row aside for
+        return
+    assert all(isinstance(name, str) and isinstance(value, bytes) for name, value in fields.items())
+
+
+@given(BYTES | mutated(ROW))
+def test_any_value_is_one_or_a_decode_error(data: bytes) -> None:
+    for codec in (MsgpackCodec(), JsonCodec()):
+        try:
+            codec.decode(data)
+        except DecodeError:
+            continue
+
+
+def encrypted(change: Callable[[bytes], bytes]) -> tuple[EncryptedStore, MemoryStore]:
+    inner = MemoryStore()
+    store = EncryptedStore(inner, keys=(b"k" * 32,))
+    store.create(KEY, {"a": b"secret"}, "alice", HOUR)
+    entry = inner._entries[KEY]
+    entry.fields["a"] = change(entry.fields["a"])
+    return store, inner
+
+
+@given(BYTES | st.builds(lambda more: b"\xe1" + more, st.binary(min_size=OVERHEAD, max_size=80)))
+def test_any_encrypted_value_is_damaged_or_of_an_unknown_key(data: bytes) -> None:
+    store, inner = encrypted(lambda _: data)
+    try:
+        assert store.load(KEY) is None
+    except RecordTooNew:
+        assert data.startswith(b"\xe1")
+        assert inner.load(KEY) is not None  # another node may have the key: it is left alone
+        return
+    assert inner.load(KEY) is None  # set aside
+
+
+@given(st.data())
+def test_no_changed_encrypted_value_is_read(data: st.DataObject) -> None:
+    seen: list[bytes] = []
+
+    def change(genuine: bytes) -> bytes:
+        seen[:] = [genuine, data.draw(mutated(genuine))]
+        return seen[1]
+
+    store, _ = encrypted(change)
+    try:
+        record = store.load(KEY)
+    except RecordTooNew:
+        record = None
+    assert (record is not None) == (seen[0] == seen[1])
+    assert record is None or record.fields == {"a": b"secret"}
