@@ -1,0 +1,143 @@
+"""Two real nodes on one real store, by themselves and behind a real nginx, as somebody who means harm sees them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import trustme
+
+from nodes.accounts import create_users
+from nodes.sessions import cookie
+from proxy import Server, Tls
+from tests.nodes.running import PASSWORD, SECRET, RunningNode
+from tests.proxy.running import RunningProxy
+from tests.proxy.test_tls import RunningTls
+from tests.sessions.harness import RedisHarness
+from tests.sessions.valkey import Valkey
+
+USERS = ["alice", "bob", "carol", "dave", "erin"]
+"""Carol's password is changed, Dave's is guessed, Erin is disabled."""
+
+
+@dataclass
+class Cluster:
+    """`urls` are the nodes' own and the proxy's; what one test does to times it does to every session of the store."""
+
+    folder: Path
+    users: Path
+    store: Valkey
+    nodes: list[RunningNode]
+    proxy: RunningProxy
+    tls: RunningTls
+    harness: RedisHarness = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.harness = RedisHarness(self.store)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.proxy.port}"
+
+    @property
+    def secure_url(self) -> str:
+        return f"https://127.0.0.1:{self.tls.port}"
+
+    @property
+    def urls(self) -> list[str]:
+        return [*(node.url for node in self.nodes), self.url]
+
+    def log_in(self, user: str = "alice", **headers: str) -> requests.Session:
+        """A browser that logged in through the proxy."""
+        browser = requests.Session()
+        answer = browser.post(f"{self.url}/login", json=credentials(user), headers=headers, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return browser
+
+    def users_of(self, browser: requests.Session | str) -> list[Any]:
+        """Who each node, and the proxy, says that this browser, or the bearer of this cookie, is."""
+        value = browser if isinstance(browser, str) else browser.cookies["session"]
+        answers = [requests.get(f"{url}/me", headers={"Cookie": f"session={value}"}, timeout=20) for url in self.urls]
+        assert [answer.status_code for answer in answers] == [200] * len(answers)
+        assert not any("Set-Cookie" in answer.headers for answer in answers)
+        return [answer.json()["user"] for answer in answers]
+
+    def stored(self) -> set[str]:
+        """The keys of all live sessions, and of what counts guesses."""
+        return self.harness.keys()
+
+    def age(self, seconds: float) -> None:
+        self.harness.advance(seconds)
+
+
+NOBODY = [None, None, None]
+
+
+def credentials(user: str = "alice", password: str = PASSWORD) -> dict[str, str]:
+    return {"user": user, "password": password}
+
+
+def id_of(browser: requests.Session) -> str:
+    return str(browser.cookies["session"]).partition(".")[0]
+
+
+def signed(session_id: str) -> str:
+    """A cookie with a genuine signature."""
+    return cookie.sign(session_id, SECRET.encode())
+
+
+def raw(port: int, request: bytes) -> bytes:
+    """Everything that comes back until the other side closes, or says nothing for long."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        try:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+        except ConnectionError:
+            return b""
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        store = Valkey()
+        stack.callback(store.close)
+        users = folder / "users.json"
+        create_users(users, USERS, PASSWORD)
+        redis = {"SESSION_STORE": "redis", "REDIS_URL": store.url, "LOG_LEVEL": "debug"}
+        # Patient with a busy machine: no test here is about a store that is slow.
+        patient = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADLINE": "10"}
+        nodes = [
+            stack.enter_context(
+                RunningNode(users, folder / f"node-{number}.log", NODE_NAME=f"node-{number}", **redis, **patient)
+            )
+            for number in (1, 2)
+        ]
+        servers = tuple(
+            Server(f"127.0.0.1:{node.port}", f"node-{number}") for number, node in enumerate(nodes, start=1)
+        )
+        (folder / "plain").mkdir()
+        proxy = stack.enter_context(RunningProxy(folder / "plain", servers, {"login_rate": None}))
+        tls = RunningTls(_certified(folder / "tls"), servers, {"login_rate": None, "tls": _tls(folder / "tls")})
+        tls.authority = folder / "tls" / "ca.pem"
+        stack.enter_context(tls)
+        yield Cluster(folder, users, store, nodes, proxy, tls)
+
+
+def _certified(folder: Path) -> Path:
+    folder.mkdir()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    return folder
+
+
+def _tls(folder: Path) -> Tls:
+    return Tls(folder / "cert.pem", folder / "key.pem")
