@@ -10,7 +10,8 @@ import gevent
 from flask import Flask, request
 from gevent import monkey
 from gevent.threadpool import ThreadPool
-from werkzeug.exceptions import RequestEntityTooLarge
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from . import auth, csrf, each_request, health, logs, my_sessions, pages, shop, throttle
@@ -98,7 +99,10 @@ def _refuse_large_body() -> None:
     A chunked body announces no length. Werkzeug cuts it off at the limit without a word, so one that reaches it counts.
     """
     if "Transfer-Encoding" in request.headers:
-        large = len(request.get_data()) >= MAX_BODY_BYTES
+        try:
+            large = len(request.get_data()) >= MAX_BODY_BYTES
+        except ParseException as error:
+            raise BadRequest(f"the body is not in chunks as HTTP has them: {error}") from error
     else:
         large = (request.content_length or 0) > MAX_BODY_BYTES
     if large:
