@@ -30,7 +30,7 @@ Examples:
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
   session-cluster up --state ./state          with cluster.json for scripts
-  session-cluster bench                       what a session costs, beside others
+  session-cluster bench                       what a session costs
   session-cluster proxy-config --balance hash    the nginx.conf alone
 
 \b

@@ -14,7 +14,7 @@ from deploy.container_members import SERVICES, as_member, last_words, members_of
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.ports import free_ports, require_free
-from deploy.spec import ClusterSpec, check_nodes
+from deploy.spec import ClusterSpec, StoreKind, check_nodes
 from proxy import Balance, ServerState
 
 _SECONDS_TO_BUILD = 900.0
@@ -143,8 +143,11 @@ class ComposeCluster:
         self.stop()
 
     def _up(self, folder: Path) -> Project:
-        if self.spec.tls:
-            raise ClusterError("containers speak TLS at a port of their own: docker compose --profile tls up")
+        if self.spec.tls or self.spec.store not in {StoreKind.MEMORY, StoreKind.REDIS}:
+            what = "TLS" if self.spec.tls else f"store {self.spec.store}"
+            raise ClusterError(
+                f"{what} is for a cluster of local processes: containers have memory and redis, over http"
+            )
         for attempt in range(1, _STARTS + 1):
             self._port = self.spec.port or free_ports(1)[0]
             project = Project(self._name, self._variables(), self._override(), folder)

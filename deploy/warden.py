@@ -16,7 +16,7 @@ import time
 
 GRACE = 3.0
 """Seconds from TERM to KILL."""
-REMOVED = ("cluster.json", "secrets", "metrics")
+REMOVED = ("cluster.json", "secrets", "metrics", "data", "tls")
 """What the state directory must not hold when no cluster runs."""
 
 

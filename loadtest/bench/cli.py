@@ -51,12 +51,18 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
 
     from deploy import ClusterError
     from deploy.store_server import StoreServer
-    from loadtest.bench.measure import measure_all
+    from loadtest.bench.measure import CONNECTIONS, measure_all
     from loadtest.bench.servers import APPLICATIONS, BenchError, Redis, Running
     from loadtest.bench.table import table, to_json
     from loadtest.peers.install import PeerError, install_express
 
     console = Console()
+    if record is not None:
+        try:  # three minutes of measuring are not to be lost to a path that was wrong from the start
+            record.open("a", encoding="utf-8").close()
+        except OSError as error:
+            raise click.ClickException(f"cannot write {record}: {error.strerror}") from error
+    requests -= requests % CONNECTIONS
     chosen = [one for one in APPLICATIONS if not names or one.name in names]
     missing: dict[str, str] = {}
     try:
@@ -81,7 +87,7 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
     except KeyboardInterrupt:
         console.print("stopped; everything has been ended")
         raise SystemExit(130) from None
-    except (BenchError, ClusterError, PeerError) as error:
+    except (BenchError, ClusterError, PeerError, OSError) as error:
         raise click.ClickException(str(error)) from error
     console.print(table(measured, sizes, missing))
     if record is not None:

@@ -71,7 +71,11 @@ class Redis:
     def __enter__(self) -> Redis:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        _wait("the Redis", self._process, self._log, self._answers)
+        try:
+            _wait("the Redis", self._process, self._log, self._answers)
+        except BaseException:  # Ctrl-C too: nothing of it may stay
+            self.__exit__()
+            raise
         return self
 
     def _answers(self) -> bool:
@@ -142,11 +146,11 @@ class Running:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
         try:
             _wait(self.application.title, self._process, self._log, self._answers)
+            process = psutil.Process(self._process.pid)
+            self._measured = process.children()[0] if self._is_flask else process
         except BaseException:
             self.__exit__()
             raise
-        process = psutil.Process(self._process.pid)
-        self._measured = process.children()[0] if self._is_flask else process
         return self
 
     def _answers(self) -> bool:

@@ -170,7 +170,7 @@ class _Interface(SessionInterface):
 
 
 def _keep_from_caches(response: Response) -> None:
-    """As `response.vary.add` and `response.cache_control` do it, which cost a quarter of what a read adds in memory."""
+    """As `response.vary.add` does it, which costs about a tenth of what a read adds in memory."""
     headers = response.headers
     if "Vary" in headers:
         response.vary.add("Cookie")

@@ -105,7 +105,8 @@ def test_a_signal_stops_all_of_it(up: Up, number: signal.Signals) -> None:
     assert len(pids) >= 8
     assert up.end(number) == 128 + number
     until(lambda: not any(lives(pid) for pid in pids), "everything has ended")
-    assert not (up.folder / "cluster.json").exists()
+    for kept_by_nobody in ("cluster.json", "secrets", "data", "tls"):
+        assert not (up.folder / kept_by_nobody).exists()
     assert (up.folder / "logs" / "node-1.log").exists()
 
 
@@ -162,7 +163,7 @@ def program(path: Path, says: str) -> str:
         (["--nodes", "10000"], "10,000 nodes cannot be"),
         (["--workers", "0"], "0 workers cannot be"),
         (["--store", "rdis"], "unknown store 'rdis': did you mean 'redis'?"),
-        (["--store", "x"], "choose one of memory, redis"),
+        (["--store", "x"], "choose one of memory, file, sql, redis, express"),
         (["--balance", "round-robin"], "did you mean 'round_robin'?"),
         (["--port", "70000"], "port 70000 does not exist"),
         (["--nginx", "/nowhere/nginx"], "there is no file /nowhere/nginx"),
