@@ -27,7 +27,21 @@ def test_every_security_test_is_in_the_document() -> None:
     here = Path(__file__)
     for path in here.parent.glob("test_*.py"):
         for name in names_in(path) if path != here else ():
-            assert (path.relative_to(ROOT).as_posix(), name) in NAMED
+            assert (path.relative_to(ROOT).as_posix(), name) in NAMED, name
+
+
+def test_no_row_is_open() -> None:
+    rows = [line for line in DOCUMENT.split("## ASVS")[1].splitlines() if line.startswith("| ")]
+    rows += [line for line in OUTAGES.split("What the table can't say")[1].splitlines() if line.startswith("| ")]
+    for row in rows:
+        assert row.endswith("| test |") or re.search(r"`tests/[\w/]+\.py::test_\w+` \|$", row), row
+
+
+def test_a_test_that_is_named_after_an_id_stands_in_the_row_of_that_id() -> None:
+    for ids, tests in re.findall(r"^\| ([\d., x-]+) \|.*\| ([^|]+) \|$", DOCUMENT, re.MULTILINE):
+        for name in re.findall(r"::test_((?:\d+_)+)", tests):
+            numbers = name.strip("_").replace("_", ".")
+            assert numbers in ids, f"{name}: {ids}"
 
 
 def test_7_1_1_the_documented_values_are_the_configured_ones() -> None:

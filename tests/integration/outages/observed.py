@@ -1,0 +1,71 @@
+"""What a browser sees of a node in trouble, in the words of docs/outages.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from tests.nodes.running import PASSWORD, RunningNode
+
+READ, WRITE, LOGIN, LOGOUT, WITHOUT = "read", "write", "login", "logout", "no session"
+KINDS = (READ, WRITE, LOGIN, LOGOUT, WITHOUT)
+CREDENTIALS = {"user": "alice", "password": PASSWORD}
+
+
+@dataclass
+class Browser:
+    """Alice's, with one visit counted; another, anonymous one logs in where a login is looked at."""
+
+    node: RunningNode
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def __post_init__(self) -> None:
+        self.session = self.node.log_in()
+        assert self.visit().json() == {"visits": 1}
+
+    def me(self) -> requests.Response:
+        return self.session.get(f"{self.node.url}/me", timeout=20)
+
+    def visit(self) -> requests.Response:
+        return self.session.post(f"{self.node.url}/visits", json={}, timeout=20)
+
+    def log_out(self) -> requests.Response:
+        return self.session.post(f"{self.node.url}/logout", json={}, timeout=20)
+
+    def log_in_elsewhere(self) -> requests.Response:
+        return requests.post(f"{self.node.url}/login", json=CREDENTIALS, timeout=20)
+
+    def is_logged_in(self, visits: int = 1) -> bool:
+        """Whether alice is still who this is, with so many visits."""
+        answer = self.me()
+        return (answer.status_code, *_who(answer)) == (200, "alice", visits)
+
+    def observe(self, kind: str) -> str:
+        """Does one thing, and says what came of it."""
+        cookies = self.session.cookies.get_dict()
+        done: dict[str, Callable[[], requests.Response]] = {
+            READ: self.me,
+            WRITE: self.visit,
+            LOGIN: self.log_in_elsewhere,
+            LOGOUT: self.log_out,
+            WITHOUT: lambda: requests.get(f"{self.node.url}/me", timeout=20),
+        }
+        answer = done[kind]()
+        if answer.status_code == 503:
+            assert int(answer.headers["Retry-After"]) > 0, kind
+            assert answer.headers["Cache-Control"] == "no-store", kind
+            assert "Set-Cookie" not in answer.headers, kind
+            assert self.session.cookies.get_dict() == cookies
+            assert "error" in answer.json()
+            return "503"
+        if kind == READ and _who(answer)[0] is None:
+            return "anonymous"
+        assert answer.ok, answer.text
+        return "ok"
+
+
+def _who(answer: requests.Response) -> tuple[Any, Any]:
+    return answer.json().get("user"), answer.json().get("visits")

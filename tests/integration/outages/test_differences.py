@@ -1,0 +1,113 @@
+"""Nodes that differ: in their clocks, in their secrets, in when they started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from nodes.accounts import create_users
+from nodes.sessions import cookie
+from tests.integration.outages.observed import CREDENTIALS, Browser
+from tests.nodes.running import PASSWORD, SECRET, RunningNode, eventually
+from tests.sessions.valkey import Valkey
+
+WRONG_CLOCK = """
+import os, time
+right, wrong = time.time, float(os.environ["NODE_CLOCK_IS_WRONG_BY"])
+time.time = lambda: right() + wrong
+time.time_ns = lambda: int(time.time() * 1e9)
+"""
+DAY = 86400
+NEW = "another secret of more than thirty-two bytes"
+
+Start = Callable[..., RunningNode]
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    server = Valkey("--appendonly", "yes")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def start(valkey: Valkey, tmp_path: Path) -> Iterator[Start]:
+    users = tmp_path / "users.json"
+    create_users(users, ["alice"], PASSWORD)
+    redis = {"SESSION_STORE": "redis", "REDIS_URL": valkey.url, "STORE_READ_TIMEOUT": "2", "STORE_DEADLINE": "4"}
+    with ExitStack() as stack:
+        yield lambda name, **settings: stack.enter_context(
+            RunningNode(users, tmp_path / f"{name}.log", NODE_NAME=name, **(redis | settings))
+        )
+
+
+def users_of(browser: Browser, nodes: list[RunningNode]) -> list[object]:
+    return [browser.session.get(f"{node.url}/me", timeout=20).json()["user"] for node in nodes]
+
+
+def left(valkey: Valkey, browser: Browser) -> float:
+    """The seconds until the store ends this session."""
+    key = cookie.key_of(str(browser.session.cookies["session"]).partition(".")[0])
+    with valkey.client() as client:
+        return float(client.pttl(f"session:{{{key}}}")) / 1000
+
+
+def test_clocks_that_differ_by_days_end_no_session_and_lengthen_none(
+    start: Start, tmp_path: Path, valkey: Valkey
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WRONG_CLOCK)
+    wrong = [
+        start(f"node-{number}", PYTHONPATH=str(tmp_path), NODE_CLOCK_IS_WRONG_BY=str(by))
+        for number, by in ((1, DAY), (2, -DAY))
+    ]
+    for node in wrong:
+        requests.get(f"{node.url}/me", timeout=20)
+    days = {node.lines()[-1]["time"][:10] for node in wrong}
+    assert len(days) == 2  # they are wrong indeed, as their own logs say
+    nodes = [start("node-0"), *wrong]
+    for home in nodes:
+        browser = Browser(home)
+        assert users_of(browser, nodes) == ["alice"] * 3
+        since = [browser.session.get(f"{node.url}/account", timeout=20).json()["since"] for node in nodes]
+        assert len(set(since)) == 1
+        for node in nodes:  # a login made a moment ago is fresh everywhere
+            assert browser.session.delete(f"{node.url}/sessions", timeout=20).status_code == 200
+            assert browser.session.post(f"{node.url}/visits", json={}, timeout=20).status_code == 200
+            assert 1700 < left(valkey, browser) <= 1800
+
+
+def test_secrets_are_rotated_node_by_node_and_nobody_is_logged_out(start: Start) -> None:
+    old, both, new = (
+        start(name, SESSION_SECRETS=secrets)
+        for name, secrets in (("old", SECRET), ("both", f"{NEW},{SECRET}"), ("new", NEW))
+    )
+    before = Browser(old)
+    assert users_of(before, [old, both]) == ["alice"] * 2
+    assert users_of(before, [new]) == [None]  # dropped too early: a stranger's cookie, and no error
+    during = Browser(both)
+    assert users_of(during, [both, new]) == ["alice"] * 2
+    assert users_of(before, [old, both]) == ["alice"] * 2  # nothing was deleted
+
+
+def test_a_node_starts_while_its_store_is_away_and_serves_when_it_is_back(start: Start, valkey: Valkey) -> None:
+    browser = Browser(start("node-1"))
+    valkey.kill()
+    late = start("node-2")
+    browser.node = late
+    ready = requests.get(f"{late.url}/ready", timeout=20)
+    assert (ready.status_code, ready.json()["ready"]) == (503, False)
+    assert requests.get(f"{late.url}/live", timeout=20).status_code == 200
+    assert requests.get(f"{late.url}/me", timeout=20).json()["user"] is None
+    assert (browser.observe("read"), browser.observe("login"), browser.observe("logout")) == ("503",) * 3
+    # A cookie that no node set asks no store, so it is nobody's even now.
+    for value in ("x" * 7000, "", browser.session.cookies["session"] + "A"):
+        answer = requests.get(f"{late.url}/me", headers={"Cookie": f"session={value}"}, timeout=20)
+        assert (answer.status_code, answer.json()["user"]) == (200, None)
+    valkey.start()
+    eventually(lambda: requests.get(f"{late.url}/ready", timeout=20).status_code == 200)
+    assert browser.is_logged_in()
+    assert requests.post(f"{late.url}/login", json=CREDENTIALS, timeout=20).status_code == 200
