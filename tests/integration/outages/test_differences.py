@@ -40,9 +40,16 @@ def start(valkey: Valkey, tmp_path: Path) -> Iterator[Start]:
     create_users(users, ["alice"], PASSWORD)
     redis = {"SESSION_STORE": "redis", "REDIS_URL": valkey.url, "STORE_READ_TIMEOUT": "2", "STORE_DEADLINE": "4"}
     with ExitStack() as stack:
-        yield lambda name, **settings: stack.enter_context(
-            RunningNode(users, tmp_path / f"{name}.log", NODE_NAME=name, **(redis | settings))
-        )
+        nodes: list[RunningNode] = []
+
+        def started(name: str, **settings: str) -> RunningNode:
+            node = RunningNode(users, tmp_path / f"{name}.log", NODE_NAME=name, **(redis | settings))
+            nodes.append(stack.enter_context(node))
+            return node
+
+        yield started
+        for node in nodes:
+            node.process.terminate()  # all at once: each takes its time
 
 
 def users_of(browser: Browser, nodes: list[RunningNode]) -> list[object]:

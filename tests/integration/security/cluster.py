@@ -127,6 +127,8 @@ def running(folder: Path) -> Iterator[Cluster]:
         tls.authority = folder / "tls" / "ca.pem"
         stack.enter_context(tls)
         yield Cluster(folder, users, store, nodes, proxy, tls)
+        for node in nodes:
+            node.process.terminate()  # both at once: each takes its time
 
 
 def _certified(folder: Path) -> Path:
