@@ -106,9 +106,9 @@ class ShareOfRequests:
     """About this share of the requests made as a logged-in user find it logged out.
 
     The tolerance is what a binomial share of the requests seen stays within in 99 % of all runs (2.58 standard
-    deviations), plus 0.05 for what the model leaves out: round robin deals strictly in turn, so consecutive requests
+    deviations), plus 0.06 for what the model leaves out: round robin deals strictly in turn, so consecutive requests
     are not quite independent, and workers do not share connections quite evenly. From 150 requests on that is at most
-    0.05 + 2.58 * 0.5 / sqrt(150) = 0.155, less than the 1/6 between a half and its neighbours (a third, two thirds):
+    0.06 + 2.58 * 0.5 / sqrt(150) = 0.165, less than the 1/6 between a half and its neighbours (a third, two thirds):
     they cannot be taken for one another. 10 users: fewer follow the strict turns in lockstep (a single one would
     always find itself logged out).
     """
@@ -122,7 +122,7 @@ class ShareOfRequests:
         amount = _amount(figures, self.min_requests, self.min_users)
         if amount != HOLDS:
             return amount
-        tolerance = 0.05 + 2.58 * math.sqrt(self.share * (1 - self.share) / figures.as_logged_in)
+        tolerance = 0.06 + 2.58 * math.sqrt(self.share * (1 - self.share) / figures.as_logged_in)
         if abs(figures.share_logged_out - self.share) <= tolerance:
             return HOLDS
         return contradicted(
