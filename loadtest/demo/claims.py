@@ -106,15 +106,19 @@ class ShareOfRequests:
     """About this share of the requests made as a logged-in user find it logged out.
 
     The tolerance is what a binomial share of the requests seen stays within in 99 % of all runs (2.58 standard
-    deviations), plus 0.06 for what the model leaves out: round robin deals strictly in turn, so consecutive requests
-    are not quite independent, and workers do not share connections quite evenly. From 150 requests on that is at most
-    0.06 + 2.58 * 0.5 / sqrt(150) = 0.165, less than the 1/6 between a half and its neighbours (a third, two thirds):
-    they cannot be taken for one another. 10 users: fewer follow the strict turns in lockstep (a single one would
-    always find itself logged out).
+    deviations), plus 0.05 for what the model leaves out: round robin deals strictly in turn, so consecutive requests
+    are not quite independent. From 150 requests on that is at most 0.05 + 2.58 * 0.5 / sqrt(150) = 0.155, less than the
+    1/6 between a half and its neighbours (a third, two thirds): they cannot be taken for one another. 10 users: fewer
+    follow the strict turns in lockstep (a single one would always find itself logged out).
+
+    `least` replaces the lower bound where the share is the most that can be expected. Two workers that accept from one
+    socket share its connections as the kernel pleases: if one takes the part p, 2p(1-p) of the requests miss, which is
+    a half for p = 0.5, a third for 0.79 and 0.095 for 0.95 (run: 19 to 49 % in 17 runs).
     """
 
     share: float
     words: str
+    least: float | None = None
     min_requests: int = 150
     min_users: int = 10
 
@@ -122,12 +126,13 @@ class ShareOfRequests:
         amount = _amount(figures, self.min_requests, self.min_users)
         if amount != HOLDS:
             return amount
-        tolerance = 0.06 + 2.58 * math.sqrt(self.share * (1 - self.share) / figures.as_logged_in)
-        if abs(figures.share_logged_out - self.share) <= tolerance:
+        tolerance = 0.05 + 2.58 * math.sqrt(self.share * (1 - self.share) / figures.as_logged_in)
+        least = self.share - tolerance if self.least is None else self.least
+        if least <= figures.share_logged_out <= self.share + tolerance:
             return HOLDS
         return contradicted(
             f"{figures.share_logged_out:.0%} of the requests found the user logged out; "
-            f"expected {self.words} (from {self.share - tolerance:.0%} to {self.share + tolerance:.0%})"
+            f"expected {self.words} (from {least:.0%} to {self.share + tolerance:.0%})"
         )
 
 
