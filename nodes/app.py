@@ -18,7 +18,7 @@ from . import auth, csrf, each_request, health, logs, my_sessions, pages, shop, 
 from .accounts import Users, UsersError
 from .environment import SettingsError
 from .metrics import MeasuredStore, Metrics
-from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions
+from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
 from .settings import Settings
 from .store_choice import store_of
 
@@ -57,9 +57,17 @@ def from_environ() -> Flask:
     try:
         settings = Settings.from_environ(os.environ)
         logs.configure(settings.node_name, settings.log_level)
-        return create_app(settings)
+        app = create_app(settings)
     except (SettingsError, UsersError) as error:
         sys.exit(f"error: {error}")
+    _sweep(app, settings)
+    return app
+
+
+def _sweep(app: Flask, settings: Settings) -> None:
+    """Of a node's workers one sweeps. The other nodes may as well, and they all share the work."""
+    if settings.sweep_seconds > 0 and os.environ.get("NODE_WORKER", "0") == "0":
+        Sweeper(app.extensions["store"], settings.sweep_seconds).start()
 
 
 def _options(settings: Settings) -> SessionOptions:

@@ -70,6 +70,7 @@ class Settings:
     read_timeout: float = 0.25  # STORE_READ_TIMEOUT
     retries: int = 1  # STORE_RETRIES
     deadline: float = 1.0  # STORE_DEADLINE
+    sweep_seconds: float = 60.0  # SESSION_SWEEP_SECONDS
     trusted_proxies: int = 1  # TRUSTED_PROXIES
     log_level: str = "info"  # LOG_LEVEL
 
@@ -139,6 +140,7 @@ class Settings:
             read_timeout=env.seconds("STORE_READ_TIMEOUT", cls.read_timeout, 0.01, 60),
             retries=env.whole("STORE_RETRIES", cls.retries, 0, 10),
             deadline=env.seconds("STORE_DEADLINE", cls.deadline, 0.01, 60),
+            sweep_seconds=env.seconds("SESSION_SWEEP_SECONDS", cls.sweep_seconds, 0, 86400),
             trusted_proxies=env.whole("TRUSTED_PROXIES", cls.trusted_proxies, 0, 10),
             log_level=env.choice("LOG_LEVEL", cls.log_level, ["debug", "info", "warning", "error"]),
         )

@@ -30,6 +30,7 @@ from .stores.file import FileStore
 from .stores.memory import MemoryStore
 from .stores.redis import RedisStore
 from .stores.redis_durability import Durability
+from .sweeper import Sweeper
 from .users import UserSession, UserSessions
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "Store",
     "StoreUnavailable",
     "Sweepable",
+    "Sweeper",
     "TooManySessions",
     "Unset",
     "UserSession",

@@ -165,6 +165,7 @@ class FileStore:
                 if removed >= limit:
                     return removed
                 self._next_shard = (self._next_shard + 1) % len(SHARDS)
+                time.sleep(0)  # under gevent, requests are served between two shards
             with opened(DAMAGED, folder) as damaged:
                 _remove_older(damaged, "", DAMAGED_SECONDS)
         return removed

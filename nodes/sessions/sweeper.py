@@ -1,0 +1,71 @@
+"""Removes expired sessions now and then, from the stores that keep them until somebody does."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+
+from .powers import Sweepable, power_of
+from .store import Store, StoreUnavailable
+
+log = logging.getLogger("nodes.sessions")
+
+BATCH = 100
+"""Sessions removed at a time: a few ms, in which nothing else of a gevent worker runs where the store is files."""
+PAUSE = 0.02
+
+
+class Sweeper:
+    """Sweeps `store` every `seconds`, in a thread (under gevent a greenlet) that ends with the process.
+
+    Any number of processes may sweep one store: its own `sweep` sees to it that no two remove the same sessions. The
+    first sweep comes after a random part of `seconds`, so that nodes which start together don't sweep together. An
+    outage is logged once, and the next sweep tries again.
+    """
+
+    def __init__(self, store: Store, seconds: float) -> None:
+        self._store = power_of(store, Sweepable)
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._was_down = False
+
+    def start(self) -> bool:
+        """False where there is nothing to do, since the store's server removes what expired."""
+        if self._store is None:
+            return False
+        threading.Thread(target=self._run, name="session-sweeper", daemon=True).start()
+        return True
+
+    def stop(self) -> None:
+        """Ends it after the batch at hand; waits for nothing."""
+        self._stopped.set()
+
+    def sweep(self) -> int:
+        """Removes all that has expired, in batches; returns how many. Raises StoreUnavailable."""
+        assert self._store is not None
+        removed = 0
+        while not self._stopped.is_set():
+            batch = self._store.sweep(BATCH)
+            removed += batch
+            if batch < BATCH:
+                break
+            self._stopped.wait(PAUSE)
+        return removed
+
+    def _run(self) -> None:
+        wait = random.uniform(0, self._seconds)  # noqa: S311 - no secret
+        while not self._stopped.wait(wait):
+            wait = self._seconds
+            try:
+                removed = self.sweep()
+            except StoreUnavailable as error:
+                if not self._was_down:
+                    log.warning("expired sessions were not swept: %s", error)
+                self._was_down = True
+            except Exception:
+                log.exception("the sweeper failed, and goes on")
+            else:
+                self._was_down = False
+                if removed:
+                    log.info("expired sessions were swept", extra={"removed": removed})
