@@ -1,6 +1,7 @@
 """The application that is measured, once for each session layer: `gunicorn loadtest.bench.apps:application()`.
 
-It answers the same bytes everywhere. `/start` makes a session of 5 fields with 300 bytes, `/read` reads all of them,
+It answers the same everywhere, with a header X-Seen of the application's own: how many characters of the session the
+view saw, and the session's count. `/start` makes a session of 5 fields with 300 bytes, `/read` reads all of them,
 `/write` reads one and changes it, `/none` has nothing to do with the session. What it is told comes from the
 environment: BENCH_APP, and BENCH_URL or BENCH_FOLDER.
 """
@@ -29,8 +30,8 @@ def application() -> Flask:
     _SESSIONS[os.environ["BENCH_APP"]](app)
 
     @app.get("/none")
-    def none() -> str:
-        return BODY
+    def none() -> tuple[str, dict[str, str]]:
+        return BODY, {"X-Seen": "0 0"}
 
     @app.get("/start")
     def start() -> str:
@@ -45,9 +46,10 @@ def application() -> Flask:
         return BODY, {"X-Seen": f"{length} {int(flask.session['count'])}"}
 
     @app.get("/write")
-    def write() -> str:
-        flask.session["count"] = str(int(flask.session["count"]) + 1).zfill(CHARACTERS)
-        return BODY
+    def write() -> tuple[str, dict[str, str]]:
+        count = int(flask.session["count"]) + 1
+        flask.session["count"] = str(count).zfill(CHARACTERS)
+        return BODY, {"X-Seen": f"{CHARACTERS} {count}"}
 
     return app
 
@@ -81,6 +83,7 @@ _SESSIONS: dict[str, Callable[[Flask], None]] = {
     "alone": lambda _app: None,
     "flask-session": _flask_session,
     "redis": _ours(lambda: RedisStore.from_url(os.environ["BENCH_URL"])),
+    "redis-cached": _ours(lambda: RedisStore.from_url(os.environ["BENCH_URL"], cached_sessions=1000)),
     "memory": _ours(MemoryStore),
     "file": _ours(lambda: FileStore(Path(os.environ["BENCH_FOLDER"]))),
     "sql": _ours(_sql),

@@ -1,8 +1,8 @@
 """The load: a bounded number of GETs over a few kept connections, in a process of its own, cheap and not measured.
 
-    python -m loadtest.bench.client PORT PATH REQUESTS CONNECTIONS COOKIE
+    python -m loadtest.bench.client PORT PATH REQUESTS CONNECTIONS COOKIE SEEN
 
-prints the seconds that it took. Anything but 200 ends it with one line.
+prints the seconds that it took. Any answer but a 200 that saw SEEN characters of the session ends it with one line.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def request_for(path: str, cookie: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode("latin-1")
 
 
-def load(port: int, request: bytes, requests: int, connections: int) -> float:
+def load(port: int, request: bytes, requests: int, connections: int, seen: int) -> float:
     """Sends `requests` over `connections` at the same time; the seconds that it took."""
+    expected = b"\r\nx-seen: %d " % seen
     failures: list[Exception] = []
 
     def one(count: int) -> None:
@@ -56,7 +57,8 @@ def load(port: int, request: bytes, requests: int, connections: int) -> float:
             with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for _ in range(count):
-                    get(connection, request)
+                    if expected not in get(connection, request)[0].lower():
+                        raise ConnectionError("an answer that did not see the session")
         except OSError as error:
             failures.append(error)
 
@@ -73,9 +75,9 @@ def load(port: int, request: bytes, requests: int, connections: int) -> float:
 
 def main() -> None:
     """See above."""
-    port, path, requests, connections, cookie = sys.argv[1:]
+    port, path, requests, connections, cookie, seen = sys.argv[1:]
     try:
-        print(load(int(port), request_for(path, cookie), int(requests), int(connections)))
+        print(load(int(port), request_for(path, cookie), int(requests), int(connections), int(seen)))
     except OSError as error:
         sys.exit(f"{path}: {error}")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from loadtest.bench.apps import TEXTS
+from loadtest.bench.apps import CHARACTERS, TEXTS
 from loadtest.bench.servers import BenchError, Running
 
 CONNECTIONS = 4
@@ -30,6 +30,11 @@ class Use(Enum):
     @property
     def path(self) -> str:
         return {Use.READ: "/read", Use.WRITE: "/write"}.get(self, "/none")
+
+    @property
+    def seen(self) -> int:
+        """How many characters of the session such a request sees; every answer has to say so."""
+        return {Use.READ: sum(map(len, TEXTS.values())), Use.WRITE: CHARACTERS}.get(self, 0)
 
 
 @dataclass
@@ -68,7 +73,7 @@ def start_session(running: Running) -> str:
 def counter(running: Running, cookie: str) -> int:
     """The number in the session, after a look at whether all of the rest is there."""
     seen = _SEEN.search(running.get("/read", cookie))
-    if seen is None or int(seen[1]) != sum(map(len, TEXTS.values())):
+    if seen is None or int(seen[1]) != Use.READ.seen:
         raise BenchError(f"{running.application.title} does not know its session any more")
     return int(seen[2])
 
@@ -78,9 +83,16 @@ def measure(running: Running, use: Use, cookie: str, requests: int, samples: Sam
     sent = "" if use is Use.NONE else cookie
     before, cpu = counter(running, cookie) if use is Use.WRITE else 0, running.cpu_seconds()
     command = [sys.executable, "-m", "loadtest.bench.client", str(running.port), use.path, str(requests)]
-    done = subprocess.run(
-        [*command, str(CONNECTIONS), sent], capture_output=True, text=True, timeout=_TIMEOUT, check=False
-    )
+    try:
+        done = subprocess.run(
+            [*command, str(CONNECTIONS), sent, str(use.seen)],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{running.application.title}: {requests} requests took longer than {_TIMEOUT} s") from None
     if done.returncode != 0:
         raise BenchError(f"{running.application.title}: {done.stderr.strip().rpartition(chr(10))[2]}")
     samples.cpu.append((running.cpu_seconds() - cpu) / requests * 1e6)

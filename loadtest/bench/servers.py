@@ -39,6 +39,7 @@ class Application:
 FLASK_ALONE, EXPRESS_ALONE = "flask-alone", "express-alone"
 APPLICATIONS = (
     Application("redis", "this layer, Redis", FLASK_ALONE, 0),
+    Application("redis-cached", "this layer, cached", FLASK_ALONE, 3),
     Application("memory", "this layer, memory", FLASK_ALONE),
     Application("file", "this layer, files", FLASK_ALONE),
     Application("sql", "this layer, SQLite", FLASK_ALONE),
@@ -174,9 +175,12 @@ class Running:
             return get(connection, request_for(path, cookie))[0]
 
     def cpu_seconds(self) -> float:
-        """What the worker has used so far, in user mode and in the kernel."""
-        times = self._measured.cpu_times()
-        return float(times.user + times.system)
+        """What the worker's threads have used so far, in user mode and in the kernel, to the nanosecond."""
+        threads = Path(f"/proc/{self._measured.pid}/task")
+        try:
+            return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads.iterdir()) / 1e9
+        except OSError as error:
+            raise BenchError(f"{self.application.title} ended: {error.strerror}") from error
 
 
 def _wait(title: str, process: subprocess.Popen[bytes], log: Path, answers: object) -> None:

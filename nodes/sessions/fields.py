@@ -9,6 +9,7 @@ from .codec import Codec
 from .store import Changes, SessionTooLarge, size_of
 
 _UNCHANGEABLE = (str, int, float, bytes, type(None))
+_NOTHING = Changes()
 
 
 class Fields:
@@ -60,6 +61,8 @@ class Fields:
 
     def pending(self) -> Changes:
         """What this request changed and has not saved."""
+        if not (self._assigned or self._handed_out or self._deleted):
+            return _NOTHING
         now = {key: self.encode(key, self.values[key]) for key in self._assigned.keys() | self._handed_out.keys()}
         changed = {key: data for key, data in now.items() if data != self._base(key)}
         return Changes(set=changed, delete=frozenset(self._deleted), max_bytes=self.max_bytes)

@@ -144,7 +144,11 @@ class SessionOptions:
     """True: a login keeps the client's address and User-Agent in the session, for the list of a user's sessions. False
     because they are personal data."""
 
+    lifetime: Lifetime = field(init=False, repr=False, compare=False)
+    """Both timeouts, as stores take them."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lifetime", Lifetime(idle=self.idle_timeout, absolute=self.absolute_timeout))
         if not self.secrets:
             raise OptionsError("secrets is empty: give at least one secret of 32 bytes or more")
         for position, secret in enumerate(self.secrets, start=1):
@@ -176,11 +180,6 @@ class SessionOptions:
             raise OptionsError(f"max_bytes {self.max_bytes} must be at least 1")
         if self.max_sessions is not None and self.max_sessions < 1:
             raise OptionsError(f"max_sessions {self.max_sessions} must be at least 1, or None for any number")
-
-    @property
-    def lifetime(self) -> Lifetime:
-        """Both timeouts, as stores take them."""
-        return Lifetime(idle=self.idle_timeout, absolute=self.absolute_timeout)
 
     @property
     def secret_bytes(self) -> tuple[bytes, ...]:
