@@ -118,6 +118,8 @@ def _settings(
     hsts: int,
     **options: Any,
 ) -> ProxySettings:
+    if hsts and tls is None:
+        raise ProxySettingsError("hsts cannot be used without tls: over plain HTTP browsers ignore it")
     if nginx_version is not None:
         options["nginx_version"] = _version(nginx_version)
     return ProxySettings(

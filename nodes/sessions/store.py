@@ -96,6 +96,10 @@ class Outcome(Enum):
     """The session would have exceeded `max_bytes`; nothing was written."""
 
 
+LATEST = 253_402_300_800.0
+"""The end of the year 9999, in seconds since the epoch: no date is later, so no session was created then."""
+
+
 def size_of(fields: Mapping[str, bytes]) -> int:
     """The size of a session in bytes, as bounds count it: the UTF-8 names of its fields and their values."""
     return sum(len(name.encode()) + len(value) for name, value in fields.items())

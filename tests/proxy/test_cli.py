@@ -73,6 +73,7 @@ def test_a_login_rate_of_0_is_no_limit(tmp_path: Path) -> None:
         (["--worker-processes", "many"], "Error: worker_processes 'many' cannot be used: "),
         (["--worker-processes", "0"], "Error: worker_processes '0' cannot be used: "),
         (["--nginx-version", "1.31"], "Error: nginx-version '1.31' cannot be used: "),
+        (["--hsts", "60"], "Error: hsts cannot be used without tls: "),
         (["--login-rate", "-1"], "Error: login_rate '-1' cannot be used: "),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -93,6 +94,12 @@ def test_any_file_is_a_session_damaged_or_of_a_later_version(data: bytes) -> Non
         return
     assert isinstance(saved.created, float)
     assert all(isinstance(value, bytes) for value in saved.fields.values())
+
+
+@pytest.mark.parametrize("created", [-1.0, 253_402_300_800.0, math.nan, math.inf])
+def test_a_file_that_was_made_at_no_time_is_damaged(created: float) -> None:
+    with pytest.raises(file_record.DamagedFile, match="at no time"):
+        file_record.unpack(file_record.pack(msgspec.structs.replace(SAVED, created=created)))
 
 
 @given(mutated(file_record.pack(SAVED)))

@@ -216,6 +216,16 @@ def test_a_damaged_row_is_set_aside_and_kept_for_a_day(
     assert store.sweep() == 2
 
 
+@pytest.mark.parametrize("created", [-1, 253_402_300_800_000])
+def test_a_row_that_was_made_at_no_time_is_damaged(harness: SqlHarness, store: SqlStore, created: int) -> None:
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    with harness.engine.begin() as connection:
+        connection.execute(update(sessions).values(created=created))
+    assert store.load(KEY) is None
+    with harness.engine.connect() as connection:
+        assert connection.execute(select(sessions.c.set_aside)).scalar_one() > 0
+
+
 def test_a_row_of_a_later_version_is_unknown_and_untouched(harness: SqlHarness, store: SqlStore) -> None:
     store.create(KEY, {"a": b"1"}, None, HOUR)
     with harness.engine.begin() as connection:

@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from ..store import RecordTooNew
+from ..store import LATEST, RecordTooNew
 
 _MAGIC = b"SC"
 FORMAT = 1
@@ -48,9 +48,12 @@ def unpack(data: bytes) -> Saved:
     if version != FORMAT or _digest(data[_HEADER:]) != data[_HEADER - _DIGEST_BYTES : _HEADER]:
         raise DamagedFile("its digest is not that of what it holds")
     try:
-        return _decoder.decode(data[_HEADER:])
+        saved = _decoder.decode(data[_HEADER:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedFile(str(error)) from error
+    if not 0 <= saved.created < LATEST:
+        raise DamagedFile("it was created at no time")
+    return saved
 
 
 def _digest(data: bytes) -> bytes:

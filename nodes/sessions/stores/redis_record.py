@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..store import Record, RecordTooNew
+from ..store import LATEST, Record, RecordTooNew
 
 FORMAT = 1
 """The format of the records that the scripts write and change. Others they leave alone."""
 META = b"@"
-_LATEST = 253_402_300_800_000
-"""The end of the year 9999, in ms: no date is later, so no session was created then."""
 
 
 class DamagedRecordError(ValueError):
@@ -53,7 +51,7 @@ def meta_of(key: str, meta: bytes | None) -> tuple[float, bool, str | None]:
 def _seconds(created: bytes) -> float:
     """ValueError where that is no time."""
     milliseconds = int(created)
-    if not 0 <= milliseconds < _LATEST:
+    if not 0 <= milliseconds < LATEST * 1000:
         raise ValueError("it was created at no time")
     return milliseconds / 1000
 

@@ -35,7 +35,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from ..budgets import Budgets
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
-from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
+from ..store import LATEST, Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
 from . import sql_statements as sql
 from .sql_database import Database
 from .sql_engine import engine_from
@@ -216,6 +216,8 @@ class SqlStore:
         return list(self._housekeeping.read(lambda connection: connection.execute(sql.KEYS, values).scalars().all()))
 
     def _record(self, row: Row[*tuple[Any, ...]]) -> Record:
+        if not 0 <= row.created < LATEST * 1000:
+            raise ValueError("it was created at no time")
         return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
 
     def _fields(self, row: Row[*tuple[Any, ...]]) -> dict[str, bytes]:
