@@ -6,7 +6,6 @@ Nothing is asked of the store before something is read, and nothing is sent to i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -14,6 +13,7 @@ from flask.sessions import SessionMixin
 
 from . import events
 from .options import Resave, SessionOptions, Unset
+from .own_life import OwnLife
 from .renewal import renew
 from .saving import commit, mutate, write
 from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store
@@ -28,7 +28,7 @@ class CookieAction(Enum):
     CLEAR = "clear"
 
 
-class Session(SessionMixin):
+class Session(OwnLife, SessionMixin):
     """One visitor's session during one request; `flask.session` stands for it.
 
     Keys are strings; values are what the store's codec can hold. Whatever was assigned, deleted, or changed inside a
@@ -126,44 +126,6 @@ class Session(SessionMixin):
         age = self.auth_age()
         if age is None or age > seconds:
             raise LoginTooOld(f"this needs a login within the last {seconds:g} seconds: log in again")
-
-    # ---- a life of its own
-
-    @property
-    def max_age(self) -> float | None:
-        """Seconds that the cookie lives, and without use the session: its own, or else `SessionOptions.max_age`.
-
-        Assign to it for this session alone, None to undo that. The absolute timeout bounds it.
-        """
-        own: float | None = self._load().own_cookie.get("max_age")
-        return self._options.max_age if own is None else own
-
-    @max_age.setter
-    def max_age(self, seconds: float | None) -> None:
-        if seconds is not None and not 0 < seconds < float("inf"):
-            raise ValueError(f"max_age {seconds} must be above 0, or None")
-        self[COOKIE_KEY] = {"max_age": seconds, "expires": self._load().own_cookie.get("expires")}
-
-    @property
-    def expires(self) -> datetime | None:
-        """When this session ends at the latest, if it was given a date of its own. Assign one with a time zone."""
-        own: float | None = self._load().own_cookie.get("expires")
-        return None if own is None else datetime.fromtimestamp(own, UTC)
-
-    @expires.setter
-    def expires(self, when: datetime | None) -> None:
-        if when is not None and when.tzinfo is None:
-            raise ValueError(f"expires {when} needs a time zone")
-        own = self._load().own_cookie
-        self[COOKIE_KEY] = {"max_age": own.get("max_age"), "expires": when.timestamp() if when else None}
-
-    @property
-    def cookie_life(self) -> tuple[int | None, datetime | None]:
-        """Max-Age in seconds and Expires for the cookie, as far as is known without asking."""
-        own = self._stored.own_cookie
-        if own.get("expires") is not None:
-            return None, datetime.fromtimestamp(own["expires"], UTC)
-        return (self._options.max_age if own.get("max_age") is None else int(own["max_age"])), None
 
     # ---- the mapping
 

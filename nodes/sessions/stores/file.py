@@ -32,8 +32,8 @@ from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
 from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
 from .file_index import USERS, Index
-from .file_record import DamagedFile, Saved, pack, unpack
-from .file_system import age, locked, make_folder, opened, read, write_new
+from .file_record import DamagedFile, Saved, lasting, pack, unpack
+from .file_system import locked, make_folder, modified, opened, read, remove_older, write_new
 
 log = logging.getLogger("nodes.sessions")
 
@@ -90,7 +90,7 @@ class FileStore:
             if owner is not None:
                 # First, so that no session of a user is ever missing in the index; one too many, the index heals.
                 self._index.add(folder, owner, key)
-            self._replace(shard, key, _saved(dict(fields), owner, created, now, lifetime))
+            self._replace(shard, key, lasting(dict(fields), owner, created, now, lifetime))
             return created
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
@@ -108,7 +108,7 @@ class FileStore:
                 fields = changes.applied_to(saved.fields)
                 if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
                     return Outcome.TOO_LARGE
-                self._replace(shard, key, _saved(fields, saved.owner, saved.created, now, lifetime))
+                self._replace(shard, key, lasting(fields, saved.owner, saved.created, now, lifetime))
                 return Outcome.APPLIED
         self._damaged(key, why)
         return Outcome.ABSENT
@@ -147,7 +147,7 @@ class FileStore:
     def keys(self) -> Iterator[str]:
         for name in SHARDS:
             with self._root() as folder, opened(name, folder) as shard:
-                live = [entry.name for entry in os.scandir(shard) if self._expires(entry) > self._clock()]
+                live = [entry.name for entry in os.scandir(shard) if _expires(entry) > self._clock()]
             yield from live
 
     def count(self) -> int:
@@ -167,15 +167,15 @@ class FileStore:
                 self._next_shard = (self._next_shard + 1) % len(SHARDS)
                 time.sleep(0)  # under gevent, requests are served between two shards
             with opened(DAMAGED, folder) as damaged:
-                _remove_older(damaged, "", DAMAGED_SECONDS)
+                remove_older(damaged, "", DAMAGED_SECONDS)
         return removed
 
     # ---- one shard
 
     def _sweep(self, shard: int, limit: int) -> int:
-        _remove_older(shard, ".new", ABANDONED_SECONDS)
+        remove_older(shard, ".new", ABANDONED_SECONDS)
         now = self._clock()
-        expired = [entry.name for entry in os.scandir(shard) if 0 < self._expires(entry) <= now]
+        expired = [entry.name for entry in os.scandir(shard) if 0 < _expires(entry) <= now]
         return sum(self._remove_expired(key) for key in expired[:limit])
 
     def _remove_expired(self, key: str) -> bool:
@@ -202,15 +202,6 @@ class FileStore:
                 self._index.remove(folder, owner, key)
                 return None
             return saved
-
-    def _expires(self, entry: os.DirEntry[str]) -> float:
-        """0 for what is no session, or gone by now."""
-        if not _KEY.match(entry.name):
-            return 0.0
-        try:
-            return entry.stat(follow_symlinks=False).st_mtime
-        except FileNotFoundError:
-            return 0.0
 
     def _live(self, shard: int, key: str) -> Saved | None:
         try:
@@ -259,13 +250,6 @@ class FileStore:
             yield folder, shard
 
 
-def _saved(fields: dict[str, bytes], owner: str | None, created: float, now: float, lifetime: Lifetime) -> Saved:
-    idle, absolute = now + lifetime.idle, created + lifetime.absolute
-    return Saved(fields, owner, created, min(idle, absolute), absolute <= idle)
-
-
-def _remove_older(folder: int, ending: str, seconds: float) -> None:
-    for entry in os.scandir(folder):
-        if entry.name.endswith(ending) and age(entry) > seconds:
-            with suppress(FileNotFoundError):
-                os.unlink(entry.name, dir_fd=folder)
+def _expires(entry: os.DirEntry[str]) -> float:
+    """0 for what is no session, or gone by now."""
+    return modified(entry) if _KEY.match(entry.name) else 0.0

@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from ..store import LATEST, RecordTooNew
+from ..store import LATEST, Lifetime, RecordTooNew
 
 _MAGIC = b"SC"
 FORMAT = 1
@@ -26,6 +26,12 @@ class Saved(msgspec.Struct, array_like=True, frozen=True):
     created: float
     expires: float
     final: bool
+
+
+def lasting(fields: dict[str, bytes], owner: str | None, created: float, now: float, lifetime: Lifetime) -> Saved:
+    """A session that was used `now`, with what is left of its lifetime."""
+    idle, absolute = now + lifetime.idle, created + lifetime.absolute
+    return Saved(fields, owner, created, min(idle, absolute), absolute <= idle)
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -8,7 +8,7 @@ import secrets
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .file_record import DamagedFile
@@ -121,5 +121,21 @@ def age(entry: os.DirEntry[str]) -> float:
     """Seconds since it was last changed in any way, by the clock of the system; 0 where it is gone by now."""
     try:
         return time.time() - entry.stat(follow_symlinks=False).st_ctime
+    except FileNotFoundError:
+        return 0.0
+
+
+def remove_older(folder: int, ending: str, seconds: float) -> None:
+    """Removes the files with such names that were last written so long ago."""
+    for entry in os.scandir(folder):
+        if entry.name.endswith(ending) and age(entry) > seconds:
+            with suppress(FileNotFoundError):
+                os.unlink(entry.name, dir_fd=folder)
+
+
+def modified(entry: os.DirEntry[str]) -> float:
+    """When it was last modified, in seconds since the epoch; 0 where it is gone by now."""
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
     except FileNotFoundError:
         return 0.0
