@@ -48,7 +48,7 @@ def is_canonical(session_id: str) -> bool:
 
 def key_of(session_id: str) -> str:
     """The store's key of this id: its SHA-256 in 64 hexadecimal digits."""
-    return hashlib.sha256(session_id.encode("ascii")).hexdigest()
+    return hashlib.sha256(session_id.encode()).hexdigest()
 
 
 @lru_cache(maxsize=64)

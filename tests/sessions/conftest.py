@@ -7,6 +7,7 @@ import pytest
 
 from nodes.sessions import Store
 from tests.sessions.harness import Harness
+from tests.sessions.harnesses.express_sql import express_sql_harness  # noqa: F401 - fixture
 from tests.sessions.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
 from tests.sessions.sql_servers import mysql, postgres  # noqa: F401 - fixtures
 from tests.sessions.valkey import Valkey
@@ -15,10 +16,12 @@ STORES = (
     "memory",
     "encrypted",
     "express",
+    "express_file",
     "file",
     "redis",
     "sqlite",
     pytest.param("mysql", marks=pytest.mark.docker),
+    pytest.param("express_sql", marks=pytest.mark.docker),
     pytest.param("postgres", marks=pytest.mark.docker),
 )
 """Each is a module in `harnesses`; `pytest.param("name", marks=…)` for one that not every machine can run."""

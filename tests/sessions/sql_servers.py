@@ -88,7 +88,13 @@ _MARIADB = (
         *("-e", "MARIADB_DATABASE=sessions", "-e", "MARIADB_USER=tester", "-e", "MARIADB_PASSWORD=secret"),
         *("-e", "MARIADB_ROOT_PASSWORD=secret"),
     ),
-    ("mariadb:11", "mariadbd", "--bind-address=0.0.0.0", "--innodb-buffer-pool-size=64M"),
+    (
+        "mariadb:11",
+        "mariadbd",
+        "--bind-address=0.0.0.0",
+        "--innodb-buffer-pool-size=64M",
+        "--max-connect-errors=100000",
+    ),
 )
 _POSTGRES = (
     5432,

@@ -190,7 +190,7 @@ def test_a_missing_table_is_unavailable_and_says_what_to_do(harness: SqlHarness,
         metadata.drop_all(connection)
     try:
         for call in (lambda: store.load(KEY), store.ping, lambda: store.create(KEY, {}, None, HOUR), store.sweep):
-            with pytest.raises(StoreUnavailable, match=r"call SqlStore\.create_schema\(\) once"):
+            with pytest.raises(StoreUnavailable, match=r"call the store.s create_schema\(\) once"):
                 call()
     finally:
         store.create_schema()

@@ -17,7 +17,6 @@ Express would not keep it. docs/express.md says what each side guarantees.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,25 +25,19 @@ import redis
 
 from ..budgets import Budgets
 from ..codec import Codec
-from ..cookie import CookieFormat, key_of
+from ..cookie import CookieFormat
 from ..express_cookie import ExpressCookie
-from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable, size_of
-from .express_json import DamagedJson, Document, JsonCodec
+from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable
+from .express_json import DamagedJson, Document
+from .express_merge import UNKNOWN_AGE, Documents, log_damaged, until_swapped
 from .redis_calls import Calls
 from .redis_connection import Command, Connections
 from .redis_scripts import Script
 from .redis_url import pool_of
 
-log = logging.getLogger("nodes.sessions")
-
-UNKNOWN_AGE = 3600.0
-"""How old a session of Express's counts as, in seconds, until our side first writes it: too old for a fresh login, and
-young enough for the absolute timeout."""
 NO_EXPIRY = 86400.0
 """The time to live of a key without one: connect-redis's own default."""
 SET_ASIDE_MS = 24 * 60 * 60 * 1000
-MAX_SWAPS = 100
-_COOKIE = {"originalMaxAge": None, "expires": None, "httpOnly": True, "path": "/"}
 
 # KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, 0 where it changed, -1 where it is gone.
 SWAP = Script("""
@@ -72,13 +65,12 @@ class ExpressStore:
     """
 
     def __init__(self, calls: Calls, close: Any, prefix: str = "sess:", owner_field: str = "user") -> None:
-        self._json = JsonCodec()
-        self.codec: Codec = self._json
+        self._documents = Documents(owner_field)
+        self.codec: Codec = self._documents.codec
         self.cookie: CookieFormat = ExpressCookie()
         self._calls = calls
         self._close = close
         self._prefix = prefix
-        self._owner_field = owner_field
 
     @classmethod
     def from_url(
@@ -101,25 +93,14 @@ class ExpressStore:
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        now = self.ping()
-        created = int((now if created is None else created) * 1000 + 0.001) / 1000
-        document = Document({}, dict(_COOKIE), self._owner_field)
-        if owner is not None:
-            document.values[self._owner_field] = self._json.encode(owner)
-        document.set(fields)
-        document.values["_created"] = b"%d" % round(created * 1000)
-        milliseconds = self._until(document, lifetime, created, now)
-        if milliseconds <= 0:
+        made, created = self._documents.made(fields, owner, lifetime, created, self.ping())
+        if made.milliseconds <= 0:
             return created
-        command: Command = ("SET", self._key(key), document.dump(), "NX", "PX", milliseconds)
+        command: Command = ("SET", self._key(key), made.document.dump(), "NX", "PX", made.milliseconds)
         return created if self._calls.run([command])[0] is not None else None
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        for _ in range(MAX_SWAPS):
-            outcome = self._try(key, changes, lifetime)
-            if outcome is not None:
-                return outcome
-        raise StoreUnavailable(f"gave up after {MAX_SWAPS} writers in between")
+        return until_swapped(lambda: self._try(key, changes, lifetime))
 
     def _try(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome | None:
         """None where somebody wrote in between."""
@@ -127,28 +108,17 @@ class ExpressStore:
         if found is None:
             return Outcome.ABSENT
         value, document, _, now = found
-        created = document.created
-        if created is None:
-            created = now - min(UNKNOWN_AGE, lifetime.absolute / 2)
-        fields = document.fields(self._json)
-        if any(fields.get(name) != expected for name, expected in changes.expect.items()):
-            return Outcome.CONFLICT
-        if changes.set and changes.max_bytes is not None and size_of(changes.applied_to(fields)) > changes.max_bytes:
-            return Outcome.TOO_LARGE
-        is_touch, was_final = not (changes.set or changes.delete), document.final
-        for name in changes.delete:
-            document.delete(name)
-        document.set(changes.set)
-        document.values["_created"] = b"%d" % round(created * 1000)
-        milliseconds = self._until(document, lifetime, created, now)
-        if milliseconds <= 0:
+        merged = self._documents.merged(document, changes, lifetime, now)
+        if isinstance(merged, Outcome):
+            return merged
+        if merged.milliseconds <= 0:
             self.delete(key)
             return Outcome.ABSENT
-        if is_touch and document.final == was_final:
-            touch: Command = ("PEXPIRE", self._key(key), milliseconds)
+        if merged.is_touch:
+            touch: Command = ("PEXPIRE", self._key(key), merged.milliseconds)
             return Outcome.APPLIED if self._calls.run([touch])[0] else Outcome.ABSENT
-        answer = self._calls.run([SWAP.call((self._key(key),), value, document.dump(), milliseconds)])[0]
-        return {1: Outcome.APPLIED, 0: None, -1: Outcome.ABSENT}[int(answer)]
+        swap = SWAP.call((self._key(key),), value, document.dump(), merged.milliseconds)
+        return {1: Outcome.APPLIED, 0: None, -1: Outcome.ABSENT}[int(self._calls.run([swap])[0])]
 
     def delete(self, key: str) -> Record | None:
         answer = self._calls.run([TAKE.call((self._key(key),))])[0]
@@ -156,7 +126,7 @@ class ExpressStore:
             return None
         value, ttl = answer
         try:
-            return self._record(Document.parse(value, self._owner_field), ttl, None)
+            return self._record(self._documents.parse(value), ttl, UNKNOWN_AGE)
         except DamagedJson:
             return None
 
@@ -206,30 +176,15 @@ class ExpressStore:
             return None
         try:
             # A key of another type is no JSON either.
-            return (
-                value,
-                Document.parse(b"" if isinstance(value, Exception) else value, self._owner_field),
-                ttl,
-                _seconds(time),
-            )
+            document = self._documents.parse(b"" if isinstance(value, Exception) else value)
         except DamagedJson as error:
-            log.error("session %s is damaged and was set aside: %s", key_of(key), error)  # noqa: TRY400 - a line
+            log_damaged(key, error)
             self.set_aside(key)
             return None
+        return value, document, ttl, _seconds(time)
 
-    def _record(self, document: Document, ttl: int, now: float | None) -> Record:
-        created = document.created
-        if created is None:
-            created = (now or UNKNOWN_AGE) - UNKNOWN_AGE
-        seconds = ttl / 1000 if ttl >= 0 else NO_EXPIRY
-        return Record(document.fields(self._json), document.owner, created, seconds, document.final)
-
-    def _until(self, document: Document, lifetime: Lifetime, created: float, now: float) -> int:
-        """The milliseconds that are left, which the document then says as well."""
-        idle, absolute = lifetime.idle, created + lifetime.absolute - now
-        ttl = min(idle, absolute)
-        document.expire(now, ttl, final=absolute <= idle)
-        return int(ttl * 1000)
+    def _record(self, document: Document, ttl: int, now: float) -> Record:
+        return self._documents.record(document, ttl / 1000 if ttl >= 0 else NO_EXPIRY, now)
 
 
 def _seconds(time: list[bytes]) -> float:

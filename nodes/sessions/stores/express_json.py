@@ -4,9 +4,9 @@
      "user": "alice", "visits": 3, "_created": 1795850000000}
 
 What is the session layer's here: the owner is the text under `user` (or another key), `_created` when our side made the
-session (milliseconds), `_final` that its absolute timeout decides, `_cookie` an end at a date. A field of the
-application's with one of these names, or one that begins with `~`, gets a `~` before it, so nobody logs in by assigning
-`session["user"]`.
+session (milliseconds), `_final` that its absolute timeout decides, `_cookie` an end at a date; `__lastAccess` is
+session-file-store's (milliseconds). A field of the application's with one of these names, or one that begins with `~`,
+gets a `~` before it, so nobody logs in by assigning `session["user"]`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ MAX_SAFE_INTEGER = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: JavaScript would round what is larger, and write it back so."""
 _LATEST = 253_402_300_800_000
 """The end of the year 9999, in ms: no date is later."""
-_OURS = ("_created", "_final", COOKIE_KEY)
+_LAST_ACCESS = "__lastAccess"
+_OURS = ("_created", "_final", COOKIE_KEY, _LAST_ACCESS)
 
 
 class DamagedJson(ValueError):
@@ -112,6 +113,20 @@ class Document:
     def final(self) -> bool:
         return "_final" in self.values
 
+    @property
+    def last_access(self) -> float | None:
+        """What session-file-store counts its life from, in ms since the epoch; None: it does not say."""
+        return _number(_value(self.values.get(_LAST_ACCESS)))
+
+    @last_access.setter
+    def last_access(self, milliseconds: int) -> None:
+        self.values[_LAST_ACCESS] = b"%d" % milliseconds
+
+    @property
+    def max_age(self) -> float | None:
+        """Express's `originalMaxAge`, in ms: below 0 it is over; None, as 0 there: it has none of its own."""
+        return _number(self.cookie.get("originalMaxAge")) or None
+
     def fields(self, codec: JsonCodec) -> dict[str, bytes]:
         """The application's, as `codec` writes them. A value that it can't read stays where it is, unseen."""
         found = {}
@@ -170,8 +185,14 @@ class Document:
 
 def _positive(value: Any, below: float = MAX_SAFE_INTEGER) -> float | None:
     """The number, where it is one that a time can be."""
+    number = _number(value)
+    return number if number is not None and 0 < number < below else None
+
+
+def _number(value: Any) -> float | None:
+    """The number, where it is one that JavaScript can count with."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and 0 < value < below else None
+    return value if is_number and abs(value) <= MAX_SAFE_INTEGER else None
 
 
 def _value(raw: bytes | None) -> Any:

@@ -117,20 +117,20 @@ def write_new(data: bytes, folder: int, mtime: float) -> str:
     return name
 
 
+def remove_older(folder: int, ending: str, seconds: float) -> None:
+    """Removes the files whose name has this ending and that nothing has changed for so long."""
+    for entry in os.scandir(folder):
+        if entry.name.endswith(ending) and age(entry) > seconds:
+            with suppress(FileNotFoundError):
+                os.unlink(entry.name, dir_fd=folder)
+
+
 def age(entry: os.DirEntry[str]) -> float:
     """Seconds since it was last changed in any way, by the clock of the system; 0 where it is gone by now."""
     try:
         return time.time() - entry.stat(follow_symlinks=False).st_ctime
     except FileNotFoundError:
         return 0.0
-
-
-def remove_older(folder: int, ending: str, seconds: float) -> None:
-    """Removes the files with such names that were last written so long ago."""
-    for entry in os.scandir(folder):
-        if entry.name.endswith(ending) and age(entry) > seconds:
-            with suppress(FileNotFoundError):
-                os.unlink(entry.name, dir_fd=folder)
 
 
 def modified(entry: os.DirEntry[str]) -> float:

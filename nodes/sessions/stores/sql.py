@@ -30,24 +30,18 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, CursorResult, Engine, Row
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from ..budgets import Budgets
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
-from ..store import LATEST, Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
+from ..store import LATEST, Changes, Lifetime, Outcome, Record, RecordTooNew, size_of
 from . import sql_statements as sql
 from .sql_database import Database
-from .sql_engine import engine_from
+from .sql_engine import engine_from, patient
 from .sql_schema import FORMAT, MAX_OWNER, create_missing
 
 log = logging.getLogger("nodes.sessions")
-
-BATCH = 100
-"""How many expired rows one transaction of `sweep` takes, so that nobody waits long for it."""
-PAGE = 1000
-_CREATORS = 5
-"""How often `create_schema` looks again when others make the same tables at the same time."""
 
 
 class SqlStore:
@@ -73,20 +67,11 @@ class SqlStore:
         Connects when first used. Housekeeping has twenty times the read timeout, and two connections of its own.
         """
         budgets = budgets or Budgets()
-        patient = min(20 * budgets.read_timeout, 60)
-        housekeeping = Budgets(budgets.connect_timeout, patient, budgets.retries, budgets.deadline, max_connections=2)
-        return cls(engine_from(url, budgets), budgets, engine_from(url, housekeeping))
+        return cls(engine_from(url, budgets), budgets, engine_from(url, patient(budgets)))
 
     def create_schema(self) -> None:
         """Makes the table and its indexes where they are missing. Several nodes may do so at once."""
-        for _ in range(_CREATORS - 1):
-            try:
-                return self._housekeeping.once(create_missing)
-            except StoreUnavailable as error:
-                if not isinstance(error.__cause__, DBAPIError):
-                    raise
-                # What was missing a moment ago exists, or another node is making it: look again.
-        return self._housekeeping.once(create_missing)
+        self._housekeeping.create(create_missing)
 
     def load(self, key: str) -> Record | None:
         row = self._database.read(lambda connection: connection.execute(sql.LOAD, {"_key": key}).one_or_none())
@@ -185,13 +170,7 @@ class SqlStore:
         return [key for key, name in rows if name == owner]  # to MySQL, "alice" and "alice " are equal
 
     def keys(self) -> Iterator[str]:
-        after = ""
-        while True:
-            page = self._page(after)
-            yield from page
-            if len(page) < PAGE:
-                return
-            after = page[-1]
+        return self._housekeeping.pages(sql.KEYS)
 
     def count(self) -> int:
         return int(self._housekeeping.read(lambda connection: connection.execute(sql.COUNT).scalar_one()))
@@ -202,18 +181,7 @@ class SqlStore:
         Each process takes rows that no other one is taking, and waits for none: there is no lock that one which hangs
         could keep, and nothing to clean up after one that died.
         """
-        swept = 0
-        while swept < limit:
-            size = min(BATCH, limit - swept)
-            taken = self._housekeeping.transaction(partial(sql.sweep, limit=size))
-            swept += taken
-            if taken < size:
-                break
-        return swept
-
-    def _page(self, after: str) -> list[str]:
-        values = {"_after": after, "_limit": PAGE}
-        return list(self._housekeeping.read(lambda connection: connection.execute(sql.KEYS, values).scalars().all()))
+        return self._housekeeping.in_batches(sql.sweep, limit)
 
     def _record(self, row: Row[*tuple[Any, ...]]) -> Record:
         if not 0 <= row.created < LATEST * 1000:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..budgets import Budgets
@@ -15,6 +16,12 @@ from ..store import StoreUnavailable
 from .sql_errors import may_be_passing, unavailable, was_rolled_back
 
 T = TypeVar("T")
+
+BATCH = 100
+"""How many expired rows one transaction of a sweep takes, so that nobody waits long for it."""
+PAGE = 1000
+_CREATORS = 5
+"""How often `create` looks again when others make the same tables at the same time."""
 
 
 class Database:
@@ -50,6 +57,38 @@ class Database:
     def once(self, work: Callable[[Connection], T]) -> T:
         """Never tried again."""
         return self._attempt(work, lambda _error: False)
+
+    def create(self, make_missing: Callable[[Connection], None]) -> None:
+        """Makes tables and indexes where they are missing. Several processes may do so at once."""
+        for _ in range(_CREATORS - 1):
+            try:
+                return self.once(make_missing)
+            except StoreUnavailable as error:
+                if not isinstance(error.__cause__, DBAPIError):
+                    raise
+                # What was missing a moment ago exists, or another node is making it: look again.
+        return self.once(make_missing)
+
+    def pages(self, keys: Select[str]) -> Iterator[str]:
+        """What `keys` selects, page by page: up to `_limit` keys that come after `_after`."""
+        after = ""
+        while True:
+            page = self.read(partial(_page, keys=keys, after=after))
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1]
+
+    def in_batches(self, take: Callable[[Connection, int], int], limit: int) -> int:
+        """How many rows `take` took, in transactions of up to `BATCH` rows, until none is left or they are `limit`."""
+        taken = 0
+        while taken < limit:
+            size = min(BATCH, limit - taken)
+            batch = self.transaction(lambda connection, size=size: take(connection, size))  # type: ignore[misc]
+            taken += batch
+            if batch < size:
+                break
+        return taken
 
     def dispose(self) -> None:
         self._engine.dispose()
@@ -91,3 +130,7 @@ def _roll_back(connection: Connection) -> None:
         connection.exec_driver_sql("ROLLBACK")
     except SQLAlchemyError:
         connection.invalidate()
+
+
+def _page(connection: Connection, keys: Select[str], after: str) -> Sequence[str]:
+    return connection.execute(keys, {"_after": after, "_limit": PAGE}).scalars().all()

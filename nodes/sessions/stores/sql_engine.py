@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
@@ -36,6 +37,12 @@ def engine_from(url: str, budgets: Budgets) -> Engine:
     if kind == "sqlite":
         return _sqlite(parsed, budgets)
     return _postgresql(parsed, budgets) if kind == "postgresql" else _mysql(parsed, budgets)
+
+
+def patient(budgets: Budgets) -> Budgets:
+    """The same for housekeeping: twenty times the read timeout, and two connections of its own."""
+    read_timeout = min(20 * budgets.read_timeout, 60)
+    return replace(budgets, read_timeout=read_timeout, max_connections=2)
 
 
 def _engine(url: URL, budgets: Budgets, connect_args: dict[str, Any], **more: Any) -> Engine:

@@ -33,6 +33,6 @@ def unavailable(error: BaseException, database: str) -> StoreUnavailable:
         return StoreUnavailable(f"{database}: {error}")
     if _code(error) in _NO_TABLE or "no such table" in str(error.orig):
         return StoreUnavailable(
-            f"{database}: the table `sessions` is missing; call SqlStore.create_schema() once, or apply docs/sql.md"
+            f"{database}: the table `sessions` is missing; call the store's create_schema() once, or apply docs/sql.md"
         )
     return StoreUnavailable(f"{database}: {error.orig}")

@@ -13,8 +13,24 @@ from tests.sessions.harness import Harness, Through
 from tests.sessions.valkey import Valkey
 
 
+def plain(value: Any) -> Any:
+    """The nearest value that JSON can hold."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        return value % MAX_SAFE_INTEGER
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    return value
+
+
 class ExpressHarness:
     """A real server. Its clock can't be turned, so what is stored is made older instead."""
+
+    overhead = 2  # the quotes around a text
+    plain = staticmethod(plain)
 
     def __init__(self, server: Valkey) -> None:
         self.server = server
@@ -28,20 +44,6 @@ class ExpressHarness:
         made = ExpressHarness(self.server)
         made.store = BytesAsText(made._through)
         return made
-
-    overhead = 2  # the quotes around a text
-
-    def plain(self, value: Any) -> Any:
-        """The nearest value that JSON can hold."""
-        if isinstance(value, bytes):
-            return value.hex()
-        if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
-            return value % MAX_SAFE_INTEGER
-        if isinstance(value, list):
-            return [self.plain(each) for each in value]
-        if isinstance(value, dict):
-            return {key: self.plain(each) for key, each in value.items()}
-        return value
 
     def advance(self, seconds: float) -> None:
         moved = int(seconds * 1000)
