@@ -29,7 +29,18 @@ class StoreKind(Enum):
     REDIS = "redis"
     """In Redis or Valkey, shared by all nodes."""
     EXPRESS = "express"
-    """In Redis or Valkey, in the format of express-session, shared with a Node application."""
+    """In a format of express-session's, shared with a Node application; see `ExpressFormat`."""
+
+
+class ExpressFormat(Enum):
+    """Which store of express-session's the Node application uses."""
+
+    REDIS = "redis"
+    """connect-redis, in Redis or Valkey."""
+    FILE = "file"
+    """session-file-store, in files of one folder."""
+    MYSQL = "mysql"
+    """express-mysql-session, in a table of MySQL or MariaDB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +53,7 @@ class Settings:
     bind: str = "127.0.0.1:8000"  # NODE_BIND
     workers: int = 1  # NODE_WORKERS
     store: StoreKind = StoreKind.MEMORY  # SESSION_STORE
+    express: ExpressFormat = ExpressFormat.REDIS  # EXPRESS_STORE
     redis_url: str | None = field(default=None, repr=False)  # REDIS_URL or REDIS_URL_FILE
     database_url: str | None = field(default=None, repr=False)  # DATABASE_URL or DATABASE_URL_FILE
     create_schema: bool = False  # DATABASE_CREATE_SCHEMA
@@ -82,6 +94,8 @@ class Settings:
         """
         env = Environment(environ)
         store = StoreKind(env.choice("SESSION_STORE", "memory", [kind.value for kind in StoreKind]))
+        express = ExpressFormat(env.choice("EXPRESS_STORE", "redis", [kind.value for kind in ExpressFormat]))
+        needs = express if store is StoreKind.EXPRESS else store
         users_file = env.file("USERS_FILE")
         if users_file is None:
             raise SettingsError("USERS_FILE is not set: give the path of the users file that `nodes.accounts` makes")
@@ -114,10 +128,11 @@ class Settings:
             bind=_bind(env.text("NODE_BIND") or cls.bind),
             workers=env.whole("NODE_WORKERS", cls.workers, 1, 64),
             store=store,
-            redis_url=redis_url(env) if store in {StoreKind.REDIS, StoreKind.EXPRESS} else None,
-            database_url=database_url(env) if store is StoreKind.SQL else None,
+            express=express,
+            redis_url=redis_url(env) if needs in {StoreKind.REDIS, ExpressFormat.REDIS} else None,
+            database_url=_database_url(env, needs),
             create_schema=env.switch("DATABASE_CREATE_SCHEMA", cls.create_schema),
-            folder=_folder(env) if store is StoreKind.FILE else None,
+            folder=_folder(env) if needs in {StoreKind.FILE, ExpressFormat.FILE} else None,
             durability=durability,
             replicas=replicas,
             encryption_keys=keys,
@@ -167,8 +182,17 @@ def _matching(name: str, value: str, pattern: re.Pattern[str]) -> str:
 def _folder(env: Environment) -> Path:
     folder = env.text("SESSION_FOLDER")
     if folder is None:
-        raise SettingsError("SESSION_FOLDER is not set, and SESSION_STORE=file needs it: a folder of this node's user")
+        raise SettingsError(
+            "SESSION_FOLDER is not set, and SESSION_STORE=file or EXPRESS_STORE=file needs it:"
+            " a folder of this node's user"
+        )
     return Path(folder)
+
+
+def _database_url(env: Environment, needs: StoreKind | ExpressFormat) -> str | None:
+    if needs is ExpressFormat.MYSQL:
+        return database_url(env, ("mysql", "mariadb"))
+    return database_url(env) if needs is StoreKind.SQL else None
 
 
 def _bind(value: str) -> str:

@@ -10,7 +10,8 @@ from .environment import SettingsError
 from .sessions import Budgets, Durability, EncryptedStore, FileStore, MemoryStore, RedisStore, Store
 from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
-from .settings import Settings, StoreKind
+from .sessions.stores.express_file import ExpressFileStore
+from .settings import ExpressFormat, Settings, StoreKind
 
 
 def store_of(settings: Settings) -> Store:
@@ -42,22 +43,40 @@ def _chosen(settings: Settings) -> Store:
             # Databases have far fewer connections to give away than Redis: PostgreSQL 100, for all nodes.
             return SqlStore.from_url(settings.database_url, replace(budgets, max_connections=16))
         case StoreKind.EXPRESS:
-            assert settings.redis_url is not None
-            return ExpressStore.from_url(settings.redis_url, budgets)
+            return _shared_with_express(settings, budgets)
         case StoreKind.REDIS:
             assert settings.redis_url is not None
             durability = Durability(settings.durability)
             return RedisStore.from_url(settings.redis_url, budgets, durability=durability, replicas=settings.replicas)
 
 
-def create_schema(settings: Settings) -> None:
-    """Makes the tables of `settings.database_url` where they are missing; nothing for the other stores."""
-    if settings.store is StoreKind.SQL and settings.database_url is not None:
-        from .sessions.stores.sql import SqlStore
+def _shared_with_express(settings: Settings, budgets: Budgets) -> Store:
+    match settings.express:
+        case ExpressFormat.FILE:
+            assert settings.folder is not None
+            # Its ttl is how long a session lives that has no age of its own: as long here as there.
+            return ExpressFileStore(settings.folder, ttl=settings.idle_timeout, lock_timeout=settings.deadline)
+        case ExpressFormat.MYSQL:
+            assert settings.database_url is not None
+            from .sessions.stores.express_sql import ExpressSqlStore
 
-        store = SqlStore.from_url(settings.database_url, Budgets(connect_timeout=5, read_timeout=10, deadline=20))
-        store.create_schema()
-        store.close()
+            return ExpressSqlStore.from_url(settings.database_url, replace(budgets, max_connections=16))
+        case ExpressFormat.REDIS:
+            assert settings.redis_url is not None
+            return ExpressStore.from_url(settings.redis_url, budgets)
+
+
+def create_schema(settings: Settings) -> None:
+    """Makes the tables of `settings.database_url` where they are missing; nothing for stores without a database."""
+    if settings.database_url is None:
+        return
+    from .sessions.stores.express_sql import ExpressSqlStore
+    from .sessions.stores.sql import SqlStore
+
+    kind = ExpressSqlStore if settings.store is StoreKind.EXPRESS else SqlStore
+    store = kind.from_url(settings.database_url, Budgets(connect_timeout=5, read_timeout=10, deadline=20))
+    store.create_schema()
+    store.close()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The Express application as a running process, for tests."""
+"""The Express application as a running process, alone and beside a node, for tests."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+from urllib.parse import unquote
 
 import requests
 
 from loadtest.peers.install import install_express
-from tests.nodes.running import PASSWORD, SECRET, eventually
+from tests.nodes.running import PASSWORD, SECRET, RunningNode, eventually
 from tests.sessions.valkey import free_port
+
+EXPRESS, FLASK = "express-1", "node-1"
 
 
 class RunningExpress:
     """`node app.js` from `with` to its end; `settings` are environment variables."""
 
-    def __init__(self, folder: Path, redis_url: str, **settings: str) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         users = folder / "passwords.json"
         users.write_text(json.dumps({"users": {"alice": PASSWORD, "bob": PASSWORD}}))
         self.port = free_port()
@@ -27,7 +30,6 @@ class RunningExpress:
         self._environment = {
             "PATH": os.environ["PATH"],
             "PORT": str(self.port),
-            "REDIS_URL": redis_url,
             "SESSION_SECRETS": SECRET,
             "CLUSTER_USERS_FILE": str(users),
             **settings,
@@ -51,3 +53,39 @@ class RunningExpress:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait(timeout=20)
+
+
+class Both:
+    """One browser, and both applications."""
+
+    def __init__(self, express: RunningExpress, flask: RunningNode) -> None:
+        self.urls = {EXPRESS: express.url, FLASK: flask.url}
+        self.browser = requests.Session()
+
+    def get(self, where: str, path: str = "/me") -> dict[str, Any]:
+        answer = self.browser.get(self.urls[where] + path, timeout=10)
+        assert answer.headers["X-Served-By"] == where
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def post(self, where: str, path: str, **body: Any) -> requests.Response:
+        answer = self.browser.post(self.urls[where] + path, json=body, timeout=10)
+        assert answer.status_code in {200, 204}, answer.text
+        return answer
+
+    def log_in(self, where: str) -> requests.Response:
+        return self.post(where, "/login", user="alice", password=PASSWORD)
+
+    def replayed(self, where: str, cookie: str) -> str | None:
+        """Whom a browser with this cookie is taken for."""
+        answer = requests.get(f"{self.urls[where]}/me", headers={"Cookie": f"connect.sid={cookie}"}, timeout=10)
+        user: str | None = answer.json()["user"]
+        return user
+
+    @property
+    def cookie(self) -> str:
+        return str(self.browser.cookies["connect.sid"])
+
+    @property
+    def id(self) -> str:
+        return unquote(self.cookie)[2:].rpartition(".")[0]

@@ -6,13 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
-import requests
 
 from proxy import Server
-from tests.integration.express import RunningExpress
+from tests.integration.express import EXPRESS, FLASK, Both, RunningExpress
 from tests.nodes.conftest import run_node, users_file, valkey
 from tests.nodes.running import PASSWORD, SECRET, RunningNode
 from tests.proxy.running import RunningProxy
@@ -21,40 +19,20 @@ from tests.sessions.valkey import Valkey
 pytestmark = pytest.mark.node
 __all__ = ["run_node", "users_file", "valkey"]
 
-EXPRESS, FLASK = "express-1", "node-1"
 NEW = "another secret of more than 32 bytes"
 
 
-class Both:
-    """One browser, and both applications, each by itself and behind the proxy."""
+class OnRedis(Both):
+    """Behind the proxy as well."""
 
     def __init__(self, express: RunningExpress, flask: RunningNode, proxy: RunningProxy, valkey: Valkey) -> None:
-        self.urls = {EXPRESS: express.url, FLASK: flask.url}
+        super().__init__(express, flask)
         self.url = f"http://127.0.0.1:{proxy.port}"
-        self.browser = requests.Session()
         self.redis: Any = valkey.client()
-
-    def get(self, where: str, path: str = "/me") -> dict[str, Any]:
-        answer = self.browser.get(self.urls[where] + path, timeout=10)
-        assert answer.headers["X-Served-By"] == where
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
-
-    def post(self, where: str, path: str, **body: Any) -> requests.Response:
-        answer = self.browser.post(self.urls[where] + path, json=body, timeout=10)
-        assert answer.status_code in {200, 204}, answer.text
-        return answer
-
-    def log_in(self, where: str) -> requests.Response:
-        return self.post(where, "/login", user="alice", password=PASSWORD)
-
-    @property
-    def cookie(self) -> str:
-        return str(self.browser.cookies["connect.sid"])
 
     @property
     def key(self) -> str:
-        return "sess:" + unquote(self.cookie)[2:].rpartition(".")[0]
+        return f"sess:{self.id}"
 
     @property
     def sessions(self) -> list[bytes]:
@@ -67,19 +45,19 @@ class Both:
 
 
 @pytest.fixture
-def both(run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path) -> Iterator[Both]:
+def both(run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path) -> Iterator[OnRedis]:
     flask = run_node(NODE_NAME=FLASK, SESSION_STORE="express", REDIS_URL=valkey.url)
-    with RunningExpress(tmp_path, valkey.url) as express:
+    with RunningExpress(tmp_path, REDIS_URL=valkey.url) as express:
         servers = (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK))
         with RunningProxy(tmp_path, servers, {}) as proxy:
-            yield Both(express, flask, proxy, valkey)
+            yield OnRedis(express, flask, proxy, valkey)
 
 
 SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
 
 
 @SIDES
-def test_who_logs_in_on_one_goes_on_on_the_other(both: Both, one: str, other: str) -> None:
+def test_who_logs_in_on_one_goes_on_on_the_other(both: OnRedis, one: str, other: str) -> None:
     both.post(one, "/visits")
     anonymous = both.cookie
     both.log_in(one)
@@ -93,18 +71,17 @@ def test_who_logs_in_on_one_goes_on_on_the_other(both: Both, one: str, other: st
 
 
 @SIDES
-def test_a_logout_on_one_is_final_on_the_other(both: Both, one: str, other: str) -> None:
+def test_a_logout_on_one_is_final_on_the_other(both: OnRedis, one: str, other: str) -> None:
     both.log_in(one)
     replayed = both.cookie
     both.post(other, "/logout")
     assert both.sessions == []
     for where in (one, other):
-        answer = requests.get(f"{both.urls[where]}/me", headers={"Cookie": f"connect.sid={replayed}"}, timeout=10)
-        assert answer.json()["user"] is None
+        assert both.replayed(where, replayed) is None
 
 
 @SIDES
-def test_a_login_gives_the_id_of_the_other_a_new_one(both: Both, one: str, other: str) -> None:
+def test_a_login_gives_the_id_of_the_other_a_new_one(both: OnRedis, one: str, other: str) -> None:
     both.log_in(one)
     first = both.cookie
     both.post(one, "/visits")
@@ -114,7 +91,7 @@ def test_a_login_gives_the_id_of_the_other_a_new_one(both: Both, one: str, other
     assert len(both.sessions) == 1
 
 
-def test_in_turns_behind_the_proxy_nobody_notices(both: Both) -> None:
+def test_in_turns_behind_the_proxy_nobody_notices(both: OnRedis) -> None:
     served = []
     both.browser.post(f"{both.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=10)
     for number in range(1, 13):
@@ -127,7 +104,7 @@ def test_in_turns_behind_the_proxy_nobody_notices(both: Both) -> None:
     assert set(served) == {EXPRESS, FLASK}
 
 
-def test_what_one_side_does_not_know_stays_byte_for_byte(both: Both) -> None:
+def test_what_one_side_does_not_know_stays_byte_for_byte(both: OnRedis) -> None:
     both.log_in(EXPRESS)
     session = both.stored | {"theirs": {"deep": [1, 1e21, "\u2028", None]}, "n": 1.5}
     text = json.dumps(session, separators=(",", ":")).replace("1e+21", "1e21")
@@ -139,7 +116,7 @@ def test_what_one_side_does_not_know_stays_byte_for_byte(both: Both) -> None:
     assert both.get(EXPRESS)["visits"] == 1
 
 
-def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: Both) -> None:
+def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: OnRedis) -> None:
     both.log_in(EXPRESS)
     both.redis.expire(both.key, 100)
     before = both.redis.get(both.key)
@@ -151,7 +128,7 @@ def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: Both) -> None:
     assert 1790 < both.redis.ttl(both.key) <= 1800
 
 
-def test_a_max_age_that_express_gave_a_session_decides_here_too(both: Both) -> None:
+def test_a_max_age_that_express_gave_a_session_decides_here_too(both: OnRedis) -> None:
     both.log_in(EXPRESS)
     session = both.stored
     session["cookie"]["originalMaxAge"] = 600_000
@@ -165,7 +142,7 @@ def test_a_max_age_that_express_gave_a_session_decides_here_too(both: Both) -> N
     assert both.get(FLASK)["visits"] == 2
 
 
-def test_what_express_can_not_read_is_taken_out_of_its_way(both: Both) -> None:
+def test_what_express_can_not_read_is_taken_out_of_its_way(both: OnRedis) -> None:
     both.log_in(EXPRESS)
     both.redis.set(both.key, "{broken", ex=1000)
     assert both.browser.get(f"{both.urls[EXPRESS]}/me", timeout=10).status_code >= 500
@@ -174,7 +151,7 @@ def test_what_express_can_not_read_is_taken_out_of_its_way(both: Both) -> None:
     assert both.redis.get(f"damaged:{both.key}") == b"{broken"
 
 
-def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: Both) -> None:
+def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: OnRedis) -> None:
     both.log_in(EXPRESS)
     account = both.browser.get(f"{both.urls[FLASK]}/account", timeout=10).json()
     both.log_in(FLASK)
@@ -186,7 +163,7 @@ def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: Both
 def test_secrets_rotate_across_both(run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path) -> None:
     old = run_node(NODE_NAME=FLASK, SESSION_STORE="express", REDIS_URL=valkey.url)
     browser = old.log_in()
-    with RunningExpress(tmp_path, valkey.url, SESSION_SECRETS=f"{NEW},{SECRET}") as express:
+    with RunningExpress(tmp_path, REDIS_URL=valkey.url, SESSION_SECRETS=f"{NEW},{SECRET}") as express:
         assert browser.get(f"{express.url}/me", timeout=10).json()["user"] == "alice"
         browser.post(f"{express.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=10)
         assert browser.get(f"{old.url}/me", timeout=10).json()["user"] is None

@@ -36,7 +36,7 @@ def eventually(condition: Callable[[], T | None], seconds: float = 30.0) -> T:
 
 def environment(users_file: Path, **settings: str) -> dict[str, str]:
     """A whole environment for a node, with none of this process's own settings in it."""
-    foreign = ("NODE_", "SESSION_", "STORE_", "REDIS_", "PROMETHEUS_")
+    foreign = ("NODE_", "SESSION_", "STORE_", "EXPRESS_", "REDIS_", "DATABASE_", "PROMETHEUS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     defaults = {"NODE_NAME": "node-2", "SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)}
     return kept | defaults | settings

@@ -13,10 +13,12 @@ from tests.sessions.valkey import Valkey
 KEYS = {"SESSION_ENCRYPTION_KEYS": "5e" * 32}
 
 
-@pytest.fixture(params=["file", "sqlite", "redis", "express", "encrypted"])
+@pytest.fixture(params=["file", "sqlite", "redis", "express", "express-file", "encrypted"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param == "file":
         return {"SESSION_STORE": "file", "SESSION_FOLDER": str(tmp_path / "sessions")}
+    if request.param == "express-file":
+        return {"SESSION_STORE": "express", "EXPRESS_STORE": "file", "SESSION_FOLDER": str(tmp_path / "sessions")}
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'sessions.db'}"
         return {"SESSION_STORE": "sql", "DATABASE_URL": url, "DATABASE_CREATE_SCHEMA": "on"}

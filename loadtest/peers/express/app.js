@@ -1,9 +1,12 @@
-// An Express application with express-session and connect-redis that answers what a node of the cluster answers, as
-// JSON. Everything is told by the environment:
+// An Express application with express-session that answers what a node of the cluster answers, as JSON. Everything is
+// told by the environment:
 //
 //   PORT, HOST                      where it listens; 3000 and 127.0.0.1
 //   NODE_NAME                       what X-Served-By says; express-1
-//   REDIS_URL, REDIS_URL_FILE       the Redis that the nodes use with SESSION_STORE=express, or a file that holds it
+//   EXPRESS_STORE                   as that of the nodes with SESSION_STORE=express: redis, file or mysql; redis
+//   REDIS_URL, REDIS_URL_FILE       for redis: the nodes' Redis, or a file that holds its URL
+//   SESSION_FOLDER                  for file: the nodes' folder; this process must run as their user
+//   DATABASE_URL, ..._FILE          for mysql: the nodes' database, mysql://user:password@host/database
 //   SESSION_SECRETS, ..._FILE       the nodes' secrets: the first signs, all verify
 //   SESSION_NAME                    the cookie's name; connect.sid
 //   SESSION_IDLE_TIMEOUT            seconds that a session lives without use; 1800
@@ -13,8 +16,7 @@ import { readFileSync } from "node:fs";
 import { timingSafeEqual, createHash } from "node:crypto";
 import express from "express";
 import session from "express-session";
-import { RedisStore } from "connect-redis";
-import { createClient } from "redis";
+import { stores } from "./stores.js";
 
 const env = process.env;
 const setting = (name) => env[name] || (env[`${name}_FILE`] && readFileSync(env[`${name}_FILE`], "utf8").trim());
@@ -33,13 +35,12 @@ const secrets = required("SESSION_SECRETS").split(/[,\n]/).map((secret) => secre
 const listed = JSON.parse(readFileSync(required("CLUSTER_USERS_FILE"), "utf8"));
 const users = new Map(Object.entries(listed.users ?? listed));
 
-const client = createClient({
-  url: required("REDIS_URL"),
-  disableOfflineQueue: true,
-  socket: { connectTimeout: 1000, reconnectStrategy: (retries) => Math.min(retries * 50, 1000) },
-});
-client.on("error", (error) => console.error(`redis: ${error.message}`));
-await client.connect();
+const kind = env.EXPRESS_STORE || "redis";
+if (!Object.hasOwn(stores, kind)) {
+  console.error(`error: EXPRESS_STORE=${kind}: use one of ${Object.keys(stores).join(", ")}`);
+  process.exit(2);
+}
+const { store, ping, close } = await stores[kind](required, Number(env.SESSION_IDLE_TIMEOUT || 1800));
 
 const app = express();
 app.disable("x-powered-by");
@@ -51,7 +52,7 @@ app.use((request, response, next) => {
 app.get("/live", (request, response) => response.json({ status: "alive" }));
 app.get("/ready", async (request, response) => {
   try {
-    await client.ping();
+    await ping();
     response.json({ status: "ready" });
   } catch {
     response.status(503).json({ status: "the session store can't be reached" });
@@ -60,7 +61,7 @@ app.get("/ready", async (request, response) => {
 app.use(express.json({ limit: "64kb" }));
 app.use(
   session({
-    store: new RedisStore({ client, ttl: Number(env.SESSION_IDLE_TIMEOUT || 1800) }),
+    store,
     secret: secrets,
     name: env.SESSION_NAME || "connect.sid",
     resave: false,
@@ -133,7 +134,7 @@ const server = app.listen(Number(env.PORT || 3000), env.HOST || "127.0.0.1", () 
 });
 for (const signal of ["SIGTERM", "SIGINT"]) {
   process.on(signal, () => {
-    server.close(() => client.close().finally(() => process.exit(0)));
+    server.close(() => close().finally(() => process.exit(0)));
     server.closeIdleConnections();
     setTimeout(() => process.exit(0), 5000).unref();
   });

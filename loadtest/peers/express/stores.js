@@ -1,0 +1,52 @@
+// The stores of express-session whose sessions the nodes can share. Each takes `required`, which reads a setting that
+// must be there, and how many seconds a session lives without use; it answers { store, ping, close }.
+
+import { access } from "node:fs/promises";
+import session from "express-session";
+import { RedisStore } from "connect-redis";
+import { createClient } from "redis";
+import fileStore from "session-file-store";
+import mysqlStore from "express-mysql-session";
+
+async function redis(required, idle) {
+  const client = createClient({
+    url: required("REDIS_URL"),
+    disableOfflineQueue: true,
+    socket: { connectTimeout: 1000, reconnectStrategy: (retries) => Math.min(retries * 50, 1000) },
+  });
+  client.on("error", (error) => console.error(`redis: ${error.message}`));
+  await client.connect();
+  return {
+    store: new RedisStore({ client, ttl: idle }),
+    ping: () => client.ping(),
+    close: () => client.close(),
+  };
+}
+
+async function file(required, idle) {
+  const path = required("SESSION_FOLDER");
+  const FileStore = fileStore(session);
+  return {
+    store: new FileStore({ path, ttl: idle, logFn: () => {} }),
+    ping: () => access(path),
+    close: async () => {},
+  };
+}
+
+async function mysql(required, idle) {
+  const url = new URL(required("DATABASE_URL"));
+  const [user, password, database] = [url.username, url.password, url.pathname.slice(1)].map(decodeURIComponent);
+  const MySQLStore = mysqlStore(session);
+  const store = new MySQLStore({
+    host: url.hostname,
+    port: Number(url.port || 3306),
+    user,
+    password,
+    database,
+    expiration: idle * 1000, // what a session without a maxAge lives, in milliseconds
+  });
+  await store.onReady();
+  return { store, ping: () => store.length(), close: () => store.close() };
+}
+
+export const stores = { redis, file, mysql };
