@@ -23,7 +23,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("session_id", mysql.VARCHAR(128, charset="utf8mb4", collation=_EXACT), primary_key=True),
-    Column("expires", mysql.INTEGER(unsigned=True), nullable=False),
+    Column("expires", mysql.INTEGER(display_width=11, unsigned=True), nullable=False),
     Column("data", mysql.MEDIUMTEXT(charset="utf8mb4", collation=_EXACT)),
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",
