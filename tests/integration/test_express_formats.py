@@ -237,3 +237,10 @@ def test_what_no_side_can_read_is_taken_out_of_the_way(both: Both, place: Place)
     assert both.get(FLASK)["user"] is None
     assert both.get(EXPRESS)["user"] is None
     assert place.set_aside() == ["{broken"]
+
+
+def test_express_alone_fails_on_it(both: Both, place: Place) -> None:
+    both.log_in(EXPRESS)
+    place.write(both.id, "{broken")
+    codes = [both.browser.get(f"{both.urls[EXPRESS]}/me", timeout=10).status_code for _ in range(2)]
+    assert codes == ([503, 200] if isinstance(place, Files) else [503, 503])
