@@ -18,7 +18,8 @@ ENV PATH=/opt/venv/bin:$PATH
 # A volume that is mounted at one of these for the first time takes its owner from here.
 RUN groupadd --gid 10001 app \
  && useradd --uid 10001 --gid app --no-create-home --home-dir /app --shell /usr/sbin/nologin app \
- && install -d -o app -g app -m 755 /cluster /cluster/node /cluster/store /cluster/proxy /cluster/users
+ && install -d -o app -g app -m 755 /cluster /cluster/node /cluster/express /cluster/store /cluster/database \
+      /cluster/proxy /cluster/tls /cluster/users /cluster/sessions
 
 COPY deploy deploy
 COPY proxy proxy

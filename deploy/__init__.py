@@ -7,13 +7,14 @@ from deploy.cluster import Cluster, Member, MemberState, Role
 from deploy.compose import ComposeCluster
 from deploy.errors import ClusterError
 from deploy.local import LocalCluster
-from deploy.spec import ClusterSpec, StoreKind
+from deploy.spec import ClusterSpec, Database, StoreKind
 
 __all__ = [
     "Cluster",
     "ClusterError",
     "ClusterSpec",
     "ComposeCluster",
+    "Database",
     "LocalCluster",
     "Member",
     "MemberState",

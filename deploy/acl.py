@@ -3,6 +3,8 @@
 import hashlib
 
 NODE = "node"
+EXPRESS = "express"
+"""In containers, who shares sessions with express-session: the Node application, and nodes with that store."""
 KEYS = ("session:*",)
 """The only keys that the nodes' user can name."""
 EXPRESS_KEYS = ("sess:*", "damaged:sess:*")
@@ -31,19 +33,17 @@ def acl_file(password: str, version: tuple[int, ...], express: bool = False) -> 
 
     `express`: for sessions in the format of express-session, which the Node application reaches as the same user.
     """
+    # Off, and without a password: nobody can be this user. But it keeps its rights, since the server itself is this
+    # user when it reads its append-only file, and would skip the transactions in it (seen on Redis 8.0.2).
+    return "user default off resetpass ~* &* +@all\n" + user_line(NODE, password, version, express)
+
+
+def user_line(name: str, password: str, version: tuple[int, ...], express: bool = False) -> str:
+    """The line of one more user, with the rights on sessions of this cluster's or of express-session's format."""
     commands = [*_CONNECTION_COMMANDS, *(_EXPRESS_COMMANDS if express else _SESSION_COMMANDS)]
-    keys = " ".join(f"~{pattern}" for pattern in (EXPRESS_KEYS if express else KEYS))
     if version >= _SETINFO_SINCE:
         commands.append("client|setinfo")
-    rights = {
-        # Off, and without a password: nobody can be this user. But it keeps its rights, since the server itself is
-        # this user when it reads its append-only file, and would skip the transactions in it (seen on Redis 8.0.2).
-        "default": "off resetpass ~* &* +@all",
-        NODE: " ".join(
-            [
-                f"on #{hashlib.sha256(password.encode()).hexdigest()} {keys} resetchannels -@all",
-                *(f"+{command}" for command in commands),
-            ]
-        ),
-    }
-    return "".join(f"user {name} {can}\n" for name, can in rights.items())
+    keys = " ".join(f"~{pattern}" for pattern in (EXPRESS_KEYS if express else KEYS))
+    allowed = " ".join(f"+{command}" for command in commands)
+    hashed = hashlib.sha256(password.encode()).hexdigest()
+    return f"user {name} on #{hashed} {keys} resetchannels -@all {allowed}\n"

@@ -10,11 +10,20 @@ from typing import Self
 
 from deploy.cluster import Member, MemberState, Role
 from deploy.container_front import ContainerFront
-from deploy.container_members import SERVICES, as_member, last_words, members_of, role_of, state_of, wait_until_ready
+from deploy.container_members import (
+    SERVICES,
+    as_member,
+    database_of,
+    last_words,
+    members_of,
+    role_of,
+    state_of,
+    wait_until_ready,
+)
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.ports import free_ports, require_free
-from deploy.spec import ClusterSpec, StoreKind, check_nodes
+from deploy.spec import ClusterSpec, check_nodes
 from proxy import Balance, ServerState
 
 _SECONDS_TO_BUILD = 900.0
@@ -143,11 +152,8 @@ class ComposeCluster:
         self.stop()
 
     def _up(self, folder: Path) -> Project:
-        if self.spec.tls or self.spec.store not in {StoreKind.MEMORY, StoreKind.REDIS}:
-            what = "TLS" if self.spec.tls else f"store {self.spec.store}"
-            raise ClusterError(
-                f"{what} is for a cluster of local processes: containers have memory and redis, over http"
-            )
+        if self.spec.tls:
+            raise ClusterError("TLS is for a cluster of local processes; of containers, `docker compose --profile tls`")
         for attempt in range(1, _STARTS + 1):
             self._port = self.spec.port or free_ports(1)[0]
             project = Project(self._name, self._variables(), self._override(), folder)
@@ -171,6 +177,8 @@ class ComposeCluster:
             "NODES": str(self.spec.nodes),
             "NODE_WORKERS": str(self.spec.workers),
             "SESSION_STORE": self.spec.store,
+            "DATABASE": self.spec.database,
+            "COMPOSE_PROFILES": database_of(self.spec) or "",
             "SESSION_NAME": self.spec.session_cookie,
             "BALANCE": self.spec.balance,
             "CLUSTER_USERS": ",".join(self.spec.users),
@@ -178,7 +186,7 @@ class ComposeCluster:
 
     def _override(self) -> dict[str, object]:
         # A member that was killed has to stay dead until somebody restarts it.
-        services: dict[str, dict[str, object]] = {service: {"restart": "no"} for service in SERVICES.values()}
+        services: dict[str, dict[str, object]] = {service: {"restart": "no"} for service in SERVICES}
         services["node"]["environment"] = dict(self.spec.node_settings)
         return {"services": services}
 
@@ -221,7 +229,7 @@ class ComposeCluster:
         wait_until_ready(self._running_project(), containers, self._port, timeout)
 
     def _found(self) -> dict[str, Container]:
-        return members_of(self._running_project(), self.spec.store)
+        return members_of(self._running_project(), self.spec)
 
     def _nodes(self) -> list[str]:
         return [name for name, one in self._found().items() if role_of(one) is Role.NODE]

@@ -9,13 +9,17 @@ from deploy.container_proxy import NODE_PORT, PORT
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.servers import http_ok
-from deploy.spec import StoreKind
+from deploy.spec import ClusterSpec, Database, StoreKind
 
-SERVICES = {Role.PROXY: "proxy", Role.NODE: "node", Role.STORE: "redis"}
-_ROLES = {service: role for role, service in SERVICES.items()}
-_ORDER = list(Role)
+_ROLES = {
+    "proxy": Role.PROXY,
+    "node": Role.NODE,
+    **dict.fromkeys(("redis", Database.MYSQL, Database.POSTGRES), Role.STORE),
+}
+SERVICES = tuple(_ROLES)
+"""Those of compose.yaml that can be members of a cluster."""
 _STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
-_PORTS = {Role.PROXY: PORT, Role.NODE: NODE_PORT, Role.STORE: 6379}
+_PORTS = {"proxy": PORT, "node": NODE_PORT, "redis": 6379, Database.MYSQL: 3306, Database.POSTGRES: 5432}
 _NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store"}
 _POLL = 0.1
 
@@ -25,14 +29,19 @@ def node_name(container: Container) -> str:
     return f"node-{container.number}"
 
 
-def members_of(project: Project, store: StoreKind) -> dict[str, Container]:
+def database_of(spec: ClusterSpec) -> Database | None:
+    """Which database has to run beside the nodes: a service of compose.yaml, and the profile that it is in."""
+    return spec.database if spec.store is StoreKind.SQL and spec.database is not Database.SQLITE else None
+
+
+def members_of(project: Project, spec: ClusterSpec) -> dict[str, Container]:
     """Name -> container, in the order of `deploy.Cluster.members`. A store that no node uses is none of them, though
-    compose.yaml starts it in any case."""
+    compose.yaml starts Redis in any case."""
     found = {}
-    for role in Role:
-        if role is Role.STORE and not store.needs_redis:
-            continue
-        for container in project.containers(SERVICES[role]):
+    store = "redis" if spec.store.needs_redis else database_of(spec)
+    for service in ("proxy", "node", *((store,) if store else ())):
+        for container in project.containers(service):
+            role = role_of(container)
             found[node_name(container) if role is Role.NODE else role.value] = container
     return found
 
@@ -54,7 +63,7 @@ def as_member(name: str, container: Container, drained: bool) -> Member:
     return Member(
         name=name,
         role=role,
-        address=f"{address}:{_PORTS[role]}" if address else "",
+        address=f"{address}:{_PORTS[container.service]}" if address else "",
         pid=container.pid or None,
         log=f"docker logs {container.name}",
         state=MemberState.DRAINED if drained and state is MemberState.RUNNING else state,
@@ -83,7 +92,7 @@ def _ready(project: Project, container: Container, port: int) -> bool:
 
 def last_words(project: Project, complaint: str) -> str:
     """The last log line of the first service that the engine's complaint names."""
-    for service in ("setup", *SERVICES.values()):
+    for service in ("setup", *SERVICES):
         if re.search(rf"\b{service}\b", complaint):
             said = project.compose("logs", "--no-color", "--no-log-prefix", "--tail", "1", service, timeout=30).strip()
             return f": {said}" if said else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from proxy import ProxySettings, Server
 
 PORT = 8080
+TLS_PORT = 8443
 NODE_PORT = 8000
 ALL_NODES = Server(f"node:{NODE_PORT}", resolve=True)
 """Docker's DNS answers with the address of each node, again and again."""

@@ -1,28 +1,17 @@
-"""The one-shot service `setup` of compose.yaml: makes the secrets of the first start, and the proxy's configuration.
-
-Each folder below is a volume that only those containers see who need it. What belongs to other users than this
-image's is readable by all of them, since an ordinary user cannot give a file away; within its volume that is the same.
-"""
+"""The one-shot service `setup` of compose.yaml: secrets of the first start, and the configurations of the proxies."""
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
-from deploy import acl
-from deploy.container_proxy import container_settings
+from deploy.container_proxy import PORT, TLS_PORT, container_settings
+from deploy.container_secrets import AUTHORITY, CERTIFICATE, KEY, PASSWORDS, PROXY, make_secrets, write
 from deploy.errors import ClusterError
-from deploy.spec import parse_balance
-from nodes.accounts import UsersError, create_users
-from proxy import ProxySettingsError, render
-
-NODE, STORE, PROXY, USERS = (Path("/cluster") / name for name in ("node", "store", "proxy", "users"))
-PASSWORDS = USERS / "passwords.json"
-CONF = PROXY / "nginx.conf"
-REDIS_VERSION = (8, 0, 0)
+from deploy.spec import Database, StoreKind, parse_balance
+from nodes.accounts import UsersError
+from proxy import ProxySettingsError, Tls, render
 
 
 @click.group()
@@ -34,8 +23,10 @@ def setup() -> None:
 def prepare() -> None:
     """Make what is missing, and write the proxy's configuration from the environment."""
     try:
-        _make_secrets([name.strip() for name in os.environ["CLUSTER_USERS"].split(",")])
-        _write(CONF, configuration(os.environ), 0o644)
+        check_store(os.environ)
+        make_secrets(_listed(os.environ["CLUSTER_USERS"]), tuple(_listed(os.environ["PROXY_HOSTS"])))
+        write(PROXY / "nginx.conf", configuration(os.environ), 0o644)
+        write(PROXY / "nginx-tls.conf", configuration(os.environ, Tls(CERTIFICATE, KEY)), 0o644)
     except (ClusterError, UsersError, ProxySettingsError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"Open http://127.0.0.1:{os.environ['PROXY_PORT']}")
@@ -57,43 +48,40 @@ def passwords(as_json: bool) -> None:
         click.echo(f"{name}  {password}")
 
 
-def configuration(environ: Mapping[str, str]) -> str:
+@setup.command()
+def certificate() -> None:
+    """Print the certificate of the authority that a browser has to trust for https (--profile tls)."""
+    try:
+        click.echo(AUTHORITY.read_text(encoding="ascii"), nl=False)
+    except FileNotFoundError:
+        raise click.ClickException("there is none before the first `docker compose up`") from None
+
+
+def check_store(environ: Mapping[str, str]) -> None:
+    """Raises ClusterError for a choice of stores that no node could start with: here it is said once, and first."""
+    store, database = StoreKind.parse(environ["SESSION_STORE"]), Database.parse(environ["DATABASE"])
+    if store is StoreKind.EXPRESS and environ["EXPRESS_STORE"] == "mysql" and database is not Database.MYSQL:
+        raise ClusterError(f"EXPRESS_STORE=mysql with DATABASE={database}: set DATABASE=mysql, with --profile mysql")
+
+
+def configuration(environ: Mapping[str, str], tls: Tls | None = None) -> str:
     """The nginx.conf for the variables of compose.yaml. Raises ClusterError or ProxySettingsError."""
     rate = environ["PROXY_LOGIN_RATE"]
     if not rate.isdecimal():
         raise ClusterError(f"PROXY_LOGIN_RATE={rate!r} cannot be: it must be a number, 0 for no limit")
     settings = container_settings(
         balance=parse_balance(environ["BALANCE"]),
-        hosts=tuple(host.strip() for host in environ["PROXY_HOSTS"].split(",")),
+        hosts=tuple(_listed(environ["PROXY_HOSTS"])),
         session_cookie=environ["SESSION_NAME"],
         login_rate=int(rate) or None,
+        tls=tls,
+        listen=f"0.0.0.0:{TLS_PORT if tls else PORT}",
     )
     return render(settings)
 
 
-def _make_secrets(names: list[str]) -> None:
-    """Keeps what is there. The last file of each part says that the part is whole, if a start is interrupted."""
-    if not (NODE / "session-secrets").exists():
-        password = secrets.token_hex(32)
-        _write(STORE / "users.acl", acl.acl_file(password, REDIS_VERSION), 0o644)
-        _write(STORE / "password", password, 0o644)
-        _write(NODE / "redis-url", f"redis://{acl.NODE}:{password}@redis:6379/0", 0o600)
-        _write(NODE / "session-secrets", secrets.token_hex(32) + "\n", 0o600)
-    users = NODE / "users.json"
-    if not (users.exists() and PASSWORDS.exists()):
-        users.unlink(missing_ok=True)
-        word = secrets.token_urlsafe(15)
-        _write(PASSWORDS, json.dumps({"users": dict.fromkeys(names, word)}), 0o600)
-        create_users(users, names, word)
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.touch(mode=0o600)
-    draft.write_text(text, encoding="utf-8")
-    draft.chmod(mode)
-    draft.replace(path)
+def _listed(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",")]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from deploy.local_servers import LocalServers
 from deploy.ports import require_free
 from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
-from deploy.spec import ClusterSpec, check_nodes
+from deploy.spec import ClusterSpec, Database, check_nodes
 from deploy.state import Description, StateDir
 from deploy.store_server import StoreServer
 from proxy import Balance, ServerState
@@ -38,6 +38,8 @@ class LocalCluster:
         nginx: Path | str | None = None,
         store_server: Path | str | None = None,
     ) -> None:
+        if spec.database is not Database.SQLITE:
+            raise ClusterError(f"database {spec.database} is for containers: local processes have SQLite")
         self.spec = spec
         self.users: Mapping[str, str] = {}
         self._state_dir = state_dir

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from deploy.errors import ClusterError
 from proxy import Balance, ProxySettings, ProxySettingsError
@@ -36,14 +36,37 @@ class StoreKind(StrEnum):
         return self in {StoreKind.REDIS, StoreKind.EXPRESS}
 
     @classmethod
-    def parse(cls, text: str) -> "StoreKind":
+    def parse(cls, text: str) -> Self:
         """The store of this name. Raises ClusterError with the nearest name."""
-        try:
-            return cls(text)
-        except ValueError:
-            near = difflib.get_close_matches(text, list(cls), n=1, cutoff=0.5)
-            hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(cls)}"
-            raise ClusterError(f"unknown store {text!r}: {hint}") from None
+        return _parse(cls, "store", text)
+
+
+class Database(StrEnum):
+    """Which one StoreKind.SQL uses."""
+
+    SQLITE = "sqlite"
+    """In a file that all nodes of one machine share."""
+    MYSQL = "mysql"
+    """MySQL or MariaDB; in containers only."""
+    POSTGRES = "postgres"
+    """PostgreSQL; in containers only."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The database of this name. Raises ClusterError with the nearest name."""
+        return _parse(cls, "database", text)
+
+
+_Kind = TypeVar("_Kind", bound=StrEnum)
+
+
+def _parse(kind: type[_Kind], what: str, text: str) -> _Kind:
+    try:
+        return kind(text)
+    except ValueError:
+        near = difflib.get_close_matches(text, list(kind), n=1, cutoff=0.5)
+        hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(kind)}"
+        raise ClusterError(f"unknown {what} {text!r}: {hint}") from None
 
 
 def parse_balance(text: str) -> Balance:
@@ -62,6 +85,8 @@ class ClusterSpec:
     workers: int = 1
     """Processes of each node. With StoreKind.MEMORY each of them has sessions of its own."""
     store: StoreKind = StoreKind.MEMORY
+    database: Database = Database.SQLITE
+    """Of StoreKind.SQL. The other two are for containers."""
     balance: Balance = Balance.ROUND_ROBIN
     port: int = 0
     """Where the proxy listens on 127.0.0.1; 0 takes a free one."""
@@ -88,6 +113,8 @@ class ClusterSpec:
         check_nodes(self.nodes)
         if not 1 <= self.workers <= MOST_WORKERS:
             raise ClusterError(f"{self.workers} workers cannot be: a node has 1 to {MOST_WORKERS}")
+        if self.database is not Database.SQLITE and self.store is not StoreKind.SQL:
+            raise ClusterError(f"database {self.database} is for store sql, not for {self.store}: leave it out")
         if not 0 <= self.port <= 65535:
             raise ClusterError(f"port {self.port} does not exist: choose 1 to 65535, or 0 for a free one")
         if not self.users:

@@ -3,7 +3,8 @@
 //
 //   PORT, HOST                      where it listens; 3000 and 127.0.0.1
 //   NODE_NAME                       what X-Served-By says; express-1
-//   EXPRESS_STORE                   as that of the nodes with SESSION_STORE=express: redis, file or mysql; redis
+//   SESSION_STORE                   that of the nodes, if it is told: express, since no other is shared
+//   EXPRESS_STORE                   as that of the nodes: redis, file or mysql; redis
 //   REDIS_URL, REDIS_URL_FILE       for redis: the nodes' Redis, or a file that holds its URL
 //   SESSION_FOLDER                  for file: the nodes' folder; this process must run as their user
 //   DATABASE_URL, ..._FILE          for mysql: the nodes' database, mysql://user:password@host/database
@@ -30,6 +31,10 @@ function required(name) {
   return value;
 }
 
+if (env.SESSION_STORE && env.SESSION_STORE !== "express") {
+  console.error(`error: SESSION_STORE=${env.SESSION_STORE}: the nodes share their sessions with SESSION_STORE=express alone`);
+  process.exit(2);
+}
 const name = env.NODE_NAME || "express-1";
 const secrets = required("SESSION_SECRETS").split(/[,\n]/).map((secret) => secret.trim()).filter(Boolean);
 const listed = JSON.parse(readFileSync(required("CLUSTER_USERS_FILE"), "utf8"));
