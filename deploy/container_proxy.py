@@ -11,6 +11,8 @@ TLS_PORT = 8443
 NODE_PORT = 8000
 ALL_NODES = Server(f"node:{NODE_PORT}", resolve=True)
 """Docker's DNS answers with the address of each node, again and again."""
+EXPRESS = Server(f"express:{NODE_PORT}", resolve=True)
+"""Where the nodes share their sessions with it; no such name is known where it does not run."""
 HOSTS = ("127.0.0.1", "localhost", "proxy")
 """"proxy" is what other containers call it."""
 RUNTIME = Path("/tmp")  # noqa: S108 - the container's own, in memory

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import click
 
-from deploy.container_proxy import PORT, TLS_PORT, container_settings
+from deploy.container_proxy import ALL_NODES, EXPRESS, PORT, TLS_PORT, container_settings
 from deploy.container_secrets import AUTHORITY, CERTIFICATE, KEY, PASSWORDS, PROXY, make_secrets, write
 from deploy.errors import ClusterError
 from deploy.spec import Database, StoreKind, parse_balance
 from nodes.accounts import UsersError
+from nodes.environment import Environment, SettingsError
+from nodes.settings import ExpressFormat
 from proxy import ProxySettingsError, Tls, render
 
 
@@ -27,7 +29,7 @@ def prepare() -> None:
         make_secrets(_listed(os.environ["CLUSTER_USERS"]), tuple(_listed(os.environ["PROXY_HOSTS"])))
         write(PROXY / "nginx.conf", configuration(os.environ), 0o644)
         write(PROXY / "nginx-tls.conf", configuration(os.environ, Tls(CERTIFICATE, KEY)), 0o644)
-    except (ClusterError, UsersError, ProxySettingsError) as error:
+    except (ClusterError, SettingsError, UsersError, ProxySettingsError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"Open http://127.0.0.1:{os.environ['PROXY_PORT']}")
     click.echo("Who can log in:  docker compose run --rm --no-deps setup passwords")
@@ -58,9 +60,10 @@ def certificate() -> None:
 
 
 def check_store(environ: Mapping[str, str]) -> None:
-    """Raises ClusterError for a choice of stores that no node could start with: here it is said once, and first."""
+    """Raises ClusterError or SettingsError for a choice that no node could start with: said here once, and first."""
     store, database = StoreKind.parse(environ["SESSION_STORE"]), Database.parse(environ["DATABASE"])
-    if store is StoreKind.EXPRESS and environ["EXPRESS_STORE"] == "mysql" and database is not Database.MYSQL:
+    shared = Environment(environ).choice("EXPRESS_STORE", "redis", [kind.value for kind in ExpressFormat])
+    if store is StoreKind.EXPRESS and shared == ExpressFormat.MYSQL.value and database is not Database.MYSQL:
         raise ClusterError(f"EXPRESS_STORE=mysql with DATABASE={database}: set DATABASE=mysql, with --profile mysql")
 
 
@@ -70,6 +73,7 @@ def configuration(environ: Mapping[str, str], tls: Tls | None = None) -> str:
     if not rate.isdecimal():
         raise ClusterError(f"PROXY_LOGIN_RATE={rate!r} cannot be: it must be a number, 0 for no limit")
     settings = container_settings(
+        servers=(ALL_NODES, EXPRESS) if environ["SESSION_STORE"] == StoreKind.EXPRESS else (ALL_NODES,),
         balance=parse_balance(environ["BALANCE"]),
         hosts=tuple(_listed(environ["PROXY_HOSTS"])),
         session_cookie=environ["SESSION_NAME"],

@@ -84,6 +84,7 @@ def test_every_option_and_method_of_a_session_is_in_the_readmes_table() -> None:
         "created",
         "exists",
         "is_new",
+        "lifetime",
         "owner",
     }
     assert (options | methods) - internal - named == set()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploy import ClusterError, ClusterSpec, StoreKind
+from deploy import ClusterError, ClusterSpec, Database, LocalCluster, StoreKind
 from deploy.spec import parse_balance
 
 
@@ -14,6 +14,7 @@ from deploy.spec import parse_balance
         ({"nodes": 0}, "0 nodes cannot be"),
         ({"nodes": 101}, "101 nodes cannot be"),
         ({"workers": 33}, "33 workers cannot be"),
+        ({"database": Database.MYSQL}, "database mysql is for store sql, not for memory"),
         ({"port": -1}, "port -1 does not exist"),
         ({"users": ()}, "at least one user"),
         ({"users": ("Alice",)}, "user 'Alice' cannot be"),
@@ -33,5 +34,12 @@ def test_names_are_parsed_and_the_nearest_one_is_offered() -> None:
     assert StoreKind.parse("redis") is StoreKind.REDIS
     with pytest.raises(ClusterError, match="did you mean 'memory'"):
         StoreKind.parse("memroy")
+    with pytest.raises(ClusterError, match="unknown database 'mariadb': choose one of sqlite, mysql, postgres"):
+        Database.parse("mariadb")
     with pytest.raises(ClusterError, match="did you mean 'least_conn'"):
         parse_balance("leastconn")
+
+
+def test_local_processes_have_sqlite_alone() -> None:
+    with pytest.raises(ClusterError, match="database postgres is for containers: local processes have SQLite"):
+        LocalCluster(ClusterSpec(store=StoreKind.SQL, database=Database.POSTGRES))

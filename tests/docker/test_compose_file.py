@@ -1,22 +1,18 @@
 """compose.yaml as a person uses it: `docker compose` in the checkout, nothing of ours around it."""
 
 import json
-import os
 import re
-import secrets
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy.ports import free_ports
 from tests.deploy.traffic import Browser
 from tests.deploy.waiting import until
+from tests.docker.project import ROOT, Compose
 
-ROOT = Path(__file__).resolve().parents[2]
 docker = pytest.mark.docker
 LONG_RUNNING = ["node-1", "node-2", "proxy-1", "redis-1"]
 
@@ -28,45 +24,6 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
     assert not re.search(r"\$\{[A-Z_]+\}", (ROOT / "compose.yaml").read_text()), "a setting without a default"
 
 
-class Compose:
-    """A project with two nodes at a port of its own."""
-
-    def __init__(self) -> None:
-        self.name = f"test-{secrets.token_hex(4)}"
-        self.port, self.load_port = free_ports(2)
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def __call__(self, *arguments: str, **variables: str) -> str:
-        place = ["-p", self.name, "--project-directory", str(ROOT), "--env-file", os.devnull]
-        ours = {"PROXY_PORT": str(self.port), "LOCUST_PORT": str(self.load_port), "NODES": "2"}
-        done = subprocess.run(
-            ["docker", "compose", *place, *arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, **ours, **variables},
-            timeout=110,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def up(self, *arguments: str, **variables: str) -> None:
-        self("up", "--detach", "--wait", "--no-build", *arguments, **variables)
-
-    def containers(self) -> dict[str, Any]:
-        """Short name -> what the engine knows of it."""
-        ids = self("ps", "--all", "--quiet").split()
-        told = json.loads(subprocess.check_output(["docker", "inspect", *ids]))
-        return {one["Name"].removeprefix(f"/{self.name}-"): one for one in told}
-
-    def starts(self) -> dict[str, tuple[str, str]]:
-        """Short name -> what changes when a container is recreated or restarted."""
-        return {name: (one["Id"], one["State"]["StartedAt"]) for name, one in self.containers().items()}
-
-    def passwords(self) -> dict[str, str]:
-        words = self("run", "--rm", "--no-deps", "setup", "passwords").split()
-        return dict(zip(words[::2], words[1::2], strict=True))
-
-
 @pytest.fixture(scope="module")
 def compose() -> Iterator[Compose]:
     compose = Compose()
@@ -75,7 +32,7 @@ def compose() -> Iterator[Compose]:
         compose.up()
         yield compose
     finally:
-        compose("--profile", "load", "down", "--volumes", "--timeout", "3")
+        compose.down()
 
 
 @docker
@@ -132,8 +89,12 @@ def test_the_proxy_alone_can_be_reached_and_only_from_this_machine(compose: Comp
 @docker
 def test_secrets_lie_only_where_they_are_needed(compose: Compose) -> None:
     for service, allowed in {
-        "proxy": {"proxy/nginx.conf"},
-        "node": {"node/redis-url", "node/session-secrets", "node/users.json"},
+        "proxy": {"proxy/nginx.conf", "proxy/nginx-tls.conf"},
+        "node": {
+            *(f"node/redis-url.{store}" for store in ("redis", "express")),
+            *(f"node/database-url.{which}" for which in ("sql.sqlite", "sql.mysql", "sql.postgres", "express.mysql")),
+            *("node/session-secrets", "node/users.json"),
+        },
         "redis": {"store/password", "store/users.acl"},
     }.items():
         found = compose("exec", "-T", service, "find", "/cluster", "-type", "f").split()
@@ -151,7 +112,7 @@ def test_redis_lets_in_the_nodes_user_alone(compose: Compose) -> None:
     assert "WRONGPASS" in ask("AUTH", "default", "")
     password = compose("exec", "-T", "redis", "cat", "/cluster/store/password")
     assert "PONG" in ask("--user", "node", "--pass", password, "--no-auth-warning", "PING")
-    for words in (["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["HGETALL", "other"]):
+    for words in (["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["HGETALL", "other"], ["GET", "sess:other"]):
         assert "NOPERM" in ask("--user", "node", "--pass", password, "--no-auth-warning", *words)
 
 
@@ -190,10 +151,22 @@ def test_sessions_outlive_a_restart_of_redis(compose: Compose) -> None:
 
 
 @docker
-def test_a_setting_that_cannot_be_is_said_by_setup_in_one_line(compose: Compose) -> None:
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"BALANCE": "stiky"}, "unknown balancing policy 'stiky': did you mean 'sticky'?"),
+        ({"SESSION_STORE": "files"}, "unknown store 'files': did you mean 'file'?"),
+        ({"SESSION_STORE": "sql", "DATABASE": "postgre"}, "unknown database 'postgre': did you mean 'postgres'?"),
+        ({"SESSION_STORE": "express", "EXPRESS_STORE": "mysql"}, "EXPRESS_STORE=mysql with DATABASE=sqlite: set"),
+        ({"SESSION_STORE": "express", "EXPRESS_STORE": "mongo"}, "EXPRESS_STORE=mongo: use one of file, mysql, redis"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_said_by_setup_in_one_line(
+    compose: Compose, settings: dict[str, str], said: str
+) -> None:
     with pytest.raises(AssertionError) as refused:
-        compose("run", "--rm", "--no-deps", "setup", BALANCE="stiky")
-    assert "Error: unknown balancing policy 'stiky': did you mean 'sticky'?" in str(refused.value)
+        compose("run", "--rm", "--no-deps", "setup", **settings)
+    assert f"Error: {said}" in str(refused.value)
 
 
 @docker

@@ -1,0 +1,60 @@
+"""A compose project of its own for tests: `docker compose` in the checkout, as a person uses it."""
+
+import json
+import os
+import secrets
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from deploy.ports import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Compose:
+    """A project with two nodes at a port of its own."""
+
+    def __init__(self) -> None:
+        self.name = f"test-{secrets.token_hex(4)}"
+        self.port, self.load_port, self.tls_port = free_ports(3)
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __call__(self, *arguments: str, **variables: str) -> str:
+        place = ["-p", self.name, "--project-directory", str(ROOT), "--env-file", os.devnull]
+        ours = {
+            "PROXY_PORT": str(self.port),
+            "LOCUST_PORT": str(self.load_port),
+            "TLS_PORT": str(self.tls_port),
+            "NODES": "2",
+        }
+        done = subprocess.run(
+            ["docker", "compose", *place, *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **ours, **variables},
+            timeout=110,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def up(self, *arguments: str, **variables: str) -> None:
+        self("up", "--detach", "--wait", "--no-build", *arguments, **variables)
+
+    def down(self) -> None:
+        """Everything is removed, whatever profile it belongs to."""
+        self("--profile", "*", "down", "--volumes", "--timeout", "3")
+
+    def containers(self) -> dict[str, Any]:
+        """Short name -> what the engine knows of it."""
+        ids = self("ps", "--all", "--quiet").split()
+        told = json.loads(subprocess.check_output(["docker", "inspect", *ids]))
+        return {one["Name"].removeprefix(f"/{self.name}-"): one for one in told}
+
+    def starts(self) -> dict[str, tuple[str, str]]:
+        """Short name -> what changes when a container is recreated or restarted."""
+        return {name: (one["Id"], one["State"]["StartedAt"]) for name, one in self.containers().items()}
+
+    def passwords(self) -> dict[str, str]:
+        words = self("run", "--rm", "--no-deps", "setup", "passwords").split()
+        return dict(zip(words[::2], words[1::2], strict=True))
