@@ -45,7 +45,7 @@ lock: $(READY) ## pins the newest versions, with hashes, for the image and for d
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet uv
 	@echo "enum34 ; python_version < '3'" > $(VENV)/overrides.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt --extra embedded --extra bench --group dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt --extra embedded --extra bench --extra report --group dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## removes what was set up and cached
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
