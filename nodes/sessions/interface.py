@@ -98,10 +98,13 @@ class _Interface(SessionInterface):
         )
 
     def _read_id(self, request: Request) -> str | None:
-        name = self._options.cookie_name(self._is_secure(request))
+        name = self._name(self._is_secure(request))
         values = values_of(request.environ.get("HTTP_COOKIE", ""), name)
         # Of two cookies of one name, one may have been planted from a sibling domain: neither is believed.
         return self._cookie.verify(values[0], self._secrets) if len(values) == 1 else None
+
+    def _name(self, is_secure: bool) -> str:
+        return self._options.cookie_name(is_secure and not self._cookie.is_shared)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Commits before the headers leave. A fault here replaces the response: nothing unsaved is ever confirmed."""
@@ -155,7 +158,7 @@ class _Interface(SessionInterface):
         if same_site is SameSite.AUTO:
             same_site = SameSite.NONE if is_secure else SameSite.LAX
         header = dump_cookie(
-            options.cookie_name(is_secure),
+            self._name(is_secure),
             "" if clear or session.id is None else self._cookie.sign(session.id, self._secrets[0]),
             max_age=max_age,
             expires=0 if clear else expires,
