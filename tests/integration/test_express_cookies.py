@@ -6,7 +6,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -19,9 +19,10 @@ import flask
 import pytest
 
 from loadtest.peers.install import install_express
-from nodes.sessions import MemoryStore, Priority, Proxy, SameSite, Secure
+from nodes.sessions import MemoryStore, OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
 from nodes.sessions.stores.express_file import ExpressFileStore
 from tests.sessions.browser import SECRET
+from tests.sessions.express_cookies import BROKEN, READABLE
 from tests.sessions.http_server import Recorded, Reply, Site, serve
 
 pytestmark = pytest.mark.node
@@ -193,3 +194,29 @@ def test_who_loses_a_max_age_of_their_own_has_that_of_all_again(tmp_path: Path) 
             assert abs(later.total_seconds()) < 60
             ages.append((ours.attribute("Max-Age"), stored["originalMaxAge"]))
     assert ages == [("7", 7000), ("3600", 3_600_000)]
+
+
+@pytest.mark.parametrize(("bends", "count"), [(BROKEN, b"0"), (READABLE, b"1")], ids=["broken", "readable"])
+def test_both_read_the_same_percent_encodings(
+    tmp_path: Path, bends: dict[str, Callable[[str], str]], count: bytes
+) -> None:
+    with both(tmp_path / "sessions", {}, {}, {}) as sites:
+        pair = sites.count(sites.express).pair
+        for what, bend in bends.items():
+            cookie = f"connect.sid={bend(pair.removeprefix('connect.sid='))}"
+            assert [sites.look(site, cookie).body for site in (sites.express, sites.flask)] == [count] * 2, what
+
+
+def test_a_secret_too_short_for_us_is_replaced_in_express_first(tmp_path: Path) -> None:
+    """Where it is rolling, whoever comes gets a cookie that is signed with the new one."""
+    folder, short = tmp_path / "sessions", "keyboard cat"
+    with pytest.raises(OptionsError, match="32"):
+        SessionOptions(secrets=(short,))
+    with express_session(folder, {}, secret=short) as before:
+        old = before.get(None, "/count").pair
+    with express_session(folder, {}, secret=[SECRET, short], rolling=True) as during:
+        new = during.get(None, "/look", Cookie=old)
+        assert new.body == b"1"
+    with serve(ExpressFileStore(folder, ttl=IDLE), **OURS) as after:
+        assert after.get(count, "/look", Cookie=old).body == b"0"
+        assert after.get(count, "/look", Cookie=new.pair).body == b"1"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
 
 from proxy import Server
 from tests.integration.express import EXPRESS, FLASK, Both, RunningExpress
@@ -27,8 +29,8 @@ class OverTls(Both):
 
 
 @pytest.fixture
-def both(run_node: Callable[..., RunningNode], tmp_path: Path) -> Iterator[OverTls]:
-    settings = {"EXPRESS_STORE": "file", "SESSION_FOLDER": str(tmp_path / "sessions")}
+def both(run_node: Callable[..., RunningNode], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[OverTls]:
+    settings = {"EXPRESS_STORE": "file", "SESSION_FOLDER": str(tmp_path / "sessions")} | getattr(request, "param", {})
     flask = run_node(NODE_NAME=FLASK, SESSION_STORE="express", **settings)
     certificate = issue_certificate(tmp_path)
     with ExitStack() as stack:
@@ -80,11 +82,25 @@ def test_in_turns_behind_the_proxy_nobody_notices(both: OverTls) -> None:
     assert set(served) == {EXPRESS, FLASK}
 
 
+def sent(answer: requests.Response) -> tuple[str, set[str]]:
+    """The name of the session's cookie and its attributes, without the date and the seconds at which it ends."""
+    (cookie,) = [part for part in re.split(r", (?=[^;, ]+=)", answer.headers["Set-Cookie"]) if "connect.sid=" in part]
+    first, *attributes = cookie.split("; ")
+    return first.partition("=")[0], {re.sub(r"^(Expires|Max-Age)=.*", "Expires", part) for part in attributes}
+
+
 def test_both_send_one_cookie_by_one_name_for_tls_only(both: OverTls) -> None:
-    sent = []
     for where in (EXPRESS, FLASK):
-        header = both.log_in(where).headers["Set-Cookie"]
-        (cookie,) = [part for part in header.split(", ") if "connect.sid" in part]
-        name, _, rest = cookie.partition("=")
-        sent.append((name, sorted(rest.split("; ")[1:])))
-    assert sent == [("connect.sid", ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"])] * 2
+        assert sent(both.log_in(where)) == ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Lax", "Secure"})
+
+
+CHOSEN = {"SESSION_MAX_AGE": "600", "SESSION_ROLLING": "on", "SESSION_SECURE": "on", "SESSION_SAME_SITE": "strict"}
+
+
+@SIDES
+@pytest.mark.parametrize("both", [CHOSEN], indirect=True)
+def test_it_stays_what_it_is_when_the_other_one_sends_it_again(both: OverTls, one: str, other: str) -> None:
+    wanted = ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Strict", "Secure", "Expires"})
+    assert sent(both.log_in(one)) == wanted
+    for where in (other, one, other):
+        assert sent(both.browser.get(f"{both.urls[where]}/me", timeout=10)) == wanted
