@@ -6,7 +6,8 @@
 What is the session layer's here: the owner is the text under `user` (or another key), `_created` when our side made the
 session (milliseconds), `_final` that its absolute timeout decides, `_cookie` an end at a date; `__lastAccess` is
 session-file-store's (milliseconds). A field of the application's with one of these names, or one that begins with `~`,
-gets a `~` before it, so nobody logs in by assigning `session["user"]`.
+gets a `~` before it, so nobody logs in by assigning `session["user"]`. The field `_cookie` of a new session holds the
+attributes of the cookie as well (`SharedStore`); they go into `cookie`.
 """
 
 from __future__ import annotations
