@@ -24,6 +24,10 @@ _MAX_LENGTH = 128 + 1 + _SIGNATURE_LENGTH
 class CookieFormat(Protocol):
     """How an id travels in the cookie's value, and what it is to the store."""
 
+    is_shared: bool
+    """Whether an application of another kind reads the cookie and its session too. It looks for the cookie by the name
+    that it was given, so no prefix is put before it, and it sends the cookie again as the session says."""
+
     def is_canonical(self, session_id: str) -> bool:
         """Whether this can be an id."""
         ...
@@ -85,6 +89,7 @@ def verify(value: str, secrets: Iterable[bytes]) -> str | None:
 class SignedCookie:
     """This project's own format: the functions above."""
 
+    is_shared = False
     is_canonical = staticmethod(is_canonical)
     key_of = staticmethod(key_of)
     sign = staticmethod(sign)

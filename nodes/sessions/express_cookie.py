@@ -25,6 +25,8 @@ class ExpressCookie:
     `ids` is a pattern of what else an id has to be, where a store can't keep any text.
     """
 
+    is_shared = True
+
     def __init__(self, ids: re.Pattern[str] | None = None) -> None:
         self._ids = ids
 

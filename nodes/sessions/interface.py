@@ -12,9 +12,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
 from .cookie import values_of
-from .options import OptionsError, Proxy, SameSite, Secure, SessionOptions
+from .cookie_attributes import attributes_of
+from .options import OptionsError, Proxy, Secure, SessionOptions
 from .powers import ByUser, Countable, power_of
 from .session import CookieAction, Session
+from .shared_store import SharedStore
 from .store import LoginTooOld, SessionEnded, SessionError, SessionTooLarge, Store, TooManySessions
 from .users import UserSessions
 
@@ -92,16 +94,19 @@ class _Interface(SessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
         """The request's session, which has read no cookie and asked nothing of the store."""
-        sessions = self._sessions
-        return Session(
-            sessions.store, self._options, lambda: self._read_id(request), lambda: _client(request), sessions.notify
-        )
+        sessions, store = self._sessions, self._sessions.store
+        if self._cookie.is_shared:
+            store = SharedStore(store, lambda: attributes_of(self._options, self._is_secure(request)))
+        return Session(store, self._options, lambda: self._read_id(request), lambda: _client(request), sessions.notify)
 
     def _read_id(self, request: Request) -> str | None:
-        name = self._options.cookie_name(self._is_secure(request))
+        name = self._name(self._is_secure(request))
         values = values_of(request.environ.get("HTTP_COOKIE", ""), name)
         # Of two cookies of one name, one may have been planted from a sibling domain: neither is believed.
         return self._cookie.verify(values[0], self._secrets) if len(values) == 1 else None
+
+    def _name(self, is_secure: bool) -> str:
+        return self._options.cookie_name(is_secure and not self._cookie.is_shared)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Commits before the headers leave. A fault here replaces the response: nothing unsaved is ever confirmed."""
@@ -151,20 +156,18 @@ class _Interface(SessionInterface):
         is_secure = self._is_secure(request)
         clear = session.cookie_action is CookieAction.CLEAR
         max_age, expires = (0, None) if clear else session.cookie_life
-        same_site = options.same_site
-        if same_site is SameSite.AUTO:
-            same_site = SameSite.NONE if is_secure else SameSite.LAX
+        attributes = attributes_of(options, is_secure)
         header = dump_cookie(
-            options.cookie_name(is_secure),
+            self._name(is_secure),
             "" if clear or session.id is None else self._cookie.sign(session.id, self._secrets[0]),
             max_age=max_age,
             expires=0 if clear else expires,
-            path=options.path,
-            domain=options.domain,
-            secure=is_secure or same_site is SameSite.NONE or options.partitioned,
-            httponly=options.http_only,
-            samesite=same_site.value,
-            partitioned=options.partitioned,
+            path=attributes.path,
+            domain=attributes.domain,
+            secure=attributes.secure,
+            httponly=attributes.http_only,
+            samesite=attributes.same_site.value,
+            partitioned=attributes.partitioned,
         )
         return header + (f"; Priority={options.priority.value}" if options.priority else "")
 

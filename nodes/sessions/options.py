@@ -108,7 +108,8 @@ class SessionOptions:
 
     secrets: tuple[str, ...] = field(repr=False)
     name: str = "session"
-    """The cookie's name. Over TLS `__Host-` stands before it, unless `domain` or `path` forbid the prefix."""
+    """The cookie's name. Over TLS `__Host-` stands before it, unless `domain` or `path` forbid the prefix, or another
+    application shares the sessions, which looks for this very name."""
     generate_id: Callable[[], str] = generate_id
     """Makes an id of 16 to 128 base64url characters; it must be unpredictable, since who knows it is logged in."""
     idle_timeout: float = 30 * 60

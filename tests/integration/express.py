@@ -56,11 +56,19 @@ class RunningExpress:
 
 
 class Both:
-    """One browser, and both applications."""
+    """One browser, and both applications: at their own addresses, or at `urls` over TLS, signed by `authority`."""
 
-    def __init__(self, express: RunningExpress, flask: RunningNode) -> None:
-        self.urls = {EXPRESS: express.url, FLASK: flask.url}
+    def __init__(
+        self,
+        express: RunningExpress,
+        flask: RunningNode,
+        urls: dict[str, str] | None = None,
+        authority: Path | None = None,
+    ) -> None:
+        self.urls = urls or {EXPRESS: express.url, FLASK: flask.url}
         self.browser = requests.Session()
+        self.browser.trust_env = False  # REQUESTS_CA_BUNDLE would take precedence
+        self.browser.verify = str(authority) if authority else True
 
     def get(self, where: str, path: str = "/me") -> dict[str, Any]:
         answer = self.browser.get(self.urls[where] + path, timeout=10)
@@ -78,7 +86,8 @@ class Both:
 
     def replayed(self, where: str, cookie: str) -> str | None:
         """Whom a browser with this cookie is taken for."""
-        answer = requests.get(f"{self.urls[where]}/me", headers={"Cookie": f"connect.sid={cookie}"}, timeout=10)
+        headers = {"Cookie": f"connect.sid={cookie}"}
+        answer = requests.get(f"{self.urls[where]}/me", headers=headers, verify=self.browser.verify, timeout=10)
         user: str | None = answer.json()["user"]
         return user
 

@@ -171,7 +171,7 @@ def test_both_write_the_same_record(both: Both, place: Place) -> None:
         session = json.loads(place.read(both.id))
         assert (session["user"], session["cookie"]["originalMaxAge"]) == ("alice", None)
         assert IDLE - 10 < place.left(both.id) <= IDLE + 0.5  # express-mysql-session rounds
-        found.append({name: type(value) for name, value in session.items() if not name.startswith("_c")})
+        found.append({name: value for name, value in session.items() if not name.startswith("_")})
     assert found[0] == found[1]
 
 
@@ -189,8 +189,6 @@ def test_a_touch_renews_it_and_changes_nothing_else(both: Both, place: Place, on
         for session in (before, after):
             session.pop("__lastAccess", None)
             session.pop("_created", None)
-            session["cookie"].pop("sameSite", None)  # session-file-store writes what Express is set to
-            session["cookie"].pop("secure", None)
         assert after == before
 
 

@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from proxy import Nginx, ProxySettings, Server, render
+import requests
+import trustme
+
+from proxy import Nginx, ProxySettings, Server, Tls, render
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class RunningProxy:
             **{"worker_processes": 2, **overrides},
         )
 
-    def __enter__(self) -> "RunningProxy":
+    def __enter__(self) -> Self:
         self.nginx.install(render(self.settings), self.conf)
         self.process = subprocess.Popen(
             self.nginx.command(self.conf, self.folder), stderr=subprocess.PIPE, cwd=self.folder
@@ -125,6 +128,49 @@ class RunningProxy:
         try:
             return self.get("/proxy/health", {"Host": self.settings.hosts[0]}).status == 200
         except OSError:
+            return False
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Files: the authority that browsers have to trust, what it signed, and the key of that."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+def issue_certificate(folder: Path) -> Certificate:
+    """For this machine, by an authority of its own."""
+    made = Certificate(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    authority.cert_pem.write_to_path(str(made.authority))
+    issued.cert_chain_pems[0].write_to_path(str(made.certificate))
+    issued.private_key_pem.write_to_path(str(made.key))
+    return made
+
+
+class RunningTls(RunningProxy):
+    """The same over TLS."""
+
+    def __init__(
+        self,
+        folder: Path,
+        servers: tuple[Server, ...],
+        certificate: Certificate,
+        hsts_seconds: int = 0,
+        **overrides: Any,
+    ) -> None:
+        tls = Tls(certificate.certificate, certificate.key, hsts_seconds)
+        super().__init__(folder, servers, {"tls": tls, **overrides})
+        self.authority = certificate.authority
+        self.url = f"https://127.0.0.1:{self.port}"
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/proxy/health", verify=str(self.authority), timeout=5).ok
+        except requests.ConnectionError:
             return False
 
 

@@ -11,39 +11,16 @@ from typing import Any
 
 import pytest
 import requests
-import trustme
 
 from proxy import ProxySettingsError, Tls
-from tests.proxy.running import RunningProxy, wait_until
+from tests.proxy.running import RunningProxy, RunningTls, issue_certificate, wait_until
 
 Start = Callable[..., RunningProxy]
 
 
-class RunningTls(RunningProxy):
-    authority: Path
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"https://127.0.0.1:{self.port}/proxy/health", verify=str(self.authority), timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-
 @pytest.fixture
-def authority(tmp_path: Path) -> trustme.CA:
-    made = trustme.CA()
-    made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    issued = made.issue_cert("127.0.0.1", "localhost")
-    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
-    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-    return made
-
-
-@pytest.fixture
-def proxy(tmp_path: Path, servers: Any, authority: trustme.CA) -> Any:
-    running = RunningTls(tmp_path, servers, {"tls": Tls(tmp_path / "cert.pem", tmp_path / "key.pem", 600)})
-    running.authority = tmp_path / "ca.pem"
-    with running:
+def proxy(tmp_path: Path, servers: Any) -> Any:
+    with RunningTls(tmp_path, servers, issue_certificate(tmp_path), hsts_seconds=600) as running:
         yield running
 
 

@@ -90,7 +90,7 @@ class Reply:
         return None
 
 
-@dataclass
+@dataclass(eq=False)
 class Site:
     """What runs: GET / calls `view` with the session, and answers with what it returns."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,14 @@ def test_what_is_not_encoded_is_read_as_well() -> None:
     raw = COOKIE.sign(session_id, SECRET).replace("%3A", ":").replace("%2F", "/").replace("%2B", "+")
     assert "%" not in raw
     assert COOKIE.verify(raw, [SECRET]) == session_id
+
+
+def test_a_bad_escape_leaves_all_of_it_undecoded_as_there() -> None:
+    session_id = "A" * 32 + "%zz"
+    value = COOKIE.sign(session_id, SECRET)
+    assert COOKIE.verify(value, [SECRET]) == session_id
+    assert COOKIE.verify(value.replace("%25", "%"), [SECRET]) is None
+    assert COOKIE.verify(unquote(value), [SECRET]) == session_id
 
 
 def test_the_last_dot_divides() -> None:

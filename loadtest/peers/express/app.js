@@ -11,6 +11,8 @@
 //   SESSION_SECRETS, ..._FILE       the nodes' secrets: the first signs, all verify
 //   SESSION_NAME                    the cookie's name; connect.sid
 //   SESSION_IDLE_TIMEOUT            seconds that a session lives without use; 1800
+//   SESSION_SECURE, SESSION_HTTP_ONLY, SESSION_SAME_SITE, SESSION_MAX_AGE, SESSION_ROLLING
+//                                   as those of the nodes: what the cookie is like, and when it is sent again
 //   CLUSTER_USERS_FILE              JSON: user -> password, or {"users": {user: password}}
 
 import { readFileSync } from "node:fs";
@@ -31,6 +33,16 @@ function required(name) {
   return value;
 }
 
+const switches = { on: true, true: true, 1: true, yes: true, off: false, false: false, 0: false, no: false };
+function choice(name, otherwise, choices) {
+  const value = (env[name] || otherwise).toLowerCase();
+  if (!Object.hasOwn(choices, value)) {
+    console.error(`error: ${name}=${value}: use one of ${Object.keys(choices).join(", ")}`);
+    process.exit(2);
+  }
+  return choices[value];
+}
+
 if (env.SESSION_STORE && env.SESSION_STORE !== "express") {
   console.error(`error: SESSION_STORE=${env.SESSION_STORE}: the nodes share their sessions with SESSION_STORE=express alone`);
   process.exit(2);
@@ -40,12 +52,14 @@ const secrets = required("SESSION_SECRETS").split(/[,\n]/).map((secret) => secre
 const listed = JSON.parse(readFileSync(required("CLUSTER_USERS_FILE"), "utf8"));
 const users = new Map(Object.entries(listed.users ?? listed));
 
-const kind = env.EXPRESS_STORE || "redis";
-if (!Object.hasOwn(stores, kind)) {
-  console.error(`error: EXPRESS_STORE=${kind}: use one of ${Object.keys(stores).join(", ")}`);
-  process.exit(2);
-}
-const { store, ping, close } = await stores[kind](required, Number(env.SESSION_IDLE_TIMEOUT || 1800));
+const cookie = {
+  httpOnly: choice("SESSION_HTTP_ONLY", "on", switches),
+  sameSite: choice("SESSION_SAME_SITE", "lax", { lax: "lax", strict: "strict", none: "none", auto: "auto" }),
+  secure: choice("SESSION_SECURE", "auto", { auto: "auto", on: true, off: false }),
+  maxAge: Number(env.SESSION_MAX_AGE || 0) * 1000 || null,
+};
+const open = choice("EXPRESS_STORE", "redis", stores);
+const { store, ping, close } = await open(required, Number(env.SESSION_IDLE_TIMEOUT || 1800));
 
 const app = express();
 app.disable("x-powered-by");
@@ -71,7 +85,8 @@ app.use(
     name: env.SESSION_NAME || "connect.sid",
     resave: false,
     saveUninitialized: false,
-    cookie: { httpOnly: true, sameSite: "lax", secure: "auto" },
+    rolling: choice("SESSION_ROLLING", "off", switches),
+    cookie,
   }),
 );
 

@@ -6,7 +6,8 @@
 What is the session layer's here: the owner is the text under `user` (or another key), `_created` when our side made the
 session (milliseconds), `_final` that its absolute timeout decides, `_cookie` an end at a date; `__lastAccess` is
 session-file-store's (milliseconds). A field of the application's with one of these names, or one that begins with `~`,
-gets a `~` before it, so nobody logs in by assigning `session["user"]`.
+gets a `~` before it, so nobody logs in by assigning `session["user"]`. The field `_cookie` of a new session holds the
+attributes of the cookie as well (`SharedStore`); they go into `cookie`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,20 @@ _LATEST = 253_402_300_800_000
 """The end of the year 9999, in ms: no date is later."""
 _LAST_ACCESS = "__lastAccess"
 _OURS = ("_created", "_final", COOKIE_KEY, _LAST_ACCESS)
+
+
+class _Cookie(msgspec.Struct, rename="camel"):
+    """What express-session writes of a cookie, in its order. It leaves out what nobody chose."""
+
+    original_max_age: int | None = None
+    partitioned: bool | msgspec.UnsetType = msgspec.UNSET
+    priority: str | msgspec.UnsetType = msgspec.UNSET
+    expires: str | None = None
+    secure: bool | msgspec.UnsetType = msgspec.UNSET
+    http_only: bool = True
+    domain: str | msgspec.UnsetType = msgspec.UNSET
+    path: str = "/"
+    same_site: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class DamagedJson(ValueError):
@@ -141,26 +156,30 @@ class Document:
             found[COOKIE_KEY] = codec.encode(own)
         return found
 
-    def _own_cookie(self) -> dict[str, Any] | None:
+    def _own_cookie(self) -> dict[str, float | None] | None:
         own = _value(self.values.get(COOKIE_KEY))
         if isinstance(own, dict):
-            expires = _positive(own.get("expires"), below=_LATEST / 1000)
-            return {"max_age": _positive(own.get("max_age")), "expires": expires}
+            return _life_in(own)
         milliseconds = _positive(self.cookie.get("originalMaxAge"))
         return None if milliseconds is None else {"max_age": milliseconds / 1000, "expires": None}
 
     def set(self, fields: Mapping[str, bytes]) -> None:
-        """Sets fields of the application's, and with `_cookie` what Express goes by."""
+        """Sets fields of the application's, and with `_cookie` what Express goes by; see `SharedStore`."""
         for name, value in fields.items():
-            if name != COOKIE_KEY:
+            if name == COOKIE_KEY:
+                told = _value(value)
+                self._set_cookie(told if isinstance(told, dict) else {})
+            else:
                 self.values[self.escape(name)] = value
-                continue
-            own = _value(value)
-            own = own if isinstance(own, dict) else {}
-            self.cookie["originalMaxAge"] = None if own.get("max_age") is None else round(own["max_age"] * 1000)
-            self.values.pop(COOKIE_KEY, None)
-            if own.get("expires") is not None:
-                self.values[COOKIE_KEY] = value
+
+    def _set_cookie(self, told: dict[str, Any]) -> None:
+        if "path" in told:
+            self.cookie = cookie_of(told)
+        own = _life_in(told)
+        self.cookie["originalMaxAge"] = None if own["max_age"] is None else round(own["max_age"] * 1000)
+        self.values.pop(COOKIE_KEY, None)
+        if own["expires"] is not None:
+            self.values[COOKIE_KEY] = msgspec.json.encode(own)
 
     def delete(self, name: str) -> None:
         if name == COOKIE_KEY:
@@ -181,6 +200,22 @@ class Document:
         self.values.pop("_final", None)
         if final:
             self.values["_final"] = b"true"
+
+
+def cookie_of(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The record's `cookie`, with the attributes that `SharedStore` tells of, and without an end."""
+    names = {"partitioned", "priority", "secure", "http_only", "domain", "path", "same_site"}
+    chosen = {name: told[name] for name in names & told.keys() if told[name] is not None}
+    if not chosen.get("partitioned"):
+        chosen.pop("partitioned", None)
+    cookie: dict[str, Any] = msgspec.to_builtins(_Cookie(**chosen))
+    return cookie
+
+
+def _life_in(own: Mapping[str, Any]) -> dict[str, float | None]:
+    """Seconds without use, and a date; None for what is none."""
+    expires = _positive(own.get("expires"), below=_LATEST / 1000)
+    return {"max_age": _positive(own.get("max_age")), "expires": expires}
 
 
 def _positive(value: Any, below: float = MAX_SAFE_INTEGER) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..cookie import key_of
 from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable, size_of
-from .express_json import DamagedJson, Document, JsonCodec
+from .express_json import DamagedJson, Document, JsonCodec, cookie_of
 
 log = logging.getLogger("nodes.sessions")
 
@@ -20,7 +20,6 @@ UNKNOWN_AGE = 3600.0
 """How old a session of Express's counts as, in seconds, until our side first writes it: too old for a fresh login, and
 young enough for the absolute timeout."""
 MAX_SWAPS = 100
-_COOKIE = {"originalMaxAge": None, "expires": None, "httpOnly": True, "path": "/"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Documents:
     ) -> tuple[Merged, float]:
         """A new session, and when it was created; `created` None: now."""
         created = int((now if created is None else created) * 1000 + 0.001) / 1000
-        document = Document({}, dict(_COOKIE), self._owner_field)
+        document = Document({}, cookie_of({}), self._owner_field)
         if owner is not None:
             document.values[self._owner_field] = self.codec.encode(owner)
         document.set(fields)
@@ -102,9 +101,11 @@ def log_damaged(key: str, why: DamagedJson) -> None:
 
 
 def _expire(document: Document, lifetime: Lifetime, created: float, now: float) -> int:
-    """The milliseconds that are left, which the document then says as well."""
+    """The milliseconds that are left, which the document then says as well. Express knows no other idle timeout than a
+    cookie's maxAge, so where the document has one, it is ours too."""
     document.values["_created"] = b"%d" % round(created * 1000)
-    idle, absolute = lifetime.idle, created + lifetime.absolute - now
+    age = document.max_age or 0
+    idle, absolute = (age / 1000 if age > 0 else lifetime.idle), created + lifetime.absolute - now
     ttl = min(idle, absolute)
     document.expire(now, ttl, final=absolute <= idle)
     return int(ttl * 1000)

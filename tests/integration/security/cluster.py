@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import trustme
 
 from nodes.accounts import create_users
 from nodes.sessions import cookie
-from proxy import Server, Tls
+from proxy import Server
 from tests.nodes.running import PASSWORD, SECRET, RunningNode
-from tests.proxy.running import RunningProxy
-from tests.proxy.test_tls import RunningTls
+from tests.proxy.running import RunningProxy, RunningTls, issue_certificate
 from tests.sessions.harness import RedisHarness
 from tests.sessions.valkey import Valkey
 
@@ -123,23 +121,9 @@ def running(folder: Path) -> Iterator[Cluster]:
         )
         (folder / "plain").mkdir()
         proxy = stack.enter_context(RunningProxy(folder / "plain", servers, {"login_rate": None}))
-        tls = RunningTls(_certified(folder / "tls"), servers, {"login_rate": None, "tls": _tls(folder / "tls")})
-        tls.authority = folder / "tls" / "ca.pem"
-        stack.enter_context(tls)
+        (folder / "tls").mkdir()
+        certificate = issue_certificate(folder / "tls")
+        tls = stack.enter_context(RunningTls(folder / "tls", servers, certificate, login_rate=None))
         yield Cluster(folder, users, store, nodes, proxy, tls)
         for node in nodes:
             node.process.terminate()  # both at once: each takes its time
-
-
-def _certified(folder: Path) -> Path:
-    folder.mkdir()
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    issued = authority.issue_cert("127.0.0.1", "localhost")
-    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
-    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    return folder
-
-
-def _tls(folder: Path) -> Tls:
-    return Tls(folder / "cert.pem", folder / "key.pem")
