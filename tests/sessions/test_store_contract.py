@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -215,11 +216,8 @@ def test_concurrent_updates_of_different_fields_all_win(store: Store) -> None:
         for turn in range(20):
             assert store.update(KEY, Changes({f"{number}-{turn}": b"1"}), HOUR) is Outcome.APPLIED
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
     record = store.load(KEY)
     assert record is not None
     assert len(record.fields) == 160

@@ -19,7 +19,8 @@ class FileHarness:
 
     def __post_init__(self) -> None:
         self._moved = 0.0
-        self.file = FileStore(self.folder, clock=lambda: time.time() + self._moved)
+        # Many at once on a busy disk: how long one waits has tests of its own.
+        self.file = FileStore(self.folder, lock_timeout=20, clock=lambda: time.time() + self._moved)
         self.store: Store = self.file
 
     def path(self, key: str) -> Path:
@@ -51,7 +52,8 @@ class FileHarness:
         for path in self.folder.glob("*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._moved = 0.0
-        self.file = FileStore(self.folder, clock=lambda: time.time() + self._moved)
+        # Many at once on a busy disk: how long one waits has tests of its own.
+        self.file = FileStore(self.folder, lock_timeout=20, clock=lambda: time.time() + self._moved)
         self.store = self.file
 
 
