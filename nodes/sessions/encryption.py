@@ -123,7 +123,7 @@ class EncryptedStore:
         try:
             return self._opened(key, record, gone=True) if record is not None else None
         except RecordTooNew as error:  # it has ended all the same
-            log.error("it has ended unread: %s", error)  # noqa: TRY400 - a line
+            log.error("it has ended unread, and what others wrote there since is lost: %s", error)  # noqa: TRY400 - a line
             return replace(record, fields={}, unread=True) if record is not None else None
 
     def set_aside(self, key: str) -> None:
