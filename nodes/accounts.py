@@ -14,6 +14,8 @@ from pathlib import Path
 
 import argon2
 
+from .common_passwords import is_common
+
 log = logging.getLogger("nodes.accounts")
 
 # OWASP's first choice: 19 MiB, two passes, one lane (Password Storage Cheat Sheet; ASVS 5.0, 11.4.2).
@@ -156,6 +158,8 @@ def check_password(password: str) -> None:
             f"the password has {len(password)} characters: use at least {MIN_PASSWORD_CHARACTERS},"
             f" and at most {MAX_PASSWORD_BYTES} bytes"
         )
+    if is_common(password):
+        raise UsersError("the password is tried early by whoever guesses: choose none of the 3,000 most frequent")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
