@@ -14,6 +14,8 @@ from pathlib import Path
 
 import argon2
 
+from .common_passwords import is_common
+
 log = logging.getLogger("nodes.accounts")
 
 # OWASP's first choice: 19 MiB, two passes, one lane (Password Storage Cheat Sheet; ASVS 5.0, 11.4.2).
@@ -27,6 +29,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
 
 class UsersError(ValueError):
     """The users file can't be used: one line that says which, why, and what to do."""
+
+
+class PasswordChanged(UsersError):
+    """The password that was to be replaced is no longer the user's, or they were disabled meanwhile."""
 
 
 class Users:
@@ -57,27 +63,48 @@ class Users:
             log.error("the users stay as they were: %s", error)  # noqa: TRY400 - a line, no trace
         return self._hashes
 
-    def verify(self, name: str, password: str) -> bool:
-        """Whether this is the user's password. Unknown users cost what wrong passwords cost.
+    def verify(self, name: str, password: str) -> str | None:
+        """The hash of the user's password where this is it, else None. Unknown users cost what wrong passwords cost.
 
-        A password of more than 1024 bytes is wrong without being hashed: it could only cost time.
+        What it is now may have changed when it is acted upon: see `holds`. A password of more than 1024 bytes is wrong
+        without being hashed: it could only cost time.
         """
         data = password.encode("utf-8", "surrogatepass")
         if len(data) > MAX_PASSWORD_BYTES:
-            return False
+            return None
         hash_ = self._current().get(name)
-        enabled = hash_ is not None and not hash_.startswith(DISABLED)
-        return self._run(lambda: _matches((hash_ or self._decoy).removeprefix(DISABLED), data)) and enabled
+        matches = self._run(lambda: _matches((hash_ or self._decoy).removeprefix(DISABLED), data))
+        return hash_ if matches and hash_ is not None and not hash_.startswith(DISABLED) else None
 
-    def set_password(self, name: str, password: str) -> None:
-        """Stores the hash of a new password. Raises `UsersError`, one line: too short, too long, no place to write."""
+    def holds(self, name: str, hash_: str) -> bool:
+        """Whether what `verify` found still is so: the user has this password, and is not disabled.
+
+        Asked once the session is made. Then whoever disables the user, or changes the password, has done so before and
+        is noticed here, or does so later and finds the session among those to end.
+        """
+        return self._current().get(name) == hash_
+
+    def set_password(self, name: str, password: str, instead_of: str) -> str:
+        """Stores the hash of a new password in place of the hash that `verify` found, and returns it.
+
+        Raises `UsersError`, one line: too short, too long, no place to write; `PasswordChanged`.
+        """
         check_password(password)
+        new = ""
 
-        def change() -> bool:
-            change_users(self._path, {name: HASHER.hash(password)})
+        def change(hashes: Mapping[str, str]) -> Mapping[str, str]:
+            if hashes.get(name) != instead_of:
+                raise PasswordChanged(f"the password of {name!r} was changed meanwhile, or they were disabled")
+            return {name: new}
+
+        def hash_and_store() -> bool:
+            nonlocal new
+            new = HASHER.hash(password)
+            change_users(self._path, change)
             return True
 
-        self._run(change)
+        self._run(hash_and_store)
+        return new
 
 
 def read_hashes(path: Path) -> dict[str, str]:
@@ -97,12 +124,16 @@ def read_hashes(path: Path) -> dict[str, str]:
     return users
 
 
-def change_users(path: Path, hashes: Mapping[str, str]) -> None:
-    """Sets the hashes of some users, whole or not at all; of several processes one at a time. Raises `UsersError`."""
+def change_users(path: Path, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+    """Sets the hashes of some users to what `change` makes of all; of several processes one at a time.
+
+    Whole or not at all. Raises `UsersError`, and what `change` raises.
+    """
     try:
         with (path.parent / f".{path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # held for a few milliseconds
-            text = json.dumps(read_hashes(path) | dict(hashes), indent=2) + "\n"
+            hashes = read_hashes(path)
+            text = json.dumps({**hashes, **change(hashes)}, indent=2) + "\n"
             Path(_write_temporary(path, text)).replace(path)
     except OSError as error:
         raise UsersError(f"{path}: can't be written ({error.strerror})") from None
@@ -110,10 +141,13 @@ def change_users(path: Path, hashes: Mapping[str, str]) -> None:
 
 def set_enabled(path: Path, name: str, enabled: bool) -> None:
     """Lets a user log in, or not any more. Their sessions are another matter. Raises `UsersError`."""
-    hash_ = read_hashes(path).get(name)
-    if hash_ is None:
-        raise UsersError(f"{path}: there is no user {name!r}")
-    change_users(path, {name: ("" if enabled else DISABLED) + hash_.removeprefix(DISABLED)})
+
+    def change(hashes: Mapping[str, str]) -> Mapping[str, str]:
+        if name not in hashes:
+            raise UsersError(f"{path}: there is no user {name!r}")
+        return {name: ("" if enabled else DISABLED) + hashes[name].removeprefix(DISABLED)}
+
+    change_users(path, change)
 
 
 def check_password(password: str) -> None:
@@ -124,6 +158,8 @@ def check_password(password: str) -> None:
             f"the password has {len(password)} characters: use at least {MIN_PASSWORD_CHARACTERS},"
             f" and at most {MAX_PASSWORD_BYTES} bytes"
         )
+    if is_common(password):
+        raise UsersError("the password is tried early by whoever guesses: choose none of the 3,000 most frequent")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

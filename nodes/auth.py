@@ -17,7 +17,7 @@ from werkzeug.exceptions import (
 )
 
 from . import my_sessions, pages, throttle
-from .accounts import Users, UsersError
+from .accounts import PasswordChanged, Users, UsersError
 from .each_request import request_id
 from .negotiation import read_body, wants_page
 from .sessions import Sessions, fresh_login
@@ -68,20 +68,28 @@ def login() -> Response:
     except TooManyRequests as error:
         log.warning("login throttled", extra={"request_id": request_id()})
         return pages.failed(error, about="login")
-    if not users.verify(credentials.user, credentials.password):
-        log.info("login refused", extra={"request_id": request_id()})
-        return pages.failed(Unauthorized("User or password is wrong."), about="login")
+    hash_ = users.verify(credentials.user, credentials.password)
+    if hash_ is None:
+        return _login_refused()
     if guess is not None:
         guess.was_right()
     if session.owner not in {None, credentials.user}:
         session.clear()  # what belongs to one user is not handed to another
     session.renew(owner=credentials.user)
+    if not users.holds(credentials.user, hash_):  # disabled, or another password, while this login was under way
+        session.end()
+        return _login_refused()
     log.info("logged in", extra={"request_id": request_id(), "user": credentials.user, "session": session.key_hash})
     answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
     back = credentials.back if credentials.back in _PAGES else "/"
     response = pages.json_or(answer, _PAGES[back])
     throttle.remember_device(request, response, credentials.user)
     return response
+
+
+def _login_refused() -> Response:
+    log.info("login refused", extra={"request_id": request_id()})
+    return pages.failed(Unauthorized("User or password is wrong."), about="login")
 
 
 @blueprint.post("/logout")
@@ -114,16 +122,22 @@ def change_password() -> Response:
         guess = throttle.count_guess(request, user)
     except (BadRequest, TooManyRequests) as error:
         return _not_changed(error)
-    if not users.verify(user, passwords.current):
+    hash_ = users.verify(user, passwords.current)
+    if hash_ is None:
         return _not_changed(Forbidden("The password so far is not this one."))
     if guess is not None:
         guess.was_right()
     try:
-        users.set_password(user, passwords.new)
+        hash_ = users.set_password(user, passwords.new, instead_of=hash_)
+    except PasswordChanged:
+        return _not_changed(Forbidden("The password so far is not this one."))
     except UsersError as error:
         log.warning("password not changed: %s", error, extra={"request_id": request_id()})
         return _not_changed(UnprocessableEntity(str(error).rpartition(": ")[2]))
     session.renew(owner=user)
+    if not users.holds(user, hash_):  # disabled, or changed once more: by somebody who has ended all others already
+        session.end()
+        raise Unauthorized("Your password was changed, and you were logged out. Log in again.")
     sessions: Sessions = current_app.extensions["sessions"]
     if sessions.users is not None:
         sessions.users.end_all(user, keep=session.key_hash)

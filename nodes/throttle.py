@@ -1,18 +1,18 @@
 """How often a password may be guessed: counted for all nodes together, and never to the cost of the user.
 
-What is counted is failures, for each user *and* the client that tries, and for each client's address whoever it tries.
-A stranger elsewhere can't lock the user out, since only their own guesses count against them; nor can one at the same
-address, once the user has logged in with a browser: it then carries a device cookie and is counted by that (OWASP,
+What is counted is failures, for each user *and* address, and for each address whoever is tried. A stranger elsewhere
+can't lock the user out, since only their own guesses count against them; nor can one at the same address, once the user
+has logged in with a browser: it then carries a device cookie and is counted by that, and by nothing else (OWASP,
 Authentication Cheat Sheet: device cookies).
 
-The counters are records in the session store itself, so they need no other server, are the same for all nodes, and end
-by themselves. Each guess is a field of its record; that the store bounds a record's size bounds the number of guesses,
-in one round trip and atomically, before the password is looked at: guesses at the same time don't slip through.
+The counters are records in the session store itself (`counter_key`), so they need no other server, are the same for all
+nodes, and end by themselves. Each guess is a field of its record; that the store bounds a record's size bounds the
+number of guesses, in one round trip and atomically, before the password is looked at: guesses at the same time don't
+slip through.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import secrets
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from flask import Flask, Request, Response, current_app
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import TooManyRequests
 
-from .sessions import Changes, Lifetime, Outcome, Secure, Sessions, Store
+from .sessions import Changes, Lifetime, Outcome, Secure, Sessions, Store, counter_key
 from .sessions.powers import innermost
 
 _EXTENSION = "throttle"
@@ -45,18 +45,21 @@ class Throttle:
 
     def begin(self, request: Request, user: str) -> Guess:
         """Counts a guess. Raises 429 with Retry-After where there were too many, whether the user exists or not."""
-        address = _network(request.remote_addr or "")
-        client = self.device(request, user) or address
-        counted = {
-            _key("user", user, client): self.attempts,
-            _key("address", address): PER_ADDRESS * self.attempts,
-        }
+        counted = self._limits(request, user)
         name = secrets.token_hex(_NAME_CHARACTERS // 2)
         for key, most in counted.items():
             if not self._count(key, name, most):
                 wait = self._seconds_left(key)
                 raise TooManyRequests("Too many wrong passwords. Wait before you try again.", retry_after=wait)
         return Guess(self, tuple(counted), name)
+
+    def _limits(self, request: Request, user: str) -> dict[str, int]:
+        """What this guess counts against: the key of each counter and how many it takes, the client's own first."""
+        device = self.device(request, user)
+        if device is not None:  # not by its address: strangers there would lock the user out
+            return {_key("device", user, device): self.attempts}
+        address = _network(request.remote_addr or "")
+        return {_key("user", user, address): self.attempts, _key("address", address): PER_ADDRESS * self.attempts}
 
     def _count(self, key: str, name: str, most: int) -> bool:
         lifetime = Lifetime(idle=self.window, absolute=self.window)
@@ -94,10 +97,11 @@ class Guess:
 
     def was_right(self) -> None:
         """Forgets the client's failures for this user, and this guess at its address."""
-        of_user, of_address = self.keys
-        self.throttle.store.delete(of_user)
+        of_client, *others = self.keys
+        self.throttle.store.delete(of_client)
         lifetime = Lifetime(idle=self.throttle.window, absolute=self.throttle.window)
-        self.throttle.store.update(of_address, Changes(delete=frozenset({self.name})), lifetime)
+        for key in others:
+            self.throttle.store.update(key, Changes(delete=frozenset({self.name})), lifetime)
 
 
 def protect(app: Flask, sessions: Sessions, attempts: int, window: float) -> None:
@@ -134,8 +138,7 @@ def remember_device(request: Request, response: Response, user: str) -> None:
 
 
 def _key(*parts: str) -> str:
-    """A key that no session can have: that would take an id whose SHA-256 is the same."""
-    return hashlib.sha256("\0".join(("login throttle", *parts)).encode("utf-8", "surrogatepass")).hexdigest()
+    return counter_key("login throttle", *parts)
 
 
 def _network(address: str) -> str:

@@ -5,6 +5,7 @@ signals to connect to, and the protocol for a store of one's own.
 """
 
 from .budgets import Budgets
+from .counters import counter_key
 from .encryption import EncryptedStore
 from .events import session_conflict, session_created, session_ended, session_expired, session_renewed
 from .interface import Sessions
@@ -69,6 +70,7 @@ __all__ = [
     "Unset",
     "UserSession",
     "UserSessions",
+    "counter_key",
     "fresh_login",
     "power_of",
     "session_conflict",

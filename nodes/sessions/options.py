@@ -102,8 +102,8 @@ def generate_id() -> str:
 class SessionOptions:
     """How sessions behave. Times are in seconds.
 
-    `secrets` sign the cookie: the first signs, all verify, so that a new one is put in front and the old one dropped
-    once its cookies have expired. Each has at least 32 bytes.
+    `secrets` sign the cookie: the first signs, all verify. A new one is added at the end on every node, then put first
+    on every node, and the old one dropped once its cookies have expired. Each has at least 32 bytes.
     """
 
     secrets: tuple[str, ...] = field(repr=False)

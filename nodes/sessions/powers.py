@@ -1,6 +1,7 @@
 """What a store may do beyond the protocol: small protocols, and how to ask for one.
 
-All speak of keys only, and a store that wraps another one (`wraps`) need not repeat them.
+All speak of keys only, and a store that wraps another one (`wraps`) need not repeat them. Counters (`counters.py`) are
+no sessions: what goes through sessions leaves them out, and what sweeps takes them too.
 """
 
 from __future__ import annotations

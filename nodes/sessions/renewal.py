@@ -56,7 +56,8 @@ def renew(old: StoredSession, owner: str | None, keep: bool, client: Mapping[str
     if last is None and old.record is not None and not is_login:
         store.delete(new.key)
         raise SessionEnded("the session ended while its id was renewed")
-    if keep and last is not None and (late := others_changes(before, last.fields, mine)) is not None:
+    known = keep and last is not None and not last.unread  # what can't be read can't be carried over
+    if known and last is not None and (late := others_changes(before, last.fields, mine)) is not None:
         new.update(late)
         new.fields.replaced(late.applied_to(fields))
     new.notify(events.session_renewed if old.record is not None else events.session_created)

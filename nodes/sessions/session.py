@@ -16,7 +16,7 @@ from .options import Resave, SessionOptions, Unset
 from .own_life import OwnLife
 from .renewal import renew
 from .saving import commit, mutate, write
-from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store
+from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store, StoreUnavailable
 from .stored import COOKIE_KEY, Notify, StoredSession
 
 
@@ -195,7 +195,13 @@ class Session(OwnLife, SessionMixin):
         """
         self.used = True
         stored = self._stored
-        if stored.key is not None and self._store.delete(stored.key) is not None:
+        try:
+            ended = stored.key is not None and self._store.delete(stored.key) is not None
+        except StoreUnavailable:
+            if self.cookie_action is CookieAction.SET:  # made in this request: no browser knows its id, and none shall
+                self._known, self.cookie_action = self._of(None), CookieAction.NONE
+            raise
+        if ended:
             stored.notify(events.session_ended)
         self._known = self._of(None)
         self.cookie_action = CookieAction.CLEAR if self._brought_cookie else CookieAction.NONE

@@ -56,7 +56,8 @@ class Record:
     """A session as it is stored. Every time in it is the store's clock's.
 
     `created` is in seconds since the epoch, `ttl` in seconds from now. `final` says that the absolute timeout decides
-    when the session expires, so that a touch would change nothing.
+    when the session expires, so that a touch would change nothing. `unread` is said only by `delete`, of a session that
+    ended although this node can't read its fields: they are unknown, and not none.
     """
 
     fields: Mapping[str, bytes]
@@ -64,6 +65,7 @@ class Record:
     created: float
     ttl: float
     final: bool = False
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

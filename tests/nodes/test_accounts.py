@@ -85,7 +85,12 @@ def test_a_users_file_that_can_not_be_meant_is_refused_in_one_line(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("names", "password", "expected"),
-    [(["ali ce"], None, "'ali ce'"), ([], None, "at least one"), (["alice"], "short", "at least 8")],
+    [
+        (["ali ce"], None, "'ali ce'"),
+        ([], None, "at least one"),
+        (["alice"], "short", "at least 8"),
+        (["alice"], "Password1", "most frequent"),
+    ],
 )
 def test_users_that_can_not_be_meant_are_not_made(
     tmp_path: Path, names: list[str], password: str | None, expected: str

@@ -303,7 +303,7 @@ def test_a_fault_of_the_node_is_answered_without_its_details(app: Flask, client:
         def __init__(self) -> None:
             pass
 
-        def verify(self, name: str, password: str) -> bool:
+        def verify(self, name: str, password: str) -> str | None:
             raise RuntimeError(f"hash of {password}")
 
     app.extensions["users"] = Broken()

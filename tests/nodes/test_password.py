@@ -120,7 +120,8 @@ def test_a_disabled_user_takes_as_long_and_is_refused_the_same(users_file: Path)
 def test_changes_at_the_same_time_are_all_kept(users_file: Path) -> None:
     hash_ = read_hashes(users_file)["alice"]
     threads = [
-        threading.Thread(target=change_users, args=(users_file, {f"user{number}": hash_})) for number in range(8)
+        threading.Thread(target=change_users, args=(users_file, lambda _, name=f"user{number}": {name: hash_}))
+        for number in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
+from nodes.sessions import Countable, power_of
 from tests.nodes.running import PASSWORD, SECRET, RunningNode
 from tests.sessions.valkey import Valkey
 
@@ -57,6 +58,30 @@ def test_strangers_at_the_same_address_do_not_lock_out_a_browser_that_is_known(a
         guess(app.test_client())
     assert guess(app.test_client(), password=PASSWORD).status_code == 429
     assert guess(mine, password=PASSWORD).status_code == 200
+
+
+def test_nor_do_strangers_who_use_up_what_their_common_address_has(app: Flask) -> None:
+    mine = app.test_client()
+    assert guess(mine, password=PASSWORD).status_code == 200
+    statuses = [guess(app.test_client(), f"user-{number}").status_code for number in range(40)]
+    assert statuses == [401] * 30 + [429] * 10
+    assert guess(app.test_client(), "bob", PASSWORD).status_code == 429
+    assert guess(mine, password=PASSWORD).status_code == 200
+    assert [guess(mine).status_code for _ in range(4)] == [401, 401, 401, 429]  # whoever has it may guess no more
+
+
+def test_guesses_are_no_sessions_and_outlive_the_end_of_all(app: Flask) -> None:
+    client = app.test_client()
+    assert [guess(client).status_code for _ in range(4)] == [401, 401, 401, 429]
+    [guess(app.test_client(), f"user-{number}", address=f"198.51.100.{number}") for number in range(10)]
+    everyone = power_of(app.extensions["store"], Countable)
+    assert everyone is not None
+    assert everyone.count() == 0
+    log_in = guess(app.test_client(), "bob", PASSWORD)
+    assert log_in.status_code == 200
+    assert everyone.count() == 1
+    assert app.extensions["sessions"].end_everyone() == 1
+    assert guess(client, password=PASSWORD).status_code == 429
 
 
 def test_a_known_browser_is_known_for_its_user_alone_and_not_when_forged(app: Flask) -> None:

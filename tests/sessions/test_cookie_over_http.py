@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from typing import Any
 
 import flask
@@ -212,12 +213,13 @@ def test_the_first_secret_signs_and_all_verify_on_two_nodes_that_rotate() -> Non
     old, new, store = "o" * 32, "n" * 32, MemoryStore()
     with (
         serve(store, secrets=(old,)) as before,
-        serve(store, secrets=(new, old)) as during,
+        serve(store, secrets=(old, new)) as added,
+        serve(store, secrets=(new, old)) as first,
         serve(store, secrets=(new,)) as after,
     ):
-        signed_with_old = before.get(put).pair
-        assert during.get(read, Cookie=signed_with_old).body == b"1"
-        assert after.get(read, Cookie=signed_with_old).body == b"None"
-        signed_with_new = during.get(put, Cookie="").pair
-        assert after.get(read, Cookie=signed_with_new).body == b"1"
-        assert before.get(read, Cookie=signed_with_new).body == b"None"
+        for beside in pairwise((before, added, first, after)):
+            for node in beside:
+                signed = node.get(put, Cookie="").pair
+                assert [each.get(read, Cookie=signed).body for each in beside] == [b"1", b"1"]
+        assert after.get(read, Cookie=added.get(put, Cookie="").pair).body == b"None"
+        assert before.get(read, Cookie=first.get(put, Cookie="").pair).body == b"None"

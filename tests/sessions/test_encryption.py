@@ -49,7 +49,8 @@ def test_the_store_sees_no_value(inner: MemoryStore) -> None:
     dump = b"".join(raw(inner).values())
     assert b"4111" not in dump
     assert b"secret" not in dump
-    assert {name: len(value) - OVERHEAD for name, value in raw(inner).items()} == {"card": 9, "note": 12, "empty": 0}
+    sizes = {name: len(value) - OVERHEAD for name, value in raw(inner).items()}
+    assert sizes == {"card": 9, "note": 12, "empty": 0, "~owner": 5}
     assert dict(loaded(store).fields) == {"card": b"4111 1111", "note": b"secret words", "empty": b""}
 
 
@@ -85,6 +86,57 @@ def test_what_was_never_encrypted_is_not_believed(inner: MemoryStore) -> None:
     assert EncryptedStore(inner, [NEW]).load(KEY) is None
 
 
+# ---- whose a session is
+
+
+def test_nobody_who_has_the_store_makes_a_session_another_users(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW, OLD])
+    for owner, other in (("mallory", "alice"), ("mallory", None), (None, "alice")):
+        store.create(KEY, {"n": b"1"}, owner, HOUR)
+        assert (loaded(store).owner, loaded(store).fields) == (owner, {"n": b"1"})
+        inner._entries[KEY].owner = other
+        assert store.load(KEY) is None
+        assert inner.load(KEY) is None  # set aside
+
+
+def test_nor_with_the_proof_of_another_session_of_theirs_or_without_any(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW])
+    store.create(OTHER, {}, "alice", HOUR)
+    (proof,) = raw(inner, OTHER)
+    for planted in ({proof: raw(inner, OTHER)[proof]}, {}):
+        store.create(KEY, {"n": b"1"}, "mallory", HOUR)
+        inner._entries[KEY].owner = "alice"
+        inner._entries[KEY].fields = {"n": raw(inner)["n"], **planted}
+        assert store.load(KEY) is None
+        assert store.delete(KEY) is None
+
+
+def test_no_field_of_the_application_s_is_taken_for_the_proof(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW, OLD])
+    store.create(OTHER, {}, "alice", HOUR)
+    (proof,) = raw(inner, OTHER)
+    store.create(KEY, {proof: b"alice", "~" + proof: b"1"}, "bob", HOUR)
+    assert store.update(KEY, Changes({proof: b"carol"}, expect={proof: b"alice", "~": None}), HOUR) is Outcome.APPLIED
+    assert (loaded(store).owner, loaded(store).fields) == ("bob", {proof: b"carol", "~" + proof: b"1"})
+    assert store.update(KEY, Changes(delete=frozenset({proof})), HOUR) is Outcome.APPLIED
+    assert (loaded(store).owner, loaded(store).fields) == ("bob", {"~" + proof: b"1"})
+
+
+def test_what_encryption_does_not_notice(inner: MemoryStore) -> None:
+    """docs/sessions.md says so: a value of before that is put back, a field that is gone, and other times."""
+    store = EncryptedStore(inner, [NEW])
+    store.create(KEY, {"n": b"1", "m": b"1"}, "alice", HOUR)
+    before = raw(inner)["n"]
+    store.update(KEY, Changes({"n": b"2"}), HOUR)
+    raw(inner)["n"] = before
+    del raw(inner)["m"]
+    inner._entries[KEY].created += 1000
+    assert (loaded(store).owner, loaded(store).fields) == ("alice", {"n": b"1"})
+
+
+# ---- rotation
+
+
 def test_keys_rotate_without_losing_a_session_or_an_update(inner: MemoryStore) -> None:
     before, during, after = (EncryptedStore(inner, keys) for keys in ([OLD], [NEW, OLD], [NEW]))
     before.create(KEY, {"n": b"1", "m": b"1"}, None, HOUR)
@@ -103,7 +155,23 @@ def test_a_session_whose_key_is_missing_can_still_be_ended(inner: MemoryStore) -
     last = EncryptedStore(inner, [NEW]).delete(KEY)
     assert last is not None
     assert last.owner == "alice"
+    assert last.unread
     assert inner.load(KEY) is None
+
+
+def test_a_login_keeps_what_it_read_where_another_node_writes_with_a_key_that_is_missing_here(
+    inner: MemoryStore,
+) -> None:
+    mine = Browser(application(EncryptedStore(inner, [OLD])))
+    other = Browser(application(EncryptedStore(inner, [NEW, OLD])))
+    mine.visit(lambda session: session.update(cart=[1], x=2))
+    with mine.request() as (session, _):
+        assert session["cart"] == [1]
+        other.visit(lambda session: session.update(theme="dark"), header=mine.header)
+        session["y"] = 3
+        session.renew("alice")
+    found = mine.visit(lambda session: (session.owner, dict(session))).value
+    assert found == ("alice", {"cart": [1], "x": 2, "y": 3})
 
 
 def test_a_login_moves_what_is_encrypted_to_the_new_key_of_the_record(inner: MemoryStore) -> None:

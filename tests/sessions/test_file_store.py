@@ -68,7 +68,11 @@ def test_a_folder_that_others_may_write_to_is_refused(folder: Path, store: FileS
 
 
 @pytest.mark.parametrize(
-    "key", ["../" + "a" * 61, "a" * 63, "A" * 64, "a" * 63 + "\0", "", "/etc/passwd", "a" * 64 + "\n"]
+    "key",
+    [
+        *("../" + "a" * 61, "a" * 63, "A" * 64, "a" * 63 + "\0", "", "/etc/passwd", "a" * 64 + "\n"),
+        *("g/../" + "a" * 59, "g" * 64, "g" + "a" * 62, "G" + "a" * 63, "ag" + "a" * 62),
+    ],
 )
 def test_only_a_key_becomes_a_name(store: FileStore, key: str) -> None:
     for call in (store.load, store.delete, store.set_aside):

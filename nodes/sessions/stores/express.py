@@ -26,6 +26,7 @@ import redis
 from ..budgets import Budgets
 from ..codec import Codec
 from ..cookie import CookieFormat
+from ..counters import is_counter
 from ..express_cookie import ExpressCookie
 from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable
 from .express_json import DamagedJson, Document
@@ -150,7 +151,7 @@ class ExpressStore:
             cursor, names = self._calls.run([command], idempotent=True)[0]
             for name in names:
                 key = name.decode("utf-8", "replace").removeprefix(self._prefix)
-                if key not in seen:
+                if key not in seen and not is_counter(key):
                     seen.add(key)
                     yield key
             if int(cursor) == 0:

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from ..codec import Codec
 from ..cookie import CookieFormat
+from ..counters import is_counter
 from ..express_cookie import ExpressCookie
 from ..store import Changes, Lifetime, Outcome, Record
 from .express_folder import NAMES, Folder, keys_in, read_session, remove_session, replace_session
@@ -131,7 +132,7 @@ class ExpressFileStore:
 
     def keys(self) -> Iterator[str]:
         with self._folder.opened() as folder:
-            live = [key for key in keys_in(folder) if self._is_live(key, folder)]
+            live = [key for key in keys_in(folder) if not is_counter(key) and self._is_live(key, folder)]
         yield from live
 
     def count(self) -> int:

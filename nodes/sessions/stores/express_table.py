@@ -8,10 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Row, String, Table, bindparam, delete, exists, func, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Row,
+    String,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy import update as update_of
 from sqlalchemy.dialects import mysql
 
+from ..counters import PATTERN
 from .sql_schema import now_ms
 
 KEPT_ASIDE_SECONDS = 24 * 60 * 60
@@ -33,7 +48,7 @@ _s = sessions.c
 _KEY = bindparam("_key", type_=String)
 _this = _s.session_id == _KEY
 _live = _s.expires * 1000 > now_ms()
-_session = _s.session_id.not_like(f"{DAMAGED}%")
+_session = and_(_s.session_id.not_like(f"{DAMAGED}%"), ~_s.session_id.regexp_match(PATTERN))
 _record = (_s.data, _s.expires, now_ms().label("now"))
 _values = {"expires": bindparam("_expires"), "data": bindparam("_data", type_=String)}
 

@@ -1,9 +1,9 @@
 """Sessions in files: one for each, for several processes of one machine.
 
-Below the folder (0700; files 0600) lie 256 shards by the first two digits of the key. A shard has the sessions, each in
-a file that is named by its key, and `lock`. Beside the shards lie `users` (see `file_index.py`) and `damaged`, where
-records that can't be read are kept for a day. The system calls of each operation, between `open` of folder and shard
-and their `close`:
+Below the folder (0700; files 0600) lie 256 shards by the first two digits of the key, and `g0` to `gf` for counters. A
+shard has the sessions, each in a file that is named by its key, and `lock`. Beside the shards lie `users` (see
+`file_index.py`) and `damaged`, where records that can't be read are kept for a day. The system calls of each operation,
+between `open` of folder and shard and their `close`:
 
     load       open, fstat, read, close
     create     open and flock of `lock`; load; the index; then replace
@@ -30,6 +30,7 @@ from pathlib import Path
 
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
+from ..counters import COUNTER
 from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
 from .file_index import USERS, Index
 from .file_record import DamagedFile, Saved, lasting, pack, unpack
@@ -37,8 +38,11 @@ from .file_system import locked, make_folder, modified, opened, read, remove_old
 
 log = logging.getLogger("nodes.sessions")
 
-_KEY = re.compile(r"[0-9a-f]{64}\Z")
+_KEY = re.compile(rf"[0-9a-f{COUNTER}][0-9a-f]{{63}}\Z")
 SHARDS = tuple(f"{number:02x}" for number in range(256))
+COUNTERS = tuple(f"{COUNTER}{number:x}" for number in range(16))
+"""Shards of counters, which are swept with the others and not gone through."""
+_SWEPT = SHARDS + COUNTERS
 DAMAGED = "damaged"
 DAMAGED_SECONDS = 24 * 60 * 60.0
 ABANDONED_SECONDS = 60.0
@@ -159,12 +163,12 @@ class FileStore:
         with self._root() as folder, locked("sweeping", folder, timeout=0) as is_mine:
             if not is_mine:
                 return 0
-            for _ in SHARDS:
-                with opened(SHARDS[self._next_shard], folder) as shard:
+            for _ in _SWEPT:
+                with opened(_SWEPT[self._next_shard], folder) as shard:
                     removed += self._sweep(shard, limit - removed)
                 if removed >= limit:
                     return removed
-                self._next_shard = (self._next_shard + 1) % len(SHARDS)
+                self._next_shard = (self._next_shard + 1) % len(_SWEPT)
                 time.sleep(0)  # under gevent, requests are served between two shards
             with opened(DAMAGED, folder) as damaged:
                 remove_older(damaged, "", DAMAGED_SECONDS)
@@ -228,7 +232,7 @@ class FileStore:
     def _root(self) -> Iterator[int]:
         try:
             if not self._made:
-                make_folder(self._folder, (*SHARDS, USERS, DAMAGED))
+                make_folder(self._folder, (*SHARDS, *COUNTERS, USERS, DAMAGED))
                 self._made = True
             with opened(str(self._folder)) as folder:
                 yield folder
@@ -238,7 +242,7 @@ class FileStore:
     @contextmanager
     def _shard(self, key: str) -> Iterator[tuple[int, int]]:
         if not _KEY.match(key):
-            raise ValueError(f"{key!r} is no key: it must be 64 hexadecimal digits")
+            raise ValueError(f"{key!r} is no key: it must be 64 hexadecimal digits, the first of a counter '{COUNTER}'")
         with self._root() as folder, opened(key[:2], folder) as shard:
             yield folder, shard
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
+from ..counters import is_counter
 from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable, size_of
 
 
@@ -95,11 +96,11 @@ class MemoryStore:
 
     def keys(self) -> Iterator[str]:
         with self._lock:
-            return iter([key for key, _ in self._alive()])
+            return iter([key for key, _ in self._alive() if not is_counter(key)])
 
     def count(self) -> int:
         with self._lock:
-            return len(self._alive())
+            return sum(1 for key, _ in self._alive() if not is_counter(key))
 
     def close(self) -> None:
         return None

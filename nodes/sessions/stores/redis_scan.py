@@ -15,7 +15,7 @@ _AT_ONCE = 1000
 def scan(calls: Calls, prefix: str) -> Iterator[str]:
     """The key of each session, once. What SCAN guarantees: all that are there from its beginning to its end."""
     start = f"{prefix}{{"
-    pattern = re.sub(r"([\\*?\[\]])", r"\\\1", start) + "*}"
+    pattern = re.sub(r"([\\*?\[\]])", r"\\\1", start) + "[0-9a-f]*}"  # what begins otherwise is a counter
     seen: set[str] = set()
     cursor: bytes | str = "0"
     while True:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 
+from ..counters import COUNTER
 from .sql_schema import FORMAT, now_ms, sessions
 
 KEPT_ASIDE_MS = 24 * 60 * 60 * 1000
@@ -84,8 +85,14 @@ SET_ASIDE = update(sessions).where(_this).values(set_aside=now_ms(), expires=now
 PING = select(now_ms().label("now"), exists(select(_s.key)).label("any"))
 
 KEYS_OF = select(_s.key, _s.owner).where(_s.owner == bindparam("_owner"), _kept, _live).order_by(_s.created, _s.key)
-KEYS = select(_s.key).where(_s.key > bindparam("_after"), _kept, _live).order_by(_s.key).limit(bindparam("_limit"))
-COUNT = select(func.count()).select_from(sessions).where(_kept, _live)
+_session = _s.key < COUNTER
+KEYS = (
+    select(_s.key)
+    .where(_s.key > bindparam("_after"), _session, _kept, _live)
+    .order_by(_s.key)
+    .limit(bindparam("_limit"))
+)
+COUNT = select(func.count()).select_from(sessions).where(_session, _kept, _live)
 
 EXPIRED = (
     select(_s.key.label("_key"), _s.set_aside.label("_set_aside"))

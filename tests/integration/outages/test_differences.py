@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -88,16 +89,15 @@ def test_clocks_that_differ_by_days_end_no_session_and_lengthen_none(
 
 
 def test_secrets_are_rotated_node_by_node_and_nobody_is_logged_out(start: Start) -> None:
-    old, both, new = (
-        start(name, SESSION_SECRETS=secrets)
-        for name, secrets in (("old", SECRET), ("both", f"{NEW},{SECRET}"), ("new", NEW))
-    )
-    before = Browser(old)
-    assert users_of(before, [old, both]) == ["alice"] * 2
-    assert users_of(before, [new]) == [None]  # dropped too early: a stranger's cookie, and no error
-    during = Browser(both)
-    assert users_of(during, [both, new]) == ["alice"] * 2
-    assert users_of(before, [old, both]) == ["alice"] * 2  # nothing was deleted
+    steps = (("old", SECRET), ("added", f"{SECRET},{NEW}"), ("first", f"{NEW},{SECRET}"), ("new", NEW))
+    nodes = [start(name, SESSION_SECRETS=secrets) for name, secrets in steps]
+    for beside in pairwise(nodes):
+        for node in beside:  # whichever of the two it logged in at
+            assert users_of(Browser(node), list(beside)) == ["alice"] * 2
+    before = Browser(nodes[0])
+    assert users_of(before, nodes[:3]) == ["alice"] * 3
+    assert users_of(before, nodes[3:]) == [None]  # dropped too early: a stranger's cookie, and no error
+    assert users_of(before, nodes[:3]) == ["alice"] * 3  # nothing was deleted
 
 
 def test_a_node_starts_while_its_store_is_away_and_serves_when_it_is_back(start: Start, valkey: Valkey) -> None:

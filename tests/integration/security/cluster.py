@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from tests.proxy.running import RunningProxy, RunningTls, issue_certificate
 from tests.sessions.harness import RedisHarness
 from tests.sessions.valkey import Valkey
 
-USERS = ["alice", "bob", "carol", "dave", "erin"]
-"""Carol's password is changed, Dave's is guessed, Erin is disabled."""
+USERS = ["alice", "bob", "carol", "dave", "erin", "frank"]
+"""Carol's password is changed, Dave's is guessed, Erin is disabled, Frank chooses passwords."""
 
 
 @dataclass
@@ -90,14 +90,14 @@ def signed(session_id: str) -> str:
 
 
 def raw(port: int, request: bytes) -> bytes:
-    """Everything that comes back until the other side closes, or says nothing for long."""
+    """Everything that comes back until the other side closes, or resets since it read not all; TimeoutError."""
+    answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        try:
+        with suppress(ConnectionError):
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            return b"".join(iter(lambda: connection.recv(65536), b""))
-        except ConnectionError:
-            return b""
+            while data := connection.recv(65536):
+                answer += data
+    return answer
 
 
 @contextmanager

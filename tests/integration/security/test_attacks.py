@@ -7,79 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from werkzeug.wrappers import Request
 
-from nodes import Settings
-from nodes.sessions import SessionOptions, cookie
+from nodes.sessions import cookie
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, raw, signed
-from tests.nodes.running import SECRET
 from tests.sessions.valkey import monitored
-
-SMUGGLED = {
-    "length and chunks": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "two lengths": b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n",
-    "folded": b"X-A: b\r\n c\r\n\r\n",
-    "NUL": b"X-A: b\x00c\r\n\r\n",
-    "unknown coding": b"Transfer-Encoding: xchunked\r\n\r\n",
-    "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked and identity": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-    "space before the colon": b"Content-Length : 5\r\n\r\n",
-    "signed length": b"Content-Length: +5\r\n\r\n",
-    "two hosts": b"Host: evil\r\n\r\n",
-    "no chunk": b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-    "bare LF in the chunks": b"Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n",
-}
-BARE_LF = b"POST /visits HTTP/1.1\nHost: %s\nContent-Length: 0\n\n"
-"""nginx takes it (RFC 9112, 2.2, allows that) and writes it anew; gunicorn does not."""
-SECOND = b"GET /smuggled HTTP/1.1\r\nHost: %s\r\n\r\n"
-
-
-def was_seen(cluster: Cluster, path: str) -> bool:
-    return any(line.get("path") == path for node in cluster.nodes for line in node.lines())
-
-
-@pytest.mark.parametrize("where", ["node", "proxy"])
-@pytest.mark.parametrize("rest", SMUGGLED.values(), ids=SMUGGLED.keys())
-def test_smuggling_is_refused_and_the_node_serves_on(cluster: Cluster, rest: bytes, where: str) -> None:
-    port = cluster.nodes[0].port if where == "node" else cluster.proxy.port
-    host = b"127.0.0.1:%d" % port
-    answer = raw(port, b"POST /visits HTTP/1.1\r\nHost: " + host + b"\r\n" + rest + SECOND % host)
-    assert answer.count(b"HTTP/1.1 ") <= 1, answer
-    assert not answer or answer[9:12] in {b"400", b"501"}, answer
-    assert not was_seen(cluster, "/smuggled")
-    assert [requests.get(f"{url}/live", timeout=20).status_code for url in cluster.urls] == [200] * 3
-
-
-def test_bare_lf_ends_no_line_for_a_node_and_frames_nothing_else_for_nginx(cluster: Cluster) -> None:
-    direct, proxied = cluster.nodes[0].port, cluster.proxy.port
-    answer = raw(direct, BARE_LF % b"127.0.0.1" + SECOND % b"127.0.0.1")
-    assert answer.count(b"HTTP/1.1 ") <= 1
-    assert not answer or answer.startswith(b"HTTP/1.1 400"), answer
-    inside = b"X-A: b\n\nGET /smuggled HTTP/1.1\nHost: evil\r\n\r\n"
-    answer = raw(proxied, b"GET /me HTTP/1.1\r\nHost: 127.0.0.1\r\n" + inside)
-    assert answer.count(b"HTTP/1.1 ") <= 1, answer  # to nginx two requests, the second for a foreign Host: closed
-    assert not was_seen(cluster, "/smuggled")
-
-
-def test_7_4_4_logout_is_on_every_page_of_who_is_logged_in(cluster: Cluster) -> None:
-    browser = cluster.log_in()
-    for url in cluster.urls:
-        for path in ("/", "/account", "/sessions"):
-            page = browser.get(f"{url}{path}", headers={"Accept": "text/html"}, timeout=20)
-            assert 'action="/logout"' in page.text, path
-
-
-def test_flooding_with_requests_without_a_cookie_leaves_no_key(cluster: Cluster) -> None:
-    assert SessionOptions(secrets=(SECRET,)).save_uninitialized is False
-    assert Settings(node_name="n", secrets=(SECRET,), users_file=Path("users")).save_uninitialized is False
-    client: Any = cluster.store.client()
-    before = client.dbsize()
-    with requests.Session() as flood:
-        for number in range(300):
-            answer = flood.get(f"{cluster.urls[number % 3]}/me", timeout=20)
-            assert "Set-Cookie" not in answer.headers
-    assert client.dbsize() == before
 
 
 def test_a_key_of_a_stolen_dump_logs_nobody_in(cluster: Cluster) -> None:
