@@ -67,7 +67,8 @@ def from_environ() -> Flask:
 def _sweep(app: Flask, settings: Settings) -> None:
     """Of a node's workers one sweeps. The other nodes may as well, and they all share the work."""
     if settings.sweep_seconds > 0 and os.environ.get("NODE_WORKER", "0") == "0":
-        Sweeper(app.extensions["store"], settings.sweep_seconds).start()
+        sessions: Sessions = app.extensions["sessions"]
+        Sweeper(sessions.store, settings.sweep_seconds, sessions.notify).start()
 
 
 def _options(settings: Settings) -> SessionOptions:

@@ -23,6 +23,7 @@ from .sessions import (
     Sessions,
     Store,
     StoreUnavailable,
+    session_absent,
     session_conflict,
     session_created,
     session_ended,
@@ -40,6 +41,7 @@ _EVENTS = {
     "created": session_created,
     "renewed": session_renewed,
     "ended": session_ended,
+    "absent": session_absent,
     "expired": session_expired,
     "conflict": session_conflict,
 }
@@ -69,7 +71,8 @@ class Metrics:
         )
         self._events = Counter(
             "node_session_events_total",
-            "Sessions created, renewed (login), ended (logout) and found expired; conflict: a compare-and-set retried.",
+            "Sessions created, renewed (login), ended (logout), expired (as far as a sweep finds them) and absent (a"
+            " cookie came without one); conflict: a compare-and-set retried.",
             ("event",),
             registry=self._registry,
         )

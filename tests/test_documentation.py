@@ -73,9 +73,10 @@ def test_the_settings_of_a_node_are_documented_and_nothing_else() -> None:
 def test_every_option_and_method_of_a_session_is_in_the_readmes_table() -> None:
     section = README.split("## For who knows express-session")[1].split("\n## ")[0]
     named = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]+)`", section))))
-    options = {field.name for field in dataclasses.fields(SessionOptions)}
+    options = {field.name for field in dataclasses.fields(SessionOptions) if field.init}
     methods = {name for name in vars(Session) if not name.startswith("_")} | {"of", "end_all", "end_everyone"}
     internal = {
+        "close",
         "commit",
         "cookie_life",
         "require_fresh_login",

@@ -7,7 +7,14 @@ signals to connect to, and the protocol for a store of one's own.
 from .budgets import Budgets
 from .counters import counter_key
 from .encryption import EncryptedStore
-from .events import session_conflict, session_created, session_ended, session_expired, session_renewed
+from .events import (
+    session_absent,
+    session_conflict,
+    session_created,
+    session_ended,
+    session_expired,
+    session_renewed,
+)
 from .interface import Sessions
 from .options import OptionsError, Priority, Proxy, Resave, SameSite, Secure, SessionLimit, SessionOptions, Unset
 from .powers import ByUser, Countable, Sweepable, power_of
@@ -26,6 +33,7 @@ from .store import (
     Store,
     StoreUnavailable,
     TooManySessions,
+    Undeliverable,
 )
 from .stores.file import FileStore
 from .stores.memory import MemoryStore
@@ -67,12 +75,14 @@ __all__ = [
     "Sweepable",
     "Sweeper",
     "TooManySessions",
+    "Undeliverable",
     "Unset",
     "UserSession",
     "UserSessions",
     "counter_key",
     "fresh_login",
     "power_of",
+    "session_absent",
     "session_conflict",
     "session_created",
     "session_ended",

@@ -36,6 +36,10 @@ class CookieFormat(Protocol):
         """The store's key of this id."""
         ...
 
+    def hash_of(self, key: str) -> str:
+        """What logs and signals call the session under this key of the store: the SHA-256 of its id."""
+        ...
+
     def sign(self, session_id: str, secret: bytes) -> str:
         """The cookie's value for this id."""
         ...
@@ -94,6 +98,9 @@ class SignedCookie:
     key_of = staticmethod(key_of)
     sign = staticmethod(sign)
     verify = staticmethod(verify)
+
+    def hash_of(self, key: str) -> str:
+        return key
 
 
 def values_of(header: str, name: str) -> Sequence[str]:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote_to_bytes
 
+from .cookie import key_of
+
 _PREFIX = "s:"
 _SAFE = "!'()*-._~"
 _MAX_ID = 128
@@ -39,6 +41,9 @@ class ExpressCookie:
     def key_of(self, session_id: str) -> str:
         """The id: who can read the store can log in as anyone, which `RedisStore` does not allow."""
         return session_id
+
+    def hash_of(self, key: str) -> str:
+        return key_of(key)
 
     def sign(self, session_id: str, secret: bytes) -> str:
         """The cookie's value for this id."""

@@ -87,6 +87,13 @@ class Fields:
         self._assigned.clear()
         self._deleted.clear()
 
+    def moved(self, stored: Mapping[str, bytes]) -> Fields:
+        """The same values in another session, of which the store holds exactly this; these here stay as they are."""
+        other = Fields(self.codec, self.max_bytes)
+        other.values = self.values
+        other.replaced(stored)
+        return other
+
     def encode(self, key: str, value: Any) -> bytes:
         """The bytes of a value; TypeError naming the key where it has none."""
         try:

@@ -13,12 +13,20 @@ from werkzeug.http import dump_cookie
 
 from .cookie import values_of
 from .cookie_attributes import attributes_of
-from .options import OptionsError, Proxy, Secure, SessionOptions
+from .options import OptionsError, Proxy, SameSite, Secure, SessionOptions
 from .powers import ByUser, Countable, power_of
 from .session import CookieAction, Session
 from .shared_store import SharedStore
-from .store import LoginTooOld, SessionEnded, SessionError, SessionTooLarge, Store, TooManySessions
-from .users import UserSessions
+from .store import (
+    LoginTooOld,
+    SessionEnded,
+    SessionError,
+    SessionTooLarge,
+    Store,
+    TooManySessions,
+    Undeliverable,
+)
+from .users import UserSessions, end_listed
 
 log = logging.getLogger("nodes.sessions")
 
@@ -34,8 +42,9 @@ class Sessions:
         Sessions(app, store=RedisStore.from_url("redis://localhost"), options=SessionOptions(secrets=(secret,)))
 
     It registers handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
-    `SessionTooLarge` (413) and `LoginTooOld` (401). An application may register its own for them; they answer for
-    errors in views and at the end of the request. Raises `OptionsError` for options that the store can't fulfil.
+    `SessionTooLarge` (413), `LoginTooOld` (401) and `Undeliverable` (400). An application may register its own for
+    them; they answer for errors in views and at the end of the request. Raises `OptionsError` for options that the
+    store can't fulfil.
     """
 
     def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
@@ -67,11 +76,10 @@ class Sessions:
         all_of_them = power_of(self.store, Countable)
         if all_of_them is None:
             raise TypeError("this store can't go through its sessions")
-        ended = [self.store.delete(key) for key in all_of_them.keys()]  # noqa: SIM118 - no mapping
-        return len([record for record in ended if record is not None])
+        return len(end_listed(self.store, all_of_them.keys))
 
 
-_STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401}
+_STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401, Undeliverable: 400}
 
 
 def answer(error: SessionError) -> ResponseReturnValue:
@@ -90,14 +98,24 @@ class _Interface(SessionInterface):
         self._sessions = sessions
         self._options = sessions.options
         self._cookie = sessions.store.cookie
+        self._needs_tls = (
+            self._options.secure is Secure.ON or self._options.same_site is SameSite.NONE or self._options.partitioned
+        )
         self._secrets = sessions.options.secret_bytes
 
     def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
         """The request's session, which has read no cookie and asked nothing of the store."""
-        sessions, store = self._sessions, self._sessions.store
+        store = self._sessions.store
         if self._cookie.is_shared:
             store = SharedStore(store, lambda: attributes_of(self._options, self._is_secure(request)))
-        return Session(store, self._options, lambda: self._read_id(request), lambda: _client(request), sessions.notify)
+        return Session(
+            store,
+            self._options,
+            lambda: self._read_id(request),
+            lambda: _client(request),
+            lambda: self._refusal(request),
+            self._sessions.notify,
+        )
 
     def _read_id(self, request: Request) -> str | None:
         name = self._name(self._is_secure(request))
@@ -111,30 +129,29 @@ class _Interface(SessionInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Commits before the headers leave. A fault here replaces the response: nothing unsaved is ever confirmed."""
         assert isinstance(session, Session)
+        was_used = session.used
         try:
-            if self._is_deliverable(session):
-                session.commit()
+            session.commit()
+        except Undeliverable as error:
+            if was_used:
+                log.warning("%s", error)
         except SessionError as error:
             _replace(response, app.make_response(app.handle_user_exception(error)))
-        if session.cookie_action is not CookieAction.NONE:
+        session.close()
+        has_cookie = session.cookie_action is not CookieAction.NONE and self._refusal(request) is None
+        if has_cookie:
             response.headers.add("Set-Cookie", self._set_cookie(session))
-        if session.used or session.cookie_action is not CookieAction.NONE:
+        if has_cookie or session.used:
             _keep_from_caches(response)
 
-    def _is_deliverable(self, session: Session) -> bool:
-        """Whether a browser has the cookie, or would keep that of a new session and send it back."""
-        options = self._options
-        if options.secure is Secure.ON and not self._is_tls(request):
-            why = "secure is on, and the request came over plain HTTP"
-        elif options.path != "/" and not _is_below(request.script_root + request.path, options.path):
-            why = f"the cookie is for {options.path}, and the request for {request.path}"
-        else:
-            return True
-        if session.key_hash is not None:
-            return True
-        if session.used:
-            log.warning("no session was made: %s", why)
-        return False
+    def _refusal(self, request: Request) -> str | None:
+        """Why no browser would keep the cookie, or send it back to where it is; None where it would."""
+        path = self._options.path
+        if self._needs_tls and not self._is_tls(request):
+            return "its cookie is for TLS only, and the request came over plain HTTP"
+        if path != "/" and not _is_below(request.script_root + request.path, path):
+            return f"its cookie is for {path}, and the request for {request.path}"
+        return None
 
     def _is_secure(self, request: Request) -> bool:
         """Whether the cookie is one for TLS only."""

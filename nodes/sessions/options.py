@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .store import Lifetime
+from .store import LONGEST, Lifetime
 
 MIN_SECRET_BYTES = 32
 
@@ -26,7 +26,8 @@ class Secure(Enum):
     AUTO = "auto"
     """As the request came: over TLS yes, and then with the `__Host-` prefix; over plain HTTP no."""
     ON = "on"
-    """Always. Over plain HTTP no new session is made, because no browser would send its cookie back."""
+    """Always. Over plain HTTP no session is made or renewed (`Undeliverable`), because no browser would send its cookie
+    back, and no cookie is sent, because everybody on the way could read it."""
     OFF = "off"
     """Never; for development. Anyone on the network path can take the session over."""
 
@@ -39,7 +40,8 @@ class SameSite(Enum):
     STRICT = "Strict"
     """None at all; who follows a link to the site arrives logged out."""
     NONE = "None"
-    """All of them; needs `Secure`, and leaves the whole defence against CSRF to the application."""
+    """All of them; leaves the whole defence against CSRF to the application. Needs `Secure`: over plain HTTP it is as
+    with `Secure.ON`."""
     AUTO = "auto"
     """None where the cookie is `Secure`, Lax where not: for sites that are embedded elsewhere in production."""
 
@@ -82,7 +84,8 @@ class SessionLimit(Enum):
     """The login is refused with `TooManySessions`: nobody is thrown out, but who lost a device has to end its session
     elsewhere first, or to wait for it to expire."""
     END_OLDEST = "end oldest"
-    """The session with the oldest login ends: a login always works, and a thief's session ends in its turn."""
+    """The session with the oldest login ends: a login always works, and a thief's session ends in its turn. Of logins
+    at the same time the latest remain."""
 
 
 class Priority(Enum):
@@ -162,17 +165,20 @@ class SessionOptions:
             raise OptionsError(f"name {self.name!r} is not a cookie name: use 1 to 64 letters, digits, '-', '_' or '.'")
         if self.name.lower().startswith(("__host-", "__secure-")):
             raise OptionsError(f"name {self.name!r}: leave the prefix out; it is added where the connection is TLS")
-        if not 0 < self.idle_timeout <= self.absolute_timeout < float("inf"):
+        if not 0 < self.idle_timeout <= self.absolute_timeout <= LONGEST:
             raise OptionsError(
                 f"idle_timeout {self.idle_timeout:g} s and absolute_timeout {self.absolute_timeout:g} s:"
-                " both must be above 0, and idle at most absolute"
+                " both must be above 0, idle at most absolute, and that at most a hundred years"
             )
         if not re.fullmatch(r"/[!-:<-~]*", self.path):
             raise OptionsError(f"path {self.path!r} must begin with '/' and hold no space, ';' or control character")
         if self.domain is not None and not re.fullmatch(r"\.?[A-Za-z0-9.-]+", self.domain):
             raise OptionsError(f"domain {self.domain!r} is not a host name")
-        if self.max_age is not None and self.max_age <= 0:
-            raise OptionsError(f"max_age {self.max_age} must be above 0, or None for a cookie of the browser's session")
+        if self.max_age is not None and not 0 < self.max_age <= LONGEST:
+            raise OptionsError(
+                f"max_age {self.max_age} must be above 0 and at most a hundred years,"
+                " or None for a cookie of the browser's session"
+            )
         if self.same_site is SameSite.NONE and self.secure is Secure.OFF:
             raise OptionsError("same_site=None needs secure: browsers refuse the cookie otherwise")
         if self.partitioned and self.secure is Secure.OFF:

@@ -6,12 +6,18 @@ no sessions: what goes through sessions leaves them out, and what sweeps takes t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar, runtime_checkable
 
 from .store import Store
 
 P = TypeVar("P")
+
+Expired = Callable[[str], object]
+
+
+def unheard(key: str) -> None:
+    """For sweeps of which nobody wants to know what expired."""
 
 
 @runtime_checkable
@@ -43,8 +49,12 @@ class Countable(Protocol):
 class Sweepable(Protocol):
     """Keeps expired sessions until somebody sweeps them; for the others the server does it."""
 
-    def sweep(self, limit: int = 1000) -> int:
-        """Removes up to `limit` expired sessions and returns how many. Of several processes one sweeps at a time."""
+    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
+        """Removes up to `limit` expired sessions and returns how many. Of several processes one sweeps at a time.
+
+        `expired` is called with the key of each session that had expired, once it is gone and no lock is held; never
+        for what was set aside.
+        """
         ...
 
 

@@ -43,7 +43,7 @@ def write(stored: StoredSession) -> StoredSession:
         return stored
     if not blind:
         raise SessionEnded("the session ended while this request worked with it; nothing was saved")
-    stored.notify(events.session_expired)  # written without a read: as if the read had found nobody
+    stored.notify(events.session_absent)  # written without a read: as if the read had found nobody
     return _make(stored)
 
 

@@ -5,19 +5,19 @@ Nothing is asked of the store before something is read, and nothing is sent to i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from flask.sessions import SessionMixin
-
 from . import events
+from .mapping import Mapping
 from .options import Resave, SessionOptions, Unset
+from .own_fields import COOKIE_KEY, field_of
 from .own_life import OwnLife
 from .renewal import renew
 from .saving import commit, mutate, write
 from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store, StoreUnavailable
-from .stored import COOKIE_KEY, Notify, StoredSession
+from .stored import Notify, Refusal, StoredSession
 
 
 class CookieAction(Enum):
@@ -28,7 +28,7 @@ class CookieAction(Enum):
     CLEAR = "clear"
 
 
-class Session(OwnLife, SessionMixin):
+class Session(Mapping, OwnLife):
     """One visitor's session during one request; `flask.session` stands for it.
 
     Keys are strings; values are what the store's codec can hold. Whatever was assigned, deleted, or changed inside a
@@ -36,7 +36,7 @@ class Session(OwnLife, SessionMixin):
     use `mutate`. `StoreUnavailable` can be raised wherever the store is needed; nothing is assumed in its place.
 
     `read_id` gives the id of a genuine cookie and is called when it is needed; `describe` the client of the request,
-    as `SessionOptions.remember_client` keeps it.
+    as `SessionOptions.remember_client` keeps it; `refusal` why the client would not keep a cookie.
     """
 
     def __init__(
@@ -45,16 +45,19 @@ class Session(OwnLife, SessionMixin):
         options: SessionOptions,
         read_id: Callable[[], str | None],
         describe: Callable[[], dict[str, str]],
+        refusal: Refusal,
         notify: Notify,
     ) -> None:
         self._store = store
         self._options = options
         self._read_id = read_id
         self._describe = describe
+        self._refusal = refusal
         self._notify = notify
         self._known: StoredSession | None = None
         self._brought_cookie = False
         self._detached = False
+        self._closed = False
         self.used = False
         """Whether this request's answer depends on the session, so that no cache may share it."""
         self.cookie_action = CookieAction.NONE
@@ -68,7 +71,10 @@ class Session(OwnLife, SessionMixin):
         return self._known
 
     def _of(self, session_id: str | None) -> StoredSession:
-        return StoredSession(self._store, self._options, self._notify, session_id)
+        return StoredSession(self._store, self._options, self._notify, self._why_undeliverable, session_id)
+
+    def _why_undeliverable(self) -> str | None:
+        return "the response has begun" if self._closed else self._refusal()
 
     def _load(self) -> StoredSession:
         self.used = True
@@ -127,39 +133,6 @@ class Session(OwnLife, SessionMixin):
         if age is None or age > seconds:
             raise LoginTooOld(f"this needs a login within the last {seconds:g} seconds: log in again")
 
-    # ---- the mapping
-
-    def __getitem__(self, key: str) -> Any:
-        self.used = True
-        fields = self._stored.fields
-        if not fields.assigned(key):
-            self._load()
-        return fields.get(key)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._load().fields.values
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        """Assigns without reading. TypeError for what can't be stored, `SessionTooLarge` for what would not fit."""
-        if not isinstance(key, str):
-            raise TypeError(f"a session's keys are strings, not {type(key).__name__}: {key!r}")
-        self.used = True
-        self._stored.fields.assign(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        self._load().fields.delete(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self._load().fields.values))
-
-    def __len__(self) -> int:
-        return len(self._load().fields.values)
-
-    def clear(self) -> None:
-        """Removes all data. Id and owner stay: to log out, `end`."""
-        for key in self:
-            del self[key]
-
     # ---- what happens at once
 
     def mutate(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
@@ -173,7 +146,9 @@ class Session(OwnLife, SessionMixin):
         stored = self._load()
         if stored.record is not None:
             self._become(write(stored))  # what this request did to the session before comes first
-        return mutate(stored, key, function, default)
+        else:
+            self._refuse_if_closed()
+        return mutate(stored, field_of(key), function, default)
 
     def renew(self, owner: str | None = None, *, keep: bool = True) -> None:
         """Moves the session to a new id, as must be done at login: the data stays, the old id dies everywhere.
@@ -182,9 +157,15 @@ class Session(OwnLife, SessionMixin):
         timeout start anew. Without, all that stays as it is. `keep=False` leaves data and owner behind. Three round
         trips: read, create, delete; in that order, so that a failure leaves the visitor with the session they had.
         What a concurrent request saved under the old id meanwhile is carried over; if one ended it, that holds:
-        `SessionEnded`, unless this is a login. `TooManySessions` where `SessionOptions.session_limit` refuses it.
+        `SessionEnded`, unless this is a login. `TooManySessions` where `SessionOptions.session_limit` refuses it,
+        `SessionEnded` too where so many later logins came at the same time that this one is among the oldest.
+        `Undeliverable` where no browser would keep the new cookie. A visitor without a session has none to move.
         """
         stored = self._load()
+        if owner is None and stored.record is None:
+            if not keep:
+                self._known = self._of(None)
+            return
         client = self._describe() if self._options.remember_client and owner is not None else None
         self._become(renew(stored, owner, keep, client))
 
@@ -251,6 +232,16 @@ class Session(OwnLife, SessionMixin):
         is_absent = stored.loaded and stored.record is None
         if is_due and not is_absent and self.cookie_action is CookieAction.NONE:
             self.cookie_action = CookieAction.SET
+
+    def close(self) -> None:
+        """The headers leave: what would have to be saved with the response, or told to the browser, is an error now."""
+        self._closed = True
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError(
+                "the response has begun, and the session is not saved after that: change it before, or use `mutate`"
+            )
 
     def _become(self, stored: StoredSession) -> StoredSession:
         """Goes on with this one, of which the browser has to be told where it is another one."""

@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .cookie_attributes import CookieAttributes
+from .own_fields import COOKIE_KEY
 from .store import Changes, Lifetime, Outcome, Record, Store
-from .stored import COOKIE_KEY
 
 
 class SharedStore:

@@ -31,6 +31,10 @@ class SessionEnded(SessionError):
     """The session ended (logout, expiry, renewal) while this request worked with it, so its writes were not saved."""
 
 
+class Undeliverable(SessionError):
+    """A session would have had to be made, or moved to a new id, whose cookie no browser would get or keep."""
+
+
 class SessionTooLarge(SessionError):
     """The write would take the session over its bound. What was stored before is still there, unchanged."""
 
@@ -100,6 +104,9 @@ class Outcome(Enum):
 
 LATEST = 253_402_300_800.0
 """The end of the year 9999, in seconds since the epoch: no date is later, so no session was created then."""
+
+LONGEST = 100 * 365.25 * 86_400
+"""A hundred years, in seconds: no session lives longer, so that its end has a date everywhere."""
 
 
 def size_of(fields: Mapping[str, bytes]) -> int:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from blinker import NamedSignal
 
@@ -15,16 +14,15 @@ from .codec import DecodeError
 from .cookie import key_of
 from .fields import Fields
 from .options import SessionOptions
+from .own_fields import COOKIE_KEY, NO_LIFE, Life, check, typed
 from .store import Changes, Lifetime, Outcome, Record, SessionTooLarge, Store
 
 log = logging.getLogger("nodes.sessions")
 
 Notify = Callable[[NamedSignal, str], None]
+Refusal = Callable[[], str | None]
+"""Why no browser would get or keep a cookie of this answer, and come back with it; None where it would."""
 
-CLIENT_KEY = "_client"
-"""Where a login keeps the client's address and browser; see `SessionOptions.remember_client`."""
-COOKIE_KEY = "_cookie"
-"""Where a session keeps a `max_age` and `expires` of its own."""
 TOUCH_FRACTION = 0.1
 """A touch is skipped until this part of the idle timeout has passed since the last one."""
 
@@ -32,10 +30,13 @@ TOUCH_FRACTION = 0.1
 class StoredSession:
     """The session of `session_id`, of which nothing is known yet; None: one that has yet to be made."""
 
-    def __init__(self, store: Store, options: SessionOptions, notify: Notify, session_id: str | None) -> None:
+    def __init__(
+        self, store: Store, options: SessionOptions, notify: Notify, refusal: Refusal, session_id: str | None
+    ) -> None:
         self.store = store
         self.options = options
         self.tell = notify
+        self.refusal = refusal
         self.id = session_id
         self.key = store.cookie.key_of(session_id) if session_id is not None else None
         self.record: Record | None = None
@@ -43,6 +44,10 @@ class StoredSession:
         self.fields = Fields(store.codec, options.max_bytes)
         self.touched = False
         """Whether this request made the session, or sent an update that was applied."""
+
+    def under(self, session_id: str | None) -> StoredSession:
+        """Another one of the same request."""
+        return StoredSession(self.store, self.options, self.tell, self.refusal, session_id)
 
     @property
     def key_hash(self) -> str | None:
@@ -55,7 +60,7 @@ class StoredSession:
             self.fetch()
             self.loaded = True
             if self.record is None:
-                self.notify(events.session_expired)
+                self.notify(events.session_absent)
         return self.record
 
     def fetch(self) -> Record | None:
@@ -64,6 +69,7 @@ class StoredSession:
         self.record = self.store.load(self.key)
         if self.record is not None:
             try:
+                check(self.record.fields, self.store.codec)
                 self.fields.read(self.record.fields)
             except DecodeError as error:
                 log.error("session %s is damaged and was set aside: %s", self.key_hash, error)  # noqa: TRY400 - a line
@@ -95,28 +101,19 @@ class StoredSession:
         return self.record.ttl <= self.lifetime.idle * (1 - TOUCH_FRACTION)
 
     @property
-    def own_cookie(self) -> dict[str, Any]:
-        """`max_age` and `expires` of this session's own, as far as is known without asking."""
+    def life(self) -> Life:
+        """A life of this session's own, as far as is known without asking."""
         own = self.fields.values.get(COOKIE_KEY)
-        return own if isinstance(own, dict) else {}
+        return NO_LIFE if own is None else typed(own, Life)
 
     @property
     def lifetime(self) -> Lifetime:
         """Both timeouts of this session."""
-        if not (own := self.own_cookie):
+        if (own := self.life) is NO_LIFE:
             return self.options.lifetime
-        return lifetime_of(own, self.options, self.record.created if self.record else None)
+        return own.lifetime(self.options, self.record.created if self.record else None)
 
     def notify(self, signal: NamedSignal) -> None:
         """Tells the application what happened to this session."""
         assert self.key_hash is not None
         self.tell(signal, self.key_hash)
-
-
-def lifetime_of(own: dict[str, Any], options: SessionOptions, created: float | None) -> Lifetime:
-    """The timeouts of a session with a `max_age` or `expires` of its own; the absolute timeout bounds both."""
-    absolute = options.absolute_timeout
-    if own.get("expires") is not None and created is not None:
-        absolute = min(absolute, max(own["expires"] - created, 0.001))
-    idle = options.idle_timeout if own.get("max_age") is None else own["max_age"]
-    return Lifetime(idle=idle, absolute=absolute)

@@ -6,8 +6,11 @@ import logging
 import random
 import threading
 
+from . import events
+from .counters import is_counter
 from .powers import Sweepable, power_of
 from .store import Store, StoreUnavailable
+from .stored import Notify
 
 log = logging.getLogger("nodes.sessions")
 
@@ -22,10 +25,14 @@ class Sweeper:
     Any number of processes may sweep one store: its own `sweep` sees to it that no two remove the same sessions. The
     first sweep comes after a random part of `seconds`, so that nodes which start together don't sweep together. An
     outage is logged once, and the next sweep tries again.
+
+    `notify` is that of `Sessions`, for the signal `session_expired`: it is called where the sweeper runs.
     """
 
-    def __init__(self, store: Store, seconds: float) -> None:
+    def __init__(self, store: Store, seconds: float, notify: Notify | None = None) -> None:
         self._store = power_of(store, Sweepable)
+        self._cookie = store.cookie
+        self._notify = notify
         self._seconds = seconds
         self._stopped = threading.Event()
         self._was_down = False
@@ -46,12 +53,16 @@ class Sweeper:
         assert self._store is not None
         removed = 0
         while not self._stopped.is_set():
-            batch = self._store.sweep(BATCH)
+            batch = self._store.sweep(BATCH, self._expired)
             removed += batch
             if batch < BATCH:
                 break
             self._stopped.wait(PAUSE)
         return removed
+
+    def _expired(self, key: str) -> None:
+        if self._notify is not None and not is_counter(key):
+            self._notify(events.session_expired, self._cookie.hash_of(key))
 
     def _run(self) -> None:
         wait = random.uniform(0, self._seconds)  # noqa: S311 - no secret

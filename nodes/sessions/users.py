@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from . import events
 from .codec import DecodeError
 from .options import SessionOptions
+from .own_fields import CLIENT_KEY, COOKIE_KEY, Client, Life, typed
 from .powers import ByUser
 from .store import Record, Store
-from .stored import CLIENT_KEY, COOKIE_KEY, Notify, lifetime_of
+from .stored import Notify
 
 HANDLE_DIGITS = 16
+ROUNDS = 10
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +55,40 @@ class UserSessions:
     def end(self, owner: str, handle: str) -> bool:
         """Ends the session of `owner` that is called `handle`; False where there is none."""
         keys = [key for key in self._by_user.keys_of(owner) if key[:HANDLE_DIGITS] == handle]
-        return self._end(keys) > 0
+        return self._told([key for key in keys if self._store.delete(key) is not None]) > 0
 
     def end_all(self, owner: str, keep: str | None = None) -> int:
         """Ends the sessions of `owner`, all but the one whose key is `keep`; returns how many ended."""
-        return self._end([key for key in self._by_user.keys_of(owner) if key != keep])
+        return self._told(end_listed(self._store, lambda: (k for k in self._by_user.keys_of(owner) if k != keep)))
 
-    def _end(self, keys: list[str]) -> int:
-        ended = [key for key in keys if self._store.delete(key) is not None]
+    def _told(self, ended: list[str]) -> int:
         for key in ended:
             self._notify(events.session_ended, key)
         return len(ended)
 
     def _described(self, key: str, record: Record, now: float) -> UserSession:
-        client = self._field(record, CLIENT_KEY)
-        idle = lifetime_of(self._field(record, COOKIE_KEY), self._options, record.created).idle
+        client = self._field(record, CLIENT_KEY, Client)
+        idle = self._field(record, COOKIE_KEY, Life).lifetime(self._options, record.created).idle
         last_seen = None if record.final else now - (idle - record.ttl)
-        return UserSession(
-            key[:HANDLE_DIGITS], key, record.created, last_seen, client.get("address"), client.get("browser")
-        )
+        return UserSession(key[:HANDLE_DIGITS], key, record.created, last_seen, client.address, client.browser)
 
-    def _field(self, record: Record, name: str) -> dict[str, str]:
+    def _field(self, record: Record, name: str, kind: type[T]) -> T:
+        """What is no `kind` counts as one that says nothing: whoever uses the session finds out."""
         try:
-            value = self._store.codec.decode(record.fields[name]) if name in record.fields else {}
+            return typed(self._store.codec.decode(record.fields[name]), kind) if name in record.fields else kind()
         except DecodeError:
-            value = {}
-        return value if isinstance(value, dict) else {}
+            return kind()
+
+
+def end_listed(store: Store, listed: Callable[[], Iterable[str]]) -> list[str]:
+    """Ends what `listed` lists; returns what it ended.
+
+    A session that just moves to a new id is listed under the new one before the old one is gone. So it lists again
+    until nothing is left; not for ever, where somebody goes on logging in.
+    """
+    ended: list[str] = []
+    for _ in range(ROUNDS):
+        if not (keys := list(listed())):
+            break
+        ended += [key for key in keys if store.delete(key) is not None]
+    return ended

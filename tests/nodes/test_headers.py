@@ -91,6 +91,16 @@ def test_the_proxy_says_whether_the_connection_was_tls(app: Flask) -> None:
     assert not secure_cookie(app)
 
 
+def test_a_login_whose_cookie_would_be_for_tls_only_is_refused_over_plain_http(settings: Settings) -> None:
+    app = create_app(Settings(**{**vars(settings), "secure": "on"}))
+    credentials = {"user": "alice", "password": PASSWORD}
+    refused = app.test_client().post("/login", json=credentials)
+    assert (refused.status_code, refused.headers.getlist("Set-Cookie")) == (400, [])
+    assert "plain HTTP" in refused.get_json()["error"]
+    answer = app.test_client().post("/login", json=credentials, headers={"X-Forwarded-Proto": "https"})
+    assert answer.status_code == 200
+
+
 def test_without_proxies_in_front_nobody_says_it(settings: Settings) -> None:
     alone = create_app(Settings(**{**vars(settings), "trusted_proxies": 0}))
     assert not secure_cookie(alone, **{"X-Forwarded-Proto": "https"})

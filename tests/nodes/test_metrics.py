@@ -65,8 +65,9 @@ def test_what_happens_to_sessions_is_counted(client: FlaskClient) -> None:
     client.set_cookie("session", cookie.value)
     client.get("/me")
     samples = read(client.get("/metrics").text)
-    for event in ("created", "renewed", "ended", "expired"):
+    for event in ("created", "renewed", "ended", "absent"):
         assert samples[f"node_session_events_total{{{event}}}"] == 1, event
+    assert samples["node_session_events_total{expired}"] == 0  # it was ended
 
 
 def test_one_application_does_not_count_what_another_does(settings: object, app: Flask, client: FlaskClient) -> None:

@@ -8,8 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 
 from nodes.sessions import Sweeper
+from nodes.sessions.cookie import SignedCookie
+from nodes.sessions.powers import Expired, unheard
 from nodes.sessions.store import StoreUnavailable
 from tests.nodes.running import RunningNode, eventually
 from tests.sessions.valkey import Valkey
@@ -50,6 +53,8 @@ def test_a_node_sweeps_what_expired_and_leaves_what_lives(
     assert browser.get(f"{lasting.url}/me", timeout=10).json()["user"] == "alice"
     removed = [line["removed"] for line in sweeping.lines() if line["message"] == "expired sessions were swept"]
     assert sum(removed) == 3
+    metrics = requests.get(f"{sweeping.url}/metrics", timeout=10).text
+    assert 'node_session_events_total{event="expired"} 3.0' in metrics
 
 
 def test_a_redis_node_has_nothing_to_sweep(run_node: Callable[..., RunningNode], valkey: Valkey) -> None:
@@ -66,7 +71,9 @@ class _Outage:
         self.calls = 0
         self.left = 250
 
-    def sweep(self, limit: int = 1000) -> int:
+    cookie = SignedCookie()
+
+    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
         self.calls += 1
         if self.calls <= 2:
             raise StoreUnavailable("no answer")

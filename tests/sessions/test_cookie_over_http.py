@@ -162,7 +162,6 @@ def test_secure_as_the_proxy_says(secure: Secure, proxy: Proxy, forwarded: str |
     [
         (SameSite.LAX, "Lax", "Lax"),
         (SameSite.STRICT, "Strict", "Strict"),
-        (SameSite.NONE, "None", "None"),
         (SameSite.AUTO, "None", "Lax"),
     ],
 )
@@ -171,13 +170,22 @@ def test_same_site(same_site: SameSite, over_tls: str, over_http: str) -> None:
         tls, plain = site.get(put, X_Forwarded_Proto="https"), site.get(put, Cookie="")
         assert (tls.attribute("SameSite"), tls.attribute("Secure")) == (over_tls, "")
         assert plain.attribute("SameSite") == over_http
-        assert (plain.attribute("Secure") is not None) is (over_http == "None")
+        assert plain.attribute("Secure") is None
 
 
-def test_partitioned_is_secure() -> None:
-    with serve(partitioned=True, proxy=Proxy.TRUST) as site:
+@pytest.mark.parametrize(
+    ("options", "attribute", "value"),
+    [({"same_site": SameSite.NONE}, "SameSite", "None"), ({"partitioned": True}, "Partitioned", "")],
+)
+def test_what_browsers_take_over_tls_alone_is_sent_over_tls_alone(
+    options: dict[str, Any], attribute: str, value: str
+) -> None:
+    memory = MemoryStore()
+    with serve(memory, proxy=Proxy.TRUST, **options) as site:
+        assert site.get(put).set_cookie is None
+        assert memory.count() == 0
         reply = site.get(put, X_Forwarded_Proto="https")
-        assert (reply.attribute("Partitioned"), reply.attribute("Secure")) == ("", "")
+        assert (reply.attribute(attribute), reply.attribute("Secure")) == (value, "")
 
 
 @pytest.mark.parametrize(
@@ -193,6 +201,9 @@ def test_partitioned_is_secure() -> None:
         {"domain": "a b"},
         {"max_age": 0},
         {"max_age": -1},
+        {"max_age": 3_155_760_001},
+        {"absolute_timeout": 1e300},
+        {"absolute_timeout": float("nan")},
         {"same_site": SameSite.NONE, "secure": Secure.OFF},
         {"partitioned": True, "secure": Secure.OFF},
         {"idle_timeout": 0},

@@ -16,6 +16,7 @@ from nodes.sessions import (
     Sessions,
     Store,
     Sweepable,
+    Sweeper,
     counter_key,
     power_of,
 )
@@ -96,3 +97,15 @@ def test_no_session_can_have_its_key_and_no_part_of_it_reaches_another() -> None
     assert not is_counter("g" * 64)
     parts = [("a", "b"), ("ab",), ("a\0b",), ("a", "", "b"), ("b", "a"), ("\ud800",)]
     assert len({counter_key(*each) for each in parts}) == len(parts)
+
+
+def test_that_one_expired_is_nobodys_news(harness: Harness) -> None:
+    store = harness.store
+    if power_of(store, Sweepable) is None:
+        pytest.skip("this store's server removes what expired")
+    told: list[str] = []
+    count_up(store)
+    assert store.create(SESSION, {}, None, HOUR) is not None
+    harness.advance(700)
+    assert Sweeper(store, 60, lambda _, key: told.append(str(key))).sweep() == 2
+    assert told == [store.cookie.hash_of(SESSION)]

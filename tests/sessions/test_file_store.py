@@ -49,6 +49,23 @@ def in_process(call: Callable[[], Any]) -> Any:
     return process
 
 
+def test_a_session_that_moves_once_the_index_was_read_is_found(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(KEY, {}, "alice", HOUR)
+    read, moves = store._index.keys, [(KEY, OTHER)]
+
+    def moved_after(folder: int, owner: str) -> list[str]:
+        found = read(folder, owner)
+        for old, new in (moves.pop() for _ in moves[:]):
+            store.create(new, {}, "alice", HOUR)
+            store.delete(old)
+        return found
+
+    monkeypatch.setattr(store._index, "keys", moved_after)
+    assert store.keys_of("alice") == [OTHER]
+
+
 # ---- who may see and plant what
 
 

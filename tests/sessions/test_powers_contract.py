@@ -91,6 +91,29 @@ def test_logins_at_the_same_time_are_all_listed(store: Store) -> None:
     assert sorted(users.keys_of("alice")) == [key(number) for number in range(8)]
 
 
+def test_a_session_that_moves_is_listed_at_every_moment(store: Store) -> None:
+    users = by_user(store)
+    log_in(store, 0)
+    done = threading.Event()
+
+    def place(number: int) -> str:  # in a folder, not all behind one lock
+        return f"{number:02x}{number:062x}"
+
+    def move() -> None:
+        for number in range(60):
+            store.create(place(number + 1), {}, "alice", HOUR)
+            store.delete(place(number))
+        done.set()
+
+    thread = threading.Thread(target=move)
+    thread.start()
+    found = [users.keys_of("alice")]
+    while not done.is_set():
+        found.append(users.keys_of("alice"))
+    thread.join()
+    assert [] not in found
+
+
 def test_all_sessions_are_counted_and_gone_through(store: Store) -> None:
     everyone = countable(store)
     assert (everyone.count(), list(everyone.keys())) == (0, [])

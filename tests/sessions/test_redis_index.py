@@ -55,6 +55,22 @@ def test_what_logged_out_is_removed_by_whoever_reads(store: RedisStore, harness:
     assert client.zcard(index_of(client)) == 4
 
 
+def test_a_session_that_moves_between_the_two_readings_is_found(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(key(1), {}, "alice", HOUR)
+    ask, moves = store._index._alive, [1]
+
+    def moved_before(owner: str, members: Any) -> Any:
+        for number in (moves.pop() for _ in moves[:]):
+            store.create(key(number + 1), {}, "alice", HOUR)
+            store.delete(key(number))
+        return ask(owner, members)
+
+    monkeypatch.setattr(store._index, "_alive", moved_before)
+    assert store.keys_of("alice") == [key(2)]
+
+
 def test_a_session_that_is_about_to_be_made_is_not_healed_away(store: RedisStore, client: Any) -> None:
     # The moment between the two halves of a login, seen by somebody who reads just then.
     store._calls.run([store._index.insertion("alice", key(1), HOUR, "")])
@@ -144,7 +160,8 @@ def test_a_session_of_a_later_version_is_listed_so_that_it_can_be_ended(store: R
 def test_all_sessions_are_gone_through_and_nothing_else(server: Valkey, store: RedisStore, client: Any) -> None:
     for number in range(2500):
         client.hset(store._key(key(number)), "@", b"1:0::")
-    for other in ("session:x", "session:damaged:{x}", "other:{x}", "xsession:{x}"):
+    strangers = ("session:x", "session:damaged:{x}", "other:{x}", "xsession:{x}", b"session:{\xff}", "session:{x}")
+    for other in (*strangers, f"session:{{{key(1)[:-1]}g}}", f"session:{{{key(1)}}}}}", f"session:{{{key(1)}}}:x}}"):
         client.set(other, 1)
     store.create(key(3000), {}, "alice", HOUR)  # and its index
     assert set(store.keys()) == {key(number) for number in (*range(2500), 3000)}

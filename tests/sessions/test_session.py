@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Session, SessionEnded, Sessions, SessionTooLarge, Store
-from nodes.sessions.events import session_conflict, session_created, session_ended, session_expired, session_renewed
+from nodes.sessions.events import session_absent, session_conflict, session_created, session_ended, session_renewed
 from tests.sessions.browser import Browser, application
 from tests.sessions.harness import Harness
 
@@ -360,9 +360,9 @@ def test_what_happens_is_signalled(harness: Harness) -> None:
     def listen(name: str) -> Any:
         return lambda sender, key: seen.append(name) if sender is sessions and len(key) == 64 else None
 
-    signals = (session_created, session_renewed, session_ended, session_expired, session_conflict)
+    signals = (session_created, session_renewed, session_ended, session_absent, session_conflict)
     with session_created.connected_to(listen("created")), session_renewed.connected_to(listen("renewed")):
-        with session_ended.connected_to(listen("ended")), session_expired.connected_to(listen("expired")):
+        with session_ended.connected_to(listen("ended")), session_absent.connected_to(listen("absent")):
             with session_conflict.connected_to(listen("conflict")):
                 browser = Browser(app)
                 browser.visit(put(n=1))
@@ -374,7 +374,7 @@ def test_what_happens_is_signalled(harness: Harness) -> None:
                     browser.visit(lambda session: session.mutate("n", lambda n: n + 1))
                     slow.mutate("n", lambda n: n + 1)
                 browser.visit(lambda session: session.end())
-    assert seen == ["created", "renewed", "expired", "conflict", "ended"]
+    assert seen == ["created", "renewed", "absent", "conflict", "ended"]
     assert len(signals) == len(set(seen))
 
 

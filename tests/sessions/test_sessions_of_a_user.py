@@ -129,15 +129,26 @@ def test_a_login_too_many_is_refused_and_leaves_everything_as_it_was(harness: Ha
 def test_logins_at_the_same_time_do_not_get_past_the_limit(
     harness: Harness, users: UserSessions, limit: SessionLimit
 ) -> None:
-    threads = [
-        threading.Thread(target=log_in, args=(harness,), kwargs={"max_sessions": 2, "session_limit": limit})
-        for _ in range(6)
-    ]
+    app = application(harness.store, max_sessions=2, session_limit=limit)
+    browsers = [Browser(app) for _ in range(6)]
+    statuses: dict[Browser, int] = {}
+
+    def login(browser: Browser) -> None:
+        statuses[browser] = browser.visit(lambda session: session.renew("alice")).status
+
+    threads = [threading.Thread(target=login, args=(browser,)) for browser in browsers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(users.of("alice")) <= 2
+    alive = {key_of(browser) for browser in browsers if owner(browser) == "alice"}
+    assert {one.key for one in users.of("alice")} == alive
+    assert {statuses[browser] for browser in browsers if owner(browser) == "alice"} <= {200}
+    if limit is SessionLimit.END_OLDEST:
+        assert len(alive) == 2  # which they are: test_renewal.py
+    else:
+        assert len(alive) <= 2
+        assert alive == {key_of(browser) for browser in browsers if statuses[browser] == 200}
 
 
 def test_a_limit_needs_a_store_that_can_list_them(harness: Harness) -> None:

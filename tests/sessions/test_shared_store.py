@@ -10,8 +10,8 @@ import pytest
 
 from nodes.sessions import Changes, Lifetime, SessionOptions
 from nodes.sessions.cookie_attributes import attributes_of
+from nodes.sessions.own_fields import COOKIE_KEY
 from nodes.sessions.shared_store import SharedStore
-from nodes.sessions.stored import COOKIE_KEY
 from nodes.sessions.stores.express_file import ExpressFileStore
 from tests.sessions.browser import SECRET
 

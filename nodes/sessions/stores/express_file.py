@@ -31,6 +31,7 @@ from ..codec import Codec
 from ..cookie import CookieFormat
 from ..counters import is_counter
 from ..express_cookie import ExpressCookie
+from ..powers import Expired, unheard
 from ..store import Changes, Lifetime, Outcome, Record
 from .express_folder import NAMES, Folder, keys_in, read_session, remove_session, replace_session
 from .express_json import DamagedJson, Document
@@ -138,18 +139,22 @@ class ExpressFileStore:
     def count(self) -> int:
         return sum(1 for _ in self.keys())
 
-    def sweep(self, limit: int = 1000) -> int:
+    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
         """One of our processes at a time; the others return 0 at once. session-file-store sweeps hourly as well."""
-        removed = 0
-        with self._folder.sweeping() as folder:
-            if folder is None:
-                return 0
-            for key in keys_in(folder):
-                if removed >= limit:
-                    break
-                if self._is_live(key, folder) is False:
-                    removed += self._remove_expired(key)
-        return removed
+        gone: list[str] = []
+        try:
+            with self._folder.sweeping() as folder:
+                if folder is None:
+                    return 0
+                for key in keys_in(folder):
+                    if len(gone) >= limit:
+                        break
+                    if self._is_live(key, folder) is False and self._remove_expired(key):
+                        gone.append(key)
+        finally:
+            for key in gone:
+                expired(key)
+        return len(gone)
 
     # ---- one session
 

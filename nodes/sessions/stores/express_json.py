@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 
 from ..codec import DecodeError
-from ..stored import COOKIE_KEY
+from ..own_fields import COOKIE_KEY
+from ..store import LONGEST
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: JavaScript would round what is larger, and write it back so."""
@@ -161,7 +162,7 @@ class Document:
         if isinstance(own, dict):
             return _life_in(own)
         milliseconds = _positive(self.cookie.get("originalMaxAge"))
-        return None if milliseconds is None else {"max_age": milliseconds / 1000, "expires": None}
+        return None if milliseconds is None else {"max_age": _age(milliseconds / 1000), "expires": None}
 
     def set(self, fields: Mapping[str, bytes]) -> None:
         """Sets fields of the application's, and with `_cookie` what Express goes by; see `SharedStore`."""
@@ -215,13 +216,19 @@ def cookie_of(told: Mapping[str, Any]) -> dict[str, Any]:
 def _life_in(own: Mapping[str, Any]) -> dict[str, float | None]:
     """Seconds without use, and a date; None for what is none."""
     expires = _positive(own.get("expires"), below=_LATEST / 1000)
-    return {"max_age": _positive(own.get("max_age")), "expires": expires}
+    return {"max_age": _age(own.get("max_age")), "expires": expires}
 
 
 def _positive(value: Any, below: float = MAX_SAFE_INTEGER) -> float | None:
     """The number, where it is one that a time can be."""
     number = _number(value)
     return number if number is not None and 0 < number < below else None
+
+
+def _age(seconds: Any) -> float | None:
+    """Express takes any; to our side a longer one is the longest."""
+    positive = _positive(seconds)
+    return None if positive is None else min(positive, LONGEST)
 
 
 def _number(value: Any) -> float | None:

@@ -33,6 +33,7 @@ from ..budgets import Budgets
 from ..codec import Codec
 from ..cookie import CookieFormat, key_of
 from ..express_cookie import ExpressCookie
+from ..powers import Expired, unheard
 from ..store import Changes, Lifetime, Outcome, Record
 from . import express_table as sql
 from .express_json import DamagedJson, Document
@@ -158,9 +159,15 @@ class ExpressSqlStore:
     def count(self) -> int:
         return int(self._housekeeping.read(lambda connection: connection.execute(sql.COUNT).scalar_one()))
 
-    def sweep(self, limit: int = 1000) -> int:
+    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
         """Expired rows, and damaged ones a day after they were set aside. express-mysql-session does it as well."""
-        return self._housekeeping.in_batches(sql.sweep, limit)
+        removed = 0
+        for batch in self._housekeeping.in_batches(sql.sweep, limit):
+            removed += len(batch)
+            for key in batch:
+                if not key.startswith(sql.DAMAGED):
+                    expired(key)
+        return removed
 
     def _now(self) -> int:
         """The database's clock, in ms since the epoch."""

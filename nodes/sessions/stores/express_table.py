@@ -90,7 +90,7 @@ def load_and_delete(connection: Connection, key: str) -> Row[*tuple[Any, ...]] |
     return row
 
 
-def sweep(connection: Connection, limit: int) -> int:
-    """How many of the first `limit` expired rows it removed: others may, or give them a longer life, meanwhile."""
+def sweep(connection: Connection, limit: int) -> list[str]:
+    """The keys of the first `limit` expired rows that it removed: others may, or give them a longer life, meanwhile."""
     keys = connection.execute(EXPIRED, {"_limit": limit}).scalars().all()
-    return sum(connection.execute(DELETE_EXPIRED, {"_key": key}).rowcount for key in keys)
+    return [key for key in keys if connection.execute(DELETE_EXPIRED, {"_key": key}).rowcount]

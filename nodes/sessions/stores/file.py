@@ -31,6 +31,7 @@ from pathlib import Path
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
 from ..counters import COUNTER
+from ..powers import Expired, unheard
 from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
 from .file_index import USERS, Index
 from .file_record import DamagedFile, Saved, lasting, pack, unpack
@@ -143,10 +144,19 @@ class FileStore:
         return None
 
     def keys_of(self, owner: str) -> list[str]:
-        with self._root() as folder:
-            keys = self._index.keys(folder, owner)
-        found = [(saved.created, key) for key in keys if (saved := self._owned(key, owner))]
+        seen: set[str] = set()
+        found: list[tuple[float, str]] = []
+        while keys := self._indexed(owner) - seen:
+            alive = [(saved.created, key) for key in keys if (saved := self._owned(key, owner))]
+            found += alive
+            if len(alive) == len(keys):
+                break
+            seen |= keys  # who is gone may have moved to a key that was written down since
         return [key for _, key in sorted(found)]
+
+    def _indexed(self, owner: str) -> set[str]:
+        with self._root() as folder:
+            return set(self._index.keys(folder, owner))
 
     def keys(self) -> Iterator[str]:
         for name in SHARDS:
@@ -157,15 +167,23 @@ class FileStore:
     def count(self) -> int:
         return sum(1 for _ in self.keys())
 
-    def sweep(self, limit: int = 1000) -> int:
+    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
         """One process at a time; the others return 0 at once. Goes on with the shard where it last stopped."""
+        gone: list[str] = []
+        try:
+            return self._sweep_shards(limit, gone)
+        finally:
+            for key in gone:
+                expired(key)
+
+    def _sweep_shards(self, limit: int, gone: list[str]) -> int:
         removed = 0
         with self._root() as folder, locked("sweeping", folder, timeout=0) as is_mine:
             if not is_mine:
                 return 0
             for _ in _SWEPT:
                 with opened(_SWEPT[self._next_shard], folder) as shard:
-                    removed += self._sweep(shard, limit - removed)
+                    removed += self._sweep(shard, limit - removed, gone)
                 if removed >= limit:
                     return removed
                 self._next_shard = (self._next_shard + 1) % len(_SWEPT)
@@ -176,13 +194,13 @@ class FileStore:
 
     # ---- one shard
 
-    def _sweep(self, shard: int, limit: int) -> int:
+    def _sweep(self, shard: int, limit: int, gone: list[str]) -> int:
         remove_older(shard, ".new", ABANDONED_SECONDS)
         now = self._clock()
         expired = [entry.name for entry in os.scandir(shard) if 0 < _expires(entry) <= now]
-        return sum(self._remove_expired(key) for key in expired[:limit])
+        return sum(self._remove_expired(key, gone) for key in expired[:limit])
 
-    def _remove_expired(self, key: str) -> bool:
+    def _remove_expired(self, key: str, gone: list[str]) -> bool:
         with self._locked(key) as (folder, shard):
             try:
                 saved = unpack(read(key, shard))
@@ -191,6 +209,7 @@ class FileStore:
             if saved.expires > self._clock():
                 return False
             os.unlink(key, dir_fd=shard)
+            gone.append(key)
             if saved.owner is not None:
                 self._index.remove(folder, saved.owner, key)
             return True

@@ -7,7 +7,8 @@
     delete    EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
     set_aside EVALSHA SET_ASIDE                           EXISTS, RENAME, PEXPIRE
     ping      TIME
-    keys_of   ZRANGE index, then HGET key @ of each       in packets of 500; EVALSHA PRUNE (TIME, ZREM) where some died
+    keys_of   ZRANGE index, then HGET key @ of each       in packets of 500; where some died, EVALSHA PRUNE
+                                                          (TIME, ZREM) and ZRANGE once more
     keys      SCAN, as often as it takes; so does count
 
 Where a write is waited for (`Durability`), WAIT follows it in its packet. Every 64th login of a user with 256 sessions

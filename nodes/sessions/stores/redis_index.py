@@ -58,11 +58,24 @@ class UserIndex:
             self._alive(owner, self._calls.run([sample], idempotent=True)[0])
 
     def keys_of(self, owner: str) -> list[str]:
-        """The keys of the user's live sessions, the oldest first. Two round trips; three where some had died."""
-        members = self._calls.run([("ZRANGE", self._name(owner), 0, -1)], idempotent=True)[0]
-        return self._alive(owner, members)
+        """The keys of the user's live sessions, the oldest first. Two round trips; four where some had died: a session
+        that is gone may have moved to a key that entered the set since."""
+        found: dict[str, float] = {}
+        seen: set[bytes] = set()
+        while members := [member for member in self._members(owner) if member not in seen]:
+            alive = self._alive(owner, members)
+            found |= alive
+            if len(alive) == len(members):
+                break
+            seen.update(members)
+        return sorted(found, key=lambda key: found[key])
 
-    def _alive(self, owner: str, members: Sequence[bytes]) -> list[str]:
+    def _members(self, owner: str) -> Sequence[bytes]:
+        members: Sequence[bytes] = self._calls.run([("ZRANGE", self._name(owner), 0, -1)], idempotent=True)[0]
+        return members
+
+    def _alive(self, owner: str, members: Sequence[bytes]) -> dict[str, float]:
+        """When those of them that are live sessions were created; the others are removed."""
         found: dict[str, float] = {}
         dead: list[bytes] = []
         for batch in _batches(members):
@@ -74,7 +87,7 @@ class UserIndex:
                 else:
                     found[_key_of(member)] = created
         self._prune(owner, dead)
-        return sorted(found, key=lambda key: found[key])
+        return found
 
     def _prune(self, owner: str, dead: list[bytes]) -> None:
         for batch in _batches(dead):

@@ -16,14 +16,15 @@ def scan(calls: Calls, prefix: str) -> Iterator[str]:
     """The key of each session, once. What SCAN guarantees: all that are there from its beginning to its end."""
     start = f"{prefix}{{"
     pattern = re.sub(r"([\\*?\[\]])", r"\\\1", start) + "[0-9a-f]*}"  # what begins otherwise is a counter
+    session = re.compile(re.escape(start).encode() + rb"([0-9a-f]{64})\}")
     seen: set[str] = set()
     cursor: bytes | str = "0"
     while True:
         command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _AT_ONCE)
         cursor, names = calls.run([command], idempotent=True)[0]
         for name in names:
-            key = name.decode()[len(start) : -1]
-            if key not in seen:
+            found = session.fullmatch(name)  # somebody else's may be below the prefix, and be no text
+            if found and (key := found[1].decode()) not in seen:
                 seen.add(key)
                 yield key
         if int(cursor) == 0:

@@ -35,6 +35,7 @@ from sqlalchemy.exc import IntegrityError
 from ..budgets import Budgets
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
+from ..powers import Expired, unheard
 from ..store import LATEST, Changes, Lifetime, Outcome, Record, RecordTooNew, size_of
 from . import sql_statements as sql
 from .sql_database import Database
@@ -175,13 +176,19 @@ class SqlStore:
     def count(self) -> int:
         return int(self._housekeeping.read(lambda connection: connection.execute(sql.COUNT).scalar_one()))
 
-    def sweep(self, limit: int = 1000) -> int:
+    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
         """Expired rows, and damaged ones a day after they were set aside.
 
         Each process takes rows that no other one is taking, and waits for none: there is no lock that one which hangs
         could keep, and nothing to clean up after one that died.
         """
-        return self._housekeeping.in_batches(sql.sweep, limit)
+        removed = 0
+        for batch in self._housekeeping.in_batches(sql.sweep, limit):
+            removed += len(batch)
+            for row in batch:
+                if not row["_set_aside"]:
+                    expired(row["_key"])
+        return removed
 
     def _record(self, row: Row[*tuple[Any, ...]]) -> Record:
         if not 0 <= row.created < LATEST * 1000:

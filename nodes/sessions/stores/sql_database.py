@@ -79,16 +79,19 @@ class Database:
                 return
             after = page[-1]
 
-    def in_batches(self, take: Callable[[Connection, int], int], limit: int) -> int:
-        """How many rows `take` took, in transactions of up to `BATCH` rows, until none is left or they are `limit`."""
+    def in_batches(self, take: Callable[[Connection, int], Sequence[T]], limit: int) -> Iterator[Sequence[T]]:
+        """What `take` took, in transactions of up to `BATCH` rows, until none is left or they are `limit`.
+
+        Each batch is handed out once its transaction is over.
+        """
         taken = 0
         while taken < limit:
             size = min(BATCH, limit - taken)
             batch = self.transaction(lambda connection, size=size: take(connection, size))  # type: ignore[misc]
-            taken += batch
-            if batch < size:
+            yield batch
+            taken += len(batch)
+            if len(batch) < size:
                 break
-        return taken
 
     def dispose(self) -> None:
         self._engine.dispose()

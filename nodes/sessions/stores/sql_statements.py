@@ -6,6 +6,7 @@ underscore, so that none has the name of a column.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Connection,
     LargeBinary,
     Row,
+    RowMapping,
     String,
     and_,
     bindparam,
@@ -128,9 +130,10 @@ def load_and_delete(connection: Connection, key: str) -> Row[*tuple[Any, ...]] |
     return row
 
 
-def sweep(connection: Connection, limit: int) -> int:
-    """How many expired rows one transaction took: those of the first `limit` that nobody else has locked."""
+def sweep(connection: Connection, limit: int) -> Sequence[RowMapping]:
+    """The `_key` and `_set_aside` of what one transaction took: those of the first `limit` expired rows that nobody
+    else has locked."""
     expired = connection.execute(EXPIRED, {"_limit": limit}).mappings().all()
     if expired:
         connection.execute(SWEEP, [dict(row) for row in expired])
-    return len(expired)
+    return expired
