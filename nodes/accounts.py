@@ -159,7 +159,7 @@ def check_password(password: str) -> None:
             f" and at most {MAX_PASSWORD_BYTES} bytes"
         )
     if is_common(password):
-        raise UsersError("the password is tried early by whoever guesses: choose none of the 3,000 most frequent")
+        raise UsersError("the password is tried early by whoever guesses: choose none of the most frequent ones")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

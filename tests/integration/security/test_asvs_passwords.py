@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 
 import pytest
 import requests
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from tests.integration.security.cluster import Cluster, credentials
-from tests.nodes.running import PASSWORD, ROOT
+from tests.nodes.running import PASSWORD
 
 HTML = {"Accept": "text/html"}
-LIST = ROOT / "nodes" / "common_passwords.txt"
-COMMON = [line for line in LIST.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+COMMON = [each for each in FREQUENCY_LISTS["passwords"] if len(each) >= 8]
 
 
 class Frank:
@@ -72,9 +72,8 @@ def test_6_2_2_and_6_2_3_users_change_their_own_with_the_one_so_far_and_nobody_e
     assert (frank.can_enter(new), frank.can_enter(PASSWORD)) == (True, False)
 
 
-def test_6_2_4_none_of_the_3000_most_frequent_is_taken(frank: Frank) -> None:
-    assert len(set(COMMON)) == 3000
-    assert all(len(each) >= 8 and each == each.lower() for each in COMMON)
+def test_6_2_4_none_of_the_most_frequent_is_taken(frank: Frank) -> None:
+    assert len(COMMON) >= 3000
     for new in (COMMON[0], COMMON[1].upper(), COMMON[1500].title(), COMMON[-1]):
         assert frank.change(new) == 422
     answer = frank.browser.post(
