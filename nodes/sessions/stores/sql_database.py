@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ..budgets import Budgets
 from ..store import StoreUnavailable
 from .sql_errors import may_be_passing, unavailable, was_rolled_back
+from .sql_turns import around_transaction, within_transaction
 
 T = TypeVar("T")
 
@@ -80,15 +81,25 @@ class Database:
             after = page[-1]
 
     def in_batches(self, take: Callable[[Connection, int], int], limit: int) -> int:
-        """How many rows `take` took, in transactions of up to `BATCH` rows, until none is left or they are `limit`."""
+        """How many rows `take` took, in transactions of up to `BATCH` rows, until none is left or they are `limit`.
+
+        Ends at once where another process is at it (see `sql_turns`).
+        """
         taken = 0
         while taken < limit:
             size = min(BATCH, limit - taken)
-            batch = self.transaction(lambda connection, size=size: take(connection, size))  # type: ignore[misc]
+            batch = self._attempt(partial(self._in_turn, take=take, size=size), may_be_passing)
             taken += batch
             if batch < size:
                 break
         return taken
+
+    def _in_turn(self, connection: Connection, take: Callable[[Connection, int], int], size: int) -> int:
+        with around_transaction(connection) as is_mine:
+            if not is_mine:
+                return 0
+            with self._transaction(connection):
+                return take(connection, size) if within_transaction(connection) else 0
 
     def dispose(self) -> None:
         self._engine.dispose()
