@@ -413,6 +413,29 @@ def test_a_file_that_may_not_grow_refuses_a_write_and_keeps_what_it_had(embedded
     assert fields_of(embedded) == {"a": b"1"}
 
 
+LAST_CONNECTION = """
+import resource, sys
+from nodes.sessions import Changes, Lifetime, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+store = SqlStore.from_url(sys.argv[1])
+store.load("a" * 64)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+for _ in range(2):
+    try:
+        store.update("a" * 64, Changes({"a": b"2"}), Lifetime(600, 3600))
+    except StoreUnavailable as error:
+        print("refused", dict(store.load("a" * 64).fields))
+"""
+
+
+def test_a_write_that_a_full_disk_refused_leaves_the_reads_their_connection(embedded: SqlStore, path: Path) -> None:
+    """The last one: without it SQLite takes its shared memory away, and has no room for another."""
+    embedded.close()
+    command = [sys.executable, "-c", LAST_CONNECTION, f"sqlite:///{path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "refused {'a': b'1'}\n" * 2
+
+
 def test_a_read_only_database_serves_reads_and_refuses_writes(embedded: SqlStore, path: Path) -> None:
     embedded.close()
     read_only = SqlStore(create_engine(f"sqlite:///file:{path}?mode=ro&uri=true"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -137,6 +138,9 @@ def _roll_back(connection: Connection) -> None:
     """So that the connection can be used again; where that fails it can't, and the server rolls back by itself."""
     if connection.invalidated:
         return
+    raw = connection.connection.dbapi_connection
+    if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
+        return  # SQLite itself did, as it does where the disk fails; to close it then may be to close it for good
     try:
         connection.exec_driver_sql("ROLLBACK")
     except SQLAlchemyError:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-# Names are the whole server's in MySQL, and may have 64 characters. In PostgreSQL a number of 64 bits is the database's:
-# the lower half is the table's own.
+# MySQL: names are the server's, and may have 64 characters. PostgreSQL: numbers of 64 bits are the database's, and the
+# lower half is the table's own.
 _MYSQL = "CONCAT('sweep of sessions ', MD5(DATABASE()))"
 _GET = text(f"SELECT GET_LOCK({_MYSQL}, 0)")
 _RELEASE = text(f"SELECT RELEASE_LOCK({_MYSQL})")
