@@ -1,8 +1,8 @@
 """Which sessions a user has: a folder for each user, and in it an empty file for each session, named by its key.
 
 An entry is made before its session and removed after it, both under the lock of the session's shard. So a session is
-never missing, whatever dies in between; an entry whose session is gone is removed when somebody comes across it. With the
-last entry goes the folder.
+never missing, whatever dies in between; an entry whose session is gone is removed when somebody comes across it, and a
+folder with its last entry.
 """
 
 from __future__ import annotations

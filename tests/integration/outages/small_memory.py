@@ -12,5 +12,5 @@ from nodes.sessions import MemoryStore
 
 def application() -> Flask:
     """For gunicorn, in place of `nodes.app:from_environ()`."""
-    store_choice.MemoryStore = partial(MemoryStore, max_sessions=10)  # type: ignore[misc, assignment]
+    vars(store_choice)["MemoryStore"] = partial(MemoryStore, max_sessions=10)
     return app.from_environ()
