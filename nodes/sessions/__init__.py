@@ -8,7 +8,18 @@ from .budgets import Budgets
 from .encryption import EncryptedStore
 from .events import session_conflict, session_created, session_ended, session_expired, session_renewed
 from .interface import Sessions
-from .options import OptionsError, Priority, Proxy, Resave, SameSite, Secure, SessionLimit, SessionOptions, Unset
+from .options import (
+    CookieAttributes,
+    OptionsError,
+    Priority,
+    Proxy,
+    Resave,
+    SameSite,
+    Secure,
+    SessionLimit,
+    SessionOptions,
+    Unset,
+)
 from .powers import ByUser, Countable, Sweepable, power_of
 from .session import Session
 from .step_up import fresh_login
@@ -37,6 +48,7 @@ __all__ = [
     "Budgets",
     "ByUser",
     "Changes",
+    "CookieAttributes",
     "Countable",
     "Durability",
     "EncryptedStore",

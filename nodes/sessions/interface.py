@@ -23,6 +23,8 @@ log = logging.getLogger("nodes.sessions")
 RETRY_AFTER = 1
 """Seconds that a client is asked to wait while the store can't be reached."""
 _MAX_BROWSER = 256
+_OPTIONS = "nodes.sessions.options"
+"""Where a request's environment has the options that `cookie_for` made for it."""
 
 
 class Sessions:
@@ -86,9 +88,19 @@ def answer(error: SessionError) -> ResponseReturnValue:
 class _Interface(SessionInterface):
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._options = sessions.options
+        self._for_all = sessions.options
         self._cookie = sessions.store.cookie
         self._secrets = sessions.options.secret_bytes
+
+    @property
+    def _options(self) -> SessionOptions:
+        """Those of the request at hand."""
+        if self._for_all.cookie_for is None:
+            return self._for_all
+        if _OPTIONS not in request.environ:
+            request.environ[_OPTIONS] = self._for_all.for_request(request)
+        options: SessionOptions = request.environ[_OPTIONS]
+        return options
 
     def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
         """The request's session, which has read no cookie and asked nothing of the store."""

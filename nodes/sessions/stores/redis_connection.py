@@ -158,7 +158,7 @@ class Connections:
     def _make(self) -> Connection:
         """A new connection, which is counted already."""
         try:
-            connection = self._pool.get_connection()
+            connection: Connection = self._pool.get_connection()
         except BaseException:
             self._count_down()
             raise
