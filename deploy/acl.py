@@ -22,7 +22,7 @@ _EXPRESS_COMMANDS = (
     *("get", "set", "expire", "pexpire", "pttl", "ttl", "del", "type", "rename", "time", "scan", "mget"),
     *("evalsha", "script|load"),
 )
-_CONNECTION_COMMANDS = ("ping", "select")
+_CONNECTION_COMMANDS = ("ping", "select", "role")
 # redis-py's own client, which looks whether the store answers, introduces itself with CLIENT SETINFO. Redis before 7.2
 # does not know it and would not start with a list that names it.
 _SETINFO_SINCE = (7, 2)

@@ -8,6 +8,8 @@ from functools import cache
 
 import pytest
 
+from tests.sessions.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests
+
 
 @cache
 def lack_of_docker() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import os
 import re
 import shlex
@@ -89,6 +90,62 @@ def test_every_option_and_method_of_a_session_is_in_the_readmes_table() -> None:
         "owner",
     }
     assert (options | methods) - internal - named == set()
+
+
+EXPRESS_OPTIONS: dict[str, tuple[str, object]] = {  # of express-session 1.19: our field, and their default
+    "secret": ("secrets", None),
+    "name": ("name", "connect.sid"),
+    "genid": ("generate_id", "uid(24)"),
+    "resave": ("resave", True),
+    "saveUninitialized": ("save_uninitialized", True),
+    "rolling": ("rolling", False),
+    "unset": ("unset", "keep"),
+    "proxy": ("proxy", None),
+    "cookie as a function": ("cookie_for", None),
+    "cookie.path": ("path", "/"),
+    "cookie.domain": ("domain", None),
+    "cookie.httpOnly": ("http_only", True),
+    "cookie.secure": ("secure", False),
+    "cookie.sameSite": ("same_site", None),
+    "cookie.maxAge": ("max_age", None),
+    "cookie.partitioned": ("partitioned", False),
+    "cookie.priority": ("priority", None),
+}
+EXPRESS_OTHERS = (
+    *("store", "cookie", "cookie.expires", "req.session", "req.sessionID", "req.sessionStore", "session.id"),
+    *("session.regenerate", "session.destroy", "session.reload", "session.save", "session.touch"),
+    *("session.resetMaxAge", "session.cookie", "session.cookie.maxAge", "session.cookie.originalMaxAge"),
+    *("store.get", "store.set", "store.touch", "store.destroy", "store.all", "store.length", "store.clear"),
+    *("connect", "disconnect"),
+)
+
+
+def test_each_option_method_and_event_of_express_session_has_a_row_with_the_default_that_is_ours() -> None:
+    section = README.split("## For who knows express-session")[1].split("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    rows = {theirs.replace("`", ""): (ours, default, why) for theirs, ours, default, why in cells if theirs[:1] == "`"}
+    assert len(rows) == len([theirs for theirs, *_ in cells if theirs[:1] == "`"]), "a row twice"
+    assert set(rows) == {*EXPRESS_OPTIONS, *EXPRESS_OTHERS}
+    options = SessionOptions(secrets=("x" * 32,))
+    for theirs, (field, their_default) in EXPRESS_OPTIONS.items():
+        ours, shown, why = rows[theirs]
+        assert field in ours, theirs
+        if field not in {"secrets", "generate_id"}:
+            assert shown == as_written(getattr(options, field)), theirs
+        if why == "as there":
+            assert shown == as_written(their_default), theirs
+    for theirs, ours, default, why in cells[2:]:
+        assert ours, theirs
+        assert why, theirs
+        if theirs[:1] != "`" and default:
+            assert default == as_written(getattr(options, ours.strip("`"))), ours
+
+
+def as_written(value: object) -> str:
+    """How the table shows a default."""
+    if isinstance(value, enum.Enum):
+        return f"`{value}`"
+    return f"`{value}`" if isinstance(value, str) else str(value)
 
 
 def test_the_example_of_the_session_layer_runs(server: Valkey) -> None:

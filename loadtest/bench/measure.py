@@ -50,8 +50,12 @@ class Samples:
 
     @property
     def spread(self) -> float:
-        """Half of what lies between the smallest and the largest."""
-        return (max(self.cpu) - min(self.cpu)) / 2
+        return half_range(self.cpu)
+
+
+def half_range(values: Sequence[float]) -> float:
+    """Half of what lies between the smallest and the largest."""
+    return (max(values) - min(values)) / 2
 
 
 def has_session(running: Running) -> bool:

@@ -16,7 +16,18 @@ from .events import (
     session_renewed,
 )
 from .interface import Sessions
-from .options import OptionsError, Priority, Proxy, Resave, SameSite, Secure, SessionLimit, SessionOptions, Unset
+from .options import (
+    CookieAttributes,
+    OptionsError,
+    Priority,
+    Proxy,
+    Resave,
+    SameSite,
+    Secure,
+    SessionLimit,
+    SessionOptions,
+    Unset,
+)
 from .powers import ByUser, Countable, Sweepable, power_of
 from .session import Session
 from .step_up import fresh_login
@@ -46,6 +57,7 @@ __all__ = [
     "Budgets",
     "ByUser",
     "Changes",
+    "CookieAttributes",
     "Countable",
     "Durability",
     "EncryptedStore",

@@ -33,6 +33,8 @@ log = logging.getLogger("nodes.sessions")
 RETRY_AFTER = 1
 """Seconds that a client is asked to wait while the store can't be reached."""
 _MAX_BROWSER = 256
+_OPTIONS = "nodes.sessions.options"
+"""Where a request's environment has the options that `cookie_for` made for it."""
 
 
 class Sessions:
@@ -96,12 +98,19 @@ def answer(error: SessionError) -> ResponseReturnValue:
 class _Interface(SessionInterface):
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._options = sessions.options
+        self._for_all = sessions.options
         self._cookie = sessions.store.cookie
-        self._needs_tls = (
-            self._options.secure is Secure.ON or self._options.same_site is SameSite.NONE or self._options.partitioned
-        )
         self._secrets = sessions.options.secret_bytes
+
+    @property
+    def _options(self) -> SessionOptions:
+        """Those of the request at hand."""
+        if self._for_all.cookie_for is None:
+            return self._for_all
+        if _OPTIONS not in request.environ:
+            request.environ[_OPTIONS] = self._for_all.for_request(request)
+        options: SessionOptions = request.environ[_OPTIONS]
+        return options
 
     def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
         """The request's session, which has read no cookie and asked nothing of the store."""
@@ -146,8 +155,10 @@ class _Interface(SessionInterface):
 
     def _refusal(self, request: Request) -> str | None:
         """Why no browser would keep the cookie, or send it back to where it is; None where it would."""
-        path = self._options.path
-        if self._needs_tls and not self._is_tls(request):
+        options = self._options
+        path = options.path
+        needs_tls = options.secure is Secure.ON or options.same_site is SameSite.NONE or options.partitioned
+        if needs_tls and not self._is_tls(request):
             return "its cookie is for TLS only, and the request came over plain HTTP"
         if path != "/" and not _is_below(request.script_root + request.path, path):
             return f"its cookie is for {path}, and the request for {request.path}"

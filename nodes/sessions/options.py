@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import secrets as random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any, TypedDict
 
 from .store import LONGEST, Lifetime
 
@@ -96,6 +97,19 @@ class Priority(Enum):
     HIGH = "High"
 
 
+class CookieAttributes(TypedDict, total=False):
+    """What `SessionOptions.cookie_for` may answer: some of the options of this name, for one request."""
+
+    path: str
+    domain: str | None
+    secure: Secure
+    http_only: bool
+    same_site: SameSite
+    max_age: int | None
+    partitioned: bool
+    priority: Priority | None
+
+
 def generate_id() -> str:
     """A new session id: 256 bits from the operating system, 43 characters of base64url."""
     return random.token_urlsafe(32)
@@ -139,6 +153,9 @@ class SessionOptions:
     """Seconds; None: the browser drops the cookie when it closes. The store enforces the timeouts either way."""
     partitioned: bool = False
     priority: Priority | None = None
+    cookie_for: Callable[[Any], CookieAttributes] | None = None
+    """Called with each request that has to do with its session: attributes of this request's cookie in place of those
+    above, such as a `domain` by the host that was asked. It must answer the same for who comes back."""
     max_bytes: int = 64 * 1024
     """The most that one session may hold; see `store.size_of`."""
     max_sessions: int | None = None
@@ -187,6 +204,15 @@ class SessionOptions:
             raise OptionsError(f"max_bytes {self.max_bytes} must be at least 1")
         if self.max_sessions is not None and self.max_sessions < 1:
             raise OptionsError(f"max_sessions {self.max_sessions} must be at least 1, or None for any number")
+
+    def for_request(self, request: Any) -> SessionOptions:
+        """The options with the attributes that `cookie_for` gives this request."""
+        own = self.cookie_for(request) if self.cookie_for is not None else None
+        if not own:
+            return self
+        if unknown := own.keys() - CookieAttributes.__annotations__.keys():
+            raise OptionsError(f"cookie_for: {', '.join(sorted(unknown))} is no attribute of a cookie")
+        return replace(self, **own)
 
     @property
     def secret_bytes(self) -> tuple[bytes, ...]:

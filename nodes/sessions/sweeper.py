@@ -22,9 +22,9 @@ PAUSE = 0.02
 class Sweeper:
     """Sweeps `store` every `seconds`, in a thread (under gevent a greenlet) that ends with the process.
 
-    Any number of processes may sweep one store: its own `sweep` sees to it that no two remove the same sessions. The
-    first sweep comes after a random part of `seconds`, so that nodes which start together don't sweep together. An
-    outage is logged once, and the next sweep tries again.
+    Any number of processes may sweep one store: its own `sweep` sees to it that one is at work at a time. The first
+    sweep comes after a random part of `seconds`, so that nodes which start together don't sweep together. An outage is
+    logged once, and the next sweep tries again.
 
     `notify` is that of `Sessions`, for the signal `session_expired`: it is called where the sweeper runs.
     """

@@ -100,7 +100,7 @@ FORBIDDEN = [
     "REPLICAOF NO ONE", "FAILOVER", "CLUSTER INFO", "SYNC", "PSYNC ? -1", "MODULE LIST", "MODULE LOAD /x",
     "CLIENT LIST", "CLIENT KILL TYPE normal", "CLIENT PAUSE 1", "CLIENT NO-EVICT on", "CLIENT TRACKING on",
     "SCRIPT FLUSH", "SCRIPT KILL", "FUNCTION LIST", "FUNCTION LOAD x", "FCALL x 0", "EVAL return 0", "MEMORY DOCTOR",
-    "PUBLISH session:x y", "SUBSCRIBE session:x", "PSUBSCRIBE *", "COMMAND COUNT", "OBJECT HELP", "LASTSAVE", "ROLE",
+    "PUBLISH session:x y", "SUBSCRIBE session:x", "PSUBSCRIBE *", "COMMAND COUNT", "OBJECT HELP", "LASTSAVE",
     "SET session:x y", "GET session:x", "APPEND session:x y", "DUMP session:x", "RESTORE session:x 0 y",
     "MIGRATE h 1 session:x 0 1", "MOVE session:x 1", "COPY session:x session:y", "PERSIST session:x", "SORT session:x",
     "UNLINK session:x", "LPUSH session:x y", "SADD session:x y", "XADD session:x * a b",

@@ -15,10 +15,10 @@ from nodes.sessions.stores.sql_engine import engine_from
 from tests.integration.express import EXPRESS, FLASK, Both, RunningExpress
 from tests.nodes.conftest import run_node, users_file
 from tests.nodes.running import RunningNode
-from tests.sessions.sql_servers import PATIENT, SqlServer, mysql
+from tests.sessions.sql_servers import PATIENT, SqlServer
 
 pytestmark = pytest.mark.node
-__all__ = ["mysql", "run_node", "users_file"]
+__all__ = ["run_node", "users_file"]
 
 IDLE = 1800
 SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
@@ -80,8 +80,8 @@ class Files:
 
 class Rows:
     def __init__(self, server: SqlServer) -> None:
-        self.url = server.url
-        self._engine = engine_from(server.url, PATIENT)
+        self.url = server.database("both")
+        self._engine = engine_from(self.url, PATIENT)
 
     def settings(self) -> dict[str, str]:
         return {"EXPRESS_STORE": "mysql", "DATABASE_URL": self.url, "DATABASE_CREATE_SCHEMA": "on"}
@@ -92,7 +92,6 @@ class Rows:
             return list(result.scalars()) if result.returns_rows else []
 
     def forget(self) -> None:
-        self._all("DROP TABLE IF EXISTS sessions")
         self._engine.dispose()
 
     def ids(self) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,9 +47,13 @@ def test_a_short_run_has_every_row_with_figures_that_can_be(tmp_path: Path) -> N
         for use in uses:
             assert 10 < row[use]["cpu_us_median"] < 50_000
             assert 10 < row[use]["requests_per_second"][0] < 100_000
+            assert (row[use]["cpu_us_spread"], row[use]["requests_per_second_spread"]) == (0, 0)  # of one repetition
     for name in ("redis", "flask-session"):
         assert 300 < rows[name]["session_bytes"] < 1500
     assert [each["what"] for each in record["ratios"]][:1] == ["a read, beside Flask-Session 0.8"]
+    assert record["bytes"][0]["aim"] == "fewer"
+    assert "requests a second" in done.stdout
+    assert re.search(r"bytes, beside Flask-Session 0\.8: \d+ to \d+ \(aim: fewer, (met|missed)\)", done.stdout)
 
 
 def test_without_node_its_rows_say_so(tmp_path: Path) -> None:
@@ -154,22 +159,41 @@ def test_an_application_that_fails_is_not_measured() -> None:
 def test_ratios_are_of_what_the_sessions_add() -> None:
     def of(read: float, none: float) -> dict[Use, Samples]:
         return {
-            Use.READ: Samples([read, read - 1, read + 1], [1.0]),
-            Use.WRITE: Samples([read * 2]),
-            Use.NONE: Samples([none]),
+            Use.READ: Samples([read, read - 1, read + 1], [700.0, 600.0, 900.0]),
+            Use.WRITE: Samples([read * 2], [300.0]),
+            Use.NONE: Samples([none], [1000.0]),
         }
 
     measured: Measured = {
         "redis": of(150, 100),
         "flask-session": of(300, 100),
-        "flask-alone": {Use.NONE: Samples([100])},
+        "flask-alone": {Use.NONE: Samples([100], [1.0])},
         "express-session": of(300, 200),
-        "express-alone": {Use.NONE: Samples([200])},
+        "express-alone": {Use.NONE: Samples([200], [1.0])},
     }
     assert [(ratio, aim) for _, ratio, aim in ratios(measured)] == [(0.25, 0.25), (0.5, 0.5), (0.4, 0.4)]
     console = Console(width=80, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
-    console.print(table(measured, {"redis": 512}, {"memory": "it was ill"}))
+    sizes = {"redis": 496, "flask-session": 448, "express-session": 512}
+    console.print(table(measured, sizes, {"memory": "it was ill"}))
     text = console.export_text()
     assert "150 ±1" in text
+    assert "700 ±150" in text  # requests a second
+    assert "a read, beside Flask-Session 0.8: 0.25 of what it adds there (aim: 0.25, met)" in text
+    assert "bytes, beside Flask-Session 0.8: 496 to 448 (aim: fewer, missed)" in text
+    assert "bytes, beside express-session: 496 to 512 (aim: fewer, met)" in text
     assert "memory: not measured, it was ill" in text
-    assert to_json(measured, {}, {}, {"requests": 1})["rows"][0]["read"]["added_us"] == 50
+    record = to_json(measured, sizes, {}, {"requests": 1})
+    assert record["rows"][0]["read"] == {
+        "cpu_us": [150, 149, 151],
+        "cpu_us_median": 150,
+        "cpu_us_spread": 1,
+        "requests_per_second": [700.0, 600.0, 900.0],
+        "requests_per_second_median": 700,
+        "requests_per_second_spread": 150,
+        "added_us": 50,
+    }
+    assert record["ratios"][0]["is_met"] is True
+    assert [(each["ours"], each["theirs"], each["is_met"]) for each in record["bytes"]] == [
+        (496, 448, False),
+        (496, 512, True),
+    ]

@@ -42,12 +42,17 @@ def environment(users_file: Path, **settings: str) -> dict[str, str]:
     return kept | defaults | settings
 
 
-def command() -> list[str]:
-    return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", "nodes.app:from_environ()"]
+APPLICATION = "nodes.app:from_environ()"
+
+
+def command(application: str = APPLICATION) -> list[str]:
+    return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", application]
 
 
 class RunningNode:
     """A node from `with` to its end; `settings` are environment variables."""
+
+    application = APPLICATION
 
     def __init__(self, users_file: Path, log: Path, **settings: str) -> None:
         self.port = free_port()
@@ -57,7 +62,7 @@ class RunningNode:
 
     def __enter__(self) -> RunningNode:
         with self.log.open("wb") as stderr:
-            self.process = subprocess.Popen(command(), cwd=ROOT, env=self._environment, stderr=stderr)
+            self.process = subprocess.Popen(command(self.application), cwd=ROOT, env=self._environment, stderr=stderr)
         try:
             eventually(self._lives)
         except AssertionError:

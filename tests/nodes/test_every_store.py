@@ -8,12 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.nodes.running import PASSWORD, RunningNode
+from tests.sessions.sql_servers import SqlServer
 from tests.sessions.valkey import Valkey
 
 KEYS = {"SESSION_ENCRYPTION_KEYS": "5e" * 32}
 
 
-@pytest.fixture(params=["file", "sqlite", "redis", "express", "express-file", "encrypted"])
+PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADLINE": "5"}
+EMBEDDED = ("file", "sqlite", "redis", "express", "express-file", "encrypted")
+SERVERS = ("mysql", "mariadb", "postgresql", "express-mysql")
+
+
+@pytest.fixture(params=[*EMBEDDED, *(pytest.param(name, marks=pytest.mark.docker) for name in SERVERS)])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param == "file":
         return {"SESSION_STORE": "file", "SESSION_FOLDER": str(tmp_path / "sessions")}
@@ -22,6 +28,13 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'sessions.db'}"
         return {"SESSION_STORE": "sql", "DATABASE_URL": url, "DATABASE_CREATE_SCHEMA": "on"}
+    if request.param in SERVERS:
+        server: SqlServer = request.getfixturevalue("postgres" if request.param == "postgresql" else "mysql")
+        _, _, rest = server.database("nodes").partition("://")
+        kind = {"SESSION_STORE": "sql", "DATABASE_URL": f"{request.param}://{rest}"}
+        if request.param == "express-mysql":
+            kind = {"SESSION_STORE": "express", "EXPRESS_STORE": "mysql", "DATABASE_URL": f"mysql://{rest}"}
+        return {"DATABASE_CREATE_SCHEMA": "on", **kind, **PATIENT}
     valkey: Valkey = request.getfixturevalue("valkey")
     store = "redis" if request.param == "encrypted" else request.param
     return {"SESSION_STORE": store, "REDIS_URL": valkey.url} | (KEYS if request.param == "encrypted" else {})

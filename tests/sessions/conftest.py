@@ -9,7 +9,6 @@ from nodes.sessions import Store
 from tests.sessions.harness import Harness
 from tests.sessions.harnesses.express_sql import express_sql_harness  # noqa: F401 - fixture
 from tests.sessions.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
-from tests.sessions.sql_servers import mysql, postgres  # noqa: F401 - fixtures
 from tests.sessions.valkey import Valkey
 
 STORES = (

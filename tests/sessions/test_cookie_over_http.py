@@ -11,7 +11,16 @@ import flask
 import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from nodes.sessions import MemoryStore, OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
+from nodes.sessions import (
+    CookieAttributes,
+    MemoryStore,
+    OptionsError,
+    Priority,
+    Proxy,
+    SameSite,
+    Secure,
+    SessionOptions,
+)
 from tests.sessions.browser import SECRET
 from tests.sessions.http_server import serve
 
@@ -114,6 +123,56 @@ def test_other_cookies_are_kept() -> None:
         assert len(site.get(view).set_cookies) == 2
         site.get(lambda session: session.end())
         assert site.get(view).set_cookies[0].startswith("other=1")
+
+
+# ---- attributes of one request's own
+
+
+def test_a_request_may_have_attributes_of_its_own() -> None:
+    def by_host(request: flask.Request) -> CookieAttributes:
+        if request.host.startswith("shop."):
+            return {"domain": "shop.example", "max_age": 60, "same_site": SameSite.STRICT, "priority": Priority.LOW}
+        return {}
+
+    with serve(cookie_for=by_host) as site:
+        own = site.get(put, Host="shop.example:80")
+        assert (own.attribute("Domain"), own.attribute("Max-Age")) == ("shop.example", "60")
+        assert (own.attribute("SameSite"), own.attribute("Priority")) == ("Strict", "Low")
+        assert site.get(put, Host="shop.example:80").attribute("Max-Age") == "60"
+        assert site.get(read, Host="shop.example").body == b"2"
+        assert site.get(read).body == b"2"  # it is one session, however its cookie travels
+        other = site.get(put, Cookie="")
+        assert (other.set_cookie or "").partition("; ")[2] == "HttpOnly; Path=/; SameSite=Lax"
+
+
+def test_the_path_and_security_of_a_request_s_own_decide_whether_a_session_is_made() -> None:
+    def by_path(request: flask.Request) -> CookieAttributes:
+        return {"path": "/shop"} if request.path.startswith("/shop") else {"secure": Secure.ON}
+
+    memory = MemoryStore()
+    with serve(memory, cookie_for=by_path) as site:
+        assert site.get(put, path="/").set_cookie is None
+        assert memory.count() == 0
+        assert site.get(put, path="/shop/cart").attribute("Path") == "/shop"
+        assert memory.count() == 1
+
+
+def test_a_prefix_needs_what_the_request_s_own_attributes_leave_it() -> None:
+    def by_tenant(request: flask.Request) -> CookieAttributes:
+        return {"domain": "a.example"} if "tenant" in request.args else {}
+
+    with serve(cookie_for=by_tenant, proxy=Proxy.TRUST) as site:
+        assert site.get(put, X_Forwarded_Proto="https").pair.startswith("__Host-session=")
+        assert site.get(put, path="/?tenant=a", X_Forwarded_Proto="https", Cookie="").pair.startswith("session=")
+
+
+@pytest.mark.parametrize(
+    ("own", "complaint"), [({"max_age": 0}, "max_age 0"), ({"idle_timeout": 5}, "idle_timeout is no attribute")]
+)
+def test_attributes_that_cannot_be_meant_are_an_error(own: Any, complaint: str) -> None:
+    options = SessionOptions(secrets=(SECRET,), cookie_for=lambda request: own)
+    with pytest.raises(OptionsError, match=complaint):
+        options.for_request(object())
 
 
 # ---- secure

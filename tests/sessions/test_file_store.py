@@ -341,3 +341,122 @@ def test_what_dead_writers_left_is_swept_and_what_living_ones_write_is_not(
     monkeypatch.setattr(time, "time", lambda: now + 86_500)
     store.sweep()
     assert not aside.exists()
+
+
+# ---- what a sweep comes across
+
+
+def shard_of_five(folder: Path, now: list[float]) -> FileStore:
+    """Five sessions of five users in one shard, all of which have expired."""
+    store = FileStore(folder, clock=lambda: now[0])
+    for number in range(5):
+        store.create(f"ab{number:062x}", {"a": b"1"}, f"user {number}", HOUR)
+    now[0] += 4000
+    return store
+
+
+def changed(file: Path, at: int, byte: int) -> None:
+    """Damages a file in such a way that it still says when it expires, as a disk does."""
+    modified = file.stat().st_mtime
+    data = bytearray(file.read_bytes())
+    data[at] ^= byte
+    file.write_bytes(data)
+    os.utime(file, (modified, modified))
+
+
+def test_a_sweep_goes_on_past_what_it_may_not_remove(folder: Path) -> None:
+    now = [time.time()]
+    store = shard_of_five(folder, now)
+    first = [entry.name for entry in os.scandir(folder / "ab") if len(entry.name) == 64][:3]
+    for name in first:  # those that a sweep comes across first
+        changed(folder / "ab" / name, 2, FORMAT ^ (FORMAT + 1))
+    assert [store.sweep(2), store.sweep(2)] == [2, 0]
+    assert sorted(path.name for path in (folder / "ab").glob("ab*")) == sorted(first)
+
+
+def test_a_damaged_session_that_nobody_asks_for_is_set_aside_when_it_expires(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [time.time()]
+    store = shard_of_five(folder, now)
+    for number in range(3):
+        changed(folder / "ab" / f"ab{number:062x}", -1, 1)
+    with caplog.at_level(logging.ERROR):
+        assert [store.sweep(2) for _ in range(4)] == [2, 2, 1, 0]
+    assert len(caplog.records) == 3
+    assert list((folder / "ab").glob("ab*")) == []
+    assert len(list((folder / "damaged").iterdir())) == 3  # for a day, for whoever wants to look
+    later = time.time() + 86_500
+    monkeypatch.setattr(time, "time", lambda: later)
+    store.sweep()
+    assert list((folder / "damaged").iterdir()) == []
+
+
+def test_a_folder_that_was_set_aside_stops_no_sweep(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(folder)
+    store.ping()
+    path(folder).mkdir()
+    assert store.load(KEY) is None
+    later = time.time() + 86_500
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert store.sweep() == 0
+
+
+def test_a_shard_that_is_locked_keeps_no_other_from_being_swept(folder: Path) -> None:
+    now = [time.time()]
+    store = FileStore(folder, lock_timeout=0.05, clock=lambda: now[0])
+    for shard in ("20", "40", "60"):
+        store.create(shard + "0" * 62, {}, None, HOUR)
+    now[0] += 4000
+    started, go_on = FORK.Event(), FORK.Event()
+
+    def hold() -> None:
+        with store._locked("40" + "0" * 62):
+            started.set()
+            go_on.wait(30)
+
+    process = in_process(hold)
+    assert started.wait(10)
+    for _ in range(2):  # the second begins behind the shard that the first one stopped at
+        with pytest.raises(StoreUnavailable, match="locked"):
+            store.sweep()
+    assert sorted(session.name[:2] for session in folder.glob("??/*") if len(session.name) == 64) == ["40"]
+    go_on.set()
+    process.join(10)
+    assert store.sweep() == 1
+
+
+def test_of_a_user_without_sessions_nothing_is_left(folder: Path) -> None:
+    now = [time.time()]
+    store = FileStore(folder, clock=lambda: now[0])
+    for number in range(4):
+        store.create(f"{number:064x}", {}, f"user {number}", HOUR)
+    store.create(KEY, {}, "user 0", HOUR)
+    store.delete(f"{0:064x}")
+    store.delete(f"{1:064x}")
+    path(folder, f"{2:064x}").unlink()  # a session that is gone, as its writer died before it was made
+    assert store.keys_of("user 2") == []
+    assert store.keys_of("user 0") == [KEY]
+    assert len(list((folder / "users").iterdir())) == 2
+    now[0] += 4000
+    assert store.sweep() == 2
+    assert list((folder / "users").iterdir()) == []
+
+
+def test_logins_and_logouts_of_one_user_at_once_lose_no_session(store: FileStore) -> None:
+    """A login writes into the user's folder while a logout takes that away, as soon as it is empty."""
+    store.ping()
+
+    def come_and_go(number: int) -> None:
+        for turn in range(150):
+            key = f"{number:02x}{turn:062x}"
+            store.create(key, {}, "alice", HOUR)
+            assert key in store.keys_of("alice")
+            if turn < 149:
+                store.delete(key)
+
+    processes = [in_process(lambda number=number: come_and_go(number)) for number in range(3)]  # type: ignore[misc]
+    for process in processes:
+        process.join(100)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert len(store.keys_of("alice")) == 3

@@ -23,7 +23,21 @@ from nodes.sessions import Changes, FileStore, Lifetime, Record
 
 KEY, OTHER = "a" * 64, "b" * 64
 HOUR = Lifetime(600, 3600)
-CALLS = ("open", "close", "read", "write", "fstat", "fsync", "rename", "unlink", "utime", "mkdir", "scandir", "stat")
+CALLS = (
+    "open",
+    "close",
+    "read",
+    "write",
+    "fstat",
+    "fsync",
+    "rename",
+    "unlink",
+    "utime",
+    "mkdir",
+    "scandir",
+    "stat",
+    "rmdir",
+)
 MOST_CALLS = 2000
 
 Operation = Callable[[FileStore], Any]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, event, func, select, text, update
 
-from nodes.sessions import Changes, Lifetime, Outcome, RecordTooNew, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RecordTooNew, StoreUnavailable
 from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql_engine import engine_from
@@ -60,6 +60,11 @@ def sent(store: SqlStore) -> list[str]:
 
 
 TRANSACTION = ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+SWEEP = {
+    "sqlite": ["BEGIN", "SELECT", "COMMIT"],
+    "mysql": ["SELECT", "BEGIN", "SELECT", "COMMIT", "SELECT"],
+    "postgresql": ["BEGIN", "SELECT", "SELECT", "COMMIT"],
+}
 
 
 def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
@@ -105,7 +110,7 @@ def test_each_operation_sends_what_the_docstring_says(store: SqlStore, sent: lis
         "keys": ["SELECT"],
         "delete": ["DELETE"],
         "set_aside": ["UPDATE"],
-        "sweep, nothing": ["BEGIN", "SELECT", "COMMIT"],
+        "sweep, nothing": SWEEP[store._database._engine.dialect.name],
     }
 
 
@@ -272,7 +277,7 @@ def test_a_sweep_takes_as_many_as_it_may_and_only_the_expired(harness: SqlHarnes
 
 PROCESS = """
 import sys
-from nodes.sessions import Changes, Lifetime, Outcome
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome
 from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
 from nodes.sessions.stores.sql import SqlStore
 from tests.sessions.sql_servers import PATIENT
@@ -319,6 +324,56 @@ def test_two_processes_that_sweep_at_once_take_each_row_once(harness: SqlHarness
     store.create(KEY, {}, None, HOUR)
     assert sum(in_two_processes(SWEEPS, harness.url)) == 3000
     assert store.load(KEY) is not None
+
+
+def expired(harness: SqlHarness, store: SqlStore, number: int) -> None:
+    for each in range(number):
+        store.create(f"{each:064x}", {}, None, HOUR)
+    harness.advance(601)
+
+
+def at_the_first_delete(store: SqlStore, call: Any) -> None:
+    """Calls `call` in the middle of the first transaction of a sweep."""
+    calls = [call]
+
+    def executing(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE") and calls:
+            calls.pop()()
+
+    event.listen(store._housekeeping._engine, "before_cursor_execute", executing)
+
+
+def test_while_one_sweeps_another_finds_nothing_to_do(harness: SqlHarness, store: SqlStore) -> None:
+    expired(harness, store, 130)  # of which a transaction takes 100 and leaves the others unlocked
+    other = SqlStore(engine_from(harness.url, Budgets(10, 0.2, retries=0, deadline=20)))
+    found: list[int] = []
+
+    def sweep_too() -> None:
+        try:
+            found.append(other.sweep())
+        except StoreUnavailable:  # SQLite says no more than that somebody else is writing
+            assert harness.engine.dialect.name == "sqlite"
+            found.append(0)
+
+    other.ping()
+    at_the_first_delete(store, sweep_too)
+    assert (store.sweep(), found) == (130, [0])
+    assert other.sweep() == 0
+    other.close()
+
+
+def test_a_sweep_that_fails_leaves_the_turn_to_others(harness: SqlHarness, store: SqlStore) -> None:
+    expired(harness, store, 3)
+
+    def fail() -> None:
+        raise ArithmeticError
+
+    at_the_first_delete(store, fail)
+    with pytest.raises(ArithmeticError):
+        store.sweep()
+    other = SqlStore.from_url(harness.url, PATIENT)
+    assert other.sweep() == 3
+    other.close()
 
 
 def test_two_processes_that_count_by_compare_and_set_lose_nothing(harness: SqlHarness, store: SqlStore) -> None:

@@ -235,6 +235,35 @@ def test_a_sweep_passes_by_what_another_keeps_locked(harness: SqlHarness, store:
 
 
 @pytest.mark.docker
+def test_a_process_that_hangs_in_the_middle_of_a_sweep_holds_the_others_up_for_a_while_only(
+    harness: SqlHarness, store: SqlStore
+) -> None:
+    """For four times the read timeout of housekeeping, which is twenty times that of a request: 4 s here."""
+    harness.advance(601)
+    hanging = SqlStore.from_url(harness.url, Budgets(5, 0.05, retries=0, deadline=5))
+    inside, go_on = threading.Event(), threading.Event()
+
+    @event.listens_for(hanging._housekeeping._engine, "before_cursor_execute")
+    def hang(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE"):
+            inside.set()
+            go_on.wait(60)
+
+    def sweep() -> None:
+        with pytest.raises(StoreUnavailable):
+            hanging.sweep()
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    assert inside.wait(20)
+    assert store.sweep() == 0
+    eventually(store.sweep)
+    go_on.set()
+    thread.join()
+    hanging.close()
+
+
+@pytest.mark.docker
 def test_a_pool_that_is_used_up_costs_the_budget(harness: SqlHarness) -> None:
     store = SqlStore.from_url(harness.url, Budgets(0.1, 20, retries=1, deadline=20, max_connections=1))
     eventually(lambda: answers(store))
@@ -382,6 +411,29 @@ def test_a_file_that_may_not_grow_refuses_a_write_and_keeps_what_it_had(embedded
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "refused {'a': b'1'}\n"
     assert fields_of(embedded) == {"a": b"1"}
+
+
+LAST_CONNECTION = """
+import resource, sys
+from nodes.sessions import Changes, Lifetime, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+store = SqlStore.from_url(sys.argv[1])
+store.load("a" * 64)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+for _ in range(2):
+    try:
+        store.update("a" * 64, Changes({"a": b"2"}), Lifetime(600, 3600))
+    except StoreUnavailable as error:
+        print("refused", dict(store.load("a" * 64).fields))
+"""
+
+
+def test_a_write_that_a_full_disk_refused_leaves_the_reads_their_connection(embedded: SqlStore, path: Path) -> None:
+    """The last one: without it SQLite takes its shared memory away, and has no room for another."""
+    embedded.close()
+    command = [sys.executable, "-c", LAST_CONNECTION, f"sqlite:///{path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "refused {'a': b'1'}\n" * 2
 
 
 def test_a_read_only_database_serves_reads_and_refuses_writes(embedded: SqlStore, path: Path) -> None:

@@ -13,7 +13,7 @@ statements are in `express_table.py`.
     ping        SELECT
     count       SELECT
     keys        SELECT for each 1000 of them
-    sweep       BEGIN, SELECT, DELETE of each, COMMIT, for each 100 of them
+    sweep       SELECT of a lock, BEGIN, SELECT, DELETE of each, COMMIT, SELECT of the lock, for each 100 of them
 
 `expires` is the truth about when a session ends, as it is there, by the database's clock. What waits for a lock or for
 an answer does so within the budgets. docs/express.md says what each side guarantees.
@@ -160,7 +160,8 @@ class ExpressSqlStore:
         return int(self._housekeeping.read(lambda connection: connection.execute(sql.COUNT).scalar_one()))
 
     def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
-        """Expired rows, and damaged ones a day after they were set aside. express-mysql-session does it as well."""
+        """Expired rows, and damaged ones a day after they were set aside. One of our processes at a time; the others
+        return 0 at once. express-mysql-session sweeps as well."""
         removed = 0
         for batch in self._housekeeping.in_batches(sql.sweep, limit):
             removed += len(batch)

@@ -8,7 +8,7 @@ between `open` of folder and shard and their `close`:
     load       open, fstat, read, close
     create     open and flock of `lock`; load; the index; then replace
     update     open and flock of `lock`; load; then replace
-    delete     open and flock of `lock`; load; unlink, fsync of the shard; unlink in the index
+    delete     open and flock of `lock`; load; unlink, fsync of the shard; unlink and rmdir in the index
     set_aside  open and flock of `lock`; rename, fsync of `damaged` and of the shard
     replace    open of a temporary file, write, utime, fsync, close; rename, fsync of the shard
 
@@ -22,29 +22,22 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
-from ..counters import COUNTER
 from ..powers import Expired, unheard
-from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable, size_of
-from .file_index import USERS, Index
+from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, size_of
+from .file_folders import DAMAGED, KEYS, SHARDS, SWEPT, Folders
+from .file_index import Index
 from .file_record import DamagedFile, Saved, lasting, pack, unpack
-from .file_system import locked, make_folder, modified, opened, read, remove_older, write_new
+from .file_system import locked, modified, opened, read, remove_older, write_new
 
 log = logging.getLogger("nodes.sessions")
 
-_KEY = re.compile(rf"[0-9a-f{COUNTER}][0-9a-f]{{63}}\Z")
-SHARDS = tuple(f"{number:02x}" for number in range(256))
-COUNTERS = tuple(f"{COUNTER}{number:x}" for number in range(16))
-"""Shards of counters, which are swept with the others and not gone through."""
-_SWEPT = SHARDS + COUNTERS
-DAMAGED = "damaged"
 DAMAGED_SECONDS = 24 * 60 * 60.0
 ABANDONED_SECONDS = 60.0
 """A temporary file that is older was left by a writer that died."""
@@ -60,11 +53,10 @@ class FileStore:
     def __init__(self, folder: Path, lock_timeout: float = 1.0, clock: Callable[[], float] = time.time) -> None:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
-        self._folder = Path(folder)
-        self._lock_timeout = lock_timeout
+        folders = Folders(Path(folder), lock_timeout)
+        self._root, self._shard, self._locked = folders.root, folders.shard, folders.locked
         self._clock = clock
         self._index = Index()
-        self._made = False
         self._next_shard = 0
 
     def load(self, key: str) -> Record | None:
@@ -168,7 +160,8 @@ class FileStore:
         return sum(1 for _ in self.keys())
 
     def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
-        """One process at a time; the others return 0 at once. Goes on with the shard where it last stopped."""
+        """One process at a time; the others return 0 at once. Goes on with the shard where it last stopped. A damaged
+        file is set aside, and one of a later version left alone."""
         gone: list[str] = []
         try:
             return self._sweep_shards(limit, gone)
@@ -181,12 +174,13 @@ class FileStore:
         with self._root() as folder, locked("sweeping", folder, timeout=0) as is_mine:
             if not is_mine:
                 return 0
-            for _ in _SWEPT:
-                with opened(_SWEPT[self._next_shard], folder) as shard:
+            for _ in SWEPT:
+                this, self._next_shard = self._next_shard, (self._next_shard + 1) % len(SWEPT)
+                with opened(SWEPT[this], folder) as shard:  # one that fails is not the next one's beginning
                     removed += self._sweep(shard, limit - removed, gone)
                 if removed >= limit:
+                    self._next_shard = this
                     return removed
-                self._next_shard = (self._next_shard + 1) % len(_SWEPT)
                 time.sleep(0)  # under gevent, requests are served between two shards
             with opened(DAMAGED, folder) as damaged:
                 remove_older(damaged, "", DAMAGED_SECONDS)
@@ -198,21 +192,31 @@ class FileStore:
         remove_older(shard, ".new", ABANDONED_SECONDS)
         now = self._clock()
         expired = [entry.name for entry in os.scandir(shard) if 0 < _expires(entry) <= now]
-        return sum(self._remove_expired(key, gone) for key in expired[:limit])
+        removed = 0
+        for key in expired:
+            if removed >= limit:
+                break
+            removed += self._remove_expired(key, gone)
+        return removed
 
     def _remove_expired(self, key: str, gone: list[str]) -> bool:
         with self._locked(key) as (folder, shard):
             try:
                 saved = unpack(read(key, shard))
-            except (DamagedFile, RecordTooNew, FileNotFoundError):
-                return False
-            if saved.expires > self._clock():
-                return False
-            os.unlink(key, dir_fd=shard)
-            gone.append(key)
-            if saved.owner is not None:
-                self._index.remove(folder, saved.owner, key)
-            return True
+            except (RecordTooNew, FileNotFoundError):
+                return False  # only a later version knows when its sessions end
+            except DamagedFile as error:
+                why = str(error)
+            else:
+                if saved.expires > self._clock():
+                    return False
+                os.unlink(key, dir_fd=shard)
+                gone.append(key)
+                if saved.owner is not None:
+                    self._index.remove(folder, saved.owner, key)
+                return True
+        self._damaged(key, why)
+        return True
 
     def _owned(self, key: str, owner: str) -> Saved | None:
         """The live session; where it is none of this user's, the index forgets it."""
@@ -245,34 +249,7 @@ class FileStore:
         log.error("session %s is damaged and was set aside: %s", key, why)
         self.set_aside(key)
 
-    # ---- the way there, and what every fault of the system means
-
-    @contextmanager
-    def _root(self) -> Iterator[int]:
-        try:
-            if not self._made:
-                make_folder(self._folder, (*SHARDS, *COUNTERS, USERS, DAMAGED))
-                self._made = True
-            with opened(str(self._folder)) as folder:
-                yield folder
-        except OSError as error:
-            raise StoreUnavailable(f"the folder {self._folder}: {error.strerror or error}") from error
-
-    @contextmanager
-    def _shard(self, key: str) -> Iterator[tuple[int, int]]:
-        if not _KEY.match(key):
-            raise ValueError(f"{key!r} is no key: it must be 64 hexadecimal digits, the first of a counter '{COUNTER}'")
-        with self._root() as folder, opened(key[:2], folder) as shard:
-            yield folder, shard
-
-    @contextmanager
-    def _locked(self, key: str) -> Iterator[tuple[int, int]]:
-        with self._shard(key) as (folder, shard), locked("lock", shard, self._lock_timeout) as is_mine:
-            if not is_mine:
-                raise StoreUnavailable(f"the folder {self._folder}: a shard was locked for {self._lock_timeout:g} s")
-            yield folder, shard
-
 
 def _expires(entry: os.DirEntry[str]) -> float:
     """0 for what is no session, or gone by now."""
-    return modified(entry) if _KEY.match(entry.name) else 0.0
+    return modified(entry) if KEYS.match(entry.name) else 0.0

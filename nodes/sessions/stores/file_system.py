@@ -118,10 +118,10 @@ def write_new(data: bytes, folder: int, mtime: float) -> str:
 
 
 def remove_older(folder: int, ending: str, seconds: float) -> None:
-    """Removes the files whose name has this ending and that nothing has changed for so long."""
+    """Removes the files whose name has this ending and that nothing has changed for so long; a folder stays."""
     for entry in os.scandir(folder):
         if entry.name.endswith(ending) and age(entry) > seconds:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(entry.name, dir_fd=folder)
 
 

@@ -11,9 +11,10 @@
                                                           (TIME, ZREM) and ZRANGE once more
     keys      SCAN, as often as it takes; so does count
 
-Where a write is waited for (`Durability`), WAIT follows it in its packet. Every 64th login of a user with 256 sessions
-and more looks after the index: ZRANDMEMBER, HGET and PRUNE, two or three round trips. A script is sent in full
-(EVALSHA, then SCRIPT LOAD and EVALSHA in one packet) only to a server that has not seen it yet.
+Once a second ROLE is in the packet of a read, on each connection. Where a write is waited for (`Durability`), WAIT
+follows it in its packet. Every 64th login of a user with 256 sessions and more looks after the index: ZRANDMEMBER, HGET
+and PRUNE, two or three round trips. A script is sent in full (EVALSHA, then SCRIPT LOAD and EVALSHA in one packet) only
+to a server that has not seen it yet.
 
 The key is `session:{<sha-256>}`; the braces keep a session and what was set aside of it in one slot of a Redis Cluster.
 Needs Redis 6.2 or Valkey. Give it a server with `maxmemory-policy noeviction`: any other logs people out silently when

@@ -3,8 +3,9 @@
 One connection of the process is told the name of every session that changes (CLIENT TRACKING with BCAST, RESP3), in the
 order in which it happened. Each read first takes in what has arrived there, without waiting. So what is answered from
 memory is as old as the server's message takes to arrive, in the normal case. In the worst one, a connection that is
-silently dead, it is `MAX_LAG` old: a PING travels the same way, behind the messages, and while the last one that was
-answered is older than that, nothing is answered from memory.
+silently dead, it is `MAX_LAG` old: a ROLE travels the same way, behind the messages, and while the last one that was
+answered is older than that, nothing is answered from memory. Nor is it where the answer is that this is no primary any
+more: then others change the sessions, of which it may hear late or never.
 
 redis-py's own cache was tried and does not fit: it refuses Valkey; it knows no pipelines, so a read would be two round
 trips; it keeps a hash for 100 ms after its expiry, until the server says so; and a message costs it 12 ms where it
@@ -23,11 +24,11 @@ from typing import Any
 import redis
 
 from ..store import Record
-from .redis_connection import Connection, is_stale
+from .redis_connection import ROLE, Connection, is_primary, is_stale
 
 log = logging.getLogger("nodes.sessions")
 
-PING_EVERY = 0.25
+LOOK_EVERY = 0.25
 """Seconds."""
 MAX_LAG = 1.0
 """Seconds by which an answer from memory may be behind at most."""
@@ -57,7 +58,7 @@ class ReadCache:
         self._connecting = threading.Lock()
         self._connection: Connection | None = None
         self._try_at = 0.0
-        self._pinged = self._confirmed = 0.0
+        self._looked = self._confirmed = 0.0
         self._entries: OrderedDict[str, tuple[Record, float] | _Awaited] = OrderedDict()
 
     def get(self, name: str) -> Record | None:
@@ -121,6 +122,9 @@ class ReadCache:
                 connection._get_parser().set_invalidation_push_handler(self._heard)
                 connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._prefix)
                 connection.read_response()
+                connection.send_command(*ROLE)
+                if not is_primary(connection.read_response()):
+                    raise redis.ReadOnlyError("the server is a replica")
             except (redis.RedisError, OSError) as error:
                 self._give_up(connection)
                 if not self._warned:
@@ -129,7 +133,7 @@ class ReadCache:
                 return
             with self._lock:
                 self._connection, self._warned = connection, False
-                self._confirmed, self._pinged = now, 0.0
+                self._confirmed, self._looked = now, 0.0
         finally:
             self._connecting.release()
 
@@ -142,11 +146,13 @@ class ReadCache:
             if is_stale(connection):  # closed, or something to read
                 while connection.can_read(0):
                     answer = connection.read_response(push_request=True, timeout=0, disconnect_on_error=False)
-                    if answer == b"PONG":
-                        self._confirmed, self._pinged = self._pinged, 0.0
-            if not self._pinged and now - self._confirmed > PING_EVERY:
-                self._pinged = now
-                connection.send_command("PING", check_health=False)
+                    if isinstance(answer, list) and answer[:1] == [b"master"]:
+                        self._confirmed, self._looked = self._looked, 0.0
+                    elif isinstance(answer, list) and answer[:1] == [b"slave"]:
+                        raise redis.ReadOnlyError("the server is a replica now")
+            if not self._looked and now - self._confirmed > LOOK_EVERY:
+                self._looked = now
+                connection.send_command(*ROLE, check_health=False)
         except redis.TimeoutError:
             return  # half a message
         except (redis.RedisError, OSError):

@@ -38,11 +38,22 @@ Command: TypeAlias = tuple[str | bytes | int, ...]
 Connection: TypeAlias = Any
 """A connection of redis-py's."""
 
+ROLE: Command = ("ROLE",)
+LOOK_EVERY = 1.0
+"""Seconds after which a read on the same connection asks again whether this still is a primary."""
+
+
+def is_primary(role: Any) -> bool:
+    """What an answer to ROLE says. A user who may not ask can't be told: then it is one."""
+    return isinstance(role, redis.ResponseError) or role[0] == b"master"
+
 
 class Connections:
     """The connections of one process to one server: at most `budgets.max_connections`, made when first needed.
 
-    Safe for threads and greenlets; after a fork the child makes its own.
+    A replica refuses a write by itself, but not a read: a primary that was demoted would go on answering with what it
+    knew. So once a second ROLE travels in the packet of a read, on each connection, and what a replica answers counts
+    for nothing. Safe for threads and greenlets; after a fork the child makes its own.
     """
 
     def __init__(self, pool: redis.ConnectionPool, budgets: Budgets) -> None:
@@ -81,13 +92,24 @@ class Connections:
             # A write finds out before it sends anything; a read just asks again.
             if idempotent:
                 try:
-                    return self._exchange(connection, commands)
+                    return self._read(connection, commands)
                 except (redis.ConnectionError, ConnectionError):
                     connection = self._anew()
             elif is_stale(connection):
                 self._discard(connection)
                 connection = self._anew()
-        return self._exchange(connection, commands)
+        return self._read(connection, commands) if idempotent else self._exchange(connection, commands)
+
+    def _read(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
+        now = time.monotonic()
+        if now < connection.look_at:
+            return self._exchange(connection, commands)
+        connection.look_at = now + LOOK_EVERY
+        *answers, role = self._exchange(connection, (*commands, ROLE))
+        if not is_primary(role):
+            self._forget_idle()  # whoever is the primary now, is found by connecting anew
+            raise redis.ConnectionError("this server is a replica now, whose answer may be an old one")
+        return answers
 
     def _exchange(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
         try:
@@ -136,10 +158,12 @@ class Connections:
     def _make(self) -> Connection:
         """A new connection, which is counted already."""
         try:
-            return self._pool.get_connection()
+            connection: Connection = self._pool.get_connection()
         except BaseException:
             self._count_down()
             raise
+        connection.look_at = 0.0
+        return connection
 
     def _anew(self) -> Connection:
         """In place of one that was stale. Those that were waiting beside it are likely to be so, too."""
@@ -165,9 +189,12 @@ class Connections:
             self._made -= 1
             self._changed.notify()
 
-    def close(self) -> None:
+    def _forget_idle(self) -> None:
         while self._free:
             self._discard(self._free.pop())
+
+    def close(self) -> None:
+        self._forget_idle()
         self._pool.disconnect()
 
 

@@ -15,7 +15,7 @@ SQLite. Each line is one round trip; the statements are in `sql_statements.py`, 
     count       SELECT
     keys        SELECT for each 1000 of them
     sweep       BEGIN, SELECT … FOR UPDATE SKIP LOCKED, DELETE of each, COMMIT, for each 100 of them;
-                  only MySQL takes a round trip for each DELETE
+                  only MySQL takes a round trip for each DELETE, and PostgreSQL and MySQL one or two for a lock
 
 What waits for a lock or for an answer does so within the budgets. A read that fails is tried again, and so is a write
 that was certainly not applied: a transaction that did not come to its COMMIT, or that the database rolled back.
@@ -177,11 +177,8 @@ class SqlStore:
         return int(self._housekeeping.read(lambda connection: connection.execute(sql.COUNT).scalar_one()))
 
     def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
-        """Expired rows, and damaged ones a day after they were set aside.
-
-        Each process takes rows that no other one is taking, and waits for none: there is no lock that one which hangs
-        could keep, and nothing to clean up after one that died.
-        """
+        """Expired rows, and damaged ones a day after they were set aside. One process at a time; the others return 0 at
+        once (SQLite: when it is their turn). Passes by rows that somebody else has locked."""
         removed = 0
         for batch in self._housekeeping.in_batches(sql.sweep, limit):
             removed += len(batch)

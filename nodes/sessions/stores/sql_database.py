@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ..budgets import Budgets
 from ..store import StoreUnavailable
 from .sql_errors import may_be_passing, unavailable, was_rolled_back
+from .sql_turns import around_transaction, within_transaction
 
 T = TypeVar("T")
 
@@ -82,16 +84,26 @@ class Database:
     def in_batches(self, take: Callable[[Connection, int], Sequence[T]], limit: int) -> Iterator[Sequence[T]]:
         """What `take` took, in transactions of up to `BATCH` rows, until none is left or they are `limit`.
 
-        Each batch is handed out once its transaction is over.
+        Each batch is handed out once its transaction is over. Ends at once where another process is at it (see
+        `sql_turns`).
         """
         taken = 0
         while taken < limit:
             size = min(BATCH, limit - taken)
-            batch = self.transaction(lambda connection, size=size: take(connection, size))  # type: ignore[misc]
+            batch = self._attempt(partial(self._in_turn, take=take, size=size), may_be_passing)
             yield batch
             taken += len(batch)
             if len(batch) < size:
                 break
+
+    def _in_turn(
+        self, connection: Connection, take: Callable[[Connection, int], Sequence[T]], size: int
+    ) -> Sequence[T]:
+        with around_transaction(connection) as is_mine:
+            if not is_mine:
+                return ()
+            with self._transaction(connection):
+                return take(connection, size) if within_transaction(connection) else ()
 
     def dispose(self) -> None:
         self._engine.dispose()
@@ -129,6 +141,9 @@ def _roll_back(connection: Connection) -> None:
     """So that the connection can be used again; where that fails it can't, and the server rolls back by itself."""
     if connection.invalidated:
         return
+    raw = connection.connection.dbapi_connection
+    if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
+        return  # SQLite itself did, as it does where the disk fails; to close it then may be to close it for good
     try:
         connection.exec_driver_sql("ROLLBACK")
     except SQLAlchemyError:

@@ -21,6 +21,9 @@ MARGIN = 0.1
 """Seconds that a server has for saying that it gave a statement up, before the client does and loses the connection."""
 RECYCLE = 600
 """Seconds after which a pooled connection is replaced, well before a server or a firewall forgets it."""
+LONGEST_IDLE = RECYCLE + 60
+"""Seconds after which MySQL ends a connection that says nothing, and with it the locks of a process that hangs. Its own
+default is eight hours."""
 
 
 def engine_from(url: str, budgets: Budgets) -> Engine:
@@ -89,8 +92,8 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
         # No gap locks: a sweep locks the rows it takes and not the places between them, where others insert.
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         # Whole seconds are all that MySQL has; only MariaDB ends statements and idle transactions, and reads on here.
-        f"SET SESSION innodb_lock_wait_timeout = {wait} /*M! , max_statement_time = {budgets.read_timeout:g},"
-        f" idle_transaction_timeout = {4 * wait} */",
+        f"SET SESSION wait_timeout = {LONGEST_IDLE}, innodb_lock_wait_timeout = {wait} /*M! ,"
+        f" max_statement_time = {budgets.read_timeout:g}, idle_transaction_timeout = {4 * wait} */",
     )
 
     @event.listens_for(engine, "connect")

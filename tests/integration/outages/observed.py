@@ -10,8 +10,8 @@ import requests
 
 from tests.nodes.running import PASSWORD, RunningNode
 
-READ, WRITE, LOGIN, LOGOUT, WITHOUT = "read", "write", "login", "logout", "no session"
-KINDS = (READ, WRITE, LOGIN, LOGOUT, WITHOUT)
+READ, WRITE, LOGIN, LOGOUT, WITHOUT, READY = "read", "write", "login", "logout", "no session", "ready"
+KINDS = (READ, WRITE, LOGIN, LOGOUT, WITHOUT, READY)
 CREDENTIALS = {"user": "alice", "password": PASSWORD}
 
 
@@ -52,6 +52,7 @@ class Browser:
             LOGIN: self.log_in_elsewhere,
             LOGOUT: self.log_out,
             WITHOUT: lambda: requests.get(f"{self.node.url}/me", timeout=20),
+            READY: lambda: requests.get(f"{self.node.url}/ready", timeout=20),
         }
         answer = done[kind]()
         if answer.status_code == 503:
@@ -61,6 +62,8 @@ class Browser:
             assert self.session.cookies.get_dict() == cookies
             assert "error" in answer.json()
             return "503"
+        if kind == READY:
+            assert answer.json()["ready"] is True
         if kind == READ and _who(answer)[0] is None:
             return "anonymous"
         assert answer.ok, answer.text

@@ -13,7 +13,7 @@ from nodes.sessions.stores.express_table import sessions
 from nodes.sessions.stores.sql_engine import engine_from
 from tests.sessions.harness import Harness, Through
 from tests.sessions.harnesses.express import BytesAsText, plain
-from tests.sessions.sql_servers import PATIENT, SqlServer, docker
+from tests.sessions.sql_servers import PATIENT, SqlServer
 
 
 class ExpressSqlHarness:
@@ -24,10 +24,8 @@ class ExpressSqlHarness:
     plain = staticmethod(plain)
 
     def __init__(self, server: SqlServer) -> None:
-        self.url = server.url.replace("/sessions", "/express")
+        self.url = server.database("express")
         self._silence = server.paused
-        made = "CREATE DATABASE IF NOT EXISTS express; GRANT ALL ON express.* TO tester"
-        docker("exec", server.container, "mariadb", "-uroot", "-psecret", "-e", made)
         self._moved = 0.0
         self.engine = self._turned(engine_from(self.url, PATIENT))
         self.sql = ExpressSqlStore(self.engine, PATIENT)

@@ -1,0 +1,39 @@
+"""Users, and a Valkey, for every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from nodes.accounts import create_users
+from tests.nodes.running import PASSWORD, RunningNode
+from tests.sessions.valkey import Valkey
+
+Start = Callable[..., RunningNode]
+
+
+@pytest.fixture(scope="session")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("users") / "users.json"
+    create_users(path, ["alice", "bob"], PASSWORD)
+    return path
+
+
+@pytest.fixture(scope="module")
+def start(users: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Starts a node with these settings, which ends with the module."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(
+            RunningNode(users, tmp_path_factory.mktemp("node") / "log", **settings)
+        )
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    """What is acknowledged is on its disk."""
+    server = Valkey("--appendonly", "yes", "--appendfsync", "always")
+    yield server
+    server.close()

@@ -1,0 +1,16 @@
+"""The node's application with a memory store that a few sessions fill."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from flask import Flask
+
+from nodes import app, store_choice
+from nodes.sessions import MemoryStore
+
+
+def application() -> Flask:
+    """For gunicorn, in place of `nodes.app:from_environ()`."""
+    vars(store_choice)["MemoryStore"] = partial(MemoryStore, max_sessions=10)
+    return app.from_environ()
