@@ -45,7 +45,7 @@ def told(findings: Findings) -> str:
     return msgspec.json.encode(findings.examples).decode()
 
 
-@settings(max_examples=400)
+@settings(max_examples=int(__import__("os").environ.get("EX","300")))
 @given(schedules(anything), st.integers(1, 4), st.booleans())
 def test_a_store_that_is_right_is_never_accused(schedule: list, clients: int, login: bool) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients, login=login))
