@@ -45,7 +45,7 @@ def told(findings: Findings) -> str:
     return msgspec.json.encode(findings.examples).decode()
 
 
-@settings(max_examples=int(__import__("os").environ.get("EX","300")))
+@settings(max_examples=300)
 @given(schedules(anything), st.integers(1, 4), st.booleans())
 def test_a_store_that_is_right_is_never_accused(schedule: list, clients: int, login: bool) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients, login=login))
@@ -57,7 +57,7 @@ def test_a_store_that_is_right_is_never_accused(schedule: list, clients: int, lo
     event(f"answers as logged in: {findings.total.as_logged_in > 0}")
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(schedules(certain), st.integers(1, 4))
 def test_a_lost_visit_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -71,7 +71,7 @@ def test_a_lost_visit_is_found_and_nothing_else(schedule: list, clients: int) ->
     assert found(run) == {Kind.UPDATE_LOST: 1}, "and counted once"
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(schedules(certain), st.integers(1, 4), st.sampled_from(ITEMS), st.integers(1, 3))
 def test_lost_pieces_are_found_and_nothing_else(schedule: list, clients: int, item: str, pieces: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -82,7 +82,7 @@ def test_lost_pieces_are_found_and_nothing_else(schedule: list, clients: int, it
     assert found(run) == {Kind.UPDATE_LOST: pieces}
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(schedules(certain), st.integers(1, 4))
 def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -96,7 +96,7 @@ def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(schedule: 
     assert found(run) == {Kind.UPDATE_LOST: 1}
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(schedules(certain), st.integers(1, 4), schedules(certain))
 def test_a_stale_read_is_found_and_nothing_else(schedule: list, clients: int, more: list) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -110,7 +110,7 @@ def test_a_stale_read_is_found_and_nothing_else(schedule: list, clients: int, mo
     assert found(run) == {Kind.STALE_READ: 1}
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(schedules(certain), st.integers(1, 4))
 def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -121,7 +121,7 @@ def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) 
     assert found(run) == {Kind.SESSION_LOST: 1}
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(schedules(certain), st.integers(1, 4))
 def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -134,7 +134,7 @@ def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int
     assert found(run) == {Kind.REVIVED: 1}
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(schedules(anything), st.integers(1, 4), st.sampled_from(["name", "visits", "item"]))
 def test_something_of_somebody_else_is_always_found(schedule: list, clients: int, what: str) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
