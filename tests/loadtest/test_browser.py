@@ -13,9 +13,8 @@ def logged_in(*cookies: str) -> Browser:
 
 def test_a_new_browser_sends_no_cookie_and_takes_the_first_that_comes() -> None:
     browser = Browser("visitor-1")
-    sent = browser.sending()
-    assert sent == ("", None, "visitor-1#1")
-    assert browser.receive(["session=one; Path=/"], sent, login=False) is UNSET
+    assert browser.sending() == ("", None, "visitor-1#1")
+    assert browser.receive(["session=one; Path=/"], browser.sending(), login=False) is UNSET
     assert browser.sending() == ("session=one", "one", "visitor-1#1")
 
 

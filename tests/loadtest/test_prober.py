@@ -19,7 +19,7 @@ import pytest
 from loadtest.ledger import Outcome
 from loadtest.prober import Prober, ProberError, Target
 from loadtest.probing import NotHttp, parse
-from tests.loadtest.stand_in import StandIn, serving
+from tests.loadtest.stand_in import Record, StandIn, serving
 from tests.loadtest.test_generator import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,8 +129,7 @@ def test_stopping_waits_for_what_is_in_flight() -> None:
 
 def test_a_cookie_is_sent_along() -> None:
     with serving(behaviour := StandIn()) as url:
-        behaviour.nodes[0]["dead-beef"] = record = type("R", (), {"user": "alice", "visits": 0, "cart": {}})()  # type: ignore[assignment]
-        assert record is not None
+        behaviour.nodes[0]["dead-beef"] = Record("alice")
         account = Target(name="account", url=f"{url}/account", cookie="session=dead-beef")
         nobody = Target(name="nobody", url=f"{url}/account")
         with prober(account, nobody) as running:

@@ -219,7 +219,7 @@ def test_an_unknown_login_may_come_after_the_logout() -> None:
 )
 def test_anything_of_somebody_else_is_found(crossed: dict[str, Any]) -> None:
     script = Script().login().visit(1).add("apple", 1, {"apple": 1})
-    shown = {"user": "alice", "visits": 1, "cart": {"apple": 1}}
+    shown: dict[str, Any] = {"user": "alice", "visits": 1, "cart": {"apple": 1}}
     assert script.look(**shown).found() == CLEAN
     assert script.look(**{**shown, **crossed}).found() == {Kind.CROSSED: 1}
 

@@ -1,5 +1,7 @@
 """Claims over findings: they hold, are broken, or there is not enough data."""
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 
@@ -28,10 +30,11 @@ FIELDS = {
     Kind.REVIVED: "revived",
     Kind.CROSSED: "crossed",
 }
+Figures = Mapping[str, object]
 PLENTY = {"seconds": 10.0, "users": 30, "operations": 1000, "ok": 1000, "as_logged_in": 800}
 
 
-def findings(total: dict[str, object] | None = None, during: dict[str, object] | None = None, **of: object) -> Findings:
+def findings(total: Figures | None = None, during: Figures | None = None, **of: object) -> Findings:
     base = Script().login().check()
     return msgspec.structs.replace(
         base,
@@ -65,7 +68,7 @@ def verdict(claim: Claim, given: Findings) -> Verdict:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_one_of_any_kind_breaks_that_nothing_was_lost(kind: Kind) -> None:
-    lost = findings(**{FIELDS[kind]: 1})
+    lost = findings(None, None, **{FIELDS[kind]: 1})
     assert NothingLost().check(lost) == Ruling(Verdict.BROKEN, f"1 x {kind}; expected none")
     others = tuple(other for other in Kind if other is not kind)
     assert verdict(NothingLost(others), lost) is Verdict.HOLDS

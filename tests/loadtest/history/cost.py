@@ -1,6 +1,5 @@
 """What it costs the load generator to write an operation down: `python -m tests.loadtest.history.cost`."""
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -55,7 +54,7 @@ def main() -> None:
                     if number % PER_FLUSH == 0:
                         writer.flush()
             cpu = (time.process_time() - began) / OPERATIONS * 1e6
-            print(f"level {level}: {cpu:.1f} µs and {os.path.getsize(path) / OPERATIONS:.1f} bytes an operation")
+            print(f"level {level}: {cpu:.1f} µs and {path.stat().st_size / OPERATIONS:.1f} bytes an operation")
         began = time.process_time()
         events = sum(1 for _ in read(path))
         print(f"read: {(time.process_time() - began) / events * 1e6:.1f} µs an operation")
