@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from loadtest.ledger import Outcome
-from loadtest.prober import Prober, ProberError, Target
+from loadtest.prober import Prober, ProberError, Target, cookie_of
 from loadtest.probing import NotHttp, parse
-from tests.loadtest.stand_in import Record, StandIn, serving
+from tests.loadtest.stand_in import ACCOUNTS, StandIn, serving
 from tests.loadtest.test_generator import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,14 +128,21 @@ def test_stopping_waits_for_what_is_in_flight() -> None:
 
 
 def test_a_cookie_is_sent_along() -> None:
-    with serving(behaviour := StandIn()) as url:
-        behaviour.nodes[0]["dead-beef"] = Record("alice")
-        account = Target(name="account", url=f"{url}/account", cookie="session=dead-beef")
+    with serving(StandIn()) as url:
+        cookie = cookie_of(url, "alice", ACCOUNTS["alice"])
+        account = Target(name="account", url=f"{url}/account", cookie=cookie)
         nobody = Target(name="nobody", url=f"{url}/account")
         with prober(account, nobody) as running:
             until(lambda: len(running.probes) >= 10, "10 probes")
             probes = running.stop()
     assert {(probe.target, probe.status) for probe in probes} == {("account", 200), ("nobody", 401)}
+
+
+def test_whoever_cannot_log_in_is_told_so_in_one_line() -> None:
+    with serving(StandIn()) as url, pytest.raises(ProberError, match=r"cannot log in at .* as alice: .*401"):
+        cookie_of(url, "alice", "wrong")
+    with pytest.raises(ProberError, match="cannot log in"):
+        cookie_of(url, "alice", ACCOUNTS["alice"])
 
 
 def test_it_ends_by_itself_after_its_time_limit() -> None:

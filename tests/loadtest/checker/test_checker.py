@@ -136,6 +136,16 @@ def test_an_unknown_update_may_come_at_any_time_and_excuses_nothing_older() -> N
     assert Script().login().visit(1).unknown(Action.VISIT).look(visits=0).found() == {Kind.UPDATE_LOST: 1}
 
 
+def test_a_writes_own_answer_must_show_what_it_wrote() -> None:
+    assert Script().login().visit(0).found() == {Kind.UPDATE_LOST: 1}
+    assert Script().login().add("apple", 2, {"apple": 1}).found() == {Kind.UPDATE_LOST: 1}
+
+
+def test_what_was_acknowledged_comes_on_top_of_what_was_seen_before_even_if_its_answer_shows_nothing() -> None:
+    script = Script().login().unknown(Action.VISIT).look(visits=1).op(Action.VISIT, replaced=False)
+    assert script.look(visits=1).found() == {Kind.UPDATE_LOST: 1}
+
+
 def test_after_an_unknown_emptying_the_cart_may_be_empty_at_any_time() -> None:
     script = Script().login().add("apple", 2, {"apple": 2}).unknown(Action.EMPTY).look(cart={"apple": 2}).look()
     assert script.add("apple", 1, {"apple": 1}).look().found() == CLEAN
