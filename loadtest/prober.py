@@ -47,9 +47,8 @@ class Prober:
     """A context manager: it probes from when it is entered until `stop`, for `time_limit` seconds at most.
 
     Each target is asked every `interval` seconds, whether the last answer has come or not; an answer that takes longer
-    than `timeout` seconds is unknown. A target that is to show whether the store answers
-    needs a session's cookie, as `cookie_of` gets one.
-    Cookies travel over a pipe and appear in no argument list.
+    than `timeout` seconds is unknown. A target that is to show whether the store answers needs a session's cookie, as
+    `cookie_of` gets one. Cookies travel over a pipe and appear in no argument list.
     """
 
     def __init__(

@@ -46,6 +46,10 @@ def test_after_a_logout_nobody_is_missed(outcome: Outcome) -> None:
     assert Script().login().logout(outcome=outcome).look(user=None).found() == CLEAN
 
 
+def test_an_unknown_logout_may_come_after_the_next_login() -> None:
+    assert Script().login().unknown(Action.LOGOUT).login().look(user=None).found() == CLEAN
+
+
 def test_a_logout_that_failed_for_certain_leaves_the_session_where_it_is() -> None:
     script = Script().login().logout(outcome=Outcome.FAIL).look(user=None)
     assert script.found() == {Kind.SESSION_LOST: 1}
@@ -115,6 +119,17 @@ def test_a_cart_that_was_emptied_and_is_full_again_has_lost_an_update() -> None:
     script = Script().login().add("apple", 3, {"apple": 3}).add("pear", 1, {"apple": 3, "pear": 1}).op(Action.EMPTY)
     assert script.look(cart={"apple": 3, "pear": 1}).found() == {Kind.UPDATE_LOST: 1}
     assert script.look().found() == {Kind.STALE_READ: 1}, "unless it is seen empty after all"
+
+
+def test_what_was_lost_before_the_cart_was_emptied_is_lost_all_the_same() -> None:
+    script = Script().login().add("apple", 2, {"apple": 2}).look(cart={"apple": 1}).op(Action.EMPTY).look()
+    assert script.found() == {Kind.UPDATE_LOST: 1}
+
+
+def test_what_is_back_from_before_makes_no_stale_read_of_a_loss() -> None:
+    script = Script().login().add("apple", 2, {"apple": 2}).op(Action.EMPTY).add("apple", 1, {"apple": 1})
+    script.look().look(cart={"apple": 3})
+    assert script.found() == {Kind.UPDATE_LOST: 2}, "the one that was added last, and the emptying"
 
 
 def test_a_stale_read_is_found_and_is_no_lost_update() -> None:
@@ -187,7 +202,7 @@ def test_a_loss_is_none_the_less_one_while_others_go_on_writing() -> None:
 
 def test_emptying_a_cart_at_the_same_time_excuses_what_is_missing_and_what_is_there() -> None:
     script = Script().login(at=(0, 1)).add("apple", 1, {"apple": 1}, at=(2, 3)).op(Action.EMPTY, at=(4, 9))
-    script.look(cart={"apple": 1}, at=(5, 6)).look(cart={}, at=(5, 6)).add("apple", 1, {"apple": 2}, at=(5, 8))
+    script.look(cart={"apple": 1}, at=(5, 6)).look(cart={}, at=(3.5, 6)).add("apple", 1, {"apple": 2}, at=(5, 8))
     assert script.look(cart={"apple": 1}).found() == CLEAN
     assert script.look(cart={"apple": 2}).found() == {Kind.UPDATE_LOST: 1}, "of two, one was there before the emptying"
 
