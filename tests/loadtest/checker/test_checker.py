@@ -73,7 +73,8 @@ def test_while_another_tab_logs_in_a_request_may_carry_the_id_that_is_dead() -> 
         ({}, False),
         ({"idle_timeout": 99.0}, False),
         ({"idle_timeout": 10.0}, True),
-        ({"idle_timeout": 11.0}, True),  # the last use may not have been noted
+        ({"idle_timeout": 12.0}, True),  # it was used 11 s ago, but that may not have been noted
+        ({"idle_timeout": 13.0}, False),
         ({"lifetime": 99.0}, False),
         ({"lifetime": 12.0}, True),
     ],
@@ -207,6 +208,17 @@ def test_emptying_a_cart_at_the_same_time_excuses_what_is_missing_and_what_is_th
     assert script.look(cart={"apple": 2}).found() == {Kind.UPDATE_LOST: 1}, "of two, one was there before the emptying"
 
 
+def test_what_hit_a_session_while_its_id_was_renewed_may_have_found_none() -> None:
+    script = Script().login(at=(0, 1)).visit(1, at=(2, 3)).add("apple", 1, {"apple": 1}, at=(2, 3), who="tab-2")
+    script.login(at=(4, 7)).op(Action.EMPTY, at=(5, 8), who="tab-2").logout(at=(5, 8), who="tab-3")
+    assert script.look(visits=1, cart={"apple": 1}).found() == CLEAN
+
+
+def test_of_two_logins_at_once_one_may_have_found_no_session_to_keep() -> None:
+    script = Script().login(at=(0, 1)).visit(1, at=(2, 3)).login(at=(4, 7)).login(at=(5, 8), who="tab-2")
+    assert script.look(visits=0).found() == CLEAN
+
+
 # Logouts revived
 
 
@@ -251,6 +263,11 @@ def test_anything_of_somebody_else_is_found(crossed: dict[str, Any]) -> None:
 
 def test_a_whole_session_of_somebody_else_is_one_finding() -> None:
     script = Script().login().visit(1).visit(2).look(user="bob", visits=0, cart={"plum of bob": 1}).look(visits=2)
+    assert script.found() == {Kind.CROSSED: 1}
+
+
+def test_what_somebody_else_is_shown_to_have_says_nothing_about_ones_own() -> None:
+    script = Script().login().visit(1).visit(2).look(user="bob", visits=0)
     assert script.found() == {Kind.CROSSED: 1}
 
 
