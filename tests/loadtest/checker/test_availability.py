@@ -96,6 +96,12 @@ def test_an_operation_that_the_fault_may_have_touched_belongs_to_the_phase_of_th
     assert Phases.of(MARKS, end=99).of_op(started, ended) == phase
 
 
+def test_what_the_fault_touched_belongs_to_its_phase_even_if_it_ends_after_the_run() -> None:
+    phases = Phases.of([Mark(10, "before"), Mark(20, "during"), Mark(30, "end")], end=99)
+    assert phases.of_op(29, 31) == "during"
+    assert phases.of_op(31, 32) is None
+
+
 def test_each_phase_has_figures_of_its_own() -> None:
     script = Script().login(at=(11, 12)).visit(1, at=(13, 14), node="node-2")
     script.op(Action.LOOK, at=(22, 23), outcome=Outcome.UNKNOWN, error="status 502").look(user=None, at=(32, 33))

@@ -167,6 +167,14 @@ def test_after_an_unknown_emptying_the_cart_may_be_empty_at_any_time() -> None:
     assert script.add("apple", 1, {"apple": 1}).look().found() == CLEAN
 
 
+def test_a_cart_that_is_emptied_once_more_excuses_nothing_before_and_accuses_of_nothing_after() -> None:
+    script = Script().login().add("apple", 1, {"apple": 1}).op(Action.EMPTY).look(cart={"apple": 1})
+    again = Script().login()
+    again.ops = list(script.ops)
+    assert script.op(Action.EMPTY).look().found() == {Kind.UPDATE_LOST: 1}
+    assert again.look().op(Action.EMPTY).look().found() == {Kind.STALE_READ: 1}
+
+
 # Several clients on one session: only real time orders what they do
 
 
