@@ -6,6 +6,7 @@
 from deploy.cluster import Cluster, Member, MemberState, Role
 from deploy.compose import ComposeCluster
 from deploy.errors import ClusterError
+from deploy.link import Link
 from deploy.local import LocalCluster
 from deploy.spec import ClusterSpec, StoreKind
 
@@ -14,6 +15,7 @@ __all__ = [
     "ClusterError",
     "ClusterSpec",
     "ComposeCluster",
+    "Link",
     "LocalCluster",
     "Member",
     "MemberState",

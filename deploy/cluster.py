@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
 
+from deploy.link import Link
 from deploy.spec import ClusterSpec
 from proxy import Balance
 
@@ -94,6 +95,18 @@ class Cluster(Protocol):
 
     def balance(self, policy: Balance) -> None:
         """Have the proxy choose nodes by another policy from now on; no request fails by it."""
+
+    def configure(self, node_settings: Mapping[str, str]) -> None:
+        """More environment for the nodes, over that of the spec, instead of what was configured before. It is taken up
+        by each node when it is restarted, and by those that are added."""
+
+    @property
+    def link(self) -> Link:
+        """The connections between the nodes and the store. Raises for a cluster whose spec asks for no `store_link`."""
+
+    @property
+    def store_url(self) -> str:
+        """The store's server itself, past any link, with the nodes' user and password. Raises where there is none."""
 
     def fail_over(self) -> None:
         """Have a replica of the store take over from the primary, as planned. Raises for stores without one."""

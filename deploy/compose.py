@@ -13,6 +13,7 @@ from deploy.container_front import ContainerFront
 from deploy.container_members import SERVICES, as_member, last_words, members_of, role_of, state_of, wait_until_ready
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
+from deploy.link import Link
 from deploy.ports import free_ports, require_free
 from deploy.spec import ClusterSpec, StoreKind, check_nodes
 from proxy import Balance, ServerState
@@ -126,6 +127,17 @@ class ComposeCluster:
         self._running_project()
         self._front.use(policy)
 
+    def configure(self, node_settings: Mapping[str, str]) -> None:  # noqa: ARG002 - what a Cluster is asked
+        raise ClusterError("containers keep the settings that they were made with: only local nodes can be configured")
+
+    @property
+    def link(self) -> Link:
+        raise ClusterError("the network of containers can't be slowed or cut: only a local cluster has a link")
+
+    @property
+    def store_url(self) -> str:
+        raise ClusterError("the store's container can't be reached from here: only a local store can")
+
     def fail_over(self) -> None:
         self._running_project()
         raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
@@ -143,6 +155,8 @@ class ComposeCluster:
         self.stop()
 
     def _up(self, folder: Path) -> Project:
+        if self.spec.store_link or self.spec.store_settings:
+            raise ClusterError("settings of the store and a link to it are for a cluster of local processes")
         if self.spec.tls or self.spec.store not in {StoreKind.MEMORY, StoreKind.REDIS}:
             what = "TLS" if self.spec.tls else f"store {self.spec.store}"
             raise ClusterError(

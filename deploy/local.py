@@ -10,6 +10,7 @@ from typing import Self
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
 from deploy.front import Front
+from deploy.link import Link, ProxyLink
 from deploy.local_servers import LocalServers
 from deploy.ports import require_free
 from deploy.processes import Guard
@@ -46,6 +47,7 @@ class LocalCluster:
         self._state: StateDir | None = None
         self._guard: Guard | None = None
         self._servers: dict[str, Server] = {}
+        self._link: ProxyLink | None = None
 
     @property
     def url(self) -> str:
@@ -73,6 +75,7 @@ class LocalCluster:
             self.users = self._make.users
             if store := self._make.store():
                 self._bring_up([store])
+                self._link = self._make.link()
             self._add(self.spec.nodes)
             self._bring_up([self._make.proxy(self._front)])
             self._describe()
@@ -87,6 +90,9 @@ class LocalCluster:
         for role in Role:
             self._end([server for server in self._servers.values() if server.role is role], _SECONDS_TO_END[role])
         self._front.reset()
+        if self._link is not None:
+            self._link.close()
+            self._link = None
         if self._guard is not None:
             self._guard.close()
             self._guard = None
@@ -155,6 +161,21 @@ class LocalCluster:
         self._require_proxy()
         self._front.use(policy)
         self._describe()
+
+    def configure(self, node_settings: Mapping[str, str]) -> None:
+        self._running_state()
+        self._make.configure(node_settings)
+
+    @property
+    def link(self) -> Link:
+        if self._link is None:
+            raise ClusterError("the cluster has no link to its store: ask for one with store_link in its spec")
+        return self._link
+
+    @property
+    def store_url(self) -> str:
+        self._running_state()
+        return self._make.store_url()
 
     def fail_over(self) -> None:
         self._running_state()

@@ -11,6 +11,7 @@ from deploy import store_server
 from deploy.cluster import Role
 from deploy.errors import ClusterError
 from deploy.front import Front
+from deploy.link import ProxyLink
 from deploy.ports import free_ports
 from deploy.servers import Server, http_ok
 from deploy.spec import ClusterSpec, StoreKind
@@ -33,6 +34,8 @@ class LocalServers:
         self._store_binary = store_binary
         self._store_password = secrets.token_hex(32)
         self._store: Server | None = None
+        self._link: ProxyLink | None = None
+        self._changed: Mapping[str, str] = {}
         users_file = state.secrets / "users.json"
         try:
             self.users: Mapping[str, str] = create_users(users_file, spec.users, secrets.token_urlsafe(15))
@@ -82,27 +85,38 @@ class LocalServers:
             Role.STORE,
             free_ports(1)[0],
             self._state.logs / "store.log",
-            lambda port: binary.command(port, acl_path, self._state.path),
+            lambda port: binary.command(port, acl_path, self._state.data, self._spec.store_settings),
             lambda _: environment({}),
             lambda port: store_server.answers(store_server.url(self._store_password, port)),
         )
         return self._store
+
+    def link(self) -> ProxyLink | None:
+        """Starts what is to stand between the nodes and the store, which has to be ready; None where nothing is."""
+        if self._store is not None and self._spec.store_link:
+            self._link = ProxyLink(self._store.port)
+        return self._link
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Nodes that start from now on get these variables, over those of the spec."""
+        self._changed = dict(settings)
 
     def nodes(self, names: list[str]) -> list[Server]:
         """A server for each name, which will use the store that was made before."""
         return [self._node(name, port) for name, port in zip(names, free_ports(len(names)), strict=True)]
 
     def _node(self, name: str, port: int) -> Server:
-        def settings(port: int) -> Mapping[str, str]:
+        def settings(own_port: int) -> Mapping[str, str]:
             variables = {
                 **self._node_environment,
                 "NODE_NAME": name,
-                "NODE_BIND": f"127.0.0.1:{port}",
+                "NODE_BIND": f"127.0.0.1:{own_port}",
                 "PROMETHEUS_MULTIPROC_DIR": str(self._state.metrics / name),
             }
             if self._store is not None:
-                variables["REDIS_URL_FILE"] = str(self._url_file(self._store.port))
-            return environment({**variables, **self._spec.node_settings})
+                port = self._store.port if self._link is None else self._link.port
+                variables["REDIS_URL_FILE"] = str(self._url_file(port))
+            return environment({**variables, **self._spec.node_settings, **self._changed})
 
         command = [sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN_CONF), "nodes.app:from_environ()"]
         return Server(
@@ -114,6 +128,12 @@ class LocalServers:
             settings,
             lambda port: http_ok(port, "/ready"),
         )
+
+    def store_url(self) -> str:
+        """The store itself, past any link, as the nodes' user."""
+        if self._store is None:
+            raise ClusterError(f"store {self._spec.store} has no server that could be asked")
+        return store_server.url(self._store_password, self._store.port)
 
     def _url_file(self, port: int) -> Path:
         path = self._state.secrets / f"store-url-{port}"

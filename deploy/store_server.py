@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
@@ -26,8 +27,9 @@ class StoreServer:
         self.binary = _wheel_binary() if binary is None else _find(str(binary))
         self.version = self._ask_version()
 
-    def command(self, port: int, acl_path: Path, folder: Path) -> list[str]:
-        """What to start: in the foreground, keeping nothing on disk, refusing writes when its memory is full."""
+    def command(self, port: int, acl_path: Path, folder: Path, more: Mapping[str, str]) -> list[str]:
+        """What to start: in the foreground, keeping nothing on disk, refusing writes when its memory is full, unless
+        `more` says otherwise."""
         options = {
             "bind": "127.0.0.1",
             "port": str(port),
@@ -40,6 +42,7 @@ class StoreServer:
             "maxmemory-policy": "noeviction",
             # Sessions with values of up to 1 KiB stay compact: 504 bytes instead of 854 with one of 200 (Redis 8.0.2).
             "hash-max-listpack-value" if self.version >= (7, 0, 0) else "hash-max-ziplist-value": "1024",
+            **more,
             "daemonize": "no",
         }
         return [str(self.binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
