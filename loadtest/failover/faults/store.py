@@ -1,0 +1,82 @@
+"""Faults of what the store keeps."""
+
+import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import redis
+
+from deploy import Cluster, ClusterError
+
+_KEYS = "session:filler-"
+_SIZES = (64 * 1024, 1024, 64)
+"""In bytes. Ever smaller ones, so that little is left in the end."""
+_VISITORS = 2000
+_MOST = 256 * 1024 * 1024
+_SECONDS_TO_LIVE = 600
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Fills the store's memory until it refuses to take more; undone by taking that out again.
+
+    The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB.
+    """
+
+    what: str = "fill the store"
+    seconds: float = 1.0
+
+    def apply(self, cluster: Cluster) -> None:
+        written = number = 0
+        with _asking(cluster) as store:
+            for size in _SIZES:
+                while _put(store, number, size):
+                    number, written = number + 1, written + size
+                    if written > _MOST:
+                        raise ClusterError(f"the store is not full after {written:,} bytes: give it a maxmemory")
+        # Our connection took some of the memory itself, and gives it back now. Visitors take that.
+        if not any(_is_refused(cluster.url) for _ in range(_VISITORS)):
+            raise ClusterError(f"the store still takes new sessions after {_VISITORS:,} of them")
+
+    def undo(self, cluster: Cluster) -> None:
+        with _asking(cluster) as store:
+            names = list(store.scan_iter(match=f"{_KEYS}*", count=1000))
+            for start in range(0, len(names), 500):
+                store.delete(*names[start : start + 500])
+
+
+def _is_refused(url: str) -> bool:
+    """Whether a new visitor's session is."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    try:
+        connection.request("POST", "/visits", "{}", {"Content-Type": "application/json", "Accept": "application/json"})
+        return connection.getresponse().status == http.client.SERVICE_UNAVAILABLE
+    except (OSError, http.client.HTTPException) as error:
+        raise ClusterError(f"the cluster does not answer while its store is being filled: {error!r}") from error
+    finally:
+        connection.close()
+
+
+def _put(store: "redis.Redis", number: int, size: int) -> bool:
+    """Whether it was taken."""
+    key = f"{_KEYS}{number}"
+    try:
+        store.hset(key, "filler", "x" * size)
+        store.pexpire(key, _SECONDS_TO_LIVE * 1000)
+    except redis.OutOfMemoryError:
+        return False
+    return True
+
+
+@contextmanager
+def _asking(cluster: Cluster) -> Iterator["redis.Redis"]:
+    """As the nodes' user, which may name the keys of sessions alone."""
+    client = redis.Redis.from_url(cluster.store_url, socket_timeout=5, socket_connect_timeout=5)
+    try:
+        yield client
+    except redis.RedisError as error:
+        raise ClusterError(f"the store does not do what is asked of it: {error}") from error
+    finally:
+        client.close()
