@@ -8,6 +8,7 @@ from typing import Protocol
 from deploy import Cluster, ClusterSpec
 from loadtest.demo.scenes import ARRIVAL, Outcome, Phase, Scene, outcome
 from loadtest.generator import Generator, GeneratorError
+from loadtest.progress import Status, Watch
 from loadtest.protocol import Progress, Start
 
 # A look now and then: on two cores that also run the cluster, thirty users must leave room for the logins, because a
@@ -25,24 +26,6 @@ SLACK = 90.0 + ARRIVAL_TIMEOUT
 
 class MakeCluster(Protocol):
     def __call__(self, spec: ClusterSpec) -> AbstractContextManager[Cluster]: ...
-
-
-@dataclass
-class Status:
-    """What is happening, for whoever displays it while `run` works."""
-
-    scene: Scene
-    number: int
-    total: int
-    doing: str = "starting"
-    ends: float = 0.0  # of the current phase, on the monotonic clock; 0: no end in sight
-    progress: Progress | None = None
-
-
-class Watch(Protocol):
-    """Told whenever the status has changed, several times a second."""
-
-    def __call__(self, status: Status) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -94,8 +77,8 @@ def _arrive(users: int, generator: Generator, status: Status, watch: Watch) -> N
 
 
 def _measure(phase: Phase, seconds: float, generator: Generator, status: Status, watch: Watch) -> None:
-    now = time.monotonic()
-    status.ends, latest = now + seconds, now + PATIENCE * seconds
+    status.turn(phase.name, seconds=seconds)
+    now, latest = time.monotonic(), time.monotonic() + PATIENCE * seconds
     while now < status.ends or (now < latest and not _enough(phase, generator.progress)):
         _look(generator, status, watch)
         time.sleep(POLL)
@@ -111,7 +94,7 @@ def _enough(phase: Phase, progress: Progress | None) -> bool:
 
 
 def _say(doing: str, status: Status, watch: Watch) -> None:
-    status.doing, status.ends = doing, 0.0
+    status.turn(doing)
     watch(status)
 
 
