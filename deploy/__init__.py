@@ -9,6 +9,7 @@ from deploy.errors import ClusterError
 from deploy.link import Link
 from deploy.local import LocalCluster
 from deploy.spec import ClusterSpec, StoreKind
+from deploy.store_settings import StoreSettings
 
 __all__ = [
     "Cluster",
@@ -21,4 +22,5 @@ __all__ = [
     "MemberState",
     "Role",
     "StoreKind",
+    "StoreSettings",
 ]

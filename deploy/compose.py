@@ -16,6 +16,7 @@ from deploy.errors import ClusterError
 from deploy.link import Link
 from deploy.ports import free_ports, require_free
 from deploy.spec import ClusterSpec, StoreKind, check_nodes
+from deploy.store_settings import StoreSettings
 from proxy import Balance, ServerState
 
 _SECONDS_TO_BUILD = 900.0
@@ -155,7 +156,7 @@ class ComposeCluster:
         self.stop()
 
     def _up(self, folder: Path) -> Project:
-        if self.spec.store_link or self.spec.store_settings:
+        if self.spec.store_link or self.spec.store_settings != StoreSettings():
             raise ClusterError("settings of the store and a link to it are for a cluster of local processes")
         if self.spec.tls or self.spec.store not in {StoreKind.MEMORY, StoreKind.REDIS}:
             what = "TLS" if self.spec.tls else f"store {self.spec.store}"

@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import Any
 
 from deploy.errors import ClusterError
+from deploy.store_settings import StoreSettings
 from proxy import Balance, ProxySettings, ProxySettingsError
 
 MOST_NODES = 100
 MOST_WORKERS = 32
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
-_OPTION = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
 
@@ -72,8 +72,8 @@ class ClusterSpec:
     """Who can log in; they share one random password."""
     node_settings: Mapping[str, str] = field(default_factory=dict)
     """More environment for the nodes, such as SESSION_IDLE_TIMEOUT; see `nodes.settings`."""
-    store_settings: Mapping[str, str] = field(default_factory=dict)
-    """Options of the store's server that are to differ from ours, such as appendonly or maxmemory."""
+    store_settings: StoreSettings = field(default_factory=StoreSettings)
+    """How a Redis or Valkey is run."""
     store_link: bool = False
     """Whether the nodes reach the store through a `deploy.Link`, which can be slowed and cut."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
@@ -103,11 +103,8 @@ class ClusterSpec:
         for name in self.node_settings:
             if not _VARIABLE.fullmatch(name):
                 raise ClusterError(f"node setting {name!r} is no environment variable: write it in capitals")
-        for name in self.store_settings:
-            if not _OPTION.fullmatch(name):
-                raise ClusterError(f"store setting {name!r} is no option of a Redis or Valkey server")
-        if (self.store_settings or self.store_link) and not self.store.needs_redis:
-            raise ClusterError(f"store {self.store} has no server that could have settings or a link")
+        if self.store_link and not self.store.needs_redis:
+            raise ClusterError(f"store {self.store} has no server that the nodes could have a link to")
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:
             raise ClusterError(f"{sorted(unknown)[0]!r} is no setting of the proxy: see proxy.ProxySettings")

@@ -4,16 +4,15 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import redis
 
 from deploy import acl
 from deploy.errors import ClusterError
+from deploy.store_settings import StoreSettings
 
 OLDEST = (6, 2)
-MAX_MEMORY = "256mb"
 _VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
 
 
@@ -27,22 +26,21 @@ class StoreServer:
         self.binary = _wheel_binary() if binary is None else _find(str(binary))
         self.version = self._ask_version()
 
-    def command(self, port: int, acl_path: Path, folder: Path, more: Mapping[str, str]) -> list[str]:
-        """What to start: in the foreground, keeping nothing on disk, refusing writes when its memory is full, unless
-        `more` says otherwise."""
+    def command(self, port: int, acl_path: Path, folder: Path, settings: StoreSettings) -> list[str]:
+        """What to start: in the foreground, refusing writes when its memory is full."""
         options = {
             "bind": "127.0.0.1",
             "port": str(port),
             "aclfile": str(acl_path),
             "dir": str(folder),
             "save": "",
-            "appendonly": "no",
-            "maxmemory": MAX_MEMORY,
+            "appendonly": "yes" if settings.append_only else "no",
+            "appendfsync": "everysec",
+            "maxmemory": settings.max_memory,
             # Any other policy than noeviction logs people out silently.
             "maxmemory-policy": "noeviction",
             # Sessions with values of up to 1 KiB stay compact: 504 bytes instead of 854 with one of 200 (Redis 8.0.2).
             "hash-max-listpack-value" if self.version >= (7, 0, 0) else "hash-max-ziplist-value": "1024",
-            **more,
             "daemonize": "no",
         }
         return [str(self.binary), *(part for name, value in options.items() for part in (f"--{name}", value))]

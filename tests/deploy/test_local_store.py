@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy import ClusterError, ClusterSpec, LocalCluster, StoreKind
+from deploy import ClusterError, ClusterSpec, LocalCluster, StoreKind, StoreSettings
 from tests.deploy.traffic import Browser
 from tests.deploy.waiting import lives, until
 
-SPEC = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_link=True, store_settings={"appendonly": "yes"})
+SPEC = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_link=True, store_settings=StoreSettings(append_only=True))
 
 
 def test_a_link_stands_between_the_nodes_and_the_store_and_ends_with_the_cluster() -> None:
@@ -53,17 +53,9 @@ def test_nodes_take_up_what_they_are_configured_to_when_they_restart() -> None:
         assert names == {"session", "other"}
 
 
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [
-        ({"store_link": True}, "store memory has no server that could have settings or a link"),
-        ({"store": StoreKind.FILE, "store_settings": {"save": ""}}, "store file has no server"),
-        ({"store": StoreKind.REDIS, "store_settings": {"--port 1": "1"}}, "store setting '--port 1' is no option"),
-    ],
-)
-def test_what_a_store_cannot_have_is_refused(spec: dict[str, object], said: str) -> None:
-    with pytest.raises(ClusterError, match=said):
-        ClusterSpec(**spec)  # type: ignore[arg-type]
+def test_a_store_without_a_server_can_have_no_link() -> None:
+    with pytest.raises(ClusterError, match="store memory has no server that the nodes could have a link to"):
+        ClusterSpec(store_link=True)
 
 
 def test_a_cluster_without_a_link_or_a_server_says_so() -> None:
@@ -75,6 +67,6 @@ def test_a_cluster_without_a_link_or_a_server_says_so() -> None:
 
 
 def test_an_option_that_the_store_refuses_is_reported_in_its_own_words() -> None:
-    spec = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_settings={"maxmemory-policy": "never"})
+    spec = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_settings=StoreSettings(max_memory="a lot"))
     with pytest.raises(ClusterError, match="store ended as it started"), LocalCluster(spec):
         pass

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind
+from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from loadtest.failover import faults
 from tests.deploy.traffic import Browser
 from tests.deploy.waiting import until
@@ -13,7 +13,7 @@ SPEC = ClusterSpec(
     nodes=2,
     store=StoreKind.REDIS,
     store_link=True,
-    store_settings={"maxmemory": "6mb"},
+    store_settings=StoreSettings(max_memory="6mb"),
     proxy={"read_timeout": 2.0, "login_rate": None},
 )
 
