@@ -111,6 +111,10 @@ class Cluster(Protocol):
     def fail_over(self) -> None:
         """Have a replica of the store take over from the primary, as planned. Raises for stores without one."""
 
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of the proxy's and the store's programs: {"nginx": "1.31.3", "valkey": "9.1.2"}."""
+
     def members(self) -> tuple[Member, ...]:
         """The proxy, the nodes by number, the store, each as it is now."""
 

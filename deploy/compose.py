@@ -1,6 +1,7 @@
 """The cluster as containers, through `docker compose`: what compose.yaml says, under a project name of its own."""
 
 import json
+import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -142,6 +143,17 @@ class ComposeCluster:
     def fail_over(self) -> None:
         self._running_project()
         raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        found, project = self._found(), self._running_project()
+        commands = {"proxy": ("nginx", "nginx -v 2>&1"), "store": ("redis", "redis-server --version")}
+        said = {
+            program: project.docker("exec", found[name].id, "sh", "-c", command)
+            for name, (program, command) in commands.items()
+            if name in found
+        }
+        return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+\.\d+\.\d+", text))}
 
     def members(self) -> tuple[Member, ...]:
         return tuple(as_member(name, one, name in self._front.states) for name, one in self._found().items())

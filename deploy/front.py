@@ -36,6 +36,11 @@ class Front:
         self.authority: Path | None = None
         """The certificate of the authority that has to be trusted; None without TLS."""
 
+    @property
+    def nginx_version(self) -> str:
+        """ "1.31.3"."""
+        return ".".join(map(str, self._nginx.version))
+
     def command(self, port: int, state: StateDir) -> list[str]:
         """What to start so that it listens at `port`; the configuration is in place then. Changes before that only
         count, changes after it are followed by the nginx that runs."""

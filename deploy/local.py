@@ -181,6 +181,11 @@ class LocalCluster:
         self._running_state()
         raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
 
+    @property
+    def versions(self) -> Mapping[str, str]:
+        store = {} if self._store_binary is None else self._store_binary.versions
+        return {"nginx": self._front.nginx_version, **store}
+
     def members(self) -> tuple[Member, ...]:
         self._running_state()
         drained = {node.name for node in self._front.nodes.values() if node.state is not ServerState.UP}

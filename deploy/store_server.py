@@ -13,7 +13,7 @@ from deploy.errors import ClusterError
 from deploy.store_settings import StoreSettings
 
 OLDEST = (6, 2)
-_VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
+_VERSION = re.compile(r"(redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
 
 
 class StoreServer:
@@ -45,6 +45,11 @@ class StoreServer:
         }
         return [str(self.binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """{"valkey": "9.1.2"}, or {"redis": ...}."""
+        return {self._program: ".".join(map(str, self.version))}
+
     def acl_file(self, password: str, express: bool = False) -> str:
         """The text of its ACL file; with `express`, of a store that a Node application shares."""
         return acl.acl_file(password, self.version, express)
@@ -57,7 +62,8 @@ class StoreServer:
         found = _VERSION.search(done.stdout)
         if not found:
             raise ClusterError(f"{self.binary} is no Redis or Valkey server: it does not say so when asked (--version)")
-        version = tuple(int(number) for number in found.groups())
+        self._program = found[1].lower()
+        version = tuple(int(number) for number in found.groups()[1:])
         if version < OLDEST:
             have, need = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
             raise ClusterError(f"{self.binary} is version {have}: too old, {need} or later is needed")
