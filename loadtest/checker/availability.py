@@ -1,5 +1,6 @@
-"""What the independent prober saw. It never waits for an answer before it sends the next probe, so it sees all of it."""
+"""What the independent prober saw. It waits for no answer before it sends the next probe, so it misses nothing."""
 
+import itertools
 from collections.abc import Sequence
 from statistics import median
 
@@ -14,9 +15,7 @@ def availability(probes: Sequence[Probe], slow_after: float) -> Availability:
     ordered = sorted(probes, key=lambda probe: probe.started)
     outcomes = [probe.outcome for probe in ordered]
     times = [probe.ended - probe.started for probe in ordered]
-    bad = [
-        probe for probe in ordered if probe.outcome is not Outcome.OK or probe.ended - probe.started > slow_after
-    ]
+    bad = [probe for probe in ordered if probe.outcome is not Outcome.OK or probe.ended - probe.started > slow_after]
     return Availability(
         probes=len(ordered),
         ok=outcomes.count(Outcome.OK),
@@ -34,7 +33,7 @@ def availability(probes: Sequence[Probe], slow_after: float) -> Availability:
 
 
 def _interval(ordered: Sequence[Probe]) -> float:
-    steps = [later.started - earlier.started for earlier, later in zip(ordered, ordered[1:], strict=False)]
+    steps = [later.started - earlier.started for earlier, later in itertools.pairwise(ordered)]
     return round(median(steps), 3) if steps else 0.0
 
 

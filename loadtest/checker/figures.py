@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from loadtest.checker.findings import Evidence, PhaseFigures
-from loadtest.history import Op
+from loadtest.history import STOPPED, Op
 from loadtest.ledger import Outcome
 
 
@@ -21,7 +21,7 @@ def figures(
     seconds: float, ops: Sequence[Op], told: Iterable[tuple[Op, bool]], evidence: Iterable[Evidence]
 ) -> PhaseFigures:
     """Figures over these operations, the answers among them that tell who is logged in, and what is wrong."""
-    failed = [op for op in ops if op.outcome is not Outcome.OK]
+    failed = [op for op in ops if op.outcome is not Outcome.OK and op.error != STOPPED]
     reads = sum(op.method == "GET" for op in failed)
     answers = list(told)
     out = [op for op, anonymous in answers if anonymous]
@@ -33,7 +33,7 @@ def figures(
         seconds=round(seconds, 3),
         users=len({op.who for op in ops}),
         operations=len(ops),
-        ok=len(ops) - len(failed),
+        ok=sum(op.outcome is Outcome.OK for op in ops),
         failed=len(failed),
         fail=sum(op.outcome is Outcome.FAIL for op in failed),
         unknown=sum(op.outcome is Outcome.UNKNOWN for op in failed),

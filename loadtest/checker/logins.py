@@ -90,8 +90,16 @@ class Logins:
             return None
         return logout
 
+    def renewed_during(self, op: Op) -> bool:
+        """A login renewed the id while the operation was under way: it may have found no session any more."""
+        others = (one for one in self.logins if one is not op and one.outcome is Outcome.OK)
+        return any(one.started < op.ended and op.started < one.ended for one in others)
+
     def resets(self) -> list[Reset]:
         """What takes the session's values away: logouts, and logins of which only the new id may have been lost."""
-        ended = [Reset(one.started, over(one), one.outcome is Outcome.OK, logout=True) for one in self.logouts]
-        doubtful = [one for one in self.logins if one.outcome is Outcome.UNKNOWN]
+        ended = [
+            Reset(one.started, over(one), one.outcome is Outcome.OK and not self.renewed_during(one), logout=True)
+            for one in self.logouts
+        ]
+        doubtful = (one for one in self.logins if one.outcome is Outcome.UNKNOWN or self.renewed_during(one))
         return ended + [Reset(one.started, FOREVER, certain=False, logout=False) for one in doubtful]

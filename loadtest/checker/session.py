@@ -30,7 +30,7 @@ def judge_session(ops: Sequence[Op], expiry: Expiry) -> Judged:
     judged = Judged()
     resets = [*logins.resets(), *_judge_logins(by_start, logins, expiry, judged)]
     emptied = [
-        Reset(op.started, over(op), op.outcome is Outcome.OK and op.replaced is not True, logout=False)
+        Reset(op.started, over(op), op.outcome is Outcome.OK and not logins.renewed_during(op), logout=False)
         for op in by_start
         if op.action is Action.EMPTY and op.outcome is not Outcome.FAIL
     ]
@@ -94,33 +94,42 @@ def _counters(by_start: Sequence[Op], logins: Logins) -> list[Counter]:
     """The visits, and each item that was ever put into the cart or seen in it."""
     counters = {VISITS: Counter(VISITS)}
     for op in by_start:
-        if op.action in (Action.VISIT, Action.ADD) and op.outcome is not Outcome.FAIL:
-            name, amount = (VISITS, 1) if op.action is Action.VISIT else (op.item, op.quantity)
+        name, amount = _adds(op)
+        if amount and op.outcome is not Outcome.FAIL:
             counter = counters.setdefault(name, Counter(name))
-            counter.increments.append(Increment(op.started, op.ended, amount, _went_here(op)))
+            if op.replaced is not True:
+                counter.increments.append(Increment(op.started, op.ended, amount, op.outcome is Outcome.OK))
         if op.outcome is Outcome.OK and op.cart is not UNSET:
             for item in op.cart:
                 counters.setdefault(item, Counter(item))
     for op in by_start:
         if op.outcome is not Outcome.OK or op.user not in (UNSET, None, op.account):
             continue
-        # Shown to somebody anonymous where somebody may be logged in, it is not what the session held: the session
-        # is lost then, or ended, and that is no lost update.
-        whole = not (shows_anonymous(op) and logins.began(op.ended))
         if op.visits is not UNSET:
-            own = 1 if op.action is Action.VISIT and _went_here(op) else 0
-            counters[VISITS].shown.append(Shown(op, op.visits, own, whole))
+            counters[VISITS].shown.append(_shown(op, VISITS, op.visits, logins))
         if op.cart is not UNSET:
             for name, counter in counters.items():
                 if name != VISITS:
-                    own = op.quantity if op.action is Action.ADD and op.item == name and _went_here(op) else 0
-                    counter.shown.append(Shown(op, op.cart.get(name, 0), own, whole))
+                    counter.shown.append(_shown(op, name, op.cart.get(name, 0), logins))
     return list(counters.values())
 
 
-def _went_here(op: Op) -> bool:
-    """Acknowledged, and not in a session made because the node did not know this one."""
-    return op.outcome is Outcome.OK and op.replaced is not True
+def _adds(op: Op) -> tuple[str, int]:
+    """To which counter a write adds how much."""
+    if op.action is Action.VISIT:
+        return VISITS, 1
+    return (op.item, op.quantity) if op.action is Action.ADD else ("", 0)
+
+
+def _shown(op: Op, name: str, value: int, logins: Logins) -> Shown:
+    target, amount = _adds(op)
+    own = amount if target == name else 0
+    if op.replaced is True:
+        # The node did not know the session, so the write went into a new one, where nothing else can be.
+        value, own = value - own, 0
+    # Shown to somebody anonymous where somebody may be logged in, it is not what the session held: the session is
+    # lost then, or ended, and that is no lost update.
+    return Shown(op, value, own, whole=not (shows_anonymous(op) and logins.began(op.ended)))
 
 
 def _believable(counters: Sequence[Counter], judged: Judged) -> Sequence[Counter]:

@@ -3,11 +3,13 @@
 The format is described in docs/history.md.
 """
 
-from loadtest.history.events import VERSION, End, Event, Header, Mark, Note, Op, Probe, when
+from loadtest.history.clock import now
+from loadtest.history.events import STOPPED, VERSION, End, Event, Header, Mark, Note, Op, Probe, when
 from loadtest.history.reader import HistoryError, Truncated, read
 from loadtest.history.writer import Writer, assemble
 
 __all__ = [
+    "STOPPED",
     "VERSION",
     "End",
     "Event",
@@ -20,6 +22,7 @@ __all__ = [
     "Truncated",
     "Writer",
     "assemble",
+    "now",
     "read",
     "when",
 ]

@@ -1,4 +1,4 @@
-"""What the lines of a history say. Times are seconds since the epoch, and agree between all processes of one machine."""
+"""What the lines of a history say. Times are seconds since the epoch, and agree between processes of one machine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,9 @@ from loadtest.ledger import Action, Outcome
 
 VERSION = 1
 """Rises when a field changes its meaning; new fields do not raise it, and readers ignore those they do not know."""
+
+STOPPED = "stopped"
+"""The error of an operation that its own client gave up because the run had ended: unknown, and nobody's failure."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="history"):

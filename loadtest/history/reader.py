@@ -13,7 +13,7 @@ CHUNK = 256 * 1024
 # The longest line an operation can have is a few KB; a file of something else may have no line ends at all.
 MAX_LINE = 1024 * 1024
 
-_decode = msgspec.json.Decoder(Event).decode
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 class HistoryError(Exception):
@@ -94,7 +94,7 @@ def _event(name: str, number: int, line: bytes) -> Event:
     try:
         if number == 1:
             _check_header(name, line)
-        return _decode(line)
+        return _decoder.decode(line)
     except msgspec.MsgspecError as error:
         if number == 1:
             raise HistoryError(f"{name}: line 1: {_foreign(line)}") from error
