@@ -16,6 +16,8 @@ class Role(StrEnum):
     PROXY = "proxy"
     NODE = "node"
     STORE = "store"
+    SENTINEL = "sentinel"
+    """Looks after the store's servers, and makes one of them the primary when the last one is gone."""
 
 
 class MemberState(StrEnum):
@@ -32,7 +34,7 @@ class Member:
     """One server of the cluster, as it is now."""
 
     name: str
-    """"proxy", "node-2", "store"."""
+    """"proxy", "node-2", "store"; of several "store-1", "sentinel-3"."""
     role: Role
     address: str
     """host:port, as the other members reach it."""
@@ -98,8 +100,12 @@ class Cluster(Protocol):
     def fail_over(self) -> None:
         """Have a replica of the store take over from the primary, as planned. Raises for stores without one."""
 
+    def primary(self) -> str:
+        """The name of the member that takes the writes of the store, as those who decide it know by now; of several
+        primaries the first. Raises for stores without a server."""
+
     def members(self) -> tuple[Member, ...]:
-        """The proxy, the nodes by number, the store, each as it is now."""
+        """The proxy, the nodes by number, the store and who looks after it, each as it is now."""
 
     def __enter__(self) -> Self: ...
 

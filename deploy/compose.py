@@ -130,6 +130,12 @@ class ComposeCluster:
         self._running_project()
         raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
 
+    def primary(self) -> str:
+        self._running_project()
+        if not self.spec.store.needs_redis:
+            raise ClusterError(f"sessions are in {self.spec.store}: the store has no server")
+        return "store"
+
     def members(self) -> tuple[Member, ...]:
         return tuple(as_member(name, one, name in self._front.states) for name, one in self._found().items())
 

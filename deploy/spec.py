@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from deploy.errors import ClusterError
+from deploy.store_settings import StoreSettings
 from proxy import Balance, ProxySettings, ProxySettingsError
 
 MOST_NODES = 100
@@ -27,13 +28,20 @@ class StoreKind(StrEnum):
     """In one SQL database that all nodes share: of local processes SQLite, of containers also MySQL and PostgreSQL."""
     REDIS = "redis"
     """In one Redis or Valkey that all nodes share."""
+    REDIS_HA = "redis-ha"
+    """The same, highly available: a primary, two replicas, and three Sentinels that make one of them the next."""
     EXPRESS = "express"
     """The same, in the format of express-session, so that a Node application can share them."""
 
     @property
     def needs_redis(self) -> bool:
         """Whether a Redis or Valkey belongs to the cluster."""
-        return self in {StoreKind.REDIS, StoreKind.EXPRESS}
+        return self in {StoreKind.REDIS, StoreKind.EXPRESS} or self.has_several_servers
+
+    @property
+    def has_several_servers(self) -> bool:
+        """Whether the store can fail over."""
+        return self in {StoreKind.REDIS_HA}
 
     @classmethod
     def parse(cls, text: str) -> "StoreKind":
@@ -71,6 +79,8 @@ class ClusterSpec:
     """Who can log in; they share one random password."""
     node_settings: Mapping[str, str] = field(default_factory=dict)
     """More environment for the nodes, such as SESSION_IDLE_TIMEOUT; see `nodes.settings`."""
+    store_settings: StoreSettings = field(default_factory=StoreSettings)
+    """How a Redis or Valkey is run, and what the nodes ask of it."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `proxy.ProxySettings` that are to differ from its defaults, such as read_timeout."""
     start_timeout: float = 60.0

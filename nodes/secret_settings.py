@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from .environment import Environment, SettingsError
+from .sessions.stores.redis_servers import Servers
 
 MIN_SECRET_BYTES = 32
 _DATABASES = ("sqlite", "mysql", "mariadb", "postgresql")
@@ -35,20 +36,27 @@ def redis_url(env: Environment) -> str:
             "REDIS_URL is not set, and SESSION_STORE=redis or express needs it: redis://user:password@host:6379/0"
         )
     try:
+        if Servers.parse(url) is not None:
+            return url
         parts = urlsplit(url)
         valid = parts.scheme == "unix" or (parts.scheme in {"redis", "rediss"} and bool(parts.hostname))
         valid = valid and parts.port != 0
-    except ValueError:
+    except ValueError as error:
+        if "+" in url.partition("://")[0]:
+            raise SettingsError(f"{source}={_masked(url)}: {error}") from None
         valid = False
     if not valid:
         raise SettingsError(
-            f"{source}={_masked(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0"
+            f"{source}={_masked(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0,"
+            " or redis+sentinel://"
         )
     return url
 
 
 def _masked(url: str) -> str:
-    return f"***{url[url.rindex('@') :]}" if "@" in url else url
+    """Without what may be a password: all before the host, and all after a question mark."""
+    shown = url.partition("?")[0]
+    return f"***{shown[shown.rindex('@') :]}" if "@" in shown else shown
 
 
 def database_url(env: Environment, databases: Sequence[str] = _DATABASES) -> str:
