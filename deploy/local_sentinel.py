@@ -221,7 +221,7 @@ class SentinelStore:
             return False
         try:
             with self._operator(port) as client:
-                client.execute_command("SENTINEL", "CKQUORUM", NAME)  # type: ignore[no-untyped-call]
+                client.execute_command("SENTINEL", "CKQUORUM", NAME)
         except redis.RedisError:
             return False
         return True

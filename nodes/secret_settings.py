@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from .environment import Environment, SettingsError
-from .sessions.stores.redis_servers import Servers
 
 MIN_SECRET_BYTES = 32
+# No more than a look: this runs before gevent has patched anything, so it must not import what opens sockets, which the
+# session layer does. The store reads the URL as a whole.
+_SEVERAL_SERVERS = re.compile(r"rediss?\+(?:sentinel://[^/?#]+/[^/?#]+|cluster://[^/?#]+)")
 _DATABASES = ("sqlite", "mysql", "mariadb", "postgresql")
 
 
@@ -35,20 +37,18 @@ def redis_url(env: Environment) -> str:
         raise SettingsError(
             "REDIS_URL is not set, and SESSION_STORE=redis or express needs it: redis://user:password@host:6379/0"
         )
+    if _SEVERAL_SERVERS.match(url):
+        return url
     try:
-        if Servers.parse(url) is not None:
-            return url
         parts = urlsplit(url)
         valid = parts.scheme == "unix" or (parts.scheme in {"redis", "rediss"} and bool(parts.hostname))
         valid = valid and parts.port != 0
-    except ValueError as error:
-        if "+" in url.partition("://")[0]:
-            raise SettingsError(f"{source}={_masked(url)}: {error}") from None
+    except ValueError:
         valid = False
     if not valid:
         raise SettingsError(
             f"{source}={_masked(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0,"
-            " or redis+sentinel://"
+            " or redis+sentinel://user:password@host:26379,host:26379/NAME"
         )
     return url
 
