@@ -17,6 +17,8 @@ class Role(StrEnum):
     PROXY = "proxy"
     NODE = "node"
     STORE = "store"
+    SENTINEL = "sentinel"
+    """Looks after the store's servers, and makes one of them the primary when the last one is gone."""
 
 
 class MemberState(StrEnum):
@@ -33,7 +35,7 @@ class Member:
     """One server of the cluster, as it is now."""
 
     name: str
-    """"proxy", "node-2", "store"."""
+    """"proxy", "node-2", "store"; of several "store-1", "sentinel-3"."""
     role: Role
     address: str
     """host:port, as the other members reach it."""
@@ -115,8 +117,12 @@ class Cluster(Protocol):
     def versions(self) -> Mapping[str, str]:
         """Of the proxy's and the store's programs: {"nginx": "1.31.3", "valkey": "9.1.2"}."""
 
+    def primary(self) -> str:
+        """The name of the member that takes the writes of the store, as those who decide it know by now; of several
+        primaries the first. Raises for stores without a server."""
+
     def members(self) -> tuple[Member, ...]:
-        """The proxy, the nodes by number, the store, each as it is now."""
+        """The proxy, the nodes by number, the store and who looks after it, each as it is now."""
 
     def __enter__(self) -> Self: ...
 

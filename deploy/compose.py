@@ -155,6 +155,12 @@ class ComposeCluster:
         }
         return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+\.\d+\.\d+", text))}
 
+    def primary(self) -> str:
+        self._running_project()
+        if not self.spec.store.needs_redis:
+            raise ClusterError(f"sessions are in {self.spec.store}: the store has no server")
+        return "store"
+
     def members(self) -> tuple[Member, ...]:
         return tuple(as_member(name, one, name in self._front.states) for name, one in self._found().items())
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,8 +10,9 @@ from typing import Self
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
 from deploy.front import Front
-from deploy.link import Link, ProxyLink
+from deploy.link import Link
 from deploy.local_servers import LocalServers
+from deploy.local_store import LocalStore
 from deploy.ports import require_free
 from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
@@ -20,8 +21,8 @@ from deploy.state import Description, StateDir
 from deploy.store_server import StoreServer
 from proxy import Balance, ServerState
 
-_SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.STORE: 3.0}
-"""What each may take to end by itself when the cluster is stopped."""
+_SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
+"""What each may take to end by itself when the cluster is stopped, in this order."""
 _ORDER = list(Role)
 
 
@@ -47,7 +48,6 @@ class LocalCluster:
         self._state: StateDir | None = None
         self._guard: Guard | None = None
         self._servers: dict[str, Server] = {}
-        self._link: ProxyLink | None = None
 
     @property
     def url(self) -> str:
@@ -73,9 +73,10 @@ class LocalCluster:
             self._guard = Guard(state.path, state.keep, state.lock)
             self._make = LocalServers(self.spec, state, self._store_binary)
             self.users = self._make.users
-            if store := self._make.store():
-                self._bring_up([store])
-                self._link = self._make.link()
+            if store := self._make.store:
+                for stage in store.stages:
+                    self._bring_up(stage)
+                store.begin()
             self._add(self.spec.nodes)
             self._bring_up([self._make.proxy(self._front)])
             self._describe()
@@ -87,12 +88,11 @@ class LocalCluster:
             raise
 
     def stop(self) -> None:
-        for role in Role:
-            self._end([server for server in self._servers.values() if server.role is role], _SECONDS_TO_END[role])
+        for role, seconds in _SECONDS_TO_END.items():
+            self._end([server for server in self._servers.values() if server.role is role], seconds)
         self._front.reset()
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._guard is not None and self._make.store is not None:
+            self._make.store.close()
         if self._guard is not None:
             self._guard.close()
             self._guard = None
@@ -148,6 +148,8 @@ class LocalCluster:
             self._require_proxy()
             if server.running() and self._front.has_others(name):
                 self._front.turn(name, ServerState.DOWN, server.port)
+        elif server.role is Role.STORE:
+            self._store().before_restart(server)
         if server.process is not None:
             server.process.ask_to_end(_ending(server))
             server.process.wait_ended(self.spec.drain_timeout)
@@ -168,18 +170,20 @@ class LocalCluster:
 
     @property
     def link(self) -> Link:
-        if self._link is None:
+        link = self._store().link
+        if link is None:
             raise ClusterError("the cluster has no link to its store: ask for one with store_link in its spec")
-        return self._link
+        return link
 
     @property
     def store_url(self) -> str:
-        self._running_state()
-        return self._make.store_url()
+        return self._store().url
 
     def fail_over(self) -> None:
-        self._running_state()
-        raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
+        self._store().fail_over()
+
+    def primary(self) -> str:
+        return self._store().primary()
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -211,7 +215,13 @@ class LocalCluster:
             self._end(added, self.spec.drain_timeout)
             raise
 
-    def _bring_up(self, servers: list[Server]) -> None:
+    def _store(self) -> LocalStore:
+        self._running_state()
+        if self._make.store is None:
+            raise ClusterError(f"sessions are in {self.spec.store}: the store has no server")
+        return self._make.store
+
+    def _bring_up(self, servers: Sequence[Server]) -> None:
         for server in servers:
             self._servers[server.name] = server
             self._start(server)

@@ -28,13 +28,20 @@ class StoreKind(StrEnum):
     """In one SQL database that all nodes share: of local processes SQLite, of containers also MySQL and PostgreSQL."""
     REDIS = "redis"
     """In one Redis or Valkey that all nodes share."""
+    REDIS_HA = "redis-ha"
+    """The same, highly available: a primary, two replicas, and three Sentinels that make one of them the next."""
     EXPRESS = "express"
     """The same, in the format of express-session, so that a Node application can share them."""
 
     @property
     def needs_redis(self) -> bool:
         """Whether a Redis or Valkey belongs to the cluster."""
-        return self in {StoreKind.REDIS, StoreKind.EXPRESS}
+        return self in {StoreKind.REDIS, StoreKind.EXPRESS} or self.has_several_servers
+
+    @property
+    def has_several_servers(self) -> bool:
+        """Whether the store can fail over."""
+        return self in {StoreKind.REDIS_HA}
 
     @classmethod
     def parse(cls, text: str) -> "StoreKind":
@@ -73,9 +80,9 @@ class ClusterSpec:
     node_settings: Mapping[str, str] = field(default_factory=dict)
     """More environment for the nodes, such as SESSION_IDLE_TIMEOUT; see `nodes.settings`."""
     store_settings: StoreSettings = field(default_factory=StoreSettings)
-    """How a Redis or Valkey is run."""
+    """How a Redis or Valkey is run, and what the nodes ask of it."""
     store_link: bool = False
-    """Whether the nodes reach the store through a `deploy.Link`, which can be slowed and cut."""
+    """Whether the nodes reach the store, which is one server then, through a `deploy.Link`: to be slowed and cut."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `proxy.ProxySettings` that are to differ from its defaults, such as read_timeout."""
     start_timeout: float = 60.0
@@ -103,8 +110,8 @@ class ClusterSpec:
         for name in self.node_settings:
             if not _VARIABLE.fullmatch(name):
                 raise ClusterError(f"node setting {name!r} is no environment variable: write it in capitals")
-        if self.store_link and not self.store.needs_redis:
-            raise ClusterError(f"store {self.store} has no server that the nodes could have a link to")
+        if self.store_link and (not self.store.needs_redis or self.store.has_several_servers):
+            raise ClusterError(f"store {self.store} has no lone server that the nodes could have a link to")
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:
             raise ClusterError(f"{sorted(unknown)[0]!r} is no setting of the proxy: see proxy.ProxySettings")

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
@@ -13,7 +14,10 @@ from deploy.errors import ClusterError
 from deploy.store_settings import StoreSettings
 
 OLDEST = (6, 2)
-_VERSION = re.compile(r"(redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
+MAX_MEMORY = "256mb"
+_VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
+_NOTHING: Mapping[str, str] = {}
+_EMPTY = '""'
 
 
 class StoreServer:
@@ -26,48 +30,67 @@ class StoreServer:
         self.binary = _wheel_binary() if binary is None else _find(str(binary))
         self.version = self._ask_version()
 
-    def command(self, port: int, acl_path: Path, folder: Path, settings: StoreSettings) -> list[str]:
-        """What to start: in the foreground, refusing writes when its memory is full."""
-        options = {
+    def options(self, settings: StoreSettings) -> dict[str, str]:
+        """What `settings` ask of each server."""
+        return {"appendonly": "yes" if settings.append_only else "no", "maxmemory": settings.max_memory}
+
+    def command(self, port: int, acl_path: Path, folder: Path, more: Mapping[str, str] = _NOTHING) -> list[str]:
+        """What to start: in the foreground, keeping nothing on disk, refusing writes when its memory is full."""
+        return [str(self.binary), *_arguments({**self._options(port, acl_path, folder), **more})]
+
+    def configured(self, conf: Path, port: int, acl_path: Path, folder: Path, more: Mapping[str, str]) -> list[str]:
+        """The same by a configuration file, which is written anew: it may hold passwords, which a command line shows to
+        everybody, and a Sentinel can have it rewritten."""
+        conf.unlink(missing_ok=True)
+        options = {**self._options(port, acl_path, folder), **more}
+        with os.fdopen(os.open(conf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.writelines(f"{name} {value or _EMPTY}\n" for name, value in options.items())
+        return [str(self.binary), str(conf)]
+
+    def _options(self, port: int, acl_path: Path, folder: Path) -> dict[str, str]:
+        return {
             "bind": "127.0.0.1",
             "port": str(port),
             "aclfile": str(acl_path),
             "dir": str(folder),
             "save": "",
-            "appendonly": "yes" if settings.append_only else "no",
-            "appendfsync": "everysec",
-            "maxmemory": settings.max_memory,
+            "appendonly": "no",
+            "maxmemory": MAX_MEMORY,
             # Any other policy than noeviction logs people out silently.
             "maxmemory-policy": "noeviction",
             # Sessions with values of up to 1 KiB stay compact: 504 bytes instead of 854 with one of 200 (Redis 8.0.2).
             "hash-max-listpack-value" if self.version >= (7, 0, 0) else "hash-max-ziplist-value": "1024",
             "daemonize": "no",
         }
-        return [str(self.binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
     @property
     def versions(self) -> dict[str, str]:
         """{"valkey": "9.1.2"}, or {"redis": ...}."""
-        return {self._program: ".".join(map(str, self.version))}
+        return {"valkey" if self.is_valkey else "redis": ".".join(map(str, self.version))}
 
-    def acl_file(self, password: str, express: bool = False) -> str:
-        """The text of its ACL file; with `express`, of a store that a Node application shares."""
-        return acl.acl_file(password, self.version, express)
+    def acl_file(self, password: str, express: bool = False, others: acl.Passwords | None = None) -> str:
+        """The text of its ACL file; with `express`, of a store that a Node application shares; with `others`, of one
+        server of several."""
+        return acl.acl_file(password, self.version, express, others)
 
     def _ask_version(self) -> tuple[int, ...]:
         try:
             done = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=10, check=False)
         except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
             raise ClusterError(f"cannot run the store server {self.binary}: {_reason(error)}") from error
+        self.is_valkey = "valkey" in done.stdout.lower()
         found = _VERSION.search(done.stdout)
         if not found:
             raise ClusterError(f"{self.binary} is no Redis or Valkey server: it does not say so when asked (--version)")
-        self._program = found[1].lower()
-        version = tuple(int(number) for number in found.groups()[1:])
+        version = tuple(int(number) for number in found.groups())
         if version < OLDEST:
             have, need = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
             raise ClusterError(f"{self.binary} is version {have}: too old, {need} or later is needed")
         return version
+
+
+def _arguments(options: Mapping[str, str]) -> list[str]:
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
 
 
 def url(password: str, port: int) -> str:

@@ -23,12 +23,14 @@ from .sessions import (
     Sessions,
     Store,
     StoreUnavailable,
+    power_of,
     session_conflict,
     session_created,
     session_ended,
     session_expired,
     session_renewed,
 )
+from .sessions.powers import Impatient
 
 T = TypeVar("T")
 
@@ -162,6 +164,10 @@ class MeasuredStore:
 
     def ping(self) -> float:
         return self._measured("ping", self._store.ping)
+
+    def ping_at_once(self) -> float:
+        impatient = power_of(self._store, Impatient)
+        return self._measured("ping", impatient.ping_at_once if impatient is not None else self._store.ping)
 
     def close(self) -> None:
         self._store.close()

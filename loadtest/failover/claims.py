@@ -265,9 +265,7 @@ class SiteFast:
 
     def check(self, seen: Observed) -> Ruling:
         times = sorted(
-            probe.ended - probe.started
-            for probe in seen.probes
-            if seen.times.fault <= probe.started < seen.times.undo
+            probe.ended - probe.started for probe in seen.probes if seen.times.fault <= probe.started < seen.times.undo
         )
         if len(times) < 50:
             return not_enough(f"{len(times)} probes; 50 are needed")

@@ -150,7 +150,9 @@ def _chosen(names: Sequence[str], everything: bool, place: str) -> list["Experim
     if everything and names:
         raise click.UsageError(f"--all runs everything: leave out {' '.join(names)}, or --all")
     if not everything and not names:
-        raise click.UsageError("name an experiment, or give --all; `session-cluster failover list` says which there are")
+        raise click.UsageError(
+            "name an experiment, or give --all; `session-cluster failover list` says which there are"
+        )
     for name in names:
         if name not in BY_NAME:
             near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
@@ -206,6 +208,8 @@ def _run(plan: "Plan", console: "Console", out: Path | None) -> int:
     said = f"{failed} of {len(results)} runs did not hold" if failed else "All of it holds"
     kept = f" Results and histories: {out}" if out is not None else ""
     console.print(
-        f"\n{said}. {time.monotonic() - began:.0f} s.{kept}", style="bold red" if failed else "bold green", soft_wrap=True
+        f"\n{said}. {time.monotonic() - began:.0f} s.{kept}",
+        style="bold red" if failed else "bold green",
+        soft_wrap=True,
     )
     return 1 if failed else 0

@@ -30,9 +30,7 @@ class Observed:
 
     def acknowledged(self, begin: float, end: float) -> int:
         """How many writes were answered well between these times."""
-        return sum(
-            op.outcome is Outcome.OK and op.action in WRITES and begin <= op.ended <= end for op in self.ops
-        )
+        return sum(op.outcome is Outcome.OK and op.action in WRITES and begin <= op.ended <= end for op in self.ops)
 
     def from_fault_to_undo(self) -> list[Op]:
         """All that was asked while the fault was there."""

@@ -11,7 +11,6 @@ import redis
 from deploy import acl, store_server
 from deploy.ports import free_ports
 from deploy.store_server import StoreServer
-from deploy.store_settings import StoreSettings
 from nodes.sessions import RedisStore
 from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
@@ -38,9 +37,7 @@ def running_store(folder: Path, express: bool = False) -> Iterator[str]:
     (folder / "users.acl").write_text(server.acl_file(PASSWORD, express))
     port = free_ports(1)[0]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            server.command(port, folder / "users.acl", folder, StoreSettings()), stdout=log, stderr=log
-        )
+        process = subprocess.Popen(server.command(port, folder / "users.acl", folder), stdout=log, stderr=log)
     url = store_server.url(PASSWORD, port)
     deadline = time.monotonic() + 10
     while not store_server.answers(url):
@@ -142,7 +139,7 @@ def test_nobody_else_comes_in(url: str) -> None:
 
 
 def test_it_listens_on_this_machine_alone_keeps_nothing_on_disk_and_evicts_nobody(tmp_path: Path) -> None:
-    command = " ".join(StoreServer().command(1234, tmp_path / "users.acl", tmp_path, StoreSettings()))
+    command = " ".join(StoreServer().command(1234, tmp_path / "users.acl", tmp_path))
     for option in ("--bind 127.0.0.1", "--save  ", "--appendonly no", "--maxmemory-policy noeviction"):
         assert option in command
 

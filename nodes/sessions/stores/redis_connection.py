@@ -22,6 +22,7 @@ import redis
 
 from ..budgets import Budgets
 from ..store import StoreUnavailable
+from .redis_refusal import NotApplied, is_lasting
 
 _generation = 0
 """How often this process has come out of a fork."""
@@ -30,6 +31,11 @@ _generation = 0
 def _forked() -> None:
     global _generation
     _generation += 1
+
+
+def generation() -> int:
+    """Differs in a child process from what it was in its parent."""
+    return _generation
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -46,8 +52,9 @@ class Connections:
     """
 
     def __init__(self, pool: redis.ConnectionPool, budgets: Budgets) -> None:
-        self._pool = pool
+        self.pool = pool
         self._budgets = budgets
+        self._is_retired = False
         self._begin()
 
     def _begin(self) -> None:
@@ -61,7 +68,7 @@ class Connections:
         """Sends `commands` in one packet and returns their answers, an error of the server's as a `ResponseError`.
 
         What is idempotent is sent again after a failure, `budgets.retries` times; anything else is sent once at most.
-        Raises `StoreUnavailable` where there is no answer.
+        Raises `StoreUnavailable` where there is no answer, and `NotApplied` where nothing was sent.
         """
         budgets = self._budgets
         attempts = budgets.retries if idempotent else 0
@@ -69,10 +76,13 @@ class Connections:
         while True:
             try:
                 return self._attempt(commands, idempotent)
-            except (redis.RedisError, OSError) as error:
-                if attempts <= 0 or isinstance(error, redis.AuthenticationError) or time.monotonic() >= until:
-                    raise StoreUnavailable(f"Redis: {error}") from error
+            except StoreUnavailable as error:
+                if attempts <= 0 or is_lasting(error) or time.monotonic() >= until:
+                    raise
                 attempts -= 1
+
+    def everywhere(self) -> Sequence[Connections]:
+        return (self,)
 
     def _attempt(self, commands: Sequence[Command], idempotent: bool) -> list[Any]:
         connection, used = self._take()
@@ -82,7 +92,9 @@ class Connections:
             if idempotent:
                 try:
                     return self._exchange(connection, commands)
-                except (redis.ConnectionError, ConnectionError):
+                except StoreUnavailable as error:
+                    if not isinstance(error.__cause__, (redis.ConnectionError, ConnectionError)):
+                        raise
                     connection = self._anew()
             elif is_stale(connection):
                 self._discard(connection)
@@ -95,6 +107,9 @@ class Connections:
             packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
             _send(connection, packed)
             answers = [_answer(connection) for _ in commands]
+        except (redis.RedisError, OSError) as error:
+            self._discard(connection)
+            raise StoreUnavailable(f"Redis: {error}") from error
         except BaseException:  # an exit or a timeout of gevent's as well: its answer is still to come
             self._discard(connection)
             raise
@@ -126,7 +141,7 @@ class Connections:
                     if self._made < self._budgets.max_connections:
                         break
                     if (left := until - time.monotonic()) <= 0:
-                        raise redis.ConnectionError(f"all {self._made} connections are in use (max_connections)")
+                        raise NotApplied(f"Redis: all {self._made} connections are in use (max_connections)")
                     self._changed.wait(left)
             finally:
                 self._waiting -= 1
@@ -136,7 +151,10 @@ class Connections:
     def _make(self) -> Connection:
         """A new connection, which is counted already."""
         try:
-            return self._pool.get_connection()
+            return self.pool.get_connection()
+        except (redis.RedisError, OSError) as error:
+            self._count_down()
+            raise NotApplied(f"Redis: {error}") from error
         except BaseException:
             self._count_down()
             raise
@@ -150,6 +168,9 @@ class Connections:
             self._discard(connection)
 
     def _give_back(self, connection: Connection) -> None:
+        if self._is_retired:
+            self._discard(connection)
+            return
         self._free.append(connection)
         if self._waiting:
             with self._changed:
@@ -157,7 +178,7 @@ class Connections:
 
     def _discard(self, connection: Connection) -> None:
         connection.disconnect()
-        self._pool.release(connection)
+        self.pool.release(connection)
         self._count_down()
 
     def _count_down(self) -> None:
@@ -165,10 +186,15 @@ class Connections:
             self._made -= 1
             self._changed.notify()
 
-    def close(self) -> None:
+    def retire(self) -> None:
+        """Closes what is idle now, and what is in use when it has been used."""
+        self._is_retired = True
         while self._free:
             self._discard(self._free.pop())
-        self._pool.disconnect()
+
+    def close(self) -> None:
+        self.retire()
+        self.pool.disconnect()
 
 
 def _send(connection: Connection, packed: bytes) -> None:
@@ -183,9 +209,11 @@ def _send(connection: Connection, packed: bytes) -> None:
 
 def _answer(connection: Connection) -> Any:
     try:
-        return connection.read_response()
+        return connection.read_response(disconnect_on_error=False)
     except redis.ResponseError as error:
         return error
+    except redis.exceptions.BusyLoadingError as error:  # an answer, which redis-py takes for a lost connection
+        return redis.ResponseError(f"LOADING {error}")
 
 
 def is_stale(connection: Connection) -> bool:

@@ -1,4 +1,4 @@
-"""Going through all sessions of a server."""
+"""Going through all sessions of a store."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ def scan(calls: Calls, prefix: str) -> Iterator[str]:
     start = f"{prefix}{{"
     pattern = re.sub(r"([\\*?\[\]])", r"\\\1", start) + "*}"
     seen: set[str] = set()
-    cursor: bytes | str = "0"
-    while True:
-        command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _AT_ONCE)
-        cursor, names = calls.run([command], idempotent=True)[0]
-        for name in names:
+    for part in calls.everywhere():
+        for name in _names(part, pattern):
             key = name.decode()[len(start) : -1]
             if key not in seen:
                 seen.add(key)
                 yield key
+
+
+def _names(calls: Calls, pattern: str) -> Iterator[bytes]:
+    cursor: bytes | str = "0"
+    while True:
+        command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _AT_ONCE)
+        cursor, names = calls.run([command], idempotent=True)[0]
+        yield from names
         if int(cursor) == 0:
             return
