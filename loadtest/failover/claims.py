@@ -1,21 +1,24 @@
 """What an experiment says must hold, as numbers, held against what was seen.
 
-A loss is a fact, and one is enough; that there is none needs some data: below the amounts here, the verdict is
-NOT_ENOUGH_DATA. Zero losses in n requests leave, by the rule of three, a loss rate of 3/n possible (95 %).
+Most are claims of the checker's, with the words for people (`Must`). Those in here need more than its findings: when
+the fault began and ended, or single operations.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from loadtest.checker.findings import Kind, PhaseFigures
+from loadtest.checker import claims as checked
+from loadtest.checker.findings import Kind
 from loadtest.failover.observed import Observed
 from loadtest.failover.windows import longest_slow
+from loadtest.history import Probe
 from loadtest.ledger import Outcome
+from loadtest.shares import ShareOfRequests, ShareOfUsers
 from loadtest.verdict import HOLDS, Ruling, broken, not_enough
 
-MIN_REQUESTS = 60
+MIN_PROBES = 50
 DURING = "during"
 
 
@@ -29,46 +32,45 @@ class Claim(Protocol):
 
 
 @dataclass(frozen=True)
-class NothingLost:
-    """No session, no update, no logout; nobody in somebody else's session, and nothing old after something newer."""
+class Must:
+    """A claim over the checker's findings."""
 
-    text: str = "no session, update or logout is lost"
-
-    def check(self, seen: Observed) -> Ruling:
-        return _none_of(seen, Kind)
-
-
-@dataclass(frozen=True)
-class NoSessionLost:
-    """Nobody is logged out who did not log out, nobody is logged in again who did. Updates may be lost."""
-
-    text: str = "no session is lost, no logout revived"
+    text: str
+    claim: checked.Claim
 
     def check(self, seen: Observed) -> Ruling:
-        return _none_of(seen, (Kind.SESSION_LOST, Kind.REVIVED, Kind.CROSSED))
+        return self.claim.check(seen.findings)
 
 
-@dataclass(frozen=True)
-@dataclass(frozen=True)
-class NoFailedRequest:
-    """No request failed: no 5xx, no broken connection."""
+NOTHING_LOST = Must("no session, update or logout is lost", checked.NothingLost())
+NO_SESSION_LOST = Must(
+    "no session is lost, no logout revived", checked.NothingLost((Kind.SESSION_LOST, Kind.REVIVED, Kind.CROSSED))
+)
+NO_FAILED_REQUEST = Must("no request fails", checked.FailedAtMost())
+NO_FAILED_GET = Must("no GET fails", checked.FailedAtMost(gets=True))
+WHATEVER_FALLS = Must(
+    "no update is lost and no logout revived, however the requests fall",
+    checked.NothingLost(min_requests=200, min_users=4),
+)
+"""For a few users each of whom is several at once."""
 
-    text: str = "no request fails"
 
-    def check(self, seen: Observed) -> Ruling:
-        failed = seen.findings.total.failures
-        return broken(f"failed: {_reasons(failed)}") if failed else _amount(seen.findings.total)
+def share_of_requests(share: float, words: str) -> Must:
+    return Must(
+        f"{words} of the requests find their user logged out", checked.OfPhase(ShareOfRequests(share, words), DURING)
+    )
 
 
-@dataclass(frozen=True)
-class NoFailedGet:
-    """No GET failed, because the proxy asks another node. A POST that was sent is never repeated."""
+def share_of_users(share: float, words: str) -> Must:
+    return Must(f"{words} of the users lose their session", checked.OfPhase(ShareOfUsers(share, words)))
 
-    text: str = "no GET fails"
 
-    def check(self, seen: Observed) -> Ruling:
-        total = seen.findings.total
-        return broken(f"GETs failed: {_reasons(total.failures)}") if total.failed_gets else _amount(total)
+def gap_within(seconds: float) -> Must:
+    return Must(f"no gap longer than {seconds:g} s", checked.GapWithin(seconds, MIN_PROBES))
+
+
+def served_by(nodes: int) -> Must:
+    return Must(f"{nodes} nodes serve", checked.ServedBy(nodes))
 
 
 @dataclass(frozen=True)
@@ -84,66 +86,14 @@ class FewFailedWrites:
         total = seen.findings.total
         bound = max(1, math.ceil(total.users / 10))
         if total.failed_writes > bound:
-            return broken(f"more than {bound} writes failed: {_reasons(total.failures)}")
+            reasons = ", ".join(f"{count} x {what}" for what, count in total.failures.items())
+            return broken(f"more than {bound} writes failed: {reasons}")
         return HOLDS
 
 
 @dataclass(frozen=True)
-class ShareOfRequests:
-    """About this share of the answers to users who must be logged in shows that they are not.
-
-    The tolerance is 2.58 standard deviations of a binomial share (99 % of all runs), plus 0.05 for turns that are
-    dealt strictly. From 150 answers on that is 0.155 at most, less than the sixth between a half and a third.
-    """
-
-    share: float
-    words: str
-    min_requests: int = 150
-
-    @property
-    def text(self) -> str:
-        return f"{self.words} of the requests find the user logged out"
-
-    def check(self, seen: Observed) -> Ruling:
-        figures = seen.findings.total
-        if figures.as_logged_in < self.min_requests:
-            return _amount(figures, self.min_requests)
-        tolerance = 0.05 + 2.58 * math.sqrt(self.share * (1 - self.share) / figures.as_logged_in)
-        if abs(figures.share_logged_out - self.share) <= tolerance:
-            return HOLDS
-        return broken(
-            f"{figures.share_logged_out:.0%} of {figures.as_logged_in:,} answers show the user logged out; "
-            f"expected {self.words} ({self.share:.0%}, give or take {tolerance:.0%})"
-        )
-
-
-@dataclass(frozen=True)
-class ShareOfUsers:
-    """About this share of the users lose their session. nginx deals new clients out in turn, so two standard
-    deviations of a binomial share are wide enough; with fewer than 15 users the lower bound would be nobody."""
-
-    share: float
-    words: str
-    min_users: int = 15
-
-    @property
-    def text(self) -> str:
-        return f"{self.words} of the users lose their session"
-
-    def check(self, seen: Observed) -> Ruling:
-        users, lost = seen.findings.total.users, seen.findings.users_lost
-        if users < self.min_users:
-            return not_enough(f"{users} users; {self.min_users} are needed")
-        mean, spread = users * self.share, 2 * math.sqrt(users * self.share * (1 - self.share))
-        low, high = math.ceil(mean - spread), math.floor(mean + spread)
-        if low <= lost <= high:
-            return HOLDS
-        return broken(f"{lost} of {users} users lost a session; expected {self.words} ({low} to {high})")
-
-
-@dataclass(frozen=True)
 class LostAtMost:
-    """At most as many updates and sessions are lost as were acknowledged in the last `seconds` before the fault."""
+    """At most as much is lost as was acknowledged in the last `seconds` before the fault."""
 
     seconds: float
 
@@ -153,44 +103,23 @@ class LostAtMost:
 
     def check(self, seen: Observed) -> Ruling:
         found = seen.findings
-        wrong = _none_of(seen, (Kind.CROSSED,))
-        if wrong != HOLDS:
-            return wrong
         bound = seen.acknowledged(seen.times.fault - self.seconds, seen.times.fault)
         lost = found.updates_lost + found.sessions_lost + found.revived
         if lost > bound:
             return broken(f"{lost} writes lost, of {bound} acknowledged in the last {self.seconds:g} s")
-        return not_enough("nothing was written in that time") if not bound else HOLDS
+        return HOLDS if bound else not_enough("nothing was written in that time")
 
 
 @dataclass(frozen=True)
 class SomethingLost:
-    """Acknowledged writes are lost: what the other variant is guarded against does happen."""
+    """Acknowledged writes are lost: what another variant is guarded against does happen."""
 
     text: str = "acknowledged writes are lost"
 
     def check(self, seen: Observed) -> Ruling:
         found = seen.findings
-        if found.updates_lost + found.sessions_lost + found.revived:
-            return HOLDS
-        return broken("nothing was lost; expected a loss")
-
-
-@dataclass(frozen=True)
-class GapWithin:
-    """The prober is never without a good answer for longer than that. It must have been on time to say so."""
-
-    seconds: float
-    min_probes: int = 50
-
-    @property
-    def text(self) -> str:
-        return f"no gap longer than {self.seconds:g} s"
-
-    def check(self, seen: Observed) -> Ruling:
-        if seen.findings.gap > self.seconds:
-            return broken(f"no good answer for {seen.findings.gap:.2f} s; at most {self.seconds:g} s expected")
-        return _on_time(seen, self.min_probes)
+        lost = found.updates_lost + found.sessions_lost + found.revived
+        return HOLDS if lost else broken("nothing was lost; expected a loss")
 
 
 @dataclass(frozen=True)
@@ -211,14 +140,13 @@ class RecoversWithin:
         ]
         if max(late, default=0.0) > self.seconds:
             return broken(f"still failing {max(late):.2f} s after the fault was gone; {self.seconds:g} s expected")
-        return _on_time(seen, 50)
+        return _enough(seen.probes)
 
 
 @dataclass(frozen=True)
 class SlowWindow:
-    """Answers take longer than `slow` seconds for at most so long at a stretch: then the node is taken out.
-
-    Once in a while nginx sends it one request to see whether it is back, which is slow as well, and by itself.
+    """Probes that are sent get answers later than `slow` seconds for at most so long at a stretch: then the node is
+    taken out. Once in a while nginx sends it a request to see whether it is back, which is a stretch by itself.
     """
 
     seconds: float
@@ -232,7 +160,7 @@ class SlowWindow:
         found = longest_slow(seen.probes, self.slow)
         if found > self.seconds:
             return broken(f"answers took more than {self.slow:g} s for {found:.2f} s; {self.seconds:g} s expected")
-        return _on_time(seen, 50)
+        return _enough(seen.probes)
 
 
 @dataclass(frozen=True)
@@ -255,7 +183,7 @@ class Bounded:
 
 @dataclass(frozen=True)
 class SiteFast:
-    """What needs no session stays fast: 99 of 100 probes of it."""
+    """What needs no session stays fast while the fault is there: 99 of 100 probes of it, and none fails."""
 
     seconds: float
 
@@ -264,21 +192,19 @@ class SiteFast:
         return f"what needs no session is answered within {self.seconds:g} s"
 
     def check(self, seen: Observed) -> Ruling:
-        times = sorted(
-            probe.ended - probe.started for probe in seen.probes if seen.times.fault <= probe.started < seen.times.undo
-        )
-        if len(times) < 50:
-            return not_enough(f"{len(times)} probes; 50 are needed")
-        p99 = times[math.ceil(0.99 * len(times)) - 1]
-        failed = sum(probe.outcome is not Outcome.OK for probe in seen.probes)
-        if failed:
+        probes = [probe for probe in seen.probes if seen.times.fault <= probe.started < seen.times.undo]
+        times = sorted(probe.ended - probe.started for probe in probes)
+        if failed := sum(probe.outcome is not Outcome.OK for probe in probes):
             return broken(f"{failed} probes failed")
+        if len(times) < MIN_PROBES:
+            return _enough(probes)
+        p99 = times[math.ceil(0.99 * len(times)) - 1]
         return broken(f"p99 {p99:.2f} s; {self.seconds:g} s expected") if p99 > self.seconds else HOLDS
 
 
 @dataclass(frozen=True)
 class WritesRefused:
-    """Writes fail while the fault is there, every one of them for certain: nothing is confirmed and forgotten."""
+    """Writes fail while the fault is there: nothing is confirmed that could not be kept."""
 
     text: str = "writes are refused, and say so"
 
@@ -289,40 +215,7 @@ class WritesRefused:
         return HOLDS
 
 
-@dataclass(frozen=True)
-class ServedBy:
-    """So many different nodes answered while the fault was there: what was scaled out does its share of the work."""
-
-    nodes: int
-
-    @property
-    def text(self) -> str:
-        return f"{self.nodes} nodes serve"
-
-    def check(self, seen: Observed) -> Ruling:
-        nodes = {op.node for op in seen.from_fault_to_undo() if op.node}
-        if len(nodes) >= self.nodes:
-            return HOLDS
-        return broken(f"answered by {', '.join(sorted(nodes)) or 'no node'} alone; expected {self.nodes} nodes")
-
-
-def _none_of(seen: Observed, kinds: Iterable[Kind], min_requests: int = MIN_REQUESTS) -> Ruling:
-    found = {kind: seen.findings.count(kind) for kind in kinds}
-    wrong = ", ".join(f"{count:,} x {kind}" for kind, count in found.items() if count)
-    return broken(f"{wrong}; expected none") if wrong else _amount(seen.findings.total, min_requests)
-
-
-def _amount(figures: PhaseFigures, min_requests: int = MIN_REQUESTS) -> Ruling:
-    if figures.as_logged_in < min_requests:
-        return not_enough(f"{figures.as_logged_in} answers to logged-in users; {min_requests} are needed")
+def _enough(probes: Sequence[Probe]) -> Ruling:
+    if len(probes) < MIN_PROBES:
+        return not_enough(f"{len(probes)} probes; {MIN_PROBES} are needed")
     return HOLDS
-
-
-def _on_time(seen: Observed, min_probes: int) -> Ruling:
-    if len(seen.probes) < min_probes:
-        return not_enough(f"{len(seen.probes)} probes; {min_probes} are needed")
-    return HOLDS
-
-
-def _reasons(failures: dict[str, int]) -> str:
-    return ", ".join(f"{count} x {what}" for what, count in failures.items())

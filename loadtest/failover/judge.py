@@ -1,6 +1,6 @@
 """From what was written down of a run to its result: one history, the checker's findings, a ruling on each claim."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from loadtest.arrival import ARRIVAL
@@ -20,7 +20,7 @@ from loadtest.failover.result import (
     versions,
 )
 from loadtest.failover.trial import Effort, Trial
-from loadtest.history import VERSION, Event, Header, Note, Op, Probe, assemble, read, when
+from loadtest.history import VERSION, Event, Header, Note, Op, Probe, assemble, read
 from loadtest.verdict import HOLDS, Ruling, Verdict, broken, not_enough
 
 BEFORE, END = "before", "end"
@@ -56,9 +56,9 @@ def failure(case: Case, effort: Effort, run: int, place: str, command: str, reas
     return _result(trial, run, place, command, (ruling,), None)
 
 
-def _parts(trial: Trial) -> Iterator[list[Event]]:
-    yield list(read(trial.operations))[1:-1]
-    yield sorted(trial.probes, key=when)
+def _parts(trial: Trial) -> Iterator[Iterable[Event]]:
+    yield read(trial.operations)
+    yield sorted(trial.probes, key=lambda probe: probe.ended)
     yield [mark for mark in trial.marks if mark.name in INSTANTS]
     yield [Note(trial.faulty, "the fault is applied"), Note(trial.undone, "the fault is undone")]
 

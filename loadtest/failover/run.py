@@ -1,4 +1,4 @@
-"""Runs an experiment: the cluster up, users on it, the steady state, the fault, its undo in any case, all down again."""
+"""Runs an experiment: the cluster up, users on it, the steady state, the fault, its undo in any case, all down."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""Results for people: one table, complete at 80 columns, with a line under it for whatever did not hold; or Markdown."""
+"""Results for people: one table, complete at 80 columns, with a line for whatever did not hold; or Markdown."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
 """17: the store has no memory left, and evicts nothing."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.failover.claims import NoFailedGet, NothingLost, WritesRefused
+from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, WritesRefused
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Fill
 
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(max_memory="8mb")),
             fault=Fill(),
-            claims=(NothingLost(), NoFailedGet(), WritesRefused()),
+            claims=(NOTHING_LOST, NO_FAILED_GET, WritesRefused()),
         ),
     ),
 )

@@ -1,7 +1,7 @@
 """2: a node dies, and the store is shared."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import FewFailedWrites, NoFailedGet, NothingLost
+from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, FewFailedWrites
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import Kill
 
@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
             fault=Kill("node-2"),
-            claims=(NothingLost(), NoFailedGet(), FewFailedWrites()),
+            claims=(NOTHING_LOST, NO_FAILED_GET, FewFailedWrites()),
         ),
     ),
     places=frozenset(Place),

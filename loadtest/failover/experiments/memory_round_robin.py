@@ -1,7 +1,7 @@
 """1: sessions in each node's memory, and requests that are dealt out in turn."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NoFailedRequest, ShareOfRequests
+from loadtest.failover.claims import NO_FAILED_REQUEST, share_of_requests
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import Nothing
 
@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.MEMORY),
             fault=Nothing(),
-            claims=(ShareOfRequests(2 / 3, "about two thirds"), NoFailedRequest()),
+            claims=(share_of_requests(2 / 3, "about two thirds"), NO_FAILED_REQUEST),
         ),
     ),
     places=frozenset(Place),

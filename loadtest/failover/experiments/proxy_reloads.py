@@ -1,7 +1,7 @@
 """6: the proxy takes up its configuration again and again."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NoFailedRequest, NothingLost
+from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import Reload
 
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
             fault=Reload(20),
-            claims=(NothingLost(), NoFailedRequest()),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST),
         ),
     ),
     places=frozenset(Place),

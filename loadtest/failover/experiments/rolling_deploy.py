@@ -7,7 +7,7 @@ cookies by the new secret and by the old one: all of them must read both.
 import secrets
 
 from deploy import StoreKind
-from loadtest.failover.claims import NoFailedRequest, NothingLost
+from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import RollingDeploy
 
@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
             fault=RollingDeploy(3, (_settings(OLD, NEW), _settings(NEW, OLD))),
-            claims=(NothingLost(), NoFailedRequest()),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST),
         ),
     ),
 )

@@ -1,7 +1,7 @@
 """4: all nodes are restarted, one after the other."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NoFailedRequest, NothingLost
+from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import RollingRestart
 
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
             fault=RollingRestart(3),
-            claims=(NothingLost(), NoFailedRequest()),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST),
         ),
     ),
     places=frozenset(Place),

@@ -1,7 +1,7 @@
 """18: nodes are added and taken away under load."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NoFailedRequest, NothingLost, ServedBy
+from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import Scale
 
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
             fault=Scale(6),
-            claims=(NothingLost(), NoFailedRequest(), ServedBy(6)),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST, served_by(6)),
         ),
     ),
     places=frozenset(Place),

@@ -1,7 +1,7 @@
 """5: a node that accepts connections and answers nobody."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NoFailedGet, NothingLost, SlowWindow
+from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, SlowWindow
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import Pause
 
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
             fault=Pause("node-2"),
-            claims=(SlowWindow(3.0), NothingLost(), NoFailedGet()),
+            claims=(SlowWindow(3.0), NOTHING_LOST, NO_FAILED_GET),
         ),
     ),
     places=frozenset(Place),

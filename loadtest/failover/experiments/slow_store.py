@@ -1,14 +1,14 @@
 """12: a store that does not answer, and one that answers late."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import Bounded, NothingLost, RecoversWithin, SiteFast
+from loadtest.failover.claims import NOTHING_LOST, Bounded, RecoversWithin, SiteFast
 from loadtest.failover.experiment import Experiment, Target, Variant, cluster
 from loadtest.failover.faults import Pause, Silence, Slow
 
 # A request asks the store up to three times, and each may take 0.25 s, twice for what is only read; the load generator
 # and the nodes share two cores, so that a second more is no sign of a worker that is stuck.
 BUDGET = 2.5
-CLAIMS = (Bounded(BUDGET), SiteFast(0.5), NothingLost(), RecoversWithin(0.5))
+CLAIMS = (Bounded(BUDGET), SiteFast(0.5), NOTHING_LOST, RecoversWithin(0.5))
 
 EXPERIMENT = Experiment(
     number=12,

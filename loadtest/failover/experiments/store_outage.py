@@ -1,7 +1,7 @@
 """14: the store is out of everybody's reach for a while."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NoSessionLost, RecoversWithin, WritesRefused
+from loadtest.failover.claims import NO_SESSION_LOST, RecoversWithin, WritesRefused
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Cut
 
@@ -17,7 +17,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_link=True),
             fault=Cut(),
-            claims=(NoSessionLost(), WritesRefused(), RecoversWithin(0.5)),
+            claims=(NO_SESSION_LOST, WritesRefused(), RecoversWithin(0.5)),
         ),
     ),
 )
