@@ -112,7 +112,7 @@ class Front:
             "nginx_version": self._nginx.version,
             "session_cookie": self._spec.session_cookie,
             "tls": self._tls,
-            **self._spec.proxy,
+            **self._spec.proxy_settings,
         }
         with _as_cluster_error():
             text = render(ProxySettings(servers=tuple(nodes.values()), balance=balance, **settings))

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.errors import ClusterError
 from deploy.store_settings import StoreSettings
+from nodes.sessions import Outage
 from proxy import Balance, ProxySettings, ProxySettingsError
 
 MOST_NODES = 100
@@ -95,6 +96,13 @@ class ClusterSpec:
         """The name of the nodes' cookie, which Balance.HASH goes by."""
         default = "connect.sid" if self.store is StoreKind.EXPRESS else "session"
         return self.node_settings.get("SESSION_NAME", default)
+
+    @property
+    def proxy_settings(self) -> Mapping[str, Any]:
+        """Fields of `proxy.ProxySettings` that differ from its defaults: `proxy`, and what the nodes need."""
+        # A read that is held until there is a primary must not be taken for one that a silent node has.
+        held = {"get_timeout": ProxySettings.read_timeout} if self.store_settings.outage is Outage.WAIT else {}
+        return {**held, **self.proxy}
 
     def __post_init__(self) -> None:
         check_nodes(self.nodes)
