@@ -34,6 +34,9 @@ class LocalStore(Protocol):
     def fail_over(self) -> None:
         """As planned, to a replica; returns when all agree."""
 
+    def is_settled(self) -> bool:
+        """Whether its servers agree on who is who."""
+
     def before_restart(self, server: Server) -> None:
         """To be called before one of its servers is stopped, if it runs, and started again."""
 
@@ -72,6 +75,9 @@ class LoneStore:
 
     def fail_over(self) -> None:
         raise ClusterError(f"the store has no replica that could take over: it is {self._kind}, alone")
+
+    def is_settled(self) -> bool:
+        return True
 
     def before_restart(self, server: Server) -> None:
         pass
