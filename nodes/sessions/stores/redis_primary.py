@@ -23,7 +23,6 @@ _LONELY = 1.0
 _PAUSE = 0.05
 """Seconds between two searches that found nobody; who asks meanwhile hears what the last one found."""
 _ROLE: Command = ("ROLE",)
-_WAITED_IN_VAIN = ("WAIT cannot be used with replica", "UNBLOCKED")
 
 
 class _DemotedError(NotApplied):
@@ -82,7 +81,7 @@ class PrimaryConnections:
             try:
                 connections = self._primary or self._found()
                 answers = self._asked(connections, commands, idempotent)
-                if not _is_doubtful(answers):
+                if not _is_doubtful(commands, answers):
                     return answers
                 may_repeat = idempotent or all(is_refusal(answer) for answer in answers)
             except StoreUnavailable as error:
@@ -172,11 +171,12 @@ def _has_replicas(role: Any) -> bool:
     return bool(role[2])
 
 
-def _is_doubtful(answers: Sequence[Any]) -> bool:
-    """Whether they are what a server says that is not the primary, or not any more. WAIT's may be the only one to say
-    so, where the server became a replica between a write and its WAIT."""
-    return any(is_refusal(answer) or str(answer).startswith(_WAITED_IN_VAIN) for answer in _errors(answers))
-
-
-def _errors(answers: Sequence[Any]) -> list[redis.ResponseError]:
-    return [answer for answer in answers if isinstance(answer, redis.ResponseError)]
+def _is_doubtful(commands: Sequence[Command], answers: Sequence[Any]) -> bool:
+    """Whether they are what a server says that is not the primary, or not any more: it refuses, or no replica is left
+    that would confirm a write, or it became a replica between a write and its WAIT."""
+    for command, answer in zip(commands, answers, strict=True):
+        if is_refusal(answer):
+            return True
+        if command[0] == "WAIT" and (not isinstance(answer, int) or answer < int(command[1])):
+            return True
+    return False
