@@ -6,8 +6,18 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from nodes.sessions import Budgets, Changes, Lifetime, MemoryStore, Outcome, Record, RedisStore, Store, StoreUnavailable
-from tests.sessions.valkey import Valkey
+from nodes.sessions import (
+    Budgets,
+    Changes,
+    Lifetime,
+    MemoryStore,
+    OutagePolicy,
+    Outcome,
+    Record,
+    RedisStore,
+    Store,
+    StoreUnavailable,
+)
 
 
 class Harness(Protocol):
@@ -120,13 +130,24 @@ class MemoryHarness:
         self.memory._entries.clear()
 
 
+class Servers(Protocol):
+    """One, or several that are one store."""
+
+    @property
+    def url(self) -> str: ...
+
+    def client(self) -> Any: ...
+
+    def paused(self) -> contextlib.AbstractContextManager[None]: ...
+
+
 class RedisHarness:
     """A real server. Its clock can't be turned, so what is stored is made older instead."""
 
-    def __init__(self, server: Valkey) -> None:
+    def __init__(self, server: Servers, outage: OutagePolicy | None = None) -> None:
         self.server = server
         # Patient with a busy machine; hasty only while the server is known to be silent.
-        self._through = Through(RedisStore.from_url(server.url, Budgets(5, 5, retries=0, deadline=5)))
+        self._through = Through(RedisStore.from_url(server.url, Budgets(5, 5, retries=0, deadline=5), outage=outage))
         self._hasty = RedisStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
         self.store: Store = self._through
         self._client: Any = server.client()
