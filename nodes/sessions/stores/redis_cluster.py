@@ -68,7 +68,6 @@ class ClusterConnections:
                 if not any(is_refusal(answer) for answer in call.answers):
                     return call.answers
                 failure: StoreUnavailable | None = None
-                call.reopen(every=idempotent)
             except StoreUnavailable as error:
                 failure = error
             self._is_doubtful = True
@@ -77,6 +76,8 @@ class ClusterConnections:
                 if failure is not None:
                     raise failure
                 return call.answers
+            if failure is None:
+                call.reopen(every=idempotent)
             attempts -= 1
 
     def _round(self, call: _Call, idempotent: bool, attempts: int) -> None:
