@@ -192,7 +192,7 @@ class SentinelStore:
         options = self._binary.options(settings) | {
             "masteruser": acl.REPLICA,
             "masterauth": self._passwords.replica,
-            "min-replicas-to-write": str(settings.min_replicas_to_write),
+            "min-replicas-to-write": str(settings.guard(SERVERS - 1)),
             "min-replicas-max-lag": str(settings.max_lag),
             # A replica that has lost its primary answers nothing rather than what was.
             "replica-serve-stale-data": "no",

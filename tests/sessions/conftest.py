@@ -21,6 +21,7 @@ STORES = (
     "express_file",
     "file",
     "redis",
+    "redis_cluster",
     "redis_ha",
     "redis_waiting",
     "sqlite",
@@ -41,6 +42,13 @@ def server() -> Iterator[Valkey]:
 @pytest.fixture(scope="session")
 def sentinels() -> Iterator[SeveralServers]:
     servers = SeveralServers(StoreKind.REDIS_HA, min_replicas_to_write=0)
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(scope="session")
+def sharded() -> Iterator[SeveralServers]:
+    servers = SeveralServers(StoreKind.REDIS_CLUSTER)
     yield servers
     servers.close()
 

@@ -152,16 +152,20 @@ class RedisHarness:
         self.store: Store = self._through
         self._client: Any = server.client()
 
+    def _names(self, pattern: str) -> set[bytes]:
+        """At all servers; KEYS asks only one of a cluster."""
+        return set(self._client.scan_iter(pattern, count=10_000))
+
     def _raw(self, key: str) -> str:
         return f"session:{{{key}}}"
 
     def advance(self, seconds: float) -> None:
         moved = int(seconds * 1000)
-        for raw in self._client.keys("session:{*"):
+        for raw in self._names("session:{*"):
             created, final, owner = self._client.hget(raw, "@").split(b":", 3)[1:]
             self._client.hset(raw, "@", b":".join([b"1", str(int(created) - moved).encode(), final, owner]))
             self._client.pexpireat(raw, self._client.pexpiretime(raw) - moved)
-        for index in self._client.keys("session:of:{*"):
+        for index in self._names("session:of:{*"):
             for member, score in self._client.zrange(index, 0, -1, withscores=True):
                 written = int.from_bytes(member[32:], "big") - int(seconds)
                 self._client.zrem(index, member)
@@ -172,7 +176,7 @@ class RedisHarness:
         self._client.hset(self._raw(key), "broken", b"\xc1")
 
     def keys(self) -> set[str]:
-        return {raw.decode()[9:-1] for raw in self._client.keys("session:{*")}
+        return {raw.decode()[9:-1] for raw in self._names("session:{*")}
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from typing import Any
 import redis
 
 from deploy import ClusterSpec, StoreKind
+from deploy.local_redis_cluster import ShardedStore
 from deploy.local_sentinel import SentinelStore
 from deploy.local_store import LocalStore
 from deploy.processes import Guard
@@ -23,6 +24,7 @@ from deploy.store_settings import StoreSettings
 
 MAKERS: dict[StoreKind, Callable[[StoreServer, ClusterSpec, StateDir], LocalStore]] = {
     StoreKind.REDIS_HA: SentinelStore,
+    StoreKind.REDIS_CLUSTER: ShardedStore,
 }
 ADMIN = "admin"
 
@@ -31,6 +33,7 @@ class SeveralServers:
     """`url` is the nodes'. `client` may do anything, at the primary of this moment."""
 
     def __init__(self, kind: StoreKind, **settings: Any) -> None:
+        self._kind = kind
         self._state = StateDir(None)
         spec = ClusterSpec(store=kind, store_settings=StoreSettings(**settings))
         self.store = MAKERS[kind](StoreServer(), spec, self._state)
@@ -56,6 +59,9 @@ class SeveralServers:
         return Path(self.store.node_environment()["REDIS_URL_FILE"]).read_text()
 
     def client(self) -> Any:
+        if self._kind is StoreKind.REDIS_CLUSTER:
+            port = self.servers[self.store.primary()].port
+            return redis.RedisCluster("127.0.0.1", port, username=ADMIN, password=ADMIN, socket_timeout=5)
         return self.client_of(self.store.primary())
 
     def client_of(self, name: str) -> Any:
