@@ -11,8 +11,9 @@ from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
 from deploy.front import Front
 from deploy.link import Link
+from deploy.local_sentinel import SentinelStore
 from deploy.local_servers import LocalServers
-from deploy.local_store import LocalStore
+from deploy.local_store import LocalStore, LoneStore
 from deploy.ports import require_free
 from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
@@ -91,7 +92,7 @@ class LocalCluster:
         for role, seconds in _SECONDS_TO_END.items():
             self._end([server for server in self._servers.values() if server.role is role], seconds)
         self._front.reset()
-        if self._guard is not None and self._make.store is not None:
+        if self._guard is not None and isinstance(self._make.store, LoneStore):
             self._make.store.close()
         if self._guard is not None:
             self._guard.close()
@@ -170,23 +171,26 @@ class LocalCluster:
 
     @property
     def link(self) -> Link:
-        link = self._store().link
-        if link is None:
+        store = self._store()
+        if not isinstance(store, LoneStore) or store.link is None:
             raise ClusterError("the cluster has no link to its store: ask for one with store_link in its spec")
-        return link
+        return store.link
 
     @property
     def store_url(self) -> str:
-        return self._store().url
+        store = self._store()
+        if not isinstance(store, LoneStore):
+            raise ClusterError("the store has several servers, and no address of its own")
+        return store.url
 
     def fail_over(self) -> None:
         self._store().fail_over()
 
     def cut_replicas(self) -> None:
-        self._store().cut_replicas()
+        self._replicated().cut_replicas()
 
     def join_replicas(self) -> None:
-        self._store().join_replicas()
+        self._replicated().join_replicas()
 
     def primary(self) -> str:
         return self._store().primary()
@@ -220,6 +224,12 @@ class LocalCluster:
         except ClusterError:
             self._end(added, self.spec.drain_timeout)
             raise
+
+    def _replicated(self) -> SentinelStore:
+        store = self._store()
+        if not isinstance(store, SentinelStore):
+            raise ClusterError(f"the store has no replicas that could be cut off: it is {self.spec.store}")
+        return store
 
     def _store(self) -> LocalStore:
         self._running_state()

@@ -59,21 +59,15 @@ class SentinelStore:
     def begin(self) -> None:
         pass
 
-    @property
-    def link(self) -> None:
-        return None
-
-    @property
-    def url(self) -> str:
-        raise ClusterError("the store has several servers, and no address of its own")
-
     def cut_replicas(self) -> None:
+        """Replicas lose touch with the primary, and find no way back."""
         # With a wrong password: the network of this machine cannot be cut between two of its ports.
         self._let_replicate(False)
         primary = next(server for server in self._stores if server.name == self.primary())
         self._ask(primary, "CLIENT", "KILL", "TYPE", "REPLICA")
 
     def join_replicas(self) -> None:
+        """Undoes that."""
         self._let_replicate(True)
 
     def _let_replicate(self, allowed: bool) -> None:
@@ -87,9 +81,6 @@ class SentinelStore:
                 client.execute_command(*command)
         except redis.RedisError as error:
             raise ClusterError(f"{server.name} does not do what it is told: {error}") from error
-
-    def close(self) -> None:
-        pass
 
     def node_environment(self) -> Mapping[str, str]:
         return {"REDIS_URL_FILE": str(url_file(self._state, self._url(acl.NODE, self._passwords.node)))}

@@ -35,23 +35,6 @@ class LocalStore(Protocol):
     def fail_over(self) -> None:
         """As planned, to a replica; returns when all agree."""
 
-    @property
-    def link(self) -> ProxyLink | None:
-        """What stands between the nodes and the store; None where nothing does."""
-
-    @property
-    def url(self) -> str:
-        """Of its server, past any link, as the nodes' user."""
-
-    def cut_replicas(self) -> None:
-        """Replicas lose touch with their primary, and find no way back."""
-
-    def join_replicas(self) -> None:
-        """Undoes that."""
-
-    def close(self) -> None:
-        """To be called when the nodes and the servers have ended."""
-
     def is_settled(self) -> bool:
         """Whether its servers agree on who is who."""
 
@@ -66,6 +49,7 @@ class LoneStore:
         self._state = state
         self._spec = spec
         self.link: ProxyLink | None = None
+        """What stands between the nodes and the store; None where nothing does."""
         self._password = secrets.token_hex(32)
         acl_file = binary.acl_file(self._password, spec.store is StoreKind.EXPRESS)
         acl_path = state.secret("users.acl", acl_file)
@@ -88,9 +72,11 @@ class LoneStore:
 
     @property
     def url(self) -> str:
+        """Of the server, past any link, as the nodes' user."""
         return store_server.url(self._password, self._server.port)
 
     def close(self) -> None:
+        """To be called when the nodes and the server have ended."""
         if self.link is not None:
             self.link.close()
 
@@ -103,12 +89,6 @@ class LoneStore:
 
     def fail_over(self) -> None:
         raise ClusterError(f"the store has no replica that could take over: it is {self._spec.store}, alone")
-
-    def cut_replicas(self) -> None:
-        raise ClusterError(f"the store has no replica that could be cut off: it is {self._spec.store}, alone")
-
-    def join_replicas(self) -> None:
-        pass
 
     def is_settled(self) -> bool:
         return True

@@ -157,6 +157,24 @@ class RecoversWithin:
 
 
 @dataclass(frozen=True)
+class FailuresEndWithin:
+    """So long after the fault, users' requests fail no more: for a store of which a part is gone, and with it some of
+    the sessions, among which the prober's need not be."""
+
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        return f"no request fails that is made {self.seconds:g} s after the fault, or later"
+
+    def check(self, seen: Observed) -> Ruling:
+        failed = [op.started - seen.times.fault for op in seen.ops if op.error and op.started > seen.times.fault]
+        if max(failed, default=0.0) > self.seconds:
+            return broken(f"one failed {max(failed):.2f} s after the fault; {self.seconds:g} s expected")
+        return HOLDS if failed else not_enough("no request failed at all: nobody asked for what was gone")
+
+
+@dataclass(frozen=True)
 class SlowWindow:
     """Probes that are sent get answers later than `slow` seconds for at most so long at a stretch: then the node is
     taken out. Once in a while nginx sends it a request to see whether it is back, which is a stretch by itself.

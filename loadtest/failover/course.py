@@ -16,6 +16,7 @@ STARTING, BEFORE, FAULT, DURING, UNDO, AFTER, CHECKING = (
     "after",
     "checking",
 )
+LEAST_WATCHED = 3.5
 # On a machine of two cores that are busy.
 _STARTING, _ARRIVING, _UNDO, _CHECKING = 4.0, 2.0, 1.5, 2.5
 
@@ -30,6 +31,11 @@ class Stage:
     exact: bool = False
 
 
+def _watched(during: float, share: float) -> float:
+    """Never so short that the claims would have too little data."""
+    return max(during * share, min(during, LEAST_WATCHED))
+
+
 class Course:
     """The stages of one case; `later` are the seconds that all other cases still take."""
 
@@ -41,7 +47,7 @@ class Course:
             Stage(ARRIVAL, "users arrive", _ARRIVING),
             Stage(BEFORE, "steady", experiment.before * share, exact=True),
             Stage(FAULT, fault.what if breaking else "", fault.seconds),
-            Stage(DURING, f"after: {fault.what}" if breaking else "watching", experiment.during * share, exact=True),
+            Stage(DURING, f"after: {fault.what}" if breaking else "watching", _watched(experiment.during, share), True),
             Stage(UNDO, "undoing it" if breaking else "", _UNDO),
             Stage(AFTER, "steady again", experiment.after * share, exact=True),
             Stage(CHECKING, "checking", _CHECKING),
