@@ -14,7 +14,7 @@ from loadtest.checker.findings import Kind
 from loadtest.failover.observed import Observed
 from loadtest.failover.probes import SITE
 from loadtest.failover.windows import longest_slow
-from loadtest.history import Probe
+from loadtest.history import STOPPED, Probe
 from loadtest.ledger import Action, Outcome
 from loadtest.shares import ShareOfRequests, ShareOfUsers
 from loadtest.verdict import HOLDS, Ruling, broken, not_enough
@@ -168,7 +168,11 @@ class FailuresEndWithin:
         return f"no request fails that is made {self.seconds:g} s after the fault, or later"
 
     def check(self, seen: Observed) -> Ruling:
-        failed = [op.started - seen.times.fault for op in seen.ops if op.error and op.started > seen.times.fault]
+        failed = [
+            op.started - seen.times.fault
+            for op in seen.ops
+            if op.error not in {"", STOPPED} and op.started > seen.times.fault
+        ]
         if max(failed, default=0.0) > self.seconds:
             return broken(f"one failed {max(failed):.2f} s after the fault; {self.seconds:g} s expected")
         return HOLDS if failed else not_enough("no request failed at all: nobody asked for what was gone")
