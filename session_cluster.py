@@ -9,6 +9,7 @@ import click
 from deploy.cli import up
 from loadtest.bench.cli import bench
 from loadtest.cli import demo
+from loadtest.failover.cli import failover
 from proxy.cli import proxy_config
 
 
@@ -27,6 +28,7 @@ def version() -> str:
 Examples:
   session-cluster demo                        all six scenes, about a minute
   session-cluster demo --scene redis-kill     one of them
+  session-cluster failover run --all          every failover experiment, some minutes
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
   session-cluster up --state ./state          with cluster.json for scripts
@@ -46,10 +48,10 @@ Environment:
 
 \b
 Exit status:
-  0    done; for the demo: every scene showed what it is to show
-  1    it went wrong, as one line says; or a scene did not hold
+  0    done; for demo and failover: everything showed what it is to show
+  1    it went wrong, as one line says; or something did not hold
   2    wrong usage
-  130  the demo was stopped by Ctrl-C
+  130  demo or failover was stopped by Ctrl-C
 
 'session-cluster COMMAND --help' explains each command.""",
 )
@@ -63,7 +65,7 @@ def main() -> None:
     """
 
 
-for command in (demo, up, bench, proxy_config):
+for command in (demo, failover, up, bench, proxy_config):
     main.add_command(command)
 
 

@@ -6,8 +6,10 @@
 from deploy.cluster import Cluster, Member, MemberState, Role
 from deploy.compose import ComposeCluster
 from deploy.errors import ClusterError
+from deploy.link import Link
 from deploy.local import LocalCluster
 from deploy.spec import ClusterSpec, Database, StoreKind
+from deploy.store_settings import StoreSettings
 
 __all__ = [
     "Cluster",
@@ -15,9 +17,11 @@ __all__ = [
     "ClusterSpec",
     "ComposeCluster",
     "Database",
+    "Link",
     "LocalCluster",
     "Member",
     "MemberState",
     "Role",
     "StoreKind",
+    "StoreSettings",
 ]

@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
 
+from deploy.link import Link
 from deploy.spec import ClusterSpec
 from proxy import Balance
 
@@ -16,6 +17,8 @@ class Role(StrEnum):
     PROXY = "proxy"
     NODE = "node"
     STORE = "store"
+    SENTINEL = "sentinel"
+    """Looks after the store's servers, and makes one of them the primary when the last one is gone."""
 
 
 class MemberState(StrEnum):
@@ -32,7 +35,7 @@ class Member:
     """One server of the cluster, as it is now."""
 
     name: str
-    """"proxy", "node-2", "store"."""
+    """"proxy", "node-2", "store"; of several "store-1", "sentinel-3"."""
     role: Role
     address: str
     """host:port, as the other members reach it."""
@@ -95,11 +98,37 @@ class Cluster(Protocol):
     def balance(self, policy: Balance) -> None:
         """Have the proxy choose nodes by another policy from now on; no request fails by it."""
 
+    def configure(self, node_settings: Mapping[str, str]) -> None:
+        """More environment for the nodes, over that of the spec, instead of what was configured before. It is taken up
+        by each node when it is restarted, and by those that are added."""
+
+    @property
+    def link(self) -> Link:
+        """The connections between the nodes and the store. Raises for a cluster whose spec asks for no `store_link`."""
+
+    @property
+    def store_url(self) -> str:
+        """The store's server itself, past any link, with the nodes' user and password. Raises where there is none."""
+
     def fail_over(self) -> None:
         """Have a replica of the store take over from the primary, as planned. Raises for stores without one."""
 
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of the proxy's and the store's programs: {"nginx": "1.31.3", "valkey": "9.1.2"}."""
+
+    def cut_replicas(self) -> None:
+        """The store's replicas lose touch with the primary and find no way back. Raises for stores without one."""
+
+    def join_replicas(self) -> None:
+        """Undo `cut_replicas`."""
+
+    def primary(self) -> str:
+        """The name of the member that takes the writes of the store, as those who decide it know by now; of several
+        primaries the first. Raises for stores without a server."""
+
     def members(self) -> tuple[Member, ...]:
-        """The proxy, the nodes by number, the store, each as it is now."""
+        """The proxy, the nodes by number, the store and who looks after it, each as it is now."""
 
     def __enter__(self) -> Self: ...
 

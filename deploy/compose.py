@@ -1,6 +1,7 @@
 """The cluster as containers, through `docker compose`: what compose.yaml says, under a project name of its own."""
 
 import json
+import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -22,8 +23,10 @@ from deploy.container_members import (
 )
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
+from deploy.link import Link
 from deploy.ports import free_ports, require_free
-from deploy.spec import ClusterSpec, check_nodes
+from deploy.spec import ClusterSpec, StoreKind, check_nodes
+from deploy.store_settings import StoreSettings
 from proxy import Balance, ServerState
 
 _SECONDS_TO_BUILD = 900.0
@@ -135,9 +138,43 @@ class ComposeCluster:
         self._running_project()
         self._front.use(policy)
 
+    def configure(self, node_settings: Mapping[str, str]) -> None:  # noqa: ARG002 - what a Cluster is asked
+        raise ClusterError("containers keep the settings that they were made with: only local nodes can be configured")
+
+    @property
+    def link(self) -> Link:
+        raise ClusterError("the network of containers can't be slowed or cut: only a local cluster has a link")
+
+    @property
+    def store_url(self) -> str:
+        raise ClusterError("the store's container can't be reached from here: only a local store can")
+
     def fail_over(self) -> None:
         self._running_project()
         raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        found, project = self._found(), self._running_project()
+        commands = {"proxy": ("nginx", "nginx -v 2>&1"), "store": ("redis", "redis-server --version")}
+        said = {
+            program: project.docker("exec", found[name].id, "sh", "-c", command)
+            for name, (program, command) in commands.items()
+            if name in found
+        }
+        return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+\.\d+\.\d+", text))}
+
+    def cut_replicas(self) -> None:
+        raise ClusterError("replicas in containers can't be cut off from here: only local ones can")
+
+    def join_replicas(self) -> None:
+        raise ClusterError("replicas in containers can't be cut off from here: only local ones can")
+
+    def primary(self) -> str:
+        self._running_project()
+        if not self.spec.store.needs_redis:
+            raise ClusterError(f"sessions are in {self.spec.store}: the store has no server")
+        return "store"
 
     def members(self) -> tuple[Member, ...]:
         return tuple(as_member(name, one, name in self._front.states) for name, one in self._found().items())
@@ -152,6 +189,10 @@ class ComposeCluster:
         self.stop()
 
     def _up(self, folder: Path) -> Project:
+        if self.spec.store_link or self.spec.store_settings != StoreSettings():
+            raise ClusterError("settings of the store and a link to it are for a cluster of local processes")
+        if self.spec.store in {StoreKind.REDIS_HA, StoreKind.REDIS_CLUSTER}:
+            raise ClusterError(f"store {self.spec.store} is for a cluster of local processes")
         if self.spec.tls:
             raise ClusterError("TLS is for a cluster of local processes; of containers, `docker compose --profile tls`")
         for attempt in range(1, _STARTS + 1):

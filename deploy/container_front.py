@@ -75,7 +75,7 @@ class ContainerFront:
         changes = {
             "balance": self.balance,
             "session_cookie": self._spec.session_cookie,
-            **self._spec.proxy,
+            **self._spec.proxy_settings,
         }
         try:
             return render(container_settings(servers, **changes))

@@ -86,7 +86,7 @@ def _ready(project: Project, container: Container, port: int) -> bool:
             return http_ok(port, "/proxy/health")
         case Role.NODE:
             return project.succeeds(container, "bash", "/app/deploy/answers.sh", str(NODE_PORT), "/ready")
-        case Role.STORE:
+        case Role.STORE | Role.SENTINEL:
             return any(one.healthy for one in project.containers(container.service))
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -113,6 +114,14 @@ class Project:
             said = [line.strip() for line in lines if line.strip() and "level=warning" not in line]
             raise ClusterError(_meaning(command, said[-1] if said else f"exit status {done.returncode}"))
         return done.stdout
+
+
+def require_engine() -> None:
+    """Raises ClusterError where there is no Docker engine or no compose plugin, or they cannot be used."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project("session-cluster", {}, {}, Path(folder))
+        project.docker("version")
+        project.docker("compose", "version")
 
 
 def _shown(command: list[str]) -> str:

@@ -36,6 +36,11 @@ class Front:
         self.authority: Path | None = None
         """The certificate of the authority that has to be trusted; None without TLS."""
 
+    @property
+    def nginx_version(self) -> str:
+        """ "1.31.3"."""
+        return ".".join(map(str, self._nginx.version))
+
     def command(self, port: int, state: StateDir) -> list[str]:
         """What to start so that it listens at `port`; the configuration is in place then. Changes before that only
         count, changes after it are followed by the nginx that runs."""
@@ -107,7 +112,7 @@ class Front:
             "nginx_version": self._nginx.version,
             "session_cookie": self._spec.session_cookie,
             "tls": self._tls,
-            **self._spec.proxy,
+            **self._spec.proxy_settings,
         }
         with _as_cluster_error():
             text = render(ProxySettings(servers=tuple(nodes.values()), balance=balance, **settings))

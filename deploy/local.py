@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,7 +10,10 @@ from typing import Self
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
 from deploy.front import Front
+from deploy.link import Link
+from deploy.local_sentinel import SentinelStore
 from deploy.local_servers import LocalServers
+from deploy.local_store import LocalStore, LoneStore
 from deploy.ports import require_free
 from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
@@ -19,8 +22,8 @@ from deploy.state import Description, StateDir
 from deploy.store_server import StoreServer
 from proxy import Balance, ServerState
 
-_SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.STORE: 3.0}
-"""What each may take to end by itself when the cluster is stopped."""
+_SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
+"""What each may take to end by itself when the cluster is stopped, in this order."""
 _ORDER = list(Role)
 
 
@@ -73,8 +76,10 @@ class LocalCluster:
             self._guard = Guard(state.path, state.keep, state.lock)
             self._make = LocalServers(self.spec, state, self._store_binary)
             self.users = self._make.users
-            if store := self._make.store():
-                self._bring_up([store])
+            if store := self._make.store:
+                for stage in store.stages:
+                    self._bring_up(stage)
+                store.begin()
             self._add(self.spec.nodes)
             self._bring_up([self._make.proxy(self._front)])
             self._describe()
@@ -86,9 +91,11 @@ class LocalCluster:
             raise
 
     def stop(self) -> None:
-        for role in Role:
-            self._end([server for server in self._servers.values() if server.role is role], _SECONDS_TO_END[role])
+        for role, seconds in _SECONDS_TO_END.items():
+            self._end([server for server in self._servers.values() if server.role is role], seconds)
         self._front.reset()
+        if self._guard is not None and isinstance(self._make.store, LoneStore):
+            self._make.store.close()
         if self._guard is not None:
             self._guard.close()
             self._guard = None
@@ -144,6 +151,8 @@ class LocalCluster:
             self._require_proxy()
             if server.running() and self._front.has_others(name):
                 self._front.turn(name, ServerState.DOWN, server.port)
+        elif server.role is Role.STORE:
+            self._store().before_restart(server)
         if server.process is not None:
             server.process.ask_to_end(_ending(server))
             server.process.wait_ended(self.spec.drain_timeout)
@@ -158,9 +167,40 @@ class LocalCluster:
         self._front.use(policy)
         self._describe()
 
-    def fail_over(self) -> None:
+    def configure(self, node_settings: Mapping[str, str]) -> None:
         self._running_state()
-        raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
+        self._make.configure(node_settings)
+
+    @property
+    def link(self) -> Link:
+        store = self._store()
+        if not isinstance(store, LoneStore) or store.link is None:
+            raise ClusterError("the cluster has no link to its store: ask for one with store_link in its spec")
+        return store.link
+
+    @property
+    def store_url(self) -> str:
+        store = self._store()
+        if not isinstance(store, LoneStore):
+            raise ClusterError("the store has several servers, and no address of its own")
+        return store.url
+
+    def fail_over(self) -> None:
+        self._store().fail_over()
+
+    def cut_replicas(self) -> None:
+        self._replicated().cut_replicas()
+
+    def join_replicas(self) -> None:
+        self._replicated().join_replicas()
+
+    def primary(self) -> str:
+        return self._store().primary()
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        store = {} if self._store_binary is None else self._store_binary.versions
+        return {"nginx": self._front.nginx_version, **store}
 
     def members(self) -> tuple[Member, ...]:
         self._running_state()
@@ -187,7 +227,19 @@ class LocalCluster:
             self._end(added, self.spec.drain_timeout)
             raise
 
-    def _bring_up(self, servers: list[Server]) -> None:
+    def _replicated(self) -> SentinelStore:
+        store = self._store()
+        if not isinstance(store, SentinelStore):
+            raise ClusterError(f"the store has no replicas that could be cut off: it is {self.spec.store}")
+        return store
+
+    def _store(self) -> LocalStore:
+        self._running_state()
+        if self._make.store is None:
+            raise ClusterError(f"sessions are in {self.spec.store}: the store has no server")
+        return self._make.store
+
+    def _bring_up(self, servers: Sequence[Server]) -> None:
         for server in servers:
             self._servers[server.name] = server
             self._start(server)

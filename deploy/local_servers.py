@@ -1,27 +1,25 @@
 """What a local cluster is made of: how its nodes and its store are started, and the secrets they share."""
 
-import os
 import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import nodes
-from deploy import store_server
 from deploy.cluster import Role
 from deploy.errors import ClusterError
 from deploy.front import Front
+from deploy.local_redis_cluster import ShardedStore
+from deploy.local_sentinel import SentinelStore
+from deploy.local_store import LocalStore, LoneStore
 from deploy.ports import free_ports
-from deploy.servers import Server, http_ok
+from deploy.servers import Server, environment, http_ok
 from deploy.spec import ClusterSpec, StoreKind
 from deploy.state import StateDir
 from deploy.store_server import StoreServer
 from nodes.accounts import UsersError, create_users
 
 _GUNICORN_CONF = Path(nodes.__file__).with_name("gunicorn.conf.py")
-_ROOT = Path(nodes.__file__).parent.parent
-# Nothing else of this process's environment reaches the servers: it might hold settings of another cluster.
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class LocalServers:
@@ -30,9 +28,9 @@ class LocalServers:
     def __init__(self, spec: ClusterSpec, state: StateDir, store_binary: StoreServer | None) -> None:
         self._spec = spec
         self._state = state
-        self._store_binary = store_binary
-        self._store_password = secrets.token_hex(32)
-        self._store: Server | None = None
+        self.store: LocalStore | None = None if store_binary is None else store_of(store_binary, spec, state)
+        """None where sessions are in memory or in files."""
+        self._changed: Mapping[str, str] = {}
         users_file = state.secrets / "users.json"
         try:
             self.users: Mapping[str, str] = create_users(users_file, spec.users, secrets.token_urlsafe(15))
@@ -40,7 +38,7 @@ class LocalServers:
             raise ClusterError(str(error)) from error
         self._node_environment = {
             "NODE_WORKERS": str(spec.workers),
-            "SESSION_STORE": str(spec.store),
+            "SESSION_STORE": str(StoreKind.REDIS if spec.store.has_several_servers else spec.store),
             "SESSION_SECRETS_FILE": str(state.secret("session-secrets", secrets.token_hex(32) + "\n")),
             "USERS_FILE": str(users_file),
             "TRUSTED_PROXIES": "1",
@@ -69,24 +67,9 @@ class LocalServers:
             port_is_given=bool(self._spec.port),
         )
 
-    def store(self) -> Server | None:
-        """The store's server; None where it is in memory or in files."""
-        if self._store_binary is None:
-            return None
-        binary = self._store_binary
-        acl_path = self._state.secret(
-            "users.acl", binary.acl_file(self._store_password, self._spec.store is StoreKind.EXPRESS)
-        )
-        self._store = Server(
-            "store",
-            Role.STORE,
-            free_ports(1)[0],
-            self._state.logs / "store.log",
-            lambda port: binary.command(port, acl_path, self._state.path),
-            lambda _: environment({}),
-            lambda port: store_server.answers(store_server.url(self._store_password, port)),
-        )
-        return self._store
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Nodes that start from now on get these variables, over those of the spec."""
+        self._changed = dict(settings)
 
     def nodes(self, names: list[str]) -> list[Server]:
         """A server for each name, which will use the store that was made before."""
@@ -100,9 +83,10 @@ class LocalServers:
                 "NODE_BIND": f"127.0.0.1:{port}",
                 "PROMETHEUS_MULTIPROC_DIR": str(self._state.metrics / name),
             }
-            if self._store is not None:
-                variables["REDIS_URL_FILE"] = str(self._url_file(self._store.port))
-            return environment({**variables, **self._spec.node_settings})
+            if self.store is not None:
+                variables |= self._spec.store_settings.node_environment(self._spec.store.has_several_servers)
+                variables |= self.store.node_environment()
+            return environment({**variables, **self._spec.node_settings, **self._changed})
 
         command = [sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN_CONF), "nodes.app:from_environ()"]
         return Server(
@@ -115,14 +99,11 @@ class LocalServers:
             lambda port: http_ok(port, "/ready"),
         )
 
-    def _url_file(self, port: int) -> Path:
-        path = self._state.secrets / f"store-url-{port}"
-        if not path.exists():
-            self._state.secret(path.name, store_server.url(self._store_password, port))
-        return path
 
-
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """What a server gets: the basics of this process's environment, and these variables."""
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return {**inherited, "PYTHONPATH": str(_ROOT), **variables}
+def store_of(binary: StoreServer, spec: ClusterSpec, state: StateDir) -> LocalStore:
+    """The servers of the store that `spec` asks for."""
+    if spec.store is StoreKind.REDIS_HA:
+        return SentinelStore(binary, spec, state)
+    if spec.store is StoreKind.REDIS_CLUSTER:
+        return ShardedStore(binary, spec, state)
+    return LoneStore(binary, spec, state)

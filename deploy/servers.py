@@ -1,6 +1,7 @@
 """One server of a local cluster: a process at a port, which is ready when it answers there itself."""
 
 import http.client
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,12 +10,16 @@ from pathlib import Path
 
 import psutil
 
+import nodes
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
 from deploy.ports import free_ports, is_taken, require_free
 from deploy.processes import Guard, Process
 
 _POLL = 0.02
+_ROOT = Path(nodes.__file__).parent.parent
+# Nothing else of this process's environment reaches the servers: it might hold settings of another cluster.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _STARTS = 3
 """How often a server is started when somebody else was faster to take the port that was free a moment ago."""
 
@@ -122,3 +127,9 @@ def http_ok(port: int, path: str, authority: Path | None = None) -> bool:
         return False
     finally:
         connection.close()
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """What a server gets: the basics of this process's environment, and these variables."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {**inherited, "PYTHONPATH": str(_ROOT), **variables}

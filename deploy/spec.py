@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, Self, TypeVar
 
 from deploy.errors import ClusterError
+from deploy.store_settings import StoreSettings
+from nodes.sessions import Outage
 from proxy import Balance, ProxySettings, ProxySettingsError
 
 MOST_NODES = 100
@@ -27,13 +29,22 @@ class StoreKind(StrEnum):
     """In one SQL database that all nodes share: of local processes SQLite, of containers also MySQL and PostgreSQL."""
     REDIS = "redis"
     """In one Redis or Valkey that all nodes share."""
+    REDIS_HA = "redis-ha"
+    """The same, highly available: a primary, two replicas, and three Sentinels that make one of them the next."""
+    REDIS_CLUSTER = "redis-cluster"
+    """In a Redis Cluster: three primaries that share the sessions, each with a replica."""
     EXPRESS = "express"
     """The same, in the format of express-session, so that a Node application can share them."""
 
     @property
     def needs_redis(self) -> bool:
         """Whether a Redis or Valkey belongs to the cluster."""
-        return self in {StoreKind.REDIS, StoreKind.EXPRESS}
+        return self in {StoreKind.REDIS, StoreKind.EXPRESS} or self.has_several_servers
+
+    @property
+    def has_several_servers(self) -> bool:
+        """Whether the store can fail over."""
+        return self in {StoreKind.REDIS_HA, StoreKind.REDIS_CLUSTER}
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -96,6 +107,10 @@ class ClusterSpec:
     """Who can log in; they share one random password."""
     node_settings: Mapping[str, str] = field(default_factory=dict)
     """More environment for the nodes, such as SESSION_IDLE_TIMEOUT; see `nodes.settings`."""
+    store_settings: StoreSettings = field(default_factory=StoreSettings)
+    """How a Redis or Valkey is run, and what the nodes ask of it."""
+    store_link: bool = False
+    """Whether the nodes reach the store, which is one server then, through a `deploy.Link`: to be slowed and cut."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `proxy.ProxySettings` that are to differ from its defaults, such as read_timeout."""
     start_timeout: float = 60.0
@@ -108,6 +123,13 @@ class ClusterSpec:
         """The name of the nodes' cookie, which Balance.HASH goes by."""
         default = "connect.sid" if self.store is StoreKind.EXPRESS else "session"
         return self.node_settings.get("SESSION_NAME", default)
+
+    @property
+    def proxy_settings(self) -> Mapping[str, Any]:
+        """Fields of `proxy.ProxySettings` that differ from its defaults: `proxy`, and what the nodes need."""
+        # A read that is held until there is a primary must not be taken for one that a silent node has.
+        held = {"get_timeout": ProxySettings.read_timeout} if self.store_settings.outage is Outage.WAIT else {}
+        return {**held, **self.proxy}
 
     def __post_init__(self) -> None:
         check_nodes(self.nodes)
@@ -125,6 +147,8 @@ class ClusterSpec:
         for name in self.node_settings:
             if not _VARIABLE.fullmatch(name):
                 raise ClusterError(f"node setting {name!r} is no environment variable: write it in capitals")
+        if self.store_link and (not self.store.needs_redis or self.store.has_several_servers):
+            raise ClusterError(f"store {self.store} has no lone server that the nodes could have a link to")
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:
             raise ClusterError(f"{sorted(unknown)[0]!r} is no setting of the proxy: see proxy.ProxySettings")

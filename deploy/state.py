@@ -59,6 +59,12 @@ class StateDir:
             file.write(text)
         return path
 
+    def server_folder(self, name: str) -> Path:
+        """A folder for the data of one server, which goes with the secrets."""
+        folder = self.data / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
     def describe(self, description: Description) -> None:
         """Write cluster.json: whole or not at all, readable by this user only."""
         text = msgspec.json.format(msgspec.json.encode(description), indent=2)

@@ -4,16 +4,20 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
 
 from deploy import acl
 from deploy.errors import ClusterError
+from deploy.store_settings import StoreSettings
 
 OLDEST = (6, 2)
 MAX_MEMORY = "256mb"
 _VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
+_NOTHING: Mapping[str, str] = {}
+_EMPTY = '""'
 
 
 class StoreServer:
@@ -26,9 +30,25 @@ class StoreServer:
         self.binary = _wheel_binary() if binary is None else _find(str(binary))
         self.version = self._ask_version()
 
-    def command(self, port: int, acl_path: Path, folder: Path) -> list[str]:
+    def options(self, settings: StoreSettings) -> dict[str, str]:
+        """What `settings` ask of each server."""
+        return {"appendonly": "yes" if settings.append_only else "no", "maxmemory": settings.max_memory}
+
+    def command(self, port: int, acl_path: Path, folder: Path, more: Mapping[str, str] = _NOTHING) -> list[str]:
         """What to start: in the foreground, keeping nothing on disk, refusing writes when its memory is full."""
-        options = {
+        return [str(self.binary), *_arguments({**self._options(port, acl_path, folder), **more})]
+
+    def configured(self, conf: Path, port: int, acl_path: Path, folder: Path, more: Mapping[str, str]) -> list[str]:
+        """The same by a configuration file, which is written anew: it may hold passwords, which a command line shows to
+        everybody, and a Sentinel can have it rewritten."""
+        conf.unlink(missing_ok=True)
+        options = {**self._options(port, acl_path, folder), **more}
+        with os.fdopen(os.open(conf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.writelines(f"{name} {value or _EMPTY}\n" for name, value in options.items())
+        return [str(self.binary), str(conf)]
+
+    def _options(self, port: int, acl_path: Path, folder: Path) -> dict[str, str]:
+        return {
             "bind": "127.0.0.1",
             "port": str(port),
             "aclfile": str(acl_path),
@@ -42,17 +62,23 @@ class StoreServer:
             "hash-max-listpack-value" if self.version >= (7, 0, 0) else "hash-max-ziplist-value": "1024",
             "daemonize": "no",
         }
-        return [str(self.binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
-    def acl_file(self, password: str, express: bool = False) -> str:
-        """The text of its ACL file; with `express`, of a store that a Node application shares."""
-        return acl.acl_file(password, self.version, express)
+    @property
+    def versions(self) -> dict[str, str]:
+        """{"valkey": "9.1.2"}, or {"redis": ...}."""
+        return {"valkey" if self.is_valkey else "redis": ".".join(map(str, self.version))}
+
+    def acl_file(self, password: str, express: bool = False, others: acl.Passwords | None = None) -> str:
+        """The text of its ACL file; with `express`, of a store that a Node application shares; with `others`, of one
+        server of several."""
+        return acl.acl_file(password, self.version, express, others)
 
     def _ask_version(self) -> tuple[int, ...]:
         try:
             done = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=10, check=False)
         except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
             raise ClusterError(f"cannot run the store server {self.binary}: {_reason(error)}") from error
+        self.is_valkey = "valkey" in done.stdout.lower()
         found = _VERSION.search(done.stdout)
         if not found:
             raise ClusterError(f"{self.binary} is no Redis or Valkey server: it does not say so when asked (--version)")
@@ -61,6 +87,10 @@ class StoreServer:
             have, need = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
             raise ClusterError(f"{self.binary} is version {have}: too old, {need} or later is needed")
         return version
+
+
+def _arguments(options: Mapping[str, str]) -> list[str]:
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
 
 
 def url(password: str, port: int) -> str:

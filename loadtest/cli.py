@@ -130,19 +130,19 @@ def _run(
 ) -> int:
     from deploy import ClusterError
     from loadtest.demo.claims import Verdict
-    from loadtest.demo.progress import ProgressLine
     from loadtest.demo.record import to_json, write
-    from loadtest.demo.run import Status, run
+    from loadtest.demo.run import run
     from loadtest.demo.table import result
     from loadtest.generator import GeneratorError
+    from loadtest.progress import ProgressLine, Status
 
     outcomes: list[Outcome] = []
     began = time.monotonic()
     interrupted = False
     try:
-        with ProgressLine(console, effort.seconds) as line:
+        with ProgressLine(console) as line:
             for number, scene in enumerate(scenes, 1):
-                outcomes.append(run(scene, effort, make_cluster, Status(scene, number, len(scenes)), line))
+                outcomes.append(run(scene, effort, make_cluster, Status(scene.title, number, len(scenes)), line))
     except KeyboardInterrupt:
         interrupted = True
     except (ClusterError, GeneratorError) as error:

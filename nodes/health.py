@@ -6,7 +6,8 @@ from flask import Blueprint, Response, current_app, jsonify, make_response
 
 from .metrics import CONTENT_TYPE, Metrics
 from .pages import RETRY_AFTER
-from .sessions import Store, StoreUnavailable
+from .sessions import Store, StoreUnavailable, power_of
+from .sessions.powers import Impatient
 
 blueprint = Blueprint("health", __name__)
 
@@ -27,8 +28,12 @@ def live() -> Response:
 def ready() -> Response:
     """200 where the store answers, 503 where not: asked for by whoever decides about traffic."""
     store: Store = current_app.extensions["store"]
+    impatient = power_of(store, Impatient)
     try:
-        store.ping()
+        if impatient is not None:
+            impatient.ping_at_once()
+        else:
+            store.ping()
     except StoreUnavailable:
         response = make_response(jsonify(ready=False, error="the session store can't be reached"), 503)
         response.headers["Retry-After"] = str(RETRY_AFTER)

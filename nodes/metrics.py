@@ -23,6 +23,7 @@ from .sessions import (
     Sessions,
     Store,
     StoreUnavailable,
+    power_of,
     session_absent,
     session_conflict,
     session_created,
@@ -30,6 +31,7 @@ from .sessions import (
     session_expired,
     session_renewed,
 )
+from .sessions.powers import Impatient
 
 T = TypeVar("T")
 
@@ -165,6 +167,10 @@ class MeasuredStore:
 
     def ping(self) -> float:
         return self._measured("ping", self._store.ping)
+
+    def ping_at_once(self) -> float:
+        impatient = power_of(self._store, Impatient)
+        return self._measured("ping", impatient.ping_at_once if impatient is not None else self._store.ping)
 
     def close(self) -> None:
         self._store.close()

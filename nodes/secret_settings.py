@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 from .environment import Environment, SettingsError
 
 MIN_SECRET_BYTES = 32
+# No more than a look: this runs before gevent has patched anything, so it must not import what opens sockets, which the
+# session layer does. The store reads the URL as a whole.
+_SEVERAL_SERVERS = re.compile(r"rediss?\+(?:sentinel://[^/?#]+/[^/?#]+|cluster://[^/?#]+)")
 _DATABASES = ("sqlite", "mysql", "mariadb", "postgresql")
 
 
@@ -34,6 +37,8 @@ def redis_url(env: Environment) -> str:
         raise SettingsError(
             "REDIS_URL is not set, and SESSION_STORE=redis or express needs it: redis://user:password@host:6379/0"
         )
+    if _SEVERAL_SERVERS.match(url):
+        return url
     try:
         parts = urlsplit(url)
         valid = parts.scheme == "unix" or (parts.scheme in {"redis", "rediss"} and bool(parts.hostname))
@@ -42,13 +47,16 @@ def redis_url(env: Environment) -> str:
         valid = False
     if not valid:
         raise SettingsError(
-            f"{source}={_masked(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0"
+            f"{source}={_masked(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0,"
+            " or redis+sentinel://user:password@host:26379,host:26379/NAME"
         )
     return url
 
 
 def _masked(url: str) -> str:
-    return f"***{url[url.rindex('@') :]}" if "@" in url else url
+    """Without what may be a password: all before the host, and all after a question mark."""
+    shown = url.partition("?")[0]
+    return f"***{shown[shown.rindex('@') :]}" if "@" in shown else shown
 
 
 def database_url(env: Environment, databases: Sequence[str] = _DATABASES) -> str:

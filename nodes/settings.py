@@ -82,6 +82,9 @@ class Settings:
     read_timeout: float = 0.25  # STORE_READ_TIMEOUT
     retries: int = 1  # STORE_RETRIES
     deadline: float = 1.0  # STORE_DEADLINE
+    outage: str = "fail_fast"  # STORE_OUTAGE
+    wait_seconds: float = 10.0  # STORE_WAIT_SECONDS
+    waiting: int = 500  # STORE_WAITING
     sweep_seconds: float = 60.0  # SESSION_SWEEP_SECONDS
     trusted_proxies: int = 1  # TRUSTED_PROXIES
     log_level: str = "info"  # LOG_LEVEL
@@ -115,6 +118,9 @@ class Settings:
             raise SettingsError(
                 f"STORE_DURABILITY={durability}: it needs SESSION_STORE=redis and STORE_REPLICAS of 1 or more"
             )
+        outage = env.choice("STORE_OUTAGE", cls.outage, ["fail_fast", "wait"])
+        if outage == "wait" and needs not in {StoreKind.REDIS, ExpressFormat.REDIS}:
+            raise SettingsError("STORE_OUTAGE=wait: only a Redis is waited for; use it with SESSION_STORE=redis")
         max_sessions = env.whole("SESSION_MAX_PER_USER", 0, 0, 100_000) or None
         keys = encryption_keys(env)
         if store is StoreKind.EXPRESS and (max_sessions or keys):
@@ -155,18 +161,24 @@ class Settings:
             read_timeout=env.seconds("STORE_READ_TIMEOUT", cls.read_timeout, 0.01, 60),
             retries=env.whole("STORE_RETRIES", cls.retries, 0, 10),
             deadline=env.seconds("STORE_DEADLINE", cls.deadline, 0.01, 60),
+            outage=outage,
+            wait_seconds=env.seconds("STORE_WAIT_SECONDS", cls.wait_seconds, 0.1, 25),
+            waiting=env.whole("STORE_WAITING", cls.waiting, 1, 10_000),
             sweep_seconds=env.seconds("SESSION_SWEEP_SECONDS", cls.sweep_seconds, 0, 86400),
             trusted_proxies=env.whole("TRUSTED_PROXIES", cls.trusted_proxies, 0, 10),
             log_level=env.choice("LOG_LEVEL", cls.log_level, ["debug", "info", "warning", "error"]),
         )
 
-    def budgets(self) -> dict[str, float]:
+    def budgets(self) -> dict[str, float | str]:
         """How long a request may wait for the store; printed once when the node starts."""
+        waits = {"wait_seconds": self.wait_seconds, "waiting": self.waiting} if self.outage == "wait" else {}
         return {
             "connect_timeout": self.connect_timeout,
             "read_timeout": self.read_timeout,
             "retries": self.retries,
             "deadline": self.deadline,
+            "outage": self.outage,
+            **waits,
         }
 
 

@@ -7,7 +7,17 @@ import sys
 from dataclasses import replace
 
 from .environment import SettingsError
-from .sessions import Budgets, Durability, EncryptedStore, FileStore, MemoryStore, RedisStore, Store
+from .sessions import (
+    Budgets,
+    Durability,
+    EncryptedStore,
+    FileStore,
+    MemoryStore,
+    Outage,
+    OutagePolicy,
+    RedisStore,
+    Store,
+)
 from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
 from .sessions.stores.express_file import ExpressFileStore
@@ -47,7 +57,13 @@ def _chosen(settings: Settings) -> Store:
         case StoreKind.REDIS:
             assert settings.redis_url is not None
             durability = Durability(settings.durability)
-            return RedisStore.from_url(settings.redis_url, budgets, durability=durability, replicas=settings.replicas)
+            return RedisStore.from_url(
+                settings.redis_url,
+                budgets,
+                durability=durability,
+                replicas=settings.replicas,
+                outage=_outage_policy(settings),
+            )
 
 
 def _shared_with_express(settings: Settings, budgets: Budgets) -> Store:
@@ -63,7 +79,11 @@ def _shared_with_express(settings: Settings, budgets: Budgets) -> Store:
             return ExpressSqlStore.from_url(settings.database_url, replace(budgets, max_connections=16))
         case ExpressFormat.REDIS:
             assert settings.redis_url is not None
-            return ExpressStore.from_url(settings.redis_url, budgets)
+            return ExpressStore.from_url(settings.redis_url, budgets, outage=_outage_policy(settings))
+
+
+def _outage_policy(settings: Settings) -> OutagePolicy:
+    return OutagePolicy(Outage(settings.outage), settings.wait_seconds, settings.waiting)
 
 
 def create_schema(settings: Settings) -> None:

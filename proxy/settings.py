@@ -142,9 +142,13 @@ class ProxySettings:
     login_burst: int = 100
     connect_timeout: float = 1.0
     read_timeout: float = 15.0
+    get_timeout: float = 2.0
+    """For GET and HEAD, where it is less than that: another node can be asked, so that one that accepts and is silent
+    costs its readers so much, and is taken out then. Must be above what a node may need for an answer."""
     tries: int = 2
     """How many nodes one request may try; what is not idempotent is never sent twice."""
-    tries_timeout: float = 3.0
+    tries_timeout: float = 5.0
+    """After so long no other node is tried any more. Above get_timeout, or a silent node would fail its readers."""
     keepalive: int = 32
     """Idle connections to nodes that each worker keeps."""
     keepalive_timeout: float = 30
@@ -207,7 +211,7 @@ class ProxySettings:
             _at_least(name, getattr(self, name), 1)
         for name in (
             *("worker_shutdown_timeout", "client_timeout", "client_keepalive", "connect_timeout", "read_timeout"),
-            *("tries_timeout", "keepalive_timeout"),
+            *("get_timeout", "tries_timeout", "keepalive_timeout"),
         ):
             # Zero would mean "no limit" or "off" to nginx, depending on the directive.
             _at_least(name, getattr(self, name), 0.001)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploy import Cluster, ClusterSpec
-from loadtest.demo.scenes import ARRIVAL, Outcome, Phase, Scene, outcome
-from loadtest.generator import Generator, GeneratorError
+from loadtest.arrival import ARRIVAL, ARRIVAL_TIMEOUT, POLL, wait_arrived
+from loadtest.demo.scenes import Outcome, Phase, Scene, outcome
+from loadtest.generator import Generator
+from loadtest.progress import Status, Watch
 from loadtest.protocol import Progress, Start
 
 # A look now and then: on two cores that also run the cluster, thirty users must leave room for the logins, because a
@@ -16,8 +18,6 @@ WAIT = (0.2, 0.8)
 # On a machine that is too slow to see enough in the time given, a phase may take up to so many times as long.
 PATIENCE = 5
 SPAWN_SECONDS = 1.0
-ARRIVAL_TIMEOUT = 60.0
-POLL = 0.1
 READY_TIMEOUT = 30.0
 # The actions themselves (a drain above all) take their own time; no scene takes longer than this on top.
 SLACK = 90.0 + ARRIVAL_TIMEOUT
@@ -25,24 +25,6 @@ SLACK = 90.0 + ARRIVAL_TIMEOUT
 
 class MakeCluster(Protocol):
     def __call__(self, spec: ClusterSpec) -> AbstractContextManager[Cluster]: ...
-
-
-@dataclass
-class Status:
-    """What is happening, for whoever displays it while `run` works."""
-
-    scene: Scene
-    number: int
-    total: int
-    doing: str = "starting"
-    ends: float = 0.0  # of the current phase, on the monotonic clock; 0: no end in sight
-    progress: Progress | None = None
-
-
-class Watch(Protocol):
-    """Told whenever the status has changed, several times a second."""
-
-    def __call__(self, status: Status) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +52,8 @@ def run(scene: Scene, effort: Effort, make_cluster: MakeCluster, status: Status,
                 time_limit=PATIENCE * effort.seconds + SLACK,
             )
         )
-        _arrive(effort.users, generator, status, watch)
+        _say(ARRIVAL, status, watch)
+        wait_arrived(effort.users, generator, lambda: _look(generator, status, watch))
         for phase in scene.phases:
             generator.enter(phase.name)
             _say(phase.name, status, watch)
@@ -82,20 +65,9 @@ def run(scene: Scene, effort: Effort, make_cluster: MakeCluster, status: Status,
     return outcome(scene, *figures)
 
 
-def _arrive(users: int, generator: Generator, status: Status, watch: Watch) -> None:
-    """Wait until every user has had an answer to its login, however slow the machine is, within reason."""
-    _say(ARRIVAL, status, watch)
-    deadline = time.monotonic() + ARRIVAL_TIMEOUT
-    while generator.progress is None or generator.progress.figures.users < users:
-        if time.monotonic() > deadline:
-            raise GeneratorError(f"not all of the {users} users could log in within {ARRIVAL_TIMEOUT:g} s")
-        _look(generator, status, watch)
-        time.sleep(POLL)
-
-
 def _measure(phase: Phase, seconds: float, generator: Generator, status: Status, watch: Watch) -> None:
-    now = time.monotonic()
-    status.ends, latest = now + seconds, now + PATIENCE * seconds
+    status.turn(phase.name, seconds=seconds)
+    now, latest = time.monotonic(), time.monotonic() + PATIENCE * seconds
     while now < status.ends or (now < latest and not _enough(phase, generator.progress)):
         _look(generator, status, watch)
         time.sleep(POLL)
@@ -111,7 +83,7 @@ def _enough(phase: Phase, progress: Progress | None) -> bool:
 
 
 def _say(doing: str, status: Status, watch: Watch) -> None:
-    status.doing, status.ends = doing, 0.0
+    status.turn(doing)
     watch(status)
 
 

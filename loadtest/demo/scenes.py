@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy import Cluster, ClusterSpec, StoreKind
+from loadtest.arrival import ARRIVAL
 from loadtest.demo.claims import (
     Claim,
     NoFailedRequest,
@@ -68,7 +69,6 @@ def _spec(nodes: int, store: StoreKind, balance: Balance = Balance.ROUND_ROBIN, 
     return ClusterSpec(nodes=nodes, store=store, balance=balance, proxy=proxy, **more)
 
 
-ARRIVAL = "arriving"
 STEADY = (NothingLost(), NoFailedRequest())
 MISSING = (NoFailedRequest(),)  # for the arrival, where it is known that sessions will be missed
 # nginx keeps connections to the nodes open, and each belongs to one worker for good. With few of them it is chance

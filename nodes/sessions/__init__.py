@@ -50,6 +50,7 @@ from .stores.file import FileStore
 from .stores.memory import MemoryStore
 from .stores.redis import RedisStore
 from .stores.redis_durability import Durability
+from .stores.redis_outage import Outage, OutagePolicy
 from .sweeper import Sweeper
 from .users import UserSession, UserSessions
 
@@ -66,6 +67,8 @@ __all__ = [
     "LoginTooOld",
     "MemoryStore",
     "OptionsError",
+    "Outage",
+    "OutagePolicy",
     "Outcome",
     "Priority",
     "Proxy",

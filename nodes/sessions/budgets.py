@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,7 @@ class Budgets:
             raise ValueError(f"retries {self.retries} must be from 0 to 10")
         if self.max_connections < 1:
             raise ValueError(f"max_connections {self.max_connections} must be at least 1")
+
+    def without_retries(self) -> Budgets:
+        """The same for who is tried again by somebody else."""
+        return replace(self, retries=0)

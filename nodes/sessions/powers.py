@@ -58,6 +58,15 @@ class Sweepable(Protocol):
         ...
 
 
+@runtime_checkable
+class Impatient(Protocol):
+    """Holds requests while it is out of reach, and says at once that it is."""
+
+    def ping_at_once(self) -> float:
+        """As `ping`, and never held."""
+        ...
+
+
 def power_of(store: object, power: type[P]) -> P | None:
     """`store` where it has this power, or the store it wraps; None where none of them has."""
     while store is not None:

@@ -1,5 +1,7 @@
 """What is tried again on another node, what never is, and what passes unchanged."""
 
+import time
+
 import pytest
 
 from proxy import Balance, Server
@@ -62,6 +64,23 @@ def test_a_node_that_does_not_answer_in_time_is_given_up_for_another(
     answers = [proxy.get("/wait") for _ in range(3)]
     assert {answer.status for answer in answers} == {200}
     assert "504, 200" in {answer.headers["X-Upstream-Status"] for answer in answers}
+
+
+def test_readers_leave_a_silent_node_soon_and_writers_are_given_time(
+    start_proxy: StartProxy, nodes: tuple[Backend, ...]
+) -> None:
+    proxy = start_proxy(get_timeout=0.3, read_timeout=1.5)
+    nodes[1].release.set()
+    nodes[2].release.set()
+    reads = [proxy.get("/wait") for _ in range(3)]
+    assert {answer.status for answer in reads} == {200}
+    assert "504, 200" in {answer.headers["X-Upstream-Status"] for answer in reads}
+    began = time.monotonic()
+    writes = [proxy.post("/wait") for _ in range(3)]
+    assert sorted(answer.headers["X-Upstream-Status"] for answer in writes) == ["200", "200", "504"]
+    assert time.monotonic() - began >= 1.5
+    written = sum(seen.method == "POST" for node in nodes for seen in node.seen)
+    assert written == 3, "a write is never sent to a second node"
 
 
 def test_a_503_passes_unchanged_and_is_tried_once(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:

@@ -101,11 +101,11 @@ def test_an_exception_from_outside_leaves_no_answer_behind(own: Valkey, monkeypa
     connection = store._connections._free[-1]  # type: ignore[attr-defined]
     read, calls = connection.read_response, []
 
-    def interrupted() -> Any:
+    def interrupted(**options: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:  # between the two answers of a read
             raise KeyboardInterrupt
-        return read()
+        return read(**options)
 
     monkeypatch.setattr(connection, "read_response", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -32,9 +32,10 @@ from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable
 from .express_json import DamagedJson, Document
 from .express_merge import UNKNOWN_AGE, Documents, log_damaged, until_swapped
 from .redis_calls import Calls
-from .redis_connection import Command, Connections
+from .redis_choice import connections_of, held
+from .redis_connection import Command
+from .redis_outage import OutagePolicy
 from .redis_scripts import Script
-from .redis_url import pool_of
 
 NO_EXPIRY = 86400.0
 """The time to live of a key without one: connect-redis's own default."""
@@ -75,12 +76,22 @@ class ExpressStore:
 
     @classmethod
     def from_url(
-        cls, url: str, budgets: Budgets | None = None, prefix: str = "sess:", owner_field: str = "user"
+        cls,
+        url: str,
+        budgets: Budgets | None = None,
+        prefix: str = "sess:",
+        owner_field: str = "user",
+        outage: OutagePolicy | None = None,
     ) -> ExpressStore:
-        """`url` is redis://, rediss:// or unix://. Connects when first used."""
-        budgets = budgets or Budgets()
-        connections = Connections(pool_of(url, budgets, None), budgets)
-        return cls(Calls(connections), connections.close, prefix, owner_field)
+        """`url` is redis://, rediss://, unix:// or redis+sentinel://. Connects when first used.
+
+        Where `outage` waits, a write is held only if it was certainly not applied: what Express reads has no place for
+        a token.
+        """
+        connections = connections_of(url, budgets or Budgets())
+        if url.partition("://")[0].endswith("+cluster"):
+            raise ValueError("a Redis Cluster is not for what Express reads: a session would be in more than one slot")
+        return cls(Calls(held(connections, outage or OutagePolicy())), connections.close, prefix, owner_field)
 
     def load(self, key: str) -> Record | None:
         found = self._read(key)

@@ -24,6 +24,7 @@ memory is short. docs/redis.md has the rest.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,12 +37,13 @@ from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnava
 from . import redis_scripts as scripts
 from .redis_cache import ReadCache
 from .redis_calls import Asks, Calls
+from .redis_choice import connections_of, held
 from .redis_connection import Command, Connections
 from .redis_durability import Acknowledgement, Durability
 from .redis_index import UserIndex
+from .redis_outage import OutagePolicy
 from .redis_record import DamagedRecordError, escape, flatten, hash_of, record_of
 from .redis_scan import scan
-from .redis_url import pool_of
 
 log = logging.getLogger("nodes.sessions")
 
@@ -56,6 +58,7 @@ class RedisStore:
     """Over connections that the caller made and that answer in bytes; `from_url` makes them within `budgets`.
 
     `replicas` is how many of them have to have what `durability` waits for. `cache`: see there before using one.
+    Where `outage` waits or another server can take over, each write carries a token that makes it safe to repeat.
     """
 
     def __init__(
@@ -66,12 +69,16 @@ class RedisStore:
         durability: Durability = Durability.PRIMARY,
         replicas: int = 0,
         cache: ReadCache | None = None,
+        outage: OutagePolicy | None = None,
     ) -> None:
+        outage = outage or OutagePolicy()
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self.budgets = budgets or Budgets()
         self._connections = connections
-        self._calls = Calls(connections)
+        self._at_once = Calls(connections)
+        self._calls = Calls(held(connections, outage))
+        self._writes_are_repeatable = outage.waits or connections.can_fail_over
         self._prefix = prefix
         self._cache = cache
         self._index = UserIndex(self._calls, prefix)
@@ -89,8 +96,10 @@ class RedisStore:
         replicas: int = 0,
         ca_file: Path | None = None,
         cached_sessions: int = 0,
+        outage: OutagePolicy | None = None,
     ) -> RedisStore:
-        """`url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it. Connects when first used.
+        """`url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it, or one of several servers, which
+        `redis_servers.Servers` explains: redis+sentinel://. Connects when first used.
 
         With TLS the server's certificate is verified, its host name too; `ca_file` has the certificates of the
         authorities to trust beside the system's (PEM), as `?ssl_ca_certs=` in the URL has. `cached_sessions` is how
@@ -98,9 +107,13 @@ class RedisStore:
         for what can't be meant.
         """
         budgets = budgets or Budgets()
-        pool = pool_of(url, budgets, ca_file)
-        cache = ReadCache(pool, prefix, cached_sessions) if cached_sessions > 0 else None
-        return cls(Connections(pool, budgets), budgets, prefix, durability, replicas, cache)
+        connections = connections_of(url, budgets, ca_file)
+        cache = None
+        if cached_sessions > 0:
+            if not isinstance(connections, Connections):
+                raise ValueError("a cache is for one server alone: the URL names several")
+            cache = ReadCache(connections.pool, prefix, cached_sessions)
+        return cls(connections, budgets, prefix, durability, replicas, cache, outage)
 
     def load(self, key: str) -> Record | None:
         name = self._key(key)
@@ -136,7 +149,9 @@ class RedisStore:
         # Down to the millisecond: rounded up, the session would outlive its deadline. A float may lack a trifle, too.
         created_ms = "" if created is None else int(created * 1000 + 0.001)
         commands = [
-            scripts.CREATE.call((self._key(key),), *_milliseconds(lifetime), owner or "", created_ms, *flatten(fields)),
+            scripts.CREATE.call(
+                self._written(key), *_milliseconds(lifetime), owner or "", created_ms, *flatten(fields)
+            ),
             *self._after_write,
         ]
         if owner is None:
@@ -159,7 +174,7 @@ class RedisStore:
             arguments += (escape(name), 0 if expected is None else 1, expected or b"")
         arguments += flatten(changes.set)
         arguments += [escape(name) for name in changes.delete]
-        answers = self._write(key, [scripts.UPDATE.call((self._key(key),), *arguments), *self._after_write])
+        answers = self._write(key, [scripts.UPDATE.call(self._written(key), *arguments), *self._after_write])
         if answers[0] == b"newer":
             raise RecordTooNew(f"session {key} was written by a later version")
         if answers[0] == b"damaged":
@@ -172,7 +187,7 @@ class RedisStore:
 
     def delete(self, key: str) -> Record | None:
         waits = 1 if self._after_delete else 0
-        answers = self._write(key, [scripts.DELETE.call((self._key(key),), waits), *self._after_delete])
+        answers = self._write(key, [scripts.DELETE.call(self._written(key), waits), *self._after_delete])
         self._acknowledged(answers)
         if answers[0] is None:
             return None
@@ -184,9 +199,10 @@ class RedisStore:
         self._write(key, [scripts.SET_ASIDE.call(names, SET_ASIDE_MS)])
 
     def ping(self) -> float:
-        now: Command = ("TIME",)
-        seconds, microseconds = self._calls.run([now], idempotent=True)[0]
-        return int(seconds) + int(microseconds) / 1e6
+        return _time(self._calls)
+
+    def ping_at_once(self) -> float:
+        return _time(self._at_once)
 
     def keys_of(self, owner: str) -> list[str]:
         return self._index.keys_of(owner)
@@ -207,11 +223,18 @@ class RedisStore:
     def _key(self, key: str) -> str:
         return f"{self._prefix}{{{key}}}"
 
+    def _written(self, key: str) -> tuple[str, ...]:
+        """The keys of a script that writes this session."""
+        name = self._key(key)
+        if not self._writes_are_repeatable:
+            return (name,)
+        return name, f"{self._prefix}once:{secrets.token_hex(8)}{{{key}}}"
+
     def _write(self, key: str, commands: list[Command]) -> list[Any]:
         if self._cache is None:
-            return self._calls.run(commands)
+            return self._calls.run(commands, self._writes_are_repeatable)
         try:
-            return self._calls.run(commands)
+            return self._calls.run(commands, self._writes_are_repeatable)
         finally:  # a failure may have been applied
             self._cache.forget(self._key(key))
 
@@ -235,6 +258,12 @@ class RedisStore:
     def _damaged(self, key: str, why: str) -> None:
         log.error("session %s is damaged and was set aside: %s", key, why)
         self.set_aside(key)
+
+
+def _time(calls: Calls) -> float:
+    now: Command = ("TIME",)
+    seconds, microseconds = calls.run([now], idempotent=True)[0]
+    return int(seconds) + int(microseconds) / 1e6
 
 
 def _milliseconds(lifetime: Lifetime) -> tuple[int, int]:

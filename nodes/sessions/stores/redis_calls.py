@@ -18,7 +18,14 @@ class Asks(Protocol):
     A command's keys are all in one slot, and commands of one call may be in different ones.
     """
 
+    can_fail_over: bool
+    """Whether another server may take over, so that who was not answered should ask again."""
+
     def ask(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]: ...
+
+    def everywhere(self) -> Sequence[Asks]:
+        """What to ask for something that no key leads to: each has keys that no other has."""
+        ...
 
     def close(self) -> None: ...
 
@@ -28,6 +35,10 @@ class Calls:
 
     def __init__(self, connections: Asks) -> None:
         self._connections = connections
+
+    def everywhere(self) -> list[Calls]:
+        """To each part of the store."""
+        return [Calls(asks) for asks in self._connections.everywhere()]
 
     def send(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
         """The answers in one round trip, errors of the server's among them; `StoreUnavailable` where there is none.

@@ -22,6 +22,7 @@ import redis
 
 from ..budgets import Budgets
 from ..store import StoreUnavailable
+from .redis_refusal import NotApplied, is_lasting
 
 _generation = 0
 """How often this process has come out of a fork."""
@@ -30,6 +31,11 @@ _generation = 0
 def _forked() -> None:
     global _generation
     _generation += 1
+
+
+def generation() -> int:
+    """Differs in a child process from what it was in its parent."""
+    return _generation
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -53,12 +59,17 @@ class Connections:
 
     A replica refuses a write by itself, but not a read: a primary that was demoted would go on answering with what it
     knew. So once a second ROLE travels in the packet of a read, on each connection, and what a replica answers counts
-    for nothing. Safe for threads and greenlets; after a fork the child makes its own.
+    for nothing; without `looks` it does not, for who finds out in another way whom to ask. Safe for threads and
+    greenlets; after a fork the child makes its own.
     """
 
-    def __init__(self, pool: redis.ConnectionPool, budgets: Budgets) -> None:
-        self._pool = pool
+    can_fail_over = False
+
+    def __init__(self, pool: redis.ConnectionPool, budgets: Budgets, looks: bool = True) -> None:
+        self.pool = pool
+        self._looks = looks
         self._budgets = budgets
+        self._is_retired = False
         self._begin()
 
     def _begin(self) -> None:
@@ -72,7 +83,7 @@ class Connections:
         """Sends `commands` in one packet and returns their answers, an error of the server's as a `ResponseError`.
 
         What is idempotent is sent again after a failure, `budgets.retries` times; anything else is sent once at most.
-        Raises `StoreUnavailable` where there is no answer.
+        Raises `StoreUnavailable` where there is no answer, and `NotApplied` where nothing was sent.
         """
         budgets = self._budgets
         attempts = budgets.retries if idempotent else 0
@@ -80,10 +91,13 @@ class Connections:
         while True:
             try:
                 return self._attempt(commands, idempotent)
-            except (redis.RedisError, OSError) as error:
-                if attempts <= 0 or isinstance(error, redis.AuthenticationError) or time.monotonic() >= until:
-                    raise StoreUnavailable(f"Redis: {error}") from error
+            except StoreUnavailable as error:
+                if attempts <= 0 or is_lasting(error) or time.monotonic() >= until:
+                    raise
                 attempts -= 1
+
+    def everywhere(self) -> Sequence[Connections]:
+        return (self,)
 
     def _attempt(self, commands: Sequence[Command], idempotent: bool) -> list[Any]:
         connection, used = self._take()
@@ -93,7 +107,9 @@ class Connections:
             if idempotent:
                 try:
                     return self._read(connection, commands)
-                except (redis.ConnectionError, ConnectionError):
+                except StoreUnavailable as error:
+                    if not isinstance(error.__cause__, (redis.ConnectionError, ConnectionError)):
+                        raise
                     connection = self._anew()
             elif is_stale(connection):
                 self._discard(connection)
@@ -102,13 +118,14 @@ class Connections:
 
     def _read(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
         now = time.monotonic()
-        if now < connection.look_at:
+        if not self._looks or now < connection.look_at:
             return self._exchange(connection, commands)
         connection.look_at = now + LOOK_EVERY
         *answers, role = self._exchange(connection, (*commands, ROLE))
         if not is_primary(role):
             self._forget_idle()  # whoever is the primary now, is found by connecting anew
-            raise redis.ConnectionError("this server is a replica now, whose answer may be an old one")
+            demoted = redis.ConnectionError("this server is a replica now, whose answer may be an old one")
+            raise StoreUnavailable(f"Redis: {demoted}") from demoted
         return answers
 
     def _exchange(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
@@ -117,6 +134,9 @@ class Connections:
             packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
             _send(connection, packed)
             answers = [_answer(connection) for _ in commands]
+        except (redis.RedisError, OSError) as error:
+            self._discard(connection)
+            raise StoreUnavailable(f"Redis: {error}") from error
         except BaseException:  # an exit or a timeout of gevent's as well: its answer is still to come
             self._discard(connection)
             raise
@@ -148,7 +168,7 @@ class Connections:
                     if self._made < self._budgets.max_connections:
                         break
                     if (left := until - time.monotonic()) <= 0:
-                        raise redis.ConnectionError(f"all {self._made} connections are in use (max_connections)")
+                        raise NotApplied(f"Redis: all {self._made} connections are in use (max_connections)")
                     self._changed.wait(left)
             finally:
                 self._waiting -= 1
@@ -158,7 +178,10 @@ class Connections:
     def _make(self) -> Connection:
         """A new connection, which is counted already."""
         try:
-            connection: Connection = self._pool.get_connection()
+            connection: Connection = self.pool.get_connection()
+        except (redis.RedisError, OSError) as error:
+            self._count_down()
+            raise NotApplied(f"Redis: {error}") from error
         except BaseException:
             self._count_down()
             raise
@@ -174,6 +197,9 @@ class Connections:
             self._discard(connection)
 
     def _give_back(self, connection: Connection) -> None:
+        if self._is_retired:
+            self._discard(connection)
+            return
         self._free.append(connection)
         if self._waiting:
             with self._changed:
@@ -181,7 +207,7 @@ class Connections:
 
     def _discard(self, connection: Connection) -> None:
         connection.disconnect()
-        self._pool.release(connection)
+        self.pool.release(connection)
         self._count_down()
 
     def _count_down(self) -> None:
@@ -189,13 +215,18 @@ class Connections:
             self._made -= 1
             self._changed.notify()
 
+    def retire(self) -> None:
+        """Closes what is idle now, and what is in use when it has been used."""
+        self._is_retired = True
+        self._forget_idle()
+
     def _forget_idle(self) -> None:
         while self._free:
             self._discard(self._free.pop())
 
     def close(self) -> None:
-        self._forget_idle()
-        self._pool.disconnect()
+        self.retire()
+        self.pool.disconnect()
 
 
 def _send(connection: Connection, packed: bytes) -> None:
@@ -210,9 +241,11 @@ def _send(connection: Connection, packed: bytes) -> None:
 
 def _answer(connection: Connection) -> Any:
     try:
-        return connection.read_response()
+        return connection.read_response(disconnect_on_error=False)
     except redis.ResponseError as error:
         return error
+    except redis.exceptions.BusyLoadingError as error:  # an answer, which redis-py takes for a lost connection
+        return redis.ResponseError(f"LOADING {error}")
 
 
 def is_stale(connection: Connection) -> bool:

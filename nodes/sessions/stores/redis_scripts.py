@@ -1,5 +1,10 @@
 """The Lua scripts of the Redis store. Each works on one slot of a Redis Cluster: the keys it is given share a hash tag.
 
+Those that write a session can be made safe to send twice. They are then given a second key, of a token that nobody else
+has: the first time they leave their answer there, with the write and in the same transaction of the replication, and
+the second time they find it, change nothing and give the same answer. They still write to that key, so that a WAIT
+after it speaks of a time after the first write.
+
 A script is called by its SHA-1, and sent in full only to a server that does not know it yet.
 """
 
@@ -31,9 +36,28 @@ class Script:
 
 BY_SHA: dict[str, Script] = {}
 
-# KEYS: the session. ARGV: idle ms, absolute ms, owner, created ms or nothing for now, then name, value, ...
-# Returns created in ms as text (a number of Lua would lose digits), or nil where the key is taken.
-CREATE = Script("""
+# Longer than anybody waits for a failover and tries again (`OutagePolicy`: 25 s at most).
+_KNOWN_MS = 30_000
+_GIVE_AGAIN = f"""
+local once = KEYS[2]
+if once then
+  local answer = redis.call('HGET', once, 'answer')
+  if answer then
+    redis.call('PEXPIRE', once, {_KNOWN_MS})
+    return answer
+  end
+end
+"""
+_LEAVE = f"""
+if once then
+  redis.call('HSET', once, 'answer', answer)
+  redis.call('PEXPIRE', once, {_KNOWN_MS})
+end
+"""
+
+# KEYS: the session, perhaps a token. ARGV: idle ms, absolute ms, owner, created ms or nothing for now, then name,
+# value, ... Returns created in ms as text (a number of Lua would lose digits), or nil where the key is taken.
+CREATE = Script(f"""{_GIVE_AGAIN}
 if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -41,15 +65,18 @@ local idle, absolute = tonumber(ARGV[1]), tonumber(ARGV[2])
 local created = ARGV[4] ~= '' and ARGV[4] or string.format('%.0f', now)
 local deadline = created + absolute
 local final = deadline <= now + idle
+local answer = created
+{_LEAVE}
 redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. (final and 'f' or '') .. ':' .. ARGV[3])
 for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(now + idle, deadline)))
 return created
 """)
 
-# KEYS: the session. ARGV: idle ms, absolute ms, most bytes (0: unbounded), number of expectations, number of arguments
-# to set; then name, 1 or 0 (0: missing), bytes for each expectation; then name, value to set; then names to delete.
-UPDATE = Script("""
+# KEYS: the session, perhaps a token. ARGV: idle ms, absolute ms, most bytes (0: unbounded), number of expectations,
+# number of arguments to set; then name, 1 or 0 (0: missing), bytes for each expectation; then name, value to set; then
+# names to delete.
+UPDATE = Script(f"""{_GIVE_AGAIN}
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return 'absent' end
 if kind ~= 'hash' then return 'damaged' end
@@ -80,7 +107,7 @@ end
 
 local most = tonumber(ARGV[3])
 if most > 0 and set > 0 then
-  local sizes, size = {}, 0
+  local sizes, size = {{}}, 0
   local hash = redis.call('HGETALL', KEYS[1])
   for i = 1, #hash, 2 do sizes[hash[i]] = #hash[i] + #hash[i + 1] end
   for i = at + set, #ARGV do sizes[ARGV[i]] = nil end
@@ -92,6 +119,8 @@ if most > 0 and set > 0 then
 end
 
 -- What a full server refuses comes first: then it refuses all of it.
+local answer = 'ok'
+{_LEAVE}
 local is_final = deadline <= idle and 'f' or ''
 if is_final ~= final then redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. is_final .. ':' .. owner) end
 for i = at, at + set - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
@@ -100,10 +129,22 @@ redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(idle, deadline))
 return 'ok'
 """)
 
-# KEYS: the session. ARGV: 1 where the deletion will be waited for. Returns its fields as a flat list and its time to
-# live in ms, or nil where there is none. WAIT speaks of what this connection wrote: so that it also speaks of the
-# deletion by somebody else, who may have waited in vain, there is always something to write.
-DELETE = Script("""
+# KEYS: the session, perhaps a token. ARGV: 1 where the deletion will be waited for. Returns its fields as a flat list
+# and its time to live in ms, or nil where there is none. With a token the session is not deleted but becomes what the
+# token keeps: its fields, and its time to live under @ttl, which no field is called.
+# WAIT speaks of what this connection wrote: so that it also speaks of the deletion by somebody else, who may have
+# waited in vain, there is always something to write.
+DELETE = Script(f"""
+local once = KEYS[2]
+if once then
+  local ttl = redis.call('HGET', once, '@ttl')
+  if ttl then
+    redis.call('HDEL', once, '@ttl')
+    local hash = redis.call('HGETALL', once)
+    redis.call('HSET', once, '@ttl', ttl)
+    return {{hash, tonumber(ttl)}}
+  end
+end
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
   if ARGV[1] == '1' then
@@ -112,11 +153,17 @@ if kind == 'none' then
   end
   return nil
 end
-local hash = {}
+local hash = {{}}
 if kind == 'hash' then hash = redis.call('HGETALL', KEYS[1]) end
 local ttl = redis.call('PTTL', KEYS[1])
-redis.call('DEL', KEYS[1])
-return {hash, ttl}
+if once and kind == 'hash' then
+  redis.call('RENAME', KEYS[1], once)
+  redis.call('PEXPIRE', once, {_KNOWN_MS})
+  redis.call('HSET', once, '@ttl', ttl)
+else
+  redis.call('DEL', KEYS[1])
+end
+return {{hash, ttl}}
 """)
 
 # KEYS: the session, where to put it. ARGV: how many ms to keep it there.

@@ -1,0 +1,213 @@
+"""`session-cluster failover`."""
+
+import difflib
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deploy import Cluster, ClusterSpec
+    from loadtest.failover.experiment import Experiment
+    from loadtest.failover.session import Plan
+
+DEFAULT_USERS = 24
+INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
+SHORT = 0.5
+EXECUTABLE = click.Path(path_type=Path)
+
+
+@click.group(short_help="Break real clusters under load, and see what is lost.")
+def failover() -> None:
+    """Experiments: a hypothesis, a real cluster under load, a fault, and what was lost, as numbers.
+
+    Each checks the steady state, applies its fault under load, undoes it in any case, and checks the steady state
+    again. `session-cluster failover list` says which there are.
+    """
+
+
+@failover.command("list", short_help="Which experiments there are.")
+def list_() -> None:
+    """Name and title of each experiment, and what it runs on."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from loadtest.failover.experiments import EXPERIMENTS
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", justify="right")
+    for column in ("name", "experiment", "on"):
+        table.add_column(column)
+    for experiment in EXPERIMENTS:
+        places = ", ".join(place for place in type(next(iter(experiment.places))) if place in experiment.places)
+        table.add_row(str(experiment.number), experiment.name, experiment.title, places)
+    Console().print(table)
+
+
+@failover.command(short_help="Run some experiments, or all.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="All experiments that run there.")
+@click.option(
+    "--repeat",
+    metavar="N",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="So many runs of each.",
+)
+@click.option(
+    "--on",
+    "place",
+    metavar="PLACE",
+    type=click.Choice(["local", "compose"]),
+    default="local",
+    show_default=True,
+    help="local: processes of this machine; compose: containers.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep results and histories in DIR: a new folder, an empty one, or one of an earlier run, which is added to.",
+)
+@click.option(
+    "--users",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    default=DEFAULT_USERS,
+    show_default=True,
+    help="Virtual users.",
+)
+@click.option("--short", is_flag=True, help="Watch for half as long: for a first look, and for CI.")
+@click.option(
+    "--store-server",
+    type=EXECUTABLE,
+    metavar="PATH",
+    help="The Redis or Valkey server to use; default: the embedded one.",
+)
+@click.option("--nginx", type=EXECUTABLE, metavar="PATH", help="The nginx to use; default: the embedded one.")
+def run(
+    names: tuple[str, ...],
+    everything: bool,
+    repeat: int,
+    place: str,
+    out: Path | None,
+    users: int,
+    short: bool,
+    store_server: Path | None,
+    nginx: Path | None,
+) -> None:
+    """Run experiments, one after another, each with a cluster of its own, and say whether their hypotheses hold.
+
+    Ctrl-C undoes the fault that is there and stops everything.
+
+    Exit status: 0 all hypotheses hold; 1 one is broken, or there was too little data to tell, or something went wrong
+    (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    """
+    from rich.console import Console
+
+    from deploy import ClusterError, ComposeCluster, LocalCluster
+    from deploy.engine import require_engine
+    from loadtest.failover.experiment import Place
+    from loadtest.failover.session import Plan
+    from loadtest.failover.trial import Effort
+
+    on = Place(place)
+    chosen = _chosen(names, everything, on)
+    if on is Place.COMPOSE:
+        if nginx or store_server:
+            raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
+        try:
+            require_engine()
+        except ClusterError as error:
+            raise click.ClickException(str(error)) from error
+
+    def make_cluster(spec: "ClusterSpec") -> AbstractContextManager["Cluster"]:
+        return ComposeCluster(spec) if on is Place.COMPOSE else LocalCluster(spec, None, nginx, store_server)
+
+    effort = Effort(users, share=SHORT if short else 1.0)
+    options = " ".join(filter(None, (f"--on {on} --users {users}", "--short" if short else "")))
+    with ExitStack() as stack:
+        if out is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="session-cluster-failover-")))
+        else:
+            folder = out
+            _prepare(out)
+        plan = Plan(chosen, repeat, effort, on, folder, options, make_cluster)
+        sys.exit(_run(plan, Console(), out))
+
+
+def _chosen(names: Sequence[str], everything: bool, place: str) -> list["Experiment"]:
+    from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
+
+    if everything and names:
+        raise click.UsageError(f"--all runs everything: leave out {' '.join(names)}, or --all")
+    if not everything and not names:
+        raise click.UsageError("name an experiment, or give --all; `session-cluster failover list` says which")
+    for name in names:
+        if name not in BY_NAME:
+            near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"the experiments are {', '.join(BY_NAME)}."
+            raise click.BadParameter(f"there is no experiment {name!r}; {hint}", param_hint="NAME")
+        if place not in BY_NAME[name].places:
+            only = ", ".join(BY_NAME[name].places)
+            raise click.BadParameter(f"{name} does not run on {place}; it runs on {only}.", param_hint="--on")
+    return [one for one in EXPERIMENTS if place in one.places and (everything or one.name in names)]
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder, and refuse one that is somebody else's."""
+    from loadtest.failover.result import RESULTS, write_all
+
+    try:
+        if out.is_dir() and any(out.iterdir()) and not (out / RESULTS).is_file():
+            raise click.BadParameter(f"{out} holds other things; name an empty folder or a new one", param_hint="--out")
+        out.mkdir(parents=True, exist_ok=True)
+        write_all(out)
+    except OSError as error:
+        raise click.ClickException(f"cannot write to {out}: {error.strerror}") from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _run(plan: "Plan", console: "Console", out: Path | None) -> int:
+    from loadtest.failover.interruption import interruptible
+    from loadtest.failover.session import run_all
+    from loadtest.failover.table import markdown, table
+    from loadtest.progress import ProgressLine
+    from loadtest.verdict import Verdict
+
+    began = time.monotonic()
+    results, interrupted = [], False
+    try:
+        with interruptible(), ProgressLine(console) as line:
+            for result in run_all(plan, line):
+                results.append(result)
+    except KeyboardInterrupt:
+        interrupted = True
+    except OSError as error:
+        raise click.ClickException(f"cannot write to {plan.folder}: {error.strerror}") from error
+    if results:
+        console.print()
+        console.print(table(results))
+        if out is not None:
+            (out / "results.md").write_text(markdown(results), encoding="utf-8")
+    if interrupted:
+        console.print(f"\nStopped after {len(results)} of {plan.runs} runs; the fault is undone, everything has ended.")
+        return INTERRUPTED
+    failed = sum(result.verdict is not Verdict.HOLDS for result in results)
+    said = f"{failed} of {len(results)} runs did not hold" if failed else "All of it holds"
+    kept = f" Results and histories: {out}" if out is not None else ""
+    console.print(
+        f"\n{said}. {time.monotonic() - began:.0f} s.{kept}",
+        style="bold red" if failed else "bold green",
+        soft_wrap=True,
+    )
+    return 1 if failed else 0

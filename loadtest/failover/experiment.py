@@ -1,0 +1,90 @@
+"""What an experiment is: data, in a file of its own under `loadtest/failover/experiments`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from deploy import ClusterSpec, StoreKind
+from loadtest.failover.claims import Claim
+from loadtest.failover.faults import Fault
+from loadtest.protocol import Mix
+from proxy import Balance
+
+
+class Place(StrEnum):
+    """What a cluster runs on."""
+
+    LOCAL = "local"
+    COMPOSE = "compose"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One run of an experiment: a cluster, what is done to it, and what must hold then.
+
+    `name` is empty where there is one only; `title` is what people read behind the experiment's.
+    """
+
+    spec: ClusterSpec
+    fault: Fault
+    claims: tuple[Claim, ...]
+    name: str = ""
+    title: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A hypothesis and how to refute it.
+
+    `before`, `during` and `after` are seconds: under load and well, from the fault (once it is applied) to its undo,
+    and well again. `reference` is the best known figure, for people to compare with; where variants differ, it is
+    theirs.
+    """
+
+    number: int
+    name: str
+    title: str
+    hypothesis: str
+    variants: tuple[Variant, ...]
+    reference: str = ""
+    before: float = 3.0
+    during: float = 6.0
+    after: float = 3.0
+    mix: Mix = Mix.EVERYDAY
+    users: int | None = None
+    """So many, whatever is asked for: where each of them is several at once."""
+    places: frozenset[Place] = frozenset({Place.LOCAL})
+
+
+@dataclass(frozen=True)
+class Case:
+    """One variant of one experiment: what is run."""
+
+    experiment: Experiment
+    variant: Variant
+
+    @property
+    def name(self) -> str:
+        """ "kill-node", "replicas-cut.guarded": also that of its folder."""
+        return ".".join(filter(None, (self.experiment.name, self.variant.name)))
+
+    @property
+    def title(self) -> str:
+        return ", ".join(filter(None, (self.experiment.title, self.variant.title)))
+
+    @property
+    def reference(self) -> str:
+        return self.variant.reference or self.experiment.reference
+
+
+def cluster(
+    nodes: int,
+    store: StoreKind,
+    balance: Balance = Balance.ROUND_ROBIN,
+    proxy: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> ClusterSpec:
+    """A spec for an experiment. All users come from one address, so the proxy's limit on logins is off."""
+    return ClusterSpec(nodes=nodes, store=store, balance=balance, proxy={"login_rate": None, **(proxy or {})}, **more)

@@ -1,0 +1,23 @@
+"""4: all nodes are restarted, one after the other."""
+
+from deploy import StoreKind
+from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST
+from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.faults import RollingRestart
+
+EXPERIMENT = Experiment(
+    number=4,
+    name="rolling-restart",
+    title="rolling restart of all nodes",
+    hypothesis="Drained, told to end, started and taken up again one by one, all nodes change and nobody notices.",
+    reference="0 failed",
+    during=1,
+    variants=(
+        Variant(
+            spec=cluster(3, StoreKind.REDIS),
+            fault=RollingRestart(3),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST),
+        ),
+    ),
+    places=frozenset(Place),
+)

@@ -1,0 +1,149 @@
+"""What one run of an experiment came to: everything that a report needs, as JSON."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from deploy import ClusterSpec
+from loadtest.checker.findings import Findings
+from loadtest.protocol import Mix
+from loadtest.verdict import Ruling, Verdict, worst
+
+VERSION = 1
+"""Rises when a field changes its meaning."""
+RESULT, RESULTS, HISTORY = "result.json", "results.json", "history.jsonl.gz"
+_PACKAGES = ("flask", "gunicorn", "redis", "locust")
+_SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim and what became of it."""
+
+    claim: str
+    verdict: Verdict
+    reason: str = ""
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """In epoch seconds. `fault`: its application began, and ended with `faulty`; `undo` and `undone` likewise."""
+
+    started: float
+    before: float
+    fault: float
+    faulty: float
+    undo: float
+    undone: float
+    ended: float
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. `history` is beside it; `cluster` describes what ran, `versions` of what, `command` runs it again.
+    `position` is the variant's among those of its experiment."""
+
+    version: int = VERSION
+    number: int
+    name: str
+    variant: str
+    position: int
+    run: int
+    title: str
+    hypothesis: str
+    reference: str
+    fault: str
+    mix: Mix
+    place: str
+    users: int
+    verdict: Verdict
+    reason: str
+    claims: tuple[Held, ...]
+    timing: Timing | None
+    findings: Findings | None
+    generator_cpu: float
+    cluster: Mapping[str, Any]
+    versions: Mapping[str, str]
+    machine: Mapping[str, Any]
+    command: str
+    history: str = HISTORY
+
+    @property
+    def folder(self) -> str:
+        """Where it is, under the folder of all results."""
+        return f"{case_folder(self.name, self.variant)}/{self.run}"
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """All results of one folder, in the order of the experiments."""
+
+    version: int = VERSION
+    results: tuple[Result, ...]
+
+
+def case_folder(name: str, variant: str) -> str:
+    return ".".join(filter(None, (name, variant)))
+
+
+def verdict_of(claims: Sequence[Held]) -> Ruling:
+    """The worst of all claims, and why."""
+    return worst(Ruling(held.verdict, held.reason and f"{held.claim}: {held.reason}") for held in claims)
+
+
+def describe(spec: ClusterSpec) -> dict[str, Any]:
+    """A cluster's configuration, without the secrets in it."""
+    hidden = {name: "***" for name in spec.node_settings if any(word in name for word in _SECRET)}
+    return {
+        "nodes": spec.nodes,
+        "workers": spec.workers,
+        "store": str(spec.store),
+        "balance": str(spec.balance),
+        "store_link": spec.store_link,
+        "store_settings": msgspec.to_builtins(spec.store_settings, enc_hook=str),
+        "node_settings": {**spec.node_settings, **hidden},
+        "proxy": msgspec.to_builtins(dict(spec.proxy), enc_hook=str),
+    }
+
+
+def versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
+    """Of everything that took part."""
+    return {
+        **of_cluster,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def machine() -> dict[str, Any]:
+    return {"system": platform.system(), "release": platform.release(), "cores": os.cpu_count()}
+
+
+def write(folder: Path, result: Result) -> None:
+    """Raises OSError."""
+    _replace(folder / RESULT, msgspec.json.encode(result))
+
+
+def write_all(out: Path) -> Results:
+    """Gather every result under `out` in one file there. Raises OSError, and ValueError for a file that is none."""
+    found = [read(path) for path in sorted(out.glob(f"*/*/{RESULT}"))]
+    ordered = sorted(found, key=lambda result: (result.number, result.position, result.run))
+    results = Results(results=tuple(ordered))
+    _replace(out / RESULTS, msgspec.json.encode(results))
+    return results
+
+
+def read(path: Path) -> Result:
+    """Raises OSError, and ValueError with one line for a file that is no result."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Result)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} is no result of an experiment: {error}") from error
+
+
+def _replace(path: Path, document: bytes) -> None:
+    """In one step, so that nobody reads half of it."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
+    part.replace(path)

@@ -1,0 +1,80 @@
+"""Several experiments, one after another: what is run, where its results go, and how much time is left."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy import ClusterError
+from loadtest.failover import result as results
+from loadtest.failover.course import Course
+from loadtest.failover.experiment import Case, Experiment, Place
+from loadtest.failover.judge import failure, judge
+from loadtest.failover.run import MakeCluster, run
+from loadtest.failover.trial import Effort
+from loadtest.generator import GeneratorError
+from loadtest.history import HistoryError
+from loadtest.prober import ProberError
+from loadtest.progress import Status, Watch
+
+OPERATIONS = "operations.jsonl.gz"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run. `options` are those of the command that runs one of it again."""
+
+    experiments: Sequence[Experiment]
+    repeat: int
+    effort: Effort
+    place: Place
+    folder: Path
+    options: str
+    make_cluster: MakeCluster
+    variants: Sequence[str] | None = None
+    """Only those of these names; None: all."""
+
+    @property
+    def cases(self) -> list[Case]:
+        return [
+            Case(experiment, variant)
+            for experiment in self.experiments
+            for variant in experiment.variants
+            if self.variants is None or variant.name in self.variants
+        ]
+
+    @property
+    def runs(self) -> int:
+        return len(self.cases) * self.repeat
+
+
+def run_all(plan: Plan, watch: Watch) -> Iterator[results.Result]:
+    """Run everything, and yield each result as it is there. A run that fails is a result too.
+
+    Raises OSError where results cannot be written, and KeyboardInterrupt.
+    """
+    rounds = [(case, number) for case in plan.cases for number in range(1, plan.repeat + 1)]
+    status = Status("", 0, len(rounds))
+    later = [Course(case, plan.effort.share, status, 0.0).seconds for case, _ in rounds]
+    for position, (case, number) in enumerate(rounds):
+        status.title, status.number, status.progress = case.title, position + 1, None
+        course = Course(case, plan.effort.share, status, sum(later[position + 1 :]))
+        yield _one(plan, case, number, course, watch)
+
+
+def _one(plan: Plan, case: Case, number: int, course: Course, watch: Watch) -> results.Result:
+    place, command = str(plan.place), f"session-cluster failover run {case.experiment.name} {plan.options}"
+    folder = plan.folder / case.name / str(number)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    operations = folder / OPERATIONS
+    try:
+        trial = run(case, plan.effort, operations, plan.make_cluster, course, lambda: watch(course.status))
+        result = judge(trial, folder, number, place, command)
+    except (ClusterError, GeneratorError, ProberError, HistoryError) as error:
+        result = failure(case, plan.effort, number, place, command, str(error))
+    finally:
+        operations.unlink(missing_ok=True)
+    results.write(folder, result)
+    results.write_all(plan.folder)
+    return result
