@@ -158,7 +158,8 @@ class ShardedStore:
             "min-replicas-max-lag": str(settings.max_lag),
             # Told to end, a primary would wait for its replicas, which end as well.
             "shutdown-timeout": "0",
-            "repl-diskless-sync-delay": "0",
+            # Without a disk, a replica that is "online" is sent nothing new for up to a second more.
+            "repl-diskless-sync": "no",
             "repl-diskless-load": "on-empty-db",
             "cluster-enabled": "yes",
             "cluster-config-file": nodes.name,

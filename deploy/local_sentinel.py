@@ -167,7 +167,8 @@ class SentinelStore:
             "replica-serve-stale-data": "no",
             # Told to end, a primary would wait for its replicas, which end as well.
             "shutdown-timeout": "0",
-            "repl-diskless-sync-delay": "0",
+            # Without a disk, a replica that is "online" is sent nothing new for up to a second more.
+            "repl-diskless-sync": "no",
             "repl-diskless-load": "on-empty-db",
         }
         if (primary := self._primary_for(number)) is not None:

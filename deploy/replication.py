@@ -28,8 +28,8 @@ def role_at(port: int, password: str) -> str | None:
         return None if state is None else "master"
     if state["master_link_status"] != "up":
         return None
-    # A replica says so when it has what was; what comes after it is sent up to a second later, when its primary has
-    # heard that. In between, a primary that dies takes along what it has acknowledged.
+    # A replica says so when it has what was. What comes after is not sent before its primary has noticed that too, and
+    # in between a primary that dies takes along what it has acknowledged.
     of = _replication(state["master_port"], password)
     if of is None:
         return None
