@@ -13,6 +13,7 @@ from deploy.cluster import Role
 from deploy.errors import ClusterError
 from deploy.local_store import url_file
 from deploy.ports import free_ports
+from deploy.replication import operator, role_at
 from deploy.servers import Server, environment
 from deploy.spec import ClusterSpec
 from deploy.state import StateDir
@@ -155,7 +156,10 @@ class ShardedStore:
             "masterauth": self._passwords.replica,
             "min-replicas-to-write": str(settings.guard(1)),
             "min-replicas-max-lag": str(settings.max_lag),
-            "repl-diskless-sync-delay": "0",
+            # Told to end, a primary would wait for its replicas, which end as well.
+            "shutdown-timeout": "0",
+            # Without a disk, a replica that is "online" is sent nothing new for up to a second more.
+            "repl-diskless-sync": "no",
             "repl-diskless-load": "on-empty-db",
             "cluster-enabled": "yes",
             "cluster-config-file": nodes.name,
@@ -183,31 +187,19 @@ class ShardedStore:
         return [*lines, f"vars currentEpoch {SHARDS} lastVoteEpoch 0"]
 
     def _is_ready(self, port: int) -> bool:
-        """Whether it knows a cluster that works, and follows its primary where it is a replica."""
+        """Whether it knows what the others know, and follows its primary where it is a replica. One that was replaced
+        thinks for a moment after its restart that it is the primary still, and has nothing."""
+        server = next(each for each in self._stores if each.port == port)
         try:
             with self._operator(port) as client:
                 if client.cluster("info")["cluster_state"] != "ok":
                     return False
         except redis.RedisError:
             return False
-        return self._is_in_touch(port)
+        return self._view(server) == self._best_view() and self._is_in_touch(port)
 
     def _is_in_touch(self, port: int) -> bool:
-        try:
-            with self._operator(port) as client:
-                state = client.info("replication")
-        except redis.RedisError:
-            return False
-        return bool(state.get("master_link_status", "up") == "up")
+        return role_at(port, self._passwords.operator) is not None
 
     def _operator(self, port: int) -> redis.Redis:
-        return redis.Redis(
-            host="127.0.0.1",
-            port=port,
-            username=acl.OPERATOR,
-            password=self._passwords.operator,
-            socket_timeout=1,
-            socket_connect_timeout=1,
-            decode_responses=True,
-            driver_info=None,
-        )
+        return operator(port, self._passwords.operator)

@@ -15,6 +15,7 @@ from deploy.cluster import Role
 from deploy.errors import ClusterError
 from deploy.local_store import url_file
 from deploy.ports import free_ports
+from deploy.replication import operator, role_at
 from deploy.servers import Server, environment
 from deploy.spec import ClusterSpec
 from deploy.state import StateDir
@@ -187,7 +188,10 @@ class SentinelStore:
             "min-replicas-max-lag": str(settings.max_lag),
             # A replica that has lost its primary answers nothing rather than what was.
             "replica-serve-stale-data": "no",
-            "repl-diskless-sync-delay": "0",
+            # Told to end, a primary would wait for its replicas, which end as well.
+            "shutdown-timeout": "0",
+            # Without a disk, a replica that is "online" is sent nothing new for up to a second more.
+            "repl-diskless-sync": "no",
             "repl-diskless-load": "on-empty-db",
         }
         if (primary := self._primary_for(number)) is not None:
@@ -241,13 +245,7 @@ class SentinelStore:
         ]
 
     def _role_at(self, port: int) -> str | None:
-        """ "master", or "slave" where it is in touch with its primary; None where it is not, or does not answer."""
-        try:
-            with self._operator(port) as client:
-                state = client.info("replication")
-        except redis.RedisError:
-            return None
-        return str(state["role"]) if state.get("master_link_status", "up") == "up" else None
+        return role_at(port, self._passwords.operator)
 
     def _sentinel_is_ready(self, port: int) -> bool:
         """Whether it knows all others, and enough of them are there to agree on a failover."""
@@ -273,13 +271,4 @@ class SentinelStore:
         return state
 
     def _operator(self, port: int) -> redis.Redis:
-        return redis.Redis(
-            host="127.0.0.1",
-            port=port,
-            username=acl.OPERATOR,
-            password=self._passwords.operator,
-            socket_timeout=1,
-            socket_connect_timeout=1,
-            decode_responses=True,
-            driver_info=None,
-        )
+        return operator(port, self._passwords.operator)
