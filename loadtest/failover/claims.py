@@ -12,9 +12,10 @@ from typing import Protocol
 from loadtest.checker import claims as checked
 from loadtest.checker.findings import Kind
 from loadtest.failover.observed import Observed
+from loadtest.failover.probes import SITE
 from loadtest.failover.windows import longest_slow
 from loadtest.history import Probe
-from loadtest.ledger import Outcome
+from loadtest.ledger import Action, Outcome
 from loadtest.shares import ShareOfRequests, ShareOfUsers
 from loadtest.verdict import HOLDS, Ruling, broken, not_enough
 
@@ -48,10 +49,7 @@ NO_SESSION_LOST = Must(
 )
 NO_FAILED_REQUEST = Must("no request fails", checked.FailedAtMost())
 NO_FAILED_GET = Must("no GET fails", checked.FailedAtMost(gets=True))
-WHATEVER_FALLS = Must(
-    "no update is lost and no logout revived, however the requests fall",
-    checked.NothingLost(min_requests=200, min_users=4),
-)
+NO_UPDATE_LOST = Must("no update is lost, however the writes fall", checked.NothingLost(min_requests=200, min_users=4))
 """For a few users each of whom is several at once."""
 
 
@@ -71,6 +69,21 @@ def gap_within(seconds: float) -> Must:
 
 def served_by(nodes: int) -> Must:
     return Must(f"{nodes} nodes serve", checked.ServedBy(nodes))
+
+
+@dataclass(frozen=True)
+class LogoutsStay:
+    """Nothing is lost or revived, in so many races of a logout with writes of its session."""
+
+    races: int = 10
+    text: str = "whoever logs out stays so, however the writes fall"
+
+    def check(self, seen: Observed) -> Ruling:
+        ruling = checked.NothingLost(min_requests=0, min_users=1).check(seen.findings)
+        logouts = sum(op.action is Action.LOGOUT and op.outcome is Outcome.OK for op in seen.ops)
+        if ruling == HOLDS and logouts < self.races:
+            return not_enough(f"{logouts} logouts; {self.races} are needed")
+        return ruling
 
 
 @dataclass(frozen=True)
@@ -192,7 +205,11 @@ class SiteFast:
         return f"what needs no session is answered within {self.seconds:g} s"
 
     def check(self, seen: Observed) -> Ruling:
-        probes = [probe for probe in seen.probes if seen.times.fault <= probe.started < seen.times.undo]
+        probes = [
+            probe
+            for probe in seen.probes
+            if probe.target == SITE and seen.times.fault <= probe.started < seen.times.undo
+        ]
         times = sorted(probe.ended - probe.started for probe in probes)
         if failed := sum(probe.outcome is not Outcome.OK for probe in probes):
             return broken(f"{failed} probes failed")

@@ -150,9 +150,7 @@ def _chosen(names: Sequence[str], everything: bool, place: str) -> list["Experim
     if everything and names:
         raise click.UsageError(f"--all runs everything: leave out {' '.join(names)}, or --all")
     if not everything and not names:
-        raise click.UsageError(
-            "name an experiment, or give --all; `session-cluster failover list` says which there are"
-        )
+        raise click.UsageError("name an experiment, or give --all; `session-cluster failover list` says which")
     for name in names:
         if name not in BY_NAME:
             near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
@@ -166,17 +164,17 @@ def _chosen(names: Sequence[str], everything: bool, place: str) -> list["Experim
 
 def _prepare(out: Path) -> None:
     """Make the folder, and refuse one that is somebody else's."""
-    from loadtest.failover.result import RESULTS
+    from loadtest.failover.result import RESULTS, write_all
 
     try:
         if out.is_dir() and any(out.iterdir()) and not (out / RESULTS).is_file():
             raise click.BadParameter(f"{out} holds other things; name an empty folder or a new one", param_hint="--out")
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
+        write_all(out)
     except OSError as error:
         raise click.ClickException(f"cannot write to {out}: {error.strerror}") from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _run(plan: "Plan", console: "Console", out: Path | None) -> int:

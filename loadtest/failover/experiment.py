@@ -19,15 +19,6 @@ class Place(StrEnum):
     COMPOSE = "compose"
 
 
-class Target(StrEnum):
-    """What the independent prober asks for, all the time."""
-
-    SITE = "site"
-    """A page that needs no session and no store."""
-    SESSION = "session"
-    """Who is logged in: a read of the store."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """One run of an experiment: a cluster, what is done to it, and what must hold then.
@@ -49,7 +40,7 @@ class Experiment:
 
     `before`, `during` and `after` are seconds: under load and well, from the fault (once it is applied) to its undo,
     and well again. `reference` is the best known figure, for people to compare with; where variants differ, it is
-    theirs. `target` is what the prober asks for.
+    theirs.
     """
 
     number: int
@@ -61,7 +52,6 @@ class Experiment:
     before: float = 3.0
     during: float = 6.0
     after: float = 3.0
-    target: Target = Target.SESSION
     mix: Mix = Mix.EVERYDAY
     users: int | None = None
     """So many, whatever is asked for: where each of them is several at once."""

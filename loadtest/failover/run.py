@@ -10,8 +10,9 @@ from typing import Protocol
 from deploy import Cluster, ClusterSpec
 from loadtest.arrival import ARRIVAL, POLL, wait_arrived
 from loadtest.failover.course import AFTER, BEFORE, CHECKING, DURING, FAULT, STARTING, UNDO, Course
-from loadtest.failover.experiment import Case, Target
+from loadtest.failover.experiment import Case
 from loadtest.failover.interruption import uninterrupted
+from loadtest.failover.probes import targets
 from loadtest.failover.steady import NotSteadyError, wait_steady
 from loadtest.failover.trial import Effort, Trial
 from loadtest.generator import Generator
@@ -25,7 +26,6 @@ WELL_AGAIN_TIMEOUT = 20.0  # nginx takes a node up again after its fail_timeout,
 SPAWN_SECONDS = 1.0
 SLACK = 240.0
 """What starting, applying, undoing and arriving may take on top, until the generator ends by itself."""
-PATHS = {Target.SITE: "/live", Target.SESSION: "/me"}
 
 
 class MakeCluster(Protocol):
@@ -42,8 +42,8 @@ def run(
 ) -> Trial:
     """Run one case; the generator writes to `operations`, `watch` is called several times a second.
 
-    Raises ClusterError, GeneratorError and KeyboardInterrupt. Whatever happens, a fault that was applied is undone, and
-    nothing is left running.
+    Raises ClusterError, GeneratorError, ProberError and KeyboardInterrupt. Whatever happens, a fault that was applied
+    is undone, and nothing is left running.
     """
     trial = Trial(case, effort, operations)
     course.enter(STARTING)
@@ -127,7 +127,7 @@ class _Run:
 
     @contextlib.contextmanager
     def _probing(self) -> Iterator[None]:
-        with Prober(self._cluster.url, PATHS[self._trial.case.experiment.target]) as prober:
+        with Prober(targets(self._cluster), time_limit=self._course.seconds + SLACK) as prober:
             yield
             self._trial.probes = prober.stop()
 

@@ -14,6 +14,7 @@ from loadtest.failover.run import MakeCluster, run
 from loadtest.failover.trial import Effort
 from loadtest.generator import GeneratorError
 from loadtest.history import HistoryError
+from loadtest.prober import ProberError
 from loadtest.progress import Status, Watch
 
 OPERATIONS = "operations.jsonl.gz"
@@ -63,7 +64,7 @@ def _one(plan: Plan, case: Case, number: int, course: Course, watch: Watch) -> r
     try:
         trial = run(case, plan.effort, operations, plan.make_cluster, course, lambda: watch(course.status))
         result = judge(trial, folder, number, place, command)
-    except (ClusterError, GeneratorError, HistoryError) as error:
+    except (ClusterError, GeneratorError, ProberError, HistoryError) as error:
         result = failure(case, plan.effort, number, place, command, str(error))
     finally:
         operations.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """16: a logout while other requests of the same session are on their way, on every store."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_GET, WHATEVER_FALLS
+from loadtest.failover.claims import NO_FAILED_GET, LogoutsStay
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Nothing, Slow
 from loadtest.protocol import Mix
@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
             title=str(store),
             spec=cluster(1 if store is StoreKind.MEMORY else 3, store, store_link=store.needs_redis),
             fault=Slow(SLOW) if store.needs_redis else Nothing(),
-            claims=(WHATEVER_FALLS, NO_FAILED_GET),
+            claims=(LogoutsStay(), NO_FAILED_GET),
         )
         for store in (StoreKind.MEMORY, StoreKind.FILE, StoreKind.SQL, StoreKind.REDIS, StoreKind.EXPRESS)
     ),

@@ -2,7 +2,7 @@
 
 from deploy import StoreKind
 from loadtest.failover.claims import NOTHING_LOST, Bounded, RecoversWithin, SiteFast
-from loadtest.failover.experiment import Experiment, Target, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Pause, Silence, Slow
 
 # A request asks the store up to three times, and each may take 0.25 s, twice for what is only read; the load generator
@@ -16,7 +16,6 @@ EXPERIMENT = Experiment(
     title="Redis",
     hypothesis="A store that is silent or slow costs each request its budget, and holds up nobody else.",
     reference="59 s with redis-py's defaults",
-    target=Target.SITE,
     during=5,
     variants=(
         Variant(
