@@ -13,7 +13,7 @@ from loadtest.failover.result import Result
 from loadtest.history import HistoryError, read
 from loadtest.report.cases import OURS, Case, cases_of
 from loadtest.report.plots import draw
-from loadtest.report.sentences import what_happened
+from loadtest.report.sentences import NOTHING, what_happened
 from loadtest.report.timeline import timeline
 from loadtest.verdict import Verdict
 
@@ -75,7 +75,9 @@ def _plot(result: Result, folder: Path) -> dict[str, str]:
         return {"none": f"No picture: {error}"}
     begin, end, zero = timing.before - _MARGIN, timing.ended + _MARGIN, timing.fault
     losses = sorted(one.at - zero for of_kind in found.examples.values() for one in of_kind)
-    svg = draw(timeline(events, begin, end, zero), (0.0, timing.undo - zero), losses)
+    svg = draw(
+        timeline(events, begin, end, zero), (0.0, timing.undo - zero) if result.fault != NOTHING else None, losses
+    )
     return {"source": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()}
 
 
@@ -96,7 +98,5 @@ def _common(of_each: Sequence[Any]) -> dict[str, str]:
     if not of_each:
         return {}
     return {
-        str(name): str(value)
-        for name, value in of_each[0].items()
-        if all(one.get(name) == value for one in of_each)
+        str(name): str(value) for name, value in of_each[0].items() if all(one.get(name) == value for one in of_each)
     }

@@ -21,12 +21,19 @@ _OUTCOMES = {
     Outcome.FAIL: ("refused", "#E69F00", "///"),
     Outcome.UNKNOWN: ("failed, unknown whether done", "#D55E00", "xxx"),
 }
-_LINES = tuple(zip(("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"), "osv^Dx+", strict=True))
-_STYLES = ("-", "--", "-.", ":")
-_MOST_NODES = 8
+_NODES = (
+    *(
+        ("#0072B2", ""),
+        ("#E69F00", "///"),
+        ("#56B4E9", "..."),
+        ("#CC79A7", "\\\\\\"),
+        ("#F0E442", "xxx"),
+        ("#999999", "---"),
+    ),
+)
 _WIDTH, _HEIGHT = 9.0, 5.6
 """In inches; the page scales it."""
-_SETTINGS = {
+_SETTINGS: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.edgecolor": _INK,
@@ -38,20 +45,23 @@ _SETTINGS = {
 }
 
 
-def draw(shown: Timeline, fault: tuple[float, float], losses: Sequence[float] = ()) -> str:
-    """The SVG. `fault` is when it was there and `losses` when answers proved a loss, in seconds after its beginning."""
+def draw(shown: Timeline, fault: tuple[float, float] | None, losses: Sequence[float] = ()) -> str:
+    """The SVG. `fault` is when it was there, None for none, and `losses` when answers proved a loss; both in seconds
+    as the timeline counts them."""
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         requests, nodes, latency = figure.subplots(3, 1, sharex=True, height_ratios=(5, 4, 4))
         for axes in (requests, nodes, latency):
-            axes.axvspan(*fault, color=_FAULT, zorder=0)
+            if fault is not None:
+                axes.axvspan(*fault, color=_FAULT, zorder=0)
             axes.grid(axis="y", color=_GRID, linewidth=0.6)
             axes.set_axisbelow(True)
         _requests(requests, shown, losses)
         _nodes(nodes, shown)
         _latency(latency, shown)
-        _say_when(requests, fault)
-        latency.set_xlabel("seconds after the fault")
+        if fault is not None:
+            _say_when(requests, fault)
+        latency.set_xlabel("seconds after the fault" if fault is not None else "seconds")
         latency.set_xlim(shown.times[0], shown.times[-1] + shown.step)
         image = io.StringIO()
         figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
@@ -69,6 +79,7 @@ def _requests(axes: Any, shown: Timeline, losses: Sequence[float]) -> None:
         axes.stairs(above, edges, baseline=below, fill=True, facecolor=colour, edgecolor="white", hatch=hatch,
                     linewidth=0, label=label)  # fmt: skip
         below = above
+    losses = [at for at in losses if edges[0] <= at <= edges[-1]]
     if losses:
         top = max(below) * 1.06
         axes.plot(losses, [top] * len(losses), "x", color=_INK, markersize=6, label="an answer proves a loss")
@@ -78,11 +89,13 @@ def _requests(axes: Any, shown: Timeline, losses: Sequence[float]) -> None:
 
 
 def _nodes(axes: Any, shown: Timeline) -> None:
-    middles = [time + shown.step / 2 for time in shown.times]
-    styles = zip(cycle(_LINES), cycle(_STYLES), strict=False)
-    for (node, rates), ((colour, marker), style) in zip(list(shown.nodes.items())[:_MOST_NODES], styles, strict=False):
-        axes.plot(middles, rates, style, color=colour, marker=marker, markevery=max(1, len(rates) // 12), markersize=4,
-                  linewidth=1.2, label=node)  # fmt: skip
+    edges = [*shown.times, shown.times[-1] + shown.step]
+    below = [0.0] * len(shown.times)
+    for (node, rates), (colour, hatch) in zip(shown.nodes.items(), cycle(_NODES), strict=False):
+        above = [low + rate for low, rate in zip(below, rates, strict=True)]
+        axes.stairs(above, edges, baseline=below, fill=True, facecolor=colour, edgecolor="white", hatch=hatch,
+                    linewidth=0, label=node)  # fmt: skip
+        below = above
     axes.set_ylim(bottom=0)
     axes.set_ylabel("requests/s\nby node")
     if shown.nodes:
@@ -97,6 +110,8 @@ def _latency(axes: Any, shown: Timeline) -> None:
     if bad:
         axes.plot(*zip(*bad, strict=True), "|", color=_INK, markersize=7, label="probe without a good answer")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set_ylabel("latency, ms")
     _legend(axes)
 

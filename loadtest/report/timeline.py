@@ -9,7 +9,7 @@ from loadtest.history import Event, Op, Probe
 from loadtest.history.events import STOPPED
 from loadtest.ledger import Outcome
 
-_MOST_STEPS = 160
+_MOST_STEPS = 60
 _STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """In seconds; the first that needs no more than `_MOST_STEPS` of them is taken."""
 
