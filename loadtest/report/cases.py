@@ -66,7 +66,7 @@ class Case:
         """The median, and the range behind it where the runs differ."""
         values = [value for run in self.runs if run.findings is not None and (value := of(run.findings)) is not None]
         if not values:
-            return "–"
+            return "-"
         middle, least, most = (form.format(_whole(value)) for value in (median(values), min(values), max(values)))
         return middle if least == most else f"{middle} ({least} to {most})"
 

@@ -1,7 +1,6 @@
 """A timeline as a picture: requests by outcome and by node, latency, and where the fault was. SVG, by matplotlib.
 
-Okabe and Ito's colours, which colour-blind people tell apart; outcomes also differ in hatching and nodes in the style of
-their line, so that a print in grey says the same.
+Okabe and Ito's colours, which colour-blind people tell apart; hatching and dashes say the same in a print in grey.
 """
 
 import io
@@ -21,16 +20,8 @@ _OUTCOMES = {
     Outcome.FAIL: ("refused", "#E69F00", "///"),
     Outcome.UNKNOWN: ("failed, unknown whether done", "#D55E00", "xxx"),
 }
-_NODES = (
-    *(
-        ("#0072B2", ""),
-        ("#E69F00", "///"),
-        ("#56B4E9", "..."),
-        ("#CC79A7", "\\\\\\"),
-        ("#F0E442", "xxx"),
-        ("#999999", "---"),
-    ),
-)
+_COLOURS = ("#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")
+_HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---")
 _WIDTH, _HEIGHT = 9.0, 5.6
 """In inches; the page scales it."""
 _SETTINGS: Any = {
@@ -91,7 +82,8 @@ def _requests(axes: Any, shown: Timeline, losses: Sequence[float]) -> None:
 def _nodes(axes: Any, shown: Timeline) -> None:
     edges = [*shown.times, shown.times[-1] + shown.step]
     below = [0.0] * len(shown.times)
-    for (node, rates), (colour, hatch) in zip(shown.nodes.items(), cycle(_NODES), strict=False):
+    styles = zip(cycle(_COLOURS), cycle(_HATCHES), strict=False)
+    for (node, rates), (colour, hatch) in zip(shown.nodes.items(), styles, strict=False):
         above = [low + rate for low, rate in zip(below, rates, strict=True)]
         axes.stairs(above, edges, baseline=below, fill=True, facecolor=colour, edgecolor="white", hatch=hatch,
                     linewidth=0, label=node)  # fmt: skip
