@@ -36,12 +36,13 @@ _SENTINEL = (
     "&* -@all +ping +info +role +publish +subscribe +multi +exec +slaveof +replicaof +failover"
     " +config|rewrite +client|setname +client|kill +client|pause +client|unpause +script|kill"
 )
-_OPERATOR = "-@all +ping +info +role +cluster"
+_OPERATOR = "-@all +ping +info +role +cluster +config|set +client|kill"
 # At the Sentinels: what the nodes ask, what Sentinels ask each other.
 _SENTINEL_NODE = "-@all +ping +sentinel|master +sentinel|get-master-addr-by-name"
 _SENTINEL_PEER = "&* -@all +ping +publish +sentinel|is-master-down-by-addr +client|setname"
 _SENTINEL_OPERATOR = (
-    "-@all +ping +sentinel|master +sentinel|get-master-addr-by-name +sentinel|failover +sentinel|ckquorum"
+    "-@all +ping +sentinel|master +sentinel|get-master-addr-by-name"
+    " +sentinel|failover +sentinel|ckquorum +sentinel|debug"
 )
 # redis-py's own client, which looks whether the store answers, introduces itself with CLIENT SETINFO. Redis before 7.2
 # does not know it and would not start with a list that names it.

@@ -117,6 +117,12 @@ class Cluster(Protocol):
     def versions(self) -> Mapping[str, str]:
         """Of the proxy's and the store's programs: {"nginx": "1.31.3", "valkey": "9.1.2"}."""
 
+    def cut_replicas(self) -> None:
+        """The store's replicas lose touch with the primary and find no way back. Raises for stores without one."""
+
+    def join_replicas(self) -> None:
+        """Undo `cut_replicas`."""
+
     def primary(self) -> str:
         """The name of the member that takes the writes of the store, as those who decide it know by now; of several
         primaries the first. Raises for stores without a server."""

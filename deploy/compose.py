@@ -155,6 +155,12 @@ class ComposeCluster:
         }
         return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+\.\d+\.\d+", text))}
 
+    def cut_replicas(self) -> None:
+        raise ClusterError("replicas in containers can't be cut off from here: only local ones can")
+
+    def join_replicas(self) -> None:
+        raise ClusterError("replicas in containers can't be cut off from here: only local ones can")
+
     def primary(self) -> str:
         self._running_project()
         if not self.spec.store.needs_redis:

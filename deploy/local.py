@@ -182,6 +182,12 @@ class LocalCluster:
     def fail_over(self) -> None:
         self._store().fail_over()
 
+    def cut_replicas(self) -> None:
+        self._store().cut_replicas()
+
+    def join_replicas(self) -> None:
+        self._store().join_replicas()
+
     def primary(self) -> str:
         return self._store().primary()
 

@@ -9,6 +9,7 @@ import nodes
 from deploy.cluster import Role
 from deploy.errors import ClusterError
 from deploy.front import Front
+from deploy.local_redis_cluster import ShardedStore
 from deploy.local_sentinel import SentinelStore
 from deploy.local_store import LocalStore, LoneStore
 from deploy.ports import free_ports
@@ -103,4 +104,6 @@ def store_of(binary: StoreServer, spec: ClusterSpec, state: StateDir) -> LocalSt
     """The servers of the store that `spec` asks for."""
     if spec.store is StoreKind.REDIS_HA:
         return SentinelStore(binary, spec, state)
+    if spec.store is StoreKind.REDIS_CLUSTER:
+        return ShardedStore(binary, spec, state)
     return LoneStore(binary, spec, state)

@@ -43,8 +43,17 @@ class LocalStore(Protocol):
     def url(self) -> str:
         """Of its server, past any link, as the nodes' user."""
 
+    def cut_replicas(self) -> None:
+        """Replicas lose touch with their primary, and find no way back."""
+
+    def join_replicas(self) -> None:
+        """Undoes that."""
+
     def close(self) -> None:
         """To be called when the nodes and the servers have ended."""
+
+    def is_settled(self) -> bool:
+        """Whether its servers agree on who is who."""
 
     def before_restart(self, server: Server) -> None:
         """To be called before one of its servers is stopped, if it runs, and started again."""
@@ -94,6 +103,15 @@ class LoneStore:
 
     def fail_over(self) -> None:
         raise ClusterError(f"the store has no replica that could take over: it is {self._spec.store}, alone")
+
+    def cut_replicas(self) -> None:
+        raise ClusterError(f"the store has no replica that could be cut off: it is {self._spec.store}, alone")
+
+    def join_replicas(self) -> None:
+        pass
+
+    def is_settled(self) -> bool:
+        return True
 
     def before_restart(self, server: Server) -> None:
         pass

@@ -31,6 +31,8 @@ class StoreKind(StrEnum):
     """In one Redis or Valkey that all nodes share."""
     REDIS_HA = "redis-ha"
     """The same, highly available: a primary, two replicas, and three Sentinels that make one of them the next."""
+    REDIS_CLUSTER = "redis-cluster"
+    """In a Redis Cluster: three primaries that share the sessions, each with a replica."""
     EXPRESS = "express"
     """The same, in the format of express-session, so that a Node application can share them."""
 
@@ -42,7 +44,7 @@ class StoreKind(StrEnum):
     @property
     def has_several_servers(self) -> bool:
         """Whether the store can fail over."""
-        return self in {StoreKind.REDIS_HA}
+        return self in {StoreKind.REDIS_HA, StoreKind.REDIS_CLUSTER}
 
     @classmethod
     def parse(cls, text: str) -> "StoreKind":

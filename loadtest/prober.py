@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,25 +15,40 @@ from typing import Self
 import msgspec
 
 from loadtest.history import Probe
-from loadtest.probing import Orders, Target
+from loadtest.probing import Orders, Target, any_certificate
 
-__all__ = ["Prober", "ProberError", "Target"]
+__all__ = ["Prober", "ProberError", "Target", "cookie_of"]
 
 INTERVAL = 0.05
 TIMEOUT = 5.0
 START_TIMEOUT = 20.0
+LOGIN_TIMEOUT = 10.0
 
 
 class ProberError(Exception):
-    """The prober did not start or ended too early; the message is one line."""
+    """The prober could not log in, did not start, or ended too early; the message is one line."""
+
+
+def cookie_of(url: str, name: str, password: str) -> str:
+    """Log in to a cluster: the Cookie header of a session for a target. Raises ProberError."""
+    body = msgspec.json.encode({"user": name, "password": password})
+    login = urllib.request.Request(f"{url}/login", body, {"Content-Type": "application/json"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(login, timeout=LOGIN_TIMEOUT, context=any_certificate()) as answer:  # noqa: S310
+            lines = answer.headers.get_all("Set-Cookie") or []
+    except OSError as error:
+        raise ProberError(f"cannot log in at {url} as {name}: {error}") from error
+    if not lines:
+        raise ProberError(f"logging in at {url} as {name} brought no cookie")
+    return "; ".join(line.partition(";")[0] for line in lines)
 
 
 class Prober:
     """A context manager: it probes from when it is entered until `stop`, for `time_limit` seconds at most.
 
     Each target is asked every `interval` seconds, whether the last answer has come or not; an answer that takes longer
-    than `timeout` seconds is unknown. A target that is to show whether the store answers needs a session's cookie.
-    Cookies travel over a pipe and appear in no argument list.
+    than `timeout` seconds is unknown. A target that is to show whether the store answers needs a session's cookie, as
+    `cookie_of` gets one. Cookies travel over a pipe and appear in no argument list.
     """
 
     def __init__(

@@ -31,10 +31,17 @@ class Plan:
     folder: Path
     options: str
     make_cluster: MakeCluster
+    variants: Sequence[str] | None = None
+    """Only those of these names; None: all."""
 
     @property
     def cases(self) -> list[Case]:
-        return [Case(experiment, variant) for experiment in self.experiments for variant in experiment.variants]
+        return [
+            Case(experiment, variant)
+            for experiment in self.experiments
+            for variant in experiment.variants
+            if self.variants is None or variant.name in self.variants
+        ]
 
     @property
     def runs(self) -> int:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy import StoreKind
 from nodes.sessions import Store
 from tests.sessions.harness import Harness
 from tests.sessions.harnesses.express_sql import express_sql_harness  # noqa: F401 - fixture
 from tests.sessions.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
+from tests.sessions.several import SeveralServers
 from tests.sessions.sql_servers import mysql, postgres  # noqa: F401 - fixtures
 from tests.sessions.valkey import Valkey
 
@@ -19,6 +21,9 @@ STORES = (
     "express_file",
     "file",
     "redis",
+    "redis_cluster",
+    "redis_ha",
+    "redis_waiting",
     "sqlite",
     pytest.param("mysql", marks=pytest.mark.docker),
     pytest.param("express_sql", marks=pytest.mark.docker),
@@ -32,6 +37,20 @@ def server() -> Iterator[Valkey]:
     valkey = Valkey()
     yield valkey
     valkey.close()
+
+
+@pytest.fixture(scope="session")
+def sentinels() -> Iterator[SeveralServers]:
+    servers = SeveralServers(StoreKind.REDIS_HA, min_replicas_to_write=0)
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(scope="session")
+def sharded() -> Iterator[SeveralServers]:
+    servers = SeveralServers(StoreKind.REDIS_CLUSTER)
+    yield servers
+    servers.close()
 
 
 @pytest.fixture(params=STORES)

@@ -6,8 +6,18 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from nodes.sessions import Budgets, Changes, Lifetime, MemoryStore, Outcome, Record, RedisStore, Store, StoreUnavailable
-from tests.sessions.valkey import Valkey
+from nodes.sessions import (
+    Budgets,
+    Changes,
+    Lifetime,
+    MemoryStore,
+    OutagePolicy,
+    Outcome,
+    Record,
+    RedisStore,
+    Store,
+    StoreUnavailable,
+)
 
 
 class Harness(Protocol):
@@ -120,27 +130,42 @@ class MemoryHarness:
         self.memory._entries.clear()
 
 
+class Servers(Protocol):
+    """One, or several that are one store."""
+
+    @property
+    def url(self) -> str: ...
+
+    def client(self) -> Any: ...
+
+    def paused(self) -> contextlib.AbstractContextManager[None]: ...
+
+
 class RedisHarness:
     """A real server. Its clock can't be turned, so what is stored is made older instead."""
 
-    def __init__(self, server: Valkey) -> None:
+    def __init__(self, server: Servers, outage: OutagePolicy | None = None) -> None:
         self.server = server
         # Patient with a busy machine; hasty only while the server is known to be silent.
-        self._through = Through(RedisStore.from_url(server.url, Budgets(5, 5, retries=0, deadline=5)))
+        self._through = Through(RedisStore.from_url(server.url, Budgets(5, 5, retries=0, deadline=5), outage=outage))
         self._hasty = RedisStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
         self.store: Store = self._through
         self._client: Any = server.client()
+
+    def _names(self, pattern: str) -> set[bytes]:
+        """At all servers; KEYS asks only one of a cluster."""
+        return set(self._client.scan_iter(pattern, count=10_000))
 
     def _raw(self, key: str) -> str:
         return f"session:{{{key}}}"
 
     def advance(self, seconds: float) -> None:
         moved = int(seconds * 1000)
-        for raw in self._client.keys("session:{*"):
+        for raw in self._names("session:{*"):
             created, final, owner = self._client.hget(raw, "@").split(b":", 3)[1:]
             self._client.hset(raw, "@", b":".join([b"1", str(int(created) - moved).encode(), final, owner]))
             self._client.pexpireat(raw, self._client.pexpiretime(raw) - moved)
-        for index in self._client.keys("session:of:{*"):
+        for index in self._names("session:of:{*"):
             for member, score in self._client.zrange(index, 0, -1, withscores=True):
                 written = int.from_bytes(member[32:], "big") - int(seconds)
                 self._client.zrem(index, member)
@@ -151,7 +176,7 @@ class RedisHarness:
         self._client.hset(self._raw(key), "broken", b"\xc1")
 
     def keys(self) -> set[str]:
-        return {raw.decode()[9:-1] for raw in self._client.keys("session:{*")}
+        return {raw.decode()[9:-1] for raw in self._names("session:{*")}
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:

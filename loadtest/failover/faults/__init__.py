@@ -4,15 +4,19 @@ from loadtest.failover.faults.changes import Reload, RollingDeploy, RollingResta
 from loadtest.failover.faults.fault import Fault, InTurn, Nothing, mend
 from loadtest.failover.faults.members import Drain, Kill, Pause, Stop
 from loadtest.failover.faults.network import Cut, Silence, Slow
+from loadtest.failover.faults.replicas import CutReplicas, FailOver, KillPrimary
 from loadtest.failover.faults.store import Fill
 
 __all__ = [
     "Cut",
+    "CutReplicas",
     "Drain",
+    "FailOver",
     "Fault",
     "Fill",
     "InTurn",
     "Kill",
+    "KillPrimary",
     "Nothing",
     "Pause",
     "Reload",

@@ -32,14 +32,16 @@ class Fill:
 
     def apply(self, cluster: Cluster) -> None:
         written = number = 0
-        with _asking(cluster) as store:
-            for size in _SIZES:
+        for size in _SIZES:
+            # A new connection for each, because the buffers of one that carried large values are large as well, and
+            # are memory that comes back when it is closed.
+            with _asking(cluster) as store:
                 while _put(store, number, size):
                     number, written = number + 1, written + size
                     if written > _MOST:
                         raise ClusterError(f"the store is not full after {written:,} bytes: give it a maxmemory")
-        # Our connection took some of the memory itself and gives it back now, and so do others: their buffers are
-        # shrunk when they are idle for 2 s. Visitors take all that, until nothing has come back for long enough.
+        # The last one gives back some memory now, and so do the nodes' own, whose buffers are shrunk when they have
+        # been idle for 2 s. Visitors take that.
         deadline = time.monotonic() + _SECONDS_OF_VISITORS
         while time.monotonic() < deadline:
             if _is_refused(cluster.url):

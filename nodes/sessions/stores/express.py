@@ -88,6 +88,8 @@ class ExpressStore:
         a token.
         """
         connections = connections_of(url, budgets or Budgets())
+        if url.partition("://")[0].endswith("+cluster"):
+            raise ValueError("a Redis Cluster is not for what Express reads: a session would be in more than one slot")
         return cls(Calls(held(connections, outage or OutagePolicy())), connections.close, prefix, owner_field)
 
     def load(self, key: str) -> Record | None:

@@ -56,7 +56,7 @@ class RedisStore:
     """Over connections that the caller made and that answer in bytes; `from_url` makes them within `budgets`.
 
     `replicas` is how many of them have to have what `durability` waits for. `cache`: see there before using one.
-    Where `outage` waits, each write carries a token that makes it safe to repeat.
+    Where `outage` waits or another server can take over, each write carries a token that makes it safe to repeat.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RedisStore:
         self._connections = connections
         self._at_once = Calls(connections)
         self._calls = Calls(held(connections, outage))
-        self._writes_are_repeatable = outage.waits
+        self._writes_are_repeatable = outage.waits or connections.can_fail_over
         self._prefix = prefix
         self._cache = cache
         self._index = UserIndex(self._calls, prefix)

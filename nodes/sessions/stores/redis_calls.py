@@ -18,6 +18,9 @@ class Asks(Protocol):
     A command's keys are all in one slot, and commands of one call may be in different ones.
     """
 
+    can_fail_over: bool
+    """Whether another server may take over, so that who was not answered should ask again."""
+
     def ask(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]: ...
 
     def everywhere(self) -> Sequence[Asks]:

@@ -1,4 +1,4 @@
-"""From a URL to what answers commands: one server, or the primary that Sentinels name."""
+"""From a URL to what answers commands: one server, the primary that Sentinels name, or a cluster."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..budgets import Budgets
 from .redis_calls import Asks
+from .redis_cluster import ClusterConnections
 from .redis_connection import Connections
 from .redis_outage import OutagePolicy, Waiting
 from .redis_primary import PrimaryConnections
@@ -18,6 +19,8 @@ def connections_of(url: str, budgets: Budgets, ca_file: Path | None = None) -> A
     servers = Servers.parse(url)
     if servers is None:
         return Connections(pool_of(url, budgets, ca_file), budgets)
+    if servers.by == "cluster":
+        return ClusterConnections(servers, budgets, ca_file)
     return PrimaryConnections(servers, budgets, ca_file)
 
 

@@ -51,6 +51,8 @@ class Connections:
     Safe for threads and greenlets; after a fork the child makes its own.
     """
 
+    can_fail_over = False
+
     def __init__(self, pool: redis.ConnectionPool, budgets: Budgets) -> None:
         self.pool = pool
         self._budgets = budgets

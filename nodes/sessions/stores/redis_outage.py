@@ -62,6 +62,7 @@ class Waiting:
 
     def __init__(self, asks: Asks, policy: OutagePolicy) -> None:
         self._asks = asks
+        self.can_fail_over = asks.can_fail_over
         self._policy = policy
         self._begin()
 

@@ -18,6 +18,8 @@ from .redis_sentinel import Sentinels
 from .redis_servers import Place, Servers
 from .redis_url import pool_of
 
+_LONELY = 1.0
+"""Seconds for which a primary without replicas is believed once the Sentinels have confirmed it."""
 _PAUSE = 0.05
 """Seconds between two searches that found nobody; who asks meanwhile hears what the last one found."""
 _ROLE: Command = ("ROLE",)
@@ -31,15 +33,25 @@ class _DemotedError(NotApplied):
         self.heir = heir
 
 
+class _Connections(Connections):
+    """To one server, which may be the primary."""
+
+    is_believed_until = 0.0
+    """By the monotonic clock, although it has no replicas."""
+
+
 class PrimaryConnections:
     """To the primary of some Sentinels.
 
     A replica refuses a write by itself, but not a read: a primary that was demoted would go on answering with what it
-    knew. So ROLE travels in the packet of each read, and what a replica has answered counts for nothing.
+    knew. So ROLE travels in the packet of each read, and what a replica has answered counts for nothing. Nor does what
+    a primary answers that has lost its replicas, until the Sentinels have confirmed that it still is one.
 
     What failed is tried again at whom the Sentinels name then, `budgets.retries` times and not after
-    `budgets.deadline`: reads, and writes of which it is certain that nothing was applied.
+    `budgets.deadline`: what is idempotent, and writes of which it is certain that nothing was applied.
     """
+
+    can_fail_over = True
 
     def __init__(self, servers: Servers, budgets: Budgets, ca_file: Path | None = None) -> None:
         self._servers = servers
@@ -51,8 +63,8 @@ class PrimaryConnections:
     def _begin(self) -> None:
         self._generation = generation()
         self._finding = threading.Lock()
-        self._known: dict[Place, Connections] = {}
-        self._primary: Connections | None = None
+        self._known: dict[Place, _Connections] = {}
+        self._primary: _Connections | None = None
         self._not_before = 0.0
         self._why: StoreUnavailable | None = None
 
@@ -63,15 +75,15 @@ class PrimaryConnections:
         attempts = self._budgets.retries
         until = time.monotonic() + self._budgets.deadline
         while True:
-            connections: Connections | None = None
+            connections: _Connections | None = None
             answers: list[Any] = []
+            failure: StoreUnavailable | None = None
             try:
                 connections = self._primary or self._found()
-                answers = _asked(connections, commands, idempotent)
-                if not _is_demoted(answers):
+                answers = self._asked(connections, commands, idempotent)
+                if not _is_doubtful(commands, answers):
                     return answers
                 may_repeat = idempotent or all(is_refusal(answer) for answer in answers)
-                failure: StoreUnavailable | None = None
             except StoreUnavailable as error:
                 may_repeat = idempotent or isinstance(error, NotApplied)
                 failure = error
@@ -83,7 +95,21 @@ class PrimaryConnections:
                 return answers
             attempts -= 1
 
-    def _found(self) -> Connections:
+    def _asked(self, connections: _Connections, commands: Sequence[Command], idempotent: bool) -> list[Any]:
+        """The answers; where they are those of reads, only the primary's. `NotApplied` for others."""
+        if any(command[0] == "EVALSHA" for command in commands) or not idempotent:
+            return connections.ask(commands, idempotent)
+        *answers, role = connections.ask([*commands, _ROLE], idempotent)
+        if _has_replicas(role) or connections.is_believed_until > time.monotonic():
+            return answers
+        # It may have been replaced while it was silent or cut off, and not know it yet; the Sentinels do.
+        self._doubt(connections)
+        if self._found() is not connections:
+            raise NotApplied("Redis: what was the primary has been replaced")
+        connections.is_believed_until = time.monotonic() + _LONELY
+        return answers
+
+    def _found(self) -> _Connections:
         """The primary, which one of those who ask looks for while the others wait for what it finds."""
         if self._generation != generation():
             self._begin()
@@ -99,14 +125,14 @@ class PrimaryConnections:
                 raise
             return self._primary
 
-    def _find(self) -> Connections:
+    def _find(self) -> _Connections:
         failure = NotApplied("Redis: there is no primary")
         places = self._sentinels.primaries()
         for place in places:
             found = self._known.get(place) or self._connections(place)
             self._known[place] = found
             try:
-                _asked(found, [("PING",)], idempotent=True)
+                _has_replicas(found.ask([_ROLE], idempotent=True)[0])
             except _DemotedError as demoted:
                 failure = demoted
                 # In a coordinated failover it knows up to a second earlier than the Sentinels who follows it.
@@ -122,11 +148,11 @@ class PrimaryConnections:
             return found
         raise failure
 
-    def _connections(self, place: Place) -> Connections:
+    def _connections(self, place: Place) -> _Connections:
         pool = pool_of(self._servers.url_of(place), self._budgets, self._ca_file)
-        return Connections(pool, self._budgets.without_retries())
+        return _Connections(pool, self._budgets.without_retries())
 
-    def _doubt(self, connections: Connections) -> None:
+    def _doubt(self, connections: _Connections) -> None:
         if self._primary is connections:
             self._primary = None
 
@@ -136,17 +162,21 @@ class PrimaryConnections:
         self._sentinels.close()
 
 
-def _asked(connections: Connections, commands: Sequence[Command], idempotent: bool) -> list[Any]:
-    """The answers; where they are those of reads, only a primary's. `NotApplied` for a replica's."""
-    if any(command[0] == "EVALSHA" for command in commands) or not idempotent:
-        return connections.ask(commands, idempotent)
-    *answers, role = connections.ask([*commands, _ROLE], idempotent)
+def _has_replicas(role: Any) -> bool:
+    """Whether a primary answered so, and replicas are in touch with it. `NotApplied` for a replica."""
     if isinstance(role, redis.ResponseError):
         raise NotApplied(f"Redis: {role}") from role
     if role[0] != b"master":
         raise _DemotedError(Place(role[1].decode(), int(role[2])))
-    return answers
+    return bool(role[2])
 
 
-def _is_demoted(answers: Sequence[Any]) -> bool:
-    return any(isinstance(answer, redis.ReadOnlyError) for answer in answers)
+def _is_doubtful(commands: Sequence[Command], answers: Sequence[Any]) -> bool:
+    """Whether they are what a server says that is not the primary, or not any more: it refuses, or no replica is left
+    that would confirm a write, or it became a replica between a write and its WAIT."""
+    for command, answer in zip(commands, answers, strict=True):
+        if is_refusal(answer):
+            return True
+        if command[0] == "WAIT" and (not isinstance(answer, int) or answer < int(command[1])):
+            return True
+    return False

@@ -1,0 +1,115 @@
+"""A store of several real servers, as a cluster has it, for tests: started once, ended by their processes' ids."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from deploy import ClusterSpec, StoreKind
+from deploy.local_redis_cluster import ShardedStore
+from deploy.local_sentinel import SentinelStore
+from deploy.local_store import LocalStore
+from deploy.processes import Guard
+from deploy.servers import Server, wait_until_ready
+from deploy.state import StateDir
+from deploy.store_server import StoreServer
+from deploy.store_settings import StoreSettings
+
+MAKERS: dict[StoreKind, Callable[[StoreServer, ClusterSpec, StateDir], LocalStore]] = {
+    StoreKind.REDIS_HA: SentinelStore,
+    StoreKind.REDIS_CLUSTER: ShardedStore,
+}
+ADMIN = "admin"
+
+
+class SeveralServers:
+    """`url` is the nodes'. `client` may do anything, at the primary of this moment."""
+
+    def __init__(self, kind: StoreKind, **settings: Any) -> None:
+        self._kind = kind
+        self._state = StateDir(None)
+        spec = ClusterSpec(store=kind, store_settings=StoreSettings(**settings))
+        self.store = MAKERS[kind](StoreServer(), spec, self._state)
+        with (self._state.secrets / "users.acl").open("a") as acl:
+            acl.write(f"user {ADMIN} on >{ADMIN} ~* &* +@all\n")
+        self._guard = Guard(self._state.path, self._state.keep, self._state.lock)
+        self.servers = {server.name: server for stage in self.store.stages for server in stage}
+        try:
+            for stage in self.store.stages:
+                for server in stage:
+                    self._start(server)
+                wait_until_ready(stage, 30, self._start)
+            self.store.begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, server: Server) -> None:
+        server.start(self._guard, self._state.path)
+
+    @property
+    def url(self) -> str:
+        return Path(self.store.node_environment()["REDIS_URL_FILE"]).read_text()
+
+    def client(self) -> Any:
+        if self._kind is StoreKind.REDIS_CLUSTER:
+            port = self.servers[self.store.primary()].port
+            return redis.RedisCluster("127.0.0.1", port, username=ADMIN, password=ADMIN, socket_timeout=5)
+        return self.client_of(self.store.primary())
+
+    def client_of(self, name: str) -> Any:
+        return redis.Redis(
+            "127.0.0.1", self.servers[name].port, username=ADMIN, password=ADMIN, socket_timeout=5, driver_info=None
+        )
+
+    def kill(self, name: str) -> None:
+        process = self.servers[name].process
+        assert process is not None
+        process.kill()
+
+    def restart(self, name: str) -> None:
+        """From whatever state it is in."""
+        server = self.servers[name]
+        if name.startswith("store"):
+            self.store.before_restart(server)
+        if server.process is not None:
+            server.process.kill()
+        self._start(server)
+        wait_until_ready([server], 30, self._start)
+
+    def mend(self) -> None:
+        """Brings back all that is not running, and waits until they are one again."""
+        for name, server in self.servers.items():
+            if not server.running():
+                self.restart(name)
+        until = time.monotonic() + 30
+        while not all(server.ready() for server in self.servers.values()) or not self.store.is_settled():
+            assert time.monotonic() < until, [name for name, server in self.servers.items() if not server.ready()]
+            time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def paused(self, *names: str) -> Iterator[None]:
+        """These, or all servers of the store, silent."""
+        chosen = names or [name for name in self.servers if name.startswith("store")]
+        pids = [process.pid for name in chosen if (process := self.servers[name].process) is not None]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        for server in self.servers.values():
+            if server.process is not None:
+                server.process.kill()
+        self._guard.close()
+        self._state.close()

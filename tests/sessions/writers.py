@@ -1,0 +1,102 @@
+"""Concurrent writers to a store while something happens to it, and what became of what they did."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nodes.sessions import Changes, Lifetime, Outcome, StoreUnavailable
+from nodes.sessions.store import Store
+
+HOUR = Lifetime(600, 3600)
+
+
+@dataclass
+class Writers:
+    """Each counts in a session of its own, as fast as it can, with compare-and-set; and logs in and out in between.
+
+    `failed` holds the messages of operations that failed, `wrong` what must never be, `gap` the longest time in seconds
+    between two operations of one writer that succeeded.
+    """
+
+    store: Store
+    number: int = 4
+    failed: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    done: int = 0
+    gap: float = 0.0
+
+    def run(self, during: Callable[[], object], after: float = 0.5) -> Writers:
+        """Has them write, calls `during`, lets them write for `after` seconds more, and checks what they wrote."""
+        stop = threading.Event()
+        threads = [threading.Thread(target=self._write, args=(stop,)) for _ in range(self.number)]
+        for thread in threads:
+            thread.start()
+        try:
+            self._wait(lambda: self.done > 20 * self.number)
+            during()
+            before = self.done
+            self._wait(lambda: self.done > before + 20 * self.number)
+            time.sleep(after)  # more of the same: how much does not matter
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        return self
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < until, (self.done, self.failed[-3:])
+            time.sleep(0.005)
+
+    def _write(self, stop: threading.Event) -> None:
+        key, value, ended = secrets.token_hex(32), -1, list[str]()
+        last = time.monotonic()
+        possible = {-1}
+        while not stop.is_set():
+            try:
+                if value < 0:
+                    if self.store.create(key, {"n": b"0"}, key, HOUR) is None and possible == {-1}:
+                        self.wrong.append("a session that nobody made was there")
+                    value, possible = 0, {0}
+                outcome = self.store.update(key, Changes({"n": b"%d" % (value + 1)}, expect={"n": b"%d" % value}), HOUR)
+                if outcome is Outcome.APPLIED:
+                    value += 1
+                    possible = {value}
+                else:
+                    self.wrong += self._unless_possible(key, outcome, possible)
+                    value = self._read(key)
+                    possible = {value}
+                if value % 10 == 9:
+                    other = secrets.token_hex(32)
+                    self.store.create(other, {}, None, HOUR)
+                    if self.store.delete(other) is None:
+                        self.wrong.append(f"{other} had gone before its logout")
+                    ended.append(other)
+            except StoreUnavailable as error:
+                self.failed.append(str(error))
+                possible = {value, value + 1}
+                stop.wait(0.01)
+                continue
+            now = time.monotonic()
+            self.gap, last, self.done = max(self.gap, now - last), now, self.done + 1
+        self._check(key, possible, ended)
+
+    def _unless_possible(self, key: str, outcome: Outcome, possible: set[int]) -> list[str]:
+        """What is wrong about an update that was not applied: nothing, where an earlier one may have been."""
+        if outcome is Outcome.CONFLICT and self._read(key) in possible:
+            return []
+        return [f"{outcome} of {key}, which should be one of {possible}"]
+
+    def _read(self, key: str) -> int:
+        record = self.store.load(key)
+        return -1 if record is None else int(record.fields["n"])
+
+    def _check(self, key: str, possible: set[int], ended: list[str]) -> None:
+        if (found := self._read(key)) not in possible:
+            self.wrong.append(f"{key} is {found}, and should be one of {possible}")
+        self.wrong += [f"the logout of {each} was lost" for each in ended if self.store.load(each) is not None]
