@@ -1,0 +1,118 @@
+"""A timeline as a picture: requests by outcome and by node, latency, and where the fault was. SVG, by matplotlib.
+
+Okabe and Ito's colours, which colour-blind people tell apart; hatching and dashes say the same in a print in grey.
+"""
+
+import io
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from loadtest.ledger import Outcome
+from loadtest.report.timeline import Timeline
+
+_INK, _GRID, _FAULT = "#222222", "#dddddd", "#e8e2d0"
+_OUTCOMES = {
+    Outcome.OK: ("answered", "#009E73", ""),
+    Outcome.FAIL: ("refused", "#E69F00", "///"),
+    Outcome.UNKNOWN: ("failed, unknown whether done", "#D55E00", "xxx"),
+}
+_COLOURS = ("#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")
+_HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---")
+_WIDTH, _HEIGHT = 9.0, 5.6
+"""In inches; the page scales it."""
+_SETTINGS: Any = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.6,
+    "svg.fonttype": "path",  # the same everywhere, whatever fonts a reader has
+    "svg.hashsalt": "session-cluster",
+}
+
+
+def draw(shown: Timeline, fault: tuple[float, float] | None, losses: Sequence[float] = ()) -> str:
+    """The SVG. `fault` is when it was there, None for none, and `losses` when answers proved a loss; both in seconds
+    as the timeline counts them."""
+    with mpl.rc_context(_SETTINGS):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        requests, nodes, latency = figure.subplots(3, 1, sharex=True, height_ratios=(5, 4, 4))
+        for axes in (requests, nodes, latency):
+            if fault is not None:
+                axes.axvspan(*fault, color=_FAULT, zorder=0)
+            axes.grid(axis="y", color=_GRID, linewidth=0.6)
+            axes.set_axisbelow(True)
+        _requests(requests, shown, losses)
+        _nodes(nodes, shown)
+        _latency(latency, shown)
+        if fault is not None:
+            _say_when(requests, fault)
+        latency.set_xlabel("seconds after the fault" if fault is not None else "seconds")
+        latency.set_xlim(shown.times[0], shown.times[-1] + shown.step)
+        image = io.StringIO()
+        figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
+        return image.getvalue()
+
+
+def _requests(axes: Any, shown: Timeline, losses: Sequence[float]) -> None:
+    edges = [*shown.times, shown.times[-1] + shown.step]
+    below = [0.0] * len(shown.times)
+    for outcome, (label, colour, hatch) in _OUTCOMES.items():
+        rates = shown.outcomes[outcome]
+        if outcome is not Outcome.OK and not any(rates):
+            continue
+        above = [low + rate for low, rate in zip(below, rates, strict=True)]
+        axes.stairs(above, edges, baseline=below, fill=True, facecolor=colour, edgecolor="white", hatch=hatch,
+                    linewidth=0, label=label)  # fmt: skip
+        below = above
+    losses = [at for at in losses if edges[0] <= at <= edges[-1]]
+    if losses:
+        top = max(below) * 1.06
+        axes.plot(losses, [top] * len(losses), "x", color=_INK, markersize=6, label="an answer proves a loss")
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("requests/s")
+    _legend(axes)
+
+
+def _nodes(axes: Any, shown: Timeline) -> None:
+    edges = [*shown.times, shown.times[-1] + shown.step]
+    below = [0.0] * len(shown.times)
+    styles = zip(cycle(_COLOURS), cycle(_HATCHES), strict=False)
+    for (node, rates), (colour, hatch) in zip(shown.nodes.items(), styles, strict=False):
+        above = [low + rate for low, rate in zip(below, rates, strict=True)]
+        axes.stairs(above, edges, baseline=below, fill=True, facecolor=colour, edgecolor="white", hatch=hatch,
+                    linewidth=0, label=node)  # fmt: skip
+        below = above
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("requests/s\nby node")
+    if shown.nodes:
+        _legend(axes)
+
+
+def _latency(axes: Any, shown: Timeline) -> None:
+    middles = [time + shown.step / 2 for time in shown.times]
+    axes.plot(middles, shown.p50, "-", color="#0072B2", linewidth=1.3, label="median")
+    axes.plot(middles, shown.p99, "--", color="#D55E00", linewidth=1.1, label="p99")
+    bad = [(at, took) for at, took, good in shown.probes if not good]
+    if bad:
+        axes.plot(*zip(*bad, strict=True), "|", color=_INK, markersize=7, label="probe without a good answer")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
+    axes.set_ylabel("latency, ms")
+    _legend(axes)
+
+
+def _say_when(axes: Any, fault: tuple[float, float]) -> None:
+    for at, what, side in ((fault[0], "fault", "left"), (fault[1], "undone", "right")):
+        axes.annotate(what, (at, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
+                      ha=side, va="bottom", color=_INK, fontsize=8)  # fmt: skip
+
+
+def _legend(axes: Any) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8, handlelength=2.2)

@@ -1,0 +1,28 @@
+"""The report of a folder, beside its results."""
+
+from pathlib import Path
+
+from loadtest.failover.result import write_all
+from loadtest.failover.table import markdown
+from loadtest.report.page import page
+
+REPORT, MARKDOWN = "report.html", "results.md"
+
+
+class NothingToReport(ValueError):
+    """The folder has no results; the message says what to do."""
+
+
+def write_report(folder: Path, title: str) -> Path:
+    """Writes it, and results.json and results.md again; returns the path of the page.
+
+    Raises NothingToReport, OSError, and ValueError for a file that is no result.
+    """
+    results = write_all(folder).results
+    if not results:
+        raise NothingToReport(f"{folder} has no results: `session-cluster failover run --out {folder} NAME` makes some")
+    (folder / MARKDOWN).write_text(markdown(results), encoding="utf-8")
+    html = page(results, folder, title)
+    part = folder / f".{REPORT}.part"
+    part.write_text(html, encoding="utf-8")
+    return part.replace(folder / REPORT)

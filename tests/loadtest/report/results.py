@@ -1,0 +1,83 @@
+"""Folders of results as `loadtest.failover` writes them, with histories that are made here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtest.checker.check import check
+from loadtest.failover.result import HISTORY, Held, Result, Timing, write
+from loadtest.history import VERSION, Event, Header, Mark, Op, Probe, assemble, read
+from loadtest.ledger import Action, Outcome
+from loadtest.protocol import Mix
+from loadtest.verdict import Verdict
+
+BEGAN = 1_800_000_000.0
+"""When the phase before the fault begins. The fault comes 4 s later and is undone at 8, the run ends at 12."""
+
+
+def look(second: float, node: str = "node-1", outcome: Outcome = Outcome.OK, took: float = 0.01, **shown: Any) -> Op:
+    """One GET /me that ended so many seconds after `BEGAN`."""
+    status, error = {Outcome.OK: (200, ""), Outcome.FAIL: (0, "refused")}.get(outcome, (502, "status 502"))
+    return Op(
+        who="visitor-1", account="alice", session="visitor-1#1", action=Action.LOOK, outcome=outcome, method="GET",
+        path="/me", status=status, error=error, node=node if outcome is Outcome.OK else "",
+        started=BEGAN + second - took, ended=BEGAN + second, **shown,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an experiment; the history is a look every tenth of a second unless it is told."""
+
+    name: str = "kill-node"
+    number: int = 2
+    variant: str = ""
+    run: int = 1
+    node: str = "ours"
+    verdict: Verdict = Verdict.HOLDS
+    title: str = "kill a node, shared store"
+    fault: str = "kill node-2"
+    failed: int = 0
+    gap: float = 0.0
+
+    def write(self, folder: Path) -> Result:
+        place = folder / ".".join(filter(None, (self.name, self.variant))) / str(self.run)
+        place.mkdir(parents=True)
+        header = Header(version=VERSION, title=self.title, started=BEGAN)
+        assemble(place / HISTORY, header, self._ops(), self._probes(), self._marks())
+        result = self._result(list(read(place / HISTORY)))
+        write(place, result)
+        return result
+
+    def _ops(self) -> Iterator[Event]:
+        for tenth in range(1, 120):
+            second = tenth / 10
+            bad = 40 <= tenth < 40 + self.failed
+            node = f"node-{tenth % 3 + 1}" if not 40 <= tenth < 80 else f"node-{tenth % 2 * 2 + 1}"
+            yield look(second, node, Outcome.UNKNOWN if bad else Outcome.OK)
+
+    def _probes(self) -> Iterator[Event]:
+        for number in range(240):
+            at = BEGAN + number * 0.05
+            good = not BEGAN + 4 <= at < BEGAN + 4 + self.gap
+            outcome, status = (Outcome.OK, 200) if good else (Outcome.FAIL, 0)
+            yield Probe(target="session", started=at, ended=at + 0.005, outcome=outcome, status=status)
+
+    @staticmethod
+    def _marks() -> Iterator[Event]:
+        for second, name in ((0, "before"), (4, "during"), (4, "fault"), (8, "undo"), (8.01, "after"), (12, "end")):
+            yield Mark(BEGAN + second, name)
+
+    def _result(self, events: list[Event]) -> Result:
+        return Result(
+            number=self.number, name=self.name, variant=self.variant, position=0, run=self.run, title=self.title,
+            hypothesis="Any node can die.", reference="0 lost", fault=self.fault, mix=Mix.EVERYDAY, place="local",
+            users=1, verdict=self.verdict, reason="" if self.verdict is Verdict.HOLDS else "two GETs failed <b>",
+            claims=(Held(claim="no GET fails", verdict=self.verdict),),
+            timing=Timing(started=BEGAN - 2, before=BEGAN, fault=BEGAN + 4, faulty=BEGAN + 4.1, undo=BEGAN + 8,
+                          undone=BEGAN + 8.1, ended=BEGAN + 12),
+            findings=check(events), generator_cpu=0.2, cluster={"nodes": 3, "store": "redis", "node": self.node},
+            versions={"nginx": "1.31.3", "python": "3.13"}, machine={"cores": 2},
+            command=f"session-cluster failover run {self.name}",
+        )  # fmt: skip
