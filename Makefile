@@ -22,8 +22,8 @@ $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## shows what breaks and what holds, with figures (less than 90 s)
-	@$(BIN)/session-cluster demo $(ARGS)
+demo: $(READY) ## shows what breaks and what holds, with figures and a report (less than 90 s)
+	@$(BIN)/session-cluster demo --out results/demo $(ARGS)
 
 up: $(READY) ## a cluster to look at: http://127.0.0.1:8080
 	@$(BIN)/session-cluster up $(ARGS)

@@ -10,6 +10,7 @@ from deploy.cli import up
 from loadtest.bench.cli import bench
 from loadtest.cli import demo
 from loadtest.failover.cli import failover
+from loadtest.report.cli import report
 from proxy.cli import proxy_config
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     """
 
 
-for command in (demo, failover, up, bench, proxy_config):
+for command in (demo, failover, report, up, bench, proxy_config):
     main.add_command(command)
 
 

@@ -55,6 +55,12 @@ EXECUTABLE = click.Path(path_type=Path)
     help="Write all figures to FILE.",
 )
 @click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep the histories in DIR, and a report that shows them: a new folder, or one of an earlier demo.",
+)
+@click.option(
     "--store-server",
     type=EXECUTABLE,
     metavar="PATH",
@@ -66,6 +72,7 @@ def demo(
     seconds: float,
     names: tuple[str, ...],
     record: Path | None,
+    out: Path | None,
     store_server: Path | None,
     nginx: Path | None,
 ) -> None:
@@ -91,17 +98,20 @@ def demo(
 
     from deploy import LocalCluster
     from loadtest.demo.run import Effort
+    from loadtest.failover.cli import prepare
 
     scenes = _chosen(names)
     if record is not None:
         _check_writable(record)
+    if out is not None:
+        prepare(out)
 
     def make_cluster(spec: "ClusterSpec") -> AbstractContextManager["Cluster"]:
         return LocalCluster(spec, nginx=nginx, store_server=store_server)
 
     # Whoever ends the demo with SIGTERM expects the clusters to be taken down as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_run(scenes, Effort(users, seconds), make_cluster, record, Console()))
+    sys.exit(_run(scenes, Effort(users, seconds), make_cluster, record, out, Console()))
 
 
 def _chosen(names: tuple[str, ...]) -> list["Scene"]:
@@ -126,15 +136,22 @@ def _check_writable(record: Path) -> None:
 
 
 def _run(
-    scenes: list["Scene"], effort: "Effort", make_cluster: "MakeCluster", record: Path | None, console: "Console"
+    scenes: list["Scene"],
+    effort: "Effort",
+    make_cluster: "MakeCluster",
+    record: Path | None,
+    out: Path | None,
+    console: "Console",
 ) -> int:
     from deploy import ClusterError
     from loadtest.demo.claims import Verdict
+    from loadtest.demo.kept import history_of, keep
     from loadtest.demo.record import to_json, write
     from loadtest.demo.run import run
     from loadtest.demo.table import result
     from loadtest.generator import GeneratorError
     from loadtest.progress import ProgressLine, Status
+    from loadtest.report.write import write_report
 
     outcomes: list[Outcome] = []
     began = time.monotonic()
@@ -142,11 +159,17 @@ def _run(
     try:
         with ProgressLine(console) as line:
             for number, scene in enumerate(scenes, 1):
-                outcomes.append(run(scene, effort, make_cluster, Status(scene.title, number, len(scenes)), line))
+                history = history_of(out, scene.name) if out is not None else None
+                status = Status(scene.title, number, len(scenes))
+                outcomes.append(run(scene, effort, make_cluster, status, line, history))
+                if out is not None:
+                    keep(out, number, outcomes[-1], effort.users)
     except KeyboardInterrupt:
         interrupted = True
     except (ClusterError, GeneratorError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot write to {out}: {error.strerror}") from error
     if outcomes:
         console.print()
         console.print(result(outcomes, console.width))
@@ -158,4 +181,6 @@ def _run(
     failed = sum(outcome.ruling.verdict is not Verdict.HOLDS for outcome in outcomes)
     said = f"{failed} of {len(scenes)} scenes did not show what they are to show" if failed else "As expected"
     console.print(f"\n{said}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
+    if out is not None:
+        console.print(f"Report: {write_report(out, 'What scaling out does to sessions')}", soft_wrap=True)
     return 1 if failed else 0

@@ -2,7 +2,8 @@
 
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from deploy import Cluster, ClusterSpec
@@ -35,8 +36,16 @@ class Effort:
     seconds: float
 
 
-def run(scene: Scene, effort: Effort, make_cluster: MakeCluster, status: Status, watch: Watch) -> Outcome:
-    """Run one scene. Raises ClusterError or GeneratorError; nothing is left running, whatever happens."""
+def run(
+    scene: Scene,
+    effort: Effort,
+    make_cluster: MakeCluster,
+    status: Status,
+    watch: Watch,
+    history: Path | None = None,
+) -> Outcome:
+    """Run one scene; where a file is named, with its history. Raises ClusterError or GeneratorError; nothing is left
+    running, whatever happens."""
     share = effort.seconds / len(scene.phases)
     watch(status)
     with Generator() as generator, make_cluster(scene.spec) as cluster:
@@ -50,6 +59,7 @@ def run(scene: Scene, effort: Effort, make_cluster: MakeCluster, status: Status,
                 phase=ARRIVAL,
                 wait=WAIT,
                 time_limit=PATIENCE * effort.seconds + SLACK,
+                history=None if history is None else str(history),
             )
         )
         _say(ARRIVAL, status, watch)
@@ -61,8 +71,9 @@ def run(scene: Scene, effort: Effort, make_cluster: MakeCluster, status: Status,
                 phase.action(cluster)
             _measure(phase, share, generator, status, watch)
         figures = generator.stop()
+        versions = dict(cluster.versions)
         _say("stopping", status, watch)
-    return outcome(scene, *figures)
+    return replace(outcome(scene, *figures), versions=versions)
 
 
 def _measure(phase: Phase, seconds: float, generator: Generator, status: Status, watch: Watch) -> None:

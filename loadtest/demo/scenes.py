@@ -1,7 +1,7 @@
 """The scenes of the demo, as data: a cluster, what is done to it, what must hold, and what that shows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from deploy import Cluster, ClusterSpec, StoreKind
@@ -156,6 +156,8 @@ class Outcome:
     scene: Scene
     arrival: Part
     parts: tuple[Part, ...]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of what the cluster was made of."""
 
     @property
     def ruling(self) -> Ruling:

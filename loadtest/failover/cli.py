@@ -2,10 +2,9 @@
 
 import difflib
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,8 @@ def list_() -> None:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Keep results and histories in DIR: a new folder, an empty one, or one of an earlier run, which is added to.",
+    help="Where results, histories and the report go: a new folder, an empty one, or one of an earlier run, which is "
+    "added to. Default: results/failover-TIME.",
 )
 @click.option(
     "--users",
@@ -134,14 +134,9 @@ def run(
 
     effort = Effort(users, share=SHORT if short else 1.0)
     options = " ".join(filter(None, (f"--on {on} --users {users}", "--short" if short else "")))
-    with ExitStack() as stack:
-        if out is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="session-cluster-failover-")))
-        else:
-            folder = out
-            _prepare(out)
-        plan = Plan(chosen, repeat, effort, on, folder, options, make_cluster)
-        sys.exit(_run(plan, Console(), out))
+    folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
+    prepare(folder)
+    sys.exit(_run(Plan(chosen, repeat, effort, on, folder, options, make_cluster), Console()))
 
 
 def _chosen(names: Sequence[str], everything: bool, place: str) -> list["Experiment"]:
@@ -162,7 +157,7 @@ def _chosen(names: Sequence[str], everything: bool, place: str) -> list["Experim
     return [one for one in EXPERIMENTS if place in one.places and (everything or one.name in names)]
 
 
-def _prepare(out: Path) -> None:
+def prepare(out: Path) -> None:
     """Make the folder, and refuse one that is somebody else's."""
     from loadtest.failover.result import RESULTS, write_all
 
@@ -177,11 +172,12 @@ def _prepare(out: Path) -> None:
         raise click.ClickException(str(error)) from error
 
 
-def _run(plan: "Plan", console: "Console", out: Path | None) -> int:
+def _run(plan: "Plan", console: "Console") -> int:
     from loadtest.failover.interruption import interruptible
     from loadtest.failover.session import run_all
-    from loadtest.failover.table import markdown, table
+    from loadtest.failover.table import table
     from loadtest.progress import ProgressLine
+    from loadtest.report.write import write_report
     from loadtest.verdict import Verdict
 
     began = time.monotonic()
@@ -197,17 +193,11 @@ def _run(plan: "Plan", console: "Console", out: Path | None) -> int:
     if results:
         console.print()
         console.print(table(results))
-        if out is not None:
-            (out / "results.md").write_text(markdown(results), encoding="utf-8")
+        console.print(f"\nReport: {write_report(plan.folder)}", soft_wrap=True)
     if interrupted:
         console.print(f"\nStopped after {len(results)} of {plan.runs} runs; the fault is undone, everything has ended.")
         return INTERRUPTED
     failed = sum(result.verdict is not Verdict.HOLDS for result in results)
     said = f"{failed} of {len(results)} runs did not hold" if failed else "All of it holds"
-    kept = f" Results and histories: {out}" if out is not None else ""
-    console.print(
-        f"\n{said}. {time.monotonic() - began:.0f} s.{kept}",
-        style="bold red" if failed else "bold green",
-        soft_wrap=True,
-    )
+    console.print(f"{said}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
     return 1 if failed else 0

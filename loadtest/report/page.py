@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from loadtest.failover.result import Result
 from loadtest.history import HistoryError, read
 from loadtest.report.cases import OURS, Case, cases_of
-from loadtest.report.plots import draw
 from loadtest.report.sentences import NOTHING, what_happened
 from loadtest.report.timeline import timeline
 from loadtest.verdict import Verdict
@@ -69,6 +68,10 @@ def _plot(result: Result, folder: Path) -> dict[str, str]:
     timing, found = result.timing, result.findings
     if timing is None or found is None:
         return {"none": "Nothing was measured, so there is nothing to show."}
+    try:
+        from loadtest.report.plots import draw
+    except ImportError:
+        return {"none": "No picture: matplotlib is not installed; session-cluster[report] brings it."}
     try:
         events = list(read(folder / result.folder / result.history, partial=True))
     except HistoryError as error:

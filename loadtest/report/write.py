@@ -7,13 +7,14 @@ from loadtest.failover.table import markdown
 from loadtest.report.page import page
 
 REPORT, MARKDOWN = "report.html", "results.md"
+TITLE = "Failover experiments"
 
 
 class NothingToReport(ValueError):
     """The folder has no results; the message says what to do."""
 
 
-def write_report(folder: Path, title: str) -> Path:
+def write_report(folder: Path, title: str = TITLE) -> Path:
     """Writes it, and results.json and results.md again; returns the path of the page.
 
     Raises NothingToReport, OSError, and ValueError for a file that is no result.
