@@ -150,3 +150,20 @@ def test_the_password_is_in_the_acl_file_as_a_hash_and_old_servers_get_a_list_th
     assert PASSWORD not in acl.acl_file(PASSWORD, (8, 0, 0))
     assert "setinfo" in acl.acl_file(PASSWORD, (8, 0, 0))
     assert "setinfo" not in acl.acl_file(PASSWORD, (7, 0, 15))
+
+
+def test_of_several_servers_each_user_has_a_password_of_its_own_and_only_as_a_hash() -> None:
+    passwords = acl.Passwords()
+    texts = acl.acl_file(passwords.node, (8, 0, 0), others=passwords), acl.sentinel_acl_file(passwords)
+    words = [passwords.node, passwords.node_at_sentinels, passwords.replica, passwords.sentinel, passwords.operator]
+    assert len(set(words)) == len(words)
+    assert not any(word in text for word in words for text in texts)
+    assert not any(word in repr(passwords) for word in words)
+    rights = [dict(line.split(" ", 2)[1:] for line in text.splitlines()) for text in texts]
+    assert [list(users) for users in rights] == [
+        ["default", "node", "replica", "sentinel", "operator"],
+        ["default", "node", "sentinel", "operator"],
+    ]
+    assert all(users["default"].startswith("off resetpass") for users in rights)
+    assert " +role " in f"{rights[0]['node']} "
+    assert "role" not in acl.acl_file(passwords.node, (8, 0, 0))

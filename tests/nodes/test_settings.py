@@ -4,6 +4,7 @@ import pytest
 
 from nodes import Settings, SettingsError
 from nodes.settings import StoreKind
+from nodes.store_choice import store_of
 from tests.nodes.running import SECRET
 
 KEY = "5e" * 32
@@ -226,3 +227,57 @@ def test_a_file_that_is_no_text_is_refused(users_file: Path, tmp_path: Path) -> 
     path.write_bytes(b"\xff" * 40)
     values = environ(users_file, SESSION_SECRETS="", SESSION_SECRETS_FILE=str(path))
     assert complaint(values) == f"SESSION_SECRETS_FILE={path}: can't be read (it is not UTF-8 text)"
+
+
+SENTINEL_URL = "redis+sentinel://node:word@h1:26379,h2,h3/sessions?sentinel_username=node&sentinel_password=secret"
+
+
+@pytest.mark.parametrize("url", [SENTINEL_URL, "rediss+cluster://node:word@h1:6379,[::1]:7000"])
+def test_the_url_of_several_servers_and_an_outage_policy_arrive(users_file: Path, url: str) -> None:
+    given = {"STORE_OUTAGE": "Wait", "STORE_WAIT_SECONDS": "2.5", "STORE_WAITING": "7"}
+    settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url, **given))
+    assert (settings.redis_url, settings.outage, settings.wait_seconds, settings.waiting) == (url, "wait", 2.5, 7)
+    assert settings.budgets() | {"outage": "wait", "wait_seconds": 2.5, "waiting": 7} == settings.budgets()
+    store = store_of(settings)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"STORE_OUTAGE": "wayt"}, "STORE_OUTAGE=wayt: did you mean wait?"),
+        ({"STORE_OUTAGE": "wait", "SESSION_STORE": "memory"}, "STORE_OUTAGE=wait: only a Redis is waited for"),
+        ({"STORE_WAIT_SECONDS": "26"}, "STORE_WAIT_SECONDS=26: use a number of seconds from 0.1 to 25"),
+        ({"STORE_WAITING": "0"}, "STORE_WAITING=0: use a whole number from 1 to 10000"),
+        ({"REDIS_URL": "redis+sentinel://n:s3cret@h1"}, "REDIS_URL=***@h1: use redis://"),
+        ({"REDIS_URL": "redis+sentinel://h1?sentinel_password=s3cret"}, "REDIS_URL=redis+sentinel://h1: use redis://"),
+    ],
+)
+def test_a_wrong_outage_policy_or_url_is_answered_with_one_line(
+    users_file: Path, variables: dict[str, str], said: str
+) -> None:
+    message = complaint(environ(users_file, **({"SESSION_STORE": "redis", "REDIS_URL": "redis://h"} | variables)))
+    assert message.startswith(said)
+    assert "s3cret" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis+sentinel://n:s3cret@h1:x/sessions", "'h1:x' is no host:port"),
+        ("redis+sentinel://n:s3cret@h1:70000/sessions", "'h1:70000' is no host:port"),
+        ("redis+cluster://n:s3cret@h1/3", "a cluster has database 0 alone"),
+        ("redis+cluster://n:s3cret@h1,", "'' is no host:port"),
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused_before_anything_is_asked(users_file: Path, url: str, said: str) -> None:
+    settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url))
+    with pytest.raises(SettingsError, match=said) as refused:
+        store_of(settings)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_express_has_no_place_in_a_cluster(users_file: Path) -> None:
+    variables = EXPRESS | {"REDIS_URL": "redis+cluster://h1"}
+    with pytest.raises(SettingsError, match="a Redis Cluster is not for what Express reads"):
+        store_of(Settings.from_environ(environ(users_file, **variables)))

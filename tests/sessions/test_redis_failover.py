@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from nodes.sessions import Budgets, Changes, Durability, Lifetime, Outage, OutagePolicy, RedisStore, StoreUnavailable
+from nodes.sessions.stores.redis_connection import Command, Connections
 from tests.nodes.running import eventually
 from tests.sessions.several import SeveralServers
 from tests.sessions.writers import Writers
@@ -160,3 +161,29 @@ def test_the_nodes_user_needs_no_more_rights_than_it_has(ha: SeveralServers) -> 
             with ha.client_of(name) as client:
                 denied = client.acl_log()
                 assert [(entry["username"], entry["object"]) for entry in denied] == []
+
+
+def test_an_operation_is_one_packet_as_with_a_lone_server(ha: SeveralServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RedisStore.from_url(ha.url, BUDGETS)
+    store.create(KEY, {"a": b"1"}, "alice", HOUR)  # finds the primary, connects, loads the scripts
+    store.update(KEY, Changes({"a": b"1"}), HOUR)
+    store.delete(KEY)
+    exchange, packets = Connections._exchange, list[int]()
+
+    def counted(self: Connections, connection: object, commands: Sequence[Command]) -> list[object]:
+        packets.append(len(commands))
+        return exchange(self, connection, commands)
+
+    monkeypatch.setattr(Connections, "_exchange", counted)
+    operations: list[Callable[[], object]] = [
+        lambda: store.create(KEY, {"a": b"1"}, "alice", HOUR),
+        lambda: store.load(KEY),
+        lambda: store.update(KEY, Changes({"a": b"2"}), HOUR),
+        store.ping,
+        lambda: store.delete(KEY),
+    ]
+    for operation in operations:
+        before = len(packets)
+        operation()
+        assert len(packets) == before + 1
+    store.close()

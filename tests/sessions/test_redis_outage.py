@@ -23,7 +23,12 @@ PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 
 def waiting(server: Valkey, budgets: Budgets = PATIENT, seconds: float = 20, most: int = 100) -> RedisStore:
-    return RedisStore.from_url(server.url, budgets, outage=OutagePolicy(Outage.WAIT, seconds, most))
+    """Connected, at a server that knows the scripts: what is lost later is the answer to what was done."""
+    store = RedisStore.from_url(server.url, budgets, outage=OutagePolicy(Outage.WAIT, seconds, most))
+    store.create(OTHER, {}, "bob", HOUR)
+    store.update(OTHER, Changes({"a": b"1"}), HOUR)
+    store.delete(OTHER)
+    return store
 
 
 @pytest.fixture
@@ -122,8 +127,8 @@ def test_a_logout_whose_answer_is_lost_still_says_what_it_ended(server: Valkey, 
 
 def test_what_makes_a_write_repeatable_is_gone_after_half_a_minute(server: Valkey) -> None:
     client: Any = server.client()
-    client.flushdb()
     store = waiting(server)
+    client.flushdb()
     store.create(KEY, {}, None, HOUR)
     store.update(KEY, Changes({"a": b"1"}), HOUR)
     store.delete(KEY)
@@ -138,6 +143,7 @@ def test_without_waiting_nothing_is_sent_twice(server: Valkey, answer: LostAnswe
     client.flushdb()
     store = RedisStore.from_url(server.url, PATIENT)
     store.create(KEY, {"n": b"1"}, None, HOUR)
+    store.update(KEY, Changes({"n": b"1"}), HOUR)
     answer.lose()
     with pytest.raises(StoreUnavailable, match="the answer is lost"):
         store.update(KEY, Changes({"n": b"2"}), HOUR)
