@@ -71,10 +71,7 @@ class Session(Mapping, OwnLife):
         return self._known
 
     def _of(self, session_id: str | None) -> StoredSession:
-        return StoredSession(self._store, self._options, self._notify, self._why_undeliverable, session_id)
-
-    def _why_undeliverable(self) -> str | None:
-        return "the response has begun" if self._closed else self._refusal()
+        return StoredSession(self._store, self._options, self._notify, self._refusal, session_id)
 
     def _load(self) -> StoredSession:
         self.used = True
@@ -235,7 +232,9 @@ class Session(Mapping, OwnLife):
 
     def close(self) -> None:
         """The headers leave: what would have to be saved with the response, or told to the browser, is an error now."""
-        self._closed = True
+        self._closed, self._refusal = True, _begun
+        if self._known is not None:
+            self._known.refusal = _begun
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -249,3 +248,7 @@ class Session(Mapping, OwnLife):
             self._known = stored
             self.cookie_action = CookieAction.SET
         return stored
+
+
+def _begun() -> str:  # no method: a session in a cycle would wait for the garbage collector, 1.5 us of each request
+    return "the response has begun"

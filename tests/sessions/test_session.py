@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import weakref
 from typing import Any
 
 import pytest
 
-from nodes.sessions import Session, SessionEnded, Sessions, SessionTooLarge, Store
+from nodes.sessions import MemoryStore, Session, SessionEnded, Sessions, SessionTooLarge, Store
 from nodes.sessions.events import session_absent, session_conflict, session_created, session_ended, session_renewed
 from tests.sessions.browser import Browser, application
 from tests.sessions.harness import Harness
@@ -376,6 +378,23 @@ def test_what_happens_is_signalled(harness: Harness) -> None:
                 browser.visit(lambda session: session.end())
     assert seen == ["created", "renewed", "absent", "conflict", "ended"]
     assert len(signals) == len(set(seen))
+
+
+def test_a_session_is_freed_at_once_and_waits_for_no_garbage_collector() -> None:
+    app = application(MemoryStore())
+    gc.disable()
+    try:
+        with app.test_request_context() as context:
+            session = app.session_interface.open_session(app, context.request)
+            assert isinstance(session, Session)
+            session["a"] = [1]
+            session.renew("alice")
+            app.session_interface.save_session(app, session, app.make_response("ok"))
+            freed = weakref.ref(session)
+            del session
+            assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_the_key_of_a_session_is_known_without_asking_the_store(browser: Browser, harness: Harness) -> None:

@@ -181,18 +181,18 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def rotate(self, who: int) -> None:
-        """Another id, and nothing else: the absolute timeout goes on."""
+        """Another id, and nothing else: the absolute timeout goes on. Who has no session gets none."""
         model = self.model(who)
         self.visit(who, lambda session: session.renew())
-        if model is None:
-            self.models[who] = Model(created=self.now, touched=self.now)
-        else:
+        if model is not None:
             model.touched = self.now
 
     @rule(who=WHO)
     def regenerate(self, who: int) -> None:
+        model = self.model(who)
         self.visit(who, lambda session: session.renew(keep=False))
-        self.models[who] = Model(created=self.now, touched=self.now)
+        if model is not None:
+            self.models[who] = Model(created=self.now, touched=self.now)
 
     @rule(who=WHO, value=VALUES)
     def save_in_the_middle(self, who: int, value: Any) -> None:
