@@ -29,7 +29,7 @@ def version() -> str:
 Examples:
   session-cluster demo                        all six scenes, about a minute
   session-cluster demo --scene redis-kill     one of them
-  session-cluster failover run --all          every failover experiment, some minutes
+  session-cluster failover run --all          every experiment, some minutes
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
   session-cluster up --state ./state          with cluster.json for scripts

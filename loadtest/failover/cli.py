@@ -40,7 +40,7 @@ def list_() -> None:
 
     from loadtest.failover.experiments import EXPERIMENTS
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", justify="right")
     for column in ("name", "experiment", "on"):
         table.add_column(column)

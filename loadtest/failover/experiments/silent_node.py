@@ -1,9 +1,10 @@
 """5: a node that accepts connections and answers nobody."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, SlowWindow
+from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import Pause
+from loadtest.failover.timed_claims import SlowWindow
 
 EXPERIMENT = Experiment(
     number=5,

@@ -3,20 +3,9 @@
 import pytest
 
 from loadtest.checker.check import check
-from loadtest.failover.claims import (
-    Bounded,
-    Claim,
-    FailuresEndWithin,
-    FewFailedWrites,
-    LogoutsStay,
-    LostAtMost,
-    RecoversWithin,
-    SiteFast,
-    SlowWindow,
-    SomethingLost,
-    WritesRefused,
-)
+from loadtest.failover.claims import Claim, FewFailedWrites, LogoutsStay, LostAtMost, SomethingLost, WritesRefused
 from loadtest.failover.observed import Observed, Times
+from loadtest.failover.timed_claims import Bounded, FailuresEndWithin, RecoversWithin, SiteFast, SlowWindow
 from loadtest.history import STOPPED, Mark, Op, Probe
 from loadtest.ledger import Action, Outcome
 from loadtest.verdict import Verdict

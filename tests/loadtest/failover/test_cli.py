@@ -85,7 +85,7 @@ def test_ctrl_c_undoes_the_fault_leaves_nothing_running_and_keeps_the_folder_usa
     ) as running:
         assert running.stdout is not None
         for line in running.stdout:
-            if "after: pause node-2" in line.partition("(")[0]:
+            if ": after: pause node-2" in line.partition("(next")[0]:
                 break
         family = psutil.Process(running.pid).children(recursive=True)
         assert any(process.status() == psutil.STATUS_STOPPED for process in family), "the node is paused"

@@ -1,6 +1,7 @@
 """Every fault on a real cluster: it does what it says, its undo puts it right, and an undo alone changes nothing."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -118,7 +119,30 @@ def test_the_network_to_the_store_breaks_for_everybody_and_is_mended(cluster: Cl
     assert browser.get("/me").json["visits"] == 1
 
 
+@dataclass(frozen=True)
+class Stuck:
+    """Cannot be undone."""
+
+    what: str
+    undone: list[str]
+    seconds: float = 0.0
+
+    def apply(self, cluster: Cluster) -> None:
+        """Nothing."""
+
+    def undo(self, cluster: Cluster) -> None:
+        self.undone.append(self.what)
+        raise ClusterError(f"{self.what} is stuck")
+
+
 def test_several_faults_are_undone_the_other_way_round_all_of_them_even_if_one_cannot_be(cluster: Cluster) -> None:
+    undone: list[str] = []
+    with pytest.raises(ClusterError, match="second is stuck"):
+        faults.InTurn((Stuck("first", undone), Stuck("second", undone))).undo(cluster)
+    assert undone == ["second", "first"]
+
+
+def test_what_comes_after_a_fault_that_failed_is_not_done_and_what_came_before_is_undone(cluster: Cluster) -> None:
     both = faults.InTurn((faults.Kill("node-2"), faults.Kill("nobody"), faults.Pause("node-1")))
     assert both.what == "kill node-2, kill nobody, pause node-1"
     with pytest.raises(ClusterError, match="no member 'nobody'"):
