@@ -80,7 +80,7 @@ class Files:
 
 class Rows:
     def __init__(self, server: SqlServer) -> None:
-        self.url = server.database("both")
+        self.url = server.database("beside_express")
         self._engine = engine_from(self.url, PATIENT)
 
     def settings(self) -> dict[str, str]:
