@@ -9,6 +9,7 @@ import click
 from deploy.cli import up
 from loadtest.bench.cli import bench
 from loadtest.cli import demo
+from loadtest.peers import application_of
 from proxy.cli import proxy_config
 
 
@@ -22,7 +23,7 @@ def version() -> str:
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": application_of},
     epilog="""\b
 Examples:
   session-cluster demo                        all six scenes, about a minute

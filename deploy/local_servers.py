@@ -6,8 +6,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 import nodes
-from deploy import store_server
+from deploy import acl, store_server
+from deploy.application import NodeApplication
 from deploy.cluster import Role
 from deploy.errors import ClusterError
 from deploy.front import Front
@@ -27,10 +30,17 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH
 class LocalServers:
     """Makes the secrets of one cluster when it is made itself, and then its servers. Starts nothing."""
 
-    def __init__(self, spec: ClusterSpec, state: StateDir, store_binary: StoreServer | None) -> None:
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        state: StateDir,
+        store_binary: StoreServer | None,
+        application: NodeApplication | None = None,
+    ) -> None:
         self._spec = spec
         self._state = state
         self._store_binary = store_binary
+        self._application = application
         self._store_password = secrets.token_hex(32)
         self._store: Server | None = None
         users_file = state.secrets / "users.json"
@@ -42,10 +52,18 @@ class LocalServers:
             "NODE_WORKERS": str(spec.workers),
             "SESSION_STORE": str(spec.store),
             "SESSION_SECRETS_FILE": str(state.secret("session-secrets", secrets.token_hex(32) + "\n")),
-            "USERS_FILE": str(users_file),
             "TRUSTED_PROXIES": "1",
+            **self._users_environment(users_file),
             **self._store_environment(),
         }
+
+    def _users_environment(self, users_file: Path) -> dict[str, str]:
+        """Our nodes are told hashes, and see by themselves whether TLS is spoken; others are told it all."""
+        if self._application is None:
+            return {"USERS_FILE": str(users_file)}
+        passwords = msgspec.json.encode({"users": self.users}).decode()
+        told = {"CLUSTER_USERS_FILE": str(self._state.secret("passwords.json", passwords))}
+        return {**told, "SESSION_SECURE": "on"} if self._spec.tls else told
 
     def _store_environment(self) -> dict[str, str]:
         """For stores without a server of their own: where their files are. They go with the cluster's secrets."""
@@ -74,9 +92,7 @@ class LocalServers:
         if self._store_binary is None:
             return None
         binary = self._store_binary
-        acl_path = self._state.secret(
-            "users.acl", binary.acl_file(self._store_password, self._spec.store is StoreKind.EXPRESS)
-        )
+        acl_path = self._state.secret("users.acl", binary.acl_file(self._store_password, self._rights()))
         self._store = Server(
             "store",
             Role.STORE,
@@ -88,14 +104,22 @@ class LocalServers:
         )
         return self._store
 
+    def _rights(self) -> acl.Rights:
+        if self._application is not None:
+            return self._application.rights
+        return acl.SHARED_WITH_EXPRESS if self._spec.store is StoreKind.EXPRESS else acl.SESSIONS
+
     def nodes(self, names: list[str]) -> list[Server]:
         """A server for each name, which will use the store that was made before."""
         return [self._node(name, port) for name, port in zip(names, free_ports(len(names)), strict=True)]
 
     def _node(self, name: str, port: int) -> Server:
+        application = self._application
+
         def settings(port: int) -> Mapping[str, str]:
             variables = {
                 **self._node_environment,
+                **(application.environment if application else {}),
                 "NODE_NAME": name,
                 "NODE_BIND": f"127.0.0.1:{port}",
                 "PROMETHEUS_MULTIPROC_DIR": str(self._state.metrics / name),
@@ -104,15 +128,15 @@ class LocalServers:
                 variables["REDIS_URL_FILE"] = str(self._url_file(self._store.port))
             return environment({**variables, **self._spec.node_settings})
 
-        command = [sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN_CONF), "nodes.app:from_environ()"]
+        ours = [sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN_CONF), "nodes.app:from_environ()"]
         return Server(
             name,
             Role.NODE,
             port,
             self._state.logs / f"{name}.log",
-            lambda _: command,
+            lambda _: list(application.command) if application else ours,
             settings,
-            lambda port: http_ok(port, "/ready"),
+            lambda port: http_ok(port, application.probe_path if application else "/ready"),
         )
 
     def _url_file(self, port: int) -> Path:

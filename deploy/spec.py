@@ -46,6 +46,32 @@ class StoreKind(StrEnum):
             raise ClusterError(f"unknown store {text!r}: {hint}") from None
 
 
+class NodeKind(StrEnum):
+    """Whose application the nodes run; all of them speak the HTTP interface of the README."""
+
+    OURS = "ours"
+    """`nodes`: Flask with `nodes.sessions`."""
+    EXPRESS = "express"
+    """Express with express-session and connect-redis."""
+    FLASK_SESSION = "flask-session"
+    """Flask with Flask-Session."""
+
+    @property
+    def stores(self) -> tuple[StoreKind, ...]:
+        """Where nodes of this kind can keep sessions."""
+        return tuple(StoreKind) if self is NodeKind.OURS else (StoreKind.MEMORY, StoreKind.REDIS)
+
+    @classmethod
+    def parse(cls, text: str) -> "NodeKind":
+        """The kind of this name. Raises ClusterError with the nearest name."""
+        try:
+            return cls(text)
+        except ValueError:
+            near = difflib.get_close_matches(text, list(cls), n=1, cutoff=0.5)
+            hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(cls)}"
+            raise ClusterError(f"unknown kind of node {text!r}: {hint}") from None
+
+
 def parse_balance(text: str) -> Balance:
     """The balancing policy of this name. Raises ClusterError with the nearest name."""
     try:
@@ -61,6 +87,7 @@ class ClusterSpec:
     nodes: int = 3
     workers: int = 1
     """Processes of each node. With StoreKind.MEMORY each of them has sessions of its own."""
+    node: NodeKind = NodeKind.OURS
     store: StoreKind = StoreKind.MEMORY
     balance: Balance = Balance.ROUND_ROBIN
     port: int = 0
@@ -81,13 +108,22 @@ class ClusterSpec:
     @property
     def session_cookie(self) -> str:
         """The name of the nodes' cookie, which Balance.HASH goes by."""
-        default = "connect.sid" if self.store is StoreKind.EXPRESS else "session"
+        is_express = self.store is StoreKind.EXPRESS or self.node is NodeKind.EXPRESS
+        default = "connect.sid" if is_express else "session"
         return self.node_settings.get("SESSION_NAME", default)
 
     def __post_init__(self) -> None:
         check_nodes(self.nodes)
         if not 1 <= self.workers <= MOST_WORKERS:
             raise ClusterError(f"{self.workers} workers cannot be: a node has 1 to {MOST_WORKERS}")
+        if self.node is NodeKind.EXPRESS and self.workers > 1:
+            raise ClusterError(
+                f"{self.workers} workers cannot be: an express node is one process, so add nodes instead"
+            )
+        if self.store not in self.node.stores:
+            raise ClusterError(
+                f"{self.node} nodes cannot keep sessions in {self.store}: choose {' or '.join(self.node.stores)}"
+            )
         if not 0 <= self.port <= 65535:
             raise ClusterError(f"port {self.port} does not exist: choose 1 to 65535, or 0 for a free one")
         if not self.users:

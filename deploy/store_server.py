@@ -44,9 +44,9 @@ class StoreServer:
         }
         return [str(self.binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
-    def acl_file(self, password: str, express: bool = False) -> str:
-        """The text of its ACL file; with `express`, of a store that a Node application shares."""
-        return acl.acl_file(password, self.version, express)
+    def acl_file(self, password: str, rights: acl.Rights = acl.SESSIONS) -> str:
+        """The text of its ACL file."""
+        return acl.acl_file(password, self.version, rights)
 
     def _ask_version(self) -> tuple[int, ...]:
         try:

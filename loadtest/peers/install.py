@@ -9,19 +9,25 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from deploy.errors import ClusterError
+
 SOURCE = Path(__file__).parent / "express"
 _FILES = ("package.json", "package-lock.json", ".npmrc")
 _SECONDS = 300
 
 
-class PeerError(Exception):
+class PeerError(ClusterError):
     """The application can't be installed or run here; one line that says why and what to do."""
 
 
 def lack_of_node() -> str | None:
     """Why no Express application can be run here, or None."""
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
-    return f"there is no `{missing[0]}` in PATH: install Node.js 20 or later" if missing else None
+    return (
+        f"no Express application here: there is no `{missing[0]}` in PATH; install Node.js 20 or later"
+        if missing
+        else None
+    )
 
 
 def install_express(cache: Path | None = None) -> Path:

@@ -29,12 +29,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def express_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One that a Node application shares."""
-    yield from running_store(tmp_path_factory.mktemp("express"), express=True)
+    yield from running_store(tmp_path_factory.mktemp("express"), acl.SHARED_WITH_EXPRESS)
 
 
-def running_store(folder: Path, express: bool = False) -> Iterator[str]:
+def running_store(folder: Path, rights: acl.Rights = acl.SESSIONS) -> Iterator[str]:
     server = StoreServer()
-    (folder / "users.acl").write_text(server.acl_file(PASSWORD, express))
+    (folder / "users.acl").write_text(server.acl_file(PASSWORD, rights))
     port = free_ports(1)[0]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(server.command(port, folder / "users.acl", folder), stdout=log, stderr=log)

@@ -1,8 +1,9 @@
 // An Express application with express-session that answers what a node of the cluster answers, as JSON. Everything is
 // told by the environment:
 //
-//   PORT, HOST                      where it listens; 3000 and 127.0.0.1
+//   NODE_BIND                       where it listens; 127.0.0.1:3000
 //   NODE_NAME                       what X-Served-By says; express-1
+//   SESSION_STORE                   memory or redis; where EXPRESS_STORE is not set
 //   EXPRESS_STORE                   as that of the nodes with SESSION_STORE=express: redis, file or mysql; redis
 //   REDIS_URL, REDIS_URL_FILE       for redis: the nodes' Redis, or a file that holds its URL
 //   SESSION_FOLDER                  for file: the nodes' folder; this process must run as their user
@@ -35,9 +36,9 @@ const secrets = required("SESSION_SECRETS").split(/[,\n]/).map((secret) => secre
 const listed = JSON.parse(readFileSync(required("CLUSTER_USERS_FILE"), "utf8"));
 const users = new Map(Object.entries(listed.users ?? listed));
 
-const kind = env.EXPRESS_STORE || "redis";
+const kind = env.EXPRESS_STORE || env.SESSION_STORE || "redis";
 if (!Object.hasOwn(stores, kind)) {
-  console.error(`error: EXPRESS_STORE=${kind}: use one of ${Object.keys(stores).join(", ")}`);
+  console.error(`error: the store ${kind} is unknown: use one of ${Object.keys(stores).join(", ")}`);
   process.exit(2);
 }
 const { store, ping, close } = await stores[kind](required, Number(env.SESSION_IDLE_TIMEOUT || 1800));
@@ -102,6 +103,12 @@ app.post("/logout", (request, response, next) => {
   );
 });
 
+app.get("/account", (request, response) => {
+  const { user } = request.session;
+  if (user) response.json({ user });
+  else response.status(401).json({ error: "log in first" });
+});
+
 app.post("/visits", (request, response) => {
   request.session.visits = (request.session.visits ?? 0) + 1;
   response.json({ visits: request.session.visits });
@@ -129,9 +136,9 @@ app.use((error, request, response, next) => {
   else response.status(error.status ?? 503).json({ error: error.status ? error.message : "try again" });
 });
 
-const server = app.listen(Number(env.PORT || 3000), env.HOST || "127.0.0.1", () => {
-  console.log(`${name} answers on http://${env.HOST || "127.0.0.1"}:${server.address().port}`);
-});
+const [host, port] = (env.NODE_BIND || "127.0.0.1:3000").split(":");
+const server = app.listen(Number(port), host, () => console.log(`${name} answers on http://${host}:${port}`));
+server.keepAliveTimeout = 75000; // longer than nginx keeps idle connections, as that of the nodes
 for (const signal of ["SIGTERM", "SIGINT"]) {
   process.on(signal, () => {
     server.close(() => close().finally(() => process.exit(0)));

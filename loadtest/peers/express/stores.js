@@ -1,4 +1,4 @@
-// The stores of express-session whose sessions the nodes can share. Each takes `required`, which reads a setting that
+// The stores of express-session: memory, and those whose sessions the nodes can share. Each takes `required`, which reads a setting that
 // must be there, and how many seconds a session lives without use; it answers { store, ping, close }.
 
 import { access } from "node:fs/promises";
@@ -8,18 +8,19 @@ import { createClient } from "redis";
 import fileStore from "session-file-store";
 import mysqlStore from "express-mysql-session";
 
+async function memory() {
+  return { store: new session.MemoryStore(), ping: async () => {}, close: async () => {} };
+}
+
+// As the README of connect-redis has it, with the client's defaults: while Redis is away, commands wait for it.
 async function redis(required, idle) {
-  const client = createClient({
-    url: required("REDIS_URL"),
-    disableOfflineQueue: true,
-    socket: { connectTimeout: 1000, reconnectStrategy: (retries) => Math.min(retries * 50, 1000) },
-  });
+  const client = createClient({ url: required("REDIS_URL") });
   client.on("error", (error) => console.error(`redis: ${error.message}`));
-  await client.connect();
+  client.connect().catch((error) => console.error(`redis: ${error.message}`));
   return {
     store: new RedisStore({ client, ttl: idle }),
     ping: () => client.ping(),
-    close: () => client.close(),
+    close: async () => client.destroy(), // and not close, which waits for what waits
   };
 }
 
@@ -49,4 +50,4 @@ async function mysql(required, idle) {
   return { store, ping: () => store.length(), close: () => store.close() };
 }
 
-export const stores = { redis, file, mysql };
+export const stores = { memory, redis, file, mysql };
