@@ -38,19 +38,17 @@ _SETINFO_SINCE = (7, 2)
 
 def acl_file(password: str, version: tuple[int, ...], rights: Rights = SESSIONS) -> str:
     """The text of an ACL file for a server of this version; the password is in it as a hash only."""
+    # Off, and without a password: nobody can be this user. But it keeps its rights, since the server itself is this
+    # user when it reads its append-only file, and would skip the transactions in it (seen on Redis 8.0.2).
+    return "user default off resetpass ~* &* +@all\n" + user_line(NODE, password, version, rights)
+
+
+def user_line(name: str, password: str, version: tuple[int, ...], rights: Rights) -> str:
+    """The line of one user."""
     commands = [*_CONNECTION_COMMANDS, *rights.commands]
-    keys = " ".join(f"~{pattern}" for pattern in rights.keys)
     if version >= _SETINFO_SINCE:
         commands.append("client|setinfo")
-    lines = {
-        # Off, and without a password: nobody can be this user. But it keeps its rights, since the server itself is
-        # this user when it reads its append-only file, and would skip the transactions in it (seen on Redis 8.0.2).
-        "default": "off resetpass ~* &* +@all",
-        NODE: " ".join(
-            [
-                f"on #{hashlib.sha256(password.encode()).hexdigest()} {keys} resetchannels -@all",
-                *(f"+{command}" for command in commands),
-            ]
-        ),
-    }
-    return "".join(f"user {name} {can}\n" for name, can in lines.items())
+    keys = " ".join(f"~{pattern}" for pattern in rights.keys)
+    allowed = " ".join(f"+{command}" for command in commands)
+    hashed = hashlib.sha256(password.encode()).hexdigest()
+    return f"user {name} on #{hashed} {keys} resetchannels -@all {allowed}\n"

@@ -12,20 +12,18 @@ from deploy.spec import ClusterSpec, NodeKind
 class NodeApplication:
     """How it is started, and what it needs of the cluster. It speaks the HTTP interface of the README, on HTTP alone.
 
-    Its environment tells it the same as our nodes, as far as it cares: NODE_NAME, NODE_BIND (host:port), NODE_WORKERS,
-    SESSION_STORE, SESSION_SECRETS_FILE, TRUSTED_PROXIES, with StoreKind.REDIS REDIS_URL_FILE, and
-    `ClusterSpec.node_settings`. Beyond that, CLUSTER_USERS_FILE names a file with the passwords, {"users": {name:
-    password}}, and SESSION_SECURE is "on" where the proxy speaks TLS.
+    Its environment tells it the same as our nodes, as far as it cares: NODE_NAME, NODE_WORKERS, SESSION_STORE,
+    SESSION_SECRETS_FILE, TRUSTED_PROXIES, with StoreKind.REDIS REDIS_URL_FILE, and `ClusterSpec.node_settings`. Beyond
+    that, HOST and PORT say where to listen, CLUSTER_USERS_FILE names a file with the passwords, {"users": {name:
+    password}}, and SESSION_SECURE is "on" where the proxy speaks TLS. GET /ready answers 200 when it can serve.
     """
 
     kind: NodeKind
     command: tuple[str, ...]
-    """Runs in the foreground until SIGTERM, and listens at NODE_BIND itself: its first process does."""
+    """Runs in the foreground until SIGTERM, and listens itself: its first process does."""
     rights: Rights
     """Of its user at the store: what its sessions are called there, and what it sends."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    probe_path: str = "/ready"
-    """Answers 200 when the node can serve."""
 
 
 def check_application(spec: ClusterSpec, application: NodeApplication | None) -> None:

@@ -119,11 +119,12 @@ class LocalServers:
         def settings(port: int) -> Mapping[str, str]:
             variables = {
                 **self._node_environment,
-                **(application.environment if application else {}),
                 "NODE_NAME": name,
                 "NODE_BIND": f"127.0.0.1:{port}",
                 "PROMETHEUS_MULTIPROC_DIR": str(self._state.metrics / name),
             }
+            if application is not None:
+                variables |= {"HOST": "127.0.0.1", "PORT": str(port), **application.environment}
             if self._store is not None:
                 variables["REDIS_URL_FILE"] = str(self._url_file(self._store.port))
             return environment({**variables, **self._spec.node_settings})
@@ -136,7 +137,7 @@ class LocalServers:
             self._state.logs / f"{name}.log",
             lambda _: list(application.command) if application else ours,
             settings,
-            lambda port: http_ok(port, application.probe_path if application else "/ready"),
+            lambda port: http_ok(port, "/ready"),
         )
 
     def _url_file(self, port: int) -> Path:

@@ -28,7 +28,7 @@ def application_of(kind: NodeKind) -> NodeApplication | None:
             return None
         case NodeKind.EXPRESS:
             command = ("node", str(install_express() / "app.js"))
-            return NodeApplication(kind=kind, command=command, rights=_EXPRESS_RIGHTS)
+            return NodeApplication(kind=kind, command=command, rights=_EXPRESS_RIGHTS, environment={"SESSIONS": "own"})
         case NodeKind.FLASK_SESSION:
             if find_spec("flask_session") is None:
                 raise PeerError("Flask-Session is not installed: pip install 'session-cluster[bench]'")

@@ -29,7 +29,7 @@ class RunningExpress:
         self._log = folder / "express.log"
         self._environment = {
             "PATH": os.environ["PATH"],
-            "NODE_BIND": f"127.0.0.1:{self.port}",
+            "PORT": str(self.port),
             "SESSION_SECRETS": SECRET,
             "CLUSTER_USERS_FILE": str(users),
             **settings,

@@ -1,10 +1,10 @@
 // An Express application with express-session that answers what a node of the cluster answers, as JSON. Everything is
 // told by the environment:
 //
-//   NODE_BIND                       where it listens; 127.0.0.1:3000
+//   PORT, HOST                      where it listens; 3000 and 127.0.0.1
 //   NODE_NAME                       what X-Served-By says; express-1
-//   SESSION_STORE                   memory or redis; where EXPRESS_STORE is not set
-//   EXPRESS_STORE                   as that of the nodes with SESSION_STORE=express: redis, file or mysql; redis
+//   SESSIONS                        own, in SESSION_STORE: memory or redis; or shared with the nodes; shared
+//   EXPRESS_STORE                   shared, as that of the nodes with SESSION_STORE=express: redis, file or mysql; redis
 //   REDIS_URL, REDIS_URL_FILE       for redis: the nodes' Redis, or a file that holds its URL
 //   SESSION_FOLDER                  for file: the nodes' folder; this process must run as their user
 //   DATABASE_URL, ..._FILE          for mysql: the nodes' database, mysql://user:password@host/database
@@ -36,7 +36,7 @@ const secrets = required("SESSION_SECRETS").split(/[,\n]/).map((secret) => secre
 const listed = JSON.parse(readFileSync(required("CLUSTER_USERS_FILE"), "utf8"));
 const users = new Map(Object.entries(listed.users ?? listed));
 
-const kind = env.EXPRESS_STORE || env.SESSION_STORE || "redis";
+const kind = env.SESSIONS === "own" ? required("SESSION_STORE") : env.EXPRESS_STORE || "redis";
 if (!Object.hasOwn(stores, kind)) {
   console.error(`error: the store ${kind} is unknown: use one of ${Object.keys(stores).join(", ")}`);
   process.exit(2);
@@ -136,8 +136,9 @@ app.use((error, request, response, next) => {
   else response.status(error.status ?? 503).json({ error: error.status ? error.message : "try again" });
 });
 
-const [host, port] = (env.NODE_BIND || "127.0.0.1:3000").split(":");
-const server = app.listen(Number(port), host, () => console.log(`${name} answers on http://${host}:${port}`));
+const server = app.listen(Number(env.PORT || 3000), env.HOST || "127.0.0.1", () => {
+  console.log(`${name} answers on http://${env.HOST || "127.0.0.1"}:${server.address().port}`);
+});
 server.keepAliveTimeout = 75000; // longer than nginx keeps idle connections, as that of the nodes
 for (const signal of ["SIGTERM", "SIGINT"]) {
   process.on(signal, () => {

@@ -3,7 +3,7 @@
 
 import os
 
-bind = os.environ["NODE_BIND"]
+bind = f"{os.environ['HOST']}:{os.environ['PORT']}"
 workers = int(os.environ.get("NODE_WORKERS", "1"))
 worker_class = "nodes.worker.Worker"
 worker_connections = 1000
