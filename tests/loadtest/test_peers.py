@@ -1,5 +1,6 @@
 """Clusters whose nodes are somebody else's, on real processes: they do what ours do, and lose what they lose."""
 
+import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,8 @@ import requests
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, NodeKind, StoreKind
 from loadtest import Generator
-from loadtest.peers import PeerError, application_of, local_cluster
+from loadtest.peers import PeerError, application_of, install, local_cluster
+from loadtest.peers.install import install_express
 from loadtest.protocol import Start
 from proxy import Balance
 
@@ -184,3 +186,22 @@ def test_a_cluster_is_not_started_with_another_application_than_its_spec_says() 
         LocalCluster(ClusterSpec(), application=flask_session)
     with pytest.raises(ClusterError, match="is to have express nodes, and was told how to start ours ones"):
         LocalCluster(shared(NodeKind.EXPRESS))
+
+
+@pytest.mark.node
+def test_two_states_of_the_express_application_lie_side_by_side(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = install_express()
+    changed = tmp_path / "express"
+    shutil.copytree(install.SOURCE, changed)
+    (changed / "app.js").write_text("// another state\n")
+    monkeypatch.setattr(install, "SOURCE", changed)
+    second = install_express()
+    try:
+        assert second.parent == first.parent
+        assert (second / "app.js").read_text() == "// another state\n"
+        assert "express-session" in (first / "app.js").read_text()
+        assert sorted(script.name for script in second.iterdir()) == sorted(script.name for script in first.iterdir())
+    finally:
+        shutil.rmtree(second)
