@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 
 NODE = "node"
+OBSERVER = "observer"
+"""Of a local cluster: who reads the store's statistics, and nothing of what it holds."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ _EXPRESS_COMMANDS = (
 SESSIONS = Rights(("session:*",), _SESSION_COMMANDS)
 SHARED_WITH_EXPRESS = Rights(("sess:*", "damaged:sess:*"), _EXPRESS_COMMANDS)
 """For sessions in the format of express-session, which a Node application reaches as the same user."""
+STATISTICS = Rights((), ("info",))
 _CONNECTION_COMMANDS = ("ping", "select")
 # redis-py's own client, which looks whether the store answers, introduces itself with CLIENT SETINFO. Redis before 7.2
 # does not know it and would not start with a list that names it.
@@ -48,7 +51,7 @@ def user_line(name: str, password: str, version: tuple[int, ...], rights: Rights
     commands = [*_CONNECTION_COMMANDS, *rights.commands]
     if version >= _SETINFO_SINCE:
         commands.append("client|setinfo")
-    keys = " ".join(f"~{pattern}" for pattern in rights.keys)
-    allowed = " ".join(f"+{command}" for command in commands)
+    keys = [f"~{pattern}" for pattern in rights.keys]
     hashed = hashlib.sha256(password.encode()).hexdigest()
-    return f"user {name} on #{hashed} {keys} resetchannels -@all {allowed}\n"
+    can = [*keys, "resetchannels", "-@all", *(f"+{command}" for command in commands)]
+    return f"user {name} on #{hashed} {' '.join(can)}\n"

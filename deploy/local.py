@@ -17,7 +17,7 @@ from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
 from deploy.spec import ClusterSpec, check_nodes
 from deploy.state import Description, StateDir
-from deploy.store_server import StoreServer
+from deploy.store_server import StoreServer, StoreStatistics
 from proxy import Balance, ServerState
 
 _SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.STORE: 3.0}
@@ -164,6 +164,11 @@ class LocalCluster:
     def fail_over(self) -> None:
         self._running_state()
         raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
+
+    def store_statistics(self) -> StoreStatistics | None:
+        """What the store's server has done so far; None where it has none."""
+        self._running_state()
+        return self._make.store_statistics()
 
     def members(self) -> tuple[Member, ...]:
         self._running_state()

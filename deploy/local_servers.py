@@ -18,7 +18,7 @@ from deploy.ports import free_ports
 from deploy.servers import Server, http_ok
 from deploy.spec import ClusterSpec, StoreKind
 from deploy.state import StateDir
-from deploy.store_server import StoreServer
+from deploy.store_server import StoreServer, StoreStatistics
 from nodes.accounts import UsersError, create_users
 
 _GUNICORN_CONF = Path(nodes.__file__).with_name("gunicorn.conf.py")
@@ -41,7 +41,7 @@ class LocalServers:
         self._state = state
         self._store_binary = store_binary
         self._application = application
-        self._store_password = secrets.token_hex(32)
+        self._store_password, self._observer_password = secrets.token_hex(32), secrets.token_hex(32)
         self._store: Server | None = None
         users_file = state.secrets / "users.json"
         try:
@@ -92,7 +92,8 @@ class LocalServers:
         if self._store_binary is None:
             return None
         binary = self._store_binary
-        acl_path = self._state.secret("users.acl", binary.acl_file(self._store_password, self._rights()))
+        users = binary.acl_file(self._store_password, self._rights()) + binary.observer_line(self._observer_password)
+        acl_path = self._state.secret("users.acl", users)
         self._store = Server(
             "store",
             Role.STORE,
@@ -108,6 +109,12 @@ class LocalServers:
         if self._application is not None:
             return self._application.rights
         return acl.SHARED_WITH_EXPRESS if self._spec.store is StoreKind.EXPRESS else acl.SESSIONS
+
+    def store_statistics(self) -> StoreStatistics | None:
+        """See `LocalCluster.store_statistics`."""
+        if self._store is None:
+            return None
+        return store_server.statistics(store_server.url(self._observer_password, self._store.port, acl.OBSERVER))
 
     def nodes(self, names: list[str]) -> list[Server]:
         """A server for each name, which will use the store that was made before."""

@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -13,7 +15,19 @@ from deploy.errors import ClusterError
 
 OLDEST = (6, 2)
 MAX_MEMORY = "256mb"
+_OVERHEAD = {"info", "auth", "hello", "client", "select", "ping"}
 _VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class StoreStatistics:
+    """What a server has done since it started."""
+
+    commands: Mapping[str, int]
+    """How often it has carried out each command ("hgetall": 12), within scripts too. What tells of itself alone (INFO)
+    or belongs to a connection is left out."""
+    reads: int
+    """How often it has read from a client, which is once for each pipeline: about the round trips."""
 
 
 class StoreServer:
@@ -48,6 +62,10 @@ class StoreServer:
         """The text of its ACL file."""
         return acl.acl_file(password, self.version, rights)
 
+    def observer_line(self, password: str) -> str:
+        """One more line for the ACL file: who may ask for `statistics`."""
+        return acl.user_line(acl.OBSERVER, password, self.version, acl.STATISTICS)
+
     def _ask_version(self) -> tuple[int, ...]:
         try:
             done = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=10, check=False)
@@ -63,9 +81,23 @@ class StoreServer:
         return version
 
 
-def url(password: str, port: int) -> str:
+def url(password: str, port: int, user: str = acl.NODE) -> str:
     """What the nodes are told."""
-    return f"redis://{acl.NODE}:{password}@127.0.0.1:{port}/0"
+    return f"redis://{user}:{password}@127.0.0.1:{port}/0"
+
+
+def statistics(url: str) -> StoreStatistics:
+    """What the server says of itself; `url` is the observer's. Raises ClusterError."""
+    client = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    try:
+        commands, totals = client.info("commandstats"), client.info("stats")
+    except redis.RedisError as error:
+        raise ClusterError(f"the store's statistics cannot be read: {error}") from error
+    finally:
+        client.close()
+    counts = {name.removeprefix("cmdstat_").lower(): int(one["calls"]) for name, one in commands.items()}
+    sessions = {name: count for name, count in counts.items() if name.partition("|")[0] not in _OVERHEAD}
+    return StoreStatistics(sessions, int(totals["total_reads_processed"]))
 
 
 def answers(url: str) -> bool:
