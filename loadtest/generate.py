@@ -19,11 +19,31 @@ import msgspec
 from gevent.fileobject import FileObject
 
 from loadtest.figures import Figures, Tally
+from loadtest.history import VERSION, Header, Mark, Note, Writer, now
 from loadtest.observation import Observation
-from loadtest.protocol import Entered, EnterPhase, Progress, Ready, Report, Result, Start, Stop, decode_command, encode
+from loadtest.protocol import (
+    Entered,
+    EnterPhase,
+    Mix,
+    Progress,
+    Ready,
+    Report,
+    Result,
+    Start,
+    Stop,
+    decode_command,
+    encode,
+)
+from loadtest.recording import op_of
+from loadtest.tabs import LogoutRacer, SharedWriter
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
 PROGRESS_INTERVAL = 0.5
+USERS: dict[Mix, list[Any]] = {
+    Mix.EVERYDAY: [Visitor, Shopper, Leaver],
+    Mix.SHARED_WRITERS: [SharedWriter],
+    Mix.LOGOUT_RACE: [LogoutRacer],
+}
 STOP_TIMEOUT = 5.0  # requests in flight may end, so that the last figures are no artefact of stopping
 
 
@@ -58,30 +78,59 @@ class Run:
 
     def __init__(self, start: Start) -> None:
         SessionUser.wait_time = between(*start.wait)
-        self.environment = Environment(
-            user_classes=[Visitor, Shopper, Leaver], host=start.url, stop_timeout=STOP_TIMEOUT
-        )
-        Load(start.accounts, self._record, start.cookie).attach(self.environment)
-        self.phases = [Phase(start.phase, self.environment)]
+        self.environment = Environment(user_classes=USERS[start.mix], host=start.url, stop_timeout=STOP_TIMEOUT)
+        self.history = _history(start)
+        Load(start.accounts, self._record, start.cookie, self._write).attach(self.environment)
+        self.phases: list[Phase] = []
+        self.enter(start.phase)
         self.runner = self.environment.create_local_runner()
         self.runner.start(start.users, spawn_rate=start.spawn_rate)
 
     def _record(self, observation: Observation) -> None:
         self.phases[-1].tally.record(observation)
+        self._write(observation)
+
+    def _write(self, observation: Observation) -> None:
+        if self.history is not None:
+            self.history.write(op_of(observation))
 
     def enter(self, phase: str) -> None:
-        self.phases[-1].end()
+        if self.phases:
+            self.phases[-1].end()
         self.phases.append(Phase(phase, self.environment))
+        self._mark(phase)
 
     def progress(self) -> Progress:
-        return Progress(self.runner.user_count, self.phases[-1].figures())
+        progress = Progress(self.runner.user_count, self.phases[-1].figures())
+        if self.history is not None:
+            figures = {"users": progress.running, "generator_cpu": progress.figures.generator_cpu}
+            self.history.write(Note(now(), "generator", figures))
+            self.history.flush()
+        return progress
 
     def stop(self) -> Result:
         self.phases[-1].end()
+        self._mark("end")
         self.runner.stop()
         for error in self.runner.exceptions.values():
             sys.exit(f"a virtual user failed, so the figures are incomplete: {error['msg']}\n{error['traceback']}")
+        if self.history is not None:
+            self.history.close()
         return Result(tuple(phase.figures() for phase in self.phases))
+
+    def _mark(self, name: str) -> None:
+        if self.history is not None:
+            self.history.write(Mark(now(), name))
+
+
+def _history(start: Start) -> Writer | None:
+    if start.history is None:
+        return None
+    load = {"url": start.url, "users": start.users, "wait": start.wait, "mix": start.mix.value}
+    try:
+        return Writer(start.history, Header(version=VERSION, title=start.mix.value, started=now(), cluster=load))
+    except OSError as error:
+        sys.exit(f"cannot write the history {start.history}: {error.strerror}")
 
 
 def report(message: Report) -> None:

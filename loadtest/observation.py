@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from loadtest.ledger import Action, Answer, Judgement, Operation, Outcome
+from loadtest.ledger import Action, Answer, Expected, Judgement, Operation, Outcome
 
 
 class Request(NamedTuple):
@@ -84,24 +84,29 @@ def read_answer(
 class Observation:
     """One request of one virtual user: everything a history of the run needs to know about it.
 
-    `who` is the virtual user ("shopper-7"), `account` whom it logs in as; several may share an account. `node` is the
-    answer's X-Served-By, `upstream_status` the proxy's X-Upstream-Status ("502, 200" after a retry); both empty if the
-    answer has none. `status` 0: no answer at all. `started` in epoch seconds.
+    `who` is the virtual user ("shopper-7"), `account` whom it logs in as; several may share an account. `session` names
+    the session whose cookie was sent along. `expected` is what the user expected before; None if others use the session
+    too, so that it cannot know. `node` is the answer's X-Served-By, `upstream` the proxy's X-Upstream (the addresses it
+    tried) and `upstream_status` its X-Upstream-Status ("502, 200" after a retry); all empty if the answer has none.
+    `status` 0: no answer at all. `started` and `ended` by the history's clock, in epoch seconds.
     """
 
     who: str
     account: str
+    session: str
     operation: Operation
     answer: Answer
     judgement: Judgement
+    expected: Expected | None
     method: str
     path: str
     status: int
     error: str | None
     node: str
+    upstream: str
     upstream_status: str
     started: float
-    milliseconds: float
+    ended: float
 
     @property
     def retried(self) -> bool:

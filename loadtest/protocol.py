@@ -4,9 +4,19 @@ Commands come in on the generator's stdin, reports go out on its stdout. Credent
 appear in no argument list and no environment.
 """
 
+from enum import StrEnum
+
 import msgspec
 
 from loadtest.figures import Figures
+
+
+class Mix(StrEnum):
+    """What the virtual users do."""
+
+    EVERYDAY = "everyday"  # visitors, shoppers and leavers as 6:3:1, each with a session of its own
+    SHARED_WRITERS = "shared writers"  # browsers whose five tabs write to one session at the same time
+    LOGOUT_RACE = "logout race"  # browsers that log out in one tab while five write to the session
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="start"):
@@ -14,6 +24,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="star
 
     They wait `wait` seconds (from, to) between two requests. The first phase is called `phase`. The generator ends by
     itself `time_limit` seconds later, whatever happens.
+
+    `history` is the path of the file that every operation is written to, with a mark for each phase; None: none.
     """
 
     url: str
@@ -24,6 +36,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="star
     wait: tuple[float, float]
     time_limit: float
     cookie: str = "session"
+    mix: Mix = Mix.EVERYDAY
+    history: str | None = None
 
 
 class EnterPhase(msgspec.Struct, frozen=True, tag_field="do", tag="phase"):

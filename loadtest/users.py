@@ -1,16 +1,17 @@
 """Virtual users for Locust. Each is one browser with its own cookies and knows what its session should hold."""
 
 import itertools
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gevent import GreenletExit
 from locust import FastHttpUser, between, task
-from msgspec import UNSET, UnsetType
 
-from loadtest.ledger import Action, Answer, Expected, Finding, Judgement, Login, Operation, Outcome, judge
-from loadtest.observation import Observation, read_answer, request_of
+from loadtest.browser import Browser, Sent
+from loadtest.history import STOPPED, now
+from loadtest.ledger import NONE, Action, Answer, Expected, Finding, Judgement, Login, Operation, Outcome, judge
+from loadtest.observation import Observation, Request, read_answer, request_of
 
 FRUIT = ("apple", "pear", "plum", "cherry")
 
@@ -19,13 +20,15 @@ FRUIT = ("apple", "pear", "plum", "cherry")
 class Load:
     """What all users of a run share. Give it to Locust's environment with `attach` before users are spawned.
 
-    `record` is called with every request as it ends. `cookie` is the name of the session's cookie; a node that does
-    not know a session answers a write with a new one, and only that cookie tells.
+    `record` is called with every request as it ends, and `stopped` with those that are in flight when the run is
+    stopped. `cookie` is the name of the session's cookie; a node that does not know a session answers a write with a
+    new one, and only that cookie tells.
     """
 
     accounts: Mapping[str, str]
     record: Callable[[Observation], None]
     cookie: str = "session"
+    stopped: Callable[[Observation], None] = lambda _: None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _names: Iterator[str] = field(init=False)
 
@@ -61,69 +64,104 @@ class SessionUser(FastHttpUser):
         number, self.account, self._password = self.load.next_user()
         self.who = f"{type(self).__name__.lower()}-{number}"
         self.expected = Expected(self.account)
+        self.browser = Browser(self.who, self.load.cookie)
+        agent: Any = self.client.client
+        agent.cookiejar = None  # the browser has the cookies
+        agent.redirect_response_codes = frozenset()
 
     def on_start(self) -> None:
-        self.act(Action.LOGIN)
+        self.perform(Operation(Action.LOGIN))
+
+    def log_in(self) -> None:
+        """With a new session, as in a browser that has none: whatever became of the old one is no part of it."""
+        self.browser.fresh()
+        self.expected = replace(self.expected, login=Login.OUT, visits=NONE, cart={}, late_emptying=False)
+        self.perform(Operation(Action.LOGIN))
 
     def act(self, action: Action, item: str = "", quantity: int = 0) -> None:
         """Do something as a logged-in user: log in first if need be, and again if the answer shows that it is out."""
-        if action is not Action.LOGIN and self.expected.login is not Login.IN:
-            self.perform(Operation(Action.LOGIN))
+        if self.expected.login is not Login.IN:
+            self.log_in()
         self.perform(Operation(action, item, quantity))
-        if action is not Action.LOGIN and self.expected.login is not Login.IN:
-            self.perform(Operation(Action.LOGIN))
+        if self.expected.login is not Login.IN:
+            self.log_in()
 
     def perform(self, operation: Operation) -> Judgement:
-        """Send one operation, judge the answer, and tell Locust and the record."""
+        """Send one operation and judge the answer."""
+        before = self.expected
+        judgement = self.send(operation, self.who, before, lambda answer: judge(before, operation, answer)).judgement
+        self.expected = judgement.after
+        return judgement
+
+    def send(
+        self,
+        operation: Operation,
+        who: str,
+        expected: Expected | None,
+        judge: Callable[[Answer], Judgement],
+        cookie: str | None = None,
+    ) -> Observation:
+        """Send one operation, and tell Locust and the record. `cookie`: that one instead of the session's own."""
         request = request_of(operation, self.account, self._password)
-        cookie, started = self._cookie(), time.time()
-        with self.client.request(
+        sent = self.browser.sending(cookie)
+        started = now()
+
+        def observed(answer: Answer, judgement: Judgement, response: Any, error: str | None) -> Observation:
+            return Observation(
+                who=who,
+                account=self.account,
+                session=sent.session,
+                operation=operation,
+                answer=answer,
+                judgement=judgement,
+                expected=expected,
+                method=request.method,
+                path=request.path,
+                status=response.status_code if response is not None else 0,
+                error=error,
+                node=_header(response, "X-Served-By"),
+                upstream=_header(response, "X-Upstream"),
+                upstream_status=_header(response, "X-Upstream-Status"),
+                started=started,
+                ended=now(),
+            )
+
+        try:
+            with self._request(request, sent) as response:
+                answer, error = self._read(operation, response, sent)
+                judgement = judge(answer)
+                observation = observed(answer, judgement, response, error)
+                if error is None:
+                    response.success()
+                else:
+                    response.failure(error)
+                response.request_meta["name"] = row_name(request.path, judgement.findings)
+        except GreenletExit:
+            unknown = Answer(Outcome.UNKNOWN)
+            self.load.stopped(observed(unknown, judge(unknown), None, STOPPED))
+            raise
+        self.load.record(observation)
+        return observation
+
+    def _request(self, request: Request, sent: Sent) -> Any:
+        return self.client.request(
             request.method,
             request.path,
             name=request.path,
             json=request.body,
+            headers={"Cookie": sent.header} if sent.header else None,
             catch_response=True,
-            allow_redirects=False,
-        ) as response:
-            answer, error = self._read(operation, response, cookie)
-            judgement = judge(self.expected, operation, answer)
-            self.expected = judgement.after
-            if error is None:
-                response.success()
-            else:
-                response.failure(error)
-            meta = response.request_meta
-            meta["name"] = row_name(request.path, judgement.findings)
-        self.load.record(
-            Observation(
-                who=self.who,
-                account=self.account,
-                operation=operation,
-                answer=answer,
-                judgement=judgement,
-                method=request.method,
-                path=request.path,
-                status=response.status_code,
-                error=error,
-                node=_header(response, "X-Served-By"),
-                upstream_status=_header(response, "X-Upstream-Status"),
-                started=started,
-                milliseconds=meta["response_time"],
-            )
         )
-        return judgement
 
-    def _read(self, operation: Operation, response: Any, cookie: str | None) -> tuple[Answer, str | None]:
+    def _read(self, operation: Operation, response: Any, sent: Sent) -> tuple[Answer, str | None]:
         if response.status_code:
-            replaced: bool | UnsetType = UNSET if cookie is None else self._cookie() != cookie
+            replaced = self.browser.receive(
+                _header_lines(response, "Set-Cookie"), sent, login=operation.action is Action.LOGIN
+            )
             return read_answer(operation, response.status_code, response.content or b"", replaced)
         # Refused means that nobody was there to do anything; everything else may have been carried out.
         outcome = Outcome.FAIL if isinstance(response.error, ConnectionRefusedError) else Outcome.UNKNOWN
         return Answer(outcome), f"no answer: {type(response.error).__name__}"
-
-    def _cookie(self) -> str | None:
-        names = (self.load.cookie, f"__Host-{self.load.cookie}")
-        return next((cookie.value for cookie in self.client.cookiejar if cookie.name in names), None)
 
     # What all of them do; each class adds its own.
     @task(6)
@@ -142,7 +180,12 @@ def row_name(path: str, findings: frozenset[Finding]) -> str:
 
 
 def _header(response: Any, name: str) -> str:
-    return str(response.headers.get(name, "")) if response.headers else ""
+    return ", ".join(_header_lines(response, name))
+
+
+def _header_lines(response: Any, name: str) -> list[str]:
+    found = response.headers.get(name) if response is not None and response.headers else None
+    return [found] if isinstance(found, str) else list(found or ())
 
 
 class Visitor(SessionUser):
@@ -174,7 +217,7 @@ class Shopper(SessionUser):
 
 
 class Leaver(SessionUser):
-    """Works, logs out, makes sure that it is out, and logs in again."""
+    """Works, logs out, makes sure with the old cookie that it is out, and logs in again."""
 
     weight = 1
 
@@ -183,5 +226,5 @@ class Leaver(SessionUser):
         self.perform(Operation(Action.LOGOUT))
         self.perform(Operation(Action.LOOK))
         self.perform(Operation(Action.ACCOUNT))
-        self.act(Action.LOGIN)
+        self.log_in()
         self.act(Action.LOOK)

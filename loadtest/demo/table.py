@@ -18,7 +18,7 @@ SATURATED = 0.9  # of the one core that Locust can use; its own limit for such a
 MARKS = {
     Verdict.HOLDS: ("✓", "green"),
     Verdict.NOT_ENOUGH_DATA: ("?", "yellow"),
-    Verdict.CONTRADICTED: ("✗", "bold red"),
+    Verdict.BROKEN: ("✗", "bold red"),
 }
 
 

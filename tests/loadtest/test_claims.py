@@ -41,11 +41,11 @@ def test_clean_figures_hold_where_nothing_is_to_be_lost() -> None:
 
 @pytest.mark.parametrize("loss", ["logged_out", "visits_lost", "cart_lost", "revived", "crossed"])
 def test_a_single_loss_of_any_kind_contradicts_that_nothing_is_lost(loss: str) -> None:
-    assert verdict(NothingLost(), **{loss: 1}) is Verdict.CONTRADICTED
+    assert verdict(NothingLost(), **{loss: 1}) is Verdict.BROKEN
 
 
 def test_a_loss_is_a_fact_even_in_little_data() -> None:
-    assert verdict(NothingLost(), users=1, as_logged_in=3, logged_out=1) is Verdict.CONTRADICTED
+    assert verdict(NothingLost(), users=1, as_logged_in=3, logged_out=1) is Verdict.BROKEN
 
 
 @pytest.mark.parametrize("claim", [NothingLost(), HALF, TWO_THIRDS, THIRD])
@@ -56,14 +56,14 @@ def test_little_data_is_no_pass(claim: Claim, little: dict[str, int]) -> None:
 
 def test_one_failed_request_contradicts_that_none_failed() -> None:
     ruling = NoFailedRequest().check(msgspec.structs.replace(CLEAN, failed=1, failures={"GET /me: status 502": 1}))
-    assert ruling == Ruling(Verdict.CONTRADICTED, "failed: 1 x GET /me: status 502")
+    assert ruling == Ruling(Verdict.BROKEN, "failed: 1 x GET /me: status 502")
 
 
 def test_when_a_node_dies_a_post_in_flight_may_fail_and_a_get_may_not() -> None:
     claim = OnlyWritesInFlightFailed()
     assert verdict(claim, failed=1, failures={"POST /visits: status 502": 1}) is Verdict.HOLDS
-    assert verdict(claim, failed=1, failed_gets=1, failures={"GET /me: status 502": 1}) is Verdict.CONTRADICTED
-    assert verdict(claim, failed=9, failures={"POST /visits: status 502": 9}) is Verdict.CONTRADICTED
+    assert verdict(claim, failed=1, failed_gets=1, failures={"GET /me: status 502": 1}) is Verdict.BROKEN
+    assert verdict(claim, failed=9, failures={"POST /visits: status 502": 9}) is Verdict.BROKEN
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_when_a_node_dies_a_post_in_flight_may_fail_and_a_get_may_not() -> None:
     [
         (UP_TO_HALF, 50, Verdict.HOLDS),
         (UP_TO_HALF, 19, Verdict.HOLDS),
-        (UP_TO_HALF, 67, Verdict.CONTRADICTED),
-        (UP_TO_HALF, 7, Verdict.CONTRADICTED),
+        (UP_TO_HALF, 67, Verdict.BROKEN),
+        (UP_TO_HALF, 7, Verdict.BROKEN),
         (HALF, 50, Verdict.HOLDS),
         (HALF, 44, Verdict.HOLDS),
-        (HALF, 67, Verdict.CONTRADICTED),
-        (HALF, 33, Verdict.CONTRADICTED),
-        (HALF, 0, Verdict.CONTRADICTED),
+        (HALF, 67, Verdict.BROKEN),
+        (HALF, 33, Verdict.BROKEN),
+        (HALF, 0, Verdict.BROKEN),
         (TWO_THIRDS, 67, Verdict.HOLDS),
-        (TWO_THIRDS, 50, Verdict.CONTRADICTED),
-        (TWO_THIRDS, 100, Verdict.CONTRADICTED),
-        (TWO_THIRDS, 0, Verdict.CONTRADICTED),
+        (TWO_THIRDS, 50, Verdict.BROKEN),
+        (TWO_THIRDS, 100, Verdict.BROKEN),
+        (TWO_THIRDS, 0, Verdict.BROKEN),
     ],
 )
 @pytest.mark.parametrize("requests", [200, 2000])
@@ -92,7 +92,7 @@ def test_about_a_share_of_the_requests(claim: Claim, percent: int, expected: Ver
 def test_a_half_and_its_neighbours_cannot_be_taken_for_one_another_with_the_least_data_that_is_enough() -> None:
     for share in (1 / 3, 2 / 3):
         assert verdict(HALF, as_logged_in=HALF.min_requests, logged_out=round(HALF.min_requests * share)) is (
-            Verdict.CONTRADICTED
+            Verdict.BROKEN
         )
 
 
@@ -101,9 +101,9 @@ def test_a_half_and_its_neighbours_cannot_be_taken_for_one_another_with_the_leas
     [
         (10, Verdict.HOLDS),
         (6, Verdict.HOLDS),
-        (0, Verdict.CONTRADICTED),
-        (20, Verdict.CONTRADICTED),
-        (30, Verdict.CONTRADICTED),
+        (0, Verdict.BROKEN),
+        (20, Verdict.BROKEN),
+        (30, Verdict.BROKEN),
     ],
 )
 def test_about_a_third_of_the_users(out: int, expected: Verdict) -> None:
@@ -111,17 +111,17 @@ def test_about_a_third_of_the_users(out: int, expected: Verdict) -> None:
 
 
 def test_nobody_logged_out_contradicts_a_third_with_the_least_data_that_is_enough() -> None:
-    assert verdict(THIRD, users=THIRD.min_users, users_logged_out=0) is Verdict.CONTRADICTED
+    assert verdict(THIRD, users=THIRD.min_users, users_logged_out=0) is Verdict.BROKEN
 
 
 def test_a_node_that_never_answers_is_missed() -> None:
     assert ServedBy(2).check(CLEAN) == HOLDS
-    assert verdict(ServedBy(3)) is Verdict.CONTRADICTED
+    assert verdict(ServedBy(3)) is Verdict.BROKEN
 
 
 def test_the_worst_ruling_decides_and_says_why() -> None:
-    little, wrong = Ruling(Verdict.NOT_ENOUGH_DATA, "3 users"), Ruling(Verdict.CONTRADICTED, "1 lost")
+    little, wrong = Ruling(Verdict.NOT_ENOUGH_DATA, "3 users"), Ruling(Verdict.BROKEN, "1 lost")
     assert worst([]) == worst([HOLDS, HOLDS]) == HOLDS
     assert worst([HOLDS, little]) == little
     assert worst([wrong, little, HOLDS]) == wrong
-    assert worst([wrong, Ruling(Verdict.CONTRADICTED, "2 failed")]).reason == "1 lost; 2 failed"
+    assert worst([wrong, Ruling(Verdict.BROKEN, "2 failed")]).reason == "1 lost; 2 failed"

@@ -66,7 +66,7 @@ def test_each_scene_holds_with_the_figures_it_is_to_show() -> None:
 def test_each_scene_is_contradicted_by_the_figures_of_another_kind(name: str) -> None:
     loses = any("logged_out" in phase for phase in SHOWN[name])
     opposite = {} if loses else {"logged_out": 500, "users_logged_out": 30}
-    assert came_to(BY_NAME[name], [opposite] * len(SHOWN[name])).ruling.verdict is Verdict.CONTRADICTED
+    assert came_to(BY_NAME[name], [opposite] * len(SHOWN[name])).ruling.verdict is Verdict.BROKEN
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -78,24 +78,24 @@ def test_no_scene_passes_without_data(name: str) -> None:
 @pytest.mark.parametrize("name", ["one-worker", "sticky-kill", "redis-kill", "scale"])
 def test_a_session_lost_while_users_arrive_contradicts_too_and_says_when(name: str) -> None:
     ruling = came_to(BY_NAME[name], SHOWN[name], {"logged_out": 1, "users_logged_out": 1}).ruling
-    assert (ruling.verdict, ruling.reason) == (Verdict.CONTRADICTED, "arriving: 1 found logged out; expected none")
+    assert (ruling.verdict, ruling.reason) == (Verdict.BROKEN, "arriving: 1 found logged out; expected none")
 
 
 @pytest.mark.parametrize("name", ["sticky-kill", "redis-kill"])
 def test_a_get_that_fails_when_a_node_dies_contradicts(name: str) -> None:
     steady, killed = SHOWN[name]
     failed = {**killed, "failed": 1, "failed_gets": 1, "failures": {"GET /me: status 502": 1}}
-    assert came_to(BY_NAME[name], [steady, failed]).ruling.verdict is Verdict.CONTRADICTED
+    assert came_to(BY_NAME[name], [steady, failed]).ruling.verdict is Verdict.BROKEN
 
 
 def test_a_failed_request_while_scaling_contradicts() -> None:
     failed = {"failed": 1, "failures": {"POST /visits: status 502": 1}}
-    assert came_to(BY_NAME["scale"], [{}, failed, {}]).ruling.verdict is Verdict.CONTRADICTED
+    assert came_to(BY_NAME["scale"], [{}, failed, {}]).ruling.verdict is Verdict.BROKEN
 
 
 def test_new_nodes_that_never_answer_contradict_the_scaling() -> None:
     idle = {"nodes": {"node-1": 400, "node-2": 400, "node-3": 400}}
-    assert came_to(BY_NAME["scale"], [{}, idle, {}]).ruling.verdict is Verdict.CONTRADICTED
+    assert came_to(BY_NAME["scale"], [{}, idle, {}]).ruling.verdict is Verdict.BROKEN
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
@@ -128,7 +128,7 @@ def test_a_busy_load_generator_is_said_to_be_one() -> None:
 def test_a_contradiction_stands_under_the_table_with_its_reason() -> None:
     text = rendered([came_to(BY_NAME["three-nodes"], [{}])], 120)
     assert "1 ✗" in text
-    assert "Contradicted: steady: 0% of the requests found the user logged out; expected about two thirds" in text
+    assert "Broken: steady: 0% of the requests found the user logged out; expected about two thirds" in text
 
 
 def test_too_little_data_is_said_and_is_no_tick() -> None:

@@ -18,17 +18,20 @@ def observed(
     return Observation(
         who=who,
         account="alice",
+        session=f"{who}#1",
         operation=Operation(action),
         answer=Answer(Outcome.OK if error is None else Outcome.UNKNOWN, UNSET),
         judgement=Judgement(frozenset(findings), error is None, Expected("alice")),
+        expected=None,
         method=method,
         path="/me",
         status=200,
         error=error,
         node=node,
+        upstream="127.0.0.1:8001",
         upstream_status=upstream,
         started=0.0,
-        milliseconds=1.0,
+        ended=0.001,
     )
 
 

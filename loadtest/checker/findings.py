@@ -1,0 +1,144 @@
+"""What the checker found in a history. JSON-able: the report and programs read it as it is."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """What a history can prove to be wrong with sessions."""
+
+    SESSION_LOST = "session lost"  # logged in, not logged out, not expired, and the answer is to somebody anonymous
+    UPDATE_LOST = "update lost"  # acknowledged, and missing in all that was seen from then on
+    STALE_READ = "stale read"  # an older value after a newer one that was acknowledged; the newer one was seen again
+    REVIVED = "logout revived"  # the session, or what was in it, is back after an acknowledged logout
+    CROSSED = "crossed"  # a name, an item or a number that nobody can have made in this session
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, as the answer `at` that time (epoch seconds) proves it. `count`: how many updates."""
+
+    kind: Kind
+    who: str
+    session: str
+    at: float
+    what: str
+    count: int = 1
+
+
+class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Operations of one phase, or of the whole run. Times in seconds, latencies in ms over everything that ended.
+
+    `failed` had no answer or a wrong one as HTTP, `fail` of them certainly changed nothing and `unknown` may have;
+    `failures` counts them by request and reason. `as_logged_in` are the answers that show whether a user is logged in
+    who must be; `logged_out` those among them that show it is not, and `users_logged_out` to how many users. `found`
+    is what the answers of this phase prove to be wrong.
+    """
+
+    seconds: float
+    users: int = 0
+    operations: int = 0
+    ok: int = 0
+    failed: int = 0
+    fail: int = 0
+    unknown: int = 0
+    failed_gets: int = 0
+    failed_writes: int = 0
+    failures: dict[str, int] = {}
+    as_logged_in: int = 0
+    logged_out: int = 0
+    users_logged_out: int = 0
+    retried: int = 0
+    nodes: dict[str, int] = {}
+    found: dict[Kind, int] = {}
+    p50: float = 0.0
+    p99: float = 0.0
+    p999: float = 0.0
+    slowest: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Operations per second."""
+        return self.operations / self.seconds if self.seconds else 0.0
+
+    @property
+    def share_logged_out(self) -> float:
+        """Of the answers to who must be logged in, the share (0 to 1) that shows it is not."""
+        return self.logged_out / self.as_logged_in if self.as_logged_in else 0.0
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A stretch of time, in epoch seconds."""
+
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
+
+
+class Availability(msgspec.Struct, frozen=True, kw_only=True):
+    """What the prober saw of one target; its interval is the resolution.
+
+    `errors` are the windows without any good answer: each from the first probe that failed to the next good one.
+    `gap` is the longest of them in seconds. `slow` reaches from the first to the last probe that took longer than
+    `slow_after` seconds or failed. `late` is the prober's own longest delay in seconds: it cannot see what is shorter.
+    """
+
+    probes: int
+    ok: int
+    fail: int
+    unknown: int
+    interval: float
+    late: float
+    errors: tuple[Window, ...]
+    slow: Window | None
+    slow_after: float
+    p50: float
+    p99: float
+    slowest: float
+
+    @property
+    def gap(self) -> float:
+        return max((window.seconds for window in self.errors), default=0.0)
+
+    @property
+    def slow_seconds(self) -> float:
+        return self.slow.seconds if self.slow is not None else 0.0
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it. `complete` is false for a truncated history: what was in flight when it ended is missing.
+
+    `sessions_lost` and `revived` count sessions, `updates_lost` visits, pieces in carts and emptied carts,
+    `stale_reads` and `crossed` answers. `examples` are some of each kind, the earliest first.
+    """
+
+    title: str
+    complete: bool
+    total: PhaseFigures
+    phases: dict[str, PhaseFigures]
+    sessions: int
+    sessions_lost: int
+    users_lost: int
+    updates_lost: int
+    stale_reads: int
+    revived: int
+    crossed: int
+    examples: dict[Kind, tuple[Evidence, ...]]
+    availability: dict[str, Availability]
+
+    def count(self, kind: Kind) -> int:
+        return {
+            Kind.SESSION_LOST: self.sessions_lost,
+            Kind.UPDATE_LOST: self.updates_lost,
+            Kind.STALE_READ: self.stale_reads,
+            Kind.REVIVED: self.revived,
+            Kind.CROSSED: self.crossed,
+        }[kind]
+
+    @property
+    def gap(self) -> float:
+        """The longest time in seconds that any target gave no good answer; 0 without a prober."""
+        return max((target.gap for target in self.availability.values()), default=0.0)

@@ -1,0 +1,51 @@
+"""The phases of a run, by the marks in its history."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadtest.checker.findings import Window
+from loadtest.history import Mark
+
+INSTANTS = frozenset({"fault", "undo"})
+"""Marks that begin no phase: what is done to the cluster within one."""
+END = "end"
+DURING = "during"
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Names and beginnings, in order; before the first mark and after END there is no phase."""
+
+    names: tuple[str, ...]
+    begins: tuple[float, ...]
+    end: float
+
+    @classmethod
+    def of(cls, marks: Sequence[Mark], end: float) -> "Phases":
+        """`end` is when the history ends, if no mark says so."""
+        ordered = sorted((mark for mark in marks if mark.name not in INSTANTS), key=lambda mark: mark.at)
+        begins = [mark for mark in ordered if mark.name != END]
+        end = next((mark.at for mark in ordered if mark.name == END), end)
+        return cls(tuple(mark.name for mark in begins), tuple(mark.at for mark in begins), end)
+
+    def windows(self) -> dict[str, list[Window]]:
+        """When each was; a name that comes again has several windows."""
+        result: dict[str, list[Window]] = {}
+        for name, begin, end in zip(self.names, self.begins, (*self.begins[1:], self.end), strict=False):
+            result.setdefault(name, []).append(Window(begin, max(begin, end)))
+        return result
+
+    def at(self, time: float) -> str | None:
+        index = bisect_right(self.begins, time) - 1
+        return self.names[index] if index >= 0 and time <= self.end else None
+
+    def of_op(self, started: float, ended: float) -> str | None:
+        """An operation belongs to the phase it ended in; but whatever the fault may have touched, to that of the fault.
+
+        So what was in flight when the fault was applied or undone is no stain on the steady state.
+        """
+        first, last = (bisect_right(self.begins, time) for time in (started, ended))
+        if DURING in self.names[max(first - 1, 0) : last] and first != last:
+            return DURING
+        return self.at(ended)

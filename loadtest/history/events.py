@@ -1,0 +1,113 @@
+"""What the lines of a history say. Times are seconds since the epoch, and agree between processes of one machine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from loadtest.ledger import Action, Outcome
+
+VERSION = 1
+"""Rises when a field changes its meaning; new fields do not raise it, and readers ignore those they do not know."""
+
+STOPPED = "stopped"
+"""The error of an operation that its own client gave up because the run had ended: unknown, and nobody's failure."""
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="history"):
+    """The first line.
+
+    `cluster` is whatever describes the cluster that was under load. A session that has not been used for
+    `idle_timeout` seconds, or is older than `lifetime` seconds, may have expired; None: sessions do not expire.
+    """
+
+    version: int
+    title: str
+    started: float
+    cluster: Mapping[str, Any] = {}
+    idle_timeout: float | None = None
+    lifetime: float | None = None
+
+
+class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="op"):
+    """One request of one virtual user, written when it has ended.
+
+    `who` sent it; of one `who` at most one is in flight. `session` names the session whose newest cookie was sent
+    along: a name begins without a cookie and stays when a login renews the id. Several `who` may share one.
+
+    `user`, `visits`, `cart` are what the answer shows, UNSET where it does not speak of it (user None: nobody is
+    logged in). `replaced`: the answer brought another session's cookie than the one sent; UNSET if none was sent.
+
+    The expectations are the virtual user's own when it asked, and `found` what it objected to in the answer; UNSET and
+    empty where it could not know, because others use the session too. The checker goes by none of them.
+    """
+
+    who: str
+    account: str
+    session: str
+    action: Action
+    item: str = ""
+    quantity: int = 0
+    outcome: Outcome
+    user: str | UnsetType | None = UNSET
+    visits: int | UnsetType = UNSET
+    cart: Mapping[str, int] | UnsetType = UNSET
+    replaced: bool | UnsetType = UNSET
+    method: str
+    path: str
+    status: int = 0
+    error: str = ""
+    node: str = ""
+    upstream: str = ""
+    upstream_status: str = ""
+    expected_user: str | UnsetType | None = UNSET
+    expected_visits: tuple[int, int] | UnsetType = UNSET
+    expected_cart: Mapping[str, tuple[int, int]] | UnsetType = UNSET
+    found: tuple[str, ...] = ()
+    started: float
+    ended: float
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="probe"):
+    """One request of the independent prober. It was due `late` seconds before it was sent: the prober's own delay."""
+
+    target: str
+    started: float
+    ended: float
+    outcome: Outcome
+    status: int = 0
+    node: str = ""
+    error: str = ""
+    late: float = 0.0
+
+
+class Mark(msgspec.Struct, frozen=True, tag_field="is", tag="mark"):
+    """Something of the run itself: a phase begins ("before", "during", "after" or another name), or "fault" and "undo",
+    the instants when a fault was applied and undone, or "end"."""
+
+    at: float
+    name: str
+
+
+class Note(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="is", tag="note"):
+    """A remark for whoever reads the history, with figures such as {"generator_cpu": 0.4, "users": 30}."""
+
+    at: float
+    text: str
+    figures: Mapping[str, float] = {}
+
+
+class End(msgspec.Struct, frozen=True, tag_field="is", tag="end"):
+    """The last line: how many operations and probes there are. Without it, the file is truncated."""
+
+    ops: int
+    probes: int
+
+
+Event = Header | Op | Probe | Mark | Note | End
+
+
+def when(event: Op | Probe | Mark | Note) -> float:
+    """The moment when the event was known: that an operation ended, or that a mark was set."""
+    return event.ended if isinstance(event, Op | Probe) else event.at

@@ -1,0 +1,118 @@
+"""Reads a history, and says in one line what is wrong with a file that is none, or not a whole one."""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from loadtest.history.events import VERSION, End, Event, Header, Op, Probe
+from loadtest.history.writer import GZIP
+
+CHUNK = 256 * 1024
+# The longest line an operation can have is a few KB; a file of something else may have no line ends at all.
+MAX_LINE = 1024 * 1024
+
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+class HistoryError(Exception):
+    """The file cannot be read as a history; the message is one line that names the file, the line and the reason."""
+
+
+class Truncated(HistoryError):
+    """The history has a beginning and no end: whoever wrote it was killed, or the file was cut off."""
+
+
+class _Version(msgspec.Struct, tag_field="is", tag="history"):
+    version: int
+
+
+def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
+    """The events, from the Header to the End, in the order of the file. Raises HistoryError.
+
+    With `partial`, a truncated file is no error: its events end without an End. What is damaged, foreign or of a
+    newer version always is one. Memory: one chunk of the file at a time.
+    """
+    name = str(path)
+    ops = probes = 0
+    end: End | None = None
+    number = 0
+    try:
+        for number, line in enumerate(_lines(Path(path)), 1):
+            event = _event(name, number, line)
+            if end is not None:
+                raise HistoryError(f"{name}: line {number}: there is more after the end")
+            if (number == 1) is not isinstance(event, Header):
+                raise HistoryError(f"{name}: line {number}: {'a second header' if number > 1 else _foreign(line)}")
+            ops += isinstance(event, Op)
+            probes += isinstance(event, Probe)
+            if isinstance(event, End):
+                end = event
+                if (end.ops, end.probes) != (ops, probes):
+                    raise HistoryError(
+                        f"{name}: line {number}: the end counts {end.ops} operations and {end.probes} probes, "
+                        f"but the file holds {ops} and {probes}"
+                    )
+            yield event
+    except _CutOff as error:
+        if number == 0:
+            raise HistoryError(f"{name}: {error}") from None
+    except OSError as error:
+        raise HistoryError(f"{name}: cannot be read: {error.strerror}") from error
+    except zlib.error as error:
+        what = f"damaged after line {number}" if number else "no history, which is lines of JSON compressed with gzip"
+        raise HistoryError(f"{name}: {what}: {error}") from error
+    if end is None and not partial:
+        raise Truncated(f"{name}: truncated after {ops} operations and {probes} probes (line {number})")
+
+
+class _CutOff(Exception):
+    """The compressed data stops early, or nothing is there."""
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Complete lines, as far as the file goes; then _CutOff unless it ends where it should. zlib.error if damaged."""
+    gzip = zlib.decompressobj(GZIP)
+    rest = b""
+    with path.open("rb") as file:
+        while not gzip.eof and (data := file.read(CHUNK)):
+            while data and not gzip.eof:
+                text = rest + gzip.decompress(data, MAX_LINE)
+                data = gzip.unconsumed_tail
+                *lines, rest = text.split(b"\n")
+                yield from lines
+                if len(rest) > MAX_LINE:
+                    raise zlib.error(f"a line of more than {MAX_LINE} bytes")
+        if gzip.unused_data or file.read(1):
+            raise zlib.error("there is more after the end of the compressed data")
+    if not gzip.eof or rest:
+        raise _CutOff("no history: it ends before its first line does")
+
+
+def _event(name: str, number: int, line: bytes) -> Event:
+    try:
+        if number == 1:
+            _check_header(name, line)
+        return _decoder.decode(line)
+    except msgspec.MsgspecError as error:
+        if number == 1:
+            raise HistoryError(f"{name}: line 1: {_foreign(line)}") from error
+        raise HistoryError(f"{name}: line {number}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise HistoryError(f"{name}: line {number}: not UTF-8") from error
+
+
+def _check_header(name: str, line: bytes) -> None:
+    version = msgspec.json.decode(line, type=_Version).version
+    if version > VERSION:
+        raise HistoryError(
+            f"{name}: of version {version}, and this program reads up to {VERSION}: use the program that wrote it"
+        )
+    if version < 1:
+        raise HistoryError(f"{name}: line 1: there is no version {version}")
+
+
+def _foreign(line: bytes) -> str:
+    shown = line[:40].decode(errors="replace")
+    return f'no history: it should begin with {{"is":"history",…}} and begins with {shown!r}'

@@ -1,0 +1,198 @@
+"""Concurrent clients of one browser on a store that is right, or wrong in a known way, one step after another.
+
+A client's operation starts (and takes the browser's cookie along), takes effect in the store, and ends. Between these
+any other client may take steps. It may also end as unknown: before its effect, which then comes later or never, or
+after it. Every step takes one second.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from msgspec import UNSET, UnsetType
+
+from loadtest.history import Op
+from loadtest.ledger import Action, Outcome
+
+ITEMS = ("apple", "pear")
+
+
+@dataclass(frozen=True)
+class Record:
+    user: str | None = None
+    visits: int = 0
+    cart: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Store:
+    """Records by id. Logging in renews the id; what has no record finds none; writing makes one.
+
+    Faults: `overwrites`: a write is a copy of what was read when the request began, put back at its end. `resurrects`:
+    so it is, even if the record has been ended meanwhile.
+    """
+
+    overwrites: bool = False
+    resurrects: bool = False
+    records: dict[int, Record] = field(default_factory=dict)
+    ids: Iterator[int] = field(default_factory=lambda: iter(range(10_000)))
+
+    def read(self, sent: int | None) -> Record | None:
+        return None if sent is None else self.records.get(sent)
+
+    def carry_out(self, op: "Running") -> None:
+        now, known = self.read(op.sent), self.read(op.sent) is not None
+        if self.overwrites and op.read is not None and (known or self.resurrects):
+            now, known = op.read, True
+        record = now or Record()
+        match op.action:
+            case Action.LOGIN:
+                self.records.pop(-1 if op.sent is None else op.sent, None)
+                op.brought = next(self.ids)
+                self.records[op.brought] = replace(record, user="alice")
+                op.shown = {"user": "alice"}
+            case Action.LOGOUT:
+                self.records.pop(-1 if op.sent is None else op.sent, None)
+                op.shown = {}
+            case Action.LOOK:
+                op.shown = {"user": record.user, "visits": record.visits, "cart": record.cart}
+            case Action.ACCOUNT:
+                op.shown = {"user": record.user}
+            case Action.EMPTY:
+                if known and op.sent is not None:
+                    self.records[op.sent] = replace(record, cart={})
+                op.shown = {}
+            case Action.VISIT:
+                record = replace(record, visits=record.visits + 1)
+                self._save(op, record, known)
+                op.shown = {"visits": record.visits}
+            case Action.ADD:
+                cart = {**record.cart, op.item: record.cart.get(op.item, 0) + op.quantity}
+                record = replace(record, cart=cart)
+                self._save(op, record, known)
+                op.shown = {"cart": cart}
+
+    def _save(self, op: "Running", record: Record, known: bool) -> None:
+        if not known:
+            op.brought = next(self.ids)
+        self.records[op.sent if known and op.sent is not None else op.brought] = record
+
+
+@dataclass
+class Running:
+    """An operation under way."""
+
+    who: str
+    action: Action
+    item: str
+    quantity: int
+    started: float
+    sent: int | None
+    read: Record | None
+    brought: int = -1
+    shown: dict[str, object] | None = None
+
+    def ended(self, at: float, outcome: Outcome) -> Op:
+        shown = (self.shown or {}) if outcome is Outcome.OK else {}
+        replaced: bool | UnsetType = UNSET
+        if outcome is Outcome.OK and self.sent is not None:
+            replaced = self.brought >= 0
+        return Op(
+            who=self.who,
+            account="alice",
+            session="browser#1",
+            action=self.action,
+            item=self.item,
+            quantity=self.quantity,
+            outcome=outcome,
+            replaced=replaced,
+            method="GET" if self.action in (Action.LOOK, Action.ACCOUNT) else "POST",
+            path="/",
+            status=200 if outcome is Outcome.OK else 0,
+            started=self.started,
+            ended=at,
+            **shown,  # type: ignore[arg-type]
+        )
+
+
+@dataclass
+class Browser:
+    """Clients that share one cookie: that of the last login, or the first one that came without any sent."""
+
+    store: Store
+    clients: int
+    now: float = 0.0
+    cookie: int | None = None
+    running: dict[int, Running] = field(default_factory=dict)
+    late: list[Running] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+
+    def start(self, client: int, action: Action, item: str = "", quantity: int = 0) -> None:
+        """Only one logs in at a time, and nothing else is sent before there is a cookie."""
+        self.now += 1
+        busy = list(self.running.values())
+        if (self.cookie is None and busy) or (action is Action.LOGIN and any(o.action is action for o in busy)):
+            return
+        read = self.store.read(self.cookie)
+        self.running[client] = Running(f"tab-{client}", action, item, quantity, self.now, self.cookie, read)
+
+    def effect(self, client: int) -> None:
+        self.now += 1
+        if self.running[client].shown is None:
+            self.store.carry_out(self.running[client])
+
+    def end(self, client: int) -> None:
+        self.effect(client)
+        self.now += 1
+        op = self.running.pop(client)
+        if op.brought >= 0 and (op.action is Action.LOGIN or op.sent is None):
+            self.cookie = op.brought
+        self.ops.append(op.ended(self.now, Outcome.OK))
+
+    def fail(self, client: int) -> None:
+        self.now += 1
+        if self.running[client].shown is None:
+            self.ops.append(self.running.pop(client).ended(self.now, Outcome.FAIL))
+
+    def give_up(self, client: int, happens_later: bool) -> None:
+        """Ends as unknown; if it has had no effect yet, it has one later, or none."""
+        self.now += 1
+        op = self.running.pop(client)
+        if op.shown is None and happens_later:
+            self.late.append(op)
+        self.ops.append(op.ended(self.now, Outcome.UNKNOWN))
+
+    def arrive(self) -> None:
+        """What was given up takes effect now."""
+        self.now += 1
+        for op in self.late:
+            self.store.carry_out(op)
+        self.late = []
+
+    def settle(self) -> None:
+        """Everything that is under way ends well."""
+        for client in list(self.running):
+            self.end(client)
+        self.arrive()
+
+    def do(self, action: Action, item: str = "", quantity: int = 0) -> Op:
+        """One client's operation from beginning to end, with nothing else going on."""
+        self.settle()
+        self.start(0, action, item, quantity)
+        self.end(0)
+        return self.ops[-1]
+
+    def step(self, client: int, what: str, action: Action, item: str, quantity: int) -> None:
+        """One step of a schedule: what makes no sense now is another step that does."""
+        client %= self.clients
+        if what == "arrive":
+            self.arrive()
+        elif client not in self.running:
+            self.start(client, action, item, quantity)
+        elif what == "effect":
+            self.effect(client)
+        elif what == "fail":
+            self.fail(client)
+        elif what in ("unknown", "unknown, later"):
+            self.give_up(client, what == "unknown, later")
+        else:
+            self.end(client)
