@@ -96,7 +96,7 @@ def statistics(url: str) -> StoreStatistics:
     finally:
         client.close()
     counts = {name.removeprefix("cmdstat_").lower(): int(one["calls"]) for name, one in commands.items()}
-    sessions = {name: count for name, count in counts.items() if name.partition("|")[0] not in _OVERHEAD}
+    sessions = {name: count for name, count in counts.items() if count and name.partition("|")[0] not in _OVERHEAD}
     return StoreStatistics(sessions, int(totals["total_reads_processed"]))
 
 

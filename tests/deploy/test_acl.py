@@ -138,7 +138,7 @@ def test_the_observer_reads_statistics_and_no_session(url: str, node: "redis.Red
         node.hgetall("session:x")
     after = store_server.statistics(observer)
     assert after.commands["hgetall"] - before.commands.get("hgetall", 0) == 3
-    assert 3 <= after.reads - before.reads <= 9  # its own connection and questions are among them
+    assert 3 <= after.reads - before.reads < 20, "how two connections begin is among them"
     assert "info" not in after.commands
     with redis.Redis.from_url(observer) as client:
         for command in ("HGETALL session:x", "EXISTS session:x", "SCAN 0", "KEYS *", "CONFIG GET *", "MONITOR"):
