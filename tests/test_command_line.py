@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ["demo", "up", "proxy-config"]
+COMMANDS = ["demo", "up", "load", "proxy-config"]
 SCENES = ["one-worker", "two-workers", "three-nodes", "sticky-kill", "redis-kill", "scale"]
 
 

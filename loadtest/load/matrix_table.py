@@ -28,7 +28,7 @@ def table(measured: Sequence[Measured], plan: Plan) -> RenderableType:
     """All rows, also of cells that failed, and what the columns mean."""
     grid = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False, header_style="bold")
     for number, column in enumerate(COLUMNS):
-        header = column.replace(" ", "\n") if " " in column else f"\n{column}"
+        header = "\n".join(column.rsplit(" ", 1)) if " " in column else f"\n{column}"
         grid.add_column(header, justify="left" if number < _LEFT else "right", no_wrap=True)
     for row, one in zip(rows(measured), measured, strict=True):
         grid.add_row(*row, style="red" if one.error else "")

@@ -83,7 +83,8 @@ def _lost(findings: Findings) -> str:
 
 def _failed(findings: Findings) -> str:
     total = findings.total
-    return f"requests failed {total.failed:,} of {total.operations:,}, asked again by the proxy {total.retried:,} (arrival included)"
+    of_all = f"{total.failed:,} of {total.operations:,} (arrival included)"
+    return f"requests failed {of_all}, asked again by the proxy {total.retried:,}"
 
 
 def _reason(ruling: Ruling) -> str:
