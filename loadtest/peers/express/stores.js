@@ -4,7 +4,7 @@
 import { access } from "node:fs/promises";
 import session from "express-session";
 import { RedisStore } from "connect-redis";
-import { createClient } from "redis";
+import { createClient, createSentinel } from "redis";
 import fileStore from "session-file-store";
 import mysqlStore from "express-mysql-session";
 
@@ -14,7 +14,8 @@ async function memory() {
 
 // As the README of connect-redis has it, with the client's defaults: while Redis is away, commands wait for it.
 async function redis(required, idle) {
-  const client = createClient({ url: required("REDIS_URL") });
+  const url = required("REDIS_URL");
+  const client = url.startsWith("redis+sentinel://") ? sentinel(url) : createClient({ url });
   client.on("error", (error) => console.error(`redis: ${error.message}`));
   client.connect().catch((error) => console.error(`redis: ${error.message}`));
   return {
@@ -22,6 +23,22 @@ async function redis(required, idle) {
     ping: () => client.ping(),
     close: async () => client.destroy(), // and not close, which waits for what waits
   };
+}
+
+// redis+sentinel://user:password@h1:p1,h2:p2/NAME?sentinel_username=…&sentinel_password=…, as the nodes have it.
+function sentinel(url) {
+  const [, username, password, places, name, query] = url.match(/^[^:]+:\/\/(?:([^:@]*):([^@]*)@)?([^/]+)\/([^?]+)\??(.*)$/);
+  const own = new URLSearchParams(query);
+  const account = (user, secret) => (secret ? { username: user || undefined, password: secret } : {});
+  return createSentinel({
+    name,
+    sentinelRootNodes: places.split(",").map((place) => {
+      const [host, port] = place.split(":");
+      return { host, port: Number(port) };
+    }),
+    nodeClientOptions: account(username, password),
+    sentinelClientOptions: account(own.get("sentinel_username"), own.get("sentinel_password")),
+  });
 }
 
 async function file(required, idle) {

@@ -4,7 +4,7 @@ Written as Flask-Session's documentation has it, with its defaults. Everything i
 
     NODE_NAME               what X-Served-By says
     SESSION_STORE           memory (cachelib's SimpleCache, of each process its own) or redis
-    REDIS_URL, ..._FILE     for redis: its URL, or a file that holds it
+    REDIS_URL, ..._FILE     for redis: its URL, or a file that holds it; redis+sentinel:// as the nodes have it
     SESSION_NAME            the cookie's name; session
     SESSION_SECURE          on: the cookie is for TLS only
     SESSION_IDLE_TIMEOUT    seconds that a session lives without use; 1800
@@ -20,11 +20,13 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from cachelib import SimpleCache
 from flask import Flask, Response, jsonify, request, session
 from flask_session import Session  # type: ignore[import-untyped]
+from redis.sentinel import Sentinel
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 # Its default is 500, and of more sessions it would drop the oldest. What is to be seen of sessions in memory is that
@@ -63,9 +65,25 @@ def _use_store(app: Flask, environ: Mapping[str, str]) -> Callable[[], object]:
         app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=SimpleCache(threshold=MOST_SESSIONS_IN_MEMORY))
         return lambda: None
     url = environ.get("REDIS_URL") or Path(environ["REDIS_URL_FILE"]).read_text(encoding="utf-8").strip()
-    client: Any = redis.Redis.from_url(url)
+    client: Any = _primary(url) if url.startswith("redis+sentinel://") else redis.Redis.from_url(url)
     app.config.update(SESSION_TYPE="redis", SESSION_REDIS=client)
     return client.ping  # type: ignore[no-any-return]
+
+
+def _primary(url: str) -> Any:
+    """redis-py's client of whichever server the Sentinels of a URL name:
+    redis+sentinel://user:password@h1:p1,h2:p2/NAME?sentinel_username=…&sentinel_password=…"""
+    parts = urlsplit(url)
+    user, _, places = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    own = {f"sentinel_{what}": value for what, value in (("username", name), ("password", password))}
+    sentinels = [(host, int(port)) for host, _, port in (place.rpartition(":") for place in places.split(","))]
+    accounts = [
+        {what: given[f"sentinel_{what}"] for what in ("username", "password") if given.get(f"sentinel_{what}")}
+        for given in (own, dict(parse_qsl(parts.query)))
+    ]
+    sentinel: Any = Sentinel(sentinels, sentinel_kwargs=accounts[1], **accounts[0])  # type: ignore[no-untyped-call]
+    return sentinel.master_for(parts.path.strip("/"))
 
 
 def _add_login(app: Flask, node: str, users: Mapping[str, str]) -> None:
