@@ -179,6 +179,7 @@ def _plan(given: dict[str, Any], users: int, seconds: float, wait: tuple[float, 
 
 
 def _run_one(given: dict[str, Any], console: "Console") -> int:
+    from deploy.ports import require_free
     from loadtest.load.record import HISTORY, write
     from loadtest.load.run import run
     from loadtest.load.table import result
@@ -188,6 +189,7 @@ def _run_one(given: dict[str, Any], console: "Console") -> int:
     plan = _plan(given, users=30, seconds=30.0, wait=(0.2, 0.8))
     target, title = _target(given)
     if plan.web is not None:
+        require_free(plan.web, "--web")
         console.print(f"Locust's page: [bold]http://127.0.0.1:{plan.web}[/], as long as the load lasts")
     with _folder(given["out"]) as folder, ProgressLine(console) as line:
         outcome = run(plan, target, folder / HISTORY, title, line)

@@ -207,6 +207,14 @@ def test_what_cannot_be_is_one_line(options: tuple[object, ...], message: str) -
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_port_for_the_page_that_is_taken_is_one_line() -> None:
+    with serving(StandIn()) as url:
+        done = run("--web", url.rpartition(":")[2])
+    assert done.returncode == 1
+    assert "choose another with --web" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_a_target_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     began = time.monotonic()
     done = run("--target", f"http://127.0.0.1:{free_ports(1)[0]}", "--users-file", users_file(tmp_path))
