@@ -19,8 +19,9 @@ COLUMNS = ("store", "balancing", "nodes", "req./s", "x 1 node", "CPU ms", "ops",
 _LEFT = 2  # of the columns, so many hold text
 _LEGEND = (
     "CPU ms, ops, trips: for each request, of all nodes together; commands that the store carried out, within scripts "
-    "too; and how often it read from a node, about the round trips. p50, p99 in ms. out: of the requests made while "
-    "logged in, those that found nobody logged in. x 1 node: throughput beside one node with the same store."
+    "too; and how often it read from a node, where commands that came together count once. p50, p99 in ms. out: of the "
+    "requests made while logged in, those that found nobody logged in. x 1 node: throughput beside one node with the "
+    "same store."
 )
 
 
