@@ -49,6 +49,7 @@ class _Shown(msgspec.Struct):
     cart: dict[str, int] | UnsetType = UNSET
 
 
+WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY})
 REQUIRED = {Action.LOOK: "user", Action.LOGIN: "user", Action.VISIT: "visits", Action.ADD: "cart"}
 
 
@@ -58,11 +59,14 @@ def read_answer(
     """An HTTP answer as the ledger wants it, and what is wrong with it as HTTP (None: nothing).
 
     A status from 500 on leaves the outcome unknown (a 502 or 504 may hide a write that happened); any other status
-    that the interface does not know says that nothing was done.
+    that the interface does not know says that nothing was done. So does 409 to a write, and is right: the session was
+    ended while the write was under way.
     """
     request = request_of(operation, "", "")
     if status >= 500:
         return Answer(Outcome.UNKNOWN), f"status {status}"
+    if status == 409 and operation.action in WRITES:
+        return Answer(Outcome.FAIL), None
     if status not in request.expected:
         return Answer(Outcome.FAIL), f"status {status}"
     if status == 401:

@@ -107,9 +107,9 @@ class LogoutRacer(Tabs):
             self._over = True
             self.wait_for(tabs)
         self.of(self.who, Operation(Action.LOOK))
-        for cookie in self.browser.brought[:TABS]:
-            self.of(self.who, Operation(Action.LOOK), cookie)
         self.of(self.who, Operation(Action.ACCOUNT))
+        for cookie in self.browser.brought[:TABS]:
+            self.of(self.who, Operation(Action.ACCOUNT), cookie)
 
     def _write_on(self, who: str) -> None:
         """Until the logout is over, and once more."""

@@ -167,15 +167,6 @@ class SessionUser(FastHttpUser):
         outcome = Outcome.FAIL if isinstance(response.error, ConnectionRefusedError) else Outcome.UNKNOWN
         return Answer(outcome), f"no answer: {type(response.error).__name__}"
 
-    # What all of them do; each class adds its own.
-    @task(6)
-    def look(self) -> None:
-        self.act(Action.LOOK)
-
-    @task(2)
-    def visit(self) -> None:
-        self.act(Action.VISIT)
-
 
 def row_name(path: str, findings: frozenset[Finding]) -> str:
     """The row of Locust's tables that a request is counted in: what was found wrong has a row of its own."""
@@ -192,7 +183,21 @@ def _header_lines(response: Any, name: str) -> list[str]:
     return [found] if isinstance(found, str) else list(found or ())
 
 
-class Visitor(SessionUser):
+class Everyday(SessionUser):
+    """What all users do who have a session to themselves; each class adds its own."""
+
+    abstract = True
+
+    @task(6)
+    def look(self) -> None:
+        self.act(Action.LOOK)
+
+    @task(2)
+    def visit(self) -> None:
+        self.act(Action.VISIT)
+
+
+class Visitor(Everyday):
     """Mostly reads, and leaves a visit now and then."""
 
     weight = 6
@@ -202,7 +207,7 @@ class Visitor(SessionUser):
         self.act(Action.ACCOUNT)
 
 
-class Shopper(SessionUser):
+class Shopper(Everyday):
     """Fills a cart, looks at it, and empties it sometimes. Its items carry its name: nobody else has them."""
 
     weight = 3
@@ -220,7 +225,7 @@ class Shopper(SessionUser):
         self.act(Action.EMPTY)
 
 
-class Leaver(SessionUser):
+class Leaver(Everyday):
     """Works, logs out, makes sure with the old cookie that it is out, and logs in again."""
 
     weight = 1

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from loadtest.history import Op
 
 FOREVER = float("inf")
+NEVER = -(10**18)  # less than any sum of amounts
 
 
 class Increment(NamedTuple):
@@ -93,7 +94,7 @@ class Counter:
         logouts = _Latest((one.ended, one.started) for one in resets if one.certain and one.logout)
         by_end = sorted((one for one in self.shown if one.whole), key=lambda one: one.op.ended)
         too_much: set[int] = set()  # what is back from before a reset says nothing about what came after
-        earlier: list[tuple[int, float]] = []  # a heap of what was shown before, the most telling first
+        seen, since = _Greatest(), _Greatest()  # values shown before, and the same less what was under way then
         added = 0
         after = -FOREVER
         result = []
@@ -104,14 +105,13 @@ class Counter:
             while added < len(by_end) and by_end[added].op.ended < started:
                 known = by_end[added]
                 if id(known.op) not in too_much:
-                    heapq.heappush(earlier, (sure_by_start.before(known.op.ended) - known.value, known.op.started))
+                    seen.add(known.value, known.op.started)
+                    since.add(known.value - sure_by_start.before(known.op.ended), known.op.started)
                 added += 1
-            while earlier and earlier[0][1] <= after:
-                heapq.heappop(earlier)
             acknowledged = sure_by_end.before(started)
-            low = max(0, acknowledged - sure_by_start.until(after))
-            if earlier:
-                low = max(low, acknowledged - earlier[0][0])
+            low = max(
+                0, acknowledged - sure_by_start.until(after), seen.after(after), acknowledged + since.after(after)
+            )
             ever = all_by_start.before(ended)
             reset = certain.before(started)
             high = ever - sure_by_end.before(reset)
@@ -151,15 +151,18 @@ def missing(judged: Sequence[tuple[Shown, Bounds]]) -> Missing:
     for generation in generations.values():
         generation.sort(key=lambda pair: pair[0].op.ended, reverse=True)
         least = FOREVER  # missing in any answer that came later
-        worst: tuple[int, Shown, Bounds] | None = _doubled(generation)
+        worst: tuple[int, Shown, Bounds] | None = None
         for one, bounds in generation:
             lacking = bounds.low - one.value
             if lacking > 0:
                 if lacking > least:
                     result.stale.append((one, bounds))
-                elif worst is None or lacking > worst[0]:
+                elif worst is None or lacking >= worst[0]:
                     worst = (lacking, one, bounds)
             least = min(least, bounds.at_most_missing)
+        doubled = _doubled(generation)
+        if doubled is not None and (worst is None or doubled[0] > worst[0]):
+            worst = doubled
         if worst is not None:
             result.lost.append(worst)
     return result
@@ -205,3 +208,18 @@ class _Latest:
 
     def before(self, time: float) -> float:
         return self._latest[bisect_left(self._times, time)]
+
+
+class _Greatest:
+    """The greatest of some values that were asked for after some time, which only ever becomes later."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, float]] = []
+
+    def add(self, value: int, started: float) -> None:
+        heapq.heappush(self._heap, (-value, started))
+
+    def after(self, time: float) -> int:
+        while self._heap and self._heap[0][1] <= time:
+            heapq.heappop(self._heap)
+        return -self._heap[0][0] if self._heap else NEVER

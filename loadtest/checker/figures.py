@@ -17,11 +17,16 @@ def percentile(seconds: Sequence[float], share: float) -> float:
     return round(sorted(seconds)[rank - 1] * 1000, 3)
 
 
+def is_failure(op: Op) -> bool:
+    """The service failed, as HTTP: not a write that was refused with good reason, nor one that we gave up ourselves."""
+    return op.error != STOPPED and (op.outcome is Outcome.UNKNOWN or op.error != "")
+
+
 def figures(
     seconds: float, ops: Sequence[Op], told: Iterable[tuple[Op, bool]], evidence: Iterable[Evidence]
 ) -> PhaseFigures:
     """Figures over these operations, the answers among them that tell who is logged in, and what is wrong."""
-    failed = [op for op in ops if op.outcome is not Outcome.OK and op.error != STOPPED]
+    failed = [op for op in ops if is_failure(op)]
     reads = sum(op.method == "GET" for op in failed)
     answers = list(told)
     out = [op for op, anonymous in answers if anonymous]

@@ -46,6 +46,6 @@ class Phases:
         So what was in flight when the fault was applied or undone is no stain on the steady state.
         """
         first, last = (bisect_right(self.begins, time) for time in (started, ended))
-        if DURING in self.names[max(first - 1, 0) : last] and first != last:
+        if DURING in self.names[max(first - 1, 0) : last] and started <= self.end:
             return DURING
         return self.at(ended)

@@ -37,7 +37,7 @@ def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
     name = str(path)
     ops = probes = 0
     end: End | None = None
-    number = 0
+    number, whole = 0, True
     try:
         for number, line in enumerate(_lines(Path(path)), 1):
             event = _event(name, number, line)
@@ -55,20 +55,21 @@ def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
                         f"but the file holds {ops} and {probes}"
                     )
             yield event
-    except _CutOff as error:
-        if number == 0:
-            raise HistoryError(f"{name}: {error}") from None
+    except _CutOff:
+        whole = False
     except OSError as error:
         raise HistoryError(f"{name}: cannot be read: {error.strerror}") from error
     except zlib.error as error:
         what = f"damaged after line {number}" if number else "no history, which is lines of JSON compressed with gzip"
         raise HistoryError(f"{name}: {what}: {error}") from error
-    if end is None and not partial:
+    if number == 0:
+        raise HistoryError(f"{name}: no history: there is no line in it")
+    if (end is None or not whole) and not partial:
         raise Truncated(f"{name}: truncated after {ops} operations and {probes} probes (line {number})")
 
 
 class _CutOff(Exception):
-    """The compressed data stops early, or nothing is there."""
+    """The compressed data, or its last line, stops early."""
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -87,7 +88,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         if gzip.unused_data or file.read(1):
             raise zlib.error("there is more after the end of the compressed data")
     if not gzip.eof or rest:
-        raise _CutOff("no history: it ends before its first line does")
+        raise _CutOff
 
 
 def _event(name: str, number: int, line: bytes) -> Event:

@@ -19,7 +19,7 @@ from tests.loadtest.stand_in import ACCOUNTS, StandIn, serving
 
 def start(url: str, **changes: object) -> Start:
     settings = {"users": 20, "spawn_rate": 100, "phase": "first", "wait": (0.01, 0.05), "time_limit": 60.0}
-    return Start(url=url, accounts=ACCOUNTS, **{**settings, **changes})  # type: ignore[arg-type]
+    return Start(url=url, **{"accounts": ACCOUNTS, **settings, **changes})  # type: ignore[arg-type]
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:

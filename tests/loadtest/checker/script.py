@@ -1,0 +1,62 @@
+"""Histories written by hand: operations on one session, one after another or overlapping, a second apart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loadtest.checker import Findings, Kind, check
+from loadtest.history import End, Event, Header, Op
+from loadtest.ledger import Action, Outcome
+
+METHODS = {Action.LOOK: "GET", Action.ACCOUNT: "GET", Action.EMPTY: "DELETE"}
+PATHS = {Action.LOOK: "/me", Action.ACCOUNT: "/account", Action.VISIT: "/visits"}
+
+
+class Script:
+    """Each call adds one operation. `at` is (started, ended) in seconds; by default it follows all others."""
+
+    def __init__(self, who: str = "visitor-1", account: str = "alice", session: str = "visitor-1#1") -> None:
+        self.ops: list[Op] = []
+        self._defaults = {"who": who, "account": account, "session": session}
+
+    def op(self, action: Action, at: tuple[float, float] | None = None, **changes: Any) -> "Script":
+        began = max((op.ended for op in self.ops), default=0.0) + 1
+        started, ended = at or (began, began + 0.5)
+        fields = {
+            **self._defaults,
+            "outcome": Outcome.OK,
+            "method": METHODS.get(action, "POST"),
+            "path": PATHS.get(action, f"/{action}"),
+            "status": 200,
+            "node": "node-1",
+            **changes,
+        }
+        self.ops.append(Op(action=action, started=started, ended=ended, **fields))
+        return self
+
+    def login(self, **changes: Any) -> "Script":
+        return self.op(Action.LOGIN, **{"user": "alice", **changes})
+
+    def logout(self, **changes: Any) -> "Script":
+        return self.op(Action.LOGOUT, **changes)
+
+    def look(
+        self, user: str | None = "alice", visits: int = 0, cart: Mapping[str, int] | None = None, **changes: Any
+    ) -> "Script":
+        return self.op(Action.LOOK, user=user, visits=visits, cart=dict(cart or {}), **changes)
+
+    def visit(self, visits: int, **changes: Any) -> "Script":
+        return self.op(Action.VISIT, visits=visits, **{"replaced": False, **changes})
+
+    def add(self, item: str, quantity: int, cart: Mapping[str, int], **changes: Any) -> "Script":
+        return self.op(Action.ADD, item=item, quantity=quantity, cart=dict(cart), **{"replaced": False, **changes})
+
+    def unknown(self, action: Action, **changes: Any) -> "Script":
+        return self.op(action, outcome=Outcome.UNKNOWN, error="status 502", status=502, **changes)
+
+    def found(self, **header: Any) -> dict[Kind, int]:
+        findings = self.check(**header)
+        return {kind: findings.count(kind) for kind in Kind if findings.count(kind)}
+
+    def check(self, *more: Event, **header: Any) -> Findings:
+        first = Header(version=1, title="by hand", started=0.0, **header)
+        return check([first, *self.ops, *more, End(len(self.ops), 0)])
