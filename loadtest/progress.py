@@ -68,7 +68,7 @@ class ProgressLine:
         self._status = status
         line = f"{status.number}/{status.total} {status.title}: {status.doing}"
         if not self._console.is_terminal and line != self._logged:
-            self._console.print(line, _outlook(status), highlight=False, markup=False, sep="")
+            self._console.print(line, _outlook(status), highlight=False, markup=False, sep="", soft_wrap=True)
             self._logged = line
 
     def _render(self) -> Table | Text:
