@@ -54,16 +54,19 @@ def test_nodes_take_up_what_they_are_configured_to_when_they_restart() -> None:
 
 
 def test_a_store_without_a_server_can_have_no_link() -> None:
-    with pytest.raises(ClusterError, match="store memory has no server that the nodes could have a link to"):
+    with pytest.raises(ClusterError, match="store memory has no lone server that the nodes could have a link to"):
         ClusterSpec(store_link=True)
 
 
 def test_a_cluster_without_a_link_or_a_server_says_so() -> None:
     with LocalCluster(ClusterSpec(nodes=1)) as cluster:
+        with pytest.raises(ClusterError, match="sessions are in memory: the store has no server"):
+            _ = cluster.store_url
+    with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS)) as cluster:
         with pytest.raises(ClusterError, match="no link to its store: ask for one with store_link"):
             _ = cluster.link
-        with pytest.raises(ClusterError, match="store memory has no server"):
-            _ = cluster.store_url
+        with pytest.raises(ClusterError, match="no replicas that could be cut off: it is redis"):
+            cluster.cut_replicas()
 
 
 def test_an_option_that_the_store_refuses_is_reported_in_its_own_words() -> None:

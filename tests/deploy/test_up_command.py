@@ -176,7 +176,7 @@ def program(path: Path, says: str) -> str:
         (["--nodes", "10000"], "10,000 nodes cannot be"),
         (["--workers", "0"], "0 workers cannot be"),
         (["--store", "rdis"], "unknown store 'rdis': did you mean 'redis'?"),
-        (["--store", "x"], "choose one of memory, file, sql, redis, express"),
+        (["--store", "x"], "choose one of memory, file, sql, redis, redis-ha, redis-cluster, express"),
         (["--node", "expres"], "unknown kind of node 'expres': did you mean 'express'?"),
         (["--node", "express", "--store", "file"], "express nodes cannot keep sessions in file"),
         (["--balance", "round-robin"], "did you mean 'round_robin'?"),

@@ -15,6 +15,7 @@ from loadtest.peers import PeerError, application_of, install, local_cluster
 from loadtest.peers.install import install_express
 from loadtest.protocol import Start
 from proxy import Balance
+from tests.deploy.waiting import until
 
 PEERS = [pytest.param(NodeKind.EXPRESS, marks=pytest.mark.node), NodeKind.FLASK_SESSION]
 
@@ -136,6 +137,23 @@ def test_with_sessions_in_memory_each_node_has_its_own_and_pinning_hides_it(kind
         pinned = Visitor(cluster)
         pinned.log_in()
         assert [pinned.user() for _ in range(4)] == ["alice"] * 4
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_with_sentinels_they_find_the_next_primary_with_the_rights_that_they_have(kind: NodeKind) -> None:
+    with local_cluster(ClusterSpec(nodes=2, node=kind, store=StoreKind.REDIS_HA)) as cluster:
+        visitor = Visitor(cluster)
+        visitor.log_in()
+        before = cluster.primary()
+        cluster.fail_over()
+        assert cluster.primary() != before
+        me = f"{cluster.url}/me"
+        until(lambda: visitor.browser.get(me, timeout=20).status_code == 200, "the next primary is found", timeout=40)
+        assert {visitor.user() for _ in range(4)} == {"alice"}
+        assert visitor.ask("POST", "/visits", {}).json() == {"visits": 1}
+        logs = "".join(Path(member.log).read_text() for member in cluster.members())
+        assert "NOPERM" not in logs
+        assert "permission" not in logs
 
 
 @pytest.mark.parametrize("kind", PEERS)
