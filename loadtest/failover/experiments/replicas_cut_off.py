@@ -10,7 +10,7 @@ FAULT = InTurn((CutReplicas(), KillPrimary()), pause=4.0)
 EXPERIMENT = Experiment(
     number=11,
     name="replicas-cut-off",
-    title="replicas cut off, then the primary killed",
+    title="replicas cut off, primary killed",
     hypothesis="With min-replicas-to-write nothing acknowledged is lost; without it all since the cut is.",
     reference="67 % of the writes without a guard, 0 with one; Jepsen 56 %",
     during=5,
