@@ -1,6 +1,8 @@
 """Clusters whose nodes are somebody else's, on real processes: they do what ours do, and lose what they lose."""
 
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -204,6 +206,30 @@ def test_a_cluster_is_not_started_with_another_application_than_its_spec_says() 
         LocalCluster(ClusterSpec(), application=flask_session)
     with pytest.raises(ClusterError, match="is to have express nodes, and was told how to start ours ones"):
         LocalCluster(shared(NodeKind.EXPRESS))
+
+
+@pytest.mark.node
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"SESSION_STORE": "redis"}, "the nodes share their sessions with SESSION_STORE=express alone"),
+        ({"EXPRESS_STORE": "memory"}, "EXPRESS_STORE=memory: use one of redis, file, mysql"),
+        ({"SESSIONS": "own", "SESSION_STORE": "file"}, "SESSION_STORE=file: use one of memory, redis"),
+        ({"SESSIONS": "own"}, "SESSION_STORE=: use one of memory, redis"),
+        ({"SESSIONS": "both"}, "SESSIONS=both: use one of own, shared"),
+    ],
+)
+def test_express_refuses_a_store_that_it_cannot_have_or_share(
+    settings: dict[str, str], complaint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "users.json").write_text("{}")
+    environment = {"SESSION_SECRETS": "s" * 32, "CLUSTER_USERS_FILE": str(tmp_path / "users.json"), **settings}
+    command = ["node", str(install_express() / "app.js")]
+    done = subprocess.run(
+        command, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 2
+    assert complaint in done.stderr
 
 
 @pytest.mark.node
