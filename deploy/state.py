@@ -23,8 +23,11 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     pid: int
     """Of the command that runs the cluster, and ends it on SIGTERM."""
+    node: str
     store: str
     balance: str
+    session_cookie: str
+    """Its name: with sessions in each node's memory, a load test sees by it whether a write found the session."""
     users: Mapping[str, str]
     """Name -> password."""
     password: str

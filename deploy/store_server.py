@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -15,9 +17,31 @@ from deploy.store_settings import StoreSettings
 
 OLDEST = (6, 2)
 MAX_MEMORY = "256mb"
+# What is about a connection, about the server itself, or said between the servers of one store.
+_OVERHEAD = frozenset(
+    {"info", "auth", "hello", "client", "select", "ping", "role", "cluster", "asking"}
+    | {"replconf", "psync", "publish", "subscribe", "config", "slaveof", "replicaof", "failover", "multi", "exec"}
+)
 _VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
 _NOTHING: Mapping[str, str] = {}
 _EMPTY = '""'
+
+
+@dataclass(frozen=True)
+class StoreStatistics:
+    """What a store has done since its servers started."""
+
+    commands: Mapping[str, int]
+    """How often it has carried out each command ("hgetall": 12), within scripts too. What tells of a server alone
+    (INFO), belongs to a connection or is said between servers is left out."""
+    reads: int
+    """How often it has read from a client, which is once for each pipeline: about the round trips, and of several
+    servers also what they say to each other."""
+
+    def __add__(self, other: Self) -> Self:
+        names = sorted({*self.commands, *other.commands})
+        commands = {name: self.commands.get(name, 0) + other.commands.get(name, 0) for name in names}
+        return replace(self, commands=commands, reads=self.reads + other.reads)
 
 
 class StoreServer:
@@ -68,10 +92,13 @@ class StoreServer:
         """{"valkey": "9.1.2"}, or {"redis": ...}."""
         return {"valkey" if self.is_valkey else "redis": ".".join(map(str, self.version))}
 
-    def acl_file(self, password: str, express: bool = False, others: acl.Passwords | None = None) -> str:
-        """The text of its ACL file; with `express`, of a store that a Node application shares; with `others`, of one
-        server of several."""
-        return acl.acl_file(password, self.version, express, others)
+    def acl_file(self, password: str, rights: acl.Rights = acl.SESSIONS, others: acl.Passwords | None = None) -> str:
+        """The text of its ACL file; with `others`, of one server of several."""
+        return acl.acl_file(password, self.version, rights, others)
+
+    def observer_line(self, password: str) -> str:
+        """One more line for the ACL file: who may ask for `statistics`."""
+        return acl.user_line(acl.OBSERVER, password, self.version, acl.STATISTICS)
 
     def _ask_version(self) -> tuple[int, ...]:
         try:
@@ -93,9 +120,27 @@ def _arguments(options: Mapping[str, str]) -> list[str]:
     return [part for name, value in options.items() for part in (f"--{name}", value)]
 
 
-def url(password: str, port: int) -> str:
+def url(password: str, port: int, user: str = acl.NODE) -> str:
     """What the nodes are told."""
-    return f"redis://{acl.NODE}:{password}@127.0.0.1:{port}/0"
+    return f"redis://{user}:{password}@127.0.0.1:{port}/0"
+
+
+def observer(password: str, port: int) -> redis.Redis:
+    """A client of the observer's."""
+    return redis.Redis.from_url(url(password, port, acl.OBSERVER), socket_timeout=1, socket_connect_timeout=1)
+
+
+def statistics(client: redis.Redis) -> StoreStatistics:
+    """What the server says of itself to a client, of the observer's or the operator's, which is closed then. Raises
+    ClusterError."""
+    try:
+        with client:
+            commands, totals = client.info("commandstats"), client.info("stats")
+    except redis.RedisError as error:
+        raise ClusterError(f"the store's statistics cannot be read: {error}") from error
+    counts = {name.removeprefix("cmdstat_").lower(): int(one["calls"]) for name, one in commands.items()}
+    sessions = {name: count for name, count in counts.items() if count and name.partition("|")[0] not in _OVERHEAD}
+    return StoreStatistics(sessions, int(totals["total_reads_processed"]))
 
 
 def answers(url: str) -> bool:

@@ -1,7 +1,8 @@
 """Load on a cluster, by users that remember what they did: Locust users, their ledger, and the demo's scenes.
 
 Nothing that is imported from here brings Locust or gevent along: those patch the whole process, so they live in a
-process of their own (`loadtest.generate`) or in one that a person starts with `locust -f loadtest/locustfile.py`.
+process of their own (`loadtest.generate`, with `fleet`, `latency` and `locust_setup`, which only it imports) or in one
+that a person starts with `locust -f loadtest/locustfile.py`.
 """
 
 from loadtest.figures import Figures, Tally

@@ -6,30 +6,35 @@ from pathlib import Path
 import msgspec
 
 USERS_FILE_VARIABLE = "CLUSTER_USERS_FILE"
-HOW = f"give --session-users-file or {USERS_FILE_VARIABLE}; `session-cluster up --state DIR` writes DIR/cluster.json"
+_HOW = "give {option} or " + USERS_FILE_VARIABLE + "; `session-cluster up --state DIR` writes DIR/cluster.json"
 
 
 class CredentialsError(Exception):
     """There are no credentials to log in with; the message is one line that says why and what to do."""
 
 
-class _Credentials(msgspec.Struct):
-    users: dict[str, str]
+class Credentials(msgspec.Struct, frozen=True):
+    """What such a file says: name -> password, and the name of the session's cookie where it tells."""
+
+    users: Mapping[str, str]
+    session_cookie: str = "session"
 
 
-def read_credentials(path: str) -> Mapping[str, str]:
-    """Names and passwords from a file. Raises CredentialsError, also for a path that is empty (not given)."""
+def read_credentials(path: str, option: str = "--session-users-file") -> Credentials:
+    """The users of a file. Raises CredentialsError, also for a path that is empty (not given, by `option`)."""
+    how = _HOW.format(option=option)
     if not path:
-        raise CredentialsError(f"no users to log in as: {HOW}")
+        raise CredentialsError(f"no users to log in as: {how}")
     try:
-        users = msgspec.json.decode(Path(path).read_bytes(), type=_Credentials).users
+        credentials = msgspec.json.decode(Path(path).read_bytes(), type=Credentials)
     except OSError as error:
-        raise CredentialsError(f"cannot read the users file {path}: {error.strerror}; {HOW}") from error
+        raise CredentialsError(f"cannot read the users file {path}: {error.strerror}; {how}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CredentialsError(f'{path} is no JSON with {{"users": {{name: password}}}}: {error}; {HOW}') from error
+        raise CredentialsError(f'{path} is no JSON with {{"users": {{name: password}}}}: {error}; {how}') from error
+    users = credentials.users
     if not users:
-        raise CredentialsError(f"{path} names no users; {HOW}")
+        raise CredentialsError(f"{path} names no users; {how}")
     hashed = next((name for name, password in users.items() if password.startswith("$argon2")), None)
     if hashed is not None:
-        raise CredentialsError(f"{path} holds the hash of {hashed}'s password, not the password; {HOW}")
-    return users
+        raise CredentialsError(f"{path} holds the hash of {hashed}'s password, not the password; {how}")
+    return credentials

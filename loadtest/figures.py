@@ -1,6 +1,7 @@
 """Observations counted: what a number of virtual users saw during one phase of a run."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
@@ -54,6 +55,33 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     def wrong(self) -> int:
         """How many answers proved a loss of any kind."""
         return self.logged_out + self.visits_lost + self.cart_lost + self.revived + self.crossed
+
+
+def together(parts: Sequence[Figures], p50: float | None = None, p99: float | None = None) -> Figures:
+    """What several processes saw at the same time, each of users of its own. `generator_cpu` is that of the busiest.
+
+    Percentiles cannot be added up: where they are not given, the worst of the parts stands for them.
+    """
+
+    def counts(name: str) -> dict[str, int]:
+        return dict(sorted(sum((Counter(getattr(part, name)) for part in parts), Counter[str]()).items()))
+
+    return Figures(
+        phase=parts[0].phase,
+        seconds=max(part.seconds for part in parts),
+        failures=counts("failures"),
+        nodes=counts("nodes"),
+        p50=max(part.p50 for part in parts) if p50 is None else p50,
+        p99=max(part.p99 for part in parts) if p99 is None else p99,
+        generator_cpu=max(part.generator_cpu for part in parts),
+        **{name: sum(getattr(part, name) for part in parts) for name in _COUNTS},
+    )
+
+
+_COUNTS = (
+    *("users", "requests", "logins", "as_logged_in", "logged_out", "users_logged_out", "visits_lost", "cart_lost"),
+    *("revived", "crossed", "failed", "failed_gets", "retried"),
+)
 
 
 class Tally:

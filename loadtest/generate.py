@@ -4,10 +4,8 @@ It ends when it is told to stop, when stdin ends (whoever started it is gone), a
 its Start. `loadtest.generator` is the other end of the pipes.
 """
 
-# Locust patches the standard library for gevent when it is imported, so it comes first.
-from locust import between
-from locust.env import Environment
-from locust.stats import RequestStats
+# It brings Locust along, which patches the standard library for gevent when it is imported, so it comes first.
+from loadtest.locust_setup import environment_of, serve_page
 
 # isort: split
 import sys
@@ -19,40 +17,36 @@ import msgspec
 from gevent.fileobject import FileObject
 
 from loadtest.figures import Figures, Tally
-from loadtest.history import VERSION, Header, Mark, Note, Writer, now
+from loadtest.fleet import Fleet, header_of
+from loadtest.history import Mark, Note, Writer, now
+from loadtest.latency import Statistics, latency
 from loadtest.observation import Observation
 from loadtest.protocol import (
     Entered,
     EnterPhase,
-    Mix,
+    Join,
     Progress,
     Ready,
     Report,
     Result,
     Start,
     Stop,
+    Worked,
     decode_command,
     encode,
 )
 from loadtest.recording import op_of
-from loadtest.tabs import LogoutRacer, SharedWriter
-from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
+from loadtest.users import Load
 
 PROGRESS_INTERVAL = 0.5
-USERS: dict[Mix, list[Any]] = {
-    Mix.EVERYDAY: [Visitor, Shopper, Leaver],
-    Mix.SHARED_WRITERS: [SharedWriter],
-    Mix.LOGOUT_RACE: [LogoutRacer],
-}
-STOP_TIMEOUT = 5.0  # requests in flight may end, so that the last figures are no artefact of stopping
 
 
 class Phase:
     """What is counted between two commands: the ledger's figures by our tally, latency by Locust's statistics."""
 
-    def __init__(self, name: str, environment: Any) -> None:
+    def __init__(self, name: str) -> None:
         self.tally = Tally(name)
-        self.stats = environment.stats = RequestStats()
+        self.statistics = Statistics()
         self._began, self._cpu_began = time.monotonic(), time.process_time()
         self._ended: tuple[float, float] | None = None
 
@@ -64,27 +58,47 @@ class Phase:
 
     def figures(self) -> Figures:
         seconds, cpu = self._ended or self._elapsed()
-        total = self.stats.total
         return self.tally.figures(
             seconds,
-            p50=total.get_response_time_percentile(0.5),
-            p99=total.get_response_time_percentile(0.99),
+            p50=self.statistics.percentile(0.5),
+            p99=self.statistics.percentile(0.99),
             generator_cpu=cpu / seconds if seconds else 0.0,
         )
 
 
 class Run:
-    """One load test: users on a cluster, phase after phase."""
+    """One load test: users on a cluster, phase after phase. `join` says which part of it this process has; None: all.
 
-    def __init__(self, start: Start) -> None:
-        SessionUser.wait_time = between(*start.wait)
-        self.environment = Environment(user_classes=USERS[start.mix], host=start.url, stop_timeout=STOP_TIMEOUT)
+    Locust's own statistics are its page's, and count from the beginning.
+    """
+
+    def __init__(self, start: Start, join: Join | None = None) -> None:
+        self.join = join
+        self.environment = environment_of(start)
+        self.environment.events.request.add_listener(self._count)
         self.history = _history(start)
-        Load(start.accounts, self._record, start.cookie, self._write).attach(self.environment)
+        number = join.number if join else 0
+        Load(start.accounts, self._record, start.cookie, self._write, number, start.workers).attach(self.environment)
         self.phases: list[Phase] = []
         self.enter(start.phase)
+        if join is not None:
+            self.runner = self.environment.create_worker_runner("127.0.0.1", join.master)
+            return
         self.runner = self.environment.create_local_runner()
+        if start.web is not None:
+            serve_page(self.environment, start.web)
         self.runner.start(start.users, spawn_rate=start.spawn_rate)
+
+    def _count(
+        self,
+        request_type: str,
+        name: str,
+        response_time: float,
+        response_length: int,
+        exception: BaseException | str | None = None,
+        **_: Any,
+    ) -> None:
+        self.phases[-1].statistics.count(request_type, name, response_time, response_length, exception)
 
     def _record(self, observation: Observation) -> None:
         self.phases[-1].tally.record(observation)
@@ -97,7 +111,7 @@ class Run:
     def enter(self, phase: str) -> None:
         if self.phases:
             self.phases[-1].end()
-        self.phases.append(Phase(phase, self.environment))
+        self.phases.append(Phase(phase))
         self._mark(phase)
 
     def progress(self) -> Progress:
@@ -108,7 +122,8 @@ class Run:
             self.history.flush()
         return progress
 
-    def stop(self) -> Result:
+    def stop(self) -> Result | Worked:
+        """End the users; what was counted, as a worker says it if this is one."""
         self.phases[-1].end()
         self._mark("end")
         self.runner.stop()
@@ -116,19 +131,20 @@ class Run:
             sys.exit(f"a virtual user failed, so the figures are incomplete: {error['msg']}\n{error['traceback']}")
         if self.history is not None:
             self.history.close()
-        return Result(tuple(phase.figures() for phase in self.phases))
+        figures = tuple(phase.figures() for phase in self.phases)
+        counted = tuple(phase.statistics.counted() for phase in self.phases)
+        return Worked(figures, counted) if self.join else Result(figures, tuple(map(latency, counted)))
 
     def _mark(self, name: str) -> None:
-        if self.history is not None:
+        if self.history is not None and (self.join is None or self.join.number == 0):  # of several workers, once
             self.history.write(Mark(now(), name))
 
 
 def _history(start: Start) -> Writer | None:
     if start.history is None:
         return None
-    load = {"url": start.url, "users": start.users, "wait": start.wait, "mix": start.mix.value}
     try:
-        return Writer(start.history, Header(version=VERSION, title=start.mix.value, started=now(), cluster=load))
+        return Writer(start.history, header_of(start))
     except OSError as error:
         sys.exit(f"cannot write the history {start.history}: {error.strerror}")
 
@@ -138,7 +154,7 @@ def report(message: Report) -> None:
     sys.stdout.buffer.flush()
 
 
-def _keep_reporting(run: Run) -> None:
+def _keep_reporting(run: Run | Fleet) -> None:
     while True:
         gevent.sleep(PROGRESS_INTERVAL)
         report(run.progress())
@@ -146,13 +162,17 @@ def _keep_reporting(run: Run) -> None:
 
 def obey(commands: Any) -> None:
     """Carry out commands, line by line, until Stop or the end of the input."""
-    run: Run | None = None
+    run: Run | Fleet | None = None
     for line in commands:
         match decode_command(line):
             case Start() as start if run is None:
-                # gevent hands a SystemExit on to the main greenlet, wherever that is waiting.
-                gevent.spawn_later(start.time_limit, sys.exit, f"ended after {start.time_limit:g} s, its time limit")
-                run = Run(start)
+                _limit(start)
+                run = Fleet(start) if start.workers > 1 else Run(start)
+                gevent.spawn(_keep_reporting, run)
+                report(Entered(start.phase))
+            case Join(start=start) as join if run is None:
+                _limit(start)
+                run = Run(start, join)
                 gevent.spawn(_keep_reporting, run)
                 report(Entered(start.phase))
             case EnterPhase(phase) if run is not None:
@@ -163,6 +183,11 @@ def obey(commands: Any) -> None:
                 return
             case command:
                 sys.exit(f"{command!r} makes no sense now")
+
+
+def _limit(start: Start) -> None:
+    # gevent hands a SystemExit on to the main greenlet, wherever that is waiting.
+    gevent.spawn_later(start.time_limit, sys.exit, f"ended after {start.time_limit:g} s, its time limit")
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from loadtest.protocol import (
     Command,
     Entered,
     EnterPhase,
+    Latency,
     Progress,
     Ready,
     Report,
@@ -59,6 +60,8 @@ class Generator:
             start_new_session=True,
         )
         self._progress: Progress | None = None
+        self.latencies: tuple[Latency, ...] = ()
+        """Locust's statistics of each phase, once it has been stopped."""
         self._reports: queue.Queue[Ready | Entered | Result | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -95,7 +98,7 @@ class Generator:
         """Let the users loose. Raises GeneratorError."""
         self._await(Ready, START_TIMEOUT)
         self._tell(command)
-        self._await(Entered, ANSWER_TIMEOUT)
+        self._await(Entered, ANSWER_TIMEOUT if command.workers == 1 else 2 * START_TIMEOUT)
 
     def enter(self, phase: str) -> None:
         """Count in another phase; requests that end after this returns belong to it. Raises GeneratorError."""
@@ -110,7 +113,9 @@ class Generator:
     def stop(self) -> tuple[Figures, ...]:
         """End the users; the figures of each phase. Raises GeneratorError."""
         self._tell(Stop())
-        return self._await(Result, STOP_TIMEOUT).phases
+        result = self._await(Result, STOP_TIMEOUT)
+        self.latencies = result.latencies
+        return result.phases
 
     def _tell(self, command: Command) -> None:
         assert self._process.stdin is not None
@@ -134,10 +139,11 @@ class Generator:
         try:
             for line in self._process.stdout:
                 report: Report = decode_report(line)
-                if isinstance(report, Progress):
-                    self._progress = report
-                else:
-                    self._reports.put(report)
+                match report:
+                    case Progress():
+                        self._progress = report
+                    case Ready() | Entered() | Result():
+                        self._reports.put(report)
         except msgspec.DecodeError:
             self._process.kill()  # whatever speaks there is no load generator
         self._reports.put(None)

@@ -44,7 +44,7 @@ def prepare(environment: Any, runner: Any, **_: Any) -> None:
         return  # the workers have the users, and each prints its own summary
     options = environment.parsed_options
     try:
-        accounts = read_credentials(options.session_users_file)
+        accounts = read_credentials(options.session_users_file).users
     except CredentialsError as error:
         sys.exit(f"Error: {error}")
     Load(accounts, tally.record, options.session_cookie).attach(environment)

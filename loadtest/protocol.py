@@ -26,6 +26,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="star
     itself `time_limit` seconds later, whatever happens.
 
     `history` is the path of the file that every operation is written to, with a mark for each phase; None: none.
+    `weights` replaces those of the mix's users by name ({"Visitor": 1}; who is not named does not come); empty: theirs.
+    With more than one of `workers`, Locust's users run in so many processes. `web` is the port of Locust's own page on
+    127.0.0.1. Over TLS the server has to be signed by an authority that the system trusts, or by the one whose
+    certificate is the file `authority`, unless `insecure`.
     """
 
     url: str
@@ -38,6 +42,22 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="star
     cookie: str = "session"
     mix: Mix = Mix.EVERYDAY
     history: str | None = None
+    weights: dict[str, int] = {}
+    workers: int = 1
+    web: int | None = None
+    authority: str | None = None
+    insecure: bool = False
+
+
+class Join(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="join"):
+    """To a worker: run what the Locust master at this port of 127.0.0.1 sends, of the load that `start` describes.
+
+    `number` counts the workers from 0.
+    """
+
+    start: Start
+    master: int
+    number: int
 
 
 class EnterPhase(msgspec.Struct, frozen=True, tag_field="do", tag="phase"):
@@ -67,14 +87,52 @@ class Progress(msgspec.Struct, frozen=True, tag_field="is", tag="progress"):
     figures: Figures
 
 
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of Locust's statistics, such as GET "/me" or GET "/me [logged out]"; times in ms."""
+
+    method: str
+    name: str
+    requests: int
+    failed: int
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Locust's statistics of one phase: its rows by path and method, and all of them together."""
+
+    rows: tuple[Row, ...]
+    total: Row
+
+
 class Result(msgspec.Struct, frozen=True, tag_field="is", tag="result"):
-    """The last report: the figures of each phase, in the order they were entered."""
+    """The last report: the figures and the latency of each phase, in the order they were entered."""
 
     phases: tuple[Figures, ...]
+    latencies: tuple[Latency, ...]
 
 
-Command = Start | EnterPhase | Stop
-Report = Ready | Entered | Progress | Result
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process has counted for a row: `times` says how many requests took so many ms."""
+
+    method: str
+    name: str
+    requests: int
+    failed: int
+    times: dict[int, int]
+
+
+class Worked(msgspec.Struct, frozen=True, tag_field="is", tag="worked"):
+    """The last report of a worker: the figures of each phase, and what it has counted in each."""
+
+    phases: tuple[Figures, ...]
+    counted: tuple[tuple[Counted, ...], ...]
+
+
+Command = Start | Join | EnterPhase | Stop
+Report = Ready | Entered | Progress | Result | Worked
 
 encode = msgspec.json.Encoder().encode
 decode_command = msgspec.json.Decoder(Command).decode

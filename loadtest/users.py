@@ -29,11 +29,15 @@ class Load:
     record: Callable[[Observation], None]
     cookie: str = "session"
     stopped: Callable[[Observation], None] = lambda _: None
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    worker: int = 0
+    workers: int = 1
+    """Of several processes, which one this is: no two users of a run have the same number."""
+    _numbers: Iterator[int] = field(init=False)
     _names: Iterator[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._names = itertools.cycle(self.accounts)
+        self._numbers = itertools.count(1 + self.worker, self.workers)
+        self._names = itertools.islice(itertools.cycle(self.accounts), self.worker, None, self.workers)
 
     def attach(self, environment: Any) -> None:
         environment.session_load = self

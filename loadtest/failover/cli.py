@@ -71,6 +71,14 @@ def list_() -> None:
     help="local: processes of this machine; compose: containers.",
 )
 @click.option(
+    "--node",
+    metavar="KIND",
+    type=click.Choice(["ours", "express", "flask-session"]),
+    default="ours",
+    show_default=True,
+    help="Whose nodes: ours, express, flask-session; only some experiments have others.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
@@ -98,6 +106,7 @@ def run(
     everything: bool,
     repeat: int,
     place: str,
+    node: str,
     out: Path | None,
     users: int,
     short: bool,
@@ -113,33 +122,38 @@ def run(
     """
     from rich.console import Console
 
-    from deploy import ClusterError, ComposeCluster, LocalCluster
+    from deploy import ClusterError, ComposeCluster, NodeKind
     from deploy.engine import require_engine
     from loadtest.failover.experiment import Place
     from loadtest.failover.session import Plan
     from loadtest.failover.trial import Effort
+    from loadtest.peers import application_of, local_cluster
 
-    on = Place(place)
-    chosen = _chosen(names, everything, on)
-    if on is Place.COMPOSE:
-        if nginx or store_server:
-            raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
-        try:
+    on, kind = Place(place), NodeKind(node)
+    if on is Place.COMPOSE and kind is not NodeKind.OURS:
+        raise click.UsageError(f"--node {kind} is for local processes: nodes in containers are ours")
+    if on is Place.COMPOSE and (nginx or store_server):
+        raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
+    chosen = _chosen(names, everything, on, kind)
+    try:
+        application_of(kind)  # what cannot run here is no experiment's fault, and installing it is none's time
+        if on is Place.COMPOSE:
             require_engine()
-        except ClusterError as error:
-            raise click.ClickException(str(error)) from error
+    except ClusterError as error:
+        raise click.ClickException(str(error)) from error
 
     def make_cluster(spec: "ClusterSpec") -> AbstractContextManager["Cluster"]:
-        return ComposeCluster(spec) if on is Place.COMPOSE else LocalCluster(spec, None, nginx, store_server)
+        return ComposeCluster(spec) if on is Place.COMPOSE else local_cluster(spec, None, nginx, store_server)
 
     effort = Effort(users, share=SHORT if short else 1.0)
-    options = " ".join(filter(None, (f"--on {on} --users {users}", "--short" if short else "")))
+    others = "" if kind is NodeKind.OURS else f"--node {kind}"
+    options = " ".join(filter(None, (f"--on {on} --users {users}", "--short" if short else "", others)))
     folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
     prepare(folder)
-    sys.exit(_run(Plan(chosen, repeat, effort, on, folder, options, make_cluster), Console()))
+    sys.exit(_run(Plan(chosen, repeat, effort, on, folder, options, make_cluster, kind), Console()))
 
 
-def _chosen(names: Sequence[str], everything: bool, place: str) -> list["Experiment"]:
+def _chosen(names: Sequence[str], everything: bool, place: str, node: str) -> list["Experiment"]:
     from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
 
     if everything and names:
@@ -154,7 +168,11 @@ def _chosen(names: Sequence[str], everything: bool, place: str) -> list["Experim
         if place not in BY_NAME[name].places:
             only = ", ".join(BY_NAME[name].places)
             raise click.BadParameter(f"{name} does not run on {place}; it runs on {only}.", param_hint="--on")
-    return [one for one in EXPERIMENTS if place in one.places and (everything or one.name in names)]
+        if node not in BY_NAME[name].nodes:
+            others = ", ".join(one.name for one in EXPERIMENTS if node in one.nodes)
+            raise click.BadParameter(f"{name} is for our nodes alone; {node} has {others}.", param_hint="--node")
+    possible = [one for one in EXPERIMENTS if place in one.places and node in one.nodes]
+    return [one for one in possible if everything or one.name in names]
 
 
 def prepare(out: Path) -> None:

@@ -1,13 +1,14 @@
 """What an experiment is: data, in a file of its own under `loadtest/failover/experiments`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from deploy import ClusterSpec, StoreKind
+from deploy import ClusterSpec, NodeKind, StoreKind
 from loadtest.failover.claims import Claim
 from loadtest.failover.faults import Fault
+from loadtest.failover.result import case_folder, heading
 from loadtest.protocol import Mix
 from proxy import Balance
 
@@ -56,23 +57,37 @@ class Experiment:
     users: int | None = None
     """So many, whatever is asked for: where each of them is several at once."""
     places: frozenset[Place] = frozenset({Place.LOCAL})
+    nodes: frozenset[NodeKind] = frozenset({NodeKind.OURS})
+    """Whose nodes it makes sense for; the claims are the same for all of them."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One variant of one experiment: what is run."""
+    """One variant of one experiment, and whose nodes: what is run."""
 
     experiment: Experiment
     variant: Variant
+    node: NodeKind = NodeKind.OURS
+
+    @property
+    def spec(self) -> ClusterSpec:
+        """Raises ClusterError where such nodes cannot be in the variant's cluster."""
+        return replace(self.variant.spec, node=self.node)
 
     @property
     def name(self) -> str:
-        """ "kill-node", "replicas-cut.guarded": also that of its folder."""
-        return ".".join(filter(None, (self.experiment.name, self.variant.name)))
+        """ "kill-node", "kill-node.express", "replicas-cut.guarded": also that of its folder."""
+        return case_folder(self.experiment.name, self.variant.name, self.node)
 
     @property
     def title(self) -> str:
+        """The same whoever's nodes they are."""
         return ", ".join(filter(None, (self.experiment.title, self.variant.title)))
+
+    @property
+    def heading(self) -> str:
+        """The title, with whose nodes."""
+        return heading(self.title, self.node)
 
     @property
     def reference(self) -> str:

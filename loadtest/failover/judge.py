@@ -69,7 +69,7 @@ def _header(trial: Trial) -> Header:
         version=VERSION,
         title=trial.case.title,
         started=trial.started,
-        cluster=describe(trial.case.variant.spec),
+        cluster=describe(trial.case.spec),
     )
 
 
@@ -112,7 +112,7 @@ def _result(
         timing=_timing(trial) if findings is not None else None,
         findings=findings,
         generator_cpu=trial.generator_cpu,
-        cluster=describe(variant.spec),
+        cluster=describe(case.spec),
         versions=versions(trial.versions),
         machine=machine(),
         command=command,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from deploy import ClusterSpec
+from deploy import ClusterSpec, NodeKind
 from loadtest.checker.findings import Findings
 from loadtest.protocol import Mix
 from loadtest.verdict import Ruling, Verdict, worst
@@ -71,9 +71,25 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     history: str = HISTORY
 
     @property
+    def node(self) -> str:
+        """Whose nodes they were: a `NodeKind`."""
+        return str(self.cluster.get("node", NodeKind.OURS))
+
+    @property
+    def heading(self) -> str:
+        """The title, with whose nodes."""
+        return heading(self.title, self.node)
+
+    @property
     def folder(self) -> str:
         """Where it is, under the folder of all results."""
-        return f"{case_folder(self.name, self.variant)}/{self.run}"
+        return f"{case_folder(self.name, self.variant, self.node)}/{self.run}"
+
+    @property
+    def order(self) -> tuple[int, str, int, str, bool, str, int]:
+        """Where it belongs among all results; of one variant ours come first. All but the last are of its case."""
+        whose = self.node != NodeKind.OURS, self.node
+        return self.number, self.name, self.position, self.variant, *whose, self.run
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +99,14 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[Result, ...]
 
 
-def case_folder(name: str, variant: str) -> str:
-    return ".".join(filter(None, (name, variant)))
+def case_folder(name: str, variant: str, node: str) -> str:
+    """Of all runs of one variant on one kind of node."""
+    return ".".join(filter(None, (name, variant, "" if node == NodeKind.OURS else node)))
+
+
+def heading(title: str, node: str) -> str:
+    """A title, with whose nodes where they are not ours."""
+    return title if node == NodeKind.OURS else f"{title} ({node})"
 
 
 def verdict_of(claims: Sequence[Held]) -> Ruling:
@@ -96,6 +118,7 @@ def describe(spec: ClusterSpec) -> dict[str, Any]:
     """A cluster's configuration, without the secrets in it."""
     hidden = {name: "***" for name in spec.node_settings if any(word in name for word in _SECRET)}
     return {
+        "node": str(spec.node),
         "nodes": spec.nodes,
         "workers": spec.workers,
         "store": str(spec.store),
@@ -128,7 +151,7 @@ def write(folder: Path, result: Result) -> None:
 def write_all(out: Path) -> Results:
     """Gather every result under `out` in one file there. Raises OSError, and ValueError for a file that is none."""
     found = [read(path) for path in sorted(out.glob(f"*/*/{RESULT}"))]
-    ordered = sorted(found, key=lambda result: (result.number, result.position, result.run))
+    ordered = sorted(found, key=lambda result: result.order)
     results = Results(results=tuple(ordered))
     _replace(out / RESULTS, msgspec.json.encode(results))
     return results

@@ -48,7 +48,7 @@ def run(
     trial = Trial(case, effort, operations)
     course.enter(STARTING)
     watch()
-    with Generator() as generator, make_cluster(case.variant.spec) as cluster:
+    with Generator() as generator, make_cluster(case.spec) as cluster:
         cluster.wait_ready(READY_TIMEOUT)
         trial.versions = dict(cluster.versions)
         _Run(trial, cluster, generator, course, watch).all()

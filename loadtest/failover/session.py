@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import ClusterError
+from deploy import ClusterError, NodeKind
 from loadtest.failover import result as results
 from loadtest.failover.course import Course
 from loadtest.failover.experiment import Case, Experiment, Place
@@ -31,16 +31,19 @@ class Plan:
     folder: Path
     options: str
     make_cluster: MakeCluster
+    node: NodeKind = NodeKind.OURS
     variants: Sequence[str] | None = None
     """Only those of these names; None: all."""
 
     @property
     def cases(self) -> list[Case]:
+        """A variant whose store such nodes do not have is left out."""
         return [
-            Case(experiment, variant)
+            Case(experiment, variant, self.node)
             for experiment in self.experiments
             for variant in experiment.variants
             if self.variants is None or variant.name in self.variants
+            if variant.spec.store in self.node.stores
         ]
 
     @property
@@ -57,7 +60,7 @@ def run_all(plan: Plan, watch: Watch) -> Iterator[results.Result]:
     status = Status("", 0, len(rounds))
     later = [Course(case, plan.effort.share, status, 0.0).seconds for case, _ in rounds]
     for position, (case, number) in enumerate(rounds):
-        status.title, status.number, status.progress = case.title, position + 1, None
+        status.title, status.number, status.progress = case.heading, position + 1, None
         course = Course(case, plan.effort.share, status, sum(later[position + 1 :]))
         yield _one(plan, case, number, course, watch)
 

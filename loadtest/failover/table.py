@@ -30,7 +30,7 @@ def table(results: Sequence[Result]) -> RenderableType:
     shown.add_column("reference", max_width=22)
     for result in results:
         mark, word, style = MARKS[result.verdict]
-        title = result.title + (f" (run {result.run})" if _repeated(results, result) else "")
+        title = result.heading + (f" (run {result.run})" if _repeated(results, result) else "")
         figures = [Text(text) for text in _figures(result)]
         shown.add_row(
             Text(str(result.number), "dim"),
@@ -43,7 +43,7 @@ def table(results: Sequence[Result]) -> RenderableType:
     for result in results:
         if result.verdict is not Verdict.HOLDS:
             mark, _, style = MARKS[result.verdict]
-            parts.append(Text(f"{result.number} {mark} {result.title}: {result.reason}.", style))
+            parts.append(Text(f"{result.number} {mark} {result.heading}: {result.reason}.", style))
     if any(result.generator_cpu > SATURATED for result in results):
         parts.append(Text("The load generator itself was busy all the time: times are its own.", "yellow"))
     return Group(*parts, Text(_NOTE, "dim"))
@@ -56,7 +56,7 @@ def markdown(results: Sequence[Result]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
-        title = result.title + (f" (run {result.run})" if _repeated(results, result) else "")
+        title = result.heading + (f" (run {result.run})" if _repeated(results, result) else "")
         cells = [str(result.number), title, str(result.verdict), *_figures(result), result.reference]
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     return "\n".join(lines) + "\n"
@@ -71,4 +71,4 @@ def _figures(result: Result) -> tuple[str, str, str, str]:
 
 
 def _repeated(results: Sequence[Result], result: Result) -> bool:
-    return sum((one.name, one.variant) == (result.name, result.variant) for one in results) > 1
+    return sum(one.order[:-1] == result.order[:-1] for one in results) > 1

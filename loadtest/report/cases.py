@@ -6,10 +6,9 @@ from itertools import groupby
 from statistics import median
 
 from loadtest.checker.findings import Findings
-from loadtest.failover.result import Result
+from loadtest.failover.result import Result, case_folder
 from loadtest.verdict import Verdict
 
-OURS = "ours"
 _ORDER = list(Verdict)
 
 
@@ -26,15 +25,15 @@ class Case:
     @property
     def node(self) -> str:
         """Whose nodes they were."""
-        return str(self.first.cluster.get("node", OURS))
+        return self.first.node
 
     @property
     def title(self) -> str:
-        return self.first.title + (f" ({self.node})" if self.node != OURS else "")
+        return self.first.heading
 
     @property
     def anchor(self) -> str:
-        return "-".join(filter(None, (self.first.name, self.first.variant, self.node if self.node != OURS else "")))
+        return case_folder(self.first.name, self.first.variant, self.node).replace(".", "-")
 
     @property
     def worst(self) -> Result:
@@ -73,12 +72,8 @@ class Case:
 
 def cases_of(results: Iterable[Result]) -> list[Case]:
     """In the order of the results, which is that of the experiments."""
-
-    def which(result: Result) -> tuple[int, str, int, str, str]:
-        node = str(result.cluster.get("node", OURS))
-        return result.number, result.name, result.position, result.variant, "" if node == OURS else node
-
-    return [Case(tuple(runs)) for _, runs in groupby(sorted(results, key=which), key=which)]
+    ordered = sorted(results, key=lambda result: result.order)
+    return [Case(tuple(runs)) for _, runs in groupby(ordered, key=lambda result: result.order[:-1])]
 
 
 def _whole(value: float) -> float:

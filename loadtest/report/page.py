@@ -9,9 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from deploy import NodeKind
 from loadtest.failover.result import Result
 from loadtest.history import HistoryError, read
-from loadtest.report.cases import OURS, Case, cases_of
+from loadtest.report.cases import Case, cases_of
 from loadtest.report.sentences import NOTHING, what_happened
 from loadtest.report.timeline import timeline
 from loadtest.verdict import Verdict
@@ -54,7 +55,7 @@ def _verdicts(cases: Sequence[Case]) -> list[tuple[Verdict, int]]:
 
 def _side_by_side(cases: Sequence[Case]) -> dict[str, Any] | None:
     """The same experiments with other people's nodes: a row each, a column for each kind. None where all are ours."""
-    nodes = sorted({case.node for case in cases}, key=lambda node: (node != OURS, node))
+    nodes = sorted({case.node for case in cases}, key=lambda node: (node != NodeKind.OURS, node))
     if len(nodes) < 2:
         return None
     rows: dict[str, dict[str, Case]] = {}

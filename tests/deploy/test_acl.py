@@ -16,7 +16,7 @@ from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis_durability import Durability
 
-PASSWORD = "p" * 64
+PASSWORD, WATCHWORD = "p" * 64, "w" * 64
 LIFETIME = Lifetime(idle=60, absolute=600)
 
 
@@ -29,12 +29,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def express_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One that a Node application shares."""
-    yield from running_store(tmp_path_factory.mktemp("express"), express=True)
+    yield from running_store(tmp_path_factory.mktemp("express"), acl.SHARED_WITH_EXPRESS)
 
 
-def running_store(folder: Path, express: bool = False) -> Iterator[str]:
+def running_store(folder: Path, rights: acl.Rights = acl.SESSIONS) -> Iterator[str]:
     server = StoreServer()
-    (folder / "users.acl").write_text(server.acl_file(PASSWORD, express))
+    (folder / "users.acl").write_text(server.acl_file(PASSWORD, rights) + server.observer_line(WATCHWORD))
     port = free_ports(1)[0]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(server.command(port, folder / "users.acl", folder), stdout=log, stderr=log)
@@ -131,6 +131,21 @@ def test_a_script_can_do_no_more_than_its_caller(node: "redis.Redis") -> None:
     for body in ("redis.call('FLUSHALL')", "redis.call('HSET', 'other', 'a', 'b')", "redis.call('CONFIG', 'GET', '*')"):
         with pytest.raises(redis.ResponseError, match=r"not allowed from script|ACL|permission"):
             node.evalsha(node.script_load(f"return {body}"), 0)
+
+
+def test_the_observer_reads_statistics_and_no_session(url: str, node: "redis.Redis") -> None:
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    before = store_server.statistics(store_server.observer(WATCHWORD, port))
+    for _ in range(3):
+        node.hgetall("session:x")
+    after = store_server.statistics(store_server.observer(WATCHWORD, port))
+    assert after.commands["hgetall"] - before.commands.get("hgetall", 0) == 3
+    assert 3 <= after.reads - before.reads < 20, "how two connections begin is among them"
+    assert "info" not in after.commands
+    with store_server.observer(WATCHWORD, port) as client:
+        for command in ("HGETALL session:x", "EXISTS session:x", "SCAN 0", "KEYS *", "CONFIG GET *", "MONITOR"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split())
 
 
 def test_nobody_else_comes_in(url: str) -> None:

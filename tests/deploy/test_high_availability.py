@@ -162,3 +162,20 @@ def test_the_guard_is_on_where_a_primary_has_two_replicas() -> None:
         "STORE_DURABILITY": "every_write",
         "STORE_REPLICAS": "1",
     }
+
+
+def test_what_the_primaries_are_asked_is_counted_and_not_what_their_servers_say_to_each_other(
+    cluster: LocalCluster,
+) -> None:
+    before = cluster.store_statistics()
+    shopper = Shopper(cluster)
+    for _ in range(5):
+        shopper.visit()
+    after = cluster.store_statistics()
+    assert before is not None
+    assert after is not None
+    asked = {name: after.commands[name] - before.commands.get(name, 0) for name in after.commands}
+    assert asked["hset"] >= 5
+    assert 5 <= asked["hgetall"] < 30, "each visit reads its session, and no replica's copy counts"
+    assert not {"psync", "replconf", "publish", "role", "info", "cluster|slots"} & set(after.commands)
+    assert after.reads - before.reads >= 10

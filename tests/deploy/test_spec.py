@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploy import ClusterError, ClusterSpec, Database, LocalCluster, StoreKind
+from deploy import ClusterError, ClusterSpec, Database, LocalCluster, NodeKind, StoreKind
 from deploy.spec import parse_balance
 
 
@@ -15,6 +15,12 @@ from deploy.spec import parse_balance
         ({"nodes": 101}, "101 nodes cannot be"),
         ({"workers": 33}, "33 workers cannot be"),
         ({"database": Database.MYSQL}, "database mysql is for store sql, not for memory"),
+        ({"node": NodeKind.EXPRESS, "workers": 2}, "an express node is one process"),
+        (
+            {"node": NodeKind.EXPRESS, "store": StoreKind.SQL},
+            "express nodes cannot keep sessions in sql: choose one of memory, redis, redis-ha",
+        ),
+        ({"node": NodeKind.FLASK_SESSION, "store": StoreKind.EXPRESS}, "flask-session nodes cannot keep sessions in"),
         ({"port": -1}, "port -1 does not exist"),
         ({"users": ()}, "at least one user"),
         ({"users": ("Alice",)}, "user 'Alice' cannot be"),
@@ -36,6 +42,8 @@ def test_names_are_parsed_and_the_nearest_one_is_offered() -> None:
         StoreKind.parse("memroy")
     with pytest.raises(ClusterError, match="unknown database 'mariadb': choose one of sqlite, mysql, postgres"):
         Database.parse("mariadb")
+    with pytest.raises(ClusterError, match="unknown kind of node 'flask': did you mean 'flask-session'"):
+        NodeKind.parse("flask")
     with pytest.raises(ClusterError, match="did you mean 'least_conn'"):
         parse_balance("leastconn")
 

@@ -126,6 +126,19 @@ def test_a_process_that_ends_is_reported(up: Up) -> None:
     assert Browser(up.state["url"]).get("/me").status == 200
 
 
+def test_the_nodes_may_be_somebody_elses(tmp_path: Path) -> None:
+    running = Up(tmp_path / "state", "--nodes", "2", "--node", "flask-session")
+    try:
+        assert "2 flask-session nodes, sessions in redis" in running.output.read_text()
+        assert (running.state["node"], running.state["session_cookie"]) == ("flask-session", "session")
+        browser = Browser(running.state["url"])
+        assert browser.post("/login", {"user": "alice", "password": running.state["password"]}).status == 200
+        assert {browser.get("/me").node for _ in range(4)} == {"node-1", "node-2"}
+        assert browser.get("/me").json["user"] == "alice"
+    finally:
+        running.end(signal.SIGTERM)
+
+
 def test_two_run_side_by_side_and_a_folder_holds_one(up: Up, tmp_path: Path) -> None:
     refused = run("--port", "0", "--state", str(up.folder))
     assert refused.returncode == 1
@@ -163,7 +176,9 @@ def program(path: Path, says: str) -> str:
         (["--nodes", "10000"], "10,000 nodes cannot be"),
         (["--workers", "0"], "0 workers cannot be"),
         (["--store", "rdis"], "unknown store 'rdis': did you mean 'redis'?"),
-        (["--store", "x"], "choose one of memory, file, sql, redis, express"),
+        (["--store", "x"], "choose one of memory, file, sql, redis, redis-ha, redis-cluster, express"),
+        (["--node", "expres"], "unknown kind of node 'expres': did you mean 'express'?"),
+        (["--node", "express", "--store", "file"], "express nodes cannot keep sessions in file"),
         (["--balance", "round-robin"], "did you mean 'round_robin'?"),
         (["--port", "70000"], "port 70000 does not exist"),
         (["--nginx", "/nowhere/nginx"], "there is no file /nowhere/nginx"),

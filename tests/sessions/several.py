@@ -6,26 +6,20 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from deploy import ClusterSpec, StoreKind
-from deploy.local_redis_cluster import ShardedStore
-from deploy.local_sentinel import SentinelStore
-from deploy.local_store import LocalStore
+from deploy.local_servers import store_of
 from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
 from deploy.state import StateDir
 from deploy.store_server import StoreServer
 from deploy.store_settings import StoreSettings
 
-MAKERS: dict[StoreKind, Callable[[StoreServer, ClusterSpec, StateDir], LocalStore]] = {
-    StoreKind.REDIS_HA: SentinelStore,
-    StoreKind.REDIS_CLUSTER: ShardedStore,
-}
 ADMIN = "admin"
 
 
@@ -36,7 +30,7 @@ class SeveralServers:
         self._kind = kind
         self._state = StateDir(None)
         spec = ClusterSpec(store=kind, store_settings=StoreSettings(**settings))
-        self.store = MAKERS[kind](StoreServer(), spec, self._state)
+        self.store = store_of(StoreServer(), spec, self._state)
         with (self._state.secrets / "users.acl").open("a") as acl:
             acl.write(f"user {ADMIN} on >{ADMIN} ~* &* +@all\n")
         self._guard = Guard(self._state.path, self._state.keep, self._state.lock)

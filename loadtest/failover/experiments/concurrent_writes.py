@@ -1,6 +1,6 @@
 """15: several requests write to one session at the same moment, on every store."""
 
-from deploy import StoreKind
+from deploy import NodeKind, StoreKind
 from loadtest.failover.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Nothing
@@ -28,4 +28,5 @@ EXPERIMENT = Experiment(
         )
         for store in (StoreKind.MEMORY, StoreKind.FILE, StoreKind.SQL, StoreKind.REDIS, StoreKind.EXPRESS)
     ),
+    nodes=frozenset(NodeKind),
 )

@@ -1,6 +1,6 @@
 """2: a node dies, and the store is shared."""
 
-from deploy import StoreKind
+from deploy import NodeKind, StoreKind
 from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, FewFailedWrites
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import Kill
@@ -19,4 +19,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     places=frozenset(Place),
+    nodes=frozenset(NodeKind),
 )

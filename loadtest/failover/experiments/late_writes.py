@@ -1,6 +1,6 @@
 """16: a logout while other requests of the same session are on their way, on every store."""
 
-from deploy import StoreKind
+from deploy import NodeKind, StoreKind
 from loadtest.failover.claims import NO_FAILED_GET, LogoutsStay
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Nothing, Slow
@@ -30,4 +30,5 @@ EXPERIMENT = Experiment(
         )
         for store in (StoreKind.MEMORY, StoreKind.FILE, StoreKind.SQL, StoreKind.REDIS, StoreKind.EXPRESS)
     ),
+    nodes=frozenset(NodeKind),
 )

@@ -1,6 +1,6 @@
 """1: sessions in each node's memory, and requests that are dealt out in turn."""
 
-from deploy import StoreKind
+from deploy import NodeKind, StoreKind
 from loadtest.failover.claims import NO_FAILED_REQUEST, share_of_requests
 from loadtest.failover.experiment import Experiment, Place, Variant, cluster
 from loadtest.failover.faults import Nothing
@@ -22,4 +22,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     places=frozenset(Place),
+    nodes=frozenset(NodeKind),
 )

@@ -1,6 +1,6 @@
 """9: the primary dies, and the Sentinels make a replica the next one."""
 
-from deploy import StoreKind, StoreSettings
+from deploy import NodeKind, StoreKind, StoreSettings
 from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import KillPrimary
@@ -32,4 +32,5 @@ EXPERIMENT = Experiment(
             (Outage.WAIT, "waiting", (NO_FAILED_REQUEST,)),
         )
     ),
+    nodes=frozenset(NodeKind),
 )

@@ -1,6 +1,6 @@
 """14: the store is out of everybody's reach for a while."""
 
-from deploy import StoreKind
+from deploy import NodeKind, StoreKind
 from loadtest.failover.claims import NO_SESSION_LOST, WritesRefused
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Cut
@@ -21,4 +21,5 @@ EXPERIMENT = Experiment(
             claims=(NO_SESSION_LOST, WritesRefused(), RecoversWithin(0.5)),
         ),
     ),
+    nodes=frozenset(NodeKind),
 )

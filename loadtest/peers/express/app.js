@@ -3,9 +3,10 @@
 //
 //   PORT, HOST                      where it listens; 3000 and 127.0.0.1
 //   NODE_NAME                       what X-Served-By says; express-1
-//   SESSION_STORE                   that of the nodes, if it is told: express, since no other is shared
-//   EXPRESS_STORE                   as that of the nodes: redis, file or mysql; redis
-//   REDIS_URL, REDIS_URL_FILE       for redis: the nodes' Redis, or a file that holds its URL
+//   SESSIONS                        own, or shared with the nodes; shared
+//   SESSION_STORE                   own: memory or redis; shared: that of the nodes, if it is told, which must be express
+//   EXPRESS_STORE                   shared: as that of the nodes: redis, file or mysql; redis
+//   REDIS_URL, REDIS_URL_FILE       for redis: the nodes' Redis or its Sentinels, or a file that holds this URL
 //   SESSION_FOLDER                  for file: the nodes' folder; this process must run as their user
 //   DATABASE_URL, ..._FILE          for mysql: the nodes' database, mysql://user:password@host/database
 //   SESSION_SECRETS, ..._FILE       the nodes' secrets: the first signs, all verify
@@ -19,7 +20,7 @@ import { readFileSync } from "node:fs";
 import { timingSafeEqual, createHash } from "node:crypto";
 import express from "express";
 import session from "express-session";
-import { stores } from "./stores.js";
+import { own, shared } from "./stores.js";
 
 const env = process.env;
 const setting = (name) => env[name] || (env[`${name}_FILE`] && readFileSync(env[`${name}_FILE`], "utf8").trim());
@@ -43,7 +44,8 @@ function choice(name, otherwise, choices) {
   return choices[value];
 }
 
-if (env.SESSION_STORE && env.SESSION_STORE !== "express") {
+const ownSessions = choice("SESSIONS", "shared", { own: true, shared: false });
+if (!ownSessions && env.SESSION_STORE && env.SESSION_STORE !== "express") {
   console.error(`error: SESSION_STORE=${env.SESSION_STORE}: the nodes share their sessions with SESSION_STORE=express alone`);
   process.exit(2);
 }
@@ -58,7 +60,7 @@ const cookie = {
   secure: choice("SESSION_SECURE", "auto", { auto: "auto", on: true, off: false }),
   maxAge: Number(env.SESSION_MAX_AGE || 0) * 1000 || null,
 };
-const open = choice("EXPRESS_STORE", "redis", stores);
+const open = ownSessions ? choice("SESSION_STORE", "", own) : choice("EXPRESS_STORE", "redis", shared);
 const { store, ping, close } = await open(required, Number(env.SESSION_IDLE_TIMEOUT || 1800));
 
 const app = express();
@@ -122,6 +124,12 @@ app.post("/logout", (request, response, next) => {
   );
 });
 
+app.get("/account", (request, response) => {
+  const { user } = request.session;
+  if (user) response.json({ user });
+  else response.status(401).json({ error: "log in first" });
+});
+
 app.post("/visits", (request, response) => {
   request.session.visits = (request.session.visits ?? 0) + 1;
   response.json({ visits: request.session.visits });
@@ -152,6 +160,7 @@ app.use((error, request, response, next) => {
 const server = app.listen(Number(env.PORT || 3000), env.HOST || "127.0.0.1", () => {
   console.log(`${name} answers on http://${env.HOST || "127.0.0.1"}:${server.address().port}`);
 });
+server.keepAliveTimeout = 75000; // longer than nginx keeps idle connections, as that of the nodes
 for (const signal of ["SIGTERM", "SIGINT"]) {
   process.on(signal, () => {
     server.close(() => close().finally(() => process.exit(0)));

@@ -106,3 +106,21 @@ def test_every_help_fits_80_columns(arguments: list[str]) -> None:
     shown = failover(*arguments)
     assert shown.returncode == 0
     assert [line for line in shown.stdout.splitlines() if len(line) > 80] == []
+
+
+def test_an_experiment_that_is_for_our_nodes_alone_says_which_are_for_others() -> None:
+    assert complaint("run", "silent-node", "--node", "express").endswith(
+        "silent-node is for our nodes alone; express has memory-round-robin, kill-node, primary-killed, store-outage,"
+        " concurrent-writes, late-writes."
+    )
+    assert "'express', 'flask-session'" in complaint("run", "kill-node", "--node", "django")
+
+
+def test_other_peoples_nodes_are_local_processes() -> None:
+    said = complaint("run", "kill-node", "--on", "compose", "--node", "express")
+    assert said == "Error: --node express is for local processes: nodes in containers are ours"
+
+
+def test_a_peer_that_cannot_run_here_is_one_line_before_anything_starts(tmp_path: Path) -> None:
+    said = complaint("run", "kill-node", "--node", "express", status=1, path=str(tmp_path))
+    assert said.startswith("Error: no Express application here: there is no `node` in PATH")

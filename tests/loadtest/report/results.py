@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.checker.check import check
-from loadtest.failover.result import HISTORY, Held, Result, Timing, write
+from loadtest.failover.result import HISTORY, Held, Result, Timing, case_folder, write
 from loadtest.history import VERSION, Event, Header, Mark, Op, Probe, assemble, read
 from loadtest.ledger import Action, Outcome
 from loadtest.protocol import Mix
@@ -42,7 +42,7 @@ class Run:
     gap: float = 0.0
 
     def write(self, folder: Path) -> Result:
-        place = folder / ".".join(filter(None, (self.name, self.variant))) / str(self.run)
+        place = folder / case_folder(self.name, self.variant, self.node) / str(self.run)
         place.mkdir(parents=True)
         header = Header(version=VERSION, title=self.title, started=BEGAN)
         assemble(place / HISTORY, header, self._ops(), self._probes(), self._marks())

@@ -24,7 +24,7 @@ def test_the_worst_run_decides_and_figures_are_medians_with_their_range(tmp_path
 def test_variants_and_other_peoples_nodes_are_rows_of_their_own_in_the_order_of_the_experiments(tmp_path: Path) -> None:
     runs = [
         Run(name="primary-killed", number=9).write(tmp_path),
-        Run(variant="express", node="express").write(tmp_path),
+        Run(node="express").write(tmp_path),
         Run().write(tmp_path),
     ]
     assert [(case.first.number, case.node) for case in cases_of(runs)] == [(2, "ours"), (2, "express"), (9, "ours")]

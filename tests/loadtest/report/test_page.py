@@ -19,7 +19,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     Run().write(tmp_path)
-    Run(variant="express", node="express", verdict=Verdict.BROKEN, failed=7, gap=0.6).write(tmp_path)
+    Run(node="express", verdict=Verdict.BROKEN, failed=7, gap=0.6).write(tmp_path)
     Run(name="primary-killed", number=9, title="kill the primary", verdict=Verdict.NOT_ENOUGH_DATA).write(tmp_path)
     return tmp_path
 
