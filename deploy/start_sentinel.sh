@@ -18,7 +18,7 @@ awk -v down_after="$DOWN_AFTER" '
   END {
     milliseconds = int(down_after * 1000)
     print "sentinel down-after-milliseconds sessions " milliseconds
-    print "sentinel failover-timeout sessions " (milliseconds > 1000 ? 5 * milliseconds : 5000)
+    print "sentinel failover-timeout sessions " (milliseconds > 2500 ? 2 * milliseconds : 5000)
   }' sentinel.conf > sentinel.conf.new
 chmod 600 sentinel.conf.new
 mv sentinel.conf.new sentinel.conf
