@@ -19,7 +19,7 @@ ENV PATH=/opt/venv/bin:$PATH
 RUN groupadd --gid 10001 app \
  && useradd --uid 10001 --gid app --no-create-home --home-dir /app --shell /usr/sbin/nologin app \
  && install -d -o app -g app -m 755 /cluster /cluster/node /cluster/express /cluster/store /cluster/database \
-      /cluster/proxy /cluster/tls /cluster/users /cluster/sessions
+      /cluster/proxy /cluster/tls /cluster/users /cluster/sessions /cluster/servers /cluster/sentinels /cluster/operator
 
 COPY deploy deploy
 COPY proxy proxy

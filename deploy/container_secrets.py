@@ -6,24 +6,30 @@ image's is readable by all of them, since an ordinary user cannot give a file aw
 
 import json
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 
+import deploy
 from deploy import acl
 from deploy.certificate import make_certificate
+from deploy.container_redis import sentinel_files, server_files, urls
 from nodes.accounts import create_users
 
 CLUSTER = Path("/cluster")
 NODE, EXPRESS, STORE, DATABASE, PROXY, TLS, USERS, SESSIONS = (
     CLUSTER / name for name in ("node", "express", "store", "database", "proxy", "tls", "users", "sessions")
 )
+SERVERS, SENTINELS, OPERATOR = (CLUSTER / name for name in ("servers", "sentinels", "operator"))
 PASSWORDS = USERS / "passwords.json"
 AUTHORITY, CERTIFICATE, KEY = TLS / "ca.pem", TLS / "certificate.pem", TLS / "key.pem"
+_SCRIPTS = Path(deploy.__file__).parent
 _REDIS_VERSION = (8, 0, 0)
 _OURS, _EVERYBODY = 0o600, 0o644
 
 
-def make_secrets(names: list[str], hosts: tuple[str, ...]) -> None:
-    """Makes what is missing; `names` can log in, and the certificate is for `hosts`. Raises UsersError.
+def make_secrets(names: list[str], hosts: tuple[str, ...], subnet: str) -> None:
+    """Makes what is missing; `names` can log in, the certificate is for `hosts`, and `subnet` has the servers of a Redis
+    of several. Raises UsersError.
 
     What follows from a secret is written again at each start, so that an interrupted one leaves nothing half done.
     """
@@ -38,8 +44,8 @@ def make_secrets(names: list[str], hosts: tuple[str, ...]) -> None:
     # Of its own, since the table is called `sessions` there as well.
     shared_table = f"mysql://node:{database}@mysql:3306/express"
     for path, text in {
-        NODE / "redis-url.redis": f"redis://{acl.NODE}:{node}@redis:6379/0",
-        NODE / "redis-url.express": shared,
+        NODE / "redis-url.redis.standalone": f"redis://{acl.NODE}:{node}@redis:6379/0",
+        NODE / "redis-url.express.standalone": shared,
         NODE / "database-url.sql.sqlite": f"sqlite:///{SESSIONS / 'sessions.db'}",
         NODE / "database-url.sql.mysql": f"mysql://node:{database}@mysql:3306/sessions",
         NODE / "database-url.sql.postgres": f"postgresql://node:{database}@postgres:5432/sessions",
@@ -49,10 +55,29 @@ def make_secrets(names: list[str], hosts: tuple[str, ...]) -> None:
         EXPRESS / "session-secrets": sessions,
     }.items():
         write(path, text, _OURS)
+    _make_several_servers(subnet)
     _make_users(names)
     if not KEY.exists():
         make_certificate(TLS, tuple(dict.fromkeys((*hosts, "::1"))))
     KEY.chmod(_EVERYBODY)
+
+
+def _make_several_servers(subnet: str) -> None:
+    kept = OPERATOR / "passwords.json"
+    if not kept.exists():
+        write(kept, json.dumps(asdict(acl.Passwords())), _OURS)
+    passwords = acl.Passwords(**json.loads(kept.read_text(encoding="utf-8")))
+    for mode, url in urls(passwords, subnet).items():
+        write(NODE / f"redis-url.redis.{mode}", url, _OURS)
+    servers = server_files(passwords, subnet) | {
+        "users.acl": acl.acl_file(passwords.node, _REDIS_VERSION, others=passwords)
+    }
+    sentinels = sentinel_files(passwords, subnet) | {"users.acl": acl.sentinel_acl_file(passwords)}
+    for folder, script, files in ((SERVERS, "start_server.sh", servers), (SENTINELS, "start_sentinel.sh", sentinels)):
+        # Run by an image that has nothing of ours.
+        files |= {"password": passwords.operator, script: (_SCRIPTS / script).read_text(encoding="utf-8")}
+        for name, text in files.items():
+            write(folder / name, text, _EVERYBODY)
 
 
 def _make_users(names: list[str]) -> None:

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 import click
 
+from deploy.container_choice import check_store
 from deploy.container_proxy import ALL_NODES, EXPRESS, PORT, TLS_PORT, container_settings
 from deploy.container_secrets import AUTHORITY, CERTIFICATE, KEY, PASSWORDS, PROXY, make_secrets, write
 from deploy.errors import ClusterError
-from deploy.spec import Database, StoreKind, parse_balance
+from deploy.spec import StoreKind, parse_balance
 from nodes.accounts import UsersError
-from nodes.environment import Environment, SettingsError
-from nodes.settings import ExpressFormat
-from proxy import ProxySettingsError, Tls, render
+from nodes.environment import SettingsError
+from nodes.sessions import Outage
+from proxy import ProxySettings, ProxySettingsError, Tls, render
 
 
 @click.group()
@@ -26,7 +27,8 @@ def prepare() -> None:
     """Make what is missing, and write the proxy's configuration from the environment."""
     try:
         check_store(os.environ)
-        make_secrets(_listed(os.environ["CLUSTER_USERS"]), tuple(_listed(os.environ["PROXY_HOSTS"])))
+        names, hosts = _listed(os.environ["CLUSTER_USERS"]), tuple(_listed(os.environ["PROXY_HOSTS"]))
+        make_secrets(names, hosts, os.environ["STORE_SUBNET"])
         write(PROXY / "nginx.conf", configuration(os.environ), 0o644)
         write(PROXY / "nginx-tls.conf", configuration(os.environ, Tls(CERTIFICATE, KEY)), 0o644)
     except (ClusterError, SettingsError, UsersError, ProxySettingsError) as error:
@@ -59,19 +61,13 @@ def certificate() -> None:
         raise click.ClickException("there is none before the first `docker compose up`") from None
 
 
-def check_store(environ: Mapping[str, str]) -> None:
-    """Raises ClusterError or SettingsError for a choice that no node could start with: said here once, and first."""
-    store, database = StoreKind.parse(environ["SESSION_STORE"]), Database.parse(environ["DATABASE"])
-    shared = Environment(environ).choice("EXPRESS_STORE", "redis", [kind.value for kind in ExpressFormat])
-    if store is StoreKind.EXPRESS and shared == ExpressFormat.MYSQL.value and database is not Database.MYSQL:
-        raise ClusterError(f"EXPRESS_STORE=mysql with DATABASE={database}: set DATABASE=mysql, with --profile mysql")
-
-
 def configuration(environ: Mapping[str, str], tls: Tls | None = None) -> str:
     """The nginx.conf for the variables of compose.yaml. Raises ClusterError or ProxySettingsError."""
     rate = environ["PROXY_LOGIN_RATE"]
     if not rate.isdecimal():
         raise ClusterError(f"PROXY_LOGIN_RATE={rate!r} cannot be: it must be a number, 0 for no limit")
+    # A read that is held until there is a primary must not be taken for one that a silent node has.
+    held = {"get_timeout": ProxySettings.read_timeout} if environ["STORE_OUTAGE"] == Outage.WAIT.value else {}
     settings = container_settings(
         servers=(ALL_NODES, EXPRESS) if environ["SESSION_STORE"] == StoreKind.EXPRESS else (ALL_NODES,),
         balance=parse_balance(environ["BALANCE"]),
@@ -80,6 +76,7 @@ def configuration(environ: Mapping[str, str], tls: Tls | None = None) -> str:
         login_rate=int(rate) or None,
         tls=tls,
         listen=f"0.0.0.0:{TLS_PORT if tls else PORT}",
+        **held,
     )
     return render(settings)
 

@@ -68,6 +68,27 @@ class Database(StrEnum):
         return _parse(cls, "database", text)
 
 
+class RedisMode(StrEnum):
+    """Of containers: which Redis StoreKind.REDIS uses."""
+
+    STANDALONE = "standalone"
+    """One server."""
+    SENTINEL = "sentinel"
+    """What StoreKind.REDIS_HA is."""
+    CLUSTER = "cluster"
+    """What StoreKind.REDIS_CLUSTER is."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The mode of this name. Raises ClusterError with the nearest name."""
+        return _parse(cls, "Redis mode", text)
+
+    @classmethod
+    def of(cls, store: StoreKind) -> "RedisMode":
+        """The one that a store asks for."""
+        return {StoreKind.REDIS_HA: cls.SENTINEL, StoreKind.REDIS_CLUSTER: cls.CLUSTER}.get(store, cls.STANDALONE)
+
+
 _Kind = TypeVar("_Kind", bound=StrEnum)
 
 
