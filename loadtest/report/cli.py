@@ -6,7 +6,7 @@ import click
 
 
 @click.command(short_help="One page of all results in a folder.")
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--title", metavar="TEXT", help="Of the page.")
 def report(folder: Path, title: str | None) -> None:
     """Write DIR/report.html, results.json and results.md anew from the results in DIR.

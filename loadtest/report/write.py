@@ -19,6 +19,8 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
 
     Raises NothingToReport, OSError, and ValueError for a file that is no result.
     """
+    if not folder.is_dir():
+        raise NothingToReport(f"there is no folder {folder}")
     results = write_all(folder).results
     if not results:
         raise NothingToReport(f"{folder} has no results: `session-cluster failover run --out {folder} NAME` makes some")

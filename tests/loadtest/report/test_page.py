@@ -65,6 +65,11 @@ def test_a_folder_without_results_says_how_to_make_some(tmp_path: Path) -> None:
         write_report(tmp_path, "Report")
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NothingToReport, match=f"there is no folder {tmp_path / 'none'}"):
+        write_report(tmp_path / "none", "Report")
+
+
 def test_a_file_that_is_no_result_is_named(folder: Path) -> None:
     broken = folder / "kill-node" / "1" / "result.json"
     broken.write_text("{}")
