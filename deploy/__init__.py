@@ -9,7 +9,7 @@ from deploy.compose import ComposeCluster
 from deploy.errors import ClusterError
 from deploy.link import Link
 from deploy.local import LocalCluster
-from deploy.spec import ClusterSpec, Database, NodeKind, StoreKind
+from deploy.spec import ClusterSpec, Database, Discovery, NodeKind, StoreKind
 from deploy.store_settings import StoreSettings
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ClusterSpec",
     "ComposeCluster",
     "Database",
+    "Discovery",
     "Link",
     "LocalCluster",
     "Member",

@@ -95,6 +95,10 @@ class Cluster(Protocol):
         """From whatever state it is in to running, ready and in rotation. A node that serves is drained and stopped
         gracefully first."""
 
+    def move(self, name: str) -> None:
+        """Give a node another address, as an orchestrator does that starts it elsewhere. The proxy is not told. Raises
+        where nodes can't have another one."""
+
     def balance(self, policy: Balance) -> None:
         """Have the proxy choose nodes by another policy from now on; no request fails by it."""
 

@@ -136,6 +136,15 @@ class ComposeCluster:
             # Also where it never left: it may have another address, and the proxy forgets that it failed.
             self._turn(name, ServerState.UP)
 
+    def move(self, name: str) -> None:
+        container = self._container(name)
+        if role_of(container) is not Role.NODE:
+            raise ClusterError(f"{name} is no node and cannot be moved")
+        project, network = self._running_project(), f"{self._name}_app"
+        # The engine gives out addresses in turn, so it is another one than before.
+        project.docker("network", "disconnect", network, container.id)
+        project.docker("network", "connect", "--alias", container.service, network, container.id)
+
     def balance(self, policy: Balance) -> None:
         self._running_project()
         self._front.use(policy)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from deploy.container_members import node_name
-from deploy.container_proxy import NODE_PORT, RUNTIME, container_settings
+from deploy.container_proxy import ALL_NODES, NODE_PORT, RUNTIME, container_settings
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
-from deploy.spec import ClusterSpec
+from deploy.spec import ClusterSpec, Discovery
 from proxy import Balance, ProxySettingsError, Server, ServerState, render
 
 _CONF = PurePosixPath("/cluster/proxy/nginx.conf")
@@ -66,21 +66,27 @@ class ContainerFront:
             time.sleep(_POLL)
 
     def _text(self, without: Sequence[str]) -> str:
-        nodes = [node for node in self._project.containers("node") if "app" in node.addresses]
-        servers = [
-            Server(f"{node.addresses['app']}:{NODE_PORT}", name, self.states.get(name, ServerState.UP))
-            for node in nodes
-            if (name := node_name(node)) not in without
-        ]
         changes = {
             "balance": self.balance,
             "session_cookie": self._spec.session_cookie,
             **self._spec.proxy_settings,
         }
         try:
-            return render(container_settings(servers, **changes))
+            return render(container_settings(self._servers(without), **changes))
         except ProxySettingsError as error:
             raise ClusterError(str(error)) from error
+
+    def _servers(self, without: Sequence[str]) -> Sequence[Server]:
+        if self._spec.discovery is Discovery.DNS:
+            if without or self.states:
+                raise ClusterError("a node that the proxy finds by DNS can't be taken out of rotation")
+            return (ALL_NODES,)
+        nodes = [node for node in self._project.containers("node") if "app" in node.addresses]
+        return [
+            Server(f"{node.addresses['app']}:{NODE_PORT}", name, self.states.get(name, ServerState.UP))
+            for node in nodes
+            if (name := node_name(node)) not in without
+        ]
 
     def _install(self, text: str) -> None:
         # In the only container that may write there; it has ended, which the engine does not mind.

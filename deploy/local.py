@@ -18,7 +18,7 @@ from deploy.local_store import LocalStore, LoneStore
 from deploy.ports import require_free
 from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
-from deploy.spec import ClusterSpec, Database, check_nodes
+from deploy.spec import ClusterSpec, Database, Discovery, check_nodes
 from deploy.state import Description, StateDir
 from deploy.store_server import StoreServer, StoreStatistics
 from proxy import Balance, ServerState
@@ -46,6 +46,8 @@ class LocalCluster:
     ) -> None:
         if spec.database is not Database.SQLITE:
             raise ClusterError(f"database {spec.database} is for containers: local processes have SQLite")
+        if spec.discovery is not Discovery.LIST:
+            raise ClusterError(f"discovery by {spec.discovery} is for containers: local processes have a list")
         check_application(spec, application)
         self.spec = spec
         self.users: Mapping[str, str] = {}
@@ -166,6 +168,10 @@ class LocalCluster:
             # Also where it never left: by the reload the proxy forgets that the node failed.
             self._front.turn(name, ServerState.UP, server.port)
         self._describe()
+
+    def move(self, name: str) -> None:
+        self._node(name)
+        raise ClusterError("local nodes have one address, 127.0.0.1: only containers can be moved")
 
     def balance(self, policy: Balance) -> None:
         self._require_proxy()

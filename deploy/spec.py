@@ -89,6 +89,15 @@ class RedisMode(StrEnum):
         return {StoreKind.REDIS_HA: cls.SENTINEL, StoreKind.REDIS_CLUSTER: cls.CLUSTER}.get(store, cls.STANDALONE)
 
 
+class Discovery(StrEnum):
+    """How the proxy of a cluster of containers knows where the nodes are."""
+
+    LIST = "list"
+    """By a list that the cluster keeps, and renews with each change."""
+    DNS = "dns"
+    """By Docker's DNS, which it asks again and again, as compose.yaml by itself has it. Nodes can't be drained then."""
+
+
 _Kind = TypeVar("_Kind", bound=StrEnum)
 
 
@@ -144,6 +153,8 @@ class ClusterSpec:
     database: Database = Database.SQLITE
     """Of StoreKind.SQL. The other two are for containers."""
     balance: Balance = Balance.ROUND_ROBIN
+    discovery: Discovery = Discovery.LIST
+    """The other one is for containers."""
     port: int = 0
     """Where the proxy listens on 127.0.0.1; 0 takes a free one."""
     tls: bool = False

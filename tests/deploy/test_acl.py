@@ -181,4 +181,3 @@ def test_of_several_servers_each_user_has_a_password_of_its_own_and_only_as_a_ha
     ]
     assert all(users["default"].startswith("off resetpass") for users in rights)
     assert " +role " in f"{rights[0]['node']} "
-    assert "role" not in acl.acl_file(passwords.node, (8, 0, 0))

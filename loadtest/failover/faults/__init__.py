@@ -2,7 +2,7 @@
 
 from loadtest.failover.faults.changes import Reload, RollingDeploy, RollingRestart, Scale
 from loadtest.failover.faults.fault import Fault, InTurn, Nothing, mend
-from loadtest.failover.faults.members import Drain, Kill, Pause, Stop
+from loadtest.failover.faults.members import Drain, Kill, Move, Pause, Stop
 from loadtest.failover.faults.network import Cut, Silence, Slow
 from loadtest.failover.faults.replicas import CutReplicas, FailOver, KillPrimary
 from loadtest.failover.faults.store import Fill
@@ -17,6 +17,7 @@ __all__ = [
     "InTurn",
     "Kill",
     "KillPrimary",
+    "Move",
     "Nothing",
     "Pause",
     "Reload",

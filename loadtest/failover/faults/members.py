@@ -31,6 +31,24 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class Move:
+    """A node is at another address all of a sudden, which is where it stays."""
+
+    name: str
+    seconds: float = 1.0
+
+    @property
+    def what(self) -> str:
+        return f"{self.name} moves"
+
+    def apply(self, cluster: Cluster) -> None:
+        cluster.move(self.name)
+
+    def undo(self, cluster: Cluster) -> None:
+        pass  # there is no way back that would not be another move
+
+
+@dataclass(frozen=True)
 class Stop:
     """SIGTERM to a member, which ends in its own time, and nobody tells the proxy; undone by a restart."""
 
