@@ -141,9 +141,14 @@ class ComposeCluster:
         if role_of(container) is not Role.NODE:
             raise ClusterError(f"{name} is no node and cannot be moved")
         project, network = self._running_project(), f"{self._name}_app"
-        # The engine gives out addresses in turn, so it is another one than before.
         project.docker("network", "disconnect", network, container.id)
-        project.docker("network", "connect", "--alias", container.service, network, container.id)
+        # The engine gives out the lowest free address, which would be the same again: somebody has to hold it.
+        holder = project.containers("redis")[0].id
+        project.docker("network", "connect", network, holder)
+        try:
+            project.docker("network", "connect", "--alias", container.service, network, container.id)
+        finally:
+            project.docker("network", "disconnect", network, holder)
 
     def balance(self, policy: Balance) -> None:
         self._running_project()
