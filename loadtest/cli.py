@@ -78,7 +78,7 @@ def demo(
     \b
     The scenes:
       one-worker   1 node, 1 worker, memory           nothing is lost
-      two-workers  1 node, 2 workers, memory          up to 1/2 of the requests miss
+      two-workers  1 node, 2 workers, memory          up to half the requests miss
       three-nodes  3 nodes, memory, round robin       2/3 of the requests miss
       sticky-kill  3 nodes, memory, sticky; kill one  1/3 of the users are out
       redis-kill   3 nodes, Redis; kill one           nothing is lost
