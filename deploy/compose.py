@@ -14,19 +14,21 @@ from deploy.container_front import ContainerFront
 from deploy.container_members import (
     SERVICES,
     as_member,
-    database_of,
     last_words,
     members_of,
+    profile_of,
     role_of,
     state_of,
     wait_until_ready,
 )
+from deploy.container_store import store_of
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.link import Link
 from deploy.ports import free_ports, require_free
-from deploy.spec import ClusterSpec, NodeKind, StoreKind, check_nodes
+from deploy.spec import ClusterSpec, NodeKind, RedisMode, StoreKind, check_nodes
 from deploy.store_settings import StoreSettings
+from deploy.subnets import OVERLAPS, any_subnet
 from proxy import Balance, ServerState
 
 _SECONDS_TO_BUILD = 900.0
@@ -125,6 +127,7 @@ class ComposeCluster:
     def restart(self, name: str) -> None:
         project = self._running_project()
         before = state_of(self._container(name))
+        store_of(project, self.spec).before_restart(name)
         container = self._awake(name)
         is_node = role_of(container) is Role.NODE
         if is_node and before is MemberState.RUNNING and self._has_others(name):
@@ -166,18 +169,19 @@ class ComposeCluster:
         raise ClusterError("the store's container can't be reached from here: only a local store can")
 
     def fail_over(self) -> None:
-        self._running_project()
-        raise ClusterError(f"the store has no replica that could take over: it is {self.spec.store}, alone")
+        store_of(self._running_project(), self.spec).fail_over()
 
     @property
     def versions(self) -> Mapping[str, str]:
-        found, project = self._found(), self._running_project()
-        commands = {"proxy": ("nginx", "nginx -v 2>&1"), "store": ("redis", "redis-server --version")}
-        said = {
-            program: project.docker("exec", found[name].id, "sh", "-c", command)
-            for name, (program, command) in commands.items()
-            if name in found
+        commands = {
+            Role.PROXY: ("nginx", "nginx -v 2>&1"),
+            Role.STORE: ("redis", "command -v redis-server >/dev/null && redis-server --version"),
         }
+        said = {}
+        for one in self._found().values():
+            program, command = commands.get(role_of(one), ("", ""))
+            if program and program not in said and state_of(one) is MemberState.RUNNING:
+                said[program] = self._running_project().docker("exec", one.id, "sh", "-c", f"{command} || true")
         return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+\.\d+\.\d+", text))}
 
     def cut_replicas(self) -> None:
@@ -187,10 +191,7 @@ class ComposeCluster:
         raise ClusterError("replicas in containers can't be cut off from here: only local ones can")
 
     def primary(self) -> str:
-        self._running_project()
-        if not self.spec.store.needs_redis:
-            raise ClusterError(f"sessions are in {self.spec.store}: the store has no server")
-        return "store"
+        return store_of(self._running_project(), self.spec).primary()
 
     def members(self) -> tuple[Member, ...]:
         return tuple(as_member(name, one, name in self._front.states) for name, one in self._found().items())
@@ -205,10 +206,10 @@ class ComposeCluster:
         self.stop()
 
     def _up(self, folder: Path) -> Project:
-        if self.spec.store_link or self.spec.store_settings != StoreSettings():
-            raise ClusterError("settings of the store and a link to it are for a cluster of local processes")
-        if self.spec.store in {StoreKind.REDIS_HA, StoreKind.REDIS_CLUSTER}:
-            raise ClusterError(f"store {self.spec.store} is for a cluster of local processes")
+        if self.spec.store_link:
+            raise ClusterError("a link to the store is for a cluster of local processes")
+        if self.spec.store_settings.max_lag != StoreSettings.max_lag:
+            raise ClusterError("max_lag is for a cluster of local processes: containers have one of 2 s")
         if self.spec.tls:
             raise ClusterError("TLS is for a cluster of local processes; of containers, `docker compose --profile tls`")
         for attempt in range(1, _STARTS + 1):
@@ -220,25 +221,33 @@ class ComposeCluster:
             try:
                 project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
             except ClusterError as error:
-                if self.spec.port or attempt == _STARTS or "already" not in str(error):
+                is_taken = "already" in str(error) and not self.spec.port
+                if attempt == _STARTS or not (is_taken or any(said in str(error) for said in OVERLAPS)):
                     raise ClusterError(f"{error}{last_words(project, str(error))}") from error
-                # Somebody else was faster to take the port that was free a moment ago.
+                # Somebody else has the subnet, or was faster to take the port that was free a moment ago.
                 project.compose("down", "--volumes", timeout=120)
             else:
                 return project
         raise AssertionError("the last attempt returns or raises")
 
     def _variables(self) -> dict[str, str]:
+        settings, has_several = self.spec.store_settings, self.spec.store.has_several_servers
         return {
             "PROXY_PORT": str(self._port),
             "NODES": str(self.spec.nodes),
             "NODE_WORKERS": str(self.spec.workers),
-            "SESSION_STORE": self.spec.store,
+            "SESSION_STORE": StoreKind.REDIS if has_several else self.spec.store,
+            "REDIS_MODE": RedisMode.of(self.spec.store),
+            "REDIS_MAXMEMORY": settings.max_memory,
+            "STORE_SUBNET": any_subnet(),
+            "DOWN_AFTER": f"{settings.down_after:g}",
+            "MIN_REPLICAS": "" if settings.min_replicas_to_write is None else str(settings.min_replicas_to_write),
             "DATABASE": self.spec.database,
-            "COMPOSE_PROFILES": database_of(self.spec) or "",
+            "COMPOSE_PROFILES": profile_of(self.spec),
             "SESSION_NAME": self.spec.session_cookie,
             "BALANCE": self.spec.balance,
             "CLUSTER_USERS": ",".join(self.spec.users),
+            **settings.node_environment(has_several),
         }
 
     def _override(self) -> dict[str, object]:

@@ -40,14 +40,14 @@ def form(servers: list[redis.Redis]) -> None:
             # Before they meet, which is the only time when a server may be told its epoch: two primaries with the same
             # one take seconds to agree who has to take another.
             if _info(server)["cluster_known_nodes"] == "1":
-                server.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-            server.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+                _do(server, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            _do(server, "CLUSTER", "ADDSLOTSRANGE", first, last)
     for server in servers[1:]:
-        servers[0].execute_command("CLUSTER", "MEET", _host(server), PORT)
+        _do(servers[0], "CLUSTER", "MEET", _host(server), PORT)
     _wait("they do not all know each other", lambda: all(_knows_all(server, len(servers)) for server in servers))
     for primary, replica in zip(servers[:SHARDS], servers[SHARDS:], strict=True):
         if _role(replica) == "master" and not _has_slots(replica):
-            replica.execute_command("CLUSTER", "REPLICATE", _id(primary))
+            _do(replica, "CLUSTER", "REPLICATE", _id(primary))
     _wait("they do not agree", lambda: is_formed(servers))
     click.echo(f"a Redis Cluster of {SHARDS} primaries with a replica each")
 
@@ -66,6 +66,10 @@ def is_formed(servers: list[redis.Redis]) -> bool:
         if replication["role"] != "master" and replication["master_link_status"] != "up":
             return False
     return True
+
+
+def _do(server: redis.Redis, *command: str | int) -> None:
+    server.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 def _info(server: redis.Redis) -> dict[str, str]:
@@ -88,8 +92,8 @@ def _has_slots(server: redis.Redis) -> bool:
     return bool(_myself(server)["slots"])
 
 
-def _id(server: redis.Redis) -> object:
-    return _myself(server)["node_id"]
+def _id(server: redis.Redis) -> str:
+    return str(_myself(server)["node_id"])
 
 
 def _role(server: redis.Redis) -> str:

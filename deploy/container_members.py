@@ -6,27 +6,52 @@ from collections.abc import Iterable
 
 from deploy.cluster import Member, MemberState, Role
 from deploy.container_proxy import NODE_PORT, PORT
+from deploy.container_redis import MEMBERS, PROFILES, SENTINEL_PORT, SENTINELS, STORES
+from deploy.container_redis import PORT as REDIS_PORT
+from deploy.container_redis import SERVICES as REDIS_SERVICES
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.servers import http_ok
-from deploy.spec import ClusterSpec, Database, StoreKind
+from deploy.spec import ClusterSpec, Database, RedisMode, StoreKind
 
 _ROLES = {
     "proxy": Role.PROXY,
     "node": Role.NODE,
-    **dict.fromkeys(("redis", Database.MYSQL, Database.POSTGRES), Role.STORE),
+    **dict.fromkeys(("redis", *STORES, *MEMBERS, Database.MYSQL, Database.POSTGRES), Role.STORE),
+    **dict.fromkeys(SENTINELS, Role.SENTINEL),
 }
 SERVICES = tuple(_ROLES)
 """Those of compose.yaml that can be members of a cluster."""
 _STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
-_PORTS = {"proxy": PORT, "node": NODE_PORT, "redis": 6379, Database.MYSQL: 3306, Database.POSTGRES: 5432}
-_NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store"}
+_PORTS = {
+    "proxy": PORT,
+    "node": NODE_PORT,
+    **dict.fromkeys(("redis", *STORES, *MEMBERS), REDIS_PORT),
+    **dict.fromkeys(SENTINELS, SENTINEL_PORT),
+    Database.MYSQL: 3306,
+    Database.POSTGRES: 5432,
+}
+_NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store", Role.SENTINEL: "store"}
 _POLL = 0.1
 
 
 def node_name(container: Container) -> str:
     """What a node calls itself, too."""
-    return f"node-{container.number}"
+    return member_name("node", container.number)
+
+
+def member_name(service: str, number: int) -> str:
+    """What a member is called whose container is this one of its service."""
+    role = _ROLES[service]
+    if role is Role.NODE:
+        return f"{role.value}-{number}"
+    # "shard-4" is a store as well: what a cluster calls its members does not depend on what they run on.
+    return f"{role.value}-{service.partition('-')[2]}" if "-" in service else role.value
+
+
+def profile_of(spec: ClusterSpec) -> str:
+    """The profile of compose.yaml that the store needs; empty where it needs none."""
+    return PROFILES.get(RedisMode.of(spec.store)) or database_of(spec) or ""
 
 
 def database_of(spec: ClusterSpec) -> Database | None:
@@ -37,13 +62,17 @@ def database_of(spec: ClusterSpec) -> Database | None:
 def members_of(project: Project, spec: ClusterSpec) -> dict[str, Container]:
     """Name -> container, in the order of `deploy.Cluster.members`. A store that no node uses is none of them, though
     compose.yaml starts Redis in any case."""
-    found = {}
-    store = "redis" if spec.store.needs_redis else database_of(spec)
-    for service in ("proxy", "node", *((store,) if store else ())):
-        for container in project.containers(service):
-            role = role_of(container)
-            found[node_name(container) if role is Role.NODE else role.value] = container
-    return found
+    database = database_of(spec)
+    stores = REDIS_SERVICES[RedisMode.of(spec.store)] if spec.store.needs_redis else (database,) if database else ()
+    by_service: dict[str, list[Container]] = {}
+    for container in project.containers():
+        by_service.setdefault(container.service, []).append(container)
+    services = ("proxy", "node", *stores)
+    return {
+        member_name(service, container.number): container
+        for service in services
+        for container in by_service.get(service, ())
+    }
 
 
 def role_of(container: Container) -> Role:
@@ -92,7 +121,7 @@ def _ready(project: Project, container: Container, port: int) -> bool:
 
 def last_words(project: Project, complaint: str) -> str:
     """The last log line of the first service that the engine's complaint names."""
-    for service in ("setup", *SERVICES):
+    for service in ("cluster-setup", "setup", *SERVICES):
         if re.search(rf"\b{service}\b", complaint):
             said = project.compose("logs", "--no-color", "--no-log-prefix", "--tail", "1", service, timeout=30).strip()
             return f": {said}" if said else ""

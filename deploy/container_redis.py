@@ -1,7 +1,7 @@
 """A Redis of several servers in containers: who they are, where they are, and what each is told at its first start.
 
-Their addresses are fixed, in the network `store` of compose.yaml: Sentinels and the servers of a Redis Cluster know each
-other by address, and a name that Docker does not know while a container is gone would be an error there.
+Their addresses are fixed, in the network `store` of compose.yaml: Sentinels and the servers of a Redis Cluster know
+each other by address, and a name that Docker does not know while a container is gone would be an error there.
 """
 
 import hashlib
@@ -100,7 +100,7 @@ def server_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
 
 
 def sentinel_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
-    """The same of the Sentinels. Told of each other and of the replicas, they need not find out, which takes seconds."""
+    """The same of the Sentinels. Told of all others, they need not find them, which takes seconds."""
     first, *replicas = (f"{subnet}.{last}" for last in STORES.values())
     # The same at every start, since those that have started already know each other by it.
     ids = {name: hashlib.sha256(f"{name} {passwords.sentinel}".encode()).hexdigest()[:40] for name in SENTINELS}

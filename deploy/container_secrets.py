@@ -28,8 +28,8 @@ _OURS, _EVERYBODY = 0o600, 0o644
 
 
 def make_secrets(names: list[str], hosts: tuple[str, ...], subnet: str) -> None:
-    """Makes what is missing; `names` can log in, the certificate is for `hosts`, and `subnet` has the servers of a Redis
-    of several. Raises UsersError.
+    """Makes what is missing; `names` can log in, the certificate is for `hosts`, and `subnet` has the fixed addresses
+    of a Redis of several servers. Raises UsersError.
 
     What follows from a secret is written again at each start, so that an interrupted one leaves nothing half done.
     """
