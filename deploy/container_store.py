@@ -6,6 +6,7 @@ can.
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from deploy import acl
@@ -82,8 +83,14 @@ class _Several:
         return [one for one in found if one.service in services and state_of(one) is MemberState.RUNNING]
 
     def _state(self, name: str) -> MemberState:
-        found = self._project.containers()
-        return next(state_of(one) for one in found if member_name(one.service, one.number) == name)
+        found = [one for one in self._project.containers() if one.service in self._places]
+        return next(state_of(one) for one in found if _name(one) == name)
+
+    def _ask_all(self, services: Mapping[str, int], *words: str) -> list[tuple[Container, list[str] | None]]:
+        """What all who run answer. At once: most of the time that it takes an engine to run a command, it waits."""
+        running = self._running(services)
+        with ThreadPoolExecutor(len(running) or 1) as pool:
+            return list(zip(running, pool.map(lambda one: self._ask(one, *words), running), strict=True))
 
     def _ask(self, container: Container, *words: str) -> list[str] | None:
         """The lines of the answer; None where there is none, or an error."""
@@ -96,10 +103,10 @@ class _Several:
 
     def _follow(self, primaries: set[str]) -> bool:
         """Whether exactly these are primaries, and all others who run get what theirs has."""
-        for one in self._running(self._places):
-            state = dict(line.split(":", 1) for line in self._ask(one, "INFO", "replication") or () if ":" in line)
+        for one, lines in self._ask_all(self._places, "INFO", "replication"):
+            state = dict(line.split(":", 1) for line in lines or () if ":" in line)
             is_primary = state.get("role") == "master"
-            if is_primary is not (member_name(one.service, one.number) in primaries):
+            if is_primary is not (_name(one) in primaries):
                 return False
             if not is_primary and state.get("master_link_status") != "up":
                 return False
@@ -118,7 +125,7 @@ class _Sentinels(_Several):
         super().__init__(project, spec, STORES)
 
     def primary(self) -> str:
-        told = [state for one in self._running(SENTINELS) if (state := self._known_by(one))]
+        told = [state for state in self._told() if state]
         if not told:
             raise ClusterError("no Sentinel answers")
         return self._name_at(max(told, key=lambda state: int(state["config-epoch"]))["ip"])
@@ -141,7 +148,7 @@ class _Sentinels(_Several):
     def before_restart(self, name: str) -> None:
         if name not in self._names.values() or self.primary() != name:
             return
-        others = [one for one in self._running(STORES) if member_name(one.service, one.number) != name]
+        others = [one for one in self._running(STORES) if _name(one) != name]
         if not others or len(self._running(SENTINELS)) <= len(SENTINELS) // 2:
             return
         if self._state(name) is MemberState.RUNNING:
@@ -150,16 +157,17 @@ class _Sentinels(_Several):
             self._wait("the Sentinels have made no other primary", lambda: self.primary() != name)
 
     def _is_settled(self) -> bool:
-        told = [self._known_by(one) for one in self._running(SENTINELS)]
+        told = self._told()
         known = [state for state in told if state]
         if len(known) < len(told) or any("failover_in_progress" in state["flags"] for state in known):
             return False
         primaries = {self._name_at(state["ip"]) for state in known}
         return len(primaries) == 1 and self._follow(primaries)
 
-    def _known_by(self, sentinel: Container) -> dict[str, str] | None:
-        lines = self._ask(sentinel, "SENTINEL", "MASTER", NAME)
-        return dict(zip(lines[::2], lines[1::2], strict=False)) if lines else None
+    def _told(self) -> list[dict[str, str]]:
+        """What each Sentinel that runs knows of the primary; empty of one that does not answer."""
+        answers = self._ask_all(SENTINELS, "SENTINEL", "MASTER", NAME)
+        return [dict(zip(lines[::2], lines[1::2], strict=False)) if lines else {} for _, lines in answers]
 
 
 class _RedisCluster(_Several):
@@ -197,13 +205,10 @@ class _RedisCluster(_Several):
 
     def _heirs(self, name: str) -> list[Container]:
         """The replicas of this primary that run, by what any server knows."""
-        for one in self._running(MEMBERS):
-            nodes = self._nodes(one)
+        for nodes in self._nodes():
             ids = {node[0] for node in nodes if self._name_at(_host(node)) == name}
-            names = {self._name_at(_host(node)) for node in nodes if node[3] in ids}
-            if names:
-                running = self._running(MEMBERS)
-                return [one for one in running if member_name(one.service, one.number) in names]
+            if names := {self._name_at(_host(node)) for node in nodes if node[3] in ids}:
+                return [one for one in self._running(MEMBERS) if _name(one) in names]
         return []
 
     def _primaries(self) -> set[str]:
@@ -212,8 +217,8 @@ class _RedisCluster(_Several):
     def _owners(self) -> list[tuple[int, str]]:
         """First slot and name of each primary. Of two that say they have it, the later epoch has."""
         owners: dict[int, tuple[int, str]] = {}
-        for one in self._running(MEMBERS):
-            for node in self._nodes(one):
+        for nodes in self._nodes():
+            for node in nodes:
                 name, epoch = self._name_at(_host(node)), int(node[6])
                 for slots in node[8:]:
                     first = slots.partition("-")[0]
@@ -223,9 +228,15 @@ class _RedisCluster(_Several):
             raise ClusterError("no server of the store answers")
         return [(first, name) for first, (_, name) in sorted(owners.items())]
 
-    def _nodes(self, server: Container) -> list[list[str]]:
-        return [fields for line in self._ask(server, "CLUSTER", "NODES") or () if len(fields := line.split()) >= 8]
+    def _nodes(self) -> list[list[list[str]]]:
+        """The table of each server that runs."""
+        answers = self._ask_all(MEMBERS, "CLUSTER", "NODES")
+        return [[line.split() for line in lines or () if line.count(" ") >= 7] for _, lines in answers]
 
 
 def _host(node: list[str]) -> str:
     return node[1].partition(":")[0]
+
+
+def _name(server: Container) -> str:
+    return member_name(server.service, server.number)

@@ -91,7 +91,8 @@ def test_secrets_lie_only_where_they_are_needed(compose: Compose) -> None:
     for service, allowed in {
         "proxy": {"proxy/nginx.conf", "proxy/nginx-tls.conf"},
         "node": {
-            *(f"node/redis-url.{store}" for store in ("redis", "express")),
+            *(f"node/redis-url.redis.{mode}" for mode in ("standalone", "sentinel", "cluster")),
+            "node/redis-url.express.standalone",
             *(f"node/database-url.{which}" for which in ("sql.sqlite", "sql.mysql", "sql.postgres", "express.mysql")),
             *("node/session-secrets", "node/users.json"),
         },
@@ -158,6 +159,7 @@ def test_sessions_outlive_a_restart_of_redis(compose: Compose) -> None:
         ({"SESSION_STORE": "files"}, "unknown store 'files': did you mean 'file'?"),
         ({"SESSION_STORE": "sql", "DATABASE": "postgre"}, "unknown database 'postgre': did you mean 'postgres'?"),
         ({"SESSION_STORE": "express", "EXPRESS_STORE": "mysql"}, "EXPRESS_STORE=mysql with DATABASE=sqlite: set"),
+        ({"REDIS_MODE": "sentinle"}, "unknown Redis mode 'sentinle': did you mean 'sentinel'?"),
         ({"SESSION_STORE": "express", "EXPRESS_STORE": "mongo"}, "EXPRESS_STORE=mongo: use one of file, mysql, redis"),
     ],
 )
@@ -170,16 +172,26 @@ def test_a_setting_that_cannot_be_is_said_by_setup_in_one_line(
 
 
 @docker
-def test_locust_finds_the_users_and_puts_load_on_the_page(compose: Compose) -> None:
-    compose("--profile", "load", "up", "--detach", "--wait", "--no-build", "load")
+def test_locust_finds_the_users_and_puts_load_on_the_page_from_workers_who_say_what_they_saw(compose: Compose) -> None:
+    compose("--profile", "load", "up", "--detach", "--wait", "--no-build", "load", "load-worker")
     place = f"http://127.0.0.1:{compose.load_port}"
-    form = b"user_count=3&spawn_rate=3&host=http%3A%2F%2Fproxy%3A8080"
+
+    def stats() -> Any:
+        return json.loads(urllib.request.urlopen(f"{place}/stats/requests", timeout=10).read())
+
+    until(lambda: [one["state"] for one in stats()["workers"]] == ["ready"] * 2, "both workers are there")
+    form = b"user_count=4&spawn_rate=4&host=http%3A%2F%2Fproxy%3A8080"
     urllib.request.urlopen(f"{place}/swarm", data=form, timeout=10).close()
 
     def total() -> dict[str, Any]:
-        stats = json.loads(urllib.request.urlopen(f"{place}/stats/requests", timeout=10).read())
-        return next(row for row in stats["stats"] if row["name"] == "Aggregated")
+        return next(row for row in stats()["stats"] if row["name"] == "Aggregated")
 
     until(lambda: total()["num_requests"] > 20, "requests are made")
     assert total()["num_failures"] == 0
-    assert "Traceback" not in compose("logs", "load")
+    compose("--profile", "load", "stop", "load-worker", "load")
+    said = compose("--profile", "load", "logs", "load", "load-worker")
+    summaries = re.findall(r"load-worker-(\d) .*What 2 users saw in ([\d,]+) requests \((\d+)/s\)", said)
+    assert {number for number, *_ in summaries} == {"1", "2"}
+    assert all(int(rate) > 0 for *_, rate in summaries)
+    assert len(re.findall("failed requests    0", said)) == 2
+    assert "Traceback" not in said
