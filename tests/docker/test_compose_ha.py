@@ -58,12 +58,12 @@ def follows(compose: Compose, service: str) -> bool:
 
 def test_the_primary_is_killed_and_nobody_is_logged_out(compose: Compose) -> None:
     settings = {"REDIS_MODE": "sentinel", "STORE_OUTAGE": "wait", "STORE_DURABILITY": "every_write"}
-    start(compose, "ha", **settings, STORE_REPLICAS="1")
+    start(compose, "ha", **settings, STORE_REPLICAS="1", DOWN_AFTER="4")
     (browser,) = logged_in(compose, 1)
     killed = primary(compose)
     assert killed == "store-1"
     compose("--profile", "ha", "kill", killed)
-    # Held for longer than a node may otherwise be silent.
+    # Held for longer than two nodes, one after the other, may otherwise be silent.
     answer = browser.get("/me")
     assert (answer.status, answer.json["user"], answer.json["visits"]) == (200, "alice", 1)
     assert browser.post("/visits", {}).json == {"visits": 2}
