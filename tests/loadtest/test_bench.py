@@ -66,7 +66,7 @@ def test_without_node_its_rows_say_so(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Express alone" in done.stdout
-    assert "there is no `node` in PATH" in done.stdout
+    assert "there is no `node` in PATH" in " ".join(done.stdout.split())
 
 
 def test_wrong_usage_is_answered_in_a_line() -> None:

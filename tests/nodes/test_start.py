@@ -38,7 +38,8 @@ def test_a_wrong_setting_is_one_line_and_a_failure(users_file: Path, settings: d
 def test_the_budgets_are_printed_once(run_node: Callable[..., RunningNode]) -> None:
     node = run_node(NODE_WORKERS="2", STORE_DEADLINE="0.75")
     (line,) = [line for line in node.lines() if "store_budgets" in line]
-    assert line["store_budgets"] == {"connect_timeout": 0.25, "read_timeout": 0.25, "retries": 1, "deadline": 0.75}
+    budgets = {"connect_timeout": 0.25, "read_timeout": 0.25, "retries": 1, "deadline": 0.75}
+    assert line["store_budgets"] == {**budgets, "outage": "fail_fast"}
     assert (line["node"], line["workers"]) == ("node-2", 2)
 
 

@@ -51,7 +51,7 @@ class Asked:
 
 def store_at(port: int, lookup: Asked, budgets: Budgets) -> RedisStore:
     store = RedisStore.from_url(f"redis://{NAME}:{port}/0", budgets)
-    store._connections._pool.connection_kwargs["resolver"] = Resolver(lookup)  # type: ignore[attr-defined]
+    store._connections.pool.connection_kwargs["resolver"] = Resolver(lookup)  # type: ignore[attr-defined]
     return store
 
 

@@ -76,7 +76,7 @@ def test_whoever_its_name_means_now_is_asked_instead() -> None:
     two = Valkey(host="127.0.0.2", port=one.port)
     means = ["127.0.0.1"]
     node = RedisStore.from_url(f"redis://store.example:{one.port}/0", BUDGETS)
-    pool = node._connections._pool  # type: ignore[attr-defined]
+    pool = node._connections.pool  # type: ignore[attr-defined]
     pool.connection_kwargs["resolver"] = Resolver(lambda name, port: list(means))
     try:
         node.create(KEY, {"a": b"1"}, "alice", HOUR)

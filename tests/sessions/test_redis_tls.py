@@ -109,7 +109,7 @@ def test_the_ca_file_can_be_named_in_the_url(front: TlsFront, ca_file: Path) -> 
 def test_the_certificate_is_held_against_the_name_of_the_url(front: TlsFront, ca_file: Path) -> None:
     for name, fits in (("store.example", True), ("other.example", False)):
         store = RedisStore.from_url(f"rediss://{name}:{front.port}/0", PATIENT, ca_file=ca_file)
-        pool = store._connections._pool  # type: ignore[attr-defined]
+        pool = store._connections.pool  # type: ignore[attr-defined]
         pool.connection_kwargs["resolver"] = Resolver(lambda name, port: ["127.0.0.1"])
         if fits:
             assert store.ping() > 0

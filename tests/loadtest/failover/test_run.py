@@ -1,5 +1,6 @@
 """The runner on a real cluster: the steady state, the fault, and its undo whatever happens."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -124,8 +125,9 @@ def test_the_fault_is_undone_when_the_load_generator_dies(tmp_path: Path) -> Non
     def kill_generator(status: Status) -> None:
         if status.doing.startswith("after: "):
             for child in psutil.Process().children():
-                if "loadtest.generate" in child.cmdline():
-                    child.kill()
+                with contextlib.suppress(psutil.ZombieProcess):  # it is dead since the last look
+                    if "loadtest.generate" in child.cmdline():
+                        child.kill()
 
     with pytest.raises(GeneratorError):
         trial(fault, tmp_path, kill_generator)
