@@ -60,7 +60,7 @@ def express_session(folder: Path, cookie: dict[str, Any], **options: Any) -> Ite
     """Without an application around it; what answers is `express_session.cjs`."""
     environment = {
         "PATH": os.environ["PATH"],
-        "NODE_PATH": str(install_express() / "node_modules"),
+        "NODE_PATH": str(install_express().parent / "node_modules"),
         "SESSION_FOLDER": str(folder),
         "OPTIONS": json.dumps(THEIRS | options | {"cookie": {"secure": "auto", "sameSite": "lax"} | cookie}),
     }
