@@ -70,7 +70,7 @@ def _make_several_servers(subnet: str) -> None:
     for mode, url in urls(passwords, subnet).items():
         write(NODE / f"redis-url.redis.{mode}", url, _OURS)
     servers = server_files(passwords, subnet) | {
-        "users.acl": acl.acl_file(passwords.node, _REDIS_VERSION, others=passwords)
+        "users.acl": acl.acl_file(passwords.node, _REDIS_VERSION, acl.SESSIONS | acl.SHARDS, passwords)
     }
     sentinels = sentinel_files(passwords, subnet) | {"users.acl": acl.sentinel_acl_file(passwords)}
     for folder, script, files in ((SERVERS, "start_server.sh", servers), (SENTINELS, "start_sentinel.sh", sentinels)):
