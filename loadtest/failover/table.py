@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadtest.failover.cases import CaseResults, cases_of
 from loadtest.failover.result import Result
 from loadtest.verdict import Verdict
 
@@ -16,7 +17,10 @@ MARKS = {
     Verdict.NOT_ENOUGH_DATA: ("?", "no data", "yellow"),
     Verdict.BROKEN: ("✗", "broken", "bold red"),
 }
-_NOTE = "lost: sessions, updates. gap: the longest time without a good answer to a probe, in seconds."
+_NOTE = (
+    "lost: sessions, updates. gap: the longest time without a good answer to a probe, in seconds. Of several runs: the "
+    "median (the least to the most), and the worst verdict."
+)
 
 
 def table(results: Sequence[Result]) -> RenderableType:
@@ -28,22 +32,22 @@ def table(results: Sequence[Result]) -> RenderableType:
     for header in ("sess.\nlost", "upd.\nlost", "gap\ns", "failed"):
         shown.add_column(header, justify="right", no_wrap=True)
     shown.add_column("reference", max_width=22)
-    for result in results:
-        mark, word, style = MARKS[result.verdict]
-        title = result.heading + (f" (run {result.run})" if _repeated(results, result) else "")
-        figures = [Text(text) for text in _figures(result)]
+    for case in cases_of(results):
+        mark, word, style = MARKS[case.worst.verdict]
+        figures = [Text(text.replace(" (", "\n("), justify="right") for text in _figures(case)]
         shown.add_row(
-            Text(str(result.number), "dim"),
-            title,
+            Text(str(case.first.number), "dim"),
+            _titled(case),
             Text(f"{mark} {word}", style),
             *figures,
-            Text(result.reference, "dim"),
+            Text(case.first.reference, "dim"),
         )
     parts: list[RenderableType] = [shown, Text("")]
     for result in results:
         if result.verdict is not Verdict.HOLDS:
             mark, _, style = MARKS[result.verdict]
-            parts.append(Text(f"{result.number} {mark} {result.heading}: {result.reason}.", style))
+            which = f" (run {result.run})" if _is_repeated(results, result) else ""
+            parts.append(Text(f"{result.number} {mark} {result.heading}{which}: {result.reason}.", style))
     if any(result.generator_cpu > SATURATED for result in results):
         parts.append(Text("The load generator itself was busy all the time: times are its own.", "yellow"))
     return Group(*parts, Text(_NOTE, "dim"))
@@ -55,20 +59,19 @@ def markdown(results: Sequence[Result]) -> str:
         "| # | experiment | verdict | sessions lost | updates lost | gap, s | failed requests | reference |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for result in results:
-        title = result.heading + (f" (run {result.run})" if _repeated(results, result) else "")
-        cells = [str(result.number), title, str(result.verdict), *_figures(result), result.reference]
+    for case in cases_of(results):
+        cells = [str(case.first.number), _titled(case), str(case.worst.verdict), *_figures(case), case.first.reference]
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _figures(result: Result) -> tuple[str, str, str, str]:
-    found = result.findings
-    if found is None:
-        return ("-",) * 4
-    gap = f"{found.gap:.2f}" if found.availability else "-"
-    return f"{found.sessions_lost:,}", f"{found.updates_lost:,}", gap, f"{found.total.failed:,}"
+def _titled(case: CaseResults) -> str:
+    return f"{case.title} ({len(case.runs)} runs)" if len(case.runs) > 1 else case.title
 
 
-def _repeated(results: Sequence[Result], result: Result) -> bool:
+def _figures(case: CaseResults) -> tuple[str, str, str, str]:
+    return case.sessions_lost, case.updates_lost, case.gap, case.failed
+
+
+def _is_repeated(results: Sequence[Result], result: Result) -> bool:
     return sum(one.order[:-1] == result.order[:-1] for one in results) > 1

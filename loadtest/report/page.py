@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
+from loadtest.failover.cases import CaseResults, cases_of
 from loadtest.failover.result import Result
 from loadtest.history import HistoryError, read
-from loadtest.report.cases import Case, cases_of
 from loadtest.report.sentences import NOTHING, what_happened
 from loadtest.report.timeline import timeline
 from loadtest.verdict import Verdict
@@ -48,17 +48,17 @@ def page(results: Sequence[Result], folder: Path, title: str = "Failover experim
     )
 
 
-def _verdicts(cases: Sequence[Case]) -> list[tuple[Verdict, int]]:
+def _verdicts(cases: Sequence[CaseResults]) -> list[tuple[Verdict, int]]:
     counted = Counter(case.worst.verdict for case in cases)
     return [(verdict, counted[verdict]) for verdict in Verdict if counted[verdict]]
 
 
-def _side_by_side(cases: Sequence[Case]) -> dict[str, Any] | None:
+def _side_by_side(cases: Sequence[CaseResults]) -> dict[str, Any] | None:
     """The same experiments with other people's nodes: a row each, a column for each kind. None where all are ours."""
     nodes = sorted({case.node for case in cases}, key=lambda node: (node != NodeKind.OURS, node))
     if len(nodes) < 2:
         return None
-    rows: dict[str, dict[str, Case]] = {}
+    rows: dict[str, dict[str, CaseResults]] = {}
     for case in cases:
         rows.setdefault(case.first.title, {})[case.node] = case
     return {"nodes": nodes, "rows": {title: row for title, row in rows.items() if len(row) > 1}}

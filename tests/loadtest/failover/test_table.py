@@ -32,17 +32,23 @@ def test_the_table_fits_80_columns_and_says_why_something_did_not_hold() -> None
     assert "? no data" in text
 
 
-def test_runs_of_one_are_told_apart() -> None:
+def test_runs_of_one_are_one_row_and_each_says_why_it_did_not_hold() -> None:
     one = results()[0]
-    again = failure(Case(EXPERIMENTS[0], EXPERIMENTS[0].variants[0]), Effort(), 2, "local", "", "no plug")
-    assert "(run 2)" in " ".join(shown([one, again], 120).split())
-    assert "(run" not in shown([one], 120)
+    again = failure(Case(EXPERIMENTS[0], EXPERIMENTS[0].variants[0]), Effort(), 2, "local", "", "a fuse")
+    text = " ".join(shown([one, again], 120).split())
+    assert text.count("(2 runs)") == 1
+    assert "(run 1): it can be run: no plug." in text
+    assert "(run 2): it can be run: a fuse." in text
+    assert "run" not in shown([one], 120).replace("can be run", "").replace("several runs", "")
 
 
-def test_the_markdown_table_has_a_line_for_each_run() -> None:
-    lines = markdown(results()).splitlines()
+def test_the_markdown_table_has_a_line_for_each_case() -> None:
+    one = results()[0]
+    again = failure(Case(EXPERIMENTS[0], EXPERIMENTS[0].variants[0]), Effort(), 2, "local", "", "a fuse")
+    lines = markdown([*results(), again]).splitlines()
     assert len(lines) == 2 + len(results())
     assert all(line.count("|") == 9 for line in lines)
+    assert f"{one.heading} (2 runs)" in lines[2]
 
 
 def test_results_come_back_as_they_were_written_in_the_order_of_the_experiments(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ _ORDER = list(Verdict)
 
 
 @dataclass(frozen=True)
-class Case:
+class CaseResults:
     """All runs of one variant of an experiment on one kind of node, at least one."""
 
     runs: Sequence[Result]
@@ -70,10 +70,10 @@ class Case:
         return middle if least == most else f"{middle} ({least} to {most})"
 
 
-def cases_of(results: Iterable[Result]) -> list[Case]:
+def cases_of(results: Iterable[Result]) -> list[CaseResults]:
     """In the order of the results, which is that of the experiments."""
     ordered = sorted(results, key=lambda result: result.order)
-    return [Case(tuple(runs)) for _, runs in groupby(ordered, key=lambda result: result.order[:-1])]
+    return [CaseResults(tuple(runs)) for _, runs in groupby(ordered, key=lambda result: result.order[:-1])]
 
 
 def _whole(value: float) -> float:

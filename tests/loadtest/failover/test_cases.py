@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from loadtest.report.cases import cases_of
+from loadtest.failover.cases import cases_of
 from loadtest.report.sentences import what_happened
 from loadtest.verdict import Verdict
 from tests.loadtest.report.results import Run
