@@ -14,6 +14,7 @@ import redis
 from deploy import acl
 from deploy.container_redis import MEMBERS, PORT, SERVER_FOLDER
 from deploy.local_redis_cluster import SHARDS
+from deploy.replication import ONCE
 
 _SLOTS = 16384
 _SECONDS = 60.0
@@ -114,6 +115,7 @@ def _operator(host: str, password: str) -> redis.Redis:
         password=password,
         socket_timeout=2,
         socket_connect_timeout=2,
+        retry=ONCE,
         decode_responses=True,
         driver_info=None,
     )

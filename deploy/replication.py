@@ -3,8 +3,13 @@
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deploy import acl
+
+ONCE = Retry(NoBackoff(), 0)
+"""For who asks again, or asks another: redis-py's own repetitions take 4 s at a server that is dead, 15 at a silent one."""
 
 
 def operator(port: int, password: str) -> redis.Redis:
@@ -16,6 +21,7 @@ def operator(port: int, password: str) -> redis.Redis:
         password=password,
         socket_timeout=1,
         socket_connect_timeout=1,
+        retry=ONCE,
         decode_responses=True,
         driver_info=None,
     )
