@@ -9,7 +9,7 @@ from redis.retry import Retry
 from deploy import acl
 
 ONCE = Retry(NoBackoff(), 0)
-"""For who asks again, or asks another: redis-py's own repetitions take 4 s at a server that is dead, 15 at a silent one."""
+"""For who asks again, or another: redis-py's own repetitions take 4 s at a server that is dead, 15 at a silent one."""
 
 
 def operator(port: int, password: str) -> redis.Redis:
