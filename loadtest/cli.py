@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loadtest.options import own_programs
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_USERS = 30
 DEFAULT_SECONDS = 5.0
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
-EXECUTABLE = click.Path(path_type=Path)
 
 
 @click.command(short_help="Show on real clusters when sessions are lost, and when not.")
@@ -60,13 +61,7 @@ EXECUTABLE = click.Path(path_type=Path)
     metavar="DIR",
     help="Keep the histories in DIR, and a report that shows them: a new folder, or one of an earlier demo.",
 )
-@click.option(
-    "--store-server",
-    type=EXECUTABLE,
-    metavar="PATH",
-    help="The Redis or Valkey server to use; default: the embedded one.",
-)
-@click.option("--nginx", type=EXECUTABLE, metavar="PATH", help="The nginx to use; default: the embedded one.")
+@own_programs
 def demo(
     users: int,
     seconds: float,

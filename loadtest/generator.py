@@ -1,18 +1,13 @@
 """The load generator as the rest of the program sees it: a process that is told what to do and reports figures."""
 
-import contextlib
-import os
 import queue
-import subprocess
-import sys
-import tempfile
 import threading
-from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
 
+from loadtest.child import Child
 from loadtest.figures import Figures
 from loadtest.protocol import (
     Command,
@@ -47,18 +42,7 @@ class Generator:
     """
 
     def __enter__(self) -> Self:
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._stderr = tempfile.TemporaryFile()  # closed in __exit__
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "loadtest.generate"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env={**os.environ, "PYTHONPATH": path},
-            # Its own session: Ctrl-C at the terminal is for the command, which ends the generator in its own order.
-            start_new_session=True,
-        )
+        self._child = Child("loadtest.generate")
         self._progress: Progress | None = None
         self.latencies: tuple[Latency, ...] = ()
         """Locust's statistics of each phase, once it has been stopped."""
@@ -70,24 +54,15 @@ class Generator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended already
-            self._process.stdin.close()
         if kind is not None:
-            self._process.kill()
-        try:
-            self._process.wait(timeout=ANSWER_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._child.kill()
+        self._child.end(ANSWER_TIMEOUT)
         self._reader.join()
-        self._process.stdout.close()
-        self._stderr.close()
+        self._child.close()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     @property
     def progress(self) -> Progress | None:
@@ -107,7 +82,7 @@ class Generator:
 
     def check(self) -> None:
         """Raise GeneratorError if the process has ended."""
-        if self._process.poll() is not None:
+        if self._child.code is not None:
             raise GeneratorError(self._obituary())
 
     def stop(self) -> tuple[Figures, ...]:
@@ -118,10 +93,8 @@ class Generator:
         return result.phases
 
     def _tell(self, command: Command) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(encode(command) + b"\n")
-            self._process.stdin.flush()
+            self._child.tell(encode(command))
         except BrokenPipeError as error:
             raise GeneratorError(self._obituary()) from error
 
@@ -135,9 +108,8 @@ class Generator:
         return report
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
         try:
-            for line in self._process.stdout:
+            for line in self._child.lines():
                 report: Report = decode_report(line)
                 match report:
                     case Progress():
@@ -145,12 +117,8 @@ class Generator:
                     case Ready() | Entered() | Result():
                         self._reports.put(report)
         except msgspec.DecodeError:
-            self._process.kill()  # whatever speaks there is no load generator
+            self._child.kill()  # whatever speaks there is no load generator
         self._reports.put(None)
 
     def _obituary(self) -> str:
-        self._process.kill()
-        code = self._process.wait()
-        self._stderr.seek(0)
-        last = self._stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
-        return f"the load generator ended early (exit {code}): {last or 'it said nothing'}"
+        return f"the load generator {self._child.obituary()}"

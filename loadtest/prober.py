@@ -1,19 +1,15 @@
 """The independent prober as the rest of the program sees it: a process that asks at a fixed rate."""
 
 import contextlib
-import os
-import subprocess
-import sys
-import tempfile
 import threading
 import urllib.request
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from loadtest.child import Child
 from loadtest.history import Probe
 from loadtest.probing import Orders, Target, any_certificate
 
@@ -59,24 +55,12 @@ class Prober:
         self._began = threading.Event()
 
     def __enter__(self) -> Self:
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._stderr = tempfile.TemporaryFile()  # closed in __exit__
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "loadtest.probing"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,  # Ctrl-C at the terminal is for the command, which ends the prober
-        )
-        assert self._process.stdin is not None
+        self._child = Child("loadtest.probing")
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         with contextlib.suppress(BrokenPipeError):  # then it has ended, and says why
-            self._process.stdin.write(msgspec.json.encode(self._orders) + b"\n")
-            self._process.stdin.flush()
-        if not self._began.wait(START_TIMEOUT) or self._process.poll() is not None:
+            self._child.tell(msgspec.json.encode(self._orders))
+        if not self._began.wait(START_TIMEOUT) or self._child.code is not None:
             error = ProberError(self._obituary())
             self.__exit__(ProberError, error, None)
             raise error
@@ -86,15 +70,13 @@ class Prober:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._process.kill()
+            self._child.kill()
         self._end()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        self._stderr.close()
+        self._child.close()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     @property
     def probes(self) -> Sequence[Probe]:
@@ -105,35 +87,23 @@ class Prober:
         """Send no more, await what is in flight, and return all probes in the order they ended. Raises ProberError if
         the prober ended before, other than by its time limit."""
         self._end()
-        if self._process.returncode:
+        if self._child.code:
             raise ProberError(self._obituary())
         return list(self._probes)
 
     def _end(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(self._orders.timeout + START_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._child.end(self._orders.timeout + START_TIMEOUT)
         self._reader.join()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
         try:
-            for line in self._process.stdout:
+            for line in self._child.lines():
                 if self._began.is_set():
                     self._probes.append(msgspec.json.decode(line, type=Probe))
                 self._began.set()
         except msgspec.DecodeError:
-            self._process.kill()  # whatever speaks there is no prober
+            self._child.kill()  # whatever speaks there is no prober
         self._began.set()
 
     def _obituary(self) -> str:
-        self._process.kill()
-        code = self._process.wait()
-        self._stderr.seek(0)
-        last = self._stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
-        return f"the prober ended early (exit {code}): {last or 'it said nothing'}"
+        return f"the prober {self._child.obituary()}"

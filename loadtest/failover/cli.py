@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loadtest.options import own_programs
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_USERS = 24
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 SHORT = 0.5
-EXECUTABLE = click.Path(path_type=Path)
 
 
 @click.group(short_help="Break real clusters under load, and see what is lost.")
@@ -94,13 +95,7 @@ def list_() -> None:
     help="Virtual users.",
 )
 @click.option("--short", is_flag=True, help="Watch for half as long: for a first look, and for CI.")
-@click.option(
-    "--store-server",
-    type=EXECUTABLE,
-    metavar="PATH",
-    help="The Redis or Valkey server to use; default: the embedded one.",
-)
-@click.option("--nginx", type=EXECUTABLE, metavar="PATH", help="The nginx to use; default: the embedded one.")
+@own_programs
 def run(
     names: tuple[str, ...],
     everything: bool,

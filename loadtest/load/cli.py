@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from loadtest.options import own_programs
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -89,8 +91,7 @@ _OF_MATRIX = ("stores", "balances")
 @click.option("--balance", default="round_robin", metavar="POLICY", help="Likewise.")
 @click.option("--nodes", default=None, metavar="N", help="Likewise; of a matrix a list.  [default: 3; 1,2,4,8]")
 @click.option("--node", default="ours", metavar="KIND", help="Likewise: ours, express, flask-session.")
-@click.option("--nginx", metavar="PATH", help="Likewise.")
-@click.option("--store-server", metavar="PATH", help="Likewise.")
+@own_programs
 @click.option("--matrix", is_flag=True, show_default=False, help="Many small clusters, one after another.")
 @click.option("--stores", metavar="LIST", help="Of the matrix.  [default: memory,file,sql,redis]")
 @click.option("--balances", metavar="LIST", help="Of the matrix.  [default: round_robin,least_conn,sticky]")
