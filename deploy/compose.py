@@ -14,6 +14,7 @@ from deploy.container_files import configure, override, variables
 from deploy.container_front import ContainerFront
 from deploy.container_link import open_link
 from deploy.container_members import (
+    VERSIONS,
     as_member,
     last_words,
     members_of,
@@ -21,7 +22,7 @@ from deploy.container_members import (
     state_of,
     wait_until_ready,
 )
-from deploy.container_store import replicated, store_of
+from deploy.container_store import lone_url, replicated, store_of
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.link import Link, ProxyLink
@@ -171,23 +172,19 @@ class ComposeCluster:
 
     @property
     def store_url(self) -> str:
-        raise ClusterError("the store's container can't be reached from here: only a local store can")
+        return lone_url(self._running_project(), self.spec)
 
     def fail_over(self) -> None:
         store_of(self._running_project(), self.spec).fail_over()
 
     @property
     def versions(self) -> Mapping[str, str]:
-        commands = {
-            Role.PROXY: ("nginx", "nginx -v 2>&1"),
-            Role.STORE: ("redis", "command -v redis-server >/dev/null && redis-server --version"),
-        }
         said = {}
         for one in self._found().values():
-            program, command = commands.get(role_of(one), ("", ""))
+            program, command = VERSIONS.get(one.service, ("", ""))
             if program and program not in said and state_of(one) is MemberState.RUNNING:
-                said[program] = self._running_project().docker("exec", one.id, "sh", "-c", f"{command} || true")
-        return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+\.\d+\.\d+", text))}
+                said[program] = self._running_project().docker("exec", one.id, "sh", "-c", command)
+        return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+(\.\d+)+", text))}
 
     def cut_replicas(self) -> None:
         replicated(self._running_project(), self.spec).cut_replicas()

@@ -32,6 +32,14 @@ PORTS = {
     Database.POSTGRES: 5432,
 }
 """Service -> where it listens."""
+_REDIS = ("redis", "redis-server --version")
+VERSIONS = {
+    "proxy": ("nginx", "nginx -v 2>&1"),
+    **dict.fromkeys(("redis", *STORES, *MEMBERS), _REDIS),
+    Database.MYSQL: ("mariadb", "mariadbd --no-defaults --version 2>/dev/null"),
+    Database.POSTGRES: ("postgres", "postgres --version"),
+}
+"""Service -> its program, and what that answers with its version."""
 _NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store", Role.SENTINEL: "store"}
 _POLL = 0.1
 

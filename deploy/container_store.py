@@ -2,11 +2,13 @@
 
 from typing import Protocol
 
+from deploy import acl
+from deploy.container_redis import PORT
 from deploy.container_sentinels import ContainerSentinels
 from deploy.container_shards import ContainerShards
 from deploy.engine import Project
 from deploy.errors import ClusterError
-from deploy.spec import ClusterSpec, RedisMode
+from deploy.spec import ClusterSpec, RedisMode, StoreKind
 
 
 class ContainerStore(Protocol):
@@ -39,6 +41,18 @@ def replicated(project: Project, spec: ClusterSpec) -> ContainerSentinels:
     if not isinstance(store, ContainerSentinels):
         raise ClusterError(f"the store has no replicas that could be cut off: it is {spec.store}")
     return store
+
+
+def lone_url(project: Project, spec: ClusterSpec) -> str:
+    """Of the one Redis, with the nodes' user and password; it leads there where the engine's networks are this
+    machine's, as they are on Linux. Raises ClusterError where there is none that runs."""
+    if spec.store is not StoreKind.REDIS:
+        raise ClusterError(f"sessions are in {spec.store}: there is no Redis that has one address and the nodes' user")
+    (server,) = project.containers("redis")
+    if "store" not in server.addresses:
+        raise ClusterError("the store does not run, so it has no address: restart it first")
+    password = project.read(server, "/cluster/store/password")
+    return f"redis://{acl.NODE}:{password}@{server.addresses['store']}:{PORT}/0"
 
 
 class _Lone:
