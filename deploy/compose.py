@@ -10,23 +10,24 @@ from types import TracebackType
 from typing import Self
 
 from deploy.cluster import Member, MemberState, Role
+from deploy.container_files import configure, override, variables
 from deploy.container_front import ContainerFront
+from deploy.container_link import open_link
 from deploy.container_members import (
-    SERVICES,
+    VERSIONS,
     as_member,
     last_words,
     members_of,
-    profile_of,
     role_of,
     state_of,
     wait_until_ready,
 )
-from deploy.container_store import store_of
+from deploy.container_store import lone_url, replicated, store_of
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
-from deploy.link import Link
+from deploy.link import Link, ProxyLink
 from deploy.ports import free_ports, require_free
-from deploy.spec import ClusterSpec, NodeKind, RedisMode, StoreKind, check_nodes
+from deploy.spec import ClusterSpec, NodeKind, check_nodes
 from deploy.store_settings import StoreSettings
 from deploy.subnets import OVERLAPS, any_subnet
 from proxy import Balance, ServerState
@@ -49,6 +50,7 @@ class ComposeCluster:
         self._name = project or f"session-cluster-{secrets.token_hex(4)}"
         self._project: Project | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._link: ProxyLink | None = None
         self._port = 0
 
     @property
@@ -76,6 +78,7 @@ class ComposeCluster:
             raise
 
     def stop(self) -> None:
+        self._close_link()
         if self._project is not None:
             paused = [one.id for one in self._project.containers() if state_of(one) is MemberState.PAUSED]
             if paused:
@@ -157,38 +160,37 @@ class ComposeCluster:
         self._running_project()
         self._front.use(policy)
 
-    def configure(self, node_settings: Mapping[str, str]) -> None:  # noqa: ARG002 - what a Cluster is asked
-        raise ClusterError("containers keep the settings that they were made with: only local nodes can be configured")
+    def configure(self, node_settings: Mapping[str, str]) -> None:
+        configure(self._running_project(), node_settings)
 
     @property
     def link(self) -> Link:
-        raise ClusterError("the network of containers can't be slowed or cut: only a local cluster has a link")
+        self._running_project()
+        if self._link is None:
+            raise ClusterError("the cluster has no link to its store: ask for one with store_link in its spec")
+        return self._link
 
     @property
     def store_url(self) -> str:
-        raise ClusterError("the store's container can't be reached from here: only a local store can")
+        return lone_url(self._running_project(), self.spec)
 
     def fail_over(self) -> None:
         store_of(self._running_project(), self.spec).fail_over()
 
     @property
     def versions(self) -> Mapping[str, str]:
-        commands = {
-            Role.PROXY: ("nginx", "nginx -v 2>&1"),
-            Role.STORE: ("redis", "command -v redis-server >/dev/null && redis-server --version"),
-        }
         said = {}
         for one in self._found().values():
-            program, command = commands.get(role_of(one), ("", ""))
+            program, command = VERSIONS.get(one.service, ("", ""))
             if program and program not in said and state_of(one) is MemberState.RUNNING:
-                said[program] = self._running_project().docker("exec", one.id, "sh", "-c", f"{command} || true")
-        return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+\.\d+\.\d+", text))}
+                said[program] = self._running_project().docker("exec", one.id, "sh", "-c", command)
+        return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+(\.\d+)+", text))}
 
     def cut_replicas(self) -> None:
-        raise ClusterError("replicas in containers can't be cut off from here: only local ones can")
+        replicated(self._running_project(), self.spec).cut_replicas()
 
     def join_replicas(self) -> None:
-        raise ClusterError("replicas in containers can't be cut off from here: only local ones can")
+        replicated(self._running_project(), self.spec).join_replicas()
 
     def primary(self) -> str:
         return store_of(self._running_project(), self.spec).primary()
@@ -206,55 +208,37 @@ class ComposeCluster:
         self.stop()
 
     def _up(self, folder: Path) -> Project:
-        if self.spec.store_link:
-            raise ClusterError("a link to the store is for a cluster of local processes")
         if self.spec.store_settings.max_lag != StoreSettings.max_lag:
             raise ClusterError("max_lag is for a cluster of local processes: containers have one of 2 s")
         if self.spec.tls:
             raise ClusterError("TLS is for a cluster of local processes; of containers, `docker compose --profile tls`")
         for attempt in range(1, _STARTS + 1):
             self._port = self.spec.port or free_ports(1)[0]
-            project = Project(self._name, self._variables(), self._override(), folder)
+            subnet = any_subnet()
+            told = variables(self.spec, self._port, subnet)
+            project = Project(self._name, told, override(self.spec, subnet), folder)
             project.docker("version")
             self._project = project
             project.compose("build", "setup", timeout=_SECONDS_TO_BUILD)
             try:
+                if self.spec.store_link:
+                    self._link = open_link(project, self.spec)
                 project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
             except ClusterError as error:
                 is_taken = "already" in str(error) and not self.spec.port
                 if attempt == _STARTS or not (is_taken or any(said in str(error) for said in OVERLAPS)):
                     raise ClusterError(f"{error}{last_words(project, str(error))}") from error
                 # Somebody else has the subnet, or was faster to take the port that was free a moment ago.
+                self._close_link()
                 project.compose("down", "--volumes", timeout=120)
             else:
                 return project
         raise AssertionError("the last attempt returns or raises")
 
-    def _variables(self) -> dict[str, str]:
-        settings, has_several = self.spec.store_settings, self.spec.store.has_several_servers
-        return {
-            "PROXY_PORT": str(self._port),
-            "NODES": str(self.spec.nodes),
-            "NODE_WORKERS": str(self.spec.workers),
-            "SESSION_STORE": StoreKind.REDIS if has_several else self.spec.store,
-            "REDIS_MODE": RedisMode.of(self.spec.store),
-            "REDIS_MAXMEMORY": settings.max_memory,
-            "STORE_SUBNET": any_subnet(),
-            "DOWN_AFTER": f"{settings.down_after:g}",
-            "MIN_REPLICAS": "" if settings.min_replicas_to_write is None else str(settings.min_replicas_to_write),
-            "DATABASE": self.spec.database,
-            "COMPOSE_PROFILES": profile_of(self.spec),
-            "SESSION_NAME": self.spec.session_cookie,
-            "BALANCE": self.spec.balance,
-            "CLUSTER_USERS": ",".join(self.spec.users),
-            **settings.node_environment(has_several),
-        }
-
-    def _override(self) -> dict[str, object]:
-        # A member that was killed has to stay dead until somebody restarts it.
-        services: dict[str, dict[str, object]] = {service: {"restart": "no"} for service in SERVICES}
-        services["node"]["environment"] = dict(self.spec.node_settings)
-        return {"services": services}
+    def _close_link(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
 
     def _add(self, nodes: int, before: set[str]) -> None:
         project = self._running_project()

@@ -23,7 +23,7 @@ _ROLES = {
 SERVICES = tuple(_ROLES)
 """Those of compose.yaml that can be members of a cluster."""
 _STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
-_PORTS = {
+PORTS = {
     "proxy": PORT,
     "node": NODE_PORT,
     **dict.fromkeys(("redis", *STORES, *MEMBERS), REDIS_PORT),
@@ -31,6 +31,15 @@ _PORTS = {
     Database.MYSQL: 3306,
     Database.POSTGRES: 5432,
 }
+"""Service -> where it listens."""
+_REDIS = ("redis", "redis-server --version")
+VERSIONS = {
+    "proxy": ("nginx", "nginx -v 2>&1"),
+    **dict.fromkeys(("redis", *STORES, *MEMBERS), _REDIS),
+    Database.MYSQL: ("mariadb", "mariadbd --no-defaults --version 2>/dev/null"),
+    Database.POSTGRES: ("postgres", "postgres --version"),
+}
+"""Service -> its program, and what that answers with its version."""
 _NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store", Role.SENTINEL: "store"}
 _POLL = 0.1
 
@@ -59,15 +68,21 @@ def database_of(spec: ClusterSpec) -> Database | None:
     return spec.database if spec.store is StoreKind.SQL and spec.database is not Database.SQLITE else None
 
 
+def store_services(spec: ClusterSpec) -> tuple[str, ...]:
+    """The services that keep the sessions, and look after those who do; none where no server does."""
+    if spec.store.needs_redis:
+        return REDIS_SERVICES[RedisMode.of(spec.store)]
+    database = database_of(spec)
+    return (database,) if database else ()
+
+
 def members_of(project: Project, spec: ClusterSpec) -> dict[str, Container]:
     """Name -> container, in the order of `deploy.Cluster.members`. A store that no node uses is none of them, though
     compose.yaml starts Redis in any case."""
-    database = database_of(spec)
-    stores = REDIS_SERVICES[RedisMode.of(spec.store)] if spec.store.needs_redis else (database,) if database else ()
     by_service: dict[str, list[Container]] = {}
     for container in project.containers():
         by_service.setdefault(container.service, []).append(container)
-    services = ("proxy", "node", *stores)
+    services = ("proxy", "node", *store_services(spec))
     return {
         member_name(service, container.number): container
         for service in services
@@ -92,7 +107,7 @@ def as_member(name: str, container: Container, drained: bool) -> Member:
     return Member(
         name=name,
         role=role,
-        address=f"{address}:{_PORTS[container.service]}" if address else "",
+        address=f"{address}:{PORTS[container.service]}" if address else "",
         pid=container.pid or None,
         log=f"docker logs {container.name}",
         state=MemberState.DRAINED if drained and state is MemberState.RUNNING else state,

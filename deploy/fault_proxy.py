@@ -1,8 +1,8 @@
 """A TCP proxy that can be slow, silent or gone: the network between the nodes and their store, to be broken on purpose.
 
-Run as `python -S -E fault_proxy.py TARGET_PORT`, both ends on 127.0.0.1. It says {"port": N} on stdout, and then obeys
-stdin, one JSON object per line: {"state": "open" | "silent" | "cut", "latency": seconds}. Each is answered, once it is
-so, with {"is": state}. The end of stdin ends it, so it never outlives whoever started it.
+Run as `python -S -E fault_proxy.py TARGET LISTEN`, each host:port, where port 0 takes a free one. It says {"port": N}
+on stdout, and then obeys stdin, one JSON object per line: {"state": "open" | "silent" | "cut", "latency": seconds}.
+Each is answered, once it is so, with {"is": state}. The end of stdin ends it, so it never outlives whoever started it.
 
 - open: bytes pass in both directions, answers `latency` seconds late. Late, not slower: they overtake nobody, and any
   number of them can be on their way.
@@ -33,8 +33,8 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 seconds: close() sends RST
 class FaultProxy:
     """`port` is where it listens, once `listen` has returned; it stays the same through all cuts."""
 
-    def __init__(self, target: int) -> None:
-        self.port = 0
+    def __init__(self, target: tuple[str, int], listen: tuple[str, int]) -> None:
+        self._host, self.port = listen
         self.latency = 0.0
         self._target = target
         self._passing = asyncio.Event()
@@ -47,7 +47,7 @@ class FaultProxy:
         """Raises OSError where the port of before has gone to somebody else."""
         if self._server is None:
             self._server = await asyncio.start_server(
-                self._accept, "127.0.0.1", self.port, limit=_CHUNK, backlog=512, reuse_address=True
+                self._accept, self._host, self.port, limit=_CHUNK, backlog=512, reuse_address=True
             )
             self.port = self._server.sockets[0].getsockname()[1]
 
@@ -95,7 +95,7 @@ class FaultProxy:
         self._open.add(writer)
         try:
             await self._passing.wait()
-            target_reader, target = await asyncio.open_connection("127.0.0.1", self._target, limit=_CHUNK)
+            target_reader, target = await asyncio.open_connection(*self._target, limit=_CHUNK)
             self._open.add(target)
             try:
                 async with asyncio.TaskGroup() as both:
@@ -152,8 +152,12 @@ def _say(**message: Any) -> None:
     sys.stdout.flush()
 
 
-async def _obey(target: int) -> None:
-    proxy = FaultProxy(target)
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+async def _obey(proxy: FaultProxy) -> None:
     await proxy.listen()
     _say(port=proxy.port)
     commands = asyncio.StreamReader()
@@ -169,4 +173,4 @@ async def _obey(target: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_obey(int(sys.argv[1])))
+    asyncio.run(_obey(FaultProxy(_place(sys.argv[1]), _place(sys.argv[2]))))

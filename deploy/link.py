@@ -4,7 +4,8 @@ import json
 import select
 import subprocess
 import sys
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, Self
 
 from deploy import fault_proxy
 from deploy.errors import ClusterError
@@ -31,13 +32,13 @@ class Link(Protocol):
 class ProxyLink:
     """A `Link` through `deploy.fault_proxy`, a process of its own that ends with this one.
 
-    `target` is the store's port, `port` the one to be used instead of it.
+    `command` starts it, here or elsewhere; `port` is the one to be used instead of the store's.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-S", "-E", fault_proxy.__file__, str(target)],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -52,6 +53,12 @@ class ProxyLink:
         except BaseException:  # Ctrl-C too
             self.close()
             raise
+
+    @classmethod
+    def to(cls, target: int) -> Self:
+        """To a port of this machine, from another one that is free."""
+        places = (f"127.0.0.1:{target}", "127.0.0.1:0")
+        return cls([sys.executable, "-S", "-E", fault_proxy.__file__, *places])
 
     @property
     def pid(self) -> int:

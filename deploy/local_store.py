@@ -71,7 +71,7 @@ class LoneStore:
 
     def begin(self) -> None:
         if self._spec.store_link:
-            self.link = ProxyLink(self._server.port)
+            self.link = ProxyLink.to(self._server.port)
 
     @property
     def url(self) -> str:

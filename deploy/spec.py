@@ -166,7 +166,7 @@ class ClusterSpec:
     store_settings: StoreSettings = field(default_factory=StoreSettings)
     """How a Redis or Valkey is run, and what the nodes ask of it."""
     store_link: bool = False
-    """Whether the nodes reach the store, which is one server then, through a `deploy.Link`: to be slowed and cut."""
+    """Whether the nodes reach the store, which has to be one server, through a `deploy.Link`: to be slowed and cut."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `proxy.ProxySettings` that are to differ from its defaults, such as read_timeout."""
     start_timeout: float = 60.0
@@ -187,6 +187,13 @@ class ClusterSpec:
         # A read that is held until there is a primary must not be taken for one that a silent node has.
         held = {"get_timeout": ProxySettings.read_timeout} if self.store_settings.outage is Outage.WAIT else {}
         return {**held, **self.proxy}
+
+    @property
+    def has_lone_server(self) -> bool:
+        """Whether the store is one server, which nothing stands in for."""
+        if self.store is StoreKind.SQL:
+            return self.database is not Database.SQLITE
+        return self.store.needs_redis and not self.store.has_several_servers
 
     def __post_init__(self) -> None:
         check_nodes(self.nodes)
@@ -211,7 +218,7 @@ class ClusterSpec:
         for name in self.node_settings:
             if not _VARIABLE.fullmatch(name):
                 raise ClusterError(f"node setting {name!r} is no environment variable: write it in capitals")
-        if self.store_link and (not self.store.needs_redis or self.store.has_several_servers):
+        if self.store_link and not self.has_lone_server:
             raise ClusterError(f"store {self.store} has no lone server that the nodes could have a link to")
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:

@@ -19,6 +19,7 @@ HEALTH_PATH = "/proxy/health"
 _FIRST_WITH = {"sticky": (1, 29, 6), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4)}
 
 _READ = "@read"
+_AGAIN = "@read_again"
 _TO_READ = 420
 """Nobody else's status: it never leaves nginx."""
 _LOG_FIELDS = {
@@ -181,14 +182,16 @@ def _server(settings: ProxySettings) -> Section:
             proxy_pass=f"http://{UPSTREAM}",
             error_page=[str(_TO_READ), "=", _READ],
         ),
-        Location(
-            _READ,
-            proxy_pass=f"http://{UPSTREAM}",
-            proxy_read_timeout=_time(min(settings.get_timeout, settings.read_timeout)),
-        ),
         listen=listening(settings),
         server_name=list(settings.hosts),
     )
+    if not any(server.resolve for server in settings.servers):
+        server.sections.add(_read(settings, _READ))
+    else:
+        # When the name means other addresses, nginx has no second node any more for whoever has tried one before: that
+        # is a 502 at once. A read begins anew then, with the nodes that there are now.
+        server.options["recursive_error_pages"] = True
+        server.sections.add(_read(settings, _READ, error_page=["502", "=", _AGAIN]), _read(settings, _AGAIN))
     if settings.tls is not None:
         # 497: plain HTTP came to the port of TLS. 308 keeps the method and the body.
         server.options["error_page"] = ["497", "=308", "https://$host$client_port$request_uri"]
@@ -207,6 +210,11 @@ def _server(settings: ProxySettings) -> Section:
             ),
         )
     return server
+
+
+def _read(settings: ProxySettings, name: str, **more: Any) -> Location:
+    timeout = _time(min(settings.get_timeout, settings.read_timeout))
+    return Location(name, proxy_pass=f"http://{UPSTREAM}", proxy_read_timeout=timeout, **more)
 
 
 def _path(settings: ProxySettings, name: str) -> str:

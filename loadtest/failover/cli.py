@@ -46,8 +46,7 @@ def list_() -> None:
     for column in ("name", "experiment", "on"):
         table.add_column(column)
     for experiment in EXPERIMENTS:
-        places = ", ".join(place for place in type(next(iter(experiment.places))) if place in experiment.places)
-        table.add_row(str(experiment.number), experiment.name, experiment.title, places)
+        table.add_row(str(experiment.number), experiment.name, experiment.title, ", ".join(experiment.places))
     Console().print(table)
 
 

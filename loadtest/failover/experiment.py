@@ -33,6 +33,8 @@ class Variant:
     name: str = ""
     title: str = ""
     reference: str = ""
+    places: frozenset[Place] = frozenset(Place)
+    """Where there can be such a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +58,13 @@ class Experiment:
     mix: Mix = Mix.EVERYDAY
     users: int | None = None
     """So many, whatever is asked for: where each of them is several at once."""
-    places: frozenset[Place] = frozenset({Place.LOCAL})
     nodes: frozenset[NodeKind] = frozenset({NodeKind.OURS})
     """Whose nodes it makes sense for; the claims are the same for all of them."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where any of its variants can be run."""
+        return tuple(place for place in Place if any(place in variant.places for variant in self.variants))
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def describe(spec: ClusterSpec) -> dict[str, Any]:
         "nodes": spec.nodes,
         "workers": spec.workers,
         "store": str(spec.store),
+        "database": str(spec.database),
         "balance": str(spec.balance),
         "store_link": spec.store_link,
         "store_settings": msgspec.to_builtins(spec.store_settings, enc_hook=str),

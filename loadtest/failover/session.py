@@ -37,12 +37,13 @@ class Plan:
 
     @property
     def cases(self) -> list[Case]:
-        """A variant whose store such nodes do not have is left out."""
+        """A variant whose cluster cannot be there, or whose store such nodes do not have, is left out."""
         return [
             Case(experiment, variant, self.node)
             for experiment in self.experiments
             for variant in experiment.variants
             if self.variants is None or variant.name in self.variants
+            if self.place in variant.places
             if variant.spec.store in self.node.stores
         ]
 

@@ -7,6 +7,7 @@ from deploy import ClusterError, ClusterSpec, ComposeCluster, Role, StoreKind
 from deploy.store_settings import StoreSettings
 from nodes.sessions import Outage
 from tests.deploy.test_high_availability import SERVERS, Shopper
+from tests.deploy.traffic import Browser
 from tests.deploy.waiting import until
 
 
@@ -34,13 +35,18 @@ def test_another_becomes_the_primary_when_asked_and_when_the_last_one_is_killed(
         shopper.visit()
 
 
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [
-        (ClusterSpec(store=StoreKind.REDIS, store_link=True), "link to the store is for a cluster of local processes"),
-        (ClusterSpec(store=StoreKind.REDIS_HA, store_settings=StoreSettings(max_lag=3)), "max_lag is for"),
-    ],
-)
-def test_what_containers_cannot_do_is_refused_before_anything_starts(spec: ClusterSpec, said: str) -> None:
-    with pytest.raises(ClusterError, match=said):
+@pytest.mark.docker
+def test_replicas_that_are_cut_off_leave_a_primary_that_refuses_writes_until_they_are_back() -> None:
+    with ComposeCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS_HA, start_timeout=110)) as cluster:
+        visitor = Browser(cluster.url)
+        cluster.cut_replicas()
+        until(lambda: visitor.post("/visits").status == 503, "writes are refused", timeout=20)
+        assert cluster.primary() == "store-1"
+        cluster.join_replicas()
+        until(lambda: visitor.post("/visits").status == 200, "writes are taken", timeout=20)
+
+
+def test_what_containers_cannot_do_is_refused_before_anything_starts() -> None:
+    spec = ClusterSpec(store=StoreKind.REDIS_HA, store_settings=StoreSettings(max_lag=3))
+    with pytest.raises(ClusterError, match="max_lag is for"):
         ComposeCluster(spec).start()

@@ -50,7 +50,7 @@ def echoing() -> Iterator[int]:
 @pytest.fixture
 def link() -> Iterator[ProxyLink]:
     with echoing() as target:
-        made = ProxyLink(target)
+        made = ProxyLink.to(target)
         try:
             yield made
         finally:
@@ -166,7 +166,7 @@ def test_the_end_of_either_side_is_passed_on(link: ProxyLink) -> None:
 def test_a_target_that_is_gone_resets_its_clients() -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
-    link = ProxyLink(port)
+    link = ProxyLink.to(port)
     try:
         with connect(link) as client, pytest.raises(ConnectionError):
             asked(client)
@@ -194,7 +194,7 @@ def test_it_has_ended_when_it_is_closed(link: ProxyLink) -> None:
 
 
 def test_it_does_not_outlive_whoever_started_it_not_even_by_sigkill() -> None:
-    program = "from deploy.link import ProxyLink; link = ProxyLink(9); print(link.pid, flush=True); input()"
+    program = "from deploy.link import ProxyLink; link = ProxyLink.to(9); print(link.pid, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
     ) as parent:

@@ -90,3 +90,23 @@ def test_a_name_that_does_not_resolve_yet_is_502_until_it_does(
         assert proxy.get().status == 502
         dns.addresses = ADDRESSES
         wait_until(lambda: proxy.get().status == 200, "the name is resolved")
+
+
+def test_a_read_that_a_node_keeps_waiting_until_the_name_means_others_is_answered_by_one_of_them(
+    start_proxy: StartProxy, scaled: tuple[Backend, ...]
+) -> None:
+    silent, *others = scaled
+    for other in others:
+        other.release.set()
+    with Dns(*ADDRESSES) as dns:
+        service = Server(f"node:{silent.port}", resolve=True)
+        proxy = start_proxy((service,), resolver=dns.address, resolver_valid=1, get_timeout=4, tries_timeout=10)
+        wait_until(lambda: proxy.get().status == 200, "the name is resolved")
+        asked = []
+        while not silent.hits("/wait"):
+            asked.append(proxy.open_request("/wait"))
+            wait_until(lambda: sum(node.hits("/wait") for node in scaled) == len(asked), "it has arrived")
+        dns.addresses = ADDRESSES[1:]
+        wait_until(lambda: nodes_seen(proxy) == {"node-2", "node-3"}, "the first is no longer used")
+        answers = [connection.getresponse() for connection in asked]
+        assert {answer.status for answer in answers} == {200}

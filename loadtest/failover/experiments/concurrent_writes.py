@@ -1,9 +1,10 @@
 """15: several requests write to one session at the same moment, on every store."""
 
-from deploy import NodeKind, StoreKind
+from deploy import NodeKind
 from loadtest.failover.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
-from loadtest.failover.experiment import Experiment, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant
 from loadtest.failover.faults import Nothing
+from loadtest.failover.stores import EVERY_STORE
 from loadtest.protocol import Mix
 
 EXPERIMENT = Experiment(
@@ -19,14 +20,14 @@ EXPERIMENT = Experiment(
     after=1,
     variants=tuple(
         Variant(
-            name=str(store),
-            title=str(store),
-            # Memory is shared within one process alone.
-            spec=cluster(1 if store is StoreKind.MEMORY else 3, store),
+            name=store.name,
+            title=store.name,
+            spec=store.cluster(),
             fault=Nothing(),
             claims=(NO_UPDATE_LOST, NO_FAILED_REQUEST),
+            places=store.places,
         )
-        for store in (StoreKind.MEMORY, StoreKind.FILE, StoreKind.SQL, StoreKind.REDIS, StoreKind.EXPRESS)
+        for store in EVERY_STORE
     ),
     nodes=frozenset(NodeKind),
 )

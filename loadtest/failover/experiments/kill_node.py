@@ -2,7 +2,7 @@
 
 from deploy import NodeKind, StoreKind
 from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, FewFailedWrites
-from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Kill
 
 EXPERIMENT = Experiment(
@@ -18,6 +18,5 @@ EXPERIMENT = Experiment(
             claims=(NOTHING_LOST, NO_FAILED_GET, FewFailedWrites()),
         ),
     ),
-    places=frozenset(Place),
     nodes=frozenset(NodeKind),
 )

@@ -2,7 +2,7 @@
 
 from deploy import StoreKind
 from loadtest.failover.claims import NO_FAILED_GET, share_of_users
-from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Kill
 from proxy import Balance
 
@@ -19,5 +19,4 @@ EXPERIMENT = Experiment(
             claims=(share_of_users(1 / 3, "about a third"), NO_FAILED_GET),
         ),
     ),
-    places=frozenset(Place),
 )

@@ -1,9 +1,10 @@
 """16: a logout while other requests of the same session are on their way, on every store."""
 
-from deploy import NodeKind, StoreKind
+from deploy import NodeKind
 from loadtest.failover.claims import NO_FAILED_GET, LogoutsStay
-from loadtest.failover.experiment import Experiment, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant
 from loadtest.failover.faults import Nothing, Slow
+from loadtest.failover.stores import EVERY_STORE
 from loadtest.protocol import Mix
 
 SLOW = 0.06
@@ -22,13 +23,14 @@ EXPERIMENT = Experiment(
     after=1,
     variants=tuple(
         Variant(
-            name=str(store),
-            title=str(store),
-            spec=cluster(1 if store is StoreKind.MEMORY else 3, store, store_link=store.needs_redis),
-            fault=Slow(SLOW) if store.needs_redis else Nothing(),
+            name=store.name,
+            title=store.name,
+            spec=store.linked_cluster(),
+            fault=Slow(SLOW) if store.linked_cluster().store_link else Nothing(),
             claims=(LogoutsStay(), NO_FAILED_GET),
+            places=store.places,
         )
-        for store in (StoreKind.MEMORY, StoreKind.FILE, StoreKind.SQL, StoreKind.REDIS, StoreKind.EXPRESS)
+        for store in EVERY_STORE
     ),
     nodes=frozenset(NodeKind),
 )

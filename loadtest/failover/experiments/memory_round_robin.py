@@ -2,7 +2,7 @@
 
 from deploy import NodeKind, StoreKind
 from loadtest.failover.claims import NO_FAILED_REQUEST, share_of_requests
-from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Nothing
 
 EXPERIMENT = Experiment(
@@ -21,6 +21,5 @@ EXPERIMENT = Experiment(
             claims=(share_of_requests(2 / 3, "about two thirds"), NO_FAILED_REQUEST),
         ),
     ),
-    places=frozenset(Place),
     nodes=frozenset(NodeKind),
 )

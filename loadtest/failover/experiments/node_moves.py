@@ -21,7 +21,7 @@ EXPERIMENT = Experiment(
             spec=cluster(3, StoreKind.REDIS, discovery=Discovery.DNS),
             fault=Move("node-2"),
             claims=(SlowWindow(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, served_by(3)),
+            places=frozenset({Place.COMPOSE}),
         ),
     ),
-    places=frozenset({Place.COMPOSE}),
 )

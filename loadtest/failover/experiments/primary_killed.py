@@ -2,7 +2,7 @@
 
 from deploy import NodeKind, StoreKind, StoreSettings
 from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
-from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import KillPrimary
 from nodes.sessions import Durability, Outage
 
@@ -33,5 +33,4 @@ EXPERIMENT = Experiment(
         )
     ),
     nodes=frozenset(NodeKind),
-    places=frozenset(Place),
 )

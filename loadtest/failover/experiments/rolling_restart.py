@@ -2,7 +2,7 @@
 
 from deploy import StoreKind
 from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST
-from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import RollingRestart
 
 EXPERIMENT = Experiment(
@@ -19,5 +19,4 @@ EXPERIMENT = Experiment(
             claims=(NOTHING_LOST, NO_FAILED_REQUEST),
         ),
     ),
-    places=frozenset(Place),
 )

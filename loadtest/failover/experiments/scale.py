@@ -2,7 +2,7 @@
 
 from deploy import StoreKind
 from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
-from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Scale
 
 EXPERIMENT = Experiment(
@@ -19,5 +19,4 @@ EXPERIMENT = Experiment(
             claims=(NOTHING_LOST, NO_FAILED_REQUEST, served_by(6)),
         ),
     ),
-    places=frozenset(Place),
 )

@@ -2,7 +2,7 @@
 
 from deploy import StoreKind
 from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST
-from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Pause
 from loadtest.failover.timed_claims import SlowWindow
 
@@ -20,5 +20,4 @@ EXPERIMENT = Experiment(
             claims=(SlowWindow(3.0), NOTHING_LOST, NO_FAILED_GET),
         ),
     ),
-    places=frozenset(Place),
 )

@@ -57,9 +57,7 @@ def test_nothing_to_run_and_too_much_to_run_are_wrong_usage() -> None:
 
 
 def test_an_experiment_that_does_not_run_there_says_where_it_does() -> None:
-    assert complaint("run", "store-outage", "--on", "compose").endswith(
-        "store-outage does not run on compose; it runs on local."
-    )
+    assert complaint("run", "node-moves").endswith("node-moves does not run on local; it runs on compose.")
 
 
 def test_a_folder_that_holds_other_things_is_refused_and_left_alone(tmp_path: Path) -> None:

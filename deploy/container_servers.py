@@ -1,0 +1,83 @@
+"""The servers of a Redis in containers that has several: asked inside their containers, since their network cannot be
+reached from everywhere that their engine can.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from deploy import acl
+from deploy.cluster import MemberState
+from deploy.container_members import member_name, state_of
+from deploy.container_redis import PORT, SENTINEL_PORT, SENTINELS
+from deploy.engine import Container, Project
+from deploy.errors import ClusterError
+from deploy.spec import ClusterSpec
+
+_POLL = 0.1
+# The password is never an argument, which everybody on this machine could read.
+_ASK = 'REDISCLI_AUTH="$(cat /cluster/{folder}/password)" exec redis-cli -e --raw --user "$0" -p {port} "$@"'
+
+
+class ContainerServers:
+    """What both kinds have in common. `places`: the last parts of the servers' addresses, by service."""
+
+    def __init__(self, project: Project, spec: ClusterSpec, places: Mapping[str, int]) -> None:
+        self._project = project
+        self._seconds = spec.start_timeout
+        self._names = {str(last): member_name(service, 1) for service, last in places.items()}
+        self._places = places
+
+    def _name_at(self, address: str) -> str:
+        """Empty for an address that is none of theirs."""
+        return self._names.get(address.rpartition(".")[2], "")
+
+    def _running(self, services: Mapping[str, int]) -> list[Container]:
+        found = self._project.containers()
+        return [one for one in found if one.service in services and state_of(one) is MemberState.RUNNING]
+
+    def _state(self, name: str) -> MemberState:
+        found = [one for one in self._project.containers() if one.service in self._places]
+        return next(state_of(one) for one in found if name_of(one) == name)
+
+    def _ask_all(self, services: Mapping[str, int], *words: str) -> list[tuple[Container, list[str] | None]]:
+        """What all who run answer. At once: most of the time that it takes an engine to run a command, it waits."""
+        running = self._running(services)
+        with ThreadPoolExecutor(len(running) or 1) as pool:
+            return list(zip(running, pool.map(lambda one: self._ask(one, *words), running), strict=True))
+
+    def _ask(self, container: Container, *words: str) -> list[str] | None:
+        """The lines of the answer; None where there is none, or an error."""
+        folder, port = ("sentinels", SENTINEL_PORT) if container.service in SENTINELS else ("servers", PORT)
+        command = ("sh", "-c", _ASK.format(folder=folder, port=port), acl.OPERATOR, *words)
+        try:
+            return self._project.docker("exec", container.id, *command, timeout=5.0).splitlines()
+        except ClusterError:
+            return None
+
+    def _follow(self, primaries: set[str]) -> bool:
+        """Whether exactly these are primaries, and all others who run get what theirs has."""
+        for one, lines in self._ask_all(self._places, "INFO", "replication"):
+            state = replication(lines)
+            is_primary = state.get("role") == "master"
+            if is_primary is not (name_of(one) in primaries):
+                return False
+            if not is_primary and state.get("master_link_status") != "up":
+                return False
+        return True
+
+    def _wait(self, otherwise: str, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self._seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{otherwise} within {self._seconds:g} s")
+            time.sleep(_POLL)
+
+
+def replication(lines: list[str] | None) -> dict[str, str]:
+    """What a server answers to INFO replication; empty where it does not."""
+    return dict(line.split(":", 1) for line in lines or () if ":" in line)
+
+
+def name_of(server: Container) -> str:
+    return member_name(server.service, server.number)
