@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from nodes.sessions import EncryptedStore, Store
-from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.sealing import OVERHEAD
 from tests.sessions.harness import Harness, MemoryHarness
 
 
