@@ -195,6 +195,17 @@ def test_a_login_moves_what_is_encrypted_to_the_new_key_of_the_record(inner: Mem
     )
 
 
+def test_a_write_without_a_read_takes_one_update(monkeypatch: pytest.MonkeyPatch, inner: MemoryStore) -> None:
+    browser = Browser(application(EncryptedStore(inner, [NEW, OLD])))
+    browser.visit(lambda session: session.renew("alice"))
+    asked: list[str] = []
+    for name in ("load", "update"):
+        asks = getattr(inner, name)
+        monkeypatch.setattr(inner, name, lambda *what, name=name, asks=asks: (asked.append(name), asks(*what))[1])
+    browser.visit(lambda session: session.update(n=1))
+    assert asked == ["update"]
+
+
 def test_an_older_key_costs_more_round_trips_only_where_values_are_compared(inner: MemoryStore) -> None:
     EncryptedStore(inner, [OLD]).create(KEY, {"n": b"1"}, None, HOUR)
     rotated = EncryptedStore(inner, [NEW, OLD])
