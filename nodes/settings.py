@@ -63,6 +63,7 @@ class Settings:
     encryption_keys: tuple[bytes, ...] = field(
         default=(), repr=False
     )  # SESSION_ENCRYPTION_KEYS or SESSION_ENCRYPTION_KEYS_FILE
+    encryption: str = "require"  # SESSION_ENCRYPTION
     session_name: str = "session"  # SESSION_NAME
     idle_timeout: float = 1800.0  # SESSION_IDLE_TIMEOUT
     absolute_timeout: float = 28800.0  # SESSION_ABSOLUTE_TIMEOUT
@@ -126,6 +127,9 @@ class Settings:
         if store is StoreKind.EXPRESS and (max_sessions or keys):
             name_ = "SESSION_MAX_PER_USER" if max_sessions else "SESSION_ENCRYPTION_KEYS"
             raise SettingsError(f"{name_} is set: a Node application that shares the sessions knows nothing of it")
+        encryption = env.choice("SESSION_ENCRYPTION", cls.encryption, ["require", "write", "read"])
+        if env.text("SESSION_ENCRYPTION") and not keys:
+            raise SettingsError(f"SESSION_ENCRYPTION={encryption}: it needs SESSION_ENCRYPTION_KEYS")
         default_cookie = "connect.sid" if store is StoreKind.EXPRESS else cls.session_name
         return cls(
             node_name=_matching("NODE_NAME", env.text("NODE_NAME") or name(), _NODE_NAME),
@@ -142,6 +146,7 @@ class Settings:
             durability=durability,
             replicas=replicas,
             encryption_keys=keys,
+            encryption=encryption,
             session_name=_matching("SESSION_NAME", env.text("SESSION_NAME") or default_cookie, _COOKIE_NAME),
             idle_timeout=idle,
             absolute_timeout=absolute,

@@ -11,6 +11,7 @@ from .sessions import (
     Budgets,
     Durability,
     EncryptedStore,
+    Encryption,
     FileStore,
     MemoryStore,
     Outage,
@@ -28,7 +29,9 @@ def store_of(settings: Settings) -> Store:
     """The store; it asks nobody anything before it is used. `SettingsError` for what can't be meant."""
     try:
         store = _chosen(settings)
-        return EncryptedStore(store, settings.encryption_keys) if settings.encryption_keys else store
+        if not settings.encryption_keys:
+            return store
+        return EncryptedStore(store, settings.encryption_keys, Encryption(settings.encryption))
     except ValueError as error:
         raise SettingsError(f"SESSION_STORE={settings.store.value}: {error}") from None
 

@@ -6,7 +6,7 @@ signals to connect to, and the protocol for a store of one's own.
 
 from .budgets import Budgets
 from .counters import counter_key
-from .encryption import EncryptedStore
+from .encryption import EncryptedStore, Encryption
 from .events import (
     session_absent,
     session_conflict,
@@ -62,6 +62,7 @@ __all__ = [
     "Countable",
     "Durability",
     "EncryptedStore",
+    "Encryption",
     "FileStore",
     "Lifetime",
     "LoginTooOld",

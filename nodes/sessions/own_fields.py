@@ -19,7 +19,10 @@ CLIENT_KEY = "_client"
 """Where a login keeps the client's address and browser; see `SessionOptions.remember_client`."""
 COOKIE_KEY = "_cookie"
 """Where a session keeps a `max_age` and `expires` of its own."""
-OWN_KEYS = frozenset({CLIENT_KEY, COOKIE_KEY})
+OWNER_PROOF = "~owner"
+"""Where an encrypted record holds its owner once more, encrypted: only `EncryptedStore` reads and writes it."""
+OWN_KEYS = frozenset({CLIENT_KEY, COOKIE_KEY, OWNER_PROOF})
+_BARE = {key.lstrip("~"): key for key in OWN_KEYS}
 
 T = TypeVar("T")
 
@@ -67,11 +70,17 @@ def check(fields: Mapping[str, bytes], codec: Codec) -> None:
 def field_of(key: str) -> str:
     """The name of the field that keeps the application's `key`: one that is called as one of ours has a `~` before it,
     and so has one that would then be called as that."""
-    return f"~{key}" if key.lstrip("~") in OWN_KEYS else key
+    return f"~{key}" if _is_called_as_ours(key) else key
 
 
 def application_key(field: str) -> str | None:
     """The application's key of a field; None for one of ours."""
     if field in OWN_KEYS:
         return None
-    return field[1:] if field[:1] == "~" and field.lstrip("~") in OWN_KEYS else field
+    return field[1:] if field[:1] == "~" and _is_called_as_ours(field) else field
+
+
+def _is_called_as_ours(name: str) -> bool:
+    """Whether it is the name of one of our fields, after any number of `~`."""
+    ours = _BARE.get(name.lstrip("~"))
+    return ours is not None and name.endswith(ours)

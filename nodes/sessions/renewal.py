@@ -58,7 +58,7 @@ def renew(old: StoredSession, owner: str | None, keep: bool, client: Mapping[str
     new = create(old, fields, owner, created)
     try:
         too_many = _beyond_limit(new, old.key) if is_login else []
-        last = store.delete(old.key) if old.record is not None and old.key is not None else None
+        last = old.end() if old.record is not None else None
         if last is None and old.record is not None and not is_login:
             raise SessionEnded("the session ended while its id was renewed")
     except SessionError:

@@ -24,7 +24,7 @@ class StoreUnavailable(SessionError):
 
 
 class RecordTooNew(StoreUnavailable):
-    """A later version wrote this record; this one can't read it and must not overwrite it."""
+    """What a later version wrote, or a node with other keys: this one can't read it and must not overwrite it."""
 
 
 class SessionEnded(SessionError):

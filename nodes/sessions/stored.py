@@ -14,8 +14,9 @@ from .codec import DecodeError
 from .cookie import key_of
 from .fields import Fields
 from .options import SessionOptions
-from .own_fields import COOKIE_KEY, NO_LIFE, Life, check, typed
-from .store import Changes, Lifetime, Outcome, Record, SessionTooLarge, Store
+from .own_fields import COOKIE_KEY, NO_LIFE, OWNER_PROOF, Life, check, typed
+from .sealing import any_sealed
+from .store import Changes, Lifetime, Outcome, Record, RecordTooNew, SessionTooLarge, Store
 
 log = logging.getLogger("nodes.sessions")
 
@@ -66,26 +67,40 @@ class StoredSession:
     def fetch(self) -> Record | None:
         """The record, read anew. One with a damaged value is set aside and counts as absent."""
         assert self.key is not None
-        self.record = self.store.load(self.key)
-        if self.record is not None:
+        record = self.store.load(self.key)
+        if record is not None:
             try:
-                check(self.record.fields, self.store.codec)
-                self.fields.read(self.record.fields)
+                check(record.fields, self.store.codec)
+                self.fields.read(record.fields)
             except DecodeError as error:
+                if any_sealed(record.fields):
+                    raise RecordTooNew(f"session {self.key_hash} is encrypted, and this node has no key") from error
                 log.error("session %s is damaged and was set aside: %s", self.key_hash, error)  # noqa: TRY400 - a line
                 self.store.set_aside(self.key)
-                self.record = None
-        return self.record
+                record = None
+        self.record = record
+        return record
+
+    def end(self) -> Record | None:
+        """Ends it at the store; what it last was, `unread` where this node can't read that."""
+        assert self.key is not None
+        last = self.store.delete(self.key)
+        if last is not None and any_sealed(last.fields):
+            log.error("session %s, encrypted meanwhile, ended unread; what others wrote since is lost", self.key_hash)
+            return replace(last, fields={}, unread=True)
+        return last
 
     def update(self, changes: Changes) -> Outcome:
         """Sends `changes`. Raises `SessionTooLarge` where they do not fit.
 
         How long this session lives is part of it. Without a read it is unknown, so the update is made to apply only to
-        a session that has no lifetime of its own; for the others the session is read, and the update sent again.
+        a session that has no lifetime of its own; for the others the session is read, and the update sent again. So it
+        is for one whose owner is encrypted: a node that can't read that must not write there.
         """
         assert self.key is not None
         blind = not self.loaded
-        sent = replace(changes, expect={**changes.expect, COOKIE_KEY: None}) if blind else changes
+        unread: dict[str, bytes | None] = {COOKIE_KEY: None, OWNER_PROOF: None}
+        sent = replace(changes, expect={**changes.expect, **unread}) if blind else changes
         outcome = self.store.update(self.key, sent, self.lifetime)
         if blind and outcome is Outcome.CONFLICT:
             outcome = Outcome.ABSENT if self.load() is None else self.store.update(self.key, changes, self.lifetime)

@@ -11,7 +11,8 @@ from .codec import DecodeError
 from .options import SessionOptions
 from .own_fields import CLIENT_KEY, COOKIE_KEY, Client, Life, typed
 from .powers import ByUser
-from .store import Record, Store
+from .sealing import is_sealed
+from .store import Record, RecordTooNew, Store
 from .stored import Notify
 
 HANDLE_DIGITS = 16
@@ -74,9 +75,13 @@ class UserSessions:
 
     def _field(self, record: Record, name: str, kind: type[T]) -> T:
         """What is no `kind` counts as one that says nothing: whoever uses the session finds out."""
+        if (data := record.fields.get(name)) is None:
+            return kind()
         try:
-            return typed(self._store.codec.decode(record.fields[name]), kind) if name in record.fields else kind()
-        except DecodeError:
+            return typed(self._store.codec.decode(data), kind)
+        except DecodeError as error:
+            if is_sealed(data):
+                raise RecordTooNew(f"a session of {record.owner} is encrypted, and this node has no key") from error
             return kind()
 
 

@@ -12,10 +12,9 @@ from tests.sessions.sql_servers import SqlServer
 from tests.sessions.valkey import Valkey
 
 KEYS = {"SESSION_ENCRYPTION_KEYS": "5e" * 32}
-
-
+ENCRYPTED = {"encrypted": KEYS, "encrypting": {**KEYS, "SESSION_ENCRYPTION": "read"}}
 PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADLINE": "5"}
-EMBEDDED = ("file", "sqlite", "redis", "express", "express-file", "encrypted")
+EMBEDDED = ("file", "sqlite", "redis", "express", "express-file", *ENCRYPTED)
 SERVERS = ("mysql", "mariadb", "postgresql", "express-mysql")
 
 
@@ -36,14 +35,15 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
             kind = {"SESSION_STORE": "express", "EXPRESS_STORE": "mysql", "DATABASE_URL": f"mysql://{rest}"}
         return {"DATABASE_CREATE_SCHEMA": "on", **kind, **PATIENT}
     valkey: Valkey = request.getfixturevalue("valkey")
-    store = "redis" if request.param == "encrypted" else request.param
-    return {"SESSION_STORE": store, "REDIS_URL": valkey.url} | (KEYS if request.param == "encrypted" else {})
+    store = "redis" if request.param in ENCRYPTED else request.param
+    return {"SESSION_STORE": store, "REDIS_URL": valkey.url, **ENCRYPTED.get(request.param, {})}
 
 
 def test_what_one_node_did_the_other_knows(run_node: Callable[..., RunningNode], settings: dict[str, str]) -> None:
     # One after the other: the second finds the tables that the first has made.
     one = run_node(NODE_NAME="node-1", **settings)
-    other = run_node(NODE_NAME="node-2", **settings)
+    next_step = {"SESSION_ENCRYPTION": "write"} if "SESSION_ENCRYPTION" in settings else {}
+    other = run_node(NODE_NAME="node-2", **(settings | next_step))
     browser = one.log_in()
     assert browser.post(f"{one.url}/visits", json={}, timeout=10).json() == {"visits": 1}
     assert browser.post(f"{other.url}/visits", json={}, timeout=10).json() == {"visits": 2}

@@ -1,4 +1,5 @@
-"""Secrets and encryption keys are changed node by node: add the new one, put it first, drop the old one.
+"""Secrets and encryption keys are changed node by node: add the new one, put it first, drop the old one. So is whether
+anything is encrypted: read both, write encrypted, believe nothing else.
 
 Whatever two configurations run beside each other meanwhile, every browser is known to both.
 """
@@ -22,6 +23,7 @@ OLD, NEW = "old", "new"
 STEPS = [(OLD,), (OLD, NEW), (NEW, OLD), (NEW,)]
 SECRETS = {OLD: SECRET, NEW: "another secret of more than thirty-two bytes"}
 KEYS = {OLD: b"o" * 32, NEW: b"n" * 32}
+ENCRYPTION = dict(zip(STEPS, [None, "read", "write", "require"], strict=True))
 COOKIES = ("session", "device")
 HTML = {"Accept": "text/html", "Origin": "http://localhost"}
 
@@ -29,14 +31,19 @@ Step = tuple[str, ...]
 Node = Callable[[Step], Flask]
 
 
-@pytest.fixture(params=["secrets", "encryption_keys"])
+@pytest.fixture(params=["secrets", "encryption_keys", "encryption"])
 def node(request: pytest.FixtureRequest, users_file: Path, tmp_path: Path) -> Node:
-    """A node with these secrets or these keys, on the store of all."""
+    """A node with these secrets or these keys, or at this step towards encryption, on the store of all."""
+
+    def settings_of(step: Step) -> dict[str, Any]:
+        if request.param == "encryption":
+            mode = ENCRYPTION[step]
+            return {"encryption_keys": (KEYS[NEW],), "encryption": mode} if mode else {}
+        values: dict[str, Any] = SECRETS if request.param == "secrets" else KEYS
+        return {request.param: tuple(values[name] for name in step)}
 
     def make(step: Step) -> Flask:
-        values: dict[str, Any] = SECRETS if request.param == "secrets" else KEYS
-        rotated = {request.param: tuple(values[name] for name in step)}
-        settings: dict[str, Any] = {"secrets": (SECRET,), "login_attempts": 2} | rotated
+        settings: dict[str, Any] = {"secrets": (SECRET,), "login_attempts": 2} | settings_of(step)
         folder = tmp_path / "sessions"
         return create_app(
             Settings(node_name="n", users_file=users_file, store=StoreKind.FILE, folder=folder, **settings)
@@ -107,7 +114,7 @@ def test_who_puts_the_new_one_first_at_once_is_not_known_to_nodes_without_it(
     before, hasty = node((OLD,)), node((NEW, OLD))
     browser = logged_in(hasty)
     answer = at(before, browser).get("/me")
-    if "encryption_keys" in request.node.name:
+    if "encryption" in request.node.name:
         assert answer.status_code == 503
     else:
         assert (answer.status_code, answer.get_json()["user"]) == (200, None)

@@ -16,6 +16,7 @@ from tests.sessions.valkey import Valkey
 STORES = (
     "memory",
     "encrypted",
+    "encrypting",
     "express",
     "express_file",
     "file",

@@ -19,7 +19,7 @@ from nodes.sessions import (
     power_of,
 )
 from nodes.sessions.cookie import SignedCookie
-from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.sealing import OVERHEAD
 from tests.sessions.browser import Browser, application
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -111,15 +111,20 @@ def test_nor_with_the_proof_of_another_session_of_theirs_or_without_any(inner: M
         assert store.delete(KEY) is None
 
 
-def test_no_field_of_the_application_s_is_taken_for_the_proof(inner: MemoryStore) -> None:
+def test_no_key_of_the_application_s_is_taken_for_the_proof(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, [NEW, OLD])
     store.create(OTHER, {}, "alice", HOUR)
     (proof,) = raw(inner, OTHER)
-    store.create(KEY, {proof: b"alice", "~" + proof: b"1"}, "bob", HOUR)
-    assert store.update(KEY, Changes({proof: b"carol"}, expect={proof: b"alice", "~": None}), HOUR) is Outcome.APPLIED
-    assert (loaded(store).owner, loaded(store).fields) == ("bob", {proof: b"carol", "~" + proof: b"1"})
-    assert store.update(KEY, Changes(delete=frozenset({proof})), HOUR) is Outcome.APPLIED
-    assert (loaded(store).owner, loaded(store).fields) == ("bob", {"~" + proof: b"1"})
+    browser = Browser(application(store))
+    browser.visit(lambda session: session.renew("bob"))
+    browser.visit(lambda session: session.update({proof: "alice", "~" + proof: 1}))
+    browser.visit(lambda session: session.mutate(proof, lambda name: "carol" if name == "alice" else name))
+    mine = browser.visit(lambda session: (session.owner, dict(session)))
+    assert mine.value == ("bob", {proof: "carol", "~" + proof: 1})
+    browser.visit(lambda session: session.pop(proof))
+    assert browser.visit(lambda session: (session.owner, dict(session))).value == ("bob", {"~" + proof: 1})
+    with pytest.raises(ValueError, match=proof):
+        store.update(KEY, Changes({proof: b"alice"}), HOUR)
 
 
 def test_what_encryption_does_not_notice(inner: MemoryStore) -> None:
@@ -188,6 +193,17 @@ def test_a_login_moves_what_is_encrypted_to_the_new_key_of_the_record(inner: Mem
         "alice",
         {"n": 2, "cart": {"apple": 2}},
     )
+
+
+def test_a_write_without_a_read_takes_one_update(monkeypatch: pytest.MonkeyPatch, inner: MemoryStore) -> None:
+    browser = Browser(application(EncryptedStore(inner, [NEW, OLD])))
+    browser.visit(lambda session: session.renew("alice"))
+    asked: list[str] = []
+    for name in ("load", "update"):
+        asks = getattr(inner, name)
+        monkeypatch.setattr(inner, name, lambda *what, name=name, asks=asks: (asked.append(name), asks(*what))[1])
+    browser.visit(lambda session: session.update(n=1))
+    assert asked == ["update"]
 
 
 def test_an_older_key_costs_more_round_trips_only_where_values_are_compared(inner: MemoryStore) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nodes.sessions import EncryptedStore, Lifetime, MemoryStore
 from nodes.sessions.codec import DecodeError, MsgpackCodec
-from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.sealing import OVERHEAD
 from nodes.sessions.store import RecordTooNew
 from nodes.sessions.stores import file_record
 from nodes.sessions.stores.express_json import DamagedJson, Document, JsonCodec

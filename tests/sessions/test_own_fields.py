@@ -14,7 +14,7 @@ from nodes.sessions import ByUser, Changes, Lifetime, MemoryStore, Sessions, pow
 from tests.sessions.browser import Browser, application
 from tests.sessions.harness import Harness, MemoryHarness
 
-KEYS = ["_client", "_cookie", "~_client", "~_cookie", "~~_cookie", "~", "~a", "a"]
+KEYS = ["_client", "_cookie", "~_client", "~_cookie", "~~_cookie", "~", "~a", "a", "owner", "~owner", "~~owner"]
 HOUR = Lifetime(600, 3600)
 
 

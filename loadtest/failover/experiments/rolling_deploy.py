@@ -1,40 +1,54 @@
-"""20: the secrets of the cookies and the keys of the records are rotated by rolling deployments.
+"""20: new secrets, and another format of the records, by rolling deployments.
 
-While the second of them is under way, some nodes write records in the new encryption and some in the old one, and sign
-cookies by the new secret and by the old one: all of them must read both.
+The formats are plain records and encrypted ones. In steps, first every node reads both, then they begin to write the
+new one: while that is under way some nodes write plain values and some encrypted ones, side by side in one record, and
+sign cookies by the old secret and by the new one. At once, without the first step, nodes that can't read the new format
+serve beside nodes that write it, and must not take what they can't read for nothing.
 """
 
 import secrets
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST
+from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, WritesRefused
 from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import RollingDeploy
 
-OLD, NEW = ({"secret": secrets.token_hex(32), "key": secrets.token_hex(32)} for _ in range(2))
+OLD, NEW, KEY = (secrets.token_hex(32) for _ in range(3))
 
 
-def _settings(*which: dict[str, str]) -> dict[str, str]:
-    """The first signs and encrypts, all verify and decrypt. Without the file that the cluster makes by itself."""
+def _settings(*signing: str, encryption: str = "") -> dict[str, str]:
+    """The first secret signs, all verify. Without the file that the cluster makes by itself."""
     return {
         "SESSION_SECRETS_FILE": "",
-        "SESSION_SECRETS": ",".join(each["secret"] for each in which),
-        "SESSION_ENCRYPTION_KEYS": ",".join(each["key"] for each in which),
+        "SESSION_SECRETS": ",".join(signing),
+        "SESSION_ENCRYPTION_KEYS": KEY if encryption else "",
+        "SESSION_ENCRYPTION": encryption,
     }
 
 
 EXPERIMENT = Experiment(
     number=20,
     name="rolling-deploy",
-    title="secret rotation, two record formats",
-    hypothesis="Deployed node by node, first what reads both and then what writes the new, nobody is logged out.",
-    reference="0 lost, 0 failed",
+    title="two record formats",
+    hypothesis="Deployed node by node, first what reads both formats and then what writes the new one, nobody is logged"
+    " out and nothing fails. Without the first step requests fail, and still nobody is logged out.",
     during=1,
     variants=(
         Variant(
+            name="in-steps",
+            title="secret rotation, in steps",
+            reference="0 lost, 0 failed",
             spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
-            fault=RollingDeploy(3, (_settings(OLD, NEW), _settings(NEW, OLD))),
+            fault=RollingDeploy(3, (_settings(OLD, NEW, encryption="read"), _settings(NEW, OLD, encryption="write"))),
             claims=(NOTHING_LOST, NO_FAILED_REQUEST),
+        ),
+        Variant(
+            name="at-once",
+            title="at once",
+            reference="0 lost",
+            spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
+            fault=RollingDeploy(3, (_settings(OLD, encryption="write"),)),
+            claims=(NOTHING_LOST, WritesRefused()),
         ),
     ),
 )

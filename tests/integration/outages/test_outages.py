@@ -133,6 +133,12 @@ def test_encrypted_with_a_key_that_a_node_does_not_know(start: Start, valkey: Va
     hold("encrypted: key unknown", node, lambda _: nullcontext(), trouble=other)
 
 
+def test_encrypted_and_a_node_has_no_key(start: Start, valkey: Valkey) -> None:
+    settings = {"SESSION_STORE": "redis", "REDIS_URL": valkey.url, **PATIENT}
+    node, other = start(SESSION_ENCRYPTION_KEYS="5e" * 32, **settings), start(**settings)
+    hold("encrypted: a node has no key", node, lambda _: nullcontext(), trouble=other)
+
+
 @pytest.fixture(scope="module")
 def express_node(start: Start, valkey: Valkey) -> RunningNode:
     return start(SESSION_STORE="express", REDIS_URL=valkey.url, **HASTY)
@@ -151,5 +157,5 @@ def test_express_redis_record_damaged(express_node: RunningNode, valkey: Valkey)
 
 
 def test_every_row_was_produced() -> None:
-    assert len(DOCUMENTED) == 32
+    assert len(DOCUMENTED) == 33
     assert produced(Path(__file__).parent) == set(DOCUMENTED)

@@ -4,18 +4,20 @@ from contextlib import AbstractContextManager
 import pytest
 
 from nodes.sessions import EncryptedStore, Store
-from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.sealing import OVERHEAD
 from tests.sessions.harness import Harness, MemoryHarness
+
+KEYS = (b"n" * 32, b"o" * 32)
+"""Two, so that conflicts are looked at twice."""
 
 
 class EncryptedHarness:
-    """The memory store, encrypted: of two keys, so that conflicts are looked at twice."""
+    """The memory store, behind what encrypts it; `overhead` is what each value grows by, None where that differs."""
 
-    overhead = OVERHEAD
-
-    def __init__(self) -> None:
+    def __init__(self, encrypted: Callable[[Store], Store], overhead: int | None) -> None:
         inner = MemoryHarness()
-        self.store: Store = EncryptedStore(inner.store, keys=(b"n" * 32, b"o" * 32))
+        self.store: Store = encrypted(inner.store)
+        self.overhead = overhead
         self.advance: Callable[[float], None] = inner.advance
         self.damage: Callable[[str], None] = inner.damage
         self.keys: Callable[[], set[str]] = inner.keys
@@ -24,4 +26,4 @@ class EncryptedHarness:
 
 
 def make(request: pytest.FixtureRequest) -> Harness:
-    return EncryptedHarness()
+    return EncryptedHarness(lambda store: EncryptedStore(store, KEYS), OVERHEAD)
