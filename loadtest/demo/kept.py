@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loadtest.checker.check import check
 from loadtest.demo.scenes import Outcome
-from loadtest.failover.result import HISTORY, Held, Result, Timing, describe, machine, versions, write
+from loadtest.failover.result import HISTORY, Held, Place, Result, Timing, describe, machine, versions, write
 from loadtest.history import Event, Mark, read
 from loadtest.protocol import Mix
 from loadtest.report.sentences import NOTHING
@@ -35,7 +35,7 @@ def keep(folder: Path, number: int, outcome: Outcome, users: int) -> None:
         reference="",
         fault=", then ".join(actions) or NOTHING,
         mix=Mix.EVERYDAY,
-        place="local",
+        place=Place.LOCAL,
         users=users,
         verdict=ruling.verdict,
         reason=ruling.reason,

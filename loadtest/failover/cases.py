@@ -14,7 +14,7 @@ _ORDER = list(Verdict)
 
 @dataclass(frozen=True)
 class CaseResults:
-    """All runs of one variant of an experiment on one kind of node, at least one."""
+    """All runs of one variant of an experiment on one kind of node in one place, at least one."""
 
     runs: Sequence[Result]
 
@@ -33,7 +33,7 @@ class CaseResults:
 
     @property
     def anchor(self) -> str:
-        return case_folder(self.first.name, self.first.variant, self.node).replace(".", "-")
+        return case_folder(self.first.name, self.first.variant, self.node, self.first.place).replace(".", "-")
 
     @property
     def worst(self) -> Result:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,8 @@ def list_() -> None:
     "place",
     metavar="PLACE",
     type=click.Choice(["local", "compose"]),
-    default="local",
-    show_default=True,
-    help="local: processes of this machine; compose: containers.",
+    help="local: processes of this machine; compose: containers. Default: local, and compose for what needs "
+    "containers, where there is Docker.",
 )
 @click.option(
     "--node",
@@ -99,7 +99,7 @@ def run(
     names: tuple[str, ...],
     everything: bool,
     repeat: int,
-    place: str,
+    place: str | None,
     node: str,
     out: Path | None,
     users: int,
@@ -118,36 +118,55 @@ def run(
 
     from deploy import ClusterError, ComposeCluster, NodeKind
     from deploy.engine import require_engine
-    from loadtest.failover.experiment import Place
+    from loadtest.failover.result import Place
+    from loadtest.failover.run import MakeCluster
     from loadtest.failover.session import Plan
     from loadtest.failover.trial import Effort
     from loadtest.peers import application_of, local_cluster
 
-    on, kind = Place(place), NodeKind(node)
-    if on is Place.COMPOSE and kind is not NodeKind.OURS:
+    kind = NodeKind(node)
+    if place == Place.COMPOSE and kind is not NodeKind.OURS:
         raise click.UsageError(f"--node {kind} is for local processes: nodes in containers are ours")
-    if on is Place.COMPOSE and (nginx or store_server):
+    if place == Place.COMPOSE and (nginx or store_server):
         raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
-    chosen = _chosen(names, everything, on, kind)
+    only_local = kind is not NodeKind.OURS or nginx or store_server
+    places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
+    chosen = _chosen(names, everything, places, kind)
+
+    def local(spec: "ClusterSpec") -> AbstractContextManager["Cluster"]:
+        return local_cluster(spec, None, nginx, store_server)
+
+    made: dict[Place, MakeCluster] = {Place.LOCAL: local, Place.COMPOSE: ComposeCluster}
+    others = "" if kind is NodeKind.OURS else f"--node {kind}"
+    options = " ".join(filter(None, (f"--users {users}", "--short" if short else "", others)))
+    folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
+    effort = Effort(users, share=SHORT if short else 1.0)
+    plan = Plan(chosen, repeat, effort, folder, options, {place: made[place] for place in places}, kind)
     try:
         application_of(kind)  # what cannot run here is no experiment's fault, and installing it is none's time
-        if on is Place.COMPOSE:
+        if any(case.place is Place.COMPOSE for case in plan.cases):
             require_engine()
     except ClusterError as error:
-        raise click.ClickException(str(error)) from error
-
-    def make_cluster(spec: "ClusterSpec") -> AbstractContextManager["Cluster"]:
-        return ComposeCluster(spec) if on is Place.COMPOSE else local_cluster(spec, None, nginx, store_server)
-
-    effort = Effort(users, share=SHORT if short else 1.0)
-    others = "" if kind is NodeKind.OURS else f"--node {kind}"
-    options = " ".join(filter(None, (f"--on {on} --users {users}", "--short" if short else "", others)))
-    folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
+        if place or only_local:
+            raise click.ClickException(str(error)) from error
+        plan = _without_containers(plan, names, str(error))
     prepare(folder)
-    sys.exit(_run(Plan(chosen, repeat, effort, on, folder, options, make_cluster, kind), Console()))
+    sys.exit(_run(plan, Console()))
 
 
-def _chosen(names: Sequence[str], everything: bool, place: str, node: str) -> list["Experiment"]:
+def _without_containers(plan: "Plan", names: Sequence[str], why: str) -> "Plan":
+    """What of it can be run all the same. It is an error where nothing is left of what was named."""
+    from loadtest.failover.result import Place
+
+    rest = replace(plan, clusters={place: make for place, make in plan.clusters.items() if place is not Place.COMPOSE})
+    if set(names) - {case.experiment.name for case in rest.cases}:
+        raise click.ClickException(why)
+    count = plan.runs - rest.runs
+    click.echo(f"{count} run{'s' if count > 1 else ''} that need containers are left out: {why}", err=True)
+    return rest
+
+
+def _chosen(names: Sequence[str], everything: bool, places: Sequence[str], node: str) -> list["Experiment"]:
     from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
 
     if everything and names:
@@ -159,13 +178,13 @@ def _chosen(names: Sequence[str], everything: bool, place: str, node: str) -> li
             near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"the experiments are {', '.join(BY_NAME)}."
             raise click.BadParameter(f"there is no experiment {name!r}; {hint}", param_hint="NAME")
-        if place not in BY_NAME[name].places:
+        if not set(places) & set(BY_NAME[name].places):
             only = ", ".join(BY_NAME[name].places)
-            raise click.BadParameter(f"{name} does not run on {place}; it runs on {only}.", param_hint="--on")
+            raise click.BadParameter(f"{name} does not run on {places[0]}; it runs on {only}.", param_hint="--on")
         if node not in BY_NAME[name].nodes:
             others = ", ".join(one.name for one in EXPERIMENTS if node in one.nodes)
             raise click.BadParameter(f"{name} is for our nodes alone; {node} has {others}.", param_hint="--node")
-    possible = [one for one in EXPERIMENTS if place in one.places and node in one.nodes]
+    possible = [one for one in EXPERIMENTS if set(places) & set(one.places) and node in one.nodes]
     return [one for one in possible if everything or one.name in names]
 
 

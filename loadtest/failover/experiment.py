@@ -2,22 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 from deploy import ClusterSpec, NodeKind, StoreKind
 from loadtest.failover.claims import Claim
 from loadtest.failover.faults import Fault
-from loadtest.failover.result import case_folder, heading
+from loadtest.failover.result import Place, case_folder, heading
 from loadtest.protocol import Mix
 from proxy import Balance
-
-
-class Place(StrEnum):
-    """What a cluster runs on."""
-
-    LOCAL = "local"
-    COMPOSE = "compose"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +61,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Case:
-    """One variant of one experiment, and whose nodes: what is run."""
+    """One variant of one experiment, whose nodes, and where: what is run."""
 
     experiment: Experiment
     variant: Variant
     node: NodeKind = NodeKind.OURS
+    place: Place = Place.LOCAL
 
     @property
     def spec(self) -> ClusterSpec:
@@ -82,8 +75,8 @@ class Case:
 
     @property
     def name(self) -> str:
-        """ "kill-node", "kill-node.express", "replicas-cut.guarded": also that of its folder."""
-        return case_folder(self.experiment.name, self.variant.name, self.node)
+        """ "kill-node", "kill-node.express", "replicas-cut.guarded.compose": also that of its folder."""
+        return case_folder(self.experiment.name, self.variant.name, self.node, self.place)
 
     @property
     def title(self) -> str:
@@ -92,8 +85,8 @@ class Case:
 
     @property
     def heading(self) -> str:
-        """The title, with whose nodes."""
-        return heading(self.title, self.node)
+        """The title, with whose nodes and where."""
+        return heading(self.title, self.node, self.place)
 
     @property
     def reference(self) -> str:

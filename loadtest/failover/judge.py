@@ -27,13 +27,13 @@ from loadtest.verdict import HOLDS, Ruling, Verdict, broken, not_enough
 BEFORE, END = "before", "end"
 
 
-def judge(trial: Trial, folder: Path, run: int, place: str, command: str) -> Result:
+def judge(trial: Trial, folder: Path, run: int, command: str) -> Result:
     """Writes the history into `folder` and holds it against the claims. Raises OSError and HistoryError."""
     if trial.unsteady:
         ruling = Held(
             claim="the cluster is well before the fault", verdict=Verdict.NOT_ENOUGH_DATA, reason=trial.unsteady
         )
-        return _result(trial, run, place, command, (ruling,), None)
+        return _result(trial, run, command, (ruling,), None)
     path = folder / HISTORY
     assemble(path, _header(trial), *_parts(trial))
     events = list(read(path))
@@ -47,14 +47,14 @@ def judge(trial: Trial, folder: Path, run: int, place: str, command: str) -> Res
     claims = [_held("steady before the fault", _steady(trial, findings))]
     claims += [_held(claim.text, claim.check(seen)) for claim in trial.case.variant.claims]
     claims.append(_held("well again after it", broken(trial.unwell) if trial.unwell else HOLDS))
-    return _result(trial, run, place, command, tuple(claims), findings)
+    return _result(trial, run, command, tuple(claims), findings)
 
 
-def failure(case: Case, effort: Effort, run: int, place: str, command: str, reason: str) -> Result:
+def failure(case: Case, effort: Effort, run: int, command: str, reason: str) -> Result:
     """The result of a run that could not be brought to its end."""
     trial = Trial(case, effort, Path())
     ruling = Held(claim="it can be run", verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
-    return _result(trial, run, place, command, (ruling,), None)
+    return _result(trial, run, command, (ruling,), None)
 
 
 def _parts(trial: Trial) -> Iterator[Iterable[Event]]:
@@ -88,9 +88,7 @@ def _held(claim: str, ruling: Ruling) -> Held:
     return Held(claim=claim, verdict=ruling.verdict, reason=ruling.reason)
 
 
-def _result(
-    trial: Trial, run: int, place: str, command: str, claims: tuple[Held, ...], findings: Findings | None
-) -> Result:
+def _result(trial: Trial, run: int, command: str, claims: tuple[Held, ...], findings: Findings | None) -> Result:
     case, ruling = trial.case, verdict_of(claims)
     experiment, variant = case.experiment, case.variant
     return Result(
@@ -104,7 +102,7 @@ def _result(
         reference=case.reference,
         fault=variant.fault.what,
         mix=experiment.mix,
-        place=place,
+        place=trial.case.place,
         users=trial.users,
         verdict=ruling.verdict,
         reason=ruling.reason,

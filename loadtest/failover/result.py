@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ VERSION = 1
 RESULT, RESULTS, HISTORY = "result.json", "results.json", "history.jsonl.gz"
 _PACKAGES = ("flask", "gunicorn", "redis", "locust")
 _SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
+
+
+class Place(StrEnum):
+    """What a cluster runs on."""
+
+    LOCAL = "local"
+    """Processes of this machine."""
+    COMPOSE = "compose"
+    """Containers."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +66,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     fault: str
     mix: Mix
-    place: str
+    place: Place
     users: int
     verdict: Verdict
     reason: str
@@ -77,19 +87,20 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def heading(self) -> str:
-        """The title, with whose nodes."""
-        return heading(self.title, self.node)
+        """The title, with whose nodes and where."""
+        return heading(self.title, self.node, self.place)
 
     @property
     def folder(self) -> str:
         """Where it is, under the folder of all results."""
-        return f"{case_folder(self.name, self.variant, self.node)}/{self.run}"
+        return f"{case_folder(self.name, self.variant, self.node, self.place)}/{self.run}"
 
     @property
-    def order(self) -> tuple[int, str, int, str, bool, str, int]:
-        """Where it belongs among all results; of one variant ours come first. All but the last are of its case."""
+    def order(self) -> tuple[int, str, int, str, bool, str, bool, int]:
+        """Where it belongs among all results; of one variant ours come first, and local ones. All but the last are of
+        its case."""
         whose = self.node != NodeKind.OURS, self.node
-        return self.number, self.name, self.position, self.variant, *whose, self.run
+        return self.number, self.name, self.position, self.variant, *whose, self.place is not Place.LOCAL, self.run
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,14 +110,19 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[Result, ...]
 
 
-def case_folder(name: str, variant: str, node: str) -> str:
-    """Of all runs of one variant on one kind of node."""
-    return ".".join(filter(None, (name, variant, "" if node == NodeKind.OURS else node)))
+def case_folder(name: str, variant: str, node: str, place: Place) -> str:
+    """Of all runs of one variant on one kind of node in one place."""
+    return ".".join(filter(None, (name, variant, *_unusual(node, place))))
 
 
-def heading(title: str, node: str) -> str:
-    """A title, with whose nodes where they are not ours."""
-    return title if node == NodeKind.OURS else f"{title} ({node})"
+def heading(title: str, node: str, place: Place) -> str:
+    """A title, with whose nodes where they are not ours, and where they ran unless on this machine itself."""
+    more = ", ".join(_unusual(node, place))
+    return f"{title} ({more})" if more else title
+
+
+def _unusual(node: str, place: Place) -> list[str]:
+    return [*([] if node == NodeKind.OURS else [node]), *([] if place is Place.LOCAL else [str(place)])]
 
 
 def verdict_of(claims: Sequence[Held]) -> Ruling:

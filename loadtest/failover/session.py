@@ -1,15 +1,16 @@
 """Several experiments, one after another: what is run, where its results go, and how much time is left."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy import ClusterError, NodeKind
 from loadtest.failover import result as results
 from loadtest.failover.course import Course
-from loadtest.failover.experiment import Case, Experiment, Place
+from loadtest.failover.experiment import Case, Experiment
 from loadtest.failover.judge import failure, judge
+from loadtest.failover.result import Place
 from loadtest.failover.run import MakeCluster, run
 from loadtest.failover.trial import Effort
 from loadtest.generator import GeneratorError
@@ -22,15 +23,15 @@ OPERATIONS = "operations.jsonl.gz"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run. `options` are those of the command that runs one of it again."""
+    """What is to be run. `clusters` says where, and how they are made there: each variant is run in the first place
+    that it can be run in. `options` are those of the command that runs one of it again, but for the place."""
 
     experiments: Sequence[Experiment]
     repeat: int
     effort: Effort
-    place: Place
     folder: Path
     options: str
-    make_cluster: MakeCluster
+    clusters: Mapping[Place, MakeCluster]
     node: NodeKind = NodeKind.OURS
     variants: Sequence[str] | None = None
     """Only those of these names; None: all."""
@@ -39,12 +40,12 @@ class Plan:
     def cases(self) -> list[Case]:
         """A variant whose cluster cannot be there, or whose store such nodes do not have, is left out."""
         return [
-            Case(experiment, variant, self.node)
+            Case(experiment, variant, self.node, places[0])
             for experiment in self.experiments
             for variant in experiment.variants
             if self.variants is None or variant.name in self.variants
-            if self.place in variant.places
             if variant.spec.store in self.node.stores
+            if (places := [place for place in self.clusters if place in variant.places])
         ]
 
     @property
@@ -67,16 +68,16 @@ def run_all(plan: Plan, watch: Watch) -> Iterator[results.Result]:
 
 
 def _one(plan: Plan, case: Case, number: int, course: Course, watch: Watch) -> results.Result:
-    place, command = str(plan.place), f"session-cluster failover run {case.experiment.name} {plan.options}"
+    command = f"session-cluster failover run {case.experiment.name} --on {case.place} {plan.options}".rstrip()
     folder = plan.folder / case.name / str(number)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     operations = folder / OPERATIONS
     try:
-        trial = run(case, plan.effort, operations, plan.make_cluster, course, lambda: watch(course.status))
-        result = judge(trial, folder, number, place, command)
+        trial = run(case, plan.effort, operations, plan.clusters[case.place], course, lambda: watch(course.status))
+        result = judge(trial, folder, number, command)
     except (ClusterError, GeneratorError, ProberError, HistoryError) as error:
-        result = failure(case, plan.effort, number, place, command, str(error))
+        result = failure(case, plan.effort, number, command, str(error))
     finally:
         operations.unlink(missing_ok=True)
     results.write(folder, result)

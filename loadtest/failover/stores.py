@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from deploy import ClusterSpec, Database, StoreKind
-from loadtest.failover.experiment import Place, cluster
+from loadtest.failover.experiment import cluster
+from loadtest.failover.result import Place
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from deploy import Discovery, StoreKind
 from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, served_by
-from loadtest.failover.experiment import Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Experiment, Variant, cluster
 from loadtest.failover.faults import Move
+from loadtest.failover.result import Place
 from loadtest.failover.timed_claims import SlowWindow
 
 FORGOTTEN_AFTER = 5.0

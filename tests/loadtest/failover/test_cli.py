@@ -11,7 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy import ComposeCluster, LocalCluster
+from loadtest.failover.cli import _without_containers
 from loadtest.failover.experiments import EXPERIMENTS
+from loadtest.failover.result import Place
+from loadtest.failover.run import MakeCluster
+from loadtest.failover.session import Plan
+from loadtest.failover.trial import Effort
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, str(ROOT / "session_cluster.py"), "failover"]
@@ -57,7 +63,26 @@ def test_nothing_to_run_and_too_much_to_run_are_wrong_usage() -> None:
 
 
 def test_an_experiment_that_does_not_run_there_says_where_it_does() -> None:
-    assert complaint("run", "node-moves").endswith("node-moves does not run on local; it runs on compose.")
+    said = complaint("run", "node-moves", "--on", "local")
+    assert said.endswith("node-moves does not run on local; it runs on compose.")
+
+
+def test_what_was_named_and_needs_containers_is_an_error_without_docker(tmp_path: Path) -> None:
+    said = complaint("run", "kill-node", "node-moves", status=1, path=str(tmp_path))
+    assert said == "Error: docker is not installed: install Docker, or use local processes"
+
+
+def test_runs_that_need_containers_are_left_out_without_docker_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clusters: dict[Place, MakeCluster] = {Place.LOCAL: LocalCluster, Place.COMPOSE: ComposeCluster}
+    plan = Plan(EXPERIMENTS, 2, Effort(), tmp_path, "", clusters)
+    elsewhere = [case for case in plan.cases if case.place is Place.COMPOSE]
+    assert {case.experiment.name for case in elsewhere} == {"node-moves", "concurrent-writes", "late-writes"}
+    rest = _without_containers(plan, (), "there is no docker")
+    assert [case for case in plan.cases if case not in elsewhere] == rest.cases
+    count = 2 * len(elsewhere)
+    assert capsys.readouterr().err == f"{count} runs that need containers are left out: there is no docker\n"
 
 
 def test_a_folder_that_holds_other_things_is_refused_and_left_alone(tmp_path: Path) -> None:

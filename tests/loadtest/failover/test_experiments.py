@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from deploy import LocalCluster
-from loadtest.failover.experiment import Case, Place
+from loadtest.failover.experiment import Case
 from loadtest.failover.experiments import EXPERIMENTS
+from loadtest.failover.result import Place
 from loadtest.failover.session import Plan, run_all
 from loadtest.failover.stores import EVERY_STORE
 from loadtest.failover.trial import Effort
@@ -31,6 +32,6 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_its_hypothesis_holds(case: Case, tmp_path: Path) -> None:
-    plan = Plan([case.experiment], 1, EFFORT, Place.LOCAL, tmp_path, "", LocalCluster, variants=(case.variant.name,))
+    plan = Plan([case.experiment], 1, EFFORT, tmp_path, "", {Place.LOCAL: LocalCluster}, variants=(case.variant.name,))
     (result,) = run_all(plan, lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy import ComposeCluster
-from loadtest.failover.experiment import Place
 from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
+from loadtest.failover.result import Place
 from loadtest.failover.session import Plan, run_all
 from loadtest.failover.trial import Effort
 from loadtest.verdict import Verdict
@@ -22,7 +22,7 @@ CASES = (
 
 
 def plan(names: tuple[str, ...], place: Place, folder: Path, variants: tuple[str, ...] | None = None) -> Plan:
-    return Plan([BY_NAME[name] for name in names], 1, EFFORT, place, folder, "", ComposeCluster, variants=variants)
+    return Plan([BY_NAME[name] for name in names], 1, EFFORT, folder, "", {place: ComposeCluster}, variants=variants)
 
 
 @pytest.mark.docker
@@ -34,8 +34,10 @@ def test_its_hypothesis_holds_in_containers(name: str, variant: str, tmp_path: P
 
 def test_what_needs_a_database_server_is_run_in_containers_alone(tmp_path: Path) -> None:
     names = ("concurrent-writes", "late-writes")
-    here, there = ({case.name for case in plan(names, place, tmp_path).cases} for place in (Place.LOCAL, Place.COMPOSE))
-    databases = {f"{name}.{database}" for name in names for database in ("mysql", "postgres")}
+    here, there = (
+        {(case.experiment.name, case.variant.name) for case in plan(names, place, tmp_path).cases} for place in Place
+    )
+    databases = {(name, database) for name in names for database in ("mysql", "postgres")}
     assert there - here == databases
     assert here < there
 

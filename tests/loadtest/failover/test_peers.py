@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from deploy import NodeKind, StoreKind
-from loadtest.failover.experiment import Case, Place
+from loadtest.failover.experiment import Case
 from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
-from loadtest.failover.result import Result, write, write_all
+from loadtest.failover.result import Place, Result, write, write_all
 from loadtest.failover.session import Plan, run_all
 from loadtest.failover.table import markdown
 from loadtest.failover.trial import Effort
@@ -23,7 +23,7 @@ PEERS = [NodeKind.EXPRESS, NodeKind.FLASK_SESSION]
 
 
 def plan(name: str, node: NodeKind, folder: Path, variants: Sequence[str] | None = None) -> Plan:
-    return Plan([BY_NAME[name]], 1, EFFORT, Place.LOCAL, folder, f"--node {node}", local_cluster, node, variants)
+    return Plan([BY_NAME[name]], 1, EFFORT, folder, f"--node {node}", {Place.LOCAL: local_cluster}, node, variants)
 
 
 def result_of(name: str, node: NodeKind, folder: Path, variant: str = "") -> Result:

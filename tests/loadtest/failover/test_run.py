@@ -14,10 +14,10 @@ import pytest
 from deploy import Cluster, ClusterError, LocalCluster, StoreKind
 from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, Claim
 from loadtest.failover.course import Course
-from loadtest.failover.experiment import Case, Experiment, Place, Variant, cluster
+from loadtest.failover.experiment import Case, Experiment, Variant, cluster
 from loadtest.failover.faults import Fault, Pause
 from loadtest.failover.interruption import interruptible, uninterrupted
-from loadtest.failover.result import HISTORY, RESULT, Result, read, write_all
+from loadtest.failover.result import HISTORY, RESULT, Place, Result, read, write_all
 from loadtest.failover.run import run
 from loadtest.failover.session import Plan, run_all
 from loadtest.failover.trial import Effort
@@ -70,7 +70,7 @@ def trial(fault: Fault, folder: Path, watch: Callable[[Status], None] = lambda _
 
 
 def result_of(tested: Experiment, folder: Path, make: Callable[..., LocalCluster] = LocalCluster) -> Result:
-    plan = Plan([tested], 1, EFFORT, Place.LOCAL, folder, "--on local", make)
+    plan = Plan([tested], 1, EFFORT, folder, "", {Place.LOCAL: make})
     (result,) = run_all(plan, lambda _: None)
     return result
 
@@ -78,7 +78,7 @@ def result_of(tested: Experiment, folder: Path, make: Callable[..., LocalCluster
 def test_a_run_leaves_a_result_and_its_history_with_everything_that_a_report_needs(tmp_path: Path) -> None:
     fault = Recorded()
     said = []
-    plan = Plan([experiment(fault)], 1, EFFORT, Place.LOCAL, tmp_path, "--on local --users 14", LocalCluster)
+    plan = Plan([experiment(fault)], 1, EFFORT, tmp_path, "--users 14", {Place.LOCAL: LocalCluster})
     (result,) = run_all(plan, lambda status: said.append((status.doing, status.then)))
     assert fault.calls == ["apply", "undo"]
     assert result.verdict is Verdict.HOLDS, result.reason

@@ -15,7 +15,7 @@ from loadtest.failover.trial import Effort
 
 def results() -> list[Result]:
     cases = [Case(experiment, variant) for experiment in EXPERIMENTS for variant in experiment.variants]
-    return [failure(case, Effort(), 1, "local", "session-cluster failover run x", "no plug") for case in cases]
+    return [failure(case, Effort(), 1, "session-cluster failover run x", "no plug") for case in cases]
 
 
 def shown(some: list[Result], width: int) -> str:
@@ -34,7 +34,7 @@ def test_the_table_fits_80_columns_and_says_why_something_did_not_hold() -> None
 
 def test_runs_of_one_are_one_row_and_each_says_why_it_did_not_hold() -> None:
     one = results()[0]
-    again = failure(Case(EXPERIMENTS[0], EXPERIMENTS[0].variants[0]), Effort(), 2, "local", "", "a fuse")
+    again = failure(Case(EXPERIMENTS[0], EXPERIMENTS[0].variants[0]), Effort(), 2, "", "a fuse")
     text = " ".join(shown([one, again], 120).split())
     assert text.count("(2 runs)") == 1
     assert "(run 1): it can be run: no plug." in text
@@ -44,7 +44,7 @@ def test_runs_of_one_are_one_row_and_each_says_why_it_did_not_hold() -> None:
 
 def test_the_markdown_table_has_a_line_for_each_case() -> None:
     one = results()[0]
-    again = failure(Case(EXPERIMENTS[0], EXPERIMENTS[0].variants[0]), Effort(), 2, "local", "", "a fuse")
+    again = failure(Case(EXPERIMENTS[0], EXPERIMENTS[0].variants[0]), Effort(), 2, "", "a fuse")
     lines = markdown([*results(), again]).splitlines()
     assert len(lines) == 2 + len(results())
     assert all(line.count("|") == 9 for line in lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.checker.check import check
-from loadtest.failover.result import HISTORY, Held, Result, Timing, case_folder, write
+from loadtest.failover.result import HISTORY, Held, Place, Result, Timing, case_folder, write
 from loadtest.history import VERSION, Event, Header, Mark, Op, Probe, assemble, read
 from loadtest.ledger import Action, Outcome
 from loadtest.protocol import Mix
@@ -35,6 +35,7 @@ class Run:
     variant: str = ""
     run: int = 1
     node: str = "ours"
+    place: Place = Place.LOCAL
     verdict: Verdict = Verdict.HOLDS
     title: str = "kill a node, shared store"
     fault: str = "kill node-2"
@@ -42,7 +43,7 @@ class Run:
     gap: float = 0.0
 
     def write(self, folder: Path) -> Result:
-        place = folder / case_folder(self.name, self.variant, self.node) / str(self.run)
+        place = folder / case_folder(self.name, self.variant, self.node, self.place) / str(self.run)
         place.mkdir(parents=True)
         header = Header(version=VERSION, title=self.title, started=BEGAN)
         assemble(place / HISTORY, header, self._ops(), self._probes(), self._marks())
@@ -72,7 +73,7 @@ class Run:
     def _result(self, events: list[Event]) -> Result:
         return Result(
             number=self.number, name=self.name, variant=self.variant, position=0, run=self.run, title=self.title,
-            hypothesis="Any node can die.", reference="0 lost", fault=self.fault, mix=Mix.EVERYDAY, place="local",
+            hypothesis="Any node can die.", reference="0 lost", fault=self.fault, mix=Mix.EVERYDAY, place=self.place,
             users=1, verdict=self.verdict, reason="" if self.verdict is Verdict.HOLDS else "two GETs failed <b>",
             claims=(Held(claim="no GET fails", verdict=self.verdict),),
             timing=Timing(started=BEGAN - 2, before=BEGAN, fault=BEGAN + 4, faulty=BEGAN + 4.1, undo=BEGAN + 8,
