@@ -47,7 +47,8 @@ EXPERIMENT = Experiment(
             title="at once",
             reference="0 lost",
             spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
-            fault=RollingDeploy(3, (_settings(OLD, encryption="write"),)),
+            # With a pause, since the two kinds of nodes have to meet.
+            fault=RollingDeploy(3, (_settings(OLD, encryption="write"),), pause=2.0),
             claims=(NOTHING_LOST, WritesRefused()),
         ),
     ),

@@ -1,5 +1,6 @@
 """What operators do to a cluster that serves: restart it, deploy to it, reload its proxy, scale it."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,23 +32,26 @@ class RollingRestart:
 
 @dataclass(frozen=True)
 class RollingDeploy:
-    """Several deployments, each of them new settings that the nodes take up one by one.
+    """Several deployments, each of them new settings that the nodes take up one by one, `pause` seconds apart.
 
     It is not undone: what the last deployment has written, only it can read. Nodes that do not run are started.
     """
 
     nodes: int
     stages: tuple[Mapping[str, str], ...]
+    pause: float = 0.0
     what: str = "deploy, one node at a time"
 
     @property
     def seconds(self) -> float:
-        return len(self.stages) * self.nodes * _SECONDS_TO_RESTART
+        return len(self.stages) * (self.nodes * _SECONDS_TO_RESTART + (self.nodes - 1) * self.pause)
 
     def apply(self, cluster: Cluster) -> None:
         for settings in self.stages:
             cluster.configure(settings)
-            for name in node_names(cluster):
+            for number, name in enumerate(node_names(cluster)):
+                if number:
+                    time.sleep(self.pause)
                 cluster.restart(name)
 
     def undo(self, cluster: Cluster) -> None:
