@@ -27,6 +27,9 @@ class ContainerSentinels(ContainerServers):
         told = [state for state in self._told() if state]
         if not told:
             raise ClusterError("no Sentinel answers")
+        return self._latest(told)
+
+    def _latest(self, told: list[dict[str, str]]) -> str:
         return self._name_at(max(told, key=lambda state: int(state["config-epoch"]))["ip"])
 
     def fail_over(self) -> None:
@@ -39,18 +42,21 @@ class ContainerSentinels(ContainerServers):
         self._guard(old, _NEVER)
         try:
             self._wait(f"no replica has taken over from {before}", lambda: self._has_taken_over(before))
-            # Whoever is still connected to it would be refused until the Sentinels have made it a replica, too.
-            self._tell(old, "CLIENT", "KILL", "USER", acl.NODE)
             self._wait(f"{before} does not follow the new primary", self._is_settled)
         finally:
             if self._state(before) is MemberState.RUNNING:
                 self._guard(old, self._replicas_to_write)
 
     def _has_taken_over(self, before: str) -> bool:
-        if self.primary() != before:
+        told = self._told()
+        if not all(told):
+            return False
+        if self._latest(told) != before:
             return True
-        # Again where it came to nothing: a Sentinel that has just started is not heard yet, and not elected.
-        if not self._is_in_progress(self._told()) and self._is_copied():
+        # Again where it came to nothing: a Sentinel that has just started is not heard yet, and not elected. The same
+        # answers say both, or one that has succeeded in between would be followed by another, away from a primary that
+        # takes writes.
+        if not self._is_in_progress(told) and self._is_copied():
             any(self._ask(one, "SENTINEL", "FAILOVER", NAME) for one in self._running(SENTINELS))
         return False
 
