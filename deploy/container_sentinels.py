@@ -35,7 +35,9 @@ class ContainerSentinels(ContainerServers):
     def fail_over(self) -> None:
         self._wait("the Sentinels do not agree", self._is_settled)
         before = self.primary()
-        (old,) = (one for one in self._running(STORES) if name_of(one) == before)
+        old = next((one for one in self._running(STORES) if name_of(one) == before), None)
+        if old is None:
+            raise ClusterError(f"the primary, {before}, does not run: nothing can be handed over")
         # Sentinels of Redis have a replica take over without asking whether it has everything, and the old primary
         # goes on for some seconds. So it refuses writes first, as one does that has lost its replicas. Not by
         # CLIENT PAUSE, which would hold up what the Sentinels send it as well.
