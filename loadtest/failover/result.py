@@ -18,7 +18,8 @@ from loadtest.verdict import Ruling, Verdict, worst
 VERSION = 1
 """Rises when a field changes its meaning."""
 RESULT, RESULTS, HISTORY = "result.json", "results.json", "history.jsonl.gz"
-_PACKAGES = ("flask", "gunicorn", "redis", "locust")
+_PACKAGES = {"flask": "flask", "gunicorn": "gunicorn", "redis-py": "redis", "locust": "locust"}
+"""What they are called here -> what they are called as packages. A cluster has a "redis" of its own: the server."""
 _SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
 
 
@@ -152,7 +153,7 @@ def versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
     return {
         **of_cluster,
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in _PACKAGES},
+        **{name: metadata.version(package) for name, package in _PACKAGES.items()},
     }
 
 

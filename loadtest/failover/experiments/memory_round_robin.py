@@ -12,7 +12,7 @@ EXPERIMENT = Experiment(
     hypothesis="Without any fault, (N-1)/N of the requests find their user logged out.",
     reference="(N-1)/N in theory",
     before=2,
-    during=6,
+    during=8,
     after=1,
     variants=(
         Variant(

@@ -20,6 +20,8 @@ CASES = (
     ("late-writes", "postgres"),
 )
 
+SERVERS = {"mysql": "mariadb", "postgres": "postgres"}
+
 
 def plan(names: tuple[str, ...], place: Place, folder: Path, variants: tuple[str, ...] | None = None) -> Plan:
     return Plan([BY_NAME[name] for name in names], 1, EFFORT, folder, "", {place: ComposeCluster}, variants=variants)
@@ -30,6 +32,7 @@ def plan(names: tuple[str, ...], place: Place, folder: Path, variants: tuple[str
 def test_its_hypothesis_holds_in_containers(name: str, variant: str, tmp_path: Path) -> None:
     (result,) = run_all(plan((name,), Place.COMPOSE, tmp_path, (variant,)), lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason
+    assert {"nginx", SERVERS.get(variant, "redis")} <= set(result.versions)
 
 
 def test_what_needs_a_database_server_is_run_in_containers_alone(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_run_leaves_a_result_and_its_history_with_everything_that_a_report_nee
     assert result.findings is not None
     assert set(result.findings.phases) == {"arriving", "before", "during", "after"}
     assert set(result.findings.availability) == {"site", "session"}
-    assert {"nginx", "valkey", "python", "flask", "gunicorn", "redis"} <= set(result.versions)
+    assert {"nginx", "valkey", "python", "flask", "gunicorn", "redis-py"} <= set(result.versions)
     assert result.cluster["nodes"] == 2
     assert result.command == "session-cluster failover run test --on local --users 14"
     timing = result.timing
