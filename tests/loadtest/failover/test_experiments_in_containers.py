@@ -15,7 +15,7 @@ from loadtest.verdict import Verdict
 EFFORT = Effort(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
     ("node-moves", ""),
-    ("planned-failover", ""),
+    ("planned-failover", "fail-fast"),
     ("concurrent-writes", "mysql"),
     ("late-writes", "postgres"),
 )
