@@ -38,7 +38,7 @@ def test_flask_session_outlives_a_node_that_is_killed_and_its_result_says_whose_
     assert result.verdict is Verdict.HOLDS, result.reason
     assert (result.node, result.cluster["node"]) == ("flask-session", "flask-session")
     assert "flask-session" in result.versions
-    assert result.command == "session-cluster failover run kill-node --node flask-session"
+    assert result.command == "session-cluster failover run kill-node --on local --node flask-session"
     folder = tmp_path / "kill-node.flask-session" / "1"
     assert result.folder == str(folder.relative_to(tmp_path))
     assert write_all(tmp_path).results == (result,)
