@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format lock clean
+.PHONY: help setup demo up test test-unit test-docker test-cluster test-all test-nightly check format lock clean
+
+# Workers that share the tests of a tier: many of them wait for servers, so there are more than cores.
+PYTEST := $(BIN)/python -m pytest
+PARALLEL ?= -n 4 --dist loadfile
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## installs everything into .venv, from the lock
 
@@ -28,8 +32,22 @@ demo: $(READY) ## shows what breaks and what holds, with figures and a report (l
 up: $(READY) ## a cluster to look at: http://127.0.0.1:8080
 	@$(BIN)/session-cluster up $(ARGS)
 
-test: $(READY) ## every test that this machine can run
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## unit and integration tests (less than 5 min)
+	@$(PYTEST) $(PARALLEL) tests/unit tests/integration $(ARGS)
+
+test-unit: $(READY) ## tests that need no server (less than 60 s)
+	@$(PYTEST) $(PARALLEL) tests/unit $(ARGS)
+
+test-docker: $(READY) ## tests that need Docker: databases, compose
+	@$(PYTEST) tests/docker $(ARGS)
+
+test-cluster: $(READY) ## tests that need several servers: clusters, experiments in short form
+	@$(PYTEST) tests/cluster -m "not nightly" $(ARGS)
+
+test-all: test test-docker test-cluster ## all tiers
+
+test-nightly: test test-docker ## all tiers, experiments in full (hours)
+	@$(PYTEST) tests/cluster $(ARGS)
 
 check: $(READY) ## style and types
 	@$(BIN)/ruff check .

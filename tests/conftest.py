@@ -1,14 +1,25 @@
-"""Which groups of tests this machine can run: the others are skipped with the reason, or fail under REQUIRE_ALL=1."""
+"""What tests of every tier share: real stores, and what a machine must have for which tests.
 
+What a machine lacks is skipped with the reason, or fails under REQUIRE_ALL=1.
+"""
+
+import importlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
 
-from tests.sessions.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests
+from deploy import StoreKind
+from nodes.sessions import Store
+from tests.support.harness import Harness
+from tests.support.harnesses.express_sql import express_sql_harness  # noqa: F401 - fixture
+from tests.support.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
+from tests.support.several import SeveralServers
+from tests.support.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests
+from tests.support.valkey import Valkey
 
 
 @cache
@@ -54,3 +65,37 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("REQUIRE_ALL") == "1":
                 pytest.fail(f"REQUIRE_ALL=1, but {reason}", pytrace=False)
             pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Valkey]:
+    valkey = Valkey()
+    yield valkey
+    valkey.close()
+
+
+@pytest.fixture(scope="session")
+def sentinels() -> Iterator[SeveralServers]:
+    servers = SeveralServers(StoreKind.REDIS_HA, min_replicas_to_write=0)
+    yield servers
+    servers.close()
+
+
+@pytest.fixture(scope="session")
+def sharded() -> Iterator[SeveralServers]:
+    servers = SeveralServers(StoreKind.REDIS_CLUSTER)
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def harness(request: pytest.FixtureRequest, store_name: str) -> Harness:
+    """Each store of the test's tier in turn, empty; each is a module in `tests.support.harnesses`."""
+    made: Harness = importlib.import_module(f"tests.support.harnesses.{store_name}").make(request)
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def store(harness: Harness) -> Store:
+    return harness.store

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nodes.accounts import create_users
-from tests.nodes.running import PASSWORD, RunningNode
-from tests.sessions.valkey import Valkey
+from tests.support.node import PASSWORD, RunningNode
+from tests.support.valkey import Valkey
 
 Start = Callable[..., RunningNode]
 

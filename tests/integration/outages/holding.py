@@ -13,7 +13,7 @@ import requests
 
 from nodes.sessions import cookie
 from tests.integration.outages.observed import KINDS, LOGOUT, READ, WRITE, Browser
-from tests.nodes.running import ROOT, RunningNode, eventually
+from tests.support.node import ROOT, RunningNode, eventually
 
 DOCUMENT = (ROOT / "docs" / "outages.md").read_text(encoding="utf-8")
 ROWS = re.compile(r"^\| ([^|]+?) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|$", re.MULTILINE)

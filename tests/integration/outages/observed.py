@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from tests.nodes.running import PASSWORD, RunningNode
+from tests.support.node import PASSWORD, RunningNode
 
 READ, WRITE, LOGIN, LOGOUT, WITHOUT, READY = "read", "write", "login", "logout", "no session", "ready"
 KINDS = (READ, WRITE, LOGIN, LOGOUT, WITHOUT, READY)

@@ -13,8 +13,8 @@ import requests
 from nodes.accounts import create_users
 from nodes.sessions import cookie
 from tests.integration.outages.observed import CREDENTIALS, Browser
-from tests.nodes.running import PASSWORD, SECRET, RunningNode, eventually
-from tests.sessions.valkey import Valkey
+from tests.support.node import PASSWORD, SECRET, RunningNode, eventually
+from tests.support.valkey import Valkey
 
 WRONG_CLOCK = """
 import os, time

@@ -14,8 +14,8 @@ from tests.integration.outages.conftest import Start
 from tests.integration.outages.delaying import Delaying
 from tests.integration.outages.holding import DOCUMENTED, HASTY, PATIENT, hold, id_of, key_of, produced
 from tests.integration.outages.observed import READ, WRITE, Browser
-from tests.nodes.running import RunningNode
-from tests.sessions.valkey import Valkey
+from tests.support.node import RunningNode
+from tests.support.valkey import Valkey
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import requests
 from tests.integration.outages.conftest import Start
 from tests.integration.outages.holding import HASTY, PATIENT, hold, id_of, key_of
 from tests.integration.outages.observed import Browser
-from tests.nodes.running import PASSWORD, RunningNode
+from tests.support.node import PASSWORD, RunningNode
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import requests
 from nodes.accounts import create_users
 from nodes.sessions import cookie
 from proxy import Server
-from tests.nodes.running import PASSWORD, SECRET, RunningNode
-from tests.proxy.running import RunningProxy, RunningTls, issue_certificate
-from tests.sessions.harness import RedisHarness
-from tests.sessions.valkey import Valkey
+from tests.support.harness import RedisHarness
+from tests.support.node import PASSWORD, SECRET, RunningNode
+from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
+from tests.support.valkey import Valkey
 
 USERS = ["alice", "bob", "carol", "dave", "erin", "frank"]
 """Carol's password is changed, Dave's is guessed, Erin is disabled, Frank chooses passwords."""

@@ -14,7 +14,7 @@ import requests
 
 from nodes.sessions import SessionOptions, cookie
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
-from tests.nodes.running import PASSWORD, ROOT, RunningNode, environment
+from tests.support.node import PASSWORD, ROOT, RunningNode, environment
 
 
 def test_7_1_2_the_cap_on_sessions_is_none_unless_set_and_then_holds(cluster: Cluster, tmp_path: Path) -> None:

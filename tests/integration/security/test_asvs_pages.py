@@ -9,7 +9,7 @@ import requests
 
 from nodes import Settings, create_app
 from tests.integration.security.cluster import Cluster
-from tests.nodes.running import SECRET
+from tests.support.node import SECRET
 
 HTML = {"Accept": "text/html"}
 

@@ -10,7 +10,7 @@ import requests
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from tests.integration.security.cluster import Cluster, credentials
-from tests.nodes.running import PASSWORD
+from tests.support.node import PASSWORD
 
 HTML = {"Accept": "text/html"}
 COMMON = [each for each in FREQUENCY_LISTS["passwords"] if len(each) >= 8]

@@ -16,7 +16,7 @@ from nodes import Settings, create_app
 from nodes.accounts import create_users, read_hashes
 from nodes.sessions import SameSite, SessionOptions, cookie
 from tests.integration.security.cluster import USERS, Cluster, credentials, id_of
-from tests.nodes.running import PASSWORD, SECRET
+from tests.support.node import PASSWORD, SECRET
 
 HTML = {"Accept": "text/html"}
 

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Request
 
 from nodes.sessions import cookie
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, raw, signed
-from tests.sessions.valkey import monitored
+from tests.support.valkey import monitored
 
 
 def test_a_key_of_a_stolen_dump_logs_nobody_in(cluster: Cluster) -> None:

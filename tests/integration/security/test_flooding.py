@@ -19,8 +19,8 @@ from nodes.accounts import create_users
 from nodes.sessions import SessionOptions
 from nodes.sessions.powers import innermost
 from tests.integration.security.cluster import Cluster
-from tests.nodes.running import PASSWORD, SECRET
-from tests.sessions.valkey import monitored
+from tests.support.node import PASSWORD, SECRET
+from tests.support.valkey import monitored
 
 HTML = [("Accept", "text/html")]
 FLOOD = 100_000

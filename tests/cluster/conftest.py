@@ -1,0 +1,12 @@
+"""Several servers."""
+
+import pytest
+
+STORES = ("redis_cluster", "redis_ha")
+
+
+@pytest.fixture(params=STORES)
+def store_name(request: pytest.FixtureRequest) -> str:
+    """The stores that tests of this tier run on."""
+    name: str = request.param
+    return name

@@ -1,0 +1,223 @@
+"""What every cluster does, whatever it runs on."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy import (
+    Cluster,
+    ClusterError,
+    ClusterSpec,
+    ComposeCluster,
+    LocalCluster,
+    Member,
+    MemberState,
+    Role,
+    StoreKind,
+)
+from proxy import Balance
+from tests.support.traffic import Browser, Traffic
+from tests.support.waiting import until
+
+NODES = ["node-1", "node-2", "node-3"]
+SPEC = ClusterSpec(
+    store=StoreKind.REDIS,
+    start_timeout=110,
+    node_settings={"SESSION_MAX_BYTES": "2000"},
+    proxy={"read_timeout": 2.0, "max_body_bytes": 3000},
+)
+
+
+@pytest.fixture(scope="module", params=["local", pytest.param("compose", marks=pytest.mark.docker)])
+def started(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    cluster: Cluster = LocalCluster(SPEC) if request.param == "local" else ComposeCluster(SPEC)
+    with cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(started: Cluster) -> Iterator[Cluster]:
+    """Three nodes that serve, before and after."""
+    yield started
+    for one in started.members():
+        if one.state is not MemberState.RUNNING:
+            started.restart(one.name)
+    assert [one.name for one in started.members() if one.role is Role.NODE] == NODES
+
+
+def member(cluster: Cluster, name: str) -> Member:
+    return next(one for one in cluster.members() if one.name == name)
+
+
+def serving(cluster: Cluster, requests: int = 24) -> set[str | None]:
+    """The nodes that answer newcomers."""
+    answers = [Browser(cluster.url).get("/me") for _ in range(requests)]
+    assert {answer.status for answer in answers} == {200}
+    return {answer.node for answer in answers}
+
+
+def test_it_says_who_its_members_are_and_how_they_are(cluster: Cluster) -> None:
+    members = cluster.members()
+    assert [(one.name, one.role) for one in members] == [
+        ("proxy", Role.PROXY),
+        *((name, Role.NODE) for name in NODES),
+        ("store", Role.STORE),
+    ]
+    assert {one.state for one in members} == {MemberState.RUNNING}
+    assert len({one.pid for one in members}) == len({one.address for one in members}) == 5
+    assert all(one.pid and one.log for one in members)
+
+
+def test_every_node_serves_and_knows_who_logged_in_at_another(cluster: Cluster) -> None:
+    browser = Browser(cluster.url)
+    assert browser.post("/login", {"user": "bob", "password": cluster.users["bob"]}).status == 200
+    answers = [browser.get("/me") for _ in range(12)]
+    assert {answer.node for answer in answers} == set(NODES)
+    assert {answer.json["user"] for answer in answers} == {"bob"}
+
+
+def test_users_have_random_passwords(cluster: Cluster) -> None:
+    assert list(cluster.users) == ["alice", "bob", "carol"]
+    assert all(len(password) >= 16 for password in cluster.users.values())
+    assert Browser(cluster.url).post("/login", {"user": "alice", "password": "alice"}).status == 401
+
+
+def test_the_nodes_get_the_settings_of_the_spec(cluster: Cluster) -> None:
+    browser = Browser(cluster.url)
+    answers = [browser.post("/cart", {"item": f"{number:060}", "quantity": 1}).status for number in range(40)]
+    assert (answers[0], answers[-1]) == (200, 413)
+
+
+def test_the_proxy_gets_the_settings_of_the_spec(cluster: Cluster) -> None:
+    refused = Browser(cluster.url).post("/cart", {"item": "a" * 3000, "quantity": 1})
+    assert (refused.status, refused.node) == (413, None)
+
+
+def test_it_is_not_started_twice(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match="running already"):
+        cluster.start()
+    assert serving(cluster) == set(NODES)
+
+
+def test_no_request_fails_while_it_is_scaled_out_and_in_again(cluster: Cluster) -> None:
+    with Traffic(cluster.url) as traffic:
+        cluster.scale(5)
+        assert [one.name for one in cluster.members() if one.role is Role.NODE] == [*NODES, "node-4", "node-5"]
+        until(lambda: {"node-4", "node-5"} <= set(traffic.served), "the new nodes serve")
+        cluster.scale(3)
+        traffic.served.clear()
+        until(lambda: set(NODES) <= set(traffic.served), "the old nodes serve on")
+    assert traffic.failed == []
+    assert set(traffic.served) == set(NODES)
+
+
+def test_readers_do_not_notice_that_a_node_is_killed_and_started_again(cluster: Cluster) -> None:
+    cluster.kill("node-2")
+    assert member(cluster, "node-2").state is MemberState.ENDED
+    assert member(cluster, "node-2").pid is None
+    assert serving(cluster) == {"node-1", "node-3"}
+    cluster.restart("node-2")
+    assert member(cluster, "node-2").state is MemberState.RUNNING
+    assert serving(cluster) == set(NODES)
+
+
+def test_no_request_fails_while_a_node_that_serves_is_restarted(cluster: Cluster) -> None:
+    before = member(cluster, "node-1").pid
+    with Traffic(cluster.url) as traffic:
+        cluster.restart("node-1")
+        traffic.served.clear()
+        until(lambda: traffic.served["node-1"] > 0, "it serves again")
+    assert traffic.failed == []
+    assert member(cluster, "node-1").pid != before
+
+
+def test_a_paused_node_is_passed_over_until_it_is_resumed(cluster: Cluster) -> None:
+    cluster.pause("node-3")
+    assert member(cluster, "node-3").state is MemberState.PAUSED
+    assert serving(cluster, requests=6) == {"node-1", "node-2"}
+    cluster.resume("node-3")
+    assert member(cluster, "node-3").state is MemberState.RUNNING
+    until(lambda: Browser(cluster.url).get("/live").node == "node-3", "it serves again")
+
+
+def test_a_drained_node_gets_nothing_new_until_it_is_restarted(cluster: Cluster) -> None:
+    with Traffic(cluster.url) as traffic:
+        cluster.drain("node-2")
+        traffic.served.clear()
+        until(lambda: traffic.served.total() > 20, "requests are answered")
+    assert traffic.failed == []
+    assert set(traffic.served) == {"node-1", "node-3"}
+    assert member(cluster, "node-2").state is MemberState.DRAINED
+    cluster.restart("node-2")
+    assert serving(cluster) == set(NODES)
+
+
+def test_the_balancing_changes_under_load_and_pinned_clients_stay_at_a_drained_node(cluster: Cluster) -> None:
+    with Traffic(cluster.url) as traffic:
+        cluster.balance(Balance.STICKY)
+    assert traffic.failed == []
+    pinned: dict[str | None, Browser] = {}
+    while set(pinned) != set(NODES):
+        browser = Browser(cluster.url)
+        pinned[browser.get("/me").node] = browser
+    assert [{browser.get("/me").node for _ in range(4)} for browser in pinned.values()] == [{node} for node in pinned]
+    cluster.drain("node-1")
+    assert {pinned["node-1"].get("/me").node for _ in range(6)} == {"node-1"}
+    assert serving(cluster) == {"node-2", "node-3"}
+    cluster.restart("node-1")
+    cluster.balance(Balance.ROUND_ROBIN)
+    assert "node" not in _set_by(cluster)
+
+
+def _set_by(cluster: Cluster) -> set[str]:
+    browser = Browser(cluster.url)
+    browser.get("/me")
+    return set(browser.cookies)
+
+
+def test_without_its_store_it_is_up_but_not_ready_and_recovers_with_it(cluster: Cluster) -> None:
+    cluster.kill("store")
+    browser = Browser(cluster.url)
+    assert browser.get("/live").status == 200
+    assert browser.get("/ready").status == 503
+    with pytest.raises(ClusterError, match=r"not ready within 0\.5 s"):
+        cluster.wait_ready(timeout=0.5)
+    cluster.restart("store")
+    cluster.wait_ready()
+    assert browser.get("/ready").status == 200
+
+
+def test_the_proxy_comes_back_at_its_address(cluster: Cluster) -> None:
+    url = cluster.url
+    cluster.kill("proxy")
+    with pytest.raises(ClusterError, match="restart it first"):
+        cluster.scale(4)
+    cluster.restart("proxy")
+    assert cluster.url == url
+    assert serving(cluster) == set(NODES)
+
+
+def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(cluster: Cluster) -> None:
+    before = cluster.members()
+    with pytest.raises(ClusterError, match="no replica"):
+        cluster.fail_over()
+    with pytest.raises(ClusterError, match="no member 'node-9': it has proxy, node-1"):
+        cluster.kill("node-9")
+    with pytest.raises(ClusterError, match="0 nodes"):
+        cluster.scale(0)
+    with pytest.raises(ClusterError, match="10,000 nodes"):
+        cluster.scale(10_000)
+    with pytest.raises(ClusterError, match="store is no node"):
+        cluster.drain("store")
+    assert cluster.members() == before
+
+
+def test_it_stops_even_with_a_paused_member(started: Cluster) -> None:
+    """The last test: afterwards there is no cluster."""
+    started.pause("node-1")
+    started.stop()
+    started.stop()
+    with pytest.raises(ClusterError, match="start it first"):
+        started.members()
+    with pytest.raises(ClusterError, match="start it first"):
+        _ = started.url

@@ -1,0 +1,192 @@
+"""A store of several servers under a cluster of local processes: killed, silenced, restarted and handed over."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind
+from deploy.store_settings import StoreSettings
+from nodes.sessions import Durability, Outage
+from tests.support.waiting import until
+
+SERVERS = {
+    StoreKind.REDIS_HA: [f"store-{number}" for number in (1, 2, 3)] + [f"sentinel-{number}" for number in (1, 2, 3)],
+    StoreKind.REDIS_CLUSTER: [f"store-{number}" for number in range(1, 7)],
+}
+
+
+@pytest.fixture(scope="module", params=list(SERVERS))
+def started(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
+    settings = StoreSettings(outage=Outage.WAIT)
+    with LocalCluster(ClusterSpec(nodes=2, store=request.param, store_settings=settings)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(started: LocalCluster) -> Iterator[LocalCluster]:
+    """In order before and after."""
+    yield started
+    for member in started.members():
+        if member.state is not MemberState.RUNNING:
+            started.restart(member.name)
+    started.wait_ready()
+
+
+class Shopper:
+    """Counts its visits, over all nodes."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._url = cluster.url
+        self._browser = requests.Session()
+        credentials = {"user": "alice", "password": cluster.users["alice"]}
+        assert self._browser.post(f"{self._url}/login", json=credentials, timeout=20).status_code == 200
+        self.visits = 0
+
+    def visit(self) -> None:
+        self.visits += 1
+        answer = self._browser.post(f"{self._url}/visits", json={}, timeout=20)
+        assert (answer.status_code, answer.json()) == (200, {"visits": self.visits})
+
+
+def test_it_says_who_its_members_are(cluster: LocalCluster) -> None:
+    members = cluster.members()
+    assert [one.name for one in members] == ["proxy", "node-1", "node-2", *SERVERS[cluster.spec.store]]
+    assert {one.role for one in members if one.name.startswith("sentinel")} <= {Role.SENTINEL}
+    assert len({one.pid for one in members}) == len({one.address for one in members}) == len(members)
+    assert cluster.primary() in [one.name for one in members if one.role is Role.STORE]
+    told = json.loads((cluster.state_dir / "cluster.json").read_text())
+    assert [one["role"] for one in told["processes"]] == [one.role for one in members]
+
+
+def test_no_request_fails_when_the_primary_is_killed_and_it_comes_back_as_a_replica(cluster: LocalCluster) -> None:
+    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper.visit()
+    cluster.kill(primary)
+    shopper.visit()
+    until(lambda: cluster.primary() != primary, "another primary")
+    successor = cluster.primary()
+    cluster.restart(primary)
+    assert cluster.primary() == successor != primary
+    shopper.visit()
+
+
+def test_a_planned_failover_makes_another_one_the_primary_and_loses_nothing(cluster: LocalCluster) -> None:
+    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper.visit()
+    cluster.fail_over()
+    assert cluster.primary() != primary
+    shopper.visit()
+
+
+def test_a_primary_that_is_restarted_hands_over_first(cluster: LocalCluster) -> None:
+    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper.visit()
+    cluster.restart(primary)
+    shopper.visit()
+    assert cluster.primary() != primary
+
+
+def test_a_primary_that_was_killed_is_not_started_empty_before_another_is_there(cluster: LocalCluster) -> None:
+    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper.visit()
+    cluster.kill(primary)
+    cluster.restart(primary)
+    assert cluster.primary() != primary
+    shopper.visit()
+
+
+def test_a_silent_primary_is_replaced(cluster: LocalCluster) -> None:
+    shopper, primary = Shopper(cluster), cluster.primary()
+    cluster.pause(primary)
+    until(lambda: cluster.primary() != primary, "another primary")
+    shopper.visit()
+    assert next(one for one in cluster.members() if one.name == primary).state is MemberState.PAUSED
+
+
+def test_a_replica_comes_and_goes_unnoticed(cluster: LocalCluster) -> None:
+    shopper, primary = Shopper(cluster), cluster.primary()
+    replica = next(one.name for one in cluster.members() if one.role is Role.STORE and one.name != primary)
+    if cluster.spec.store is StoreKind.REDIS_CLUSTER:  # the replica of the first shard
+        replica = f"store-{(int(primary[-1]) + 2) % 6 + 1}"
+    cluster.kill(replica)
+    shopper.visit()
+    cluster.restart(replica)
+    shopper.visit()
+    assert cluster.primary() == primary
+
+
+def test_a_planned_failover_does_not_wait_for_a_sentinel_that_is_silent() -> None:
+    with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS_HA)) as cluster:
+        cluster.pause("sentinel-1")
+        primary, began = cluster.primary(), time.monotonic()
+        cluster.fail_over()
+        assert cluster.primary() != primary
+        # Asking the silent one takes a second, and another one 3 s. A client that asks again by itself takes 18.
+        assert time.monotonic() - began < 10
+
+
+def test_a_sentinel_comes_and_goes_unnoticed() -> None:
+    with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS_HA)) as cluster:
+        shopper = Shopper(cluster)
+        cluster.kill("sentinel-1")
+        shopper.visit()
+        cluster.fail_over()
+        shopper.visit()
+        cluster.restart("sentinel-1")
+        cluster.wait_ready()
+
+
+def test_the_nodes_are_told_what_the_store_is_asked_for(cluster: LocalCluster) -> None:
+    log = (cluster.state_dir / "logs" / "node-1.log").read_text()
+    served = next(json.loads(line) for line in log.splitlines() if "node is served" in line)
+    assert served["store_budgets"]["outage"] == "wait"
+
+
+def test_a_store_without_a_server_has_no_primary() -> None:
+    with LocalCluster(ClusterSpec(nodes=1)) as cluster:
+        for ask in (cluster.primary, cluster.fail_over):
+            with pytest.raises(ClusterError, match="sessions are in memory"):
+                ask()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"min_replicas_to_write": 3}, "min_replicas_to_write 3 cannot be"),
+        ({"max_lag": 0}, "max_lag 0 s cannot be"),
+        ({"down_after": 0.1}, "down_after 0.1 s cannot be"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        StoreSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_the_guard_is_on_where_a_primary_has_two_replicas() -> None:
+    assert (StoreSettings().guard(2), StoreSettings().guard(1)) == (1, 0)
+    assert StoreSettings(min_replicas_to_write=0).guard(2) == 0
+    assert StoreSettings(durability=Durability.EVERY_WRITE).node_environment(True) == {
+        "STORE_OUTAGE": "fail_fast",
+        "STORE_DURABILITY": "every_write",
+        "STORE_REPLICAS": "1",
+    }
+
+
+def test_what_the_primaries_are_asked_is_counted_and_not_what_their_servers_say_to_each_other(
+    cluster: LocalCluster,
+) -> None:
+    before = cluster.store_statistics()
+    shopper = Shopper(cluster)
+    for _ in range(5):
+        shopper.visit()
+    after = cluster.store_statistics()
+    assert before is not None
+    assert after is not None
+    asked = {name: after.commands[name] - before.commands.get(name, 0) for name in after.commands}
+    assert asked["hset"] >= 5
+    assert 5 <= asked["hgetall"] < 30, "each visit reads its session, and no replica's copy counts"
+    assert not {"psync", "replconf", "publish", "role", "info", "cluster|slots"} & set(after.commands)
+    assert after.reads - before.reads >= 10

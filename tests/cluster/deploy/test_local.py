@@ -1,0 +1,150 @@
+"""What only a cluster of local processes has: ports, folders, neighbours."""
+
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+import requests
+
+from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, local_servers
+from deploy.ports import free_ports, is_taken
+from tests.support.traffic import Browser
+
+
+def test_two_clusters_live_side_by_side() -> None:
+    spec = ClusterSpec(nodes=1, store=StoreKind.REDIS)
+    with LocalCluster(spec) as one, LocalCluster(spec) as other:
+        assert not {member.address for member in one.members()} & {member.address for member in other.members()}
+        assert one.state_dir != other.state_dir
+        assert one.users != other.users
+        browser, stranger = Browser(one.url), Browser(other.url)
+        assert browser.post("/login", {"user": "alice", "password": one.users["alice"]}).status == 200
+        stranger.cookies = dict(browser.cookies)
+        assert stranger.get("/me").json["user"] is None
+        one.stop()
+        assert stranger.get("/ready").status == 200
+
+
+def test_a_port_that_is_lost_to_somebody_faster_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as faster:
+        faster.bind(("127.0.0.1", 0))
+        faster.listen()
+        lost = faster.getsockname()[1]
+        offers = [[lost]]
+        monkeypatch.setattr(local_servers, "free_ports", lambda count: offers.pop() if offers else free_ports(count))
+        with LocalCluster(ClusterSpec(nodes=1)) as cluster:
+            assert offers == []
+            assert Browser(cluster.url).get("/ready").status == 200
+            assert all(not member.address.endswith(f":{lost}") for member in cluster.members())
+
+
+def test_free_ports_differ_and_stay_clear_of_those_that_connections_leave_from() -> None:
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert max(ports) < 32_768
+    assert not any(is_taken(port) for port in ports)
+
+
+def test_the_port_that_was_asked_for_is_the_proxys() -> None:
+    port = free_ports(1)[0]
+    with LocalCluster(ClusterSpec(nodes=1, port=port)) as cluster:
+        assert cluster.url == f"http://127.0.0.1:{port}"
+        with pytest.raises(ClusterError, match=rf"port {port} is taken by nginx \(pid \d+\)"):
+            LocalCluster(ClusterSpec(nodes=1, port=port)).start()
+    assert not is_taken(port)
+
+
+def test_killing_the_first_process_of_a_node_ends_its_workers() -> None:
+    with LocalCluster(ClusterSpec(nodes=2)) as cluster:
+        cluster.kill("node-1")
+        port = int(next(one for one in cluster.members() if one.name == "node-1").address.rpartition(":")[2])
+        assert not is_taken(port)
+        with pytest.raises(ClusterError, match="node-1 has ended and cannot be paused"):
+            cluster.pause("node-1")
+        cluster.kill("node-1")
+        cluster.resume("node-1")
+        assert [one.state for one in cluster.members()][1:] == [MemberState.ENDED, MemberState.RUNNING]
+
+
+def test_what_nginx_refuses_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    spec = ClusterSpec(nodes=1, proxy={"hosts": ("not a name",)})
+    with pytest.raises(ClusterError, match="host 'not a name' cannot be used"):
+        LocalCluster(spec, state_dir=tmp_path / "state").start()
+    assert not (tmp_path / "state" / "secrets").exists()
+
+
+def test_cluster_json_follows_the_cluster_and_a_folder_that_is_used_again_gets_new_secrets(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with LocalCluster(ClusterSpec(nodes=1), state_dir=state) as cluster:
+        cluster.scale(2)
+        cluster.drain("node-2")
+        told = json.loads((state / "cluster.json").read_text())
+        assert [(one["name"], one["state"]) for one in told["processes"]][1:] == [
+            ("node-1", "running"),
+            ("node-2", "drained"),
+        ]
+        for secret in (state / "secrets").iterdir():
+            assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert not (state / "cluster.json").exists()
+    assert not (state / "secrets").exists()
+    with LocalCluster(ClusterSpec(nodes=1), state_dir=state) as cluster:
+        assert cluster.users["alice"] != told["users"]["alice"]
+
+
+def test_a_server_that_ends_at_once_is_quoted_and_nothing_is_left(tmp_path: Path) -> None:
+    broken = tmp_path / "valkey"
+    broken.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo "Valkey server v=9.0.0"\necho out of luck\nexit 3\n'
+    )
+    broken.chmod(0o755)
+    state = tmp_path / "state"
+    cluster = LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS), state, store_server=broken)
+    with pytest.raises(ClusterError) as refused:
+        cluster.start()
+    assert str(refused.value) == f"store ended as it started: out of luck (logs: {state / 'logs'})"
+    assert not (state / "secrets").exists()
+    with pytest.raises(ClusterError, match="start it first"):
+        cluster.members()
+
+
+@pytest.mark.parametrize("store", [StoreKind.FILE, StoreKind.SQL, StoreKind.EXPRESS])
+def test_with_every_shared_store_all_nodes_know_a_session(store: StoreKind) -> None:
+    with LocalCluster(ClusterSpec(nodes=2, store=store)) as cluster:
+        assert {member.role for member in cluster.members()} == (
+            {Role.PROXY, Role.NODE, Role.STORE} if store.needs_redis else {Role.PROXY, Role.NODE}
+        )
+        browser = requests.Session()
+        credentials = {"user": "alice", "password": cluster.users["alice"]}
+        assert browser.post(f"{cluster.url}/login", json=credentials, timeout=20).status_code == 200
+        assert cluster.spec.session_cookie in browser.cookies
+        served = set()
+        for number in range(1, 7):
+            answer = browser.post(f"{cluster.url}/visits", json={}, timeout=20)
+            served.add(answer.headers["X-Served-By"])
+            assert answer.json() == {"visits": number}
+        assert served == {"node-1", "node-2"}
+        cookies = browser.cookies.copy()
+        assert browser.post(f"{cluster.url}/logout", json={}, timeout=20).status_code == 204
+        for _ in range(4):
+            assert requests.get(f"{cluster.url}/me", cookies=cookies, timeout=20).json()["user"] is None
+
+
+def test_over_tls_the_cookie_is_one_for_this_host_alone_and_known_to_all_nodes() -> None:
+    with LocalCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, tls=True)) as cluster:
+        assert cluster.url.startswith("https://")
+        browser = requests.Session()
+        browser.verify, browser.trust_env = str(cluster.authority), False
+        credentials = {"user": "alice", "password": cluster.users["alice"]}
+        answer = browser.post(f"{cluster.url}/login", json=credentials, timeout=20)
+        cookies = dict(part.partition("=")[::2] for part in answer.headers["Set-Cookie"].split(", ") if "=" in part)
+        assert {"__Host-session", "__Host-device"} <= set(cookies)
+        for cookie in browser.cookies:
+            assert (cookie.secure, cookie.path, cookie.domain_specified) == (True, "/", False)
+        served = {browser.get(f"{cluster.url}/account", timeout=20).headers["X-Served-By"] for _ in range(8)}
+        assert served == {"node-1", "node-2"}
+        cluster.restart("proxy")
+        assert browser.get(f"{cluster.url}/account", timeout=20).status_code == 200
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(cluster.url, timeout=20)

@@ -1,0 +1,75 @@
+"""What a local cluster's store can be told, and the link that the nodes reach it through."""
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy import ClusterError, ClusterSpec, LocalCluster, StoreKind, StoreSettings
+from tests.support.traffic import Browser
+from tests.support.waiting import lives, until
+
+SPEC = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_link=True, store_settings=StoreSettings(append_only=True))
+
+
+def test_a_link_stands_between_the_nodes_and_the_store_and_ends_with_the_cluster() -> None:
+    with LocalCluster(SPEC) as cluster:
+        browser = Browser(cluster.url)
+        assert browser.post("/visits").status == 200
+        cluster.link.cut()
+        assert browser.get("/me").status == 503
+        assert redis.Redis.from_url(cluster.store_url).ping(), "the store itself is well"
+        cluster.link.mend()
+        until(lambda: browser.get("/me").status == 200, "the store is back")
+        assert browser.get("/me").json["visits"] == 1
+        pid = getattr(cluster.link, "pid")  # noqa: B009 - of this kind of link
+    assert not lives(pid)
+
+
+def test_a_store_that_appends_to_a_file_remembers_through_a_kill_and_the_file_goes_with_the_cluster(
+    tmp_path: Path,
+) -> None:
+    with LocalCluster(SPEC, tmp_path) as cluster:
+        browser = Browser(cluster.url)
+        assert browser.post("/visits").status == 200
+        cluster.kill("store")
+        assert browser.get("/me").status == 503
+        cluster.restart("store")
+        until(lambda: browser.get("/me").status == 200, "the store is back")
+        assert browser.get("/me").json["visits"] == 1
+        assert list(tmp_path.rglob("*.aof"))
+    assert not list(tmp_path.rglob("*.aof"))
+
+
+def test_nodes_take_up_what_they_are_configured_to_when_they_restart() -> None:
+    with LocalCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS)) as cluster:
+        cluster.configure({"SESSION_NAME": "other"})
+        cluster.restart("node-1")
+        names = set()
+        for _ in range(8):
+            browser = Browser(cluster.url)
+            assert browser.post("/visits").status == 200
+            names |= set(browser.cookies)
+        assert names == {"session", "other"}
+
+
+def test_a_store_without_a_server_can_have_no_link() -> None:
+    with pytest.raises(ClusterError, match="store memory has no lone server that the nodes could have a link to"):
+        ClusterSpec(store_link=True)
+
+
+def test_a_cluster_without_a_link_or_a_server_says_so() -> None:
+    with LocalCluster(ClusterSpec(nodes=1)) as cluster:
+        with pytest.raises(ClusterError, match="sessions are in memory: the store has no server"):
+            _ = cluster.store_url
+    with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS)) as cluster:
+        with pytest.raises(ClusterError, match="no link to its store: ask for one with store_link"):
+            _ = cluster.link
+        with pytest.raises(ClusterError, match="no replicas that could be cut off: it is redis"):
+            cluster.cut_replicas()
+
+
+def test_an_option_that_the_store_refuses_is_reported_in_its_own_words() -> None:
+    spec = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_settings=StoreSettings(max_memory="a lot"))
+    with pytest.raises(ClusterError, match="store ended as it started"), LocalCluster(spec):
+        pass

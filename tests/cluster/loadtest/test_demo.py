@@ -1,0 +1,82 @@
+"""Scenes of the demo on real clusters, as a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[3]
+COMMAND = [sys.executable, str(ROOT / "session_cluster.py"), "demo"]
+
+
+def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=110)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A short run of a scene that breaks and of one that does not."""
+    path = tmp_path_factory.mktemp("demo") / "demo.json"
+    done = demo(
+        *("--scene", "two-workers", "--scene", "redis-kill"),
+        *("--users", "16", "--seconds", "3", "--json", str(path)),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "As expected" in done.stdout
+    return {scene["name"]: scene for scene in json.loads(path.read_text())["scenes"]}
+
+
+def test_two_workers_with_memories_of_their_own_share_the_requests_and_lose_up_to_half(scenes: dict[str, Any]) -> None:
+    (steady,) = scenes["two-workers"]["phases"][1:]
+    assert 0.08 <= steady["share_logged_out"] < 0.7
+    assert steady["users_logged_out"] > 8
+
+
+def test_a_killed_node_takes_nobody_along_where_the_store_is_shared(scenes: dict[str, Any]) -> None:
+    steady, killed = scenes["redis-kill"]["phases"][1:]
+    assert steady["logged_out"] == killed["logged_out"] == killed["failed_gets"] == 0
+    assert killed["retried"] > 0, "the proxy has met the dead node and asked another"
+    assert steady["nodes"].keys() == {"node-1", "node-2", "node-3"}
+
+
+def test_too_few_users_are_no_pass_even_where_a_third_of_them_is_lost() -> None:
+    done = demo("--scene", "sticky-kill", "--users", "9", "--seconds", "1")
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert "Not enough data: steady: 9 users; 12 are needed; node-2 killed: 9 users; 15 are needed." in said
+    assert "1 of 1 scenes did not show what they are to show" in said
+
+
+@pytest.mark.parametrize(("number", "when"), [(signal.SIGINT, "steady"), (signal.SIGTERM, "starting")])
+def test_it_can_be_stopped_at_any_time_and_leaves_nothing_running(
+    number: signal.Signals, when: str, tmp_path: Path
+) -> None:
+    record = tmp_path / "demo.json"
+    with subprocess.Popen(
+        [*COMMAND, "--scene", "redis-kill", "--seconds", "60", "--json", str(record)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.strip().endswith(when):
+                break
+        family = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(number)
+        rest = running.stdout.read()
+    assert running.returncode == 130
+    assert "Stopped after 0 of 1 scenes; everything has been ended." in rest
+    assert not record.exists()
+    assert when == "starting" or len(family) >= 9, "the generator, nginx, three nodes, their workers, the store"
+    deadline = time.monotonic() + 10
+    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family):
+        assert time.monotonic() < deadline, "something still runs"
+        time.sleep(0.05)

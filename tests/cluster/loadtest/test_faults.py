@@ -1,0 +1,163 @@
+"""Every fault on a real cluster: it does what it says, its undo puts it right, and an undo alone changes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
+from loadtest.failover import faults
+from tests.support.traffic import Browser
+from tests.support.waiting import until
+
+SPEC = ClusterSpec(
+    nodes=2,
+    store=StoreKind.REDIS,
+    store_link=True,
+    store_settings=StoreSettings(max_memory="6mb"),
+    proxy={"read_timeout": 2.0, "login_rate": None},
+)
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Cluster]:
+    with LocalCluster(SPEC) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(started: Cluster) -> Iterator[Cluster]:
+    yield started
+    assert {member.state for member in started.members()} == {MemberState.RUNNING}, "whatever was done is undone"
+    until(lambda: Browser(started.url).post("/visits").status == 200, "the store serves")
+    assert served_by(started) == {"node-1", "node-2"}
+
+
+def state(cluster: Cluster, name: str) -> MemberState:
+    return next(member.state for member in cluster.members() if member.name == name)
+
+
+def served_by(cluster: Cluster) -> set[str | None]:
+    return {Browser(cluster.url).get("/me").node for _ in range(8)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "becomes"),
+    [
+        (faults.Kill("node-2"), MemberState.ENDED),
+        (faults.Stop("node-2"), MemberState.ENDED),
+        (faults.Pause("node-2"), MemberState.PAUSED),
+        (faults.Drain("node-2"), MemberState.DRAINED),
+    ],
+    ids=lambda value: getattr(value, "what", None),
+)
+def test_a_node_is_killed_stopped_paused_or_drained_and_comes_back(
+    cluster: Cluster, fault: faults.Fault, becomes: MemberState
+) -> None:
+    fault.undo(cluster)
+    assert state(cluster, "node-2") is MemberState.RUNNING
+    fault.apply(cluster)
+    assert state(cluster, "node-2") is becomes
+    fault.undo(cluster)
+
+
+def test_a_rolling_restart_leaves_no_process_as_it_was(cluster: Cluster) -> None:
+    before = {member.pid for member in cluster.members() if member.role is Role.NODE}
+    faults.RollingRestart(2).apply(cluster)
+    after = {member.pid for member in cluster.members() if member.role is Role.NODE}
+    assert len(after) == 2
+    assert not before & after
+
+
+def test_a_deployment_reaches_every_node_and_the_last_one_stays(cluster: Cluster) -> None:
+    faults.RollingDeploy(2, ({"SESSION_NAME": "second"}, {"SESSION_NAME": "third"})).apply(cluster)
+    names = set()
+    for _ in range(4):
+        browser = Browser(cluster.url)
+        browser.post("/visits")
+        names |= set(browser.cookies)
+    assert names == {"third"}
+    faults.RollingDeploy(2, ({},)).apply(cluster)
+
+
+def test_reloads_replace_the_proxy_s_workers_and_not_its_master(cluster: Cluster) -> None:
+    master = next(member.pid for member in cluster.members() if member.role is Role.PROXY)
+    faults.Reload(3).apply(cluster)
+    faults.Reload(3).undo(cluster)
+    assert next(member.pid for member in cluster.members() if member.role is Role.PROXY) == master
+
+
+def test_scaling_goes_out_and_back_to_what_was_asked_for(cluster: Cluster) -> None:
+    fault = faults.Scale(3)
+    fault.undo(cluster)
+    fault.apply(cluster)
+    assert served_by(cluster) == {"node-1", "node-2", "node-3"}
+    fault.undo(cluster)
+
+
+def test_a_full_store_refuses_writes_serves_readers_and_is_emptied_again(cluster: Cluster) -> None:
+    fault, reader = faults.Fill(), Browser(cluster.url)
+    fault.undo(cluster)
+    assert reader.post("/login", {"user": "alice", "password": cluster.users["alice"]}).status == 200
+    fault.apply(cluster)
+    assert Browser(cluster.url).post("/visits").status == 503
+    assert reader.get("/me").json["user"] == "alice"
+    fault.undo(cluster)
+    assert Browser(cluster.url).post("/visits").status == 200
+
+
+@pytest.mark.parametrize("fault", [faults.Cut(), faults.Silence(), faults.Slow(1.0)], ids=lambda fault: fault.what)
+def test_the_network_to_the_store_breaks_for_everybody_and_is_mended(cluster: Cluster, fault: faults.Fault) -> None:
+    browser = Browser(cluster.url)
+    assert browser.post("/visits").status == 200
+    fault.undo(cluster)
+    assert browser.get("/me").status == 200
+    fault.apply(cluster)
+    assert browser.get("/me").status == 503
+    fault.undo(cluster)
+    until(lambda: browser.get("/me").status == 200, "the store is in reach")
+    assert browser.get("/me").json["visits"] == 1
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """Cannot be undone."""
+
+    what: str
+    undone: list[str]
+    seconds: float = 0.0
+
+    def apply(self, cluster: Cluster) -> None:
+        """Nothing."""
+
+    def undo(self, cluster: Cluster) -> None:
+        self.undone.append(self.what)
+        raise ClusterError(f"{self.what} is stuck")
+
+
+def test_several_faults_are_undone_the_other_way_round_all_of_them_even_if_one_cannot_be(cluster: Cluster) -> None:
+    undone: list[str] = []
+    with pytest.raises(ClusterError, match="second is stuck"):
+        faults.InTurn((Stuck("first", undone), Stuck("second", undone))).undo(cluster)
+    assert undone == ["second", "first"]
+
+
+def test_what_comes_after_a_fault_that_failed_is_not_done_and_what_came_before_is_undone(cluster: Cluster) -> None:
+    both = faults.InTurn((faults.Kill("node-2"), faults.Kill("nobody"), faults.Pause("node-1")))
+    assert both.what == "kill node-2, kill nobody, pause node-1"
+    with pytest.raises(ClusterError, match="no member 'nobody'"):
+        both.apply(cluster)
+    assert state(cluster, "node-2") is MemberState.ENDED
+    assert state(cluster, "node-1") is MemberState.RUNNING, "what comes after the one that failed is not done"
+    both.undo(cluster)
+
+
+def test_whatever_was_paused_is_resumed_before_anything_is_restarted(cluster: Cluster) -> None:
+    faults.Kill("store").apply(cluster)
+    faults.Pause("node-1").apply(cluster)
+    faults.mend(cluster)
+
+
+def test_a_fault_of_somebody_who_is_not_there_says_so(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match="node-9 does not run"):
+        faults.Stop("node-9").apply(cluster)

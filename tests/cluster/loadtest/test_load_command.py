@@ -1,0 +1,224 @@
+"""`session-cluster load`, as a person runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from deploy import ClusterSpec, LocalCluster, StoreKind
+from deploy.ports import free_ports
+from loadtest.checker import check
+from loadtest.history import read
+from tests.support.stand_in import ACCOUNTS, StandIn, serving
+
+ROOT = Path(__file__).parents[3]
+COMMAND = [sys.executable, "-m", "session_cluster", "load"]
+FEW = ("--users", "15", "--wait", "0.02", "0.08", "--duration", "3")
+
+
+def run(*options: object, **changes: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if name != "CLUSTER_USERS_FILE"}
+    return subprocess.run(
+        [*COMMAND, *map(str, options)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**clean, "COLUMNS": "80", **changes},
+        timeout=110,
+    )
+
+
+def users_file(folder: Path, **more: object) -> Path:
+    path = folder / "users.json"
+    path.write_text(json.dumps({"users": ACCOUNTS, **more}))
+    return path
+
+
+def test_a_cluster_of_its_own_loses_nothing_and_all_of_it_is_kept(tmp_path: Path) -> None:
+    done = run(*FEW, "--nodes", 2, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for text in (
+        "15 users, ",
+        "p99.9 ms",
+        "GET    /me",
+        "POST   /visits",
+        "✓ sessions lost 0 of ",
+        "✓ requests failed 0",
+    ):
+        assert text in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 80
+    kept: dict[str, Any] = json.loads((tmp_path / "out" / "load.json").read_text())
+    assert kept["target"]["store"] == "redis"
+    assert kept["target"]["nodes"] == 2
+    assert kept["plan"]["users"] == kept["load"]["users"] == 15
+    assert kept["verdicts"]["nothing lost"] == {"verdict": "holds", "reason": ""}
+    assert set(kept["load"]["nodes"]) == {"node-1", "node-2"}
+    assert kept["latency"]["total"]["requests"] == kept["load"]["requests"] > 100
+    findings = check(read(tmp_path / "out" / kept["history"]))
+    assert findings.complete
+    assert findings.total.operations == kept["findings"]["total"]["operations"]
+
+
+def test_sessions_in_memory_are_lost_and_that_is_the_exit_status() -> None:
+    done = run(*FEW, "--store", "memory", "--nodes", 2, "--workers", 2)
+    assert done.returncode == 1
+    assert "✗ sessions lost " in done.stdout
+    assert "Broken: " in done.stdout
+    assert "GET    /me [logged out]" in done.stdout
+    assert done.stderr == ""
+
+
+def test_any_target_will_do_with_its_users_and_its_cookie(tmp_path: Path) -> None:
+    with serving(StandIn()) as url:
+        done = run(*FEW, "--target", url, "--users-file", users_file(tmp_path), "--mix", "visitor=1")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "/cart" not in done.stdout
+        everybody = run(*FEW, "--target", url, CLUSTER_USERS_FILE=str(users_file(tmp_path)))
+        assert everybody.returncode == 0, everybody.stderr
+        assert "POST   /cart" in everybody.stdout
+    with serving(StandIn(forgetful_cart=True)) as url:
+        forgetful = run(*FEW, "--target", url, "--users-file", users_file(tmp_path))
+    assert forgetful.returncode == 1
+    assert "first update lost: shopper-" in forgetful.stdout
+
+
+def test_requests_that_fail_are_the_exit_status_too(tmp_path: Path) -> None:
+    with serving(StandIn(failed_visits=True)) as url:
+        done = run(*FEW, "--target", url, "--users-file", users_file(tmp_path))
+    assert done.returncode == 1
+    assert "✗ requests failed " in done.stdout
+    assert "x POST /visits: status 502" in " ".join(done.stdout.split())
+
+
+def test_a_target_over_tls_is_trusted_by_its_authority(tmp_path: Path) -> None:
+    spec = ClusterSpec(nodes=1, store=StoreKind.REDIS, tls=True)
+    with LocalCluster(spec, tmp_path / "state") as cluster:
+        options = (
+            *FEW,
+            "--spawn-rate",
+            8,
+            "--target",
+            cluster.url,
+            "--users-file",
+            tmp_path / "state" / "cluster.json",
+        )
+        done = run(*options, "--ca", cluster.authority)
+        assert done.returncode == 0, done.stdout + done.stderr
+        distrusted = run(*options)
+    assert distrusted.returncode == 1
+    assert "is signed by nobody who is trusted" in distrusted.stderr
+
+
+def test_the_matrix_says_how_long_it_takes_and_measures_each_cell(tmp_path: Path) -> None:
+    options = ("--stores", "memory,redis", "--balances", "round_robin", "--nodes", "1,2", "--duration", 2, "--users", 8)
+    done = run("--matrix", *options, "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("4 clusters, 2 s each: about 0:30 min in all\n")
+    assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 80
+    rows = {(row["store"], row["nodes"]): row for row in json.loads((tmp_path / "matrix.json").read_text())["rows"]}
+    assert set(rows) == {("memory", 1), ("memory", 2), ("redis", 1), ("redis", 2)}
+    for row in rows.values():
+        assert row["requests_per_second"] > 5
+        assert 0.2 < row["cpu_ms"]["node"] < 200
+        assert row["load"]["failed"] == 0
+    for nodes in (1, 2):
+        assert 1 < rows["redis", nodes]["store_operations"] < 12
+        assert 0.5 < rows["redis", nodes]["store_reads"] < 4
+        assert rows["redis", nodes]["load"]["logged_out"] == 0
+        assert rows["memory", nodes]["store_operations"] is None
+    assert rows["memory", 1]["load"]["logged_out"] == 0
+    assert rows["memory", 2]["load"]["logged_out"] > 0
+    assert rows["memory", 2]["cpu_ms"]["node"] > 2 * rows["memory", 1]["cpu_ms"]["node"], "logging in again costs"
+    assert (tmp_path / "matrix.md").read_text().startswith("| store | balancing | nodes |")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_of_it(number: signal.Signals) -> None:
+    command = [*COMMAND, "--users", "12", "--workers", "2", "--nodes", "2", "--duration", "60"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if ": load" in line:
+                break
+        everybody = psutil.Process(process.pid).children(recursive=True)
+        assert len(everybody) >= 8
+        process.send_signal(number)
+        assert process.wait(timeout=40) == 130
+        assert "everything has been ended" in process.stdout.read()
+        assert psutil.wait_procs(everybody, timeout=20)[1] == []
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--users", 0), "Invalid value for '--users'"),
+        (("--wait", 2, 1), "users cannot wait 2 to 1 s"),
+        (("--workers", 5, "--users", 3), "5 workers for 3 users"),
+        (("--mix", "robots"), "the mix 'robots' cannot be"),
+        (("--nodes", "1,2"), "--nodes 1,2: give a number"),
+        (("--matrix", "--nodes", "1;2"), "numbers with commas between them"),
+        (("--matrix", "--store", "redis"), "--store is not of the --matrix: give it a list"),
+        (("--matrix", "--workers", 2), "--workers is not of the --matrix"),
+        (("--stores", "redis"), "--stores is of the --matrix"),
+        (("--insecure",), "--insecure is of a --target"),
+        (("--target", "http://127.0.0.1:9", "--store", "redis"), "--store is of a cluster of its own"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(options: tuple[object, ...], message: str) -> None:
+    done = run(*options)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--store", "rdis"), "unknown store 'rdis': did you mean 'redis'?"),
+        (("--node", "express", "--store", "sql"), "express nodes cannot keep sessions in sql"),
+        (("--matrix", "--stores", "redis,rdis"), "unknown store 'rdis'"),
+        (
+            ("--matrix", "--node", "flask-session", "--stores", "file"),
+            "flask-session nodes cannot keep sessions in file",
+        ),
+        (("--nginx", "/nowhere/nginx"), "there is no file /nowhere/nginx"),
+        (("--target", "http://127.0.0.1:9"), "no users to log in as: give --users-file or CLUSTER_USERS_FILE"),
+        (("--out", "/proc/load"), "cannot write into /proc/load"),
+    ],
+)
+def test_what_cannot_be_is_one_line(options: tuple[object, ...], message: str) -> None:
+    done = run(*options)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_for_the_page_that_is_taken_is_one_line() -> None:
+    with serving(StandIn()) as url:
+        done = run("--web", url.rpartition(":")[2])
+    assert done.returncode == 1
+    assert "choose another with --web" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_target_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = run("--target", f"http://127.0.0.1:{free_ports(1)[0]}", "--users-file", users_file(tmp_path))
+    assert done.returncode == 1
+    assert "does not answer: " in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert time.monotonic() - began < 30

@@ -1,0 +1,197 @@
+"""compose.yaml as a person uses it: `docker compose` in the checkout, nothing of ours around it."""
+
+import json
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.docker.compose.project import ROOT, Compose
+from tests.support.traffic import Browser
+from tests.support.waiting import until
+
+docker = pytest.mark.docker
+LONG_RUNNING = ["node-1", "node-2", "proxy-1", "redis-1"]
+
+
+def test_the_example_lists_every_setting_with_its_default() -> None:
+    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
+    listed = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert listed == used
+    assert not re.search(r"\$\{[A-Z_]+\}", (ROOT / "compose.yaml").read_text()), "a setting without a default"
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Compose]:
+    compose = Compose()
+    try:
+        compose("build", "setup")
+        compose.up()
+        yield compose
+    finally:
+        compose.down()
+
+
+@docker
+def test_the_page_is_served_by_every_node_under_its_own_name(compose: Compose) -> None:
+    page = urllib.request.Request(compose.url, headers={"Accept": "text/html"})
+    assert b"</html>" in urllib.request.urlopen(page, timeout=10).read()
+    assert {Browser(compose.url).get("/me").node for _ in range(8)} == {"node-1", "node-2"}
+
+
+@docker
+def test_the_users_passwords_are_random_and_shown_on_request_only(compose: Compose) -> None:
+    passwords = compose.passwords()
+    assert list(passwords) == ["alice", "bob", "carol"]
+    assert len(passwords["alice"]) >= 16
+    assert Browser(compose.url).post("/login", {"user": "alice", "password": passwords["alice"]}).status == 200
+    assert passwords["alice"] not in compose("logs")
+    assert "setup passwords" in compose("logs", "setup")
+
+
+@docker
+def test_containers_run_as_ordinary_users_without_rights_on_a_file_system_they_cannot_write(compose: Compose) -> None:
+    containers = compose.containers()
+    assert sorted(containers) == [*LONG_RUNNING, "setup-1"]
+    for name, one in containers.items():
+        settings = one["HostConfig"]
+        assert one["Config"]["User"] in {"app", "nginx", "redis"}, name
+        assert settings["ReadonlyRootfs"], name
+        assert settings["CapDrop"] == ["ALL"], name
+        assert settings["SecurityOpt"] == ["no-new-privileges:true"], name
+        assert not settings["Privileged"], name
+        if name != "setup-1":
+            lines = subprocess.check_output(["docker", "top", one["Id"], "-o", "pid,uid"], text=True).splitlines()[1:]
+            assert "0" not in {line.split()[1] for line in lines}, name
+
+
+@docker
+def test_the_proxy_alone_can_be_reached_and_only_from_this_machine(compose: Compose) -> None:
+    internal = {
+        one["Name"]: one["Internal"]
+        for one in json.loads(
+            subprocess.check_output(["docker", "network", "inspect", f"{compose.name}_app", f"{compose.name}_store"])
+        )
+    }
+    assert set(internal.values()) == {True}
+    for name, one in compose.containers().items():
+        published = [place for places in one["HostConfig"]["PortBindings"].values() for place in places]
+        if name == "proxy-1":
+            assert published == [{"HostIp": "127.0.0.1", "HostPort": str(compose.port)}]
+        else:
+            assert published == [], name
+            assert set(one["NetworkSettings"]["Networks"]) <= {*internal, "none"}, name
+
+
+@docker
+def test_secrets_lie_only_where_they_are_needed(compose: Compose) -> None:
+    for service, allowed in {
+        "proxy": {"proxy/nginx.conf", "proxy/nginx-tls.conf"},
+        "node": {
+            *(f"node/redis-url.redis.{mode}" for mode in ("standalone", "sentinel", "cluster")),
+            "node/redis-url.express.standalone",
+            *(f"node/database-url.{which}" for which in ("sql.sqlite", "sql.mysql", "sql.postgres", "express.mysql")),
+            *("node/session-secrets", "node/users.json"),
+        },
+        "redis": {"store/password", "store/users.acl"},
+    }.items():
+        found = compose("exec", "-T", service, "find", "/cluster", "-type", "f").split()
+        assert {path.removeprefix("/cluster/") for path in found} == allowed
+    for one in compose.containers().values():
+        assert not re.search(r"[0-9a-f]{64}", " ".join(one["Config"]["Env"] + (one["Config"]["Cmd"] or [])))
+
+
+@docker
+def test_redis_lets_in_the_nodes_user_alone(compose: Compose) -> None:
+    def ask(*words: str) -> str:
+        return compose("exec", "-T", "redis", "redis-cli", *words)
+
+    assert "NOAUTH" in ask("PING")
+    assert "WRONGPASS" in ask("AUTH", "default", "")
+    password = compose("exec", "-T", "redis", "cat", "/cluster/store/password")
+    assert "PONG" in ask("--user", "node", "--pass", password, "--no-auth-warning", "PING")
+    for words in (["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["HGETALL", "other"], ["GET", "sess:other"]):
+        assert "NOPERM" in ask("--user", "node", "--pass", password, "--no-auth-warning", *words)
+
+
+@docker
+def test_more_nodes_start_without_a_restart_of_anything_else_and_secrets_stay(compose: Compose) -> None:
+    before, passwords = compose.starts(), compose.passwords()
+    browser = Browser(compose.url)
+    browser.post("/login", {"user": "alice", "password": passwords["alice"]})
+    compose.up("--scale", "node=4")
+    after = compose.starts()
+    assert {name: after[name] for name in LONG_RUNNING} == {name: before[name] for name in LONG_RUNNING}
+    for node in ("node-3", "node-4"):
+        until(lambda node=node: browser.get("/me").node == node, f"{node} serves")  # type: ignore[misc]
+    assert browser.get("/me").json["user"] == "alice"
+    assert compose.passwords() == passwords
+
+
+@docker
+def test_another_balancing_recreates_the_proxy_alone(compose: Compose) -> None:
+    before = compose.starts()
+    compose.up("--scale", "node=4", BALANCE="sticky")
+    after = compose.starts()
+    assert {name for name in LONG_RUNNING if after[name] != before[name]} == {"proxy-1"}
+    browser = Browser(compose.url)
+    assert len({browser.get("/me").node for _ in range(6)}) == 1
+    assert "node" in browser.cookies
+
+
+@docker
+def test_sessions_outlive_a_restart_of_redis(compose: Compose) -> None:
+    browser = Browser(compose.url)
+    assert browser.post("/visits").status == 200
+    compose("restart", "redis")
+    until(lambda: Browser(compose.url).get("/ready").status == 200, "the store is back")
+    assert browser.get("/me").json["visits"] == 1
+
+
+@docker
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"BALANCE": "stiky"}, "unknown balancing policy 'stiky': did you mean 'sticky'?"),
+        ({"SESSION_STORE": "files"}, "unknown store 'files': did you mean 'file'?"),
+        ({"SESSION_STORE": "sql", "DATABASE": "postgre"}, "unknown database 'postgre': did you mean 'postgres'?"),
+        ({"SESSION_STORE": "express", "EXPRESS_STORE": "mysql"}, "EXPRESS_STORE=mysql with DATABASE=sqlite: set"),
+        ({"REDIS_MODE": "sentinle"}, "unknown Redis mode 'sentinle': did you mean 'sentinel'?"),
+        ({"SESSION_STORE": "express", "EXPRESS_STORE": "mongo"}, "EXPRESS_STORE=mongo: use one of file, mysql, redis"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_said_by_setup_in_one_line(
+    compose: Compose, settings: dict[str, str], said: str
+) -> None:
+    with pytest.raises(AssertionError) as refused:
+        compose("run", "--rm", "--no-deps", "setup", **settings)
+    assert f"Error: {said}" in str(refused.value)
+
+
+@docker
+def test_locust_finds_the_users_and_puts_load_on_the_page_from_workers_who_say_what_they_saw(compose: Compose) -> None:
+    compose("--profile", "load", "up", "--detach", "--wait", "--no-build", "load", "load-worker")
+    place = f"http://127.0.0.1:{compose.load_port}"
+
+    def stats() -> Any:
+        return json.loads(urllib.request.urlopen(f"{place}/stats/requests", timeout=10).read())
+
+    until(lambda: [one["state"] for one in stats()["workers"]] == ["ready"] * 2, "both workers are there")
+    form = b"user_count=4&spawn_rate=4&host=http%3A%2F%2Fproxy%3A8080"
+    urllib.request.urlopen(f"{place}/swarm", data=form, timeout=10).close()
+
+    def total() -> dict[str, Any]:
+        return next(row for row in stats()["stats"] if row["name"] == "Aggregated")
+
+    until(lambda: total()["num_requests"] > 20, "requests are made")
+    assert total()["num_failures"] == 0
+    compose("--profile", "load", "stop", "load-worker", "load")
+    said = compose("--profile", "load", "logs", "load", "load-worker")
+    summaries = re.findall(r"load-worker-(\d) .*What 2 users saw in ([\d,]+) requests \((\d+)/s\)", said)
+    assert {number for number, *_ in summaries} == {"1", "2"}
+    assert all(int(rate) > 0 for *_, rate in summaries)
+    assert len(re.findall("failed requests    0", said)) == 2
+    assert "Traceback" not in said

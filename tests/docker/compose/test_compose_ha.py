@@ -1,0 +1,119 @@
+"""A Redis of several servers in compose.yaml: one that is killed is replaced, and nobody notices more than a pause."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.container_redis import MEMBERS, SENTINELS, STORES
+from tests.docker.compose.project import Compose
+from tests.support.traffic import Browser
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.docker
+NODES = {"node-1", "node-2"}
+BROWSERS = 8
+"""Of a Redis Cluster's three primaries each has one of so many sessions, almost always."""
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Compose]:
+    compose = Compose()
+    try:
+        compose("build", "setup")
+        yield compose
+    finally:
+        compose.down()
+
+
+def start(compose: Compose, profile: str, **settings: str) -> None:
+    compose("--profile", profile, "up", "--detach", "--wait", "--no-build", **settings)
+    until(lambda: {Browser(compose.url).get("/me").node for _ in range(6)} == NODES, "both of them serve")
+
+
+def logged_in(compose: Compose, number: int) -> list[Browser]:
+    password = compose.passwords()["alice"]
+    browsers = [Browser(compose.url) for _ in range(number)]
+    for browser in browsers:
+        assert browser.post("/login", {"user": "alice", "password": password}).status == 200
+        assert browser.post("/visits", {}).json == {"visits": 1}
+    return browsers
+
+
+def ask(compose: Compose, service: str, *words: str) -> list[str]:
+    folder, port = ("sentinels", 26379) if service in SENTINELS else ("servers", 6379)
+    script = f'REDISCLI_AUTH="$(cat /cluster/{folder}/password)" redis-cli --raw --user operator -p {port} "$@"'
+    return compose("--profile", "*", "exec", "-T", service, "sh", "-c", script, "-", *words).splitlines()
+
+
+def primary(compose: Compose) -> str:
+    address = ask(compose, "sentinel-2", "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "sessions")[0]
+    return next(name for name, last in STORES.items() if address == f"{compose.subnet}.{last}")
+
+
+def follows(compose: Compose, service: str) -> bool:
+    return {"role:slave", "master_link_status:up"} <= set(ask(compose, service, "INFO", "replication"))
+
+
+def test_the_primary_is_killed_and_nobody_is_logged_out(compose: Compose) -> None:
+    settings = {"REDIS_MODE": "sentinel", "STORE_OUTAGE": "wait", "STORE_DURABILITY": "every_write"}
+    start(compose, "ha", **settings, STORE_REPLICAS="1", DOWN_AFTER="4")
+    (browser,) = logged_in(compose, 1)
+    killed = primary(compose)
+    assert killed == "store-1"
+    compose("--profile", "ha", "kill", killed)
+    # Held for longer than two nodes, one after the other, may otherwise be silent.
+    answer = browser.get("/me")
+    assert (answer.status, answer.json["user"], answer.json["visits"]) == (200, "alice", 1)
+    assert browser.post("/visits", {}).json == {"visits": 2}
+    until(lambda: primary(compose) != killed, "the Sentinels agree")
+    successor = primary(compose)
+    compose("--profile", "ha", "start", killed)
+    until(lambda: follows(compose, killed), "the old primary comes back as a replica")
+    # What a Sentinel has learned it keeps.
+    compose("--profile", "ha", "restart", "--timeout", "2", *SENTINELS)
+    assert primary(compose) == successor
+    assert browser.post("/visits", {}).json == {"visits": 3}
+
+
+def test_each_server_is_an_ordinary_user_on_a_file_system_it_cannot_write_and_knows_no_more_secrets_than_it_needs(
+    compose: Compose,
+) -> None:
+    for name, one in compose.containers().items():
+        settings = one["HostConfig"]
+        assert one["Config"]["User"] in {"app", "nginx", "redis"}, name
+        assert settings["ReadonlyRootfs"], name
+        assert settings["CapDrop"] == ["ALL"], name
+        assert not settings["PortBindings"] or name == "proxy-1", name
+        assert not {"6379", "operator"} & set(one["Config"]["Cmd"] or ()), name
+    for service, folder in (("store-1", "servers"), ("sentinel-1", "sentinels")):
+        found = compose("--profile", "ha", "exec", "-T", service, "find", "/cluster", "-type", "f").split()
+        assert {path.split("/")[2] for path in found} == {folder}
+
+
+def test_a_primary_of_a_redis_cluster_is_killed_and_nobody_is_logged_out(compose: Compose) -> None:
+    compose("--profile", "ha", "rm", "--stop", "--force", *STORES, *SENTINELS)
+    start(compose, "cluster", REDIS_MODE="cluster", STORE_OUTAGE="wait")
+    browsers = logged_in(compose, BROWSERS)
+    killed = next(iter(MEMBERS))
+    compose("--profile", "cluster", "kill", killed)
+    assert [(answer := browser.get("/me")).status == 200 and answer.json["user"] for browser in browsers] == [
+        "alice"
+    ] * BROWSERS
+    assert [browser.post("/visits", {}).json for browser in browsers] == [{"visits": 2}] * BROWSERS
+    compose("--profile", "cluster", "start", killed)
+    until(lambda: follows(compose, killed), "the old primary comes back as a replica")
+    # A cluster that is one already is left as it is.
+    compose("--profile", "cluster", "up", "--detach", "--no-deps", "--no-build", "cluster-setup", REDIS_MODE="cluster")
+    until(lambda: "formed already" in compose("--profile", "cluster", "logs", "cluster-setup"), "it says so")
+    assert follows(compose, killed)
+
+
+def test_the_network_has_room_for_fixed_addresses(compose: Compose) -> None:
+    told = json.loads(subprocess.check_output(["docker", "network", "inspect", f"{compose.name}_store"]))
+    taken = {one["IPv4Address"].partition("/")[0] for one in told[0]["Containers"].values()}
+    fixed = {f"{compose.subnet}.{last}" for last in (STORES | SENTINELS | MEMBERS).values()}
+    others = taken - fixed
+    assert others
+    assert all(int(address.rpartition(".")[2]) >= 128 for address in others)

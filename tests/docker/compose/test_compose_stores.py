@@ -1,0 +1,119 @@
+"""Every store of compose.yaml, one after another in one project, as a person changes it; and TLS."""
+
+import http.client
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.docker.compose.project import Compose
+from tests.support.traffic import Browser
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.docker
+NODES = {"node-1", "node-2"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person sets, and who serves then. `profiles` are those of compose.yaml."""
+
+    settings: dict[str, str]
+    profiles: tuple[str, ...] = ()
+
+    @property
+    def servers(self) -> set[str]:
+        return NODES | {"express-1"} if "express" in self.profiles else NODES
+
+
+SHARED = {
+    "file": Choice({"SESSION_STORE": "file"}),
+    "sqlite": Choice({"SESSION_STORE": "sql"}),
+    "mysql": Choice({"SESSION_STORE": "sql", "DATABASE": "mysql"}, ("mysql",)),
+    "postgres": Choice({"SESSION_STORE": "sql", "DATABASE": "postgres"}, ("postgres",)),
+    "express": Choice({"SESSION_STORE": "express"}, ("express",)),
+    "express, files": Choice({"SESSION_STORE": "express", "EXPRESS_STORE": "file"}, ("express",)),
+    "express, MySQL": Choice(
+        {"SESSION_STORE": "express", "EXPRESS_STORE": "mysql", "DATABASE": "mysql"}, ("express", "mysql")
+    ),
+    "redis": Choice({"SESSION_STORE": "redis"}),
+}
+ON_A_DISK = ("file", "mysql", "postgres")
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Compose]:
+    compose = Compose()
+    try:
+        compose("build", "setup", "express")
+        yield compose
+    finally:
+        compose.down()
+
+
+def start(compose: Compose, choice: Choice) -> None:
+    profiles = [word for profile in choice.profiles for word in ("--profile", profile)]
+    compose(*profiles, "up", "--detach", "--wait", "--no-build", "--remove-orphans", **choice.settings)
+    # The nodes were recreated at other addresses, which the proxy learns from Docker's DNS within some seconds.
+    until(lambda: {Browser(compose.url).get("/me").node for _ in range(6)} == choice.servers, "all of them serve")
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_who_logs_in_on_one_server_goes_on_on_all_others_and_is_logged_out_on_all(compose: Compose, name: str) -> None:
+    """And what lies on a disk outlives the containers."""
+    choice = SHARED[name]
+    start(compose, choice)
+    browser = Browser(compose.url)
+    assert browser.post("/login", {"user": "alice", "password": compose.passwords()["alice"]}).status == 200
+    writers = {(answer := browser.post("/visits", {})).node: answer.json["visits"] for _ in range(4)}
+    assert max(writers.values()) == 4
+    readers = [browser.get("/me") for _ in range(6)]
+    assert {answer.node for answer in readers} == choice.servers
+    assert {(answer.json["user"], answer.json["visits"]) for answer in readers} == {("alice", 4)}
+    replayed = dict(browser.cookies)
+    assert browser.post("/logout", {}).status == 204
+    browser.cookies = replayed
+    assert {browser.get("/me").json["user"] for _ in range(6)} == {None}
+    if name in ON_A_DISK:
+        visitor = Browser(compose.url)
+        assert visitor.post("/visits", {}).status == 200
+        compose("--profile", "*", "down", "--timeout", "5")
+        start(compose, choice)
+        assert visitor.get("/me").json["visits"] == 1
+
+
+def test_sessions_in_memory_are_each_node_s_own(compose: Compose) -> None:
+    start(compose, Choice({"SESSION_STORE": "memory"}))
+    browser = Browser(compose.url)
+    browser.post("/login", {"user": "alice", "password": compose.passwords()["alice"]})
+    assert {browser.get("/me").json["user"] for _ in range(4)} == {"alice", None}
+
+
+def test_an_express_application_refuses_nodes_that_do_not_share_with_it(compose: Compose) -> None:
+    start(compose, Choice({"SESSION_STORE": "redis"}))
+    compose("--profile", "express", "up", "--detach", "--no-build", "--no-deps", "express", SESSION_STORE="redis")
+    until(lambda: "nodes share their sessions with SESSION_STORE=express" in compose("logs", "express"), "it says so")
+    assert {Browser(compose.url).get("/me").node for _ in range(6)} == NODES
+    compose("--profile", "express", "rm", "--stop", "--force", "express")
+
+
+def test_over_tls_the_cookie_is_one_for_this_host_alone(compose: Compose) -> None:
+    start(compose, Choice({}, ("tls",)))
+    authority = compose("run", "--rm", "--no-deps", "setup", "certificate")
+    context = ssl.create_default_context(cadata=authority)
+    connection = http.client.HTTPSConnection("127.0.0.1", compose.tls_port, timeout=10, context=context)
+    connection.request("POST", "/visits", "{}", {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    (cookie,) = answer.headers.get_all("Set-Cookie", [])
+    assert cookie.startswith("__Host-session=")
+    assert "; Secure" in cookie
+    seen = set()
+    for _ in range(4):
+        connection.request("GET", "/me", headers={"Cookie": cookie.partition(";")[0]})
+        answer = connection.getresponse()
+        seen.add((answer.headers["X-Served-By"], b'"visits":1' in answer.read()))
+    assert seen == {("node-1", True), ("node-2", True)}
+    connection.close()
+    assert Browser(compose.url).get("/me").status == 200, "and the plain proxy goes on"

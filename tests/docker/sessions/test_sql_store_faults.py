@@ -1,0 +1,487 @@
+"""A database in trouble: what is tried again, what is not, how long it takes, and what is left afterwards."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, create_engine, event, select, text
+
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+from nodes.sessions.stores.sql_engine import engine_from
+from nodes.sessions.stores.sql_schema import sessions
+from tests.support.harnesses.sql import SqlHarness
+from tests.support.node import eventually
+from tests.support.sql_servers import PATIENT, SqlServer, running
+
+KEY, OTHER = "a" * 64, "b" * 64
+HOUR = Lifetime(idle=600, absolute=3600)
+ROOT = Path(__file__).parents[3]
+TRYING_AGAIN = Budgets(10, 20, retries=1, deadline=20)
+SERVERS = ("mysql", "postgres")
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> SqlServer:
+    made: SqlServer = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture
+def harness(request: pytest.FixtureRequest, server: SqlServer) -> SqlHarness:
+    made: SqlHarness = request.getfixturevalue("mysql_harness" if server.scheme == "mysql" else "postgres_harness")
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def store(harness: SqlHarness) -> Iterator[SqlStore]:
+    own = SqlStore.from_url(harness.url, TRYING_AGAIN)
+    own.create(KEY, {"a": b"1"}, "alice", HOUR)
+    yield own
+    own.close()
+
+
+def before(store: SqlStore, word: str, call: Callable[[Connection], object]) -> list[str]:
+    """Calls `call` before the first statement that begins with `word`; returns all statements' first words."""
+    sent: list[str] = []
+
+    def executing(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement.split()[0])
+        if sent[-1] == word and sent.count(word) == 1:
+            call(connection)
+
+    event.listen(store._database._engine, "before_cursor_execute", executing)
+    return sent
+
+
+def cut(harness: SqlHarness) -> Callable[[Connection], None]:
+    """Has the server end the connection that the store is using."""
+    mysql = harness.engine.dialect.name == "mysql"
+    whose = text("SELECT CONNECTION_ID()" if mysql else "SELECT pg_backend_pid()")
+    end = "KILL {}" if mysql else "SELECT pg_terminate_backend({})"
+    ended = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = {}" if mysql else (
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE pid = {}"
+    )  # fmt: skip
+
+    def now(connection: Connection) -> None:
+        raw: Any = connection.connection.cursor()
+        raw.execute(str(whose))
+        number = raw.fetchone()[0]
+        with harness.engine.connect() as other:
+            other.exec_driver_sql(end.format(number))
+            eventually(lambda: other.exec_driver_sql(ended.format(number)).scalar_one() == 0)
+
+    return now
+
+
+def fields_of(store: SqlStore) -> dict[str, bytes]:
+    record = store.load(KEY)
+    assert record is not None
+    return dict(record.fields)
+
+
+@pytest.mark.docker
+def test_a_read_whose_connection_is_lost_is_tried_again_on_a_fresh_one(harness: SqlHarness, store: SqlStore) -> None:
+    sent = before(store, "SELECT", cut(harness))
+    assert fields_of(store) == {"a": b"1"}
+    assert sent == ["SELECT", "SELECT"]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("at", ["BEGIN", "SELECT", "UPDATE"])
+def test_an_update_that_did_not_come_to_its_commit_is_tried_again(
+    harness: SqlHarness, store: SqlStore, at: str
+) -> None:
+    sent = before(store, at, cut(harness))
+    changes = Changes({"a": b"2"}, expect={"a": b"1"})  # which would fail had the first attempt been applied
+    assert store.update(KEY, changes, HOUR) is Outcome.APPLIED
+    assert sent[-4:] == ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+    assert fields_of(store) == {"a": b"2"}
+
+
+@pytest.mark.docker
+def test_a_commit_without_an_answer_is_unknown_and_not_sent_again(harness: SqlHarness, store: SqlStore) -> None:
+    sent = before(store, "COMMIT", cut(harness))
+    with pytest.raises(StoreUnavailable, match="no answer to COMMIT"):
+        store.update(KEY, Changes({"a": b"2"}), HOUR)
+    assert sent == ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+    assert fields_of(store) == {"a": b"1"}
+
+
+SINGLE: dict[str, Callable[[SqlStore], object]] = {
+    "INSERT": lambda store: store.create(OTHER, {}, None, HOUR),
+    "DELETE": lambda store: store.delete(KEY),
+    "UPDATE": lambda store: store.update(KEY, Changes(), HOUR),
+}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("word", SINGLE)
+def test_a_write_without_an_answer_is_not_sent_again(harness: SqlHarness, store: SqlStore, word: str) -> None:
+    sent = before(store, word, cut(harness))
+    with pytest.raises(StoreUnavailable):
+        SINGLE[word](store)
+    assert sent == [word]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(("retries", "outcome"), [(1, Outcome.APPLIED), (0, None)])
+def test_the_victim_of_a_deadlock_is_tried_again_as_often_as_the_budget_says(
+    harness: SqlHarness, retries: int, outcome: Outcome | None
+) -> None:
+    store = SqlStore.from_url(harness.url, Budgets(10, 20, retries=retries, deadline=20))
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    raised = (
+        "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213"
+        if harness.engine.dialect.name == "mysql"
+        else "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$"
+    )
+
+    failed: list[str] = []
+
+    @event.listens_for(store._database._engine, "before_cursor_execute", retval=True)
+    def instead(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        if statement.startswith("UPDATE") and not failed:
+            failed.append(statement)
+            return raised, ()
+        return statement, parameters
+
+    if outcome is None:
+        with pytest.raises(StoreUnavailable):
+            store.update(KEY, Changes({"a": b"2"}), HOUR)
+    else:
+        assert store.update(KEY, Changes({"a": b"2"}), HOUR) is outcome
+    assert len(failed) == 1
+    assert fields_of(store) == {"a": b"2" if outcome else b"1"}
+    store.close()
+
+
+CALLS: list[Callable[[SqlStore], object]] = [
+    lambda store: store.load(KEY),
+    lambda store: store.update(KEY, Changes({"a": b""}), HOUR),
+    lambda store: store.ping(),
+]
+
+
+@pytest.mark.docker
+def test_a_silent_server_costs_the_budget_and_no_more(harness: SqlHarness, server: SqlServer) -> None:
+    """Over a connection that was made before as well as over one that can't be made."""
+    budgets = Budgets(0.2, 0.2, retries=1, deadline=0.3)
+    connected, fresh = (SqlStore.from_url(harness.url, budgets) for _ in range(2))
+    eventually(lambda: answers(connected))
+    with server.paused():
+        for store in (connected, fresh):
+            for call in CALLS:
+                started = time.monotonic()
+                with pytest.raises(StoreUnavailable):
+                    call(store)
+                # Two attempts of 0.2 s, 0.1 s for the server, 0.1 s of psycopg's clock; and a busy machine.
+                assert time.monotonic() - started < 2
+    for store in (connected, fresh):
+        eventually(partial(answers, store))
+        store.close()
+
+
+def answers(store: SqlStore) -> bool:
+    try:
+        return bool(store.ping())
+    except StoreUnavailable:
+        return False
+
+
+@pytest.mark.docker
+def test_a_row_that_another_keeps_locked_costs_the_budget_and_blocks_no_other_row(harness: SqlHarness) -> None:
+    store = SqlStore.from_url(harness.url, Budgets(5, 1, retries=0, deadline=5, max_connections=1))
+    connected: list[object] = []
+    event.listen(store._database._engine, "connect", lambda *made: connected.append(made))
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    store.create(OTHER, {"a": b"1"}, None, HOUR)
+    with harness.engine.connect() as other:
+        other.exec_driver_sql("BEGIN")
+        other.execute(select(sessions).where(sessions.c.key == KEY).with_for_update())
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.update(KEY, Changes({"a": b"2"}), HOUR)
+        assert time.monotonic() - started < 4
+        assert fields_of(store) == {"a": b"1"}
+        assert store.update(OTHER, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+        assert store.sweep() == 0
+        other.exec_driver_sql("ROLLBACK")
+    assert store.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+    assert len(connected) == 1  # the server ended the wait, and so the connection is still good
+    store.close()
+
+
+@pytest.mark.docker
+def test_a_sweep_passes_by_what_another_keeps_locked(harness: SqlHarness, store: SqlStore) -> None:
+    store.create(OTHER, {}, None, HOUR)
+    harness.advance(601)
+    with harness.engine.connect() as other:
+        other.exec_driver_sql("BEGIN")
+        other.execute(select(sessions).where(sessions.c.key == KEY).with_for_update())
+        assert (store.sweep(), store.sweep()) == (1, 0)
+        other.exec_driver_sql("ROLLBACK")
+    assert store.sweep() == 1
+
+
+@pytest.mark.docker
+def test_a_process_that_hangs_in_the_middle_of_a_sweep_holds_the_others_up_for_a_while_only(
+    harness: SqlHarness, store: SqlStore
+) -> None:
+    """For four times the read timeout of housekeeping, which is twenty times that of a request: 4 s here."""
+    harness.advance(601)
+    hanging = SqlStore.from_url(harness.url, Budgets(5, 0.05, retries=0, deadline=5))
+    inside, go_on = threading.Event(), threading.Event()
+
+    @event.listens_for(hanging._housekeeping._engine, "before_cursor_execute")
+    def hang(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE"):
+            inside.set()
+            go_on.wait(60)
+
+    def sweep() -> None:
+        with pytest.raises(StoreUnavailable):
+            hanging.sweep()
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    assert inside.wait(20)
+    assert store.sweep() == 0
+    eventually(store.sweep)
+    go_on.set()
+    thread.join()
+    hanging.close()
+
+
+@pytest.mark.docker
+def test_a_pool_that_is_used_up_costs_the_budget(harness: SqlHarness) -> None:
+    store = SqlStore.from_url(harness.url, Budgets(0.1, 20, retries=1, deadline=20, max_connections=1))
+    eventually(lambda: answers(store))
+    with store._database._engine.connect():
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.load(KEY)
+        assert time.monotonic() - started < 2
+    assert store.load(KEY) is None
+    store.close()
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("scheme", ["mariadb", "postgresql"])
+def test_a_server_killed_in_the_middle_of_an_update_loses_it_whole_and_nothing_else(scheme: str) -> None:
+    with running(scheme, durable=True) as server:
+        store = SqlStore.from_url(server.url, PATIENT)
+        store.create_schema()
+        store.create(KEY, {"a": b"1", "b": b"1"}, "alice", HOUR)
+        before(store, "COMMIT", lambda _connection: server.kill())
+        with pytest.raises(StoreUnavailable):
+            store.update(KEY, Changes({"a": b"2"}, frozenset({"b"})), HOUR)
+        with pytest.raises(StoreUnavailable):
+            store.load(KEY)
+        server.restart()
+        assert fields_of(store) == {"a": b"1", "b": b"1"}
+        assert store.keys_of("alice") == [KEY]
+        store.close()
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import sys, time, gevent
+from nodes.sessions import Budgets, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+connected, fresh = (SqlStore.from_url(sys.argv[1], Budgets(1, 1, retries=0, deadline=1)) for _ in range(2))
+connected.ping()
+print("ready", flush=True)
+sys.stdin.readline()
+longest, last, refused = 0.0, time.monotonic(), 0
+def tick():
+    global longest, last
+    while True:
+        gevent.sleep(0.01)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+def ask(store):
+    global refused
+    try:
+        store.load("a" * 64)
+    except StoreUnavailable:
+        refused += 1
+gevent.spawn(tick)
+gevent.joinall([gevent.spawn(ask, store) for store in (connected, connected, fresh, fresh)])
+print(refused, longest)
+"""
+
+
+@pytest.mark.docker
+def test_greenlets_that_wait_for_a_silent_server_let_the_others_work(harness: SqlHarness, server: SqlServer) -> None:
+    command = [sys.executable, "-c", GREENLETS, harness.url]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    with server.paused():
+        refused, longest = process.communicate("go\n", timeout=30)[0].split()
+    assert int(refused) == 4
+    assert float(longest) < 0.8  # seconds; a blocked hub takes the whole second of the budget
+
+
+def test_what_a_node_loads_before_it_is_a_gevent_worker_leaves_psycopg_alone() -> None:
+    code = "import sys, nodes.serving, nodes.app, nodes.sessions.stores.sql; assert 'psycopg' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def embedded(path: Path) -> Iterator[SqlStore]:
+    own = SqlStore.from_url(f"sqlite:///{path}", Budgets(5, 0.2, retries=0, deadline=5))
+    own.create_schema()
+    own.create(KEY, {"a": b"1"}, "alice", HOUR)
+    yield own
+    own.close()
+
+
+WRITES: list[Callable[[SqlStore], object]] = [
+    lambda store: store.create(OTHER, {"a": bytes(2_000_000)}, None, HOUR),
+    lambda store: store.update(KEY, Changes({"a": bytes(2_000_000)}), HOUR),
+]
+
+
+def test_while_another_process_writes_sqlite_still_reads_and_no_write_waits_past_its_budget(
+    embedded: SqlStore, path: Path
+) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    for write in (*WRITES, SINGLE["DELETE"], SINGLE["UPDATE"]):
+        with pytest.raises(StoreUnavailable, match="locked"):
+            write(embedded)
+    assert time.monotonic() - started < 4
+    assert fields_of(embedded) == {"a": b"1"}
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert embedded.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+
+
+def test_a_full_disk_refuses_writes_whole_and_serves_reads_and_logouts(embedded: SqlStore) -> None:
+    pages = embedded._database.read(lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+    embedded.close()
+    event.listen(
+        embedded._database._engine,
+        "connect",
+        lambda connection, _record: connection.execute(f"PRAGMA max_page_count = {pages + 20}"),
+    )
+    for write in WRITES:
+        with pytest.raises(StoreUnavailable, match="full"):
+            write(embedded)
+    assert fields_of(embedded) == {"a": b"1"}
+    assert embedded.load(OTHER) is None
+    assert embedded.update(KEY, Changes({"b": b"small"}), HOUR) is Outcome.APPLIED
+    assert embedded.delete(KEY) is not None
+
+
+LIMITED = """
+import resource, sys
+from nodes.sessions import Changes, Lifetime, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+store = SqlStore.from_url(sys.argv[1])
+try:
+    store.update("a" * 64, Changes({"a": bytes(2_000_000)}), Lifetime(600, 3600))
+except StoreUnavailable as error:
+    print("refused", dict(store.load("a" * 64).fields))
+"""
+
+
+def test_a_file_that_may_not_grow_refuses_a_write_and_keeps_what_it_had(embedded: SqlStore, path: Path) -> None:
+    """The system's own refusal (EFBIG), in the middle of SQLite's writing."""
+    command = [sys.executable, "-c", LIMITED, f"sqlite:///{path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "refused {'a': b'1'}\n"
+    assert fields_of(embedded) == {"a": b"1"}
+
+
+LAST_CONNECTION = """
+import resource, sys
+from nodes.sessions import Changes, Lifetime, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+store = SqlStore.from_url(sys.argv[1])
+store.load("a" * 64)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+for _ in range(2):
+    try:
+        store.update("a" * 64, Changes({"a": b"2"}), Lifetime(600, 3600))
+    except StoreUnavailable as error:
+        print("refused", dict(store.load("a" * 64).fields))
+"""
+
+
+def test_a_write_that_a_full_disk_refused_leaves_the_reads_their_connection(embedded: SqlStore, path: Path) -> None:
+    """The last one: without it SQLite takes its shared memory away, and has no room for another."""
+    embedded.close()
+    command = [sys.executable, "-c", LAST_CONNECTION, f"sqlite:///{path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "refused {'a': b'1'}\n" * 2
+
+
+def test_a_read_only_database_serves_reads_and_refuses_writes(embedded: SqlStore, path: Path) -> None:
+    embedded.close()
+    read_only = SqlStore(create_engine(f"sqlite:///file:{path}?mode=ro&uri=true"))
+    for write in (*WRITES, SINGLE["DELETE"]):
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            write(read_only)
+    assert fields_of(read_only) == {"a": b"1"}
+    read_only.close()
+
+
+def test_a_file_that_is_no_database_is_unavailable_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"something else entirely " * 100)
+    store = SqlStore.from_url(f"sqlite:///{path}")
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        store.load(KEY)
+    assert path.read_bytes() == b"something else entirely " * 100
+
+
+def test_nothing_of_a_session_is_in_an_error(embedded: SqlStore, path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable) as caught:
+        embedded.create(OTHER, {"a": b"the secret"}, "the owner", HOUR)
+    holder.close()
+    assert caught.value.__cause__ is not None
+    for shown in (str(caught.value), str(caught.value.__cause__)):
+        assert "secret" not in shown
+        assert "owner'" not in shown
+
+
+def test_a_crowd_of_writers_on_sqlite_loses_nothing(path: Path) -> None:
+    store = SqlStore(engine_from(f"sqlite:///{path}", PATIENT), PATIENT)
+    store.create_schema()
+    store.create(KEY, {"n": b"0"}, None, HOUR)
+
+    def count() -> None:
+        done = 0
+        while done < 10:
+            n = fields_of(store)["n"]
+            changes = Changes({"n": str(int(n) + 1).encode()}, expect={"n": n})
+            done += store.update(KEY, changes, HOUR) is Outcome.APPLIED
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert fields_of(store) == {"n": b"80"}
+    store.close()

@@ -1,0 +1,12 @@
+"""One embedded server at most."""
+
+import pytest
+
+STORES = ("encrypting", "express", "express_file", "file", "redis", "redis_waiting", "sqlite")
+
+
+@pytest.fixture(params=STORES)
+def store_name(request: pytest.FixtureRequest) -> str:
+    """The stores that tests of this tier run on."""
+    name: str = request.param
+    return name

@@ -1,0 +1,171 @@
+"""A real Express application and a Flask node behind one nginx, on one Redis: whose turn it is, no browser can tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import Server
+from tests.integration.nodes.conftest import run_node, users_file, valkey
+from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
+from tests.support.node import PASSWORD, SECRET, RunningNode
+from tests.support.proxy import RunningProxy
+from tests.support.valkey import Valkey
+
+pytestmark = pytest.mark.node
+__all__ = ["run_node", "users_file", "valkey"]
+
+NEW = "another secret of more than 32 bytes"
+
+
+class OnRedis(Both):
+    """Behind the proxy as well."""
+
+    def __init__(self, express: RunningExpress, flask: RunningNode, proxy: RunningProxy, valkey: Valkey) -> None:
+        super().__init__(express, flask)
+        self.url = f"http://127.0.0.1:{proxy.port}"
+        self.redis: Any = valkey.client()
+
+    @property
+    def key(self) -> str:
+        return f"sess:{self.id}"
+
+    @property
+    def sessions(self) -> list[bytes]:
+        """The keys of all sessions; what the node counts logins by has a key of 64 digits."""
+        return [key for key in self.redis.keys("sess:*") if len(key) != len("sess:") + 64]
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        return dict(json.loads(self.redis.get(self.key)))
+
+
+@pytest.fixture
+def both(run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path) -> Iterator[OnRedis]:
+    flask = run_node(NODE_NAME=FLASK, SESSION_STORE="express", REDIS_URL=valkey.url)
+    with RunningExpress(tmp_path, REDIS_URL=valkey.url) as express:
+        servers = (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK))
+        with RunningProxy(tmp_path, servers, {}) as proxy:
+            yield OnRedis(express, flask, proxy, valkey)
+
+
+SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
+
+
+@SIDES
+def test_who_logs_in_on_one_goes_on_on_the_other(both: OnRedis, one: str, other: str) -> None:
+    both.post(one, "/visits")
+    anonymous = both.cookie
+    both.log_in(one)
+    assert both.cookie != anonymous
+    assert both.get(other) == {"user": "alice", "node": other, "visits": 1, "cart": {}}
+    both.post(other, "/visits")
+    both.post(other, "/cart", item="apple", quantity=2)
+    both.post(one, "/cart", item="pear", quantity=1)
+    assert both.get(one) == {"user": "alice", "node": one, "visits": 2, "cart": {"apple": 2, "pear": 1}}
+    assert both.get(other)["cart"] == {"apple": 2, "pear": 1}
+
+
+@SIDES
+def test_a_logout_on_one_is_final_on_the_other(both: OnRedis, one: str, other: str) -> None:
+    both.log_in(one)
+    replayed = both.cookie
+    both.post(other, "/logout")
+    assert both.sessions == []
+    for where in (one, other):
+        assert both.replayed(where, replayed) is None
+
+
+@SIDES
+def test_a_login_gives_the_id_of_the_other_a_new_one(both: OnRedis, one: str, other: str) -> None:
+    both.log_in(one)
+    first = both.cookie
+    both.post(one, "/visits")
+    both.log_in(other)
+    assert both.cookie != first
+    assert both.get(one)["visits"] == 1
+    assert len(both.sessions) == 1
+
+
+def test_in_turns_behind_the_proxy_nobody_notices(both: OnRedis) -> None:
+    served = []
+    both.browser.post(f"{both.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=10)
+    for number in range(1, 13):
+        answer = both.browser.post(f"{both.url}/visits", json={}, timeout=10)
+        served.append(answer.headers["X-Served-By"])
+        assert answer.json() == {"visits": number}
+        me = both.browser.get(f"{both.url}/me", timeout=10)
+        served.append(me.headers["X-Served-By"])
+        assert me.json()["user"] == "alice"
+    assert set(served) == {EXPRESS, FLASK}
+
+
+def test_what_one_side_does_not_know_stays_byte_for_byte(both: OnRedis) -> None:
+    both.log_in(EXPRESS)
+    session = both.stored | {"theirs": {"deep": [1, 1e21, "\u2028", None]}, "n": 1.5}
+    text = json.dumps(session, separators=(",", ":")).replace("1e+21", "1e21")
+    both.redis.set(both.key, text, ex=1000)
+    both.post(FLASK, "/visits")
+    after = both.redis.get(both.key).decode()
+    assert '"theirs":' + text.partition('"theirs":')[2].partition(',"n"')[0] in after
+    assert both.stored["cookie"] == session["cookie"]
+    assert both.get(EXPRESS)["visits"] == 1
+
+
+def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: OnRedis) -> None:
+    both.log_in(EXPRESS)
+    both.redis.expire(both.key, 100)
+    before = both.redis.get(both.key)
+    both.get(FLASK)
+    assert both.redis.get(both.key) == before
+    assert 1790 < both.redis.ttl(both.key) <= 1800
+    both.redis.expire(both.key, 100)
+    both.get(EXPRESS)
+    assert 1790 < both.redis.ttl(both.key) <= 1800
+
+
+def test_a_max_age_that_express_gave_a_session_decides_here_too(both: OnRedis) -> None:
+    both.log_in(EXPRESS)
+    session = both.stored
+    session["cookie"]["originalMaxAge"] = 600_000
+    both.redis.set(both.key, json.dumps(session), ex=600)
+    answer = both.post(FLASK, "/visits")
+    assert "Max-Age=600" in answer.headers["Set-Cookie"]
+    assert 590 < both.redis.ttl(both.key) <= 600
+    assert both.stored["cookie"]["expires"].endswith("Z")
+    answer = both.post(EXPRESS, "/visits")
+    assert "Expires=" in answer.headers["Set-Cookie"]
+    assert both.get(FLASK)["visits"] == 2
+
+
+def test_what_express_can_not_read_is_taken_out_of_its_way(both: OnRedis) -> None:
+    both.log_in(EXPRESS)
+    both.redis.set(both.key, "{broken", ex=1000)
+    assert both.browser.get(f"{both.urls[EXPRESS]}/me", timeout=10).status_code >= 500
+    assert both.get(FLASK)["user"] is None
+    assert both.get(EXPRESS)["user"] is None
+    assert both.redis.get(f"damaged:{both.key}") == b"{broken"
+
+
+def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: OnRedis) -> None:
+    both.log_in(EXPRESS)
+    account = both.browser.get(f"{both.urls[FLASK]}/account", timeout=10).json()
+    both.log_in(FLASK)
+    fresh = both.browser.get(f"{both.urls[FLASK]}/account", timeout=10).json()
+    assert account["user"] == fresh["user"] == "alice"
+    assert account["since"] < fresh["since"]
+
+
+def test_secrets_rotate_across_both(run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path) -> None:
+    old = run_node(NODE_NAME=FLASK, SESSION_STORE="express", REDIS_URL=valkey.url)
+    browser = old.log_in()
+    with RunningExpress(tmp_path, REDIS_URL=valkey.url, SESSION_SECRETS=f"{NEW},{SECRET}") as express:
+        assert browser.get(f"{express.url}/me", timeout=10).json()["user"] == "alice"
+        browser.post(f"{express.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=10)
+        assert browser.get(f"{old.url}/me", timeout=10).json()["user"] is None
+        new = run_node(NODE_NAME="node-2", SESSION_STORE="express", REDIS_URL=valkey.url, SESSION_SECRETS=NEW)
+        assert browser.get(f"{new.url}/me", timeout=10).json()["user"] == "alice"

@@ -1,0 +1,232 @@
+"""What express-session itself makes of the cookies of our sessions, and we of its own, whatever options are chosen."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import flask
+import pytest
+
+from loadtest.peers.install import install_express
+from nodes.sessions import MemoryStore, OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
+from nodes.sessions.stores.express_file import ExpressFileStore
+from tests.support.browser import SECRET
+from tests.support.express_cookies import BROKEN, READABLE
+from tests.support.http_server import Recorded, Reply, Site, serve
+
+pytestmark = pytest.mark.node
+
+IDLE = 1800
+TLS = {"X_Forwarded_Proto": "https"}
+OURS: dict[str, Any] = {"secrets": (SECRET,), "name": "connect.sid", "proxy": Proxy.TRUST, "rolling": True}
+THEIRS: dict[str, Any] = {"secret": SECRET, "rolling": True}
+MATRIX: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
+    "the defaults": ({}, {}, {}),
+    "the defaults over TLS": ({}, {}, TLS),
+    "max age": ({"max_age": 3600}, {"maxAge": 3_600_000}, TLS),
+    "secure": ({"secure": Secure.ON}, {"secure": True}, TLS),
+    "not secure": ({"secure": Secure.OFF}, {"secure": False}, TLS),
+    "strict": ({"same_site": SameSite.STRICT}, {"sameSite": "strict"}, {}),
+    "none": ({"same_site": SameSite.NONE}, {"sameSite": "none"}, TLS),
+    "auto over TLS": ({"same_site": SameSite.AUTO}, {"sameSite": "auto"}, TLS),
+    "auto": ({"same_site": SameSite.AUTO}, {"sameSite": "auto"}, {}),
+    "domain": ({"domain": "example.com"}, {"domain": "example.com"}, {}),
+    "path": ({"path": "/shop"}, {"path": "/shop"}, {}),
+    "seen by scripts": ({"http_only": False}, {"httpOnly": False}, {}),
+    "partitioned": ({"partitioned": True}, {"partitioned": True}, TLS),
+    "priority": ({"priority": Priority.HIGH}, {"priority": "high"}, {}),
+    "several": (
+        {"max_age": 3600, "secure": Secure.ON, "same_site": SameSite.STRICT, "domain": "example.com"},
+        {"maxAge": 3_600_000, "secure": True, "sameSite": "strict", "domain": "example.com"},
+        TLS,
+    ),
+}
+
+
+@contextmanager
+def express_session(folder: Path, cookie: dict[str, Any], **options: Any) -> Iterator[Site]:
+    """Without an application around it; what answers is `express_session.cjs`."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "NODE_PATH": str(install_express().parent / "node_modules"),
+        "SESSION_FOLDER": str(folder),
+        "OPTIONS": json.dumps(THEIRS | options | {"cookie": {"secure": "auto", "sameSite": "lax"} | cookie}),
+    }
+    script = str(Path(__file__).with_name("express_session.cjs"))
+    with subprocess.Popen(["node", script], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Site(int(process.stdout.readline()), Recorded(MemoryStore()))
+        finally:
+            process.terminate()
+
+
+def count(session: Any) -> str:
+    if flask.request.path.endswith("count"):
+        session["n"] = session.get("n", 0) + 1
+    return str(session.get("n", 0))
+
+
+def live_for(session: Any, seconds: float | None) -> None:
+    session.max_age = seconds
+
+
+class Sites:
+    """Both on one folder, with the same options."""
+
+    def __init__(self, express: Site, flask: Site, folder: Path, path: str, headers: dict[str, str]) -> None:
+        self.express, self.flask = express, flask
+        self._folder, self._path, self._headers = folder, path.rstrip("/"), headers
+
+    def count(self, site: Site, cookie: str = "") -> Reply:
+        reply = site.get(count, f"{self._path}/count", Cookie=cookie, **self._headers)
+        assert reply.status == 200
+        return reply
+
+    def look(self, site: Site, cookie: str) -> Reply:
+        reply = site.get(count, f"{self._path}/look", Cookie=cookie, **self._headers)
+        assert reply.status == 200
+        return reply
+
+    def stored(self, cookie: str) -> str:
+        session_id = unquote(cookie.partition("=")[2])[2:].rpartition(".")[0]
+        return (self._folder / f"{session_id}.json").read_text()
+
+
+@contextmanager
+def both(folder: Path, ours: dict[str, Any], theirs: dict[str, Any], headers: dict[str, str]) -> Iterator[Sites]:
+    store = ExpressFileStore(folder, ttl=IDLE)
+    with express_session(folder, theirs) as express, serve(store, **OURS | ours) as ours_:
+        yield Sites(express, ours_, folder, ours.get("path", "/"), headers)
+
+
+@pytest.fixture(params=list(MATRIX.values()), ids=list(MATRIX))
+def sites(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sites]:
+    with both(tmp_path / "sessions", *request.param) as made:
+        yield made
+
+
+def cookie_in(stored: str) -> tuple[str, float | None, str | None]:
+    """The bytes of `cookie` in a record with its times left out; its age in ms, and its end."""
+    text = stored[: stored.index("}") + 1]
+    assert text.startswith('{"cookie":{')
+    cookie = json.loads(text + "}")["cookie"]
+    for name in ("originalMaxAge", "expires"):
+        if cookie[name] is not None:
+            text = text.replace(f'"{name}":{json.dumps(cookie[name])}', f'"{name}":…')
+    return text, cookie["originalMaxAge"], cookie["expires"]
+
+
+def attributes(reply: Reply) -> list[str]:
+    """Of its cookie, with the end left out: Expires there, Max-Age too here."""
+    assert reply.set_cookie is not None, "it was not sent again"
+    parts = [re.sub(r"^(Expires|Max-Age)=.*", "an end", part) for part in reply.set_cookie.split("; ")[1:]]
+    return sorted(set(parts))  # we send both
+
+
+def test_both_write_the_same_bytes_about_a_cookie(sites: Sites) -> None:
+    theirs, their_age, their_end = cookie_in(sites.stored(sites.count(sites.express).pair))
+    ours, our_age, our_end = cookie_in(sites.stored(sites.count(sites.flask).pair))
+    assert ours == theirs
+    if their_age is not None and our_age is not None:
+        assert our_age == pytest.approx(their_age, abs=50)  # theirs is what is left of it some ms later
+    if their_end is not None and our_end is not None:
+        later = datetime.fromisoformat(our_end) - datetime.fromisoformat(their_end)
+        assert abs(later.total_seconds()) < 60
+
+
+def test_a_cookie_sent_again_is_the_same_whoever_made_it_and_sends_it(sites: Sites) -> None:
+    made = {site: sites.count(site) for site in (sites.express, sites.flask)}
+    wanted = attributes(made[sites.express])
+    assert attributes(made[sites.flask]) == wanted
+    for maker, first in made.items():
+        for sender in (sites.express, sites.flask):
+            again = sites.count(sender, first.pair)
+            assert again.body in {b"2", b"3"}
+            assert again.pair == first.pair
+            assert attributes(again) == wanted, (maker, sender)
+            assert attributes(sites.look(sender, first.pair)) == wanted, (maker, sender)
+
+
+def test_a_login_and_a_rotation_write_it_as_well(tmp_path: Path) -> None:
+    with both(tmp_path / "sessions", *MATRIX["several"]) as sites:
+        wanted = sites.count(sites.express)
+        cookie = sites.count(sites.flask).pair
+        for renewal in (lambda session: session.renew("alice"), lambda session: session.renew()):
+            renewed = sites.flask.get(renewal, Cookie=cookie, **TLS)
+            assert renewed.pair != cookie
+            cookie = renewed.pair
+            assert cookie_in(sites.stored(cookie))[0] == cookie_in(sites.stored(wanted.pair))[0]
+            assert attributes(sites.look(sites.express, cookie)) == attributes(wanted)
+
+
+def test_a_max_age_for_all_is_the_idle_timeout_on_both_sides(tmp_path: Path) -> None:
+    with both(tmp_path / "sessions", *MATRIX["max age"]) as sites:
+        cookie = sites.count(sites.flask).pair
+        for site in (sites.flask, sites.express, sites.flask):
+            session = json.loads(sites.stored(cookie))
+            end = datetime.fromisoformat(session["cookie"]["expires"]).timestamp()
+            assert end == pytest.approx(time.time() + 3600, abs=60)
+            assert end == pytest.approx(session["__lastAccess"] / 1000 + 3600, abs=1)
+            assert session["cookie"]["originalMaxAge"] == 3_600_000
+            sites.count(site, cookie)
+
+
+def test_who_loses_a_max_age_of_their_own_has_that_of_all_again(tmp_path: Path) -> None:
+    ages = []
+    with both(tmp_path / "sessions", *MATRIX["max age"]) as sites:
+        cookie = sites.count(sites.flask).pair
+        for own in (7, None):
+            ours = sites.flask.get(partial(live_for, seconds=own), Cookie=cookie, **TLS)
+            theirs = sites.look(sites.express, cookie).attribute("Expires")
+            stored = json.loads(sites.stored(cookie))["cookie"]
+            later = parsedate_to_datetime(theirs or "") - datetime.fromisoformat(stored["expires"])
+            assert abs(later.total_seconds()) < 60
+            ages.append((ours.attribute("Max-Age"), stored["originalMaxAge"]))
+    assert ages == [("7", 7000), ("3600", 3_600_000)]
+
+
+@pytest.mark.parametrize(("bends", "count"), [(BROKEN, b"0"), (READABLE, b"1")], ids=["broken", "readable"])
+def test_both_read_the_same_percent_encodings(
+    tmp_path: Path, bends: dict[str, Callable[[str], str]], count: bytes
+) -> None:
+    with both(tmp_path / "sessions", {}, {}, {}) as sites:
+        pair = sites.count(sites.express).pair
+        for what, bend in bends.items():
+            cookie = f"connect.sid={bend(pair.removeprefix('connect.sid='))}"
+            assert [sites.look(site, cookie).body for site in (sites.express, sites.flask)] == [count] * 2, what
+
+
+def test_of_two_cookies_express_believes_the_first_and_we_none(tmp_path: Path) -> None:
+    with both(tmp_path / "sessions", {}, {}, {}) as sites:
+        one = sites.count(sites.express).pair
+        other = sites.count(sites.express, sites.count(sites.express).pair).pair
+        for pair, first in ((f"{one}; {other}", b"1"), (f"{other}; {one}", b"2")):
+            assert [sites.look(site, pair).body for site in (sites.express, sites.flask)] == [first, b"0"]
+
+
+def test_a_secret_too_short_for_us_is_replaced_in_express_first(tmp_path: Path) -> None:
+    """Where it is rolling, whoever comes gets a cookie that is signed with the new one."""
+    folder, short = tmp_path / "sessions", "keyboard cat"
+    with pytest.raises(OptionsError, match="32"):
+        SessionOptions(secrets=(short,))
+    with express_session(folder, {}, secret=short) as before:
+        old = before.get(None, "/count").pair
+    with express_session(folder, {}, secret=[SECRET, short], rolling=True) as during:
+        new = during.get(None, "/look", Cookie=old)
+        assert new.body == b"1"
+    with serve(ExpressFileStore(folder, ttl=IDLE), **OURS) as after:
+        assert after.get(count, "/look", Cookie=old).body == b"0"
+        assert after.get(count, "/look", Cookie=new.pair).body == b"1"

@@ -1,0 +1,106 @@
+"""A real Express application and a Flask node behind nginx over TLS: one cookie by one name from both, for TLS only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from proxy import Server
+from tests.integration.nodes.conftest import run_node, users_file
+from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
+from tests.support.node import PASSWORD, RunningNode
+from tests.support.proxy import RunningTls, issue_certificate
+
+pytestmark = pytest.mark.node
+__all__ = ["run_node", "users_file"]
+
+SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
+
+
+class OverTls(Both):
+    """`url` is the address at which both take turns; `urls` those of proxies in front of one alone."""
+
+    url: str
+
+
+@pytest.fixture
+def both(run_node: Callable[..., RunningNode], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[OverTls]:
+    settings = {"EXPRESS_STORE": "file", "SESSION_FOLDER": str(tmp_path / "sessions")} | getattr(request, "param", {})
+    flask = run_node(NODE_NAME=FLASK, SESSION_STORE="express", **settings)
+    certificate = issue_certificate(tmp_path)
+    with ExitStack() as stack:
+        express = stack.enter_context(RunningExpress(tmp_path, **settings))
+        servers = (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK))
+        proxies = []
+        for name, behind in [("both", servers), (EXPRESS, servers[:1]), (FLASK, servers[1:])]:
+            folder = tmp_path / f"proxy-{name}"
+            folder.mkdir()
+            proxies.append(stack.enter_context(RunningTls(folder, behind, certificate)))
+        urls = {EXPRESS: proxies[1].url, FLASK: proxies[2].url}
+        made = OverTls(express, flask, urls, certificate.authority)
+        made.url = proxies[0].url
+        yield made
+
+
+@SIDES
+def test_who_logs_in_on_one_goes_on_on_the_other(both: OverTls, one: str, other: str) -> None:
+    both.post(one, "/visits")
+    both.log_in(one)
+    assert both.get(other) == {"user": "alice", "node": other, "visits": 1, "cart": {}}
+    both.post(other, "/cart", item="apple", quantity=2)
+    assert both.get(one)["cart"] == {"apple": 2}
+    first = both.cookie
+    both.log_in(other)
+    assert both.cookie != first
+    assert both.get(one)["visits"] == 1
+
+
+@SIDES
+def test_a_logout_on_one_is_final_on_the_other(both: OverTls, one: str, other: str) -> None:
+    both.log_in(one)
+    replayed = both.cookie
+    both.post(other, "/logout")
+    assert "connect.sid" not in both.browser.cookies
+    assert [both.replayed(where, replayed) for where in (one, other)] == [None, None]
+
+
+def test_in_turns_behind_the_proxy_nobody_notices(both: OverTls) -> None:
+    served = []
+    both.browser.post(f"{both.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=10)
+    for number in range(1, 9):
+        answer = both.browser.post(f"{both.url}/visits", json={}, timeout=10)
+        served.append(answer.headers["X-Served-By"])
+        assert answer.json() == {"visits": number}
+        me = both.browser.get(f"{both.url}/me", timeout=10)
+        served.append(me.headers["X-Served-By"])
+        assert me.json()["user"] == "alice"
+    assert set(served) == {EXPRESS, FLASK}
+
+
+def sent(answer: requests.Response) -> tuple[str, set[str]]:
+    """The name of the session's cookie and its attributes, without the date and the seconds at which it ends."""
+    (cookie,) = [part for part in re.split(r", (?=[^;, ]+=)", answer.headers["Set-Cookie"]) if "connect.sid=" in part]
+    first, *attributes = cookie.split("; ")
+    return first.partition("=")[0], {re.sub(r"^(Expires|Max-Age)=.*", "Expires", part) for part in attributes}
+
+
+def test_both_send_one_cookie_by_one_name_for_tls_only(both: OverTls) -> None:
+    for where in (EXPRESS, FLASK):
+        assert sent(both.log_in(where)) == ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Lax", "Secure"})
+
+
+CHOSEN = {"SESSION_MAX_AGE": "600", "SESSION_ROLLING": "on", "SESSION_SECURE": "on", "SESSION_SAME_SITE": "strict"}
+
+
+@SIDES
+@pytest.mark.parametrize("both", [CHOSEN], indirect=True)
+def test_it_stays_what_it_is_when_the_other_one_sends_it_again(both: OverTls, one: str, other: str) -> None:
+    wanted = ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Strict", "Secure", "Expires"})
+    assert sent(both.log_in(one)) == wanted
+    for where in (other, one, other):
+        assert sent(both.browser.get(f"{both.urls[where]}/me", timeout=10)) == wanted

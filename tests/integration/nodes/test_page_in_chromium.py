@@ -1,0 +1,178 @@
+"""The page in a real Chromium, with JavaScript switched off, on a real node."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from nodes.accounts import create_users
+from tests.support.node import PASSWORD, RunningNode
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM is not None, "tests/conftest.py lets nobody in without it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    folder = tmp_path_factory.mktemp("node")
+    create_users(folder / "users.json", ["alice"], PASSWORD)
+    with RunningNode(folder / "users.json", folder / "node.log") as running:
+        yield running
+
+
+@pytest.fixture(params=[1280, 390], ids=["desktop", "phone"])
+def page(request: pytest.FixtureRequest, browser: Browser, node: RunningNode) -> Iterator[Page]:
+    """The page as a new visitor sees it. Whatever the browser refuses to load or to apply fails the test."""
+    context = browser.new_context(java_script_enabled=False, viewport={"width": request.param, "height": 844})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(node.url)
+    yield page
+    context.close()
+    assert [text for text in complaints if "status of 401" not in text and "status of 403" not in text] == []
+
+
+def log_in(page: Page, password: str = PASSWORD) -> None:
+    page.get_by_label("User").fill("alice")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def visits(page: Page) -> str:
+    return page.locator("#visit-count").inner_text()
+
+
+def test_the_page_says_at_once_who_answered_and_fits_the_screen(page: Page) -> None:
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("node-2")
+    expect(heading).to_be_in_viewport()
+    expect(page.get_by_text("Not logged in")).to_be_visible()
+    widths = page.locator("body").bounding_box(), page.locator("html").bounding_box()
+    viewport = page.viewport_size
+    assert viewport
+    assert all(box and box["width"] <= viewport["width"] for box in widths)
+
+
+def test_a_visitor_counts_visits_fills_a_cart_logs_in_and_out(page: Page) -> None:
+    count = page.get_by_role("button", name="Count a visit")
+    count.click()
+    count.click()
+    assert visits(page) == "2"
+    page.get_by_label("Item").fill("apple")
+    page.get_by_label("Quantity").fill("3")
+    page.get_by_role("button", name="Add").click()
+    line = page.get_by_role("listitem").filter(has_text="apple")
+    expect(line).to_contain_text("3")
+
+    log_in(page)
+    expect(page.locator(".account")).to_contain_text("alice")
+    assert visits(page) == "2"
+    expect(line).to_contain_text("3")
+    page.reload()  # repeats no form: it was a redirect that led here
+    assert visits(page) == "2"
+
+    page.get_by_role("button", name="Empty the cart").click()
+    expect(line).to_have_count(0)
+    page.get_by_role("link", name="alice").click()
+    expect(page.get_by_text("Logged in since")).to_be_visible()
+    page.get_by_role("button", name="Log out", exact=True).click()
+    expect(page.get_by_text("Not logged in")).to_be_visible()
+    assert visits(page) == "0"
+
+
+def test_a_user_sees_where_they_are_logged_in_and_ends_the_others(
+    page: Page, browser: Browser, node: RunningNode
+) -> None:
+    elsewhere = browser.new_context(java_script_enabled=False).new_page()
+    elsewhere.goto(node.url)
+    log_in(elsewhere)
+    log_in(page)
+    page.get_by_role("link", name="Your sessions").click()
+    sessions = page.get_by_role("listitem")
+    expect(sessions.first).to_contain_text("this one")
+    assert sessions.count() >= 2
+    page.get_by_role("button", name="End all others").click()
+    expect(sessions).to_have_count(1)
+    elsewhere.reload()
+    expect(elsewhere.get_by_text("Not logged in")).to_be_visible()
+    elsewhere.context.close()
+    expect(page.get_by_role("button", name="Log out", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Log out everywhere").click()
+    expect(page.get_by_text("Not logged in")).to_be_visible()
+
+
+def test_a_wrong_password_is_said_where_it_was_typed(page: Page) -> None:
+    log_in(page, "not the password")
+    expect(page.get_by_role("alert")).to_have_text("User or password is wrong.")
+    expect(page.get_by_label("User")).to_have_value("alice")
+    expect(page.get_by_label("Password")).to_have_value("")
+    log_in(page)
+    expect(page.locator(".account")).to_contain_text("alice")
+
+
+@pytest.fixture
+def foreign_site(node: RunningNode) -> Iterator[str]:
+    """A page of another origin whose form is aimed at the node; its address."""
+
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            form = f'<form method="post" action="{node.url}/visits"><button>Win a prize</button></form>'
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(form.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    # localhost and 127.0.0.1 are different sites to a browser.
+    yield f"http://localhost:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_form_of_another_site_is_refused(page: Page, node: RunningNode, foreign_site: str) -> None:
+    page.get_by_role("button", name="Count a visit").click()
+    page.goto(foreign_site)
+    page.get_by_role("button", name="Win a prize").click()
+    expect(page).to_have_url(f"{node.url}/visits")
+    expect(page.get_by_role("alert")).to_contain_text("another site")
+    page.goto(node.url)
+    assert visits(page) == "1"
+
+
+def test_every_text_is_readable_on_the_colour_of_its_node(node: RunningNode) -> None:
+    style = (Path(__file__).parents[3] / "nodes" / "static" / "style.css").read_text()
+    colours = re.findall(r"\.node-\d \{ --node: #([0-9a-f]{6}); \}", style)
+    assert len(colours) == 8
+    for colour in colours:
+        assert 1.05 / (_luminance(colour) + 0.05) >= 4.5, colour  # WCAG 2.2, 1.4.3, against white
+
+
+def _luminance(colour: str) -> float:
+    channels = (int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

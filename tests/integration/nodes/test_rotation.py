@@ -1,0 +1,121 @@
+"""Secrets and encryption keys are changed node by node: add the new one, put it first, drop the old one. So is whether
+anything is encrypted: read both, write encrypted, believe nothing else.
+
+Whatever two configurations run beside each other meanwhile, every browser is known to both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from nodes import Settings, create_app
+from nodes.settings import StoreKind
+from tests.support.node import PASSWORD, SECRET
+
+OLD, NEW = "old", "new"
+STEPS = [(OLD,), (OLD, NEW), (NEW, OLD), (NEW,)]
+SECRETS = {OLD: SECRET, NEW: "another secret of more than thirty-two bytes"}
+KEYS = {OLD: b"o" * 32, NEW: b"n" * 32}
+ENCRYPTION = dict(zip(STEPS, [None, "read", "write", "require"], strict=True))
+COOKIES = ("session", "device")
+HTML = {"Accept": "text/html", "Origin": "http://localhost"}
+
+Step = tuple[str, ...]
+Node = Callable[[Step], Flask]
+
+
+@pytest.fixture(params=["secrets", "encryption_keys", "encryption"])
+def node(request: pytest.FixtureRequest, users_file: Path, tmp_path: Path) -> Node:
+    """A node with these secrets or these keys, or at this step towards encryption, on the store of all."""
+
+    def settings_of(step: Step) -> dict[str, Any]:
+        if request.param == "encryption":
+            mode = ENCRYPTION[step]
+            return {"encryption_keys": (KEYS[NEW],), "encryption": mode} if mode else {}
+        values: dict[str, Any] = SECRETS if request.param == "secrets" else KEYS
+        return {request.param: tuple(values[name] for name in step)}
+
+    def make(step: Step) -> Flask:
+        settings: dict[str, Any] = {"secrets": (SECRET,), "login_attempts": 2} | settings_of(step)
+        folder = tmp_path / "sessions"
+        return create_app(
+            Settings(node_name="n", users_file=users_file, store=StoreKind.FILE, folder=folder, **settings)
+        )
+
+    return make
+
+
+def enter(client: FlaskClient, password: str = PASSWORD, address: str = "198.51.100.1") -> int:
+    body = {"user": "alice", "password": password}
+    return client.post("/login", json=body, environ_base={"REMOTE_ADDR": address}).status_code
+
+
+def logged_in(app: Flask) -> FlaskClient:
+    client = app.test_client()
+    assert enter(client) == 200
+    assert client.post("/visits", json={}).status_code == 200
+    return client
+
+
+def at(app: Flask, browser: FlaskClient) -> FlaskClient:
+    """The same browser, when it gets to this node."""
+    client = app.test_client()
+    for name in COOKIES:
+        cookie = browser.get_cookie(name)
+        assert cookie is not None
+        client.set_cookie(name, cookie.value)
+    return client
+
+
+def token(client: FlaskClient) -> str:
+    return client.get("/", headers=HTML).text.partition('name="csrf_token" value="')[2].partition('"')[0]
+
+
+@pytest.mark.parametrize("step", list(pairwise(STEPS)), ids=lambda step: " | ".join(",".join(each) for each in step))
+def test_two_configurations_that_follow_each_other_know_each_others_browsers(
+    node: Node, step: tuple[Step, Step]
+) -> None:
+    one, other = (node(each) for each in step)
+    for home, away, address in ((one, other, "192.0.2.1"), (other, one, "192.0.2.2")):
+        browser = logged_in(home)
+        abroad = at(away, browser)
+        assert abroad.get("/me").get_json()["user"] == "alice"
+        assert abroad.post("/visits", json={}).get_json()["visits"] == 2
+        form = {"csrf_token": token(browser)}  # a page of the one, sent to the other
+        assert abroad.post("/visits", data=form, headers=HTML).status_code == 303
+        assert browser.get("/me").get_json()["visits"] == 3
+        stranger = away.test_client()
+        assert [enter(stranger, "wrong password", address) for _ in range(3)] == [401, 401, 429]
+        assert enter(stranger, PASSWORD, address) == 429
+        assert enter(abroad, PASSWORD, address) == 200  # known by its cookie, whoever signed it
+        assert at(home, abroad).get("/me").get_json() | {"node": ""} == abroad.get("/me").get_json() | {"node": ""}
+        assert at(home, abroad).post("/logout", json={}).status_code == 204
+        assert abroad.get("/me").get_json()["user"] is None
+
+
+def test_a_session_from_before_lasts_until_the_old_one_is_dropped(node: Node) -> None:
+    browser = logged_in(node((OLD,)))
+    for number, step in enumerate(STEPS[:3], start=2):
+        browser = at(node(step), browser)
+        assert browser.get("/me").get_json()["user"] == "alice"
+        assert browser.post("/visits", json={}).get_json()["visits"] == number
+
+
+def test_who_puts_the_new_one_first_at_once_is_not_known_to_nodes_without_it(
+    node: Node, request: pytest.FixtureRequest
+) -> None:
+    before, hasty = node((OLD,)), node((NEW, OLD))
+    browser = logged_in(hasty)
+    answer = at(before, browser).get("/me")
+    if "encryption" in request.node.name:
+        assert answer.status_code == 503
+    else:
+        assert (answer.status_code, answer.get_json()["user"]) == (200, None)
+    assert browser.get("/me").get_json()["user"] == "alice"  # and yet nothing was ended

@@ -1,0 +1,98 @@
+"""How a node starts, and how it refuses to."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.node import ROOT, RunningNode, command, environment, eventually
+from tests.support.valkey import free_port
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"SESSION_SECRETS": "short"}, "SESSION_SECRETS: secret 1 has 5 bytes, at least 32 are needed"),
+        ({"SESSION_STORE": "reddis"}, "SESSION_STORE=reddis: did you mean redis?"),
+        ({"USERS_FILE": "/nowhere"}, "USERS_FILE=/nowhere: there is no such file"),
+        ({"USERS_FILE": str(ROOT / "pyproject.toml")}, "pyproject.toml: is not JSON"),
+        ({"NODE_WORKERS": "0"}, "NODE_WORKERS=0"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_a_failure(users_file: Path, settings: dict[str, str], expected: str) -> None:
+    given = {"NODE_BIND": f"127.0.0.1:{free_port()}", **settings}
+    done = subprocess.run(
+        command(), cwd=ROOT, env=environment(users_file, **given), capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_budgets_are_printed_once(run_node: Callable[..., RunningNode]) -> None:
+    node = run_node(NODE_WORKERS="2", STORE_DEADLINE="0.75")
+    (line,) = [line for line in node.lines() if "store_budgets" in line]
+    budgets = {"connect_timeout": 0.25, "read_timeout": 0.25, "retries": 1, "deadline": 0.75}
+    assert line["store_budgets"] == {**budgets, "outage": "fail_fast"}
+    assert (line["node"], line["workers"]) == ("node-2", 2)
+
+
+def test_a_node_starts_with_its_store_down_and_says_that_it_is_not_ready(run_node: Callable[..., RunningNode]) -> None:
+    node = run_node(SESSION_STORE="redis", REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert requests.get(f"{node.url}/live", timeout=5).status_code == 200
+    ready = requests.get(f"{node.url}/ready", timeout=5)
+    assert (ready.status_code, ready.json()["ready"]) == (503, False)
+    assert int(ready.headers["Retry-After"]) > 0
+    # Nobody has a session yet, so the page needs no store.
+    assert requests.get(f"{node.url}/", headers={"Accept": "text/html"}, timeout=5).status_code == 200
+
+
+def test_a_request_in_flight_is_finished_before_the_node_stops(run_node: Callable[..., RunningNode]) -> None:
+    node = run_node()
+    body = '{"user": "alice", "password": "wrong"}'
+    head = f"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", node.port), timeout=20) as connection:
+        connection.sendall((head + body[:5]).encode())
+        node.process.send_signal(signal.SIGTERM)
+        eventually(lambda: any("Handling signal: term" in line["message"] for line in node.lines()))
+        connection.sendall(body[5:].encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+    assert node.process.wait(timeout=20) == 0
+
+
+def test_an_idle_connection_does_not_keep_a_node_from_stopping(run_node: Callable[..., RunningNode]) -> None:
+    node = run_node()
+    with requests.Session() as proxy:
+        proxy.get(f"{node.url}/live", timeout=10)
+        node.process.send_signal(signal.SIGTERM)
+        assert node.process.wait(timeout=6) == 0  # its graceful_timeout is 8 s
+
+
+def test_a_busy_connection_is_told_to_close_and_loses_no_request(run_node: Callable[..., RunningNode]) -> None:
+    node = run_node()
+    with requests.Session() as proxy:
+        proxy.get(f"{node.url}/live", timeout=10)
+        node.process.send_signal(signal.SIGTERM)
+
+        def told_to_close() -> bool:
+            answer = proxy.get(f"{node.url}/live", timeout=10)
+            assert answer.status_code == 200
+            return answer.headers["Connection"] == "close"
+
+        eventually(told_to_close)
+    assert node.process.wait(timeout=6) == 0
+
+
+def test_a_stopped_node_leaves_no_folder_behind(users_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with RunningNode(users_file, tmp_path / "node.log", TMPDIR=str(folder)) as node:
+        assert [path.name.startswith("node-metrics-") for path in folder.iterdir()] == [True]
+        assert requests.get(f"{node.url}/metrics", timeout=5).status_code == 200
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,114 @@
+"""What is tried again on another node, what never is, and what passes unchanged."""
+
+import time
+
+import pytest
+
+from proxy import Balance, Server
+from tests.integration.proxy.conftest import StartProxy
+from tests.support.backend import Backend
+from tests.support.proxy import free_port
+
+
+def drop_requests(nodes: tuple[Backend, ...]) -> None:
+    for node in nodes:
+        node.dropping.set()
+
+
+def hits(nodes: tuple[Backend, ...], path: str) -> int:
+    return sum(node.hits(path) for node in nodes)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_what_is_idempotent_is_retried_when_a_node_hangs_up(
+    start_proxy: StartProxy, nodes: tuple[Backend, ...], method: str
+) -> None:
+    proxy = start_proxy(worker_processes=1)
+    nodes[0].dropping.set()
+    answers = [proxy.request(method, "/drop") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert hits(nodes, "/drop") == 4
+    assert sorted(answer.headers["X-Upstream-Status"] for answer in answers) == ["200", "200", "502, 200"]
+    assert "502, 200" in {line["upstream_status"] for line in proxy.log_lines("/drop")}
+
+
+def test_a_post_is_never_repeated(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+    drop_requests(nodes)
+    answer = start_proxy().post("/drop")
+    assert answer.status == 502
+    assert answer.headers["X-Upstream-Status"] == "502"
+    assert hits(nodes, "/drop") == 1
+
+
+def test_a_post_that_no_node_has_seen_yet_goes_to_another(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+    proxy = start_proxy(worker_processes=1)
+    nodes[0].die()
+    assert [proxy.post("/new").status for _ in range(6)] == [200] * 6
+    assert hits(nodes, "/new") == 6
+    nodes[0].come_back()
+
+
+def test_one_request_tries_no_more_nodes_than_allowed(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+    drop_requests(nodes)
+    answer = start_proxy(tries=2).get("/drop")
+    assert (answer.status, answer.headers["X-Upstream-Status"]) == (502, "502, 502")
+    assert hits(nodes, "/drop") == 2
+
+
+def test_a_node_that_does_not_answer_in_time_is_given_up_for_another(
+    start_proxy: StartProxy, nodes: tuple[Backend, ...]
+) -> None:
+    proxy = start_proxy(read_timeout=0.3)
+    nodes[1].release.set()
+    nodes[2].release.set()
+    answers = [proxy.get("/wait") for _ in range(3)]
+    assert {answer.status for answer in answers} == {200}
+    assert "504, 200" in {answer.headers["X-Upstream-Status"] for answer in answers}
+
+
+def test_readers_leave_a_silent_node_soon_and_writers_are_given_time(
+    start_proxy: StartProxy, nodes: tuple[Backend, ...]
+) -> None:
+    proxy = start_proxy(get_timeout=0.3, read_timeout=1.5)
+    nodes[1].release.set()
+    nodes[2].release.set()
+    reads = [proxy.get("/wait") for _ in range(3)]
+    assert {answer.status for answer in reads} == {200}
+    assert "504, 200" in {answer.headers["X-Upstream-Status"] for answer in reads}
+    began = time.monotonic()
+    writes = [proxy.post("/wait") for _ in range(3)]
+    assert sorted(answer.headers["X-Upstream-Status"] for answer in writes) == ["200", "200", "504"]
+    assert time.monotonic() - began >= 1.5
+    written = sum(seen.method == "POST" for node in nodes for seen in node.seen)
+    assert written == 3, "a write is never sent to a second node"
+
+
+def test_a_503_passes_unchanged_and_is_tried_once(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+    answer = start_proxy().get("/503")
+    assert answer.status == 503
+    assert answer.headers["Retry-After"] == "7"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Upstream-Status"] == "503"
+    assert b"node-" in answer.body
+    assert hits(nodes, "/503") == 1
+
+
+@pytest.mark.parametrize("balance", list(Balance))
+def test_a_store_outage_on_all_nodes_takes_none_of_them_out(start_proxy: StartProxy, balance: Balance) -> None:
+    proxy = start_proxy(balance=balance, max_fails=1)
+    assert {proxy.get("/503").status for _ in range(12)} == {503}
+    assert {proxy.get("/").headers["X-Upstream-Status"] for _ in range(12)} == {"200"}
+
+
+def test_a_dead_node_is_not_asked_again_until_fail_timeout(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+    proxy = start_proxy(max_fails=1, fail_timeout=60)
+    nodes[0].die()
+    answers = [proxy.get() for _ in range(12)]
+    assert {answer.status for answer in answers} == {200}
+    assert [answer.headers["X-Upstream-Status"] for answer in answers].count("502, 200") == 1
+    nodes[0].come_back()
+
+
+def test_without_any_node_the_answer_is_502(start_proxy: StartProxy) -> None:
+    nobody = tuple(Server(f"127.0.0.1:{free_port()}") for _ in range(2))
+    assert start_proxy(nobody).get().status == 502

@@ -1,0 +1,112 @@
+"""Nodes found by name, as in containers: they come and go without a reload."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from proxy import Balance, Server
+from tests.integration.proxy.conftest import StartProxy
+from tests.support.backend import Backend
+from tests.support.dns import Dns
+from tests.support.proxy import RunningProxy, wait_until
+
+ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
+
+
+@pytest.fixture
+def scaled() -> Iterator[tuple[Backend, ...]]:
+    """Three nodes at one port of three addresses, like the replicas of a service."""
+    first = Backend("node-1", host=ADDRESSES[0])
+    others = [Backend(f"node-{n}", host=host, port=first.port) for n, host in enumerate(ADDRESSES[1:], start=2)]
+    yield (first, *others)
+    for backend in (first, *others):
+        backend.die()
+
+
+def start(start_proxy: StartProxy, dns: Dns, scaled: tuple[Backend, ...], balance: Balance) -> RunningProxy:
+    service = Server(f"node:{scaled[0].port}", "node", resolve=True)
+    proxy = start_proxy((service,), balance=balance, resolver=dns.address, resolver_valid=1)
+    wait_until(lambda: proxy.get().status == 200, "the name is resolved")
+    return proxy
+
+
+def nodes_seen(proxy: RunningProxy) -> set[str]:
+    # Each from a network of its own, and with a session of its own, so that every policy spreads them.
+    answers = [
+        proxy.get(headers={"Cookie": f"session=id-{number}"}, source=f"127.0.{number}.1") for number in range(2, 40)
+    ]
+    return {answer.node for answer in answers}
+
+
+@pytest.mark.parametrize("balance", [Balance.ROUND_ROBIN, Balance.HASH, Balance.STICKY])
+def test_nodes_come_and_go_with_what_the_name_resolves_to(
+    start_proxy: StartProxy, scaled: tuple[Backend, ...], balance: Balance
+) -> None:
+    with Dns(*ADDRESSES[:2]) as dns:
+        proxy = start(start_proxy, dns, scaled, balance)
+        wait_until(lambda: nodes_seen(proxy) == {"node-1", "node-2"}, "both are used")
+        dns.addresses = ADDRESSES
+        wait_until(lambda: nodes_seen(proxy) == {"node-1", "node-2", "node-3"}, "the third is used")
+        dns.addresses = ADDRESSES[1:]
+        wait_until(lambda: nodes_seen(proxy) == {"node-2", "node-3"}, "the first is no longer used")
+
+
+def test_a_browser_sticks_to_one_of_the_addresses_of_a_name(
+    start_proxy: StartProxy, scaled: tuple[Backend, ...]
+) -> None:
+    with Dns(*ADDRESSES) as dns:
+        proxy = start(start_proxy, dns, scaled, Balance.STICKY)
+        browsers = []
+        for _ in range(9):
+            answer = proxy.get()
+            browsers.append((answer.node, {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}))
+        assert len({node for node, _ in browsers}) == 3
+        for node, cookie in browsers:
+            assert {proxy.get(headers=cookie).node for _ in range(4)} == {node}
+
+
+def test_a_session_is_hashed_to_one_of_the_addresses_of_a_name(
+    start_proxy: StartProxy, scaled: tuple[Backend, ...]
+) -> None:
+    with Dns(*ADDRESSES) as dns:
+        proxy = start(start_proxy, dns, scaled, Balance.HASH)
+        # 31, so that taking turns among three does not come out right by itself.
+        cookies = [{"Cookie": f"session=id-{number}"} for number in range(31)]
+        placed = [proxy.get(headers=cookie).node for cookie in cookies]
+        dns.addresses = ADDRESSES[::-1]
+        asked = dns.queries
+        wait_until(lambda: dns.queries >= asked + 2, "the answer in another order is known")
+        assert [proxy.get(headers=cookie).node for cookie in cookies] == placed
+        assert min(Counter(placed).values()) >= 2
+
+
+def test_a_name_that_does_not_resolve_yet_is_502_until_it_does(
+    start_proxy: StartProxy, scaled: tuple[Backend, ...]
+) -> None:
+    with Dns() as dns:
+        service = Server(f"node:{scaled[0].port}", resolve=True)
+        proxy = start_proxy((service,), resolver=dns.address, resolver_valid=1)
+        assert proxy.get().status == 502
+        dns.addresses = ADDRESSES
+        wait_until(lambda: proxy.get().status == 200, "the name is resolved")
+
+
+def test_a_read_that_a_node_keeps_waiting_until_the_name_means_others_is_answered_by_one_of_them(
+    start_proxy: StartProxy, scaled: tuple[Backend, ...]
+) -> None:
+    silent, *others = scaled
+    for other in others:
+        other.release.set()
+    with Dns(*ADDRESSES) as dns:
+        service = Server(f"node:{silent.port}", resolve=True)
+        proxy = start_proxy((service,), resolver=dns.address, resolver_valid=1, get_timeout=4, tries_timeout=10)
+        wait_until(lambda: proxy.get().status == 200, "the name is resolved")
+        asked = []
+        while not silent.hits("/wait"):
+            asked.append(proxy.open_request("/wait"))
+            wait_until(lambda: sum(node.hits("/wait") for node in scaled) == len(asked), "it has arrived")
+        dns.addresses = ADDRESSES[1:]
+        wait_until(lambda: nodes_seen(proxy) == {"node-2", "node-3"}, "the first is no longer used")
+        answers = [connection.getresponse() for connection in asked]
+        assert {answer.status for answer in answers} == {200}

@@ -1,0 +1,78 @@
+"""TLS at the real nginx: what it speaks, what reaches the node, and what becomes of plain HTTP."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from proxy import ProxySettingsError, Tls
+from tests.support.proxy import RunningProxy, RunningTls, issue_certificate, wait_until
+
+Start = Callable[..., RunningProxy]
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, servers: Any) -> Any:
+    with RunningTls(tmp_path, servers, issue_certificate(tmp_path), hsts_seconds=600) as running:
+        yield running
+
+
+def get(proxy: RunningTls, path: str = "/", **options: Any) -> requests.Response:
+    url = f"https://127.0.0.1:{proxy.port}{path}"
+    return requests.get(url, verify=str(proxy.authority), timeout=10, allow_redirects=False, **options)
+
+
+def test_the_node_is_told_that_it_was_tls_whatever_the_client_says(proxy: RunningTls) -> None:
+    answer = get(proxy, headers={"X-Forwarded-Proto": "http"})
+    assert json.loads(answer.content)["headers"]["x-forwarded-proto"] == "https"
+    assert answer.headers["Strict-Transport-Security"] == "max-age=600"
+
+
+def test_plain_http_is_sent_to_https_with_its_method_and_body(proxy: RunningTls) -> None:
+    answer = requests.post(f"http://127.0.0.1:{proxy.port}/a?b=1", data="x", timeout=10, allow_redirects=False)
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == f"https://127.0.0.1:{proxy.port}/a?b=1"
+
+
+def test_other_hosts_are_closed_on(proxy: RunningTls) -> None:
+    with pytest.raises(requests.ConnectionError):
+        get(proxy, headers={"Host": "evil.example"})
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize(("version", "works"), [("TLSv1_1", False), ("TLSv1_2", True), ("TLSv1_3", True)])
+def test_versions(proxy: RunningTls, version: str, works: bool) -> None:
+    context = ssl.create_default_context(cafile=str(proxy.authority))
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.maximum_version = ssl.TLSVersion[version]
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as raw:
+        if works:
+            with context.wrap_socket(raw, server_hostname="127.0.0.1") as connection:
+                assert connection.selected_alpn_protocol() == "h2"
+                cipher = connection.cipher()
+                assert cipher is not None
+                assert "GCM" in cipher[0] or "CHACHA20" in cipher[0]
+        else:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                context.wrap_socket(raw, server_hostname="127.0.0.1")
+
+
+def test_a_reload_keeps_it(proxy: RunningTls) -> None:
+    proxy.reload()
+    wait_until(lambda: get(proxy).status_code == 200, "the proxy answers again")
+
+
+def test_what_nginx_could_not_take_is_refused() -> None:
+    with pytest.raises(ProxySettingsError, match="tls key"):
+        Tls(Path("/a"), Path('/b"; evil'))
+    with pytest.raises(ProxySettingsError, match="hsts_seconds"):
+        Tls(Path("/a"), Path("/b"), -1)

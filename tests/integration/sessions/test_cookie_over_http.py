@@ -1,0 +1,295 @@
+"""The cookie as it leaves a real HTTP server: names, attributes, secrets, and when it is sent at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from typing import Any
+
+import flask
+import pytest
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from nodes.sessions import (
+    CookieAttributes,
+    MemoryStore,
+    OptionsError,
+    Priority,
+    Proxy,
+    SameSite,
+    Secure,
+    SessionOptions,
+)
+from tests.support.browser import SECRET
+from tests.support.http_server import serve
+
+
+def put(session: Any) -> str:
+    session["a"] = session.get("a", 0) + 1
+    return "put"
+
+
+def read(session: Any) -> str:
+    return str(session.get("a"))
+
+
+def test_defaults() -> None:
+    with serve() as site:
+        reply = site.get(put)
+        assert reply.pair.startswith("session=")
+        assert (reply.set_cookie or "").partition("; ")[2] == "HttpOnly; Path=/; SameSite=Lax"
+
+
+def test_name_and_attributes_are_chosen() -> None:
+    with serve(name="sid", http_only=False, path="/shop", domain="example.com", priority=Priority.HIGH) as site:
+        reply = site.get(put, path="/shop/cart")
+        assert reply.pair.startswith("sid=")
+        attributes = (reply.set_cookie or "").partition("; ")[2].split("; ")
+        assert sorted(attributes) == ["Domain=example.com", "Path=/shop", "Priority=High", "SameSite=Lax"]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_below"),
+    [("/shop", True), ("/shop/", True), ("/shop/cart", True), ("/", False), ("/shopping", False), ("/Shop", False)],
+)
+def test_outside_the_cookies_path_no_session_is_made(path: str, is_below: bool) -> None:
+    memory = MemoryStore()
+    with serve(memory, path="/shop") as site:
+        reply = site.get(put, path=path)
+        assert reply.status == 200
+        assert (reply.set_cookie is not None) is is_below
+        assert memory.count() == is_below
+
+
+@pytest.mark.parametrize("session_id", ["a b;c" * 5, "é" * 20, "short", "x" * 129, 'quoted"' * 5, ""])
+def test_an_id_that_no_cookie_can_carry_is_refused_where_it_is_made(session_id: str) -> None:
+    memory = MemoryStore()
+    with serve(memory, generate_id=lambda: session_id) as site:
+        assert site.get(put).status == 500
+        assert memory.count() == 0
+
+
+def test_max_age_for_all_sessions_and_for_one() -> None:
+    with serve(max_age=60) as site:
+        assert site.get(put).attribute("Max-Age") == "60"
+        assert site.get(lambda session: setattr(session, "max_age", 7)).attribute("Max-Age") == "7"
+        assert site.get(put).attribute("Max-Age") == "7"
+        assert site.get(put, Cookie="").attribute("Max-Age") == "60"
+
+
+def test_an_absolute_date() -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+
+    def view(session: Any) -> None:
+        session["a"] = 1
+        session.expires = end
+
+    with serve() as site:
+        reply = site.get(view)
+        assert parsedate_to_datetime(reply.attribute("Expires") or "") == end
+        assert reply.attribute("Max-Age") is None
+
+
+def test_a_cookie_of_the_browsers_session_is_sent_once() -> None:
+    with serve() as site:
+        assert site.get(put).set_cookie
+        assert site.get(put).set_cookie is None
+        assert site.get(read).set_cookie is None
+
+
+def test_a_cookie_with_an_end_is_sent_again_when_the_session_was_saved() -> None:
+    with serve(max_age=60) as site:
+        assert site.get(put).set_cookie
+        assert site.get(read).set_cookie is None
+        assert site.get(put).set_cookie
+
+
+def test_rolling_sends_it_with_every_answer() -> None:
+    with serve(rolling=True, max_age=60) as site:
+        first = site.get(put).pair
+        assert site.get(read).pair == first
+        assert site.get(lambda session: "unused").pair == first
+
+
+def test_other_cookies_are_kept() -> None:
+    def view(session: Any) -> Any:
+        session["a"] = 1
+        response = flask.make_response("ok")
+        response.set_cookie("other", "1")
+        return response
+
+    with serve() as site:
+        assert len(site.get(view).set_cookies) == 2
+        site.get(lambda session: session.end())
+        assert site.get(view).set_cookies[0].startswith("other=1")
+
+
+# ---- attributes of one request's own
+
+
+def test_a_request_may_have_attributes_of_its_own() -> None:
+    def by_host(request: flask.Request) -> CookieAttributes:
+        if request.host.startswith("shop."):
+            return {"domain": "shop.example", "max_age": 60, "same_site": SameSite.STRICT, "priority": Priority.LOW}
+        return {}
+
+    with serve(cookie_for=by_host) as site:
+        own = site.get(put, Host="shop.example:80")
+        assert (own.attribute("Domain"), own.attribute("Max-Age")) == ("shop.example", "60")
+        assert (own.attribute("SameSite"), own.attribute("Priority")) == ("Strict", "Low")
+        assert site.get(put, Host="shop.example:80").attribute("Max-Age") == "60"
+        assert site.get(read, Host="shop.example").body == b"2"
+        assert site.get(read).body == b"2"  # it is one session, however its cookie travels
+        other = site.get(put, Cookie="")
+        assert (other.set_cookie or "").partition("; ")[2] == "HttpOnly; Path=/; SameSite=Lax"
+
+
+def test_the_path_and_security_of_a_request_s_own_decide_whether_a_session_is_made() -> None:
+    def by_path(request: flask.Request) -> CookieAttributes:
+        return {"path": "/shop"} if request.path.startswith("/shop") else {"secure": Secure.ON}
+
+    memory = MemoryStore()
+    with serve(memory, cookie_for=by_path) as site:
+        assert site.get(put, path="/").set_cookie is None
+        assert memory.count() == 0
+        assert site.get(put, path="/shop/cart").attribute("Path") == "/shop"
+        assert memory.count() == 1
+
+
+def test_a_prefix_needs_what_the_request_s_own_attributes_leave_it() -> None:
+    def by_tenant(request: flask.Request) -> CookieAttributes:
+        return {"domain": "a.example"} if "tenant" in request.args else {}
+
+    with serve(cookie_for=by_tenant, proxy=Proxy.TRUST) as site:
+        assert site.get(put, X_Forwarded_Proto="https").pair.startswith("__Host-session=")
+        assert site.get(put, path="/?tenant=a", X_Forwarded_Proto="https", Cookie="").pair.startswith("session=")
+
+
+@pytest.mark.parametrize(
+    ("own", "complaint"), [({"max_age": 0}, "max_age 0"), ({"idle_timeout": 5}, "idle_timeout is no attribute")]
+)
+def test_attributes_that_cannot_be_meant_are_an_error(own: Any, complaint: str) -> None:
+    options = SessionOptions(secrets=(SECRET,), cookie_for=lambda request: own)
+    with pytest.raises(OptionsError, match=complaint):
+        options.for_request(object())
+
+
+# ---- secure
+
+
+def test_secure_over_plain_http_makes_no_session() -> None:
+    memory = MemoryStore()
+    with serve(memory, secure=Secure.ON) as site:
+        assert site.get(put).set_cookie is None
+        assert memory.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("proxy", "forwarded", "is_secure"),
+    [
+        (Proxy.FRAMEWORK, "https", True),
+        (Proxy.FRAMEWORK, "http", False),
+        (Proxy.FRAMEWORK, None, False),
+        (Proxy.TRUST, "https", True),
+        (Proxy.TRUST, "HTTPS , http", True),
+        (Proxy.TRUST, "http, https", False),
+        (Proxy.TRUST, "", False),
+        (Proxy.TRUST, None, False),
+        (Proxy.IGNORE, "https", False),
+        (Proxy.IGNORE, None, False),
+    ],
+)
+@pytest.mark.parametrize("secure", Secure)
+def test_secure_as_the_proxy_says(secure: Secure, proxy: Proxy, forwarded: str | None, is_secure: bool) -> None:
+    def behind_a_proxy(app: flask.Flask) -> None:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
+
+    headers = {} if forwarded is None else {"X_Forwarded_Proto": forwarded}
+    with serve(extend=behind_a_proxy, secure=secure, proxy=proxy) as site:
+        reply = site.get(put, **headers)
+        if secure is Secure.ON and not is_secure:
+            assert reply.set_cookie is None
+        else:
+            marked = is_secure and secure is not Secure.OFF
+            assert (reply.attribute("Secure") is not None) is marked
+            assert reply.pair.startswith("__Host-session=" if marked else "session=")
+
+
+@pytest.mark.parametrize(
+    ("same_site", "over_tls", "over_http"),
+    [
+        (SameSite.LAX, "Lax", "Lax"),
+        (SameSite.STRICT, "Strict", "Strict"),
+        (SameSite.AUTO, "None", "Lax"),
+    ],
+)
+def test_same_site(same_site: SameSite, over_tls: str, over_http: str) -> None:
+    with serve(same_site=same_site, proxy=Proxy.TRUST) as site:
+        tls, plain = site.get(put, X_Forwarded_Proto="https"), site.get(put, Cookie="")
+        assert (tls.attribute("SameSite"), tls.attribute("Secure")) == (over_tls, "")
+        assert plain.attribute("SameSite") == over_http
+        assert plain.attribute("Secure") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "attribute", "value"),
+    [({"same_site": SameSite.NONE}, "SameSite", "None"), ({"partitioned": True}, "Partitioned", "")],
+)
+def test_what_browsers_take_over_tls_alone_is_sent_over_tls_alone(
+    options: dict[str, Any], attribute: str, value: str
+) -> None:
+    memory = MemoryStore()
+    with serve(memory, proxy=Proxy.TRUST, **options) as site:
+        assert site.get(put).set_cookie is None
+        assert memory.count() == 0
+        reply = site.get(put, X_Forwarded_Proto="https")
+        assert (reply.attribute(attribute), reply.attribute("Secure")) == (value, "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"secrets": ()},
+        {"secrets": ("short",)},
+        {"name": "a b"},
+        {"name": ""},
+        {"name": "__Host-x"},
+        {"path": "no-slash"},
+        {"path": "/a;b"},
+        {"domain": "a b"},
+        {"max_age": 0},
+        {"max_age": -1},
+        {"max_age": 3_155_760_001},
+        {"absolute_timeout": 1e300},
+        {"absolute_timeout": float("nan")},
+        {"same_site": SameSite.NONE, "secure": Secure.OFF},
+        {"partitioned": True, "secure": Secure.OFF},
+        {"idle_timeout": 0},
+        {"idle_timeout": 10, "absolute_timeout": 5},
+        {"max_bytes": 0},
+        {"max_sessions": 0},
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused_at_the_start(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionsError):
+        SessionOptions(**{"secrets": (SECRET,), **options})
+
+
+# ---- secrets
+
+
+def test_the_first_secret_signs_and_all_verify_on_two_nodes_that_rotate() -> None:
+    old, new, store = "o" * 32, "n" * 32, MemoryStore()
+    with (
+        serve(store, secrets=(old,)) as before,
+        serve(store, secrets=(old, new)) as added,
+        serve(store, secrets=(new, old)) as first,
+        serve(store, secrets=(new,)) as after,
+    ):
+        for beside in pairwise((before, added, first, after)):
+            for node in beside:
+                signed = node.get(put, Cookie="").pair
+                assert [each.get(read, Cookie=signed).body for each in beside] == [b"1", b"1"]
+        assert after.get(read, Cookie=added.get(put, Cookie="").pair).body == b"None"
+        assert before.get(read, Cookie=first.get(put, Cookie="").pair).body == b"None"

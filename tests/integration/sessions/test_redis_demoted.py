@@ -1,0 +1,153 @@
+"""A primary that is one no more: it refuses writes by itself, and would go on answering reads with what it knew."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions.stores import redis_connection
+from nodes.sessions.stores.express import ExpressStore
+from nodes.sessions.stores.redis_address import Resolver
+from tests.support.node import eventually
+from tests.support.valkey import Valkey, monitored
+
+KEY = "a" * 64
+HOUR = Lifetime(600, 3600)
+BUDGETS = Budgets(5, 5, retries=1, deadline=5)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Valkey, Valkey]]:
+    """Two servers that know nothing of each other."""
+    one, two = Valkey(), Valkey()
+    yield one, two
+    one.close()
+    two.close()
+
+
+def copied(one: Valkey, two: Valkey) -> None:
+    """What one has, two has as well, and is on its own again."""
+    with two.client() as client:
+        client.replicaof("127.0.0.1", str(one.port))
+        eventually(lambda: client.info("replication").get("master_link_status") == "up")
+        client.replicaof("NO", "ONE")
+
+
+def demote(server: Valkey) -> None:
+    """It becomes the replica of somebody it can't reach, and keeps its connections: nothing reaches it any more."""
+    with server.client() as client:
+        client.replicaof("127.0.0.1", "1")
+
+
+@pytest.mark.parametrize("cached", [0, 10])
+def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(
+    pair: tuple[Valkey, Valkey], cached: int
+) -> None:
+    one, two = pair
+    node = RedisStore.from_url(one.url, BUDGETS, cached_sessions=cached)
+    node.create(KEY, {"a": b"1"}, "alice", HOUR)
+    for _ in range(3):
+        assert node.load(KEY) is not None
+    copied(one, two)
+    demote(one)
+    assert RedisStore.from_url(two.url, BUDGETS).delete(KEY) is not None
+    ended, last = time.monotonic(), 0.0
+    with pytest.raises(StoreUnavailable, match="a replica now"):
+        while time.monotonic() - ended < 10:
+            asked = time.monotonic()
+            assert node.load(KEY) is not None  # it can't know, and must not call it absent either
+            last = asked - ended
+            time.sleep(0.01)
+    assert last < redis_connection.LOOK_EVERY + 0.5  # where nothing stalls it is less than the second
+    with pytest.raises(StoreUnavailable):
+        node.ping()
+    with one.client() as client:
+        client.replicaof("NO", "ONE")
+    assert node.load(KEY) is not None
+    node.close()
+
+
+def test_whoever_its_name_means_now_is_asked_instead() -> None:
+    one = Valkey()
+    two = Valkey(host="127.0.0.2", port=one.port)
+    means = ["127.0.0.1"]
+    node = RedisStore.from_url(f"redis://store.example:{one.port}/0", BUDGETS)
+    pool = node._connections.pool  # type: ignore[attr-defined]
+    pool.connection_kwargs["resolver"] = Resolver(lambda name, port: list(means))
+    try:
+        node.create(KEY, {"a": b"1"}, "alice", HOUR)
+        many = [threading.Thread(target=node.load, args=(KEY,)) for _ in range(8)]  # each may leave a connection behind
+        for thread in many:
+            thread.start()
+        for thread in many:
+            thread.join()
+        copied(one, two)
+        demote(one)
+        assert RedisStore.from_url(two.url, BUDGETS).update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+        means[:] = ["127.0.0.2"]
+
+        def is_followed() -> bool:
+            record = node.load(KEY)  # which fails at no time
+            return record is not None and record.fields["a"] == b"2"
+
+        eventually(is_followed)
+        assert all(is_followed() for _ in range(20))
+    finally:
+        node.close()
+        one.close()
+        two.close()
+
+
+def test_sessions_shared_with_express_are_not_read_from_a_replica(pair: tuple[Valkey, Valkey]) -> None:
+    one, _ = pair
+    node = ExpressStore.from_url(one.url, BUDGETS)
+    node.create("a" * 32, {}, "alice", HOUR)
+    node.load("a" * 32)
+    demote(one)
+
+    def is_unavailable() -> bool:
+        try:
+            node.load("a" * 32)
+        except StoreUnavailable:
+            return True
+        return False
+
+    eventually(is_unavailable)
+    node.close()
+
+
+def test_it_is_asked_once_a_second_and_not_at_all_where_that_is_denied(server: Valkey) -> None:
+    with server.client() as client:
+        client.acl_setuser("deaf", enabled=True, passwords=["+p"], keys=["*"], commands=["+@all", "-role"])
+        for url, asked in ((server.url, 1), (f"redis://deaf:p@127.0.0.1:{server.port}/0", 0)):
+            node = RedisStore.from_url(url, BUDGETS)
+            node.create(KEY, {}, None, HOUR)
+            client.config_resetstat()
+            until = time.monotonic() + redis_connection.LOOK_EVERY / 2
+            reads = 0
+            while time.monotonic() < until:
+                assert node.load(KEY) is not None
+                reads += 1
+            calls = client.info("commandstats").get("cmdstat_role", {"calls": 0})["calls"]
+            assert (calls, reads > 5) == (asked, True)
+            node.delete(KEY)
+            node.close()
+        client.acl_deluser("deaf")
+
+
+def test_a_write_asks_nothing(server: Valkey) -> None:
+    node = RedisStore.from_url(server.url, BUDGETS)
+    node.ping()
+    with server.client() as client:
+        client.config_resetstat()
+        with monitored(server) as sent:
+            for number in range(20):
+                node.create(f"{number:064x}", {}, None, HOUR)
+        assert set(sent) == {"EVALSHA"}
+        assert "cmdstat_role" not in client.info("commandstats")
+        client.flushdb()
+    node.close()

@@ -1,0 +1,173 @@
+"""The index of a user's sessions: it heals, it is bounded, and it loses nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nodes.sessions import Budgets, Lifetime, RedisStore
+from nodes.sessions.stores import redis_index, redis_scripts
+from tests.support.harness import RedisHarness
+from tests.support.valkey import Valkey
+
+HOUR = Lifetime(600, 3600)
+PATIENT = Budgets(5, 5, retries=0, deadline=5)
+
+
+def key(number: int) -> str:
+    return f"{number:064x}"
+
+
+@pytest.fixture
+def harness(server: Valkey) -> RedisHarness:
+    made = RedisHarness(server)
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def store(server: Valkey, harness: RedisHarness) -> Iterator[RedisStore]:
+    made = RedisStore.from_url(server.url, PATIENT)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(server: Valkey) -> Iterator[Any]:
+    with server.client() as made:
+        yield made
+
+
+def index_of(client: Any) -> bytes:
+    (name,) = client.keys("session:of:*")
+    return bytes(name)
+
+
+def test_what_logged_out_is_removed_by_whoever_reads(store: RedisStore, harness: RedisHarness, client: Any) -> None:
+    for number in range(5):
+        store.create(key(number), {}, "alice", HOUR)
+    store.delete(key(2))
+    assert client.zcard(index_of(client)) == 5
+    harness.advance(61)
+    assert store.keys_of("alice") == [key(0), key(1), key(3), key(4)]
+    assert client.zcard(index_of(client)) == 4
+
+
+def test_a_session_that_moves_between_the_two_readings_is_found(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(key(1), {}, "alice", HOUR)
+    ask, moves = store._index._alive, [1]
+
+    def moved_before(owner: str, members: Any) -> Any:
+        for number in (moves.pop() for _ in moves[:]):
+            store.create(key(number + 1), {}, "alice", HOUR)
+            store.delete(key(number))
+        return ask(owner, members)
+
+    monkeypatch.setattr(store._index, "_alive", moved_before)
+    assert store.keys_of("alice") == [key(2)]
+
+
+def test_a_session_that_is_about_to_be_made_is_not_healed_away(store: RedisStore, client: Any) -> None:
+    # The moment between the two halves of a login, seen by somebody who reads just then.
+    store._calls.run([store._index.insertion("alice", key(1), HOUR, "")])
+    assert store.keys_of("alice") == []
+    assert client.zcard(index_of(client)) == 1
+    store._calls.run([redis_scripts.CREATE.call((store._key(key(1)),), 600_000, 3_600_000, "alice", "")])
+    assert store.keys_of("alice") == [key(1)]
+
+
+def test_who_logs_in_and_out_all_day_leaves_a_bounded_index(store: RedisStore, client: Any) -> None:
+    most = 0
+    for number in range(20):
+        store.create(key(number), {}, "alice", HOUR)
+    for number in range(1000, 2200):
+        store.create(key(number), {}, "alice", HOUR)
+        store.delete(key(number))
+        if number % 60 == 0:
+            age(client)
+        most = max(most, client.zcard(index_of(client)))
+    assert most <= redis_index.LOOK_AT + 2 * redis_index.LOOK_EVERY
+    assert store.keys_of("alice") == [key(number) for number in range(20)]
+
+
+def age(client: Any) -> None:
+    """Makes every member of the index two minutes older, but expire no earlier."""
+    name = index_of(client)
+    for member, score in client.zrange(name, 0, -1, withscores=True):
+        client.zrem(name, member)
+        client.zadd(name, {member[:32] + (int.from_bytes(member[32:], "big") - 120).to_bytes(4, "big"): score})
+
+
+def test_every_insertion_removes_what_expired(store: RedisStore, harness: RedisHarness, client: Any) -> None:
+    for number in range(3):
+        store.create(key(number), {}, "alice", Lifetime(60, 60))
+    store.create(key(3), {}, "alice", HOUR)
+    harness.advance(60 + redis_index.MARGIN_MS / 1000 + 1)
+    store.create(key(4), {}, "alice", HOUR)
+    assert client.zcard(index_of(client)) == 2
+
+
+def test_the_index_outlives_its_longest_session_and_not_by_much(store: RedisStore, client: Any) -> None:
+    store.create(key(1), {}, "alice", HOUR)
+    store.create(key(2), {}, "alice", Lifetime(60, 60))
+    assert 3600 < client.ttl(index_of(client)) <= 3600 + redis_index.MARGIN_MS / 1000
+
+
+def test_sessions_of_one_millisecond_and_beginnings_that_are_given_are_in_order(store: RedisStore) -> None:
+    now = store.ping()
+    store.create(key(3), {}, "alice", HOUR)
+    store.create(key(9), {}, "alice", HOUR, now - 100)
+    store.create(key(8), {}, "alice", Lifetime(60, 60))
+    store.create(key(1), {}, "alice", HOUR, now - 50)
+    found = store.keys_of("alice")
+    assert found[:2] == [key(9), key(1)]
+    assert set(found[2:]) == {key(3), key(8)}
+
+
+@pytest.mark.parametrize("owner", ["", "}{", "session:of:{x}", "a\r\nFLUSHALL", "é" * 10_000, "*", "\ud800", "0"])
+def test_any_text_can_be_an_owner(store: RedisStore, client: Any, owner: str) -> None:
+    store.create(key(1), {}, "somebody else", HOUR)
+    if owner == "\ud800":  # no text that a session could hold, and none that finds anything
+        assert store.keys_of(owner) == []
+        return
+    store.create(key(2), {}, owner, HOUR)
+    assert store.keys_of(owner) == ([key(2)] if owner else [])
+    assert store.keys_of("somebody else") == [key(1)]
+    assert all(len(name) == len("session:of:{}") + 64 for name in client.keys("session:of:*"))
+
+
+def test_a_member_is_no_proof_of_whose_session_it_is(store: RedisStore, harness: RedisHarness, client: Any) -> None:
+    store.create(key(1), {}, "bob", HOUR)
+    store._calls.run([store._index.insertion("alice", key(1), HOUR, "")])
+    client.set(store._key(key(2)), "no session", ex=60)
+    store._calls.run([store._index.insertion("alice", key(2), HOUR, "")])
+    assert store.keys_of("alice") == []
+    assert store.keys_of("bob") == [key(1)]
+
+
+def test_a_session_of_a_later_version_is_listed_so_that_it_can_be_ended(store: RedisStore, client: Any) -> None:
+    store.create(key(1), {}, "alice", HOUR)
+    client.hset(store._key(key(1)), "@", b"2:whatever")
+    assert store.keys_of("alice") == [key(1)]
+    store.delete(key(1))
+    assert store.keys_of("alice") == []
+
+
+def test_all_sessions_are_gone_through_and_nothing_else(server: Valkey, store: RedisStore, client: Any) -> None:
+    for number in range(2500):
+        client.hset(store._key(key(number)), "@", b"1:0::")
+    strangers = ("session:x", "session:damaged:{x}", "other:{x}", "xsession:{x}", b"session:{\xff}", "session:{x}")
+    for other in (*strangers, f"session:{{{key(1)[:-1]}g}}", f"session:{{{key(1)}}}}}", f"session:{{{key(1)}}}:x}}"):
+        client.set(other, 1)
+    store.create(key(3000), {}, "alice", HOUR)  # and its index
+    assert set(store.keys()) == {key(number) for number in (*range(2500), 3000)}
+    assert store.count() == 2501
+    strange = RedisStore.from_url(server.url, PATIENT, prefix="s[e]*?\\")
+    assert strange.count() == 0
+    strange.create(key(1), {}, None, HOUR)
+    assert list(strange.keys()) == [key(1)]
+    strange.close()

@@ -1,0 +1,154 @@
+"""What a request costs, counted at the server."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+from nodes.sessions import Budgets, Lifetime, RedisStore, Session, StoreUnavailable
+from nodes.sessions.stores.redis_durability import Durability
+from tests.support.browser import Browser, View, application
+from tests.support.harness import RedisHarness
+from tests.support.valkey import Valkey, monitored
+
+READ = ["HGETALL", "PTTL"]  # one packet
+LOGIN = ["EVALSHA", "EVALSHA", "EVALSHA"]  # the index and the session in one packet, then the end of the old one
+
+
+@pytest.fixture
+def harness(server: Valkey) -> RedisHarness:
+    made = RedisHarness(server)
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def browser(server: Valkey, harness: RedisHarness) -> Browser:
+    """With a session, on a store that has loaded its scripts and opened its connection."""
+    store = RedisStore.from_url(server.url, Budgets(5, 5, deadline=5))
+    warm = Browser(application(store))
+    warm.visit(write)
+    warm.visit(lambda session: session.mutate("a", lambda a: a + 1))
+    warm.visit(lambda session: session.renew("alice"))
+    return warm
+
+
+def write(session: Session) -> None:
+    session["a"] = 1
+
+
+def read(session: Session) -> Any:
+    return session.get("a"), session.get("b"), session.owner, len(session)
+
+
+def read_and_write(session: Session) -> None:
+    session["b"] = session.get("a")
+
+
+def forged(browser: Browser) -> str:
+    return f"session={'A' * 43}.{'B' * 43}"
+
+
+@pytest.mark.parametrize(
+    ("view", "commands"),
+    [
+        pytest.param(lambda session: None, [], id="unused"),
+        pytest.param(read, READ, id="read"),
+        pytest.param(read_and_write, [*READ, "EVALSHA"], id="write"),
+        pytest.param(write, ["EVALSHA"], id="blind write"),
+        pytest.param(lambda session: session.renew("alice"), [*READ, *LOGIN], id="login"),
+        pytest.param(lambda session: session.mutate("a", lambda a: a + 1), [*READ, "EVALSHA"], id="mutate"),
+        pytest.param(lambda session: session.end(), ["EVALSHA"], id="logout"),
+        pytest.param(lambda session: session["a"] and write(session), READ, id="write of the same value"),
+    ],
+)
+def test_a_request_with_a_session_costs(server: Valkey, browser: Browser, view: View, commands: list[str]) -> None:
+    browser.visit(lambda session: session.update(a=1))
+    with monitored(server) as sent:
+        browser.visit(view)
+    assert sent == commands
+
+
+@pytest.mark.parametrize(("view", "commands"), [(lambda session: None, []), (read, []), (write, ["EVALSHA"])])
+def test_a_request_without_a_cookie_costs(server: Valkey, browser: Browser, view: View, commands: list[str]) -> None:
+    with monitored(server) as sent:
+        browser.visit(view, header="")
+        browser.visit(view, header=forged(browser))
+    assert sent == commands * 2
+
+
+@pytest.mark.parametrize(
+    ("view", "count"),
+    [(read, 1), (write, 1), (lambda session: session.renew("alice"), 3), (lambda session: session.end(), 1)],
+    ids=["read", "write", "login", "logout"],
+)
+def test_a_round_trip_is_a_packet_each_way(server: Valkey, browser: Browser, view: View, count: int) -> None:
+    assert packets(server, browser, view) == count
+
+
+def test_waiting_for_replicas_is_no_round_trip_more(server: Valkey, browser: Browser) -> None:
+    durable = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
+    durable.ping()
+    with monitored(server) as sent, pytest.raises(StoreUnavailable):  # this server has none
+        durable.create("a" * 64, {}, "bob", Lifetime(60, 600))
+    assert sent == ["EVALSHA", "EVALSHA", "WAIT"]
+    durable.close()
+
+
+def packets(server: Valkey, browser: Browser, view: View) -> int:
+    """How many times the server read from a socket for one request."""
+
+    def reads() -> int:
+        return int(client.info("stats")["total_reads_processed"])
+
+    gc.collect()  # connections that earlier tests left are closed now, which the server reads too, and not meanwhile
+    with server.client() as client:
+        own = next(one for one in (-reads() + reads() for _ in range(1000)) if one == 1)
+        before = reads()
+        browser.visit(view)
+        return reads() - before - own
+
+
+def test_a_touch_is_sent_only_after_a_tenth_of_the_idle_timeout(
+    server: Valkey, harness: RedisHarness, browser: Browser
+) -> None:
+    for age, commands in ((170, READ), (11, [*READ, "EVALSHA"]), (170, READ), (12, [*READ, "EVALSHA"])):
+        harness.advance(age)
+        with monitored(server) as sent:
+            browser.visit(read)
+        assert sent == commands
+
+
+def test_no_touch_is_sent_where_the_absolute_timeout_decides(
+    server: Valkey, harness: RedisHarness, browser: Browser
+) -> None:
+    for _ in range(18):
+        harness.advance(1500)
+        browser.visit(read)
+    harness.advance(1000)
+    with monitored(server) as sent:
+        browser.visit(read)
+    assert sent == READ
+
+
+def test_a_server_that_forgot_the_scripts_gets_them_again(server: Valkey, browser: Browser) -> None:
+    with server.client() as client:
+        client.script_flush()
+    with monitored(server) as sent:
+        assert browser.visit(write).status == 200
+        assert browser.visit(lambda session: session.update(a=2)).status == 200
+    assert sent == ["EVALSHA", "SCRIPT", "EVALSHA", "EVALSHA"]
+
+
+def test_a_login_at_a_server_that_forgot_the_scripts_is_complete(server: Valkey, browser: Browser) -> None:
+    store = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
+    with server.client() as client:
+        client.script_flush()
+    with monitored(server) as sent, pytest.raises(StoreUnavailable):
+        store.create("a" * 64, {}, "bob", Lifetime(60, 600))
+    # What was waited for the first time was nothing yet.
+    assert sent == ["EVALSHA", "EVALSHA", "WAIT", "SCRIPT", "SCRIPT", "EVALSHA", "EVALSHA", "WAIT"]
+    assert store.keys_of("bob") == ["a" * 64]
+    store.close()

@@ -1,0 +1,433 @@
+"""What is special about sessions in SQL: on SQLite, MySQL (MariaDB) and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event, func, select, text, update
+
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RecordTooNew, StoreUnavailable
+from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
+from nodes.sessions.stores.sql import SqlStore
+from nodes.sessions.stores.sql_engine import engine_from
+from nodes.sessions.stores.sql_schema import FORMAT, ddl, metadata, sessions
+from tests.support.harnesses.sql import SqlHarness
+from tests.support.sql_servers import PATIENT
+
+KEY, OTHER = "a" * 64, "b" * 64
+HOUR = Lifetime(idle=600, absolute=3600)
+ROOT = Path(__file__).parents[3]
+KINDS = ("sqlite", pytest.param("mysql", marks=pytest.mark.docker), pytest.param("postgres", marks=pytest.mark.docker))
+
+
+@pytest.fixture(params=KINDS)
+def harness(request: pytest.FixtureRequest) -> SqlHarness:
+    made: SqlHarness = request.getfixturevalue(f"{request.param}_harness")
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def store(harness: SqlHarness) -> Iterator[SqlStore]:
+    """Of this test alone, and connected."""
+    own = SqlStore.from_url(harness.url, PATIENT)
+    own.ping()
+    own.count()
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def sent(store: SqlStore) -> list[str]:
+    """The first word of each statement that the store sends, BEGIN and COMMIT too."""
+    words: list[str] = []
+
+    def executing(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        words.append(statement.split()[0])
+
+    for database in (store._database, store._housekeeping):
+        event.listen(database._engine, "before_cursor_execute", executing)
+        for name in ("begin", "commit"):
+            event.listen(database._engine, name, lambda connection, name=name: words.append(f"{name} by SQLAlchemy"))
+    return words
+
+
+TRANSACTION = ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+SWEEP = {
+    "sqlite": ["BEGIN", "SELECT", "COMMIT"],
+    "mysql": ["SELECT", "BEGIN", "SELECT", "COMMIT", "SELECT"],
+    "postgresql": ["BEGIN", "SELECT", "SELECT", "COMMIT"],
+}
+
+
+def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
+    """What each operation of the docstring sends."""
+    seen: dict[str, list[str]] = {}
+
+    def watch(name: str, call: Any) -> None:
+        sent.clear()
+        call()
+        # SQLAlchemy reports the beginning of a transaction that autocommit mode makes one of its own, sent to nobody.
+        seen[name] = [word for word in sent if word != "begin by SQLAlchemy"]
+
+    watch("create", lambda: store.create(KEY, {"a": b"1"}, "alice", HOUR))
+    watch("create, taken", lambda: store.create(KEY, {}, None, HOUR))
+    watch("load", lambda: store.load(KEY))
+    watch("load, absent", lambda: store.load(OTHER))
+    watch("update", lambda: store.update(KEY, Changes({"a": b"2"}, expect={"a": b"1"}), HOUR))
+    watch("update, conflict", lambda: store.update(KEY, Changes({"a": b"2"}, expect={"a": b"1"}), HOUR))
+    watch("update, touch", lambda: store.update(KEY, Changes(), HOUR))
+    watch("ping", store.ping)
+    watch("keys_of", lambda: store.keys_of("alice"))
+    watch("count", store.count)
+    watch("keys", lambda: list(store.keys()))
+    watch("delete", lambda: store.delete(KEY))
+    store.create(OTHER, {}, None, HOUR)
+    watch("set_aside", lambda: store.set_aside(OTHER))
+    watch("sweep, nothing", store.sweep)
+    return seen
+
+
+def test_each_operation_sends_what_the_docstring_says(store: SqlStore, sent: list[str]) -> None:
+    assert statements(store, sent) == {
+        "create": ["INSERT"],
+        "create, taken": ["INSERT", "BEGIN", "DELETE", "COMMIT"],
+        "load": ["SELECT"],
+        "load, absent": ["SELECT"],
+        "update": TRANSACTION,
+        "update, conflict": ["BEGIN", "SELECT", "COMMIT"],
+        "update, touch": ["UPDATE"],
+        "ping": ["SELECT"],
+        "keys_of": ["SELECT"],
+        "count": ["SELECT"],
+        "keys": ["SELECT"],
+        "delete": ["DELETE"],
+        "set_aside": ["UPDATE"],
+        "sweep, nothing": SWEEP[store._database._engine.dialect.name],
+    }
+
+
+@pytest.mark.parametrize("harness", KINDS[1:2], indirect=True)
+def test_a_database_that_returns_nothing_from_a_write_costs_more_and_does_the_same(
+    store: SqlStore, sent: list[str]
+) -> None:
+    """MySQL, which differs from MariaDB in this."""
+    store._database._engine.dialect.insert_returning = False
+    store._database._engine.dialect.delete_returning = False
+    seen = statements(store, sent)
+    assert (seen["create"], seen["delete"]) == (["SELECT", "INSERT"], ["BEGIN", "SELECT", "DELETE", "COMMIT"])
+    assert seen["create, taken"] == ["SELECT", "INSERT", "BEGIN", "DELETE", "COMMIT"]
+    assert store.create(KEY, {"a": b"1"}, "alice", HOUR, created=store.ping() - 100) == pytest.approx(
+        store.ping() - 100, abs=5
+    )
+    record = store.delete(KEY)
+    assert record is not None
+    assert (record.fields, record.owner, store.delete(KEY)) == ({"a": b"1"}, "alice", None)
+
+
+@pytest.mark.parametrize("harness", KINDS[1:2], indirect=True)
+def test_the_driver_adds_nothing_to_what_is_sent(harness: SqlHarness) -> None:
+    """PyMySQL would send a ROLLBACK with each connection that goes back to the pool. Counted by the server."""
+    store = SqlStore.from_url(harness.url, PATIENT)
+    store.ping()
+
+    def questions() -> int:
+        question = text("SHOW SESSION STATUS LIKE 'Questions'")
+        return int(store._database.read(lambda connection: connection.execute(question).one()[1]))
+
+    own = -questions() + questions()
+    for call, expected in ((lambda: store.load(KEY), 1), (lambda: store.update(KEY, Changes({"a": b""}), HOUR), 3)):
+        before = questions()
+        call()
+        assert questions() - before - own == expected
+    store.close()
+
+
+def test_the_schema_is_made_once_by_any_number_of_nodes_at_once(harness: SqlHarness) -> None:
+    with harness.engine.begin() as connection:
+        metadata.drop_all(connection)
+    stores = [SqlStore.from_url(harness.url, PATIENT) for _ in range(6)]
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(len(stores))
+
+    def make(store: SqlStore) -> None:
+        barrier.wait()
+        try:
+            store.create_schema()
+        except StoreUnavailable as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=make, args=(store,)) for store in stores]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert stores[0].create(KEY, {"a": b"1"}, None, HOUR) is not None
+        stores[1].create_schema()
+        assert stores[2].load(KEY) is not None
+    finally:
+        harness.sql.create_schema()
+        for store in stores:
+            store.close()
+
+
+def test_an_index_that_is_missing_is_made(harness: SqlHarness, store: SqlStore) -> None:
+    (index,) = [index for index in sessions.indexes if index.name == "sessions_by_owner"]
+    with harness.engine.begin() as connection:
+        index.drop(connection)
+    store.create_schema()
+    with harness.engine.begin() as connection:
+        index.drop(connection)
+        index.create(connection)
+
+
+def test_a_missing_table_is_unavailable_and_says_what_to_do(harness: SqlHarness, store: SqlStore) -> None:
+    with harness.engine.begin() as connection:
+        metadata.drop_all(connection)
+    try:
+        for call in (lambda: store.load(KEY), store.ping, lambda: store.create(KEY, {}, None, HOUR), store.sweep):
+            with pytest.raises(StoreUnavailable, match=r"call the store.s create_schema\(\) once"):
+                call()
+    finally:
+        store.create_schema()
+
+
+def test_a_damaged_row_is_set_aside_and_kept_for_a_day(
+    harness: SqlHarness, store: SqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key, notice in (
+        (KEY, lambda: store.load(KEY)),
+        (OTHER, lambda: store.update(OTHER, Changes({"a": b""}), HOUR)),
+    ):
+        store.create(key, {"a": b"secret"}, "alice", HOUR)
+        harness.damage(key)
+        with caplog.at_level(logging.ERROR, "nodes.sessions"):
+            assert notice() in (None, Outcome.ABSENT)
+        assert f"session {key} is damaged and was set aside" in caplog.text
+    with harness.engine.connect() as connection:
+        rows = connection.execute(select(sessions.c.key, sessions.c.fields).where(sessions.c.set_aside > 0)).all()
+    assert sorted(tuple(row) for row in rows) == [(KEY, b"\xc1"), (OTHER, b"\xc1")]
+    assert (store.keys_of("alice"), store.count(), list(store.keys()), store.sweep()) == ([], 0, [], 0)
+    harness.advance(24 * 60 * 60 + 1)
+    assert store.sweep() == 2
+
+
+@pytest.mark.parametrize("created", [-1, 253_402_300_800_000])
+def test_a_row_that_was_made_at_no_time_is_damaged(harness: SqlHarness, store: SqlStore, created: int) -> None:
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    with harness.engine.begin() as connection:
+        connection.execute(update(sessions).values(created=created))
+    assert store.load(KEY) is None
+    with harness.engine.connect() as connection:
+        assert connection.execute(select(sessions.c.set_aside)).scalar_one() > 0
+
+
+def test_a_row_of_a_later_version_is_unknown_and_untouched(harness: SqlHarness, store: SqlStore) -> None:
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    with harness.engine.begin() as connection:
+        connection.execute(update(sessions).values(format=FORMAT + 1))
+        before = connection.execute(select(sessions)).one()
+    for call in (
+        lambda: store.load(KEY),
+        lambda: store.update(KEY, Changes({"a": b"2"}), HOUR),
+        lambda: store.update(KEY, Changes(), HOUR),
+    ):
+        with pytest.raises(RecordTooNew):
+            call()
+    assert store.create(KEY, {}, None, HOUR) is None
+    with harness.engine.begin() as connection:
+        assert connection.execute(select(sessions)).one() == before
+    assert store.delete(KEY) is None  # a logout is final, whatever wrote the session
+    with harness.engine.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(sessions)).scalar_one() == 0
+
+
+def test_owners_that_look_alike_are_different_users(store: SqlStore) -> None:
+    names = ["alice", "Alice", "alicé", "alice ", " alice", "ALICE", "a%", "Ålice", "ali\u0301ce", "日本語", "x" * 255]
+    keys = {name: f"{number:064x}" for number, name in enumerate(names)}
+    for name, key in keys.items():
+        store.create(key, {}, name, HOUR)
+    assert {name: store.keys_of(name) for name in names} == {name: [key] for name, key in keys.items()}
+
+
+@pytest.mark.parametrize("owner", ["x" * 256, "a\0b"])
+def test_an_owner_that_not_every_database_can_hold_is_refused(store: SqlStore, owner: str) -> None:
+    with pytest.raises(ValueError, match="at most 255 characters"):
+        store.create(KEY, {}, owner, HOUR)
+    assert store.load(KEY) is None
+
+
+def test_a_sweep_takes_as_many_as_it_may_and_only_the_expired(harness: SqlHarness, store: SqlStore) -> None:
+    for number in range(250):
+        store.create(f"{number:064x}", {}, None, HOUR)
+    harness.advance(601)
+    store.create(KEY, {}, None, HOUR)
+    assert [store.sweep(120), store.sweep(), store.sweep()] == [120, 130, 0]
+    assert store.load(KEY) is not None
+
+
+PROCESS = """
+import sys
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome
+from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
+from nodes.sessions.stores.sql import SqlStore
+from tests.support.sql_servers import PATIENT
+store = SqlStore.from_url(sys.argv[1], PATIENT)
+store.ping()
+print("ready", flush=True)
+sys.stdin.readline()
+{}
+print(done)
+"""
+SWEEPS = "done = store.sweep(10_000)"
+COUNTS = """
+done = 0
+while done < 100:
+    n = store.load("a" * 64).fields["n"]
+    changes = Changes({"n": str(int(n) + 1).encode()}, expect={"n": n})
+    done += store.update("a" * 64, changes, Lifetime(600, 3600)) is Outcome.APPLIED
+"""
+
+
+def in_two_processes(code: str, url: str) -> list[int]:
+    """What both print, having started at the same moment."""
+    command = [sys.executable, "-c", PROCESS.replace("{}", code), url]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [int(process.communicate(timeout=60)[0]) for process in processes]
+
+
+def test_two_processes_that_sweep_at_once_take_each_row_once(harness: SqlHarness, store: SqlStore) -> None:
+    rows = [
+        {"key": f"{n:064x}", "set_aside": 0, "created": 1, "expires": 2, "final": False, "format": 1, "fields": b"\x80"}
+        for n in range(3000)
+    ]
+    with harness.engine.begin() as connection:
+        connection.execute(sessions.insert(), rows)
+    store.create(KEY, {}, None, HOUR)
+    assert sum(in_two_processes(SWEEPS, harness.url)) == 3000
+    assert store.load(KEY) is not None
+
+
+def expired(harness: SqlHarness, store: SqlStore, number: int) -> None:
+    for each in range(number):
+        store.create(f"{each:064x}", {}, None, HOUR)
+    harness.advance(601)
+
+
+def at_the_first_delete(store: SqlStore, call: Any) -> None:
+    """Calls `call` in the middle of the first transaction of a sweep."""
+    calls = [call]
+
+    def executing(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE") and calls:
+            calls.pop()()
+
+    event.listen(store._housekeeping._engine, "before_cursor_execute", executing)
+
+
+def test_while_one_sweeps_another_finds_nothing_to_do(harness: SqlHarness, store: SqlStore) -> None:
+    expired(harness, store, 130)  # of which a transaction takes 100 and leaves the others unlocked
+    other = SqlStore(engine_from(harness.url, Budgets(10, 0.2, retries=0, deadline=20)))
+    found: list[int] = []
+
+    def sweep_too() -> None:
+        try:
+            found.append(other.sweep())
+        except StoreUnavailable:  # SQLite says no more than that somebody else is writing
+            assert harness.engine.dialect.name == "sqlite"
+            found.append(0)
+
+    other.ping()
+    at_the_first_delete(store, sweep_too)
+    assert (store.sweep(), found) == (130, [0])
+    assert other.sweep() == 0
+    other.close()
+
+
+def test_a_sweep_that_fails_leaves_the_turn_to_others(harness: SqlHarness, store: SqlStore) -> None:
+    expired(harness, store, 3)
+
+    def fail() -> None:
+        raise ArithmeticError
+
+    at_the_first_delete(store, fail)
+    with pytest.raises(ArithmeticError):
+        store.sweep()
+    other = SqlStore.from_url(harness.url, PATIENT)
+    assert other.sweep() == 3
+    other.close()
+
+
+def test_two_processes_that_count_by_compare_and_set_lose_nothing(harness: SqlHarness, store: SqlStore) -> None:
+    store.create(KEY, {"n": b"0"}, None, HOUR)
+    assert in_two_processes(COUNTS, harness.url) == [100, 100]
+    record = store.load(KEY)
+    assert record is not None
+    assert record.fields["n"] == b"200"
+
+
+def test_a_failed_write_leaves_its_connection_as_it_was(harness: SqlHarness, store: SqlStore) -> None:
+    """One connection for all: a transaction left open would swallow the next write, or keep its lock."""
+    single = SqlStore(engine_from(harness.url, PATIENT))
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+
+    def fails(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE"):
+            raise ArithmeticError
+
+    event.listen(single._database._engine, "before_cursor_execute", fails)
+    with pytest.raises(ArithmeticError):
+        single.update(KEY, Changes({"a": b"2"}), HOUR)
+    assert store.update(KEY, Changes({"a": b"3"}), HOUR) is Outcome.APPLIED
+    assert single.create(OTHER, {}, None, HOUR) is not None
+    assert store.load(OTHER) is not None
+    single.close()
+
+
+def test_a_host_may_be_named(harness: SqlHarness) -> None:
+    named = SqlStore.from_url(harness.url.replace("127.0.0.1", "localhost"), PATIENT)
+    assert named.load(KEY) is None
+    named.close()
+
+
+def test_the_store_has_every_power(store: SqlStore) -> None:
+    assert all(power_of(store, power) is store for power in (ByUser, Countable, Sweepable))
+
+
+def test_an_engine_of_the_callers_in_any_mode_will_do(harness: SqlHarness) -> None:
+    encoding = {"client_encoding": "utf8"} if harness.engine.dialect.name == "postgresql" else {}
+    plain = SqlStore(create_engine(harness.engine.url, connect_args=encoding))
+    assert plain.create(KEY, {"a": b"1"}, "alice", HOUR) is not None
+    assert plain.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+    assert plain.delete(KEY) is not None
+    plain.close()
+
+
+@pytest.mark.parametrize("url", ["oracle://db/x", "sqlite://", "sqlite:///:memory:"])
+def test_a_database_that_cannot_keep_sessions_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"one of sqlite|names no file"):
+        SqlStore.from_url(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "mysql+pymysql://", "postgresql+psycopg://"])
+def test_the_manual_prints_the_schema_as_it_is(url: str) -> None:
+    page = (ROOT / "docs/sql.md").read_text()
+    assert "\n".join(f"    {line}".rstrip() for line in ddl(url).splitlines()) in page

@@ -1,0 +1,332 @@
+"""Random histories of several browsers on every store, against a plain model of what sessions are."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from nodes.sessions import ByUser, MemoryStore, Session, power_of
+from tests.support.browser import Answer, Browser, View, application
+from tests.support.harness import Harness, MemoryHarness
+
+IDLE, ABSOLUTE, TENTH = 1000.0, 5000.0, 100.0
+KEYS = st.sampled_from(["a", "b", "@", "cart"])
+PLAIN: list[Callable[[Any], Any]] = [lambda value: value]
+"""What makes a value one that the store at hand can hold."""
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=5) | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+).map(lambda value: PLAIN[0](value))
+WHO = st.integers(0, 2)
+
+
+@dataclass
+class Model:
+    """A session as everyone understands it."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    owner: str | None = None
+    created: float = 0.0
+    touched: float = 0.0
+    alive: bool = True
+
+    def is_alive(self, now: float) -> bool:
+        return self.alive and now < self.touched + IDLE and now < self.created + ABSOLUTE
+
+
+class Sessions(RuleBasedStateMachine):
+    """`harness` is set on a subclass by the test; the models are by browser, None where it has no session."""
+
+    harness: Harness
+
+    @initialize()
+    def start(self) -> None:
+        self.harness.clear()
+        app = application(self.harness.store, idle_timeout=IDLE, absolute_timeout=ABSOLUTE)
+        self.browsers = [Browser(app) for _ in range(3)]
+        self.models: list[Model | None] = [None] * 3
+        self.dead: list[str] = []
+        self.now = 0.0
+
+    def model(self, who: int) -> Model | None:
+        model = self.models[who]
+        return model if model is not None and model.is_alive(self.now) else None
+
+    def read_by(self, model: Model | None) -> None:
+        if model is not None and self.now - model.touched >= TENTH:
+            model.touched = self.now
+
+    def written_by(self, who: int) -> Model:
+        model = self.model(who)
+        if model is None:
+            model = self.models[who] = Model(created=self.now)
+        model.touched = self.now
+        return model
+
+    def visit(self, who: int, view: View) -> Answer:
+        before = self.browsers[who].header
+        answer = self.browsers[who].visit(view)
+        if before and self.browsers[who].header != before:
+            self.dead.append(before)
+        return answer
+
+    def whole(self, who: int) -> tuple[str | None, dict[str, Any]]:
+        model = self.model(who)
+        return (model.owner, model.data) if model else (None, {})
+
+    @rule(who=WHO)
+    def read(self, who: int) -> None:
+        answer = self.visit(who, lambda session: (session.owner, copy.deepcopy(dict(session))))
+        assert answer.value == self.whole(who)
+        assert answer.set_cookie is None
+        self.read_by(self.model(who))
+
+    @rule(who=WHO, key=KEYS, value=VALUES)
+    def write_without_reading(self, who: int, key: str, value: Any) -> None:
+        self.visit(who, lambda session: session.__setitem__(key, value))
+        self.written_by(who).data[key] = value
+
+    @rule(who=WHO, key=KEYS, value=VALUES)
+    def read_and_write(self, who: int, key: str, value: Any) -> None:
+        before = self.model(who)
+        unchanged = before is not None and key in before.data and same(before.data[key], value)
+
+        def view(session: Session) -> None:
+            session.get(key)
+            session[key] = value
+
+        self.visit(who, view)
+        if unchanged:
+            self.read_by(before)
+        else:
+            self.written_by(who).data[key] = value
+
+    @rule(who=WHO, key=KEYS)
+    def delete(self, who: int, key: str) -> None:
+        model = self.model(who)
+        existed = self.visit(who, lambda session: session.pop(key, "missing") != "missing").value
+        if model is not None and key in model.data:
+            assert existed or model.data[key] == "missing"
+            del model.data[key]
+            model.touched = self.now
+        else:
+            self.read_by(model)
+
+    @rule(who=WHO, value=VALUES)
+    def change_inside_a_value(self, who: int, value: Any) -> None:
+        def view(session: Session) -> None:
+            cart = session.get("cart")
+            if isinstance(cart, list):
+                cart.append(value)
+            elif isinstance(cart, dict):
+                cart["nested"] = value
+
+        model = self.model(who)
+        before = copy.deepcopy(model.data.get("cart")) if model else None
+        if model is not None:
+            cart = model.data.get("cart")
+            if isinstance(cart, list):
+                cart.append(copy.deepcopy(value))
+            elif isinstance(cart, dict):
+                cart["nested"] = copy.deepcopy(value)
+            if same(before, cart):
+                self.read_by(model)
+            else:
+                model.touched = self.now
+        self.visit(who, view)
+
+    @rule(who=WHO)
+    def count(self, who: int) -> None:
+        value = self.visit(who, lambda session: session.mutate("n", lambda n: n + 1, default=0)).value
+        data = self.written_by(who).data
+        data["n"] = data.get("n", 0) + 1
+        assert value == data["n"]
+
+    @rule(who=WHO, value=VALUES)
+    def two_requests_at_once(self, who: int, value: Any) -> None:
+        """Both count, one of them assigns `a`, the other `b`; the session is there already, so they share it."""
+        self.visit(who, lambda session: session.__setitem__("b", "before"))
+        data = self.written_by(who).data
+        data["b"] = "before"
+        with self.browsers[who].request() as (slow, _):
+            slow.get("n")
+            slow["a"] = value
+            self.visit(
+                who, lambda session: (session.mutate("n", lambda n: n + 1, default=0), session.__setitem__("b", value))
+            )
+            slow.mutate("n", lambda n: n + 1, default=0)
+        data |= {"a": value, "b": value, "n": data.get("n", 0) + 2}
+
+    @rule(who=WHO, user=st.sampled_from(["alice", "bob"]))
+    def login(self, who: int, user: str) -> None:
+        model = self.model(who)
+        self.visit(who, lambda session: session.renew(user))
+        data = model.data if model else {}
+        self.models[who] = Model(data, user, created=self.now, touched=self.now)
+
+    @rule(who=WHO)
+    def rotate(self, who: int) -> None:
+        """Another id, and nothing else: the absolute timeout goes on. Who has no session gets none."""
+        model = self.model(who)
+        self.visit(who, lambda session: session.renew())
+        if model is not None:
+            model.touched = self.now
+
+    @rule(who=WHO)
+    def regenerate(self, who: int) -> None:
+        model = self.model(who)
+        self.visit(who, lambda session: session.renew(keep=False))
+        if model is not None:
+            self.models[who] = Model(created=self.now, touched=self.now)
+
+    @rule(who=WHO, value=VALUES)
+    def save_in_the_middle(self, who: int, value: Any) -> None:
+        def view(session: Session) -> None:
+            session["a"] = value
+            session.save()
+            session["b"] = value
+
+        self.visit(who, view)
+        self.written_by(who).data.update(a=copy.deepcopy(value), b=copy.deepcopy(value))
+
+    @rule(who=WHO, value=VALUES)
+    def reload(self, who: int, value: Any) -> None:
+        model = self.model(who)
+
+        def view(session: Session) -> None:
+            session["a"] = value
+            session.reload()
+
+        assert self.visit(who, view).status == (200 if model else 409)
+        self.read_by(model)
+
+    @rule(who=WHO)
+    def touch(self, who: int) -> None:
+        model = self.model(who)
+        had_cookie = bool(self.browsers[who].cookies)
+        assert self.visit(who, lambda session: session.touch()).status == (200 if model or not had_cookie else 409)
+        if model is not None:
+            model.touched = self.now
+
+    @rule(who=WHO)
+    def logout(self, who: int) -> None:
+        self.visit(who, lambda session: session.end())
+        self.models[who] = None
+        assert self.browsers[who].cookies == {}
+
+    @rule(who=WHO, value=VALUES, login=st.booleans())
+    def logout_during_a_write(self, who: int, value: Any, login: bool) -> None:
+        self.visit(who, lambda session: session.__setitem__("a", "before"))
+        self.written_by(who)
+        with self.browsers[who].request() as (slow, answer):
+            assert slow["a"] == "before"
+            slow["a"] = [value]
+            self.visit(who, lambda session: session.end())
+        assert (answer.status, answer.set_cookie) == (409, None)
+        self.models[who] = None
+
+    # Each sum of these is well above a multiple of ten, so no time's end is near: the test takes time, and some stores
+    # count in whole seconds.
+    @rule(seconds=st.sampled_from([40.13, 100.13, 380.13, 700.13, 1000.13]))
+    def time_passes(self, seconds: float) -> None:
+        self.harness.advance(seconds)
+        self.now += seconds
+
+    @precondition(lambda self: self.harness.keys())
+    @rule(data=st.data())
+    def damage(self, data: Any) -> None:
+        who = data.draw(WHO)
+        session_id = self.visit(who, lambda session: session.id).value
+        if self.model(who) is None:
+            return
+        key = self.harness.store.cookie.key_of(session_id)
+        self.harness.damage(key)
+        assert self.visit(who, lambda session: (session.owner, dict(session))).value == (None, {})
+        self.models[who] = None
+
+    @rule(who=WHO)
+    def outage(self, who: int) -> None:
+        """What needs a session is refused, nothing is set or cleared, and afterwards all is as before."""
+        browser, before = self.browsers[who], self.browsers[who].header
+        with self.harness.outage():
+            for view in (lambda s: s.owner, lambda s: s.mutate("n", lambda n: n + 1, 0), lambda s: s.renew("eve")):
+                answer = browser.visit(view) if before else None
+                assert answer is None or (answer.status, answer.set_cookie) == (503, None)
+            assert browser.visit().status == 200
+        assert browser.header == before
+
+    @invariant()
+    def the_store_holds_what_the_model_knows_and_nothing_else(self) -> None:
+        if not hasattr(self, "models"):
+            return
+        alive = sum(self.model(who) is not None for who in range(3))
+        assert len(self.harness.keys()) == alive
+
+    @invariant()
+    def every_user_finds_their_sessions(self) -> None:
+        by_user = power_of(self.harness.store, ByUser)
+        if by_user is None or not hasattr(self, "models"):
+            return
+        for user in ("alice", "bob"):
+            mine = [model for who in range(3) if (model := self.model(who)) and model.owner == user]
+            assert len(by_user.keys_of(user)) == len(mine)
+
+    @precondition(lambda self: self.dead)
+    @rule()
+    def old_cookies_are_strangers(self) -> None:
+        for header in self.dead[-3:]:
+            answer = self.browsers[0].visit(lambda session: (session.owner, dict(session)), header=header)
+            assert answer.value == (None, {})
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal and of the same types: 1 and True are different values to a codec."""
+    return repr(one) == repr(other)
+
+
+def run(harness: Harness, examples: int, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
+    PLAIN[0] = getattr(harness, "plain", lambda value: value)
+    run_state_machine_as_test(
+        type("Machine", (Sessions,), {"harness": harness}),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            database=None,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_every_history_agrees_with_the_model(harness: Harness) -> None:
+    run(harness, 200 if isinstance(harness, MemoryHarness) else 80)
+
+
+@pytest.mark.parametrize("broken", ["expiry", "logout", "compare-and-set"])
+def test_the_machine_notices_a_store_that_breaks_a_promise(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if broken == "expiry":
+        monkeypatch.setattr(MemoryStore, "_live", lambda self, key: self._entries.get(key))
+    elif broken == "logout":
+        monkeypatch.setattr(MemoryStore, "delete", MemoryStore.load)
+    else:
+        update = MemoryStore.update
+        forgetful = lambda self, key, changes, lifetime: update(self, key, replace(changes, expect={}), lifetime)  # noqa: E731
+        monkeypatch.setattr(MemoryStore, "update", forgetful)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        run(MemoryHarness(), 2000, (Phase.generate,))  # it ends at the first failure

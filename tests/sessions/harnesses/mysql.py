@@ -1,9 +1,0 @@
-import pytest
-
-from tests.sessions.harness import Harness
-from tests.sessions.harnesses.sql import SqlHarness
-
-
-def make(request: pytest.FixtureRequest) -> Harness:
-    harness: SqlHarness = request.getfixturevalue("mysql_harness")
-    return harness

@@ -1,0 +1,109 @@
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, Record, Store
+from nodes.sessions.stores.express import ExpressStore
+from nodes.sessions.stores.express_json import MAX_SAFE_INTEGER
+from tests.support.harness import Harness, Through
+from tests.support.valkey import Valkey
+
+
+def plain(value: Any) -> Any:
+    """The nearest value that JSON can hold."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        return value % MAX_SAFE_INTEGER
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    return value
+
+
+class ExpressHarness:
+    """A real server. Its clock can't be turned, so what is stored is made older instead."""
+
+    overhead = 2  # the quotes around a text
+    plain = staticmethod(plain)
+
+    def __init__(self, server: Valkey) -> None:
+        self.server = server
+        self._through = Through(ExpressStore.from_url(server.url, Budgets(5, 5, retries=0, deadline=5)))
+        self._hasty = ExpressStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
+        self.store: Store = self._through
+        self._client: Any = server.client()
+
+    def of_bytes(self) -> Harness:
+        """The same for tests that store bytes which are no JSON."""
+        made = ExpressHarness(self.server)
+        made.store = BytesAsText(made._through)
+        return made
+
+    def advance(self, seconds: float) -> None:
+        moved = int(seconds * 1000)
+        for raw in self._client.keys("sess:*"):
+            session = json.loads(self._client.get(raw))
+            session["_created"] -= moved
+            self._client.set(raw, json.dumps(session), keepttl=True)
+            self._client.pexpireat(raw, self._client.pexpiretime(raw) - moved)
+
+    def damage(self, key: str) -> None:
+        self._client.set(f"sess:{key}", "{broken", keepttl=True)
+
+    def keys(self) -> set[str]:
+        return {raw.decode().removeprefix("sess:") for raw in self._client.keys("sess:*")}
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        with self.server.paused(), self._through.through(self._hasty):
+            yield
+        self._client.ping()
+
+    def clear(self) -> None:
+        self._client.flushdb()
+
+
+class BytesAsText(Through):
+    """Any bytes, as a text of as many characters."""
+
+    def load(self, key: str) -> Record | None:
+        return self._decoded(super().load(key))
+
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        return super().create(key, self._encoded(fields), owner, lifetime, created)
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        expect = {name: None if value is None else self._text(value) for name, value in changes.expect.items()}
+        return super().update(key, replace(changes, set=self._encoded(changes.set), expect=expect), lifetime)
+
+    def delete(self, key: str) -> Record | None:
+        return self._decoded(super().delete(key))
+
+    def _text(self, value: bytes) -> bytes:
+        return self.codec.encode(value.decode("latin-1"))
+
+    def _encoded(self, fields: Mapping[str, bytes]) -> dict[str, bytes]:
+        return {name: self._text(value) for name, value in fields.items()}
+
+    def _decoded(self, record: Record | None) -> Record | None:
+        if record is None:
+            return None
+        fields = {name: self.codec.decode(value).encode("latin-1") for name, value in record.fields.items()}
+        return replace(record, fields=fields)
+
+
+def make(request: pytest.FixtureRequest) -> Harness:
+    return ExpressHarness(request.getfixturevalue("server"))

@@ -1,0 +1,61 @@
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nodes.sessions import FileStore, Store
+from tests.support.harness import Harness
+
+
+@dataclass
+class FileHarness:
+    """In a folder, by a clock that can be turned."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self._moved = 0.0
+        # Many at once on a busy disk: how long one waits has tests of its own.
+        self.file = FileStore(self.folder, lock_timeout=20, clock=lambda: time.time() + self._moved)
+        self.store: Store = self.file
+
+    def path(self, key: str) -> Path:
+        return self.folder / key[:2] / key
+
+    def advance(self, seconds: float) -> None:
+        self._moved += seconds
+
+    def damage(self, key: str) -> None:
+        data = bytearray(self.path(key).read_bytes())
+        data[-1] ^= 1
+        self.path(key).write_bytes(bytes(data))
+
+    def keys(self) -> set[str]:
+        return set(self.file.keys())
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """The disk is gone: the folder is no longer where it was."""
+        self.store.ping()
+        away = self.folder.with_suffix(".away")
+        self.folder.rename(away)
+        try:
+            yield
+        finally:
+            away.rename(self.folder)
+
+    def clear(self) -> None:
+        for path in self.folder.glob("*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self._moved = 0.0
+        # Many at once on a busy disk: how long one waits has tests of its own.
+        self.file = FileStore(self.folder, lock_timeout=20, clock=lambda: time.time() + self._moved)
+        self.store = self.file
+
+
+def make(request: pytest.FixtureRequest) -> Harness:
+    return FileHarness(request.getfixturevalue("tmp_path") / "sessions")

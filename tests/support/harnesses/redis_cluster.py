@@ -1,0 +1,9 @@
+import pytest
+
+from tests.support.harness import Harness, RedisHarness
+
+
+def make(request: pytest.FixtureRequest) -> Harness:
+    servers = request.getfixturevalue("sharded")
+    servers.mend()
+    return RedisHarness(servers)

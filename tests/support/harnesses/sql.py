@@ -1,0 +1,104 @@
+"""What the harnesses of SQLite, MySQL and PostgreSQL have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from sqlalchemy import Engine, delete, select, update
+
+from nodes.sessions import Budgets, Store
+from nodes.sessions.stores.sql import SqlStore
+from nodes.sessions.stores.sql_engine import engine_from
+from nodes.sessions.stores.sql_schema import now_ms, sessions
+from tests.support.harness import Through
+from tests.support.sql_servers import PATIENT, SqlServer
+
+
+class SqlHarness:
+    """A real database. Its clock can't be turned, so what is stored is made older instead."""
+
+    def __init__(self, url: str, silence: Callable[[], AbstractContextManager[None]]) -> None:
+        self.url = url
+        self.sql = SqlStore.from_url(url, PATIENT)
+        self.sql.create_schema()
+        self.engine: Engine = engine_from(url, PATIENT)
+        self._through = Through(self.sql)
+        # PyMySQL reads the system's certificates for each connection that may become TLS, which takes 20 ms.
+        hasty = f"{url}?ssl_disabled=1" if url.startswith("mysql") else url
+        self._hasty = SqlStore.from_url(hasty, Budgets(0.02, 0.02, retries=0, deadline=0.1))
+        self.store: Store = self._through
+        self._silence = silence
+
+    def advance(self, seconds: float) -> None:
+        moved = round(seconds * 1000)
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(sessions).values(created=sessions.c.created - moved, expires=sessions.c.expires - moved)
+            )
+
+    def damage(self, key: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(update(sessions).where(sessions.c.key == key).values(fields=b"\xc1"))
+
+    def keys(self) -> set[str]:
+        live = select(sessions.c.key).where(sessions.c.set_aside == 0, sessions.c.expires > now_ms())
+        with self.engine.connect() as connection:
+            return set(connection.execute(live).scalars())
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        if self.engine.dialect.name == "sqlite":
+            self.forget_connections()
+        with self._silence(), self._through.through(self._hasty):
+            yield
+            self._hasty.close()
+
+    def clear(self) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(delete(sessions))
+
+    def close(self) -> None:
+        self.forget_connections()
+
+    def forget_connections(self) -> None:
+        self.sql.close()
+        self._hasty.close()
+        self.engine.dispose()
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Nobody else can read or write this SQLite database, which nobody has open: the nearest to a silent server."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=20)
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlHarness]:
+    path = str(tmp_path_factory.mktemp("sqlite") / "sessions.db")
+    harness = SqlHarness(f"sqlite:///{path}", lambda: locked(path))
+    yield harness
+    harness.close()
+
+
+@pytest.fixture(scope="session")
+def mysql_harness(mysql: SqlServer) -> Iterator[SqlHarness]:
+    harness = SqlHarness(mysql.url, mysql.paused)
+    yield harness
+    harness.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_harness(postgres: SqlServer) -> Iterator[SqlHarness]:
+    harness = SqlHarness(postgres.url, postgres.paused)
+    yield harness
+    harness.close()

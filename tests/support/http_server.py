@@ -1,0 +1,145 @@
+"""A small application behind a real HTTP server, and a client that sees every byte of a header."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import flask
+from flask import Flask
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, SessionOptions, Sessions, Store
+from tests.support.browser import SECRET
+from tests.support.harness import Through
+
+View = Callable[[Any], Any]
+
+
+class Recorded(Through):
+    """A store that writes down which of its operations were called."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.calls: list[str] = []
+
+    def load(self, key: str) -> Record | None:
+        self.calls.append("load")
+        return super().load(key)
+
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        self.calls.append("create")
+        return super().create(key, fields, owner, lifetime, created)
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        self.calls.append("update" if changes.set or changes.delete else "touch")
+        return super().update(key, changes, lifetime)
+
+    def delete(self, key: str) -> Record | None:
+        self.calls.append("delete")
+        return super().delete(key)
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@dataclass
+class Reply:
+    status: int
+    body: bytes
+    headers: list[tuple[str, str]]
+
+    @property
+    def set_cookies(self) -> list[str]:
+        return [value for name, value in self.headers if name == "Set-Cookie"]
+
+    @property
+    def set_cookie(self) -> str | None:
+        """The session's, of which there is at most one."""
+        ours = [value for value in self.set_cookies if not value.startswith("other=")]
+        assert len(ours) <= 1
+        return ours[0] if ours else None
+
+    @property
+    def pair(self) -> str:
+        assert self.set_cookie is not None
+        return self.set_cookie.partition(";")[0]
+
+    @property
+    def id(self) -> str:
+        return self.pair.partition("=")[2].partition(".")[0]
+
+    def attribute(self, name: str) -> str | None:
+        for part in (self.set_cookie or "").split("; ")[1:]:
+            key, _, value = part.partition("=")
+            if key.lower() == name.lower():
+                return value
+        return None
+
+
+@dataclass(eq=False)
+class Site:
+    """What runs: GET / calls `view` with the session, and answers with what it returns."""
+
+    port: int
+    store: Recorded
+    view: View = field(default=lambda session: "ok")
+    cookie: str | None = None
+
+    def get(self, view: View | None = None, path: str = "/", **headers: str) -> Reply:
+        """One request with `cookie`; `view` is what answers it. What it sets is the cookie from now on."""
+        if view is not None:
+            self.view = view
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.cookie is not None:
+            sent.setdefault("Cookie", self.cookie)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path, headers=sent)
+            answer = connection.getresponse()
+            reply = Reply(answer.status, answer.read(), answer.getheaders())
+        finally:
+            connection.close()
+        if reply.set_cookie is not None:
+            self.cookie = reply.pair
+        return reply
+
+
+@contextmanager
+def serve(store: Store | None = None, extend: Callable[[Flask], Any] | None = None, **options: Any) -> Iterator[Site]:
+    """The application with `options`, on a real socket, until the block ends."""
+    recorded = Recorded(store or MemoryStore())
+    app = Flask("tests")
+    Sessions(app, store=recorded, options=SessionOptions(**{"secrets": (SECRET,), **options}))
+    site = Site(0, recorded)
+
+    @app.get("/")
+    @app.get("/<path:path>")
+    def answer(path: str = "") -> Any:
+        return site.view(flask.session) or "ok"
+
+    if extend is not None:
+        extend(app)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+    site.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

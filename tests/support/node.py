@@ -1,0 +1,99 @@
+"""A real node under gunicorn on a free port, for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import requests
+
+from tests.support.valkey import free_port
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+SECRET = "a secret of more than thirty-two bytes"
+PASSWORD = "correct horse battery"
+
+
+def eventually(condition: Callable[[], T | None], seconds: float = 30.0) -> T:
+    """The first true answer of `condition`; AssertionError where there is none within `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < until, f"not within {seconds:g} s; last answer: {answer!r}"
+        time.sleep(0.02)
+
+
+def environment(users_file: Path, **settings: str) -> dict[str, str]:
+    """A whole environment for a node, with none of this process's own settings in it."""
+    foreign = ("NODE_", "SESSION_", "STORE_", "EXPRESS_", "REDIS_", "DATABASE_", "PROMETHEUS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    defaults = {"NODE_NAME": "node-2", "SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)}
+    return kept | defaults | settings
+
+
+APPLICATION = "nodes.app:from_environ()"
+
+
+def command(application: str = APPLICATION) -> list[str]:
+    return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", application]
+
+
+class RunningNode:
+    """A node from `with` to its end; `settings` are environment variables."""
+
+    application = APPLICATION
+
+    def __init__(self, users_file: Path, log: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self._environment = environment(users_file, NODE_BIND=f"127.0.0.1:{self.port}", **settings)
+
+    def __enter__(self) -> RunningNode:
+        with self.log.open("wb") as stderr:
+            self.process = subprocess.Popen(command(self.application), cwd=ROOT, env=self._environment, stderr=stderr)
+        try:
+            eventually(self._lives)
+        except AssertionError:
+            self.stop()
+            raise AssertionError(f"the node did not start:\n{self.log.read_text()}") from None
+        return self
+
+    def _lives(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return requests.get(f"{self.url}/live", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log so far; a line that is no JSON fails the test."""
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+    def log_in(self, user: str = "alice") -> requests.Session:
+        """A browser's worth of cookies, logged in."""
+        browser = requests.Session()
+        answer = browser.post(f"{self.url}/login", json={"user": user, "password": PASSWORD}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return browser

@@ -1,0 +1,83 @@
+"""What setup refuses, in one line, before any container waits for what cannot come."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.acl import Passwords
+from deploy.container_choice import check_store
+from deploy.container_redis import MEMBERS, SENTINELS, STORES, urls
+from deploy.container_setup import configuration
+from deploy.errors import ClusterError
+from deploy.spec import RedisMode
+from nodes.environment import SettingsError
+from nodes.sessions.stores.redis_servers import Servers
+
+ROOT = Path(__file__).parents[3]
+DEFAULTS = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+SENTINEL = {"REDIS_MODE": "sentinel"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"SESSION_STORE": "express"},
+        {"SESSION_STORE": "express", "STORE_OUTAGE": "wait"},
+        {"SESSION_STORE": "memory"},
+        {"REDIS_MODE": "cluster", "STORE_DURABILITY": "revocations", "STORE_REPLICAS": "1", "MIN_REPLICAS": "1"},
+        {**SENTINEL, "STORE_DURABILITY": "every_write", "STORE_REPLICAS": "2", "STORE_OUTAGE": "wait"},
+        {**SENTINEL, "DOWN_AFTER": "0.5", "MIN_REPLICAS": "0", "STORE_SUBNET": "10.255.0"},
+    ],
+)
+def test_what_can_be_is_not_refused(settings: dict[str, str]) -> None:
+    check_store(DEFAULTS | settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"REDIS_MODE": "sentinle"}, "unknown Redis mode 'sentinle': did you mean 'sentinel'?"),
+        ({**SENTINEL, "SESSION_STORE": "express"}, "REDIS_MODE=sentinel is for SESSION_STORE=redis, not for express"),
+        ({"REDIS_MODE": "cluster", "SESSION_STORE": "sql"}, "not for sql: leave it out"),
+        ({"SESSION_STORE": "redis-ha"}, "set SESSION_STORE=redis REDIS_MODE=sentinel, with --profile ha"),
+        ({"SESSION_STORE": "redis-cluster"}, "REDIS_MODE=cluster, with --profile cluster"),
+        ({"STORE_DURABILITY": "every_write", "STORE_REPLICAS": "1"}, "a lone Redis has no replicas"),
+        ({**SENTINEL, "STORE_DURABILITY": "revocations"}, "STORE_REPLICAS=0 with STORE_DURABILITY=revocations: set it"),
+        ({"REDIS_MODE": "cluster", "STORE_DURABILITY": "every_write", "STORE_REPLICAS": "2"}, "set it to 1"),
+        ({**SENTINEL, "STORE_DURABILITY": "always"}, "STORE_DURABILITY=always: "),
+        ({"SESSION_STORE": "file", "STORE_OUTAGE": "wait"}, "only a Redis is waited for"),
+        ({**SENTINEL, "DOWN_AFTER": "0.1"}, "DOWN_AFTER=0.1: "),
+        ({**SENTINEL, "MIN_REPLICAS": "3"}, "MIN_REPLICAS=3: "),
+        ({"STORE_SUBNET": "172.31.77.0/24"}, "give the first three parts"),
+        ({"STORE_SUBNET": "172.31.256"}, "give the first three parts"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(settings: dict[str, str], said: str) -> None:
+    with pytest.raises((ClusterError, SettingsError)) as refused:
+        check_store(DEFAULTS | settings)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_proxy_waits_for_reads_that_are_held() -> None:
+    assert "proxy_read_timeout 2000ms" in configuration(DEFAULTS)
+    held = configuration(DEFAULTS | {"STORE_OUTAGE": "wait"})
+    assert "proxy_read_timeout 2000ms" not in held
+
+
+def test_each_server_has_the_address_that_the_others_are_told() -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    services = re.split(r"^  (?=[a-z])", text, flags=re.MULTILINE)
+    found = [
+        re.match(r'([a-z]+-\d):\n(?s:.*)ipv4_address: "\$\{STORE_SUBNET:-[\d.]+\}\.(\d+)"', one) for one in services
+    ]
+    fixed = [one.groups() for one in found if one]
+    assert {name: int(last) for name, last in fixed} == STORES | SENTINELS | MEMBERS
+    (sentinels,) = re.findall(r"SENTINELS: (.*)", text)
+    assert [int(last) for last in re.findall(r"\}\.(\d+)", sentinels)] == list(SENTINELS.values())
+    for mode, places in ((RedisMode.SENTINEL, SENTINELS), (RedisMode.CLUSTER, MEMBERS)):
+        told = Servers.parse(urls(Passwords(), "10.1.2")[mode])
+        assert told is not None
+        assert [place.host for place in told.places] == [f"10.1.2.{last}" for last in places.values()]

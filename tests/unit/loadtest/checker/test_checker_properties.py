@@ -1,0 +1,208 @@
+"""The checker against a model of concurrent clients on a store that is right, and on stores that are wrong."""
+
+from dataclasses import replace
+
+import msgspec
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from loadtest.checker import Findings, Kind, check
+from loadtest.ledger import Action
+from tests.support.checker_model import ITEMS, Browser, Store
+
+OFTEN = (Action.VISIT, Action.VISIT, Action.ADD, Action.ADD, Action.LOOK, Action.LOOK)
+actions = st.sampled_from([*OFTEN, Action.EMPTY, Action.EMPTY, Action.LOGIN, Action.LOGOUT, Action.ACCOUNT])
+certain = st.sampled_from(["end", "effect", "fail"])
+anything = st.sampled_from(["end", "end", "end", "effect", "effect", "fail", "unknown", "unknown, later", "arrive"])
+
+
+def schedules(what: st.SearchStrategy[str], actions: st.SearchStrategy[Action] = actions) -> st.SearchStrategy[list]:  # type: ignore[type-arg]
+    step = st.tuples(st.integers(0, 3), what, actions, st.sampled_from(ITEMS), st.integers(1, 3))
+    # Hypothesis prefers short lists, in which little overlaps.
+    return st.lists(step, max_size=20) | st.lists(step, min_size=30, max_size=80)
+
+
+def browser(clients: int, store: Store | None = None, *, login: bool = True) -> Browser:
+    made = Browser(store or Store(), clients)
+    if login:
+        made.do(Action.LOGIN)
+    return made
+
+
+def played(schedule: list, browser: Browser) -> Browser:  # type: ignore[type-arg]
+    for client, what, action, item, quantity in schedule:
+        named = (item, quantity) if action is Action.ADD else ("", 0)
+        browser.step(client, what, action, *named)
+    return browser
+
+
+def found(browser: Browser) -> dict[Kind, int]:
+    findings = check(browser.ops)
+    return {kind: findings.count(kind) for kind in Kind if findings.count(kind)}
+
+
+def told(findings: Findings) -> str:
+    return msgspec.json.encode(findings.examples).decode()
+
+
+@settings(max_examples=300)
+@given(schedules(anything), st.integers(1, 4), st.booleans())
+def test_a_store_that_is_right_is_never_accused(schedule: list, clients: int, login: bool) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients, login=login))
+    run.settle()
+    run.do(Action.LOOK)
+    findings = check(run.ops)
+    assert findings.examples == {}, told(findings)
+    event(f"unknown operations: {findings.total.unknown > 0}")
+    event(f"answers as logged in: {findings.total.as_logged_in > 0}")
+
+
+@settings(max_examples=80)
+@given(schedules(certain), st.integers(1, 4))
+def test_a_lost_visit_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients))
+    run.do(Action.LOGIN)
+    run.do(Action.VISIT)
+    damage(run, visits=-1)
+    run.do(Action.LOOK)
+    assert found(run) == {Kind.UPDATE_LOST: 1}
+    run.do(Action.VISIT)
+    run.do(Action.LOOK)
+    assert found(run) == {Kind.UPDATE_LOST: 1}, "and counted once"
+
+
+@settings(max_examples=80)
+@given(schedules(certain), st.integers(1, 4), st.sampled_from(ITEMS), st.integers(1, 3))
+def test_lost_pieces_are_found_and_nothing_else(schedule: list, clients: int, item: str, pieces: int) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients))
+    run.do(Action.LOGIN)
+    run.do(Action.ADD, item, 3)
+    damage(run, item=item, pieces=-pieces)
+    run.do(Action.LOOK)
+    assert found(run) == {Kind.UPDATE_LOST: pieces}
+
+
+@settings(max_examples=80)
+@given(schedules(certain), st.integers(1, 4))
+def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients))
+    run.do(Action.LOGIN)
+    run.do(Action.ADD, "apple", 1)
+    full = run.do(Action.LOOK).cart
+    run.do(Action.EMPTY)
+    assert full is not UNSET
+    put(run, cart=dict(full))
+    run.do(Action.LOOK)
+    assert found(run) == {Kind.UPDATE_LOST: 1}
+
+
+@settings(max_examples=80)
+@given(schedules(certain), st.integers(1, 4), schedules(certain))
+def test_a_stale_read_is_found_and_nothing_else(schedule: list, clients: int, more: list) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients))
+    run.do(Action.LOGIN)
+    old = run.do(Action.LOOK)
+    run.do(Action.VISIT)
+    stale(run, visits=old.visits)
+    run.do(Action.LOOK)
+    quiet = [step for step in more if step[2] not in (Action.LOGIN, Action.LOGOUT)]
+    played(quiet, run).settle()
+    assert found(run) == {Kind.STALE_READ: 1}
+
+
+@settings(max_examples=80)
+@given(schedules(certain), st.integers(1, 4))
+def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients))
+    run.do(Action.LOGIN)
+    run.store.records.clear()
+    run.do(Action.LOOK)
+    run.do(Action.ACCOUNT)
+    assert found(run) == {Kind.SESSION_LOST: 1}
+
+
+@settings(max_examples=80)
+@given(schedules(certain), st.integers(1, 4))
+def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients))
+    run.do(Action.LOGIN)
+    ended = dict(run.store.records)
+    run.do(Action.LOGOUT)
+    run.store.records.update(ended)
+    run.do(Action.LOOK)
+    run.do(Action.LOOK)
+    assert found(run) == {Kind.REVIVED: 1}
+
+
+@settings(max_examples=80)
+@given(schedules(anything), st.integers(1, 4), st.sampled_from(["name", "visits", "item"]))
+def test_something_of_somebody_else_is_always_found(schedule: list, clients: int, what: str) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients))
+    run.do(Action.LOGIN)
+    look = run.do(Action.LOOK)
+    if what == "name":
+        stale(run, user="bob")
+    elif what == "visits":
+        stale(run, visits=sum(op.action is Action.VISIT for op in run.ops) + 1)
+    else:
+        assert look.cart is not UNSET
+        stale(run, cart={**look.cart, "plum of bob": 1})
+    assert found(run) == {Kind.CROSSED: 1}
+
+
+writes = st.sampled_from([Action.VISIT, Action.VISIT, Action.ADD, Action.LOOK])
+
+
+@settings(max_examples=300)
+@given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
+def test_a_store_that_overwrites_is_found_out_exactly(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
+    run = played(schedule, browser(clients, Store(overwrites=True)))
+    run.settle()
+    final = run.do(Action.LOOK)
+    done = sum(op.action is Action.VISIT for op in run.ops)
+    put = {item: sum(op.quantity for op in run.ops if op.item == item) for item in ITEMS}
+    assert final.visits is not UNSET
+    assert final.cart is not UNSET
+    lost = done - final.visits + sum(put[item] - final.cart.get(item, 0) for item in ITEMS)
+    counted = found(run)
+    event(f"lost: {lost > 0}")
+    # What a write shows may itself be gone again at the next one, so there can be stale answers beside.
+    assert counted.get(Kind.UPDATE_LOST, 0) >= lost
+    assert set(counted) <= {Kind.UPDATE_LOST, Kind.STALE_READ}
+    assert bool(counted) >= bool(lost)
+
+
+@settings(max_examples=300)
+@given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
+def test_a_store_that_resurrects_is_found_out(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
+    store = Store(overwrites=True, resurrects=True)
+    run = played(schedule, browser(clients, store))
+    in_flight = [op for op in run.running.values() if op.shown is None and op.action in (Action.VISIT, Action.ADD)]
+    client = next(c for c in range(clients + 1) if c not in run.running)
+    run.start(client, Action.LOGOUT)
+    run.end(client)
+    run.settle()
+    run.do(Action.LOOK)
+    alive = run.store.read(run.cookie) is not None
+    event(f"revived: {alive}")
+    assert found(run).get(Kind.REVIVED, 0) == int(alive)
+    assert alive == bool(in_flight)
+
+
+def damage(run: Browser, visits: int = 0, item: str = "apple", pieces: int = 0) -> None:
+    assert run.cookie is not None
+    record = run.store.records[run.cookie]
+    cart = {**record.cart, item: record.cart[item] + pieces} if pieces else record.cart
+    run.store.records[run.cookie] = replace(record, visits=record.visits + visits, cart=cart)
+
+
+def put(run: Browser, cart: dict[str, int]) -> None:
+    assert run.cookie is not None
+    run.store.records[run.cookie] = replace(run.store.records[run.cookie], cart=cart)
+
+
+def stale(run: Browser, **shown: object) -> None:
+    """One answer that shows something else than what is in the store."""
+    op = run.do(Action.LOOK)
+    run.ops[-1] = msgspec.structs.replace(op, **shown)

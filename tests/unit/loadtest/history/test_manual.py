@@ -1,0 +1,60 @@
+"""docs/history.md says what is so: every field is in it, and its example is a history."""
+
+import gzip
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import fields
+
+from loadtest.checker import Kind, check
+from loadtest.history import End, Header, Mark, Note, Op, Probe, read
+from loadtest.ledger import Action, Outcome
+
+PAGE = (Path(__file__).parents[4] / "docs" / "history.md").read_text()
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "history": Header,
+    "op": Op,
+    "probe": Probe,
+    "mark": Mark,
+    "note": Note,
+    "end": End,
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_field_is_documented_and_nothing_else(name: str) -> None:
+    section = PAGE.split(f"\n**{name}**,")[1].split("\n\n**")[0].split("\n## ")[0]
+    documented = re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)
+    assert documented == [field.name for field in fields(EVENTS[name])]
+
+
+def test_every_action_and_outcome_is_documented() -> None:
+    assert {action.value for action in Action} <= set(re.findall(r"`([a-z]+)`", PAGE))
+    assert {outcome.value for outcome in Outcome} <= set(re.findall(r"`([a-z]+)`", PAGE))
+
+
+def test_every_kind_of_finding_is_explained() -> None:
+    assert set(re.findall(r"^- \*\*([a-z ]+)\*\*", PAGE, re.MULTILINE)) == set(Kind)
+
+
+def test_the_example_is_a_history_with_what_the_page_says_is_in_it(tmp_path: Path) -> None:
+    lines = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
+    path = tmp_path / "history.jsonl.gz"
+    path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    events = list(read(path))
+    assert {type(event) for event in events} == set(EVENTS.values())
+    findings = check(events)
+    assert {kind: findings.count(kind) for kind in Kind if findings.count(kind)} == {Kind.UPDATE_LOST: 1}
+    assert findings.gap == pytest.approx(0.2)
+    assert (findings.total.failed, findings.total.unknown) == (1, 1)
+    assert list(findings.phases) == ["before", "during"]
+
+
+def test_the_example_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
+    (tmp_path / "history.jsonl.gz").write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    monkeypatch.chdir(tmp_path)
+    program = "\n".join(re.findall(r"^    ((?:from|findings|print).*)$", PAGE, re.MULTILINE))
+    exec(program, {})

@@ -1,0 +1,105 @@
+import json
+import stat
+import statistics
+import time
+from pathlib import Path
+
+import argon2
+import pytest
+
+from nodes.accounts import Users, UsersError, create_users
+from tests.support.node import PASSWORD
+
+
+def test_each_user_gets_a_random_password_that_opens_only_their_account(tmp_path: Path) -> None:
+    passwords = create_users(tmp_path / "users.json", ["alice", "bob"])
+    users = Users.read(tmp_path / "users.json")
+    assert all(len(password) >= 16 for password in passwords.values())
+    assert passwords["alice"] != passwords["bob"]
+    assert users.verify("alice", passwords["alice"])
+    assert not users.verify("alice", passwords["bob"])
+
+
+def test_passwords_are_stored_as_argon2id_with_the_parameters_of_owasp(users_file: Path) -> None:
+    for hash_ in json.loads(users_file.read_text()).values():
+        assert hash_.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_only_the_owner_may_read_the_users_file(users_file: Path) -> None:
+    assert stat.S_IMODE(users_file.stat().st_mode) == 0o600
+
+
+def test_a_users_file_that_is_there_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    first = create_users(path, ["alice"])
+    before = path.read_bytes()
+    assert create_users(path, ["mallory"]) == {}
+    assert path.read_bytes() == before
+    assert Users.read(path).verify("alice", first["alice"])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["users.json"]
+
+
+def test_an_unknown_user_takes_as_long_as_a_wrong_password(users_file: Path) -> None:
+    users = Users.read(users_file)
+    taken: dict[str, list[float]] = {"alice": [], "nobody": []}
+    for _ in range(15):
+        for name, times in taken.items():
+            start = time.process_time()
+            assert not users.verify(name, "wrong password")
+            times.append(time.process_time() - start)
+    wrong, unknown = (statistics.median(times) for times in taken.values())
+    assert 0.5 < unknown / wrong < 2.0
+
+
+@pytest.mark.parametrize("password", ["", "x" * 1025, "\ud800", PASSWORD + " ", PASSWORD.upper(), PASSWORD + "\0"])
+def test_anything_but_the_password_is_wrong(users_file: Path, password: str) -> None:
+    assert not Users.read(users_file).verify("alice", password)
+
+
+def test_a_password_of_any_size_costs_no_time(users_file: Path) -> None:
+    users = Users.read(users_file, run=lambda verify: pytest.fail("hashed"))
+    assert not users.verify("alice", "x" * 1025)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("not json", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "holds no users"),
+        ("{}", "holds no users"),
+        ('{"alice": "plain"}', "the hash of 'alice'"),
+        ('{"alice": 5}', "the hash of 'alice'"),
+        (json.dumps({"alice": argon2.PasswordHasher(1, 8, 1).hash("weak")}), "m=19456,t=2,p=1"),
+    ],
+)
+def test_a_users_file_that_can_not_be_meant_is_refused_in_one_line(tmp_path: Path, content: str, expected: str) -> None:
+    path = tmp_path / "users.json"
+    path.write_text(content)
+    with pytest.raises(UsersError) as caught:
+        Users.read(path)
+    assert str(path) in str(caught.value)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "password", "expected"),
+    [
+        (["ali ce"], None, "'ali ce'"),
+        ([], None, "at least one"),
+        (["alice"], "short", "at least 8"),
+        (["alice"], "Password1", "most frequent"),
+    ],
+)
+def test_users_that_can_not_be_meant_are_not_made(
+    tmp_path: Path, names: list[str], password: str | None, expected: str
+) -> None:
+    with pytest.raises(UsersError, match=expected):
+        create_users(tmp_path / "users.json", names, password)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsersError, match="can't be written"):
+        create_users(tmp_path / "missing" / "users.json", ["alice"])

@@ -1,0 +1,290 @@
+from pathlib import Path
+
+import pytest
+
+from nodes import Settings, SettingsError
+from nodes.settings import StoreKind
+from nodes.store_choice import store_of
+from tests.support.node import SECRET
+
+KEY = "5e" * 32
+EXPRESS = {"SESSION_STORE": "express", "REDIS_URL": "redis://store"}
+
+
+def environ(users_file: Path, **variables: str) -> dict[str, str]:
+    return {"NODE_NAME": "node-1", "SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)} | variables
+
+
+def complaint(values: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ(values)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_only_the_secrets_and_the_users_file_must_be_given(users_file: Path) -> None:
+    settings = Settings.from_environ({"SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)}, name=lambda: "host-7")
+    assert settings == Settings(node_name="host-7", secrets=(SECRET,), users_file=users_file)
+
+
+def test_every_variable_arrives(users_file: Path) -> None:
+    settings = Settings.from_environ(
+        environ(
+            users_file,
+            NODE_BIND="[::1]:0",
+            NODE_WORKERS="3",
+            SESSION_STORE="Redis",
+            REDIS_URL="redis://nodes:word@store:6379/0",
+            SESSION_NAME="sid",
+            SESSION_IDLE_TIMEOUT="60",
+            SESSION_ABSOLUTE_TIMEOUT="120.5",
+            SESSION_SECURE="on",
+            SESSION_HTTP_ONLY="off",
+            SESSION_SAME_SITE="Auto",
+            SESSION_MAX_AGE="600",
+            SESSION_MAX_PER_USER="5",
+            SESSION_LIMIT="refuse",
+            SESSION_ENCRYPTION_KEYS=f"{KEY}, {'0A' * 32}",
+            SESSION_ENCRYPTION="Write",
+            STORE_DURABILITY="revocations",
+            STORE_REPLICAS="2",
+            SESSION_ROLLING="on",
+            SESSION_RESAVE="true",
+            SESSION_SAVE_UNINITIALIZED="1",
+            SESSION_MAX_BYTES="2048",
+            LOGIN_ATTEMPTS="3",
+            LOGIN_WINDOW="60",
+            STORE_CONNECT_TIMEOUT="0.5",
+            STORE_READ_TIMEOUT="0.75",
+            STORE_RETRIES="0",
+            STORE_DEADLINE="2",
+            TRUSTED_PROXIES="0",
+            LOG_LEVEL="debug",
+        )
+    )
+    assert settings == Settings(
+        node_name="node-1",
+        secrets=(SECRET,),
+        users_file=users_file,
+        bind="[::1]:0",
+        workers=3,
+        store=StoreKind.REDIS,
+        redis_url="redis://nodes:word@store:6379/0",
+        session_name="sid",
+        idle_timeout=60.0,
+        absolute_timeout=120.5,
+        secure="on",
+        http_only=False,
+        same_site="auto",
+        max_age=600,
+        max_sessions=5,
+        session_limit="refuse",
+        encryption_keys=(bytes.fromhex(KEY), b"\x0a" * 32),
+        encryption="write",
+        durability="revocations",
+        replicas=2,
+        rolling=True,
+        resave=True,
+        save_uninitialized=True,
+        max_bytes=2048,
+        login_attempts=3,
+        login_window=60.0,
+        connect_timeout=0.5,
+        read_timeout=0.75,
+        retries=0,
+        deadline=2.0,
+        trusted_proxies=0,
+        log_level="debug",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SESSION_STORE": "reddis"}, ["SESSION_STORE=reddis", "did you mean redis?"]),
+        ({"SESSION_STORE": "??"}, ["SESSION_STORE=??", "use one of express, file, memory, redis, sql"]),
+        ({"SESSION_SECURE": "outo"}, ["SESSION_SECURE=outo", "did you mean auto?"]),
+        ({"LOG_LEVEL": "warn"}, ["LOG_LEVEL=warn", "did you mean warning?"]),
+        ({"SESSION_STORE": "redis"}, ["REDIS_URL is not set", "redis://"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "http://store"}, ["REDIS_URL=http://store", "use redis://"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "redis://store:port"}, ["REDIS_URL=redis://store:port"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "redis://"}, ["REDIS_URL=redis://"]),
+        ({"NODE_WORKERS": "0"}, ["NODE_WORKERS=0", "from 1 to 64"]),
+        ({"NODE_WORKERS": "two"}, ["NODE_WORKERS=two", "whole number"]),
+        ({"NODE_BIND": "8000"}, ["NODE_BIND=8000", "host:port"]),
+        ({"NODE_BIND": "127.0.0.1:99999"}, ["NODE_BIND=127.0.0.1:99999", "65535"]),
+        ({"NODE_BIND": "a:b:80"}, ["NODE_BIND=a:b:80"]),
+        ({"NODE_NAME": "node 1\r\nX-Evil: 1"}, ["NODE_NAME='node 1\\r\\nX-Evil: 1'", "letters"]),
+        ({"SESSION_NAME": "se;ssion"}, ["SESSION_NAME='se;ssion'"]),
+        ({"SESSION_NAME": "__Host-session"}, ["SESSION_NAME=__Host-session", "leave the prefix out"]),
+        ({"SESSION_IDLE_TIMEOUT": "nan"}, ["SESSION_IDLE_TIMEOUT=nan", "seconds"]),
+        ({"SESSION_IDLE_TIMEOUT": "-1"}, ["SESSION_IDLE_TIMEOUT=-1"]),
+        ({"SESSION_IDLE_TIMEOUT": "100", "SESSION_ABSOLUTE_TIMEOUT": "50"}, ["SESSION_IDLE_TIMEOUT=100", "is 50"]),
+        ({"SESSION_ROLLING": "maybe"}, ["SESSION_ROLLING=maybe", "on or off"]),
+        ({"SESSION_MAX_BYTES": "1"}, ["SESSION_MAX_BYTES=1"]),
+        ({"STORE_READ_TIMEOUT": "inf"}, ["STORE_READ_TIMEOUT=inf"]),
+        ({"STORE_RETRIES": "1.5"}, ["STORE_RETRIES=1.5"]),
+        ({"TRUSTED_PROXIES": "-1"}, ["TRUSTED_PROXIES=-1"]),
+        ({"USERS_FILE": "/nowhere/users.json"}, ["USERS_FILE=/nowhere/users.json", "no such file"]),
+        ({"USERS_FILE": ""}, ["USERS_FILE is not set"]),
+        ({"SESSION_SECRETS": ""}, ["SESSION_SECRETS is not set", "openssl rand"]),
+        ({"SESSION_SECRETS": " , "}, ["SESSION_SECRETS is empty"]),
+        ({"SESSION_STORE": "file"}, ["SESSION_FOLDER is not set"]),
+        ({"SESSION_STORE": "sql"}, ["DATABASE_URL is not set", "postgresql://"]),
+        ({"SESSION_STORE": "sql", "DATABASE_URL": "oracle://db"}, ["DATABASE_URL=oracle://db", "mysql://"]),
+        ({"SESSION_STORE": "sql", "DATABASE_URL": "sqlite:x.db"}, ["DATABASE_URL=sqlite:x.db"]),
+        ({"SESSION_STORE": "express"}, ["REDIS_URL is not set"]),
+        ({**EXPRESS, "EXPRESS_STORE": "mysq"}, ["EXPRESS_STORE=mysq", "did you mean mysql?", "file, mysql, redis"]),
+        ({**EXPRESS, "EXPRESS_STORE": "file"}, ["SESSION_FOLDER is not set", "EXPRESS_STORE=file"]),
+        ({**EXPRESS, "EXPRESS_STORE": "mysql"}, ["DATABASE_URL is not set", "EXPRESS_STORE=mysql", "mariadb://user"]),
+        (
+            {**EXPRESS, "EXPRESS_STORE": "mysql", "DATABASE_URL": "postgresql://u:p@h/db"},
+            ["DATABASE_URL=***@h/db", "use one of mysql://, mariadb://"],
+        ),
+        ({**EXPRESS, "SESSION_MAX_PER_USER": "3"}, ["SESSION_MAX_PER_USER is set", "Node application"]),
+        ({**EXPRESS, "SESSION_ENCRYPTION_KEYS": KEY}, ["SESSION_ENCRYPTION_KEYS is set"]),
+        ({"SESSION_ENCRYPTION_KEYS": f"{KEY},short-key"}, ["SESSION_ENCRYPTION_KEYS: key 2", "openssl rand -hex 32"]),
+        ({"SESSION_ENCRYPTION": "read"}, ["SESSION_ENCRYPTION=read", "SESSION_ENCRYPTION_KEYS"]),
+        (
+            {"SESSION_ENCRYPTION_KEYS": KEY, "SESSION_ENCRYPTION": "on"},
+            ["SESSION_ENCRYPTION=on", "use one of read, require, write"],
+        ),
+        ({"SESSION_SAME_SITE": "none", "SESSION_SECURE": "off"}, ["SESSION_SAME_SITE=none", "SESSION_SECURE=off"]),
+        ({"SESSION_LIMIT": "oldest"}, ["SESSION_LIMIT=oldest", "did you mean end_oldest?"]),
+        ({"SESSION_MAX_AGE": "-1"}, ["SESSION_MAX_AGE=-1"]),
+        ({"STORE_DURABILITY": "every_write"}, ["STORE_DURABILITY=every_write", "STORE_REPLICAS"]),
+        ({"STORE_DURABILITY": "all"}, ["STORE_DURABILITY=all"]),
+    ],
+)
+def test_a_wrong_value_is_answered_with_one_line_that_names_it(
+    users_file: Path, variables: dict[str, str], expected: list[str]
+) -> None:
+    message = complaint(environ(users_file, **variables))
+    assert all(part in message for part in expected), message
+
+
+def test_a_short_secret_is_counted_but_never_repeated(users_file: Path) -> None:
+    message = complaint(environ(users_file, SESSION_SECRETS=f"{SECRET},tooshortsecret"))
+    assert "secret 2 has 14 bytes, at least 32 are needed" in message
+    assert "tooshortsecret" not in message
+
+
+def test_a_wrong_key_is_never_repeated(users_file: Path) -> None:
+    assert "short-key" not in complaint(environ(users_file, SESSION_ENCRYPTION_KEYS=f"{KEY},short-key"))
+
+
+def test_the_cookie_is_named_as_the_other_application_names_it(users_file: Path) -> None:
+    assert Settings.from_environ(environ(users_file, **EXPRESS)).session_name == "connect.sid"
+    assert Settings.from_environ(environ(users_file, **EXPRESS, SESSION_NAME="sid")).session_name == "sid"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("redis", ("redis://store", None, None)),
+        ("file", (None, None, Path("/sessions"))),
+        ("mysql", (None, "mysql://u:p@h/db", None)),
+    ],
+)
+def test_of_all_places_that_are_set_the_format_says_which_is_used(
+    users_file: Path, chosen: str, expected: tuple[object, ...]
+) -> None:
+    places = EXPRESS | {"DATABASE_URL": "mysql://u:p@h/db", "SESSION_FOLDER": "/sessions"}
+    settings = Settings.from_environ(environ(users_file, **places, EXPRESS_STORE=chosen))
+    assert (settings.redis_url, settings.database_url, settings.folder) == expected
+
+
+@pytest.mark.parametrize("url", ["redsi://nodes:word-of-pass@store:1", "nodes:word-of-pass@store:6379"])
+def test_no_message_repeats_the_password_of_the_store(users_file: Path, url: str) -> None:
+    message = complaint(environ(users_file, SESSION_STORE="redis", REDIS_URL=url))
+    assert "word-of-pass" not in message
+    assert "@store" in message
+
+
+def test_secrets_and_passwords_do_not_show_when_settings_are_printed(users_file: Path) -> None:
+    values = environ(users_file, SESSION_STORE="redis", REDIS_URL="redis://nodes:word-of-pass@store:6379/0")
+    shown = repr(Settings.from_environ(values))
+    assert SECRET not in shown
+    assert "word-of-pass" not in shown
+
+
+def test_secrets_come_from_a_file_one_in_each_line(users_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    path.write_text(f"{SECRET}\n\n{SECRET}, the second\n")
+    values = environ(users_file, SESSION_SECRETS="", SESSION_SECRETS_FILE=str(path))
+    assert Settings.from_environ(values).secrets == (SECRET, f"{SECRET}, the second")
+
+
+def test_the_address_of_the_store_comes_from_a_file(users_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("redis://nodes:word@store:6379/0\n")
+    values = environ(users_file, SESSION_STORE="redis", REDIS_URL_FILE=str(path))
+    assert Settings.from_environ(values).redis_url == "redis://nodes:word@store:6379/0"
+
+
+def test_a_secret_given_twice_is_refused(users_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    path.write_text(SECRET)
+    assert "both set" in complaint(environ(users_file, SESSION_SECRETS_FILE=str(path)))
+
+
+def test_a_file_that_is_no_text_is_refused(users_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    path.write_bytes(b"\xff" * 40)
+    values = environ(users_file, SESSION_SECRETS="", SESSION_SECRETS_FILE=str(path))
+    assert complaint(values) == f"SESSION_SECRETS_FILE={path}: can't be read (it is not UTF-8 text)"
+
+
+SENTINEL_URL = "redis+sentinel://node:word@h1:26379,h2,h3/sessions?sentinel_username=node&sentinel_password=secret"
+
+
+@pytest.mark.parametrize("url", [SENTINEL_URL, "rediss+cluster://node:word@h1:6379,[::1]:7000"])
+def test_the_url_of_several_servers_and_an_outage_policy_arrive(users_file: Path, url: str) -> None:
+    given = {"STORE_OUTAGE": "Wait", "STORE_WAIT_SECONDS": "2.5", "STORE_WAITING": "7"}
+    settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url, **given))
+    assert (settings.redis_url, settings.outage, settings.wait_seconds, settings.waiting) == (url, "wait", 2.5, 7)
+    assert settings.budgets() | {"outage": "wait", "wait_seconds": 2.5, "waiting": 7} == settings.budgets()
+    store = store_of(settings)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"STORE_OUTAGE": "wayt"}, "STORE_OUTAGE=wayt: did you mean wait?"),
+        ({"STORE_OUTAGE": "wait", "SESSION_STORE": "memory"}, "STORE_OUTAGE=wait: only a Redis is waited for"),
+        ({"STORE_WAIT_SECONDS": "26"}, "STORE_WAIT_SECONDS=26: use a number of seconds from 0.1 to 25"),
+        ({"STORE_WAITING": "0"}, "STORE_WAITING=0: use a whole number from 1 to 10000"),
+        ({"REDIS_URL": "redis+sentinel://n:s3cret@h1"}, "REDIS_URL=***@h1: use redis://"),
+        ({"REDIS_URL": "redis+sentinel://h1?sentinel_password=s3cret"}, "REDIS_URL=redis+sentinel://h1: use redis://"),
+    ],
+)
+def test_a_wrong_outage_policy_or_url_is_answered_with_one_line(
+    users_file: Path, variables: dict[str, str], said: str
+) -> None:
+    message = complaint(environ(users_file, **({"SESSION_STORE": "redis", "REDIS_URL": "redis://h"} | variables)))
+    assert message.startswith(said)
+    assert "s3cret" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis+sentinel://n:s3cret@h1:x/sessions", "'h1:x' is no host:port"),
+        ("redis+sentinel://n:s3cret@h1:70000/sessions", "'h1:70000' is no host:port"),
+        ("redis+cluster://n:s3cret@h1/3", "a cluster has database 0 alone"),
+        ("redis+cluster://n:s3cret@h1,", "'' is no host:port"),
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused_before_anything_is_asked(users_file: Path, url: str, said: str) -> None:
+    settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url))
+    with pytest.raises(SettingsError, match=said) as refused:
+        store_of(settings)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_express_has_no_place_in_a_cluster(users_file: Path) -> None:
+    variables = EXPRESS | {"REDIS_URL": "redis+cluster://h1"}
+    with pytest.raises(SettingsError, match="a Redis Cluster is not for what Express reads"):
+        store_of(Settings.from_environ(environ(users_file, **variables)))

@@ -1,0 +1,324 @@
+"""The cookie: what is set, what is believed, and what is refused before the store is asked."""
+
+from __future__ import annotations
+
+import string
+from http.cookies import SimpleCookie
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.sessions import (
+    MemoryStore,
+    OptionsError,
+    Priority,
+    Proxy,
+    Resave,
+    SameSite,
+    Secure,
+    Session,
+    SessionOptions,
+    Unset,
+)
+from nodes.sessions.cookie import key_of, sign, values_of, verify
+from nodes.sessions.options import generate_id
+from tests.support.browser import SECRET, Browser, application
+
+KEY = SECRET.encode()
+HTTPS = "https://site.example"
+
+
+def put(session: Session) -> None:
+    session["a"] = 1
+
+
+def known(session: Session) -> bool:
+    return session.get("a") == 1
+
+
+def cookie(header: str | None) -> tuple[str, str, dict[str, Any]]:
+    assert header is not None
+    ((name, morsel),) = SimpleCookie(header.replace("; Partitioned", "")).items()
+    return name, morsel.value, {key: value for key, value in morsel.items() if value}
+
+
+def test_ids_are_256_bits_unique_and_of_one_alphabet_and_length() -> None:
+    ids = {generate_id() for _ in range(100_000)}
+    assert len(ids) == 100_000
+    assert {len(session_id) for session_id in ids} == {43}
+    assert set("".join(ids)) <= set(string.ascii_letters + string.digits + "-_")
+
+
+def test_the_cookie_over_plain_http() -> None:
+    name, value, attributes = cookie(Browser(application(MemoryStore())).visit(put).set_cookie)
+    assert name == "session"
+    assert attributes == {"httponly": True, "path": "/", "samesite": "Lax"}
+    assert verify(value, [KEY]) is not None
+    assert len(name) + len(value) < 4096
+
+
+def test_the_cookie_over_tls_has_the_host_prefix_and_a_plain_one_is_not_believed() -> None:
+    app = application(MemoryStore())
+    plain, secure = Browser(app), Browser(app, HTTPS)
+    name, _, attributes = cookie(secure.visit(put).set_cookie)
+    assert name == "__Host-session"
+    assert attributes == {"httponly": True, "path": "/", "samesite": "Lax", "secure": True}
+    assert secure.visit(known).value
+    plain.visit(put)
+    assert not secure.visit(known, header=plain.header).value
+    name, _, attributes = cookie(secure.visit(lambda session: session.end()).set_cookie)
+    assert (name, attributes["max-age"], attributes["secure"], attributes["path"]) == ("__Host-session", "0", True, "/")
+
+
+def test_every_attribute_can_be_chosen() -> None:
+    app = application(
+        MemoryStore(),
+        name="sid",
+        http_only=False,
+        same_site=SameSite.STRICT,
+        path="/app",
+        domain="site.example",
+        max_age=600,
+        secure=Secure.ON,
+        partitioned=True,
+        priority=Priority.HIGH,
+    )
+    header = Browser(app, f"{HTTPS}/app").visit(put).set_cookie
+    assert header is not None
+    name, _, attributes = cookie(header.replace("; Priority=High", ""))
+    assert name == "sid"
+    assert attributes.pop("expires")
+    assert attributes == {
+        "domain": "site.example",
+        "max-age": "600",
+        "path": "/app",
+        "samesite": "Strict",
+        "secure": True,
+    }
+    assert "; Partitioned" in header
+    assert header.endswith("; Priority=High")
+
+
+def test_secure_on_makes_no_session_over_plain_http() -> None:
+    store = MemoryStore()
+    answer = Browser(application(store, secure=Secure.ON)).visit(put)
+    assert answer.set_cookie is None
+    assert not store._entries
+
+
+def test_secure_off_sends_a_plain_cookie_even_over_tls() -> None:
+    browser = Browser(application(MemoryStore(), secure=Secure.OFF), HTTPS)
+    name, _, attributes = cookie(browser.visit(put).set_cookie)
+    assert (name, "secure" in attributes) == ("session", False)
+    assert browser.visit(known).value
+
+
+@pytest.mark.parametrize(
+    ("proxy", "environ", "prefix"),
+    [
+        (Proxy.FRAMEWORK, {"HTTP_X_FORWARDED_PROTO": "https"}, ""),
+        (Proxy.TRUST, {"HTTP_X_FORWARDED_PROTO": "https"}, "__Host-"),
+        (Proxy.TRUST, {"HTTP_X_FORWARDED_PROTO": "HTTPS , http"}, "__Host-"),
+        (Proxy.TRUST, {"HTTP_X_FORWARDED_PROTO": "http, https"}, ""),
+        (Proxy.TRUST, {}, ""),
+        (Proxy.IGNORE, {"wsgi.url_scheme": "https"}, "__Host-"),
+        (
+            Proxy.IGNORE,
+            {"wsgi.url_scheme": "https", "werkzeug.proxy_fix.orig": {"wsgi.url_scheme": "http"}},
+            "",
+        ),
+    ],
+)
+def test_who_says_that_the_connection_is_tls(proxy: Proxy, environ: dict[str, Any], prefix: str) -> None:
+    browser = Browser(application(MemoryStore(), proxy=proxy))
+    name, _, _ = cookie(browser.visit(put, environ=environ).set_cookie)
+    assert name == f"{prefix}session"
+
+
+def test_max_age_is_sent_again_when_the_session_is_saved_and_not_when_it_is_read() -> None:
+    browser = Browser(application(MemoryStore(), max_age=600))
+    assert browser.visit(put).set_cookie
+    assert browser.visit(known).set_cookie is None
+    assert browser.visit(lambda session: session.update(b=1)).set_cookie
+
+
+def test_rolling_sends_the_cookie_with_every_answer_of_a_live_session_and_never_for_a_dead_one() -> None:
+    browser = Browser(application(MemoryStore(), rolling=True))
+    assert browser.visit().set_cookie is None
+    browser.visit(put)
+    header = browser.header
+    first = browser.visit().set_cookie
+    assert first is not None
+    assert header in first
+    browser.visit(lambda session: session.end())
+    assert browser.visit(header=header).set_cookie is None
+
+
+def test_save_uninitialized_gives_every_visitor_a_session_once() -> None:
+    store = MemoryStore()
+    browser = Browser(application(store, save_uninitialized=True))
+    assert browser.visit().set_cookie
+    assert browser.visit().set_cookie is None
+    assert len(store._entries) == 1
+
+
+def test_resave_always_keeps_a_session_alive_without_erasing_a_concurrent_write() -> None:
+    now = [0.0]
+    store = MemoryStore(clock=lambda: now[0])
+    browser = Browser(application(store, resave=Resave.ALWAYS))
+    browser.visit(put)
+    with browser.request() as (reader, _):
+        assert reader["a"] == 1
+        browser.visit(lambda session: session.update(a=2, b=3))
+    assert browser.visit(dict).value == {"a": 2, "b": 3}
+    now[0] += 60  # less than a touch needs
+    browser.visit()
+    assert next(iter(store._entries.values())).expires == 60 + 1800
+
+
+@pytest.mark.parametrize("unset", Unset)
+def test_unset_drops_the_changes_and_keeps_or_destroys_the_session(unset: Unset) -> None:
+    store = MemoryStore()
+    browser = Browser(application(store, unset=unset))
+    browser.visit(put)
+    answer = browser.visit(lambda session: (session.update(a=2), session.unset()))
+    if unset is Unset.KEEP:
+        assert answer.set_cookie is None
+        assert browser.visit(known).value
+    else:
+        assert "Max-Age=0" in (answer.set_cookie or "")
+        assert not store._entries
+
+
+def test_ids_of_ones_own_are_used_and_checked() -> None:
+    ids = iter(["own-id-0123456789", "own-id-0123456789", "other-id-0123456789"])
+    app = application(MemoryStore(), generate_id=lambda: next(ids))
+    _, value, _ = cookie(Browser(app).visit(put).set_cookie)
+    assert verify(value, [KEY]) == "own-id-0123456789"
+    _, value, _ = cookie(Browser(app).visit(put).set_cookie)  # the second is taken
+    assert verify(value, [KEY]) == "other-id-0123456789"
+    for bad in ("short", "x" * 129, "sp ace-0123456789", "dot.dot-0123456789"):
+        with pytest.raises(OptionsError, match="generate_id"):
+            Browser(application(MemoryStore(), generate_id=lambda bad=bad: bad)).visit(put)
+
+
+def test_an_unknown_id_is_never_adopted() -> None:
+    store = MemoryStore()
+    planted = generate_id()
+    browser = Browser(application(store))
+    browser.visit(put, header=f"session={sign(planted, KEY)}")
+    assert planted not in browser.header
+    assert set(store._entries) == {key_of(browser.header.removeprefix("session=").partition(".")[0])}
+
+
+def test_secrets_rotate_the_first_signs_and_all_verify() -> None:
+    store = MemoryStore()
+    old, new = "old secret " * 4, "new secret " * 4
+    before = Browser(application(store, secrets=(old,)))
+    before.visit(put)
+    header = before.header
+    during = Browser(application(store, secrets=(new, old)))
+    assert during.visit(known, header=header).value
+    _, value, _ = cookie(during.visit(put).set_cookie)
+    assert verify(value, [new.encode()])
+    assert not Browser(application(store, secrets=(new,))).visit(known, header=header).value
+
+
+SESSION_ID = "A" * 43
+GOOD = sign(SESSION_ID, KEY)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "session",
+        "session=",
+        f"session={SESSION_ID}",
+        f"session={SESSION_ID}.",
+        f"session=.{GOOD.partition('.')[2]}",
+        f"session={GOOD[:-1]}",
+        f"session={GOOD}A",
+        f"session={GOOD}=",
+        f"session={'B' + GOOD[1:]}",
+        f'session="{GOOD}"',
+        f"session={GOOD.replace('.', '%2E')}",
+        f"session={GOOD}; session={GOOD}",
+        f"session={GOOD}; other=1; session=x",
+        f"$Version=1; $session={GOOD}",
+        f"SESSION={GOOD}",
+        f"\xa0session={GOOD}",
+        f"\x85session={GOOD}",
+        f"\x0bsession={GOOD}",
+        f"session ={GOOD}",
+        f"session= {GOOD}",
+        f"session={GOOD},",
+        f"session={'x' * 8192}",
+        f"session={GOOD}{'x' * 8192}",
+        "session=\xff\xfe\x00.\x80",
+        f"session={sign(SESSION_ID, b'another secret of at least 32 bytes')}",
+        f"session={SESSION_ID}.{'é' * 43}",
+        f"__Host-session={GOOD}",
+        "=" * 100 + ";" * 100,
+    ],
+)
+def test_a_cookie_that_is_not_exactly_what_was_set_is_anonymous_and_asks_no_store(header: str) -> None:
+    class Untouchable(MemoryStore):
+        def load(self, key: str) -> None:
+            raise AssertionError("the store was asked")
+
+    answer = Browser(application(Untouchable())).visit(lambda session: session.is_new, header=header)
+    assert (answer.status, answer.value, answer.set_cookie) == (200, True, None)
+
+
+def test_the_exact_cookie_among_others_is_found() -> None:
+    for header in (f"session={GOOD}", f"a=1; session={GOOD} ;b=session", f"x;session={GOOD};\t__Host-session=1"):
+        assert [verify(value, [KEY]) for value in values_of(header, "session")] == [SESSION_ID]
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255)))
+def test_no_header_upsets_the_parser_and_no_value_passes_unsigned(text: str) -> None:
+    for value in (text, *values_of(f"a=1; session={text}", "session")):
+        assert verify(value, [KEY]) is None
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits + "-_", min_size=16, max_size=128), st.integers(0, 200))
+def test_a_signed_id_verifies_and_one_changed_character_does_not(session_id: str, position: int) -> None:
+    value = sign(session_id, KEY)
+    assert verify(value, [b"x" * 32, KEY]) == session_id
+    at = position % len(value)
+    changed = value[:at] + ("A" if value[at] != "A" else "B") + value[at + 1 :]
+    assert verify(changed, [KEY]) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"secrets": ()}, "secrets is empty"),
+        ({"secrets": ("short",)}, "secret 1 has 5 bytes: use at least 32"),
+        ({"secrets": (SECRET, "é" * 15)}, "secret 2 has 30 bytes"),
+        ({"name": "a b"}, "not a cookie name"),
+        ({"name": ""}, "not a cookie name"),
+        ({"name": "__Host-x"}, "leave the prefix out"),
+        ({"idle_timeout": 0}, "above 0"),
+        ({"idle_timeout": 10, "absolute_timeout": 5}, "idle at most absolute"),
+        ({"absolute_timeout": float("inf")}, "above 0"),
+        ({"idle_timeout": float("nan")}, "above 0"),
+        ({"path": "x"}, "path"),
+        ({"path": "/;x"}, "path"),
+        ({"domain": "a;b"}, "domain"),
+        ({"max_age": 0}, "max_age"),
+        ({"same_site": SameSite.NONE, "secure": Secure.OFF}, "needs secure"),
+        ({"partitioned": True, "secure": Secure.OFF}, "needs secure"),
+        ({"max_bytes": 0}, "max_bytes"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused_at_start(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionsError, match=message):
+        SessionOptions(**{"secrets": (SECRET,), **options})
+
+
+def test_a_secret_is_in_no_representation() -> None:
+    assert SECRET not in repr(SessionOptions(secrets=(SECRET,)))

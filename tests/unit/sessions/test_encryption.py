@@ -1,0 +1,236 @@
+"""Sessions encrypted at rest: what the store can see, what it can't change unnoticed, and how keys rotate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodes.sessions import (
+    ByUser,
+    Changes,
+    EncryptedStore,
+    Lifetime,
+    MemoryStore,
+    Outcome,
+    Record,
+    RecordTooNew,
+    Session,
+    power_of,
+)
+from nodes.sessions.cookie import SignedCookie
+from nodes.sessions.sealing import OVERHEAD
+from tests.support.browser import Browser, application
+
+KEY, OTHER = "a" * 64, "b" * 64
+OLD, NEW = b"o" * 32, b"n" * 32
+HOUR = Lifetime(600, 3600)
+
+
+@pytest.fixture
+def inner() -> MemoryStore:
+    return MemoryStore()
+
+
+def raw(inner: MemoryStore, key: str = KEY) -> dict[str, bytes]:
+    return inner._entries[key].fields
+
+
+def loaded(store: EncryptedStore, key: str = KEY) -> Record:
+    record = store.load(key)
+    assert record is not None
+    return record
+
+
+def test_the_store_sees_no_value(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW])
+    store.create(KEY, {"card": b"4111 1111"}, "alice", HOUR)
+    store.update(KEY, Changes({"note": b"secret words", "empty": b""}), HOUR)
+    dump = b"".join(raw(inner).values())
+    assert b"4111" not in dump
+    assert b"secret" not in dump
+    sizes = {name: len(value) - OVERHEAD for name, value in raw(inner).items()}
+    assert sizes == {"card": 9, "note": 12, "empty": 0, "~owner": 5}
+    assert dict(loaded(store).fields) == {"card": b"4111 1111", "note": b"secret words", "empty": b""}
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 17, -1])
+def test_a_changed_byte_is_noticed_and_the_record_set_aside(inner: MemoryStore, at: int) -> None:
+    store = EncryptedStore(inner, [NEW])
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    sealed = bytearray(raw(inner)["a"])
+    sealed[at] ^= 1
+    raw(inner)["a"] = bytes(sealed)
+    if at == 1:  # the id of the encryption key: as if another node had encrypted it with a key of its own
+        with pytest.raises(RecordTooNew):
+            store.load(KEY)
+        assert inner.load(KEY) is not None
+    else:
+        assert store.load(KEY) is None
+        assert inner.load(KEY) is None
+
+
+def test_a_value_is_valid_in_its_own_record_and_field_only(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW])
+    store.create(KEY, {"role": b"admin"}, None, HOUR)
+    stolen = raw(inner)["role"]
+    store.create(OTHER, {"role": b"guest"}, None, HOUR)
+    raw(inner, OTHER)["role"] = stolen
+    assert store.load(OTHER) is None
+    raw(inner)["name"] = stolen
+    assert store.load(KEY) is None
+
+
+def test_what_was_never_encrypted_is_not_believed(inner: MemoryStore) -> None:
+    inner.create(KEY, {"role": b"admin"}, None, HOUR)
+    assert EncryptedStore(inner, [NEW]).load(KEY) is None
+
+
+# ---- whose a session is
+
+
+def test_nobody_who_has_the_store_makes_a_session_another_users(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW, OLD])
+    for owner, other in (("mallory", "alice"), ("mallory", None), (None, "alice")):
+        store.create(KEY, {"n": b"1"}, owner, HOUR)
+        assert (loaded(store).owner, loaded(store).fields) == (owner, {"n": b"1"})
+        inner._entries[KEY].owner = other
+        assert store.load(KEY) is None
+        assert inner.load(KEY) is None  # set aside
+
+
+def test_nor_with_the_proof_of_another_session_of_theirs_or_without_any(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW])
+    store.create(OTHER, {}, "alice", HOUR)
+    (proof,) = raw(inner, OTHER)
+    for planted in ({proof: raw(inner, OTHER)[proof]}, {}):
+        store.create(KEY, {"n": b"1"}, "mallory", HOUR)
+        inner._entries[KEY].owner = "alice"
+        inner._entries[KEY].fields = {"n": raw(inner)["n"], **planted}
+        assert store.load(KEY) is None
+        assert store.delete(KEY) is None
+
+
+def test_no_key_of_the_application_s_is_taken_for_the_proof(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW, OLD])
+    store.create(OTHER, {}, "alice", HOUR)
+    (proof,) = raw(inner, OTHER)
+    browser = Browser(application(store))
+    browser.visit(lambda session: session.renew("bob"))
+    browser.visit(lambda session: session.update({proof: "alice", "~" + proof: 1}))
+    browser.visit(lambda session: session.mutate(proof, lambda name: "carol" if name == "alice" else name))
+    mine = browser.visit(lambda session: (session.owner, dict(session)))
+    assert mine.value == ("bob", {proof: "carol", "~" + proof: 1})
+    browser.visit(lambda session: session.pop(proof))
+    assert browser.visit(lambda session: (session.owner, dict(session))).value == ("bob", {"~" + proof: 1})
+    with pytest.raises(ValueError, match=proof):
+        store.update(KEY, Changes({proof: b"alice"}), HOUR)
+
+
+def test_what_encryption_does_not_notice(inner: MemoryStore) -> None:
+    """docs/sessions.md says so: a value of before that is put back, a field that is gone, and other times."""
+    store = EncryptedStore(inner, [NEW])
+    store.create(KEY, {"n": b"1", "m": b"1"}, "alice", HOUR)
+    before = raw(inner)["n"]
+    store.update(KEY, Changes({"n": b"2"}), HOUR)
+    raw(inner)["n"] = before
+    del raw(inner)["m"]
+    inner._entries[KEY].created += 1000
+    assert (loaded(store).owner, loaded(store).fields) == ("alice", {"n": b"1"})
+
+
+# ---- rotation
+
+
+def test_keys_rotate_without_losing_a_session_or_an_update(inner: MemoryStore) -> None:
+    before, during, after = (EncryptedStore(inner, keys) for keys in ([OLD], [NEW, OLD], [NEW]))
+    before.create(KEY, {"n": b"1", "m": b"1"}, None, HOUR)
+    assert during.update(KEY, Changes({"n": b"2"}, expect={"n": b"0"}), HOUR) is Outcome.CONFLICT
+    assert during.update(KEY, Changes({"n": b"2"}, expect={"n": b"1"}), HOUR) is Outcome.APPLIED
+    assert during.update(KEY, Changes({"n": b"3"}, expect={"n": b"2", "x": None}), HOUR) is Outcome.APPLIED
+    assert dict(loaded(during).fields) == {"n": b"3", "m": b"1"}
+    with pytest.raises(RecordTooNew):
+        after.load(KEY)
+    during.update(KEY, Changes({"m": b"2"}), HOUR)
+    assert dict(loaded(after).fields) == {"n": b"3", "m": b"2"}
+
+
+def test_a_session_whose_key_is_missing_can_still_be_ended(inner: MemoryStore) -> None:
+    EncryptedStore(inner, [OLD]).create(KEY, {"a": b"1"}, "alice", HOUR)
+    last = EncryptedStore(inner, [NEW]).delete(KEY)
+    assert last is not None
+    assert last.owner == "alice"
+    assert last.unread
+    assert inner.load(KEY) is None
+
+
+def test_a_login_keeps_what_it_read_where_another_node_writes_with_a_key_that_is_missing_here(
+    inner: MemoryStore,
+) -> None:
+    mine = Browser(application(EncryptedStore(inner, [OLD])))
+    other = Browser(application(EncryptedStore(inner, [NEW, OLD])))
+    mine.visit(lambda session: session.update(cart=[1], x=2))
+    with mine.request() as (session, _):
+        assert session["cart"] == [1]
+        other.visit(lambda session: session.update(theme="dark"), header=mine.header)
+        session["y"] = 3
+        session.renew("alice")
+    found = mine.visit(lambda session: (session.owner, dict(session))).value
+    assert found == ("alice", {"cart": [1], "x": 2, "y": 3})
+
+
+def test_a_login_moves_what_is_encrypted_to_the_new_key_of_the_record(inner: MemoryStore) -> None:
+    browser = Browser(application(EncryptedStore(inner, [NEW])))
+
+    def view(session: Session) -> Any:
+        session["cart"] = {"apple": 2}
+        session.renew("alice")
+        return session.mutate("n", lambda n: n + 1, default=0)
+
+    browser.visit(lambda session: session.update(n=1))
+    assert browser.visit(view).value == 2
+    assert browser.visit(lambda session: (session.owner, dict(session))).value == (
+        "alice",
+        {"n": 2, "cart": {"apple": 2}},
+    )
+
+
+def test_a_write_without_a_read_takes_one_update(monkeypatch: pytest.MonkeyPatch, inner: MemoryStore) -> None:
+    browser = Browser(application(EncryptedStore(inner, [NEW, OLD])))
+    browser.visit(lambda session: session.renew("alice"))
+    asked: list[str] = []
+    for name in ("load", "update"):
+        asks = getattr(inner, name)
+        monkeypatch.setattr(inner, name, lambda *what, name=name, asks=asks: (asked.append(name), asks(*what))[1])
+    browser.visit(lambda session: session.update(n=1))
+    assert asked == ["update"]
+
+
+def test_an_older_key_costs_more_round_trips_only_where_values_are_compared(inner: MemoryStore) -> None:
+    EncryptedStore(inner, [OLD]).create(KEY, {"n": b"1"}, None, HOUR)
+    rotated = EncryptedStore(inner, [NEW, OLD])
+    assert rotated.update(KEY, Changes({"m": b"1"}, expect={"_cookie": None}), HOUR) is Outcome.APPLIED
+    assert dict(loaded(rotated).fields) == {"n": b"1", "m": b"1"}
+
+
+@pytest.mark.parametrize("keys", [[], [b"short"], [NEW, b"x" * 33]])
+def test_keys_that_are_none_are_refused(inner: MemoryStore, keys: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="key"):
+        EncryptedStore(inner, keys)
+
+
+def test_sessions_that_another_application_shares_are_not_encrypted(inner: MemoryStore) -> None:
+    class OfAnotherApplication(SignedCookie):
+        key_of = staticmethod(lambda session_id: session_id)
+
+    inner.cookie = OfAnotherApplication()
+    with pytest.raises(ValueError, match="shared"):
+        EncryptedStore(inner, [NEW])
+
+
+def test_the_powers_of_the_store_are_kept(inner: MemoryStore) -> None:
+    store = EncryptedStore(inner, [NEW])
+    store.create(KEY, {}, "alice", HOUR)
+    users = power_of(store, ByUser)
+    assert users is not None
+    assert users.keys_of("alice") == [KEY]

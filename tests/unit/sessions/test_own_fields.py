@@ -1,0 +1,199 @@
+"""What the layer keeps in a session for itself: out of the application's reach and sight, and typed."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.sessions import ByUser, Changes, Lifetime, MemoryStore, Sessions, power_of
+from tests.support.browser import Browser, application
+from tests.support.harness import Harness, MemoryHarness
+
+KEYS = ["_client", "_cookie", "~_client", "~_cookie", "~~_cookie", "~", "~a", "a", "owner", "~owner", "~~owner"]
+HOUR = Lifetime(600, 3600)
+
+
+def list_of(browser: Browser, user: str = "alice") -> list[Any]:
+    sessions: Sessions = browser.app.extensions["sessions"]
+    assert sessions.users is not None
+    return sessions.users.of(user)
+
+
+# ---- apart from the application's
+
+
+@pytest.fixture
+def browser(harness: Harness) -> Browser:
+    """Logged in as alice, whose client is remembered, with a life of her session's own."""
+    made = Browser(application(harness.store, remember_client=True, idle_timeout=1000, absolute_timeout=5000))
+    made.visit(lambda session: session.update(n=1))
+    with made.request(environ={"HTTP_USER_AGENT": "Firefox"}) as (session, _):
+        session.renew("alice")
+        session.max_age = 3000
+    return made
+
+
+def test_they_are_not_seen_among_the_data(browser: Browser) -> None:
+    assert browser.visit(lambda session: (dict(session), len(session))).value == ({"n": 1}, 1)
+    assert browser.visit(lambda session: ("_client" in session, "_cookie" in session)).value == (False, False)
+    assert browser.visit(lambda session: session.get("_cookie")).value is None
+    with pytest.raises(KeyError):
+        browser.visit(lambda session: session.pop("_client"))
+
+
+def test_clearing_a_session_clears_the_data_alone(harness: Harness, browser: Browser) -> None:
+    browser.visit(lambda session: (session.clear(), session.update(m=2)))
+    assert browser.visit(lambda session: (session.owner, session.max_age, dict(session))).value == (
+        "alice",
+        3000,
+        {"m": 2},
+    )
+    if power_of(harness.store, ByUser) is not None:
+        assert [one.browser for one in list_of(browser)] == ["Firefox"]
+    harness.advance(2500)
+    assert browser.visit(lambda session: session.owner).value == "alice"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_an_application_may_use_any_key(browser: Browser, harness: Harness, key: str) -> None:
+    browser.visit(lambda session: session.update({key: {"max_age": "x"}}))
+    browser.visit(lambda session: session.mutate(key, lambda value: value | {"address": 1}))
+    expected = {"max_age": "x", "address": 1}
+    assert browser.visit(dict).value == {"n": 1, key: expected}
+    assert browser.visit(lambda session: (session[key], key in session, len(session))).value == (expected, True, 2)
+    assert browser.visit(lambda session: session.max_age).value == 3000
+    if power_of(harness.store, ByUser) is not None:
+        assert [one.browser for one in list_of(browser)] == ["Firefox"]
+    browser.visit(lambda session: session.pop(key))
+    assert browser.visit(dict).value == {"n": 1}
+
+
+def test_all_such_keys_are_kept_apart(browser: Browser) -> None:
+    values = {key: position for position, key in enumerate(KEYS)}
+    browser.visit(lambda session: session.update(values))
+    assert browser.visit(dict).value == {"n": 1} | values
+
+
+# ---- typed, whatever is found in the store
+
+NUMBERS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=3)
+SHAPES = NUMBERS | st.lists(NUMBERS, max_size=2) | st.dictionaries(st.text(max_size=3), NUMBERS, max_size=2)
+OWN = SHAPES | st.fixed_dictionaries({}, optional={"max_age": SHAPES, "expires": SHAPES, "more": SHAPES})
+CLIENT = SHAPES | st.fixed_dictionaries({}, optional={"address": SHAPES, "browser": SHAPES})
+
+
+def planted(name: str, value: Any) -> tuple[MemoryHarness, Browser]:
+    harness = MemoryHarness()
+    browser = Browser(application(harness.store, rolling=True))
+    browser.visit(lambda session: session.renew("alice"))
+    (entry,) = harness.memory._entries.values()
+    entry.fields[name] = harness.memory.codec.encode(value)
+    return harness, browser
+
+
+def is_life(own: Any) -> bool:
+    def fits(value: Any, most: float) -> bool:
+        return value is None or (type(value) in {int, float} and 0 < value < most)
+
+    return (
+        isinstance(own, dict)
+        and fits(own.get("max_age"), 3_155_760_000.5)
+        and fits(own.get("expires"), 253_402_300_800)
+    )
+
+
+@given(OWN)
+def test_a_life_of_its_own_is_one_or_the_session_is_damaged(own: Any) -> None:
+    for view in (
+        lambda session: session.owner,
+        lambda session: session.update(a=1),
+        lambda session: (session.max_age, session.expires),
+        lambda session: session.mutate("n", lambda n: n + 1, 0),
+        lambda session: session.renew(),
+        lambda session: session.touch(),
+    ):
+        harness, browser = planted("_cookie", own)
+        before = harness.keys()
+        list_of(browser)
+        assert browser.visit(view).status in ({200} if is_life(own) else {200, 409})
+        if not is_life(own):
+            assert not harness.keys() & before, "it was set aside"
+        assert browser.visit(lambda session: session.get("n")).status == 200
+        list_of(browser)
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["x", [1], {"max_age": "x"}, {"expires": "x"}, {"max_age": [1]}, {"max_age": -5}, {"max_age": 0}]
+    + [{name: value} for name in ("max_age", "expires") for value in (1e300, math.nan, math.inf, -math.inf, True)],
+    ids=str,
+)
+def test_who_had_a_damaged_one_is_anonymous_and_can_log_in(own: Any, caplog: pytest.LogCaptureFixture) -> None:
+    harness, browser = planted("_cookie", own)
+    (key,) = harness.keys()
+    assert browser.visit(lambda session: (session.owner, dict(session))).value == (None, {})
+    assert f"session {key} is damaged and was set aside" in caplog.text
+    assert harness.keys() == set()
+    browser.visit(lambda session: session.renew("alice"))
+    assert browser.visit(lambda session: session.owner).value == "alice"
+
+
+@given(CLIENT)
+def test_a_client_that_can_be_read_is_listed_and_another_is_not(client: Any) -> None:
+    _, browser = planted("_client", client)
+    (one,) = list_of(browser)
+    assert all(value is None or isinstance(value, str) for value in (one.address, one.browser))
+    assert browser.visit(lambda session: session.owner).value == "alice"
+
+
+def test_it_is_read_anew_where_a_writer_comes_in_between() -> None:
+    harness, browser = planted("a", 1)
+    with browser.request() as (session, answer):
+        assert session["a"] == 1
+        (key,) = harness.keys()
+        damage = {"a": harness.store.codec.encode(2), "_cookie": harness.store.codec.encode({"max_age": "x"})}
+        harness.store.update(key, Changes(damage), HOUR)
+        session.mutate("a", lambda a: a + 1)
+    assert answer.status == 409
+    assert harness.keys() == set()
+
+
+# ---- what may be assigned
+
+
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, 3_155_760_001, 1e14, 1e300, True, "60", [60]])
+def test_a_max_age_that_cannot_be_is_refused(value: Any) -> None:
+    with Browser(application(MemoryStore())).request() as (session, _), pytest.raises(ValueError, match="max_age"):
+        session.max_age = value
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        datetime(2030, 1, 1),
+        datetime(1960, 1, 1, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12))),
+    ],
+)
+def test_a_date_that_cannot_be_is_refused(date: datetime) -> None:
+    with Browser(application(MemoryStore())).request() as (session, _), pytest.raises(ValueError, match="expires"):
+        session.expires = date
+
+
+@pytest.mark.parametrize(("max_age", "sent"), [(0.5, 1), (1, 1), (1.5, 2), (3_155_760_000, 3_155_760_000)])
+def test_the_cookie_never_ends_before_the_session(harness: Harness, max_age: float, sent: int) -> None:
+    browser = Browser(application(harness.store))
+    answer = browser.visit(lambda session: (session.update(a=1), setattr(session, "max_age", max_age)))
+    assert (answer.status, f"Max-Age={sent};" in (answer.set_cookie or "")) == (200, True)
+
+
+def test_the_last_date_there_is_can_be_given(harness: Harness) -> None:
+    browser = Browser(application(harness.store))
+    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert browser.visit(lambda session: (session.update(a=1), setattr(session, "expires", end))).status == 200
+    assert browser.visit(lambda session: session.expires).value == end

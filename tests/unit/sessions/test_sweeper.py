@@ -1,0 +1,100 @@
+"""Expired and absent are two things: what a sweep tells, and what a cookie without a session tells."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nodes.sessions import Sessions, Sweepable, Sweeper, power_of
+from nodes.sessions.events import session_absent, session_ended, session_expired
+from tests.support.browser import Browser, application
+from tests.support.harness import Harness
+
+SIGNALS = {"absent": session_absent, "ended": session_ended, "expired": session_expired}
+
+
+@pytest.fixture
+def browser(harness: Harness) -> Browser:
+    return Browser(application(harness.store, idle_timeout=1000, absolute_timeout=5000))
+
+
+@contextlib.contextmanager
+def heard(browser: Browser) -> Iterator[list[tuple[str, str]]]:
+    seen: list[tuple[str, str]] = []
+    sessions: Sessions = browser.app.extensions["sessions"]
+    with contextlib.ExitStack() as stack:
+        for name, signal in SIGNALS.items():
+            listen = lambda _sender, key, name=name: seen.append((name, key))  # noqa: E731
+            stack.enter_context(signal.connected_to(listen, sender=sessions))
+        yield seen
+
+
+def sweeper_of(browser: Browser, harness: Harness) -> Sweeper:
+    if power_of(harness.store, Sweepable) is None:
+        pytest.skip("nothing has to be swept in this store")
+    sessions: Sessions = browser.app.extensions["sessions"]
+    return Sweeper(harness.store, 60, sessions.notify)
+
+
+def test_a_session_that_expired_is_told_when_it_is_swept(harness: Harness, browser: Browser) -> None:
+    sweeper = sweeper_of(browser, harness)
+    other = Browser(browser.app)
+    hashes = []
+    for one in (browser, other):
+        one.visit(lambda session: session.update(a=1))
+        hashes.append(one.visit(lambda session: session.key_hash).value)
+    with heard(browser) as seen:
+        assert (sweeper.sweep(), seen) == (0, [])
+        harness.advance(999)
+        other.visit(lambda session: session.get("a"))
+        harness.advance(2)
+        assert (sweeper.sweep(), seen) == (1, [("expired", hashes[0])])
+        assert (sweeper.sweep(), len(seen)) == (0, 1)
+        harness.advance(1001)
+        assert sweeper.sweep() == 1
+        assert seen[1:] == [("expired", hashes[1])]
+
+
+def test_what_was_ended_renewed_or_set_aside_never_expires(harness: Harness, browser: Browser) -> None:
+    sweeper = sweeper_of(browser, harness)
+    browsers = [Browser(browser.app) for _ in range(3)]
+    for one in browsers:
+        one.visit(lambda session: session.update(a=1))
+    renewed, ended, damaged = browsers
+    renewed.visit(lambda session: session.renew())
+    ended.visit(lambda session: session.end())
+    (key,) = harness.keys() - {harness.store.cookie.key_of(renewed.visit(lambda session: session.id).value)}
+    harness.damage(key)
+    damaged.visit(lambda session: session.get("a"))
+    last = renewed.visit(lambda session: session.key_hash).value
+    with heard(browser) as seen:
+        harness.advance(2 * 86_400)
+        sweeper.sweep()
+    assert seen == [("expired", last)]
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [lambda session: session.end(), lambda session: session.renew()],
+    ids=["ended", "renewed"],
+)
+def test_a_cookie_without_a_session_is_absent_and_not_expired(browser: Browser, leave: Any) -> None:
+    browser.visit(lambda session: session.update(a=1))
+    header, key = browser.header, browser.visit(lambda session: session.key_hash).value
+    browser.visit(leave)
+    with heard(browser) as seen:
+        browser.visit(lambda session: session.get("a"), header=header)
+        Browser(browser.app).visit(lambda session: session.update(b=1), header=header)
+    assert seen == [("absent", key), ("absent", key)]
+
+
+def test_whose_session_expired_is_absent_too(harness: Harness, browser: Browser) -> None:
+    browser.visit(lambda session: session.update(a=1))
+    key = browser.visit(lambda session: session.key_hash).value
+    harness.advance(1001)
+    with heard(browser) as seen:
+        browser.visit(lambda session: session.get("a"))
+    assert seen == [("absent", key)]

@@ -1,0 +1,105 @@
+"""Where a browser would not keep the cookie, or not send it back: no session is made, and no id leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodes.sessions import MemoryStore, Proxy, SameSite, Secure
+from tests.support.http_server import Site, serve
+
+TLS = {"X_Forwarded_Proto": "https"}
+FOR_TLS_ONLY = [
+    {"secure": Secure.ON},
+    {"same_site": SameSite.NONE},
+    {"partitioned": True},
+    {"same_site": SameSite.NONE, "partitioned": True, "secure": Secure.ON},
+]
+
+
+def put(session: Any) -> str:
+    session["a"] = 1
+    return "put"
+
+
+def login(session: Any) -> str:
+    session.renew("alice")
+    return "logged in"
+
+
+MAKES = [
+    pytest.param(put, 200, id="put"),
+    pytest.param(lambda session: str(session.mutate("a", lambda a: a + 1, 0)), 200, id="mutate"),
+    pytest.param(lambda session: (put(session), session.save())[0], 400, id="save"),
+    pytest.param(login, 400, id="login"),
+    pytest.param(lambda session: session.renew("alice", keep=False), 400, id="login without the data"),
+    pytest.param(lambda session: setattr(session, "max_age", 60), 200, id="a life of its own"),
+]
+
+
+def id_in(site: Site) -> str:
+    return str(site.cookie).partition("=")[2].partition(".")[0]
+
+
+@pytest.mark.parametrize("options", FOR_TLS_ONLY, ids=str)
+@pytest.mark.parametrize(("view", "status"), MAKES)
+@pytest.mark.parametrize("always", [{}, {"rolling": True}, {"save_uninitialized": True}], ids=str)
+def test_a_cookie_for_tls_only_and_plain_http_make_no_session(
+    options: dict[str, Any], view: Any, status: int, always: dict[str, Any]
+) -> None:
+    memory = MemoryStore()
+    with serve(memory, proxy=Proxy.TRUST, **options, **always) as site:
+        reply = site.get(view)
+        assert (reply.status, reply.set_cookie, memory.count(), site.store.calls) == (status, None, 0, [])
+        reply = site.get(view, **TLS)
+        assert (reply.status, memory.count()) == (200, 1)
+        assert reply.attribute("Secure") == ""
+
+
+@pytest.mark.parametrize(("view", "status"), MAKES)
+def test_outside_the_cookies_path_no_session_is_made(view: Any, status: int) -> None:
+    memory = MemoryStore()
+    with serve(memory, path="/shop") as site:
+        reply = site.get(view, path="/elsewhere")
+        assert (reply.status, reply.set_cookie, memory.count()) == (status, None, 0)
+        assert site.get(view, path="/shop/cart").status == 200
+        assert memory.count() == 1
+
+
+def test_a_refused_login_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    with serve(secure=Secure.ON) as site:
+        reply = site.get(login)
+        assert b"the request came over plain HTTP" in reply.body
+        assert site.get(put).status == 200
+    assert [record.message for record in caplog.records if record.name == "nodes.sessions"] == [
+        "no session can be made: its cookie is for TLS only, and the request came over plain HTTP"
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"rolling": True}, {"max_age": 60}, {"save_uninitialized": True}], ids=str)
+def test_an_id_never_leaves_over_plain_http(options: dict[str, Any]) -> None:
+    memory = MemoryStore()
+    with serve(memory, proxy=Proxy.TRUST, secure=Secure.ON, **options) as site:
+        site.get(lambda session: (put(session), session.renew("alice"))[0], **TLS)
+        cookie = site.cookie
+        for view, status in (
+            (lambda session: str(session.owner), 200),
+            (lambda session: session.update(a=2), 200),
+            (lambda session: session.mutate("a", lambda a: a + 1) and "ok", 200),
+            (lambda session: setattr(session, "max_age", 50), 200),
+            (lambda session: session.renew(), 400),
+            (lambda session: session.renew("bob"), 400),
+        ):
+            reply = site.get(view)
+            assert (reply.status, reply.set_cookies) == (status, [])
+        reply = site.get(lambda session: f"{session.owner} {session['a']}", **TLS)
+        assert (reply.body, site.cookie, memory.count()) == (b"alice 3", cookie, 1)
+        reply = site.get(lambda session: session.end())
+        assert (reply.status, reply.set_cookies, memory.count()) == (200, [], 0)
+
+
+def test_what_is_not_used_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    with serve(secure=Secure.ON, save_uninitialized=True) as site:
+        assert site.get(lambda session: "a health check").set_cookie is None
+    assert [record for record in caplog.records if record.name == "nodes.sessions"] == []
