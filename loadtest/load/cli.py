@@ -262,7 +262,8 @@ def _folder(out: Path | None) -> Iterator[Path]:
 def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     from deploy import NodeKind, StoreKind
     from deploy.spec import parse_balance
-    from loadtest.load import matrix, matrix_table
+    from loadtest import matrix
+    from loadtest.load import matrix_table
     from loadtest.peers import application_of
     from loadtest.progress import ProgressLine
 

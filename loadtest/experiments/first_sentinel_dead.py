@@ -1,9 +1,9 @@
 """13: the Sentinel that is asked first does not answer, just when the nodes have to ask."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, gap_within
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import FailOver, InTurn, Kill, Pause
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, gap_within
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import FailOver, InTurn, Kill, Pause
 
 EXPERIMENT = Experiment(
     number=13,

@@ -1,9 +1,9 @@
 """9: the primary dies, and the Sentinels make a replica the next one."""
 
 from deploy import NodeKind, StoreKind, StoreSettings
-from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import KillPrimary
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import KillPrimary
 from nodes.sessions import Durability, Outage
 
 DOWN_AFTER = 1.0

@@ -1,9 +1,9 @@
 """1: sessions in each node's memory, and requests that are dealt out in turn."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.failover.claims import NO_FAILED_REQUEST, share_of_requests
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Nothing
+from loadtest.claims import NO_FAILED_REQUEST, share_of_requests
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Nothing
 
 EXPERIMENT = Experiment(
     number=1,

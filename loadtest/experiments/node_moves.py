@@ -1,11 +1,11 @@
 """7: a node is at another address, and nobody tells the proxy."""
 
 from deploy import Discovery, StoreKind
-from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, served_by
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Move
-from loadtest.failover.result import Place
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, served_by
+from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.failover.timed_claims import SlowWindow
+from loadtest.faults import Move
+from loadtest.results import Place
 
 FORGOTTEN_AFTER = 5.0
 """Seconds for which the proxy believes Docker's DNS (`resolver … valid=5s`)."""

@@ -1,10 +1,10 @@
 """14: the store is out of everybody's reach for a while."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.failover.claims import NO_SESSION_LOST, WritesRefused
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Cut
+from loadtest.claims import NO_SESSION_LOST, WritesRefused
+from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.failover.timed_claims import RecoversWithin
+from loadtest.faults import Cut
 
 EXPERIMENT = Experiment(
     number=14,

@@ -1,10 +1,10 @@
 """5: a node that accepts connections and answers nobody."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Pause
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST
+from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.failover.timed_claims import SlowWindow
+from loadtest.faults import Pause
 
 EXPERIMENT = Experiment(
     number=5,

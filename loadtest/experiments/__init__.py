@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 
-from loadtest.failover.experiment import Experiment
+from loadtest.experiment import Experiment
 
 EXPERIMENTS: tuple[Experiment, ...] = tuple(
     sorted(

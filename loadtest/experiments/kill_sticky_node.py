@@ -1,9 +1,9 @@
 """3: a node dies whose memory holds the sessions of whoever is pinned to it."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_GET, share_of_users
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Kill
+from loadtest.claims import NO_FAILED_GET, share_of_users
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Kill
 from proxy import Balance
 
 EXPERIMENT = Experiment(

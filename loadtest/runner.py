@@ -9,8 +9,8 @@ from typing import Protocol
 
 from deploy import Cluster, ClusterSpec
 from loadtest.arrival import ARRIVAL, POLL, wait_arrived
+from loadtest.experiment import Case
 from loadtest.failover.course import AFTER, BEFORE, CHECKING, DURING, FAULT, STARTING, UNDO, Course
-from loadtest.failover.experiment import Case
 from loadtest.failover.interruption import uninterrupted
 from loadtest.failover.probes import targets
 from loadtest.failover.steady import NotSteadyError, wait_steady

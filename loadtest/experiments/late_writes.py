@@ -1,11 +1,11 @@
 """16: a logout while other requests of the same session are on their way, on every store."""
 
 from deploy import NodeKind
-from loadtest.failover.claims import NO_FAILED_GET, LogoutsStay
-from loadtest.failover.experiment import Experiment, Variant
-from loadtest.failover.faults import Nothing, Slow
-from loadtest.failover.stores import EVERY_STORE
+from loadtest.claims import NO_FAILED_GET, LogoutsStay
+from loadtest.experiment import Experiment, Variant
+from loadtest.faults import Nothing, Slow
 from loadtest.protocol import Mix
+from loadtest.stores import EVERY_STORE
 
 SLOW = 0.06
 """Seconds that every answer of the store takes longer, so that a write, which asks it twice, is on its way for long."""

@@ -1,10 +1,10 @@
 """8: a lone Redis dies, which writes a log of all writes to disk every second, and is started again."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.failover.claims import LostAtMost
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Kill
+from loadtest.claims import LostAtMost
+from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.failover.timed_claims import RecoversWithin
+from loadtest.faults import Kill
 
 EXPERIMENT = Experiment(
     number=8,

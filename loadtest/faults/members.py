@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from deploy import Cluster, ClusterError, MemberState
-from loadtest.failover.faults.fault import mend
+from loadtest.faults.fault import mend
 
 _SECONDS_TO_END = 15.0
 _POLL = 0.02

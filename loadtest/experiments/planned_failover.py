@@ -1,9 +1,9 @@
 """10: a replica takes over because an operator says so."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.failover.claims import NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, gap_within
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import FailOver
+from loadtest.claims import NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, gap_within
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import FailOver
 from nodes.sessions import Outage
 
 EXPERIMENT = Experiment(

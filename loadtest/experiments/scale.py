@@ -1,9 +1,9 @@
 """18: nodes are added and taken away under load."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Scale
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Scale
 
 EXPERIMENT = Experiment(
     number=18,

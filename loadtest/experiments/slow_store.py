@@ -1,10 +1,10 @@
 """12: a store that does not answer, and one that answers late."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NOTHING_LOST
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Pause, Silence, Slow
+from loadtest.claims import NOTHING_LOST
+from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.failover.timed_claims import Bounded, RecoversWithin, SiteFast
+from loadtest.faults import Pause, Silence, Slow
 
 # A request asks the store up to three times, and each may take 0.25 s, twice for what is only read; the load generator
 # and the nodes share two cores, so that a second more is no sign of a worker that is stuck.

@@ -9,9 +9,9 @@ serve beside nodes that write it, and must not take what they can't read for not
 import secrets
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, WritesRefused
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import RollingDeploy
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WritesRefused
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import RollingDeploy
 
 OLD, NEW, KEY = (secrets.token_hex(32) for _ in range(3))
 

@@ -1,9 +1,9 @@
 """11: the primary goes on without its replicas, and then it dies."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.failover.claims import NOTHING_LOST, SomethingLost
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import CutReplicas, InTurn, KillPrimary
+from loadtest.claims import NOTHING_LOST, SomethingLost
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import CutReplicas, InTurn, KillPrimary
 
 FAULT = InTurn((CutReplicas(), KillPrimary()), pause=4.0)
 

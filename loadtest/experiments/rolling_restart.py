@@ -1,9 +1,9 @@
 """4: all nodes are restarted, one after the other."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import RollingRestart
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import RollingRestart
 
 EXPERIMENT = Experiment(
     number=4,

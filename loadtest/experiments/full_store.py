@@ -1,9 +1,9 @@
 """17: the store has no memory left, and evicts nothing."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, WritesRefused
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Fill
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, WritesRefused
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Fill
 
 EXPERIMENT = Experiment(
     number=17,

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtest.failover.cases import CaseResults, cases_of
-from loadtest.failover.result import Result
+from loadtest.results import Result
 from loadtest.verdict import Verdict
 
 SATURATED = 0.9  # of the one core that Locust can use; its own limit for such a warning

@@ -1,11 +1,11 @@
 """15: several requests write to one session at the same moment, on every store."""
 
 from deploy import NodeKind
-from loadtest.failover.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
-from loadtest.failover.experiment import Experiment, Variant
-from loadtest.failover.faults import Nothing
-from loadtest.failover.stores import EVERY_STORE
+from loadtest.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
+from loadtest.experiment import Experiment, Variant
+from loadtest.faults import Nothing
 from loadtest.protocol import Mix
+from loadtest.stores import EVERY_STORE
 
 EXPERIMENT = Experiment(
     number=15,

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from deploy import ClusterSpec, Database, StoreKind
-from loadtest.failover.experiment import cluster
-from loadtest.failover.result import Place
+from loadtest.experiment import cluster
+from loadtest.results import Place
 
 
 @dataclass(frozen=True)

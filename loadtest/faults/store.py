@@ -1,4 +1,4 @@
-"""Faults of what the store keeps."""
+"""Faults of the store: its memory is full, or it loses its primary or its replicas."""
 
 import http.client
 import time
@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import redis
 
-from deploy import Cluster, ClusterError
+from deploy import Cluster, ClusterError, Role
+from loadtest.faults.fault import mend
 
 _KEYS = "session:filler-"
 _SIZES = (64 * 1024, 1024, 64)
@@ -87,3 +88,45 @@ def _asking(cluster: Cluster) -> Iterator["redis.Redis"]:
         raise ClusterError(f"the store does not do what is asked of it: {error}") from error
     finally:
         client.close()
+
+
+@dataclass(frozen=True)
+class KillPrimary:
+    """SIGKILL to whoever takes the writes; undone by a restart of what has ended, as a replica if there is another."""
+
+    what: str = "kill the primary"
+    seconds: float = 0.1
+
+    def apply(self, cluster: Cluster) -> None:
+        cluster.kill(cluster.primary())
+
+    def undo(self, cluster: Cluster) -> None:
+        mend(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
+
+
+@dataclass(frozen=True)
+class FailOver:
+    """A replica takes over as planned. Nothing is left to undo."""
+
+    what: str = "fail over, as planned"
+    seconds: float = 1.0
+
+    def apply(self, cluster: Cluster) -> None:
+        cluster.fail_over()
+
+    def undo(self, cluster: Cluster) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class CutReplicas:
+    """The replicas lose touch with the primary, which goes on alone; undone by letting them find it again."""
+
+    what: str = "cut the replicas off"
+    seconds: float = 0.1
+
+    def apply(self, cluster: Cluster) -> None:
+        cluster.cut_replicas()
+
+    def undo(self, cluster: Cluster) -> None:
+        cluster.join_replicas()

@@ -1,9 +1,9 @@
 """6: the proxy takes up its configuration again and again."""
 
 from deploy import StoreKind
-from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Reload
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Reload
 
 EXPERIMENT = Experiment(
     number=6,

@@ -1,14 +1,14 @@
-"""What an experiment is: data, in a file of its own under `loadtest/failover/experiments`."""
+"""What an experiment is: data, in a file of its own under `loadtest/experiments`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from deploy import ClusterSpec, NodeKind, StoreKind
-from loadtest.failover.claims import Claim
-from loadtest.failover.faults import Fault
-from loadtest.failover.result import Place, case_folder, heading
+from loadtest.claims import Claim
+from loadtest.faults import Fault
 from loadtest.protocol import Mix
+from loadtest.results import Place, case_folder, heading
 from proxy import Balance
 
 

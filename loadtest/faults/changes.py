@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploy import Cluster, Role
-from loadtest.failover.faults.fault import mend
+from loadtest.faults.fault import mend
 
 _SECONDS_TO_RESTART = 4.0
 """A node that is drained, told to end, started and ready again: about so long on two busy cores."""

@@ -1,9 +1,9 @@
 """2: a node dies, and the store is shared."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.failover.claims import NO_FAILED_GET, NOTHING_LOST, FewFailedWrites
-from loadtest.failover.experiment import Experiment, Variant, cluster
-from loadtest.failover.faults import Kill
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, FewFailedWrites
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Kill
 
 EXPERIMENT = Experiment(
     number=2,
