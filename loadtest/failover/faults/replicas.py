@@ -14,7 +14,7 @@ class KillPrimary:
     seconds: float = 0.1
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.kill(cluster.primary())
+        cluster.kill(cluster.store.primary())
 
     def undo(self, cluster: Cluster) -> None:
         mend(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
@@ -28,7 +28,7 @@ class FailOver:
     seconds: float = 1.0
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.fail_over()
+        cluster.store.failover()
 
     def undo(self, cluster: Cluster) -> None:
         """Nothing."""
@@ -42,7 +42,7 @@ class CutReplicas:
     seconds: float = 0.1
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.cut_replicas()
+        cluster.store.disconnect_replicas()
 
     def undo(self, cluster: Cluster) -> None:
-        cluster.join_replicas()
+        cluster.store.reconnect_replicas()

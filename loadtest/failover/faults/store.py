@@ -80,7 +80,7 @@ def _put(store: "redis.Redis", number: int, size: int) -> bool:
 @contextmanager
 def _asking(cluster: Cluster) -> Iterator["redis.Redis"]:
     """As the nodes' user, which may name the keys of sessions alone."""
-    client = redis.Redis.from_url(cluster.store_url, socket_timeout=5, socket_connect_timeout=5)
+    client = redis.Redis.from_url(cluster.store.url, socket_timeout=5, socket_connect_timeout=5)
     try:
         yield client
     except redis.RedisError as error:
