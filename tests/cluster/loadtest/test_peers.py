@@ -213,7 +213,6 @@ def test_a_cluster_is_not_started_with_another_application_than_its_spec_says() 
     ("settings", "complaint"),
     [
         ({"SESSION_STORE": "redis"}, "the nodes share their sessions with SESSION_STORE=express alone"),
-        ({"EXPRESS_STORE": "memory"}, "EXPRESS_STORE=memory: use one of redis, file, mysql"),
         ({"SESSIONS": "own", "SESSION_STORE": "file"}, "SESSION_STORE=file: use one of memory, redis"),
         ({"SESSIONS": "own"}, "SESSION_STORE=: use one of memory, redis"),
         ({"SESSIONS": "both"}, "SESSIONS=both: use one of own, shared"),
