@@ -50,7 +50,7 @@ class Experiment:
     mix: Mix = Mix.EVERYDAY
     users: int | None = None
     """So many, whatever is asked for: where each of them is several at once."""
-    nodes: frozenset[NodeKind] = frozenset({NodeKind.OURS})
+    nodes: frozenset[NodeKind] = frozenset({NodeKind.FLASK})
     """Whose nodes it makes sense for; the claims are the same for all of them."""
 
     @property
@@ -65,7 +65,7 @@ class Case:
 
     experiment: Experiment
     variant: Variant
-    node: NodeKind = NodeKind.OURS
+    node: NodeKind = NodeKind.FLASK
     place: Place = Place.LOCAL
 
     @property

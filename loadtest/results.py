@@ -83,8 +83,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def node(self) -> str:
-        """Whose nodes they were: a `NodeKind`."""
-        return str(self.cluster.get("node", NodeKind.OURS))
+        """The application of the nodes: a `NodeKind`."""
+        kind = str(self.cluster.get("node", NodeKind.FLASK))
+        return NodeKind.FLASK if kind == "ours" else kind  # as it was called in earlier results
 
     @property
     def heading(self) -> str:
@@ -100,7 +101,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def order(self) -> tuple[int, str, int, str, bool, str, bool, int]:
         """Where it belongs among all results; of one variant ours come first, and local ones. All but the last are of
         its case."""
-        whose = self.node != NodeKind.OURS, self.node
+        whose = self.node != NodeKind.FLASK, self.node
         return self.number, self.name, self.position, self.variant, *whose, self.place is not Place.LOCAL, self.run
 
 
@@ -123,7 +124,7 @@ def heading(title: str, node: str, place: Place) -> str:
 
 
 def _unusual(node: str, place: Place) -> list[str]:
-    return [*([] if node == NodeKind.OURS else [node]), *([] if place is Place.LOCAL else [str(place)])]
+    return [*([] if node == NodeKind.FLASK else [node]), *([] if place is Place.LOCAL else [str(place)])]
 
 
 def verdict_of(claims: Sequence[Held]) -> Ruling:
@@ -141,7 +142,7 @@ def describe(spec: ClusterSpec) -> dict[str, Any]:
         "store": str(spec.store),
         "database": str(spec.database),
         "balance": str(spec.balance),
-        "store_link": spec.store_link,
+        "store_proxy": spec.store_proxy,
         "store_settings": msgspec.to_builtins(spec.store_settings, enc_hook=str),
         "node_settings": {**spec.node_settings, **hidden},
         "proxy": msgspec.to_builtins(dict(spec.proxy), enc_hook=str),

@@ -21,8 +21,7 @@ from .sessions import (
 )
 from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
-from .sessions.stores.express_file import ExpressFileStore
-from .settings import ExpressFormat, Settings, StoreKind
+from .settings import Settings, StoreKind
 
 
 def store_of(settings: Settings) -> Store:
@@ -56,7 +55,8 @@ def _chosen(settings: Settings) -> Store:
             # Databases have far fewer connections to give away than Redis: PostgreSQL 100, for all nodes.
             return SqlStore.from_url(settings.database_url, replace(budgets, max_connections=16))
         case StoreKind.EXPRESS:
-            return _shared_with_express(settings, budgets)
+            assert settings.redis_url is not None
+            return ExpressStore.from_url(settings.redis_url, budgets, outage=_outage_policy(settings))
         case StoreKind.REDIS:
             assert settings.redis_url is not None
             durability = Durability(settings.durability)
@@ -69,22 +69,6 @@ def _chosen(settings: Settings) -> Store:
             )
 
 
-def _shared_with_express(settings: Settings, budgets: Budgets) -> Store:
-    match settings.express:
-        case ExpressFormat.FILE:
-            assert settings.folder is not None
-            # Its ttl is how long a session lives that has no age of its own: as long here as there.
-            return ExpressFileStore(settings.folder, ttl=settings.idle_timeout, lock_timeout=settings.deadline)
-        case ExpressFormat.MYSQL:
-            assert settings.database_url is not None
-            from .sessions.stores.express_sql import ExpressSqlStore
-
-            return ExpressSqlStore.from_url(settings.database_url, replace(budgets, max_connections=16))
-        case ExpressFormat.REDIS:
-            assert settings.redis_url is not None
-            return ExpressStore.from_url(settings.redis_url, budgets, outage=_outage_policy(settings))
-
-
 def _outage_policy(settings: Settings) -> OutagePolicy:
     return OutagePolicy(Outage(settings.outage), settings.wait_seconds, settings.waiting)
 
@@ -93,11 +77,9 @@ def create_schema(settings: Settings) -> None:
     """Makes the tables of `settings.database_url` where they are missing; nothing for stores without a database."""
     if settings.database_url is None:
         return
-    from .sessions.stores.express_sql import ExpressSqlStore
     from .sessions.stores.sql import SqlStore
 
-    kind = ExpressSqlStore if settings.store is StoreKind.EXPRESS else SqlStore
-    store = kind.from_url(settings.database_url, Budgets(connect_timeout=5, read_timeout=10, deadline=20))
+    store = SqlStore.from_url(settings.database_url, Budgets(connect_timeout=5, read_timeout=10, deadline=20))
     store.create_schema()
     store.close()
 

@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
             name=store.name,
             title=store.name,
             spec=store.linked_cluster(),
-            fault=Slow(SLOW) if store.linked_cluster().store_link else Nothing(),
+            fault=Slow(SLOW) if store.linked_cluster().store_proxy else Nothing(),
             claims=(LogoutsStay(), NO_FAILED_GET),
             places=store.places,
         )

@@ -29,14 +29,14 @@ EXPERIMENT = Experiment(
         Variant(
             name="unreachable",
             title="behind a silent network",
-            spec=cluster(3, StoreKind.REDIS, store_link=True),
+            spec=cluster(3, StoreKind.REDIS, store_proxy=True),
             fault=Silence(),
             claims=CLAIMS,
         ),
         Variant(
             name="slow",
             title="slow (+100 ms)",
-            spec=cluster(3, StoreKind.REDIS, store_link=True),
+            spec=cluster(3, StoreKind.REDIS, store_proxy=True),
             fault=Slow(0.1),
             claims=CLAIMS,
         ),

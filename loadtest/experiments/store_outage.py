@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
     after=4,
     variants=(
         Variant(
-            spec=cluster(3, StoreKind.REDIS, store_link=True),
+            spec=cluster(3, StoreKind.REDIS, store_proxy=True),
             fault=Cut(),
             claims=(NO_SESSION_LOST, WritesRefused(), RecoversWithin(0.5)),
         ),

@@ -73,10 +73,10 @@ def list_() -> None:
 @click.option(
     "--node",
     metavar="KIND",
-    type=click.Choice(["ours", "express", "flask-session"]),
-    default="ours",
+    type=click.Choice(["flask", "express", "flask-session"]),
+    default="flask",
     show_default=True,
-    help="Whose nodes: ours, express, flask-session; only some experiments have others.",
+    help="Application of the nodes: flask, express, flask-session; only some experiments have others.",
 )
 @click.option(
     "--out",
@@ -125,11 +125,11 @@ def run(
     from loadtest.runner import MakeCluster
 
     kind = NodeKind(node)
-    if place == Place.COMPOSE and kind is not NodeKind.OURS:
-        raise click.UsageError(f"--node {kind} is for local processes: nodes in containers are ours")
+    if place == Place.COMPOSE and kind is not NodeKind.FLASK:
+        raise click.UsageError(f"--node {kind} is for local processes: nodes in containers are flask")
     if place == Place.COMPOSE and (nginx or store_server):
         raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
-    only_local = kind is not NodeKind.OURS or nginx or store_server
+    only_local = kind is not NodeKind.FLASK or nginx or store_server
     places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
     chosen = _chosen(names, everything, places, kind)
 
@@ -137,7 +137,7 @@ def run(
         return local_cluster(spec, None, nginx, store_server)
 
     made: dict[Place, MakeCluster] = {Place.LOCAL: local, Place.COMPOSE: ComposeCluster}
-    others = "" if kind is NodeKind.OURS else f"--node {kind}"
+    others = "" if kind is NodeKind.FLASK else f"--node {kind}"
     options = " ".join(filter(None, (f"--users {users}", "--short" if short else "", others)))
     folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
     effort = Effort(users, share=SHORT if short else 1.0)

@@ -32,7 +32,7 @@ class Plan:
     folder: Path
     options: str
     clusters: Mapping[Place, MakeCluster]
-    node: NodeKind = NodeKind.OURS
+    node: NodeKind = NodeKind.FLASK
     variants: Sequence[str] | None = None
     """Only those of these names; None: all."""
 

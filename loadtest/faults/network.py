@@ -1,4 +1,4 @@
-"""Faults of the network between the nodes and the store; the cluster's spec has to ask for a `store_link`."""
+"""Faults of the network between the nodes and the store; the cluster's spec has to ask for a `store_proxy`."""
 
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ class Slow:
         return f"slow the store down by {self.latency * 1000:g} ms"
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.link.slow(self.latency)
+        cluster.store.proxy.latency(self.latency)
 
     def undo(self, cluster: Cluster) -> None:
-        cluster.link.mend()
+        cluster.store.proxy.reset()
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Silence:
     seconds: float = 0.1
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.link.silence()
+        cluster.store.proxy.blackhole()
 
     def undo(self, cluster: Cluster) -> None:
-        cluster.link.mend()
+        cluster.store.proxy.reset()
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Cut:
     seconds: float = 0.1
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.link.cut()
+        cluster.store.proxy.down()
 
     def undo(self, cluster: Cluster) -> None:
-        cluster.link.mend()
+        cluster.store.proxy.reset()

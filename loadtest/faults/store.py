@@ -81,7 +81,7 @@ def _put(store: "redis.Redis", number: int, size: int) -> bool:
 @contextmanager
 def _asking(cluster: Cluster) -> Iterator["redis.Redis"]:
     """As the nodes' user, which may name the keys of sessions alone."""
-    client = redis.Redis.from_url(cluster.store_url, socket_timeout=5, socket_connect_timeout=5)
+    client = redis.Redis.from_url(cluster.store.url, socket_timeout=5, socket_connect_timeout=5)
     try:
         yield client
     except redis.RedisError as error:
@@ -98,7 +98,7 @@ class KillPrimary:
     seconds: float = 0.1
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.kill(cluster.primary())
+        cluster.kill(cluster.store.primary())
 
     def undo(self, cluster: Cluster) -> None:
         mend(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
@@ -112,7 +112,7 @@ class FailOver:
     seconds: float = 1.0
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.fail_over()
+        cluster.store.failover()
 
     def undo(self, cluster: Cluster) -> None:
         """Nothing."""
@@ -126,7 +126,7 @@ class CutReplicas:
     seconds: float = 0.1
 
     def apply(self, cluster: Cluster) -> None:
-        cluster.cut_replicas()
+        cluster.store.disconnect_replicas()
 
     def undo(self, cluster: Cluster) -> None:
-        cluster.join_replicas()
+        cluster.store.reconnect_replicas()

@@ -34,7 +34,7 @@ class Run:
     number: int = 2
     variant: str = ""
     run: int = 1
-    node: str = "ours"
+    node: str = "flask"
     place: Place = Place.LOCAL
     verdict: Verdict = Verdict.HOLDS
     title: str = "kill a node, shared store"

@@ -141,7 +141,7 @@ def test_an_experiment_that_is_for_our_nodes_alone_says_which_are_for_others() -
 
 def test_other_peoples_nodes_are_local_processes() -> None:
     said = complaint("run", "kill-node", "--on", "compose", "--node", "express")
-    assert said == "Error: --node express is for local processes: nodes in containers are ours"
+    assert said == "Error: --node express is for local processes: nodes in containers are flask"
 
 
 def test_a_peer_that_cannot_run_here_is_one_line_before_anything_starts(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.support.waiting import until
 SPEC = ClusterSpec(
     nodes=2,
     store=StoreKind.REDIS,
-    store_link=True,
+    store_proxy=True,
     store_settings=StoreSettings(max_memory="6mb"),
     proxy={"read_timeout": 2.0, "login_rate": None},
 )

@@ -135,13 +135,6 @@ def test_every_variable_arrives(users_file: Path) -> None:
         ({"SESSION_STORE": "sql", "DATABASE_URL": "oracle://db"}, ["DATABASE_URL=oracle://db", "mysql://"]),
         ({"SESSION_STORE": "sql", "DATABASE_URL": "sqlite:x.db"}, ["DATABASE_URL=sqlite:x.db"]),
         ({"SESSION_STORE": "express"}, ["REDIS_URL is not set"]),
-        ({**EXPRESS, "EXPRESS_STORE": "mysq"}, ["EXPRESS_STORE=mysq", "did you mean mysql?", "file, mysql, redis"]),
-        ({**EXPRESS, "EXPRESS_STORE": "file"}, ["SESSION_FOLDER is not set", "EXPRESS_STORE=file"]),
-        ({**EXPRESS, "EXPRESS_STORE": "mysql"}, ["DATABASE_URL is not set", "EXPRESS_STORE=mysql", "mariadb://user"]),
-        (
-            {**EXPRESS, "EXPRESS_STORE": "mysql", "DATABASE_URL": "postgresql://u:p@h/db"},
-            ["DATABASE_URL=***@h/db", "use one of mysql://, mariadb://"],
-        ),
         ({**EXPRESS, "SESSION_MAX_PER_USER": "3"}, ["SESSION_MAX_PER_USER is set", "Node application"]),
         ({**EXPRESS, "SESSION_ENCRYPTION_KEYS": KEY}, ["SESSION_ENCRYPTION_KEYS is set"]),
         ({"SESSION_ENCRYPTION_KEYS": f"{KEY},short-key"}, ["SESSION_ENCRYPTION_KEYS: key 2", "openssl rand -hex 32"]),
@@ -177,22 +170,6 @@ def test_a_wrong_key_is_never_repeated(users_file: Path) -> None:
 def test_the_cookie_is_named_as_the_other_application_names_it(users_file: Path) -> None:
     assert Settings.from_environ(environ(users_file, **EXPRESS)).session_name == "connect.sid"
     assert Settings.from_environ(environ(users_file, **EXPRESS, SESSION_NAME="sid")).session_name == "sid"
-
-
-@pytest.mark.parametrize(
-    ("chosen", "expected"),
-    [
-        ("redis", ("redis://store", None, None)),
-        ("file", (None, None, Path("/sessions"))),
-        ("mysql", (None, "mysql://u:p@h/db", None)),
-    ],
-)
-def test_of_all_places_that_are_set_the_format_says_which_is_used(
-    users_file: Path, chosen: str, expected: tuple[object, ...]
-) -> None:
-    places = EXPRESS | {"DATABASE_URL": "mysql://u:p@h/db", "SESSION_FOLDER": "/sessions"}
-    settings = Settings.from_environ(environ(users_file, **places, EXPRESS_STORE=chosen))
-    assert (settings.redis_url, settings.database_url, settings.folder) == expected
 
 
 @pytest.mark.parametrize("url", ["redsi://nodes:word-of-pass@store:1", "nodes:word-of-pass@store:6379"])

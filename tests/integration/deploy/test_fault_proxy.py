@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from deploy.errors import ClusterError
-from deploy.link import ProxyLink
+from deploy.fault_proxy import FaultProxy
 from tests.support.waiting import lives, until
 
 ROOT = Path(__file__).parents[3]
@@ -48,17 +48,17 @@ def echoing() -> Iterator[int]:
 
 
 @pytest.fixture
-def link() -> Iterator[ProxyLink]:
+def proxy() -> Iterator[FaultProxy]:
     with echoing() as target:
-        made = ProxyLink.to(target)
+        made = FaultProxy.to(target)
         try:
             yield made
         finally:
             made.close()
 
 
-def connect(link: ProxyLink) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", link.port), timeout=10)
+def connect(proxy: FaultProxy) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
 
 
 def asked(client: socket.socket, text: bytes = b"ping") -> tuple[bytes, float]:
@@ -73,9 +73,9 @@ def asked(client: socket.socket, text: bytes = b"ping") -> tuple[bytes, float]:
     return answer, time.monotonic() - began
 
 
-def test_bytes_pass_in_both_directions_and_large_ones_whole(link: ProxyLink) -> None:
+def test_bytes_pass_in_both_directions_and_large_ones_whole(proxy: FaultProxy) -> None:
     text = os.urandom(3_000_000)
-    with connect(link) as client:
+    with connect(proxy) as client:
         assert asked(client)[0] == b"ping"
         sender = threading.Thread(target=client.sendall, args=(text,))
         sender.start()
@@ -86,19 +86,19 @@ def test_bytes_pass_in_both_directions_and_large_ones_whole(link: ProxyLink) -> 
     assert got == text
 
 
-def test_answers_are_late_by_as_much_as_was_said_and_no_longer_afterwards(link: ProxyLink) -> None:
-    with connect(link) as client:
+def test_answers_are_late_by_as_much_as_was_said_and_no_longer_afterwards(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
         asked(client)
-        link.slow(0.3)
+        proxy.latency(0.3)
         assert asked(client)[1] >= 0.3
-        link.mend()
+        proxy.reset()
         assert min(asked(client)[1] for _ in range(5)) < 0.2
 
 
-def test_late_is_not_slower_many_answers_are_on_their_way_at_a_time(link: ProxyLink) -> None:
-    with connect(link) as client:
+def test_late_is_not_slower_many_answers_are_on_their_way_at_a_time(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
         asked(client)
-        link.slow(0.5)
+        proxy.latency(0.5)
         began = time.monotonic()
         for number in range(8):
             client.sendall(b"%d" % number)
@@ -110,51 +110,51 @@ def test_late_is_not_slower_many_answers_are_on_their_way_at_a_time(link: ProxyL
         assert time.monotonic() - began < 8 * 0.5
 
 
-def test_silence_keeps_connections_and_answers_when_it_is_over(link: ProxyLink) -> None:
-    with connect(link) as client:
+def test_silence_keeps_connections_and_answers_when_it_is_over(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
         asked(client)
-        link.silence()
+        proxy.blackhole()
         client.sendall(b"anybody?")
         client.settimeout(0.3)
         with pytest.raises(TimeoutError):
             client.recv(100)
-        with connect(link) as newcomer:  # accepted, as by a kernel whose process is stopped
+        with connect(proxy) as newcomer:  # accepted, as by a kernel whose process is stopped
             newcomer.sendall(b"me too")
-            link.mend()
+            proxy.reset()
             client.settimeout(10)
             assert client.recv(100) == b"anybody?"
             assert newcomer.recv(100) == b"me too"
 
 
-def test_a_cut_resets_what_is_open_and_refuses_what_comes_until_it_is_mended(link: ProxyLink) -> None:
-    port = link.port
-    with connect(link) as client:
+def test_a_cut_resets_what_is_open_and_refuses_what_comes_until_it_is_mended(proxy: FaultProxy) -> None:
+    port = proxy.port
+    with connect(proxy) as client:
         asked(client)
-        link.cut()
+        proxy.down()
         with pytest.raises(ConnectionResetError):
             client.recv(100)
     with pytest.raises(ConnectionRefusedError):
-        connect(link)
-    link.mend()
-    assert link.port == port
-    with connect(link) as client:
+        connect(proxy)
+    proxy.reset()
+    assert proxy.port == port
+    with connect(proxy) as client:
         assert asked(client)[0] == b"ping"
 
 
-def test_silence_and_delay_end_with_a_cut(link: ProxyLink) -> None:
-    with connect(link) as client:
-        link.silence()
+def test_silence_and_delay_end_with_a_cut(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
+        proxy.blackhole()
         client.sendall(b"lost")
-        link.cut()
+        proxy.down()
         with pytest.raises(ConnectionResetError):
             client.recv(100)
-    link.mend()
-    with connect(link) as client:
+    proxy.reset()
+    with connect(proxy) as client:
         assert asked(client)[1] < 5
 
 
-def test_the_end_of_either_side_is_passed_on(link: ProxyLink) -> None:
-    with connect(link) as client:
+def test_the_end_of_either_side_is_passed_on(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
         client.sendall(b"last words")
         client.shutdown(socket.SHUT_WR)
         got = b""
@@ -166,35 +166,37 @@ def test_the_end_of_either_side_is_passed_on(link: ProxyLink) -> None:
 def test_a_target_that_is_gone_resets_its_clients() -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
-    link = ProxyLink.to(port)
+    proxy = FaultProxy.to(port)
     try:
-        with connect(link) as client, pytest.raises(ConnectionError):
+        with connect(proxy) as client, pytest.raises(ConnectionError):
             asked(client)
     finally:
-        link.close()
+        proxy.close()
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(-1.0, "latency -1.0 cannot be"), (61.0, "latency 61.0 cannot be")])
-def test_what_cannot_be_is_refused_and_changes_nothing(link: ProxyLink, seconds: float, said: str) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-1.0, "latency must be between 0 and 60 seconds, not -1.0"), (61.0, "61.0")]
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(proxy: FaultProxy, seconds: float, said: str) -> None:
     with pytest.raises(ClusterError, match=said):
-        link.slow(seconds)
-    with connect(link) as client:
+        proxy.latency(seconds)
+    with connect(proxy) as client:
         assert asked(client)[0] == b"ping"
 
 
-def test_it_has_ended_when_it_is_closed(link: ProxyLink) -> None:
-    with connect(link) as client:
+def test_it_has_ended_when_it_is_closed(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
         asked(client)
-        link.close()
-        assert not lives(link.pid)
+        proxy.close()
+        assert not lives(proxy.pid)
         with pytest.raises(ConnectionResetError):
             client.recv(100)
         with pytest.raises(ClusterError, match="has ended"):
-            link.mend()
+            proxy.reset()
 
 
 def test_it_does_not_outlive_whoever_started_it_not_even_by_sigkill() -> None:
-    program = "from deploy.link import ProxyLink; link = ProxyLink.to(9); print(link.pid, flush=True); input()"
+    program = "from deploy.fault_proxy import FaultProxy; p = FaultProxy.to(9); print(p.pid, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
     ) as parent:

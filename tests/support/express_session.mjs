@@ -1,12 +1,17 @@
-// express-session alone, with OPTIONS (JSON) over the defaults here, on session-file-store's files in SESSION_FOLDER.
-// The path /…count counts visits; every other one only looks. Prints its port when it listens.
+// express-session alone, with OPTIONS (JSON) over the defaults here, on connect-redis at REDIS_URL, with the packages of
+// MODULES. The path /…count counts visits; every other one only looks. Prints its port when it listens.
 
-const http = require("node:http");
+import http from "node:http";
+import { createRequire } from "node:module";
+
+const require = createRequire(`${process.env.MODULES}/`);
 const session = require("express-session");
-const FileStore = require("session-file-store")(session);
+const { RedisStore } = require("connect-redis");
+const client = require("redis").createClient({ url: process.env.REDIS_URL });
+await client.connect();
 
 const handle = session({
-  store: new FileStore({ path: process.env.SESSION_FOLDER, ttl: 1800, retries: 0, logFn: () => {} }),
+  store: new RedisStore({ client, ttl: 1800 }),
   resave: false,
   saveUninitialized: false,
   proxy: true,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,9 @@ from nodes.sessions import Changes, Lifetime, SessionOptions
 from nodes.sessions.cookie_attributes import attributes_of
 from nodes.sessions.own_fields import COOKIE_KEY
 from nodes.sessions.shared_store import SharedStore
-from nodes.sessions.stores.express_file import ExpressFileStore
+from nodes.sessions.stores.express import ExpressStore
 from tests.support.browser import SECRET
+from tests.support.valkey import Valkey
 
 KEY = "k" * 32
 LIFETIME = Lifetime(idle=600, absolute=7200)
@@ -23,10 +23,11 @@ PLAIN = {"secure": False, "httpOnly": True, "path": "/", "sameSite": "lax"}
 class Shared:
     """Sessions that live 3600 s without use, unless they have a life of their own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{KEY}.json"
+    def __init__(self, server: Valkey) -> None:
+        self.client: Any = server.client()
+        self.client.flushdb()
         options = SessionOptions(secrets=(SECRET,), max_age=3600)
-        self.store = SharedStore(ExpressFileStore(folder), lambda: attributes_of(options, is_secure=False))
+        self.store = SharedStore(ExpressStore.from_url(server.url), lambda: attributes_of(options, is_secure=False))
 
     def create(self, **fields: Any) -> None:
         assert self.store.create(KEY, self.encoded(fields), None, LIFETIME) is not None
@@ -40,14 +41,14 @@ class Shared:
         return {name: self.store.codec.decode(value) for name, value in record.fields.items()}
 
     def cookie(self) -> dict[str, Any]:
-        cookie: dict[str, Any] = json.loads(self.path.read_text())["cookie"]
+        cookie: dict[str, Any] = json.loads(self.client.get(f"sess:{KEY}"))["cookie"]
         assert (cookie.pop("expires") is None) is (cookie["originalMaxAge"] is None)
         return cookie
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Shared:
-    return Shared(tmp_path / "sessions")
+def shared(server: Valkey) -> Shared:
+    return Shared(server)
 
 
 def test_attributes_are_in_the_cookie_and_no_field(shared: Shared) -> None:
@@ -81,8 +82,8 @@ def test_what_can_be_no_life_of_its_own_is_none(shared: Shared, own: Any) -> Non
 
 def test_other_changes_leave_the_cookie_as_it_is(shared: Shared) -> None:
     shared.create(a=1)
-    before = json.loads(shared.path.read_text())
+    before = json.loads(shared.client.get(f"sess:{KEY}"))
     before["cookie"]["sameSite"] = "strict"
-    shared.path.write_text(json.dumps(before))
+    shared.client.set(f"sess:{KEY}", json.dumps(before), keepttl=True)
     shared.store.update(KEY, Changes(set=shared.encoded({"a": 2})), LIFETIME)
     assert shared.cookie() == {"originalMaxAge": 3_600_000, **PLAIN, "sameSite": "strict"}
