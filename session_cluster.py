@@ -8,11 +8,8 @@ import click
 
 from deploy.cli import up
 from loadtest.bench.cli import bench
-from loadtest.cli import demo
-from loadtest.failover.cli import failover
-from loadtest.load.cli import load
+from loadtest.cli import demo, failover, load, report
 from loadtest.peers import application_of
-from loadtest.report.cli import report
 from proxy.cli import proxy_config
 
 

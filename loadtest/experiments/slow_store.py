@@ -1,9 +1,8 @@
 """12: a store that does not answer, and one that answers late."""
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST
+from loadtest.claims import Bounded, NOTHING_LOST, RecoversWithin, SiteFast
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import Bounded, RecoversWithin, SiteFast
 from loadtest.faults import Pause, Silence, Slow
 
 # A request asks the store up to three times, and each may take 0.25 s, twice for what is only read; the load generator

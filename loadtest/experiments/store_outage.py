@@ -1,9 +1,8 @@
 """14: the store is out of everybody's reach for a while."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import NO_SESSION_LOST, WritesRefused
+from loadtest.claims import NO_SESSION_LOST, RecoversWithin, WritesRefused
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import RecoversWithin
 from loadtest.faults import Cut
 
 EXPERIMENT = Experiment(

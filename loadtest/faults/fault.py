@@ -74,7 +74,7 @@ class InTurn:
             raise errors[0]
 
 
-def mend(cluster: Cluster, *names: str) -> None:
+def restore(cluster: Cluster, *names: str) -> None:
     """Have these members run, or all where none is named: resumed if paused, restarted if ended or drained.
 
     Paused ones first: whoever is restarted may have to hear from them.

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import redis
 
 from deploy import Cluster, ClusterError, Role
-from loadtest.faults.fault import mend
+from loadtest.faults.fault import restore
 
 _KEYS = "session:filler-"
 _SIZES = (64 * 1024, 1024, 64)
@@ -101,7 +101,7 @@ class KillPrimary:
         cluster.kill(cluster.store.primary())
 
     def undo(self, cluster: Cluster) -> None:
-        mend(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
+        restore(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
 
 
 @dataclass(frozen=True)
