@@ -29,9 +29,10 @@ _CREATORS = 5
 class Database:
     """One engine, in autocommit mode. Each method raises `StoreUnavailable` and nothing else of SQLAlchemy's."""
 
-    def __init__(self, engine: Engine, budgets: Budgets) -> None:
+    def __init__(self, engine: Engine, budgets: Budgets, table: str = "sessions") -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._budgets = budgets
+        self._table = table
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
 
     @property
@@ -99,11 +100,11 @@ class Database:
     def _in_turn(
         self, connection: Connection, take: Callable[[Connection, int], Sequence[T]], size: int
     ) -> Sequence[T]:
-        with around_transaction(connection) as is_mine:
+        with around_transaction(connection, self._table) as is_mine:
             if not is_mine:
                 return ()
             with self._transaction(connection):
-                return take(connection, size) if within_transaction(connection) else ()
+                return take(connection, size) if within_transaction(connection, self._table) else ()
 
     def dispose(self) -> None:
         self._engine.dispose()
@@ -117,7 +118,7 @@ class Database:
                     return work(connection)
             except (SQLAlchemyError, OSError) as error:
                 if not retries or time.monotonic() >= until or not again(error):
-                    raise unavailable(error, self._engine.dialect.name) from error
+                    raise unavailable(error, self._engine.dialect.name, self._table) from error
             retries -= 1
 
     @contextmanager

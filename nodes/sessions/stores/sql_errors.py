@@ -27,12 +27,12 @@ def may_be_passing(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or was_rolled_back(error)
 
 
-def unavailable(error: BaseException, database: str) -> StoreUnavailable:
+def unavailable(error: BaseException, database: str, table: str) -> StoreUnavailable:
     """The one error of a store, without the statement and its parameters: those are a session's content."""
     if not isinstance(error, DBAPIError):
         return StoreUnavailable(f"{database}: {error}")
     if _code(error) in _NO_TABLE or "no such table" in str(error.orig):
         return StoreUnavailable(
-            f"{database}: the table `sessions` is missing; call the store's create_schema() once, or apply docs/sql.md"
+            f"{database}: the table `{table}` is missing; call the store's create_schema() once, or apply docs/sql.md"
         )
     return StoreUnavailable(f"{database}: {error.orig}")

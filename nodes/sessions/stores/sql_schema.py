@@ -42,31 +42,36 @@ def _text(length: int, charset: str) -> String:
     )
 
 
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("key", _text(64, "ascii"), primary_key=True, comment="SHA-256 of the session's id, hexadecimal"),
-    Column(
-        "set_aside",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="0 for a session; when a damaged one was taken out of the way, in ms since the epoch",
-    ),
-    Column("owner", _text(MAX_OWNER, "utf8mb4"), comment="whom the session belongs to; NULL: nobody is logged in"),
-    Column("created", BigInteger, nullable=False, comment="ms since the epoch"),
-    Column("expires", BigInteger, nullable=False, comment="ms since the epoch"),
-    Column("final", Boolean, nullable=False, comment="whether the absolute timeout decides when it expires"),
-    Column("format", SmallInteger, nullable=False, comment="version of the row"),
-    Column(
-        "fields",
-        LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
-        nullable=False,
-        comment="MessagePack: a map of names to encoded values",
-    ),
-    Index("sessions_by_owner", "owner", "created"),
-    Index("sessions_by_expiry", "expires"),
-)
+def make_table(name: str, metadata: MetaData) -> Table:
+    """Return the table of a store, with its indexes."""
+    return Table(
+        name,
+        metadata,
+        Column("key", _text(64, "ascii"), primary_key=True, comment="SHA-256 of the session's id, hexadecimal"),
+        Column(
+            "set_aside",
+            BigInteger,
+            primary_key=True,
+            autoincrement=False,
+            comment="0 for a session; when a damaged one was taken out of the way, in ms since the epoch",
+        ),
+        Column("owner", _text(MAX_OWNER, "utf8mb4"), comment="whom the session belongs to; NULL: nobody is logged in"),
+        Column("created", BigInteger, nullable=False, comment="ms since the epoch"),
+        Column("expires", BigInteger, nullable=False, comment="ms since the epoch"),
+        Column("final", Boolean, nullable=False, comment="whether the absolute timeout decides when it expires"),
+        Column("format", SmallInteger, nullable=False, comment="version of the row"),
+        Column(
+            "fields",
+            LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+            nullable=False,
+            comment="MessagePack: a map of names to encoded values",
+        ),
+        Index(f"{name}_by_owner", "owner", "created"),
+        Index(f"{name}_by_expiry", "expires"),
+    )
+
+
+sessions = make_table("sessions", metadata)
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - used like a function
@@ -96,10 +101,10 @@ def _sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
-def create_missing(connection: Connection) -> None:
-    """The table and its indexes, each where it is missing."""
-    metadata.create_all(connection)
-    for index in sorted(sessions.indexes, key=lambda index: str(index.name)):
+def create_missing(connection: Connection, table: Table) -> None:
+    """Create the table and its indexes, each where it is missing."""
+    table.create(connection, checkfirst=True)
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
         index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
 
 
