@@ -14,13 +14,13 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import auth, csrf, each_request, health, logs, my_sessions, pages, shop, throttle
+from . import auth, csrf, each_request, health, logs, my_sessions, pages, rate_limit, shop
 from .accounts import Users, UsersError
 from .environment import SettingsError
 from .metrics import MeasuredStore, Metrics
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
 from .settings import Settings
-from .store_choice import store_of
+from .stores import store_of
 
 MAX_BODY_BYTES = 64 * 1024
 _HASHING_THREADS = 2
@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> Flask:
     app.before_request(_refuse_large_body)
     csrf.protect(app, settings.secrets)
     pages.register(app)
-    throttle.protect(app, sessions, settings.login_attempts, settings.login_window)
+    rate_limit.protect(app, sessions, settings.login_attempts, settings.login_window)
     for part in (shop, auth, my_sessions, health):
         app.register_blueprint(part.blueprint)
     each_request.watch(app, settings.node_name, metrics)

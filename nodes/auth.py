@@ -16,7 +16,7 @@ from werkzeug.exceptions import (
     UnprocessableEntity,
 )
 
-from . import my_sessions, pages, throttle
+from . import my_sessions, pages, rate_limit
 from .accounts import PasswordChanged, Users, UsersError
 from .each_request import request_id
 from .negotiation import read_body, wants_page
@@ -56,7 +56,7 @@ class NewPassword(msgspec.Struct, frozen=True):
 def login() -> Response:
     """Logs in: 200 with a renewed id, or 401, the same for an unknown user as for a wrong password.
 
-    429 after too many wrong ones, by `throttle`; 409 where the user has too many sessions.
+    429 after too many wrong ones, by `rate_limit`; 409 where the user has too many sessions.
     """
     users: Users = current_app.extensions["users"]
     try:
@@ -64,7 +64,7 @@ def login() -> Response:
     except BadRequest as error:
         return pages.failed(error, about="login")
     try:
-        guess = throttle.count_guess(request, credentials.user)
+        guess = rate_limit.count_guess(request, credentials.user)
     except TooManyRequests as error:
         log.warning("login throttled", extra={"request_id": request_id()})
         return pages.failed(error, about="login")
@@ -83,7 +83,7 @@ def login() -> Response:
     answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
     back = credentials.back if credentials.back in _PAGES else "/"
     response = pages.json_or(answer, _PAGES[back])
-    throttle.remember_device(request, response, credentials.user)
+    rate_limit.remember_device(request, response, credentials.user)
     return response
 
 
@@ -119,7 +119,7 @@ def change_password() -> Response:
     assert user is not None, "fresh_login lets nobody else in"
     try:
         passwords = read_body(NewPassword)
-        guess = throttle.count_guess(request, user)
+        guess = rate_limit.count_guess(request, user)
     except (BadRequest, TooManyRequests) as error:
         return _not_changed(error)
     hash_ = users.verify(user, passwords.current)

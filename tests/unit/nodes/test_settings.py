@@ -4,7 +4,7 @@ import pytest
 
 from nodes import Settings, SettingsError
 from nodes.settings import StoreKind
-from nodes.store_choice import store_of
+from nodes.stores import store_of
 from tests.support.node import SECRET
 
 KEY = "5e" * 32

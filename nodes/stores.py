@@ -103,7 +103,7 @@ def create_schema(settings: Settings) -> None:
 
 
 def main() -> None:
-    """`python -m nodes.store_choice`: makes the tables that this environment's settings name."""
+    """`python -m nodes.stores`: makes the tables that this environment's settings name."""
     try:
         create_schema(Settings.from_environ(os.environ))
     except (SettingsError, StoreUnavailable) as error:
