@@ -1,148 +1,134 @@
-"""How often a password may be guessed: counted for all nodes together, and never to the cost of the user.
+"""Limits on wrong passwords: counted for all nodes together, without locking users out of their accounts.
 
-What is counted is failures, for each user *and* address, and for each address whoever is tried. A stranger elsewhere
-can't lock the user out, since only their own guesses count against them; nor can one at the same address, once the user
-has logged in with a browser: it then carries a device cookie and is counted by that, and by nothing else (OWASP,
-Authentication Cheat Sheet: device cookies).
+Failures are counted for each pair of user and address, and for each address whichever user is tried. A stranger at
+another address can't lock a user out, because only the user's own failures count against that address. Nor can one at
+the same address, once the user has logged in with a browser: the browser then carries a device cookie and is counted by
+that alone (OWASP, Authentication Cheat Sheet: device cookies).
 
-The counters are records in the session store itself (`counter_key`), so they need no other server, are the same for all
-nodes, and end by themselves. Each guess is a field of its record; that the store bounds a record's size bounds the
-number of guesses, in one round trip and atomically, before the password is looked at: guesses at the same time don't
-slip through.
+Counters are records of a store of their own (`nodes.stores`), on the sessions' servers: all nodes share them, and they
+expire by themselves. Each guess is a field of its record. The bound on a record's size bounds the number of guesses,
+atomically and in one round trip, before the password is looked at: guesses at one time don't slip through.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Flask, Request, Response, current_app
+from flask import Request, Response
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import TooManyRequests
 
-from .sessions import Changes, Lifetime, Outcome, Secure, Sessions, Store, counter_key
-from .sessions.powers import innermost
+from .sessions import Changes, Lifetime, Outcome, Store
 
-_EXTENSION = "throttle"
 _NAME_CHARACTERS = 8
 _GUESS = b"0"
-"""What a field holds: also valid JSON, for the store that Express shares."""
 _BYTES = _NAME_CHARACTERS + len(_GUESS)
 PER_ADDRESS = 10
-"""So many times more guesses are left to an address than to one user at it: many people share one."""
+"""How many times more guesses an address has than one user at it, because many people may share an address."""
 _YEAR = 365 * 86400
 
 
-@dataclass(frozen=True)
-class Throttle:
-    """At most `attempts` failures of one client for one user within `window` seconds."""
+class RateLimiter:
+    """At most `attempts` failures of one client for one user within `window` seconds; no limit where it is 0.
 
-    store: Store
-    serializer: URLSafeSerializer
-    attempts: int
-    window: float
+    `secrets_` sign the device cookies; the first signs, all verify. `secure` allows cookies with Secure over TLS.
+    """
 
-    def begin(self, request: Request, user: str) -> Guess:
-        """Counts a guess. Raises 429 with Retry-After where there were too many, whether the user exists or not."""
-        counted = self._limits(request, user)
-        name = secrets.token_hex(_NAME_CHARACTERS // 2)
-        for key, most in counted.items():
-            if not self._count(key, name, most):
-                wait = self._seconds_left(key)
-                raise TooManyRequests("Too many wrong passwords. Wait before you try again.", retry_after=wait)
-        return Guess(self, tuple(counted), name)
+    def __init__(self, store: Store, secrets_: Sequence[str], attempts: int, window: float, secure: bool) -> None:
+        self._store = store
+        self._serializer = URLSafeSerializer(list(reversed(secrets_)), salt="nodes.device")
+        self._attempts = attempts
+        self._lifetime = Lifetime(idle=window, absolute=window)
+        self._secure = secure
+
+    def count(self, request: Request, user: str) -> Guess:
+        """Count a guess at this user's password, whether the user exists or not.
+
+        Raises 429 with Retry-After where there were too many failures, and StoreUnavailable.
+        """
+        limits = self._limits(request, user) if self._attempts else {}
+        guess = Guess(self._store, self._lifetime, tuple(limits), secrets.token_hex(_NAME_CHARACTERS // 2))
+        for key, limit in limits.items():
+            if not guess.count(key, limit):
+                record = self._store.load(key)
+                seconds = max(1, round(record.ttl)) if record is not None else 1
+                raise TooManyRequests("Too many wrong passwords. Wait before you try again.", retry_after=seconds)
+        return guess
 
     def _limits(self, request: Request, user: str) -> dict[str, int]:
-        """What this guess counts against: the key of each counter and how many it takes, the client's own first."""
-        device = self.device(request, user)
+        """Return the limit of each counter that a guess counts against, by key; the client's own counter first."""
+        device = self._device(request, user)
         if device is not None:  # not by its address: strangers there would lock the user out
-            return {_key("device", user, device): self.attempts}
+            return {_key("device", user, device): self._attempts}
         address = _network(request.remote_addr or "")
-        return {_key("user", user, address): self.attempts, _key("address", address): PER_ADDRESS * self.attempts}
+        return {_key("user", user, address): self._attempts, _key("address", address): PER_ADDRESS * self._attempts}
 
-    def _count(self, key: str, name: str, most: int) -> bool:
-        lifetime = Lifetime(idle=self.window, absolute=self.window)
-        changes = Changes({name: _GUESS}, max_bytes=most * _BYTES)
-        outcome = self.store.update(key, changes, lifetime)
-        if outcome is Outcome.ABSENT:
-            if self.store.create(key, {name: _GUESS}, None, lifetime) is not None:
-                return True
-            outcome = self.store.update(key, changes, lifetime)  # somebody else's guess was the first
-        return outcome is Outcome.APPLIED
-
-    def _seconds_left(self, key: str) -> int:
-        record = self.store.load(key)
-        return max(1, round(record.ttl)) if record is not None else 1
-
-    def device(self, request: Request, user: str) -> str | None:
-        """The browser, if it has logged in as this user before."""
+    def _device(self, request: Request, user: str) -> str | None:
+        """Return the id of a browser that has logged in as this user before."""
         for name in ("__Host-device", "device"):
             try:
-                known = self.serializer.loads(request.cookies.get(name, ""))
+                device = self._serializer.loads(request.cookies.get(name, ""))
             except BadSignature:
                 continue
-            if isinstance(known, list) and len(known) == 2 and known[0] == user:
-                return str(known[1])
+            if isinstance(device, list) and len(device) == 2 and device[0] == user:
+                return str(device[1])
         return None
+
+    def remember_device(self, request: Request, response: Response, user: str) -> None:
+        """Give a browser that logged in its device cookie, unless it has one."""
+        if not self._attempts or self._device(request, user) is not None:
+            return
+        is_secure = request.is_secure and self._secure
+        signed = self._serializer.dumps([user, secrets.token_urlsafe(16)])
+        response.set_cookie(
+            "__Host-device" if is_secure else "device",
+            signed if isinstance(signed, str) else signed.decode(),
+            max_age=_YEAR,
+            secure=is_secure,
+            httponly=True,
+            samesite="Lax",
+        )
 
 
 @dataclass(frozen=True)
 class Guess:
-    """One that was counted."""
+    """A guess that counts as a failure until `success` is called. `keys` are its counters, the client's own first."""
 
-    throttle: Throttle
+    store: Store
+    lifetime: Lifetime
     keys: tuple[str, ...]
     name: str
 
-    def was_right(self) -> None:
-        """Forgets the client's failures for this user, and this guess at its address."""
-        of_client, *others = self.keys
-        self.throttle.store.delete(of_client)
-        lifetime = Lifetime(idle=self.throttle.window, absolute=self.throttle.window)
-        for key in others:
-            self.throttle.store.update(key, Changes(delete=frozenset({self.name})), lifetime)
+    def count(self, key: str, limit: int) -> bool:
+        """Count this guess; return False where there are `limit` guesses already."""
+        changes = Changes({self.name: _GUESS}, max_bytes=limit * _BYTES)
+        outcome = self.store.update(key, changes, self.lifetime)
+        if outcome is Outcome.ABSENT:
+            if self.store.create(key, {self.name: _GUESS}, None, self.lifetime) is not None:
+                return True
+            outcome = self.store.update(key, changes, self.lifetime)  # a concurrent guess was the first
+        return outcome is Outcome.APPLIED
 
-
-def protect(app: Flask, sessions: Sessions, attempts: int, window: float) -> None:
-    """Gives `app` its throttle; none with 0 `attempts`."""
-    keys = list(reversed(sessions.options.secrets))
-    serializer = URLSafeSerializer(keys, salt="nodes.device")
-    # Below encryption: there is nothing to hide, and sizes have to be as they are.
-    throttle = Throttle(innermost(sessions.store), serializer, attempts, window)
-    app.extensions[_EXTENSION] = throttle if attempts else None
-
-
-def count_guess(request: Request, user: str) -> Guess | None:
-    """Counts a guess at this user's password; None where nothing is counted. Raises 429, or `StoreUnavailable`."""
-    throttle: Throttle | None = current_app.extensions[_EXTENSION]
-    return throttle.begin(request, user) if throttle is not None else None
-
-
-def remember_device(request: Request, response: Response, user: str) -> None:
-    """Gives a browser that logged in the cookie that it is known by, unless it has one."""
-    throttle: Throttle | None = current_app.extensions[_EXTENSION]
-    if throttle is None or throttle.device(request, user) is not None:
-        return
-    sessions: Sessions = current_app.extensions["sessions"]
-    is_secure = request.is_secure and sessions.options.secure is not Secure.OFF
-    signed = throttle.serializer.dumps([user, secrets.token_urlsafe(16)])
-    response.set_cookie(
-        "__Host-device" if is_secure else "device",
-        signed if isinstance(signed, str) else signed.decode(),
-        max_age=_YEAR,
-        secure=is_secure,
-        httponly=True,
-        samesite="Lax",
-    )
+    def success(self) -> None:
+        """Forget the client's failures for this user, and this guess at its address."""
+        for key in self.keys[:1]:
+            self.store.delete(key)
+        for key in self.keys[1:]:
+            self.store.update(key, Changes(delete=frozenset({self.name})), self.lifetime)
 
 
 def _key(*parts: str) -> str:
-    return counter_key("login throttle", *parts)
+    """Return the key of the counter that these texts name: 64 hexadecimal digits, as all stores take."""
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _network(address: str) -> str:
-    """The address; of IPv6 the network of 64 bits, of which one client has all addresses."""
+    """Return the address; for IPv6 its network of 64 bits, because one client has all addresses of it."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
