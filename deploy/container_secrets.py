@@ -41,17 +41,13 @@ def make_secrets(names: list[str], hosts: tuple[str, ...], subnet: str) -> None:
     users += acl.user_line(acl.EXPRESS, express, _REDIS_VERSION, acl.SHARED_WITH_EXPRESS)
     write(STORE / "users.acl", users, _EVERYBODY)
     shared = f"redis://{acl.EXPRESS}:{express}@redis:6379/0"
-    # Of its own, since the table is called `sessions` there as well.
-    shared_table = f"mysql://node:{database}@mysql:3306/express"
     for path, text in {
         NODE / "redis-url.redis.standalone": f"redis://{acl.NODE}:{node}@redis:6379/0",
         NODE / "redis-url.express.standalone": shared,
         NODE / "database-url.sql.sqlite": f"sqlite:///{SESSIONS / 'sessions.db'}",
         NODE / "database-url.sql.mysql": f"mysql://node:{database}@mysql:3306/sessions",
         NODE / "database-url.sql.postgres": f"postgresql://node:{database}@postgres:5432/sessions",
-        NODE / "database-url.express.mysql": shared_table,
         EXPRESS / "redis-url": shared,
-        EXPRESS / "database-url": shared_table,
         EXPRESS / "session-secrets": sessions,
     }.items():
         write(path, text, _OURS)

@@ -39,7 +39,7 @@ class RateLimiter:
     """
 
     def __init__(self, store: Store, secrets_: Sequence[str], attempts: int, window: float, secure: bool) -> None:
-        self._store = store
+        self.store = store
         self._serializer = URLSafeSerializer(list(reversed(secrets_)), salt="nodes.device")
         self._attempts = attempts
         self._lifetime = Lifetime(idle=window, absolute=window)
@@ -51,10 +51,10 @@ class RateLimiter:
         Raises 429 with Retry-After where there were too many failures, and StoreUnavailable.
         """
         limits = self._limits(request, user) if self._attempts else {}
-        guess = Guess(self._store, self._lifetime, tuple(limits), secrets.token_hex(_NAME_CHARACTERS // 2))
+        guess = Guess(self.store, self._lifetime, tuple(limits), secrets.token_hex(_NAME_CHARACTERS // 2))
         for key, limit in limits.items():
             if not guess.count(key, limit):
-                record = self._store.load(key)
+                record = self.store.load(key)
                 seconds = max(1, round(record.ttl)) if record is not None else 1
                 raise TooManyRequests("Too many wrong passwords. Wait before you try again.", retry_after=seconds)
         return guess

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-OURS = ("redis", "redis-cached", "memory", "file", "sql")
+OURS = ("redis", "memory", "file", "sql")
 NAMES = (*OURS, "flask-session", "flask-alone", "express-session", "express-alone")
 
 

@@ -39,7 +39,6 @@ class Application:
 FLASK_ALONE, EXPRESS_ALONE = "flask-alone", "express-alone"
 APPLICATIONS = (
     Application("redis", "this layer, Redis", FLASK_ALONE, 0),
-    Application("redis-cached", "this layer, cached", FLASK_ALONE, 3),
     Application("memory", "this layer, memory", FLASK_ALONE),
     Application("file", "this layer, files", FLASK_ALONE),
     Application("sql", "this layer, SQLite", FLASK_ALONE),

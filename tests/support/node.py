@@ -88,8 +88,9 @@ class RunningNode:
         return psutil.Process(self.process.pid).children()
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log so far; a line that is no JSON fails the test."""
-        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+        """Return the finished lines of the log. A line that is not JSON fails the test."""
+        text = self.log.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def log_in(self, user: str = "alice") -> requests.Session:
         """A browser's worth of cookies, logged in."""

@@ -5,10 +5,7 @@
 //   NODE_NAME                       what X-Served-By says; express-1
 //   SESSIONS                        own, or shared with the nodes; shared
 //   SESSION_STORE                   own: memory or redis; shared: that of the nodes, if it is told, which must be express
-//   EXPRESS_STORE                   shared: as that of the nodes: redis, file or mysql; redis
-//   REDIS_URL, REDIS_URL_FILE       for redis: the nodes' Redis or its Sentinels, or a file that holds this URL
-//   SESSION_FOLDER                  for file: the nodes' folder; this process must run as their user
-//   DATABASE_URL, ..._FILE          for mysql: the nodes' database, mysql://user:password@host/database
+//   REDIS_URL, REDIS_URL_FILE       the nodes' Redis or its Sentinels, or a file that holds this URL
 //   SESSION_SECRETS, ..._FILE       the nodes' secrets: the first signs, all verify
 //   SESSION_NAME                    the cookie's name; connect.sid
 //   SESSION_IDLE_TIMEOUT            seconds that a session lives without use; 1800
@@ -20,7 +17,7 @@ import { readFileSync } from "node:fs";
 import { timingSafeEqual, createHash } from "node:crypto";
 import express from "express";
 import session from "express-session";
-import { own, shared } from "./stores.js";
+import { memory, redis } from "./stores.js";
 
 const env = process.env;
 const setting = (name) => env[name] || (env[`${name}_FILE`] && readFileSync(env[`${name}_FILE`], "utf8").trim());
@@ -60,7 +57,7 @@ const cookie = {
   secure: choice("SESSION_SECURE", "auto", { auto: "auto", on: true, off: false }),
   maxAge: Number(env.SESSION_MAX_AGE || 0) * 1000 || null,
 };
-const open = ownSessions ? choice("SESSION_STORE", "", own) : choice("EXPRESS_STORE", "redis", shared);
+const open = ownSessions ? choice("SESSION_STORE", "", { memory, redis }) : redis;
 const { store, ping, close } = await open(required, Number(env.SESSION_IDLE_TIMEOUT || 1800));
 
 const app = express();

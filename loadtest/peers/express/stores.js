@@ -1,19 +1,16 @@
-// The stores of express-session: of its own, and those whose sessions the nodes can share. Each takes `required`, which
+// The stores of express-session; the nodes can share the sessions in Redis. Each takes `required`, which
 // reads a setting that must be there, and how many seconds a session lives without use; it answers { store, ping, close }.
 
-import { access } from "node:fs/promises";
 import session from "express-session";
 import { RedisStore } from "connect-redis";
 import { createClient, createSentinel } from "redis";
-import fileStore from "session-file-store";
-import mysqlStore from "express-mysql-session";
 
-async function memory() {
+export async function memory() {
   return { store: new session.MemoryStore(), ping: async () => {}, close: async () => {} };
 }
 
 // As the README of connect-redis has it, with the client's defaults: while Redis is away, commands wait for it.
-async function redis(required, idle) {
+export async function redis(required, idle) {
   const url = required("REDIS_URL");
   const client = url.startsWith("redis+sentinel://") ? sentinel(url) : createClient({ url });
   client.on("error", (error) => console.error(`redis: ${error.message}`));
@@ -40,32 +37,3 @@ function sentinel(url) {
     sentinelClientOptions: account(own.get("sentinel_username"), own.get("sentinel_password")),
   });
 }
-
-async function file(required, idle) {
-  const path = required("SESSION_FOLDER");
-  const FileStore = fileStore(session);
-  return {
-    store: new FileStore({ path, ttl: idle, logFn: () => {} }),
-    ping: () => access(path),
-    close: async () => {},
-  };
-}
-
-async function mysql(required, idle) {
-  const url = new URL(required("DATABASE_URL"));
-  const [user, password, database] = [url.username, url.password, url.pathname.slice(1)].map(decodeURIComponent);
-  const MySQLStore = mysqlStore(session);
-  const store = new MySQLStore({
-    host: url.hostname,
-    port: Number(url.port || 3306),
-    user,
-    password,
-    database,
-    expiration: idle * 1000, // what a session without a maxAge lives, in milliseconds
-  });
-  await store.onReady();
-  return { store, ping: () => store.length(), close: () => store.close() };
-}
-
-export const own = { memory, redis };
-export const shared = { redis, file, mysql };

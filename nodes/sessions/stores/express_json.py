@@ -4,9 +4,9 @@
      "user": "alice", "visits": 3, "_created": 1795850000000}
 
 What is the session layer's here: the owner is the text under `user` (or another key), `_created` when our side made the
-session (milliseconds), `_final` that its absolute timeout decides, `_cookie` an end at a date; `__lastAccess` is
-session-file-store's (milliseconds). A field of the application's with one of these names, or one that begins with `~`,
-gets a `~` before it, so nobody logs in by assigning `session["user"]`. The field `_cookie` of a new session holds the
+session (milliseconds), `_final` that its absolute timeout decides, `_cookie` an end at a date. A field of the
+application's with one of these names, or one that begins with `~`, gets a `~` before it, so nobody logs in by assigning
+`session["user"]`. The field `_cookie` of a new session holds the
 attributes of the cookie as well (`SharedStore`); they go into `cookie`.
 """
 
@@ -28,8 +28,7 @@ MAX_SAFE_INTEGER = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: JavaScript would round what is larger, and write it back so."""
 _LATEST = 253_402_300_800_000
 """The end of the year 9999, in ms: no date is later."""
-_LAST_ACCESS = "__lastAccess"
-_OURS = ("_created", "_final", COOKIE_KEY, _LAST_ACCESS)
+_OURS = ("_created", "_final", COOKIE_KEY)
 
 
 class _Cookie(msgspec.Struct, rename="camel"):
@@ -128,15 +127,6 @@ class Document:
     @property
     def final(self) -> bool:
         return "_final" in self.values
-
-    @property
-    def last_access(self) -> float | None:
-        """What session-file-store counts its life from, in ms since the epoch; None: it does not say."""
-        return _number(_value(self.values.get(_LAST_ACCESS)))
-
-    @last_access.setter
-    def last_access(self, milliseconds: int) -> None:
-        self.values[_LAST_ACCESS] = b"%d" % milliseconds
 
     @property
     def max_age(self) -> float | None:

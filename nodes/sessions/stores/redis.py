@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,10 +34,9 @@ from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
 from ..store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable
 from . import redis_scripts as scripts
-from .redis_cache import ReadCache
 from .redis_calls import Asks, Calls
 from .redis_choice import connections_of, held
-from .redis_connection import Command, Connections
+from .redis_connection import Command
 from .redis_durability import Acknowledgement, Durability
 from .redis_index import UserIndex
 from .redis_outage import OutagePolicy
@@ -57,7 +55,7 @@ _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflic
 class RedisStore:
     """Over connections that the caller made and that answer in bytes; `from_url` makes them within `budgets`.
 
-    `replicas` is how many of them have to have what `durability` waits for. `cache`: see there before using one.
+    `replicas` is how many of them have to have what `durability` waits for.
     Where `outage` waits or another server can take over, each write carries a token that makes it safe to repeat.
     """
 
@@ -68,7 +66,6 @@ class RedisStore:
         prefix: str = "session:",
         durability: Durability = Durability.PRIMARY,
         replicas: int = 0,
-        cache: ReadCache | None = None,
         outage: OutagePolicy | None = None,
     ) -> None:
         outage = outage or OutagePolicy()
@@ -80,7 +77,6 @@ class RedisStore:
         self._calls = Calls(held(connections, outage))
         self._writes_are_repeatable = outage.waits or connections.can_fail_over
         self._prefix = prefix
-        self._cache = cache
         self._index = UserIndex(self._calls, prefix)
         self._acknowledgement = Acknowledgement(durability, replicas, self.budgets)
         self._after_write = self._acknowledgement.of(revocation=False)
@@ -95,39 +91,20 @@ class RedisStore:
         durability: Durability = Durability.PRIMARY,
         replicas: int = 0,
         ca_file: Path | None = None,
-        cached_sessions: int = 0,
         outage: OutagePolicy | None = None,
     ) -> RedisStore:
         """`url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it, or one of several servers, which
         `redis_servers.Servers` explains: redis+sentinel://. Connects when first used.
 
         With TLS the server's certificate is verified, its host name too; `ca_file` has the certificates of the
-        authorities to trust beside the system's (PEM), as `?ssl_ca_certs=` in the URL has. `cached_sessions` is how
-        many sessions this process answers from memory; what that means for a logout is in docs/redis.md. ValueError
-        for what can't be meant.
+        authorities to trust beside the system's (PEM), as `?ssl_ca_certs=` in the URL has. ValueError
+        for a URL that names no store.
         """
         budgets = budgets or Budgets()
-        connections = connections_of(url, budgets, ca_file)
-        cache = None
-        if cached_sessions > 0:
-            if not isinstance(connections, Connections):
-                raise ValueError("a cache is for one server alone: the URL names several")
-            cache = ReadCache(connections.pool, prefix, cached_sessions)
-        return cls(connections, budgets, prefix, durability, replicas, cache, outage)
+        return cls(connections_of(url, budgets, ca_file), budgets, prefix, durability, replicas, outage)
 
     def load(self, key: str) -> Record | None:
         name = self._key(key)
-        cache = self._cache
-        if cache is None:
-            return self._read(key, name)
-        if (known := cache.get(name)) is not None:
-            return known
-        awaited, asked = cache.expect(name), time.monotonic()
-        record = self._read(key, name)
-        cache.keep(name, awaited, record, asked)
-        return record
-
-    def _read(self, key: str, name: str) -> Record | None:
         stored, ttl = self._calls.send((("HGETALL", name), ("PTTL", name)), idempotent=True)
         if isinstance(stored, Exception):
             if not str(stored).startswith("WRONGTYPE"):
@@ -155,10 +132,10 @@ class RedisStore:
             *self._after_write,
         ]
         if owner is None:
-            answers = self._write(key, commands)
+            answers = self._write(commands)
         else:
             insertion = self._index.insertion(owner, key, lifetime, created_ms)
-            members, *answers = self._write(key, [insertion, *commands])
+            members, *answers = self._write([insertion, *commands])
         if answers[0] is None:
             return None
         self._acknowledged(answers)
@@ -174,7 +151,7 @@ class RedisStore:
             arguments += (escape(name), 0 if expected is None else 1, expected or b"")
         arguments += flatten(changes.set)
         arguments += [escape(name) for name in changes.delete]
-        answers = self._write(key, [scripts.UPDATE.call(self._written(key), *arguments), *self._after_write])
+        answers = self._write([scripts.UPDATE.call(self._written(key), *arguments), *self._after_write])
         if answers[0] == b"newer":
             raise RecordTooNew(f"session {key} was written by a later version")
         if answers[0] == b"damaged":
@@ -187,7 +164,7 @@ class RedisStore:
 
     def delete(self, key: str) -> Record | None:
         waits = 1 if self._after_delete else 0
-        answers = self._write(key, [scripts.DELETE.call(self._written(key), waits), *self._after_delete])
+        answers = self._write([scripts.DELETE.call(self._written(key), waits), *self._after_delete])
         self._acknowledged(answers)
         if answers[0] is None:
             return None
@@ -196,7 +173,7 @@ class RedisStore:
 
     def set_aside(self, key: str) -> None:
         names = (self._key(key), f"{self._prefix}damaged:{{{key}}}")
-        self._write(key, [scripts.SET_ASIDE.call(names, SET_ASIDE_MS)])
+        self._write([scripts.SET_ASIDE.call(names, SET_ASIDE_MS)])
 
     def ping(self) -> float:
         return _time(self._calls)
@@ -216,8 +193,6 @@ class RedisStore:
         return sum(1 for _ in self.keys())
 
     def close(self) -> None:
-        if self._cache is not None:
-            self._cache.close()
         self._connections.close()
 
     def _key(self, key: str) -> str:
@@ -230,13 +205,8 @@ class RedisStore:
             return (name,)
         return name, f"{self._prefix}once:{secrets.token_hex(8)}{{{key}}}"
 
-    def _write(self, key: str, commands: list[Command]) -> list[Any]:
-        if self._cache is None:
-            return self._calls.run(commands, self._writes_are_repeatable)
-        try:
-            return self._calls.run(commands, self._writes_are_repeatable)
-        finally:  # a failure may have been applied
-            self._cache.forget(self._key(key))
+    def _write(self, commands: list[Command]) -> list[Any]:
+        return self._calls.run(commands, self._writes_are_repeatable)
 
     def _acknowledged(self, answers: list[Any]) -> None:
         if len(answers) > 1:

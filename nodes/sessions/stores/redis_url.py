@@ -26,7 +26,7 @@ def pool_of(url: str, budgets: Budgets, ca_file: Path | None) -> redis.Connectio
         options["resolver"] = Resolver()
     pool = redis.ConnectionPool.from_url(
         url,
-        max_connections=budgets.max_connections + 1,  # and the one that listens for a cache
+        max_connections=budgets.max_connections,
         socket_connect_timeout=budgets.connect_timeout,
         socket_timeout=budgets.read_timeout,
         retry=Retry(NoBackoff(), 0),

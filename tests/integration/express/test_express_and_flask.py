@@ -128,6 +128,25 @@ def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: OnRedis) -> No
     assert 1790 < both.redis.ttl(both.key) <= 1800
 
 
+def test_both_write_the_same_record(both: OnRedis) -> None:
+    found = []
+    for where in (EXPRESS, FLASK):
+        both.log_in(where)
+        session = both.stored
+        assert (session["user"], session["cookie"]["originalMaxAge"]) == ("alice", None)
+        found.append({name: value for name, value in session.items() if not name.startswith("_")})
+    assert found[0] == found[1]
+
+
+@SIDES
+def test_what_expired_is_gone_for_both(both: OnRedis, one: str, other: str) -> None:
+    both.log_in(one)
+    cookie, key = both.cookie, both.key
+    assert both.replayed(other, cookie) == "alice"
+    both.redis.pexpire(key, 0)
+    assert [both.replayed(where, cookie) for where in (one, other)] == [None, None]
+
+
 def test_a_max_age_that_express_gave_a_session_decides_here_too(both: OnRedis) -> None:
     both.log_in(EXPRESS)
     session = both.stored

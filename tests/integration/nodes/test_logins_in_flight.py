@@ -101,7 +101,7 @@ def test_where_the_session_made_in_vain_can_not_be_ended_no_browser_gets_it(
         monkeypatch.setattr(app.extensions["store"].wraps, "delete", refuse)
 
     client = app.test_client()
-    monkeypatch.setattr("nodes.rate_limit.Guess.was_right", lambda _guess: None)
+    monkeypatch.setattr("nodes.rate_limit.Guess.success", lambda _guess: None)
     after_hashing(app, users_file, 0, go_dark)
     answer = enter(client)
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)

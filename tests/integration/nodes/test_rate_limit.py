@@ -14,6 +14,8 @@ from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.sessions import Countable, power_of
+from nodes.settings import StoreKind
+from nodes.stores import create_schema
 from tests.support.node import PASSWORD, SECRET, RunningNode
 from tests.support.valkey import Valkey
 
@@ -160,6 +162,31 @@ def test_without_the_store_nobody_guesses(run_node: Callable[..., RunningNode], 
         answer = requests.post(f"{node.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=30)
     assert answer.status_code == 503
     assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("kind", [kind for kind in StoreKind if kind is not StoreKind.MEMORY])
+def test_guesses_are_counted_on_each_store_apart_from_the_sessions(
+    kind: StoreKind, users_file: Path, tmp_path: Path, server: Valkey
+) -> None:
+    server.client().flushdb()
+    settings = Settings(
+        node_name="n",
+        secrets=(SECRET,),
+        users_file=users_file,
+        login_attempts=3,
+        store=kind,
+        redis_url=server.url,
+        database_url=f"sqlite:///{tmp_path / 'sessions.db'}",
+        folder=tmp_path / "made" / "sessions",
+    )
+    create_schema(settings)
+    app = create_app(settings)
+    assert [guess(app.test_client()).status_code for _ in range(4)] == [401, 401, 401, 429]
+    sessions = power_of(app.extensions["store"], Countable)
+    assert sessions is not None
+    assert sessions.count() == 0
+    assert guess(app.test_client(), password=PASSWORD, address="192.0.2.2").status_code == 200
+    assert sessions.count() == 1
 
 
 def test_counting_works_where_sessions_are_encrypted(users_file: Path) -> None:

@@ -43,12 +43,9 @@ def demote(server: Valkey) -> None:
         client.replicaof("127.0.0.1", "1")
 
 
-@pytest.mark.parametrize("cached", [0, 10])
-def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(
-    pair: tuple[Valkey, Valkey], cached: int
-) -> None:
+def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(pair: tuple[Valkey, Valkey]) -> None:
     one, two = pair
-    node = RedisStore.from_url(one.url, BUDGETS, cached_sessions=cached)
+    node = RedisStore.from_url(one.url, BUDGETS)
     node.create(KEY, {"a": b"1"}, "alice", HOUR)
     for _ in range(3):
         assert node.load(KEY) is not None
