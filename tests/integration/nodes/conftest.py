@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import RunningNode
-from tests.support.node_fixtures import app, client, settings, users_file  # noqa: F401 - fixtures
+from tests.support.node_app import app, client, settings, users_file  # noqa: F401 - fixtures
 from tests.support.valkey import Valkey
 
 

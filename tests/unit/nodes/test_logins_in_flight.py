@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from nodes import Settings, create_app
 from nodes.accounts import DISABLED, Users, UsersError, create_users, read_hashes, set_enabled
 from nodes.sessions import StoreUnavailable
-from tests.integration.nodes.test_sessions_of_user import log_in, user_of
 from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import log_in, user_of
 
 NEW, NEWER = "a new and longer password", "a newer and longer password"
 
