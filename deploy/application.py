@@ -33,6 +33,6 @@ class NodeApplication:
 
 def check_application(spec: ClusterSpec, application: NodeApplication | None) -> None:
     """Raises ClusterError where this is not the application that the cluster is to have."""
-    given = application.kind if application else NodeKind.OURS
+    given = application.kind if application else NodeKind.FLASK
     if given is not spec.node:
         raise ClusterError(f"the cluster is to have {spec.node} nodes, and was told how to start {given} ones")

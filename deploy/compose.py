@@ -22,10 +22,11 @@ from deploy.container_members import (
     state_of,
     wait_until_ready,
 )
-from deploy.container_store import lone_url, replicated, store_of
+from deploy.container_servers import ContainerStore
+from deploy.container_store import make_store
 from deploy.engine import Container, Project
 from deploy.errors import ClusterError
-from deploy.link import Link, ProxyLink
+from deploy.fault_proxy import FaultProxy
 from deploy.ports import free_ports, require_free
 from deploy.spec import ClusterSpec, NodeKind, check_nodes
 from deploy.store_settings import StoreSettings
@@ -50,7 +51,7 @@ class ComposeCluster:
         self._name = project or f"session-cluster-{secrets.token_hex(4)}"
         self._project: Project | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._link: ProxyLink | None = None
+        self._proxy: FaultProxy | None = None
         self._port = 0
 
     @property
@@ -61,7 +62,7 @@ class ComposeCluster:
     def start(self) -> None:
         if self._project is not None:
             raise ClusterError("the cluster is running already")
-        if self.spec.node is not NodeKind.OURS:
+        if self.spec.node is not NodeKind.FLASK:
             raise ClusterError(f"nodes in containers are ours: {self.spec.node} nodes run as local processes only")
         if self.spec.port:
             require_free(self.spec.port)
@@ -78,7 +79,7 @@ class ComposeCluster:
             raise
 
     def stop(self) -> None:
-        self._close_link()
+        self._close_proxy()
         if self._project is not None:
             paused = [one.id for one in self._project.containers() if state_of(one) is MemberState.PAUSED]
             if paused:
@@ -130,7 +131,7 @@ class ComposeCluster:
     def restart(self, name: str) -> None:
         project = self._running_project()
         before = state_of(self._container(name))
-        store_of(project, self.spec).before_restart(name)
+        self.store.before_restart(name)
         container = self._awake(name)
         is_node = role_of(container) is Role.NODE
         if is_node and before is MemberState.RUNNING and self._has_others(name):
@@ -164,18 +165,17 @@ class ComposeCluster:
         configure(self._running_project(), node_settings)
 
     @property
-    def link(self) -> Link:
-        self._running_project()
-        if self._link is None:
-            raise ClusterError("the cluster has no link to its store: ask for one with store_link in its spec")
-        return self._link
+    def store(self) -> ContainerStore:
+        return make_store(self._running_project(), self.spec, self._proxy)
 
     @property
-    def store_url(self) -> str:
-        return lone_url(self._running_project(), self.spec)
+    def policy(self) -> Balance:
+        self._running_project()
+        return self._front.balance
 
-    def fail_over(self) -> None:
-        store_of(self._running_project(), self.spec).fail_over()
+    @property
+    def node_count(self) -> int:
+        return len(self._nodes())
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -185,15 +185,6 @@ class ComposeCluster:
             if program and program not in said and state_of(one) is MemberState.RUNNING:
                 said[program] = self._running_project().docker("exec", one.id, "sh", "-c", command)
         return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+(\.\d+)+", text))}
-
-    def cut_replicas(self) -> None:
-        replicated(self._running_project(), self.spec).cut_replicas()
-
-    def join_replicas(self) -> None:
-        replicated(self._running_project(), self.spec).join_replicas()
-
-    def primary(self) -> str:
-        return store_of(self._running_project(), self.spec).primary()
 
     def members(self) -> tuple[Member, ...]:
         return tuple(as_member(name, one, name in self._front.states) for name, one in self._found().items())
@@ -221,24 +212,24 @@ class ComposeCluster:
             self._project = project
             project.compose("build", "setup", timeout=_SECONDS_TO_BUILD)
             try:
-                if self.spec.store_link:
-                    self._link = open_link(project, self.spec)
+                if self.spec.store_proxy:
+                    self._proxy = open_link(project, self.spec)
                 project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
             except ClusterError as error:
                 is_taken = "already" in str(error) and not self.spec.port
                 if attempt == _STARTS or not (is_taken or any(said in str(error) for said in OVERLAPS)):
                     raise ClusterError(f"{error}{last_words(project, str(error))}") from error
                 # Somebody else has the subnet, or was faster to take the port that was free a moment ago.
-                self._close_link()
+                self._close_proxy()
                 project.compose("down", "--volumes", timeout=120)
             else:
                 return project
         raise AssertionError("the last attempt returns or raises")
 
-    def _close_link(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+    def _close_proxy(self) -> None:
+        if self._proxy is not None:
+            self._proxy.close()
+            self._proxy = None
 
     def _add(self, nodes: int, before: set[str]) -> None:
         project = self._running_project()

@@ -44,7 +44,7 @@ def override(spec: ClusterSpec, subnet: str) -> dict[str, object]:
     # A member that was killed has to stay dead until somebody restarts it.
     services: dict[str, dict[str, object]] = {service: {"restart": "no"} for service in SERVICES}
     services["node"] |= {"environment": dict(spec.node_settings), "command": ["sh", "-c", _NODE]}
-    if spec.store_link:
+    if spec.store_proxy:
         for service, more in link_services(spec, subnet).items():
             services[service] = services.get(service, {}) | more
     return {"services": services}

@@ -11,16 +11,14 @@ from deploy.application import NodeApplication, check_application
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
 from deploy.front import Front
-from deploy.link import Link
-from deploy.local_sentinel import SentinelStore
 from deploy.local_servers import LocalServers
-from deploy.local_store import LocalStore, LoneStore
+from deploy.local_store import LocalStore
 from deploy.ports import require_free
 from deploy.processes import Guard
 from deploy.servers import Server, wait_until_ready
 from deploy.spec import ClusterSpec, Database, Discovery, check_nodes
 from deploy.state import Description, StateDir
-from deploy.store_server import StoreServer, StoreStatistics
+from deploy.store_server import StoreServer
 from proxy import Balance, ServerState
 
 _SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
@@ -86,7 +84,7 @@ class LocalCluster:
             if store := self._make.store:
                 for stage in store.stages:
                     self._bring_up(stage)
-                store.begin()
+                store.bootstrap()
             self._add(self.spec.nodes)
             self._bring_up([self._make.proxy(self._front)])
             self._describe()
@@ -101,9 +99,9 @@ class LocalCluster:
         for role, seconds in _SECONDS_TO_END.items():
             self._end([server for server in self._servers.values() if server.role is role], seconds)
         self._front.reset()
-        if self._guard is not None and isinstance(self._make.store, LoneStore):
-            self._make.store.close()
         if self._guard is not None:
+            if store := self._make.store:
+                store.close()
             self._guard.close()
             self._guard = None
         if self._state is not None:
@@ -159,7 +157,7 @@ class LocalCluster:
             if server.running() and self._front.has_others(name):
                 self._front.turn(name, ServerState.DOWN, server.port)
         elif server.role is Role.STORE:
-            self._store().before_restart(server)
+            self.store.before_restart(server)
         if server.process is not None:
             server.process.ask_to_end(_ending(server))
             server.process.wait_ended(self.spec.drain_timeout)
@@ -183,40 +181,26 @@ class LocalCluster:
         self._make.configure(node_settings)
 
     @property
-    def link(self) -> Link:
-        store = self._store()
-        if not isinstance(store, LoneStore) or store.link is None:
-            raise ClusterError("the cluster has no link to its store: ask for one with store_link in its spec")
-        return store.link
+    def store(self) -> LocalStore:
+        self._running_state()
+        if self._make.store is None:
+            raise ClusterError(f"sessions are in {self.spec.store}: the store has no server")
+        return self._make.store
 
     @property
-    def store_url(self) -> str:
-        store = self._store()
-        if not isinstance(store, LoneStore):
-            raise ClusterError("the store has several servers, and no address of its own")
-        return store.url
+    def policy(self) -> Balance:
+        return self._front.balance
 
-    def fail_over(self) -> None:
-        self._store().fail_over()
-
-    def cut_replicas(self) -> None:
-        self._replicated().cut_replicas()
-
-    def join_replicas(self) -> None:
-        self._replicated().join_replicas()
-
-    def primary(self) -> str:
-        return self._store().primary()
+    @property
+    def node_count(self) -> int:
+        self._running_state()
+        return len(self._front.nodes)
 
     @property
     def versions(self) -> Mapping[str, str]:
         store = {} if self._store_binary is None else self._store_binary.versions
         application = {} if self._application is None else self._application.versions
         return {"nginx": self._front.nginx_version, **store, **application}
-
-    def store_statistics(self) -> StoreStatistics | None:
-        """What the store's servers have done so far for those who ask them; None where it has none."""
-        return self._store().statistics() if self.spec.store.needs_redis else None
 
     def members(self) -> tuple[Member, ...]:
         self._running_state()
@@ -242,18 +226,6 @@ class LocalCluster:
         except ClusterError:
             self._end(added, self.spec.drain_timeout)
             raise
-
-    def _replicated(self) -> SentinelStore:
-        store = self._store()
-        if not isinstance(store, SentinelStore):
-            raise ClusterError(f"the store has no replicas that could be cut off: it is {self.spec.store}")
-        return store
-
-    def _store(self) -> LocalStore:
-        self._running_state()
-        if self._make.store is None:
-            raise ClusterError(f"sessions are in {self.spec.store}: the store has no server")
-        return self._make.store
 
     def _bring_up(self, servers: Sequence[Server]) -> None:
         for server in servers:

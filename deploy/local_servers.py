@@ -15,7 +15,7 @@ from deploy.errors import ClusterError
 from deploy.front import Front
 from deploy.local_redis_cluster import ShardedStore
 from deploy.local_sentinel import SentinelStore
-from deploy.local_store import LocalStore, LoneStore
+from deploy.local_store import LocalStore, StandaloneStore
 from deploy.ports import free_ports
 from deploy.servers import Server, environment, http_ok
 from deploy.spec import ClusterSpec, StoreKind
@@ -137,4 +137,4 @@ def store_of(
         return SentinelStore(binary, spec, state, rights, at_sentinels)
     if spec.store is StoreKind.REDIS_CLUSTER:
         return ShardedStore(binary, spec, state, rights)
-    return LoneStore(binary, spec, state, rights)
+    return StandaloneStore(binary, spec, state, rights)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,22 +29,28 @@ class Process:
         self._guard = guard
         self.pid = popen.pid
         self.log = log
+        self._lock = threading.Lock()
 
     def ended(self) -> bool:
         """Whether the first process has ended; then the rest of its group is ended as well."""
-        if self._popen.returncode is not None:
-            return True
-        if psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE:
-            return False
-        # In this order: as long as the first one is not reaped, its id cannot go to somebody else's group.
-        self._signal(signal.SIGKILL)
-        self._popen.wait()
-        self._guard.forget(self.pid)
-        return True
+        return self._status() == psutil.STATUS_DEAD
 
     def paused(self) -> bool:
         """Whether the first process is stopped by a signal."""
-        return not self.ended() and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        return self._status() == psutil.STATUS_STOPPED
+
+    def _status(self) -> str:
+        with self._lock:  # more than one thread may ask, and one of them reaps
+            if self._popen.returncode is not None:
+                return psutil.STATUS_DEAD
+            status = str(psutil.Process(self.pid).status())
+            if status != psutil.STATUS_ZOMBIE:
+                return status
+            # In this order: before the first process is reaped, its id cannot go to a group of another program.
+            self._signal(signal.SIGKILL)
+            self._popen.wait()
+            self._guard.forget(self.pid)
+            return psutil.STATUS_DEAD
 
     def how_it_ended(self) -> str:
         """ "killed by SIGKILL", "exit status 3"; for a process that has ended."""

@@ -5,13 +5,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 import redis
 
 from deploy import acl
+from deploy.cluster import StoreStatistics
 from deploy.errors import ClusterError
 from deploy.store_settings import StoreSettings
 
@@ -25,23 +24,6 @@ _OVERHEAD = frozenset(
 _VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
 _NOTHING: Mapping[str, str] = {}
 _EMPTY = '""'
-
-
-@dataclass(frozen=True)
-class StoreStatistics:
-    """What a store has done since its servers started."""
-
-    commands: Mapping[str, int]
-    """How often it has carried out each command ("hgetall": 12), within scripts too. What tells of a server alone
-    (INFO), belongs to a connection or is said between servers is left out."""
-    reads: int
-    """How often it has read from a client, which is once for each pipeline: about the round trips, and of several
-    servers also what they say to each other."""
-
-    def __add__(self, other: Self) -> Self:
-        names = sorted({*self.commands, *other.commands})
-        commands = {name: self.commands.get(name, 0) + other.commands.get(name, 0) for name in names}
-        return replace(self, commands=commands, reads=self.reads + other.reads)
 
 
 class StoreServer:

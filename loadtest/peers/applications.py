@@ -34,7 +34,7 @@ def application_of(kind: NodeKind) -> NodeApplication | None:
     The Express application is installed with npm the first time, which takes some seconds.
     """
     match kind:
-        case NodeKind.OURS:
+        case NodeKind.FLASK:
             return None
         case NodeKind.EXPRESS:
             return NodeApplication(

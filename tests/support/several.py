@@ -40,7 +40,7 @@ class SeveralServers:
                 for server in stage:
                     self._start(server)
                 wait_until_ready(stage, 30, self._start)
-            self.store.begin()
+            self.store.bootstrap()
         except BaseException:
             self.close()
             raise

@@ -146,9 +146,9 @@ def test_with_sentinels_they_find_the_next_primary_with_the_rights_that_they_hav
     with local_cluster(ClusterSpec(nodes=2, node=kind, store=StoreKind.REDIS_HA)) as cluster:
         visitor = Visitor(cluster)
         visitor.log_in()
-        before = cluster.primary()
-        cluster.fail_over()
-        assert cluster.primary() != before
+        before = cluster.store.primary()
+        cluster.store.failover()
+        assert cluster.store.primary() != before
         me = f"{cluster.url}/me"
         until(lambda: visitor.browser.get(me, timeout=20).status_code == 200, "the next primary is found", timeout=40)
         assert {visitor.user() for _ in range(4)} == {"alice"}
@@ -202,9 +202,9 @@ def test_an_application_that_cannot_run_here_is_one_line(monkeypatch: pytest.Mon
 
 def test_a_cluster_is_not_started_with_another_application_than_its_spec_says() -> None:
     flask_session = application_of(NodeKind.FLASK_SESSION)
-    with pytest.raises(ClusterError, match="is to have ours nodes, and was told how to start flask-session ones"):
+    with pytest.raises(ClusterError, match="is to have flask nodes, and was told how to start flask-session ones"):
         LocalCluster(ClusterSpec(), application=flask_session)
-    with pytest.raises(ClusterError, match="is to have express nodes, and was told how to start ours ones"):
+    with pytest.raises(ClusterError, match="is to have express nodes, and was told how to start flask ones"):
         LocalCluster(shared(NodeKind.EXPRESS))
 
 
