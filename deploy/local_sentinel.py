@@ -21,8 +21,8 @@ from deploy.redis import acl
 from deploy.replication import operator, role_at
 from deploy.spec import ClusterSpec
 from nodes.sessions import Budgets, StoreUnavailable
-from nodes.sessions.stores.redis_sentinel import Sentinels
-from nodes.sessions.stores.redis_servers import Servers
+from nodes.sessions.stores.redis.address import Servers
+from nodes.sessions.stores.redis.sentinel import Sentinels
 
 NAME = "sessions"
 """What the Sentinels call the primary."""

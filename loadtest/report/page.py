@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
 from loadtest.failover.cases import CaseResults, cases_of
-from loadtest.failover.result import Result
 from loadtest.history import HistoryError, read
 from loadtest.report.sentences import NOTHING, what_happened
 from loadtest.report.timeline import timeline
+from loadtest.results import Result
 from loadtest.verdict import Verdict
 
 MARKS = {Verdict.HOLDS: "✓", Verdict.NOT_ENOUGH_DATA: "?", Verdict.BROKEN: "✗"}

@@ -48,9 +48,7 @@ from .store import (
 )
 from .stores.file import FileStore
 from .stores.memory import MemoryStore
-from .stores.redis import RedisStore
-from .stores.redis_durability import Durability
-from .stores.redis_outage import Outage, OutagePolicy
+from .stores.redis import Durability, Outage, OutagePolicy, RedisStore
 from .sweeper import Sweeper
 from .users import UserSession, UserSessions
 

@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from deploy import ComposeCluster, LocalCluster
+from loadtest.experiments import EXPERIMENTS
 from loadtest.failover.cli import _without_containers
-from loadtest.failover.experiments import EXPERIMENTS
-from loadtest.failover.result import Place
-from loadtest.failover.run import MakeCluster
 from loadtest.failover.session import Plan
 from loadtest.failover.trial import Effort
+from loadtest.results import Place
+from loadtest.runner import MakeCluster
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, str(ROOT / "session_cluster.py"), "failover"]

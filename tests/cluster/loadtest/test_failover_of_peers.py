@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from deploy import NodeKind, StoreKind
-from loadtest.failover.experiment import Case
-from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
-from loadtest.failover.result import Place, Result, write, write_all
+from loadtest.experiment import Case
+from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.failover.session import Plan, run_all
-from loadtest.failover.table import markdown
 from loadtest.failover.trial import Effort
 from loadtest.history import read as read_history
-from loadtest.peers import local_cluster
+from loadtest.report.tables import markdown
 from loadtest.report.write import write_report
+from loadtest.results import Place, Result, write, write_all
+from loadtest.targets import local_cluster
 from loadtest.verdict import Verdict
 from tests.support.report_results import Run
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
-from loadtest.failover import faults
+from loadtest import faults
 from tests.support.traffic import Browser
 from tests.support.waiting import until
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy import Cluster, ClusterSpec, LocalCluster, MemberState, StoreKind
-from loadtest.failover import faults
+from loadtest import faults
 from tests.support.traffic import Browser
 from tests.support.waiting import until
 

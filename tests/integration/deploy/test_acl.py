@@ -15,7 +15,7 @@ from deploy.redis import acl
 from nodes.sessions import RedisStore, counter_key
 from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
-from nodes.sessions.stores.redis_durability import Durability
+from nodes.sessions.stores.redis import Durability
 
 PASSWORD, WATCHWORD = "p" * 64, "w" * 64
 LIFETIME = Lifetime(idle=60, absolute=600)

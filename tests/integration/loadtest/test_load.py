@@ -15,13 +15,14 @@ from rich.console import Console
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, NodeKind, Role, StoreKind, StoreStatistics
 from deploy.ports import free_ports
+from loadtest import matrix
 from loadtest.figures import Figures
-from loadtest.load import matrix, matrix_table
+from loadtest.load import matrix_table
 from loadtest.load.cost import Cost, Spent, cost, spent
-from loadtest.load.matrix import Cell, Measured
 from loadtest.load.plan import Plan, PlanError, parse_mix
 from loadtest.load.table import bottleneck
 from loadtest.load.target import Target, TargetError
+from loadtest.matrix import Cell, Measured
 from loadtest.protocol import Mix
 from proxy import Balance
 from tests.support.stand_in import ACCOUNTS, StandIn, serving

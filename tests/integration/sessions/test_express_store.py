@@ -11,8 +11,7 @@ import pytest
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome
 from nodes.sessions.stores.express import ExpressStore
-from nodes.sessions.stores.redis_calls import Calls
-from nodes.sessions.stores.redis_choice import connections_of
+from nodes.sessions.stores.redis.client import Calls, connections_of
 from tests.support.valkey import Valkey
 
 KEY = "Zk3-_" * 6 + "ab"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Changes, FileStore, Lifetime, Outcome, RecordTooNew, StoreUnavailable
-from nodes.sessions.stores.file_record import FORMAT
+from nodes.sessions.stores.file.layout import FORMAT
 
 KEY, OTHER = "a" * 64, "ab" + "c" * 62
 HOUR = Lifetime(600, 3600)
@@ -297,7 +297,7 @@ def test_one_process_sweeps_at_a_time(folder: Path) -> None:
     started, go_on = FORK.Event(), FORK.Event()
 
     def sweeping() -> None:
-        from nodes.sessions.stores.file_system import locked
+        from nodes.sessions.stores.file.io import locked
 
         with later._root() as root, locked("sweeping", root, 0) as is_mine:
             assert is_mine

@@ -17,9 +17,10 @@ from nodes.sessions import EncryptedStore, Lifetime, MemoryStore
 from nodes.sessions.codec import DecodeError, MsgpackCodec
 from nodes.sessions.sealing import OVERHEAD
 from nodes.sessions.store import RecordTooNew
-from nodes.sessions.stores import file_record
-from nodes.sessions.stores.express_json import DamagedJson, Document, JsonCodec
-from nodes.sessions.stores.redis_record import FORMAT, META, DamagedRecordError, record_of
+from nodes.sessions.stores.express.format import DamagedJson, Document, JsonCodec
+from nodes.sessions.stores.file import layout
+from nodes.sessions.stores.file.io import DamagedFile
+from nodes.sessions.stores.redis.scripts import FORMAT, META, DamagedRecordError, record_of
 from nodes.sessions.stores.sql import SqlStore
 
 KEY = "a" * 64
@@ -69,7 +70,7 @@ def test_a_hash_without_metadata_is_damaged() -> None:
         record_of(KEY, {b"a": b"1"}, 1000)
 
 
-SAVED = file_record.Saved({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
+SAVED = layout.Saved({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
 
 
 def sealed(data: bytes) -> bytes:
@@ -79,18 +80,18 @@ def sealed(data: bytes) -> bytes:
 
 @given(
     BYTES
-    | mutated(file_record.pack(SAVED))
+    | mutated(layout.pack(SAVED))
     | BYTES.map(sealed)
     | mutated(msgspec.msgpack.encode(SAVED)).map(sealed)
     | st.builds(lambda version, rest: b"SC" + bytes([version]) + rest, st.integers(0, 255), BYTES)
 )
 def test_any_file_is_a_session_damaged_or_of_a_later_version(data: bytes) -> None:
     try:
-        saved = file_record.unpack(data)
-    except file_record.DamagedFile:
+        saved = layout.unpack(data)
+    except DamagedFile:
         return
     except RecordTooNew:
-        assert data[2] > file_record.FORMAT
+        assert data[2] > layout.FORMAT
         return
     assert isinstance(saved.created, float)
     assert all(isinstance(value, bytes) for value in saved.fields.values())
@@ -98,16 +99,16 @@ def test_any_file_is_a_session_damaged_or_of_a_later_version(data: bytes) -> Non
 
 @pytest.mark.parametrize("created", [-1.0, 253_402_300_800.0, math.nan, math.inf])
 def test_a_file_that_was_made_at_no_time_is_damaged(created: float) -> None:
-    with pytest.raises(file_record.DamagedFile, match="at no time"):
-        file_record.unpack(file_record.pack(msgspec.structs.replace(SAVED, created=created)))
+    with pytest.raises(DamagedFile, match="at no time"):
+        layout.unpack(layout.pack(msgspec.structs.replace(SAVED, created=created)))
 
 
-@given(mutated(file_record.pack(SAVED)))
+@given(mutated(layout.pack(SAVED)))
 def test_no_changed_file_passes_for_the_one_that_was_written(data: bytes) -> None:
     try:
-        assert file_record.unpack(data) == SAVED
-    except (file_record.DamagedFile, RecordTooNew):
-        assert data != file_record.pack(SAVED)
+        assert layout.unpack(data) == SAVED
+    except (DamagedFile, RecordTooNew):
+        assert data != layout.pack(SAVED)
 
 
 JSON = (

@@ -16,8 +16,8 @@ from sqlalchemy import create_engine, event, func, select, text, update
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RecordTooNew, StoreUnavailable
 from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
 from nodes.sessions.stores.sql import SqlStore
-from nodes.sessions.stores.sql_engine import engine_from
-from nodes.sessions.stores.sql_schema import FORMAT, ddl, metadata, sessions
+from nodes.sessions.stores.sql.engine import engine_from
+from nodes.sessions.stores.sql.statements import FORMAT, ddl, metadata, sessions
 from tests.support.harnesses.sql import SqlHarness
 from tests.support.sql_servers import PATIENT
 

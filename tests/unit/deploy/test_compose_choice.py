@@ -12,7 +12,7 @@ from deploy.errors import ClusterError
 from deploy.redis.acl import Passwords
 from deploy.spec import RedisMode
 from nodes.environment import SettingsError
-from nodes.sessions.stores.redis_servers import Servers
+from nodes.sessions.stores.redis.address import Servers
 
 ROOT = Path(__file__).parents[3]
 DEFAULTS = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
