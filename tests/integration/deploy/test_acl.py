@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy import acl, store_server
+from deploy.local import redis_server as store_server
+from deploy.local.redis_server import StoreServer
 from deploy.ports import free_ports
-from deploy.store_server import StoreServer
+from deploy.redis import acl
 from nodes.sessions import RedisStore, counter_key
 from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore

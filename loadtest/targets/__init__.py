@@ -6,7 +6,7 @@ passwords in plain text, where our nodes compute an Argon2 hash: compare what re
 `local_cluster` makes a cluster whose nodes are those of its spec, whoever's they are.
 """
 
-from loadtest.peers.applications import application_of, local_cluster
-from loadtest.peers.install import PeerError
+from loadtest.targets.install import PeerError
+from loadtest.targets.reference import application_of, local_cluster
 
 __all__ = ["PeerError", "application_of", "local_cluster"]

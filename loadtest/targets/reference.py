@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy import ClusterSpec, LocalCluster, NodeApplication, NodeKind
-from deploy.acl import Rights
-from loadtest.peers.install import PeerError, install_express, locked_version
+from deploy.redis.acl import Rights
+from loadtest.targets.install import PeerError, install_express, locked_version
 
 _GUNICORN_CONF = Path(__file__).parent / "flask_session" / "gunicorn.conf.py"
 
@@ -48,7 +48,7 @@ def application_of(kind: NodeKind) -> NodeApplication | None:
         case NodeKind.FLASK_SESSION:
             if find_spec("flask_session") is None:
                 raise PeerError("Flask-Session is not installed: pip install 'session-cluster[bench]'")
-            app = "loadtest.peers.flask_session.app:from_environ()"
+            app = "loadtest.targets.flask_session.app:from_environ()"
             gunicorn = (sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN_CONF), app)
             return NodeApplication(
                 kind=kind,

@@ -1,4 +1,4 @@
-"""`gunicorn -c loadtest/peers/flask_session/gunicorn.conf.py "loadtest.peers.flask_session.app:from_environ()"`.
+"""`gunicorn -c loadtest/targets/flask_session/gunicorn.conf.py "loadtest.targets.flask_session.app:from_environ()"`.
 
 Written as Flask-Session's documentation has it, with its defaults. Everything is told by the environment:
 

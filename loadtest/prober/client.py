@@ -11,9 +11,7 @@ import msgspec
 
 from loadtest.child import Child
 from loadtest.history import Probe
-from loadtest.probing import Orders, Target, any_certificate
-
-__all__ = ["Prober", "ProberError", "Target", "cookie_of"]
+from loadtest.prober.process import Orders, Target, any_certificate
 
 INTERVAL = 0.05
 TIMEOUT = 5.0
@@ -55,7 +53,7 @@ class Prober:
         self._began = threading.Event()
 
     def __enter__(self) -> Self:
-        self._child = Child("loadtest.probing")
+        self._child = Child("loadtest.prober.process")
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         with contextlib.suppress(BrokenPipeError):  # then it has ended, and says why

@@ -1,4 +1,4 @@
-"""The prober's process: `python -m loadtest.probing` sends requests at a fixed rate, as one line on stdin says.
+"""The prober's process: `python -m loadtest.prober.process` sends requests at a fixed rate, as one line on stdin says.
 
 Open loop: each probe is sent when it is due, over a connection of its own, whatever became of those before it. A load
 generator that waits for its answers waits with its victim, and understates every outage.
