@@ -208,7 +208,7 @@ class Statements:
         self.write = update(table).where(updatable).values(fields=_FIELDS, **renewed)
         self.touch = update(table).where(updatable, columns.format == FORMAT).values(**renewed)
 
-        self.set_aside = update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + KEPT_ASIDE_MS)
+        self.quarantine = update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + KEPT_ASIDE_MS)
 
         # Asks the table too: a database that is up but can't read the sessions is not available.
         self.ping = select(now_ms().label("now"), exists(select(columns.key)).label("any"))

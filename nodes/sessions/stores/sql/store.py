@@ -36,7 +36,7 @@ from ...budgets import Budgets
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...powers import Expired, unheard
-from ...store import LATEST, Changes, Lifetime, Outcome, Record, RecordTooNew, size_of
+from ...store import LATEST, Changes, Lifetime, Outcome, Record, UnsupportedRecordVersion, size_of
 from .engine import engine_from, patient
 from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
 from .transactions import Database
@@ -90,7 +90,7 @@ class SqlStore:
             return self._record(row)
         except ValueError as error:
             self._damaged(key, error)
-            self.set_aside(key)
+            self.quarantine(key)
             return None
 
     def create(
@@ -137,7 +137,7 @@ class SqlStore:
                 fields = self._fields(row)
             except ValueError as error:
                 self._damaged(key, error)
-                connection.execute(self._sql.set_aside, {"_key": key})
+                connection.execute(self._sql.quarantine, {"_key": key})
                 return Outcome.ABSENT
             if any(fields.get(name) != value for name, value in changes.expect.items()):
                 return Outcome.CONFLICT
@@ -163,8 +163,8 @@ class SqlStore:
         except ValueError:
             return None
 
-    def set_aside(self, key: str) -> None:
-        self._database.write(lambda connection: connection.execute(self._sql.set_aside, {"_key": key}).rowcount)
+    def quarantine(self, key: str) -> None:
+        self._database.write(lambda connection: connection.execute(self._sql.quarantine, {"_key": key}).rowcount)
 
     def ping(self) -> float:
         return float(self._database.read(lambda connection: connection.execute(self._sql.ping).one().now)) / 1000
@@ -207,10 +207,10 @@ class SqlStore:
 
     def _refuse_newer(self, key: str, version: int) -> None:
         if version > FORMAT:
-            raise RecordTooNew(f"session {key} is of format {version}; this version reads {FORMAT}")
+            raise UnsupportedRecordVersion(f"session {key} is of format {version}; this version reads {FORMAT}")
 
     def _damaged(self, key: str, why: ValueError) -> None:
-        log.error("session %s is damaged and was set aside: its row can't be read: %s", key, why)
+        log.error("session %s is corrupt and was quarantined: its row can't be read: %s", key, why)
 
 
 def _milliseconds(lifetime: Lifetime) -> dict[str, Any]:
