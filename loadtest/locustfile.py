@@ -14,7 +14,7 @@ from locust.runners import MasterRunner
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
 from loadtest.figures import Tally, summary
 from loadtest.observation import Observation
-from loadtest.users import Leaver, Load, Shopper, Visitor
+from loadtest.old_users import Leaver, Load, Shopper, Visitor
 
 __all__ = ["Leaver", "Shopper", "Visitor"]
 

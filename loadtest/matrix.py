@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, NodeKind, StoreKind
 from loadtest.figures import Figures
-from loadtest.generator import Generator, GeneratorError
 from loadtest.load.cost import Cost, Spent, cost, spent
 from loadtest.load.plan import Plan
 from loadtest.load.run import measure
 from loadtest.load.target import of_cluster
+from loadtest.old_generator import Generator, GeneratorError
 from loadtest.progress import Status, Watch
 from proxy import Balance
 

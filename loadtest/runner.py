@@ -15,8 +15,8 @@ from loadtest.failover.interruption import uninterrupted
 from loadtest.failover.probes import targets
 from loadtest.failover.steady import NotSteadyError, wait_steady
 from loadtest.failover.trial import Effort, Trial
-from loadtest.generator import Generator
 from loadtest.history import now
+from loadtest.old_generator import Generator
 from loadtest.prober import Prober
 from loadtest.protocol import Start
 

@@ -23,7 +23,7 @@ from .sessions import (
 )
 from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
-from .sessions.stores.redis_choice import connections_of
+from .sessions.stores.redis.client import connections_of
 from .settings import Settings, StoreKind
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
 def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]:
     # Here, because the other stores don't need SQLAlchemy.
     from .sessions.stores.sql import SqlStore
-    from .sessions.stores.sql_engine import engine_from, patient
+    from .sessions.stores.sql.engine import engine_from, patient
 
     assert settings.database_url is not None
     engine = engine_from(settings.database_url, budgets)

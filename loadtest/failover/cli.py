@@ -117,12 +117,12 @@ def run(
     from rich.console import Console
 
     from deploy import ClusterError, ComposeCluster, NodeKind
-    from deploy.engine import require_engine
+    from deploy.compose.docker import require_engine
     from loadtest.failover.session import Plan
     from loadtest.failover.trial import Effort
-    from loadtest.peers import application_of, local_cluster
     from loadtest.results import Place
     from loadtest.runner import MakeCluster
+    from loadtest.targets import application_of, local_cluster
 
     kind = NodeKind(node)
     if place == Place.COMPOSE and kind is not NodeKind.FLASK:

@@ -11,8 +11,8 @@ from loadtest.experiment import Case, Experiment
 from loadtest.failover.course import Course
 from loadtest.failover.judge import failure, judge
 from loadtest.failover.trial import Effort
-from loadtest.generator import GeneratorError
 from loadtest.history import HistoryError
+from loadtest.old_generator import GeneratorError
 from loadtest.prober import ProberError
 from loadtest.progress import Status, Watch
 from loadtest.results import Place

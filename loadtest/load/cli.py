@@ -118,10 +118,10 @@ def load(context: click.Context, /, **given: Any) -> None:
 
     from deploy import ClusterError
     from loadtest.credentials import CredentialsError
-    from loadtest.generator import GeneratorError
     from loadtest.history import HistoryError
     from loadtest.load.plan import PlanError
     from loadtest.load.target import TargetError
+    from loadtest.old_generator import GeneratorError
 
     _refuse_what_makes_no_sense(context)
     # Whoever ends it with SIGTERM expects everything to be taken down as with Ctrl-C.
@@ -236,7 +236,7 @@ def _target(given: dict[str, Any]) -> tuple["AbstractContextManager[Target]", st
 
 
 def _cluster(given: dict[str, Any]) -> Any:
-    from loadtest.peers import local_cluster
+    from loadtest.targets import local_cluster
 
     def make(spec: "ClusterSpec") -> "LocalCluster":
         return local_cluster(spec, nginx=given["nginx"], store_server=given["store_server"])
@@ -266,8 +266,8 @@ def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     from deploy.spec import parse_balance
     from loadtest import matrix
     from loadtest.load import matrix_table
-    from loadtest.peers import application_of
     from loadtest.progress import ProgressLine
+    from loadtest.targets import application_of
 
     plan = _plan(given, users=20, seconds=5.0, wait=(0.0, 0.0))
     node = NodeKind.parse(given["node"])

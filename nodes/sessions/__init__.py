@@ -33,11 +33,11 @@ from .session import Session
 from .step_up import fresh_login
 from .store import (
     Changes,
+    CorruptRecord,
     Lifetime,
     LoginTooOld,
     Outcome,
     Record,
-    RecordTooNew,
     SessionEnded,
     SessionError,
     SessionTooLarge,
@@ -45,12 +45,12 @@ from .store import (
     StoreUnavailable,
     TooManySessions,
     Undeliverable,
+    UnknownKey,
+    UnsupportedRecordVersion,
 )
 from .stores.file import FileStore
 from .stores.memory import MemoryStore
-from .stores.redis import RedisStore
-from .stores.redis_durability import Durability
-from .stores.redis_outage import Outage, OutagePolicy
+from .stores.redis import Durability, Outage, OutagePolicy, RedisStore
 from .sweeper import Sweeper
 from .users import UserSession, UserSessions
 
@@ -59,6 +59,7 @@ __all__ = [
     "ByUser",
     "Changes",
     "CookieAttributes",
+    "CorruptRecord",
     "Countable",
     "Durability",
     "EncryptedStore",
@@ -74,7 +75,6 @@ __all__ = [
     "Priority",
     "Proxy",
     "Record",
-    "RecordTooNew",
     "RedisStore",
     "Resave",
     "SameSite",
@@ -92,7 +92,9 @@ __all__ = [
     "Sweeper",
     "TooManySessions",
     "Undeliverable",
+    "UnknownKey",
     "Unset",
+    "UnsupportedRecordVersion",
     "UserSession",
     "UserSessions",
     "counter_key",
