@@ -22,7 +22,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import TooManyRequests
 
 from .sessions import Changes, Lifetime, Outcome, Secure, Sessions, Store, counter_key
-from .sessions.powers import innermost
+from .sessions.store import innermost
 
 _EXTENSION = "throttle"
 _NAME_CHARACTERS = 8
