@@ -129,7 +129,7 @@ class MeasuredStore:
         self.cookie = store.cookie
         self.wraps = self._store = store
         self._clock = clock
-        operations = ("load", "create", "update", "delete", "set_aside", "ping")
+        operations = ("load", "create", "update", "delete", "quarantine", "ping")
         self._seconds = {name: metrics.store_seconds.labels(name) for name in operations}
         self._failures = {name: metrics.store_failures.labels(name) for name in operations}
 
@@ -162,8 +162,8 @@ class MeasuredStore:
     def delete(self, key: str) -> Record | None:
         return self._measured("delete", lambda: self._store.delete(key))
 
-    def set_aside(self, key: str) -> None:
-        self._measured("set_aside", lambda: self._store.set_aside(key))
+    def quarantine(self, key: str) -> None:
+        self._measured("quarantine", lambda: self._store.quarantine(key))
 
     def ping(self) -> float:
         return self._measured("ping", self._store.ping)

@@ -117,7 +117,7 @@ def run(
     from rich.console import Console
 
     from deploy import ClusterError, ComposeCluster, NodeKind
-    from deploy.engine import require_engine
+    from deploy.compose.docker import require_engine
     from loadtest.failover.session import Plan
     from loadtest.failover.trial import Effort
     from loadtest.results import Place

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy import ClusterSpec, LocalCluster, NodeApplication, NodeKind
-from deploy.acl import Rights
+from deploy.redis.acl import Rights
 from loadtest.targets.install import PeerError, install_express, locked_version
 
 _GUNICORN_CONF = Path(__file__).parent / "flask_session" / "gunicorn.conf.py"

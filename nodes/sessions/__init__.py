@@ -33,11 +33,11 @@ from .session import Session
 from .step_up import fresh_login
 from .store import (
     Changes,
+    CorruptRecord,
     Lifetime,
     LoginTooOld,
     Outcome,
     Record,
-    RecordTooNew,
     SessionEnded,
     SessionError,
     SessionTooLarge,
@@ -45,6 +45,8 @@ from .store import (
     StoreUnavailable,
     TooManySessions,
     Undeliverable,
+    UnknownKey,
+    UnsupportedRecordVersion,
 )
 from .stores.file import FileStore
 from .stores.memory import MemoryStore
@@ -57,6 +59,7 @@ __all__ = [
     "ByUser",
     "Changes",
     "CookieAttributes",
+    "CorruptRecord",
     "Countable",
     "Durability",
     "EncryptedStore",
@@ -72,7 +75,6 @@ __all__ = [
     "Priority",
     "Proxy",
     "Record",
-    "RecordTooNew",
     "RedisStore",
     "Resave",
     "SameSite",
@@ -90,7 +92,9 @@ __all__ = [
     "Sweeper",
     "TooManySessions",
     "Undeliverable",
+    "UnknownKey",
     "Unset",
+    "UnsupportedRecordVersion",
     "UserSession",
     "UserSessions",
     "counter_key",

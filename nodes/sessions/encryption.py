@@ -22,8 +22,8 @@ from enum import Enum
 
 from .cookie import CookieFormat, SignedCookie
 from .own_fields import OWNER_PROOF
-from .sealing import DamagedValueError, SealingKey, is_sealed, key_id
-from .store import Changes, Lifetime, Outcome, Record, RecordTooNew, Store
+from .sealing import SealingKey, is_sealed, key_id
+from .store import Changes, CorruptRecord, Lifetime, Outcome, Record, Store, UnknownKey
 
 log = logging.getLogger("nodes.sessions")
 
@@ -43,7 +43,7 @@ class EncryptedStore:
     """`store`, with every value encrypted by the first of `keys` (32 bytes each).
 
     A record that was changed, moved, given to another owner or never encrypted is damaged: set aside and absent. One
-    encrypted with a key that is not here is *unknown* (`RecordTooNew`), since another node has that key. With an
+    encrypted with a key that is not here is *unknown* (`UnknownKey`), since another node has that key. With an
     `encryption` that reads both, what was never encrypted is believed, and only that.
 
     One round trip more than the store's for an update, and two for one that applies, where a value that is compared is
@@ -96,12 +96,12 @@ class EncryptedStore:
         record = self.wraps.delete(key)
         try:
             return self._opened(key, record, gone=True) if record is not None else None
-        except RecordTooNew as error:  # it has ended all the same
+        except UnknownKey as error:  # it has ended all the same
             log.error("it has ended unread, and what others wrote there since is lost: %s", error)  # noqa: TRY400 - a line
             return replace(record, fields={}, unread=True) if record is not None else None
 
-    def set_aside(self, key: str) -> None:
-        self.wraps.set_aside(key)
+    def quarantine(self, key: str) -> None:
+        self.wraps.quarantine(key)
 
     def ping(self) -> float:
         return self.wraps.ping()
@@ -133,20 +133,20 @@ class EncryptedStore:
             opened = {name: self._open(key, name, value) for name, value in record.fields.items()}
             self._check_owner(record.owner, opened.pop(OWNER_PROOF, None))
             return replace(record, fields=opened)
-        except DamagedValueError as error:
+        except CorruptRecord as error:
             if not gone:
-                log.error("session %s is damaged and was set aside: %s", key, error)  # noqa: TRY400 - a line
-                self.wraps.set_aside(key)
+                log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - a line
+                self.wraps.quarantine(key)
             return None
 
     def _open(self, key: str, name: str, value: bytes) -> bytes:
         if not is_sealed(value):
             if self._encryption is Encryption.REQUIRE:
-                raise DamagedValueError("it is not encrypted")
+                raise CorruptRecord("it is not encrypted")
             return value
         known = self._by_id.get(key_id(value))
         if known is None:
-            raise RecordTooNew(f"session {key} is encrypted with a key that this node does not have")
+            raise UnknownKey(f"session {key} is encrypted with a key that this node does not have")
         return known.open(value, _place(key, name))
 
     def _check_owner(self, owner: str | None, proven: bytes | None) -> None:
@@ -154,7 +154,7 @@ class EncryptedStore:
         if proven is None and self._encryption is not Encryption.REQUIRE:
             return
         if proven != (None if owner is None else _bytes(owner)):
-            raise DamagedValueError("it was made for another owner")
+            raise CorruptRecord("it was made for another owner")
 
 
 def _bytes(owner: str) -> bytes:

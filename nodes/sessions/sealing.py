@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from .store import CorruptRecord
+
 KEY_BYTES = 32
 OVERHEAD = 33
 """How many bytes longer a sealed value is; bounds on the size of a session count them."""
@@ -29,10 +31,6 @@ ID_BYTES = 4
 _MARK = b"\xe1"
 _NONCE_BYTES = 12
 _NONCE = len(_MARK) + ID_BYTES
-
-
-class DamagedValueError(ValueError):
-    """It is not what was sealed for this place."""
 
 
 class SealingKey:
@@ -53,11 +51,11 @@ class SealingKey:
         return _MARK + self.id + nonce + self._cipher.encrypt(nonce, value, place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
-        """What `seal` was given for this place. `DamagedValueError` for anything else."""
+        """What `seal` was given for this place. `CorruptRecord` for anything else."""
         try:
             return self._cipher.decrypt(sealed[_NONCE : _NONCE + _NONCE_BYTES], sealed[_NONCE + _NONCE_BYTES :], place)
         except (InvalidTag, ValueError) as error:
-            raise DamagedValueError("it is not what was encrypted for this place") from error
+            raise CorruptRecord("it is not what was encrypted for this place") from error
 
 
 def is_sealed(value: bytes) -> bool:

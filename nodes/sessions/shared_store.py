@@ -60,8 +60,8 @@ class SharedStore:
     def delete(self, key: str) -> Record | None:
         return self.wraps.delete(key)
 
-    def set_aside(self, key: str) -> None:
-        self.wraps.set_aside(key)
+    def quarantine(self, key: str) -> None:
+        self.wraps.quarantine(key)
 
     def ping(self) -> float:
         return self.wraps.ping()

@@ -23,8 +23,16 @@ class StoreUnavailable(SessionError):
     """The store did not answer, or refused: whether the session exists is *unknown*. Never treated as absent."""
 
 
-class RecordTooNew(StoreUnavailable):
-    """What a later version wrote, or a node with other keys: this one can't read it and must not overwrite it."""
+class UnsupportedRecordVersion(StoreUnavailable):
+    """A later version wrote the record. This one can't read it, and must not overwrite it."""
+
+
+class UnknownKey(StoreUnavailable):
+    """The record is encrypted with a key that this node does not have. It must not be overwritten."""
+
+
+class CorruptRecord(ValueError):
+    """The bytes of a record are not what a store writes. Such a record is quarantined and counts as absent."""
 
 
 class SessionEnded(SessionError):
@@ -120,7 +128,8 @@ class Store(Protocol):
     Every operation is atomic, and takes one round trip unless the store's docstring says otherwise. Absent is a value;
     `StoreUnavailable` means that the answer is unknown, and is the only exception that a fault of the store raises.
     An expired session is absent from the moment it expires, by the store's clock and no other. A record that can't be
-    decoded is set aside and reported as absent; one that a later version wrote raises `RecordTooNew`, untouched.
+    decoded is quarantined and reported as absent; one that a later version wrote raises `UnsupportedRecordVersion`, and
+    stays as it is.
     """
 
     codec: Codec
@@ -158,8 +167,8 @@ class Store(Protocol):
         """Ends the session and returns what it last was; None where there was none. Final once it returns."""
         ...
 
-    def set_aside(self, key: str) -> None:
-        """Takes a damaged record out of the way, where the store can, keeps it for an inspection."""
+    def quarantine(self, key: str) -> None:
+        """Take a corrupt record out of the way. Stores that can keep it for a day, for an inspection."""
         ...
 
     def ping(self) -> float:
@@ -169,3 +178,40 @@ class Store(Protocol):
     def close(self) -> None:
         """Gives back connections and files. The store is not used after it."""
         ...
+
+
+class StoreWrapper:
+    """Base of a store around another one: `wraps` does what a subclass does not override."""
+
+    def __init__(self, wraps: Store) -> None:
+        self.wraps = wraps
+        self.codec = wraps.codec
+        self.cookie = wraps.cookie
+
+    def load(self, key: str) -> Record | None:
+        return self.wraps.load(key)
+
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        return self.wraps.create(key, fields, owner, lifetime, created)
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        return self.wraps.update(key, changes, lifetime)
+
+    def delete(self, key: str) -> Record | None:
+        return self.wraps.delete(key)
+
+    def quarantine(self, key: str) -> None:
+        self.wraps.quarantine(key)
+
+    def ping(self) -> float:
+        return self.wraps.ping()
+
+    def close(self) -> None:
+        self.wraps.close()

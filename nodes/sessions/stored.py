@@ -16,7 +16,7 @@ from .fields import Fields
 from .options import SessionOptions
 from .own_fields import COOKIE_KEY, NO_LIFE, OWNER_PROOF, Life, check, typed
 from .sealing import any_sealed
-from .store import Changes, Lifetime, Outcome, Record, RecordTooNew, SessionTooLarge, Store
+from .store import Changes, Lifetime, Outcome, Record, SessionTooLarge, Store, UnknownKey
 
 log = logging.getLogger("nodes.sessions")
 
@@ -74,9 +74,9 @@ class StoredSession:
                 self.fields.read(record.fields)
             except DecodeError as error:
                 if any_sealed(record.fields):
-                    raise RecordTooNew(f"session {self.key_hash} is encrypted, and this node has no key") from error
-                log.error("session %s is damaged and was set aside: %s", self.key_hash, error)  # noqa: TRY400 - a line
-                self.store.set_aside(self.key)
+                    raise UnknownKey(f"session {self.key_hash} is encrypted, and this node has no key") from error
+                log.error("session %s is corrupt and was quarantined: %s", self.key_hash, error)  # noqa: TRY400 - a line
+                self.store.quarantine(self.key)
                 record = None
         self.record = record
         return record

@@ -12,7 +12,7 @@ from .options import SessionOptions
 from .own_fields import CLIENT_KEY, COOKIE_KEY, Client, Life, typed
 from .powers import ByUser
 from .sealing import is_sealed
-from .store import Record, RecordTooNew, Store
+from .store import Record, Store, UnknownKey
 from .stored import Notify
 
 HANDLE_DIGITS = 16
@@ -81,7 +81,7 @@ class UserSessions:
             return typed(self._store.codec.decode(data), kind)
         except DecodeError as error:
             if is_sealed(data):
-                raise RecordTooNew(f"a session of {record.owner} is encrypted, and this node has no key") from error
+                raise UnknownKey(f"a session of {record.owner} is encrypted, and this node has no key") from error
             return kind()
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy import acl, store_server
+from deploy.local import redis_server as store_server
+from deploy.local.redis_server import StoreServer
 from deploy.ports import free_ports
-from deploy.store_server import StoreServer
+from deploy.redis import acl
 from nodes.sessions import RedisStore, counter_key
 from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
@@ -57,7 +58,7 @@ def test_what_is_shared_with_express_can_do_all_it_does_and_knows_no_other_keys(
     assert list(store.keys()) == ["a" * 32]
     assert store.delete("a" * 32) is not None
     store.create("b" * 32, {}, None, LIFETIME)
-    store.set_aside("b" * 32)
+    store.quarantine("b" * 32)
     with redis.Redis.from_url(express_url) as client:
         for command in ("GET session:{x}", "SET other 1", "FLUSHALL", "CONFIG GET *", "KEYS *"):
             with pytest.raises(redis.exceptions.NoPermissionError):
@@ -79,7 +80,7 @@ def test_the_session_layer_can_do_all_it_does(url: str, node: "redis.Redis") -> 
     record = store.load("a" * 64)
     assert record is not None
     assert record.fields == {"visits": b"\x02"}
-    store.set_aside("a" * 64)
+    store.quarantine("a" * 64)
     assert store.load("a" * 64) is None
     for number in range(257):  # the last of them looks after the index
         assert store.create(f"{number:064x}", {}, "bob", LIFETIME) is not None

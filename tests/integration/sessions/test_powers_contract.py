@@ -65,7 +65,7 @@ def test_ended_and_expired_sessions_are_listed_nowhere(harness: Harness) -> None
     store.update(key(2), Changes(), HOUR)
     store.update(key(3), Changes(), HOUR)
     harness.advance(200)
-    store.set_aside(key(3))
+    store.quarantine(key(3))
     assert users.keys_of("alice") == [key(2)]
     assert list(everyone.keys()) == [key(2)]
     assert everyone.count() == 1

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, event, func, select, text, update
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RecordTooNew, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable, UnsupportedRecordVersion
 from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import engine_from
@@ -90,7 +90,7 @@ def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
     watch("keys", lambda: list(store.keys()))
     watch("delete", lambda: store.delete(KEY))
     store.create(OTHER, {}, None, HOUR)
-    watch("set_aside", lambda: store.set_aside(OTHER))
+    watch("quarantine", lambda: store.quarantine(OTHER))
     watch("sweep, nothing", store.sweep)
     return seen
 
@@ -109,7 +109,7 @@ def test_each_operation_sends_what_the_docstring_says(store: SqlStore, sent: lis
         "count": ["SELECT"],
         "keys": ["SELECT"],
         "delete": ["DELETE"],
-        "set_aside": ["UPDATE"],
+        "quarantine": ["UPDATE"],
         "sweep, nothing": SWEEP[store._database._engine.dialect.name],
     }
 
@@ -212,7 +212,7 @@ def test_a_damaged_row_is_set_aside_and_kept_for_a_day(
         harness.damage(key)
         with caplog.at_level(logging.ERROR, "nodes.sessions"):
             assert notice() in (None, Outcome.ABSENT)
-        assert f"session {key} is damaged and was set aside" in caplog.text
+        assert f"session {key} is corrupt and was quarantined" in caplog.text
     with harness.engine.connect() as connection:
         rows = connection.execute(select(sessions.c.key, sessions.c.fields).where(sessions.c.set_aside > 0)).all()
     assert sorted(tuple(row) for row in rows) == [(KEY, b"\xc1"), (OTHER, b"\xc1")]
@@ -241,7 +241,7 @@ def test_a_row_of_a_later_version_is_unknown_and_untouched(harness: SqlHarness, 
         lambda: store.update(KEY, Changes({"a": b"2"}), HOUR),
         lambda: store.update(KEY, Changes(), HOUR),
     ):
-        with pytest.raises(RecordTooNew):
+        with pytest.raises(UnsupportedRecordVersion):
             call()
     assert store.create(KEY, {}, None, HOUR) is None
     with harness.engine.begin() as connection:

@@ -137,7 +137,7 @@ def test_who_had_a_damaged_one_is_anonymous_and_can_log_in(own: Any, caplog: pyt
     harness, browser = planted("_cookie", own)
     (key,) = harness.keys()
     assert browser.visit(lambda session: (session.owner, dict(session))).value == (None, {})
-    assert f"session {key} is damaged and was set aside" in caplog.text
+    assert f"session {key} is corrupt and was quarantined" in caplog.text
     assert harness.keys() == set()
     browser.visit(lambda session: session.renew("alice"))
     assert browser.visit(lambda session: session.owner).value == "alice"

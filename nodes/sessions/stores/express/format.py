@@ -32,7 +32,7 @@ import msgspec
 from ...codec import DecodeError
 from ...cookie import key_of
 from ...own_fields import COOKIE_KEY
-from ...store import LONGEST, Changes, Lifetime, Outcome, Record, StoreUnavailable, size_of
+from ...store import LONGEST, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable, size_of
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: JavaScript would round what is larger, and write it back so."""
@@ -53,10 +53,6 @@ class _Cookie(msgspec.Struct, rename="camel"):
     domain: str | msgspec.UnsetType = msgspec.UNSET
     path: str = "/"
     same_site: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class DamagedJson(ValueError):
-    """Not a session of express-session's."""
 
 
 class JsonCodec:
@@ -109,12 +105,12 @@ class Document:
 
     @classmethod
     def parse(cls, data: bytes, owner_field: str) -> Document:
-        """`DamagedJson` where express-session itself would fail on it."""
+        """`CorruptRecord` where express-session itself would fail on it."""
         try:
             raws = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
             cookie = msgspec.json.decode(raws.pop("cookie"), type=dict[str, Any])
         except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
-            raise DamagedJson(f"it is not the JSON of a session: {error}") from error
+            raise CorruptRecord(f"it is not the JSON of a session: {error}") from error
         return cls({name: bytes(raw) for name, raw in raws.items()}, cookie, owner_field)
 
     def dump(self) -> bytes:
@@ -275,7 +271,7 @@ class Documents:
         self._owner_field = owner_field
 
     def parse(self, data: bytes) -> Document:
-        """`DamagedJson` where there is no session in it."""
+        """`CorruptRecord` where there is no session in it."""
         return Document.parse(data, self._owner_field)
 
     def made(
@@ -325,9 +321,9 @@ def until_swapped(attempt: Callable[[], Outcome | None]) -> Outcome:
     raise StoreUnavailable(f"gave up after {MAX_SWAPS} writers in between")
 
 
-def log_damaged(key: str, why: DamagedJson) -> None:
+def log_damaged(key: str, why: CorruptRecord) -> None:
     """Names the hash: the key is an id."""
-    log.error("session %s is damaged and was set aside: %s", key_of(key), why)
+    log.error("session %s is corrupt and was quarantined: %s", key_of(key), why)
 
 
 def _expire(document: Document, lifetime: Lifetime, created: float, now: float) -> int:

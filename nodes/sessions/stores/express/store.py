@@ -27,13 +27,13 @@ from ...budgets import Budgets
 from ...codec import Codec
 from ...cookie import CookieFormat
 from ...counters import is_counter
-from ...store import Changes, Lifetime, Outcome, Record, StoreUnavailable
+from ...store import Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
 from ..redis.client import Calls, connections_of
 from ..redis.connection import Command
 from ..redis.outage import OutagePolicy, held
 from ..redis.scripts import Script
 from .cookie import ExpressCookie
-from .format import UNKNOWN_AGE, DamagedJson, Document, Documents, log_damaged, until_swapped
+from .format import UNKNOWN_AGE, Document, Documents, log_damaged, until_swapped
 
 NO_EXPIRY = 86400.0
 """The time to live of a key without one: connect-redis's own default."""
@@ -137,10 +137,10 @@ class ExpressStore:
         value, ttl = answer
         try:
             return self._record(self._documents.parse(value), ttl, UNKNOWN_AGE)
-        except DamagedJson:
+        except CorruptRecord:
             return None
 
-    def set_aside(self, key: str) -> None:
+    def quarantine(self, key: str) -> None:
         """Out of Express's sight too, which would answer 500 for ever."""
         aside = f"damaged:{self._key(key)}"
         commands: list[Command] = [("RENAME", self._key(key), aside), ("PEXPIRE", aside, SET_ASIDE_MS)]
@@ -187,9 +187,9 @@ class ExpressStore:
         try:
             # A key of another type is no JSON either.
             document = self._documents.parse(b"" if isinstance(value, Exception) else value)
-        except DamagedJson as error:
+        except CorruptRecord as error:
             log_damaged(key, error)
-            self.set_aside(key)
+            self.quarantine(key)
             return None
         return value, document, ttl, _seconds(time)
 

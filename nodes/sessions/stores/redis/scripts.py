@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...store import LATEST, Record, RecordTooNew
+from ...store import LATEST, CorruptRecord, Record, UnsupportedRecordVersion
 from .connection import Command
 
 
@@ -217,10 +217,6 @@ FORMAT = 1
 META = b"@"
 
 
-class DamagedRecordError(ValueError):
-    """Not what this store writes."""
-
-
 def flatten(fields: Mapping[str, bytes]) -> list[str | bytes]:
     """Name, value, name, value, ... as they are stored."""
     flat: list[str | bytes] = []
@@ -236,7 +232,7 @@ def escape(name: str) -> str:
 def meta_of(key: str, meta: bytes | None) -> tuple[float, bool, str | None]:
     """When the session was created (seconds since the epoch), whether it is final, and its owner.
 
-    Raises `RecordTooNew` for a later format and `DamagedRecordError` for anything else that is none.
+    Raises `UnsupportedRecordVersion` for a later format and `CorruptRecord` for anything else that is none.
     """
     try:
         version, created, final, owner = (meta or b"").split(b":", 3)
@@ -244,9 +240,9 @@ def meta_of(key: str, meta: bytes | None) -> tuple[float, bool, str | None]:
             return _seconds(created), final == b"f", owner.decode() or None
     except ValueError as error:
         _refuse_later(key, meta)
-        raise DamagedRecordError(f"its metadata can't be read: {error}") from error
+        raise CorruptRecord(f"its metadata can't be read: {error}") from error
     _refuse_later(key, meta)
-    raise DamagedRecordError("its metadata is of no format")
+    raise CorruptRecord("its metadata is of no format")
 
 
 def _seconds(created: bytes) -> float:
@@ -261,14 +257,16 @@ def _refuse_later(key: str, meta: bytes | None) -> None:
     version = (meta or b"").partition(b":")[0].lstrip(b"0")
     # Python refuses to read thousands of digits as a number; a longer number is a larger one.
     if version.isdigit() and (len(version) > 9 or int(version) > FORMAT):
-        raise RecordTooNew(f"session {key} is of format {version[:10].decode()}; this version reads {FORMAT}")
+        raise UnsupportedRecordVersion(
+            f"session {key} is of format {version[:10].decode()}; this version reads {FORMAT}"
+        )
 
 
 def record_of(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
     """The record in a hash that is left to live for `ttl` ms. Raises as `meta_of` does."""
     created, final, owner = meta_of(key, stored.get(META))
     if ttl < 0:
-        raise DamagedRecordError("it has no expiry")
+        raise CorruptRecord("it has no expiry")
     fields: dict[str, bytes] = {}
     try:
         for raw, value in stored.items():
@@ -278,7 +276,7 @@ def record_of(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
             elif name != "@":
                 fields[name[1:]] = value
     except ValueError as error:
-        raise DamagedRecordError(f"a name of it is no text: {error}") from error
+        raise CorruptRecord(f"a name of it is no text: {error}") from error
     return Record(fields, owner, created, ttl / 1000, final)
 
 

@@ -32,12 +32,12 @@ from typing import Any
 from ...budgets import Budgets
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
-from ...store import Changes, Lifetime, Outcome, Record, RecordTooNew, StoreUnavailable
+from ...store import Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable, UnsupportedRecordVersion
 from . import scripts
 from .client import Calls, connections_of, scan
 from .connection import Asks, Command
 from .outage import Acknowledgement, Durability, OutagePolicy, held
-from .scripts import DamagedRecordError, escape, flatten, hash_of, record_of
+from .scripts import escape, flatten, hash_of, record_of
 from .user_index import UserIndex
 
 log = logging.getLogger("nodes.sessions")
@@ -150,7 +150,7 @@ class RedisStore:
         arguments += [escape(name) for name in changes.delete]
         answers = self._write([scripts.UPDATE.call(self._written(key), *arguments), *self._after_write])
         if answers[0] == b"newer":
-            raise RecordTooNew(f"session {key} was written by a later version")
+            raise UnsupportedRecordVersion(f"session {key} was written by a later version")
         if answers[0] == b"damaged":
             self._damaged(key, "its metadata can't be read")
             return Outcome.ABSENT
@@ -168,7 +168,7 @@ class RedisStore:
         flat, ttl = answers[0]
         return self._record(key, hash_of(flat), ttl, gone=True)
 
-    def set_aside(self, key: str) -> None:
+    def quarantine(self, key: str) -> None:
         names = (self._key(key), f"{self._prefix}damaged:{{{key}}}")
         self._write([scripts.SET_ASIDE.call(names, SET_ASIDE_MS)])
 
@@ -214,17 +214,17 @@ class RedisStore:
             return None
         try:
             return record_of(key, stored, ttl)
-        except RecordTooNew:
+        except UnsupportedRecordVersion:
             if not gone:
                 raise
-        except DamagedRecordError as error:
+        except CorruptRecord as error:
             if not gone:
                 self._damaged(key, str(error))
         return None
 
     def _damaged(self, key: str, why: str) -> None:
-        log.error("session %s is damaged and was set aside: %s", key, why)
-        self.set_aside(key)
+        log.error("session %s is corrupt and was quarantined: %s", key, why)
+        self.quarantine(key)
 
 
 def _time(calls: Calls) -> float:

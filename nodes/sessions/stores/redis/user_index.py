@@ -18,11 +18,11 @@ from typing import Any
 
 import redis
 
-from ...store import Lifetime, RecordTooNew, StoreUnavailable
+from ...store import CorruptRecord, Lifetime, StoreUnavailable, UnsupportedRecordVersion
 from . import scripts
 from .client import Calls
 from .connection import Command
-from .scripts import DamagedRecordError, meta_of
+from .scripts import meta_of
 
 LOOK_EVERY = 64
 """After so many insertions somebody looks for the dead among `LOOK_AT` members."""
@@ -113,9 +113,9 @@ def _created(key: str, meta: Any, owner: str) -> float | None:
         return None
     try:
         created, _, of = meta_of(key, meta)
-    except RecordTooNew:
+    except UnsupportedRecordVersion:
         return 0.0  # whose it is can't be read, but it is where the user's sessions are, and can be ended
-    except DamagedRecordError:
+    except CorruptRecord:
         return None
     return created if of == owner else None
 

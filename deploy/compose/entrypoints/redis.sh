@@ -1,5 +1,5 @@
 #!/bin/sh
-# start_server.sh NAME GUARD: one server of a Redis of several, in its container; GUARD is what MIN_REPLICAS is by
+# redis.sh NAME GUARD: one server of a Redis of several, in its container; GUARD is what MIN_REPLICAS is by
 # default. The server rewrites its configuration, which therefore is a copy beside its data. What a person can set is
 # said by arguments, which win over the copy of an earlier start.
 set -eu

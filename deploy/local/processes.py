@@ -1,4 +1,4 @@
-"""Processes that cannot outlive the command: each leads a group of its own, and a warden knows all the groups."""
+"""Processes that cannot outlive the command: each leads a group of its own, and a reaper knows all the groups."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from deploy import warden
 from deploy.errors import ClusterError
+from deploy.local import reaper
 
-# The process says its id to the warden itself, before it becomes the program: were it the command that says it, the
+# The process says its id to the reaper itself, before it becomes the program: were it the command that says it, the
 # command could be killed between starting and saying. $$ is the group's id too, since each starts a session.
 _LAUNCH = 'echo "$$" >&0 && exec "$@" </dev/null'
 _POLL = 0.01
@@ -24,9 +24,9 @@ _POLL = 0.01
 class Process:
     """A program in a process group of its own, all of which is signalled and ended together."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]", guard: "Guard", log: Path) -> None:
+    def __init__(self, popen: "subprocess.Popen[bytes]", reaper: "ProcessReaper", log: Path) -> None:
         self._popen = popen
-        self._guard = guard
+        self._reaper = reaper
         self.pid = popen.pid
         self.log = log
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class Process:
             # In this order: before the first process is reaped, its id cannot go to a group of another program.
             self._signal(signal.SIGKILL)
             self._popen.wait()
-            self._guard.forget(self.pid)
+            self._reaper.forget(self.pid)
             return psutil.STATUS_DEAD
 
     def how_it_ended(self) -> str:
@@ -108,17 +108,17 @@ def _works(process: psutil.Process) -> bool:
         return False
 
 
-class Guard:
-    """Starts processes, and the warden that ends them if this process does not: see `deploy.warden`.
+class ProcessReaper:
+    """Starts processes, and the reaper that ends them if this process does not: see `deploy.local.reaper`.
 
-    `lock` is a descriptor that the warden keeps open for as long as it works.
+    `lock` is a descriptor that the reaper keeps open for as long as it works.
     """
 
     def __init__(self, state_dir: Path, keep: bool, lock: int) -> None:
         reading, self._pipe = os.pipe()
-        arguments = [warden.__file__, str(state_dir), "keep" if keep else "remove"]
+        arguments = [reaper.__file__, str(state_dir), "keep" if keep else "remove"]
         try:
-            self._warden = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-S", "-E", *arguments],
                 stdin=reading,
                 stdout=subprocess.DEVNULL,
@@ -153,7 +153,7 @@ class Guard:
             os.write(self._pipe, b"-%d\n" % group)
 
     def close(self) -> None:
-        """Let the warden end what is left and clean up; returns when it has."""
+        """Let the reaper end what is left and clean up; returns when it has."""
         os.close(self._pipe)
         with suppress(subprocess.TimeoutExpired):
-            self._warden.wait(timeout=warden.GRACE + 5)
+            self._process.wait(timeout=reaper.GRACE + 5)

@@ -11,8 +11,8 @@ from typing import Any
 
 from deploy.certificate import make_certificate
 from deploy.errors import ClusterError
+from deploy.local.state import StateDir
 from deploy.spec import ClusterSpec
-from deploy.state import StateDir
 from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, Server, ServerState, Tls, render
 
 _POLL = 0.02

@@ -1,5 +1,5 @@
 #!/bin/sh
-# start_sentinel.sh NAME: one Sentinel, in its container. It keeps what it learns in its configuration, which therefore
+# sentinel.sh NAME: one Sentinel, in its container. It keeps what it learns in its configuration, which therefore
 # is a copy in its volume.
 set -eu
 name=$1

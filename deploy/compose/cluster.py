@@ -10,10 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from deploy.cluster import Member, MemberState, Role
-from deploy.container_files import configure, override, variables
-from deploy.container_front import ContainerFront
-from deploy.container_link import open_link
-from deploy.container_members import (
+from deploy.compose.docker import Container, Project
+from deploy.compose.members import (
     VERSIONS,
     as_member,
     last_words,
@@ -22,9 +20,11 @@ from deploy.container_members import (
     state_of,
     wait_until_ready,
 )
+from deploy.compose.override import configure, override, variables
+from deploy.compose.proxy import ContainerFront
+from deploy.container_link import open_link
 from deploy.container_servers import ContainerStore
 from deploy.container_store import make_store
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.fault_proxy import FaultProxy
 from deploy.ports import free_ports, require_free

@@ -45,7 +45,7 @@ class StateDir:
         self.keep = path is not None
         try:
             self.path = Path(tempfile.mkdtemp(prefix="session-cluster-")) if path is None else _prepared(path)
-            # A descriptor and not a file object: the warden inherits it, and with it the lock.
+            # A descriptor and not a file object: the reaper inherits it, and with it the lock.
             self.lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._take_lock()
             self.secrets, self.logs, self.proxy, self.metrics, self.data, self.tls = (
@@ -77,7 +77,7 @@ class StateDir:
         Path(draft).replace(self.path / DESCRIPTION)
 
     def close(self) -> None:
-        """Give the lock back. What is to be removed is removed by the warden."""
+        """Give the lock back. What is to be removed is removed by the reaper."""
         os.close(self.lock)
 
     def _take_lock(self) -> None:

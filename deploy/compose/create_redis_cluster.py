@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 import redis
 
-from deploy import acl
 from deploy.container_redis import MEMBERS, PORT, SERVER_FOLDER
 from deploy.local_redis_cluster import SHARDS
+from deploy.redis import acl
 from deploy.replication import ONCE
 
 _SLOTS = 16384

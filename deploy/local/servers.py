@@ -13,8 +13,8 @@ import psutil
 import nodes
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
+from deploy.local.processes import Process, ProcessReaper
 from deploy.ports import free_ports, is_taken, require_free
-from deploy.processes import Guard, Process
 
 _POLL = 0.02
 _ROOT = Path(nodes.__file__).parent.parent
@@ -42,10 +42,10 @@ class Server:
     """Nobody may choose another."""
     _is_known_to_listen: bool = False
 
-    def start(self, guard: Guard, folder: Path) -> None:
+    def start(self, reaper: ProcessReaper, folder: Path) -> None:
         """Start the process; it is not ready yet."""
         self._is_known_to_listen = False
-        self.process = guard.start(self.command(self.port), self.environment(self.port), self.log, folder)
+        self.process = reaper.start(self.command(self.port), self.environment(self.port), self.log, folder)
 
     def ready(self) -> bool:
         """Whether it answers, and it is our process that does: not another cluster's at the same port."""

@@ -10,15 +10,15 @@ from typing import Self
 from deploy.application import NodeApplication, check_application
 from deploy.cluster import Member, MemberState, Role
 from deploy.errors import ClusterError
-from deploy.front import Front
+from deploy.local.processes import ProcessReaper
+from deploy.local.proxy import Front
+from deploy.local.redis_server import StoreServer
+from deploy.local.servers import Server, wait_until_ready
+from deploy.local.state import Description, StateDir
 from deploy.local_servers import LocalServers
 from deploy.local_store import LocalStore
 from deploy.ports import require_free
-from deploy.processes import Guard
-from deploy.servers import Server, wait_until_ready
 from deploy.spec import ClusterSpec, Database, Discovery, check_nodes
-from deploy.state import Description, StateDir
-from deploy.store_server import StoreServer
 from proxy import Balance, ServerState
 
 _SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
@@ -54,7 +54,7 @@ class LocalCluster:
         self._application = application
         self._store_binary = StoreServer(store_server) if spec.store.needs_redis else None
         self._state: StateDir | None = None
-        self._guard: Guard | None = None
+        self._reaper: ProcessReaper | None = None
         self._servers: dict[str, Server] = {}
 
     @property
@@ -78,7 +78,7 @@ class LocalCluster:
             require_free(self.spec.port)
         self._state = state = StateDir(self._state_dir)
         try:
-            self._guard = Guard(state.path, state.keep, state.lock)
+            self._reaper = ProcessReaper(state.path, state.keep, state.lock)
             self._make = LocalServers(self.spec, state, self._store_binary, self._application)
             self.users = self._make.users
             if store := self._make.store:
@@ -99,11 +99,11 @@ class LocalCluster:
         for role, seconds in _SECONDS_TO_END.items():
             self._end([server for server in self._servers.values() if server.role is role], seconds)
         self._front.reset()
-        if self._guard is not None:
+        if self._reaper is not None:
             if store := self._make.store:
                 store.close()
-            self._guard.close()
-            self._guard = None
+            self._reaper.close()
+            self._reaper = None
         if self._state is not None:
             self._state.close()
             self._state = None
@@ -234,8 +234,8 @@ class LocalCluster:
         wait_until_ready(servers, self.spec.start_timeout, self._start)
 
     def _start(self, server: Server) -> None:
-        assert self._guard is not None
-        server.start(self._guard, self._running_state().path)
+        assert self._reaper is not None
+        server.start(self._reaper, self._running_state().path)
 
     def _end(self, servers: list[Server], timeout: float) -> None:
         processes = [(server, server.process) for server in servers if server.process]

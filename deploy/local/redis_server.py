@@ -9,9 +9,9 @@ from pathlib import Path
 
 import redis
 
-from deploy import acl
 from deploy.cluster import StoreStatistics
 from deploy.errors import ClusterError
+from deploy.redis import acl
 from deploy.store_settings import StoreSettings
 
 OLDEST = (6, 2)

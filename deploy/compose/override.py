@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from deploy.compose.docker import Project
+from deploy.compose.members import SERVICES, profile_of
 from deploy.container_link import link_services
-from deploy.container_members import SERVICES, profile_of
-from deploy.engine import Project
 from deploy.spec import ClusterSpec, RedisMode, StoreKind
 
 _CONFIGURED = PurePosixPath("/cluster/node/configured")

@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterable
 
 from deploy.cluster import Member, MemberState, Role
+from deploy.compose.docker import Container, Project
 from deploy.container_proxy import NODE_PORT, PORT
 from deploy.container_redis import MEMBERS, PROFILES, SENTINEL_PORT, SENTINELS, STORES
 from deploy.container_redis import PORT as REDIS_PORT
 from deploy.container_redis import SERVICES as REDIS_SERVICES
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
-from deploy.servers import http_ok
+from deploy.local.servers import http_ok
 from deploy.spec import ClusterSpec, Database, RedisMode, StoreKind
 
 _ROLES = {
@@ -129,7 +129,9 @@ def _ready(project: Project, container: Container, port: int) -> bool:
         case Role.PROXY:
             return http_ok(port, "/proxy/health")
         case Role.NODE:
-            return project.succeeds(container, "bash", "/app/deploy/answers.sh", str(NODE_PORT), "/ready")
+            return project.succeeds(
+                container, "bash", "/app/deploy/compose/entrypoints/http-check.sh", str(NODE_PORT), "/ready"
+            )
         case Role.STORE | Role.SENTINEL:
             return any(one.healthy for one in project.containers(container.service))
 

@@ -1,6 +1,6 @@
 """Ends the processes of a cluster when the command that started them is gone, however it went.
 
-Run as `python -S -E warden.py STATE_DIR KEEP`, with a pipe as stdin whose other end the command holds. A line on it is
+Run as `python -S -E reaper.py STATE_DIR KEEP`, with a pipe as stdin whose other end the command holds. A line on it is
 the id of a process group that now belongs to the cluster, or "-" and the id of one that no longer does. The end of the
 pipe is the end of the command, by SIGKILL too: then the groups get TERM (and CONT, a stopped process hears nothing
 else), and KILL after a while. KEEP is "keep" or "remove": what becomes of the state directory; what it says about a

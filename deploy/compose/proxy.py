@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from deploy.container_members import node_name
+from deploy.compose.docker import Container, Project
+from deploy.compose.members import node_name
 from deploy.container_proxy import ALL_NODES, NODE_PORT, RUNTIME, container_settings
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.spec import ClusterSpec, Discovery
 from proxy import Balance, ProxySettingsError, Server, ServerState, render
