@@ -12,7 +12,7 @@ import requests
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.sessions import Countable, power_of
+from nodes.sessions import Iterable, find_capability
 from nodes.settings import StoreKind
 from nodes.stores import create_schema
 from tests.support.node import PASSWORD, SECRET, RunningNode
@@ -67,7 +67,7 @@ def test_guesses_are_counted_on_each_store_apart_from_the_sessions(
     create_schema(settings)
     app = create_app(settings)
     assert [guess(app.test_client()).status_code for _ in range(4)] == [401, 401, 401, 429]
-    sessions = power_of(app.extensions["store"], Countable)
+    sessions = find_capability(app.extensions["store"], Iterable)
     assert sessions is not None
     assert sessions.count() == 0
     assert guess(app.test_client(), password=PASSWORD, address="192.0.2.2").status_code == 200

@@ -12,8 +12,7 @@ import requests
 
 from nodes.sessions import Sweeper
 from nodes.sessions.cookie import SignedCookie
-from nodes.sessions.powers import Expired, unheard
-from nodes.sessions.store import StoreUnavailable
+from nodes.sessions.store import Expired, StoreUnavailable, unheard
 from tests.support.node import RunningNode, eventually
 from tests.support.valkey import Valkey
 

@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.sessions import Countable, power_of
+from nodes.sessions import Iterable, find_capability
 from tests.support.node import PASSWORD, SECRET
 
 
@@ -70,7 +70,7 @@ def test_guesses_are_no_sessions_and_outlive_the_end_of_all(app: Flask) -> None:
     client = app.test_client()
     assert [guess(client).status_code for _ in range(4)] == [401, 401, 401, 429]
     [guess(app.test_client(), f"user-{number}", address=f"198.51.100.{number}") for number in range(10)]
-    everyone = power_of(app.extensions["store"], Countable)
+    everyone = find_capability(app.extensions["store"], Iterable)
     assert everyone is not None
     assert everyone.count() == 0
     log_in = guess(app.test_client(), "bob", PASSWORD)
