@@ -9,7 +9,7 @@ import click
 from deploy.cli import up
 from loadtest.bench.cli import bench
 from loadtest.cli import demo, failover, load, report
-from loadtest.peers import application_of
+from loadtest.targets import application_of
 from proxy.cli import proxy_config
 
 

@@ -5,10 +5,10 @@
 
 from deploy.application import NodeApplication
 from deploy.cluster import Cluster, Member, MemberState, Role, StoreControl, StoreStatistics
-from deploy.compose import ComposeCluster
+from deploy.compose.cluster import ComposeCluster
 from deploy.errors import ClusterError
 from deploy.fault_proxy import FaultProxy
-from deploy.local import LocalCluster
+from deploy.local.cluster import LocalCluster
 from deploy.spec import ClusterSpec, Database, Discovery, NodeKind, StoreKind
 from deploy.store_settings import StoreSettings
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deploy.acl import Rights
 from deploy.errors import ClusterError
+from deploy.redis.acl import Rights
 from deploy.spec import ClusterSpec, NodeKind
 
 

@@ -15,9 +15,9 @@ from rich.table import Table
 from deploy.application import NodeApplication
 from deploy.cluster import Member, MemberState
 from deploy.errors import ClusterError
-from deploy.local import LocalCluster
+from deploy.local.cluster import LocalCluster
+from deploy.local.state import DESCRIPTION
 from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterSpec, NodeKind, StoreKind, parse_balance
-from deploy.state import DESCRIPTION
 from proxy import Balance
 
 _LOOK_EVERY = 0.3

@@ -3,8 +3,8 @@
 The nodes' own hosts file has the store's name with its address, so that they reach it by the URL that they have anyway.
 """
 
-from deploy.container_members import PORTS, store_services
-from deploy.engine import Project
+from deploy.compose.docker import Project
+from deploy.compose.members import PORTS, store_services
 from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec
 

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import deploy
-from deploy import acl
 from deploy.certificate import make_certificate
 from deploy.container_redis import sentinel_files, server_files, urls
+from deploy.redis import acl
 from nodes.accounts import create_users
 
 CLUSTER = Path("/cluster")
@@ -22,7 +22,7 @@ NODE, EXPRESS, STORE, DATABASE, PROXY, TLS, USERS, SESSIONS = (
 SERVERS, SENTINELS, OPERATOR = (CLUSTER / name for name in ("servers", "sentinels", "operator"))
 PASSWORDS = USERS / "passwords.json"
 AUTHORITY, CERTIFICATE, KEY = TLS / "ca.pem", TLS / "certificate.pem", TLS / "key.pem"
-_SCRIPTS = Path(deploy.__file__).parent
+_SCRIPTS = Path(deploy.__file__).parent / "compose" / "entrypoints"
 _REDIS_VERSION = (8, 0, 0)
 _OURS, _EVERYBODY = 0o600, 0o644
 
@@ -69,7 +69,7 @@ def _make_several_servers(subnet: str) -> None:
         "users.acl": acl.acl_file(passwords.node, _REDIS_VERSION, acl.SESSIONS | acl.SHARDS, passwords)
     }
     sentinels = sentinel_files(passwords, subnet) | {"users.acl": acl.sentinel_acl_file(passwords)}
-    for folder, script, files in ((SERVERS, "start_server.sh", servers), (SENTINELS, "start_sentinel.sh", sentinels)):
+    for folder, script, files in ((SERVERS, "redis.sh", servers), (SENTINELS, "sentinel.sh", sentinels)):
         # Run by an image that has nothing of ours.
         files |= {"password": passwords.operator, script: (_SCRIPTS / script).read_text(encoding="utf-8")}
         for name, text in files.items():

@@ -1,13 +1,13 @@
 """A primary, its replicas and their Sentinels in containers: who is the primary, and how another becomes it."""
 
-from deploy import acl
 from deploy.cluster import MemberState
+from deploy.compose.docker import Container, Project
 from deploy.container_redis import SENTINELS, STORES
 from deploy.container_servers import ContainerServers, name_of, replication
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.fault_proxy import FaultProxy
 from deploy.local_sentinel import NAME
+from deploy.redis import acl
 from deploy.spec import ClusterSpec
 
 _NEVER = 100

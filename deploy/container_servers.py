@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from deploy import acl
 from deploy.cluster import MemberState, StoreStatistics
-from deploy.container_members import member_name, state_of
+from deploy.compose.docker import Container, Project
+from deploy.compose.members import member_name, state_of
 from deploy.container_redis import PORT, SENTINEL_PORT, SENTINELS
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.fault_proxy import FaultProxy
+from deploy.redis import acl
 from deploy.spec import ClusterSpec, StoreKind
 
 _POLL = 0.1

@@ -3,9 +3,9 @@
 import time
 
 from deploy.cluster import MemberState
+from deploy.compose.docker import Container, Project
 from deploy.container_redis import MEMBERS
 from deploy.container_servers import ContainerServers, name_of
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
 from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec

@@ -1,9 +1,9 @@
 """The store of a cluster in containers."""
 
+from deploy.compose.docker import Project
 from deploy.container_sentinels import ContainerSentinels
 from deploy.container_servers import ContainerStore
 from deploy.container_shards import ContainerShards
-from deploy.engine import Project
 from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec, RedisMode
 

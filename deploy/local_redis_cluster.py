@@ -9,16 +9,16 @@ from pathlib import Path
 
 import redis
 
-from deploy import acl
 from deploy.cluster import Role, StoreStatistics
 from deploy.errors import ClusterError
+from deploy.local.redis_server import StoreServer, statistics
+from deploy.local.servers import Server, environment
+from deploy.local.state import StateDir
 from deploy.local_store import LocalStore, url_file
 from deploy.ports import free_ports
+from deploy.redis import acl
 from deploy.replication import operator, role_at
-from deploy.servers import Server, environment
 from deploy.spec import ClusterSpec
-from deploy.state import StateDir
-from deploy.store_server import StoreServer, statistics
 
 SHARDS = 3
 SERVERS = 2 * SHARDS

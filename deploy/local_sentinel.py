@@ -10,19 +10,19 @@ from typing import Any
 
 import redis
 
-from deploy import acl
 from deploy.cluster import Role, StoreStatistics
 from deploy.errors import ClusterError
+from deploy.local.redis_server import StoreServer, statistics
+from deploy.local.servers import Server, environment
+from deploy.local.state import StateDir
 from deploy.local_store import LocalStore, url_file
 from deploy.ports import free_ports
+from deploy.redis import acl
 from deploy.replication import operator, role_at
-from deploy.servers import Server, environment
 from deploy.spec import ClusterSpec
-from deploy.state import StateDir
-from deploy.store_server import StoreServer, statistics
 from nodes.sessions import Budgets, StoreUnavailable
-from nodes.sessions.stores.redis_sentinel import Sentinels
-from nodes.sessions.stores.redis_servers import Servers
+from nodes.sessions.stores.redis.address import Servers
+from nodes.sessions.stores.redis.sentinel import Sentinels
 
 NAME = "sessions"
 """What the Sentinels call the primary."""

@@ -4,15 +4,16 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy import acl, store_server
 from deploy.cluster import Role, StoreStatistics
 from deploy.errors import ClusterError
 from deploy.fault_proxy import FaultProxy
+from deploy.local import redis_server as store_server
+from deploy.local.redis_server import StoreServer
+from deploy.local.servers import Server, environment
+from deploy.local.state import StateDir
 from deploy.ports import free_ports
-from deploy.servers import Server, environment
+from deploy.redis import acl
 from deploy.spec import ClusterSpec, StoreKind
-from deploy.state import StateDir
-from deploy.store_server import StoreServer
 
 
 class LocalStore:

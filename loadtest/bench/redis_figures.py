@@ -22,8 +22,8 @@ import msgspec
 import redis
 
 from nodes.sessions import Budgets, Changes, Lifetime, RedisStore
-from nodes.sessions.stores import redis_scripts
-from nodes.sessions.stores.redis_record import hash_of, record_of
+from nodes.sessions.stores.redis import scripts
+from nodes.sessions.stores.redis.scripts import hash_of, record_of
 
 KEY = "a" * 64
 RAW = f"session:{{{KEY}}}"
@@ -51,7 +51,7 @@ def speed(url: str) -> None:
     """CPU time of this process for each operation, in us: medians of interleaved repetitions, and their spread."""
     store = RedisStore.from_url(url, PATIENT)
     client: Any = redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, socket_timeout=5))
-    update = client.register_script(redis_scripts.UPDATE.text)
+    update = client.register_script(scripts.UPDATE.text)
     store.create(KEY, encoded(EVEN), None, LIFETIME)
     client.set("session:flask", msgspec.msgpack.encode(EVEN))
     value = msgspec.msgpack.encode("y" * 60)

@@ -15,7 +15,7 @@ import redis
 
 from deploy.ports import free_ports
 from loadtest.bench.client import get, request_for
-from loadtest.peers.install import install_express
+from loadtest.targets.install import install_express
 
 _START_SECONDS = 30
 

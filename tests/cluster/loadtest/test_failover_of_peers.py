@@ -11,10 +11,10 @@ from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.failover.session import Plan, run_all
 from loadtest.failover.trial import Effort
 from loadtest.history import read as read_history
-from loadtest.peers import local_cluster
 from loadtest.report.tables import markdown
 from loadtest.report.write import write_report
 from loadtest.results import Place, Result, write, write_all
+from loadtest.targets import local_cluster
 from loadtest.verdict import Verdict
 from tests.support.report_results import Run
 

@@ -13,9 +13,9 @@ import requests
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, NodeKind, StoreKind
 from loadtest import Generator
-from loadtest.peers import PeerError, application_of, install, local_cluster
-from loadtest.peers.install import install_express
 from loadtest.protocol import Start
+from loadtest.targets import PeerError, application_of, install, local_cluster
+from loadtest.targets.install import install_express
 from proxy import Balance
 from tests.support.waiting import until
 
@@ -195,7 +195,7 @@ def test_an_application_that_cannot_run_here_is_one_line(monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PeerError, match=r"^no Express application here: there is no `node` in PATH; install Node.js"):
         local_cluster(shared(NodeKind.EXPRESS))
-    monkeypatch.setattr("loadtest.peers.applications.find_spec", lambda _: None)
+    monkeypatch.setattr("loadtest.targets.reference.find_spec", lambda _: None)
     with pytest.raises(PeerError, match=r"^Flask-Session is not installed: pip install 'session-cluster\[bench\]'$"):
         local_cluster(shared(NodeKind.FLASK_SESSION))
 

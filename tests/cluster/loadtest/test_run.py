@@ -19,9 +19,9 @@ from loadtest.failover.interruption import interruptible, uninterrupted
 from loadtest.failover.session import Plan, run_all
 from loadtest.failover.trial import Effort
 from loadtest.faults import Fault, Pause
-from loadtest.generator import GeneratorError
 from loadtest.history import Mark
 from loadtest.history import read as read_history
+from loadtest.old_generator import GeneratorError
 from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Place, Result, read, write_all
 from loadtest.runner import run

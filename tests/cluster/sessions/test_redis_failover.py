@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from nodes.sessions import Budgets, Changes, Durability, Lifetime, Outage, OutagePolicy, RedisStore, StoreUnavailable
-from nodes.sessions.stores.redis_connection import Command, Connections
+from nodes.sessions.stores.redis.connection import Command, Connections
 from tests.support.node import eventually
 from tests.support.several import SeveralServers
 from tests.support.writers import Writers

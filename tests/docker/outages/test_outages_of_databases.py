@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from nodes.sessions.stores.sql_engine import engine_from
+from nodes.sessions.stores.sql.engine import engine_from
 from tests.integration.outages.conftest import Start
 from tests.integration.outages.holding import hold, key_of
 from tests.integration.outages.observed import READ, WRITE, Browser

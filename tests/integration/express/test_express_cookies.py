@@ -20,7 +20,7 @@ import flask
 import pytest
 import redis
 
-from loadtest.peers.install import install_express
+from loadtest.targets.install import install_express
 from nodes.sessions import MemoryStore, OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
 from nodes.sessions.stores.express import ExpressStore
 from tests import support

@@ -18,7 +18,7 @@ import pytest
 
 from loadtest.ledger import Outcome
 from loadtest.prober import Prober, ProberError, Target, cookie_of
-from loadtest.probing import NotHttp, parse
+from loadtest.prober.process import NotHttp, parse
 from tests.integration.loadtest.test_generator import until
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
 
@@ -176,7 +176,7 @@ def test_one_that_dies_is_reported_in_one_line() -> None:
 
 def test_orders_that_make_no_sense_are_refused_in_one_line() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "loadtest.probing"], input=b"{}\n", capture_output=True, cwd=ROOT, timeout=60
+        [sys.executable, "-m", "loadtest.prober.process"], input=b"{}\n", capture_output=True, cwd=ROOT, timeout=60
     )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

@@ -11,8 +11,7 @@ import pytest
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome
 from nodes.sessions.stores.express import ExpressStore
-from nodes.sessions.stores.redis_calls import Calls
-from nodes.sessions.stores.redis_choice import connections_of
+from nodes.sessions.stores.redis.client import Calls, connections_of
 from tests.support.valkey import Valkey
 
 KEY = "Zk3-_" * 6 + "ab"
@@ -122,6 +121,6 @@ def test_the_log_names_a_damaged_session_by_its_hash_and_never_by_its_id(
     shared.client.set(NAME, "{", ex=60)
     with caplog.at_level(logging.ERROR):
         assert shared.store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.ABSENT
-    assert "is damaged and was set aside" in caplog.text
+    assert "is corrupt and was quarantined" in caplog.text
     assert KEY not in caplog.text
     assert shared.client.get(f"damaged:{NAME}") == b"{"
