@@ -13,7 +13,7 @@ import msgspec
 
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.history import STOPPED, Op, Probe
-from loadtest.ledger import Action, Outcome
+from loadtest.history import Action, Outcome
 
 DURING = "during"
 """The phase of an experiment in which the fault is there."""
@@ -124,7 +124,9 @@ def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]
 
 def needed_requests(claims: Iterable[Claim]) -> int:
     """Return how many requests of logged-in users all of the claims need before they can hold."""
-    return max((c.min_requests for c in claims if isinstance(c, NothingLost | ShareOfRequests | ShareOfUsers)), default=0)
+    return max(
+        (c.min_requests for c in claims if isinstance(c, NothingLost | ShareOfRequests | ShareOfUsers)), default=0
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import difflib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -246,7 +246,7 @@ def run(
     from loadtest.report.page import write_report
     from loadtest.report.tables import show_experiments
     from loadtest.suite import Effort, Suite
-    from loadtest.targets import make_application
+    from loadtest.targets import application_of
 
     kind = NodeKind(node)
     if place == Place.COMPOSE and kind is not NodeKind.FLASK:
@@ -272,7 +272,7 @@ def run(
         node=kind,
     )
     try:
-        make_application(kind)  # installing it takes a while, and a failure is not one of an experiment
+        application_of(kind)  # installing it takes a while, and a failure is not one of an experiment
         if any(case.place is Place.COMPOSE for case in suite.cases):
             require_engine()
     except ClusterError as error:
@@ -298,7 +298,9 @@ def leave_out_containers(suite: "Suite", names: Sequence[str], reason: str) -> "
     """Return the suite without runs in containers. Raises ClickException if nothing is left of a named experiment."""
     from loadtest.experiment import Place
 
-    clusters = {place: factory for place, factory in suite.clusters.items() if place is not Place.COMPOSE}
+    clusters: Mapping[Place, MakeCluster] = {
+        place: factory for place, factory in suite.clusters.items() if place != Place.COMPOSE
+    }
     rest = replace(suite, clusters=clusters)
     if set(names) - {case.experiment.name for case in rest.cases}:
         raise click.ClickException(reason)
@@ -554,7 +556,7 @@ def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     from loadtest.matrix import estimate_seconds, make_cells, make_markdown, make_record, run_matrix, show_matrix
     from loadtest.progress import ProgressLine
     from loadtest.results import write_json
-    from loadtest.targets import make_application
+    from loadtest.targets import application_of
 
     profile, seconds = _make_profile(given, users=20, wait=(0.0, 0.0)), given["duration"] or 5.0
     node = NodeKind.parse(given["node"])
@@ -563,7 +565,7 @@ def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     policies = given["balances"] or "round_robin,least_conn,sticky"
     balances = [parse_balance(name.strip()) for name in policies.split(",")]
     cells = make_cells(node, stores, balances, _parse_numbers(given["nodes"] or "1,2,4,8", most=20))
-    make_application(node)  # installing it takes a while, and a failure is not one of a cell
+    application_of(node)  # installing it takes a while, and a failure is not one of a cell
     minutes, rest = divmod(round(estimate_seconds(len(cells), profile, seconds)), 60)
     console.print(f"{len(cells)} clusters, {seconds:g} s each: about {minutes}:{rest:02} min in all")
     with ProgressLine(console) as line:

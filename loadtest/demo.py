@@ -29,7 +29,7 @@ from loadtest.claims import (
     list_failures,
 )
 from loadtest.experiment import Experiment, Phase, Variant, cluster
-from loadtest.faults import Fault, Kill, Nothing, Scale
+from loadtest.faults import NOTHING, Fault, Kill, Scale
 from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, explain, mark_grid
 from loadtest.results import Result, record_figures
 from proxy import Balance
@@ -44,6 +44,7 @@ SECONDS = 5.0
 _NO_FAILED = NoFailedRequest(min_operations=0)
 _STEADY: tuple[Claim, ...] = (NOTHING_LOST, _NO_FAILED)
 _ONE_NODE_DIES: tuple[Claim, ...] = (NoFailedRequest("no GET fails", gets=True, min_operations=0), FewFailedWrites())
+_A_THIRD = ShareOfUsers(1 / 3, "about a third")
 _ARRIVAL: tuple[Claim, ...] = (NothingLost(min_requests=0, min_users=0), _NO_FAILED)
 _ARRIVAL_MISSES: tuple[Claim, ...] = (_NO_FAILED,)
 # nginx keeps connections to the nodes open, and each belongs to one worker for good. With few of them it is chance
@@ -51,8 +52,8 @@ _ARRIVAL_MISSES: tuple[Claim, ...] = (_NO_FAILED,)
 _NO_KEEPALIVE = {"keepalive": 1, "keepalive_timeout": 0.001}
 
 
-def _phase(name: str, nodes: int, claims: tuple[Claim, ...], fault: Fault = Nothing(), of: int = 1) -> Phase:
-    """A phase of a scene, which is one `of` so many. The cluster stays as the fault leaves it."""
+def _phase(name: str, nodes: int, claims: tuple[Claim, ...], fault: Fault = NOTHING, of: int = 1) -> Phase:
+    """Return one `of` several phases of a scene. The cluster stays as the fault leaves it."""
     return Phase(name=name, seconds=SECONDS / of, nodes=nodes, fault=fault, claims=claims)
 
 
@@ -104,7 +105,13 @@ SCENES = (
                 arrival=_ARRIVAL,
                 phases=(
                     _phase("steady", 3, _STEADY, of=2),
-                    _phase("node-2 killed", 2, (ShareOfUsers(1 / 3, "about a third"), *_ONE_NODE_DIES), Kill("node-2"), of=2),
+                    _phase(
+                        "node-2 killed",
+                        2,
+                        (ShareOfUsers(1 / 3, "about a third"), *_ONE_NODE_DIES),
+                        Kill("node-2"),
+                        of=2,
+                    ),
                 ),
             ),
         ),
@@ -159,7 +166,9 @@ def show_scenes(results: Sequence[Result], width: int) -> RenderableType:
 def _make_table(results: Sequence[Result], width: int) -> Table:
     wide = width >= WIDE
     texts = ("", "scene", "nodes", "store", "balancing" if wide else "policy")
-    numbers = ("requests", "req./s", "p50\nms", "p99\nms") if wide else ("req.", "/s", "p50\nms", "p99\nms")
+    numbers: tuple[str, ...] = (
+        ("requests", "req./s", "p50\nms", "p99\nms") if wide else ("req.", "/s", "p50\nms", "p99\nms")
+    )
     numbers += ("found\nlogged out", "users\nlogged out") if wide else ("found\nlogged\nout", "users\nlogged\nout")
     columns = [Column(header, number=header not in texts or header == "nodes") for header in texts]
     columns += [Column(header) for header in (*numbers, "failed")]
@@ -234,7 +243,7 @@ def _sentences(results: Sequence[Result]) -> RenderableType:
 
 
 def make_record(results: Sequence[Result], users: int, seconds: float) -> dict[str, Any]:
-    """Return all figures of all phases, with the verdicts, for JSON. `version` rises when a field changes its meaning."""
+    """Return all figures and verdicts of all phases for JSON. `version` rises when a field changes its meaning."""
     return {
         "version": FORMAT,
         "users": users,

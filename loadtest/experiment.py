@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
 from loadtest.claims import DURING, Claim, needed_requests
-from loadtest.faults import Fault, Nothing
+from loadtest.faults import NOTHING, Fault
 from loadtest.generator import Mix
 from proxy import Balance
 
@@ -33,15 +33,16 @@ class Place(StrEnum):
 class Phase:
     """A part of a run with figures of its own: first its fault, then `seconds` under load.
 
-    `words` are for the progress line, `nodes` (the number that serve) for the demo's table. With `undo` the fault is undone at the end of the phase; without it the cluster
-    stays as it is. `claims` are about this phase alone; where they need more data, the phase takes longer.
+    `words` are for the progress line, `nodes` (the number that serve) for the demo's table. With `undo` the fault is
+    undone at the end of the phase; without it the cluster stays as it is. `claims` are about this phase alone; where
+    they need more data, the phase takes longer.
     """
 
     name: str
     seconds: float
     words: str = ""
     nodes: int = 0
-    fault: Fault = Nothing()
+    fault: Fault = NOTHING
     undo: bool = False
     min_seconds: float = 0.0
     claims: tuple[Claim, ...] = ()
@@ -65,7 +66,7 @@ class Variant:
     """
 
     spec: ClusterSpec
-    fault: Fault = Nothing()
+    fault: Fault = NOTHING
     claims: tuple[Claim, ...] = ()
     phases: tuple[Phase, ...] = ()
     arrival: tuple[Claim, ...] = ()
@@ -136,7 +137,7 @@ class Case:
 
     @property
     def fault(self) -> str:
-        """What is done to the cluster, in words; that of `Nothing` if nothing is."""
+        """What is done to the cluster, in words; that of NOTHING if nothing is."""
         faults = [phase.fault.what for phase in self.phases if phase.fault.seconds]
         return ", then ".join(faults) or self.variant.fault.what
 

@@ -1,4 +1,4 @@
-"""A load test: an experiment without a fault. All users arrive, then some seconds count, then its history is checked."""
+"""A load test, an experiment without a fault: all users arrive, some seconds count, then the history is checked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,7 +5,6 @@ For each it measures throughput, processor time by role, and what the store does
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import psutil
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from deploy import Cluster, ClusterError, ClusterSpec, NodeKind, Role, StoreKind
+from deploy import Cluster, ClusterSpec, NodeKind, Role, StoreKind
 from deploy.cluster import StoreStatistics
 from loadtest.checker import PhaseFigures
 from loadtest.experiment import Phase

@@ -17,10 +17,10 @@ from loadtest.claims import SESSION, SITE
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError, LoadProfile
 from loadtest.history import VERSION, End, Header, Mark, Note, PartWriter, assemble, follow, now, read_part
-from loadtest.prober import Endpoint, Prober, ProberError, log_in
+from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY, Timing
-from loadtest.target import Target
+from loadtest.target import Target, TargetError, log_in
 
 STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
 READY_TIMEOUT = 30.0
@@ -96,7 +96,7 @@ class Run:
 
 
 class Recording:
-    """The history of a run while it grows: parts of the generator, marks and probes of ours, and the checker on them."""
+    """The history of a run while it grows: the generator's parts, our marks and probes, and the checker on them."""
 
     def __init__(self, folder: Path, header: Header, parts: Sequence[Path]) -> None:
         self._folder, self._header = folder, header
@@ -131,10 +131,9 @@ class Recording:
         self._marks.close()
         self._probes.close()
         for event in self._follower.finish():
-            if not isinstance(event, End):
-                self._checker.feed(event)
+            self._checker.feed(event)
         assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
-        self._checker.feed(End())
+        self._checker.feed(End(self._checker.findings().total.operations, self._probe_count))
         return self._checker.findings()
 
     def remove_parts(self) -> None:
@@ -153,8 +152,9 @@ class Recording:
 class Runner:
     """Drives a target through phases. Entering it starts the target and waits until all users have arrived.
 
-    `folder` gets the history, whose header has `title` and `description`. With `probes`, members and nodes have to be well before each fault and after its undo,
-    and a prober asks for two pages all the time. `watch` is called several times a second.
+    `folder` gets the history, whose header has `title` and `description`. With `probes`, members and nodes have to be
+    well before each fault and after its undo, and a prober asks for two pages all the time. `watch` is called several
+    times a second.
 
     Everything raises ClusterError, GeneratorError, ProberError, TargetError, HistoryError, and OSError where the folder
     is not writable. However it is left, a fault is undone and nothing keeps running.
@@ -261,7 +261,7 @@ class Runner:
         """Raises NotSteadyError where no session can be made for it."""
         try:
             cookie = log_in(self._target)
-        except ProberError as error:
+        except TargetError as error:
             raise NotSteadyError(str(error)) from error
         url = self._target.url
         endpoints = (Endpoint(name=SITE, url=f"{url}/live"), Endpoint(name=SESSION, url=f"{url}/me", cookie=cookie))

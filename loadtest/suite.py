@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,7 @@ from loadtest.results import (
 from loadtest.runner import ARRIVAL, SLACK, Run, Runner, Schedule, run_phases
 from loadtest.target import ClusterTarget, TargetError
 
-MakeCluster = Callable[[ClusterSpec], AbstractContextManager[Cluster]]
+MakeCluster = Callable[[ClusterSpec], Cluster]
 FAILURES = (ClusterError, GeneratorError, ProberError, HistoryError, TargetError)
 
 
@@ -172,9 +171,7 @@ def make_failure(claim: str, reason: str) -> ClaimResult:
     return ClaimResult(claim=claim, verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
 
 
-def make_result(
-    case: Case, run: Run, claims: tuple[ClaimResult, ...], number: int, users: int, command: str
-) -> Result:
+def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: int, users: int, command: str) -> Result:
     experiment, variant = case.experiment, case.variant
     overall = worst(claims)
     return Result(

@@ -1,7 +1,7 @@
 """19: one of the three primaries of a Redis Cluster dies, and its replica takes over."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import FailuresEndWithin, NOTHING_LOST
+from loadtest.claims import NOTHING_LOST, FailuresEndWithin
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import KillPrimary
 

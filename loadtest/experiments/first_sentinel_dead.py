@@ -1,7 +1,7 @@
 """13: the Sentinel that is asked first does not answer, just when the nodes have to ask."""
 
 from deploy import StoreKind
-from loadtest.claims import GapWithin, NOTHING_LOST, NO_FAILED_GET
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, GapWithin
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import FailOver, InTurn, Kill, Pause
 

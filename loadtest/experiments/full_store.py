@@ -1,7 +1,7 @@
 """17: the store has no memory left, and evicts nothing."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NOTHING_LOST, NO_FAILED_GET, WritesRefused
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, WritesRefused
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Fill
 

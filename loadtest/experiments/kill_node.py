@@ -1,7 +1,7 @@
 """2: a node dies, and the store is shared."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import FewFailedWrites, NOTHING_LOST, NO_FAILED_GET
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, FewFailedWrites
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Kill
 

@@ -1,7 +1,7 @@
 """16: a logout while other requests of the same session are on their way, on every store."""
 
 from deploy import NodeKind
-from loadtest.claims import LogoutsStay, NO_FAILED_GET
+from loadtest.claims import NO_FAILED_GET, LogoutsStay
 from loadtest.experiment import EVERY_STORE, Experiment, Variant
 from loadtest.faults import Nothing, Slow
 from loadtest.generator import Mix

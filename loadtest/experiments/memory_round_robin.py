@@ -1,7 +1,7 @@
 """1: sessions in each node's memory, and requests that are dealt out in turn."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import DURING, InPhase, NO_FAILED_REQUEST, ShareOfRequests
+from loadtest.claims import DURING, NO_FAILED_REQUEST, InPhase, ShareOfRequests
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Nothing
 

@@ -1,7 +1,7 @@
 """7: a node is at another address, and nobody tells the proxy."""
 
 from deploy import Discovery, StoreKind
-from loadtest.claims import NOTHING_LOST, NO_FAILED_GET, ServedBy, SlowWindow
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, ServedBy, SlowWindow
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import Move
 

@@ -1,7 +1,7 @@
 """10: a replica takes over because an operator says so."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import GapWithin, NOTHING_LOST, NO_FAILED_GET, NO_FAILED_REQUEST
+from loadtest.claims import NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, GapWithin
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import FailOver
 from nodes.sessions import Outage

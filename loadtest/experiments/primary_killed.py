@@ -1,7 +1,7 @@
 """9: the primary dies, and the Sentinels make a replica the next one."""
 
 from deploy import NodeKind, StoreKind, StoreSettings
-from loadtest.claims import GapWithin, NOTHING_LOST, NO_FAILED_REQUEST
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, GapWithin
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import KillPrimary
 from nodes.sessions import Durability, Outage

@@ -1,7 +1,7 @@
 """6: the proxy takes up its configuration again and again."""
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST, NO_FAILED_REQUEST
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Reload
 

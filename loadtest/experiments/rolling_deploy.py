@@ -9,7 +9,7 @@ serve beside nodes that write it, and must not take what they can't read for not
 import secrets
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST, NO_FAILED_REQUEST, WritesRefused
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WritesRefused
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import RollingDeploy
 

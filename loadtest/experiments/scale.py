@@ -1,7 +1,7 @@
 """18: nodes are added and taken away under load."""
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST, NO_FAILED_REQUEST, ServedBy
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ServedBy
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Scale
 

@@ -1,7 +1,7 @@
 """5: a node that accepts connections and answers nobody."""
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST, NO_FAILED_GET, SlowWindow
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, SlowWindow
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Pause
 

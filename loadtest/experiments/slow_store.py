@@ -1,7 +1,7 @@
 """12: a store that does not answer, and one that answers late."""
 
 from deploy import StoreKind
-from loadtest.claims import Bounded, NOTHING_LOST, RecoversWithin, SiteFast
+from loadtest.claims import NOTHING_LOST, Bounded, RecoversWithin, SiteFast
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Pause, Silence, Slow
 

@@ -41,6 +41,9 @@ class Nothing:
         """Nothing."""
 
 
+NOTHING = Nothing()
+
+
 @dataclass(frozen=True)
 class InTurn:
     """Several faults, one after the other, each `pause` seconds after the one before; undone the other way round."""

@@ -48,7 +48,7 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
 
 
 def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
-    """Return the HTML. The histories lie under `folder`; where one cannot be read, the page says so in place of its plot."""
+    """Return the HTML. Histories are read below `folder`, and where one is damaged the page has a sentence for it."""
     cases = group_by_case(results)
     environment = Environment(
         loader=PackageLoader("loadtest.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
