@@ -4,13 +4,14 @@ The format is described in docs/history.md.
 """
 
 from loadtest.history.clock import now
-from loadtest.history.events import STOPPED, VERSION, End, Event, Header, Mark, Note, Op, Probe, when
+from loadtest.history.events import STOPPED, VERSION, Action, End, Event, Header, Mark, Note, Op, Outcome, Probe, when
 from loadtest.history.reader import HistoryError, Truncated, read
 from loadtest.history.writer import Writer, assemble
 
 __all__ = [
     "STOPPED",
     "VERSION",
+    "Action",
     "End",
     "Event",
     "Header",
@@ -18,6 +19,7 @@ __all__ = [
     "Mark",
     "Note",
     "Op",
+    "Outcome",
     "Probe",
     "Truncated",
     "Writer",
