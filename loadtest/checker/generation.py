@@ -18,7 +18,7 @@ Of an older number, the answer that repeats it misses updates, and is found by t
 class Lost(NamedTuple):
     """Updates lost, and the answer that proves it."""
 
-    count: int
+    updates: int
     shown: "Shown"
 
 
@@ -37,9 +37,9 @@ class Generation:
     def show(self, shown: "Shown", stale: list["Shown"]) -> None:
         """Take the next answer; add to `stale` those before it that miss what it shows."""
         if self._most > shown.at_most_missing:
-            stale += [one.shown for one in self._candidates if one.count > shown.at_most_missing]
-            self._candidates = [one for one in self._candidates if one.count <= shown.at_most_missing]
-            self._most = max((one.count for one in self._candidates), default=0)
+            stale += [one.shown for one in self._candidates if one.updates > shown.at_most_missing]
+            self._candidates = [one for one in self._candidates if one.updates <= shown.at_most_missing]
+            self._most = max((one.updates for one in self._candidates), default=0)
         lacking = shown.low - shown.value
         if lacking > 0 and (lacking > self._most or len(self._candidates) < MOST_CANDIDATES):
             self._candidates.append(Lost(lacking, shown))
@@ -60,7 +60,7 @@ class Generation:
 
     def lost(self) -> Lost | None:
         """Return what is missing in all that was seen from then on; None if nothing is."""
-        worst = next((one for one in self._candidates if one.count == self._most), None)
+        worst = next((one for one in self._candidates if one.updates == self._most), None)
         if self._proof is not None and self._doubled > self._most:
             return Lost(self._doubled, self._proof)
         return worst

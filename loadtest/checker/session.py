@@ -321,7 +321,7 @@ class Session:
 
     def _evidence(self, name: str, verdicts: Verdicts) -> Iterator[Evidence]:
         for lost in verdicts.lost:
-            yield self._prove(Kind.UPDATE_LOST, lost.shown, _lost(name, lost), lost.count)
+            yield self._prove(Kind.UPDATE_LOST, lost.shown, _lost(name, lost), lost.updates)
         for shown in verdicts.stale:
             text = f"{_amount(name, shown.value)}, of at least {shown.low}, and later answers show them all"
             yield from self._once(self._prove(Kind.STALE_READ, shown, text))
