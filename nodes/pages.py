@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from .each_request import request_id
 from .negotiation import SAFE_METHODS, wants_page
-from .sessions import LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions, Undeliverable
+from .sessions import CookieNotSendable, LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions
 from .visitor import handle, profile, session
 
 RETRY_AFTER = 2
@@ -97,7 +97,7 @@ def session_error(error: SessionError) -> Response:
         return _login_again()
     if isinstance(error, SessionTooLarge):
         return _error(413, "There is no room for this in your session. What was in it is still there.")
-    if isinstance(error, Undeliverable):
+    if isinstance(error, CookieNotSendable):
         return _error(400, f"You can't log in here: {error}.")
     current_app.logger.warning("%s", error, extra={"request_id": request_id()})
     response = _error(503, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)

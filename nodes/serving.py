@@ -49,7 +49,7 @@ def make_schema(settings: Settings) -> None:
     """
     if not settings.create_schema:
         return
-    made = subprocess.run([sys.executable, "-m", "nodes.store_choice"], capture_output=True, text=True, check=False)
+    made = subprocess.run([sys.executable, "-m", "nodes.stores"], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         log.error("the schema was not made: %s", made.stderr.strip().rpartition("\n")[2])
 

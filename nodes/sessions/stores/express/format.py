@@ -31,7 +31,7 @@ import msgspec
 
 from ...codec import DecodeError
 from ...cookie import key_of
-from ...own_fields import COOKIE_KEY
+from ...fields import COOKIE_KEY
 from ...store import LONGEST, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable, size_of
 
 MAX_SAFE_INTEGER = 2**53 - 1

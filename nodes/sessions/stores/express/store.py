@@ -23,11 +23,10 @@ from typing import Any
 
 import redis
 
-from ...budgets import Budgets
 from ...codec import Codec
 from ...cookie import CookieFormat
 from ...counters import is_counter
-from ...store import Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
+from ...store import Budgets, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
 from ..redis.client import Calls, connections_of
 from ..redis.connection import Command
 from ..redis.outage import OutagePolicy, held

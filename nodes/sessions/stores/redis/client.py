@@ -17,8 +17,7 @@ from typing import Any
 
 import redis
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 from . import scripts
 from .address import Servers, pool_of
 from .cluster import ClusterConnections

@@ -18,8 +18,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 from .address import Place, Servers, pool_of
 from .connection import Command, Connections, NotApplied, generation, is_lasting, is_refusal
 from .discovery import asked_once, gather

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 from .connection import Asks, Command, NotApplied, generation, is_lasting, is_refusal
 
 _LATE_SECONDS = 0.12

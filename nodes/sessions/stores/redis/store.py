@@ -29,10 +29,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...budgets import Budgets
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
-from ...store import Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable, UnsupportedRecordVersion
+from ...store import (
+    Budgets,
+    Changes,
+    CorruptRecord,
+    Lifetime,
+    Outcome,
+    Record,
+    StoreUnavailable,
+    UnsupportedRecordVersion,
+)
 from . import scripts
 from .client import Calls, connections_of, scan
 from .connection import Asks, Command

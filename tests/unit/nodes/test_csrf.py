@@ -1,14 +1,12 @@
 """Requests that another site makes a browser send."""
 
-import re
-
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from tests.integration.nodes.test_api import ALICE
 from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import ALICE, HTML, token_of
 
 FOREIGN = [
     {"Origin": "https://evil.example"},
@@ -34,13 +32,6 @@ OWN = [
     {"Sec-Fetch-Site": "none"},
 ]
 UNSAFE = [("POST", "/login"), ("POST", "/logout"), ("POST", "/visits"), ("POST", "/cart"), ("DELETE", "/cart")]
-HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-
-
-def token_of(client: FlaskClient) -> str:
-    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/", headers=HTML).text)
-    assert found
-    return found[1]
 
 
 @pytest.mark.parametrize("headers", FOREIGN)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
+import flask
 from blinker import NamedSignal
 from flask import Flask, Request, Response, jsonify, request
 from flask.sessions import SessionInterface, SessionMixin
@@ -12,19 +16,24 @@ from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
 from .cookie import values_of
-from .cookie_attributes import attributes_of
-from .options import OptionsError, Proxy, SameSite, Secure, SessionOptions
-from .powers import ByUser, Countable, power_of
+from .fields import COOKIE_KEY
+from .options import OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
 from .session import CookieAction, Session
-from .shared_store import SharedStore
 from .store import (
+    Changes,
+    CookieNotSendable,
+    Iterable,
+    Lifetime,
+    ListsByUser,
     LoginTooOld,
+    Outcome,
+    Record,
     SessionEnded,
     SessionError,
     SessionTooLarge,
     Store,
     TooManySessions,
-    Undeliverable,
+    find_capability,
 )
 from .users import UserSessions, end_listed
 
@@ -44,7 +53,7 @@ class Sessions:
         Sessions(app, store=RedisStore.from_url("redis://localhost"), options=SessionOptions(secrets=(secret,)))
 
     It registers handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
-    `SessionTooLarge` (413), `LoginTooOld` (401) and `Undeliverable` (400). An application may register its own for
+    `SessionTooLarge` (413), `LoginTooOld` (401) and `CookieNotSendable` (400). An application may register its own for
     them; they answer for errors in views and at the end of the request. Raises `OptionsError` for options that the
     store can't fulfil.
     """
@@ -52,7 +61,7 @@ class Sessions:
     def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
         self.store = store
         self.options = options
-        by_user = power_of(store, ByUser)
+        by_user = find_capability(store, ListsByUser)
         if options.max_sessions is not None and by_user is None:
             raise OptionsError(f"max_sessions {options.max_sessions}: this store can't list the sessions of a user")
         self.users = UserSessions(store, by_user, options, self.notify) if by_user is not None else None
@@ -75,13 +84,13 @@ class Sessions:
 
         TypeError where the store can't go through its sessions.
         """
-        all_of_them = power_of(self.store, Countable)
+        all_of_them = find_capability(self.store, Iterable)
         if all_of_them is None:
             raise TypeError("this store can't go through its sessions")
         return len(end_listed(self.store, all_of_them.keys))
 
 
-_STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401, Undeliverable: 400}
+_STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401, CookieNotSendable: 400}
 
 
 def answer(error: SessionError) -> ResponseReturnValue:
@@ -141,7 +150,7 @@ class _Interface(SessionInterface):
         was_used = session.used
         try:
             session.commit()
-        except Undeliverable as error:
+        except CookieNotSendable as error:
             if was_used:
                 log.warning("%s", error)
         except SessionError as error:
@@ -225,3 +234,109 @@ def _replace(response: Response, other: Response) -> None:
     response.status = other.status
     response.headers = other.headers
     response.response = other.response
+
+
+@dataclass(frozen=True, slots=True)
+class CookieAttributes:
+    """What stands behind the cookie's value. `max_age` is that of sessions without one of their own, in seconds."""
+
+    path: str
+    domain: str | None
+    secure: bool
+    http_only: bool
+    same_site: SameSite
+    partitioned: bool
+    priority: Priority | None
+    max_age: int | None
+
+
+def attributes_of(options: SessionOptions, is_secure: bool) -> CookieAttributes:
+    """`same_site` is never AUTO; `secure` is true where browsers would refuse the cookie otherwise."""
+    same_site = options.same_site
+    if same_site is SameSite.AUTO:
+        same_site = SameSite.NONE if is_secure else SameSite.LAX
+    return CookieAttributes(
+        path=options.path,
+        domain=options.domain,
+        secure=is_secure or same_site is SameSite.NONE or options.partitioned,
+        http_only=options.http_only,
+        same_site=same_site,
+        partitioned=options.partitioned,
+        priority=options.priority,
+        max_age=options.max_age,
+    )
+
+
+class SharedStore:
+    """`store` for one request, whose cookie gets the `attributes`."""
+
+    def __init__(self, store: Store, attributes: Callable[[], CookieAttributes]) -> None:
+        self.codec = store.codec
+        self.cookie = store.cookie
+        self.wraps = store
+        self._attributes = attributes
+
+    def load(self, key: str) -> Record | None:
+        return self.wraps.load(key)
+
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        attributes = self._attributes()
+        told = asdict(attributes) | {
+            "same_site": attributes.same_site.value.lower(),
+            "priority": attributes.priority and attributes.priority.value.lower(),
+        }
+        told |= self._own(fields.get(COOKIE_KEY))
+        return self.wraps.create(key, {**fields, COOKIE_KEY: self.codec.encode(told)}, owner, lifetime, created)
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        if COOKIE_KEY in changes.set or COOKIE_KEY in changes.delete:
+            own = self.codec.encode(self._own(changes.set.get(COOKIE_KEY)))
+            changes = replace(changes, set={**changes.set, COOKIE_KEY: own}, delete=changes.delete - {COOKIE_KEY})
+        return self.wraps.update(key, changes, lifetime)
+
+    def _own(self, data: bytes | None) -> dict[str, Any]:
+        """A session's own `max_age` and `expires`; where it has neither, the `max_age` of all."""
+        own = self.codec.decode(data) if data is not None else None
+        own = own if isinstance(own, dict) else {}
+        max_age, expires = own.get("max_age"), own.get("expires")
+        return {"max_age": self._attributes().max_age if max_age is expires is None else max_age, "expires": expires}
+
+    def delete(self, key: str) -> Record | None:
+        return self.wraps.delete(key)
+
+    def quarantine(self, key: str) -> None:
+        self.wraps.quarantine(key)
+
+    def ping(self) -> float:
+        return self.wraps.ping()
+
+    def close(self) -> None:
+        self.wraps.close()
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator for views: unless the user logged in within the last `seconds`, it raises `LoginTooOld` (401).
+
+    A login by `session.renew(owner=...)` makes it fresh again, and keeps the session's data.
+    """
+
+    def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        @wraps(view)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            cast(Session, flask.session).require_fresh_login(seconds)
+            return view(*args, **kwargs)
+
+        return checked
+
+    return decorate

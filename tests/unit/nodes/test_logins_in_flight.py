@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from nodes import Settings, create_app
 from nodes.accounts import DISABLED, Users, UsersError, create_users, read_hashes, set_enabled
 from nodes.sessions import StoreUnavailable
-from tests.integration.nodes.test_sessions_of_user import log_in, user_of
 from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import log_in, user_of
 
 NEW, NEWER = "a new and longer password", "a newer and longer password"
 
@@ -101,7 +101,7 @@ def test_where_the_session_made_in_vain_can_not_be_ended_no_browser_gets_it(
         monkeypatch.setattr(app.extensions["store"].wraps, "delete", refuse)
 
     client = app.test_client()
-    monkeypatch.setattr("nodes.throttle.Guess.was_right", lambda _guess: None)
+    monkeypatch.setattr("nodes.rate_limit.Guess.success", lambda _guess: None)
     after_hashing(app, users_file, 0, go_dark)
     answer = enter(client)
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)

@@ -12,8 +12,8 @@ from nodes import Settings, create_app
 from nodes.accounts import Users
 from nodes.shop import MAX_ITEMS, MAX_TOTAL
 from tests.support.node import PASSWORD
+from tests.support.node_app import ALICE
 
-ALICE = {"user": "alice", "password": PASSWORD}
 BOB = {"user": "bob", "password": PASSWORD}
 
 

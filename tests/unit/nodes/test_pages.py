@@ -8,9 +8,8 @@ from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.pages import colour_of
-from tests.integration.nodes.test_api import ALICE
-from tests.integration.nodes.test_csrf import HTML, token_of
 from tests.support.node import PASSWORD
+from tests.support.node_app import ALICE, HTML, token_of
 
 TWO = "\N{MULTIPLICATION SIGN} 2"
 

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.accounts import Users, UsersError, change_users, create_users, read_hashes, set_enabled
-from tests.integration.nodes.test_sessions_of_user import age_login, log_in, user_of
 from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import age_login, log_in, user_of
 
 NEW = "a new and longer password"
 

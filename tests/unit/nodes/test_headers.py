@@ -5,8 +5,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from tests.integration.nodes.test_api import ALICE
 from tests.support.node import PASSWORD
+from tests.support.node_app import ALICE
 
 EVERY = [
     ("GET", "/", 200),
