@@ -11,8 +11,8 @@ from loadtest.bench.cli import bench
 from loadtest.cli import demo
 from loadtest.failover.cli import failover
 from loadtest.load.cli import load
-from loadtest.peers import application_of
 from loadtest.report.cli import report
+from loadtest.targets import application_of
 from proxy.cli import proxy_config
 
 

@@ -4,11 +4,11 @@
 """
 
 from deploy.application import NodeApplication
-from deploy.cluster import Cluster, Member, MemberState, Role
-from deploy.compose import ComposeCluster
+from deploy.cluster import Cluster, Member, MemberState, Role, StoreControl, StoreStatistics
+from deploy.compose.cluster import ComposeCluster
 from deploy.errors import ClusterError
-from deploy.link import Link
-from deploy.local import LocalCluster
+from deploy.fault_proxy import FaultProxy
+from deploy.local.cluster import LocalCluster
 from deploy.spec import ClusterSpec, Database, Discovery, NodeKind, StoreKind
 from deploy.store_settings import StoreSettings
 
@@ -19,13 +19,15 @@ __all__ = [
     "ComposeCluster",
     "Database",
     "Discovery",
-    "Link",
+    "FaultProxy",
     "LocalCluster",
     "Member",
     "MemberState",
     "NodeApplication",
     "NodeKind",
     "Role",
+    "StoreControl",
     "StoreKind",
     "StoreSettings",
+    "StoreStatistics",
 ]

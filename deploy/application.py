@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deploy.acl import Rights
 from deploy.errors import ClusterError
+from deploy.redis.acl import Rights
 from deploy.spec import ClusterSpec, NodeKind
 
 
@@ -33,6 +33,6 @@ class NodeApplication:
 
 def check_application(spec: ClusterSpec, application: NodeApplication | None) -> None:
     """Raises ClusterError where this is not the application that the cluster is to have."""
-    given = application.kind if application else NodeKind.OURS
+    given = application.kind if application else NodeKind.FLASK
     if given is not spec.node:
         raise ClusterError(f"the cluster is to have {spec.node} nodes, and was told how to start {given} ones")

@@ -15,9 +15,9 @@ from rich.table import Table
 from deploy.application import NodeApplication
 from deploy.cluster import Member, MemberState
 from deploy.errors import ClusterError
-from deploy.local import LocalCluster
+from deploy.local.cluster import LocalCluster
+from deploy.local.state import DESCRIPTION
 from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterSpec, NodeKind, StoreKind, parse_balance
-from deploy.state import DESCRIPTION
 from proxy import Balance
 
 _LOOK_EVERY = 0.3
@@ -39,7 +39,7 @@ class _Signalled(BaseException):
 @click.option("--nodes", type=int, default=3, metavar="N", help=f"How many nodes, 1 to {MOST_NODES}.")
 @click.option("--workers", type=int, default=1, metavar="N", help=f"Processes of each node, 1 to {MOST_WORKERS}.")
 @click.option("--store", default=str(StoreKind.REDIS), metavar="STORE", help=f"{', '.join(StoreKind)}.")
-@click.option("--node", default=str(NodeKind.OURS), metavar="KIND", help=f"Whose nodes: {', '.join(NodeKind)}.")
+@click.option("--node", default=str(NodeKind.FLASK), metavar="KIND", help=f"Whose nodes: {', '.join(NodeKind)}.")
 @click.option("--balance", default=str(Balance.ROUND_ROBIN), metavar="POLICY", help=f"{', '.join(Balance)}.")
 @click.option("--port", type=int, default=8080, metavar="PORT", help="Of the proxy, on 127.0.0.1; 0: a free one.")
 @click.option("--tls", is_flag=True, show_default=False, help="https, with a certificate made for this machine.")
@@ -113,7 +113,7 @@ def _until_signalled() -> Iterator[None]:
 def _introduce(console: Console, cluster: LocalCluster) -> None:
     spec = cluster.spec
     workers = f" of {spec.workers} workers" if spec.workers > 1 else ""
-    kind = "" if spec.node is NodeKind.OURS else f"{spec.node} "
+    kind = "" if spec.node is NodeKind.FLASK else f"{spec.node} "
     facts = {
         "users": ", ".join(cluster.users),
         "password": f"[bold]{next(iter(cluster.users.values()))}[/]",

@@ -1,12 +1,12 @@
 """What can be done to a cluster, whatever it runs on. The demo, load tests and experiments are written against this."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
 
-from deploy.link import Link
+from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec
 from proxy import Balance
 
@@ -46,93 +46,130 @@ class Member:
     state: MemberState
 
 
-class Cluster(Protocol):
-    """A cluster that can be started, changed, broken and mended. Every method raises ClusterError.
+@dataclass(frozen=True)
+class StoreStatistics:
+    """What a store has done since its servers started."""
 
-    Entering it as a context manager starts it, leaving stops it. One thread at a time.
+    commands: Mapping[str, int]
+    """How often it has carried out each command ("hgetall": 12), within scripts too, without those that belong to a
+    connection, ask about the server itself or are sent between servers."""
+    reads: int
+    """How often it has read from a client, which is once for each pipeline: about the round trips. Of several servers
+    this includes what they send to each other."""
+
+    def __add__(self, other: Self) -> Self:
+        names = sorted({*self.commands, *other.commands})
+        commands = {name: self.commands.get(name, 0) + other.commands.get(name, 0) for name in names}
+        return replace(self, commands=commands, reads=self.reads + other.reads)
+
+
+class StoreControl(Protocol):
+    """What can be done to a cluster's store. Every method and property raises ClusterError for a store without it."""
+
+    @property
+    def url(self) -> str:
+        """The URL of the only server, past any proxy, with the nodes' user and password."""
+
+    @property
+    def proxy(self) -> FaultProxy:
+        """The connections between the nodes and the store. Raises unless the spec asks for `store_proxy`."""
+
+    def primary(self) -> str:
+        """Return the name of the member that takes the writes, as its Sentinels or servers know; in a Redis Cluster
+        that of the first shard."""
+
+    def failover(self) -> None:
+        """Promote a replica of the primary. Block until every Sentinel (or server) reports the new primary."""
+
+    def disconnect_replicas(self) -> None:
+        """Disconnect all replicas from the primary, until `reconnect_replicas`."""
+
+    def reconnect_replicas(self) -> None:
+        """Undo `disconnect_replicas`."""
+
+    def statistics(self) -> StoreStatistics:
+        """Return what the primaries have done since they started, summed up."""
+
+
+class Cluster(Protocol):
+    """A cluster that can be started, changed, broken and repaired. Every method raises ClusterError.
+
+    Entering it as a context manager starts it, leaving stops it. Call it from one thread at a time, except `members`.
     """
 
     @property
     def spec(self) -> ClusterSpec:
-        """As it was asked for; what `scale` and `balance` changed since is in `members`, not here."""
+        """The spec it was made from; `policy` and `node_count` say what has changed since."""
 
     @property
     def url(self) -> str:
-        """Where a browser goes: "http://127.0.0.1:8080"."""
+        """The address for a browser: "http://127.0.0.1:8080"."""
 
     @property
     def users(self) -> Mapping[str, str]:
         """Name -> password, in plain text."""
 
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of the proxy's and the store's programs: {"nginx": "1.31.3", "valkey": "9.1.2"}."""
+
+    @property
+    def policy(self) -> Balance:
+        """The current balancing policy."""
+
+    @property
+    def node_count(self) -> int:
+        """The current number of nodes, in whatever state they are."""
+
+    @property
+    def store(self) -> StoreControl:
+        """Control of the store. Raises for sessions in memory or in files, where no server has them."""
+
     def start(self) -> None:
-        """Start everything and return when it is ready; when that fails, nothing of it is left."""
+        """Start everything and return when it is ready. After a failure nothing of it is left."""
 
     def stop(self) -> None:
-        """End everything, paused members too, gracefully at first and by force after some seconds. Never fails for
-        what is not there any more."""
+        """End everything, paused members too, first gracefully and after some seconds by force. Members that have
+        ended already are no error."""
 
     def wait_ready(self, timeout: float = 30.0) -> None:
         """Return when the proxy, the store and every running node answer. Raises after `timeout` seconds."""
 
     def scale(self, nodes: int) -> None:
-        """Have this many nodes. New ones get requests when they are ready. The last ones leave: out of rotation,
-        then finished, then stopped, so that no request fails."""
+        """Change the number of nodes. New nodes get requests when they are ready. The last ones leave without a failed
+        request: they are taken out of rotation, finish their requests, and are stopped."""
 
     def kill(self, name: str) -> None:
-        """SIGKILL to all of a member's processes. The proxy is not told."""
+        """Send SIGKILL to all processes of a member, without telling the proxy."""
 
     def pause(self, name: str) -> None:
-        """SIGSTOP to all of a member's processes. The proxy is not told."""
+        """Send SIGSTOP to all processes of a member, without telling the proxy."""
 
     def resume(self, name: str) -> None:
         """Undo `pause`."""
 
     def drain(self, name: str) -> None:
         """Take a node out of rotation; it stays up. Under sticky balancing the clients that are pinned to it stay.
-        Returns when the proxy has finished what it began before, or after `drain_timeout`."""
+        Block until the proxy has finished its earlier requests, at most for `drain_timeout`."""
 
     def restart(self, name: str) -> None:
-        """From whatever state it is in to running, ready and in rotation. A node that serves is drained and stopped
-        gracefully first."""
+        """Restart a member from any state, and return when it is ready and in rotation. A serving node is drained and
+        stopped gracefully first; a primary fails over first."""
 
     def move(self, name: str) -> None:
-        """Give a node another address, as an orchestrator does that starts it elsewhere. The proxy is not told. Raises
-        where nodes can't have another one."""
+        """Give a node another address, as an orchestrator does that starts it elsewhere, without telling the proxy.
+        Raises where nodes cannot have another address."""
 
     def balance(self, policy: Balance) -> None:
-        """Have the proxy choose nodes by another policy from now on; no request fails by it."""
+        """Change the balancing policy; no request fails."""
 
     def configure(self, node_settings: Mapping[str, str]) -> None:
-        """More environment for the nodes, over that of the spec, instead of what was configured before. It is taken up
-        by each node when it is restarted, and by those that are added."""
-
-    @property
-    def link(self) -> Link:
-        """The connections between the nodes and the store. Raises for a cluster whose spec asks for no `store_link`."""
-
-    @property
-    def store_url(self) -> str:
-        """The store's server itself, past any link, with the nodes' user and password. Raises where there is none."""
-
-    def fail_over(self) -> None:
-        """Have a replica of the store take over from the primary, as planned. Raises for stores without one."""
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """Of the proxy's and the store's programs: {"nginx": "1.31.3", "valkey": "9.1.2"}."""
-
-    def cut_replicas(self) -> None:
-        """The store's replicas lose touch with the primary and find no way back. Raises for stores without one."""
-
-    def join_replicas(self) -> None:
-        """Undo `cut_replicas`."""
-
-    def primary(self) -> str:
-        """The name of the member that takes the writes of the store, as those who decide it know by now; of several
-        primaries the first. Raises for stores without a server."""
+        """Set environment variables of the nodes, on top of those of the spec and instead of those of an earlier call.
+        A node takes them when it starts or restarts."""
 
     def members(self) -> tuple[Member, ...]:
-        """The proxy, the nodes by number, the store and who looks after it, each as it is now."""
+        """Return the current state of the proxy, the nodes by number, the store's servers and its Sentinels. May be
+        called from any thread, also while another call changes the cluster."""
 
     def __enter__(self) -> Self: ...
 

@@ -7,7 +7,6 @@ from deploy.errors import ClusterError
 from deploy.spec import Database, RedisMode, StoreKind
 from nodes.environment import Environment
 from nodes.sessions import Durability, Outage
-from nodes.settings import ExpressFormat
 
 _REPLICAS = {RedisMode.STANDALONE: 0, RedisMode.SENTINEL: 2, RedisMode.CLUSTER: 1}
 """How many a primary has."""
@@ -15,19 +14,16 @@ _REPLICAS = {RedisMode.STANDALONE: 0, RedisMode.SENTINEL: 2, RedisMode.CLUSTER: 
 
 def check_store(environ: Mapping[str, str]) -> None:
     """Raises ClusterError or SettingsError, in one line."""
-    store, database = StoreKind.parse(environ["SESSION_STORE"]), Database.parse(environ["DATABASE"])
-    shared = Environment(environ).choice("EXPRESS_STORE", "redis", [kind.value for kind in ExpressFormat])
+    store = StoreKind.parse(environ["SESSION_STORE"])
+    Database.parse(environ["DATABASE"])
     if store.has_several_servers:
         mode = RedisMode.of(store)
         instead = f"SESSION_STORE=redis REDIS_MODE={mode}, with --profile {PROFILES[mode]}"
         raise ClusterError(f"SESSION_STORE={store} is for local processes: set {instead}")
-    if store is StoreKind.EXPRESS and shared == ExpressFormat.MYSQL.value and database is not Database.MYSQL:
-        raise ClusterError(f"EXPRESS_STORE=mysql with DATABASE={database}: set DATABASE=mysql, with --profile mysql")
     mode = RedisMode.parse(environ["REDIS_MODE"])
     if mode is not RedisMode.STANDALONE and store is not StoreKind.REDIS:
         raise ClusterError(f"REDIS_MODE={mode} is for SESSION_STORE=redis, not for {store}: leave it out")
-    uses_redis = store is StoreKind.REDIS or (store is StoreKind.EXPRESS and shared == ExpressFormat.REDIS.value)
-    _check_redis(environ, mode, uses_redis)
+    _check_redis(environ, mode, store in {StoreKind.REDIS, StoreKind.EXPRESS})
 
 
 def _check_redis(environ: Mapping[str, str], mode: RedisMode, is_used: bool) -> None:

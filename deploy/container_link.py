@@ -3,9 +3,9 @@
 The nodes' own hosts file has the store's name with its address, so that they reach it by the URL that they have anyway.
 """
 
-from deploy.container_members import PORTS, store_services
-from deploy.engine import Project
-from deploy.link import ProxyLink
+from deploy.compose.docker import Project
+from deploy.compose.members import PORTS, store_services
+from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec
 
 SERVICE = "link"
@@ -31,11 +31,11 @@ def link_services(spec: ClusterSpec, subnet: str) -> dict[str, dict[str, object]
     return {SERVICE: link, "node": {"extra_hosts": [f"{store}:{address}"]}}
 
 
-def open_link(project: Project, spec: ClusterSpec) -> ProxyLink:
+def open_link(project: Project, spec: ClusterSpec) -> FaultProxy:
     """Starts its container, which the nodes need to become ready, and the proxy in there. Raises ClusterError."""
     project.compose("up", "--detach", "--no-build", SERVICE, timeout=spec.start_timeout)
     (container,) = project.containers(SERVICE)
     (store,) = store_services(spec)
     port = PORTS[store]
-    proxy = ("python", "-S", "-E", "/app/deploy/fault_proxy.py", f"{store}:{port}", f"0.0.0.0:{port}")
-    return ProxyLink(("docker", "exec", "--interactive", container.id, *proxy))
+    proxy = ("python", "-S", "-E", "/app/deploy/tcp_proxy.py", f"{store}:{port}", f"0.0.0.0:{port}")
+    return FaultProxy(("docker", "exec", "--interactive", container.id, *proxy))

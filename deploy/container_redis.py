@@ -7,10 +7,10 @@ each other by address, and a name that Docker does not know while a container is
 import hashlib
 import re
 
-from deploy import acl
 from deploy.errors import ClusterError
 from deploy.local_redis_cluster import SHARDS
 from deploy.local_sentinel import NAME, QUORUM
+from deploy.redis import acl
 from deploy.spec import RedisMode
 
 PORT, SENTINEL_PORT = 6379, 26379

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import deploy
-from deploy import acl
 from deploy.certificate import make_certificate
 from deploy.container_redis import sentinel_files, server_files, urls
+from deploy.redis import acl
 from nodes.accounts import create_users
 
 CLUSTER = Path("/cluster")
@@ -22,7 +22,7 @@ NODE, EXPRESS, STORE, DATABASE, PROXY, TLS, USERS, SESSIONS = (
 SERVERS, SENTINELS, OPERATOR = (CLUSTER / name for name in ("servers", "sentinels", "operator"))
 PASSWORDS = USERS / "passwords.json"
 AUTHORITY, CERTIFICATE, KEY = TLS / "ca.pem", TLS / "certificate.pem", TLS / "key.pem"
-_SCRIPTS = Path(deploy.__file__).parent
+_SCRIPTS = Path(deploy.__file__).parent / "compose" / "entrypoints"
 _REDIS_VERSION = (8, 0, 0)
 _OURS, _EVERYBODY = 0o600, 0o644
 
@@ -41,17 +41,13 @@ def make_secrets(names: list[str], hosts: tuple[str, ...], subnet: str) -> None:
     users += acl.user_line(acl.EXPRESS, express, _REDIS_VERSION, acl.SHARED_WITH_EXPRESS)
     write(STORE / "users.acl", users, _EVERYBODY)
     shared = f"redis://{acl.EXPRESS}:{express}@redis:6379/0"
-    # Of its own, since the table is called `sessions` there as well.
-    shared_table = f"mysql://node:{database}@mysql:3306/express"
     for path, text in {
         NODE / "redis-url.redis.standalone": f"redis://{acl.NODE}:{node}@redis:6379/0",
         NODE / "redis-url.express.standalone": shared,
         NODE / "database-url.sql.sqlite": f"sqlite:///{SESSIONS / 'sessions.db'}",
         NODE / "database-url.sql.mysql": f"mysql://node:{database}@mysql:3306/sessions",
         NODE / "database-url.sql.postgres": f"postgresql://node:{database}@postgres:5432/sessions",
-        NODE / "database-url.express.mysql": shared_table,
         EXPRESS / "redis-url": shared,
-        EXPRESS / "database-url": shared_table,
         EXPRESS / "session-secrets": sessions,
     }.items():
         write(path, text, _OURS)
@@ -73,7 +69,7 @@ def _make_several_servers(subnet: str) -> None:
         "users.acl": acl.acl_file(passwords.node, _REDIS_VERSION, acl.SESSIONS | acl.SHARDS, passwords)
     }
     sentinels = sentinel_files(passwords, subnet) | {"users.acl": acl.sentinel_acl_file(passwords)}
-    for folder, script, files in ((SERVERS, "start_server.sh", servers), (SENTINELS, "start_sentinel.sh", sentinels)):
+    for folder, script, files in ((SERVERS, "redis.sh", servers), (SENTINELS, "sentinel.sh", sentinels)):
         # Run by an image that has nothing of ours.
         files |= {"password": passwords.operator, script: (_SCRIPTS / script).read_text(encoding="utf-8")}
         for name, text in files.items():

@@ -1,12 +1,13 @@
 """A primary, its replicas and their Sentinels in containers: who is the primary, and how another becomes it."""
 
-from deploy import acl
 from deploy.cluster import MemberState
+from deploy.compose.docker import Container, Project
 from deploy.container_redis import SENTINELS, STORES
 from deploy.container_servers import ContainerServers, name_of, replication
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
+from deploy.fault_proxy import FaultProxy
 from deploy.local_sentinel import NAME
+from deploy.redis import acl
 from deploy.spec import ClusterSpec
 
 _NEVER = 100
@@ -19,8 +20,8 @@ _JOIN = (
 
 
 class ContainerSentinels(ContainerServers):
-    def __init__(self, project: Project, spec: ClusterSpec) -> None:
-        super().__init__(project, spec, STORES)
+    def __init__(self, project: Project, spec: ClusterSpec, proxy: FaultProxy | None) -> None:
+        super().__init__(project, spec, proxy, STORES)
         self._replicas_to_write = spec.store_settings.guard(len(STORES) - 1)
 
     def primary(self) -> str:
@@ -32,7 +33,7 @@ class ContainerSentinels(ContainerServers):
     def _latest(self, told: list[dict[str, str]]) -> str:
         return self._name_at(max(told, key=lambda state: int(state["config-epoch"]))["ip"])
 
-    def fail_over(self) -> None:
+    def failover(self) -> None:
         self._wait("the Sentinels do not agree", self._is_settled)
         before = self.primary()
         old = next((one for one in self._running(STORES) if name_of(one) == before), None)
@@ -69,7 +70,7 @@ class ContainerSentinels(ContainerServers):
         wanted = {state.get("master_repl_offset") for state in states if state.get("role") == "master"}
         return {state.get("slave_repl_offset", state.get("master_repl_offset")) for state in states} == wanted
 
-    def cut_replicas(self) -> None:
+    def disconnect_replicas(self) -> None:
         """Replicas lose touch with the primary, and find no way back."""
         # With a wrong password: cut off from its network, a server could neither be asked by the Sentinels.
         for one in self._running(STORES):
@@ -79,7 +80,7 @@ class ContainerSentinels(ContainerServers):
             if name_of(one) == before:
                 self._tell(one, "CLIENT", "KILL", "TYPE", "REPLICA")
 
-    def join_replicas(self) -> None:
+    def reconnect_replicas(self) -> None:
         """Undoes that."""
         for one in self._running(STORES):
             self._project.docker("exec", one.id, "sh", "-c", _JOIN, acl.OPERATOR)
@@ -98,7 +99,7 @@ class ContainerSentinels(ContainerServers):
         if not others or len(self._running(SENTINELS)) <= len(SENTINELS) // 2:
             return
         if self._state(name) is MemberState.RUNNING:
-            self.fail_over()
+            self.failover()
         else:
             self._wait("the Sentinels have made no other primary", lambda: self.primary() != name)
 

@@ -6,24 +6,73 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from deploy import acl
-from deploy.cluster import MemberState
-from deploy.container_members import member_name, state_of
+from deploy.cluster import MemberState, StoreStatistics
+from deploy.compose.docker import Container, Project
+from deploy.compose.members import member_name, state_of
 from deploy.container_redis import PORT, SENTINEL_PORT, SENTINELS
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
-from deploy.spec import ClusterSpec
+from deploy.fault_proxy import FaultProxy
+from deploy.redis import acl
+from deploy.spec import ClusterSpec, StoreKind
 
 _POLL = 0.1
 # The password is never an argument, which everybody on this machine could read.
 _ASK = 'REDISCLI_AUTH="$(cat /cluster/{folder}/password)" exec redis-cli -e --raw --user "$0" -p {port} "$@"'
 
 
-class ContainerServers:
-    """What both kinds have in common. `places`: the last parts of the servers' addresses, by service."""
+class ContainerStore:
+    """A `deploy.StoreControl`; what this store does not have raises ClusterError."""
 
-    def __init__(self, project: Project, spec: ClusterSpec, places: Mapping[str, int]) -> None:
+    def __init__(self, project: Project, spec: ClusterSpec, proxy: FaultProxy | None) -> None:
         self._project = project
+        self._kind = spec.store
+        self._proxy = proxy
+
+    @property
+    def url(self) -> str:
+        """It leads to the server where the engine's networks are this machine's, as on Linux."""
+        if self._kind is not StoreKind.REDIS:
+            raise ClusterError(f"sessions are in {self._kind}: there is no Redis with one address and the nodes' user")
+        (server,) = self._project.containers("redis")
+        if "store" not in server.addresses:
+            raise ClusterError("the store does not run, so it has no address: restart it first")
+        password = self._project.read(server, "/cluster/store/password")
+        return f"redis://{acl.NODE}:{password}@{server.addresses['store']}:{PORT}/0"
+
+    @property
+    def proxy(self) -> FaultProxy:
+        if self._proxy is None:
+            raise ClusterError("the cluster has no proxy to its store: set store_proxy in its spec")
+        return self._proxy
+
+    def primary(self) -> str:
+        if not self._kind.needs_redis:
+            raise ClusterError(f"sessions are in {self._kind}: the store has no server")
+        return "store"
+
+    def failover(self) -> None:
+        raise ClusterError(f"the store has no replica that could take over: it is {self._kind}, alone")
+
+    def disconnect_replicas(self) -> None:
+        raise ClusterError(f"the store has no replicas that could be disconnected: it is {self._kind}")
+
+    def reconnect_replicas(self) -> None:
+        self.disconnect_replicas()
+
+    def statistics(self) -> StoreStatistics:
+        raise ClusterError("statistics of a store in containers are not available yet")
+
+    def before_restart(self, name: str) -> None:
+        """Promote another server if this one is a primary."""
+
+
+class ContainerServers(ContainerStore):
+    """Several servers. `places`: the last parts of their addresses, by service."""
+
+    def __init__(
+        self, project: Project, spec: ClusterSpec, proxy: FaultProxy | None, places: Mapping[str, int]
+    ) -> None:
+        super().__init__(project, spec, proxy)
         self._seconds = spec.start_timeout
         self._names = {str(last): member_name(service, 1) for service, last in places.items()}
         self._places = places

@@ -3,10 +3,11 @@
 import time
 
 from deploy.cluster import MemberState
+from deploy.compose.docker import Container, Project
 from deploy.container_redis import MEMBERS
 from deploy.container_servers import ContainerServers, name_of
-from deploy.engine import Container, Project
 from deploy.errors import ClusterError
+from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec
 
 _PAUSE = 0.5
@@ -14,13 +15,13 @@ _PAUSE = 0.5
 
 
 class ContainerShards(ContainerServers):
-    def __init__(self, project: Project, spec: ClusterSpec) -> None:
-        super().__init__(project, spec, MEMBERS)
+    def __init__(self, project: Project, spec: ClusterSpec, proxy: FaultProxy | None) -> None:
+        super().__init__(project, spec, proxy, MEMBERS)
 
     def primary(self) -> str:
         return self._owners()[0][1]
 
-    def fail_over(self) -> None:
+    def failover(self) -> None:
         self._hand_over(self.primary())
 
     def before_restart(self, name: str) -> None:

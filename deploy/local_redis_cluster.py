@@ -9,16 +9,16 @@ from pathlib import Path
 
 import redis
 
-from deploy import acl
-from deploy.cluster import Role
+from deploy.cluster import Role, StoreStatistics
 from deploy.errors import ClusterError
-from deploy.local_store import url_file
+from deploy.local.redis_server import StoreServer, statistics
+from deploy.local.servers import Server, environment
+from deploy.local.state import StateDir
+from deploy.local_store import LocalStore, url_file
 from deploy.ports import free_ports
+from deploy.redis import acl
 from deploy.replication import operator, role_at
-from deploy.servers import Server, environment
 from deploy.spec import ClusterSpec
-from deploy.state import StateDir
-from deploy.store_server import StoreServer, StoreStatistics, statistics
 
 SHARDS = 3
 SERVERS = 2 * SHARDS
@@ -28,16 +28,17 @@ _SINCE = (7, 0)
 """Of Redis: a port of its choice for the bus between the servers."""
 
 
-class ShardedStore:
+class ShardedStore(LocalStore):
     """At first `store-1` to `store-3` are the primaries, and `store-4` to `store-6` the replicas, in this order.
 
-    The first primary, who `primary` and `fail_over` speak of, is the one of slot 0. A server keeps nothing on disk
+    The first primary, who `primary` and `failover` speak of, is the one of slot 0. A server keeps nothing on disk
     (unless `append_only`) but who the others are, so a primary is only restarted when its replica has taken over.
     """
 
     def __init__(self, binary: StoreServer, spec: ClusterSpec, state: StateDir, rights: acl.Rights) -> None:
         if binary.version < _SINCE:
             raise ClusterError(f"{binary.binary} is too old for a cluster here: 7.0 or later is needed")
+        super().__init__(spec.store)
         self._binary = binary
         self._spec = spec
         self._state = state
@@ -51,7 +52,7 @@ class ShardedStore:
         self._stores = [self._store(number, ports[number]) for number in range(SERVERS)]
         self.stages = [self._stores]
 
-    def begin(self) -> None:
+    def bootstrap(self) -> None:
         self._wait("the servers do not agree", self.is_settled)
 
     def node_environment(self) -> Mapping[str, str]:
@@ -62,7 +63,7 @@ class ShardedStore:
     def primary(self) -> str:
         return self._owner(0)
 
-    def fail_over(self) -> None:
+    def failover(self) -> None:
         self._hand_over(self.primary())
 
     def is_settled(self) -> bool:

@@ -10,19 +10,19 @@ from typing import Any
 
 import redis
 
-from deploy import acl
-from deploy.cluster import Role
+from deploy.cluster import Role, StoreStatistics
 from deploy.errors import ClusterError
-from deploy.local_store import url_file
+from deploy.local.redis_server import StoreServer, statistics
+from deploy.local.servers import Server, environment
+from deploy.local.state import StateDir
+from deploy.local_store import LocalStore, url_file
 from deploy.ports import free_ports
+from deploy.redis import acl
 from deploy.replication import operator, role_at
-from deploy.servers import Server, environment
 from deploy.spec import ClusterSpec
-from deploy.state import StateDir
-from deploy.store_server import StoreServer, StoreStatistics, statistics
 from nodes.sessions import Budgets, StoreUnavailable
-from nodes.sessions.stores.redis_sentinel import Sentinels
-from nodes.sessions.stores.redis_servers import Servers
+from nodes.sessions.stores.redis.address import Servers
+from nodes.sessions.stores.redis.sentinel import Sentinels
 
 NAME = "sessions"
 """What the Sentinels call the primary."""
@@ -38,7 +38,7 @@ _COORDINATED_SINCE = (9, 0)
 """Of Valkey: FAILOVER lets the replica catch up first, so that a planned failover loses nothing."""
 
 
-class SentinelStore:
+class SentinelStore(LocalStore):
     """Server `store-1` is the primary at first.
 
     A server keeps nothing on disk (unless `append_only`), so an old primary that came back as one would be empty, and
@@ -53,6 +53,7 @@ class SentinelStore:
         rights: acl.Rights,
         rights_at_sentinels: acl.Rights,
     ) -> None:
+        super().__init__(spec.store)
         self._binary = binary
         self._spec = spec
         self._state = state
@@ -66,17 +67,14 @@ class SentinelStore:
         self._sentinels = [self._sentinel(number, ports[SERVERS + number]) for number in range(SERVERS)]
         self.stages = [self._stores[:1], self._stores[1:], self._sentinels]
 
-    def begin(self) -> None:
-        pass
-
-    def cut_replicas(self) -> None:
+    def disconnect_replicas(self) -> None:
         """Replicas lose touch with the primary, and find no way back."""
         # With a wrong password: the network of this machine cannot be cut between two of its ports.
         self._let_replicate(False)
         primary = next(server for server in self._stores if server.name == self.primary())
         self._ask(primary, "CLIENT", "KILL", "TYPE", "REPLICA")
 
-    def join_replicas(self) -> None:
+    def reconnect_replicas(self) -> None:
         """Undoes that."""
         self._let_replicate(True)
 
@@ -103,7 +101,7 @@ class SentinelStore:
         except StoreUnavailable as error:
             raise ClusterError(str(error)) from error
 
-    def fail_over(self) -> None:
+    def failover(self) -> None:
         before = self.primary()
         command = ["SENTINEL", "FAILOVER", NAME]
         if self._binary.is_valkey and self._binary.version >= _COORDINATED_SINCE:
@@ -124,7 +122,7 @@ class SentinelStore:
         if self.primary() != server.name or not self._has_heir(server):
             return
         if server.running():
-            self.fail_over()
+            self.failover()
             return
         if server.process is not None:
             server.process.kill()  # paused, it must not come to itself between being stopped and being replaced

@@ -8,19 +8,19 @@ from pathlib import Path
 import msgspec
 
 import nodes
-from deploy import acl
 from deploy.application import NodeApplication
 from deploy.cluster import Role
 from deploy.errors import ClusterError
-from deploy.front import Front
+from deploy.local.proxy import Front
+from deploy.local.redis_server import StoreServer
+from deploy.local.servers import Server, environment, http_ok
+from deploy.local.state import StateDir
 from deploy.local_redis_cluster import ShardedStore
 from deploy.local_sentinel import SentinelStore
-from deploy.local_store import LocalStore, LoneStore
+from deploy.local_store import LocalStore, StandaloneStore
 from deploy.ports import free_ports
-from deploy.servers import Server, environment, http_ok
+from deploy.redis import acl
 from deploy.spec import ClusterSpec, StoreKind
-from deploy.state import StateDir
-from deploy.store_server import StoreServer
 from nodes.accounts import UsersError, create_users
 
 _GUNICORN_CONF = Path(nodes.__file__).with_name("gunicorn.conf.py")
@@ -137,4 +137,4 @@ def store_of(
         return SentinelStore(binary, spec, state, rights, at_sentinels)
     if spec.store is StoreKind.REDIS_CLUSTER:
         return ShardedStore(binary, spec, state, rights)
-    return LoneStore(binary, spec, state, rights)
+    return StandaloneStore(binary, spec, state, rights)

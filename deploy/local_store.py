@@ -3,56 +3,79 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from deploy import acl, store_server
-from deploy.cluster import Role
+from deploy.cluster import Role, StoreStatistics
 from deploy.errors import ClusterError
-from deploy.link import ProxyLink
+from deploy.fault_proxy import FaultProxy
+from deploy.local import redis_server as store_server
+from deploy.local.redis_server import StoreServer
+from deploy.local.servers import Server, environment
+from deploy.local.state import StateDir
 from deploy.ports import free_ports
-from deploy.servers import Server, environment
-from deploy.spec import ClusterSpec
-from deploy.state import StateDir
-from deploy.store_server import StoreServer, StoreStatistics
+from deploy.redis import acl
+from deploy.spec import ClusterSpec, StoreKind
 
 
-class LocalStore(Protocol):
-    """Servers of one store. Every method may raise ClusterError."""
+class LocalStore:
+    """A `deploy.StoreControl`; what this store does not have raises ClusterError.
+
+    `stages` are its servers: those of a stage are started when those before are ready.
+    """
+
+    stages: Sequence[Sequence[Server]] = ()
+
+    def __init__(self, kind: StoreKind) -> None:
+        self._kind = kind
 
     @property
-    def stages(self) -> Sequence[Sequence[Server]]:
-        """Its servers, those of each stage to be started when those before are ready."""
+    def url(self) -> str:
+        raise ClusterError("the store has several servers, and no address of its own")
 
-    def begin(self) -> None:
-        """What is to be done once when all of them are ready."""
+    @property
+    def proxy(self) -> FaultProxy:
+        raise ClusterError("the cluster has no proxy to its store: set store_proxy in its spec")
+
+    def bootstrap(self) -> None:
+        """Finish the start once all servers are ready."""
 
     def node_environment(self) -> Mapping[str, str]:
-        """What the nodes are told, once all have their ports."""
+        """Return the variables that tell the nodes where the store is, once all servers have their ports."""
+        raise NotImplementedError
 
     def primary(self) -> str:
-        """The name of the server that takes the writes."""
+        raise NotImplementedError
 
-    def fail_over(self) -> None:
-        """As planned, to a replica; returns when all agree."""
+    def failover(self) -> None:
+        raise ClusterError(f"the store has no replica that could take over: it is {self._kind}, alone")
+
+    def disconnect_replicas(self) -> None:
+        raise ClusterError(f"the store has no replicas that could be disconnected: it is {self._kind}")
+
+    def reconnect_replicas(self) -> None:
+        self.disconnect_replicas()
 
     def is_settled(self) -> bool:
-        """Whether its servers agree on who is who."""
+        """Whether its servers agree on their roles."""
+        return True
 
     def before_restart(self, server: Server) -> None:
-        """To be called before one of its servers is stopped, if it runs, and started again."""
+        """Promote another server if this one is a primary."""
 
     def statistics(self) -> StoreStatistics:
-        """What those who take the writes have done so far, all together."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End what is not a server, when the nodes and the servers have ended."""
 
 
-class LoneStore:
-    """One server, which nothing stands in for."""
+class StandaloneStore(LocalStore):
+    """One server, which nothing replaces."""
 
     def __init__(self, binary: StoreServer, spec: ClusterSpec, state: StateDir, rights: acl.Rights) -> None:
+        super().__init__(spec.store)
         self._state = state
         self._spec = spec
-        self.link: ProxyLink | None = None
-        """What stands between the nodes and the store; None where nothing does."""
+        self._proxy: FaultProxy | None = None
         self._password, self._observer_password = secrets.token_hex(32), secrets.token_hex(32)
         users = binary.acl_file(self._password, rights) + binary.observer_line(self._observer_password)
         acl_path = state.secret("users.acl", users)
@@ -69,35 +92,28 @@ class LoneStore:
         )
         self.stages = [[self._server]]
 
-    def begin(self) -> None:
-        if self._spec.store_link:
-            self.link = ProxyLink.to(self._server.port)
+    def bootstrap(self) -> None:
+        if self._spec.store_proxy:
+            self._proxy = FaultProxy.to(self._server.port)
 
     @property
     def url(self) -> str:
-        """Of the server, past any link, as the nodes' user."""
         return store_server.url(self._password, self._server.port)
 
+    @property
+    def proxy(self) -> FaultProxy:
+        return self._proxy or super().proxy
+
     def close(self) -> None:
-        """To be called when the nodes and the server have ended."""
-        if self.link is not None:
-            self.link.close()
+        if self._proxy is not None:
+            self._proxy.close()
 
     def node_environment(self) -> Mapping[str, str]:
-        url = self.url if self.link is None else store_server.url(self._password, self.link.port)
+        url = self.url if self._proxy is None else store_server.url(self._password, self._proxy.port)
         return {"REDIS_URL_FILE": str(url_file(self._state, url))}
 
     def primary(self) -> str:
         return self._server.name
-
-    def fail_over(self) -> None:
-        raise ClusterError(f"the store has no replica that could take over: it is {self._spec.store}, alone")
-
-    def is_settled(self) -> bool:
-        return True
-
-    def before_restart(self, server: Server) -> None:
-        pass
 
     def statistics(self) -> StoreStatistics:
         return store_server.statistics(store_server.observer(self._observer_password, self._server.port))

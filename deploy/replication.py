@@ -6,7 +6,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from deploy import acl
+from deploy.redis import acl
 
 ONCE = Retry(NoBackoff(), 0)
 """For who asks again, or another: redis-py's own repetitions take 4 s at a server that is dead, 15 at a silent one."""

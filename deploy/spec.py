@@ -111,9 +111,9 @@ def _parse(kind: type[_Kind], what: str, text: str) -> _Kind:
 
 
 class NodeKind(StrEnum):
-    """Whose application the nodes run; all of them speak the HTTP interface of the README."""
+    """The application that the nodes run; all of them speak the HTTP interface of the README."""
 
-    OURS = "ours"
+    FLASK = "flask"
     """`nodes`: Flask with `nodes.sessions`."""
     EXPRESS = "express"
     """Express with express-session and connect-redis."""
@@ -123,7 +123,7 @@ class NodeKind(StrEnum):
     @property
     def stores(self) -> tuple[StoreKind, ...]:
         """Where nodes of this kind can keep sessions."""
-        if self is NodeKind.OURS:
+        if self is NodeKind.FLASK:
             return tuple(StoreKind)
         return StoreKind.MEMORY, StoreKind.REDIS, StoreKind.REDIS_HA
 
@@ -148,7 +148,7 @@ class ClusterSpec:
     nodes: int = 3
     workers: int = 1
     """Processes of each node. With StoreKind.MEMORY each of them has sessions of its own."""
-    node: NodeKind = NodeKind.OURS
+    node: NodeKind = NodeKind.FLASK
     store: StoreKind = StoreKind.MEMORY
     database: Database = Database.SQLITE
     """Of StoreKind.SQL. The other two are for containers."""
@@ -165,8 +165,8 @@ class ClusterSpec:
     """More environment for the nodes, such as SESSION_IDLE_TIMEOUT; see `nodes.settings`."""
     store_settings: StoreSettings = field(default_factory=StoreSettings)
     """How a Redis or Valkey is run, and what the nodes ask of it."""
-    store_link: bool = False
-    """Whether the nodes reach the store, which has to be one server, through a `deploy.Link`: to be slowed and cut."""
+    store_proxy: bool = False
+    """Whether the nodes reach the store, which has to be one server, through a `deploy.FaultProxy`."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `proxy.ProxySettings` that are to differ from its defaults, such as read_timeout."""
     start_timeout: float = 60.0
@@ -218,8 +218,8 @@ class ClusterSpec:
         for name in self.node_settings:
             if not _VARIABLE.fullmatch(name):
                 raise ClusterError(f"node setting {name!r} is no environment variable: write it in capitals")
-        if self.store_link and not self.has_lone_server:
-            raise ClusterError(f"store {self.store} has no lone server that the nodes could have a link to")
+        if self.store_proxy and not self.has_lone_server:
+            raise ClusterError(f"store {self.store} has no single server that a proxy could stand before")
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:
             raise ClusterError(f"{sorted(unknown)[0]!r} is no setting of the proxy: see proxy.ProxySettings")

@@ -6,9 +6,9 @@ that a person starts with `locust -f loadtest/locustfile.py`.
 """
 
 from loadtest.figures import Figures, Tally
-from loadtest.generator import Generator, GeneratorError
 from loadtest.ledger import Action, Answer, Expected, Finding, Judgement, Login, Operation, Outcome, judge
 from loadtest.observation import Observation
+from loadtest.old_generator import Generator, GeneratorError
 
 __all__ = [
     "Action",

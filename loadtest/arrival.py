@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from loadtest.generator import Generator, GeneratorError
+from loadtest.old_generator import Generator, GeneratorError
 
 ARRIVAL = "arriving"
 ARRIVAL_TIMEOUT = 60.0

@@ -144,7 +144,7 @@ def _run(
     from loadtest.demo.record import to_json, write
     from loadtest.demo.run import run
     from loadtest.demo.table import result
-    from loadtest.generator import GeneratorError
+    from loadtest.old_generator import GeneratorError
     from loadtest.progress import ProgressLine, Status
     from loadtest.report.write import write_report
 

@@ -1,7 +1,7 @@
 """The load generator's process: `python -m loadtest.generate` runs Locust as a library, as it is told on stdin.
 
 It ends when it is told to stop, when stdin ends (whoever started it is gone), and at the latest after the time limit of
-its Start. `loadtest.generator` is the other end of the pipes.
+its Start. `loadtest.old_generator` is the other end of the pipes.
 """
 
 # It brings Locust along, which patches the standard library for gevent when it is imported, so it comes first.
@@ -21,6 +21,7 @@ from loadtest.fleet import Fleet, header_of
 from loadtest.history import Mark, Note, Writer, now
 from loadtest.latency import Statistics, latency
 from loadtest.observation import Observation
+from loadtest.old_users import Load
 from loadtest.protocol import (
     Entered,
     EnterPhase,
@@ -36,7 +37,6 @@ from loadtest.protocol import (
     encode,
 )
 from loadtest.recording import op_of
-from loadtest.users import Load
 
 PROGRESS_INTERVAL = 0.5
 

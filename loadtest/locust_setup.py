@@ -7,9 +7,9 @@ from typing import Any
 from locust import between
 from locust.env import Environment
 
+from loadtest.old_users import Leaver, SessionUser, Shopper, Visitor
 from loadtest.protocol import Mix, Start
 from loadtest.tabs import LogoutRacer, SharedWriter
-from loadtest.users import Leaver, SessionUser, Shopper, Visitor
 
 STOP_TIMEOUT = 5.0  # requests in flight may end, so that the last figures are no artefact of stopping
 USERS: dict[Mix, list[Any]] = {

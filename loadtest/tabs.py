@@ -9,7 +9,7 @@ from locust import task
 
 from loadtest.ledger import Action, Answer, Judgement, Login, Operation, Outcome
 from loadtest.observation import Observation
-from loadtest.users import FRUIT, SessionUser
+from loadtest.old_users import FRUIT, SessionUser
 
 TABS = 5
 ROUND = 6  # operations of a tab before all of them come to rest

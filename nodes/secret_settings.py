@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from .environment import Environment, SettingsError
@@ -59,17 +58,16 @@ def _masked(url: str) -> str:
     return f"***{shown[shown.rindex('@') :]}" if "@" in shown else shown
 
 
-def database_url(env: Environment, databases: Sequence[str] = _DATABASES) -> str:
-    """The URL of one of `databases`, whose password no message repeats."""
+def database_url(env: Environment) -> str:
+    """The URL, whose password no message repeats."""
     url, source = env.secret("DATABASE_URL")
     if url is None:
         raise SettingsError(
-            "DATABASE_URL is not set, and SESSION_STORE=sql or EXPRESS_STORE=mysql needs it:"
-            f" {databases[-1]}://user:password@host/db"
+            "DATABASE_URL is not set, and SESSION_STORE=sql needs it: postgresql://user:password@host/db"
         )
     scheme = url.partition(":")[0]
-    if scheme not in databases or not url.startswith(f"{scheme}://"):
-        raise SettingsError(f"{source}={_masked(url)}: use one of {', '.join(f'{name}://' for name in databases)}")
+    if scheme not in _DATABASES or not url.startswith(f"{scheme}://"):
+        raise SettingsError(f"{source}={_masked(url)}: use one of {', '.join(f'{name}://' for name in _DATABASES)}")
     return url
 
 

@@ -29,18 +29,11 @@ class StoreKind(Enum):
     REDIS = "redis"
     """In Redis or Valkey, shared by all nodes."""
     EXPRESS = "express"
-    """In a format of express-session's, shared with a Node application; see `ExpressFormat`."""
+    """In connect-redis's format, shared with a Node application on express-session."""
 
-
-class ExpressFormat(Enum):
-    """Which store of express-session's the Node application uses."""
-
-    REDIS = "redis"
-    """connect-redis, in Redis or Valkey."""
-    FILE = "file"
-    """session-file-store, in files of one folder."""
-    MYSQL = "mysql"
-    """express-mysql-session, in a table of MySQL or MariaDB."""
+    @property
+    def uses_redis(self) -> bool:
+        return self in {StoreKind.REDIS, StoreKind.EXPRESS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +46,6 @@ class Settings:
     bind: str = "127.0.0.1:8000"  # NODE_BIND
     workers: int = 1  # NODE_WORKERS
     store: StoreKind = StoreKind.MEMORY  # SESSION_STORE
-    express: ExpressFormat = ExpressFormat.REDIS  # EXPRESS_STORE
     redis_url: str | None = field(default=None, repr=False)  # REDIS_URL or REDIS_URL_FILE
     database_url: str | None = field(default=None, repr=False)  # DATABASE_URL or DATABASE_URL_FILE
     create_schema: bool = False  # DATABASE_CREATE_SCHEMA
@@ -98,8 +90,6 @@ class Settings:
         """
         env = Environment(environ)
         store = StoreKind(env.choice("SESSION_STORE", "memory", [kind.value for kind in StoreKind]))
-        express = ExpressFormat(env.choice("EXPRESS_STORE", "redis", [kind.value for kind in ExpressFormat]))
-        needs = express if store is StoreKind.EXPRESS else store
         users_file = env.file("USERS_FILE")
         if users_file is None:
             raise SettingsError("USERS_FILE is not set: give the path of the users file that `nodes.accounts` makes")
@@ -120,7 +110,7 @@ class Settings:
                 f"STORE_DURABILITY={durability}: it needs SESSION_STORE=redis and STORE_REPLICAS of 1 or more"
             )
         outage = env.choice("STORE_OUTAGE", cls.outage, ["fail_fast", "wait"])
-        if outage == "wait" and needs not in {StoreKind.REDIS, ExpressFormat.REDIS}:
+        if outage == "wait" and not store.uses_redis:
             raise SettingsError("STORE_OUTAGE=wait: only a Redis is waited for; use it with SESSION_STORE=redis")
         max_sessions = env.whole("SESSION_MAX_PER_USER", 0, 0, 100_000) or None
         keys = encryption_keys(env)
@@ -138,11 +128,10 @@ class Settings:
             bind=_bind(env.text("NODE_BIND") or cls.bind),
             workers=env.whole("NODE_WORKERS", cls.workers, 1, 64),
             store=store,
-            express=express,
-            redis_url=redis_url(env) if needs in {StoreKind.REDIS, ExpressFormat.REDIS} else None,
-            database_url=_database_url(env, needs),
+            redis_url=redis_url(env) if store.uses_redis else None,
+            database_url=database_url(env) if store is StoreKind.SQL else None,
             create_schema=env.switch("DATABASE_CREATE_SCHEMA", cls.create_schema),
-            folder=_folder(env) if needs in {StoreKind.FILE, ExpressFormat.FILE} else None,
+            folder=_folder(env) if store is StoreKind.FILE else None,
             durability=durability,
             replicas=replicas,
             encryption_keys=keys,
@@ -199,17 +188,8 @@ def _matching(name: str, value: str, pattern: re.Pattern[str]) -> str:
 def _folder(env: Environment) -> Path:
     folder = env.text("SESSION_FOLDER")
     if folder is None:
-        raise SettingsError(
-            "SESSION_FOLDER is not set, and SESSION_STORE=file or EXPRESS_STORE=file needs it:"
-            " a folder of this node's user"
-        )
+        raise SettingsError("SESSION_FOLDER is not set, and SESSION_STORE=file needs it: a folder of this node's user")
     return Path(folder)
-
-
-def _database_url(env: Environment, needs: StoreKind | ExpressFormat) -> str | None:
-    if needs is ExpressFormat.MYSQL:
-        return database_url(env, ("mysql", "mariadb"))
-    return database_url(env) if needs is StoreKind.SQL else None
 
 
 def _bind(value: str) -> str:

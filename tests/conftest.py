@@ -15,7 +15,6 @@ import pytest
 from deploy import StoreKind
 from nodes.sessions import Store
 from tests.support.harness import Harness
-from tests.support.harnesses.express_sql import express_sql_harness  # noqa: F401 - fixture
 from tests.support.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
 from tests.support.several import SeveralServers
 from tests.support.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests

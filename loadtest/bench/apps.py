@@ -83,7 +83,6 @@ _SESSIONS: dict[str, Callable[[Flask], None]] = {
     "alone": lambda _app: None,
     "flask-session": _flask_session,
     "redis": _ours(lambda: RedisStore.from_url(os.environ["BENCH_URL"])),
-    "redis-cached": _ours(lambda: RedisStore.from_url(os.environ["BENCH_URL"], cached_sessions=1000)),
     "memory": _ours(MemoryStore),
     "file": _ours(lambda: FileStore(Path(os.environ["BENCH_FOLDER"]))),
     "sql": _ours(_sql),

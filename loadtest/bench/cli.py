@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-OURS = ("redis", "redis-cached", "memory", "file", "sql")
+OURS = ("redis", "memory", "file", "sql")
 NAMES = (*OURS, "flask-session", "flask-alone", "express-session", "express-alone")
 
 
@@ -58,11 +58,11 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
     from rich.console import Console
 
     from deploy import ClusterError
-    from deploy.store_server import StoreServer
+    from deploy.local.redis_server import StoreServer
     from loadtest.bench.measure import CONNECTIONS, measure_all
     from loadtest.bench.servers import APPLICATIONS, BenchError, Redis, Running
     from loadtest.bench.table import table, to_json
-    from loadtest.peers.install import PeerError, install_express
+    from loadtest.targets.install import PeerError, install_express
 
     console = Console()
     if record is not None:

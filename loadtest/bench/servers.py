@@ -15,7 +15,7 @@ import redis
 
 from deploy.ports import free_ports
 from loadtest.bench.client import get, request_for
-from loadtest.peers.install import install_express
+from loadtest.targets.install import install_express
 
 _START_SECONDS = 30
 
@@ -39,7 +39,6 @@ class Application:
 FLASK_ALONE, EXPRESS_ALONE = "flask-alone", "express-alone"
 APPLICATIONS = (
     Application("redis", "this layer, Redis", FLASK_ALONE, 0),
-    Application("redis-cached", "this layer, cached", FLASK_ALONE, 3),
     Application("memory", "this layer, memory", FLASK_ALONE),
     Application("file", "this layer, files", FLASK_ALONE),
     Application("sql", "this layer, SQLite", FLASK_ALONE),
@@ -120,7 +119,7 @@ class Running:
         }
         worker = [
             "--worker-class",
-            "nodes.worker.Worker",
+            "nodes.gunicorn_hooks.Worker",
             "--workers",
             "1",
             "--keep-alive",

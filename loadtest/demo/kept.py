@@ -4,10 +4,10 @@ from pathlib import Path
 
 from loadtest.checker.check import check
 from loadtest.demo.scenes import Outcome
-from loadtest.failover.result import HISTORY, Held, Place, Result, Timing, describe, machine, versions, write
 from loadtest.history import Event, Mark, read
 from loadtest.protocol import Mix
 from loadtest.report.sentences import NOTHING
+from loadtest.results import HISTORY, Held, Place, Result, Timing, describe, machine, versions, write
 
 
 def history_of(folder: Path, scene: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Protocol
 from deploy import Cluster, ClusterSpec
 from loadtest.arrival import ARRIVAL, ARRIVAL_TIMEOUT, POLL, wait_arrived
 from loadtest.demo.scenes import Outcome, Phase, Scene, outcome
-from loadtest.generator import Generator
+from loadtest.old_generator import Generator
 from loadtest.progress import Status, Watch
 from loadtest.protocol import Progress, Start
 

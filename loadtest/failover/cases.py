@@ -6,7 +6,7 @@ from itertools import groupby
 from statistics import median
 
 from loadtest.checker.findings import Findings
-from loadtest.failover.result import Result, case_folder
+from loadtest.results import Result, case_folder
 from loadtest.verdict import Verdict
 
 _ORDER = list(Verdict)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deploy import Cluster, ClusterSpec
-    from loadtest.failover.experiment import Experiment
+    from loadtest.experiment import Experiment
     from loadtest.failover.session import Plan
 
 DEFAULT_USERS = 24
@@ -40,7 +40,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from loadtest.failover.experiments import EXPERIMENTS
+    from loadtest.experiments import EXPERIMENTS
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", justify="right")
@@ -73,10 +73,10 @@ def list_() -> None:
 @click.option(
     "--node",
     metavar="KIND",
-    type=click.Choice(["ours", "express", "flask-session"]),
-    default="ours",
+    type=click.Choice(["flask", "express", "flask-session"]),
+    default="flask",
     show_default=True,
-    help="Whose nodes: ours, express, flask-session; only some experiments have others.",
+    help="Application of the nodes: flask, express, flask-session; only some experiments have others.",
 )
 @click.option(
     "--out",
@@ -117,19 +117,19 @@ def run(
     from rich.console import Console
 
     from deploy import ClusterError, ComposeCluster, NodeKind
-    from deploy.engine import require_engine
-    from loadtest.failover.result import Place
-    from loadtest.failover.run import MakeCluster
+    from deploy.compose.docker import require_engine
     from loadtest.failover.session import Plan
     from loadtest.failover.trial import Effort
-    from loadtest.peers import application_of, local_cluster
+    from loadtest.results import Place
+    from loadtest.runner import MakeCluster
+    from loadtest.targets import application_of, local_cluster
 
     kind = NodeKind(node)
-    if place == Place.COMPOSE and kind is not NodeKind.OURS:
-        raise click.UsageError(f"--node {kind} is for local processes: nodes in containers are ours")
+    if place == Place.COMPOSE and kind is not NodeKind.FLASK:
+        raise click.UsageError(f"--node {kind} is for local processes: nodes in containers are flask")
     if place == Place.COMPOSE and (nginx or store_server):
         raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
-    only_local = kind is not NodeKind.OURS or nginx or store_server
+    only_local = kind is not NodeKind.FLASK or nginx or store_server
     places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
     chosen = _chosen(names, everything, places, kind)
 
@@ -137,7 +137,7 @@ def run(
         return local_cluster(spec, None, nginx, store_server)
 
     made: dict[Place, MakeCluster] = {Place.LOCAL: local, Place.COMPOSE: ComposeCluster}
-    others = "" if kind is NodeKind.OURS else f"--node {kind}"
+    others = "" if kind is NodeKind.FLASK else f"--node {kind}"
     options = " ".join(filter(None, (f"--users {users}", "--short" if short else "", others)))
     folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
     effort = Effort(users, share=SHORT if short else 1.0)
@@ -156,7 +156,7 @@ def run(
 
 def _without_containers(plan: "Plan", names: Sequence[str], why: str) -> "Plan":
     """What of it can be run all the same. It is an error where nothing is left of what was named."""
-    from loadtest.failover.result import Place
+    from loadtest.results import Place
 
     rest = replace(plan, clusters={place: make for place, make in plan.clusters.items() if place is not Place.COMPOSE})
     if set(names) - {case.experiment.name for case in rest.cases}:
@@ -167,7 +167,7 @@ def _without_containers(plan: "Plan", names: Sequence[str], why: str) -> "Plan":
 
 
 def _chosen(names: Sequence[str], everything: bool, places: Sequence[str], node: str) -> list["Experiment"]:
-    from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
+    from loadtest.experiments import BY_NAME, EXPERIMENTS
 
     if everything and names:
         raise click.UsageError(f"--all runs everything: leave out {' '.join(names)}, or --all")
@@ -190,7 +190,7 @@ def _chosen(names: Sequence[str], everything: bool, places: Sequence[str], node:
 
 def prepare(out: Path) -> None:
     """Make the folder, and refuse one that is somebody else's."""
-    from loadtest.failover.result import RESULTS, write_all
+    from loadtest.results import RESULTS, write_all
 
     try:
         if out.is_dir() and any(out.iterdir()) and not (out / RESULTS).is_file():
@@ -206,8 +206,8 @@ def prepare(out: Path) -> None:
 def _run(plan: "Plan", console: "Console") -> int:
     from loadtest.failover.interruption import interruptible
     from loadtest.failover.session import run_all
-    from loadtest.failover.table import table
     from loadtest.progress import ProgressLine
+    from loadtest.report.tables import table
     from loadtest.report.write import write_report
     from loadtest.verdict import Verdict
 

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from loadtest.arrival import ARRIVAL
-from loadtest.failover.experiment import Case
+from loadtest.experiment import Case
 from loadtest.progress import Status
 
 STARTING, BEFORE, FAULT, DURING, UNDO, AFTER, CHECKING = (

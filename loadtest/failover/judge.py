@@ -7,9 +7,12 @@ from loadtest.arrival import ARRIVAL
 from loadtest.checker.check import check
 from loadtest.checker.findings import Findings
 from loadtest.checker.phases import INSTANTS
-from loadtest.failover.experiment import Case
+from loadtest.experiment import Case
 from loadtest.failover.observed import Observed, Times
-from loadtest.failover.result import (
+from loadtest.failover.trial import Effort, Trial
+from loadtest.history import VERSION, Event, Header, Note, Op, Probe, assemble, read
+from loadtest.protocol import Mix
+from loadtest.results import (
     HISTORY,
     Held,
     Result,
@@ -19,9 +22,6 @@ from loadtest.failover.result import (
     verdict_of,
     versions,
 )
-from loadtest.failover.trial import Effort, Trial
-from loadtest.history import VERSION, Event, Header, Note, Op, Probe, assemble, read
-from loadtest.protocol import Mix
 from loadtest.verdict import HOLDS, Ruling, Verdict, broken, not_enough
 
 BEFORE, END = "before", "end"

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy import ClusterError, NodeKind
-from loadtest.failover import result as results
+from loadtest import results
+from loadtest.experiment import Case, Experiment
 from loadtest.failover.course import Course
-from loadtest.failover.experiment import Case, Experiment
 from loadtest.failover.judge import failure, judge
-from loadtest.failover.result import Place
-from loadtest.failover.run import MakeCluster, run
 from loadtest.failover.trial import Effort
-from loadtest.generator import GeneratorError
 from loadtest.history import HistoryError
+from loadtest.old_generator import GeneratorError
 from loadtest.prober import ProberError
 from loadtest.progress import Status, Watch
+from loadtest.results import Place
+from loadtest.runner import MakeCluster, run
 
 OPERATIONS = "operations.jsonl.gz"
 
@@ -32,7 +32,7 @@ class Plan:
     folder: Path
     options: str
     clusters: Mapping[Place, MakeCluster]
-    node: NodeKind = NodeKind.OURS
+    node: NodeKind = NodeKind.FLASK
     variants: Sequence[str] | None = None
     """Only those of these names; None: all."""
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtest.failover.claims import MIN_PROBES
+from loadtest.claims import MIN_PROBES
 from loadtest.failover.observed import Observed
 from loadtest.failover.probes import SITE
 from loadtest.failover.windows import longest_slow

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtest.failover.experiment import Case
+from loadtest.experiment import Case
 from loadtest.history import Mark, Probe, now
 
 

@@ -90,7 +90,9 @@ _OF_MATRIX = ("stores", "balances")
 @click.option("--store", default="redis", metavar="STORE", help="Of a cluster of its own, as `up` has it.")
 @click.option("--balance", default="round_robin", metavar="POLICY", help="Likewise.")
 @click.option("--nodes", default=None, metavar="N", help="Likewise; of a matrix a list.  [default: 3; 1,2,4,8]")
-@click.option("--node", default="ours", metavar="KIND", help="Likewise: ours, express, flask-session.")
+@click.option(
+    "--node", default="flask", metavar="KIND", help="Application of the nodes: flask, express, flask-session."
+)
 @own_programs
 @click.option("--matrix", is_flag=True, show_default=False, help="Many small clusters, one after another.")
 @click.option("--stores", metavar="LIST", help="Of the matrix.  [default: memory,file,sql,redis]")
@@ -116,10 +118,10 @@ def load(context: click.Context, /, **given: Any) -> None:
 
     from deploy import ClusterError
     from loadtest.credentials import CredentialsError
-    from loadtest.generator import GeneratorError
     from loadtest.history import HistoryError
     from loadtest.load.plan import PlanError
     from loadtest.load.target import TargetError
+    from loadtest.old_generator import GeneratorError
 
     _refuse_what_makes_no_sense(context)
     # Whoever ends it with SIGTERM expects everything to be taken down as with Ctrl-C.
@@ -228,13 +230,13 @@ def _target(given: dict[str, Any]) -> tuple["AbstractContextManager[Target]", st
         balance=parse_balance(given["balance"]),
         proxy={"login_rate": None},  # all users come from one address
     )
-    kind = "" if spec.node is NodeKind.OURS else f"{spec.node} "
+    kind = "" if spec.node is NodeKind.FLASK else f"{spec.node} "
     title = f"{spec.nodes} {kind}nodes, {spec.store}, {spec.balance}"
     return of_cluster(_cluster(given)(spec)), title
 
 
 def _cluster(given: dict[str, Any]) -> Any:
-    from loadtest.peers import local_cluster
+    from loadtest.targets import local_cluster
 
     def make(spec: "ClusterSpec") -> "LocalCluster":
         return local_cluster(spec, nginx=given["nginx"], store_server=given["store_server"])
@@ -262,13 +264,14 @@ def _folder(out: Path | None) -> Iterator[Path]:
 def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     from deploy import NodeKind, StoreKind
     from deploy.spec import parse_balance
-    from loadtest.load import matrix, matrix_table
-    from loadtest.peers import application_of
+    from loadtest import matrix
+    from loadtest.load import matrix_table
     from loadtest.progress import ProgressLine
+    from loadtest.targets import application_of
 
     plan = _plan(given, users=20, seconds=5.0, wait=(0.0, 0.0))
     node = NodeKind.parse(given["node"])
-    usual = "memory,file,sql,redis" if node is NodeKind.OURS else "memory,redis"
+    usual = "memory,file,sql,redis" if node is NodeKind.FLASK else "memory,redis"
     stores = [StoreKind.parse(name.strip()) for name in (given["stores"] or usual).split(",")]
     balances = [
         parse_balance(name.strip()) for name in (given["balances"] or "round_robin,least_conn,sticky").split(",")

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from deploy import LocalCluster, Role
-from deploy.store_server import StoreStatistics
+from deploy import LocalCluster, Role, StoreStatistics
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def spent(cluster: LocalCluster) -> Spent:
     for member in cluster.members():
         if member.pid is not None:
             cpu[member.role] += _seconds(member.pid)
-    return Spent(cpu, cluster.store_statistics())
+    return Spent(cpu, cluster.store.statistics() if cluster.spec.store.needs_redis else None)
 
 
 def cost(before: Spent, after: Spent, requests: int) -> Cost:

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.load.matrix import Measured
 from loadtest.load.plan import Plan
 from loadtest.load.table import SATURATED
+from loadtest.matrix import Measured
 
 FORMAT = 1
 COLUMNS = ("store", "balancing", "nodes", "req./s", "x 1 node", "CPU ms", "ops", "trips", "p50", "p99", "out", "failed")

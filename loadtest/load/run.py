@@ -9,10 +9,10 @@ from pathlib import Path
 from loadtest.checker import Findings, check
 from loadtest.checker.claims import FailedAtMost, NothingLost, rule
 from loadtest.figures import Figures
-from loadtest.generator import Generator, GeneratorError
 from loadtest.history import read
 from loadtest.load.plan import Plan
 from loadtest.load.target import Target
+from loadtest.old_generator import Generator, GeneratorError
 from loadtest.progress import Status, Watch
 from loadtest.protocol import Latency, Start
 from loadtest.verdict import Ruling

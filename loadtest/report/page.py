@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
 from loadtest.failover.cases import CaseResults, cases_of
-from loadtest.failover.result import Result
 from loadtest.history import HistoryError, read
 from loadtest.report.sentences import NOTHING, what_happened
 from loadtest.report.timeline import timeline
+from loadtest.results import Result
 from loadtest.verdict import Verdict
 
 MARKS = {Verdict.HOLDS: "✓", Verdict.NOT_ENOUGH_DATA: "?", Verdict.BROKEN: "✗"}
@@ -55,7 +55,7 @@ def _verdicts(cases: Sequence[CaseResults]) -> list[tuple[Verdict, int]]:
 
 def _side_by_side(cases: Sequence[CaseResults]) -> dict[str, Any] | None:
     """The same experiments with other people's nodes: a row each, a column for each kind. None where all are ours."""
-    nodes = sorted({case.node for case in cases}, key=lambda node: (node != NodeKind.OURS, node))
+    nodes = sorted({case.node for case in cases}, key=lambda node: (node != NodeKind.FLASK, node))
     if len(nodes) < 2:
         return None
     rows: dict[str, dict[str, CaseResults]] = {}

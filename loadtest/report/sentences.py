@@ -1,7 +1,7 @@
 """What happened in one run, in two sentences, out of its figures."""
 
 from loadtest.checker.findings import Findings
-from loadtest.failover.result import Result
+from loadtest.results import Result
 
 NOTHING = "nothing"
 """What a fault that is none calls itself."""

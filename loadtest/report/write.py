@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from loadtest.failover.result import write_all
-from loadtest.failover.table import markdown
 from loadtest.report.page import page
+from loadtest.report.tables import markdown
+from loadtest.results import write_all
 
 REPORT, MARKDOWN = "report.html", "results.md"
 TITLE = "Failover experiments"

@@ -2,7 +2,7 @@
 
 import pytest
 
-STORES = ("mysql", "postgres", "express_sql")
+STORES = ("mysql", "postgres")
 
 
 @pytest.fixture(params=STORES)

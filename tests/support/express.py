@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import requests
 
-from loadtest.peers.install import install_express
+from loadtest.targets.install import install_express
 from tests.support.node import PASSWORD, SECRET, RunningNode, eventually
 from tests.support.valkey import free_port
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.checker.check import check
-from loadtest.failover.result import HISTORY, Held, Place, Result, Timing, case_folder, write
 from loadtest.history import VERSION, Event, Header, Mark, Op, Probe, assemble, read
 from loadtest.ledger import Action, Outcome
 from loadtest.protocol import Mix
+from loadtest.results import HISTORY, Held, Place, Result, Timing, case_folder, write
 from loadtest.verdict import Verdict
 
 BEGAN = 1_800_000_000.0
@@ -34,7 +34,7 @@ class Run:
     number: int = 2
     variant: str = ""
     run: int = 1
-    node: str = "ours"
+    node: str = "flask"
     place: Place = Place.LOCAL
     verdict: Verdict = Verdict.HOLDS
     title: str = "kill a node, shared store"

@@ -13,11 +13,11 @@ from typing import Any
 import redis
 
 from deploy import ClusterSpec, StoreKind
+from deploy.local.processes import ProcessReaper
+from deploy.local.redis_server import StoreServer
+from deploy.local.servers import Server, wait_until_ready
+from deploy.local.state import StateDir
 from deploy.local_servers import store_of
-from deploy.processes import Guard
-from deploy.servers import Server, wait_until_ready
-from deploy.state import StateDir
-from deploy.store_server import StoreServer
 from deploy.store_settings import StoreSettings
 
 ADMIN = "admin"
@@ -33,20 +33,20 @@ class SeveralServers:
         self.store = store_of(StoreServer(), spec, self._state)
         with (self._state.secrets / "users.acl").open("a") as acl:
             acl.write(f"user {ADMIN} on >{ADMIN} ~* &* +@all\n")
-        self._guard = Guard(self._state.path, self._state.keep, self._state.lock)
+        self._reaper = ProcessReaper(self._state.path, self._state.keep, self._state.lock)
         self.servers = {server.name: server for stage in self.store.stages for server in stage}
         try:
             for stage in self.store.stages:
                 for server in stage:
                     self._start(server)
                 wait_until_ready(stage, 30, self._start)
-            self.store.begin()
+            self.store.bootstrap()
         except BaseException:
             self.close()
             raise
 
     def _start(self, server: Server) -> None:
-        server.start(self._guard, self._state.path)
+        server.start(self._reaper, self._state.path)
 
     @property
     def url(self) -> str:
@@ -105,5 +105,5 @@ class SeveralServers:
         for server in self.servers.values():
             if server.process is not None:
                 server.process.kill()
-        self._guard.close()
+        self._reaper.close()
         self._state.close()

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from nodes.sessions import Budgets
-from nodes.sessions.stores.sql_engine import engine_from
+from nodes.sessions.stores.sql.engine import engine_from
 from tests.support.node import eventually
 from tests.support.valkey import free_port
 

@@ -1,5 +1,7 @@
 """What every cluster does, whatever it runs on."""
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -131,6 +133,28 @@ def test_no_request_fails_while_a_node_that_serves_is_restarted(cluster: Cluster
     assert member(cluster, "node-1").pid != before
 
 
+def test_members_answers_quickly_in_another_thread_during_a_restart(cluster: Cluster) -> None:
+    restart = threading.Thread(target=cluster.restart, args=("node-1",))
+    restart.start()
+    seen, slowest = set[MemberState](), 0.0
+    while restart.is_alive():
+        began = time.monotonic()
+        seen.add(member(cluster, "node-1").state)
+        slowest = max(slowest, time.monotonic() - began)
+    restart.join()
+    assert MemberState.ENDED in seen
+    assert slowest < 2
+
+
+def test_policy_and_node_count_follow_the_changes(cluster: Cluster) -> None:
+    assert (cluster.policy, cluster.node_count) == (Balance.ROUND_ROBIN, 3)
+    cluster.scale(2)
+    cluster.balance(Balance.HASH)
+    assert (cluster.policy, cluster.node_count) == (Balance.HASH, 2)
+    cluster.balance(Balance.ROUND_ROBIN)
+    cluster.scale(3)
+
+
 def test_a_paused_node_is_passed_over_until_it_is_resumed(cluster: Cluster) -> None:
     cluster.pause("node-3")
     assert member(cluster, "node-3").state is MemberState.PAUSED
@@ -200,7 +224,7 @@ def test_the_proxy_comes_back_at_its_address(cluster: Cluster) -> None:
 def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(cluster: Cluster) -> None:
     before = cluster.members()
     with pytest.raises(ClusterError, match="no replica"):
-        cluster.fail_over()
+        cluster.store.failover()
     with pytest.raises(ClusterError, match="no member 'node-9': it has proxy, node-1"):
         cluster.kill("node-9")
     with pytest.raises(ClusterError, match="0 nodes"):

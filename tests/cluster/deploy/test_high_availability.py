@@ -56,58 +56,58 @@ def test_it_says_who_its_members_are(cluster: LocalCluster) -> None:
     assert [one.name for one in members] == ["proxy", "node-1", "node-2", *SERVERS[cluster.spec.store]]
     assert {one.role for one in members if one.name.startswith("sentinel")} <= {Role.SENTINEL}
     assert len({one.pid for one in members}) == len({one.address for one in members}) == len(members)
-    assert cluster.primary() in [one.name for one in members if one.role is Role.STORE]
+    assert cluster.store.primary() in [one.name for one in members if one.role is Role.STORE]
     told = json.loads((cluster.state_dir / "cluster.json").read_text())
     assert [one["role"] for one in told["processes"]] == [one.role for one in members]
 
 
 def test_no_request_fails_when_the_primary_is_killed_and_it_comes_back_as_a_replica(cluster: LocalCluster) -> None:
-    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper, primary = Shopper(cluster), cluster.store.primary()
     shopper.visit()
     cluster.kill(primary)
     shopper.visit()
-    until(lambda: cluster.primary() != primary, "another primary")
-    successor = cluster.primary()
+    until(lambda: cluster.store.primary() != primary, "another primary")
+    successor = cluster.store.primary()
     cluster.restart(primary)
-    assert cluster.primary() == successor != primary
+    assert cluster.store.primary() == successor != primary
     shopper.visit()
 
 
 def test_a_planned_failover_makes_another_one_the_primary_and_loses_nothing(cluster: LocalCluster) -> None:
-    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper, primary = Shopper(cluster), cluster.store.primary()
     shopper.visit()
-    cluster.fail_over()
-    assert cluster.primary() != primary
+    cluster.store.failover()
+    assert cluster.store.primary() != primary
     shopper.visit()
 
 
 def test_a_primary_that_is_restarted_hands_over_first(cluster: LocalCluster) -> None:
-    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper, primary = Shopper(cluster), cluster.store.primary()
     shopper.visit()
     cluster.restart(primary)
     shopper.visit()
-    assert cluster.primary() != primary
+    assert cluster.store.primary() != primary
 
 
 def test_a_primary_that_was_killed_is_not_started_empty_before_another_is_there(cluster: LocalCluster) -> None:
-    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper, primary = Shopper(cluster), cluster.store.primary()
     shopper.visit()
     cluster.kill(primary)
     cluster.restart(primary)
-    assert cluster.primary() != primary
+    assert cluster.store.primary() != primary
     shopper.visit()
 
 
 def test_a_silent_primary_is_replaced(cluster: LocalCluster) -> None:
-    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper, primary = Shopper(cluster), cluster.store.primary()
     cluster.pause(primary)
-    until(lambda: cluster.primary() != primary, "another primary")
+    until(lambda: cluster.store.primary() != primary, "another primary")
     shopper.visit()
     assert next(one for one in cluster.members() if one.name == primary).state is MemberState.PAUSED
 
 
 def test_a_replica_comes_and_goes_unnoticed(cluster: LocalCluster) -> None:
-    shopper, primary = Shopper(cluster), cluster.primary()
+    shopper, primary = Shopper(cluster), cluster.store.primary()
     replica = next(one.name for one in cluster.members() if one.role is Role.STORE and one.name != primary)
     if cluster.spec.store is StoreKind.REDIS_CLUSTER:  # the replica of the first shard
         replica = f"store-{(int(primary[-1]) + 2) % 6 + 1}"
@@ -115,15 +115,15 @@ def test_a_replica_comes_and_goes_unnoticed(cluster: LocalCluster) -> None:
     shopper.visit()
     cluster.restart(replica)
     shopper.visit()
-    assert cluster.primary() == primary
+    assert cluster.store.primary() == primary
 
 
 def test_a_planned_failover_does_not_wait_for_a_sentinel_that_is_silent() -> None:
     with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS_HA)) as cluster:
         cluster.pause("sentinel-1")
-        primary, began = cluster.primary(), time.monotonic()
-        cluster.fail_over()
-        assert cluster.primary() != primary
+        primary, began = cluster.store.primary(), time.monotonic()
+        cluster.store.failover()
+        assert cluster.store.primary() != primary
         # Asking the silent one takes a second, and another one 3 s. A client that asks again by itself takes 18.
         assert time.monotonic() - began < 10
 
@@ -133,7 +133,7 @@ def test_a_sentinel_comes_and_goes_unnoticed() -> None:
         shopper = Shopper(cluster)
         cluster.kill("sentinel-1")
         shopper.visit()
-        cluster.fail_over()
+        cluster.store.failover()
         shopper.visit()
         cluster.restart("sentinel-1")
         cluster.wait_ready()
@@ -147,9 +147,8 @@ def test_the_nodes_are_told_what_the_store_is_asked_for(cluster: LocalCluster) -
 
 def test_a_store_without_a_server_has_no_primary() -> None:
     with LocalCluster(ClusterSpec(nodes=1)) as cluster:
-        for ask in (cluster.primary, cluster.fail_over):
-            with pytest.raises(ClusterError, match="sessions are in memory"):
-                ask()
+        with pytest.raises(ClusterError, match="sessions are in memory"):
+            _ = cluster.store
 
 
 @pytest.mark.parametrize(
@@ -178,13 +177,11 @@ def test_the_guard_is_on_where_a_primary_has_two_replicas() -> None:
 def test_what_the_primaries_are_asked_is_counted_and_not_what_their_servers_say_to_each_other(
     cluster: LocalCluster,
 ) -> None:
-    before = cluster.store_statistics()
+    before = cluster.store.statistics()
     shopper = Shopper(cluster)
     for _ in range(5):
         shopper.visit()
-    after = cluster.store_statistics()
-    assert before is not None
-    assert after is not None
+    after = cluster.store.statistics()
     asked = {name: after.commands[name] - before.commands.get(name, 0) for name in after.commands}
     assert asked["hset"] >= 5
     assert 5 <= asked["hgetall"] < 30, "each visit reads its session, and no replica's copy counts"

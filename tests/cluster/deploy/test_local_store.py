@@ -9,20 +9,20 @@ from deploy import ClusterError, ClusterSpec, LocalCluster, StoreKind, StoreSett
 from tests.support.traffic import Browser
 from tests.support.waiting import lives, until
 
-SPEC = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_link=True, store_settings=StoreSettings(append_only=True))
+SPEC = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_proxy=True, store_settings=StoreSettings(append_only=True))
 
 
 def test_a_link_stands_between_the_nodes_and_the_store_and_ends_with_the_cluster() -> None:
     with LocalCluster(SPEC) as cluster:
         browser = Browser(cluster.url)
         assert browser.post("/visits").status == 200
-        cluster.link.cut()
+        cluster.store.proxy.down()
         assert browser.get("/me").status == 503
-        assert redis.Redis.from_url(cluster.store_url).ping(), "the store itself is well"
-        cluster.link.mend()
+        assert redis.Redis.from_url(cluster.store.url).ping(), "the store itself is well"
+        cluster.store.proxy.reset()
         until(lambda: browser.get("/me").status == 200, "the store is back")
         assert browser.get("/me").json["visits"] == 1
-        pid = getattr(cluster.link, "pid")  # noqa: B009 - of this kind of link
+        pid = cluster.store.proxy.pid
     assert not lives(pid)
 
 
@@ -54,19 +54,19 @@ def test_nodes_take_up_what_they_are_configured_to_when_they_restart() -> None:
 
 
 def test_a_store_without_a_server_can_have_no_link() -> None:
-    with pytest.raises(ClusterError, match="store memory has no lone server that the nodes could have a link to"):
-        ClusterSpec(store_link=True)
+    with pytest.raises(ClusterError, match="store memory has no single server that a proxy could stand before"):
+        ClusterSpec(store_proxy=True)
 
 
 def test_a_cluster_without_a_link_or_a_server_says_so() -> None:
     with LocalCluster(ClusterSpec(nodes=1)) as cluster:
         with pytest.raises(ClusterError, match="sessions are in memory: the store has no server"):
-            _ = cluster.store_url
+            _ = cluster.store.url
     with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS)) as cluster:
-        with pytest.raises(ClusterError, match="no link to its store: ask for one with store_link"):
-            _ = cluster.link
-        with pytest.raises(ClusterError, match="no replicas that could be cut off: it is redis"):
-            cluster.cut_replicas()
+        with pytest.raises(ClusterError, match="no proxy to its store: set store_proxy"):
+            _ = cluster.store.proxy
+        with pytest.raises(ClusterError, match="no replicas that could be disconnected: it is redis"):
+            cluster.store.disconnect_replicas()
 
 
 def test_an_option_that_the_store_refuses_is_reported_in_its_own_words() -> None:

@@ -38,7 +38,7 @@ def test_killing_the_command_ends_every_process_and_removes_the_temporary_folder
     assert command.stdout
     folder, *members = json.loads(command.stdout.readline())
     processes = sorted({pid for member in members for pid in group(member)} | set(group(command.pid)))
-    assert len(processes) >= 1 + 1 + 4 + 2 + 2  # the command, its warden, two nodes with workers, nginx with one, store
+    assert len(processes) >= 1 + 1 + 4 + 2 + 2  # the command, its reaper, two nodes with workers, nginx with one, store
     command.kill()
     command.communicate()
     until(lambda: not any(lives(pid) for pid in processes), "every process has ended")
@@ -61,15 +61,15 @@ def test_killing_the_command_while_it_starts_leaves_nothing_either() -> None:
         until(lambda found=found: not any(lives(pid) for pid in found), "every process has ended")  # type: ignore[misc]
 
 
-def test_a_terminal_that_sends_its_signals_to_the_whole_group_does_not_end_the_warden_first(tmp_path: Path) -> None:
+def test_a_terminal_that_sends_its_signals_to_the_whole_group_does_not_end_the_reaper_first(tmp_path: Path) -> None:
     command = started()
     assert command.stdout
     _, *members = json.loads(command.stdout.readline())
-    warden = next(
-        child for child in psutil.Process(command.pid).children() if any("warden" in word for word in child.cmdline())
+    reaper = next(
+        child for child in psutil.Process(command.pid).children() if any("reaper" in word for word in child.cmdline())
     )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        os.kill(warden.pid, number)
+        os.kill(reaper.pid, number)
     command.kill()
     command.communicate()
     until(lambda: not any(lives(pid) for pid in members), "every process has ended")

@@ -45,7 +45,7 @@ class Up:
 
     @property
     def pids(self) -> list[int]:
-        """Of everything that belongs to the cluster: the processes and their children, and the warden."""
+        """Of everything that belongs to the cluster: the processes and their children, and the reaper."""
         command = psutil.Process(self.process.pid)
         return [child.pid for child in command.children(recursive=True)]
 

@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from deploy import ComposeCluster, LocalCluster
+from loadtest.experiments import EXPERIMENTS
 from loadtest.failover.cli import _without_containers
-from loadtest.failover.experiments import EXPERIMENTS
-from loadtest.failover.result import Place
-from loadtest.failover.run import MakeCluster
 from loadtest.failover.session import Plan
 from loadtest.failover.trial import Effort
+from loadtest.results import Place
+from loadtest.runner import MakeCluster
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, str(ROOT / "session_cluster.py"), "failover"]
@@ -141,7 +141,7 @@ def test_an_experiment_that_is_for_our_nodes_alone_says_which_are_for_others() -
 
 def test_other_peoples_nodes_are_local_processes() -> None:
     said = complaint("run", "kill-node", "--on", "compose", "--node", "express")
-    assert said == "Error: --node express is for local processes: nodes in containers are ours"
+    assert said == "Error: --node express is for local processes: nodes in containers are flask"
 
 
 def test_a_peer_that_cannot_run_here_is_one_line_before_anything_starts(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from deploy import LocalCluster
-from loadtest.failover.experiment import Case
-from loadtest.failover.experiments import EXPERIMENTS
-from loadtest.failover.result import Place
+from loadtest.experiment import Case
+from loadtest.experiments import EXPERIMENTS
 from loadtest.failover.session import Plan, run_all
-from loadtest.failover.stores import EVERY_STORE
 from loadtest.failover.trial import Effort
+from loadtest.results import Place
+from loadtest.stores import EVERY_STORE
 from loadtest.verdict import Verdict
 
 EFFORT = Effort(users=20, wait=(0.1, 0.4), share=0.4)

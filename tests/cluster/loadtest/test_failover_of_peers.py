@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from deploy import NodeKind, StoreKind
-from loadtest.failover.experiment import Case
-from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
-from loadtest.failover.result import Place, Result, write, write_all
+from loadtest.experiment import Case
+from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.failover.session import Plan, run_all
-from loadtest.failover.table import markdown
 from loadtest.failover.trial import Effort
 from loadtest.history import read as read_history
-from loadtest.peers import local_cluster
+from loadtest.report.tables import markdown
 from loadtest.report.write import write_report
+from loadtest.results import Place, Result, write, write_all
+from loadtest.targets import local_cluster
 from loadtest.verdict import Verdict
 from tests.support.report_results import Run
 
@@ -59,7 +59,7 @@ def test_peers_get_the_six_experiments_with_the_stores_that_they_have_and_the_cl
     theirs = [one for one in EXPERIMENTS if node in one.nodes]
     assert [one.number for one in theirs] == [1, 2, 9, 14, 15, 16]
     for experiment in theirs:
-        chosen, ours = (plan(experiment.name, kind, Path()).cases for kind in (node, NodeKind.OURS))
+        chosen, ours = (plan(experiment.name, kind, Path()).cases for kind in (node, NodeKind.FLASK))
         assert chosen, experiment.name
         for case in chosen:
             assert case.spec.node is node
@@ -69,26 +69,26 @@ def test_peers_get_the_six_experiments_with_the_stores_that_they_have_and_the_cl
 
 
 def test_ours_come_first_and_each_kind_has_a_folder_and_a_row_of_its_own(tmp_path: Path) -> None:
-    for node in ("flask-session", "ours", "express"):
+    for node in ("flask-session", "flask", "express"):
         Run(node=node).write(tmp_path)
     results = write_all(tmp_path).results
-    assert [result.node for result in results] == ["ours", "express", "flask-session"]
+    assert [result.node for result in results] == ["flask", "express", "flask-session"]
     assert [result.folder for result in results] == ["kill-node/1", "kill-node.express/1", "kill-node.flask-session/1"]
     titles = [line.split("|")[2].strip() for line in markdown(results).splitlines()[2:]]
     title = "kill a node, shared store"
     assert titles == [title, f"{title} (express)", f"{title} (flask-session)"]
     page = write_report(tmp_path, "Peers").read_text()
-    assert "<th>ours</th><th>express</th><th>flask-session</th>" in page
+    assert "<th>flask</th><th>express</th><th>flask-session</th>" in page
 
 
 def test_a_result_of_before_there_were_peers_is_ours(tmp_path: Path) -> None:
     Run().write(tmp_path)
     path = tmp_path / "kill-node" / "1" / "result.json"
-    old = path.read_text().replace('"node": "ours"', '"older": "yes"')
+    old = path.read_text().replace('"node": "flask"', '"older": "yes"')
     path.write_text(old)
     (result,) = write_all(tmp_path).results
     assert "node" not in result.cluster
-    assert (result.node, result.folder) == ("ours", "kill-node/1")
+    assert (result.node, result.folder) == ("flask", "kill-node/1")
     write(path.parent, result)
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
-from loadtest.failover import faults
+from loadtest import faults
 from tests.support.traffic import Browser
 from tests.support.waiting import until
 
 SPEC = ClusterSpec(
     nodes=2,
     store=StoreKind.REDIS,
-    store_link=True,
+    store_proxy=True,
     store_settings=StoreSettings(max_memory="6mb"),
     proxy={"read_timeout": 2.0, "login_rate": None},
 )

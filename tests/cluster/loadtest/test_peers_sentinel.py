@@ -15,9 +15,9 @@ import redis
 import requests
 
 from deploy import NodeKind
+from deploy.local.redis_server import StoreServer
 from deploy.ports import free_ports
-from deploy.store_server import StoreServer
-from loadtest.peers import application_of
+from loadtest.targets import application_of
 
 ROOT = Path(__file__).parents[3]
 PASSWORD, NAME = "alice's password", "main"

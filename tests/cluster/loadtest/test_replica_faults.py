@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy import Cluster, ClusterSpec, LocalCluster, MemberState, StoreKind
-from loadtest.failover import faults
+from loadtest import faults
 from tests.support.traffic import Browser
 from tests.support.waiting import until
 
@@ -28,19 +28,19 @@ def writes(cluster: Cluster) -> bool:
 
 
 def test_the_primary_is_killed_whoever_that_is_and_comes_back_as_a_replica(cluster: Cluster) -> None:
-    before, fault = cluster.primary(), faults.KillPrimary()
+    before, fault = cluster.store.primary(), faults.KillPrimary()
     fault.undo(cluster)
-    assert cluster.primary() == before
+    assert cluster.store.primary() == before
     fault.apply(cluster)
-    until(lambda: cluster.primary() != before and writes(cluster), "another one has taken over")
+    until(lambda: cluster.store.primary() != before and writes(cluster), "another one has taken over")
     fault.undo(cluster)
-    assert cluster.primary() != before
+    assert cluster.store.primary() != before
 
 
 def test_a_planned_failover_changes_the_primary(cluster: Cluster) -> None:
-    before = cluster.primary()
+    before = cluster.store.primary()
     faults.FailOver().apply(cluster)
-    assert cluster.primary() != before
+    assert cluster.store.primary() != before
 
 
 def test_a_primary_that_is_cut_off_from_its_replicas_refuses_writes_until_they_are_back(cluster: Cluster) -> None:

@@ -12,19 +12,19 @@ import psutil
 import pytest
 
 from deploy import Cluster, ClusterError, LocalCluster, StoreKind
-from loadtest.failover.claims import NO_FAILED_REQUEST, NOTHING_LOST, Claim
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, Claim
+from loadtest.experiment import Case, Experiment, Variant, cluster
 from loadtest.failover.course import Course
-from loadtest.failover.experiment import Case, Experiment, Variant, cluster
-from loadtest.failover.faults import Fault, Pause
 from loadtest.failover.interruption import interruptible, uninterrupted
-from loadtest.failover.result import HISTORY, RESULT, Place, Result, read, write_all
-from loadtest.failover.run import run
 from loadtest.failover.session import Plan, run_all
 from loadtest.failover.trial import Effort
-from loadtest.generator import GeneratorError
+from loadtest.faults import Fault, Pause
 from loadtest.history import Mark
 from loadtest.history import read as read_history
+from loadtest.old_generator import GeneratorError
 from loadtest.progress import Status
+from loadtest.results import HISTORY, RESULT, Place, Result, read, write_all
+from loadtest.runner import run
 from loadtest.verdict import Verdict
 
 EFFORT = Effort(users=14, wait=(0.1, 0.3))
@@ -165,7 +165,7 @@ def test_without_a_steady_state_no_fault_is_applied(tmp_path: Path) -> None:
 def test_a_cluster_that_is_not_well_after_the_undo_breaks_the_hypothesis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loadtest.failover.run.WELL_AGAIN_TIMEOUT", 0.5)
+    monkeypatch.setattr("loadtest.runner.WELL_AGAIN_TIMEOUT", 0.5)
     monkeypatch.setattr(Pause, "undo", lambda self, cluster: None)
     result = result_of(experiment(Pause("node-2")), tmp_path)
     assert result.verdict is Verdict.BROKEN

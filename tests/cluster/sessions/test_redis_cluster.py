@@ -89,7 +89,7 @@ def answers(store: RedisStore, number: int) -> bool:
 
 def test_a_planned_failover_fails_nobody(cluster: SeveralServers, store: RedisStore) -> None:
     primary = cluster.store.primary()
-    seen = Writers(store, number=6).run(cluster.store.fail_over)
+    seen = Writers(store, number=6).run(cluster.store.failover)
     assert (seen.failed, seen.wrong) == ([], [])
     assert cluster.store.primary() != primary
     print(f"gap {seen.gap:.3f} s, {seen.done} operations")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable
-from nodes.sessions.stores.redis_durability import Durability
+from nodes.sessions.stores.redis import Durability
 from tests.support.node import eventually
 from tests.support.valkey import Valkey
 

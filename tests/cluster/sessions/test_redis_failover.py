@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from nodes.sessions import Budgets, Changes, Durability, Lifetime, Outage, OutagePolicy, RedisStore, StoreUnavailable
-from nodes.sessions.stores.redis_connection import Command, Connections
+from nodes.sessions.stores.redis.connection import Command, Connections
 from tests.support.node import eventually
 from tests.support.several import SeveralServers
 from tests.support.writers import Writers
@@ -83,7 +83,7 @@ def test_who_waits_sees_no_failure_when_the_primary_falls_silent(ha: SeveralServ
 def test_a_planned_failover_fails_nobody_who_waits(ha: SeveralServers) -> None:
     primary = ha.store.primary()
     store = RedisStore.from_url(ha.url, BUDGETS, outage=WAIT)
-    seen = Writers(store).run(ha.store.fail_over)
+    seen = Writers(store).run(ha.store.failover)
     assert (seen.failed, seen.wrong) == ([], [])
     assert ha.store.primary() != primary
     print(f"gap {seen.gap:.3f} s, {seen.done} operations")
@@ -106,7 +106,7 @@ def test_a_planned_failover_fails_no_read_and_loses_nothing_that_was_acknowledge
 
     thread = threading.Thread(target=read)
     thread.start()
-    seen = Writers(store, number=2).run(ha.store.fail_over)
+    seen = Writers(store, number=2).run(ha.store.failover)
     stop.set()
     thread.join()
     assert (failed, seen.wrong) == ([], [])
@@ -143,7 +143,7 @@ def test_without_any_sentinel_who_knows_the_primary_goes_on(ha: SeveralServers, 
 def test_a_primary_that_was_demoted_is_not_believed(ha: SeveralServers, hasty: RedisStore) -> None:
     hasty.create(KEY, {"a": b"1"}, None, HOUR)
     primary = ha.store.primary()
-    ha.store.fail_over()
+    ha.store.failover()
     with ha.client_of(primary) as old:
         assert old.role()[0] == b"slave"
         old.config_set("replica-read-only", "no")

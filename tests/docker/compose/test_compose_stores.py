@@ -33,10 +33,6 @@ SHARED = {
     "mysql": Choice({"SESSION_STORE": "sql", "DATABASE": "mysql"}, ("mysql",)),
     "postgres": Choice({"SESSION_STORE": "sql", "DATABASE": "postgres"}, ("postgres",)),
     "express": Choice({"SESSION_STORE": "express"}, ("express",)),
-    "express, files": Choice({"SESSION_STORE": "express", "EXPRESS_STORE": "file"}, ("express",)),
-    "express, MySQL": Choice(
-        {"SESSION_STORE": "express", "EXPRESS_STORE": "mysql", "DATABASE": "mysql"}, ("express", "mysql")
-    ),
     "redis": Choice({"SESSION_STORE": "redis"}),
 }
 ON_A_DISK = ("file", "mysql", "postgres")

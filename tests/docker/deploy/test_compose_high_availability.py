@@ -20,17 +20,17 @@ def test_another_becomes_the_primary_when_asked_and_when_the_last_one_is_killed(
         assert [one.name for one in members] == ["proxy", "node-1", "node-2", *SERVERS[store]]
         assert {one.role for one in members if one.name.startswith("sentinel")} <= {Role.SENTINEL}
         assert len({one.address for one in members}) == len(members)
-        shopper, first = Shopper(cluster), cluster.primary()
+        shopper, first = Shopper(cluster), cluster.store.primary()
         shopper.visit()
-        cluster.fail_over()
-        second = cluster.primary()
+        cluster.store.failover()
+        second = cluster.store.primary()
         assert second != first
         shopper.visit()
         cluster.kill(second)
         shopper.visit()
-        until(lambda: cluster.primary() != second, "another primary")
+        until(lambda: cluster.store.primary() != second, "another primary")
         cluster.restart(second)
-        assert cluster.primary() != second
+        assert cluster.store.primary() != second
         cluster.wait_ready()
         shopper.visit()
 
@@ -39,10 +39,10 @@ def test_another_becomes_the_primary_when_asked_and_when_the_last_one_is_killed(
 def test_replicas_that_are_cut_off_leave_a_primary_that_refuses_writes_until_they_are_back() -> None:
     with ComposeCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS_HA, start_timeout=110)) as cluster:
         visitor = Browser(cluster.url)
-        cluster.cut_replicas()
+        cluster.store.disconnect_replicas()
         until(lambda: visitor.post("/visits").status == 503, "writes are refused", timeout=20)
-        assert cluster.primary() == "store-1"
-        cluster.join_replicas()
+        assert cluster.store.primary() == "store-1"
+        cluster.store.reconnect_replicas()
         until(lambda: visitor.post("/visits").status == 200, "writes are taken", timeout=20)
 
 

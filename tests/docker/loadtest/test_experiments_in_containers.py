@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy import ComposeCluster
-from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
-from loadtest.failover.result import Place
+from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.failover.session import Plan, run_all
 from loadtest.failover.trial import Effort
+from loadtest.results import Place
 from loadtest.verdict import Verdict
 
 EFFORT = Effort(users=20, wait=(0.1, 0.4), share=0.4)

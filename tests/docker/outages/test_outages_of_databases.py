@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from nodes.sessions.stores.sql_engine import engine_from
+from nodes.sessions.stores.sql.engine import engine_from
 from tests.integration.outages.conftest import Start
-from tests.integration.outages.holding import hold, id_of, key_of
+from tests.integration.outages.holding import hold, key_of
 from tests.integration.outages.observed import READ, WRITE, Browser
 from tests.support.node import RunningNode
 from tests.support.sql_servers import PATIENT, SqlServer
@@ -133,15 +133,3 @@ def test_record_of_a_later_version(database: Database) -> None:
 
 def at(database: Database) -> str:
     return "`key`" if database.name == "MySQL" else "key"
-
-
-def test_express_mysql_record_damaged(mysql: SqlServer, start: Start) -> None:
-    url = mysql.database("outages_of_express")
-    settings = {"SESSION_STORE": "express", "EXPRESS_STORE": "mysql", "DATABASE_CREATE_SCHEMA": "on"}
-    shared = Database("MySQL", mysql, url, start(DATABASE_URL=url, **settings, **BUDGETS))
-
-    def damage(alice: Browser) -> AbstractContextManager[None]:
-        shared.run(f"UPDATE sessions SET data = '{{broken' WHERE session_id = '{id_of(alice)}'")
-        return nullcontext()
-
-    hold("Express, in MySQL: record damaged", shared.node, damage)

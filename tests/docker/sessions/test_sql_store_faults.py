@@ -17,8 +17,8 @@ from sqlalchemy import Connection, create_engine, event, select, text
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
-from nodes.sessions.stores.sql_engine import engine_from
-from nodes.sessions.stores.sql_schema import sessions
+from nodes.sessions.stores.sql.engine import engine_from
+from nodes.sessions.stores.sql.statements import sessions
 from tests.support.harnesses.sql import SqlHarness
 from tests.support.node import eventually
 from tests.support.sql_servers import PATIENT, SqlServer, running
@@ -335,7 +335,7 @@ def test_greenlets_that_wait_for_a_silent_server_let_the_others_work(harness: Sq
 
 
 def test_what_a_node_loads_before_it_is_a_gevent_worker_leaves_psycopg_alone() -> None:
-    code = "import sys, nodes.serving, nodes.app, nodes.sessions.stores.sql; assert 'psycopg' not in sys.modules"
+    code = "import sys, nodes.gunicorn_hooks, nodes.app, nodes.sessions.stores.sql; assert 'psycopg' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from proxy import Server
-from tests.integration.nodes.conftest import run_node, users_file, valkey
 from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
-from tests.support.node import PASSWORD, SECRET, RunningNode
+from tests.support.node import PASSWORD, SECRET, RunningNode, run_node, valkey
+from tests.support.node_app import users_file
 from tests.support.proxy import RunningProxy
 from tests.support.valkey import Valkey
 
@@ -126,6 +126,25 @@ def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: OnRedis) -> No
     both.redis.expire(both.key, 100)
     both.get(EXPRESS)
     assert 1790 < both.redis.ttl(both.key) <= 1800
+
+
+def test_both_write_the_same_record(both: OnRedis) -> None:
+    found = []
+    for where in (EXPRESS, FLASK):
+        both.log_in(where)
+        session = both.stored
+        assert (session["user"], session["cookie"]["originalMaxAge"]) == ("alice", None)
+        found.append({name: value for name, value in session.items() if not name.startswith("_")})
+    assert found[0] == found[1]
+
+
+@SIDES
+def test_what_expired_is_gone_for_both(both: OnRedis, one: str, other: str) -> None:
+    both.log_in(one)
+    cookie, key = both.cookie, both.key
+    assert both.replayed(other, cookie) == "alice"
+    both.redis.pexpire(key, 0)
+    assert [both.replayed(where, cookie) for where in (one, other)] == [None, None]
 
 
 def test_a_max_age_that_express_gave_a_session_decides_here_too(both: OnRedis) -> None:

@@ -18,17 +18,19 @@ from urllib.parse import unquote
 
 import flask
 import pytest
+import redis
 
-from loadtest.peers.install import install_express
+from loadtest.targets.install import install_express
 from nodes.sessions import MemoryStore, OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
-from nodes.sessions.stores.express_file import ExpressFileStore
+from nodes.sessions.stores.express import ExpressStore
+from tests import support
 from tests.support.browser import SECRET
 from tests.support.express_cookies import BROKEN, READABLE
 from tests.support.http_server import Recorded, Reply, Site, serve
+from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
 
-IDLE = 1800
 TLS = {"X_Forwarded_Proto": "https"}
 OURS: dict[str, Any] = {"secrets": (SECRET,), "name": "connect.sid", "proxy": Proxy.TRUST, "rolling": True}
 THEIRS: dict[str, Any] = {"secret": SECRET, "rolling": True}
@@ -56,15 +58,15 @@ MATRIX: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
 
 
 @contextmanager
-def express_session(folder: Path, cookie: dict[str, Any], **options: Any) -> Iterator[Site]:
-    """Without an application around it; what answers is `express_session.cjs`."""
+def express_session(url: str, cookie: dict[str, Any], **options: Any) -> Iterator[Site]:
+    """express-session without an application: `express_session.mjs`."""
     environment = {
         "PATH": os.environ["PATH"],
-        "NODE_PATH": str(install_express().parent / "node_modules"),
-        "SESSION_FOLDER": str(folder),
+        "MODULES": str(install_express().parent),
+        "REDIS_URL": url,
         "OPTIONS": json.dumps(THEIRS | options | {"cookie": {"secure": "auto", "sameSite": "lax"} | cookie}),
     }
-    script = str(Path(__file__).with_name("express_session.cjs"))
+    script = str(Path(support.__file__).with_name("express_session.mjs"))
     with subprocess.Popen(["node", script], env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -86,9 +88,10 @@ def live_for(session: Any, seconds: float | None) -> None:
 class Sites:
     """Both on one folder, with the same options."""
 
-    def __init__(self, express: Site, flask: Site, folder: Path, path: str, headers: dict[str, str]) -> None:
+    def __init__(self, express: Site, flask: Site, url: str, path: str, headers: dict[str, str]) -> None:
         self.express, self.flask = express, flask
-        self._folder, self._path, self._headers = folder, path.rstrip("/"), headers
+        self._client: Any = redis.Redis.from_url(url)
+        self._path, self._headers = path.rstrip("/"), headers
 
     def count(self, site: Site, cookie: str = "") -> Reply:
         reply = site.get(count, f"{self._path}/count", Cookie=cookie, **self._headers)
@@ -100,21 +103,26 @@ class Sites:
         assert reply.status == 200
         return reply
 
+    def key(self, cookie: str) -> str:
+        return f"sess:{unquote(cookie.partition('=')[2])[2:].rpartition('.')[0]}"
+
+    def seconds_left(self, cookie: str) -> int:
+        return int(self._client.ttl(self.key(cookie)))
+
     def stored(self, cookie: str) -> str:
-        session_id = unquote(cookie.partition("=")[2])[2:].rpartition(".")[0]
-        return (self._folder / f"{session_id}.json").read_text()
+        return str(self._client.get(self.key(cookie)).decode())
 
 
 @contextmanager
-def both(folder: Path, ours: dict[str, Any], theirs: dict[str, Any], headers: dict[str, str]) -> Iterator[Sites]:
-    store = ExpressFileStore(folder, ttl=IDLE)
-    with express_session(folder, theirs) as express, serve(store, **OURS | ours) as ours_:
-        yield Sites(express, ours_, folder, ours.get("path", "/"), headers)
+def both(url: str, ours: dict[str, Any], theirs: dict[str, Any], headers: dict[str, str]) -> Iterator[Sites]:
+    store = ExpressStore.from_url(url)
+    with express_session(url, theirs) as express, serve(store, **OURS | ours) as ours_:
+        yield Sites(express, ours_, url, ours.get("path", "/"), headers)
 
 
 @pytest.fixture(params=list(MATRIX.values()), ids=list(MATRIX))
-def sites(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sites]:
-    with both(tmp_path / "sessions", *request.param) as made:
+def sites(request: pytest.FixtureRequest, server: Valkey) -> Iterator[Sites]:
+    with both(server.url, *request.param) as made:
         yield made
 
 
@@ -160,8 +168,8 @@ def test_a_cookie_sent_again_is_the_same_whoever_made_it_and_sends_it(sites: Sit
             assert attributes(sites.look(sender, first.pair)) == wanted, (maker, sender)
 
 
-def test_a_login_and_a_rotation_write_it_as_well(tmp_path: Path) -> None:
-    with both(tmp_path / "sessions", *MATRIX["several"]) as sites:
+def test_a_login_and_a_rotation_write_it_as_well(server: Valkey) -> None:
+    with both(server.url, *MATRIX["several"]) as sites:
         wanted = sites.count(sites.express)
         cookie = sites.count(sites.flask).pair
         for renewal in (lambda session: session.renew("alice"), lambda session: session.renew()):
@@ -172,21 +180,21 @@ def test_a_login_and_a_rotation_write_it_as_well(tmp_path: Path) -> None:
             assert attributes(sites.look(sites.express, cookie)) == attributes(wanted)
 
 
-def test_a_max_age_for_all_is_the_idle_timeout_on_both_sides(tmp_path: Path) -> None:
-    with both(tmp_path / "sessions", *MATRIX["max age"]) as sites:
+def test_a_max_age_for_all_is_the_idle_timeout_on_both_sides(server: Valkey) -> None:
+    with both(server.url, *MATRIX["max age"]) as sites:
         cookie = sites.count(sites.flask).pair
         for site in (sites.flask, sites.express, sites.flask):
             session = json.loads(sites.stored(cookie))
             end = datetime.fromisoformat(session["cookie"]["expires"]).timestamp()
             assert end == pytest.approx(time.time() + 3600, abs=60)
-            assert end == pytest.approx(session["__lastAccess"] / 1000 + 3600, abs=1)
+            assert sites.seconds_left(cookie) == pytest.approx(3600, abs=60)
             assert session["cookie"]["originalMaxAge"] == 3_600_000
             sites.count(site, cookie)
 
 
-def test_who_loses_a_max_age_of_their_own_has_that_of_all_again(tmp_path: Path) -> None:
+def test_who_loses_a_max_age_of_their_own_has_that_of_all_again(server: Valkey) -> None:
     ages = []
-    with both(tmp_path / "sessions", *MATRIX["max age"]) as sites:
+    with both(server.url, *MATRIX["max age"]) as sites:
         cookie = sites.count(sites.flask).pair
         for own in (7, None):
             ours = sites.flask.get(partial(live_for, seconds=own), Cookie=cookie, **TLS)
@@ -200,33 +208,33 @@ def test_who_loses_a_max_age_of_their_own_has_that_of_all_again(tmp_path: Path) 
 
 @pytest.mark.parametrize(("bends", "count"), [(BROKEN, b"0"), (READABLE, b"1")], ids=["broken", "readable"])
 def test_both_read_the_same_percent_encodings(
-    tmp_path: Path, bends: dict[str, Callable[[str], str]], count: bytes
+    server: Valkey, bends: dict[str, Callable[[str], str]], count: bytes
 ) -> None:
-    with both(tmp_path / "sessions", {}, {}, {}) as sites:
+    with both(server.url, {}, {}, {}) as sites:
         pair = sites.count(sites.express).pair
         for what, bend in bends.items():
             cookie = f"connect.sid={bend(pair.removeprefix('connect.sid='))}"
             assert [sites.look(site, cookie).body for site in (sites.express, sites.flask)] == [count] * 2, what
 
 
-def test_of_two_cookies_express_believes_the_first_and_we_none(tmp_path: Path) -> None:
-    with both(tmp_path / "sessions", {}, {}, {}) as sites:
+def test_of_two_cookies_express_believes_the_first_and_we_none(server: Valkey) -> None:
+    with both(server.url, {}, {}, {}) as sites:
         one = sites.count(sites.express).pair
         other = sites.count(sites.express, sites.count(sites.express).pair).pair
         for pair, first in ((f"{one}; {other}", b"1"), (f"{other}; {one}", b"2")):
             assert [sites.look(site, pair).body for site in (sites.express, sites.flask)] == [first, b"0"]
 
 
-def test_a_secret_too_short_for_us_is_replaced_in_express_first(tmp_path: Path) -> None:
+def test_a_secret_too_short_for_us_is_replaced_in_express_first(server: Valkey) -> None:
     """Where it is rolling, whoever comes gets a cookie that is signed with the new one."""
-    folder, short = tmp_path / "sessions", "keyboard cat"
+    short = "keyboard cat"
     with pytest.raises(OptionsError, match="32"):
         SessionOptions(secrets=(short,))
-    with express_session(folder, {}, secret=short) as before:
+    with express_session(server.url, {}, secret=short) as before:
         old = before.get(None, "/count").pair
-    with express_session(folder, {}, secret=[SECRET, short], rolling=True) as during:
+    with express_session(server.url, {}, secret=[SECRET, short], rolling=True) as during:
         new = during.get(None, "/look", Cookie=old)
         assert new.body == b"1"
-    with serve(ExpressFileStore(folder, ttl=IDLE), **OURS) as after:
+    with serve(ExpressStore.from_url(server.url), **OURS) as after:
         assert after.get(count, "/look", Cookie=old).body == b"0"
         assert after.get(count, "/look", Cookie=new.pair).body == b"1"

@@ -11,13 +11,14 @@ import pytest
 import requests
 
 from proxy import Server
-from tests.integration.nodes.conftest import run_node, users_file
 from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
-from tests.support.node import PASSWORD, RunningNode
+from tests.support.node import PASSWORD, RunningNode, run_node, valkey
+from tests.support.node_app import users_file
 from tests.support.proxy import RunningTls, issue_certificate
+from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
-__all__ = ["run_node", "users_file"]
+__all__ = ["run_node", "users_file", "valkey"]
 
 SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
 
@@ -29,8 +30,10 @@ class OverTls(Both):
 
 
 @pytest.fixture
-def both(run_node: Callable[..., RunningNode], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[OverTls]:
-    settings = {"EXPRESS_STORE": "file", "SESSION_FOLDER": str(tmp_path / "sessions")} | getattr(request, "param", {})
+def both(
+    run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[OverTls]:
+    settings = {"REDIS_URL": valkey.url} | getattr(request, "param", {})
     flask = run_node(NODE_NAME=FLASK, SESSION_STORE="express", **settings)
     certificate = issue_certificate(tmp_path)
     with ExitStack() as stack:

@@ -13,8 +13,8 @@ import pytest
 
 from deploy.ports import free_ports
 from loadtest.figures import Figures, together
-from loadtest.generator import Generator, GeneratorError
 from loadtest.history import Mark, Op, read
+from loadtest.old_generator import Generator, GeneratorError
 from loadtest.protocol import Start
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
 

@@ -13,16 +13,16 @@ import pytest
 import trustme
 from rich.console import Console
 
-from deploy import ClusterError, ClusterSpec, LocalCluster, NodeKind, Role, StoreKind
+from deploy import ClusterError, ClusterSpec, LocalCluster, NodeKind, Role, StoreKind, StoreStatistics
 from deploy.ports import free_ports
-from deploy.store_server import StoreStatistics
+from loadtest import matrix
 from loadtest.figures import Figures
-from loadtest.load import matrix, matrix_table
+from loadtest.load import matrix_table
 from loadtest.load.cost import Cost, Spent, cost, spent
-from loadtest.load.matrix import Cell, Measured
 from loadtest.load.plan import Plan, PlanError, parse_mix
 from loadtest.load.table import bottleneck
 from loadtest.load.target import Target, TargetError
+from loadtest.matrix import Cell, Measured
 from loadtest.protocol import Mix
 from proxy import Balance
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
@@ -136,7 +136,7 @@ def test_a_generator_without_time_to_spare_is_named_as_the_bottleneck() -> None:
 
 def test_a_lone_node_is_measured_once_whatever_the_policies() -> None:
     chosen = matrix.cells(
-        NodeKind.OURS,
+        NodeKind.FLASK,
         [StoreKind.MEMORY, StoreKind.REDIS, StoreKind.REDIS],
         [Balance.ROUND_ROBIN, Balance.STICKY],
         [2, 1, 4],
@@ -186,7 +186,7 @@ def measured(store: StoreKind, nodes: int, rate: float, **more: object) -> Measu
     reads = 1.25 if store.needs_redis else None
     commands = {"hgetall": 1.0, "pttl": 1.0} if store.needs_redis else None
     balance = None if nodes == 1 else Balance.ROUND_ROBIN
-    cell = Cell(NodeKind.OURS, store, balance, nodes)
+    cell = Cell(NodeKind.FLASK, store, balance, nodes)
     return Measured(cell=cell, load=load, cost=Cost(cpu={"node": 1.5}, commands=commands, reads=reads))
 
 
@@ -194,7 +194,7 @@ MEASURED = [
     measured(StoreKind.REDIS, 1, 200),
     measured(StoreKind.REDIS, 8, 12345, generator_cpu=0.95, failed=12),
     measured(StoreKind.MEMORY, 2, 75, logged_out=5),
-    Measured(cell=Cell(NodeKind.OURS, StoreKind.SQL, Balance.LEAST_CONN, 4), error="out of luck"),
+    Measured(cell=Cell(NodeKind.FLASK, StoreKind.SQL, Balance.LEAST_CONN, 4), error="out of luck"),
 ]
 
 
@@ -220,7 +220,7 @@ def test_the_matrix_is_there_for_programs_and_for_a_pull_request() -> None:
     first, *_, last = document["rows"]
     assert (first["store"], first["balancing"], first["nodes"], first["store_operations"]) == ("redis", None, 1, 2.0)
     assert first["requests_per_second"] == 200
-    assert last == {"node": "ours", "store": "sql", "balancing": "least_conn", "nodes": 4, "error": "out of luck"}
+    assert last == {"node": "flask", "store": "sql", "balancing": "least_conn", "nodes": 4, "error": "out of luck"}
     lines = matrix_table.markdown(MEASURED, PLAN).splitlines()
     assert {line.count("|") for line in lines[: len(MEASURED) + 2]} == {len(matrix_table.COLUMNS) + 1}
     assert lines[2].startswith("| redis | - | 1 | 200 | 1.00 |")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from loadtest.failover.result import HISTORY
 from loadtest.report.write import NothingToReport, write_report
+from loadtest.results import HISTORY
 from loadtest.verdict import Verdict
 from tests.support.report_results import Run
 

@@ -1,4 +1,4 @@
-"""The rows of docs/outages.md that are about a disk or memory: files, SQLite, Express's files, the memory store."""
+"""The rows of docs/outages.md that are about a disk or memory: files, SQLite, the memory store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.integration.outages.conftest import Start
-from tests.integration.outages.holding import HASTY, PATIENT, hold, id_of, key_of
+from tests.integration.outages.holding import HASTY, PATIENT, hold, key_of
 from tests.integration.outages.observed import Browser
 from tests.support.node import PASSWORD, RunningNode
 
@@ -73,18 +73,6 @@ def test_files_record(file_node: RunningNode, sessions_folder: Path, fault: str,
         return nullcontext()
 
     hold(fault, file_node, change)
-
-
-def test_express_file_record_damaged(start: Start, tmp_path: Path) -> None:
-    node = start(SESSION_STORE="express", EXPRESS_STORE="file", SESSION_FOLDER=str(tmp_path / "sessions"), **PATIENT)
-
-    def damage(alice: Browser) -> AbstractContextManager[None]:
-        path = tmp_path / "sessions" / f"{id_of(alice)}.json"
-        assert path.exists()
-        path.write_text("{broken")
-        return nullcontext()
-
-    hold("Express, in files: record damaged", node, damage)
 
 
 # ---- SQLite

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nodes.sessions import Proxy
-from nodes.sessions.stores.express_file import ExpressFileStore
+from nodes.sessions.stores.express import ExpressStore
 from tests.support.express_cookies import BROKEN, READABLE
 from tests.support.http_server import Site, serve
+from tests.support.valkey import Valkey
 
 
 def put(session: Any) -> str:
@@ -24,8 +24,8 @@ def read(session: Any) -> str:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with serve(ExpressFileStore(tmp_path / "sessions"), name="connect.sid", proxy=Proxy.TRUST) as made:
+def site(server: Valkey) -> Iterator[Site]:
+    with serve(ExpressStore.from_url(server.url), name="connect.sid", proxy=Proxy.TRUST) as made:
         yield made
 
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from nodes.sessions import EncryptedStore, Lifetime, MemoryStore
 from nodes.sessions.codec import DecodeError, MsgpackCodec
-from nodes.sessions.sealing import OVERHEAD
-from nodes.sessions.store import RecordTooNew
-from nodes.sessions.stores import file_record
-from nodes.sessions.stores.express_json import DamagedJson, Document, JsonCodec
-from nodes.sessions.stores.redis_record import FORMAT, META, DamagedRecordError, record_of
+from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.store import CorruptRecord, UnknownKey, UnsupportedRecordVersion
+from nodes.sessions.stores.express.format import Document, JsonCodec
+from nodes.sessions.stores.file import layout
+from nodes.sessions.stores.redis.scripts import FORMAT, META, record_of
 from nodes.sessions.stores.sql import SqlStore
 
 KEY = "a" * 64
@@ -51,9 +51,9 @@ METAS = (
 def test_any_hash_is_a_record_damaged_or_of_a_later_version(meta: bytes, fields: dict[bytes, bytes], ttl: int) -> None:
     try:
         record = record_of(KEY, fields | {META: meta}, ttl)
-    except DamagedRecordError:
+    except CorruptRecord:
         return
-    except RecordTooNew:
+    except UnsupportedRecordVersion:
         version = meta.partition(b":")[0]
         assert version.isdigit()
         assert version.lstrip(b"0") > b"1"
@@ -65,11 +65,11 @@ def test_any_hash_is_a_record_damaged_or_of_a_later_version(meta: bytes, fields:
 
 
 def test_a_hash_without_metadata_is_damaged() -> None:
-    with pytest.raises(DamagedRecordError):
+    with pytest.raises(CorruptRecord):
         record_of(KEY, {b"a": b"1"}, 1000)
 
 
-SAVED = file_record.Saved({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
+SAVED = layout.Saved({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
 
 
 def sealed(data: bytes) -> bytes:
@@ -79,18 +79,18 @@ def sealed(data: bytes) -> bytes:
 
 @given(
     BYTES
-    | mutated(file_record.pack(SAVED))
+    | mutated(layout.pack(SAVED))
     | BYTES.map(sealed)
     | mutated(msgspec.msgpack.encode(SAVED)).map(sealed)
     | st.builds(lambda version, rest: b"SC" + bytes([version]) + rest, st.integers(0, 255), BYTES)
 )
 def test_any_file_is_a_session_damaged_or_of_a_later_version(data: bytes) -> None:
     try:
-        saved = file_record.unpack(data)
-    except file_record.DamagedFile:
+        saved = layout.unpack(data)
+    except CorruptRecord:
         return
-    except RecordTooNew:
-        assert data[2] > file_record.FORMAT
+    except UnsupportedRecordVersion:
+        assert data[2] > layout.FORMAT
         return
     assert isinstance(saved.created, float)
     assert all(isinstance(value, bytes) for value in saved.fields.values())
@@ -98,16 +98,16 @@ def test_any_file_is_a_session_damaged_or_of_a_later_version(data: bytes) -> Non
 
 @pytest.mark.parametrize("created", [-1.0, 253_402_300_800.0, math.nan, math.inf])
 def test_a_file_that_was_made_at_no_time_is_damaged(created: float) -> None:
-    with pytest.raises(file_record.DamagedFile, match="at no time"):
-        file_record.unpack(file_record.pack(msgspec.structs.replace(SAVED, created=created)))
+    with pytest.raises(CorruptRecord, match="at no time"):
+        layout.unpack(layout.pack(msgspec.structs.replace(SAVED, created=created)))
 
 
-@given(mutated(file_record.pack(SAVED)))
+@given(mutated(layout.pack(SAVED)))
 def test_no_changed_file_passes_for_the_one_that_was_written(data: bytes) -> None:
     try:
-        assert file_record.unpack(data) == SAVED
-    except (file_record.DamagedFile, RecordTooNew):
-        assert data != file_record.pack(SAVED)
+        assert layout.unpack(data) == SAVED
+    except (CorruptRecord, UnsupportedRecordVersion):
+        assert data != layout.pack(SAVED)
 
 
 JSON = (
@@ -133,7 +133,7 @@ def test_any_json_is_a_session_of_express_s_or_damaged(data: bytes) -> None:
     codec = JsonCodec()
     try:
         document = Document.parse(data, "user")
-    except DamagedJson:
+    except CorruptRecord:
         return
     assert document.owner is None or isinstance(document.owner, str)
     assert document.created is None or datetime.fromtimestamp(document.created, UTC)
@@ -190,7 +190,7 @@ def test_any_encrypted_value_is_damaged_or_of_an_unknown_key(data: bytes) -> Non
     of_another_key = data.startswith(b"\xe1") and len(data) >= OVERHEAD and data[1:5] != store._keys[0].id
     try:
         assert store.load(KEY) is None
-    except RecordTooNew:
+    except UnknownKey:
         assert of_another_key
         assert inner.load(KEY) is not None  # another node may have the key: it is left alone
         return
@@ -209,7 +209,7 @@ def test_no_changed_encrypted_value_is_read(data: st.DataObject) -> None:
     store, _ = encrypted(change)
     try:
         record = store.load(KEY)
-    except RecordTooNew:
+    except UnknownKey:
         record = None
     assert (record is not None) == (seen[0] == seen[1])
     assert record is None or record.fields == {"a": b"secret"}

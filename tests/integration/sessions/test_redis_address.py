@@ -15,7 +15,7 @@ import dns.resolver
 import pytest
 
 from nodes.sessions import Budgets, Lifetime, RedisStore, StoreUnavailable
-from nodes.sessions.stores.redis_address import NamedConnection, Resolver
+from nodes.sessions.stores.redis.address import NamedConnection, Resolver
 from tests.support.dns import Dns
 from tests.support.valkey import Valkey, free_port
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable
-from nodes.sessions.stores import redis_connection
 from nodes.sessions.stores.express import ExpressStore
-from nodes.sessions.stores.redis_address import Resolver
+from nodes.sessions.stores.redis import connection
+from nodes.sessions.stores.redis.address import Resolver
 from tests.support.node import eventually
 from tests.support.valkey import Valkey, monitored
 
@@ -43,12 +43,9 @@ def demote(server: Valkey) -> None:
         client.replicaof("127.0.0.1", "1")
 
 
-@pytest.mark.parametrize("cached", [0, 10])
-def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(
-    pair: tuple[Valkey, Valkey], cached: int
-) -> None:
+def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(pair: tuple[Valkey, Valkey]) -> None:
     one, two = pair
-    node = RedisStore.from_url(one.url, BUDGETS, cached_sessions=cached)
+    node = RedisStore.from_url(one.url, BUDGETS)
     node.create(KEY, {"a": b"1"}, "alice", HOUR)
     for _ in range(3):
         assert node.load(KEY) is not None
@@ -62,7 +59,7 @@ def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(
             assert node.load(KEY) is not None  # it can't know, and must not call it absent either
             last = asked - ended
             time.sleep(0.01)
-    assert last < redis_connection.LOOK_EVERY + 0.5  # where nothing stalls it is less than the second
+    assert last < connection.LOOK_EVERY + 0.5  # where nothing stalls it is less than the second
     with pytest.raises(StoreUnavailable):
         node.ping()
     with one.client() as client:
@@ -127,7 +124,7 @@ def test_it_is_asked_once_a_second_and_not_at_all_where_that_is_denied(server: V
             node = RedisStore.from_url(url, BUDGETS)
             node.create(KEY, {}, None, HOUR)
             client.config_resetstat()
-            until = time.monotonic() + redis_connection.LOOK_EVERY / 2
+            until = time.monotonic() + connection.LOOK_EVERY / 2
             reads = 0
             while time.monotonic() < until:
                 assert node.load(KEY) is not None

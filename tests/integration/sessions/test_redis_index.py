@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Budgets, Lifetime, RedisStore
-from nodes.sessions.stores import redis_index, redis_scripts
+from nodes.sessions.stores.redis import scripts, user_index
 from tests.support.harness import RedisHarness
 from tests.support.valkey import Valkey
 
@@ -76,7 +76,7 @@ def test_a_session_that_is_about_to_be_made_is_not_healed_away(store: RedisStore
     store._calls.run([store._index.insertion("alice", key(1), HOUR, "")])
     assert store.keys_of("alice") == []
     assert client.zcard(index_of(client)) == 1
-    store._calls.run([redis_scripts.CREATE.call((store._key(key(1)),), 600_000, 3_600_000, "alice", "")])
+    store._calls.run([scripts.CREATE.call((store._key(key(1)),), 600_000, 3_600_000, "alice", "")])
     assert store.keys_of("alice") == [key(1)]
 
 
@@ -90,7 +90,7 @@ def test_who_logs_in_and_out_all_day_leaves_a_bounded_index(store: RedisStore, c
         if number % 60 == 0:
             age(client)
         most = max(most, client.zcard(index_of(client)))
-    assert most <= redis_index.LOOK_AT + 2 * redis_index.LOOK_EVERY
+    assert most <= user_index.LOOK_AT + 2 * user_index.LOOK_EVERY
     assert store.keys_of("alice") == [key(number) for number in range(20)]
 
 
@@ -106,7 +106,7 @@ def test_every_insertion_removes_what_expired(store: RedisStore, harness: RedisH
     for number in range(3):
         store.create(key(number), {}, "alice", Lifetime(60, 60))
     store.create(key(3), {}, "alice", HOUR)
-    harness.advance(60 + redis_index.MARGIN_MS / 1000 + 1)
+    harness.advance(60 + user_index.MARGIN_MS / 1000 + 1)
     store.create(key(4), {}, "alice", HOUR)
     assert client.zcard(index_of(client)) == 2
 
@@ -114,7 +114,7 @@ def test_every_insertion_removes_what_expired(store: RedisStore, harness: RedisH
 def test_the_index_outlives_its_longest_session_and_not_by_much(store: RedisStore, client: Any) -> None:
     store.create(key(1), {}, "alice", HOUR)
     store.create(key(2), {}, "alice", Lifetime(60, 60))
-    assert 3600 < client.ttl(index_of(client)) <= 3600 + redis_index.MARGIN_MS / 1000
+    assert 3600 < client.ttl(index_of(client)) <= 3600 + user_index.MARGIN_MS / 1000
 
 
 def test_sessions_of_one_millisecond_and_beginnings_that_are_given_are_in_order(store: RedisStore) -> None:

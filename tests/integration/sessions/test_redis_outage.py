@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
-from nodes.sessions.stores import redis_connection
 from nodes.sessions.stores.express import ExpressStore
+from nodes.sessions.stores.redis import connection
 from tests.support.node import eventually
 from tests.support.valkey import Valkey
 
@@ -43,9 +43,9 @@ class LostAnswer:
     """The next answer to a script is lost on its way: the server has done it, and nobody knows."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._answer = redis_connection._answer
+        self._answer = connection._answer
         self._armed = False
-        monkeypatch.setattr(redis_connection, "_answer", self._once)
+        monkeypatch.setattr(connection, "_answer", self._once)
 
     def lose(self) -> None:
         self._armed = True
@@ -90,7 +90,7 @@ def test_an_update_that_is_repeated_leaves_alone_what_was_written_since(server: 
     server.client().flushdb()
     store, other = waiting(server), RedisStore.from_url(server.url, PATIENT)
     store.create(KEY, {"n": b"1"}, None, HOUR)
-    read = redis_connection._answer
+    read = connection._answer
     calls: list[int] = []
 
     def lost_and_overtaken(connection: Any) -> Any:
@@ -101,7 +101,7 @@ def test_an_update_that_is_repeated_leaves_alone_what_was_written_since(server: 
             raise redis.ConnectionError("the answer is lost")
         return got
 
-    monkeypatch.setattr(redis_connection, "_answer", lost_and_overtaken)
+    monkeypatch.setattr(connection, "_answer", lost_and_overtaken)
     assert store.update(KEY, Changes({"n": b"2"}), HOUR) is Outcome.APPLIED
     record = store.load(KEY)
     assert record is not None

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable
-from nodes.sessions.stores.redis_address import Resolver
+from nodes.sessions.stores.redis.address import Resolver
 from tests.support.valkey import Valkey
 
 KEY = "a" * 64

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Budgets, Lifetime, RedisStore, Session, StoreUnavailable
-from nodes.sessions.stores.redis_durability import Durability
+from nodes.sessions.stores.redis import Durability
 from tests.support.browser import Browser, View, application
 from tests.support.harness import RedisHarness
 from tests.support.valkey import Valkey, monitored

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from nodes.sessions import Budgets, SessionOptions, Sessions
 from nodes.sessions.stores.sql import SqlStore
-from nodes.sessions.stores.sql_engine import DRIVERS
+from nodes.sessions.stores.sql.engine import DRIVERS
 from tests.support.browser import SECRET
 from tests.support.harnesses.sql import SqlHarness
 

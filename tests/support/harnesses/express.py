@@ -8,7 +8,7 @@ import pytest
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, Record, Store
 from nodes.sessions.stores.express import ExpressStore
-from nodes.sessions.stores.express_json import MAX_SAFE_INTEGER
+from nodes.sessions.stores.express.format import MAX_SAFE_INTEGER
 from tests.support.harness import Harness, Through
 from tests.support.valkey import Valkey
 

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, delete, select, update
 
 from nodes.sessions import Budgets, Store
 from nodes.sessions.stores.sql import SqlStore
-from nodes.sessions.stores.sql_engine import engine_from
-from nodes.sessions.stores.sql_schema import now_ms, sessions
+from nodes.sessions.stores.sql.engine import engine_from
+from nodes.sessions.stores.sql.statements import now_ms, sessions
 from tests.support.harness import Through
 from tests.support.sql_servers import PATIENT, SqlServer
 

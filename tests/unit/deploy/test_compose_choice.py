@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.acl import Passwords
+from deploy.compose.setup import configuration
 from deploy.container_choice import check_store
 from deploy.container_redis import MEMBERS, SENTINELS, STORES, urls
-from deploy.container_setup import configuration
 from deploy.errors import ClusterError
+from deploy.redis.acl import Passwords
 from deploy.spec import RedisMode
 from nodes.environment import SettingsError
-from nodes.sessions.stores.redis_servers import Servers
+from nodes.sessions.stores.redis.address import Servers
 
 ROOT = Path(__file__).parents[3]
 DEFAULTS = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))

@@ -4,7 +4,7 @@ import pytest
 
 from nodes import Settings, SettingsError
 from nodes.settings import StoreKind
-from nodes.store_choice import store_of
+from nodes.stores import make_stores
 from tests.support.node import SECRET
 
 KEY = "5e" * 32
@@ -135,13 +135,6 @@ def test_every_variable_arrives(users_file: Path) -> None:
         ({"SESSION_STORE": "sql", "DATABASE_URL": "oracle://db"}, ["DATABASE_URL=oracle://db", "mysql://"]),
         ({"SESSION_STORE": "sql", "DATABASE_URL": "sqlite:x.db"}, ["DATABASE_URL=sqlite:x.db"]),
         ({"SESSION_STORE": "express"}, ["REDIS_URL is not set"]),
-        ({**EXPRESS, "EXPRESS_STORE": "mysq"}, ["EXPRESS_STORE=mysq", "did you mean mysql?", "file, mysql, redis"]),
-        ({**EXPRESS, "EXPRESS_STORE": "file"}, ["SESSION_FOLDER is not set", "EXPRESS_STORE=file"]),
-        ({**EXPRESS, "EXPRESS_STORE": "mysql"}, ["DATABASE_URL is not set", "EXPRESS_STORE=mysql", "mariadb://user"]),
-        (
-            {**EXPRESS, "EXPRESS_STORE": "mysql", "DATABASE_URL": "postgresql://u:p@h/db"},
-            ["DATABASE_URL=***@h/db", "use one of mysql://, mariadb://"],
-        ),
         ({**EXPRESS, "SESSION_MAX_PER_USER": "3"}, ["SESSION_MAX_PER_USER is set", "Node application"]),
         ({**EXPRESS, "SESSION_ENCRYPTION_KEYS": KEY}, ["SESSION_ENCRYPTION_KEYS is set"]),
         ({"SESSION_ENCRYPTION_KEYS": f"{KEY},short-key"}, ["SESSION_ENCRYPTION_KEYS: key 2", "openssl rand -hex 32"]),
@@ -177,22 +170,6 @@ def test_a_wrong_key_is_never_repeated(users_file: Path) -> None:
 def test_the_cookie_is_named_as_the_other_application_names_it(users_file: Path) -> None:
     assert Settings.from_environ(environ(users_file, **EXPRESS)).session_name == "connect.sid"
     assert Settings.from_environ(environ(users_file, **EXPRESS, SESSION_NAME="sid")).session_name == "sid"
-
-
-@pytest.mark.parametrize(
-    ("chosen", "expected"),
-    [
-        ("redis", ("redis://store", None, None)),
-        ("file", (None, None, Path("/sessions"))),
-        ("mysql", (None, "mysql://u:p@h/db", None)),
-    ],
-)
-def test_of_all_places_that_are_set_the_format_says_which_is_used(
-    users_file: Path, chosen: str, expected: tuple[object, ...]
-) -> None:
-    places = EXPRESS | {"DATABASE_URL": "mysql://u:p@h/db", "SESSION_FOLDER": "/sessions"}
-    settings = Settings.from_environ(environ(users_file, **places, EXPRESS_STORE=chosen))
-    assert (settings.redis_url, settings.database_url, settings.folder) == expected
 
 
 @pytest.mark.parametrize("url", ["redsi://nodes:word-of-pass@store:1", "nodes:word-of-pass@store:6379"])
@@ -245,7 +222,7 @@ def test_the_url_of_several_servers_and_an_outage_policy_arrive(users_file: Path
     settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url, **given))
     assert (settings.redis_url, settings.outage, settings.wait_seconds, settings.waiting) == (url, "wait", 2.5, 7)
     assert settings.budgets() | {"outage": "wait", "wait_seconds": 2.5, "waiting": 7} == settings.budgets()
-    store = store_of(settings)
+    store = make_stores(settings).sessions
     store.close()
 
 
@@ -280,11 +257,11 @@ def test_a_wrong_outage_policy_or_url_is_answered_with_one_line(
 def test_a_url_that_cannot_be_meant_is_refused_before_anything_is_asked(users_file: Path, url: str, said: str) -> None:
     settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url))
     with pytest.raises(SettingsError, match=said) as refused:
-        store_of(settings)
+        make_stores(settings)
     assert "s3cret" not in str(refused.value)
 
 
 def test_express_has_no_place_in_a_cluster(users_file: Path) -> None:
     variables = EXPRESS | {"REDIS_URL": "redis+cluster://h1"}
     with pytest.raises(SettingsError, match="a Redis Cluster is not for what Express reads"):
-        store_of(Settings.from_environ(environ(users_file, **variables)))
+        make_stores(Settings.from_environ(environ(users_file, **variables)))

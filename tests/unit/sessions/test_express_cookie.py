@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions.express_cookie import ExpressCookie
+from nodes.sessions.stores.express import ExpressCookie
 
 COOKIE = ExpressCookie()
 SECRET = b"keyboard cat"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.sessions import cookie
-from nodes.sessions.express_cookie import ExpressCookie
+from nodes.sessions.stores.express import ExpressCookie
 
 SECRET = b"a secret of more than thirty-two bytes"
 FORGED = st.from_regex(r"(s:)?[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}", fullmatch=True)

@@ -27,7 +27,7 @@ def test_variants_and_other_peoples_nodes_are_rows_of_their_own_in_the_order_of_
         Run(node="express").write(tmp_path),
         Run().write(tmp_path),
     ]
-    assert [(case.first.number, case.node) for case in cases_of(runs)] == [(2, "ours"), (2, "express"), (9, "ours")]
+    assert [(case.first.number, case.node) for case in cases_of(runs)] == [(2, "flask"), (2, "express"), (9, "flask")]
     assert len({case.anchor for case in cases_of(runs)}) == 3
 
 

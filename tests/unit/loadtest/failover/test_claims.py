@@ -3,7 +3,7 @@
 import pytest
 
 from loadtest.checker.check import check
-from loadtest.failover.claims import Claim, FewFailedWrites, LogoutsStay, LostAtMost, SomethingLost, WritesRefused
+from loadtest.claims import Claim, FewFailedWrites, LogoutsStay, LostAtMost, SomethingLost, WritesRefused
 from loadtest.failover.observed import Observed, Times
 from loadtest.failover.timed_claims import Bounded, FailuresEndWithin, RecoversWithin, SiteFast, SlowWindow
 from loadtest.history import STOPPED, Mark, Op, Probe

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from loadtest.failover.experiment import Case
-from loadtest.failover.experiments import BY_NAME, EXPERIMENTS
+from loadtest.experiment import Case
+from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.failover.judge import failure
-from loadtest.failover.result import Result, describe, read, write, write_all
-from loadtest.failover.table import markdown, table
 from loadtest.failover.trial import Effort
+from loadtest.report.tables import markdown, table
+from loadtest.results import Result, describe, read, write, write_all
 
 
 def results() -> list[Result]:

@@ -1,0 +1,40 @@
+#!/bin/sh
+# redis.sh NAME GUARD: one server of a Redis of several, in its container; GUARD is what MIN_REPLICAS is by
+# default. The server rewrites its configuration, which therefore is a copy beside its data. What a person can set is
+# said by arguments, which win over the copy of an earlier start.
+set -eu
+name=$1
+ask() { REDISCLI_AUTH=$(cat /cluster/servers/password) timeout 1 redis-cli -t 0.5 --user operator "$@"; }
+
+# One that was replaced while it was gone would think that it is the primary still, until the Sentinels have told it
+# otherwise, which takes them seconds. So it asks whom to follow, and believes the latest epoch.
+primary() {
+  for sentinel in $SENTINELS; do
+    ask -h "$sentinel" -p 26379 sentinel master sessions 2>/dev/null | awk '
+      before == "ip" { ip = $0 }
+      before == "config-epoch" { print $0, ip }
+      { before = $0 }' || true
+  done | sort -n | tail -n 1 | cut -d " " -f 2
+}
+
+cd /data
+is_first=false
+if [ ! -d "$name" ]; then
+  is_first=true
+  rm -rf "draft-$name"
+  mkdir "draft-$name"
+  cp "/cluster/servers/$name.conf" "draft-$name/server.conf"
+  chmod 600 "draft-$name/server.conf"
+  mv "draft-$name" "$name"
+fi
+cd "$name"
+set -- --maxmemory "$REDIS_MAXMEMORY" --min-replicas-to-write "${MIN_REPLICAS:-$2}"
+if grep -q '^cluster-enabled yes' server.conf; then
+  set -- "$@" --cluster-node-timeout "$(awk "BEGIN { print int($DOWN_AFTER * 1000) }")"
+elif ! $is_first; then
+  found=$(primary)
+  if [ -n "$found" ] && [ "$found" != "$(hostname -i)" ]; then
+    set -- "$@" --replicaof "$found" 6379
+  fi
+fi
+exec redis-server "/data/$name/server.conf" "$@"

@@ -1,0 +1,74 @@
+"""Ends the processes of a cluster when the command that started them is gone, however it went.
+
+Run as `python -S -E reaper.py STATE_DIR KEEP`, with a pipe as stdin whose other end the command holds. A line on it is
+the id of a process group that now belongs to the cluster, or "-" and the id of one that no longer does. The end of the
+pipe is the end of the command, by SIGKILL too: then the groups get TERM (and CONT, a stopped process hears nothing
+else), and KILL after a while. KEEP is "keep" or "remove": what becomes of the state directory; what it says about a
+cluster that runs goes in any case.
+
+Uses the standard library alone, and imports little of it: it is the first thing to start and must not take long.
+"""
+
+import os
+import signal
+import sys
+import time
+
+GRACE = 3.0
+"""Seconds from TERM to KILL."""
+REMOVED = ("cluster.json", "secrets", "metrics", "data", "tls")
+"""What the state directory must not hold when no cluster runs."""
+
+
+def main(state_dir: str, keep: bool) -> None:
+    # Ctrl-C and a closed terminal are the command's business; it closes the pipe when it is done with them.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    end(read_groups())
+    remove(state_dir, keep)
+
+
+def read_groups() -> set[int]:
+    groups: set[int] = set()
+    for line in sys.stdin:
+        if line.startswith("-"):
+            groups.discard(int(line[1:]))
+        else:
+            groups.add(int(line))
+    return groups
+
+
+def end(groups: set[int]) -> None:
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        groups = {group for group in groups if signalled(group, number)}
+    deadline = time.monotonic() + GRACE
+    while groups and time.monotonic() < deadline:
+        time.sleep(0.02)
+        groups = {group for group in groups if signalled(group, 0)}
+    for group in groups:
+        signalled(group, signal.SIGKILL)
+
+
+def signalled(group: int, number: int) -> bool:
+    """Whether there is still somebody in the group to hear it."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # macOS answers so for a group of which only zombies are left.
+    return True
+
+
+def remove(state_dir: str, keep: bool) -> None:
+    import shutil
+
+    for path in [os.path.join(state_dir, name) for name in REMOVED] if keep else [state_dir]:  # noqa: PTH118
+        if os.path.isdir(path):  # noqa: PTH112 - pathlib would double the time to start
+            shutil.rmtree(path, ignore_errors=True)
+        elif os.path.exists(path):  # noqa: PTH110
+            os.remove(path)  # noqa: PTH107
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], keep=sys.argv[2] == "keep")

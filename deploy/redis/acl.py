@@ -1,0 +1,137 @@
+"""Who may do what at the store: the nodes' user, the few commands it needs on sessions, and nobody else."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+
+NODE = "node"
+EXPRESS = "express"
+"""In containers, who shares sessions with express-session: the Node application, and nodes with that store."""
+OBSERVER = "observer"
+"""Of a local store of one server: who reads its statistics, and nothing of what it holds."""
+REPLICA = "replica"
+SENTINEL = "sentinel"
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a user may do, beyond what every connection begins with. `this | that`: what either may."""
+
+    keys: tuple[str, ...] = ()
+    """Patterns of the only keys that it can name."""
+    commands: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    """Patterns of the only channels that it can listen to."""
+
+    def __or__(self, other: Rights) -> Rights:
+        return Rights(self.keys + other.keys, self.commands + other.commands, self.channels + other.channels)
+
+
+# What `nodes.sessions.stores.redis` sends, itself and inside its scripts, for records of no user: the counters of the
+# rate limiter.
+RATE_LIMITS = Rights(
+    ("rate_limits:*",),
+    (
+        *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "rename", "time"),
+        *("evalsha", "script|load", "wait"),
+    ),
+)
+# SCAN shows the names of all keys, whatever their pattern.
+SESSIONS = RATE_LIMITS | Rights(
+    ("session:*",),
+    ("zadd", "zrange", "zrem", "zcard", "zremrangebyscore", "zrandmember", "scan"),
+)
+# What `nodes.sessions.stores.express` sends, and connect-redis.
+SHARED_WITH_EXPRESS = RATE_LIMITS | Rights(
+    ("sess:*", "damaged:sess:*"),
+    ("get", "set", "expire", "ttl", "scan", "mget"),
+)
+"""For sessions in the format of express-session, which a Node application reaches with the same rights."""
+SHARDS = Rights(commands=("cluster|slots", "cluster|info", "asking"))
+"""To find out which server of a Redis Cluster has which sessions."""
+PRIMARY = Rights(commands=("sentinel|master", "sentinel|get-master-addr-by-name"))
+"""To find out at the Sentinels which server takes the writes, as our nodes do."""
+STATISTICS = Rights(commands=("info",))
+
+# AUTH and HELLO are allowed to everybody. ROLE tells a client whether its server was demoted.
+_CONNECTION = Rights(commands=("ping", "select", "role"))
+# redis-py's own client, which looks whether the store answers, introduces itself with CLIENT SETINFO. Redis before 7.2
+# does not know it and would not start with a list that names it.
+_SETINFO, _SETINFO_SINCE = Rights(commands=("client|setinfo",)), (7, 2)
+# A Sentinel knows few commands, and does not start with a list that names another.
+_AT_SENTINELS = Rights(commands=("ping",))
+
+# Beside the nodes, where there are several servers. A replica copies all; a Sentinel is what Redis's documentation
+# asks for, and FAILOVER for one that is coordinated; the operator is whoever runs this cluster.
+_REPLICA = "-@all +ping +psync +replconf"
+_SENTINEL = (
+    "&* -@all +ping +info +role +publish +subscribe +multi +exec +slaveof +replicaof +failover"
+    " +config|rewrite +client|setname +client|kill +client|pause +client|unpause +script|kill"
+)
+_OPERATOR = "-@all +ping +info +role +cluster +config|set +client|kill"
+# At the Sentinels: what Sentinels ask each other, and the operator.
+_SENTINEL_PEER = "&* -@all +ping +publish +sentinel|is-master-down-by-addr +client|setname"
+_SENTINEL_OPERATOR = (
+    "-@all +ping +sentinel|master +sentinel|get-master-addr-by-name"
+    " +sentinel|failover +sentinel|ckquorum +sentinel|debug"
+)
+
+
+def _random() -> str:
+    return secrets.token_hex(32)
+
+
+@dataclass(frozen=True, repr=False)
+class Passwords:
+    """Of the users of a store of several servers."""
+
+    node: str = field(default_factory=_random)
+    node_at_sentinels: str = field(default_factory=_random)
+    replica: str = field(default_factory=_random)
+    sentinel: str = field(default_factory=_random)
+    operator: str = field(default_factory=_random)
+
+
+def acl_file(
+    password: str, version: tuple[int, ...], rights: Rights = SESSIONS, others: Passwords | None = None
+) -> str:
+    """The text of an ACL file for a server of this version; passwords are in it as hashes only.
+
+    `rights` are those of the nodes' user. `others`: for one server of several, which replicas, Sentinels and the
+    operator reach too.
+    """
+    # Off, and without a password: nobody can be this user. But it keeps its rights, since the server itself is this
+    # user when it reads its append-only file, and would skip the transactions in it (seen on Redis 8.0.2).
+    text = "user default off resetpass ~* &* +@all\n" + user_line(NODE, password, version, rights)
+    if others is not None:
+        text += _line(REPLICA, others.replica, _REPLICA)
+        text += _line(SENTINEL, others.sentinel, _SENTINEL)
+        text += _line(OPERATOR, others.operator, _OPERATOR)
+    return text
+
+
+def sentinel_acl_file(passwords: Passwords, rights: Rights = PRIMARY) -> str:
+    """The text of the ACL file of a Sentinel; `rights` are those of the nodes' user there."""
+    return (
+        "user default off resetpass\n"
+        + _line(NODE, passwords.node_at_sentinels, _allowed(_AT_SENTINELS | rights))
+        + _line(SENTINEL, passwords.sentinel, _SENTINEL_PEER)
+        + _line(OPERATOR, passwords.operator, _SENTINEL_OPERATOR)
+    )
+
+
+def user_line(name: str, password: str, version: tuple[int, ...], rights: Rights) -> str:
+    """The line of one more user."""
+    return _line(name, password, _allowed(_CONNECTION | (_SETINFO if version >= _SETINFO_SINCE else Rights()) | rights))
+
+
+def _allowed(rights: Rights) -> str:
+    keys, channels = (f"~{pattern}" for pattern in rights.keys), (f"&{pattern}" for pattern in rights.channels)
+    return " ".join([*keys, "resetchannels", *channels, "-@all", *(f"+{command}" for command in rights.commands)])
+
+
+def _line(name: str, password: str, can: str) -> str:
+    return f"user {name} on #{hashlib.sha256(password.encode()).hexdigest()} {can}\n"

@@ -1,0 +1,177 @@
+"""A TCP proxy that can be slow, silent or down: the network between the nodes and their store, broken on purpose.
+
+Run as `python -S -E tcp_proxy.py TARGET LISTEN`, each host:port, where port 0 takes a free one. It writes {"port": N}
+to stdout and then reads commands from stdin, one JSON object per line: {"mode": "up" | "blackhole" | "down", "latency":
+seconds}. It answers each with {"mode": mode} as soon as the mode holds. It ends at the end of stdin, so it never
+outlives the process that started it.
+
+- up: bytes pass in both directions, answers `latency` seconds late. They arrive in order, and any number of them can be
+  in flight: late, not slower.
+- blackhole: connections stay and new ones are accepted, but nothing passes. What was sent meanwhile passes afterwards,
+  as TCP's own retransmissions would bring it.
+- down: connections are reset, new ones refused.
+
+`deploy.fault_proxy` is the other end of the pipes. Uses the standard library alone, so that it starts quickly.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+MOST_CONNECTIONS = 2048
+MOST_LATENCY = 60.0
+_CHUNK = 64 * 1024
+_CHUNKS = 32
+"""How many chunks of one direction may be in flight; a sender of more has to wait."""
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 seconds: close() sends RST
+
+
+class TcpProxy:
+    """`port` is where it listens once `listen` has returned; the port stays the same while the proxy is down."""
+
+    def __init__(self, target: tuple[str, int], listen: tuple[str, int]) -> None:
+        self._host, self.port = listen
+        self.latency = 0.0
+        self._target = target
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self) -> None:
+        """Accept connections. Raises OSError if another process has taken the port meanwhile."""
+        if self._server is None:
+            self._server = await asyncio.start_server(
+                self._accept, self._host, self.port, limit=_CHUNK, backlog=512, reuse_address=True
+            )
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def set_mode(self, mode: str, latency: float) -> None:
+        """Switch to `mode` with `latency` seconds. Raises ValueError for an unknown mode or a latency out of range."""
+        if mode not in {"up", "blackhole", "down"}:
+            raise ValueError(f"mode must be up, blackhole or down, not {mode!r}")
+        if not 0 <= latency <= MOST_LATENCY:
+            raise ValueError(f"latency must be between 0 and {MOST_LATENCY:g} seconds, not {latency!r}")
+        self.latency = latency
+        if mode == "down":
+            self.close()
+        else:
+            await self.listen()
+        if mode == "blackhole":
+            self._passing.clear()
+        else:
+            self._passing.set()
+
+    def close(self) -> None:
+        """Reset open connections and accept no new ones."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in self._tasks:
+            task.cancel()
+        for writer in self._open:
+            _reset(writer)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) >= MOST_CONNECTIONS or self._server is None:
+            _reset(writer)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._connect(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            _reset(writer)  # A target that refuses is refused here as well: as near to it as a proxy can come.
+        finally:
+            self._tasks.discard(task)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            await self._passing.wait()
+            target_reader, target = await asyncio.open_connection(*self._target, limit=_CHUNK)
+            self._open.add(target)
+            try:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._forward(reader, target, lambda: 0.0))
+                    both.create_task(self._forward(target_reader, writer, lambda: self.latency))
+            except* OSError:
+                _reset(writer)
+            finally:
+                self._open.discard(target)
+                target.close()
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _forward(
+        self, source: asyncio.StreamReader, to: asyncio.StreamWriter, latency: Callable[[], float]
+    ) -> None:
+        """Copy one direction until its end, and pass the end on."""
+        clock = asyncio.get_running_loop().time
+        in_flight: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS)
+
+        async def deliver() -> None:
+            while True:
+                due, data = await in_flight.get()
+                if (early := due - clock()) > 0:
+                    await asyncio.sleep(early)
+                await self._passing.wait()
+                if not data:
+                    break
+                to.write(data)
+                await to.drain()
+            if to.can_write_eof():
+                to.write_eof()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(deliver())
+            data = b"begin"
+            while data:
+                await self._passing.wait()
+                data = await source.read(_CHUNK)
+                await in_flight.put((clock() + latency(), data))
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.fileno() >= 0:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
+
+
+def _write(**message: Any) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _parse_address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+async def _run(proxy: TcpProxy) -> None:
+    await proxy.listen()
+    _write(port=proxy.port)
+    commands = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    while line := await commands.readline():
+        try:
+            command = json.loads(line)
+            await proxy.set_mode(command["mode"], command["latency"])
+            _write(mode=command["mode"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            _write(error=str(error))
+    proxy.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_run(TcpProxy(_parse_address(sys.argv[1]), _parse_address(sys.argv[2]))))

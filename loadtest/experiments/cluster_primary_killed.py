@@ -1,0 +1,25 @@
+"""19: one of the three primaries of a Redis Cluster dies, and its replica takes over."""
+
+from deploy import StoreKind, StoreSettings
+from loadtest.claims import NOTHING_LOST
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.failover.timed_claims import FailuresEndWithin
+from loadtest.faults import KillPrimary
+
+NODE_TIMEOUT = 1.0
+
+EXPERIMENT = Experiment(
+    number=19,
+    name="cluster-primary-killed",
+    title="kill a primary of the Redis Cluster",
+    hypothesis="A third of the sessions is out of reach until the replica has taken over, and none is lost.",
+    reference="NODE_TIMEOUT + 1 to 2 s",
+    during=6,
+    variants=(
+        Variant(
+            spec=cluster(3, StoreKind.REDIS_CLUSTER, store_settings=StoreSettings(down_after=NODE_TIMEOUT)),
+            fault=KillPrimary(),
+            claims=(NOTHING_LOST, FailuresEndWithin(NODE_TIMEOUT + 2.0)),
+        ),
+    ),
+)

@@ -1,0 +1,33 @@
+"""15: several requests write to one session at the same moment, on every store."""
+
+from deploy import NodeKind
+from loadtest.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
+from loadtest.experiment import Experiment, Variant
+from loadtest.faults import Nothing
+from loadtest.protocol import Mix
+from loadtest.stores import EVERY_STORE
+
+EXPERIMENT = Experiment(
+    number=15,
+    name="concurrent-writes",
+    title="concurrent writes",
+    hypothesis="Of writes to one session at the same moment none is lost, whichever keys they change.",
+    reference="express-session and Flask-Session lose them",
+    mix=Mix.SHARED_WRITERS,
+    users=4,
+    before=1,
+    during=5,
+    after=1,
+    variants=tuple(
+        Variant(
+            name=store.name,
+            title=store.name,
+            spec=store.cluster(),
+            fault=Nothing(),
+            claims=(NO_UPDATE_LOST, NO_FAILED_REQUEST),
+            places=store.places,
+        )
+        for store in EVERY_STORE
+    ),
+    nodes=frozenset(NodeKind),
+)

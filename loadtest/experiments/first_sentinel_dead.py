@@ -1,0 +1,25 @@
+"""13: the Sentinel that is asked first does not answer, just when the nodes have to ask."""
+
+from deploy import StoreKind
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, gap_within
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import FailOver, InTurn, Kill, Pause
+
+EXPERIMENT = Experiment(
+    number=13,
+    name="first-sentinel-dead",
+    title="the first Sentinel",
+    hypothesis="Finding the primary costs less than 0.3 s more where the first Sentinel is dead or silent.",
+    reference="4.6 s by default, 0.00 s with a budget",
+    during=4,
+    variants=tuple(
+        Variant(
+            name=name,
+            title=name,
+            spec=cluster(3, StoreKind.REDIS_HA),
+            fault=InTurn((fault, FailOver()), pause=0.5),
+            claims=(NOTHING_LOST, NO_FAILED_GET, gap_within(0.3)),
+        )
+        for name, fault in (("dead", Kill("sentinel-1")), ("silent", Pause("sentinel-1")))
+    ),
+)

@@ -1,0 +1,22 @@
+"""2: a node dies, and the store is shared."""
+
+from deploy import NodeKind, StoreKind
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, FewFailedWrites
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Kill
+
+EXPERIMENT = Experiment(
+    number=2,
+    name="kill-node",
+    title="kill a node, shared store",
+    hypothesis="Any node can die: no session is lost, reads are asked again elsewhere, writes in flight fail once.",
+    reference="0 lost, GETs retried, a POST in flight is one 502",
+    variants=(
+        Variant(
+            spec=cluster(3, StoreKind.REDIS),
+            fault=Kill("node-2"),
+            claims=(NOTHING_LOST, NO_FAILED_GET, FewFailedWrites()),
+        ),
+    ),
+    nodes=frozenset(NodeKind),
+)

@@ -1,0 +1,36 @@
+"""16: a logout while other requests of the same session are on their way, on every store."""
+
+from deploy import NodeKind
+from loadtest.claims import NO_FAILED_GET, LogoutsStay
+from loadtest.experiment import Experiment, Variant
+from loadtest.faults import Nothing, Slow
+from loadtest.protocol import Mix
+from loadtest.stores import EVERY_STORE
+
+SLOW = 0.06
+"""Seconds that every answer of the store takes longer, so that a write, which asks it twice, is on its way for long."""
+
+EXPERIMENT = Experiment(
+    number=16,
+    name="late-writes",
+    title="logout during slow requests",
+    hypothesis="A session that was logged out stays so, whatever requests of it were on their way.",
+    reference="revived by express-session and Flask-Session",
+    mix=Mix.LOGOUT_RACE,
+    users=4,
+    before=1,
+    during=6,
+    after=1,
+    variants=tuple(
+        Variant(
+            name=store.name,
+            title=store.name,
+            spec=store.linked_cluster(),
+            fault=Slow(SLOW) if store.linked_cluster().store_proxy else Nothing(),
+            claims=(LogoutsStay(), NO_FAILED_GET),
+            places=store.places,
+        )
+        for store in EVERY_STORE
+    ),
+    nodes=frozenset(NodeKind),
+)

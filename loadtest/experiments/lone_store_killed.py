@@ -1,0 +1,24 @@
+"""8: a lone Redis dies, which writes a log of all writes to disk every second, and is started again."""
+
+from deploy import StoreKind, StoreSettings
+from loadtest.claims import LostAtMost
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.failover.timed_claims import RecoversWithin
+from loadtest.faults import Kill
+
+EXPERIMENT = Experiment(
+    number=8,
+    name="lone-store-killed",
+    title="kill a lone Redis with AOF",
+    hypothesis="Killed and restarted, it has all but the last second of writes, and the nodes are back at once.",
+    reference="1 s (appendfsync everysec)",
+    during=4,
+    after=4,
+    variants=(
+        Variant(
+            spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(append_only=True)),
+            fault=Kill("store"),
+            claims=(LostAtMost(1.0), RecoversWithin(0.5)),
+        ),
+    ),
+)

@@ -1,0 +1,25 @@
+"""1: sessions in each node's memory, and requests that are dealt out in turn."""
+
+from deploy import NodeKind, StoreKind
+from loadtest.claims import NO_FAILED_REQUEST, share_of_requests
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Nothing
+
+EXPERIMENT = Experiment(
+    number=1,
+    name="memory-round-robin",
+    title="memory, round robin",
+    hypothesis="Without any fault, (N-1)/N of the requests find their user logged out.",
+    reference="(N-1)/N in theory",
+    before=2,
+    during=8,
+    after=1,
+    variants=(
+        Variant(
+            spec=cluster(3, StoreKind.MEMORY),
+            fault=Nothing(),
+            claims=(share_of_requests(2 / 3, "about two thirds"), NO_FAILED_REQUEST),
+        ),
+    ),
+    nodes=frozenset(NodeKind),
+)

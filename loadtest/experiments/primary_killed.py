@@ -1,0 +1,36 @@
+"""9: the primary dies, and the Sentinels make a replica the next one."""
+
+from deploy import NodeKind, StoreKind, StoreSettings
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import KillPrimary
+from nodes.sessions import Durability, Outage
+
+DOWN_AFTER = 1.0
+
+EXPERIMENT = Experiment(
+    number=9,
+    name="primary-killed",
+    title="kill the primary (Sentinel)",
+    hypothesis="A short gap, nothing that was acknowledged is lost; and where nodes wait for it, nobody notices.",
+    reference="gap: down-after + 1.25 s; MemoryDB: a few seconds",
+    during=6,
+    variants=tuple(
+        Variant(
+            name=outage.value.replace("_", "-"),
+            title=title,
+            spec=cluster(
+                3,
+                StoreKind.REDIS_HA,
+                store_settings=StoreSettings(down_after=DOWN_AFTER, outage=outage, durability=Durability.EVERY_WRITE),
+            ),
+            fault=KillPrimary(),
+            claims=(NOTHING_LOST, *claims),
+        )
+        for outage, title, claims in (
+            (Outage.FAIL_FAST, "failing fast", (gap_within(DOWN_AFTER + 1.5),)),
+            (Outage.WAIT, "waiting", (NO_FAILED_REQUEST,)),
+        )
+    ),
+    nodes=frozenset(NodeKind),
+)

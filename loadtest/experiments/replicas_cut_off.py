@@ -1,0 +1,34 @@
+"""11: the primary goes on without its replicas, and then it dies."""
+
+from deploy import StoreKind, StoreSettings
+from loadtest.claims import NOTHING_LOST, SomethingLost
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import CutReplicas, InTurn, KillPrimary
+
+FAULT = InTurn((CutReplicas(), KillPrimary()), pause=4.0)
+
+EXPERIMENT = Experiment(
+    number=11,
+    name="replicas-cut-off",
+    title="replicas cut off, primary killed",
+    hypothesis="With min-replicas-to-write nothing acknowledged is lost; without it all since the cut is.",
+    reference="67 % of the writes without a guard, 0 with one; Jepsen 56 %",
+    during=5,
+    after=4,
+    variants=(
+        Variant(
+            name="guarded",
+            title="guarded",
+            spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(min_replicas_to_write=1)),
+            fault=FAULT,
+            claims=(NOTHING_LOST,),
+        ),
+        Variant(
+            name="unguarded",
+            title="unguarded",
+            spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(min_replicas_to_write=0)),
+            fault=FAULT,
+            claims=(SomethingLost(),),
+        ),
+    ),
+)

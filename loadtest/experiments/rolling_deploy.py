@@ -1,0 +1,55 @@
+"""20: new secrets, and another format of the records, by rolling deployments.
+
+The formats are plain records and encrypted ones. In steps, first every node reads both, then they begin to write the
+new one: while that is under way some nodes write plain values and some encrypted ones, side by side in one record, and
+sign cookies by the old secret and by the new one. At once, without the first step, nodes that can't read the new format
+serve beside nodes that write it, and must not take what they can't read for nothing.
+"""
+
+import secrets
+
+from deploy import StoreKind
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WritesRefused
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import RollingDeploy
+
+OLD, NEW, KEY = (secrets.token_hex(32) for _ in range(3))
+
+
+def _settings(*signing: str, encryption: str = "") -> dict[str, str]:
+    """The first secret signs, all verify. Without the file that the cluster makes by itself."""
+    return {
+        "SESSION_SECRETS_FILE": "",
+        "SESSION_SECRETS": ",".join(signing),
+        "SESSION_ENCRYPTION_KEYS": KEY if encryption else "",
+        "SESSION_ENCRYPTION": encryption,
+    }
+
+
+EXPERIMENT = Experiment(
+    number=20,
+    name="rolling-deploy",
+    title="two record formats",
+    hypothesis="Deployed node by node, first what reads both formats and then what writes the new one, nobody is logged"
+    " out and nothing fails. Without the first step requests fail, and still nobody is logged out.",
+    during=1,
+    variants=(
+        Variant(
+            name="in-steps",
+            title="secret rotation, in steps",
+            reference="0 lost, 0 failed",
+            spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
+            fault=RollingDeploy(3, (_settings(OLD, NEW, encryption="read"), _settings(NEW, OLD, encryption="write"))),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST),
+        ),
+        Variant(
+            name="at-once",
+            title="at once",
+            reference="0 lost",
+            spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
+            # With a pause, since the two kinds of nodes have to meet.
+            fault=RollingDeploy(3, (_settings(OLD, encryption="write"),), pause=2.0),
+            claims=(NOTHING_LOST, WritesRefused()),
+        ),
+    ),
+)

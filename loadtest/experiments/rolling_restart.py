@@ -1,0 +1,22 @@
+"""4: all nodes are restarted, one after the other."""
+
+from deploy import StoreKind
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import RollingRestart
+
+EXPERIMENT = Experiment(
+    number=4,
+    name="rolling-restart",
+    title="rolling restart of all nodes",
+    hypothesis="Drained, told to end, started and taken up again one by one, all nodes change and nobody notices.",
+    reference="0 failed",
+    during=1,
+    variants=(
+        Variant(
+            spec=cluster(3, StoreKind.REDIS),
+            fault=RollingRestart(3),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST),
+        ),
+    ),
+)

@@ -1,0 +1,23 @@
+"""5: a node that accepts connections and answers nobody."""
+
+from deploy import StoreKind
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.failover.timed_claims import SlowWindow
+from loadtest.faults import Pause
+
+EXPERIMENT = Experiment(
+    number=5,
+    name="silent-node",
+    title="a silent node (SIGSTOP)",
+    hypothesis="A node that is alive and silent is taken out within 3 s, and no read fails meanwhile.",
+    reference="HAProxy's active checks: about 6 s",
+    during=9,
+    variants=(
+        Variant(
+            spec=cluster(3, StoreKind.REDIS),
+            fault=Pause("node-2"),
+            claims=(SlowWindow(3.0), NOTHING_LOST, NO_FAILED_GET),
+        ),
+    ),
+)

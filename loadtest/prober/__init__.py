@@ -1,0 +1,5 @@
+"""The independent prober: a process that sends requests at a fixed rate, whatever the answers take."""
+
+from loadtest.prober.client import Endpoint, Prober, ProberError
+
+__all__ = ["Endpoint", "Prober", "ProberError"]

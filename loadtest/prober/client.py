@@ -1,0 +1,139 @@
+"""The prober as the rest of the program sees it: a process that is told what to do on stdin and reports each probe."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from loadtest.history import Probe
+
+INTERVAL = 0.05
+TIMEOUT = 5.0
+START_TIMEOUT = 20.0
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class ProberError(Exception):
+    """The prober did not start, or ended early; the message is one line."""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What is probed: GET `url`, with this Cookie header if any. `name` is what the history calls it."""
+
+    name: str
+    url: str
+    cookie: str = ""
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """`interval` seconds between two probes of one endpoint; one without an answer for `timeout` seconds is unknown."""
+
+    endpoints: tuple[Endpoint, ...]
+    interval: float
+    timeout: float
+    time_limit: float
+
+
+class Prober:
+    """A context manager: it probes from when it is entered until `stop`, for `time_limit` seconds at most.
+
+    Each endpoint is asked every `interval` seconds, whether the last answer has come or not; an answer that takes
+    longer than `timeout` seconds is unknown. An endpoint that is to show whether the store answers needs a session's
+    cookie. Cookies travel over a pipe and appear in no argument list.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], *, time_limit: float, interval: float = INTERVAL, timeout: float = TIMEOUT
+    ) -> None:
+        self._orders = Orders(endpoints=tuple(endpoints), interval=interval, timeout=timeout, time_limit=time_limit)
+        self._probes: list[Probe] = []
+        self._began = threading.Event()
+
+    def __enter__(self) -> Self:
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+        self._stderr = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "loadtest.prober.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C at the terminal is for the command, which ends the others in order
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        with contextlib.suppress(BrokenPipeError):  # then it has ended, and says why
+            self._stdin.write(msgspec.json.encode(self._orders) + b"\n")
+            self._stdin.flush()
+        if not self._began.wait(START_TIMEOUT) or self._process.poll() is not None:
+            error = ProberError(self._exit_reason())
+            self.__exit__(ProberError, error, None)
+            raise error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._process.kill()
+        self._end()
+        self._stdout.close()
+        self._stderr.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def probes(self) -> Sequence[Probe]:
+        """Those that have ended so far."""
+        return tuple(self._probes)
+
+    def stop(self) -> list[Probe]:
+        """Send no more, wait for what is in flight, and return all probes in the order they ended.
+
+        Raises ProberError if the prober ended before, other than by its time limit.
+        """
+        self._end()
+        if self._process.returncode:
+            raise ProberError(self._exit_reason())
+        return list(self._probes)
+
+    def _end(self) -> None:
+        """Close its stdin, upon which it ends: by itself, or by force."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            self._stdin.close()
+        try:
+            self._process.wait(self._orders.timeout + START_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        try:
+            for line in self._stdout:
+                if self._began.is_set():
+                    self._probes.append(msgspec.json.decode(line, type=Probe))
+                self._began.set()
+        except msgspec.DecodeError:
+            self._process.kill()  # it is not the prober that speaks there
+        self._began.set()
+
+    def _exit_reason(self) -> str:
+        self._process.kill()
+        code = self._process.wait()
+        self._stderr.seek(0)
+        last = self._stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+        return f"the prober ended early (exit {code}): {last or 'it said nothing'}"

@@ -1,0 +1,166 @@
+"""The prober's process: `python -m loadtest.prober.process` sends requests at a fixed rate.
+
+Open loop: each probe is sent when it is due, over a connection of its own, whatever became of those before it. A load
+generator that waits for its answers waits with its victim, and understates every outage.
+
+One line on stdin says what to do. The process ends when stdin ends (its parent is gone, or calls it off), and at the
+latest after its time limit. `loadtest.prober.client` is the other end of the pipes.
+"""
+
+import asyncio
+import contextlib
+import os
+import ssl
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from loadtest.history import Probe, now
+from loadtest.ledger import Outcome
+from loadtest.prober.client import Endpoint, Orders
+
+
+class Response(msgspec.Struct, frozen=True):
+    status: int
+    node: str
+
+
+class NotHttp(Exception):
+    """The answer is not HTTP, or not complete."""
+
+
+async def ask(endpoint: Endpoint) -> Response:
+    """Send one request over a new connection, and return the whole response. Raises OSError, NotHttp."""
+    url = urlsplit(endpoint.url)
+    context = any_certificate() if url.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(url.hostname, url.port or (443 if context else 80), ssl=context)
+    try:
+        path = f"{url.path or '/'}{'?' + url.query if url.query else ''}"
+        lines = [f"GET {path} HTTP/1.1", f"Host: {url.netloc}", "Accept: application/json", "Connection: close"]
+        if endpoint.cookie:
+            lines.append(f"Cookie: {endpoint.cookie}")
+        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        return parse(await reader.read(-1))
+    finally:
+        writer.transport.abort()
+
+
+def parse(answer: bytes) -> Response:
+    """Return the status, and which node the answer is from. Raises NotHttp if anything is missing."""
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    words = first.split(" ", 2)
+    if not separator or len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdecimal():
+        raise NotHttp("no HTTP answer" if answer else "the connection was closed without an answer")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length = headers.get("content-length", "")
+    whole = body.endswith(b"0\r\n\r\n") if "transfer-encoding" in headers else len(body) >= int(length or 0)
+    if not whole:
+        raise NotHttp("the answer stops early")
+    return Response(int(words[1]), headers.get("x-served-by", ""))
+
+
+def any_certificate() -> ssl.SSLContext:
+    """Return a TLS context that accepts every certificate."""
+    # A cluster under test has an authority of its own, which no system knows.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def probe(endpoint: Endpoint, due: float, timeout: float) -> Probe:
+    """Send one probe. Only 200 is ok; refused or another status is a failure, no answer is unknown."""
+    started = now()
+    outcome, status, node, error = Outcome.UNKNOWN, 0, "", ""
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await ask(endpoint)
+        status, node = answer.status, answer.node
+        outcome = Outcome.OK if status == 200 else Outcome.FAIL
+        error = "" if status == 200 else f"status {status}"
+    except TimeoutError:
+        error = f"no answer within {timeout:g} s"
+    except ConnectionRefusedError:
+        outcome, error = Outcome.FAIL, "ConnectionRefusedError"
+    except (OSError, NotHttp) as failure:
+        error = str(failure) if isinstance(failure, NotHttp) else type(failure).__name__
+    return Probe(
+        target=endpoint.name,
+        started=round(started, 6),
+        ended=round(now(), 6),
+        outcome=outcome,
+        status=status,
+        node=node,
+        error=error,
+        late=max(round(started - due, 3), 0.0),
+    )
+
+
+async def watch(endpoints: Sequence[Endpoint], orders: Orders, stopped: asyncio.Event) -> None:
+    """Probe all endpoints, each at its own moment of the interval, until `stopped`; then wait for what is in flight."""
+    loop = asyncio.get_running_loop()
+    running: set[asyncio.Task[None]] = set()
+    begin, epoch = loop.time(), now() - loop.time()
+    tick = 0
+    while not stopped.is_set():
+        endpoint = endpoints[tick % len(endpoints)]
+        due = begin + tick * orders.interval / len(endpoints)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                await stopped.wait()
+                break
+        task = asyncio.create_task(_report(endpoint, due + epoch, orders.timeout))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        tick += 1
+    if running:
+        await asyncio.wait(running)
+
+
+async def _report(endpoint: Endpoint, due: float, timeout: float) -> None:
+    say(await probe(endpoint, due, timeout))
+
+
+def say(message: Any) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+async def run(orders: Orders) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), _heard, loop, stopped)
+    loop.call_later(orders.time_limit, stopped.set)
+    say("ready")
+    await watch(orders.endpoints, orders, stopped)
+
+
+def _heard(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1024):
+        loop.remove_reader(sys.stdin.fileno())
+        stopped.set()
+
+
+def _first_line() -> bytes:
+    """Read unbuffered, so that nothing of what follows is taken along."""
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:  # it has no path
+        return stdin.readline()
+
+
+def main() -> None:
+    try:
+        orders = msgspec.json.decode(_first_line(), type=Orders)
+    except msgspec.DecodeError as error:
+        sys.exit(f"not an order: {error}")
+    try:
+        asyncio.run(run(orders))
+    except BrokenPipeError:
+        sys.exit("nobody reads the probes any more")
+
+
+if __name__ == "__main__":
+    main()

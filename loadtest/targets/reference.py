@@ -1,0 +1,69 @@
+"""How the peers are started as nodes of a cluster, and what they may do at its store."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from deploy import ClusterSpec, LocalCluster, NodeApplication, NodeKind
+from deploy.redis.acl import Rights
+from loadtest.targets.install import PeerError, install_express, locked_version
+
+_GUNICORN_CONF = Path(__file__).parent / "flask_session" / "gunicorn.conf.py"
+
+# What connect-redis and Flask-Session send for what the applications do, and their clients as they connect. Neither
+# looks at any other key.
+_EXPRESS_RIGHTS = Rights(("sess:*",), ("get", "set", "expire", "del"))
+_FLASK_SESSION_RIGHTS = Rights(("session:*",), ("get", "set", "del"))
+# How node-redis and redis-py find the primary: the first asks who is who and listens to what changes, the other asks
+# for all primaries that there are.
+_NODE_REDIS_AT_SENTINELS = Rights(
+    commands=("sentinel|master", "sentinel|replicas", "sentinel|sentinels", "psubscribe", "punsubscribe"),
+    channels=("*",),
+)
+_REDIS_PY_AT_SENTINELS = Rights(commands=("sentinel|masters",))
+
+_EXPRESS_PACKAGES = ("express", "express-session", "connect-redis")
+
+
+def application_of(kind: NodeKind) -> NodeApplication | None:
+    """How a node of this kind is started; None for ours. Raises PeerError where it cannot be run here.
+
+    The Express application is installed with npm the first time, which takes some seconds.
+    """
+    match kind:
+        case NodeKind.FLASK:
+            return None
+        case NodeKind.EXPRESS:
+            return NodeApplication(
+                kind=kind,
+                command=("node", str(install_express() / "app.js")),
+                rights=_EXPRESS_RIGHTS,
+                rights_at_sentinels=_NODE_REDIS_AT_SENTINELS,
+                environment={"SESSIONS": "own"},
+                versions={name: locked_version(name) for name in _EXPRESS_PACKAGES},
+            )
+        case NodeKind.FLASK_SESSION:
+            if find_spec("flask_session") is None:
+                raise PeerError("Flask-Session is not installed: pip install 'session-cluster[bench]'")
+            app = "loadtest.targets.flask_session.app:from_environ()"
+            gunicorn = (sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN_CONF), app)
+            return NodeApplication(
+                kind=kind,
+                command=gunicorn,
+                rights=_FLASK_SESSION_RIGHTS,
+                rights_at_sentinels=_REDIS_PY_AT_SENTINELS,
+                versions={"flask-session": metadata.version("flask-session")},
+            )
+
+
+def local_cluster(
+    spec: ClusterSpec,
+    state_dir: Path | None = None,
+    nginx: Path | str | None = None,
+    store_server: Path | str | None = None,
+) -> LocalCluster:
+    """A `LocalCluster` with the nodes that `spec.node` names. Raises ClusterError, of which PeerError is one."""
+    return LocalCluster(spec, state_dir, nginx, store_server, application_of(spec.node))

@@ -1,0 +1,74 @@
+"""The cookie of Node's express-session: `s:<id>.<signature>`, percent-encoded.
+
+The signature is standard base64 of HMAC-SHA256 (key: the secret, message: the id) without padding; the text is encoded
+as JavaScript's encodeURIComponent does. `verify` also reads what is not encoded, and splits at the last dot, as there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, unquote_to_bytes
+
+from ...cookie import key_of
+
+_PREFIX = "s:"
+_SAFE = "!'()*-._~"
+_MAX_ID = 128
+_MAX_COOKIE = 1024
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class ExpressCookie:
+    """A `CookieFormat`. The store's key is the id itself, since that is where the other application looks."""
+
+    is_shared = True
+
+    def is_canonical(self, session_id: str) -> bool:
+        """Whether this can be an id: up to 128 characters that a line of text can hold. Their own have 32."""
+        return 16 <= len(session_id) <= _MAX_ID and session_id.isprintable()
+
+    def key_of(self, session_id: str) -> str:
+        """The id: who can read the store can log in as anyone, which `RedisStore` does not allow."""
+        return session_id
+
+    def hash_of(self, key: str) -> str:
+        return key_of(key)
+
+    def sign(self, session_id: str, secret: bytes) -> str:
+        """The cookie's value for this id."""
+        return quote(f"{_PREFIX}{session_id}.{_signature(session_id, secret)}", safe=_SAFE)
+
+    def verify(self, value: str, secrets: Iterable[bytes]) -> str | None:
+        """The id in the cookie's value, or None where no secret signed it."""
+        if len(value) > _MAX_COOKIE:
+            return None
+        text = _decoded(value)
+        if text is None or not text.startswith(_PREFIX):
+            return None
+        session_id, dot, signature = text[len(_PREFIX) :].rpartition(".")
+        if not dot or not self.is_canonical(session_id):
+            return None
+        for secret in secrets:
+            if hmac.compare_digest(_signature(session_id, secret).encode(), signature.encode()):
+                return session_id
+        return None
+
+
+def _decoded(value: str) -> str | None:
+    """What decodeURIComponent makes of it; where that fails, the value as it came, as there."""
+    if "%" not in value:
+        return value if value.isascii() else None
+    if _BAD_ESCAPE.search(value):
+        return value if value.isascii() else None
+    try:
+        return unquote_to_bytes(value).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _signature(session_id: str, secret: bytes) -> str:
+    digest = hmac.digest(secret, session_id.encode("utf-8"), "sha256")
+    return base64.b64encode(digest).decode("ascii").rstrip("=")

@@ -1,0 +1,5 @@
+"""Sessions in files of one folder."""
+
+from .store import FileStore
+
+__all__ = ["FileStore"]

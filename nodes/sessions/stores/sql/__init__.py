@@ -1,0 +1,5 @@
+"""Sessions in SQLite, MySQL, MariaDB or PostgreSQL."""
+
+from .store import SqlStore
+
+__all__ = ["SqlStore"]

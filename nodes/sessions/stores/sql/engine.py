@@ -1,0 +1,131 @@
+"""Engines for the SQL store: the drivers it uses, within budgets. The drivers' own limits are minutes, or none."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+
+from ...store import Budgets
+
+DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "postgresql": "postgresql+psycopg",
+}
+MARGIN = 0.1
+"""Seconds that a server has for saying that it gave a statement up, before the client does and loses the connection."""
+RECYCLE = 600
+"""Seconds after which a pooled connection is replaced, well before a server or a firewall forgets it."""
+LONGEST_IDLE = RECYCLE + 60
+"""Seconds after which MySQL ends a connection that says nothing, and with it the locks of a process that hangs. Its own
+default is eight hours."""
+
+
+def engine_from(url: str, budgets: Budgets) -> Engine:
+    """An engine that connects when first used. ValueError for a database that the store does not know."""
+    parsed = make_url(url)
+    kind = parsed.get_backend_name()
+    if kind not in DRIVERS:
+        raise ValueError(
+            f"a session store can't be {kind}://; use one of {', '.join(f'{name}://' for name in DRIVERS)}"
+        )
+    if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ValueError(f"{url} names no file; sessions in SQLite need one, as in sqlite:////var/lib/sessions.db")
+    parsed = parsed.set(drivername=DRIVERS[kind])
+    if kind == "sqlite":
+        return _sqlite(parsed, budgets)
+    return _postgresql(parsed, budgets) if kind == "postgresql" else _mysql(parsed, budgets)
+
+
+def patient(budgets: Budgets) -> Budgets:
+    """The same for housekeeping: twenty times the read timeout, and two connections of its own."""
+    read_timeout = min(20 * budgets.read_timeout, 60)
+    return replace(budgets, read_timeout=read_timeout, max_connections=2)
+
+
+def _engine(url: URL, budgets: Budgets, connect_args: dict[str, Any], **more: Any) -> Engine:
+    return create_engine(
+        url,
+        connect_args=connect_args,
+        isolation_level="AUTOCOMMIT",  # one statement, one round trip; the store begins its transactions itself
+        skip_autocommit_rollback=True,
+        pool_size=budgets.max_connections,
+        max_overflow=0,
+        pool_timeout=budgets.connect_timeout,
+        pool_recycle=RECYCLE,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        **more,
+    )
+
+
+def _sqlite(url: URL, budgets: Budgets) -> Engine:
+    engine = _engine(url, budgets, {"timeout": budgets.read_timeout})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        # Readers and the writer don't wait for each other. The default, synchronous=FULL, stays: a session that was
+        # ended is still ended after a power failure.
+        connection.execute("PRAGMA journal_mode=WAL").close()
+
+    return engine
+
+
+def _mysql(url: URL, budgets: Budgets) -> Engine:
+    engine = _engine(
+        url,
+        budgets,
+        {
+            "connect_timeout": budgets.connect_timeout,
+            "read_timeout": budgets.read_timeout + MARGIN,
+            "write_timeout": budgets.read_timeout + MARGIN,
+            "autocommit": True,
+        },
+    )
+    wait = math.ceil(budgets.read_timeout)
+    limits = (
+        # No gap locks: a sweep locks the rows it takes and not the places between them, where others insert.
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        # Whole seconds are all that MySQL has; only MariaDB ends statements and idle transactions, and reads on here.
+        f"SET SESSION wait_timeout = {LONGEST_IDLE}, innodb_lock_wait_timeout = {wait} /*M! ,"
+        f" max_statement_time = {budgets.read_timeout:g}, idle_transaction_timeout = {4 * wait} */",
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            for limit in limits:
+                cursor.execute(limit)
+
+    return engine
+
+
+def _postgresql(url: URL, budgets: Budgets) -> Engine:
+    # Here and not above: psycopg decides when it is imported whether it waits with gevent, so a process that turns into
+    # a gevent worker must not have imported it before.
+    from .postgresql import connector
+
+    connect = connector(budgets)
+    milliseconds = math.ceil(budgets.read_timeout * 1000)
+    query = dict(url.query)
+    given = query.pop("options", "")
+    options = {
+        "statement_timeout": milliseconds,  # waiting for a lock included
+        "idle_in_transaction_session_timeout": 4 * milliseconds,
+        "default_transaction_isolation": r"read\ committed",
+    }
+    limits = " ".join(f"-c {name}={value}" for name, value in options.items())
+    # A database made without an encoding (SQL_ASCII) would answer in bytes.
+    arguments = {"options": f"{limits} {given}".strip(), "client_encoding": "utf8"}
+    engine = _engine(url.set(query=query), budgets, arguments, use_native_hstore=False)
+
+    @event.listens_for(engine, "do_connect")
+    def connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> Any:
+        return connect(parameters)
+
+    return engine

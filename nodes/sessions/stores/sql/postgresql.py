@@ -1,0 +1,76 @@
+"""psycopg's connections, within budgets that a silent server can't exceed, and without blocking a gevent worker.
+
+libpq knows whole seconds for connecting, at least two, and no limit for answers. psycopg waits in Python, though: its
+operations are generators, which wait between their steps. Importing this imports psycopg, and psycopg chooses at that
+moment how to wait: with gevent where `select` is patched already, else in C, which blocks all greenlets.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen, PQGenConn
+from psycopg.pq import TransactionStatus
+
+from ...store import Budgets
+from .engine import MARGIN
+
+T = TypeVar("T")
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection whose operations end. One that the server did not answer is closed: an answer may still come."""
+
+    connect_timeout: float
+    read_timeout: float
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        """psycopg's own, with a deadline; it is woken every 0.1 s."""
+        until = time.monotonic() + cls.connect_timeout
+        steps = super()._connect_gen(conninfo)
+        step = next(steps)
+        while True:
+            ready = yield step
+            if time.monotonic() >= until and not ready:
+                raise psycopg.errors.ConnectionTimeout(f"no connection within {cls.connect_timeout:g} s")
+            try:
+                step = steps.send(ready)
+            except StopIteration as end:
+                connection: Self = end.value
+                return connection
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, self.read_timeout + MARGIN if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            raise
+
+
+def connector(budgets: Budgets) -> Callable[[dict[str, Any]], BoundedConnection]:
+    """Connects with parameters of libpq. OperationalError within `connect_timeout` for each address of the host."""
+
+    class Bounded(BoundedConnection):
+        connect_timeout = budgets.connect_timeout
+        read_timeout = budgets.read_timeout
+
+    return lambda parameters: Bounded.connect(**_resolved(parameters))
+
+
+def _resolved(parameters: dict[str, Any]) -> dict[str, Any]:
+    """With the host's addresses: libpq would ask the DNS itself, and block every greenlet meanwhile."""
+    host = parameters.get("host", "")
+    if not host or host.startswith(("/", "@")) or "," in host or "hostaddr" in parameters:
+        return parameters
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise psycopg.OperationalError(f"{host}: {error}") from error
+    addresses = [str(address[0]) for *_, address in found]
+    return {**parameters, "host": ",".join([host] * len(addresses)), "hostaddr": ",".join(addresses)}

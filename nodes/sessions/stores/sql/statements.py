@@ -1,0 +1,267 @@
+"""The table of the SQL store, and the one expression in which its databases differ: what time it is.
+
+----
+
+The statements of the SQL store, and the operations that are not the same ones everywhere.
+
+Built once: SQLAlchemy compiles each once for a database and then only binds values. Their parameters begin with an
+underscore, so that none has the name of a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    LargeBinary,
+    MetaData,
+    Row,
+    RowMapping,
+    SmallInteger,
+    String,
+    Table,
+    and_,
+    bindparam,
+    case,
+    create_mock_engine,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from ...counters import COUNTER
+
+FORMAT = 1
+"""The version of the rows that this code writes and reads."""
+MAX_OWNER = 255
+"""The most characters that the name of a session's owner may have."""
+
+metadata = MetaData()
+"""For migrations: name it in Alembic's `target_metadata`."""
+
+
+def _text(length: int, charset: str) -> String:
+    """Compared byte by byte: neither case nor accents are alike, whatever the database's own collation is."""
+    exact = mysql.VARCHAR(length, charset=charset, collation=f"{charset}_bin")
+    return (
+        String(length)
+        .with_variant(exact, "mysql", "mariadb")
+        .with_variant(String(length, collation="C"), "postgresql")
+        .with_variant(String(length, collation="BINARY"), "sqlite")
+    )
+
+
+def make_table(name: str, metadata: MetaData) -> Table:
+    """Return the table of a store, with its indexes."""
+    return Table(
+        name,
+        metadata,
+        Column("key", _text(64, "ascii"), primary_key=True, comment="SHA-256 of the session's id, hexadecimal"),
+        Column(
+            "set_aside",
+            BigInteger,
+            primary_key=True,
+            autoincrement=False,
+            comment="0 for a session; when a damaged one was taken out of the way, in ms since the epoch",
+        ),
+        Column("owner", _text(MAX_OWNER, "utf8mb4"), comment="whom the session belongs to; NULL: nobody is logged in"),
+        Column("created", BigInteger, nullable=False, comment="ms since the epoch"),
+        Column("expires", BigInteger, nullable=False, comment="ms since the epoch"),
+        Column("final", Boolean, nullable=False, comment="whether the absolute timeout decides when it expires"),
+        Column("format", SmallInteger, nullable=False, comment="version of the row"),
+        Column(
+            "fields",
+            LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+            nullable=False,
+            comment="MessagePack: a map of names to encoded values",
+        ),
+        Index(f"{name}_by_owner", "owner", "created"),
+        Index(f"{name}_by_expiry", "expires"),
+    )
+
+
+sessions = make_table("sessions", metadata)
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - used like a function
+    """The database's clock in ms since the epoch, the same throughout one statement.
+
+    Not the beginning of the transaction (PostgreSQL's `now()`): an update may have waited for its row. Not the
+    session's time zone (MySQL's `UNIX_TIMESTAMP(NOW())`): one hour of it comes twice a year.
+    """
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms, "postgresql")
+def _postgresql(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
+
+
+@compiles(now_ms, "mysql")
+@compiles(now_ms, "mariadb")
+def _mysql(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)"
+
+
+@compiles(now_ms, "sqlite")
+def _sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+def create_missing(connection: Connection, table: Table) -> None:
+    """Create the table and its indexes, each where it is missing."""
+    table.create(connection, checkfirst=True)
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
+
+
+def ddl(url: str) -> str:
+    """What `create_schema` sends to a database of this kind, such as `postgresql+psycopg://`."""
+    statements: list[str] = []
+
+    def collect(statement: Any, *_: Any, **__: Any) -> None:
+        text = str(statement.compile(dialect=engine.dialect)).strip().replace("\t", "    ")
+        statements.append("\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + ";")
+
+    engine = create_mock_engine(url, collect)
+    metadata.create_all(engine, checkfirst=False)
+    # The indexes of a table are a set; their order is not the same in each process.
+    indexes = sorted(statement for statement in statements if statement.startswith("CREATE INDEX"))
+    others = [statement for statement in statements if statement not in indexes]
+    return "\n\n".join([others[0], *indexes, *others[1:]])
+
+
+KEPT_ASIDE_MS = 24 * 60 * 60 * 1000
+"""How long a damaged row is kept for an inspection, before `sweep` takes it."""
+
+_KEY = bindparam("_key", type_=String)
+_IDLE = bindparam("_idle", type_=BigInteger)
+_ABSOLUTE = bindparam("_absolute", type_=BigInteger)
+_FIELDS = bindparam("_fields", type_=LargeBinary)
+
+
+def _expires(created: ColumnElement[int]) -> ColumnElement[int]:
+    idle, absolute = now_ms() + _IDLE, created + _ABSOLUTE
+    return case((absolute < idle, absolute), else_=idle)
+
+
+def _final(created: ColumnElement[int]) -> ColumnElement[bool]:
+    return case((created + _ABSOLUTE <= now_ms() + _IDLE, True), else_=False)
+
+
+class Statements:
+    """The statements on one table."""
+
+    def __init__(self, table: Table) -> None:
+        columns = table.c
+        kept = columns.set_aside == 0
+        this = and_(columns.key == _KEY, kept)
+        live = columns.expires > now_ms()
+        # Checked in every statement of an update, since between two of them time passes.
+        updatable = and_(this, live, columns.created + _ABSOLUTE > now_ms())
+        record = (
+            columns.owner,
+            columns.created,
+            (columns.expires - now_ms()).label("ttl"),
+            columns.final,
+            columns.format,
+            columns.fields,
+        )
+
+        self.load = select(*record).where(this, live)
+        self.delete = delete(table).where(this)
+        self.delete_returning = self.delete.returning(*record)
+        self.load_locked = select(*record).where(this).with_for_update()
+
+        created = func.coalesce(bindparam("_created", type_=BigInteger), now_ms(), type_=BigInteger)
+        self.insert = insert(table).values(
+            key=_KEY,
+            set_aside=0,
+            owner=bindparam("_owner"),
+            created=created,
+            expires=_expires(created),
+            final=_final(created),
+            format=FORMAT,
+            fields=_FIELDS,
+        )
+        self.insert_returning = self.insert.returning(columns.created)
+        self.delete_expired = delete(table).where(this, columns.expires <= now_ms())
+
+        self.lock = select(columns.format, columns.fields).where(updatable).with_for_update()
+        renewed = {"expires": _expires(columns.created), "final": _final(columns.created)}
+        self.write = update(table).where(updatable).values(fields=_FIELDS, **renewed)
+        self.touch = update(table).where(updatable, columns.format == FORMAT).values(**renewed)
+
+        self.quarantine = update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + KEPT_ASIDE_MS)
+
+        # Asks the table too: a database that is up but can't read the sessions is not available.
+        self.ping = select(now_ms().label("now"), exists(select(columns.key)).label("any"))
+
+        self.keys_of = (
+            select(columns.key, columns.owner)
+            .where(columns.owner == bindparam("_owner"), kept, live)
+            .order_by(columns.created, columns.key)
+        )
+        session = columns.key < COUNTER
+        self.keys = (
+            select(columns.key)
+            .where(columns.key > bindparam("_after"), session, kept, live)
+            .order_by(columns.key)
+            .limit(bindparam("_limit"))
+        )
+        self.count = select(func.count()).select_from(table).where(session, kept, live)
+
+        self.expired = (
+            select(columns.key.label("_key"), columns.set_aside.label("_set_aside"))
+            .where(columns.expires <= now_ms())
+            .order_by(columns.expires)
+            .limit(bindparam("_limit"))
+            .with_for_update(skip_locked=True)
+        )
+        # Row by row: with a list of keys and old statistics MySQL may look at every row, and wait for those of another
+        # sweep.
+        self.remove = delete(table).where(columns.key == _KEY, columns.set_aside == bindparam("_set_aside"))
+
+    def insert_session(self, connection: Connection, values: dict[str, Any]) -> int:
+        """Insert a session and return when it was created, in ms. IntegrityError where its key is taken."""
+        if connection.dialect.insert_returning:
+            return int(connection.execute(self.insert_returning, values).scalar_one())
+        # MySQL can't return what it inserted: it is asked for the time first, so that a failure leaves nothing behind.
+        created = values["_created"] if values["_created"] is not None else connection.execute(self.ping).one().now
+        connection.execute(self.insert, values | {"_created": created})
+        return int(created)
+
+    def delete_session(self, connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+        """Delete a session and return it, in one statement."""
+        return connection.execute(self.delete_returning, {"_key": key}).one_or_none()
+
+    def load_and_delete_session(self, connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+        """Delete a session and return it, in two statements of one transaction, for MySQL."""
+        row = connection.execute(self.load_locked, {"_key": key}).one_or_none()
+        if row is not None:
+            connection.execute(self.delete, {"_key": key})
+        return row
+
+    def take_expired(self, connection: Connection, limit: int) -> Sequence[RowMapping]:
+        """Delete the first `limit` expired rows that no other transaction has locked. Return `_key` and `_set_aside`
+        of each."""
+        expired = connection.execute(self.expired, {"_limit": limit}).mappings().all()
+        if expired:
+            connection.execute(self.remove, [dict(row) for row in expired])
+        return expired

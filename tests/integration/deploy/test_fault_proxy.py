@@ -1,0 +1,207 @@
+"""The fault proxy between two sockets of this machine: what passes, when, and what happens to it when it must not."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.errors import ClusterError
+from deploy.fault_proxy import FaultProxy
+from tests.support.waiting import lives, until
+
+ROOT = Path(__file__).parents[3]
+
+
+@contextmanager
+def echoing() -> Iterator[int]:
+    """The port of a server that sends back whatever it gets."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=answer, args=(client,), daemon=True).start()
+
+        def answer(client: socket.socket) -> None:
+            with client:
+                try:
+                    while data := client.recv(65536):
+                        client.sendall(data)
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def proxy() -> Iterator[FaultProxy]:
+    with echoing() as target:
+        made = FaultProxy.to(target)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def connect(proxy: FaultProxy) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
+
+
+def asked(client: socket.socket, text: bytes = b"ping") -> tuple[bytes, float]:
+    """What comes back, and after how many seconds."""
+    began = time.monotonic()
+    client.sendall(text)
+    answer = b""
+    while len(answer) < len(text):
+        if not (data := client.recv(65536)):
+            raise ConnectionResetError("closed")
+        answer += data
+    return answer, time.monotonic() - began
+
+
+def test_bytes_pass_in_both_directions_and_large_ones_whole(proxy: FaultProxy) -> None:
+    text = os.urandom(3_000_000)
+    with connect(proxy) as client:
+        assert asked(client)[0] == b"ping"
+        sender = threading.Thread(target=client.sendall, args=(text,))
+        sender.start()
+        got = b""
+        while len(got) < len(text):
+            got += client.recv(1 << 20)
+        sender.join()
+    assert got == text
+
+
+def test_answers_are_late_by_as_much_as_was_said_and_no_longer_afterwards(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
+        asked(client)
+        proxy.latency(0.3)
+        assert asked(client)[1] >= 0.3
+        proxy.reset()
+        assert min(asked(client)[1] for _ in range(5)) < 0.2
+
+
+def test_late_is_not_slower_many_answers_are_on_their_way_at_a_time(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
+        asked(client)
+        proxy.latency(0.5)
+        began = time.monotonic()
+        for number in range(8):
+            client.sendall(b"%d" % number)
+            time.sleep(0.02)  # so that each is a packet of its own
+        answer = b""
+        while len(answer) < 8:
+            answer += client.recv(100)
+        assert answer == b"01234567"
+        assert time.monotonic() - began < 8 * 0.5
+
+
+def test_silence_keeps_connections_and_answers_when_it_is_over(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
+        asked(client)
+        proxy.blackhole()
+        client.sendall(b"anybody?")
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(100)
+        with connect(proxy) as newcomer:  # accepted, as by a kernel whose process is stopped
+            newcomer.sendall(b"me too")
+            proxy.reset()
+            client.settimeout(10)
+            assert client.recv(100) == b"anybody?"
+            assert newcomer.recv(100) == b"me too"
+
+
+def test_a_cut_resets_what_is_open_and_refuses_what_comes_until_it_is_mended(proxy: FaultProxy) -> None:
+    port = proxy.port
+    with connect(proxy) as client:
+        asked(client)
+        proxy.down()
+        with pytest.raises(ConnectionResetError):
+            client.recv(100)
+    with pytest.raises(ConnectionRefusedError):
+        connect(proxy)
+    proxy.reset()
+    assert proxy.port == port
+    with connect(proxy) as client:
+        assert asked(client)[0] == b"ping"
+
+
+def test_silence_and_delay_end_with_a_cut(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
+        proxy.blackhole()
+        client.sendall(b"lost")
+        proxy.down()
+        with pytest.raises(ConnectionResetError):
+            client.recv(100)
+    proxy.reset()
+    with connect(proxy) as client:
+        assert asked(client)[1] < 5
+
+
+def test_the_end_of_either_side_is_passed_on(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
+        client.sendall(b"last words")
+        client.shutdown(socket.SHUT_WR)
+        got = b""
+        while data := client.recv(100):
+            got += data
+    assert got == b"last words"
+
+
+def test_a_target_that_is_gone_resets_its_clients() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    proxy = FaultProxy.to(port)
+    try:
+        with connect(proxy) as client, pytest.raises(ConnectionError):
+            asked(client)
+    finally:
+        proxy.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-1.0, "latency must be between 0 and 60 seconds, not -1.0"), (61.0, "61.0")]
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(proxy: FaultProxy, seconds: float, said: str) -> None:
+    with pytest.raises(ClusterError, match=said):
+        proxy.latency(seconds)
+    with connect(proxy) as client:
+        assert asked(client)[0] == b"ping"
+
+
+def test_it_has_ended_when_it_is_closed(proxy: FaultProxy) -> None:
+    with connect(proxy) as client:
+        asked(client)
+        proxy.close()
+        assert not lives(proxy.pid)
+        with pytest.raises(ConnectionResetError):
+            client.recv(100)
+        with pytest.raises(ClusterError, match="has ended"):
+            proxy.reset()
+
+
+def test_it_does_not_outlive_whoever_started_it_not_even_by_sigkill() -> None:
+    program = "from deploy.fault_proxy import FaultProxy; p = FaultProxy.to(9); print(p.pid, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert psutil.Process(pid).is_running()
+        parent.send_signal(signal.SIGKILL)
+    until(lambda: not lives(pid), "the fault proxy has ended")
