@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from deploy import Cluster, ClusterSpec, LocalCluster
-from loadtest.http import Adapter, HttpInterface
+from loadtest.http import Adapter, HttpInterface, Operation
+from loadtest.ledger import Action
 
 _TIMEOUT = 10.0
 
@@ -150,6 +151,30 @@ def get(target: Target, path: str) -> tuple[int, bytes]:
         return answer.status, answer.read(65536)
     finally:
         connection.close()
+
+
+def log_in(target: Target) -> str:
+    """Log in as the first account. Return the Cookie header of the session, and of it alone: it is pinned to no node.
+
+    Raises TargetError.
+    """
+    account, password = next(iter(target.users.items()))
+    request = target.adapter.request(Operation(Action.LOGIN), account, password)
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    connection = connect(target)
+    try:
+        connection.request(request.method, request.path, msgspec.json.encode(request.body), headers)
+        response = connection.getresponse()
+        lines = response.headers.get_all("Set-Cookie", [])
+    except (OSError, http.client.HTTPException) as error:
+        raise TargetError(f"cannot log in at {target.url} as {account}: {type(error).__name__}") from error
+    finally:
+        connection.close()
+    names = (target.session_cookie, f"__Host-{target.session_cookie}")
+    pairs = [pair for line in lines if (pair := line.partition(";")[0].strip()).partition("=")[0] in names]
+    if response.status != http.client.OK or not pairs:
+        raise TargetError(f"cannot log in at {target.url} as {account}: status {response.status}")
+    return pairs[0]
 
 
 def connect(target: Target) -> http.client.HTTPConnection:

@@ -14,7 +14,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import auth, csrf, each_request, health, logs, my_sessions, pages, shop
+from . import account_sessions, auth, csrf, gunicorn_hooks, health, middleware, pages, shop
 from .accounts import Users, UsersError
 from .environment import SettingsError
 from .metrics import MeasuredStore, Metrics
@@ -56,9 +56,9 @@ def create_app(settings: Settings) -> Flask:
     app.before_request(_refuse_large_body)
     csrf.protect(app, settings.secrets)
     pages.register(app)
-    for part in (shop, auth, my_sessions, health):
+    for part in (shop, auth, account_sessions, health):
         app.register_blueprint(part.blueprint)
-    each_request.watch(app, settings.node_name, metrics)
+    middleware.install(app, settings.node_name, metrics)
     if (count := settings.trusted_proxies) > 0:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     return app
@@ -68,7 +68,7 @@ def from_environ() -> Flask:
     """What gunicorn serves: the application of this process's environment. A wrong setting ends it with one line."""
     try:
         settings = Settings.from_environ(os.environ)
-        logs.configure(settings.node_name, settings.log_level)
+        gunicorn_hooks.configure_logs(settings.node_name, settings.log_level)
         app = create_app(settings)
     except (SettingsError, UsersError) as error:
         sys.exit(f"error: {error}")

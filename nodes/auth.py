@@ -16,19 +16,17 @@ from werkzeug.exceptions import (
     UnprocessableEntity,
 )
 
-from . import my_sessions, pages
+from . import account_sessions, pages
 from .accounts import PasswordChanged, Users, UsersError
-from .each_request import request_id
-from .negotiation import read_body, wants_page
+from .middleware import read_body, request_id, session, wants_page
 from .rate_limit import RateLimiter
 from .sessions import Sessions, fresh_login
-from .visitor import session
 
 log = logging.getLogger("nodes.auth")
 
 blueprint = Blueprint("auth", __name__)
 
-_PAGES = {"/": "shop.home", "/sessions": "my_sessions.list_all", "/account": "auth.account"}
+_PAGES = {"/": "shop.home", "/sessions": "account_sessions.list_all", "/account": "auth.account"}
 """Where a login may lead back to: nowhere else, whatever a form says."""
 
 
@@ -112,7 +110,7 @@ def account() -> Response:
 
 
 @blueprint.post("/password")
-@fresh_login(my_sessions.FRESH_SECONDS)
+@fresh_login(account_sessions.FRESH_SECONDS)
 def change_password() -> Response:
     """Changes the password, gives this session a new id, and ends all others of the user (ASVS 5.0, 7.4.3)."""
     users: Users = current_app.extensions["users"]

@@ -51,7 +51,7 @@ def test_what_one_node_ends_is_ended_on_all(nodes: list[RunningNode]) -> None:
 
 def administration(users: Path, valkey: Valkey, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "nodes.administration", *arguments],
+        [sys.executable, "-m", "nodes.admin", *arguments],
         env=environment(users, SESSION_STORE="redis", REDIS_URL=valkey.url) | {"PATH": os.environ["PATH"]},
         cwd=ROOT,
         capture_output=True,

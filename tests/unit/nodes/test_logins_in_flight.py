@@ -47,7 +47,7 @@ def after_hashing(app: Flask, users_file: Path, number: int, happens: Callable[[
 
 
 def disable(app: Flask, users_file: Path, user: str = "alice") -> None:
-    """As `nodes.administration` does."""
+    """As `nodes.admin` does."""
     set_enabled(users_file, user, enabled=False)
     app.extensions["sessions"].users.end_all(user)
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from nodes.logs import JsonFormatter
+from nodes.gunicorn_hooks import JsonFormatter
 
 
 @pytest.fixture

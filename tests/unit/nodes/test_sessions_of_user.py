@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.browser_name import browser_name
+from nodes.pages import browser_name
 from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import FIREFOX, age_login, log_in, user_of
 

@@ -10,15 +10,14 @@ from werkzeug import exceptions
 from werkzeug.exceptions import NotFound, Unauthorized
 
 from . import pages
-from .browser_name import browser_name
-from .negotiation import wants_page
+from .middleware import session, wants_page
+from .pages import browser_name
 from .sessions import Sessions, UserSession, UserSessions, fresh_login
-from .visitor import session
 
 FRESH_SECONDS = 300
 """How recent a login has to be for what a thief of a session would like to do."""
 
-blueprint = Blueprint("my_sessions", __name__)
+blueprint = Blueprint("account_sessions", __name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def end_one(handle: str) -> Response:
     """Ends one of the user's sessions. The second address is for forms, which can't send DELETE."""
     if not _users().end(_user(), handle):
         raise NotFound("you have no session of this name: it may have ended by itself")
-    return pages.json_or(None, "my_sessions.list_all")
+    return pages.json_or(None, "account_sessions.list_all")
 
 
 @blueprint.delete("/sessions")
@@ -83,7 +82,7 @@ def end_others() -> Response:
     if everywhere:
         session.end()
         return pages.json_or_home({"ended": ended})
-    return pages.json_or({"ended": ended}, "my_sessions.list_all")
+    return pages.json_or({"ended": ended}, "account_sessions.list_all")
 
 
 def _user() -> str:

@@ -1,6 +1,7 @@
-"""What every request gets, whatever becomes of it: an id, headers, a line in the log, a place in the metrics.
+"""What all requests have in common: an id, security headers, a line in the log, metrics; pages or JSON; the session.
 
-It wraps the WSGI application from outside, because the answer to a failed commit is made after Flask's own hooks ran.
+`RequestMiddleware` wraps the WSGI application from outside, because the response to a failed commit is made after
+Flask's own hooks ran.
 """
 
 from __future__ import annotations
@@ -10,17 +11,29 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from flask import Flask, request
+import flask
+import msgspec
+from flask import Flask, Request, request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from .metrics import Metrics
-from .visitor import session
+from .sessions import Session
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger("nodes.requests")
+
+session = cast(Session, flask.session)
+"""`flask.session`, with its type here."""
+
+T = TypeVar("T")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+_AT = re.compile(r" - at `\$\.(\w+)`\Z")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 _ID, _SESSION, _ROUTE = "nodes.request_id", "nodes.session", "nodes.route"
@@ -41,7 +54,7 @@ SECURITY_HEADERS = (
 )
 
 
-class EachRequest:
+class RequestMiddleware:
     """WSGI middleware; `clock` returns seconds."""
 
     def __init__(
@@ -86,10 +99,10 @@ class EachRequest:
             log.log(level, "request", extra=fields)
 
 
-def watch(app: Flask, node: str, metrics: Metrics) -> None:
+def install(app: Flask, node: str, metrics: Metrics) -> None:
     """Has every request of `app` counted, logged and marked with the node's name."""
     app.teardown_request(_remember)
-    app.wsgi_app = EachRequest(app.wsgi_app, node, metrics)  # type: ignore[method-assign]
+    app.wsgi_app = RequestMiddleware(app.wsgi_app, node, metrics)  # type: ignore[method-assign]
 
 
 def _remember(_error: BaseException | None) -> None:
@@ -102,3 +115,45 @@ def request_id() -> str:
     """The id of the current request, for error pages and for logs."""
     value = request.environ.get(_ID, "")
     return value if isinstance(value, str) else ""
+
+
+def wants_page(req: Request) -> bool:
+    """Whether the client is a browser that shows pages.
+
+    JSON is for whoever asks for it, sends it, or has no preference; a page for whoever prefers text/html, as browsers
+    do.
+    """
+    if req.is_json or not req.accept_mimetypes:
+        return False
+    return req.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html"
+
+
+def brings_form(req: Request) -> bool:
+    """Whether the body is one that a page's form sends."""
+    return req.mimetype in FORMS
+
+
+def read_body(shape: type[T]) -> T:
+    """The request's body as `shape`, a msgspec struct, out of a form or JSON.
+
+    Raises 415 for any other type of body, 400 for a malformed one and for missing or wrong fields, which it names, and
+    413 for one that is too large. Numbers in forms are text, so there "2" counts as 2; in JSON it does not.
+    """
+    try:
+        if brings_form(request):
+            return msgspec.convert(request.form.to_dict(), shape, strict=False)
+        if request.is_json:
+            return msgspec.json.decode(request.get_data(), type=shape)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise BadRequest(_readable(str(error))) from None
+    raise UnsupportedMediaType("send a form (application/x-www-form-urlencoded) or JSON (application/json)")
+
+
+def _readable(message: str) -> str:
+    """msgspec's message with the field in front: `quantity: expected int, got str`."""
+    at = _AT.search(message)
+    text = _AT.sub("", message).replace("`", "")
+    text = text[:1].lower() + text[1:]
+    return f"{at[1]}: {text}" if at else text

@@ -1,22 +1,29 @@
-"""What gunicorn.conf.py hooks into gunicorn: JSON logs, the folder of the metrics, a number for each worker.
+"""What gunicorn.conf.py hooks into gunicorn: checked settings, JSON logs, the metrics folder, the worker class.
 
-This runs in gunicorn's main process, before gevent patches anything, so it imports nothing that opens sockets.
+This is imported by gunicorn's main process, before gevent patches anything, so it imports nothing that opens sockets.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import gevent
 import gunicorn.glogging
+import msgspec
+from greenlet import greenlet
+from gunicorn.workers.ggevent import GeventWorker
 
-from . import logs
 from .accounts import Users, UsersError
 from .environment import SettingsError
 from .settings import Settings
@@ -24,6 +31,12 @@ from .settings import Settings
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 WORKER = "NODE_WORKER"
 log = logging.getLogger("nodes")
+
+# What every LogRecord has; the rest of its attributes are the fields that the call passed as `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+CLOSING = 1.0
+"""Seconds that a connection may stay idle once the worker is to stop. Not 0: whoever still sends requests on it is
+answered, with `Connection: close`, and so learns to go elsewhere without losing one."""
 
 
 def checked_settings() -> Settings:
@@ -54,12 +67,46 @@ def make_schema(settings: Settings) -> None:
         log.error("the schema was not made: %s", made.stderr.strip().rpartition("\n")[2])
 
 
+class JsonFormatter(logging.Formatter):
+    """`{"time", "level", "logger", "message", "node", …}`; an exception's traceback becomes the field `exception`."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__()
+        self._node = node
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "node": self._node,
+            "pid": record.process,
+        }
+        line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        try:
+            return msgspec.json.encode(line, enc_hook=str).decode()
+        except UnicodeEncodeError:  # a lone surrogate, out of bytes that a client sent: json writes it as \\udxxx
+            return json.dumps(line, default=str)
+
+
+def configure_logs(node: str, level: str) -> None:
+    """Sends every log of this process to stderr as JSON; `level` is debug, info, warning or error."""
+    root = logging.getLogger()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(node))
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
 class JsonLogger(gunicorn.glogging.Logger):  # type: ignore[misc]
     """gunicorn's own messages as JSON lines. It logs no access: the node does, knowing the session and the route."""
 
     def setup(self, cfg: Any) -> None:
         """Called by gunicorn with its configuration."""
-        logs.configure(os.environ.get("NODE_NAME", "node"), cfg.loglevel)
+        configure_logs(os.environ.get("NODE_NAME", "node"), cfg.loglevel)
         self.error_log.handlers.clear()
         self.error_log.setLevel(cfg.loglevel.upper())
         self.error_log.propagate = True
@@ -118,3 +165,36 @@ def announce(settings: Settings, worker_class: str) -> None:
             "trusted_proxies": settings.trusted_proxies,
         },
     )
+
+
+class Worker(GeventWorker):  # type: ignore[misc]
+    """gunicorn's gevent worker, which on stop doesn't wait for idle connections.
+
+    nginx keeps connections to a node open that no request is using. gunicorn's own worker waits for them until
+    `graceful_timeout`, so that it stops late however little there is to do (measured: 8 s instead of 2 s).
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._waiting: set[tuple[greenlet, gevent.Timeout]] = set()
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Around waiting for the next request of a connection, and around nothing else."""
+        with gevent.Timeout(self.cfg.keepalive if self.alive else CLOSING, False) as timeout:  # type: ignore[arg-type]
+            waiting = (gevent.getcurrent(), timeout)
+            self._waiting.add(waiting)
+            try:
+                yield
+            finally:
+                self._waiting.discard(waiting)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Told to stop (SIGTERM), gracefully."""
+        super().handle_exit(sig, frame)
+        idle = frozenset(self._waiting)
+        gevent.spawn_later(CLOSING, self._close, idle)
+
+    def _close(self, idle: frozenset[tuple[greenlet, gevent.Timeout]]) -> None:
+        for waiting, timeout in idle & self._waiting:  # those that have waited ever since
+            gevent.kill(waiting, timeout)

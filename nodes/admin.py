@@ -1,10 +1,10 @@
 """What an administrator does to users and their sessions, on the store that this environment's settings name:
 
-    python -m nodes.administration list --user alice
-    python -m nodes.administration end --user alice        or --all
-    python -m nodes.administration disable alice           no login any more, and all sessions ended; enable undoes it
+    python -m nodes.admin list --user alice
+    python -m nodes.admin end --user alice        or --all
+    python -m nodes.admin disable alice           no login any more, and all sessions ended; enable undoes it
 
-In containers: `docker compose exec node python -m nodes.administration …`.
+In containers: `docker compose exec node python -m nodes.admin …`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import click
 
 from .accounts import UsersError, set_enabled
 from .app import create_app
-from .browser_name import browser_name
 from .environment import SettingsError
+from .pages import browser_name
 from .sessions import Sessions, StoreUnavailable, UserSessions
 from .settings import Settings
 
