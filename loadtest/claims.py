@@ -12,8 +12,7 @@ from typing import Protocol
 import msgspec
 
 from loadtest.checker import Findings, Kind, PhaseFigures
-from loadtest.history import STOPPED, Op, Probe
-from loadtest.history import Action, Outcome
+from loadtest.history import STOPPED, Action, Op, Outcome, Probe
 
 DURING = "during"
 """The phase of an experiment in which the fault is there."""

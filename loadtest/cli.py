@@ -174,7 +174,7 @@ def list_() -> None:
     from loadtest.experiments import EXPERIMENTS
     from loadtest.report.tables import Column, Table
 
-    table = Table([Column(""), *(Column(name, number=False) for name in ("name", "experiment", "on"))], gap=2)
+    table = Table([Column(""), *(Column(name, number=False) for name in ("name", "experiment", "on"))], gap=1)
     for experiment in EXPERIMENTS:
         table.add([str(experiment.number), experiment.name, experiment.title, ", ".join(experiment.places)])
     Console().print(table.render())

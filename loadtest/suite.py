@@ -173,7 +173,7 @@ def make_failure(claim: str, reason: str) -> ClaimResult:
 
 def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: int, users: int, command: str) -> Result:
     experiment, variant = case.experiment, case.variant
-    overall = worst(claims)
+    overall, phases = worst(claims), run.findings.phases.values() if run.findings is not None else ()
     return Result(
         number=experiment.number,
         name=experiment.name,
@@ -192,7 +192,7 @@ def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: i
         claims=claims,
         timing=run.timing,
         findings=run.findings,
-        generator_cpu=run.findings.generator_cpu if run.findings is not None else 0.0,
+        generator_cpu=max((phase.generator_cpu for phase in phases), default=0.0),
         cluster=describe(case.spec),
         versions=list_versions(run.versions),
         machine=describe_machine(),

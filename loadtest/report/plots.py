@@ -14,8 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from loadtest.history import STOPPED, Event, Op, Probe
-from loadtest.history import Outcome
+from loadtest.history import STOPPED, Event, Op, Outcome, Probe
 
 _MOST_STEPS = 60
 _STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)

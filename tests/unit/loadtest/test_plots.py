@@ -2,14 +2,13 @@
 
 import math
 
-from loadtest.history import Event, Header, Probe
-from loadtest.ledger import Outcome
-from loadtest.report.timeline import timeline
+from loadtest.history import Event, Header, Outcome, Probe
+from loadtest.report.plots import make_timeline
 from tests.support.report_results import BEGAN, look
 
 
 def shown(*events: Event, end: float = 10.0, zero: float = 4.0):  # type: ignore[no-untyped-def]
-    return timeline(events, BEGAN, BEGAN + end, BEGAN + zero)
+    return make_timeline(events, BEGAN, BEGAN + end, BEGAN + zero)
 
 
 def test_rates_are_per_second_whatever_the_step_and_times_count_from_the_fault() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from loadtest.report.write import NothingToReport, write_report
+from loadtest.claims import Verdict
+from loadtest.report.page import NothingToReport, write_report
 from loadtest.results import HISTORY
-from loadtest.verdict import Verdict
 from tests.support.report_results import Run
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -70,10 +70,10 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         write_report(tmp_path / "none", "Report")
 
 
-def test_a_file_that_is_no_result_is_named(folder: Path) -> None:
+def test_a_file_of_another_kind_is_named(folder: Path) -> None:
     broken = folder / "kill-node" / "1" / "result.json"
     broken.write_text("{}")
-    with pytest.raises(ValueError, match=f"{broken} is no result of an experiment"):
+    with pytest.raises(ValueError, match=f"{broken} is not a result of an experiment"):
         write_report(folder, "Report")
 
 
