@@ -3,7 +3,7 @@
 from deploy import NodeKind
 from loadtest.claims import NO_FAILED_GET, LogoutsStay
 from loadtest.experiment import EVERY_STORE, Experiment, Variant
-from loadtest.faults import Nothing, Slow
+from loadtest.faults import Latency, Nothing
 from loadtest.generator import Mix
 
 SLOW = 0.06
@@ -25,7 +25,7 @@ EXPERIMENT = Experiment(
             name=store.name,
             title=store.name,
             spec=store.make_spec(store_proxy=True),
-            fault=Slow(SLOW) if store.make_spec(store_proxy=True).store_proxy else Nothing(),
+            fault=Latency(SLOW) if store.make_spec(store_proxy=True).store_proxy else Nothing(),
             claims=(LogoutsStay(), NO_FAILED_GET),
             places=store.places,
         )

@@ -3,7 +3,7 @@
 from deploy import NodeKind, StoreKind
 from loadtest.claims import NO_SESSION_LOST, RecoversWithin, WritesRefused
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Cut
+from loadtest.faults import StoreDown
 
 EXPERIMENT = Experiment(
     number=14,
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=Cut(),
+            fault=StoreDown(),
             claims=(NO_SESSION_LOST, WritesRefused(), RecoversWithin(0.5)),
         ),
     ),

@@ -45,7 +45,7 @@ NOTHING = Nothing()
 
 
 @dataclass(frozen=True)
-class InTurn:
+class FaultSequence:
     """Several faults, one after the other, each `pause` seconds after the one before; undone the other way round."""
 
     faults: tuple[Fault, ...]

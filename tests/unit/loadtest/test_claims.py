@@ -1,6 +1,7 @@
 """What supports a claim, what breaks it, and what is too little to tell."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import pytest
@@ -206,12 +207,12 @@ TIMES = Times(fault=100.0, undo=110.0, undone=111.0)
 MARKS = [Mark(90.0, "before"), Mark(100.0, "during"), Mark(111.0, "after"), Mark(120.0, "end")]
 
 
-def op(at: float, seconds: float = 0.01, action: Action = Action.VISIT, error: str = "", **shown: object) -> Op:
+def op(at: float, seconds: float = 0.01, action: Action = Action.VISIT, error: str = "", **shown: Any) -> Op:
     return Op(
         who="visitor-1", account="alice", session="visitor-1#1", action=action,
         outcome=Outcome.OK if not error else Outcome.UNKNOWN, method="GET" if action is Action.LOOK else "POST",
         path="/", status=503 if error else 200, error=error, started=at, ended=at + seconds, **shown,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def failed(at: float, action: Action = Action.VISIT, error: str = "status 503") -> Op:
