@@ -23,7 +23,7 @@ from .sessions import (
     Sessions,
     Store,
     StoreUnavailable,
-    power_of,
+    find_capability,
     session_absent,
     session_conflict,
     session_created,
@@ -31,7 +31,7 @@ from .sessions import (
     session_expired,
     session_renewed,
 )
-from .sessions.powers import Impatient
+from .sessions.store import PingsAtOnce
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ class MeasuredStore:
         return self._measured("ping", self._store.ping)
 
     def ping_at_once(self) -> float:
-        impatient = power_of(self._store, Impatient)
+        impatient = find_capability(self._store, PingsAtOnce)
         return self._measured("ping", impatient.ping_at_once if impatient is not None else self._store.ping)
 
     def close(self) -> None:

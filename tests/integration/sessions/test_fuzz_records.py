@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nodes.sessions import EncryptedStore, Lifetime, MemoryStore
 from nodes.sessions.codec import DecodeError, MsgpackCodec
-from nodes.sessions.sealing import OVERHEAD
+from nodes.sessions.encryption import OVERHEAD
 from nodes.sessions.store import CorruptRecord, UnknownKey, UnsupportedRecordVersion
 from nodes.sessions.stores.express.format import Document, JsonCodec
 from nodes.sessions.stores.file import layout

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, event, func, select, text, update
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable, UnsupportedRecordVersion
-from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
+from nodes.sessions.store import Iterable, ListsByUser, Sweepable, find_capability
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import engine_from
 from nodes.sessions.stores.sql.statements import FORMAT, ddl, metadata, sessions
@@ -278,7 +278,7 @@ def test_a_sweep_takes_as_many_as_it_may_and_only_the_expired(harness: SqlHarnes
 PROCESS = """
 import sys
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome
-from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
+from nodes.sessions.store import ListsByUser, Iterable, Sweepable, find_capability
 from nodes.sessions.stores.sql import SqlStore
 from tests.support.sql_servers import PATIENT
 store = SqlStore.from_url(sys.argv[1], PATIENT)
@@ -409,7 +409,7 @@ def test_a_host_may_be_named(harness: SqlHarness) -> None:
 
 
 def test_the_store_has_every_power(store: SqlStore) -> None:
-    assert all(power_of(store, power) is store for power in (ByUser, Countable, Sweepable))
+    assert all(find_capability(store, power) is store for power in (ListsByUser, Iterable, Sweepable))
 
 
 def test_an_engine_of_the_callers_in_any_mode_will_do(harness: SqlHarness) -> None:

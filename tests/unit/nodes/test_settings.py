@@ -4,7 +4,7 @@ import pytest
 
 from nodes import Settings, SettingsError
 from nodes.settings import StoreKind
-from nodes.store_choice import store_of
+from nodes.stores import make_stores
 from tests.support.node import SECRET
 
 KEY = "5e" * 32
@@ -222,7 +222,7 @@ def test_the_url_of_several_servers_and_an_outage_policy_arrive(users_file: Path
     settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url, **given))
     assert (settings.redis_url, settings.outage, settings.wait_seconds, settings.waiting) == (url, "wait", 2.5, 7)
     assert settings.budgets() | {"outage": "wait", "wait_seconds": 2.5, "waiting": 7} == settings.budgets()
-    store = store_of(settings)
+    store = make_stores(settings).sessions
     store.close()
 
 
@@ -257,11 +257,11 @@ def test_a_wrong_outage_policy_or_url_is_answered_with_one_line(
 def test_a_url_that_cannot_be_meant_is_refused_before_anything_is_asked(users_file: Path, url: str, said: str) -> None:
     settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url))
     with pytest.raises(SettingsError, match=said) as refused:
-        store_of(settings)
+        make_stores(settings)
     assert "s3cret" not in str(refused.value)
 
 
 def test_express_has_no_place_in_a_cluster(users_file: Path) -> None:
     variables = EXPRESS | {"REDIS_URL": "redis+cluster://h1"}
     with pytest.raises(SettingsError, match="a Redis Cluster is not for what Express reads"):
-        store_of(Settings.from_environ(environ(users_file, **variables)))
+        make_stores(Settings.from_environ(environ(users_file, **variables)))

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from nodes.sessions import (
-    ByUser,
     Changes,
     EncryptedStore,
     Lifetime,
+    ListsByUser,
     MemoryStore,
     Outcome,
     Record,
     Session,
     UnknownKey,
-    power_of,
+    find_capability,
 )
 from nodes.sessions.cookie import SignedCookie
-from nodes.sessions.sealing import OVERHEAD
+from nodes.sessions.encryption import OVERHEAD
 from tests.support.browser import Browser, application
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -231,6 +231,6 @@ def test_sessions_that_another_application_shares_are_not_encrypted(inner: Memor
 def test_the_powers_of_the_store_are_kept(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, [NEW])
     store.create(KEY, {}, "alice", HOUR)
-    users = power_of(store, ByUser)
+    users = find_capability(store, ListsByUser)
     assert users is not None
     assert users.keys_of("alice") == [KEY]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.sessions import Encryption, MemoryStore, Session, Sessions, UnknownKey
-from nodes.sessions.sealing import OVERHEAD, is_sealed
+from nodes.sessions.encryption import OVERHEAD, is_sealed
 from tests.integration.sessions.test_state_machine import VALUES
 from tests.support.browser import Browser, View
 from tests.support.harness import MemoryHarness

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nodes.sessions import Changes, EncryptedStore, Encryption, Lifetime, MemoryStore, Outcome, Record, UnknownKey
 from nodes.sessions.codec import DecodeError, MsgpackCodec
-from nodes.sessions.sealing import OVERHEAD, is_sealed
+from nodes.sessions.encryption import OVERHEAD, is_sealed
 from nodes.sessions.stores.express.format import JsonCodec
 from tests.integration.sessions.test_state_machine import VALUES
 from tests.support.steps import BOTH, KEY, SECRET, loaded, named, raw, store_at

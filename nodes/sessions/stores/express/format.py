@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from ...codec import DecodeError
-from ...own_fields import COOKIE_KEY
+from ...fields import COOKIE_KEY
 from ...store import LATEST, LONGEST, Changes, CorruptRecord, Lifetime, Outcome, Record, size_of
 
 MAX_SAFE_INTEGER = 2**53 - 1

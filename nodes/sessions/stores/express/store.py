@@ -22,11 +22,10 @@ from collections.abc import Iterator, Mapping
 
 import redis
 
-from ...budgets import Budgets
 from ...codec import Codec
 from ...cookie import CookieFormat, key_of
 from ...counters import is_counter
-from ...store import Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
+from ...store import Budgets, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.connection import Command, CommandExecutor
 from ..redis.outage import OutagePolicy, with_outage_policy

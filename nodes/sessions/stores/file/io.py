@@ -20,7 +20,8 @@ _STEP = 0.002
 
 def make_folder(folder: Path, parts: Iterable[str]) -> None:
     """Makes the folder and its parts; PermissionError where it is somebody else's, or others may write to it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
     found = folder.stat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise PermissionError(0, "others may write to it: it must belong to this user, with mode 0700")

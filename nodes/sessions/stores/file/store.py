@@ -29,8 +29,17 @@ from pathlib import Path
 
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
-from ...powers import Expired, unheard
-from ...store import Changes, CorruptRecord, Lifetime, Outcome, Record, UnsupportedRecordVersion, size_of
+from ...store import (
+    Changes,
+    CorruptRecord,
+    Expired,
+    Lifetime,
+    Outcome,
+    Record,
+    UnsupportedRecordVersion,
+    size_of,
+    unheard,
+)
 from .io import locked, modified, opened, read, remove_older, write_new
 from .layout import DAMAGED, KEYS, SHARDS, SWEPT, Folders, Index, Saved, lasting, pack, unpack
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import redis
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 from . import scripts
 from .address import ServerList, make_pool
 from .cluster import ClusterConnections

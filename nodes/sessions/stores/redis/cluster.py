@@ -14,8 +14,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 from .address import Address, ServerList, make_pool
 from .connection import Command, NotApplied, ServerConnections, generation, is_permanent, is_refusal
 from .discovery import ask_once, describe, gather

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 from .connection import Command, CommandExecutor, NotApplied, generation, is_permanent, is_refusal
 
 _WAIT_LATENESS = 0.12

@@ -5,9 +5,9 @@ A session is a hash with each field under its name and the metadata under `@`:
 gets a second one.
 
 Each script works on one slot of a Redis Cluster: its keys share a hash tag. The scripts that write a session can be
-made safe to send twice. They are given a second key, named by a new token: the first time they leave their reply there, in
-the same transaction of the replication as the write; the second time they find it, change nothing and return the same
-reply. They still write to that key, so that a WAIT after it is about a time after the first write.
+made safe to send twice. They are given a second key, named by a new token: the first time they leave their reply
+there, in the same transaction of the replication as the write; the second time they find it, change nothing and return
+the same reply. They still write to that key, so that a WAIT after it is about a time after the first write.
 
 A script is called by its SHA-1, and sent in full only to a server that does not know it yet.
 """
@@ -198,7 +198,7 @@ redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last[2] / 1000)
 return redis.call('ZCARD', KEYS[1])
 """)
 
-# KEYS: the index. ARGV: seconds, then members without a session. Removes those that are older: the session of a younger
+# KEYS: the index. ARGV: seconds, then members without a session. Removes the older ones: the session of a younger
 # one may be about to be created.
 PRUNE = Script("""
 local before = redis.call('TIME')[1] - ARGV[1]

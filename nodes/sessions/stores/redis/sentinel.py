@@ -11,8 +11,7 @@ from typing import Any
 
 import redis
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 from .address import Address, ServerList, make_pool
 from .connection import ROLE, Command, NotApplied, ServerConnections, generation, is_permanent, is_refusal
 from .discovery import ask_once, describe, gather

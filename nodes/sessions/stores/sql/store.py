@@ -32,11 +32,20 @@ import msgspec
 from sqlalchemy import Connection, CursorResult, Engine, MetaData, Row
 from sqlalchemy.exc import IntegrityError
 
-from ...budgets import Budgets
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
-from ...powers import Expired, unheard
-from ...store import LATEST, Changes, Lifetime, Outcome, Record, UnsupportedRecordVersion, size_of
+from ...store import (
+    LATEST,
+    Budgets,
+    Changes,
+    Expired,
+    Lifetime,
+    Outcome,
+    Record,
+    UnsupportedRecordVersion,
+    size_of,
+    unheard,
+)
 from .engine import engine_from, patient
 from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
 from .transactions import Database

@@ -26,8 +26,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, Select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 
 _VICTIM = {1213, 1020, "40001", "40P01"}
 """MySQL: deadlock; MariaDB: the row changed since the snapshot. PostgreSQL: serialization failure, deadlock."""
