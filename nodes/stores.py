@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from .environment import SettingsError
 from .sessions import (
     Budgets,
     Durability,
@@ -24,7 +23,7 @@ from .sessions import (
 from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
 from .sessions.stores.redis import connect
-from .settings import Settings, StoreKind
+from .settings import Settings, SettingsError, StoreKind
 
 if TYPE_CHECKING:
     from .sessions.stores.sql import SqlStore
