@@ -113,9 +113,7 @@ def test_logs_may_lie_elsewhere() -> None:
 
 @pytest.mark.parametrize("version", [(1, 22, 1), (1, 29, 5)])
 def test_an_nginx_without_sticky_is_refused_by_name(version: tuple[int, int, int]) -> None:
-    with pytest.raises(
-        ProxySettingsError, match=r"does not support balance sticky: use nginx 1\.29\.6 "
-    ):
+    with pytest.raises(ProxySettingsError, match=r"does not support balance sticky: use nginx 1\.29\.6 "):
         directives(balance=Balance.STICKY, nginx_version=version)
 
 
