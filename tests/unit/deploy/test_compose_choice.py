@@ -11,7 +11,7 @@ from deploy.container_redis import MEMBERS, SENTINELS, STORES, urls
 from deploy.errors import ClusterError
 from deploy.redis.acl import Passwords
 from deploy.spec import RedisMode
-from nodes.sessions.stores.redis.address import Servers
+from nodes.sessions.stores.redis.address import ServerList
 from nodes.settings import SettingsError
 
 ROOT = Path(__file__).parents[3]
@@ -78,6 +78,6 @@ def test_each_server_has_the_address_that_the_others_are_told() -> None:
     (sentinels,) = re.findall(r"SENTINELS: (.*)", text)
     assert [int(last) for last in re.findall(r"\}\.(\d+)", sentinels)] == list(SENTINELS.values())
     for mode, places in ((RedisMode.SENTINEL, SENTINELS), (RedisMode.CLUSTER, MEMBERS)):
-        told = Servers.parse(urls(Passwords(), "10.1.2")[mode])
+        told = ServerList.parse(urls(Passwords(), "10.1.2")[mode])
         assert told is not None
-        assert [place.host for place in told.places] == [f"10.1.2.{last}" for last in places.values()]
+        assert [place.host for place in told.addresses] == [f"10.1.2.{last}" for last in places.values()]

@@ -233,10 +233,10 @@ def test_the_url_of_several_servers_and_an_outage_policy_arrive(users_file: Path
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("redis+sentinel://n:s3cret@h1:x/sessions", "'h1:x' is no host:port"),
-        ("redis+sentinel://n:s3cret@h1:70000/sessions", "'h1:70000' is no host:port"),
+        ("redis+sentinel://n:s3cret@h1:x/sessions", "must be host:port, not 'h1:x'"),
+        ("redis+sentinel://n:s3cret@h1:70000/sessions", "must be host:port, not 'h1:70000'"),
         ("redis+cluster://n:s3cret@h1/3", "a cluster has database 0 alone"),
-        ("redis+cluster://n:s3cret@h1,", "'' is no host:port"),
+        ("redis+cluster://n:s3cret@h1,", "must be host:port, not ''"),
     ],
 )
 def test_a_url_that_cannot_be_meant_is_refused_before_anything_is_asked(users_file: Path, url: str, said: str) -> None:
