@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from deploy.container_redis import PROFILES, check_subnet
 from deploy.errors import ClusterError
 from deploy.spec import Database, RedisMode, StoreKind
-from nodes.environment import Environment
 from nodes.sessions import Durability, Outage
+from nodes.settings import Environment
 
 _REPLICAS = {RedisMode.STANDALONE: 0, RedisMode.SENTINEL: 2, RedisMode.CLUSTER: 1}
 """How many a primary has."""

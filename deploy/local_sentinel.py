@@ -21,7 +21,7 @@ from deploy.redis import acl
 from deploy.replication import operator, role_at
 from deploy.spec import ClusterSpec
 from nodes.sessions import Budgets, StoreUnavailable
-from nodes.sessions.stores.redis.address import Servers
+from nodes.sessions.stores.redis.address import ServerList
 from nodes.sessions.stores.redis.sentinel import Sentinels
 
 NAME = "sessions"
@@ -167,7 +167,7 @@ class SentinelStore(LocalStore):
         return said
 
     def _asked(self, budgets: Budgets) -> Sentinels:
-        parsed = Servers.parse(self._url("", ""))
+        parsed = ServerList.parse(self._url("", ""))
         assert parsed is not None
         return Sentinels(replace(parsed, sentinel_user=f"{acl.OPERATOR}:{self._passwords.operator}"), budgets, None)
 

@@ -1,6 +1,5 @@
 """What a cluster is to be: how many nodes, which store, how the proxy chooses; checked before anything starts."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,6 +10,7 @@ from deploy.errors import ClusterError
 from deploy.store_settings import StoreSettings
 from nodes.sessions import Outage
 from proxy import Balance, ProxySettings, ProxySettingsError
+from proxy.settings import did_you_mean
 
 MOST_NODES = 100
 MOST_WORKERS = 32
@@ -105,9 +105,7 @@ def _parse(kind: type[_Kind], what: str, text: str) -> _Kind:
     try:
         return kind(text)
     except ValueError:
-        near = difflib.get_close_matches(text, list(kind), n=1, cutoff=0.5)
-        hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(kind)}"
-        raise ClusterError(f"unknown {what} {text!r}: {hint}") from None
+        raise ClusterError(f"unknown {what} {text!r}: {did_you_mean(text, kind)}") from None
 
 
 class NodeKind(StrEnum):

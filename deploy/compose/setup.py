@@ -12,8 +12,8 @@ from deploy.container_secrets import AUTHORITY, CERTIFICATE, KEY, PASSWORDS, PRO
 from deploy.errors import ClusterError
 from deploy.spec import StoreKind, parse_balance
 from nodes.accounts import UsersError
-from nodes.environment import SettingsError
 from nodes.sessions import Outage
+from nodes.settings import SettingsError
 from proxy import ProxySettings, ProxySettingsError, Tls, render
 
 

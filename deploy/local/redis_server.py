@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from deploy.cluster import StoreStatistics
 from deploy.errors import ClusterError
 from deploy.redis import acl
 from deploy.store_settings import StoreSettings
+from proxy.binary import BinaryNotUsable, find_binary
 
 OLDEST = (6, 2)
 MAX_MEMORY = "256mb"
@@ -33,7 +33,10 @@ class StoreServer:
     """
 
     def __init__(self, binary: Path | str | None = None) -> None:
-        self.binary = _wheel_binary() if binary is None else _find(str(binary))
+        try:
+            self.binary = _wheel_binary() if binary is None else find_binary(binary, "store server")
+        except BinaryNotUsable as error:
+            raise ClusterError(str(error)) from error
         self.version = self._ask_version()
 
     def options(self, settings: StoreSettings) -> dict[str, str]:
@@ -146,20 +149,6 @@ def _wheel_binary() -> Path:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
         raise ClusterError(f"{error} Name a server with --store-server") from error
-
-
-def _find(name: str) -> Path:
-    path = Path(name)
-    if os.sep not in name:
-        found = shutil.which(name)
-        if found is None:
-            raise ClusterError(f"store server not found: there is no {name!r} in PATH")
-        path = Path(found)
-    if not path.is_file():
-        raise ClusterError(f"store server not found: there is no file {path}")
-    if not os.access(path, os.X_OK):
-        raise ClusterError(f"store server {path} is not executable: chmod +x it, or name another")
-    return path.absolute()
 
 
 def _reason(error: Exception) -> str:

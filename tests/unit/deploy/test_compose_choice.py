@@ -11,8 +11,8 @@ from deploy.container_redis import MEMBERS, SENTINELS, STORES, urls
 from deploy.errors import ClusterError
 from deploy.redis.acl import Passwords
 from deploy.spec import RedisMode
-from nodes.environment import SettingsError
-from nodes.sessions.stores.redis.address import Servers
+from nodes.sessions.stores.redis.address import ServerList
+from nodes.settings import SettingsError
 
 ROOT = Path(__file__).parents[3]
 DEFAULTS = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
@@ -46,10 +46,10 @@ def test_what_can_be_is_not_refused(settings: dict[str, str]) -> None:
         ({"STORE_DURABILITY": "every_write", "STORE_REPLICAS": "1"}, "a lone Redis has no replicas"),
         ({**SENTINEL, "STORE_DURABILITY": "revocations"}, "STORE_REPLICAS=0 with STORE_DURABILITY=revocations: set it"),
         ({"REDIS_MODE": "cluster", "STORE_DURABILITY": "every_write", "STORE_REPLICAS": "2"}, "set it to 1"),
-        ({**SENTINEL, "STORE_DURABILITY": "always"}, "STORE_DURABILITY=always: "),
+        ({**SENTINEL, "STORE_DURABILITY": "always"}, "STORE_DURABILITY must be"),
         ({"SESSION_STORE": "file", "STORE_OUTAGE": "wait"}, "only a Redis is waited for"),
-        ({**SENTINEL, "DOWN_AFTER": "0.1"}, "DOWN_AFTER=0.1: "),
-        ({**SENTINEL, "MIN_REPLICAS": "3"}, "MIN_REPLICAS=3: "),
+        ({**SENTINEL, "DOWN_AFTER": "0.1"}, "DOWN_AFTER must be"),
+        ({**SENTINEL, "MIN_REPLICAS": "3"}, "MIN_REPLICAS must be"),
         ({"STORE_SUBNET": "172.31.77.0/24"}, "give the first three parts"),
         ({"STORE_SUBNET": "172.31.256"}, "give the first three parts"),
     ],
@@ -78,6 +78,6 @@ def test_each_server_has_the_address_that_the_others_are_told() -> None:
     (sentinels,) = re.findall(r"SENTINELS: (.*)", text)
     assert [int(last) for last in re.findall(r"\}\.(\d+)", sentinels)] == list(SENTINELS.values())
     for mode, places in ((RedisMode.SENTINEL, SENTINELS), (RedisMode.CLUSTER, MEMBERS)):
-        told = Servers.parse(urls(Passwords(), "10.1.2")[mode])
+        told = ServerList.parse(urls(Passwords(), "10.1.2")[mode])
         assert told is not None
-        assert [place.host for place in told.places] == [f"10.1.2.{last}" for last in places.values()]
+        assert [place.host for place in told.addresses] == [f"10.1.2.{last}" for last in places.values()]
