@@ -94,7 +94,7 @@ def test_an_unknown_command_is_refused() -> None:
 
 def test_a_file_that_cannot_be_written_is_noticed_before_anything_runs(tmp_path: Path) -> None:
     line = failure("demo", "--json", str(tmp_path / "missing" / "demo.json"))
-    assert line == f"Error: cannot write {tmp_path}/missing/demo.json: No such file or directory"
+    assert line == f"Error: cannot write to {tmp_path}/missing/demo.json: No such file or directory"
 
 
 @pytest.mark.parametrize(("option", "scene"), [("--nginx", "one-worker"), ("--store-server", "redis-kill")])

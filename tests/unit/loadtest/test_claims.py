@@ -102,7 +102,8 @@ def test_a_claim_about_a_phase_looks_at_that_phase_alone() -> None:
 @pytest.mark.parametrize("claim", [NothingLost(), HALF, TWO_THIRDS, THIRD], ids=lambda claim: claim.text)
 @pytest.mark.parametrize("little", [{"users": 5}, {"as_logged_in": 50}, {"users": 0, "as_logged_in": 0}])
 def test_little_data_supports_no_claim(claim: Claim, little: dict[str, int]) -> None:
-    assert verdict(claim, found(**little)) is Verdict.NOT_ENOUGH_DATA
+    planted: dict[str, Any] = dict(little)
+    assert verdict(claim, found(**planted)) is Verdict.NOT_ENOUGH_DATA
 
 
 def test_a_phase_takes_longer_until_its_claims_have_the_requests_they_need() -> None:
