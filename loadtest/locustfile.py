@@ -1,25 +1,59 @@
 """For plain Locust: `locust -f loadtest/locustfile.py --host http://127.0.0.1:8080`, with its web page or --headless.
 
-The rows of Locust's statistics are the requests; those that proved a loss stand apart ("/me [logged out]"), and only
-HTTP failures count as failures. When Locust ends, the ledger's own summary follows.
+The rows of Locust's statistics are the requests; those that found a user logged out stand apart ("/me [logged out]"),
+and only HTTP failures count as failures. When Locust ends, a summary of what the checker found follows.
+
+`loadtest.generator` starts Locust with this file as well. Then SESSION_LOAD_SETTINGS names what is to be done, each
+process writes its operations to a part of the run's history, and the number of users is read from a file.
 """
 
 import os
+import signal
+import ssl
 import sys
-from typing import Any
+import time
+from functools import cache
+from typing import Any, NoReturn
 
-from locust import events
-from locust.runners import MasterRunner
+import gevent
+import psutil
+from locust import LoadTestShape, between, events
+from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
+from loadtest.checker import Findings, check
+from loadtest.concurrent_users import LogoutRacer, SharedWriter
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
-from loadtest.figures import Tally, summary
-from loadtest.observation import Observation
-from loadtest.old_users import Leaver, Load, Shopper, Visitor
+from loadtest.generator import SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
+from loadtest.history import VERSION, Header, Note, Op, now
+from loadtest.parts import PartWriter
+from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
-__all__ = ["Leaver", "Shopper", "Visitor"]
+__all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]
+
+USERS: dict[Mix, list[type[SessionUser]]] = {
+    Mix.EVERYDAY: [Visitor, Shopper, Leaver],
+    Mix.SHARED_WRITERS: [SharedWriter],
+    Mix.LOGOUT_RACE: [LogoutRacer],
+}
+FLUSH_INTERVAL = 0.5
+WATCH_INTERVAL = 0.5
+
+SETTINGS = GeneratorSettings.take(os.environ[SETTINGS_VARIABLE]) if SETTINGS_VARIABLE in os.environ else None
+"""None where a person has started Locust. Read before Locust forks its processes, so all of them have it."""
+PID = os.getpid()
 
 
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust has no types
+class WantedUsers(LoadTestShape):
+    """As many users as the generator's file says, which is read every second."""
+
+    abstract = SETTINGS is None  # so Locust does not use it
+
+    def tick(self) -> tuple[int, float] | None:
+        assert SETTINGS is not None
+        return SETTINGS.wanted_users(), SETTINGS.profile.spawn_rate
+
+
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_options(parser: Any) -> None:
     """In a group of their own, whose options Locust's web page leaves out."""
     group = parser.add_argument_group("Session Cluster")
@@ -39,25 +73,136 @@ def add_options(parser: Any) -> None:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def prepare(environment: Any, runner: Any, **_: Any) -> None:
-    """Read the credentials, and print the ledger's summary when Locust ends."""
-    tally = Tally("run")
-    if isinstance(runner, MasterRunner):
-        return  # the workers have the users, and each prints its own summary
+    """Give the users of this process what they need."""
+    if SETTINGS is not None:
+        prepare_generator(environment, runner, SETTINGS)
+    elif not isinstance(runner, MasterRunner):  # it has no users
+        prepare_plain(environment)
+
+
+def prepare_plain(environment: Any) -> None:
+    """Read the credentials, and print what the checker found when Locust ends."""
     options = environment.parsed_options
     try:
         accounts = read_credentials(options.session_users_file).users
     except CredentialsError as error:
         sys.exit(f"Error: {error}")
-    first = last = 0.0
-
-    def record(observation: Observation) -> None:
-        nonlocal first, last
-        first, last = first or observation.started, max(last, observation.ended)
-        tally.record(observation)
-
-    Load(accounts, record, options.session_cookie).attach(environment)
+    ops: list[Op] = []
+    Load(accounts, ops.append, options.session_cookie).attach(environment)
 
     @environment.events.quitting.add_listener  # type: ignore[untyped-decorator]
     def say(**_: Any) -> None:
-        # By the users' own clock: a worker hands Locust's statistics over to the master every three seconds.
-        print(f"\n{summary(tally.figures(last - first))}\n", flush=True)
+        header = Header(version=VERSION, title="locust", started=now())
+        print(f"\n{summary(check([header, *ops]))}\n", flush=True)
+
+
+def summary(findings: Findings) -> str:
+    """Return the findings in a few lines of plain text."""
+    total = findings.total
+    share = f" ({total.share_logged_out:.1%} of {total.as_logged_in:,} made while logged in)"
+    rate = total.operations / total.seconds if total.seconds else 0.0
+    lines = [
+        f"What {total.users} users saw in {total.operations:,} requests ({rate:.0f}/s)",
+        f"  found logged out   {total.logged_out:,}{share if total.as_logged_in else ''},"
+        f" {total.users_logged_out} of {total.users} users",
+        f"  updates lost       {findings.updates_lost:,}",
+        f"  stale reads        {findings.stale_reads:,}",
+        f"  logouts revived    {findings.revived:,}",
+        f"  sessions crossed   {findings.crossed:,}",
+        f"  failed requests    {total.failed:,}",
+        *(f"    {count:,} x {reason}" for reason, count in total.failures.items()),
+        f"  asked again        {total.retried:,} by the proxy, at another node",
+        f"  answered by        {', '.join(f'{node} {count:,}' for node, count in total.nodes.items()) or '-'}",
+    ]
+    return "\n".join(lines)
+
+
+# ---- as a process of loadtest.generator
+
+
+def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings) -> None:
+    """Prepare a process that `loadtest.generator` has started, or that Locust has forked from it."""
+    profile = settings.profile
+    environment.user_classes = USERS[profile.mix]
+    if profile.weights:
+        for user in environment.user_classes:
+            user.weight = profile.weights.get(user.__name__, 0)
+    SessionUser.wait_time = between(*profile.wait)
+    SessionUser.insecure = settings.insecure
+    if (authority := settings.authority) is not None:
+        SessionUser.ssl_context_factory = staticmethod(cache(lambda: ssl.create_default_context(cafile=authority)))
+    if not isinstance(runner, WorkerRunner):
+        gevent.spawn(watch, runner, profile.time_limit, profile.processes)
+        environment.events.quit.add_listener(lambda **_: end_if_a_user_failed(runner))
+    if not isinstance(runner, MasterRunner):
+        record_part(environment, runner, settings)
+
+
+def record_part(environment: Any, runner: Any, settings: GeneratorSettings) -> None:
+    """Write this process's part of the history: its operations, and how busy it is."""
+    number, processes = runner.worker_index, settings.profile.processes
+    try:
+        part = PartWriter(part_file(settings.folder, number))
+    except OSError as error:
+        end(f"cannot write the history: {error}")
+    adapter = settings.make_adapter()
+    Load(settings.accounts, part.write, settings.session_cookie, adapter, number, processes).attach(environment)
+
+    def keep_flushing() -> None:
+        at, cpu = time.monotonic(), time.process_time()
+        while True:
+            gevent.sleep(FLUSH_INTERVAL)
+            at_before, cpu_before, at, cpu = at, cpu, time.monotonic(), time.process_time()
+            share = round((cpu - cpu_before) / (at - at_before), 3)
+            figures = {"users": runner.user_count, "generator_cpu": share}
+            try:
+                part.write(Note(now(), f"generator {number + 1}", figures))
+                part.flush()
+            except OSError as error:
+                end(f"cannot write the history: {error}")
+
+    flusher = gevent.spawn(keep_flushing)
+
+    @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
+    def complete(**_: Any) -> None:
+        flusher.kill()
+        part.close()
+
+
+def watch(runner: Any, time_limit: float, processes: int) -> None:
+    """End with one line once the figures would be incomplete, or the time is over."""
+    deadline = time.monotonic() + time_limit
+    while True:
+        gevent.sleep(WATCH_INTERVAL)
+        end_if_a_user_failed(runner)
+        if time.monotonic() > deadline:
+            end(f"ended after {time_limit:g} s, its time limit")
+        if processes > 1 and runner.state in (STATE_INIT, STATE_SPAWNING, STATE_RUNNING):
+            workers = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+            if len(workers) < processes:
+                end(f"{processes - len(workers)} of {processes} worker processes ended early")
+
+
+def end_if_a_user_failed(runner: Any) -> None:
+    """A virtual user that ended with an exception is missing from then on."""
+    for error in runner.exceptions.values():
+        end(f"a virtual user failed, so the figures are incomplete: {error['msg']}")
+
+
+def end_with_the_parent(command: int) -> NoReturn:
+    """The command may have been killed; Locust's workers notice their master's end within a minute only."""
+    while os.getppid() == (command if os.getpid() == PID else PID):
+        gevent.sleep(WATCH_INTERVAL)
+    os._exit(1)
+
+
+def end(reason: str) -> NoReturn:
+    """End this process at once; its parent or its children notice."""
+    print(reason, file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+if SETTINGS is not None:
+    gevent.spawn(end_with_the_parent, SETTINGS.parent)
+    # Not by Python's own handler, which raises KeyboardInterrupt in whichever virtual user runs at this moment.
+    gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)

@@ -10,11 +10,10 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import argon2
-
-from .common_passwords import is_common
 
 log = logging.getLogger("nodes.accounts")
 
@@ -158,7 +157,7 @@ def check_password(password: str) -> None:
             f"the password has {len(password)} characters: use at least {MIN_PASSWORD_CHARACTERS},"
             f" and at most {MAX_PASSWORD_BYTES} bytes"
         )
-    if is_common(password):
+    if _is_common(password):
         raise UsersError("the password is tried early by whoever guesses: choose none of the most frequent ones")
 
 
@@ -230,3 +229,15 @@ def _write_temporary(path: Path, text: str) -> str:
         file.flush()
         os.fsync(file.fileno())
     return temporary
+
+
+def _is_common(password: str) -> bool:
+    """Whether it is among the 30,000 most frequent, in any case of its letters."""
+    return password.lower() in _common_passwords()
+
+
+@cache
+def _common_passwords() -> frozenset[str]:
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # 10 MB, for who sets passwords alone
+
+    return frozenset(FREQUENCY_LISTS["passwords"])

@@ -14,13 +14,13 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import auth, csrf, each_request, health, logs, my_sessions, pages, shop, throttle
+from . import account_sessions, auth, csrf, gunicorn_hooks, health, middleware, pages, shop
 from .accounts import Users, UsersError
-from .environment import SettingsError
 from .metrics import MeasuredStore, Metrics
+from .rate_limit import RateLimiter
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
-from .settings import Settings
-from .store_choice import store_of
+from .settings import Settings, SettingsError
+from .stores import make_stores
 
 MAX_BODY_BYTES = 64 * 1024
 _HASHING_THREADS = 2
@@ -36,17 +36,28 @@ def create_app(settings: Settings) -> Flask:
     app.config.update(NODE_NAME=settings.node_name, STORE_KIND=settings.store.value, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics = Metrics()
-    store = MeasuredStore(store_of(settings), metrics)
+    stores = make_stores(settings)
+    store = MeasuredStore(stores.sessions, metrics)
     sessions = Sessions(app, store=store, options=_options(settings))
     metrics.listen_to(sessions)
-    app.extensions.update(users=Users.read(settings.users_file, run=_hashing()), store=store, metrics=metrics)
+    app.extensions.update(
+        users=Users.read(settings.users_file, run=_hashing()),
+        store=store,
+        metrics=metrics,
+        rate_limiter=RateLimiter(
+            stores.rate_limits,
+            settings.secrets,
+            settings.login_attempts,
+            settings.login_window,
+            secure=settings.secure != "off",
+        ),
+    )
     app.before_request(_refuse_large_body)
     csrf.protect(app, settings.secrets)
     pages.register(app)
-    throttle.protect(app, sessions, settings.login_attempts, settings.login_window)
-    for part in (shop, auth, my_sessions, health):
+    for part in (shop, auth, account_sessions, health):
         app.register_blueprint(part.blueprint)
-    each_request.watch(app, settings.node_name, metrics)
+    middleware.install(app, settings.node_name, metrics)
     if (count := settings.trusted_proxies) > 0:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     return app
@@ -56,7 +67,7 @@ def from_environ() -> Flask:
     """What gunicorn serves: the application of this process's environment. A wrong setting ends it with one line."""
     try:
         settings = Settings.from_environ(os.environ)
-        logs.configure(settings.node_name, settings.log_level)
+        gunicorn_hooks.configure_logs(settings.node_name, settings.log_level)
         app = create_app(settings)
     except (SettingsError, UsersError) as error:
         sys.exit(f"error: {error}")
@@ -69,6 +80,7 @@ def _sweep(app: Flask, settings: Settings) -> None:
     if settings.sweep_seconds > 0 and os.environ.get("NODE_WORKER", "0") == "0":
         sessions: Sessions = app.extensions["sessions"]
         Sweeper(sessions.store, settings.sweep_seconds, sessions.notify).start()
+        Sweeper(app.extensions["rate_limiter"].store, settings.sweep_seconds).start()
 
 
 def _options(settings: Settings) -> SessionOptions:

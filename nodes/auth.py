@@ -16,18 +16,17 @@ from werkzeug.exceptions import (
     UnprocessableEntity,
 )
 
-from . import my_sessions, pages, throttle
+from . import account_sessions, pages
 from .accounts import PasswordChanged, Users, UsersError
-from .each_request import request_id
-from .negotiation import read_body, wants_page
+from .middleware import read_body, request_id, session, wants_page
+from .rate_limit import RateLimiter
 from .sessions import Sessions, fresh_login
-from .visitor import session
 
 log = logging.getLogger("nodes.auth")
 
 blueprint = Blueprint("auth", __name__)
 
-_PAGES = {"/": "shop.home", "/sessions": "my_sessions.list_all", "/account": "auth.account"}
+_PAGES = {"/": "shop.home", "/sessions": "account_sessions.list_all", "/account": "auth.account"}
 """Where a login may lead back to: nowhere else, whatever a form says."""
 
 
@@ -56,23 +55,23 @@ class NewPassword(msgspec.Struct, frozen=True):
 def login() -> Response:
     """Logs in: 200 with a renewed id, or 401, the same for an unknown user as for a wrong password.
 
-    429 after too many wrong ones, by `throttle`; 409 where the user has too many sessions.
+    429 after too many wrong ones, by `rate_limit`; 409 where the user has too many sessions.
     """
     users: Users = current_app.extensions["users"]
+    limiter: RateLimiter = current_app.extensions["rate_limiter"]
     try:
         credentials = read_body(Credentials)
     except BadRequest as error:
         return pages.failed(error, about="login")
     try:
-        guess = throttle.count_guess(request, credentials.user)
+        guess = limiter.count(request, credentials.user)
     except TooManyRequests as error:
         log.warning("login throttled", extra={"request_id": request_id()})
         return pages.failed(error, about="login")
     hash_ = users.verify(credentials.user, credentials.password)
     if hash_ is None:
         return _login_refused()
-    if guess is not None:
-        guess.was_right()
+    guess.success()
     if session.owner not in {None, credentials.user}:
         session.clear()  # what belongs to one user is not handed to another
     session.renew(owner=credentials.user)
@@ -83,7 +82,7 @@ def login() -> Response:
     answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
     back = credentials.back if credentials.back in _PAGES else "/"
     response = pages.json_or(answer, _PAGES[back])
-    throttle.remember_device(request, response, credentials.user)
+    limiter.remember_device(request, response, credentials.user)
     return response
 
 
@@ -111,22 +110,22 @@ def account() -> Response:
 
 
 @blueprint.post("/password")
-@fresh_login(my_sessions.FRESH_SECONDS)
+@fresh_login(account_sessions.FRESH_SECONDS)
 def change_password() -> Response:
     """Changes the password, gives this session a new id, and ends all others of the user (ASVS 5.0, 7.4.3)."""
     users: Users = current_app.extensions["users"]
+    limiter: RateLimiter = current_app.extensions["rate_limiter"]
     user = session.owner
     assert user is not None, "fresh_login lets nobody else in"
     try:
         passwords = read_body(NewPassword)
-        guess = throttle.count_guess(request, user)
+        guess = limiter.count(request, user)
     except (BadRequest, TooManyRequests) as error:
         return _not_changed(error)
     hash_ = users.verify(user, passwords.current)
     if hash_ is None:
         return _not_changed(Forbidden("The password so far is not this one."))
-    if guess is not None:
-        guess.was_right()
+    guess.success()
     try:
         hash_ = users.set_password(user, passwords.new, instead_of=hash_)
     except PasswordChanged:

@@ -17,8 +17,7 @@ from flask import Flask, Request, current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import Forbidden, UnsupportedMediaType
 
-from .negotiation import SAFE_METHODS, brings_form
-from .visitor import session
+from .middleware import SAFE_METHODS, brings_form, session
 
 FIELD = "csrf_token"
 _ANONYMOUS = "anonymous"

@@ -4,10 +4,10 @@
 import os
 from typing import Any
 
-from nodes import serving
+from nodes import gunicorn_hooks
 
-settings = serving.checked_settings()
-_metrics_folder = serving.MetricsFolder()
+settings = gunicorn_hooks.checked_settings()
+_metrics_folder = gunicorn_hooks.MetricsFolder()
 
 bind = settings.bind
 workers = settings.workers
@@ -16,7 +16,7 @@ workers = settings.workers
 # nothing: GET /me with a session in Valkey costs the worker 1.29 ms with gevent, 1.36 and 1.30 with gthread (4 threads,
 # 1 thread), 1.25 with sync, which keeps no connection (8 keep-alive connections, medians of 5 interleaved runs of 3200
 # requests on 2 busy cores; the runs of one class differ by 26 to 71 %, far more than the classes do).
-worker_class = "nodes.worker.Worker"
+worker_class = "nodes.gunicorn_hooks.Worker"
 worker_connections = 1000
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats must not wait for a disk
 preload_app = False  # each worker makes its own connections and, with the memory store, its own sessions
@@ -32,7 +32,7 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
-logger_class = serving.JsonLogger
+logger_class = gunicorn_hooks.JsonLogger
 loglevel = settings.log_level
 accesslog = None
 control_socket_disable = True  # one path for all nodes of a machine, and nobody uses it
@@ -40,15 +40,15 @@ control_socket_disable = True  # one path for all nodes of a machine, and nobody
 
 def on_starting(_server: Any) -> None:
     _metrics_folder.open()
-    serving.make_schema(settings)
+    gunicorn_hooks.make_schema(settings)
 
 
 def when_ready(_server: Any) -> None:
-    serving.announce(settings, worker_class)
+    gunicorn_hooks.announce(settings, worker_class)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    os.environ[serving.WORKER] = str(serving.number_of(worker, server.WORKERS.values()))
+    os.environ[gunicorn_hooks.WORKER] = str(gunicorn_hooks.number_of(worker, server.WORKERS.values()))
 
 
 def on_exit(_server: Any) -> None:

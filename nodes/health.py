@@ -6,8 +6,8 @@ from flask import Blueprint, Response, current_app, jsonify, make_response
 
 from .metrics import CONTENT_TYPE, Metrics
 from .pages import RETRY_AFTER
-from .sessions import Store, StoreUnavailable, power_of
-from .sessions.powers import Impatient
+from .sessions import Store, StoreUnavailable, find_capability
+from .sessions.store import PingsAtOnce
 
 blueprint = Blueprint("health", __name__)
 
@@ -28,7 +28,7 @@ def live() -> Response:
 def ready() -> Response:
     """200 where the store answers, 503 where not: asked for by whoever decides about traffic."""
     store: Store = current_app.extensions["store"]
-    impatient = power_of(store, Impatient)
+    impatient = find_capability(store, PingsAtOnce)
     try:
         if impatient is not None:
             impatient.ping_at_once()

@@ -23,7 +23,7 @@ from .sessions import (
     Sessions,
     Store,
     StoreUnavailable,
-    power_of,
+    find_capability,
     session_absent,
     session_conflict,
     session_created,
@@ -31,7 +31,7 @@ from .sessions import (
     session_expired,
     session_renewed,
 )
-from .sessions.powers import Impatient
+from .sessions.store import PingsAtOnce
 
 T = TypeVar("T")
 
@@ -129,7 +129,7 @@ class MeasuredStore:
         self.cookie = store.cookie
         self.wraps = self._store = store
         self._clock = clock
-        operations = ("load", "create", "update", "delete", "set_aside", "ping")
+        operations = ("load", "create", "update", "delete", "quarantine", "ping")
         self._seconds = {name: metrics.store_seconds.labels(name) for name in operations}
         self._failures = {name: metrics.store_failures.labels(name) for name in operations}
 
@@ -162,14 +162,14 @@ class MeasuredStore:
     def delete(self, key: str) -> Record | None:
         return self._measured("delete", lambda: self._store.delete(key))
 
-    def set_aside(self, key: str) -> None:
-        self._measured("set_aside", lambda: self._store.set_aside(key))
+    def quarantine(self, key: str) -> None:
+        self._measured("quarantine", lambda: self._store.quarantine(key))
 
     def ping(self) -> float:
         return self._measured("ping", self._store.ping)
 
     def ping_at_once(self) -> float:
-        impatient = power_of(self._store, Impatient)
+        impatient = find_capability(self._store, PingsAtOnce)
         return self._measured("ping", impatient.ping_at_once if impatient is not None else self._store.ping)
 
     def close(self) -> None:

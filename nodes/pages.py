@@ -9,10 +9,8 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 
-from .each_request import request_id
-from .negotiation import SAFE_METHODS, wants_page
-from .sessions import LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions, Undeliverable
-from .visitor import handle, profile, session
+from .middleware import SAFE_METHODS, request_id, session, wants_page
+from .sessions import CookieNotSendable, LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions
 
 RETRY_AFTER = 2
 """Seconds that clients are asked to wait while the store is out: a failover takes about this long."""
@@ -37,6 +35,29 @@ _TITLES = {
     501: "This store can't do that",
     503: "The session store can't be reached",
 }
+
+# In this order: each of them also claims to be those below it.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("curl/", "curl"),
+    ("python-requests/", "a program"),
+)
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 
 
 def register(app: Flask) -> None:
@@ -97,7 +118,7 @@ def session_error(error: SessionError) -> Response:
         return _login_again()
     if isinstance(error, SessionTooLarge):
         return _error(413, "There is no room for this in your session. What was in it is still there.")
-    if isinstance(error, Undeliverable):
+    if isinstance(error, CookieNotSendable):
         return _error(400, f"You can't log in here: {error}.")
     current_app.logger.warning("%s", error, extra={"request_id": request_id()})
     response = _error(503, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)
@@ -110,7 +131,7 @@ def _login_again() -> Response:
     user = session.owner
     if user is not None and wants_page(request):
         back = request.path if request.method in SAFE_METHODS else session_page_of(request.path)
-        return make_response(render_template("again.html", user=user, back=back), 401)
+        return make_response(render_template("reauthenticate.html", user=user, back=back), 401)
     response = _error(401, "Log in again: this needs a fresh login.")
     if response.is_json:
         response = make_response(jsonify(error="log in again: this needs a fresh login", login="again"), 401)
@@ -152,3 +173,27 @@ def json_or(answer: dict[str, Any] | None, endpoint: str) -> Response:
     if wants_page(request):
         return make_response(redirect(url_for(endpoint), 303))
     return jsonify(answer) if answer is not None else make_response("", 204)
+
+
+def profile() -> dict[str, Any]:
+    """Who they are, which node answers, how often they visited and what lies in their cart. Makes no session."""
+    return {
+        "user": session.owner,
+        "node": current_app.config["NODE_NAME"],
+        "visits": session.get("visits", 0),
+        "cart": session.get("cart", {}),
+    }
+
+
+def handle() -> str | None:
+    """The beginning of the key under which the store keeps the session; None where there is none. Logs nobody in."""
+    return session.key_hash[:8] if session.exists and session.key_hash else None
+
+
+def browser_name(user_agent: str) -> str:
+    """ "Firefox on Linux"; "an unknown browser" for what says nothing that is known here."""
+    browser = next((name for mark, name in _BROWSERS if mark in user_agent), None)
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), None)
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or (f"a browser on {system}" if system else "an unknown browser")

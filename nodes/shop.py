@@ -7,8 +7,7 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from . import pages
-from .negotiation import read_body, wants_page
-from .visitor import profile, session
+from .middleware import read_body, session, wants_page
 
 MAX_ITEM_CHARACTERS = 64
 MAX_QUANTITY = 1000
@@ -52,7 +51,7 @@ def home() -> Response:
 @blueprint.get("/me")
 def me() -> Response:
     """Who I am, which node answers, what my session holds. Never makes a session."""
-    return jsonify(profile())
+    return jsonify(pages.profile())
 
 
 @blueprint.post("/visits")

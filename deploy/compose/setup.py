@@ -30,8 +30,8 @@ from deploy.files import write_atomically
 from deploy.redis import acl, config
 from deploy.spec import ClusterError, Database, RedisMode, StoreKind, StoreSettings, parse_balance
 from nodes.accounts import UsersError, create_users
-from nodes.environment import Environment, SettingsError
 from nodes.sessions import Durability, Outage
+from nodes.settings import Environment, SettingsError
 from proxy import ProxySettings, ProxySettingsError, Tls, render
 
 CLUSTER = Path("/cluster")

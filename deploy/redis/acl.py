@@ -29,23 +29,24 @@ class Rights:
         return Rights(self.keys + other.keys, self.commands + other.commands, self.channels + other.channels)
 
 
-# What `nodes.sessions.stores.redis` sends, itself and inside its scripts. SCAN shows the names of all keys, whatever
-# their pattern.
-SESSIONS = Rights(
-    ("session:*", "rate_limit:*"),
+# What `nodes.sessions.stores.redis` sends, itself and inside its scripts, for records of no user: the counters of the
+# rate limiter.
+RATE_LIMITS = Rights(
+    ("rate_limits:*",),
     (
         *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "rename", "time"),
-        *("zadd", "zrange", "zrem", "zcard", "zremrangebyscore", "zrandmember", "scan"),
         *("evalsha", "script|load", "wait"),
     ),
 )
+# SCAN shows the names of all keys, whatever their pattern.
+SESSIONS = RATE_LIMITS | Rights(
+    ("session:*",),
+    ("zadd", "zrange", "zrem", "zcard", "zremrangebyscore", "zrandmember", "scan"),
+)
 # What `nodes.sessions.stores.express` sends, and connect-redis.
-SHARED_WITH_EXPRESS = Rights(
-    ("sess:*", "damaged:sess:*", "rate_limit:*", "damaged:rate_limit:*"),
-    (
-        *("get", "set", "expire", "pexpire", "pttl", "ttl", "del", "type", "rename", "time", "scan", "mget"),
-        *("evalsha", "script|load"),
-    ),
+SHARED_WITH_EXPRESS = RATE_LIMITS | Rights(
+    ("sess:*", "damaged:sess:*"),
+    ("get", "set", "expire", "ttl", "scan", "mget"),
 )
 """For sessions in the format of express-session, which a Node application reaches with the same rights."""
 SHARDS = Rights(commands=("cluster|slots", "cluster|info", "asking"))

@@ -119,7 +119,7 @@ class Running:
         }
         worker = [
             "--worker-class",
-            "nodes.worker.Worker",
+            "nodes.gunicorn_hooks.Worker",
             "--workers",
             "1",
             "--keep-alive",

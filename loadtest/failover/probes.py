@@ -7,17 +7,17 @@ import msgspec
 
 from deploy import Cluster
 from loadtest.failover.steady import NotSteadyError
-from loadtest.prober import Target
+from loadtest.prober import Endpoint
 
 SITE, SESSION = "site", "session"
 """A page that needs no session and no store; a read of the store."""
 
 
-def targets(cluster: Cluster) -> tuple[Target, ...]:
+def targets(cluster: Cluster) -> tuple[Endpoint, ...]:
     """Both, the second with the cookie of a session that is made for it. Raises NotSteadyError where none can be."""
     return (
-        Target(name=SITE, url=f"{cluster.url}/live"),
-        Target(name=SESSION, url=f"{cluster.url}/me", cookie=_log_in(cluster)),
+        Endpoint(name=SITE, url=f"{cluster.url}/live"),
+        Endpoint(name=SESSION, url=f"{cluster.url}/me", cookie=_log_in(cluster)),
     )
 
 

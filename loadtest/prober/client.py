@@ -1,80 +1,99 @@
-"""The independent prober as the rest of the program sees it: a process that asks at a fixed rate."""
+"""The prober as the rest of the program sees it: a process that is told what to do on stdin and reports each probe."""
 
 import contextlib
+import os
+import subprocess
+import sys
+import tempfile
 import threading
-import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from loadtest.child import Child
 from loadtest.history import Probe
-from loadtest.prober.process import Orders, Target, any_certificate
 
 INTERVAL = 0.05
 TIMEOUT = 5.0
 START_TIMEOUT = 20.0
-LOGIN_TIMEOUT = 10.0
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 class ProberError(Exception):
-    """The prober could not log in, did not start, or ended too early; the message is one line."""
+    """The prober did not start, or ended early; the message is one line."""
 
 
-def cookie_of(url: str, name: str, password: str) -> str:
-    """Log in to a cluster: the Cookie header of a session for a target. Raises ProberError."""
-    body = msgspec.json.encode({"user": name, "password": password})
-    login = urllib.request.Request(f"{url}/login", body, {"Content-Type": "application/json"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(login, timeout=LOGIN_TIMEOUT, context=any_certificate()) as answer:  # noqa: S310
-            lines = answer.headers.get_all("Set-Cookie") or []
-    except OSError as error:
-        raise ProberError(f"cannot log in at {url} as {name}: {error}") from error
-    if not lines:
-        raise ProberError(f"logging in at {url} as {name} brought no cookie")
-    return "; ".join(line.partition(";")[0] for line in lines)
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What is probed: GET `url`, with this Cookie header if any. `name` is what the history calls it."""
+
+    name: str
+    url: str
+    cookie: str = ""
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """`interval` seconds between two probes of one endpoint; one without an answer for `timeout` seconds is unknown."""
+
+    endpoints: tuple[Endpoint, ...]
+    interval: float
+    timeout: float
+    time_limit: float
 
 
 class Prober:
     """A context manager: it probes from when it is entered until `stop`, for `time_limit` seconds at most.
 
-    Each target is asked every `interval` seconds, whether the last answer has come or not; an answer that takes longer
-    than `timeout` seconds is unknown. A target that is to show whether the store answers needs a session's cookie, as
-    `cookie_of` gets one. Cookies travel over a pipe and appear in no argument list.
+    Each endpoint is asked every `interval` seconds, whether the last answer has come or not; an answer that takes
+    longer than `timeout` seconds is unknown. An endpoint that is to show whether the store answers needs a session's
+    cookie. Cookies travel over a pipe and appear in no argument list.
     """
 
     def __init__(
-        self, targets: Sequence[Target], *, time_limit: float, interval: float = INTERVAL, timeout: float = TIMEOUT
+        self, endpoints: Sequence[Endpoint], *, time_limit: float, interval: float = INTERVAL, timeout: float = TIMEOUT
     ) -> None:
-        self._orders = Orders(targets=tuple(targets), interval=interval, timeout=timeout, time_limit=time_limit)
+        self._orders = Orders(endpoints=tuple(endpoints), interval=interval, timeout=timeout, time_limit=time_limit)
         self._probes: list[Probe] = []
         self._began = threading.Event()
 
     def __enter__(self) -> Self:
-        self._child = Child("loadtest.prober.process")
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+        self._stderr = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "loadtest.prober.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C at the terminal is for the command, which ends the others in order
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         with contextlib.suppress(BrokenPipeError):  # then it has ended, and says why
-            self._child.tell(msgspec.json.encode(self._orders))
-        if not self._began.wait(START_TIMEOUT) or self._child.code is not None:
-            error = ProberError(self._obituary())
+            self._stdin.write(msgspec.json.encode(self._orders) + b"\n")
+            self._stdin.flush()
+        if not self._began.wait(START_TIMEOUT) or self._process.poll() is not None:
+            error = ProberError(self._exit_reason())
             self.__exit__(ProberError, error, None)
             raise error
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._child.kill()
+            self._process.kill()
         self._end()
-        self._child.close()
+        self._stdout.close()
+        self._stderr.close()
 
     @property
     def pid(self) -> int:
-        return self._child.pid
+        return self._process.pid
 
     @property
     def probes(self) -> Sequence[Probe]:
@@ -82,26 +101,39 @@ class Prober:
         return tuple(self._probes)
 
     def stop(self) -> list[Probe]:
-        """Send no more, await what is in flight, and return all probes in the order they ended. Raises ProberError if
-        the prober ended before, other than by its time limit."""
+        """Send no more, wait for what is in flight, and return all probes in the order they ended.
+
+        Raises ProberError if the prober ended before, other than by its time limit.
+        """
         self._end()
-        if self._child.code:
-            raise ProberError(self._obituary())
+        if self._process.returncode:
+            raise ProberError(self._exit_reason())
         return list(self._probes)
 
     def _end(self) -> None:
-        self._child.end(self._orders.timeout + START_TIMEOUT)
+        """Close its stdin, upon which it ends: by itself, or by force."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            self._stdin.close()
+        try:
+            self._process.wait(self._orders.timeout + START_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._reader.join()
 
     def _read(self) -> None:
         try:
-            for line in self._child.lines():
+            for line in self._stdout:
                 if self._began.is_set():
                     self._probes.append(msgspec.json.decode(line, type=Probe))
                 self._began.set()
         except msgspec.DecodeError:
-            self._child.kill()  # whatever speaks there is no prober
+            self._process.kill()  # it is not the prober that speaks there
         self._began.set()
 
-    def _obituary(self) -> str:
-        return f"the prober {self._child.obituary()}"
+    def _exit_reason(self) -> str:
+        self._process.kill()
+        code = self._process.wait()
+        self._stderr.seek(0)
+        last = self._stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+        return f"the prober ended early (exit {code}): {last or 'it said nothing'}"

@@ -1,10 +1,10 @@
-"""The prober's process: `python -m loadtest.prober.process` sends requests at a fixed rate, as one line on stdin says.
+"""The prober's process: `python -m loadtest.prober.process` sends requests at a fixed rate.
 
 Open loop: each probe is sent when it is due, over a connection of its own, whatever became of those before it. A load
 generator that waits for its answers waits with its victim, and understates every outage.
 
-It ends when stdin ends (whoever started it is gone, or has had enough), and at the latest after its time limit.
-`loadtest.prober` is the other end of the pipes.
+One line on stdin says what to do. The process ends when stdin ends (its parent is gone, or calls it off), and at the
+latest after its time limit. `loadtest.prober.client` is the other end of the pipes.
 """
 
 import asyncio
@@ -20,52 +20,36 @@ import msgspec
 
 from loadtest.history import Probe, now
 from loadtest.ledger import Outcome
+from loadtest.prober.client import Endpoint, Orders
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What is probed: GET `url`, with this Cookie header if any. `name` is what the history calls it."""
-
-    name: str
-    url: str
-    cookie: str = ""
-
-
-class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """`interval` seconds between two probes of one target; one without an answer for `timeout` seconds is unknown."""
-
-    targets: tuple[Target, ...]
-    interval: float
-    timeout: float
-    time_limit: float
-
-
-class Answer(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     status: int
     node: str
 
 
 class NotHttp(Exception):
-    """What came back is no whole HTTP answer."""
+    """The answer is not HTTP, or not complete."""
 
 
-async def ask(target: Target) -> Answer:
-    """One request over a new connection, and the whole answer to it. Raises OSError, NotHttp."""
-    url = urlsplit(target.url)
+async def ask(endpoint: Endpoint) -> Response:
+    """Send one request over a new connection, and return the whole response. Raises OSError, NotHttp."""
+    url = urlsplit(endpoint.url)
     context = any_certificate() if url.scheme == "https" else None
     reader, writer = await asyncio.open_connection(url.hostname, url.port or (443 if context else 80), ssl=context)
     try:
         path = f"{url.path or '/'}{'?' + url.query if url.query else ''}"
         lines = [f"GET {path} HTTP/1.1", f"Host: {url.netloc}", "Accept: application/json", "Connection: close"]
-        if target.cookie:
-            lines.append(f"Cookie: {target.cookie}")
+        if endpoint.cookie:
+            lines.append(f"Cookie: {endpoint.cookie}")
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
         return parse(await reader.read(-1))
     finally:
         writer.transport.abort()
 
 
-def parse(answer: bytes) -> Answer:
-    """The status, and which node it is from. Raises NotHttp if anything is missing."""
+def parse(answer: bytes) -> Response:
+    """Return the status, and which node the answer is from. Raises NotHttp if anything is missing."""
     head, separator, body = answer.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
@@ -76,25 +60,25 @@ def parse(answer: bytes) -> Answer:
     whole = body.endswith(b"0\r\n\r\n") if "transfer-encoding" in headers else len(body) >= int(length or 0)
     if not whole:
         raise NotHttp("the answer stops early")
-    return Answer(int(words[1]), headers.get("x-served-by", ""))
+    return Response(int(words[1]), headers.get("x-served-by", ""))
 
 
 def any_certificate() -> ssl.SSLContext:
-    """TLS with whoever answers."""
-    # Like the load generator: a cluster of a test has a certificate that nobody knows.
+    """Return a TLS context that accepts every certificate."""
+    # A cluster under test has an authority of its own, which no system knows.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-async def probe(target: Target, due: float, timeout: float) -> Probe:
-    """Send one and say how it went. Only 200 is ok; refused or another status is a failure, no answer is unknown."""
+async def probe(endpoint: Endpoint, due: float, timeout: float) -> Probe:
+    """Send one probe. Only 200 is ok; refused or another status is a failure, no answer is unknown."""
     started = now()
     outcome, status, node, error = Outcome.UNKNOWN, 0, "", ""
     try:
         async with asyncio.timeout(timeout):
-            answer = await ask(target)
+            answer = await ask(endpoint)
         status, node = answer.status, answer.node
         outcome = Outcome.OK if status == 200 else Outcome.FAIL
         error = "" if status == 200 else f"status {status}"
@@ -105,7 +89,7 @@ async def probe(target: Target, due: float, timeout: float) -> Probe:
     except (OSError, NotHttp) as failure:
         error = str(failure) if isinstance(failure, NotHttp) else type(failure).__name__
     return Probe(
-        target=target.name,
+        target=endpoint.name,
         started=round(started, 6),
         ended=round(now(), 6),
         outcome=outcome,
@@ -116,20 +100,20 @@ async def probe(target: Target, due: float, timeout: float) -> Probe:
     )
 
 
-async def watch(targets: Sequence[Target], orders: Orders, stopped: asyncio.Event) -> None:
-    """Probe all targets, each at its own moment of the interval, until told to stop; then await what is in flight."""
+async def watch(endpoints: Sequence[Endpoint], orders: Orders, stopped: asyncio.Event) -> None:
+    """Probe all endpoints, each at its own moment of the interval, until `stopped`; then wait for what is in flight."""
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[None]] = set()
     begin, epoch = loop.time(), now() - loop.time()
     tick = 0
     while not stopped.is_set():
-        target = targets[tick % len(targets)]
-        due = begin + tick * orders.interval / len(targets)
+        endpoint = endpoints[tick % len(endpoints)]
+        due = begin + tick * orders.interval / len(endpoints)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due):
                 await stopped.wait()
                 break
-        task = asyncio.create_task(_report(target, due + epoch, orders.timeout))
+        task = asyncio.create_task(_report(endpoint, due + epoch, orders.timeout))
         running.add(task)
         task.add_done_callback(running.discard)
         tick += 1
@@ -137,8 +121,8 @@ async def watch(targets: Sequence[Target], orders: Orders, stopped: asyncio.Even
         await asyncio.wait(running)
 
 
-async def _report(target: Target, due: float, timeout: float) -> None:
-    say(await probe(target, due, timeout))
+async def _report(endpoint: Endpoint, due: float, timeout: float) -> None:
+    say(await probe(endpoint, due, timeout))
 
 
 def say(message: Any) -> None:
@@ -152,7 +136,7 @@ async def run(orders: Orders) -> None:
     loop.add_reader(sys.stdin.fileno(), _heard, loop, stopped)
     loop.call_later(orders.time_limit, stopped.set)
     say("ready")
-    await watch(orders.targets, orders, stopped)
+    await watch(orders.endpoints, orders, stopped)
 
 
 def _heard(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
@@ -162,7 +146,7 @@ def _heard(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
 
 
 def _first_line() -> bytes:
-    """Unbuffered, so that nothing of what follows is taken along."""
+    """Read unbuffered, so that nothing of what follows is taken along."""
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:  # it has no path
         return stdin.readline()
 

@@ -4,18 +4,9 @@ Start with `Sessions`, `SessionOptions` and a store; everything else here is for
 signals to connect to, and the protocol for a store of one's own.
 """
 
-from .budgets import Budgets
 from .counters import counter_key
 from .encryption import EncryptedStore, Encryption
-from .events import (
-    session_absent,
-    session_conflict,
-    session_created,
-    session_ended,
-    session_expired,
-    session_renewed,
-)
-from .interface import Sessions
+from .extension import Sessions, fresh_login
 from .options import (
     CookieAttributes,
     OptionsError,
@@ -28,23 +19,36 @@ from .options import (
     SessionOptions,
     Unset,
 )
-from .powers import ByUser, Countable, Sweepable, power_of
 from .session import Session
-from .step_up import fresh_login
+from .signals import (
+    session_absent,
+    session_conflict,
+    session_created,
+    session_ended,
+    session_expired,
+    session_renewed,
+)
 from .store import (
+    Budgets,
     Changes,
+    CookieNotSendable,
+    CorruptRecord,
+    Iterable,
     Lifetime,
+    ListsByUser,
     LoginTooOld,
     Outcome,
     Record,
-    RecordTooNew,
     SessionEnded,
     SessionError,
     SessionTooLarge,
     Store,
     StoreUnavailable,
+    Sweepable,
     TooManySessions,
-    Undeliverable,
+    UnknownKey,
+    UnsupportedRecordVersion,
+    find_capability,
 )
 from .stores.file import FileStore
 from .stores.memory import MemoryStore
@@ -54,15 +58,17 @@ from .users import UserSession, UserSessions
 
 __all__ = [
     "Budgets",
-    "ByUser",
     "Changes",
     "CookieAttributes",
-    "Countable",
+    "CookieNotSendable",
+    "CorruptRecord",
     "Durability",
     "EncryptedStore",
     "Encryption",
     "FileStore",
+    "Iterable",
     "Lifetime",
+    "ListsByUser",
     "LoginTooOld",
     "MemoryStore",
     "OptionsError",
@@ -72,7 +78,6 @@ __all__ = [
     "Priority",
     "Proxy",
     "Record",
-    "RecordTooNew",
     "RedisStore",
     "Resave",
     "SameSite",
@@ -89,13 +94,14 @@ __all__ = [
     "Sweepable",
     "Sweeper",
     "TooManySessions",
-    "Undeliverable",
+    "UnknownKey",
     "Unset",
+    "UnsupportedRecordVersion",
     "UserSession",
     "UserSessions",
     "counter_key",
+    "find_capability",
     "fresh_login",
-    "power_of",
     "session_absent",
     "session_conflict",
     "session_created",

@@ -15,15 +15,69 @@ so that no field is ever there twice.
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from .cookie import CookieFormat, SignedCookie
-from .own_fields import OWNER_PROOF
-from .sealing import DamagedValueError, SealingKey, is_sealed, key_id
-from .store import Changes, Lifetime, Outcome, Record, RecordTooNew, Store
+from .fields import OWNER_PROOF
+from .store import Changes, CorruptRecord, Lifetime, Outcome, Record, Store, UnknownKey
+
+KEY_BYTES = 32
+OVERHEAD = 33
+"""How many bytes longer a sealed value is; bounds on the size of a session count them."""
+ID_BYTES = 4
+_MARK = b"\xe1"
+_NONCE_BYTES = 12
+_NONCE = len(_MARK) + ID_BYTES
+
+
+class SealingKey:
+    """Seals and opens values; `secret` has 32 bytes."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != KEY_BYTES:
+            raise ValueError(f"an encryption key has {len(secret)} bytes: it must be {KEY_BYTES}")
+        derived = HKDF(SHA256(), 2 * KEY_BYTES + ID_BYTES, salt=None, info=b"session-cluster encryption v1").derive(
+            secret
+        )
+        self._cipher = AESGCM(derived[:KEY_BYTES])
+        self._nonce_key = derived[KEY_BYTES : 2 * KEY_BYTES]
+        self.id = derived[2 * KEY_BYTES :]
+
+    def seal(self, value: bytes, place: bytes) -> bytes:
+        nonce = hmac.digest(self._nonce_key, len(place).to_bytes(4, "big") + place + value, "sha256")[:_NONCE_BYTES]
+        return _MARK + self.id + nonce + self._cipher.encrypt(nonce, value, place)
+
+    def open(self, sealed: bytes, place: bytes) -> bytes:
+        """What `seal` was given for this place. `CorruptRecord` for anything else."""
+        try:
+            return self._cipher.decrypt(sealed[_NONCE : _NONCE + _NONCE_BYTES], sealed[_NONCE + _NONCE_BYTES :], place)
+        except (InvalidTag, ValueError) as error:
+            raise CorruptRecord("it is not what was encrypted for this place") from error
+
+
+def is_sealed(value: bytes) -> bool:
+    """Whether it looks like a sealed value, which no plain one does."""
+    return value.startswith(_MARK) and len(value) >= OVERHEAD
+
+
+def any_sealed(fields: Mapping[str, bytes]) -> bool:
+    """Whether a node without keys would have to know more to read these fields."""
+    return any(map(is_sealed, fields.values()))
+
+
+def key_id(sealed: bytes) -> bytes:
+    """Which key it was sealed with: `SealingKey.id`."""
+    return sealed[len(_MARK) : _NONCE]
+
 
 log = logging.getLogger("nodes.sessions")
 
@@ -43,7 +97,7 @@ class EncryptedStore:
     """`store`, with every value encrypted by the first of `keys` (32 bytes each).
 
     A record that was changed, moved, given to another owner or never encrypted is damaged: set aside and absent. One
-    encrypted with a key that is not here is *unknown* (`RecordTooNew`), since another node has that key. With an
+    encrypted with a key that is not here is *unknown* (`UnknownKey`), since another node has that key. With an
     `encryption` that reads both, what was never encrypted is believed, and only that.
 
     One round trip more than the store's for an update, and two for one that applies, where a value that is compared is
@@ -96,12 +150,12 @@ class EncryptedStore:
         record = self.wraps.delete(key)
         try:
             return self._opened(key, record, gone=True) if record is not None else None
-        except RecordTooNew as error:  # it has ended all the same
+        except UnknownKey as error:  # it has ended all the same
             log.error("it has ended unread, and what others wrote there since is lost: %s", error)  # noqa: TRY400 - a line
             return replace(record, fields={}, unread=True) if record is not None else None
 
-    def set_aside(self, key: str) -> None:
-        self.wraps.set_aside(key)
+    def quarantine(self, key: str) -> None:
+        self.wraps.quarantine(key)
 
     def ping(self) -> float:
         return self.wraps.ping()
@@ -133,20 +187,20 @@ class EncryptedStore:
             opened = {name: self._open(key, name, value) for name, value in record.fields.items()}
             self._check_owner(record.owner, opened.pop(OWNER_PROOF, None))
             return replace(record, fields=opened)
-        except DamagedValueError as error:
+        except CorruptRecord as error:
             if not gone:
-                log.error("session %s is damaged and was set aside: %s", key, error)  # noqa: TRY400 - a line
-                self.wraps.set_aside(key)
+                log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - a line
+                self.wraps.quarantine(key)
             return None
 
     def _open(self, key: str, name: str, value: bytes) -> bytes:
         if not is_sealed(value):
             if self._encryption is Encryption.REQUIRE:
-                raise DamagedValueError("it is not encrypted")
+                raise CorruptRecord("it is not encrypted")
             return value
         known = self._by_id.get(key_id(value))
         if known is None:
-            raise RecordTooNew(f"session {key} is encrypted with a key that this node does not have")
+            raise UnknownKey(f"session {key} is encrypted with a key that this node does not have")
         return known.open(value, _place(key, name))
 
     def _check_owner(self, owner: str | None, proven: bytes | None) -> None:
@@ -154,7 +208,7 @@ class EncryptedStore:
         if proven is None and self._encryption is not Encryption.REQUIRE:
             return
         if proven != (None if owner is None else _bytes(owner)):
-            raise DamagedValueError("it was made for another owner")
+            raise CorruptRecord("it was made for another owner")
 
 
 def _bytes(owner: str) -> bytes:

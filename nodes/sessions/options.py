@@ -27,8 +27,8 @@ class Secure(Enum):
     AUTO = "auto"
     """As the request came: over TLS yes, and then with the `__Host-` prefix; over plain HTTP no."""
     ON = "on"
-    """Always. Over plain HTTP no session is made or renewed (`Undeliverable`), because no browser would send its cookie
-    back, and no cookie is sent, because everybody on the way could read it."""
+    """Always. Over plain HTTP no session is created or renewed (`CookieNotSendable`), because no browser would send its
+    cookie back, and no cookie is sent, because anyone on the network path could read it."""
     OFF = "off"
     """Never; for development. Anyone on the network path can take the session over."""
 

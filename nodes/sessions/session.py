@@ -5,19 +5,136 @@ Nothing is asked of the store before something is read, and nothing is sent to i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from . import events
-from .mapping import Mapping
+from flask.sessions import SessionMixin
+from msgspec import structs
+
+from . import signals
+from .codec import DecodeError
+from .fields import COOKIE_KEY, OWN_KEYS, Life, application_key, field_of, typed
 from .options import Resave, SessionOptions, Unset
-from .own_fields import COOKIE_KEY, field_of
-from .own_life import OwnLife
-from .renewal import renew
-from .saving import commit, mutate, write
+from .persistence import Notify, Refusal, StoredSession, commit, mutate, renew, write
 from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store, StoreUnavailable
-from .stored import Notify, Refusal, StoredSession
+
+
+class Mapping(SessionMixin):
+    """Mixed into `Session`, which knows what is stored, and when it is too late to change it."""
+
+    used: bool
+
+    @property
+    def _stored(self) -> StoredSession:
+        raise NotImplementedError
+
+    def _load(self) -> StoredSession:
+        raise NotImplementedError
+
+    def _refuse_if_closed(self) -> None:
+        raise NotImplementedError
+
+    def __getitem__(self, key: str) -> Any:
+        self.used = True
+        field = field_of(key)
+        fields = self._stored.fields
+        if not fields.assigned(field):
+            self._load()
+        return fields.get(field)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and field_of(key) in self._load().fields.values
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Assigns without reading. TypeError for what can't be stored, `SessionTooLarge` for what would not fit."""
+        if not isinstance(key, str):
+            raise TypeError(f"a session's keys are strings, not {type(key).__name__}: {key!r}")
+        self._assign(field_of(key), value)
+
+    def _assign(self, field: str, value: Any) -> None:
+        self._refuse_if_closed()
+        self.used = True
+        self._stored.fields.assign(field, value)
+
+    def __delitem__(self, key: str) -> None:
+        fields = self._load().fields
+        self._refuse_if_closed()
+        fields.delete(field_of(key))
+
+    def __iter__(self) -> Iterator[str]:
+        keys = map(application_key, self._load().fields.values)
+        return iter([key for key in keys if key is not None])
+
+    def __len__(self) -> int:
+        values = self._load().fields.values
+        return len(values) - sum(key in values for key in OWN_KEYS)
+
+    def clear(self) -> None:
+        """Removes all data. Id, owner and a life of its own stay: to log out, `end`."""
+        for key in self:
+            del self[key]
+
+
+class OwnLife:
+    """Mixed into `Session`, which knows its options, what is stored, and how to assign a field."""
+
+    _options: SessionOptions
+
+    @property
+    def _stored(self) -> StoredSession:
+        raise NotImplementedError
+
+    def _load(self) -> StoredSession:
+        raise NotImplementedError
+
+    def _assign(self, field: str, value: Any) -> None:
+        raise NotImplementedError
+
+    @property
+    def max_age(self) -> float | None:
+        """Seconds that the cookie lives, and without use the session: its own, or else `SessionOptions.max_age`.
+
+        Assign to it for this session alone, None to undo that. The absolute timeout bounds it. ValueError for what is
+        no time, or longer than `store.LONGEST`.
+        """
+        own = self._load().life.max_age
+        return self._options.max_age if own is None else own
+
+    @max_age.setter
+    def max_age(self, seconds: float | None) -> None:
+        self._live(max_age=seconds)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When this session ends at the latest, if it was given a date of its own. Assign one with a time zone."""
+        own = self._load().life.expires
+        return None if own is None else datetime.fromtimestamp(own, UTC)
+
+    @expires.setter
+    def expires(self, when: datetime | None) -> None:
+        if when is not None and when.tzinfo is None:
+            raise ValueError(f"expires {when} needs a time zone")
+        self._live(expires=when.timestamp() if when else None)
+
+    def _live(self, **change: Any) -> None:
+        own = structs.asdict(self._load().life) | change
+        try:
+            typed(own, Life)
+        except DecodeError as error:
+            raise ValueError(f"{change} can't be: {error}") from error
+        self._assign(COOKIE_KEY, own)
+
+    @property
+    def cookie_life(self) -> tuple[int | None, datetime | None]:
+        """Max-Age in seconds and Expires for the cookie, as far as is known without asking."""
+        own = self._stored.life
+        if own.expires is not None:
+            return None, datetime.fromtimestamp(own.expires, UTC)
+        # Rounded up: the cookie never ends before the session, and Max-Age=0 would delete it.
+        return (self._options.max_age if own.max_age is None else math.ceil(own.max_age)), None
 
 
 class CookieAction(Enum):
@@ -156,7 +273,7 @@ class Session(Mapping, OwnLife):
         What a concurrent request saved under the old id meanwhile is carried over; if one ended it, that holds:
         `SessionEnded`, unless this is a login. `TooManySessions` where `SessionOptions.session_limit` refuses it,
         `SessionEnded` too where so many later logins came at the same time that this one is among the oldest.
-        `Undeliverable` where no browser would keep the new cookie. A visitor without a session has none to move.
+        `CookieNotSendable` where no browser would keep the new cookie. A visitor without a session has none to move.
         """
         stored = self._load()
         if owner is None and stored.record is None:
@@ -180,7 +297,7 @@ class Session(Mapping, OwnLife):
                 self._known, self.cookie_action = self._of(None), CookieAction.NONE
             raise
         if ended:
-            stored.notify(events.session_ended)
+            stored.notify(signals.session_ended)
         self._known = self._of(None)
         self.cookie_action = CookieAction.CLEAR if self._brought_cookie else CookieAction.NONE
 

@@ -6,10 +6,10 @@ nobody in. A session is stored as *fields*, one for each top-level key of the ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 from .codec import Codec
 from .cookie import CookieFormat
@@ -23,15 +23,23 @@ class StoreUnavailable(SessionError):
     """The store did not answer, or refused: whether the session exists is *unknown*. Never treated as absent."""
 
 
-class RecordTooNew(StoreUnavailable):
-    """What a later version wrote, or a node with other keys: this one can't read it and must not overwrite it."""
+class UnsupportedRecordVersion(StoreUnavailable):
+    """A later version wrote the record. This one can't read it, and must not overwrite it."""
+
+
+class UnknownKey(StoreUnavailable):
+    """The record is encrypted with a key that this node does not have. It must not be overwritten."""
+
+
+class CorruptRecord(ValueError):
+    """The bytes of a record are not what a store writes. Such a record is quarantined and counts as absent."""
 
 
 class SessionEnded(SessionError):
     """The session ended (logout, expiry, renewal) while this request worked with it, so its writes were not saved."""
 
 
-class Undeliverable(SessionError):
+class CookieNotSendable(SessionError):
     """A session would have had to be made, or moved to a new id, whose cookie no browser would get or keep."""
 
 
@@ -120,7 +128,8 @@ class Store(Protocol):
     Every operation is atomic, and takes one round trip unless the store's docstring says otherwise. Absent is a value;
     `StoreUnavailable` means that the answer is unknown, and is the only exception that a fault of the store raises.
     An expired session is absent from the moment it expires, by the store's clock and no other. A record that can't be
-    decoded is set aside and reported as absent; one that a later version wrote raises `RecordTooNew`, untouched.
+    decoded is quarantined and reported as absent; one that a later version wrote raises `UnsupportedRecordVersion`, and
+    stays as it is.
     """
 
     codec: Codec
@@ -158,8 +167,8 @@ class Store(Protocol):
         """Ends the session and returns what it last was; None where there was none. Final once it returns."""
         ...
 
-    def set_aside(self, key: str) -> None:
-        """Takes a damaged record out of the way, where the store can, keeps it for an inspection."""
+    def quarantine(self, key: str) -> None:
+        """Take a corrupt record out of the way. Stores that can keep it for a day, for an inspection."""
         ...
 
     def ping(self) -> float:
@@ -169,3 +178,143 @@ class Store(Protocol):
     def close(self) -> None:
         """Gives back connections and files. The store is not used after it."""
         ...
+
+
+class StoreWrapper:
+    """Base of a store around another one: `wraps` does what a subclass does not override."""
+
+    def __init__(self, wraps: Store) -> None:
+        self.wraps = wraps
+        self.codec = wraps.codec
+        self.cookie = wraps.cookie
+
+    def load(self, key: str) -> Record | None:
+        return self.wraps.load(key)
+
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        return self.wraps.create(key, fields, owner, lifetime, created)
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        return self.wraps.update(key, changes, lifetime)
+
+    def delete(self, key: str) -> Record | None:
+        return self.wraps.delete(key)
+
+    def quarantine(self, key: str) -> None:
+        self.wraps.quarantine(key)
+
+    def ping(self) -> float:
+        return self.wraps.ping()
+
+    def close(self) -> None:
+        self.wraps.close()
+
+
+P = TypeVar("P")
+
+Expired = Callable[[str], object]
+
+
+def unheard(key: str) -> None:
+    """For sweeps of which nobody wants to know what expired."""
+
+
+@runtime_checkable
+class ListsByUser(Protocol):
+    """Finds the sessions of a user."""
+
+    def keys_of(self, owner: str) -> list[str]:
+        """The keys of the live sessions of `owner`, by the time they were created, oldest first.
+
+        A session is listed from the moment `create` returns, and never once it ended or expired.
+        """
+        ...
+
+
+@runtime_checkable
+class Iterable(Protocol):
+    """Goes through all sessions."""
+
+    def keys(self) -> Iterator[str]:
+        """The key of each live session, in no order. What is created or ends meanwhile may be in it or not."""
+        ...
+
+    def count(self) -> int:
+        """How many live sessions there are."""
+        ...
+
+
+@runtime_checkable
+class Sweepable(Protocol):
+    """Keeps expired sessions until somebody sweeps them; for the others the server does it."""
+
+    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
+        """Removes up to `limit` expired sessions and returns how many. Of several processes one sweeps at a time.
+
+        `expired` is called with the key of each session that had expired, once it is gone and no lock is held; never
+        for what was set aside.
+        """
+        ...
+
+
+@runtime_checkable
+class PingsAtOnce(Protocol):
+    """Holds requests while it is out of reach, and says at once that it is."""
+
+    def ping_at_once(self) -> float:
+        """As `ping`, and never held."""
+        ...
+
+
+def find_capability(store: object, power: type[P]) -> P | None:
+    """`store` where it has this power, or the store it wraps; None where none of them has."""
+    while store is not None:
+        if isinstance(store, power):
+            return store
+        store = getattr(store, "wraps", None)
+    return None
+
+
+def innermost(store: Store) -> Store:
+    """The store that keeps the sessions, below all that wrap it."""
+    while (inner := getattr(store, "wraps", None)) is not None:
+        store = inner
+    return store
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """How long one operation may take. The clients' own defaults are far longer: redis-py's let a silent server hold a
+    worker for 59 s.
+
+    `connect_timeout` and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation
+    (load, ping) is tried again, `deadline` the seconds after which no further attempt starts. Updates are never sent
+    twice: the first may have been applied. `max_connections` bounds the pool of one process; waiting for one of them
+    takes at most `connect_timeout`.
+    """
+
+    connect_timeout: float = 0.25
+    read_timeout: float = 0.25
+    retries: int = 1
+    deadline: float = 1.0
+    max_connections: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("connect_timeout", "read_timeout", "deadline"):
+            if not 0 < getattr(self, name) <= 60:
+                raise ValueError(f"{name} {getattr(self, name):g} s must be above 0 and at most 60")
+        if not 0 <= self.retries <= 10:
+            raise ValueError(f"retries {self.retries} must be from 0 to 10")
+        if self.max_connections < 1:
+            raise ValueError(f"max_connections {self.max_connections} must be at least 1")
+
+    def without_retries(self) -> Budgets:
+        """The same for who is tried again by somebody else."""
+        return replace(self, retries=0)

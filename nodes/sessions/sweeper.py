@@ -6,11 +6,10 @@ import logging
 import random
 import threading
 
-from . import events
+from . import signals
 from .counters import is_counter
-from .powers import Sweepable, power_of
-from .store import Store, StoreUnavailable
-from .stored import Notify
+from .persistence import Notify
+from .store import Store, StoreUnavailable, Sweepable, find_capability
 
 log = logging.getLogger("nodes.sessions")
 
@@ -30,7 +29,7 @@ class Sweeper:
     """
 
     def __init__(self, store: Store, seconds: float, notify: Notify | None = None) -> None:
-        self._store = power_of(store, Sweepable)
+        self._store = find_capability(store, Sweepable)
         self._cookie = store.cookie
         self._notify = notify
         self._seconds = seconds
@@ -62,7 +61,7 @@ class Sweeper:
 
     def _expired(self, key: str) -> None:
         if self._notify is not None and not is_counter(key):
-            self._notify(events.session_expired, self._cookie.hash_of(key))
+            self._notify(signals.session_expired, self._cookie.hash_of(key))
 
     def _run(self) -> None:
         wait = random.uniform(0, self._seconds)  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""The sessions of a user: list them, end one, end the others, end all. For stores that have the power `ByUser`."""
+"""The sessions of a user: list them, end one, end the others, end all. For stores that have the power `ListsByUser`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from . import events
+from . import signals
 from .codec import DecodeError
+from .encryption import is_sealed
+from .fields import CLIENT_KEY, COOKIE_KEY, Client, Life, typed
 from .options import SessionOptions
-from .own_fields import CLIENT_KEY, COOKIE_KEY, Client, Life, typed
-from .powers import ByUser
-from .sealing import is_sealed
-from .store import Record, RecordTooNew, Store
-from .stored import Notify
+from .persistence import Notify
+from .store import ListsByUser, Record, Store, UnknownKey
 
 HANDLE_DIGITS = 16
 ROUNDS = 10
@@ -41,7 +40,7 @@ class UserSession:
 class UserSessions:
     """Over a store and its power to find the sessions of a user. Every method can raise `StoreUnavailable`."""
 
-    def __init__(self, store: Store, by_user: ByUser, options: SessionOptions, notify: Notify) -> None:
+    def __init__(self, store: Store, by_user: ListsByUser, options: SessionOptions, notify: Notify) -> None:
         self._store = store
         self._by_user = by_user
         self._options = options
@@ -64,7 +63,7 @@ class UserSessions:
 
     def _told(self, ended: list[str]) -> int:
         for key in ended:
-            self._notify(events.session_ended, key)
+            self._notify(signals.session_ended, key)
         return len(ended)
 
     def _described(self, key: str, record: Record, now: float) -> UserSession:
@@ -81,7 +80,7 @@ class UserSessions:
             return typed(self._store.codec.decode(data), kind)
         except DecodeError as error:
             if is_sealed(data):
-                raise RecordTooNew(f"a session of {record.owner} is encrypted, and this node has no key") from error
+                raise UnknownKey(f"a session of {record.owner} is encrypted, and this node has no key") from error
             return kind()
 
 

@@ -70,8 +70,8 @@ class Through:
     def delete(self, key: str) -> Record | None:
         return self.to.delete(key)
 
-    def set_aside(self, key: str) -> None:
-        self.to.set_aside(key)
+    def quarantine(self, key: str) -> None:
+        self.to.quarantine(key)
 
     def ping(self) -> float:
         return self.to.ping()
@@ -92,7 +92,7 @@ class _OutOfReach(MemoryStore):
     def _live(self, key: str) -> None:
         raise StoreUnavailable("out of reach")
 
-    def set_aside(self, key: str) -> None:
+    def quarantine(self, key: str) -> None:
         self._live(key)
 
     def ping(self) -> float:

@@ -1,4 +1,4 @@
-"""A real node under gunicorn on a free port, for tests."""
+"""A node under gunicorn on a free port, and fixtures that start one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import pytest
 import requests
 
-from tests.support.valkey import free_port
+from tests.support.valkey import Valkey, free_port
 
 T = TypeVar("T")
 
@@ -88,8 +90,9 @@ class RunningNode:
         return psutil.Process(self.process.pid).children()
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log so far; a line that is no JSON fails the test."""
-        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+        """Return the finished lines of the log. A line that is not JSON fails the test."""
+        text = self.log.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def log_in(self, user: str = "alice") -> requests.Session:
         """A browser's worth of cookies, logged in."""
@@ -97,3 +100,20 @@ class RunningNode:
         answer = browser.post(f"{self.url}/login", json={"user": user, "password": PASSWORD}, timeout=10)
         assert answer.status_code == 200, answer.text
         return browser
+
+
+@pytest.fixture
+def run_node(users_file: Path, tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
+    """Starts a node with these environment variables; it ends with the test."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(
+            RunningNode(users_file, tmp_path / f"node-{len(list(tmp_path.iterdir()))}.log", **settings)
+        )
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A server that keeps its data when it is killed and started again."""
+    server = Valkey("--appendonly", "yes")
+    yield server
+    server.close()

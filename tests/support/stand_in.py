@@ -7,12 +7,15 @@ import itertools
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from loadtest.target import RunningTarget
 
 ACCOUNTS = {"alice": "alice's password", "bob": "bob's password", "carol": "carol's password"}
 
@@ -33,6 +36,7 @@ class StandIn:
     crossing: bool = False  # GET /me shows the session that was asked for before, whoever's it was
     forgetful_cart: bool = False  # additions are acknowledged and not kept
     revived: bool = False  # POST /logout clears nothing
+    delay: float = 0.0  # seconds before each answer
 
     def __post_init__(self) -> None:
         self.nodes: list[dict[str, Record]] = [{} for _ in range(self.memories)]
@@ -40,7 +44,7 @@ class StandIn:
         self.visits = itertools.count()
         self.lock = threading.Lock()
         self.previous: Record | None = None
-        self.logins = 0
+        self.logins = self.requests = 0
 
 
 @contextmanager
@@ -85,6 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length) or b"{}")
+        self.stand_in.requests += 1
+        time.sleep(self.stand_in.delay)
         sent = SimpleCookie(self.headers.get("Cookie", "")).get("session")
         with self.stand_in.lock:
             turn = next(self.stand_in.turns) % self.stand_in.memories
@@ -147,3 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return 204, None
             case _:
                 return 404, {"error": "not found"}
+
+
+def target(url: str, users: Mapping[str, str] | None = None) -> RunningTarget:
+    """The server as a target of virtual users."""
+    return RunningTarget(url=url, users=ACCOUNTS if users is None else users)

@@ -5,7 +5,7 @@ import os
 
 bind = f"{os.environ['HOST']}:{os.environ['PORT']}"
 workers = int(os.environ.get("NODE_WORKERS", "1"))
-worker_class = "nodes.worker.Worker"
+worker_class = "nodes.gunicorn_hooks.Worker"
 worker_connections = 1000
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - as the nodes' own
 preload_app = False

@@ -82,7 +82,7 @@ class MemoryStore:
             self._entries.pop(key, None)
             return self._record(entry) if entry else None
 
-    def set_aside(self, key: str) -> None:
+    def quarantine(self, key: str) -> None:
         with self._lock:
             self._entries.pop(key, None)
 

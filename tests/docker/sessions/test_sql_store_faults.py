@@ -335,7 +335,7 @@ def test_greenlets_that_wait_for_a_silent_server_let_the_others_work(harness: Sq
 
 
 def test_what_a_node_loads_before_it_is_a_gevent_worker_leaves_psycopg_alone() -> None:
-    code = "import sys, nodes.serving, nodes.app, nodes.sessions.stores.sql.store; assert 'psycopg' not in sys.modules"
+    code = "import sys, nodes.gunicorn_hooks, nodes.app, nodes.sessions.stores.sql; assert 'psycopg' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from proxy import Server
-from tests.integration.nodes.conftest import run_node, users_file, valkey
 from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
-from tests.support.node import PASSWORD, SECRET, RunningNode
+from tests.support.node import PASSWORD, SECRET, RunningNode, run_node, valkey
+from tests.support.node_app import users_file
 from tests.support.proxy import RunningProxy
 from tests.support.valkey import Valkey
 

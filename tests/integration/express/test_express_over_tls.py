@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from proxy import Server
-from tests.integration.nodes.conftest import run_node, users_file, valkey
 from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
-from tests.support.node import PASSWORD, RunningNode
+from tests.support.node import PASSWORD, RunningNode, run_node, valkey
+from tests.support.node_app import users_file
 from tests.support.proxy import RunningTls, issue_certificate
 from tests.support.valkey import Valkey
 

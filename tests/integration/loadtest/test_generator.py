@@ -1,176 +1,300 @@
-"""The load generator's process on a server whose faults are known, so that its figures can be checked."""
+"""The load generator: real Locust, on a server whose faults are known, so that its history can be checked."""
 
-import contextlib
 import os
 import signal
+import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
-from loadtest import Figures, Generator, GeneratorError
-from loadtest.protocol import Entered, Ready, Start, decode_report, encode
-from tests.support.stand_in import ACCOUNTS, StandIn, serving
+from deploy.ports import free_ports
+from loadtest.checker import Findings, Kind, check
+from loadtest.generator import Generator, GeneratorError, LoadProfile, Mix, ProfileError
+from loadtest.history import STOPPED, VERSION, End, Event, Header, Note, Op
+from loadtest.http import Answer, HttpInterface, Operation
+from loadtest.ledger import Action, Outcome
+from loadtest.target import RunningTarget
+from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
+from tests.support.waiting import lives, until
+
+ROOT = Path(__file__).parents[3]
+USERS = 12
+decode = msgspec.json.Decoder(Event).decode
 
 
-def start(url: str, **changes: object) -> Start:
-    settings = {"users": 20, "spawn_rate": 100, "phase": "first", "wait": (0.01, 0.05), "time_limit": 60.0}
-    return Start(url=url, **{"accounts": ACCOUNTS, **settings, **changes})  # type: ignore[arg-type]
+def profile(**changes: object) -> LoadProfile:
+    usual: dict[str, object] = {"users": USERS, "spawn_rate": 100.0, "wait": (0.01, 0.05), "time_limit": 60.0}
+    return msgspec.convert({**usual, **changes}, LoadProfile)
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
-        time.sleep(0.02)
+class Load:
+    """A generator at work, and what it has written so far."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+
+    @property
+    def events(self) -> list[Event]:
+        files = [part.read_bytes() for part in self.generator.parts if part.exists()]
+        return [decode(line) for lines in files for line in lines[: lines.rfind(b"\n") + 1].splitlines()]
+
+    @property
+    def ops(self) -> list[Op]:
+        return [event for event in self.events if isinstance(event, Op)]
+
+    @property
+    def users(self) -> float:
+        newest = {note.text: note.figures["users"] for note in self.events if isinstance(note, Note)}
+        return sum(newest.values())
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        def reached() -> bool:
+            self.generator.check()
+            return condition()
+
+        until(reached, what)
+
+    def processes(self) -> list[psutil.Process]:
+        first = psutil.Process(self.generator.pid)
+        return [first, *first.children()]
+
+    def findings(self) -> Findings:
+        return check([Header(version=VERSION, title="load", started=0.0), *self.events])
 
 
-def load(behaviour: StandIn, requests: int = 600, host: str = "127.0.0.1") -> Figures:
-    """The figures of about that many requests."""
-    with Generator() as generator, serving(behaviour) as url:
-        generator.start(start(url.replace("127.0.0.1", host)))
-
-        def enough() -> bool:
-            generator.check()
-            return generator.progress is not None and generator.progress.figures.requests >= requests
-
-        until(enough, f"{requests} requests")
-        (figures,) = generator.stop()
-    return figures
+@contextmanager
+def load(folder: Path, at: RunningTarget | str, **changes: object) -> Iterator[Load]:
+    with Generator(profile(**changes), target(at) if isinstance(at, str) else at, folder) as generator:
+        generator.start()
+        yield Load(generator)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_correct_server_loses_nothing(host: str) -> None:
-    """A name without a dot, like that of a container, has rules of its own for cookies."""
-    figures = load(StandIn(), host=host)
-    assert figures.wrong == figures.failed == 0
-    assert figures.users == 20
-    assert figures.as_logged_in > figures.requests / 2
-    assert 0 <= figures.p50 <= figures.p99 > 0
-    assert figures.seconds > 0
+def history(folder: Path, behaviour: StandIn, requests: int = 600, host: str = "127.0.0.1", **changes: object) -> Load:
+    """What was written down of about that many requests."""
+    with serving(behaviour) as url, load(folder, url.replace("127.0.0.1", host), **changes) as running:
+        running.wait_for(lambda: len(running.ops) >= requests, f"{requests} requests")
+        running.generator.stop()
+    return running
+
+
+# ---- what it writes down
+
+
+@pytest.mark.parametrize(
+    ("mix", "users", "host"),
+    [
+        (Mix.EVERYDAY, USERS, "localhost"),  # a name without a dot has rules of its own for cookies
+        (Mix.SHARED_WRITERS, 3, "127.0.0.1"),
+        (Mix.LOGOUT_RACE, 3, "127.0.0.1"),
+    ],
+)
+def test_a_correct_server_loses_nothing(tmp_path: Path, mix: Mix, users: int, host: str) -> None:
+    findings = history(tmp_path, StandIn(), mix=mix, users=users, host=host).findings()
+    assert findings.examples == {}
+    assert findings.complete
+    assert findings.total.failed == 0
+    assert findings.total.as_logged_in > 50
 
 
 @pytest.mark.parametrize("memories", [2, 3])
-def test_nodes_with_memories_of_their_own_lose_what_theory_says(memories: int) -> None:
-    figures = load(StandIn(memories=memories), 1500)
-    theory = (memories - 1) / memories
-    assert figures.share_logged_out == pytest.approx(theory, abs=4 * (theory * (1 - theory) / 600) ** 0.5)
-    assert figures.failed == figures.crossed == 0
-    assert len(figures.nodes) == memories
-    assert figures.logins >= figures.logged_out, "whoever is found logged out logs in again at once"
+def test_nodes_with_separate_memories_log_out_as_many_as_theory_says(tmp_path: Path, memories: int) -> None:
+    written = history(tmp_path, StandIn(memories=memories), 1500)
+    total, theory = written.findings().total, (memories - 1) / memories
+    assert total.share_logged_out == pytest.approx(theory, abs=4 * (theory * (1 - theory) / 600) ** 0.5)
+    assert total.failed == 0
+    assert len(total.nodes) == memories
+    logins = sum(op.action is Action.LOGIN for op in written.ops)
+    assert logins >= sum(bool(op.found) for op in written.ops) > 0, "a user that is logged out logs in again at once"
 
 
-def test_writes_that_fail_but_may_have_happened_are_failures_and_no_losses() -> None:
-    figures = load(StandIn(failed_visits=True))
-    assert figures.failed == figures.failures["POST /visits: status 502"] > 0
-    assert figures.failed_gets == figures.wrong == 0
+@pytest.mark.parametrize(
+    ("behaviour", "mix", "kinds"),
+    [
+        (StandIn(failed_visits=True), Mix.EVERYDAY, set()),
+        (StandIn(crossing=True), Mix.EVERYDAY, {Kind.CROSSED}),
+        (StandIn(forgetful_cart=True), Mix.EVERYDAY, {Kind.UPDATE_LOST}),
+        (StandIn(forgetful_cart=True), Mix.SHARED_WRITERS, {Kind.UPDATE_LOST}),
+        (StandIn(revived=True), Mix.EVERYDAY, {Kind.REVIVED}),
+        (StandIn(revived=True), Mix.LOGOUT_RACE, {Kind.REVIVED}),
+    ],
+)
+def test_a_fault_of_the_server_is_found(tmp_path: Path, behaviour: StandIn, mix: Mix, kinds: set[Kind]) -> None:
+    findings = history(tmp_path, behaviour, mix=mix, users=USERS if mix is Mix.EVERYDAY else 3).findings()
+    found = {kind for kind in Kind if findings.count(kind)}
+    assert kinds <= found
+    assert found == kinds or behaviour.crossing, "crossed sessions are many things at once"
+    failures = {"POST /visits: status 502": findings.total.unknown} if behaviour.failed_visits else {}
+    assert findings.total.failures == failures
 
 
-def test_somebody_elses_session_is_noticed() -> None:
-    assert load(StandIn(crossing=True)).crossed > 0
+def test_every_operation_is_written_down_with_what_came_of_it(tmp_path: Path) -> None:
+    written = history(tmp_path, StandIn())
+    assert {op.action for op in written.ops} == set(Action)
+    assert len({op.who for op in written.ops}) == USERS
+    assert all(op.started <= op.ended and op.session.rpartition("#")[0] == op.who for op in written.ops)
+    looks = [op for op in written.ops if op.action is Action.LOOK and op.expected_user]
+    assert looks
+    for op in looks:
+        assert (op.outcome, op.user, op.node, op.upstream_status, op.status) == (
+            *(Outcome.OK, op.expected_user, "node-1", "200", 200),
+        )
+    notes = [event for event in written.events if isinstance(event, Note)]
+    assert {note.text for note in notes} == {"generator 1"}
+    assert all(0 <= note.figures["generator_cpu"] < 1.5 for note in notes)
 
 
-def test_a_cart_that_forgets_is_noticed() -> None:
-    figures = load(StandIn(forgetful_cart=True))
-    assert figures.cart_lost > 0
-    assert figures.logged_out == figures.visits_lost == figures.crossed == 0
-
-
-def test_a_logout_that_does_nothing_is_noticed() -> None:
-    assert load(StandIn(revived=True), 1500).revived > 0
-
-
-def test_each_phase_has_figures_of_its_own() -> None:
-    with Generator() as generator, serving(behaviour := StandIn()) as url:
-        generator.start(start(url))
-        until(lambda: behaviour.logins >= 20, "everybody to be logged in")
-        generator.enter("second")
-        behaviour.nodes[0].clear()
-        until(lambda: (p := generator.progress) is not None and p.figures.users_logged_out >= 15, "15 to be found out")
-        first, second = generator.stop()
-    assert (first.phase, first.logged_out) == ("first", 0)
-    assert (second.phase, second.logged_out) == ("second", second.users_logged_out)
-    assert 15 <= second.users_logged_out <= 20, "whoever logs out next of all never learns of it"
-
-
-def test_a_server_that_is_not_there_fails_every_request() -> None:
+def test_a_server_that_is_not_there_fails_every_request(tmp_path: Path) -> None:
     with serving(StandIn()) as url:
         pass
-    with Generator() as generator:
-        generator.start(start(url))
-        until(lambda: generator.progress is not None and generator.progress.figures.requests > 0, "a request")
-        (figures,) = generator.stop()
-    assert figures.failed == figures.requests > 0
-    assert set(figures.failures) == {"POST /login: no answer: ConnectionRefusedError"} | {
-        reason for reason in figures.failures if "ConnectionRefusedError" in reason
-    }
+    with load(tmp_path, url) as running:
+        running.wait_for(lambda: len(running.ops) > 0, "a request")
+        running.generator.stop()
+    assert {(op.outcome, op.error) for op in running.ops} == {(Outcome.FAIL, "no answer: ConnectionRefusedError")}
 
 
-def test_it_ends_by_itself_when_whoever_started_it_is_killed() -> None:
+@pytest.mark.parametrize(("delay", "outcomes"), [(1.0, {Outcome.OK}), (8.0, {Outcome.UNKNOWN})])
+def test_requests_in_flight_have_five_seconds_when_the_load_stops(
+    tmp_path: Path, delay: float, outcomes: set[Outcome]
+) -> None:
+    with serving(behaviour := StandIn(delay=delay)) as url, load(tmp_path, url, users=3) as running:
+        running.wait_for(lambda: behaviour.requests == 3, "three requests")
+        running.generator.stop()
+    assert {op.outcome for op in running.ops} == outcomes
+    assert {op.error for op in running.ops} == ({""} if outcomes == {Outcome.OK} else {STOPPED})
+    assert running.findings().total.failed == 0, "they are not the server's failures"
+
+
+# ---- its processes
+
+
+def test_several_processes_share_the_users(tmp_path: Path) -> None:
+    with serving(StandIn()) as url, load(tmp_path, url, processes=3) as running:
+        running.wait_for(lambda: running.users == USERS, "all users")
+        assert len(running.processes()) == 4
+        running.wait_for(lambda: len(running.ops) > 300, "300 requests")
+        running.generator.stop()
+    assert len({op.who for op in running.ops}) == USERS
+    assert {op.account for op in running.ops} == set(ACCOUNTS)
+    parts = [part.read_bytes().splitlines() for part in running.generator.parts]
+    assert len(parts) == 3
+    assert all(isinstance(decode(part[-1]), End) for part in parts)
+    assert running.findings().examples == {}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_number_of_users_changes_while_it_runs(tmp_path: Path, processes: int) -> None:
+    with serving(StandIn()) as url, load(tmp_path, url, users=4, processes=processes) as running:
+        for wanted in (4, 10, 2):
+            running.generator.set_users(wanted)
+            running.wait_for(lambda wanted=wanted: running.users == wanted, f"{wanted} users")  # type: ignore[misc]
+        running.generator.stop()
+    assert len({op.who for op in running.ops}) == 10
+    assert running.findings().examples == {}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_locusts_own_page_is_there_and_weights_say_who_comes(tmp_path: Path, processes: int) -> None:
+    (port,) = free_ports(1)
+    settings = {"web": port, "processes": processes, "weights": {"Visitor": 1}}
+    with serving(StandIn()) as url, load(tmp_path, url, **settings) as running:
+        running.wait_for(lambda: len(running.ops) > 200, "200 requests")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+            assert b"Locust" in page.read()
+        running.generator.stop()
+    assert {op.path for op in running.ops} == {"/login", "/me", "/visits", "/account"}
+    assert running.findings().complete
+
+
+def test_passwords_are_in_no_argument_list_and_no_file_that_stays(tmp_path: Path) -> None:
+    with serving(StandIn()) as url, load(tmp_path, url, processes=2) as running:
+        settings = tmp_path / ".generator.json"
+        assert stat.S_IMODE(settings.stat().st_mode) == 0o600
+        running.wait_for(lambda: len(running.ops) > 0, "a request")
+        told = [" ".join([*one.cmdline(), *one.environ().values()]) for one in running.processes()]
+        running.generator.stop()
+    files = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert {path.name for path in files} == {"part-1.jsonl", "part-2.jsonl", "locust.log"}
+    assert not any(ACCOUNTS["alice"] in text for text in [*told, *(path.read_text() for path in files)])
+
+
+# ---- how it ends
+
+
+def test_it_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
     starter = (
-        "import time; from loadtest import Generator\n"
-        "generator = Generator().__enter__(); print(generator.pid, flush=True); time.sleep(99)"
+        "import sys, time; from pathlib import Path; from tests.integration.loadtest.test_generator import *\n"
+        "generator = Generator(profile(processes=2), target(sys.argv[1]), Path(sys.argv[2]))\n"
+        "generator.start(); print(generator.pid, flush=True); time.sleep(99)"
     )
-    root = Path(__file__).parents[3]
-    with subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        parent.kill()
-    until(lambda: not psutil.pid_exists(pid), "the generator to be gone")
-
-
-def test_it_ends_by_itself_after_its_time_limit() -> None:
-    with Generator() as generator, serving(StandIn()) as url:
-        generator.start(start(url, time_limit=1.0))
-        until(lambda: not alive(generator), "the generator to be gone")
-        with pytest.raises(GeneratorError, match="ended after 1 s, its time limit"):
-            generator.stop()
-
-
-def alive(generator: Generator) -> bool:
-    return psutil.pid_exists(generator.pid) and psutil.Process(generator.pid).status() != psutil.STATUS_ZOMBIE
-
-
-def test_a_generator_that_dies_is_reported_in_one_line() -> None:
-    with Generator() as generator, serving(StandIn()) as url:
-        generator.start(start(url))
-        os.kill(generator.pid, signal.SIGKILL)
-        until(lambda: not alive(generator), "the generator to be gone")
-        with pytest.raises(GeneratorError, match=r"ended early \(exit -9\)"):
-            generator.check()
-
-
-def test_leaving_it_ends_it_whatever_happened() -> None:
-    with contextlib.suppress(RuntimeError), serving(StandIn()) as url, Generator() as generator:
-        generator.start(start(url))
-        raise RuntimeError("a cluster that does not start, for example")
-    assert not psutil.pid_exists(generator.pid)
-
-
-@pytest.mark.parametrize("line", [b"{", b'{"do":"dance"}', b'{"do":"stop"}'])
-def test_a_command_that_makes_no_sense_ends_it_with_one_line(line: bytes) -> None:
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtest.generate"], input=line + b"\n", capture_output=True, cwd=root, timeout=60
-    )
-    assert done.returncode == 1
-    assert isinstance(decode_report(done.stdout.splitlines()[0]), Ready)
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_the_first_report_after_start_names_the_phase() -> None:
-    root = Path(__file__).parents[3]
     with serving(StandIn()) as url:
-        done = subprocess.run(
-            [sys.executable, "-m", "loadtest.generate"],
-            input=encode(start(url)) + b"\n",
-            capture_output=True,
-            cwd=root,
-            timeout=60,
-        )
-    assert done.returncode == 0, done.stderr
-    assert decode_report(done.stdout.splitlines()[1]) == Entered("first")
+        command = [sys.executable, "-c", starter, url, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
+            assert parent.stdout is not None
+            first = psutil.Process(int(parent.stdout.readline()))
+            until(lambda: len(first.children()) == 2, "its workers")
+            everyone = [first, *first.children()]
+            parent.kill()
+        until(lambda: not any(lives(process.pid) for process in everyone), "all of Locust to be gone")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(0, r"ended early \(exit -9\)"), (1, "1 of 2 worker processes ended early")]
+)
+def test_a_process_that_dies_ends_the_load_in_one_line(tmp_path: Path, number: int, reason: str) -> None:
+    with serving(StandIn()) as url, load(tmp_path, url, processes=2) as running:
+        running.wait_for(lambda: len(running.ops) > 100, "100 requests")
+        everyone = running.processes()
+        os.kill(everyone[number].pid, signal.SIGKILL)
+        with pytest.raises(GeneratorError, match=reason):
+            running.wait_for(lambda: False, "an error")
+        until(lambda: not any(lives(process.pid) for process in everyone), "all of Locust to be gone")
+        assert len(running.ops) > 100, "what was written until then can be read"
+
+
+def test_it_ends_by_itself_after_its_time_limit(tmp_path: Path) -> None:
+    with serving(StandIn()) as url, load(tmp_path, url, time_limit=1.0) as running:
+        with pytest.raises(GeneratorError, match=r"ended early \(exit 1\): ended after 1 s, its time limit"):
+            running.wait_for(lambda: False, "an error")
+
+
+class FailingAdapter(HttpInterface, frozen=True):
+    """What its user does not survive."""
+
+    def read(self, operation: Operation, status: int, body: bytes) -> Answer:
+        if operation.action is Action.VISIT:
+            raise RuntimeError("no idea what a visit is")
+        return super().read(operation, status, body)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_virtual_user_that_fails_ends_the_load_in_one_line(tmp_path: Path, processes: int) -> None:
+    with serving(StandIn()) as url:
+        failing = RunningTarget(url=url, users=ACCOUNTS, adapter=FailingAdapter())
+        with load(tmp_path, failing, processes=processes) as running:
+            with pytest.raises(GeneratorError, match=r"a virtual user failed, .*: no idea what a visit is"):
+                running.wait_for(lambda: False, "an error")
+
+
+def test_leaving_it_ends_it_whatever_happened(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), serving(StandIn()) as url, load(tmp_path, url) as running:
+        raise RuntimeError("a fault that cannot be applied, for example")
+    assert not psutil.pid_exists(running.generator.pid)
+
+
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(GeneratorError, match=r"cannot write into .*nowhere: No such file or directory"):
+        Generator(profile(), target("http://127.0.0.1:9"), tmp_path / "nowhere").start()
+
+
+@pytest.mark.parametrize("changes", [{"wait": (2.0, 1.0)}, {"processes": 13}, {"processes": 0}])
+def test_a_profile_out_of_range_is_refused(changes: dict[str, object]) -> None:
+    name = next(iter(changes))
+    with pytest.raises(ProfileError, match=f"^{name} must be .*, not "):
+        LoadProfile(**{"users": USERS, "spawn_rate": 1.0, "wait": (0.0, 0.0), **changes})  # type: ignore[arg-type]

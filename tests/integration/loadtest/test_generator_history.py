@@ -13,7 +13,7 @@ from loadtest.checker import Findings, Kind, check
 from loadtest.history import Header, Mark, Note, Op, Truncated, read
 from loadtest.ledger import Action, Outcome
 from loadtest.protocol import Mix
-from tests.integration.loadtest.test_generator import alive, start, until
+from tests.integration.loadtest.test_old_generator import alive, start, until
 from tests.support.stand_in import StandIn, serving
 
 

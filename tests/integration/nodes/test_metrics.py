@@ -4,110 +4,18 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import requests
-from flask import Flask
-from flask.testing import FlaskClient
-from prometheus_client.parser import text_string_to_metric_families
 
-from nodes.metrics import MeasuredStore, Metrics
-from nodes.sessions import Lifetime, MemoryStore, StoreUnavailable
-from tests.integration.nodes.test_api import ALICE
 from tests.support.node import RunningNode, eventually
+from tests.support.node_app import samples_in
 from tests.support.valkey import Valkey
 
 FILES = {"counter_0.db", "counter_1.db", "histogram_0.db", "histogram_1.db"}
 """Of a node with two workers, however many have died."""
 
 
-def read(text: str) -> dict[str, float]:
-    """Every sample, under its name and its labels' values in the order of their names."""
-    samples: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = ",".join(sample.labels[name] for name in sorted(sample.labels))
-            key = f"{sample.name}{{{labels}}}"
-            assert key not in samples, f"{key} is there twice"
-            samples[key] = sample.value
-    return samples
-
-
 def of(node: RunningNode) -> dict[str, float]:
-    return read(requests.get(f"{node.url}/metrics", timeout=10).text)
-
-
-def test_requests_are_counted_by_method_route_and_status(client: FlaskClient) -> None:
-    client.get("/me")
-    client.get("/me")
-    client.get("/account")
-    for path in ("/a", "/b", "/c"):
-        client.get(path)
-    client.open("/me", method="BREW")
-    samples = read(client.get("/metrics").text)
-    assert samples["node_requests_total{GET,/me,200}"] == 2
-    assert samples["node_requests_total{GET,/account,401}"] == 1
-    assert samples["node_requests_total{GET,none,404}"] == 3
-    assert samples["node_requests_total{other,none,405}"] == 1
-    assert samples["node_request_seconds_count{/me}"] == 2
-
-
-def test_what_happens_to_sessions_is_counted(client: FlaskClient) -> None:
-    before = read(client.get("/metrics").text)
-    assert {event: before[f"node_session_events_total{{{event}}}"] for event in ("created", "conflict")} == {
-        "created": 0,
-        "conflict": 0,
-    }
-    client.post("/visits")
-    client.post("/login", json=ALICE)
-    cookie = client.get_cookie("session")
-    assert cookie
-    client.post("/logout")
-    client.set_cookie("session", cookie.value)
-    client.get("/me")
-    samples = read(client.get("/metrics").text)
-    for event in ("created", "renewed", "ended", "absent"):
-        assert samples[f"node_session_events_total{{{event}}}"] == 1, event
-    assert samples["node_session_events_total{expired}"] == 0  # it was ended
-
-
-def test_one_application_does_not_count_what_another_does(settings: object, app: Flask, client: FlaskClient) -> None:
-    other: Metrics = app.extensions["metrics"]
-    assert other is not Metrics()
-    client.post("/visits")
-    assert "node_requests_total{" not in Metrics().exposition().decode()
-
-
-class Ticking:
-    """A clock on which every look takes a quarter of a second."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 0.25
-        return self.now
-
-
-def test_the_store_is_measured_by_operation_and_failures_are_counted() -> None:
-    class Down(MemoryStore):
-        def ping(self) -> float:
-            raise StoreUnavailable("down")
-
-    metrics = Metrics()
-    store = MeasuredStore(Down(), metrics, clock=Ticking())
-    key = "a" * 64
-    store.create(key, {"visits": b"\x01"}, None, Lifetime(60, 60))
-    assert store.load(key) is not None
-    store.delete(key)
-    for _ in range(2):
-        with pytest.raises(StoreUnavailable):
-            store.ping()
-    samples = read(metrics.exposition().decode())
-    assert samples["node_store_seconds_sum{load}"] == 0.25
-    assert samples["node_store_seconds_count{create}"] == 1
-    assert samples["node_store_seconds_count{ping}"] == 2
-    assert samples["node_store_failures_total{ping}"] == 2
-    assert samples["node_store_failures_total{load}"] == 0
+    return samples_in(requests.get(f"{node.url}/metrics", timeout=10).text)
 
 
 def test_any_worker_answers_for_all_of_them(run_node: Callable[..., RunningNode], valkey: Valkey) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from tests.integration.nodes.test_csrf import HTML
 from tests.support.node import PASSWORD, RunningNode, eventually
+from tests.support.node_app import HTML
 from tests.support.valkey import Valkey
 
 NEEDS_SESSION = [

@@ -12,8 +12,7 @@ import requests
 
 from nodes.sessions import Sweeper
 from nodes.sessions.cookie import SignedCookie
-from nodes.sessions.powers import Expired, unheard
-from nodes.sessions.store import StoreUnavailable
+from nodes.sessions.store import Expired, StoreUnavailable, unheard
 from tests.support.node import RunningNode, eventually
 from tests.support.valkey import Valkey
 
@@ -51,8 +50,8 @@ def test_a_node_sweeps_what_expired_and_leaves_what_lives(
     sweeping = run_node(SESSION_SWEEP_SECONDS="0.2", NODE_WORKERS="2", **SOON, **settings)
     eventually(lambda: kept_by(store, tmp_path) == 1)
     assert browser.get(f"{lasting.url}/me", timeout=10).json()["user"] == "alice"
-    removed = [line["removed"] for line in sweeping.lines() if line["message"] == "expired sessions were swept"]
-    assert sum(removed) == 3
+    swept = "expired sessions were swept"
+    eventually(lambda: sum(line["removed"] for line in sweeping.lines() if line["message"] == swept) == 3)
     metrics = requests.get(f"{sweeping.url}/metrics", timeout=10).text
     assert 'node_session_events_total{event="expired"} 3.0' in metrics
 

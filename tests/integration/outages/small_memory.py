@@ -6,11 +6,11 @@ from functools import partial
 
 from flask import Flask
 
-from nodes import app, store_choice
+from nodes import app, stores
 from nodes.sessions import MemoryStore
 
 
 def application() -> Flask:
     """For gunicorn, in place of `nodes.app:from_environ()`."""
-    vars(store_choice)["MemoryStore"] = partial(MemoryStore, max_sessions=10)
+    vars(stores)["MemoryStore"] = partial(MemoryStore, max_sessions=10)
     return app.from_environ()

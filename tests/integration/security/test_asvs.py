@@ -129,7 +129,7 @@ def test_7_4_1_a_logout_holds_on_every_node_and_no_save_in_flight_revives_it(clu
 
 def administration(cluster: Cluster, *words: str) -> str:
     settings = environment(cluster.users, SESSION_STORE="redis", REDIS_URL=cluster.store.url)
-    command = [sys.executable, "-m", "nodes.administration", *words]
+    command = [sys.executable, "-m", "nodes.admin", *words]
     path = {"PATH": os.environ["PATH"]}
     return subprocess.run(command, env=settings | path, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 

@@ -17,7 +17,7 @@ from werkzeug.wsgi import ClosingIterator
 from nodes import Settings, create_app
 from nodes.accounts import create_users
 from nodes.sessions import SessionOptions
-from nodes.sessions.powers import innermost
+from nodes.sessions.store import innermost
 from tests.integration.security.cluster import Cluster
 from tests.support.node import PASSWORD, SECRET
 from tests.support.valkey import monitored

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Changes, FileStore, Lifetime, Outcome, RecordTooNew, StoreUnavailable
+from nodes.sessions import Changes, FileStore, Lifetime, Outcome, StoreUnavailable, UnsupportedRecordVersion
 from nodes.sessions.stores.file.layout import FORMAT
 
 KEY, OTHER = "a" * 64, "ab" + "c" * 62
@@ -92,7 +92,7 @@ def test_a_folder_that_others_may_write_to_is_refused(folder: Path, store: FileS
     ],
 )
 def test_only_a_key_becomes_a_name(store: FileStore, key: str) -> None:
-    for call in (store.load, store.delete, store.set_aside):
+    for call in (store.load, store.delete, store.quarantine):
         with pytest.raises(ValueError, match="is no key"):
             call(key)
     with pytest.raises(ValueError, match="is no key"):
@@ -183,7 +183,7 @@ def test_a_later_version_is_neither_read_nor_overwritten_but_can_be_ended(folder
         lambda: store.update(KEY, Changes({"a": b"2"}), HOUR),
         lambda: store.create(KEY, {}, None, HOUR),
     ):
-        with pytest.raises(RecordTooNew):
+        with pytest.raises(UnsupportedRecordVersion):
             call()
     assert path(folder).read_bytes() == newer
     store.delete(KEY)

@@ -56,7 +56,7 @@ def delete(store: FileStore) -> Any:
 
 
 def set_aside(store: FileStore) -> Any:
-    store.set_aside(KEY)
+    store.quarantine(KEY)
 
 
 def list_user(store: FileStore) -> Any:

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 
 from nodes.sessions import EncryptedStore, Lifetime, MemoryStore
 from nodes.sessions.codec import DecodeError, MsgpackCodec
-from nodes.sessions.sealing import OVERHEAD
-from nodes.sessions.store import RecordTooNew
-from nodes.sessions.stores.express.format import DamagedJson, Document, JsonCodec
+from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.store import CorruptRecord, UnknownKey, UnsupportedRecordVersion
+from nodes.sessions.stores.express.format import Document, JsonCodec
 from nodes.sessions.stores.file import layout
-from nodes.sessions.stores.file.io import DamagedFile
-from nodes.sessions.stores.redis.scripts import FORMAT, META, DamagedRecordError, record_of
+from nodes.sessions.stores.redis.scripts import FORMAT, META, to_record
 from nodes.sessions.stores.sql import SqlStore
 
 KEY = "a" * 64
@@ -51,10 +50,10 @@ METAS = (
 @given(METAS, st.dictionaries(BYTES, BYTES, max_size=4), st.integers(-2, 10**18))
 def test_any_hash_is_a_record_damaged_or_of_a_later_version(meta: bytes, fields: dict[bytes, bytes], ttl: int) -> None:
     try:
-        record = record_of(KEY, fields | {META: meta}, ttl)
-    except DamagedRecordError:
+        record = to_record(KEY, fields | {META: meta}, ttl)
+    except CorruptRecord:
         return
-    except RecordTooNew:
+    except UnsupportedRecordVersion:
         version = meta.partition(b":")[0]
         assert version.isdigit()
         assert version.lstrip(b"0") > b"1"
@@ -66,8 +65,8 @@ def test_any_hash_is_a_record_damaged_or_of_a_later_version(meta: bytes, fields:
 
 
 def test_a_hash_without_metadata_is_damaged() -> None:
-    with pytest.raises(DamagedRecordError):
-        record_of(KEY, {b"a": b"1"}, 1000)
+    with pytest.raises(CorruptRecord):
+        to_record(KEY, {b"a": b"1"}, 1000)
 
 
 SAVED = layout.Saved({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
@@ -88,9 +87,9 @@ def sealed(data: bytes) -> bytes:
 def test_any_file_is_a_session_damaged_or_of_a_later_version(data: bytes) -> None:
     try:
         saved = layout.unpack(data)
-    except DamagedFile:
+    except CorruptRecord:
         return
-    except RecordTooNew:
+    except UnsupportedRecordVersion:
         assert data[2] > layout.FORMAT
         return
     assert isinstance(saved.created, float)
@@ -99,7 +98,7 @@ def test_any_file_is_a_session_damaged_or_of_a_later_version(data: bytes) -> Non
 
 @pytest.mark.parametrize("created", [-1.0, 253_402_300_800.0, math.nan, math.inf])
 def test_a_file_that_was_made_at_no_time_is_damaged(created: float) -> None:
-    with pytest.raises(DamagedFile, match="at no time"):
+    with pytest.raises(CorruptRecord, match="at no time"):
         layout.unpack(layout.pack(msgspec.structs.replace(SAVED, created=created)))
 
 
@@ -107,7 +106,7 @@ def test_a_file_that_was_made_at_no_time_is_damaged(created: float) -> None:
 def test_no_changed_file_passes_for_the_one_that_was_written(data: bytes) -> None:
     try:
         assert layout.unpack(data) == SAVED
-    except (DamagedFile, RecordTooNew):
+    except (CorruptRecord, UnsupportedRecordVersion):
         assert data != layout.pack(SAVED)
 
 
@@ -134,11 +133,11 @@ def test_any_json_is_a_session_of_express_s_or_damaged(data: bytes) -> None:
     codec = JsonCodec()
     try:
         document = Document.parse(data, "user")
-    except DamagedJson:
+    except CorruptRecord:
         return
     assert document.owner is None or isinstance(document.owner, str)
-    assert document.created is None or datetime.fromtimestamp(document.created, UTC)
-    fields = {name: codec.decode(value) for name, value in document.fields(codec).items()}
+    assert datetime.fromtimestamp(document.created_or(0.0), UTC)
+    fields = {name: codec.decode(value) for name, value in document.fields().items()}
     if own := fields.get("_cookie"):
         assert own["expires"] is None or datetime.fromtimestamp(own["expires"], UTC)
         assert own["max_age"] is None or own["max_age"] > 0
@@ -191,7 +190,7 @@ def test_any_encrypted_value_is_damaged_or_of_an_unknown_key(data: bytes) -> Non
     of_another_key = data.startswith(b"\xe1") and len(data) >= OVERHEAD and data[1:5] != store._keys[0].id
     try:
         assert store.load(KEY) is None
-    except RecordTooNew:
+    except UnknownKey:
         assert of_another_key
         assert inner.load(KEY) is not None  # another node may have the key: it is left alone
         return
@@ -210,7 +209,7 @@ def test_no_changed_encrypted_value_is_read(data: st.DataObject) -> None:
     store, _ = encrypted(change)
     try:
         record = store.load(KEY)
-    except RecordTooNew:
+    except UnknownKey:
         record = None
     assert (record is not None) == (seen[0] == seen[1])
     assert record is None or record.fields == {"a": b"secret"}

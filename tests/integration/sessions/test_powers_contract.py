@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from nodes.sessions import ByUser, Changes, Countable, Lifetime, Store, Sweepable, power_of
+from nodes.sessions import Changes, Iterable, Lifetime, ListsByUser, Store, Sweepable, find_capability
 from tests.support.harness import Harness
 
 HOUR = Lifetime(idle=600, absolute=3600)
@@ -23,12 +23,12 @@ def key(number: int) -> str:
     return f"{number:064x}"
 
 
-def by_user(store: Store) -> ByUser:
-    return power_of(store, ByUser) or pytest.skip("this store can't list the sessions of a user")
+def by_user(store: Store) -> ListsByUser:
+    return find_capability(store, ListsByUser) or pytest.skip("this store can't list the sessions of a user")
 
 
-def countable(store: Store) -> Countable:
-    return power_of(store, Countable) or pytest.skip("this store can't go through its sessions")
+def countable(store: Store) -> Iterable:
+    return find_capability(store, Iterable) or pytest.skip("this store can't go through its sessions")
 
 
 def log_in(store: Store, number: int, owner: str | None = "alice", created: float | None = None) -> None:
@@ -65,7 +65,7 @@ def test_ended_and_expired_sessions_are_listed_nowhere(harness: Harness) -> None
     store.update(key(2), Changes(), HOUR)
     store.update(key(3), Changes(), HOUR)
     harness.advance(200)
-    store.set_aside(key(3))
+    store.quarantine(key(3))
     assert users.keys_of("alice") == [key(2)]
     assert list(everyone.keys()) == [key(2)]
     assert everyone.count() == 1
@@ -125,7 +125,7 @@ def test_all_sessions_are_counted_and_gone_through(store: Store) -> None:
 
 def test_sweeping_removes_what_expired_in_batches_and_nothing_else(harness: Harness) -> None:
     store = harness.store
-    sweeper = power_of(store, Sweepable)
+    sweeper = find_capability(store, Sweepable)
     if sweeper is None:
         pytest.skip("nothing has to be swept in this store")
     for number in range(5):
@@ -134,7 +134,7 @@ def test_sweeping_removes_what_expired_in_batches_and_nothing_else(harness: Harn
     log_in(store, 10)
     assert [sweeper.sweep(limit=2) for _ in range(4)] == [2, 2, 1, 0]
     assert store.load(key(10)) is not None
-    if users := power_of(store, ByUser):
+    if users := find_capability(store, ListsByUser):
         assert users.keys_of("alice") == [key(10)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RecordTooNew, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable, UnsupportedRecordVersion
 from tests.support.browser import Browser, application
 from tests.support.valkey import Valkey, free_port
 
@@ -69,9 +69,9 @@ def test_a_record_of_a_later_version_is_unknown_and_never_changed(store: RedisSt
         client.hset(RAW, mapping={"@": b"2:whatever", "a": b"later"})
         client.expire(RAW, 60)
         before = client.hgetall(RAW)
-        with pytest.raises(RecordTooNew):
+        with pytest.raises(UnsupportedRecordVersion):
             store.load(KEY)
-        with pytest.raises(RecordTooNew):
+        with pytest.raises(UnsupportedRecordVersion):
             store.update(KEY, Changes({"a": b"1"}), HOUR)
         assert store.create(KEY, {}, None, HOUR) is None
         assert client.hgetall(RAW) == before
@@ -162,7 +162,7 @@ def test_a_restarted_server_is_used_again_at_once() -> None:
 def test_a_session_that_expires_while_it_is_read_is_absent_not_damaged(
     store: RedisStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert store._record(KEY, {b"@": b"1:1700000000000::", b"a": b"1"}, -2) is None
+    assert store._to_record(KEY, {b"@": b"1:1700000000000::", b"a": b"1"}, -2) is None
     assert not caplog.records
 
 

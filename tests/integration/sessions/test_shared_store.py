@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Changes, Lifetime, SessionOptions
-from nodes.sessions.cookie_attributes import attributes_of
-from nodes.sessions.own_fields import COOKIE_KEY
-from nodes.sessions.shared_store import SharedStore
+from nodes.sessions.extension import SharedStore, attributes_of
+from nodes.sessions.fields import COOKIE_KEY
 from nodes.sessions.stores.express import ExpressStore
 from tests.support.browser import SECRET
 from tests.support.valkey import Valkey

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, event, func, select, text, update
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RecordTooNew, StoreUnavailable
-from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable, UnsupportedRecordVersion
+from nodes.sessions.store import Iterable, ListsByUser, Sweepable, find_capability
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import engine_from
 from nodes.sessions.stores.sql.statements import FORMAT, ddl, metadata, sessions
@@ -90,7 +90,7 @@ def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
     watch("keys", lambda: list(store.keys()))
     watch("delete", lambda: store.delete(KEY))
     store.create(OTHER, {}, None, HOUR)
-    watch("set_aside", lambda: store.set_aside(OTHER))
+    watch("quarantine", lambda: store.quarantine(OTHER))
     watch("sweep, nothing", store.sweep)
     return seen
 
@@ -109,7 +109,7 @@ def test_each_operation_sends_what_the_docstring_says(store: SqlStore, sent: lis
         "count": ["SELECT"],
         "keys": ["SELECT"],
         "delete": ["DELETE"],
-        "set_aside": ["UPDATE"],
+        "quarantine": ["UPDATE"],
         "sweep, nothing": SWEEP[store._database._engine.dialect.name],
     }
 
@@ -212,7 +212,7 @@ def test_a_damaged_row_is_set_aside_and_kept_for_a_day(
         harness.damage(key)
         with caplog.at_level(logging.ERROR, "nodes.sessions"):
             assert notice() in (None, Outcome.ABSENT)
-        assert f"session {key} is damaged and was set aside" in caplog.text
+        assert f"session {key} is corrupt and was quarantined" in caplog.text
     with harness.engine.connect() as connection:
         rows = connection.execute(select(sessions.c.key, sessions.c.fields).where(sessions.c.set_aside > 0)).all()
     assert sorted(tuple(row) for row in rows) == [(KEY, b"\xc1"), (OTHER, b"\xc1")]
@@ -241,7 +241,7 @@ def test_a_row_of_a_later_version_is_unknown_and_untouched(harness: SqlHarness, 
         lambda: store.update(KEY, Changes({"a": b"2"}), HOUR),
         lambda: store.update(KEY, Changes(), HOUR),
     ):
-        with pytest.raises(RecordTooNew):
+        with pytest.raises(UnsupportedRecordVersion):
             call()
     assert store.create(KEY, {}, None, HOUR) is None
     with harness.engine.begin() as connection:
@@ -278,7 +278,7 @@ def test_a_sweep_takes_as_many_as_it_may_and_only_the_expired(harness: SqlHarnes
 PROCESS = """
 import sys
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome
-from nodes.sessions.powers import ByUser, Countable, Sweepable, power_of
+from nodes.sessions.store import ListsByUser, Iterable, Sweepable, find_capability
 from nodes.sessions.stores.sql import SqlStore
 from tests.support.sql_servers import PATIENT
 store = SqlStore.from_url(sys.argv[1], PATIENT)
@@ -409,7 +409,7 @@ def test_a_host_may_be_named(harness: SqlHarness) -> None:
 
 
 def test_the_store_has_every_power(store: SqlStore) -> None:
-    assert all(power_of(store, power) is store for power in (ByUser, Countable, Sweepable))
+    assert all(find_capability(store, power) is store for power in (ListsByUser, Iterable, Sweepable))
 
 
 def test_an_engine_of_the_callers_in_any_mode_will_do(harness: SqlHarness) -> None:

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from nodes.sessions import ByUser, MemoryStore, Session, power_of
+from nodes.sessions import ListsByUser, MemoryStore, Session, find_capability
 from tests.support.browser import Answer, Browser, View, application
 from tests.support.harness import Harness, MemoryHarness
 
@@ -279,7 +279,7 @@ class Sessions(RuleBasedStateMachine):
 
     @invariant()
     def every_user_finds_their_sessions(self) -> None:
-        by_user = power_of(self.harness.store, ByUser)
+        by_user = find_capability(self.harness.store, ListsByUser)
         if by_user is None or not hasattr(self, "models"):
             return
         for user in ("alice", "bob"):

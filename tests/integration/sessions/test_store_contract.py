@@ -194,8 +194,8 @@ def test_created_stays_through_updates(harness: Harness) -> None:
 
 def test_what_is_set_aside_is_absent(store: Store) -> None:
     make(store, a=b"1")
-    store.set_aside(KEY)
-    store.set_aside(KEY)
+    store.quarantine(KEY)
+    store.quarantine(KEY)
     assert store.load(KEY) is None
     assert store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.ABSENT
     make(store, b=b"2")
@@ -252,7 +252,7 @@ def test_a_store_out_of_reach_is_unavailable_and_never_absent(harness: Harness) 
             lambda: harness.store.create(OTHER, {}, None, HOUR),
             lambda: harness.store.update(KEY, Changes(), HOUR),
             lambda: harness.store.delete(KEY),
-            lambda: harness.store.set_aside(KEY),
+            lambda: harness.store.quarantine(KEY),
             lambda: harness.store.ping(),
         ):
             with pytest.raises(StoreUnavailable):

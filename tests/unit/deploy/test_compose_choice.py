@@ -9,8 +9,8 @@ from deploy.compose.members import SENTINELS, SHARDS, STORES
 from deploy.compose.setup import check_settings, node_urls, render_proxy
 from deploy.redis.acl import Passwords
 from deploy.spec import ClusterError, RedisMode
-from nodes.environment import SettingsError
-from nodes.sessions.stores.redis.address import Servers
+from nodes.sessions.stores.redis.address import ServerList
+from nodes.settings import SettingsError
 
 ROOT = Path(__file__).parents[3]
 DEFAULTS = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
@@ -44,10 +44,10 @@ def test_what_can_be_is_not_refused(settings: dict[str, str]) -> None:
         ({"STORE_DURABILITY": "every_write", "STORE_REPLICAS": "1"}, "a single Redis has no replicas"),
         ({**SENTINEL, "STORE_DURABILITY": "revocations"}, "STORE_REPLICAS=0 with STORE_DURABILITY=revocations: set it"),
         ({"REDIS_MODE": "cluster", "STORE_DURABILITY": "every_write", "STORE_REPLICAS": "2"}, "set it to 1"),
-        ({**SENTINEL, "STORE_DURABILITY": "always"}, "STORE_DURABILITY=always: "),
+        ({**SENTINEL, "STORE_DURABILITY": "always"}, "STORE_DURABILITY must be"),
         ({"SESSION_STORE": "file", "STORE_OUTAGE": "wait"}, "nodes wait only for a Redis"),
-        ({**SENTINEL, "DOWN_AFTER": "0.1"}, "DOWN_AFTER=0.1: "),
-        ({**SENTINEL, "MIN_REPLICAS": "3"}, "MIN_REPLICAS=3: "),
+        ({**SENTINEL, "DOWN_AFTER": "0.1"}, "DOWN_AFTER must be"),
+        ({**SENTINEL, "MIN_REPLICAS": "3"}, "MIN_REPLICAS must be"),
         ({"STORE_SUBNET": "172.31.77.0/24"}, "must be the first three parts"),
         ({"STORE_SUBNET": "172.31.256"}, "must be the first three parts"),
     ],
@@ -76,6 +76,6 @@ def test_each_server_has_the_address_that_the_others_are_told() -> None:
     (sentinels,) = re.findall(r"SENTINELS: (.*)", text)
     assert [int(last) for last in re.findall(r"\}\.(\d+)", sentinels)] == list(SENTINELS.values())
     for mode, places in ((RedisMode.SENTINEL, SENTINELS), (RedisMode.CLUSTER, SHARDS)):
-        told = Servers.parse(node_urls(Passwords(), "10.1.2")[mode])
+        told = ServerList.parse(node_urls(Passwords(), "10.1.2")[mode])
         assert told is not None
-        assert [place.host for place in told.places] == [f"10.1.2.{last}" for last in places.values()]
+        assert [place.host for place in told.addresses] == [f"10.1.2.{last}" for last in places.values()]

@@ -8,17 +8,17 @@ import re
 import pytest
 
 from nodes.sessions import (
-    ByUser,
     Changes,
-    Countable,
+    Iterable,
     Lifetime,
+    ListsByUser,
     Outcome,
     Sessions,
     Store,
     Sweepable,
     Sweeper,
     counter_key,
-    power_of,
+    find_capability,
 )
 from nodes.sessions.counters import is_counter
 from nodes.sessions.options import SessionOptions
@@ -55,7 +55,7 @@ def test_a_counter_is_kept_bounded_and_expires_as_a_session_does(harness: Harnes
 
 
 def test_it_is_neither_gone_through_nor_counted_nor_anybodys(store: Store) -> None:
-    everyone = power_of(store, Countable)
+    everyone = find_capability(store, Iterable)
     if everyone is None:
         pytest.skip("this store can't go through its sessions")
     for number in range(20):
@@ -63,12 +63,12 @@ def test_it_is_neither_gone_through_nor_counted_nor_anybodys(store: Store) -> No
     assert (everyone.count(), list(everyone.keys())) == (0, [])
     store.create(SESSION, {}, "alice", HOUR)
     assert (everyone.count(), list(everyone.keys())) == (1, [SESSION])
-    if users := power_of(store, ByUser):
+    if users := find_capability(store, ListsByUser):
         assert users.keys_of("alice") == [SESSION]
 
 
 def test_it_outlives_the_end_of_everyone(store: Store) -> None:
-    if power_of(store, Countable) is None:
+    if find_capability(store, Iterable) is None:
         pytest.skip("this store can't go through its sessions")
     sessions = Sessions(store=store, options=SessionOptions(secrets=("s" * 32,)))
     count_up(store)
@@ -80,7 +80,7 @@ def test_it_outlives_the_end_of_everyone(store: Store) -> None:
 
 def test_it_is_swept_when_it_has_expired(harness: Harness) -> None:
     store = harness.store
-    sweeper = power_of(store, Sweepable)
+    sweeper = find_capability(store, Sweepable)
     if sweeper is None:
         pytest.skip("nothing has to be swept in this store")
     for number in range(20):
@@ -101,7 +101,7 @@ def test_no_session_can_have_its_key_and_no_part_of_it_reaches_another() -> None
 
 def test_that_one_expired_is_nobodys_news(harness: Harness) -> None:
     store = harness.store
-    if power_of(store, Sweepable) is None:
+    if find_capability(store, Sweepable) is None:
         pytest.skip("this store's server removes what expired")
     told: list[str] = []
     count_up(store)

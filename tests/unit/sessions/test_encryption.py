@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from nodes.sessions import (
-    ByUser,
     Changes,
     EncryptedStore,
     Lifetime,
+    ListsByUser,
     MemoryStore,
     Outcome,
     Record,
-    RecordTooNew,
     Session,
-    power_of,
+    UnknownKey,
+    find_capability,
 )
 from nodes.sessions.cookie import SignedCookie
-from nodes.sessions.sealing import OVERHEAD
+from nodes.sessions.encryption import OVERHEAD
 from tests.support.browser import Browser, application
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -62,7 +62,7 @@ def test_a_changed_byte_is_noticed_and_the_record_set_aside(inner: MemoryStore, 
     sealed[at] ^= 1
     raw(inner)["a"] = bytes(sealed)
     if at == 1:  # the id of the encryption key: as if another node had encrypted it with a key of its own
-        with pytest.raises(RecordTooNew):
+        with pytest.raises(UnknownKey):
             store.load(KEY)
         assert inner.load(KEY) is not None
     else:
@@ -149,7 +149,7 @@ def test_keys_rotate_without_losing_a_session_or_an_update(inner: MemoryStore) -
     assert during.update(KEY, Changes({"n": b"2"}, expect={"n": b"1"}), HOUR) is Outcome.APPLIED
     assert during.update(KEY, Changes({"n": b"3"}, expect={"n": b"2", "x": None}), HOUR) is Outcome.APPLIED
     assert dict(loaded(during).fields) == {"n": b"3", "m": b"1"}
-    with pytest.raises(RecordTooNew):
+    with pytest.raises(UnknownKey):
         after.load(KEY)
     during.update(KEY, Changes({"m": b"2"}), HOUR)
     assert dict(loaded(after).fields) == {"n": b"3", "m": b"2"}
@@ -231,6 +231,6 @@ def test_sessions_that_another_application_shares_are_not_encrypted(inner: Memor
 def test_the_powers_of_the_store_are_kept(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, [NEW])
     store.create(KEY, {}, "alice", HOUR)
-    users = power_of(store, ByUser)
+    users = find_capability(store, ListsByUser)
     assert users is not None
     assert users.keys_of("alice") == [KEY]

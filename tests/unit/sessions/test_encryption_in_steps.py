@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import Encryption, MemoryStore, RecordTooNew, Session, Sessions
-from nodes.sessions.sealing import OVERHEAD, is_sealed
+from nodes.sessions import Encryption, MemoryStore, Session, Sessions, UnknownKey
+from nodes.sessions.encryption import OVERHEAD, is_sealed
 from tests.integration.sessions.test_state_machine import VALUES
 from tests.support.browser import Browser, View
 from tests.support.harness import MemoryHarness
@@ -47,7 +47,7 @@ def test_who_has_no_key_answers_unknown_and_changes_nothing(inner: MemoryStore, 
         answer = at(away, browser).visit(view)
         assert (answer.status, answer.set_cookie) == (503, None)
     users: Any = away.extensions["sessions"].users
-    with pytest.raises(RecordTooNew):
+    with pytest.raises(UnknownKey):
         users.of("alice")
     assert {key: dict(entry.fields) for key, entry in inner._entries.items()} == before
     assert browser.visit(seen).value == ("alice", {"n": 1})

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import Changes, EncryptedStore, Encryption, Lifetime, MemoryStore, Outcome, Record, RecordTooNew
+from nodes.sessions import Changes, EncryptedStore, Encryption, Lifetime, MemoryStore, Outcome, Record, UnknownKey
 from nodes.sessions.codec import DecodeError, MsgpackCodec
-from nodes.sessions.sealing import OVERHEAD, is_sealed
+from nodes.sessions.encryption import OVERHEAD, is_sealed
 from nodes.sessions.stores.express.format import JsonCodec
 from tests.integration.sessions.test_state_machine import VALUES
 from tests.support.steps import BOTH, KEY, SECRET, loaded, named, raw, store_at
@@ -111,7 +111,7 @@ def test_an_owner_without_a_proof_is_believed_and_one_with_a_false_one_is_not(
 def test_what_was_changed_is_damaged_and_a_key_that_is_missing_unknown(inner: MemoryStore, step: Encryption) -> None:
     store = store_at(step, inner)
     EncryptedStore(inner, [UNKNOWN]).create(KEY, {"n": b"1"}, None, HOUR)
-    with pytest.raises(RecordTooNew):
+    with pytest.raises(UnknownKey):
         store.load(KEY)
     last = store.delete(KEY)
     assert last is not None

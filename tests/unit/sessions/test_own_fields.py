@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import ByUser, Changes, Lifetime, MemoryStore, Sessions, power_of
+from nodes.sessions import Changes, Lifetime, ListsByUser, MemoryStore, Sessions, find_capability
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness, MemoryHarness
 
@@ -53,7 +53,7 @@ def test_clearing_a_session_clears_the_data_alone(harness: Harness, browser: Bro
         3000,
         {"m": 2},
     )
-    if power_of(harness.store, ByUser) is not None:
+    if find_capability(harness.store, ListsByUser) is not None:
         assert [one.browser for one in list_of(browser)] == ["Firefox"]
     harness.advance(2500)
     assert browser.visit(lambda session: session.owner).value == "alice"
@@ -67,7 +67,7 @@ def test_an_application_may_use_any_key(browser: Browser, harness: Harness, key:
     assert browser.visit(dict).value == {"n": 1, key: expected}
     assert browser.visit(lambda session: (session[key], key in session, len(session))).value == (expected, True, 2)
     assert browser.visit(lambda session: session.max_age).value == 3000
-    if power_of(harness.store, ByUser) is not None:
+    if find_capability(harness.store, ListsByUser) is not None:
         assert [one.browser for one in list_of(browser)] == ["Firefox"]
     browser.visit(lambda session: session.pop(key))
     assert browser.visit(dict).value == {"n": 1}
@@ -137,7 +137,7 @@ def test_who_had_a_damaged_one_is_anonymous_and_can_log_in(own: Any, caplog: pyt
     harness, browser = planted("_cookie", own)
     (key,) = harness.keys()
     assert browser.visit(lambda session: (session.owner, dict(session))).value == (None, {})
-    assert f"session {key} is damaged and was set aside" in caplog.text
+    assert f"session {key} is corrupt and was quarantined" in caplog.text
     assert harness.keys() == set()
     browser.visit(lambda session: session.renew("alice"))
     assert browser.visit(lambda session: session.owner).value == "alice"

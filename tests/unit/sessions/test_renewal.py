@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import ByUser, Record, Session, SessionLimit, Sessions, Store, StoreUnavailable, power_of
-from nodes.sessions.events import session_created, session_ended
+from nodes.sessions import (
+    ListsByUser,
+    Record,
+    Session,
+    SessionLimit,
+    Sessions,
+    Store,
+    StoreUnavailable,
+    find_capability,
+)
+from nodes.sessions.signals import session_created, session_ended
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness, Through
 
@@ -26,7 +35,7 @@ class Watched(Through):
         self.refused: Callable[[str], bool] = lambda key: False
 
     def keys_of(self, owner: str) -> list[str]:
-        by_user = power_of(self.to, ByUser)
+        by_user = find_capability(self.to, ListsByUser)
         assert by_user is not None
         self.listing()
         keys = by_user.keys_of(owner)
@@ -41,7 +50,7 @@ class Watched(Through):
 
 @pytest.fixture
 def store(harness: Harness) -> Watched:
-    if power_of(harness.store, ByUser) is None:
+    if find_capability(harness.store, ListsByUser) is None:
         pytest.skip("this store can't list the sessions of a user")
     return Watched(harness.store)
 

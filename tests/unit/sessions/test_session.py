@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import MemoryStore, Session, SessionEnded, Sessions, SessionTooLarge, Store
-from nodes.sessions.events import session_absent, session_conflict, session_created, session_ended, session_renewed
+from nodes.sessions.signals import session_absent, session_conflict, session_created, session_ended, session_renewed
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 

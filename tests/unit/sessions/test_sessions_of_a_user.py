@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import ByUser, OptionsError, SessionLimit, Sessions, UserSessions, power_of
+from nodes.sessions import ListsByUser, OptionsError, SessionLimit, Sessions, UserSessions, find_capability
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness, Through
 
 
 @pytest.fixture
 def users(harness: Harness) -> UserSessions:
-    if power_of(harness.store, ByUser) is None:
+    if find_capability(harness.store, ListsByUser) is None:
         pytest.skip("this store can't list the sessions of a user")
     return of(Browser(application(harness.store)))
 

@@ -8,7 +8,7 @@ from typing import Any
 import flask
 import pytest
 
-from nodes.sessions import MemoryStore, Undeliverable
+from nodes.sessions import CookieNotSendable, MemoryStore
 from tests.support.browser import Browser, application
 
 
@@ -28,7 +28,7 @@ class Streaming:
                 yield "begun"
                 try:
                     late(flask.session)
-                except (RuntimeError, Undeliverable) as error:
+                except (RuntimeError, CookieNotSendable) as error:
                     self.error = error
                 yield "ended"
 
@@ -65,7 +65,7 @@ def test_a_write_that_nobody_would_save_is_an_error(late: Any) -> None:
 
 def test_a_login_whose_cookie_nobody_would_get_is_an_error() -> None:
     site = Streaming(lambda session: session.renew("alice"))
-    assert isinstance(site.error, Undeliverable)
+    assert isinstance(site.error, CookieNotSendable)
     assert site.stored() == (None, {"a": [1]})
     assert site.memory.count() == 1
 

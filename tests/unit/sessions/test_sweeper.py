@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Sessions, Sweepable, Sweeper, power_of
-from nodes.sessions.events import session_absent, session_ended, session_expired
+from nodes.sessions import Sessions, Sweepable, Sweeper, find_capability
+from nodes.sessions.signals import session_absent, session_ended, session_expired
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 
@@ -33,7 +33,7 @@ def heard(browser: Browser) -> Iterator[list[tuple[str, str]]]:
 
 
 def sweeper_of(browser: Browser, harness: Harness) -> Sweeper:
-    if power_of(harness.store, Sweepable) is None:
+    if find_capability(harness.store, Sweepable) is None:
         pytest.skip("nothing has to be swept in this store")
     sessions: Sessions = browser.app.extensions["sessions"]
     return Sweeper(harness.store, 60, sessions.notify)

@@ -11,18 +11,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ...store import CorruptRecord
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STEP = 0.002
 """Seconds between two attempts to get a lock."""
 
 
-class DamagedFile(ValueError):
-    """The file is not what was written: truncated, changed, or somebody else's."""
-
-
 def make_folder(folder: Path, parts: Iterable[str]) -> None:
     """Makes the folder and its parts; PermissionError where it is somebody else's, or others may write to it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
     found = folder.stat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise PermissionError(0, "others may write to it: it must belong to this user, with mode 0700")
@@ -78,19 +77,19 @@ def _lock(descriptor: int, timeout: float) -> bool:
 
 
 def read(name: str, folder: int) -> bytes:
-    """All of a file. FileNotFoundError; `DamagedFile` where something else has this name, such as a symbolic link."""
+    """All of a file. FileNotFoundError; `CorruptRecord` where something else has this name, such as a symbolic link."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         raise
     except OSError as error:
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise DamagedFile("it is a symbolic link") from error
+            raise CorruptRecord("it is a symbolic link") from error
         raise
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise DamagedFile("it is no regular file")
+            raise CorruptRecord("it is no regular file")
         data = os.read(descriptor, found.st_size)
         while len(data) < found.st_size and (more := os.read(descriptor, found.st_size - len(data))):
             data += more

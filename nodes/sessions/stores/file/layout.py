@@ -25,8 +25,8 @@ from pathlib import Path
 import msgspec
 
 from ...counters import COUNTER
-from ...store import LATEST, Lifetime, RecordTooNew, StoreUnavailable
-from .io import DamagedFile, locked, make_folder, opened
+from ...store import LATEST, CorruptRecord, Lifetime, StoreUnavailable, UnsupportedRecordVersion
+from .io import locked, make_folder, opened
 
 _MAGIC = b"SC"
 FORMAT = 1
@@ -61,20 +61,20 @@ def pack(saved: Saved) -> bytes:
 
 
 def unpack(data: bytes) -> Saved:
-    """The session in these bytes. `DamagedFile` where there is none, `RecordTooNew` where a later version wrote it."""
+    """Return the session in these bytes. Raises `CorruptRecord`, and `UnsupportedRecordVersion` for a later format."""
     if data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER:
-        raise DamagedFile("it does not begin as the file of a session does")
+        raise CorruptRecord("it does not begin as the file of a session does")
     version = data[len(_MAGIC)]
     if version > FORMAT:
-        raise RecordTooNew(f"the file of a session is of format {version}; this version reads {FORMAT}")
+        raise UnsupportedRecordVersion(f"the file of a session is of format {version}; this version reads {FORMAT}")
     if version != FORMAT or _digest(data[_HEADER:]) != data[_HEADER - _DIGEST_BYTES : _HEADER]:
-        raise DamagedFile("its digest is not that of what it holds")
+        raise CorruptRecord("its digest is not that of what it holds")
     try:
         saved = _decoder.decode(data[_HEADER:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DamagedFile(str(error)) from error
+        raise CorruptRecord(str(error)) from error
     if not 0 <= saved.created < LATEST:
-        raise DamagedFile("it was created at no time")
+        raise CorruptRecord("it was created at no time")
     return saved
 
 

@@ -29,9 +29,18 @@ from pathlib import Path
 
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
-from ...powers import Expired, unheard
-from ...store import Changes, Lifetime, Outcome, Record, RecordTooNew, size_of
-from .io import DamagedFile, locked, modified, opened, read, remove_older, write_new
+from ...store import (
+    Changes,
+    CorruptRecord,
+    Expired,
+    Lifetime,
+    Outcome,
+    Record,
+    UnsupportedRecordVersion,
+    size_of,
+    unheard,
+)
+from .io import locked, modified, opened, read, remove_older, write_new
 from .layout import DAMAGED, KEYS, SHARDS, SWEPT, Folders, Index, Saved, lasting, pack, unpack
 
 log = logging.getLogger("nodes.sessions")
@@ -61,7 +70,7 @@ class FileStore:
         with self._shard(key) as (_, shard):
             try:
                 saved = self._live(shard, key)
-            except DamagedFile as error:
+            except CorruptRecord as error:
                 why = str(error)
             else:
                 return self._record(saved) if saved else None
@@ -77,7 +86,7 @@ class FileStore:
         created: float | None = None,
     ) -> float | None:
         with self._locked(key) as (folder, shard):
-            with suppress(DamagedFile):  # replaced, as an expired one would be
+            with suppress(CorruptRecord):  # replaced, as an expired one would be
                 if self._live(shard, key) is not None:
                     return None
             now = self._clock()
@@ -92,7 +101,7 @@ class FileStore:
         with self._locked(key) as (_, shard):
             try:
                 saved = self._live(shard, key)
-            except DamagedFile as error:
+            except CorruptRecord as error:
                 why = str(error)
             else:
                 now = self._clock()
@@ -111,7 +120,7 @@ class FileStore:
     def delete(self, key: str) -> Record | None:
         with self._locked(key) as (folder, shard):
             saved = None
-            with suppress(DamagedFile, RecordTooNew):
+            with suppress(CorruptRecord, UnsupportedRecordVersion):
                 saved = self._live(shard, key)
             with suppress(FileNotFoundError):
                 os.unlink(key, dir_fd=shard)
@@ -120,7 +129,7 @@ class FileStore:
                 self._index.remove(folder, saved.owner, key)
             return self._record(saved) if saved else None
 
-    def set_aside(self, key: str) -> None:
+    def quarantine(self, key: str) -> None:
         with self._locked(key) as (folder, shard), opened(DAMAGED, folder) as damaged, suppress(FileNotFoundError):
             os.rename(key, f"{key}.{time.time_ns()}", src_dir_fd=shard, dst_dir_fd=damaged)
             os.fsync(damaged)
@@ -201,9 +210,9 @@ class FileStore:
         with self._locked(key) as (folder, shard):
             try:
                 saved = unpack(read(key, shard))
-            except (RecordTooNew, FileNotFoundError):
+            except (UnsupportedRecordVersion, FileNotFoundError):
                 return False  # only a later version knows when its sessions end
-            except DamagedFile as error:
+            except CorruptRecord as error:
                 why = str(error)
             else:
                 if saved.expires > self._clock():
@@ -221,7 +230,7 @@ class FileStore:
         with self._locked(key) as (folder, shard):
             try:
                 saved = self._live(shard, key)
-            except DamagedFile:
+            except CorruptRecord:
                 saved = None
             if saved is None or saved.owner != owner:
                 self._index.remove(folder, owner, key)
@@ -244,8 +253,8 @@ class FileStore:
         os.fsync(shard)
 
     def _damaged(self, key: str, why: str) -> None:
-        log.error("session %s is damaged and was set aside: %s", key, why)
-        self.set_aside(key)
+        log.error("session %s is corrupt and was quarantined: %s", key, why)
+        self.quarantine(key)
 
 
 def _expires(entry: os.DirEntry[str]) -> float:

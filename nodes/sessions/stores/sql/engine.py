@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 
-from ...budgets import Budgets
+from ...store import Budgets
 
 DRIVERS = {
     "sqlite": "sqlite+pysqlite",

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.abc import PQGen, PQGenConn
 from psycopg.pq import TransactionStatus
 
-from ...budgets import Budgets
+from ...store import Budgets
 from .engine import MARGIN
 
 T = TypeVar("T")

@@ -65,31 +65,36 @@ def _text(length: int, charset: str) -> String:
     )
 
 
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("key", _text(64, "ascii"), primary_key=True, comment="SHA-256 of the session's id, hexadecimal"),
-    Column(
-        "set_aside",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="0 for a session; when a damaged one was taken out of the way, in ms since the epoch",
-    ),
-    Column("owner", _text(MAX_OWNER, "utf8mb4"), comment="whom the session belongs to; NULL: nobody is logged in"),
-    Column("created", BigInteger, nullable=False, comment="ms since the epoch"),
-    Column("expires", BigInteger, nullable=False, comment="ms since the epoch"),
-    Column("final", Boolean, nullable=False, comment="whether the absolute timeout decides when it expires"),
-    Column("format", SmallInteger, nullable=False, comment="version of the row"),
-    Column(
-        "fields",
-        LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
-        nullable=False,
-        comment="MessagePack: a map of names to encoded values",
-    ),
-    Index("sessions_by_owner", "owner", "created"),
-    Index("sessions_by_expiry", "expires"),
-)
+def make_table(name: str, metadata: MetaData) -> Table:
+    """Return the table of a store, with its indexes."""
+    return Table(
+        name,
+        metadata,
+        Column("key", _text(64, "ascii"), primary_key=True, comment="SHA-256 of the session's id, hexadecimal"),
+        Column(
+            "set_aside",
+            BigInteger,
+            primary_key=True,
+            autoincrement=False,
+            comment="0 for a session; when a damaged one was taken out of the way, in ms since the epoch",
+        ),
+        Column("owner", _text(MAX_OWNER, "utf8mb4"), comment="whom the session belongs to; NULL: nobody is logged in"),
+        Column("created", BigInteger, nullable=False, comment="ms since the epoch"),
+        Column("expires", BigInteger, nullable=False, comment="ms since the epoch"),
+        Column("final", Boolean, nullable=False, comment="whether the absolute timeout decides when it expires"),
+        Column("format", SmallInteger, nullable=False, comment="version of the row"),
+        Column(
+            "fields",
+            LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+            nullable=False,
+            comment="MessagePack: a map of names to encoded values",
+        ),
+        Index(f"{name}_by_owner", "owner", "created"),
+        Index(f"{name}_by_expiry", "expires"),
+    )
+
+
+sessions = make_table("sessions", metadata)
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - used like a function
@@ -119,10 +124,10 @@ def _sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
-def create_missing(connection: Connection) -> None:
-    """The table and its indexes, each where it is missing."""
-    metadata.create_all(connection)
-    for index in sorted(sessions.indexes, key=lambda index: str(index.name)):
+def create_missing(connection: Connection, table: Table) -> None:
+    """Create the table and its indexes, each where it is missing."""
+    table.create(connection, checkfirst=True)
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
         index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
 
 
@@ -145,7 +150,6 @@ def ddl(url: str) -> str:
 KEPT_ASIDE_MS = 24 * 60 * 60 * 1000
 """How long a damaged row is kept for an inspection, before `sweep` takes it."""
 
-_s = sessions.c
 _KEY = bindparam("_key", type_=String)
 _IDLE = bindparam("_idle", type_=BigInteger)
 _ABSOLUTE = bindparam("_absolute", type_=BigInteger)
@@ -161,90 +165,103 @@ def _final(created: ColumnElement[int]) -> ColumnElement[bool]:
     return case((created + _ABSOLUTE <= now_ms() + _IDLE, True), else_=False)
 
 
-_kept = _s.set_aside == 0
-_this = and_(_s.key == _KEY, _kept)
-_live = _s.expires > now_ms()
-# Checked in every statement of an update, since between two of them time passes.
-_updatable = and_(_this, _live, _s.created + _ABSOLUTE > now_ms())
-_record = (_s.owner, _s.created, (_s.expires - now_ms()).label("ttl"), _s.final, _s.format, _s.fields)
+class Statements:
+    """The statements on one table."""
 
-LOAD = select(*_record).where(_this, _live)
-DELETE = delete(sessions).where(_this)
-DELETE_RETURNING = DELETE.returning(*_record)
-LOAD_LOCKED = select(*_record).where(_this).with_for_update()
+    def __init__(self, table: Table) -> None:
+        columns = table.c
+        kept = columns.set_aside == 0
+        this = and_(columns.key == _KEY, kept)
+        live = columns.expires > now_ms()
+        # Checked in every statement of an update, since between two of them time passes.
+        updatable = and_(this, live, columns.created + _ABSOLUTE > now_ms())
+        record = (
+            columns.owner,
+            columns.created,
+            (columns.expires - now_ms()).label("ttl"),
+            columns.final,
+            columns.format,
+            columns.fields,
+        )
 
-_created = func.coalesce(bindparam("_created", type_=BigInteger), now_ms(), type_=BigInteger)
-INSERT = insert(sessions).values(
-    key=_KEY,
-    set_aside=0,
-    owner=bindparam("_owner"),
-    created=_created,
-    expires=_expires(_created),
-    final=_final(_created),
-    format=FORMAT,
-    fields=_FIELDS,
-)
-INSERT_RETURNING = INSERT.returning(_s.created)
-DELETE_EXPIRED = delete(sessions).where(_this, _s.expires <= now_ms())
+        self.load = select(*record).where(this, live)
+        self.delete = delete(table).where(this)
+        self.delete_returning = self.delete.returning(*record)
+        self.load_locked = select(*record).where(this).with_for_update()
 
-LOCK = select(_s.format, _s.fields).where(_updatable).with_for_update()
-_renewed = {"expires": _expires(_s.created), "final": _final(_s.created)}
-WRITE = update(sessions).where(_updatable).values(fields=_FIELDS, **_renewed)
-TOUCH = update(sessions).where(_updatable, _s.format == FORMAT).values(**_renewed)
+        created = func.coalesce(bindparam("_created", type_=BigInteger), now_ms(), type_=BigInteger)
+        self.insert = insert(table).values(
+            key=_KEY,
+            set_aside=0,
+            owner=bindparam("_owner"),
+            created=created,
+            expires=_expires(created),
+            final=_final(created),
+            format=FORMAT,
+            fields=_FIELDS,
+        )
+        self.insert_returning = self.insert.returning(columns.created)
+        self.delete_expired = delete(table).where(this, columns.expires <= now_ms())
 
-SET_ASIDE = update(sessions).where(_this).values(set_aside=now_ms(), expires=now_ms() + KEPT_ASIDE_MS)
+        self.lock = select(columns.format, columns.fields).where(updatable).with_for_update()
+        renewed = {"expires": _expires(columns.created), "final": _final(columns.created)}
+        self.write = update(table).where(updatable).values(fields=_FIELDS, **renewed)
+        self.touch = update(table).where(updatable, columns.format == FORMAT).values(**renewed)
 
-# Asks the table too: a database that is up but can't read the sessions is not available.
-PING = select(now_ms().label("now"), exists(select(_s.key)).label("any"))
+        self.quarantine = update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + KEPT_ASIDE_MS)
 
-KEYS_OF = select(_s.key, _s.owner).where(_s.owner == bindparam("_owner"), _kept, _live).order_by(_s.created, _s.key)
-_session = _s.key < COUNTER
-KEYS = (
-    select(_s.key)
-    .where(_s.key > bindparam("_after"), _session, _kept, _live)
-    .order_by(_s.key)
-    .limit(bindparam("_limit"))
-)
-COUNT = select(func.count()).select_from(sessions).where(_session, _kept, _live)
+        # Asks the table too: a database that is up but can't read the sessions is not available.
+        self.ping = select(now_ms().label("now"), exists(select(columns.key)).label("any"))
 
-EXPIRED = (
-    select(_s.key.label("_key"), _s.set_aside.label("_set_aside"))
-    .where(_s.expires <= now_ms())
-    .order_by(_s.expires)
-    .limit(bindparam("_limit"))
-    .with_for_update(skip_locked=True)
-)
-# Row by row: with a list of keys and old statistics MySQL may look at every row, and wait for those of another sweep.
-SWEEP = delete(sessions).where(_s.key == _KEY, _s.set_aside == bindparam("_set_aside"))
+        self.keys_of = (
+            select(columns.key, columns.owner)
+            .where(columns.owner == bindparam("_owner"), kept, live)
+            .order_by(columns.created, columns.key)
+        )
+        session = columns.key < COUNTER
+        self.keys = (
+            select(columns.key)
+            .where(columns.key > bindparam("_after"), session, kept, live)
+            .order_by(columns.key)
+            .limit(bindparam("_limit"))
+        )
+        self.count = select(func.count()).select_from(table).where(session, kept, live)
 
+        self.expired = (
+            select(columns.key.label("_key"), columns.set_aside.label("_set_aside"))
+            .where(columns.expires <= now_ms())
+            .order_by(columns.expires)
+            .limit(bindparam("_limit"))
+            .with_for_update(skip_locked=True)
+        )
+        # Row by row: with a list of keys and old statistics MySQL may look at every row, and wait for those of another
+        # sweep.
+        self.remove = delete(table).where(columns.key == _KEY, columns.set_aside == bindparam("_set_aside"))
 
-def inserted(connection: Connection, values: dict[str, Any]) -> int:
-    """When the new session was created, in ms. IntegrityError where its key is taken."""
-    if connection.dialect.insert_returning:
-        return int(connection.execute(INSERT_RETURNING, values).scalar_one())
-    # MySQL can't return what it inserted: it is asked for the time first, so that nothing is left behind on a failure.
-    created = values["_created"] if values["_created"] is not None else connection.execute(PING).one().now
-    connection.execute(INSERT, values | {"_created": created})
-    return int(created)
+    def insert_session(self, connection: Connection, values: dict[str, Any]) -> int:
+        """Insert a session and return when it was created, in ms. IntegrityError where its key is taken."""
+        if connection.dialect.insert_returning:
+            return int(connection.execute(self.insert_returning, values).scalar_one())
+        # MySQL can't return what it inserted: it is asked for the time first, so that a failure leaves nothing behind.
+        created = values["_created"] if values["_created"] is not None else connection.execute(self.ping).one().now
+        connection.execute(self.insert, values | {"_created": created})
+        return int(created)
 
+    def delete_session(self, connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+        """Delete a session and return it, in one statement."""
+        return connection.execute(self.delete_returning, {"_key": key}).one_or_none()
 
-def delete_returning(connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
-    """Deletes a session and returns it, in one statement."""
-    return connection.execute(DELETE_RETURNING, {"_key": key}).one_or_none()
+    def load_and_delete_session(self, connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+        """Delete a session and return it, in two statements of one transaction, for MySQL."""
+        row = connection.execute(self.load_locked, {"_key": key}).one_or_none()
+        if row is not None:
+            connection.execute(self.delete, {"_key": key})
+        return row
 
-
-def load_and_delete(connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
-    """The same in two statements of one transaction, for MySQL."""
-    row = connection.execute(LOAD_LOCKED, {"_key": key}).one_or_none()
-    if row is not None:
-        connection.execute(DELETE, {"_key": key})
-    return row
-
-
-def sweep(connection: Connection, limit: int) -> Sequence[RowMapping]:
-    """The `_key` and `_set_aside` of what one transaction took: those of the first `limit` expired rows that nobody
-    else has locked."""
-    expired = connection.execute(EXPIRED, {"_limit": limit}).mappings().all()
-    if expired:
-        connection.execute(SWEEP, [dict(row) for row in expired])
-    return expired
+    def take_expired(self, connection: Connection, limit: int) -> Sequence[RowMapping]:
+        """Delete the first `limit` expired rows that no other transaction has locked. Return `_key` and `_set_aside`
+        of each."""
+        expired = connection.execute(self.expired, {"_limit": limit}).mappings().all()
+        if expired:
+            connection.execute(self.remove, [dict(row) for row in expired])
+        return expired

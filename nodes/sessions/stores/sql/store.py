@@ -29,17 +29,25 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, Engine, Row
+from sqlalchemy import Connection, CursorResult, Engine, MetaData, Row
 from sqlalchemy.exc import IntegrityError
 
-from ...budgets import Budgets
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
-from ...powers import Expired, unheard
-from ...store import LATEST, Changes, Lifetime, Outcome, Record, RecordTooNew, size_of
-from . import statements as sql
+from ...store import (
+    LATEST,
+    Budgets,
+    Changes,
+    Expired,
+    Lifetime,
+    Outcome,
+    Record,
+    UnsupportedRecordVersion,
+    size_of,
+    unheard,
+)
 from .engine import engine_from, patient
-from .statements import FORMAT, MAX_OWNER, create_missing
+from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
 from .transactions import Database
 
 log = logging.getLogger("nodes.sessions")
@@ -52,30 +60,38 @@ class SqlStore:
     no request waits for: the schema, sweeping and counting. Both are disposed of by `close`.
     """
 
-    def __init__(self, engine: Engine, budgets: Budgets | None = None, housekeeping: Engine | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        budgets: Budgets | None = None,
+        housekeeping: Engine | None = None,
+        table: str = "sessions",
+    ) -> None:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self.budgets = budgets or Budgets()
-        self._database = Database(engine, self.budgets)
-        self._housekeeping = Database(housekeeping or engine, self.budgets)
+        self._database = Database(engine, self.budgets, table)
+        self._housekeeping = Database(housekeeping or engine, self.budgets, table)
+        self._table = make_table(table, MetaData())
+        self._sql = Statements(self._table)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(dict[str, bytes])
 
     @classmethod
-    def from_url(cls, url: str, budgets: Budgets | None = None) -> SqlStore:
+    def from_url(cls, url: str, budgets: Budgets | None = None, table: str = "sessions") -> SqlStore:
         """`url` is sqlite:////path, mysql://, mariadb:// or postgresql://, as SQLAlchemy reads it.
 
         Connects when first used. Housekeeping has twenty times the read timeout, and two connections of its own.
         """
         budgets = budgets or Budgets()
-        return cls(engine_from(url, budgets), budgets, engine_from(url, patient(budgets)))
+        return cls(engine_from(url, budgets), budgets, engine_from(url, patient(budgets)), table)
 
     def create_schema(self) -> None:
         """Makes the table and its indexes where they are missing. Several nodes may do so at once."""
-        self._housekeeping.create(create_missing)
+        self._housekeeping.create(partial(create_missing, table=self._table))
 
     def load(self, key: str) -> Record | None:
-        row = self._database.read(lambda connection: connection.execute(sql.LOAD, {"_key": key}).one_or_none())
+        row = self._database.read(lambda connection: connection.execute(self._sql.load, {"_key": key}).one_or_none())
         if row is None:
             return None
         self._refuse_newer(key, row.format)
@@ -83,7 +99,7 @@ class SqlStore:
             return self._record(row)
         except ValueError as error:
             self._damaged(key, error)
-            self.set_aside(key)
+            self.quarantine(key)
             return None
 
     def create(
@@ -102,12 +118,12 @@ class SqlStore:
 
         def insert(connection: Connection) -> int | None:
             try:
-                return sql.inserted(connection, values)
+                return self._sql.insert_session(connection, values)
             except IntegrityError:
                 return None
 
         def replace(connection: Connection) -> int | None:
-            return insert(connection) if connection.execute(sql.DELETE_EXPIRED, {"_key": key}).rowcount else None
+            return insert(connection) if connection.execute(self._sql.delete_expired, {"_key": key}).rowcount else None
 
         made = self._database.write(insert)
         if made is None:  # taken, if only by a session that has expired and was not swept
@@ -117,12 +133,12 @@ class SqlStore:
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         values = _milliseconds(lifetime) | {"_key": key}
         is_touch = not (changes.set or changes.delete or changes.expect)
-        if is_touch and self._database.write(lambda connection: connection.execute(sql.TOUCH, values).rowcount):
+        if is_touch and self._database.write(lambda connection: connection.execute(self._sql.touch, values).rowcount):
             return Outcome.APPLIED
         # A touch of nothing: the session may be absent, or of a later version. What follows tells.
 
         def apply(connection: Connection) -> Outcome:
-            row = connection.execute(sql.LOCK, values).one_or_none()
+            row = connection.execute(self._sql.lock, values).one_or_none()
             if row is None:
                 return Outcome.ABSENT
             self._refuse_newer(key, row.format)
@@ -130,7 +146,7 @@ class SqlStore:
                 fields = self._fields(row)
             except ValueError as error:
                 self._damaged(key, error)
-                connection.execute(sql.SET_ASIDE, {"_key": key})
+                connection.execute(self._sql.quarantine, {"_key": key})
                 return Outcome.ABSENT
             if any(fields.get(name) != value for name, value in changes.expect.items()):
                 return Outcome.CONFLICT
@@ -138,7 +154,7 @@ class SqlStore:
             if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
                 return Outcome.TOO_LARGE
             written: CursorResult[Any] = connection.execute(
-                sql.WRITE, values | {"_fields": self._encoder.encode(fields)}
+                self._sql.write, values | {"_fields": self._encoder.encode(fields)}
             )
             return Outcome.APPLIED if written.rowcount else Outcome.ABSENT
 
@@ -146,9 +162,9 @@ class SqlStore:
 
     def delete(self, key: str) -> Record | None:
         if self._database.deletes_returning:
-            row = self._database.write(partial(sql.delete_returning, key=key))
+            row = self._database.write(partial(self._sql.delete_session, key=key))
         else:
-            row = self._database.transaction(partial(sql.load_and_delete, key=key))
+            row = self._database.transaction(partial(self._sql.load_and_delete_session, key=key))
         if row is None or row.ttl <= 0 or row.format > FORMAT:
             return None
         try:
@@ -156,31 +172,31 @@ class SqlStore:
         except ValueError:
             return None
 
-    def set_aside(self, key: str) -> None:
-        self._database.write(lambda connection: connection.execute(sql.SET_ASIDE, {"_key": key}).rowcount)
+    def quarantine(self, key: str) -> None:
+        self._database.write(lambda connection: connection.execute(self._sql.quarantine, {"_key": key}).rowcount)
 
     def ping(self) -> float:
-        return float(self._database.read(lambda connection: connection.execute(sql.PING).one().now)) / 1000
+        return float(self._database.read(lambda connection: connection.execute(self._sql.ping).one().now)) / 1000
 
     def close(self) -> None:
         self._database.dispose()
         self._housekeeping.dispose()
 
     def keys_of(self, owner: str) -> list[str]:
-        rows = self._database.read(lambda connection: connection.execute(sql.KEYS_OF, {"_owner": owner}).all())
+        rows = self._database.read(lambda connection: connection.execute(self._sql.keys_of, {"_owner": owner}).all())
         return [key for key, name in rows if name == owner]  # to MySQL, "alice" and "alice " are equal
 
     def keys(self) -> Iterator[str]:
-        return self._housekeeping.pages(sql.KEYS)
+        return self._housekeeping.pages(self._sql.keys)
 
     def count(self) -> int:
-        return int(self._housekeeping.read(lambda connection: connection.execute(sql.COUNT).scalar_one()))
+        return int(self._housekeeping.read(lambda connection: connection.execute(self._sql.count).scalar_one()))
 
     def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
         """Expired rows, and damaged ones a day after they were set aside. One process at a time; the others return 0 at
         once (SQLite: when it is their turn). Passes by rows that somebody else has locked."""
         removed = 0
-        for batch in self._housekeeping.in_batches(sql.sweep, limit):
+        for batch in self._housekeeping.in_batches(self._sql.take_expired, limit):
             removed += len(batch)
             for row in batch:
                 if not row["_set_aside"]:
@@ -200,10 +216,10 @@ class SqlStore:
 
     def _refuse_newer(self, key: str, version: int) -> None:
         if version > FORMAT:
-            raise RecordTooNew(f"session {key} is of format {version}; this version reads {FORMAT}")
+            raise UnsupportedRecordVersion(f"session {key} is of format {version}; this version reads {FORMAT}")
 
     def _damaged(self, key: str, why: ValueError) -> None:
-        log.error("session %s is damaged and was set aside: its row can't be read: %s", key, why)
+        log.error("session %s is corrupt and was quarantined: its row can't be read: %s", key, why)
 
 
 def _milliseconds(lifetime: Lifetime) -> dict[str, Any]:

@@ -26,8 +26,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, Select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from ...budgets import Budgets
-from ...store import StoreUnavailable
+from ...store import Budgets, StoreUnavailable
 
 _VICTIM = {1213, 1020, "40001", "40P01"}
 """MySQL: deadlock; MariaDB: the row changed since the snapshot. PostgreSQL: serialization failure, deadlock."""
@@ -50,53 +49,53 @@ def may_be_passing(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or was_rolled_back(error)
 
 
-def unavailable(error: BaseException, database: str) -> StoreUnavailable:
+def unavailable(error: BaseException, database: str, table: str) -> StoreUnavailable:
     """The one error of a store, without the statement and its parameters: those are a session's content."""
     if not isinstance(error, DBAPIError):
         return StoreUnavailable(f"{database}: {error}")
     if _code(error) in _NO_TABLE or "no such table" in str(error.orig):
         return StoreUnavailable(
-            f"{database}: the table `sessions` is missing; call the store's create_schema() once, or apply docs/sql.md"
+            f"{database}: the table `{table}` is missing; call the store's create_schema() once, or apply docs/sql.md"
         )
     return StoreUnavailable(f"{database}: {error.orig}")
 
 
 # MySQL: names are the server's, and may have 64 characters. PostgreSQL: numbers of 64 bits are the database's, and the
 # lower half is the table's own.
-_MYSQL = "CONCAT('sweep of sessions ', MD5(DATABASE()))"
+_MYSQL = "CONCAT('sweep of ', :table, ' ', MD5(DATABASE()))"
 _GET = text(f"SELECT GET_LOCK({_MYSQL}, 0)")
 _RELEASE = text(f"SELECT RELEASE_LOCK({_MYSQL})")
 _POSTGRESQL = text(
     "SELECT pg_try_advisory_xact_lock((1936942437 * CAST(4294967296 AS BIGINT))"
-    " + CAST(CAST('sessions' AS regclass) AS oid)::bigint)"
+    " + CAST(CAST(CAST(:table AS text) AS regclass) AS oid)::bigint)"
 )
 
 
 @contextmanager
-def around_transaction(connection: Connection) -> Iterator[bool]:
+def around_transaction(connection: Connection, table: str) -> Iterator[bool]:
     """Whether it is this one's turn, as far as that is known before a transaction."""
     if connection.dialect.name not in {"mysql", "mariadb"}:
         yield True
         return
-    is_mine = connection.execute(_GET).scalar_one() == 1
+    is_mine = connection.execute(_GET, {"table": table}).scalar_one() == 1
     try:
         yield is_mine
     finally:
         if is_mine and not connection.invalidated:
-            _release(connection)
+            _release(connection, table)
 
 
-def within_transaction(connection: Connection) -> bool:
+def within_transaction(connection: Connection, table: str) -> bool:
     """Whether it is this one's turn, until the transaction ends."""
     if connection.dialect.name != "postgresql":
         return True
-    return bool(connection.execute(_POSTGRESQL).scalar_one())
+    return bool(connection.execute(_POSTGRESQL, {"table": table}).scalar_one())
 
 
-def _release(connection: Connection) -> None:
+def _release(connection: Connection, table: str) -> None:
     """Or gives up the connection, and the lock with it."""
     try:
-        connection.execute(_RELEASE)
+        connection.execute(_RELEASE, {"table": table})
     except SQLAlchemyError:
         connection.invalidate()
 
@@ -113,9 +112,10 @@ _CREATORS = 5
 class Database:
     """One engine, in autocommit mode. Each method raises `StoreUnavailable` and nothing else of SQLAlchemy's."""
 
-    def __init__(self, engine: Engine, budgets: Budgets) -> None:
+    def __init__(self, engine: Engine, budgets: Budgets, table: str = "sessions") -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._budgets = budgets
+        self._table = table
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
 
     @property
@@ -183,11 +183,11 @@ class Database:
     def _in_turn(
         self, connection: Connection, take: Callable[[Connection, int], Sequence[T]], size: int
     ) -> Sequence[T]:
-        with around_transaction(connection) as is_mine:
+        with around_transaction(connection, self._table) as is_mine:
             if not is_mine:
                 return ()
             with self._transaction(connection):
-                return take(connection, size) if within_transaction(connection) else ()
+                return take(connection, size) if within_transaction(connection, self._table) else ()
 
     def dispose(self) -> None:
         self._engine.dispose()
@@ -201,7 +201,7 @@ class Database:
                     return work(connection)
             except (SQLAlchemyError, OSError) as error:
                 if not retries or time.monotonic() >= until or not again(error):
-                    raise unavailable(error, self._engine.dialect.name) from error
+                    raise unavailable(error, self._engine.dialect.name, self._table) from error
             retries -= 1
 
     @contextmanager

@@ -1,0 +1,113 @@
+"""Virtual users whose browser has several tabs: they use one session at the same time."""
+
+import itertools
+import random
+from collections.abc import Callable
+
+import gevent
+from locust import task
+
+from loadtest.http import Operation
+from loadtest.ledger import Action, Outcome
+from loadtest.users import FRUIT, SessionUser
+
+TABS = 5
+ROUND = 6  # operations of a tab before all of them come to rest
+# Long enough for each tab to have a request or two answered, so that some are in flight when the logout comes.
+HEAD_START = (0.005, 0.05)
+
+
+class ConcurrentUser(SessionUser):
+    """A browser with several tabs, each of them a `who` of its own.
+
+    No tab can know what the others do meanwhile, so nothing is expected of an answer here.
+    """
+
+    abstract = True
+
+    def start_tabs(self, work: Callable[[str], None]) -> "list[gevent.Greenlet[..., None]]":
+        """Start the tabs, and return them at work."""
+        return [gevent.spawn(work, f"{self.who}/tab-{number}") for number in range(1, TABS + 1)]
+
+    def wait_for(self, tabs: "list[gevent.Greenlet[..., None]]") -> None:
+        """Wait for all of them; an error in one is raised here."""
+        try:
+            gevent.joinall(tabs, raise_error=True)
+        finally:
+            gevent.killall(tabs)  # of a user that is stopped, nothing goes on
+
+    def open_session(self) -> bool:
+        """Log in, with one tab. Return True if that succeeded."""
+        self.log_in()
+        return self.expectation.is_logged_in
+
+
+def writes(who: str) -> "itertools.cycle[Operation]":
+    """Return a tab's endless work, begun anywhere: mostly writes, to what all tabs share and to its own."""
+    shared, own = random.choice(FRUIT), f"{random.choice(FRUIT)} of {who}"  # noqa: S311  # no secret
+    work = [
+        Operation(Action.VISIT),
+        Operation(Action.ADD, f"{shared} of all tabs", 1),
+        Operation(Action.VISIT),
+        Operation(Action.ADD, own, 1),
+        Operation(Action.LOOK),
+    ]
+    begin = random.randrange(len(work))  # noqa: S311
+    return itertools.cycle(work[begin:] + work[:begin])
+
+
+class SharedWriter(ConcurrentUser):
+    """All tabs write to one session at the same time, then one looks whether everything is there."""
+
+    _open = False
+
+    def on_start(self) -> None:
+        self._open = self.open_session()
+
+    @task
+    def write_together(self) -> None:
+        if not self._open:
+            self._open = self.open_session()
+            return
+        self.wait_for(self.start_tabs(self._write))
+        look = self.send(Operation(Action.LOOK), self.who)
+        if look.outcome is Outcome.OK and look.user is None:
+            self._open = self.open_session()
+
+    def _write(self, who: str) -> None:
+        for operation in itertools.islice(writes(who), ROUND):
+            self.send(operation, who)
+
+
+class LogoutRacer(ConcurrentUser):
+    """All tabs write while one logs out. Afterwards none of the cookies may be logged in."""
+
+    _over = False
+
+    def on_start(self) -> None:
+        """Each round logs in by itself."""
+
+    @task
+    def race(self) -> None:
+        if not self.open_session():
+            return
+        self._over = False
+        tabs = self.start_tabs(self._write_on)
+        try:
+            gevent.sleep(random.uniform(*HEAD_START))  # noqa: S311
+            self.send(Operation(Action.LOGOUT), self.who)
+        finally:
+            self._over = True
+            self.wait_for(tabs)
+        self.send(Operation(Action.LOOK), self.who)
+        self.send(Operation(Action.ACCOUNT), self.who)
+        for cookie in self.browser.brought[:TABS]:
+            self.send(Operation(Action.ACCOUNT), self.who, cookie=cookie)
+
+    def _write_on(self, who: str) -> None:
+        """Write until the logout is over, and once more."""
+        for operation in writes(who):
+            last = self._over
+            self.send(operation, who)
+            if last:
+                return

@@ -1,0 +1,121 @@
+"""The HTTP interface of the nodes as virtual users speak it: the request of each operation, and how its answer is read.
+
+An `Adapter` is all that a virtual user knows of the interface, so another application needs another adapter only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from loadtest.ledger import Action, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a virtual user; `item` and `quantity` belong to ADD."""
+
+    action: Action
+    item: str = ""
+    quantity: int = 0
+
+
+class Request(NamedTuple):
+    """A request with a JSON body."""
+
+    method: str
+    path: str
+    body: Mapping[str, str | int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an operation ended, and what its answer shows (UNSET where it does not tell).
+
+    `user` None: nobody is logged in. `error` is what is wrong with the answer as HTTP; empty: nothing.
+    """
+
+    outcome: Outcome
+    user: str | UnsetType | None = UNSET
+    visits: int | UnsetType = UNSET
+    cart: Mapping[str, int] | UnsetType = UNSET
+    error: str = ""
+
+
+class Adapter(Protocol):
+    """What virtual users send and expect. A msgspec.Struct, so that the processes of Locust can be told of it."""
+
+    def request(self, operation: Operation, account: str, password: str) -> Request:
+        """Return the request that carries an operation out for an account."""
+
+    def read(self, operation: Operation, status: int, body: bytes) -> Answer:
+        """Return what an HTTP answer says."""
+
+
+_OK = {
+    Action.LOOK: {200},
+    Action.ACCOUNT: {200, 401},
+    Action.LOGIN: {200},
+    Action.LOGOUT: {200, 204},
+    Action.VISIT: {200},
+    Action.ADD: {200, 201},
+    Action.EMPTY: {200, 204},
+}
+_WRITES = {Action.VISIT, Action.ADD, Action.EMPTY}
+_REQUIRED = {Action.LOOK: "user", Action.LOGIN: "user", Action.VISIT: "visits", Action.ADD: "cart"}
+
+
+class _Shown(msgspec.Struct):
+    user: str | UnsetType | None = UNSET
+    visits: int | UnsetType = UNSET
+    cart: dict[str, int] | UnsetType = UNSET
+
+
+class HttpInterface(msgspec.Struct, frozen=True):
+    """The interface of docs/http-api.md, which our nodes and the reference implementations speak."""
+
+    def request(self, operation: Operation, account: str, password: str) -> Request:
+        """Return the request that carries an operation out for an account."""
+        match operation.action:
+            case Action.LOOK:
+                return Request("GET", "/me")
+            case Action.ACCOUNT:
+                return Request("GET", "/account")
+            case Action.LOGIN:
+                return Request("POST", "/login", {"user": account, "password": password})
+            case Action.LOGOUT:
+                return Request("POST", "/logout", {})
+            case Action.VISIT:
+                return Request("POST", "/visits", {})
+            case Action.ADD:
+                return Request("POST", "/cart", {"item": operation.item, "quantity": operation.quantity})
+            case Action.EMPTY:
+                return Request("DELETE", "/cart")
+
+    def read(self, operation: Operation, status: int, body: bytes) -> Answer:
+        """Return what an HTTP answer says.
+
+        A status from 500 on leaves the outcome unknown: a 502 or 504 may hide a write that happened. Any other
+        unexpected status says that nothing was done. 409 to a write is no error: the session was ended meanwhile.
+        """
+        action = operation.action
+        if status >= 500:
+            return Answer(Outcome.UNKNOWN, error=f"status {status}")
+        if status == 409 and action in _WRITES:
+            return Answer(Outcome.FAIL)
+        if status not in _OK[action]:
+            return Answer(Outcome.FAIL, error=f"status {status}")
+        if status == 401:
+            return Answer(Outcome.OK, user=None)
+        shown = _Shown()
+        if body and action not in (Action.LOGOUT, Action.EMPTY):
+            try:
+                shown = msgspec.json.decode(body, type=_Shown)
+            except msgspec.DecodeError as error:
+                return Answer(Outcome.UNKNOWN, error=f"not the JSON of the interface: {error}")
+        required = _REQUIRED.get(action)
+        if required is not None and getattr(shown, required) is UNSET:
+            return Answer(Outcome.UNKNOWN, error=f"the answer has no {required!r}")
+        return Answer(Outcome.OK, shown.user, shown.visits, shown.cart)

@@ -1,0 +1,206 @@
+"""Systems under test: where users go, who they log in as, and what they send."""
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from deploy import Cluster, ClusterSpec, LocalCluster
+from loadtest.http import Adapter, HttpInterface, Operation
+from loadtest.ledger import Action
+
+_TIMEOUT = 10.0
+
+
+class TargetError(Exception):
+    """The target does not answer as it should; one line that says where and why."""
+
+
+class Target(Protocol):
+    """A system under test. Entering it as a context manager starts it, or checks that it is there."""
+
+    @property
+    def url(self) -> str:
+        """Its address, without a path."""
+
+    @property
+    def users(self) -> Mapping[str, str]:
+        """The accounts that users log in as: name -> password."""
+
+    @property
+    def session_cookie(self) -> str:
+        """The name of the session's cookie."""
+
+    @property
+    def authority(self) -> Path | None:
+        """The certificate of the authority that signs its https; None: one that the system knows."""
+
+    @property
+    def insecure(self) -> bool:
+        """Whether any certificate will do."""
+
+    @property
+    def adapter(self) -> Adapter:
+        """What users send to it and read from it."""
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster, where faults can be applied to it."""
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What a record says of it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ClusterTarget:
+    """A cluster that runs for as long as it is entered."""
+
+    insecure = False
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.adapter: Adapter = HttpInterface()
+
+    @property
+    def url(self) -> str:
+        return self.cluster.url
+
+    @property
+    def users(self) -> Mapping[str, str]:
+        return self.cluster.users
+
+    @property
+    def session_cookie(self) -> str:
+        return self.cluster.spec.session_cookie
+
+    @property
+    def authority(self) -> Path | None:
+        return self.cluster.authority if isinstance(self.cluster, LocalCluster) else None
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        return describe(self.cluster.spec)
+
+    def __enter__(self) -> Self:
+        self.cluster.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cluster.stop()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningTarget:
+    """An application that runs already and speaks our HTTP interface."""
+
+    url: str
+    users: Mapping[str, str]
+    session_cookie: str = "session"
+    authority: Path | None = None
+    insecure: bool = False
+    adapter: Adapter = field(default_factory=HttpInterface)
+    cluster: Cluster | None = None
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self.check()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def check(self) -> None:
+        """Ask for GET /me, before a crowd does. Raises TargetError unless the answer is that of the HTTP interface."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+            raise TargetError(f"target must be http:// or https:// with a host and no path, not {self.url}")
+        try:
+            status, body = get(self, "/me")
+        except ssl.SSLCertVerificationError as error:
+            how = "name its authority with --ca, or give --insecure"
+            raise TargetError(f"the certificate of {self.url} is not trusted: {error.verify_message}; {how}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise TargetError(f"{self.url} does not answer: {error or type(error).__name__}") from error
+        if status != http.client.OK or not _has_user(body):
+            raise TargetError(
+                f"{self.url} does not speak the HTTP interface: GET /me answered {status}; see docs/http-api.md"
+            )
+
+
+def get(target: Target, path: str) -> tuple[int, bytes]:
+    """Send a GET. Return status and body (64 KiB at most). Raises OSError and HTTPException."""
+    connection = connect(target)
+    try:
+        connection.request("GET", path, headers={"Accept": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read(65536)
+    finally:
+        connection.close()
+
+
+def log_in(target: Target) -> str:
+    """Log in as the first account. Return the Cookie header of the session, and of it alone: it is pinned to no node.
+
+    Raises TargetError.
+    """
+    account, password = next(iter(target.users.items()))
+    request = target.adapter.request(Operation(Action.LOGIN), account, password)
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    connection = connect(target)
+    try:
+        connection.request(request.method, request.path, msgspec.json.encode(request.body), headers)
+        response = connection.getresponse()
+        lines = response.headers.get_all("Set-Cookie", [])
+    except (OSError, http.client.HTTPException) as error:
+        raise TargetError(f"cannot log in at {target.url} as {account}: {type(error).__name__}") from error
+    finally:
+        connection.close()
+    names = (target.session_cookie, f"__Host-{target.session_cookie}")
+    pairs = [pair for line in lines if (pair := line.partition(";")[0].strip()).partition("=")[0] in names]
+    if response.status != http.client.OK or not pairs:
+        raise TargetError(f"cannot log in at {target.url} as {account}: status {response.status}")
+    return pairs[0]
+
+
+def connect(target: Target) -> http.client.HTTPConnection:
+    """Return a connection to a target, over TLS where its URL says so."""
+    parts = urlsplit(target.url)
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(parts.netloc, timeout=_TIMEOUT)
+    context = ssl.create_default_context(cafile=target.authority)
+    if target.insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(parts.netloc, timeout=_TIMEOUT, context=context)
+
+
+def _has_user(body: bytes) -> bool:
+    try:
+        return "user" in msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def describe(spec: ClusterSpec) -> dict[str, Any]:
+    """Return what a record says of a cluster's kind."""
+    return {
+        "node": spec.node.value,
+        "nodes": spec.nodes,
+        "workers": spec.workers,
+        "store": spec.store.value,
+        "balancing": spec.balance.value,
+    }

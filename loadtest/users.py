@@ -1,0 +1,277 @@
+"""Virtual users for Locust. Each is one browser with its own cookies, and logs in again when it is found logged out.
+
+A user knows just enough of its session to notice that. What was lost, the checker finds in the history of a run.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gevent import GreenletExit
+from locust import FastHttpUser, between, task
+from msgspec import UNSET, UnsetType
+
+from loadtest.browser import Browser, Sent
+from loadtest.history import STOPPED, Op, now
+from loadtest.http import Adapter, Answer, HttpInterface, Operation
+from loadtest.ledger import Action, Outcome
+
+FRUIT = ("apple", "pear", "plum", "cherry")
+LOGGED_OUT = "logged out"
+"""What a user objects to: it never logged out, and the answer is to an anonymous user."""
+
+
+@dataclass
+class Load:
+    """What all users of a process share. Give it to Locust's environment with `attach` before users are spawned.
+
+    `record` is called with every operation as it ends. The process is number `worker` (from 0) of `workers`: no two
+    users of a run have the same number.
+    """
+
+    accounts: Mapping[str, str]
+    record: Callable[[Op], None]
+    session_cookie: str = "session"
+    adapter: Adapter = field(default_factory=HttpInterface)
+    worker: int = 0
+    workers: int = 1
+    _numbers: Iterator[int] = field(init=False)
+    _names: Iterator[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(1 + self.worker, self.workers)
+        self._names = itertools.islice(itertools.cycle(self.accounts), self.worker, None, self.workers)
+
+    def attach(self, environment: Any) -> None:
+        """Make it known to the users of an environment."""
+        environment.session_load = self
+
+    def next_user(self) -> tuple[int, str, str]:
+        """Return a new user's number, account and password. Accounts are dealt out in turn."""
+        name = next(self._names)
+        return next(self._numbers), name, self.accounts[name]
+
+
+class Expectation:
+    """Who a session should be logged in as. Pure: no network, no clock.
+
+    `user` is the account, None after a logout (and before the first login), and UNSET after an operation or an answer
+    that leaves it open.
+    """
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+        self.user: str | UnsetType | None = None
+
+    @property
+    def is_logged_in(self) -> bool:
+        return self.user == self.account
+
+    def update(self, action: Action, answer: Answer, replaced: bool | UnsetType = UNSET) -> bool:
+        """Take an answer in. Return True if it shows that the user was logged out without having asked for it.
+
+        `replaced`: the answer brought another session's cookie, which a write does that finds no session.
+        """
+        if answer.outcome is Outcome.FAIL:
+            return False
+        changes_user = action in (Action.LOGIN, Action.LOGOUT)
+        if answer.outcome is Outcome.UNKNOWN:
+            self.user = UNSET if changes_user else self.user
+            return False
+        was_replaced = replaced is True and self.is_logged_in and not changes_user
+        if changes_user:
+            self.user = self.account if action is Action.LOGIN else None
+        if was_replaced or (self.is_logged_in and answer.user is None):
+            self.user = UNSET
+            return True
+        if answer.user == self.account and self.user is UNSET:
+            self.user = self.account
+        elif answer.user not in (UNSET, None, self.user):
+            self.user = UNSET  # it is in a session that should not be
+        return False
+
+
+class SessionUser(FastHttpUser):
+    """Sends operations, and logs in again at once whenever it is found logged out.
+
+    At once, so that the share of requests that find the user logged out is what theory says: (N-1)/N for N nodes
+    that each keep their own sessions and take turns.
+    """
+
+    abstract = True
+    wait_time = between(0.5, 1.5)
+    # Longer than the proxy's own timeout (15 s), so that its answer comes first.
+    network_timeout = 20.0
+    connection_timeout = 5.0
+    default_headers = {"Accept": "application/json"}  # noqa: RUF012  # Locust's interface
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.load: Load = environment.session_load
+        number, self.account, self._password = self.load.next_user()
+        self.who = f"{type(self).__name__.lower()}-{number}"
+        self.expectation = Expectation(self.account)
+        self.browser = Browser(self.who, self.load.session_cookie)
+        agent: Any = self.client.client
+        agent.cookiejar = None  # the browser has the cookies
+        agent.redirect_response_codes = frozenset()
+
+    def on_start(self) -> None:
+        self.perform(Operation(Action.LOGIN))
+
+    def log_in(self) -> None:
+        """Log in with a new session, as a browser without one does."""
+        self.browser.fresh()
+        self.expectation = Expectation(self.account)
+        self.perform(Operation(Action.LOGIN))
+
+    def act(self, action: Action, item: str = "", quantity: int = 0) -> None:
+        """Do something as a logged-in user: log in first if need be, and again if the answer shows that it is out."""
+        if not self.expectation.is_logged_in:
+            self.log_in()
+        self.perform(Operation(action, item, quantity))
+        if not self.expectation.is_logged_in:
+            self.log_in()
+
+    def perform(self, operation: Operation) -> Op:
+        """Send one operation and hold the answer against the expectation."""
+        return self.send(operation, self.who, self.expectation)
+
+    def send(
+        self, operation: Operation, who: str, expectation: Expectation | None = None, cookie: str | None = None
+    ) -> Op:
+        """Send one operation, record it and tell Locust. `cookie` replaces the session's own.
+
+        Without an expectation, nothing is expected of the answer.
+        """
+        request = self.load.adapter.request(operation, self.account, self._password)
+        sent = self.browser.sending(cookie)
+        started = now()
+        expected_user = UNSET if expectation is None else expectation.user
+
+        def make_op(answer: Answer, replaced: bool | UnsetType, response: Any = None, logged_out: bool = False) -> Op:
+            return Op(
+                who=who,
+                account=self.account,
+                session=sent.session,
+                action=operation.action,
+                item=operation.item,
+                quantity=operation.quantity,
+                outcome=answer.outcome,
+                user=answer.user,
+                visits=answer.visits,
+                cart=answer.cart,
+                replaced=replaced,
+                method=request.method,
+                path=request.path,
+                status=0 if response is None else response.status_code,
+                error=answer.error,
+                node=_header(response, "X-Served-By"),
+                upstream=_header(response, "X-Upstream"),
+                upstream_status=_header(response, "X-Upstream-Status"),
+                expected_user=expected_user,
+                found=(LOGGED_OUT,) if logged_out else (),
+                started=round(started, 6),
+                ended=round(now(), 6),
+            )
+
+        try:
+            with self.client.request(
+                request.method,
+                request.path,
+                name=request.path,
+                json=request.body,
+                headers={"Cookie": sent.header} if sent.header else None,
+                catch_response=True,
+            ) as response:
+                answer, replaced = self._read(operation, response, sent)
+                logged_out = expectation is not None and expectation.update(operation.action, answer, replaced)
+                op = make_op(answer, replaced, response, logged_out)
+                if answer.error:
+                    response.failure(answer.error)
+                else:
+                    response.success()
+                if logged_out:  # a row of its own in Locust's tables
+                    response.request_meta["name"] = f"{request.path} [{LOGGED_OUT}]"
+        except GreenletExit:
+            self.load.record(make_op(Answer(Outcome.UNKNOWN, error=STOPPED), UNSET))
+            raise
+        self.load.record(op)
+        return op
+
+    def _read(self, operation: Operation, response: Any, sent: Sent) -> tuple[Answer, bool | UnsetType]:
+        """Return the answer, and whether it replaces the session's cookie (UNSET where it can't tell)."""
+        if not response.status_code:
+            # Refused means that nobody was there to do anything; everything else may have been carried out.
+            outcome = Outcome.FAIL if isinstance(response.error, ConnectionRefusedError) else Outcome.UNKNOWN
+            return Answer(outcome, error=f"no answer: {type(response.error).__name__}"), UNSET
+        cookies = _header_lines(response, "Set-Cookie")
+        replaced = self.browser.receive(cookies, sent, login=operation.action is Action.LOGIN)
+        answer = self.load.adapter.read(operation, response.status_code, response.content or b"")
+        return answer, replaced if answer.outcome is Outcome.OK else UNSET
+
+
+def _header(response: Any, name: str) -> str:
+    return ", ".join(_header_lines(response, name))
+
+
+def _header_lines(response: Any, name: str) -> list[str]:
+    found = response.headers.get(name) if response is not None and response.headers else None
+    return [found] if isinstance(found, str) else list(found or ())
+
+
+class Everyday(SessionUser):
+    """What all users do who have a session to themselves; each class adds its own."""
+
+    abstract = True
+
+    @task(6)
+    def look(self) -> None:
+        self.act(Action.LOOK)
+
+    @task(2)
+    def visit(self) -> None:
+        self.act(Action.VISIT)
+
+
+class Visitor(Everyday):
+    """Mostly reads, and leaves a visit now and then."""
+
+    weight = 6
+
+    @task(1)
+    def account_page(self) -> None:
+        self.act(Action.ACCOUNT)
+
+
+class Shopper(Everyday):
+    """Fills a cart, looks at it, and empties it sometimes. Its items carry its name: no other user has them."""
+
+    weight = 3
+
+    def on_start(self) -> None:
+        self._fruit = itertools.cycle(FRUIT)
+        super().on_start()
+
+    @task(4)
+    def add(self) -> None:
+        self.act(Action.ADD, f"{next(self._fruit)} of {self.who}", 1)
+
+    @task(1)
+    def empty(self) -> None:
+        self.act(Action.EMPTY)
+
+
+class Leaver(Everyday):
+    """Works, logs out, checks with the old cookie that it is out, and logs in again."""
+
+    weight = 1
+
+    @task(1)
+    def leave(self) -> None:
+        self.perform(Operation(Action.LOGOUT))
+        self.perform(Operation(Action.LOOK))
+        self.perform(Operation(Action.ACCOUNT))
+        self.log_in()
+        self.act(Action.LOOK)

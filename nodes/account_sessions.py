@@ -1,0 +1,98 @@
+"""A user's sessions: where they are logged in, and ending those that should not be (ASVS 5.0, 7.5.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request
+from werkzeug import exceptions
+from werkzeug.exceptions import NotFound, Unauthorized
+
+from . import pages
+from .middleware import session, wants_page
+from .pages import browser_name
+from .sessions import Sessions, UserSession, UserSessions, fresh_login
+
+FRESH_SECONDS = 300
+"""How recent a login has to be for what a thief of a session would like to do."""
+
+blueprint = Blueprint("account_sessions", __name__)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A session as the page shows it. Times in UTC; `last_seen` is None within the last idle timeout of a session."""
+
+    handle: str
+    created: datetime
+    last_seen: datetime | None
+    address: str | None
+    browser: str
+    current: bool
+
+    @classmethod
+    def of(cls, one: UserSession) -> Shown:
+        return cls(
+            one.handle,
+            datetime.fromtimestamp(one.created, UTC),
+            None if one.last_seen is None else datetime.fromtimestamp(one.last_seen, UTC),
+            one.address,
+            browser_name(one.browser or ""),
+            one.key == session.key_hash,
+        )
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "handle": self.handle,
+            "created": self.created.isoformat(timespec="seconds"),
+            "last_seen": self.last_seen.isoformat(timespec="seconds") if self.last_seen else None,
+            "address": self.address,
+            "browser": self.browser,
+            "current": self.current,
+        }
+
+
+@blueprint.get("/sessions")
+def list_all() -> Response:
+    """Where the user is logged in, the newest login first."""
+    shown = [Shown.of(one) for one in _users().of(_user())]
+    if wants_page(request):
+        return make_response(render_template("sessions.html", user=_user(), sessions=shown))
+    return jsonify(sessions=[one.as_json() for one in shown])
+
+
+@blueprint.delete("/sessions/<handle>")
+@blueprint.post("/sessions/<handle>/end")
+@fresh_login(FRESH_SECONDS)
+def end_one(handle: str) -> Response:
+    """Ends one of the user's sessions. The second address is for forms, which can't send DELETE."""
+    if not _users().end(_user(), handle):
+        raise NotFound("you have no session of this name: it may have ended by itself")
+    return pages.json_or(None, "account_sessions.list_all")
+
+
+@blueprint.delete("/sessions")
+@blueprint.post("/sessions/end")
+@fresh_login(FRESH_SECONDS)
+def end_others() -> Response:
+    """Ends all of the user's sessions but this one; with `?all=true` this one too."""
+    everywhere = request.args.get("all") == "true"
+    ended = _users().end_all(_user(), keep=None if everywhere else session.key_hash)
+    if everywhere:
+        session.end()
+        return pages.json_or_home({"ended": ended})
+    return pages.json_or({"ended": ended}, "account_sessions.list_all")
+
+
+def _user() -> str:
+    if session.owner is None:
+        raise Unauthorized("log in first")
+    return session.owner
+
+
+def _users() -> UserSessions:
+    sessions: Sessions = current_app.extensions["sessions"]
+    if sessions.users is None:
+        raise exceptions.NotImplemented("the session store of this cluster can't list the sessions of a user")
+    return sessions.users

@@ -1,0 +1,88 @@
+"""What an administrator does to users and their sessions, on the store that this environment's settings name:
+
+    python -m nodes.admin list --user alice
+    python -m nodes.admin end --user alice        or --all
+    python -m nodes.admin disable alice           no login any more, and all sessions ended; enable undoes it
+
+In containers: `docker compose exec node python -m nodes.admin …`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from .accounts import UsersError, set_enabled
+from .app import create_app
+from .pages import browser_name
+from .sessions import Sessions, StoreUnavailable, UserSessions
+from .settings import Settings, SettingsError
+
+
+@click.group()
+def main() -> None:
+    """Users and their sessions, as the environment's settings name them."""
+
+
+@main.command("list")
+@click.option("--user", required=True)
+def list_sessions(user: str) -> None:
+    """Lists where a user is logged in."""
+    for one in _users(_sessions(_settings())).of(user):
+        since = datetime.fromtimestamp(one.created, UTC).isoformat(timespec="seconds")
+        click.echo(f"{one.handle}  {since}  {one.address or '-':<15}  {browser_name(one.browser or '')}")
+
+
+@main.command()
+@click.option("--user", help="End all sessions of this user.")
+@click.option("--all", "everyone", is_flag=True, help="End every session there is.")
+def end(user: str | None, everyone: bool) -> None:
+    """Ends sessions at the store, at once and for all nodes."""
+    if (user is None) is not everyone:
+        raise click.UsageError("give --user NAME or --all")
+    sessions = _sessions(_settings())
+    ended = sessions.end_everyone() if user is None else _users(sessions).end_all(user)
+    click.echo(f"{ended} sessions ended")
+
+
+@main.command()
+@click.argument("user")
+def disable(user: str) -> None:
+    """Lets a user log in no more, and ends all their sessions."""
+    settings = _settings()
+    set_enabled(settings.users_file, user, enabled=False)
+    ended = _users(_sessions(settings)).end_all(user)
+    click.echo(f"{user} is disabled; {ended} sessions ended")
+
+
+@main.command()
+@click.argument("user")
+def enable(user: str) -> None:
+    """Lets a user log in again."""
+    set_enabled(_settings().users_file, user, enabled=True)
+    click.echo(f"{user} is enabled")
+
+
+def _settings() -> Settings:
+    return Settings.from_environ(os.environ)
+
+
+def _sessions(settings: Settings) -> Sessions:
+    sessions: Sessions = create_app(settings).extensions["sessions"]
+    return sessions
+
+
+def _users(sessions: Sessions) -> UserSessions:
+    if sessions.users is None:
+        raise click.ClickException("this session store can't list the sessions of a user")
+    return sessions.users
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (SettingsError, UsersError, StoreUnavailable) as error:
+        sys.exit(f"error: {error}")

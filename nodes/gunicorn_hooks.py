@@ -1,0 +1,199 @@
+"""What gunicorn.conf.py hooks into gunicorn: checked settings, JSON logs, the metrics folder, the worker class.
+
+This is imported by gunicorn's main process, before gevent patches anything, so it imports nothing that opens sockets.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gunicorn.glogging
+import msgspec
+from greenlet import greenlet
+from gunicorn.workers.ggevent import GeventWorker
+
+from .accounts import Users, UsersError
+from .settings import Settings, SettingsError
+
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+WORKER = "NODE_WORKER"
+log = logging.getLogger("nodes")
+
+# What every LogRecord has; the rest of its attributes are the fields that the call passed as `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+CLOSING = 1.0
+"""Seconds that a connection may stay idle once the worker is to stop. Not 0: whoever still sends requests on it is
+answered, with `Connection: close`, and so learns to go elsewhere without losing one."""
+
+
+def checked_settings() -> Settings:
+    """The settings of this process's environment. Ends the process with one line on stderr where they are wrong.
+
+    Here and not only in the workers, because gunicorn would start, see its workers die and print their traces.
+    """
+    try:
+        settings = Settings.from_environ(os.environ)
+        Users.read(settings.users_file)
+    except (SettingsError, UsersError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    os.environ["NODE_NAME"] = settings.node_name  # found once, not by every worker again
+    return settings
+
+
+def make_schema(settings: Settings) -> None:
+    """Makes the tables of an SQL store, where DATABASE_CREATE_SCHEMA asks for it.
+
+    In a process of its own, so that this one stays free of what opens sockets. Where it fails the node starts all the
+    same: its store is out of reach then, as in any other outage.
+    """
+    if not settings.create_schema:
+        return
+    made = subprocess.run([sys.executable, "-m", "nodes.stores"], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        log.error("the schema was not made: %s", made.stderr.strip().rpartition("\n")[2])
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"time", "level", "logger", "message", "node", …}`; an exception's traceback becomes the field `exception`."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__()
+        self._node = node
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "node": self._node,
+            "pid": record.process,
+        }
+        line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        try:
+            return msgspec.json.encode(line, enc_hook=str).decode()
+        except UnicodeEncodeError:  # a lone surrogate, out of bytes that a client sent: json writes it as \\udxxx
+            return json.dumps(line, default=str)
+
+
+def configure_logs(node: str, level: str) -> None:
+    """Sends every log of this process to stderr as JSON; `level` is debug, info, warning or error."""
+    root = logging.getLogger()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(node))
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+class JsonLogger(gunicorn.glogging.Logger):  # type: ignore[misc]
+    """gunicorn's own messages as JSON lines. It logs no access: the node does, knowing the session and the route."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called by gunicorn with its configuration."""
+        configure_logs(os.environ.get("NODE_NAME", "node"), cfg.loglevel)
+        self.error_log.handlers.clear()
+        self.error_log.setLevel(cfg.loglevel.upper())
+        self.error_log.propagate = True
+
+    def access(self, *_: object) -> None:
+        """Nothing."""
+
+    def reopen_files(self) -> None:
+        """Nothing: logs go to stderr."""
+
+    def close_on_exec(self) -> None:
+        """Nothing: stderr stays open."""
+
+
+class MetricsFolder:
+    """The folder that the workers of one node share their counts in: the one of the environment, or a temporary one."""
+
+    def __init__(self) -> None:
+        self._made: Path | None = None
+
+    def open(self) -> None:
+        """Makes it, and empties it of what an earlier run of the same node left."""
+        given = os.environ.get(METRICS_DIR)
+        if not given:
+            self._made = Path(tempfile.mkdtemp(prefix="node-metrics-"))
+            os.environ[METRICS_DIR] = str(self._made)
+            return
+        Path(given).mkdir(parents=True, exist_ok=True)
+        for old in Path(given).glob("*.db"):
+            old.unlink()
+
+    def remove(self) -> None:
+        """Takes it away again, if it is a temporary one."""
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+
+
+def number_of(worker: Any, siblings: Any) -> int:
+    """The lowest number that no living worker has, so that a replacement continues the files of the one it replaces."""
+    taken = {getattr(sibling, "number", -1) for sibling in siblings}
+    worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
+    return int(worker.number)
+
+
+def announce(settings: Settings, worker_class: str) -> None:
+    """Logs once, at the start, what this node is and how long it will wait for the store."""
+    log.info(
+        "node is served",
+        extra={
+            "bind": settings.bind,
+            "workers": settings.workers,
+            "worker_class": worker_class,
+            "store": settings.store.value,
+            "store_budgets": settings.budgets(),
+            "session_timeouts": {"idle": settings.idle_timeout, "absolute": settings.absolute_timeout},
+            "trusted_proxies": settings.trusted_proxies,
+        },
+    )
+
+
+class Worker(GeventWorker):  # type: ignore[misc]
+    """gunicorn's gevent worker, which on stop doesn't wait for idle connections.
+
+    nginx keeps connections to a node open that no request is using. gunicorn's own worker waits for them until
+    `graceful_timeout`, so that it stops late however little there is to do (measured: 8 s instead of 2 s).
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._waiting: set[tuple[greenlet, gevent.Timeout]] = set()
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Around waiting for the next request of a connection, and around nothing else."""
+        with gevent.Timeout(self.cfg.keepalive if self.alive else CLOSING, False) as timeout:  # type: ignore[arg-type]
+            waiting = (gevent.getcurrent(), timeout)
+            self._waiting.add(waiting)
+            try:
+                yield
+            finally:
+                self._waiting.discard(waiting)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Told to stop (SIGTERM), gracefully."""
+        super().handle_exit(sig, frame)
+        idle = frozenset(self._waiting)
+        gevent.spawn_later(CLOSING, self._close, idle)
+
+    def _close(self, idle: frozenset[tuple[greenlet, gevent.Timeout]]) -> None:
+        for waiting, timeout in idle & self._waiting:  # those that have waited ever since
+            gevent.kill(waiting, timeout)

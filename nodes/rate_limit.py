@@ -1,0 +1,136 @@
+"""Limits on wrong passwords: counted for all nodes together, without locking users out of their accounts.
+
+Failures are counted for each pair of user and address, and for each address whichever user is tried. A stranger at
+another address can't lock a user out, because only the user's own failures count against that address. Nor can one at
+the same address, once the user has logged in with a browser: the browser then carries a device cookie and is counted by
+that alone (OWASP, Authentication Cheat Sheet: device cookies).
+
+Counters are records of a store of their own (`nodes.stores`), on the sessions' servers: all nodes share them, and they
+expire by themselves. Each guess is a field of its record. The bound on a record's size bounds the number of guesses,
+atomically and in one round trip, before the password is looked at: guesses at one time don't slip through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Request, Response
+from itsdangerous import BadSignature, URLSafeSerializer
+from werkzeug.exceptions import TooManyRequests
+
+from .sessions import Changes, Lifetime, Outcome, Store
+
+_NAME_CHARACTERS = 8
+_GUESS = b"0"
+_BYTES = _NAME_CHARACTERS + len(_GUESS)
+PER_ADDRESS = 10
+"""How many times more guesses an address has than one user at it, because many people may share an address."""
+_YEAR = 365 * 86400
+
+
+class RateLimiter:
+    """At most `attempts` failures of one client for one user within `window` seconds; no limit where it is 0.
+
+    `secrets_` sign the device cookies; the first signs, all verify. `secure` allows cookies with Secure over TLS.
+    """
+
+    def __init__(self, store: Store, secrets_: Sequence[str], attempts: int, window: float, secure: bool) -> None:
+        self.store = store
+        self._serializer = URLSafeSerializer(list(reversed(secrets_)), salt="nodes.device")
+        self._attempts = attempts
+        self._lifetime = Lifetime(idle=window, absolute=window)
+        self._secure = secure
+
+    def count(self, request: Request, user: str) -> Guess:
+        """Count a guess at this user's password, whether the user exists or not.
+
+        Raises 429 with Retry-After where there were too many failures, and StoreUnavailable.
+        """
+        limits = self._limits(request, user) if self._attempts else {}
+        guess = Guess(self.store, self._lifetime, tuple(limits), secrets.token_hex(_NAME_CHARACTERS // 2))
+        for key, limit in limits.items():
+            if not guess.count(key, limit):
+                record = self.store.load(key)
+                seconds = max(1, round(record.ttl)) if record is not None else 1
+                raise TooManyRequests("Too many wrong passwords. Wait before you try again.", retry_after=seconds)
+        return guess
+
+    def _limits(self, request: Request, user: str) -> dict[str, int]:
+        """Return the limit of each counter that a guess counts against, by key; the client's own counter first."""
+        device = self._device(request, user)
+        if device is not None:  # not by its address: strangers there would lock the user out
+            return {_key("device", user, device): self._attempts}
+        address = _network(request.remote_addr or "")
+        return {_key("user", user, address): self._attempts, _key("address", address): PER_ADDRESS * self._attempts}
+
+    def _device(self, request: Request, user: str) -> str | None:
+        """Return the id of a browser that has logged in as this user before."""
+        for name in ("__Host-device", "device"):
+            try:
+                device = self._serializer.loads(request.cookies.get(name, ""))
+            except BadSignature:
+                continue
+            if isinstance(device, list) and len(device) == 2 and device[0] == user:
+                return str(device[1])
+        return None
+
+    def remember_device(self, request: Request, response: Response, user: str) -> None:
+        """Give a browser that logged in its device cookie, unless it has one."""
+        if not self._attempts or self._device(request, user) is not None:
+            return
+        is_secure = request.is_secure and self._secure
+        signed = self._serializer.dumps([user, secrets.token_urlsafe(16)])
+        response.set_cookie(
+            "__Host-device" if is_secure else "device",
+            signed if isinstance(signed, str) else signed.decode(),
+            max_age=_YEAR,
+            secure=is_secure,
+            httponly=True,
+            samesite="Lax",
+        )
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A guess that counts as a failure until `success` is called. `keys` are its counters, the client's own first."""
+
+    store: Store
+    lifetime: Lifetime
+    keys: tuple[str, ...]
+    name: str
+
+    def count(self, key: str, limit: int) -> bool:
+        """Count this guess; return False where there are `limit` guesses already."""
+        changes = Changes({self.name: _GUESS}, max_bytes=limit * _BYTES)
+        outcome = self.store.update(key, changes, self.lifetime)
+        if outcome is Outcome.ABSENT:
+            if self.store.create(key, {self.name: _GUESS}, None, self.lifetime) is not None:
+                return True
+            outcome = self.store.update(key, changes, self.lifetime)  # a concurrent guess was the first
+        return outcome is Outcome.APPLIED
+
+    def success(self) -> None:
+        """Forget the client's failures for this user, and this guess at its address."""
+        for key in self.keys[:1]:
+            self.store.delete(key)
+        for key in self.keys[1:]:
+            self.store.update(key, Changes(delete=frozenset({self.name})), self.lifetime)
+
+
+def _key(*parts: str) -> str:
+    """Return the key of the counter that these texts name: 64 hexadecimal digits, as all stores take."""
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _network(address: str) -> str:
+    """Return the address; for IPv6 its network of 64 bits, because one client has all addresses of it."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else address

@@ -1,0 +1,121 @@
+"""The stores that a node's settings name, and the tables that they need."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from .sessions import (
+    Budgets,
+    Durability,
+    EncryptedStore,
+    Encryption,
+    FileStore,
+    MemoryStore,
+    Outage,
+    OutagePolicy,
+    RedisStore,
+    Store,
+)
+from .sessions.store import StoreUnavailable
+from .sessions.stores.express import ExpressStore
+from .sessions.stores.redis import connect
+from .settings import Settings, SettingsError, StoreKind
+
+if TYPE_CHECKING:
+    from .sessions.stores.sql import SqlStore
+
+
+RATE_LIMITS = "rate_limits"
+"""The prefix, table or folder of the rate limiter's counters."""
+_HOUSEKEEPING = Budgets(connect_timeout=5, read_timeout=10, deadline=20)
+
+
+class Stores(NamedTuple):
+    """A node's two stores. Both use the same servers, and the same connections where their formats allow it."""
+
+    sessions: Store
+    rate_limits: Store
+
+
+def make_stores(settings: Settings) -> Stores:
+    """Return the stores, which connect when first used. Raises SettingsError."""
+    try:
+        sessions, rate_limits = _make_stores(settings)
+        if settings.encryption_keys:  # counters have nothing to hide
+            sessions = EncryptedStore(sessions, settings.encryption_keys, Encryption(settings.encryption))
+    except ValueError as error:
+        raise SettingsError(f"SESSION_STORE={settings.store.value}: {error}") from None
+    return Stores(sessions, rate_limits)
+
+
+def _make_stores(settings: Settings) -> Stores:
+    budgets = Budgets(
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        retries=settings.retries,
+        deadline=settings.deadline,
+    )
+    match settings.store:
+        case StoreKind.MEMORY:
+            return Stores(MemoryStore(), MemoryStore())
+        case StoreKind.FILE:
+            assert settings.folder is not None, "Settings.from_environ demands it"
+            folders = (settings.folder, settings.folder / RATE_LIMITS)
+            return Stores(*(FileStore(folder, lock_timeout=settings.deadline) for folder in folders))
+        case StoreKind.SQL:
+            # Databases have far fewer connections to give away than Redis: PostgreSQL 100, for all nodes.
+            return Stores(*_make_sql_stores(settings, replace(budgets, max_connections=16)))
+        case StoreKind.EXPRESS | StoreKind.REDIS:
+            return _make_redis_stores(settings, budgets)
+
+
+def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
+    assert settings.redis_url is not None
+    outage = OutagePolicy(Outage(settings.outage), settings.wait_seconds, settings.waiting)
+    connections = connect(settings.redis_url, budgets)
+    durability = Durability(settings.durability)
+
+    def make(prefix: str) -> RedisStore:
+        return RedisStore(connections, budgets, prefix, durability, settings.replicas, outage)
+
+    if settings.store is StoreKind.EXPRESS:
+        shared = ExpressStore.from_url(settings.redis_url, budgets, outage=outage)
+        return Stores(shared, make(f"{RATE_LIMITS}:"))
+    return Stores(make("session:"), make(f"{RATE_LIMITS}:"))
+
+
+def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]:
+    # Here, because the other stores don't need SQLAlchemy.
+    from .sessions.stores.sql import SqlStore
+    from .sessions.stores.sql.engine import engine_from, patient
+
+    assert settings.database_url is not None
+    engine = engine_from(settings.database_url, budgets)
+    housekeeping = engine_from(settings.database_url, patient(budgets))
+    for table in ("sessions", RATE_LIMITS):
+        yield SqlStore(engine, budgets, housekeeping, table)
+
+
+def create_schema(settings: Settings) -> None:
+    """Create the missing tables of `settings.database_url`. Do nothing for stores without a database."""
+    if settings.database_url is None:
+        return
+    for store in _make_sql_stores(settings, _HOUSEKEEPING):
+        store.create_schema()
+        store.close()
+
+
+def main() -> None:
+    """Create the tables that this environment's settings name: `python -m nodes.stores`."""
+    try:
+        create_schema(Settings.from_environ(os.environ))
+    except (SettingsError, StoreUnavailable) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

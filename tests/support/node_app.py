@@ -1,0 +1,79 @@
+"""A node's application in this process, with two users and the memory store: fixtures, and what its browsers do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from nodes import Settings, create_app
+from nodes.accounts import create_users
+from tests.support.node import PASSWORD, SECRET
+
+ALICE = {"user": "alice", "password": PASSWORD}
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+@pytest.fixture(scope="session")
+def users_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("users") / "users.json"
+    create_users(path, ["alice", "bob"], PASSWORD)
+    return path
+
+
+@pytest.fixture
+def settings(users_file: Path) -> Settings:
+    return Settings(node_name="node-2", secrets=(SECRET,), users_file=users_file)
+
+
+@pytest.fixture
+def app(settings: Settings) -> Flask:
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def log_in(app: Flask, user: str = "alice", browser: str = FIREFOX) -> FlaskClient:
+    client = app.test_client()
+    answer = client.post("/login", json={"user": user, "password": PASSWORD}, headers={"User-Agent": browser})
+    assert answer.status_code == 200
+    return client
+
+
+def user_of(client: FlaskClient) -> Any:
+    return client.get("/me").get_json()["user"]
+
+
+def token_of(client: FlaskClient) -> str:
+    """Return the CSRF token in a page's forms."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/", headers=HTML).text)
+    assert found
+    return found[1]
+
+
+def age_login(app: Flask, seconds: float) -> None:
+    """Make every session of the memory store older."""
+    store: Any = app.extensions["store"].wraps
+    for entry in store._entries.values():
+        entry.created -= seconds
+
+
+def samples_in(text: str) -> dict[str, float]:
+    """Return each sample of a metrics page, by its name and its labels' values in the order of their names."""
+    samples: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = ",".join(sample.labels[name] for name in sorted(sample.labels))
+            key = f"{sample.name}{{{labels}}}"
+            assert key not in samples, f"{key} is there twice"
+            samples[key] = sample.value
+    return samples

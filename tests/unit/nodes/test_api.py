@@ -1,0 +1,313 @@
+"""The addresses as programs use them: JSON in, JSON out."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from nodes import Settings, create_app
+from nodes.accounts import Users
+from nodes.shop import MAX_ITEMS, MAX_TOTAL
+from tests.support.node import PASSWORD
+from tests.support.node_app import ALICE
+
+BOB = {"user": "bob", "password": PASSWORD}
+
+
+def holder_of(app: Flask, value: str | None) -> FlaskClient:
+    """Another browser, with this session cookie."""
+    assert value
+    other = app.test_client()
+    other.set_cookie("session", value)
+    return other
+
+
+def cookie_of(client: FlaskClient) -> str | None:
+    cookie = client.get_cookie("session")
+    return cookie.value if cookie else None
+
+
+def test_a_visitor_is_nobody_and_gets_no_session(client: FlaskClient) -> None:
+    response = client.get("/me")
+    assert response.status_code == 200
+    assert response.json == {"user": None, "node": "node-2", "visits": 0, "cart": {}}
+    assert "Set-Cookie" not in response.headers
+
+
+def test_the_page_is_the_same_as_me_for_programs(client: FlaskClient) -> None:
+    client.post("/visits")
+    assert client.get("/").json == client.get("/me").json
+
+
+def test_visits_are_counted_for_visitors_who_are_not_logged_in(client: FlaskClient) -> None:
+    assert [client.post("/visits").json for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
+    me = client.get("/me").json
+    assert me is not None
+    assert (me["user"], me["visits"]) == (None, 2)
+
+
+def test_visits_at_the_same_time_all_count(app: Flask) -> None:
+    first = app.test_client()
+    first.post("/visits")
+    value = cookie_of(first)
+
+    def visit(_: int) -> int:
+        return holder_of(app, value).post("/visits").status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(visit, range(40))) == {200}
+    assert first.get("/me").json == {"user": None, "node": "node-2", "visits": 41, "cart": {}}
+
+
+def test_a_login_renews_the_id_and_keeps_visits_and_cart(app: Flask, client: FlaskClient) -> None:
+    client.post("/visits")
+    client.post("/cart", json={"item": "apple", "quantity": 2})
+    before = cookie_of(client)
+    response = client.post("/login", json=ALICE)
+    assert (response.status_code, response.json) == (200, {"user": "alice", "node": "node-2"})
+    assert cookie_of(client) != before
+    assert client.get("/me").json == {"user": "alice", "node": "node-2", "visits": 1, "cart": {"apple": 2}}
+    old = holder_of(app, before).get("/me")
+    assert old.json == {"user": None, "node": "node-2", "visits": 0, "cart": {}}
+
+
+def test_unknown_and_wrong_get_the_same_answer_and_no_cookie(client: FlaskClient) -> None:
+    unknown = client.post("/login", json={"user": "nobody", "password": PASSWORD})
+    wrong = client.post("/login", json={"user": "alice", "password": "wrong"})
+    assert unknown.status_code == wrong.status_code == 401
+    assert unknown.data == wrong.data
+    assert "Set-Cookie" not in unknown.headers
+    assert "Set-Cookie" not in wrong.headers
+
+
+def test_a_failed_login_leaves_who_is_logged_in(client: FlaskClient) -> None:
+    client.post("/login", json=ALICE)
+    client.post("/login", json={"user": "bob", "password": "wrong"})
+    me = client.get("/me").json
+    assert me is not None
+    assert me["user"] == "alice"
+
+
+def test_what_one_user_gathered_is_not_handed_to_the_next(client: FlaskClient) -> None:
+    client.post("/login", json=ALICE)
+    client.post("/visits")
+    client.post("/cart", json={"item": "apple", "quantity": 2})
+    client.post("/login", json=BOB)
+    assert client.get("/me").json == {"user": "bob", "node": "node-2", "visits": 0, "cart": {}}
+
+
+def test_logging_in_again_keeps_what_is_one_s_own(client: FlaskClient) -> None:
+    client.post("/login", json=ALICE)
+    client.post("/visits")
+    client.post("/login", json=ALICE)
+    me = client.get("/me").json
+    assert me is not None
+    assert (me["user"], me["visits"]) == ("alice", 1)
+
+
+def test_a_logout_ends_the_session_at_the_store_and_clears_the_cookie(app: Flask, client: FlaskClient) -> None:
+    client.post("/login", json=ALICE)
+    value = cookie_of(client)
+    held = holder_of(app, value).get("/me").json
+    assert held is not None
+    assert held["user"] == "alice"
+    response = client.post("/logout")
+    assert (response.status_code, response.data) == (204, b"")
+    assert cookie_of(client) is None
+    replayed = holder_of(app, value).get("/me").json
+    assert replayed is not None
+    assert replayed["user"] is None
+
+
+def test_a_visitor_without_a_session_can_log_out(client: FlaskClient) -> None:
+    response = client.post("/logout")
+    assert response.status_code == 204
+    assert "Set-Cookie" not in response.headers
+
+
+def test_an_account_says_who_is_logged_in_and_since_when(client: FlaskClient) -> None:
+    assert client.get("/account").status_code == 401
+    client.post("/visits")
+    assert client.get("/account").status_code == 401
+    client.post("/login", json=ALICE)
+    account = client.get("/account")
+    assert account.status_code == 200
+    assert account.json is not None
+    assert account.json["user"] == "alice"
+    age = datetime.now(UTC) - datetime.fromisoformat(account.json["since"])
+    assert 0 <= age.total_seconds() < 30
+
+
+def test_the_cart_adds_to_what_is_in_it_and_can_be_emptied(client: FlaskClient) -> None:
+    client.post("/cart", json={"item": "apple", "quantity": 2})
+    client.post("/cart", json={"item": " pear ", "quantity": 1000})
+    added = client.post("/cart", json={"item": "apple", "quantity": 3})
+    assert (added.status_code, added.json) == (200, {"cart": {"apple": 5, "pear": 1000}})
+    emptied = client.delete("/cart")
+    assert (emptied.status_code, emptied.data) == (204, b"")
+    assert client.get("/me").json == {"user": None, "node": "node-2", "visits": 0, "cart": {}}
+
+
+def test_emptying_no_cart_makes_no_session(client: FlaskClient) -> None:
+    response = client.delete("/cart")
+    assert response.status_code == 204
+    assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ({"quantity": 1}, "item"),
+        ({"item": "apple"}, "quantity"),
+        ({"item": "", "quantity": 1}, "item"),
+        ({"item": "  ", "quantity": 1}, "item"),
+        ({"item": "x" * 65, "quantity": 1}, "item"),
+        ({"item": "a\nb", "quantity": 1}, "item"),
+        ({"item": "a\0", "quantity": 1}, "item"),
+        ({"item": 5, "quantity": 1}, "item"),
+        ({"item": None, "quantity": 1}, "item"),
+        ({"item": ["apple"], "quantity": 1}, "item"),
+        ({"item": "apple", "quantity": 0}, "quantity"),
+        ({"item": "apple", "quantity": -1}, "quantity"),
+        ({"item": "apple", "quantity": 1001}, "quantity"),
+        ({"item": "apple", "quantity": 10**400}, "quantity"),
+        ({"item": "apple", "quantity": 1.5}, "quantity"),
+        ({"item": "apple", "quantity": True}, "quantity"),
+        ({"item": "apple", "quantity": "2"}, "quantity"),
+        ({"item": "apple", "quantity": None}, "quantity"),
+    ],
+)
+def test_a_wrong_line_is_refused_by_the_name_of_its_field(
+    client: FlaskClient, line: dict[str, object], named: str
+) -> None:
+    response = client.post("/cart", json=line)
+    assert response.status_code == 400
+    assert response.json is not None
+    assert named in response.json["error"]
+    assert "Set-Cookie" not in response.headers
+
+
+def test_a_cart_is_bounded_and_keeps_what_it_holds(client: FlaskClient) -> None:
+    for number in range(MAX_ITEMS):
+        assert client.post("/cart", json={"item": f"item {number}", "quantity": 1}).status_code == 200
+    refused = client.post("/cart", json={"item": "one more", "quantity": 1})
+    assert refused.status_code == 422
+    assert refused.json is not None
+    assert f"{MAX_ITEMS} different items" in refused.json["error"]
+    assert client.post("/cart", json={"item": "item 0", "quantity": 1}).status_code == 200
+    me = client.get("/me").json
+    assert me is not None
+    assert len(me["cart"]) == MAX_ITEMS
+    assert me["cart"]["item 0"] == 2
+
+
+def test_one_item_is_bounded_as_well(client: FlaskClient) -> None:
+    for _ in range(MAX_TOTAL // 1000):
+        client.post("/cart", json={"item": "apple", "quantity": 1000})
+    assert client.post("/cart", json={"item": "apple", "quantity": 1}).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["", "naïve 漢字 🍎", "<script>alert(1)</script>", "__proto__", "'; DROP TABLE"])
+def test_any_printable_name_comes_back_as_it_was(client: FlaskClient, name: str) -> None:
+    name = name or "x" * 64
+    response = client.post("/cart", json={"item": name, "quantity": 1})
+    assert response.json == {"cart": {name: 1}}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"user=alice", "text/plain", 415),
+        (b"<user/>", "application/xml", 415),
+        (b"", "", 415),
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b'{"user": "alice", "password": "\xff"}', "application/json", 400),
+        (b'{"user": "alice", "password": "\\ud800"}', "application/json", 400),
+        (b"[" * 60_000, "application/json", 400),
+        (b'{"x":' + b"[" * 60_000, "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"null", "application/json", 400),
+        (b'"alice"', "application/json", 400),
+        (b"x" * (64 * 1024 + 1), "application/json", 413),
+        (b"x" * (64 * 1024 + 1), "application/x-www-form-urlencoded", 413),
+    ],
+)
+def test_a_login_body_that_can_not_be_meant_gets_the_right_status(
+    client: FlaskClient, body: bytes, content_type: str, status: int
+) -> None:
+    response = client.post("/login", data=body, content_type=content_type)
+    assert response.status_code == status
+    assert response.json is not None
+    assert response.json["error"]
+    assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"password": "x"}, "user"),
+        ({"user": "alice"}, "password"),
+        ({"user": "alice", "password": 5}, "password"),
+        ({"user": "alice", "password": None}, "password"),
+        ({"user": ["alice"], "password": "x"}, "user"),
+    ],
+)
+def test_a_login_without_a_field_is_told_which(client: FlaskClient, body: dict[str, object], named: str) -> None:
+    response = client.post("/login", json=body)
+    assert response.status_code == 400
+    assert response.json is not None
+    assert re.search(rf"\b{named}\b", response.json["error"])
+
+
+def test_a_password_that_is_too_long_is_just_wrong(client: FlaskClient) -> None:
+    assert client.post("/login", json={"user": "alice", "password": "x" * 1025}).status_code == 401
+
+
+def test_a_large_body_is_refused_where_nobody_reads_it(client: FlaskClient) -> None:
+    response = client.post("/visits", data=b"x" * (64 * 1024 + 1), content_type="application/json")
+    assert response.status_code == 413
+
+
+def test_a_session_has_room_for_no_more_than_its_bound(settings: Settings, users_file: object) -> None:
+    small = create_app(Settings(**{**vars(settings), "max_bytes": 1024})).test_client()
+    statuses = {small.post("/cart", json={"item": f"{n:064}", "quantity": 1}).status_code for n in range(20)}
+    assert statuses == {200, 413}
+    refused = small.post("/cart", json={"item": "x" * 64, "quantity": 1})
+    assert refused.json is not None
+    assert "room" in refused.json["error"]
+    me = small.get("/me").json
+    assert me is not None
+    assert len(me["cart"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/login", 405), ("PUT", "/cart", 405), ("POST", "/nothing", 404)],
+)
+def test_what_does_not_exist_is_said_in_json(client: FlaskClient, method: str, path: str, status: int) -> None:
+    response = client.open(path, method=method)
+    assert response.status_code == status
+    assert response.json is not None
+    assert set(response.json) == {"error"}
+    if status == 405:
+        assert "POST" in response.headers["Allow"]
+
+
+def test_a_fault_of_the_node_is_answered_without_its_details(app: Flask, client: FlaskClient) -> None:
+    class Broken(Users):
+        def __init__(self) -> None:
+            pass
+
+        def verify(self, name: str, password: str) -> str | None:
+            raise RuntimeError(f"hash of {password}")
+
+    app.extensions["users"] = Broken()
+    response = client.post("/login", json=ALICE)
+    assert response.status_code == 500
+    assert PASSWORD not in response.text
+    assert response.json is not None

@@ -1,0 +1,145 @@
+"""Requests that another site makes a browser send."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from nodes import Settings, create_app
+from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import ALICE, HTML, token_of
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "http://localhost:8081"},
+    {"Origin": "https://localhost"},
+    {"Origin": "null"},
+    {"Origin": ""},
+    {"Origin": "http://localhost:port"},
+    {"Origin": "http://[::1"},
+    {"Origin": "http://localhost, http://evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "nonsense"},
+    {"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"},
+]
+OWN = [
+    {},
+    {"Origin": "http://localhost"},
+    {"Origin": "http://localhost:80"},
+    {"Origin": "http://LOCALHOST"},
+    {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"},
+    {"Sec-Fetch-Site": "none"},
+]
+UNSAFE = [("POST", "/login"), ("POST", "/logout"), ("POST", "/visits"), ("POST", "/cart"), ("DELETE", "/cart")]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize(("method", "path"), UNSAFE)
+def test_a_page_of_another_site_is_refused_with_json(
+    client: FlaskClient, method: str, path: str, headers: dict[str, str]
+) -> None:
+    client.post("/login", json=ALICE)
+    client.post("/visits")
+    before = client.get("/me").json
+    body = {**ALICE, "item": "apple", "quantity": 1}
+    assert client.open(path, method=method, json=body, headers=headers).status_code == 403
+    assert client.get("/me").json == before
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize(("method", "path"), UNSAFE)
+def test_a_page_of_another_site_is_refused_with_a_form_even_if_it_holds_a_token(
+    client: FlaskClient, method: str, path: str, headers: dict[str, str]
+) -> None:
+    form = {**ALICE, "item": "apple", "quantity": "1", "csrf_token": token_of(client)}
+    assert client.open(path, method=method, data=form, headers=headers).status_code == 403
+    assert client.get_cookie("session") is None
+
+
+@pytest.mark.parametrize("headers", OWN)
+def test_the_own_page_and_programs_are_not_refused(client: FlaskClient, headers: dict[str, str]) -> None:
+    assert client.post("/visits", headers=headers).status_code == 200
+    form = {"item": "apple", "quantity": "1", "csrf_token": token_of(client)}
+    assert client.post("/cart", data=form, headers=headers).status_code == 200
+
+
+def test_behind_a_proxy_the_own_origin_is_the_public_one(client: FlaskClient) -> None:
+    public = {"Host": "10.0.0.7:8000", "X-Forwarded-Host": "shop.example", "X-Forwarded-Proto": "https"}
+    assert client.post("/visits", headers={**public, "Origin": "https://shop.example"}).status_code == 200
+    assert client.post("/visits", headers={**public, "Origin": "http://10.0.0.7:8000"}).status_code == 403
+
+
+def test_a_foreign_page_may_link_here(client: FlaskClient) -> None:
+    assert client.get("/", headers={**HTML, "Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+@pytest.mark.parametrize("sent", [None, "", "x", "ImFub255bW91cyI.", "ImFub255bW91cyI.AAAA", "é", "x" * 5000])
+def test_a_form_without_a_valid_token_is_refused(client: FlaskClient, sent: str | None) -> None:
+    form = {"item": "apple", "quantity": "1"} | ({} if sent is None else {"csrf_token": sent})
+    assert client.post("/cart", data=form).status_code == 403
+    assert client.post("/cart", data=form, content_type="multipart/form-data").status_code == 403
+    assert client.get("/me").json == {"user": None, "node": "node-2", "visits": 0, "cart": {}}
+
+
+def test_a_token_is_bound_to_the_session_it_was_shown_in(app: Flask, client: FlaskClient) -> None:
+    other = app.test_client()
+    client.post("/login", json=ALICE)
+    other.post("/login", json=ALICE)
+    form = {"item": "apple", "quantity": "1", "csrf_token": token_of(other)}
+    assert client.post("/cart", data=form).status_code == 403
+    assert other.post("/cart", data=form).status_code == 200
+
+
+def test_a_visitor_s_token_is_worth_nothing_once_there_is_a_session(client: FlaskClient) -> None:
+    early = token_of(client)
+    client.post("/visits")
+    response = client.post("/cart", data={"item": "apple", "quantity": "1", "csrf_token": early}, headers=HTML)
+    assert response.status_code == 403
+    assert "older than your session" in response.text
+
+
+def test_a_token_dies_with_the_id_it_was_made_for(client: FlaskClient) -> None:
+    client.post("/visits")
+    early = token_of(client)
+    client.post("/login", json=ALICE)
+    assert client.post("/visits", data={"csrf_token": early}).status_code == 403
+
+
+def test_who_has_an_expired_session_can_still_send_a_form(app: Flask, client: FlaskClient) -> None:
+    client.post("/visits")
+    stale = client.get_cookie("session")
+    assert stale
+    client.post("/logout")
+    client.set_cookie("session", stale.value)
+    form = {"user": "alice", "password": PASSWORD, "csrf_token": token_of(client)}
+    assert client.post("/login", data=form).status_code == 200
+
+
+def test_showing_a_form_makes_no_session(client: FlaskClient) -> None:
+    token_of(client)
+    assert client.get_cookie("session") is None
+
+
+def test_tokens_survive_a_rotation_of_the_secrets_until_the_old_one_is_dropped(settings: Settings) -> None:
+    token = token_of(create_app(settings).test_client())
+    form = {"item": "apple", "quantity": "1", "csrf_token": token}
+
+    def status(*secrets: str) -> int:
+        rotated = create_app(Settings(**{**vars(settings), "secrets": secrets})).test_client()
+        return rotated.post("/cart", data=form).status_code
+
+    new = "another secret of more than 32 bytes"
+    assert status(new, SECRET) == 200
+    assert status(new) == 403
+
+
+def test_the_tokens_of_one_node_are_good_on_another(settings: Settings) -> None:
+    token = token_of(create_app(settings).test_client())
+    other = create_app(Settings(**{**vars(settings), "node_name": "node-3"})).test_client()
+    assert other.post("/visits", data={"csrf_token": token}).status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream"])
+def test_bodies_that_forms_could_send_without_a_token_are_refused(client: FlaskClient, content_type: str) -> None:
+    assert client.post("/visits", data=b"x", content_type=content_type).status_code == 415

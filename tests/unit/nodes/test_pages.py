@@ -1,0 +1,139 @@
+"""The same addresses as browsers use them: forms in, pages out."""
+
+import re
+from html import unescape
+
+import pytest
+from flask.testing import FlaskClient
+
+from nodes import Settings, create_app
+from nodes.pages import colour_of
+from tests.support.node import PASSWORD
+from tests.support.node_app import ALICE, HTML, token_of
+
+TWO = "\N{MULTIPLICATION SIGN} 2"
+
+
+def send(client: FlaskClient, path: str, **form: str) -> tuple[int, str]:
+    """Sends a form as the page would; the status, and the page that the browser then shows."""
+    response = client.post(path, data={**form, "csrf_token": token_of(client)}, headers=HTML)
+    if response.status_code == 303:
+        assert response.headers["Location"] == "/"
+        return 303, unescape(client.get("/", headers=HTML).text)
+    return response.status_code, unescape(response.text)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", "text/html"),
+        ("text/html", "text/html"),
+        ("*/*", "application/json"),
+        ("", "application/json"),
+        ("application/json", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("application/json;q=0.1, text/html", "text/html"),
+        ("image/png", "application/json"),
+    ],
+)
+def test_a_browser_gets_a_page_and_a_program_json(client: FlaskClient, accept: str, kind: str) -> None:
+    for path in ("/", "/nothing"):
+        response = client.get(path, headers={"Accept": accept} if accept else {})
+        assert response.mimetype == kind
+        assert "Accept" in response.headers["Vary"]
+
+
+def test_the_page_shows_who_where_how_often_and_what(client: FlaskClient) -> None:
+    page = client.get("/", headers=HTML).text
+    assert "node-2" in page
+    assert "Not logged in" in page
+    client.post("/visits")
+    client.post("/cart", json={"item": "apple", "quantity": 2})
+    client.post("/login", json=ALICE)
+    page = client.get("/", headers=HTML).text
+    assert 'id="visit-count">1<' in page
+    assert re.search(rf"apple.*{TWO}", page)
+    assert "alice" in page
+    assert "Log out" in page
+
+
+def test_forms_lead_back_to_the_page(client: FlaskClient) -> None:
+    assert send(client, "/visits")[0] == 303
+    status, page = send(client, "/cart", item="apple", quantity="2")
+    assert (status, TWO in page) == (303, True)
+    status, page = send(client, "/login", user="alice", password=PASSWORD)
+    assert (status, "alice" in page) == (303, True)
+    status, page = send(client, "/cart/empty")
+    assert (status, "Nothing in it yet" in page) == (303, True)
+    status, page = send(client, "/logout")
+    assert (status, "Not logged in" in page) == (303, True)
+
+
+def test_a_wrong_password_is_said_in_the_page_and_the_name_is_kept(client: FlaskClient) -> None:
+    status, page = send(client, "/login", user="alice", password="wrong word")
+    assert status == 401
+    assert "User or password is wrong." in page
+    assert 'value="alice"' in page
+    assert "wrong word" not in page
+
+
+def test_a_wrong_line_is_said_in_the_page_and_what_was_typed_is_kept(client: FlaskClient) -> None:
+    for item, quantity in (("pear", "0"), ("pear", "many"), ("x" * 65, "1")):
+        status, page = send(client, "/cart", item=item, quantity=quantity)
+        assert status == 400
+        assert 'role="alert"' in page
+        assert f'value="{item}"' in page
+        assert f'value="{quantity}"' in page
+
+
+def test_what_visitors_type_is_never_markup(client: FlaskClient) -> None:
+    attack = '"><script>alert(1)</script>'
+    client.post("/cart", json={"item": attack, "quantity": 1})
+    response = client.post(
+        "/login", data={"user": attack, "password": "x", "csrf_token": token_of(client)}, headers=HTML
+    )
+    assert "<script" not in response.text
+    assert "<script" in unescape(response.text)
+
+
+def test_the_page_needs_no_script_and_no_inline_style(client: FlaskClient) -> None:
+    client.post("/cart", json={"item": "apple", "quantity": 2})
+    page = client.get("/", headers=HTML).text
+    assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", page)
+
+
+def test_every_form_carries_a_token(client: FlaskClient) -> None:
+    client.post("/login", json=ALICE)
+    client.post("/cart", json={"item": "apple", "quantity": 2})
+    for path in ("/", "/account"):
+        page = client.get(path, headers=HTML).text
+        assert page.count("<form") == page.count('name="csrf_token"') > 0
+
+
+def test_the_account_is_a_page_or_asks_to_log_in(client: FlaskClient) -> None:
+    response = client.get("/account", headers=HTML)
+    assert (response.status_code, "Not logged in" in response.text) == (401, True)
+    client.post("/login", json=ALICE)
+    response = client.get("/account", headers=HTML)
+    assert (response.status_code, "Logged in since" in response.text) == (200, True)
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/login", 405)])
+def test_errors_are_pages_that_name_the_node_and_the_request(
+    client: FlaskClient, method: str, path: str, status: int
+) -> None:
+    response = client.open(path, method=method, headers=HTML)
+    assert response.status_code == status
+    assert response.mimetype == "text/html"
+    assert response.headers["X-Request-ID"] in response.text
+    assert "node-2" in response.text
+
+
+def test_the_page_says_where_sessions_live(settings: Settings) -> None:
+    page = create_app(settings).test_client().get("/", headers=HTML).text
+    assert "memory of one worker" in page
+
+
+def test_neighbouring_nodes_have_colours_of_their_own() -> None:
+    assert [colour_of(f"node-{number}") for number in range(1, 10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0]
+    assert 0 <= colour_of("a-host") < 8
