@@ -1,6 +1,5 @@
 """What a cluster is to be: how many nodes, which store, how the proxy chooses; checked before anything starts."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -9,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from nodes.sessions import Durability, Outage
 from proxy import Balance, ProxySettings, ProxySettingsError
+from proxy.settings import did_you_mean
 
 MOST_NODES = 100
 MOST_WORKERS = 32
@@ -109,9 +109,7 @@ def _parse(kind: type[_Kind], what: str, text: str) -> _Kind:
     try:
         return kind(text)
     except ValueError:
-        near = difflib.get_close_matches(text, list(kind), n=1, cutoff=0.5)
-        hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(kind)}"
-        raise ClusterError(f"unknown {what} {text!r}: {hint}") from None
+        raise ClusterError(f"unknown {what} {text!r}: {did_you_mean(text, kind)}") from None
 
 
 class NodeKind(StrEnum):

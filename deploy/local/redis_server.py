@@ -1,8 +1,6 @@
 """Redis or Valkey as processes of this machine: the binary, and the servers of one store."""
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from deploy.ports import free_ports
 from deploy.redis import acl, config
 from deploy.redis.control import Cluster, Sentinel, StandaloneRedis
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
+from proxy.binary import BinaryNotUsable, find_binary
 
 OLDEST = (6, 2)
 _OLDEST_CLUSTER = (7, 0)
@@ -36,7 +35,10 @@ class RedisBinary:
     """
 
     def __init__(self, binary: Path | str | None = None) -> None:
-        self.path = _wheel_binary() if binary is None else _find(str(binary))
+        try:
+            self.path = _wheel_binary() if binary is None else find_binary(binary, "store server")
+        except BinaryNotUsable as error:
+            raise ClusterError(str(error)) from error
         try:
             done = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=10, check=False)
         except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
@@ -251,20 +253,6 @@ def _wheel_binary() -> Path:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
         raise ClusterError(f"{error} Name a server with --store-server") from error
-
-
-def _find(name: str) -> Path:
-    path = Path(name)
-    if os.sep not in name:
-        found = shutil.which(name)
-        if found is None:
-            raise ClusterError(f"store server not found: there is no {name!r} in PATH")
-        path = Path(found)
-    if not path.is_file():
-        raise ClusterError(f"store server not found: there is no file {path}")
-    if not os.access(path, os.X_OK):
-        raise ClusterError(f"store server {path} is not executable: chmod +x it, or name another")
-    return path.absolute()
 
 
 def _reason(error: Exception) -> str:

@@ -206,7 +206,7 @@ def test_servers_that_are_too_old_are_named_with_what_is_needed(tmp_path: Path) 
     assert "is nginx 1.14.2: too old" in run("--port", "0", "--nginx", old_nginx).stderr
     no_sticky = program(tmp_path / "nginx22", "nginx version: nginx/1.22.1")
     refused = run("--port", "0", "--balance", "sticky", "--nginx", no_sticky)
-    assert "nginx 1.22.1 cannot do balance sticky" in refused.stderr
+    assert "nginx 1.22.1 does not support balance sticky" in refused.stderr
     old_redis = program(tmp_path / "redis", "Redis server v=5.0.3 sha=00000000:0 malloc=jemalloc-5.1.0 bits=64")
     assert "is version 5.0.3: too old, 6.2 or later" in run("--port", "0", "--store-server", old_redis).stderr
 
