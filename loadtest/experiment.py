@@ -209,7 +209,7 @@ class Store:
         With `store_proxy` there is a fault proxy in front of it, where the store has one server.
         """
         spec = cluster(1 if self.kind is StoreKind.MEMORY else 3, self.kind, database=self.database)
-        return replace(spec, store_proxy=store_proxy and spec.has_lone_server)
+        return replace(spec, store_proxy=store_proxy and spec.has_single_server)
 
 
 EVERY_STORE = (

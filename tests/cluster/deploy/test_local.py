@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, local_servers
+from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind
+from deploy.local import servers
 from deploy.ports import free_ports, is_taken
 from tests.support.traffic import Browser
 
@@ -33,7 +34,7 @@ def test_a_port_that_is_lost_to_somebody_faster_is_replaced(monkeypatch: pytest.
         faster.listen()
         lost = faster.getsockname()[1]
         offers = [[lost]]
-        monkeypatch.setattr(local_servers, "free_ports", lambda count: offers.pop() if offers else free_ports(count))
+        monkeypatch.setattr(servers, "free_ports", lambda count: offers.pop() if offers else free_ports(count))
         with LocalCluster(ClusterSpec(nodes=1)) as cluster:
             assert offers == []
             assert Browser(cluster.url).get("/ready").status == 200
