@@ -1,4 +1,4 @@
-"""What can be done to a cluster, as small objects that are applied and undone. A new one touches one file."""
+"""Faults: small objects that are applied to a cluster and undone."""
 
 from loadtest.faults.changes import Reload, RollingDeploy, RollingRestart, Scale
 from loadtest.faults.fault import NOTHING, Fault, FaultSequence, Nothing, restore

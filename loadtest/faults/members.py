@@ -32,7 +32,7 @@ class Kill:
 
 @dataclass(frozen=True)
 class Move:
-    """A node is at another address all of a sudden, which is where it stays."""
+    """Give a node another address, for good."""
 
     name: str
     seconds: float = 1.0
@@ -45,12 +45,12 @@ class Move:
         cluster.move(self.name)
 
     def undo(self, cluster: Cluster) -> None:
-        pass  # there is no way back that would not be another move
+        pass  # the way back would be another move
 
 
 @dataclass(frozen=True)
 class Stop:
-    """SIGTERM to a member, which ends in its own time, and nobody tells the proxy; undone by a restart."""
+    """SIGTERM to a member, without telling the proxy; undone by a restart."""
 
     name: str
     seconds: float = 2.0
@@ -60,10 +60,10 @@ class Stop:
         return f"stop {self.name}"
 
     def apply(self, cluster: Cluster) -> None:
-        """Returns when it has ended."""
+        """Return when it has ended."""
         pid = next((member.pid for member in cluster.members() if member.name == self.name), None)
         if pid is None:
-            raise ClusterError(f"{self.name} does not run, so it cannot be stopped")
+            raise ClusterError(f"{self.name} cannot be stopped: it does not run")
         try:
             os.kill(pid, signal.SIGTERM)
         except OSError as error:
@@ -71,7 +71,7 @@ class Stop:
         deadline = time.monotonic() + _SECONDS_TO_END
         while self._state(cluster) is not MemberState.ENDED:
             if time.monotonic() > deadline:
-                raise ClusterError(f"{self.name} did not end within {_SECONDS_TO_END:g} s of being told to")
+                raise ClusterError(f"{self.name} did not end within {_SECONDS_TO_END:g} s after SIGTERM")
             time.sleep(_POLL)
 
     def undo(self, cluster: Cluster) -> None:

@@ -7,7 +7,7 @@ from deploy import Cluster
 
 @dataclass(frozen=True)
 class Latency:
-    """Every answer of the store comes `latency` seconds late."""
+    """Delay every answer of the store by `latency` seconds."""
 
     latency: float
     seconds: float = 0.1
@@ -25,7 +25,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Blackhole:
-    """Connections to the store stay open and new ones are accepted, and nothing passes."""
+    """Let no byte pass to the store; connections stay open, and new ones are accepted."""
 
     what: str = "silence the network to the store"
     seconds: float = 0.1
@@ -39,7 +39,7 @@ class Blackhole:
 
 @dataclass(frozen=True)
 class StoreDown:
-    """The store cannot be reached by anybody, and keeps all that it has."""
+    """Refuse all connections to the store, which keeps its data."""
 
     what: str = "cut the network to the store"
     seconds: float = 0.1
