@@ -14,25 +14,8 @@ from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-
-class Action(StrEnum):
-    """What a virtual user can do; the HTTP requests are in the README's table."""
-
-    LOOK = "look"
-    ACCOUNT = "account"
-    LOGIN = "login"
-    LOGOUT = "logout"
-    VISIT = "visit"
-    ADD = "add"
-    EMPTY = "empty"
-
-
-class Outcome(StrEnum):
-    """How an operation ended: carried out, certainly not carried out, or nobody knows."""
-
-    OK = "ok"
-    FAIL = "fail"
-    UNKNOWN = "unknown"
+from loadtest.history.events import Action as Action
+from loadtest.history.events import Outcome as Outcome
 
 
 class Finding(StrEnum):

@@ -28,7 +28,7 @@ class Store:
     def linked_cluster(self) -> ClusterSpec:
         """The same, with a link to the store where there can be one."""
         spec = self.cluster()
-        return replace(spec, store_proxy=spec.has_lone_server)
+        return replace(spec, store_proxy=spec.has_single_server)
 
 
 EVERY_STORE = (

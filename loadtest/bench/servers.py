@@ -14,10 +14,11 @@ import redis
 
 from deploy.cluster import Role
 from deploy.local.processes import ProcessReaper
-from deploy.local.redis_server import StoreServer
-from deploy.local.servers import Server, environment, http_ok, wait_until_ready
+from deploy.local.redis_server import RedisBinary
+from deploy.local.servers import Server, make_environment, wait_until_ready
 from deploy.local.state import StateDir
 from deploy.ports import free_ports
+from deploy.waiting import http_ok
 from loadtest.bench.client import get, request_for
 from loadtest.targets.install import install_express
 
@@ -96,8 +97,8 @@ class Servers:
 
     def __init__(self, applications: Iterable[Application]) -> None:
         self._applications = tuple(applications)
-        self._server = StoreServer()
-        self.versions: Mapping[str, str] = self._server.versions
+        self._redis = RedisBinary()
+        self.versions: Mapping[str, str] = self._redis.versions
         self.running: list[Running] = []
 
     def __enter__(self) -> Self:
@@ -122,7 +123,7 @@ class Servers:
     def __exit__(self, *_: object) -> None:
         processes = [server.process for server in self._servers if server.process is not None]
         for process in processes:
-            process.ask_to_end()
+            process.terminate()
         for process in processes:
             process.wait_ended(_END_SECONDS)
         self._reaper.close()
@@ -154,7 +155,7 @@ class Servers:
 
     def _redis_command(self, port: int) -> list[str]:
         options = {"port": str(port), "bind": "127.0.0.1", "save": "", "dir": str(self._state.data)}
-        return [str(self._server.binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        return [str(self._redis.path), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
     def _make(
         self,
@@ -169,7 +170,7 @@ class Servers:
             port=free_ports(1)[0],
             log=self._state.logs / f"{name}.log",
             command=command,
-            environment=lambda port: environment(variables(port)),
+            environment=lambda port: make_environment(variables(port)),
             probe=answers,
         )
         self._servers.append(server)

@@ -1,6 +1,6 @@
 """What a history proves: pure code over the file alone, and claims about what was found."""
 
-from loadtest.checker.check import check
-from loadtest.checker.findings import Availability, Evidence, Findings, Kind, PhaseFigures, Window
+from loadtest.checker.check import Checker, check
+from loadtest.checker.findings import Availability, Evidence, Findings, Kind, PhaseFigures, Row, Window
 
-__all__ = ["Availability", "Evidence", "Findings", "Kind", "PhaseFigures", "Window", "check"]
+__all__ = ["Availability", "Checker", "Evidence", "Findings", "Kind", "PhaseFigures", "Row", "Window", "check"]

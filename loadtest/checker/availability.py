@@ -1,52 +1,102 @@
 """What the independent prober saw. It waits for no answer before it sends the next probe, so it misses nothing."""
 
-import itertools
-from collections.abc import Sequence
-from statistics import median
+import copy
+from bisect import insort
+from collections import Counter
 
-from loadtest.checker.figures import percentile
+from loadtest.checker.figures import Histogram
 from loadtest.checker.findings import Availability, Window
-from loadtest.history import Probe
-from loadtest.ledger import Outcome
+from loadtest.history import Outcome, Probe
+
+MOST_WINDOWS = 1000
+"""So many windows without a good answer are kept; of more, the longest."""
 
 
-def availability(probes: Sequence[Probe], slow_after: float) -> Availability:
-    """Judge the probes of one target, in any order; there must be one at least."""
-    ordered = sorted(probes, key=lambda probe: probe.started)
-    outcomes = [probe.outcome for probe in ordered]
-    times = [probe.ended - probe.started for probe in ordered]
-    bad = [probe for probe in ordered if probe.outcome is not Outcome.OK or probe.ended - probe.started > slow_after]
-    return Availability(
-        probes=len(ordered),
-        ok=outcomes.count(Outcome.OK),
-        fail=outcomes.count(Outcome.FAIL),
-        unknown=outcomes.count(Outcome.UNKNOWN),
-        interval=_interval(ordered),
-        late=round(max(probe.late for probe in ordered), 3),
-        errors=_errors(ordered),
-        slow=Window(bad[0].started, max(probe.ended for probe in bad)) if bad else None,
-        slow_after=slow_after,
-        p50=percentile(times, 0.5),
-        p99=percentile(times, 0.99),
-        slowest=percentile(times, 1.0),
-    )
+class Target:
+    """The probes of one target. They may come in any order until they are settled."""
 
+    def __init__(self, slow_after: float) -> None:
+        self._slow_after = slow_after
+        self._pending: list[Probe] = []
+        self._outcomes: Counter[Outcome] = Counter()
+        self._times = Histogram()
+        self._steps: Counter[float] = Counter()  # between two probes, rounded to ms
+        self._last: Probe | None = None
+        self._late = 0.0
+        self._failed_since: float | None = None
+        self._errors: list[Window] = []
+        self._slow: Window | None = None
 
-def _interval(ordered: Sequence[Probe]) -> float:
-    steps = [later.started - earlier.started for earlier, later in itertools.pairwise(ordered)]
-    return round(median(steps), 3) if steps else 0.0
+    def add(self, probe: Probe) -> None:
+        insort(self._pending, probe, key=lambda one: one.started)
 
+    def settle(self, frontier: float) -> None:
+        """Count the probes that started before `frontier`, when all of them are known."""
+        count = 0
+        for probe in self._pending:
+            if probe.started >= frontier:
+                break
+            self._count(probe)
+            count += 1
+        del self._pending[:count]
 
-def _errors(ordered: Sequence[Probe]) -> tuple[Window, ...]:
-    """From each failed probe that follows a good one, to the next good one, or to the end of the last."""
-    windows = []
-    begin: float | None = None
-    for probe in ordered:
+    def _count(self, probe: Probe) -> None:
+        took = probe.ended - probe.started
+        if self._last is not None:
+            self._steps[round(probe.started - self._last.started, 3)] += 1
+        self._last = probe
+        self._outcomes[probe.outcome] += 1
+        self._times.add(took)
+        self._late = max(self._late, probe.late)
+        if probe.outcome is not Outcome.OK or took > self._slow_after:
+            begin, end = (self._slow.begin, self._slow.end) if self._slow is not None else (probe.started, probe.ended)
+            self._slow = Window(begin, max(end, probe.ended))
         if probe.outcome is not Outcome.OK:
-            begin = probe.started if begin is None else begin
-        elif begin is not None:
-            windows.append(Window(begin, probe.started))
-            begin = None
-    if begin is not None:
-        windows.append(Window(begin, ordered[-1].ended))
-    return tuple(windows)
+            self._failed_since = probe.started if self._failed_since is None else self._failed_since
+        elif self._failed_since is not None:
+            self._fail_until(probe.started)
+
+    def _fail_until(self, end: float) -> None:
+        assert self._failed_since is not None
+        self._errors.append(Window(self._failed_since, end))
+        self._failed_since = None
+        if len(self._errors) > MOST_WINDOWS:
+            self._errors.remove(min(self._errors, key=lambda window: window.seconds))
+
+    def result(self) -> Availability:
+        """Return what all probes so far show; there must be one at least."""
+        seen = copy.copy(self)
+        seen._outcomes, seen._steps = self._outcomes.copy(), self._steps.copy()
+        seen._times, seen._errors = self._times.copy(), self._errors.copy()
+        for probe in self._pending:
+            seen._count(probe)
+        if seen._failed_since is not None and seen._last is not None:
+            seen._fail_until(seen._last.ended)
+        return seen._result()
+
+    def _result(self) -> Availability:
+        p50, p99 = self._times.percentiles(0.5, 0.99)
+        return Availability(
+            probes=self._times.count,
+            ok=self._outcomes[Outcome.OK],
+            fail=self._outcomes[Outcome.FAIL],
+            unknown=self._outcomes[Outcome.UNKNOWN],
+            interval=_median(self._steps),
+            late=round(self._late, 3),
+            errors=tuple(self._errors),
+            slow=self._slow,
+            slow_after=self._slow_after,
+            p50=p50,
+            p99=p99,
+            slowest=self._times.largest,
+        )
+
+
+def _median(values: "Counter[float]") -> float:
+    """Return the lower median; 0 of none."""
+    passed = 0
+    for value, count in sorted(values.items()):
+        passed += count
+        if passed * 2 >= values.total():
+            return value
+    return 0.0

@@ -1,95 +1,173 @@
-"""A history in, findings out. Pure: no network, no clock, no file."""
+"""Events of a history in, findings out. Pure: no network, no clock, no file."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
-from loadtest.checker.availability import availability
-from loadtest.checker.figures import figures
-from loadtest.checker.findings import Evidence, Findings, Kind, PhaseFigures
+from loadtest.checker.availability import Target
+from loadtest.checker.evidence import Tally
+from loadtest.checker.figures import Figures
+from loadtest.checker.findings import Findings, Kind
 from loadtest.checker.logins import Expiry
 from loadtest.checker.phases import Phases
-from loadtest.checker.session import Judged, judge_session
-from loadtest.history import End, Event, Header, Mark, Note, Op, Probe
+from loadtest.checker.session import Ended, Judged, Session
+from loadtest.checker.sums import FOREVER
+from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
 
 EXAMPLES = 10
 SLOW_AFTER = 1.0
+HORIZON = 30.0
+"""Seconds: more than any request takes; the virtual users give up after 20."""
+RESTS_AT_MOST = 3600.0
+MOST_ENDED = 100_000
+
+PhaseName = str | None
 
 
-def check(events: Iterable[Event], *, examples: int = EXAMPLES, slow_after: float = SLOW_AFTER) -> Findings:
-    """Judge a history, whose events may come in any order.
+class Checker:
+    """Judges a history while it is being written: `feed` events, and ask for `findings` at any time.
 
     `examples` is how many of each kind of evidence the findings name, `slow_after` from how many seconds on an answer
     to the prober is slow.
+
+    Events may come out of order. An operation is judged when `horizon` seconds of the history have passed since, so no
+    event may come later than `horizon` seconds after it began. The start of an operation that does is taken to be the
+    latest time that is still open.
+
+    Memory grows with users, with sessions that are alive, and with the operations of the last `horizon` seconds, not
+    with the number of operations. It is bounded at these prices:
+    - Percentiles are up to 1 % too high.
+    - A session that is over (its user was logged out, lost or never logged in) is dropped when it was not used for
+      twice the horizon, any session after RESTS_AT_MOST seconds. If a dropped one is used again, it is still found if
+      a user is logged in after a logout, and if a session is lost after another login; its values are not judged.
+      Of MOST_ENDED of them, that is; what is older is forgotten.
+    - In one session, at most 1,000 answers wait for what proves them stale (see `generation`), and for a sign that
+      the session is alive (see `session`).
     """
-    ops: list[Op] = []
-    probes: dict[str, list[Probe]] = defaultdict(list)
-    marks: list[Mark] = []
-    title, expiry, complete = "", Expiry(None, None), False
-    for event in events:
+
+    def __init__(self, *, slow_after: float = SLOW_AFTER, examples: int = EXAMPLES, horizon: float = HORIZON) -> None:
+        self._slow_after, self._horizon = slow_after, horizon
+        self._title, self._expiry, self._complete = "", Expiry(), False
+        self._marks: list[Mark] = []
+        self._phases = Phases.from_marks([], FOREVER)
+        self._sessions: dict[str, Session] = {}
+        self._ended: dict[str, Ended] = {}
+        self._count = 0  # of sessions
+        self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
+        self._figures: dict[PhaseName, Figures] = defaultdict(Figures)
+        self._tally = Tally(examples)
+        self._targets: dict[str, Target] = {}
+        self._notes: dict[str, Note] = {}
+        self._first, self._last = FOREVER, -FOREVER  # when operations began and ended
+        self._now = -FOREVER
+        self._sweep_at = -FOREVER
+
+    def feed(self, event: Event) -> None:
+        """Take one event."""
         match event:
             case Op():
-                ops.append(event)
+                self._first, self._last = min(self._first, event.started), max(self._last, event.ended)
+                self._recent.append(event)
+                self._session(event.session).add(event)
             case Probe():
-                probes[event.target].append(event)
+                if event.target not in self._targets:
+                    self._targets[event.target] = Target(self._slow_after)
+                self._targets[event.target].add(event)
             case Mark():
-                marks.append(event)
-            case Header():
-                title, expiry = event.title, Expiry(event.idle_timeout, event.lifetime)
-            case End():
-                complete = True
+                self._marks.append(event)
+                self._phases = Phases.from_marks(self._marks, FOREVER)
             case Note():
-                pass
-    judged = _sessions(ops, expiry)
-    counts = {kind: sum(one.count for one in judged.evidence if one.kind is kind) for kind in Kind}
-    return Findings(
-        title=title,
-        complete=complete,
-        total=figures(_seconds(ops), ops, judged.told, judged.evidence),
-        phases=dict(_phases(ops, judged, marks)),
-        sessions=len({op.session for op in ops}),
-        sessions_lost=counts[Kind.SESSION_LOST],
-        users_lost=len({one.who for one in judged.evidence if one.kind is Kind.SESSION_LOST}),
-        updates_lost=counts[Kind.UPDATE_LOST],
-        stale_reads=counts[Kind.STALE_READ],
-        revived=counts[Kind.REVIVED],
-        crossed=counts[Kind.CROSSED],
-        examples={kind: _first(judged.evidence, kind, examples) for kind in Kind if counts[kind]},
-        availability={target: availability(seen, slow_after) for target, seen in sorted(probes.items())},
-    )
+                self._notes[event.text] = event
+                self._recent.append(event)
+            case Header():
+                self._title, self._expiry = event.title, Expiry(event.idle_timeout, event.lifetime)
+                return
+            case End():
+                self._complete = True
+                return
+        self._now = max(self._now, when(event))
+        if self._now >= self._sweep_at:
+            self._sweep()
+            self._sweep_at = self._now + self._horizon / 4
+
+    def findings(self) -> Findings:
+        """Return what all events so far prove; what may still be explained by later ones counts."""
+        tally = self._tally.copy()
+        recent: dict[PhaseName, Figures] = defaultdict(Figures)
+        for event in self._recent:
+            recent[self._phase(event)].add(event)
+        for session in self._sessions.values():
+            self._collect(session.copy().end(), recent, tally)
+        windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
+        counts = {kind: tally.count(kind) for kind in Kind}
+        return Findings(
+            title=self._title,
+            complete=self._complete,
+            total=Figures.merge([*self._figures.values(), *recent.values()]).result(
+                max(self._last - self._first, 0.0), {kind: count for kind, count in counts.items() if count}
+            ),
+            phases={
+                name: self._merged(name, recent).result(sum(one.seconds for one in passed), tally.found(name))
+                for name, passed in windows.items()
+            },
+            sessions=self._count,
+            sessions_lost=counts[Kind.SESSION_LOST],
+            users_lost=tally.users_lost,
+            updates_lost=counts[Kind.UPDATE_LOST],
+            stale_reads=counts[Kind.STALE_READ],
+            revived=counts[Kind.REVIVED],
+            crossed=counts[Kind.CROSSED],
+            examples=tally.examples,
+            availability={name: target.result() for name, target in sorted(self._targets.items())},
+            notes=tuple(self._notes.values()),
+        )
+
+    def _session(self, name: str) -> Session:
+        session = self._sessions.get(name)
+        if session is None:
+            ended = self._ended.pop(name, None)
+            if ended is None:
+                self._count += 1
+                session = Session(name, self._expiry)
+            else:
+                session = Session.from_ended(name, self._expiry, ended)
+            self._sessions[name] = session
+        return session
+
+    def _sweep(self) -> None:
+        """Judge and count what is settled, and drop sessions that are over."""
+        frontier = self._now - self._horizon
+        for event in self._recent:
+            if when(event) <= frontier:
+                self._figures[self._phase(event)].add(event)
+        self._recent = [event for event in self._recent if when(event) > frontier]
+        for target in self._targets.values():
+            target.settle(frontier)
+        for name, session in list(self._sessions.items()):
+            self._collect(session.settle(frontier), self._figures, self._tally)
+            rest = self._now - session.last_used
+            if rest > RESTS_AT_MOST or (rest > 2 * self._horizon and session.has_ended()):
+                self._collect(session.end(), self._figures, self._tally)
+                self._ended[name] = session.remains()
+                del self._sessions[name]
+        while len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def _collect(self, judged: Judged, figures: dict[PhaseName, Figures], tally: Tally) -> None:
+        for op, anonymous in judged.told:
+            figures[self._phase(op)].tell(op, anonymous=anonymous)
+        for evidence in judged.evidence:
+            tally.add(evidence, self._phases.at(evidence.at))
+
+    def _phase(self, event: Op | Note) -> PhaseName:
+        return self._phases.during(event.started, event.ended) if isinstance(event, Op) else self._phases.at(event.at)
+
+    def _merged(self, phase: str, recent: Mapping[PhaseName, Figures]) -> Figures:
+        return Figures.merge(figures[phase] for figures in (self._figures, recent) if phase in figures)
 
 
-def _sessions(ops: Iterable[Op], expiry: Expiry) -> Judged:
-    sessions: dict[str, list[Op]] = defaultdict(list)
-    for op in ops:
-        sessions[op.session].append(op)
-    result = Judged()
-    for session in sessions.values():
-        judged = judge_session(session, expiry)
-        result.evidence += judged.evidence
-        result.told += judged.told
-    result.evidence.sort(key=lambda one: one.at)
-    return result
-
-
-def _phases(ops: list[Op], judged: Judged, marks: list[Mark]) -> Iterator[tuple[str, PhaseFigures]]:
-    phases = Phases.of(marks, end=max((op.ended for op in ops), default=0.0))
-    by_phase: dict[str | None, list[Op]] = defaultdict(list)
-    told: dict[str | None, list[tuple[Op, bool]]] = defaultdict(list)
-    evidence: dict[str | None, list[Evidence]] = defaultdict(list)
-    for op in ops:
-        by_phase[phases.of_op(op.started, op.ended)].append(op)
-    for op, anonymous in judged.told:
-        told[phases.of_op(op.started, op.ended)].append((op, anonymous))
-    for one in judged.evidence:
-        evidence[phases.at(one.at)].append(one)
-    for name, windows in phases.windows().items():
-        seconds = sum(window.seconds for window in windows)
-        yield name, figures(seconds, by_phase[name], told[name], evidence[name])
-
-
-def _seconds(ops: list[Op]) -> float:
-    return max(op.ended for op in ops) - min(op.started for op in ops) if ops else 0.0
-
-
-def _first(evidence: list[Evidence], kind: Kind, most: int) -> tuple[Evidence, ...]:
-    return tuple(one for one in evidence if one.kind is kind)[:most]
+def check(events: Iterable[Event], *, examples: int = EXAMPLES, slow_after: float = SLOW_AFTER) -> Findings:
+    """Judge a whole history; see Checker for what it is called with and how far events may be out of order."""
+    checker = Checker(examples=examples, slow_after=slow_after)
+    for event in events:
+        checker.feed(event)
+    return checker.findings()

@@ -11,215 +11,221 @@ unknown happened at any time after it started, or never. So each value that is s
 An increment's own answer shows the counter with it in it.
 """
 
-import heapq
-import itertools
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from bisect import insort
 from typing import NamedTuple
 
-from loadtest.history import Op
+from loadtest.checker.generation import OPEN, Generation, Lost
+from loadtest.checker.resets import Resets
+from loadtest.checker.sums import FOREVER, Greatest, Sums
+from loadtest.history import Op, Outcome
 
-FOREVER = float("inf")
-NEVER = -(10**18)  # less than any sum of amounts
-
-
-class Increment(NamedTuple):
-    """`acknowledged`: it happened between these times. Otherwise it may have happened, at any time from `started`."""
-
-    started: float
-    ended: float
-    amount: int
-    acknowledged: bool
-
-
-class Reset(NamedTuple):
-    """Something that sets the counter to 0 between these times. If it is not `certain`, it may do so; it then ends
-    FOREVER unless it is known when it is over. `logout`: it ended the session, too."""
-
-    started: float
-    ended: float
-    certain: bool
-    logout: bool
+MOST_WAITING = 1000
+"""Of the answers of one counter that are too much, how many wait for what proves them stale. More are not counted."""
 
 
 class Shown(NamedTuple):
-    """A value that the answer to `op` shows; `own` is what the operation itself added to it.
+    """A value that an answer shows, with its bounds; ordered by when the answer came.
 
-    `whole`: it is what the session held. Otherwise it may be too small without anything being wrong.
+    `own` is what the operation itself added. `whole`: the value is what the session held; otherwise it may be too
+    small without anything being wrong. `after` is when the last reset before it was over, and `generation` the same
+    or OPEN; `unless_logout` is the upper bound if only logouts reset, `at_most_missing` how much can be missing at
+    most, `reset` when the last certain reset began.
     """
 
-    op: Op
+    ended: float
+    order: int
+    started: float
+    who: str
     value: int
     own: int
-    whole: bool = True
-
-
-class Bounds(NamedTuple):
-    """What a shown value may be. `after` is when the last reset before it was over (the same for all of a generation),
-    `unless_logout` the upper bound if only logouts reset, `at_most_missing` how much can be missing at most, `reset`
-    when the last certain reset began."""
-
+    whole: bool
     low: int
     high: int
     unless_logout: int
     at_most_missing: int
     after: float
+    generation: float
     reset: float
 
 
-@dataclass
-class Counter:
-    """All that happened to one counter of one session."""
-
-    name: str
-    increments: list[Increment] = field(default_factory=list)
-    shown: list[Shown] = field(default_factory=list)
-
-    def impossible(self) -> list[tuple[Shown, int]]:
-        """Values that are more than all that was ever added until then, and how much that was."""
-        ever = _Sums((one.started, one.amount) for one in self.increments)
-        judged = ((one, ever.before(one.op.ended)) for one in self.shown)
-        return [(one, most) for one, most in judged if one.value > most]
-
-    def bounds(self, resets: Sequence[Reset]) -> list[tuple[Shown, Bounds]]:
-        """Each shown value with its bounds, by when it was asked for."""
-        sure = [one for one in self.increments if one.acknowledged]
-        sure_by_end = _Sums((one.ended, one.amount) for one in sure)
-        sure_by_start = _Sums((one.started, one.amount) for one in sure)
-        all_by_start = _Sums((one.started, one.amount) for one in self.increments)
-        over = _Latest((one.started, one.ended) for one in resets)
-        certain = _Latest((one.ended, one.started) for one in resets if one.certain)
-        logouts = _Latest((one.ended, one.started) for one in resets if one.certain and one.logout)
-        by_end = sorted((one for one in self.shown if one.whole), key=lambda one: one.op.ended)
-        too_much: set[int] = set()  # what is back from before a reset says nothing about what came after
-        seen, since = _Greatest(), _Greatest()  # values shown before, and the same less what was under way then
-        added = 0
-        after = -FOREVER
-        result = []
-        for one in sorted(self.shown, key=lambda one: one.op.started):
-            started, ended = one.op.started, one.op.ended
-            # Only ever later, so that the heap can forget; a later one claims less, and is as true.
-            after = max(after, over.before(ended))
-            while added < len(by_end) and by_end[added].op.ended < started:
-                known = by_end[added]
-                if id(known.op) not in too_much:
-                    seen.add(known.value, known.op.started)
-                    since.add(known.value - sure_by_start.before(known.op.ended), known.op.started)
-                added += 1
-            acknowledged = sure_by_end.before(started)
-            low = max(
-                0, acknowledged - sure_by_start.until(after), seen.after(after), acknowledged + since.after(after)
-            )
-            ever = all_by_start.before(ended)
-            reset = certain.before(started)
-            high = ever - sure_by_end.before(reset)
-            if one.value > high:
-                too_much.add(id(one.op))
-            result.append(
-                (
-                    one,
-                    Bounds(
-                        low=low + one.own,
-                        high=high,
-                        unless_logout=ever - sure_by_end.before(logouts.before(started)),
-                        at_most_missing=low + sure_by_start.before(ended) - acknowledged - one.value,
-                        after=after,
-                        reset=reset,
-                    ),
-                )
-            )
-        return result
-
-
-class Missing(NamedTuple):
-    """What is missing: `lost` for good, with an answer that proves it for each generation, and answers that are stale:
-    a later one shows what they miss."""
-
-    lost: list[tuple[int, Shown, Bounds]]
-    stale: list[tuple[Shown, Bounds]]
-
-
-def missing(judged: Sequence[tuple[Shown, Bounds]]) -> Missing:
-    """Sort what is below its lower bound into lost and stale."""
-    generations: dict[float, list[tuple[Shown, Bounds]]] = defaultdict(list)
-    for one, bounds in judged:
-        if one.whole and one.value <= bounds.high:
-            generations[bounds.after].append((one, bounds))
-    result = Missing([], [])
-    for generation in generations.values():
-        generation.sort(key=lambda pair: pair[0].op.ended, reverse=True)
-        least = FOREVER  # missing in any answer that came later
-        worst: tuple[int, Shown, Bounds] | None = None
-        for one, bounds in generation:
-            lacking = bounds.low - one.value
-            if lacking > 0:
-                if lacking > least:
-                    result.stale.append((one, bounds))
-                elif worst is None or lacking >= worst[0]:
-                    worst = (lacking, one, bounds)
-            least = min(least, bounds.at_most_missing)
-        doubled = _doubled(generation)
-        if doubled is not None and (worst is None or doubled[0] > worst[0]):
-            worst = doubled
-        if worst is not None:
-            result.lost.append(worst)
-    return result
-
-
-def _doubled(generation: Iterable[tuple[Shown, Bounds]]) -> tuple[int, Shown, Bounds] | None:
-    """Two increments that were answered with the same number: one of them overwrote the other."""
-    seen: dict[int, int] = {}
-    lost = 0
-    proof = None
-    for one, bounds in generation:
-        if not one.own or one.op.started <= bounds.after:
-            continue
-        if one.value in seen:
-            lost += min(one.own, seen[one.value])
-            proof = (one, bounds)
-        seen[one.value] = one.own
-    return None if proof is None else (lost, *proof)
-
-
-class _Sums:
-    """Amounts by time: how much until then?"""
-
-    def __init__(self, amounts: Iterable[tuple[float, int]]) -> None:
-        ordered = sorted(amounts)
-        self._times = [time for time, _ in ordered]
-        self._sums = [0, *itertools.accumulate(amount for _, amount in ordered)]
-
-    def before(self, time: float) -> int:
-        return self._sums[bisect_left(self._times, time)]
-
-    def until(self, time: float) -> int:
-        return self._sums[bisect_right(self._times, time)]
-
-
-class _Latest:
-    """The greatest value of all that were there before some time; minus infinity for none."""
-
-    def __init__(self, values: Iterable[tuple[float, float]]) -> None:
-        ordered = sorted(values)
-        self._times = [time for time, _ in ordered]
-        self._latest = [-FOREVER, *itertools.accumulate((value for _, value in ordered), max)]
-
-    def before(self, time: float) -> float:
-        return self._latest[bisect_left(self._times, time)]
-
-
-class _Greatest:
-    """The greatest of some values that were asked for after some time, which only ever becomes later."""
+class Verdicts:
+    """What a counter's answers prove."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, float]] = []
+        self.lost: list[Lost] = []
+        self.stale: list[Shown] = []
+        """Less than there must be, and later answers show it all."""
+        self.stale_full: list[Shown] = []
+        """More than there can be since the last reset, and later answers are right."""
+        self.undone: list[Shown] = []
+        self.revived: list[Shown] = []
 
-    def add(self, value: int, started: float) -> None:
-        heapq.heappush(self._heap, (-value, started))
 
-    def after(self, time: float) -> int:
-        while self._heap and self._heap[0][1] <= time:
-            heapq.heappop(self._heap)
-        return -self._heap[0][0] if self._heap else NEVER
+class Counter:
+    """One counter of one session: totals of what is settled, and all that happened since.
+
+    Use: `add` each increment and each reset as soon as it is known; `show` each value in the order in which it was
+    asked for, when everything that started before its answer is known; then `conclude`.
+    """
+
+    __slots__ = (
+        "_acknowledged_by_end",
+        "_acknowledged_by_start",
+        "_added",
+        "_after",
+        "_generations",
+        "_open",
+        "_order",
+        "_seen",
+        "_since",
+        "_too_much",
+        "_unseen",
+        "_waiting",
+        "name",
+        "resets",
+    )
+
+    def __init__(self, name: str, resets: Resets) -> None:
+        self.name = name
+        self.resets = resets
+        self._added = Sums()  # by start, all of them
+        self._acknowledged_by_start, self._acknowledged_by_end = Sums(), Sums()
+        self._seen, self._since = Greatest(), Greatest()  # values shown, and the same less what was under way then
+        self._unseen: list[tuple[float, float, int, int]] = []  # by end: ended, started, and what to add to the two
+        self._after = -FOREVER
+        self._open = False  # in a lost session that no login has ended yet
+        self._order = 0
+        self._waiting: list[Shown] = []  # for their turn, by end
+        self._generations: dict[float, Generation] = {}
+        self._too_much: list[Shown] = []
+
+    def add(self, op: Op, amount: int) -> None:
+        """Note an increment; one that is not acknowledged may have happened at any time since it started."""
+        self._added.add(op.started, amount)
+        if op.outcome is Outcome.OK:
+            self._acknowledged_by_start.add(op.started, amount)
+            self._acknowledged_by_end.add(op.ended, amount)
+
+    def most(self, before: float) -> int:
+        """Return all that was ever added until then: no answer can show more."""
+        return self._added.before(before)
+
+    def show(self, op: Op, value: int, own: int, *, whole: bool) -> None:
+        """Note a value that the answer to `op` shows."""
+        started, ended = op.started, op.ended
+        resets = self.resets
+        # Only ever later, so that what was seen before can be forgotten; a later one claims less, and is as true.
+        self._after = max(self._after, resets.over_known(ended))
+        self._open = self._open or resets.open_loss(ended)
+        after = FOREVER if self._open else self._after
+        while self._unseen and self._unseen[0][0] < started:
+            _, known_started, seen, since = self._unseen.pop(0)
+            self._seen.add(seen, known_started)
+            self._since.add(since, known_started)
+        acknowledged = self._acknowledged_by_end.before(started)
+        low = max(
+            0,
+            acknowledged - self._acknowledged_by_start.until(after),
+            self._seen.after(after),
+            acknowledged + self._since.after(after),
+        )
+        ever = self._added.before(ended)
+        reset, logout = resets.last_certain(started), resets.last_logout(started)
+        high = ever - self._acknowledged_by_end.before(reset)
+        under_way = self._acknowledged_by_start.before(ended)
+        shown = Shown(
+            ended=ended,
+            order=-self._order,
+            started=started,
+            who=op.who,
+            value=value,
+            own=own,
+            whole=whole,
+            low=low + own,
+            high=high,
+            unless_logout=high if logout == reset else ever - self._acknowledged_by_end.before(logout),
+            at_most_missing=low + under_way - acknowledged - value,
+            after=after,
+            generation=OPEN if self._open and self._after != FOREVER else after,
+            reset=reset,
+        )
+        self._order += 1
+        if whole and value <= high:  # what is back from before a reset says nothing about what came after
+            insort(self._unseen, (ended, started, value, value - under_way))
+        insort(self._waiting, shown)
+
+    def end_loss(self, ended: float) -> None:
+        """Note that the open generation, of answers since a loss, is that of the login acknowledged at `ended`."""
+        if not self._open:
+            return
+        self._open = False
+        self._after = generation = max(self._after, ended)
+        self._waiting = [
+            shown._replace(generation=generation) if shown.generation == OPEN else shown for shown in self._waiting
+        ]
+        if OPEN in self._generations:
+            self._generations[generation] = self._generations.pop(OPEN)
+
+    def conclude(self, before: float, verdicts: Verdicts) -> None:
+        """Judge the answers that came before that time, when no other one can come before it any more."""
+        count = 0
+        for shown in self._waiting:
+            if shown.ended >= before:
+                break
+            count += 1
+            if shown.value > shown.high:
+                if shown.value > shown.unless_logout:
+                    verdicts.revived.append(shown)
+                elif len(self._too_much) < MOST_WAITING:
+                    self._too_much.append(shown)
+                continue
+            if self._too_much:
+                self._right(shown, verdicts)
+            if shown.whole:
+                generation = self._generations.get(shown.generation)
+                if generation is None:
+                    generation = self._generations[shown.generation] = Generation()
+                generation.show(shown, verdicts.stale)
+        del self._waiting[:count]
+        if len(self._generations) > 1:
+            current = {OPEN, self._after, *(shown.generation for shown in self._waiting)}
+            for over in [after for after in self._generations if after not in current]:
+                if (lost := self._generations.pop(over).lost()) is not None:
+                    verdicts.lost.append(lost)
+
+    def _right(self, right: Shown, verdicts: Verdicts) -> None:
+        """An answer is right again: those before it that were too much are stale, unless a reset may explain it."""
+        reset_over = self.resets.over(right.started)
+        for shown in self._too_much:
+            if right.whole and shown.started < right.started and shown.started >= reset_over:
+                verdicts.stale_full.append(shown)
+            else:
+                verdicts.undone.append(shown)
+        self._too_much = []
+
+    def end(self, verdicts: Verdicts) -> None:
+        """Judge what has waited for later answers, when there are none."""
+        verdicts.undone += self._too_much
+        verdicts.lost += [lost for one in self._generations.values() if (lost := one.lost()) is not None]
+
+    def oldest(self, start: float) -> float:
+        """Return the earliest start of an answer that waits for its turn, `start` at the latest."""
+        return min((shown.started for shown in self._waiting), default=start)
+
+    def forget(self, before: float) -> None:
+        """Keep of the increments what operations that start at `before` or later can depend on."""
+        self._added.forget(before, ())
+        self._acknowledged_by_start.forget(before, (*self.resets.ends, self._after))
+        self._acknowledged_by_end.forget(before, self.resets.starts)
+
+    def copy(self, resets: Resets) -> "Counter":
+        result = Counter(self.name, resets)
+        result._added = self._added.copy()
+        result._acknowledged_by_start = self._acknowledged_by_start.copy()
+        result._acknowledged_by_end = self._acknowledged_by_end.copy()
+        result._seen, result._since = self._seen.copy(), self._since.copy()
+        result._unseen, result._waiting = self._unseen.copy(), self._waiting.copy()
+        result._after, result._open, result._order = self._after, self._open, self._order
+        result._generations = {after: one.copy() for after, one in self._generations.items()}
+        result._too_much = self._too_much.copy()
+        return result

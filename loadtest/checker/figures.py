@@ -1,62 +1,180 @@
-"""Operations counted, for a phase or for a whole run."""
+"""Operations counted, for a phase or for a whole run, in memory that does not grow with their number."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Self
 
-from loadtest.checker.findings import Evidence, PhaseFigures
-from loadtest.history import STOPPED, Op
-from loadtest.ledger import Outcome
+from loadtest.checker.findings import Kind, PhaseFigures, Row
+from loadtest.history import STOPPED, Action, Note, Op, Outcome
+
+CPU = "generator_cpu"
 
 
-def percentile(seconds: Sequence[float], share: float) -> float:
-    """The least time that at least this share (0 to 1) stays within, in ms; 0 of none."""
-    if not seconds:
-        return 0.0
-    rank = max(math.ceil(share * len(seconds)), 1)
-    return round(sorted(seconds)[rank - 1] * 1000, 3)
+class Histogram:
+    """Durations, rounded up to three significant digits of microseconds: a percentile is at most 1 % too high."""
+
+    __slots__ = ("_counts", "_largest", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._counts: Counter[int] = Counter()
+        self._largest = 0.0
+
+    def add(self, seconds: float) -> None:
+        microseconds = round(seconds * 1e6)
+        if microseconds >= 1000:
+            step = 10 ** (len(str(microseconds)) - 3)
+            microseconds = -(-microseconds // step) * step
+        self.count += 1
+        self._counts[microseconds] += 1
+        self._largest = max(self._largest, seconds)
+
+    def merge(self, other: "Histogram") -> None:
+        self.count += other.count
+        self._counts.update(other._counts)
+        self._largest = max(self._largest, other._largest)
+
+    def percentiles(self, *shares: float) -> list[float]:
+        """Return for each share (0 to 1) the least time in ms that at least this share stays within; 0 of none."""
+        result = []
+        steps = iter(sorted(self._counts.items()))
+        microseconds = within = 0
+        for share in shares:
+            rank = max(math.ceil(share * self.count), 1)
+            while within < rank and (step := next(steps, None)) is not None:
+                microseconds, within = step[0], within + step[1]
+            result.append(round(min(microseconds / 1000, self._largest * 1000), 3))
+        return result
+
+    @property
+    def largest(self) -> float:
+        """The greatest of all, in ms and not rounded up."""
+        return round(self._largest * 1000, 3)
+
+    def copy(self) -> "Histogram":
+        result = Histogram()
+        result.merge(self)
+        return result
 
 
 def is_failure(op: Op) -> bool:
-    """The service failed, as HTTP: not a write that was refused with good reason, nor one that we gave up ourselves."""
+    """Return whether the service failed, as HTTP.
+
+    A write that was refused with good reason is no failure, nor is a request that its own client gave up.
+    """
     return op.error != STOPPED and (op.outcome is Outcome.UNKNOWN or op.error != "")
 
 
-def figures(
-    seconds: float, ops: Sequence[Op], told: Iterable[tuple[Op, bool]], evidence: Iterable[Evidence]
-) -> PhaseFigures:
-    """Figures over these operations, the answers among them that tell who is logged in, and what is wrong."""
-    failed = [op for op in ops if is_failure(op)]
-    reads = sum(op.method == "GET" for op in failed)
-    answers = list(told)
-    out = [op for op, anonymous in answers if anonymous]
-    times = [op.ended - op.started for op in ops]
-    found: Counter[str] = Counter()
-    for one in evidence:
-        found[one.kind] += one.count
-    return PhaseFigures(
-        seconds=round(seconds, 3),
-        users=len({op.who for op in ops}),
-        operations=len(ops),
-        ok=sum(op.outcome is Outcome.OK for op in ops),
-        failed=len(failed),
-        fail=sum(op.outcome is Outcome.FAIL for op in failed),
-        unknown=sum(op.outcome is Outcome.UNKNOWN for op in failed),
-        failed_gets=reads,
-        failed_writes=len(failed) - reads,
-        failures=_sorted(f"{op.method} {op.path}: {op.error or op.outcome}" for op in failed),
-        as_logged_in=len(answers),
-        logged_out=len(out),
-        users_logged_out=len({op.who for op in out}),
-        retried=sum("," in op.upstream_status for op in ops),
-        nodes=_sorted(op.node for op in ops if op.node),
-        found={kind: found[kind] for kind in sorted(found)},  # type: ignore[misc]  # a Kind is a str
-        p50=percentile(times, 0.5),
-        p99=percentile(times, 0.99),
-        p999=percentile(times, 0.999),
-        slowest=percentile(times, 1.0),
-    )
+class _Request:
+    """The operations of one method and path."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self.times = Histogram()
 
 
-def _sorted(words: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(words).items()))
+class Figures:
+    """Counts operations, and the answers that tell who is logged in."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()  # by field of PhaseFigures
+        self._failures: Counter[str] = Counter()
+        self._nodes: Counter[str] = Counter()
+        self._users: set[str] = set()
+        self._users_logged_out: set[str] = set()
+        self._requests: dict[tuple[str, str], _Request] = {}
+        self._cpu: dict[str, tuple[float, float]] = {}  # by process: the sum of its notes, and how many there are
+
+    def add(self, event: Op | Note) -> None:
+        """Count an operation, or what the load generator notes of itself."""
+        if isinstance(event, Note):
+            if CPU in event.figures:
+                self._add_cpu(event.text, event.figures[CPU], 1)
+            return
+        request = self._requests.get((event.method, event.path))
+        if request is None:
+            request = self._requests[event.method, event.path] = _Request()
+        request.times.add(event.ended - event.started)
+        self._users.add(event.who)
+        if event.outcome is Outcome.OK:
+            self._counts["ok"] += 1
+        if event.action is Action.LOGIN:
+            self._counts["logins"] += 1
+        if "," in event.upstream_status:
+            self._counts["retried"] += 1
+        if event.node:
+            self._nodes[event.node] += 1
+        if is_failure(event):
+            request.failed += 1
+            self._counts["failed_gets" if event.method == "GET" else "failed_writes"] += 1
+            if event.outcome is not Outcome.OK:
+                self._counts[event.outcome] += 1
+            self._failures[f"{event.method} {event.path}: {event.error or event.outcome}"] += 1
+
+    def _add_cpu(self, process: str, total: float, notes: float) -> None:
+        known = self._cpu.get(process, (0.0, 0))
+        self._cpu[process] = (known[0] + total, known[1] + notes)
+
+    def tell(self, op: Op, *, anonymous: bool) -> None:
+        """Count an answer that shows whether a user is logged in who must be."""
+        self._counts["as_logged_in"] += 1
+        if anonymous:
+            self._counts["logged_out"] += 1
+            self._users_logged_out.add(op.who)
+
+    @classmethod
+    def merge(cls, parts: Iterable["Figures"]) -> Self:
+        result = cls()
+        for part in parts:
+            result._counts.update(part._counts)
+            result._failures.update(part._failures)
+            result._nodes.update(part._nodes)
+            for process, (total, notes) in part._cpu.items():
+                result._add_cpu(process, total, notes)
+            result._users |= part._users
+            result._users_logged_out |= part._users_logged_out
+            for key, request in part._requests.items():
+                own = result._requests.setdefault(key, _Request())
+                own.failed += request.failed
+                own.times.merge(request.times)
+        return result
+
+    def result(self, seconds: float, found: dict[Kind, int]) -> PhaseFigures:
+        """Return the figures of a phase that took so long, and in which this was found."""
+        times = Histogram()
+        for request in self._requests.values():
+            times.merge(request.times)
+        p50, p90, p99, p999 = times.percentiles(0.5, 0.9, 0.99, 0.999)
+        return PhaseFigures(
+            seconds=round(seconds, 3),
+            users=len(self._users),
+            operations=times.count,
+            failed=self._counts["failed_gets"] + self._counts["failed_writes"],
+            failures=dict(sorted(self._failures.items())),
+            users_logged_out=len(self._users_logged_out),
+            nodes=dict(sorted(self._nodes.items())),
+            found={kind: found[kind] for kind in sorted(found)},
+            p50=p50,
+            p90=p90,
+            p99=p99,
+            p999=p999,
+            slowest=times.largest,
+            generator_cpu=round(max((total / notes for total, notes in self._cpu.values()), default=0.0), 3),
+            rows=tuple(_row(*key, request) for key, request in sorted(self._requests.items(), key=_by_path)),
+            **{name: self._counts[name] for name in _COUNTS},
+        )
+
+
+_COUNTS = ("ok", "fail", "unknown", "failed_gets", "failed_writes", "logins", "as_logged_in", "logged_out", "retried")
+
+
+def _by_path(request: tuple[tuple[str, str], _Request]) -> tuple[str, str]:
+    (method, path), _ = request
+    return path, method
+
+
+def _row(method: str, path: str, request: _Request) -> Row:
+    p50, p90, p99, p999 = request.times.percentiles(0.5, 0.9, 0.99, 0.999)
+    count = request.times.count
+    return Row(method=method, path=path, operations=count, failed=request.failed, p50=p50, p90=p90, p99=p99, p999=p999)

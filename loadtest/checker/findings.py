@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from loadtest.history import Note
+
 
 class Kind(StrEnum):
     """What a history can prove to be wrong with sessions."""
@@ -26,13 +28,30 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1
 
 
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """The operations with one method and path. Percentiles in ms."""
+
+    method: str
+    path: str
+    operations: int
+    failed: int
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+
+
 class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Operations of one phase, or of the whole run. Times in seconds, latencies in ms over everything that ended.
 
+    Percentiles are at most 1 % too high: durations are counted rounded up to three significant digits.
+
     `failed` had no answer or a wrong one as HTTP, `fail` of them certainly changed nothing and `unknown` may have;
     `failures` counts them by request and reason. `as_logged_in` are the answers that show whether a user is logged in
-    who must be; `logged_out` those among them that show it is not, and `users_logged_out` to how many users. `found`
-    is what the answers of this phase prove to be wrong.
+    who must be; `logged_out` those among them that show they are not, and `users_logged_out` to how many users.
+    `retried` were sent to a second node by the proxy. `found` is what the answers of this phase prove to be wrong.
+    `generator_cpu` is the share of one core that the load generator's busiest process used, as it noted on average;
+    above 0.9, rates and times are the load generator's own.
     """
 
     seconds: float
@@ -45,6 +64,7 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     failed_gets: int = 0
     failed_writes: int = 0
     failures: dict[str, int] = {}
+    logins: int = 0
     as_logged_in: int = 0
     logged_out: int = 0
     users_logged_out: int = 0
@@ -52,9 +72,12 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     nodes: dict[str, int] = {}
     found: dict[Kind, int] = {}
     p50: float = 0.0
+    p90: float = 0.0
     p99: float = 0.0
     p999: float = 0.0
     slowest: float = 0.0
+    generator_cpu: float = 0.0
+    rows: tuple[Row, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -63,7 +86,7 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def share_logged_out(self) -> float:
-        """Of the answers to who must be logged in, the share (0 to 1) that shows it is not."""
+        """Of the answers to users who must be logged in, the share (0 to 1) that shows they are not."""
         return self.logged_out / self.as_logged_in if self.as_logged_in else 0.0
 
 
@@ -109,10 +132,11 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `complete` is false for a truncated history: what was in flight when it ended is missing.
+    """What a history proves. `complete` is false for a truncated one: what was in flight when it ended is missing.
 
     `sessions_lost` and `revived` count sessions, `updates_lost` visits, pieces in carts and emptied carts,
-    `stale_reads` and `crossed` answers. `examples` are some of each kind, the earliest first.
+    `stale_reads` and `crossed` answers. `examples` are some of each kind, the earliest first. `notes` has the newest of
+    each text.
     """
 
     title: str
@@ -128,6 +152,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     crossed: int
     examples: dict[Kind, tuple[Evidence, ...]]
     availability: dict[str, Availability]
+    notes: tuple[Note, ...] = ()
 
     def count(self, kind: Kind) -> int:
         return {
@@ -137,6 +162,16 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
             Kind.REVIVED: self.revived,
             Kind.CROSSED: self.crossed,
         }[kind]
+
+    @property
+    def running_users(self) -> int:
+        """How many users run, as the load generator's processes noted last."""
+        return int(sum(note.figures.get("users", 0) for note in self.notes))
+
+    @property
+    def generator_cpu(self) -> float:
+        """The share of one core that the load generator's busiest process used last."""
+        return max((note.figures.get("generator_cpu", 0.0) for note in self.notes), default=0.0)
 
     @property
     def gap(self) -> float:

@@ -1,19 +1,19 @@
-"""When is somebody logged in for certain, and when for certain not? Over all logins and logouts of one session.
+"""When is a user logged in for certain, and when for certain not? From the logins and logouts of one session.
 
 As with counters, only real time orders operations, and what ended as unknown may have happened at any time since.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec import UNSET
 
-from loadtest.checker.counter import FOREVER, Reset
-from loadtest.history import Op
-from loadtest.ledger import Action, Outcome
+from loadtest.checker.sums import FOREVER
+from loadtest.history import Action, Op, Outcome
 
 # A session that is in use is not touched at every request: one may count as unused for up to a tenth longer.
 TOUCH = 0.1
+_FEW = 4  # logins or logouts; below, forgetting saves nothing
 
 
 def over(op: Op) -> float:
@@ -22,7 +22,7 @@ def over(op: Op) -> float:
 
 
 def shows_anonymous(op: Op) -> bool:
-    """The answer is to somebody who is not logged in, or to whom the session sent along is unknown.
+    """The answer is to an anonymous user, or to one whose session is unknown.
 
     A write that finds no session makes a new one, so its cookie tells.
     """
@@ -30,76 +30,135 @@ def shows_anonymous(op: Op) -> bool:
 
 
 def tells(op: Op) -> bool:
-    """The answer shows whether somebody is logged in, and the operation itself does not change that."""
+    """The answer shows whether a user is logged in, and the operation itself does not change that."""
     if op.outcome is not Outcome.OK or op.action in (Action.LOGIN, Action.LOGOUT):
         return False
     return op.user is not UNSET or (op.replaced is not UNSET and op.action in (Action.VISIT, Action.ADD))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Expiry:
     """How long a session lives, as in the header of a history."""
 
-    idle_timeout: float | None
-    lifetime: float | None
+    idle_timeout: float | None = None
+    lifetime: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.idle_timeout is not None or self.lifetime is not None
 
     def possible(self, age: float, idle: float) -> bool:
-        """A session that was made and last used so many seconds ago may be over."""
+        """Return whether a session of this age, unused for `idle` seconds, may have expired."""
         return (self.lifetime is not None and age >= self.lifetime) or (
             self.idle_timeout is not None and idle >= self.idle_timeout * (1 - TOUCH)
         )
 
 
-class Logins:
-    """The logins and logouts of one session. Those that failed are none."""
+class Change(NamedTuple):
+    """A login or a logout that was carried out (`ok`), or may have been. `over` is FOREVER where it may come later."""
 
-    def __init__(self, ops: Sequence[Op]) -> None:
-        did = [op for op in ops if op.outcome is not Outcome.FAIL]
-        self.logins = [op for op in did if op.action is Action.LOGIN]
-        self.logouts = [op for op in did if op.action is Action.LOGOUT]
+    started: float
+    ended: float
+    over: float
+    ok: bool
+    account: str
+
+    @classmethod
+    def from_op(cls, op: Op) -> "Change":
+        return cls(op.started, op.ended, over(op), op.outcome is Outcome.OK, op.account)
+
+
+class Logins:
+    """The logins and logouts of one session that can still matter. Those that failed changed nothing."""
+
+    __slots__ = ("_forgotten", "logins", "logouts")
+
+    def __init__(self) -> None:
+        self.logins: list[Change] = []
+        self.logouts: list[Change] = []
+        self._forgotten: frozenset[str] = frozenset()  # accounts of logins that are no longer kept
+
+    def add(self, op: Op) -> None:
+        (self.logins if op.action is Action.LOGIN else self.logouts).append(Change.from_op(op))
 
     def began(self, before: float) -> bool:
-        """A login was sent before that time."""
-        return any(login.started < before for login in self.logins)
+        """Return whether a login was sent before that time."""
+        return bool(self._forgotten) or any(login.started < before for login in self.logins)
 
     def names(self, before: float) -> set[str]:
-        """Whoever may be logged in by that time."""
-        return {login.account for login in self.logins if login.started < before}
+        """Return the accounts that may be logged in by that time."""
+        return {login.account for login in self.logins if login.started < before} | self._forgotten
 
-    def certainly_in(self, op: Op) -> Op | None:
-        """The login that must hold all the while that the operation takes; None if there is none for certain."""
-        done = [one for one in self.logins if one.outcome is Outcome.OK and one.ended < op.started]
-        if not done:
-            return None
-        login = max(done, key=lambda one: one.ended)
-        if any(one.started < op.ended and over(one) > login.started for one in self.logouts):
+    def certainly_in(self, op: Op) -> Change | None:
+        """Return the login that must hold for as long as the operation takes; None if none does for certain."""
+        login = None
+        for one in self.logins:
+            if one.ok and one.ended < op.started and (login is None or one.ended > login.ended):
+                login = one
+        if login is None or any(one.started < op.ended and one.over > login.started for one in self.logouts):
             return None
         for one in self.logins:
-            # A login renews the id: one in flight, or lost on its way back, leaves us with an id that is dead.
+            # A login renews the id: one in flight, or lost on its way back, leaves the user with an id that is dead.
             if one is not login and one.started < op.ended and one.ended > login.started:
                 return None
         return login
 
-    def certainly_out(self, op: Op) -> Op | None:
-        """The logout that must hold all the while that the operation takes; None if there is none for certain."""
-        done = [one for one in self.logouts if one.outcome is Outcome.OK and one.ended < op.started]
+    def certainly_out(self, op: Op) -> Change | None:
+        """Return the logout that must hold for as long as the operation takes; None if none does for certain."""
+        done = [one for one in self.logouts if one.ok and one.ended < op.started]
         if not done:
             return None
-        logout = max(done, key=lambda one: one.started)
-        if any(over(one) > logout.started and one.started < op.ended for one in self.logins):
+        logout = max(done)
+        if any(one.over > logout.started and one.started < op.ended for one in self.logins):
             return None
         return logout
 
     def renewed_during(self, op: Op) -> bool:
-        """A login renewed the id while the operation was under way: it may have found no session any more."""
-        others = (one for one in self.logins if one is not op and one.outcome is Outcome.OK)
+        """Return whether another login renewed the id meanwhile, so that the operation may have found no session."""
+        own = Change.from_op(op) if op.action is Action.LOGIN else None
+        others = (one for one in self.logins if one.ok and one != own)
         return any(one.started < op.ended and op.started < one.ended for one in others)
 
-    def resets(self) -> list[Reset]:
-        """What takes the session's values away: logouts, and logins of which only the new id may have been lost."""
-        ended = [
-            Reset(one.started, over(one), one.outcome is Outcome.OK and not self.renewed_during(one), logout=True)
-            for one in self.logouts
-        ]
-        doubtful = (one for one in self.logins if one.outcome is Outcome.UNKNOWN or self.renewed_during(one))
-        return ended + [Reset(one.started, FOREVER, certain=False, logout=False) for one in doubtful]
+    def standing(self, started: float = FOREVER, ended: float = FOREVER) -> Change | None:
+        """Return the login that may still be certain for operations that start and end at these times or later."""
+        login = max((one for one in self.logins if one.ok and one.ended < started), key=_by_end, default=None)
+        if login is None or any(one.started < ended and one.over > login.started for one in self.logouts):
+            return None
+        if any(one is not login and one.started < ended and one.ended > login.started for one in self.logins):
+            return None
+        return login
+
+    def last_logout(self) -> Change | None:
+        """Return the logout after which no user may be logged in; None if there is none for certain."""
+        logout = max((one for one in self.logouts if one.ok), default=None)
+        return None if logout is None or any(one.over > logout.started for one in self.logins) else logout
+
+    def restore(self, names: frozenset[str], logout: Change | None) -> None:
+        """Begin with what is remembered of an ended session."""
+        self._forgotten = names
+        self.logouts = [logout] if logout is not None else []
+
+    def forget(self, before: float) -> None:
+        """Keep what operations that start at `before` or later can depend on."""
+        if len(self.logins) > _FEW:
+            done = [one for one in self.logins if one.ended < before]
+            latest = max((one for one in done if one.ok), key=_by_end, default=None)
+            unknown = next((one for one in done if not one.ok), None)
+            running = [one for one in self.logins if one.ended >= before]
+            since = min(one.started for one in (*running, *([latest] if latest else ()))) if running or latest else 0.0
+            self._forgotten |= {one.account for one in done}
+            self.logins = [one for one in done if one is latest or one is unknown or one.ended > since] + running
+        if len(self.logouts) > _FEW:
+            done = [one for one in self.logouts if one.ended < before]
+            latest = max((one for one in done if one.ok), default=None)
+            longest = max(done, key=lambda one: one.over, default=None)
+            self.logouts = [one for one in self.logouts if one.ended >= before or one is latest or one is longest]
+
+    def copy(self) -> "Logins":
+        result = Logins()
+        result.logins, result.logouts = self.logins.copy(), self.logouts.copy()
+        result._forgotten = self._forgotten
+        return result
+
+
+def _by_end(change: Change) -> float:
+    return change.ended

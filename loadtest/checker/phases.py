@@ -22,8 +22,8 @@ class Phases:
     end: float
 
     @classmethod
-    def of(cls, marks: Sequence[Mark], end: float) -> "Phases":
-        """`end` is when the history ends, if no mark says so."""
+    def from_marks(cls, marks: Sequence[Mark], end: float) -> "Phases":
+        """Return the phases that the marks begin. `end` is when the history ends, if no mark says so."""
         ordered = sorted((mark for mark in marks if mark.name not in INSTANTS), key=lambda mark: mark.at)
         begins = [mark for mark in ordered if mark.name != END]
         end = next((mark.at for mark in ordered if mark.name == END), end)
@@ -40,10 +40,10 @@ class Phases:
         index = bisect_right(self.begins, time) - 1
         return self.names[index] if index >= 0 and time <= self.end else None
 
-    def of_op(self, started: float, ended: float) -> str | None:
-        """An operation belongs to the phase it ended in; but whatever the fault may have touched, to that of the fault.
+    def during(self, started: float, ended: float) -> str | None:
+        """Return the phase of an operation: the one it ended in, but DURING if any part of it was in that.
 
-        So what was in flight when the fault was applied or undone is no stain on the steady state.
+        So what was in flight when the fault was applied or undone does not count against the steady state.
         """
         first, last = (bisect_right(self.begins, time) for time in (started, ended))
         if DURING in self.names[max(first - 1, 0) : last] and started <= self.end:

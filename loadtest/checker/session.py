@@ -1,201 +1,384 @@
-"""Judges one session: all operations that were sent with its cookie, by however many clients."""
+"""Judges one session: all operations that were sent with its cookie, by one client or by several.
 
-from collections.abc import Iterator, Sequence
+An operation is judged when everything that may overlap it is known, and folded into a few totals then. Two things
+reach back further, and hold judgement on values up until they can be excluded: a session that is lost may have been
+lost since its last sign of life, and one that has expired, since its last use.
+"""
+
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
-from loadtest.checker.counter import FOREVER, Bounds, Counter, Increment, Missing, Reset, Shown, missing
+from loadtest.checker.counter import Counter, Shown, Verdicts
 from loadtest.checker.findings import Evidence, Kind
-from loadtest.checker.logins import Expiry, Logins, over, shows_anonymous, tells
-from loadtest.history import Op
-from loadtest.ledger import Action, Outcome
+from loadtest.checker.generation import Lost
+from loadtest.checker.logins import Change, Expiry, Logins, over, shows_anonymous, tells
+from loadtest.checker.resets import Loss, Resets
+from loadtest.checker.sums import FOREVER
+from loadtest.history import Action, Op, Outcome
 
 VISITS = ""
 """The name of the counter of visits, which no item has."""
+MOST_HELD = 1000
+"""So many answers are held until the next sign of life. Beyond, values are judged as if the session were alive."""
+MOST_STALE = 1000
+"""So many stale answers are remembered, so that one which shows several old values counts once."""
+MOST_UNDONE = 100
+_CHANGES = frozenset({Action.LOGIN, Action.LOGOUT, Action.EMPTY})
 
 
 @dataclass
 class Judged:
-    """What is wrong, and all operations that show whether somebody is logged in who must be: true if not."""
+    """What is wrong, and all operations that show whether a user is logged in who must be: true if not."""
 
     evidence: list[Evidence] = field(default_factory=list)
     told: list[tuple[Op, bool]] = field(default_factory=list)
 
 
-def judge_session(ops: Sequence[Op], expiry: Expiry) -> Judged:
-    """Judge the operations of one session, in any order."""
-    by_start = sorted(ops, key=lambda op: op.started)
-    logins = Logins(by_start)
-    judged = Judged()
-    resets = [*logins.resets(), *_judge_logins(by_start, logins, expiry, judged)]
-    emptied = [
-        Reset(op.started, over(op), op.outcome is Outcome.OK and not logins.renewed_during(op), logout=False)
-        for op in by_start
-        if op.action is Action.EMPTY and op.outcome is not Outcome.FAIL
-    ]
-    undone: dict[float, Evidence] = {}
-    for counter in _believable(_counters(by_start, logins), judged):
-        own = resets if counter.name == VISITS else resets + emptied
-        verdicts = counter.bounds(own)
-        judged.evidence += _too_little(counter.name, missing(verdicts))
-        judged.evidence += _too_much(counter.name, verdicts, own, undone)
-    judged.evidence += undone.values()
-    judged.evidence = _once(judged.evidence)
-    return judged
+class Ended(NamedTuple):
+    """What is remembered of a session that is over: the accounts that logged in, and the logout that must hold."""
+
+    names: frozenset[str]
+    logout: Change | None
 
 
-def _judge_logins(by_start: Sequence[Op], logins: Logins, expiry: Expiry, judged: Judged) -> list[Reset]:
-    """Who is logged in: fills in what is wrong with that. Returns losses and expiry, which take all values along."""
-    lost: dict[float, Op] = {}  # by the end of the login that is lost: the first answer that shows it
-    expired: list[Reset] = []
-    last_used = sorted((op.ended, op.started) for op in by_start if op.outcome is Outcome.OK)
-    used, idle_since = 0, by_start[0].started
-    for op in by_start:
-        while used < len(last_used) and last_used[used][0] < op.started:
-            idle_since = max(idle_since, last_used[used][1])
-            used += 1
-        if op.outcome is not Outcome.OK:
-            continue
-        if not expired and expiry.possible(op.ended - by_start[0].started, op.ended - idle_since):
-            expired = [Reset(idle_since, FOREVER, certain=False, logout=False)]
-        allowed = {op.account} if op.action is Action.LOGIN else logins.names(op.ended)
-        if op.user not in (UNSET, None) and op.user not in allowed:
-            whose = f"nobody but {', '.join(sorted(allowed))} logged in" if allowed else "nobody had logged in"
-            judged.evidence.append(_evidence(Kind.CROSSED, op, f"shows {op.user} as logged in; {whose}"))
-            continue
-        if not tells(op):
-            continue
-        anonymous = shows_anonymous(op)
-        if not anonymous and op.user is not UNSET and (out := logins.certainly_out(op)) is not None:
-            what = f"{op.user} is logged in again, {op.started - out.ended:.3f} s after the logout was acknowledged"
-            judged.evidence.append(_evidence(Kind.REVIVED, op, what))
-        login = logins.certainly_in(op)
-        if login is None or expired:
-            continue
-        judged.told.append((op, anonymous))
-        if anonymous and login.ended not in lost:
-            lost[login.ended] = op
-            since = op.started - login.ended
-            judged.evidence.append(
-                _evidence(Kind.SESSION_LOST, op, f"anonymous {since:.3f} s after {op.account} had logged in")
-            )
-    return expired + [_loss(by_start, logins, login_ended, op) for login_ended, op in lost.items()]
+class Session:
+    """One session. `add` operations as they become known, `settle` from time to time, `end` once."""
 
+    def __init__(self, name: str, expiry: Expiry) -> None:
+        self.name = name
+        self.last_used = -FOREVER
+        self._frontier = -FOREVER
+        self._expiry = expiry
+        self._born = FOREVER
+        self._pending: list[Op] = []  # carried out; those whose login is judged come first, by start
+        self._judged = 0  # how many of them
+        self._changes: list[Op] = []  # logins, logouts and emptyings that may overlap what is not known yet
+        self._logins = Logins()
+        self._resets, self._item_resets = Resets(), Resets()
+        self._counters = {VISITS: Counter(VISITS, self._resets)}
+        self._values_known = True
+        self._signs: list[float] = []  # when answers that showed a user came
+        self._lost: float | None = None  # the end of the last login whose session is lost
+        self._expired = False
+        self._idle_since = -FOREVER
+        self._used: list[tuple[float, float]] = []  # by end: ended, started
+        self._crossed: set[tuple[str, float]] = set()
+        self._revived: Evidence | None = None
+        self._undone: dict[float, Evidence] = {}  # by the reset that was undone
+        self._stale: deque[tuple[str, float]] = deque(maxlen=MOST_STALE)
 
-def _loss(by_start: Sequence[Op], logins: Logins, login_ended: float, found: Op) -> Reset:
-    """The session was lost somewhen between its last sign of life and the next login."""
-    alive = (op.ended for op in by_start if isinstance(op.user, str) and login_ended <= op.ended <= found.ended)
-    again = (op.ended for op in logins.logins if op.outcome is Outcome.OK and op.started > found.started)
-    return Reset(max(alive, default=login_ended), min(again, default=FOREVER), certain=False, logout=False)
+    @classmethod
+    def from_ended(cls, name: str, expiry: Expiry, ended: Ended) -> "Session":
+        """Return a session that was over and is used again: nothing is known of its values."""
+        session = cls(name, expiry)
+        session._logins.restore(ended.names, ended.logout)
+        session._values_known = False
+        return session
 
+    @property
+    def pending(self) -> int:
+        """How many operations are kept."""
+        return len(self._pending)
 
-def _counters(by_start: Sequence[Op], logins: Logins) -> list[Counter]:
-    """The visits, and each item that was ever put into the cart or seen in it."""
-    counters = {VISITS: Counter(VISITS)}
-    for op in by_start:
+    def add(self, op: Op) -> None:
+        """Note an operation that has ended. Of one that comes too late, nothing before the frontier is judged."""
+        if op.started < self._frontier:
+            op = replace(op, started=self._frontier, ended=max(op.ended, self._frontier))
+        self.last_used = max(self.last_used, op.ended)
+        self._born = min(self._born, op.started)
+        if op.outcome is Outcome.FAIL:
+            return
+        if op.action in _CHANGES:
+            self._changes.append(op)
+            if op.action is not Action.EMPTY:
+                self._logins.add(op)
         name, amount = _adds(op)
-        if amount and op.outcome is not Outcome.FAIL:
-            counter = counters.setdefault(name, Counter(name))
+        if amount:
+            counter = self._counters.get(name)
+            if counter is None:
+                counter = self._counters[name] = Counter(name, self._item_resets)
             if op.replaced is not True:
-                counter.increments.append(Increment(op.started, op.ended, amount, op.outcome is Outcome.OK))
-        if op.outcome is Outcome.OK and op.cart is not UNSET:
-            for item in op.cart:
-                counters.setdefault(item, Counter(item))
-    for op in by_start:
-        if op.outcome is not Outcome.OK or op.user not in (UNSET, None, op.account):
-            continue
+                counter.add(op, amount)
+        if op.outcome is Outcome.OK:
+            self._pending.append(op)
+            if isinstance(op.user, str):
+                insort(self._signs, op.ended)
+
+    def settle(self, frontier: float) -> Judged:
+        """Judge what can be judged when all operations that started before `frontier` are known."""
+        judged = Judged()
+        self._frontier = frontier
+        self._pending[self._judged :] = sorted(self._pending[self._judged :], key=lambda op: op.started)
+        running = [op.started for ops in (self._pending, self._changes) for op in ops if op.ended > frontier]
+        cut = min(running, default=frontier)
+        self._reset(frontier)
+        while self._judged < len(self._pending) and self._pending[self._judged].ended <= cut:
+            self._judge_login(self._pending[self._judged], frontier, judged)
+            self._judged += 1
+        limit = FOREVER if frontier == FOREVER else self._limit(cut)
+        settled = 0
+        while settled < self._judged and self._pending[settled].ended <= limit:
+            self._judge_values(self._pending[settled], judged)
+            settled += 1
+        del self._pending[:settled]
+        self._judged -= settled
+        self._conclude(min(self._pending[0].started, cut) if self._pending else cut, judged)
+        return judged
+
+    def end(self) -> Judged:
+        """Judge everything, as nothing comes after it."""
+        judged = self.settle(FOREVER)
+        for counter in self._counters.values():
+            verdicts = Verdicts()
+            counter.end(verdicts)
+            judged.evidence += self._evidence(counter.name, verdicts)
+        judged.evidence += [*self._undone.values(), *filter(None, [self._revived])]
+        return judged
+
+    def has_ended(self) -> bool:
+        """Return whether no user is logged in for certain after a login, or nothing was ever acknowledged."""
+        login = self._logins.standing()
+        if login is not None:
+            return login.ended == self._lost
+        return self._logins.began(FOREVER) or not any(c.most(FOREVER) for c in self._counters.values())
+
+    def remains(self) -> Ended:
+        return Ended(frozenset(self._logins.names(FOREVER)), self._logins.last_logout())
+
+    def copy(self) -> "Session":
+        """Return a copy that can be judged while this one goes on."""
+        copy = object.__new__(Session)
+        copy.__dict__.update(self.__dict__)
+        copy._pending, copy._changes, copy._signs = self._pending.copy(), self._changes.copy(), self._signs.copy()
+        copy._logins, copy._used, copy._crossed = self._logins.copy(), self._used.copy(), self._crossed.copy()
+        copy._undone, copy._stale = self._undone.copy(), self._stale.copy()
+        copy._resets, copy._item_resets = self._resets.copy(), self._item_resets.copy()
+        copy._counters = {
+            name: counter.copy(copy._resets if name == VISITS else copy._item_resets)
+            for name, counter in self._counters.items()
+        }
+        return copy
+
+    # Resets
+
+    def _reset(self, frontier: float) -> None:
+        """Note the resets of which all is known that may have overlapped them."""
+        known = [op for op in self._changes if op.ended <= frontier]
+        self._changes = [op for op in self._changes if op.ended > frontier]
+        for op in sorted(known, key=lambda op: op.ended):
+            renewed = self._logins.renewed_during(op)
+            if op.action is not Action.LOGIN:
+                certain = op.outcome is Outcome.OK and not renewed
+                self._add_reset(op.started, over(op), certain=certain, logout=op.action is Action.LOGOUT)
+                continue
+            if op.outcome is Outcome.UNKNOWN or renewed:
+                self._add_reset(op.started, FOREVER)
+            if self._resets.loss is not None and op.outcome is Outcome.OK and op.started > self._resets.loss.found:
+                self._end_loss(op.ended)
+
+    def _add_reset(self, started: float, ended: float, *, certain: bool = False, logout: bool | None = None) -> None:
+        """`logout` is False for an emptying, which takes no visits away."""
+        if logout is not False:
+            self._resets.add(started, ended, certain=certain, logout=bool(logout))
+        self._item_resets.add(started, ended, certain=certain, logout=bool(logout))
+
+    def _end_loss(self, ended: float) -> None:
+        self._resets.end_loss(ended)
+        self._item_resets.end_loss(ended)
+        for counter in self._counters.values():
+            counter.end_loss(ended)
+
+    # Logins
+
+    def _judge_login(self, op: Op, frontier: float, judged: Judged) -> None:
+        """Judge who is logged in, as the next answer shows."""
+        if self._expiry and not self._expired:
+            self._expire(op)
+        allowed = {op.account} if op.action is Action.LOGIN else None
+        if isinstance(op.user, str):
+            allowed = self._logins.names(op.ended) if allowed is None else allowed
+            if op.user not in allowed:
+                whose = f"nobody but {', '.join(sorted(allowed))} logged in" if allowed else "nobody had logged in"
+                judged.evidence.append(self._make(Kind.CROSSED, op, f"shows {op.user} as logged in; {whose}"))
+                self._crossed.add((op.who, op.ended))
+                return
+        if not tells(op):
+            return
+        anonymous = shows_anonymous(op)
+        if not anonymous and op.user is not UNSET and (out := self._logins.certainly_out(op)) is not None:
+            what = f"{op.user} is logged in again, {op.started - out.ended:.3f} s after the logout was acknowledged"
+            self._revive(self._make(Kind.REVIVED, op, what))
+        login = self._logins.certainly_in(op)
+        if login is None or self._expired:
+            return
+        judged.told.append((op, anonymous))
+        if anonymous and login.ended != self._lost:
+            since = op.started - login.ended
+            what = f"anonymous {since:.3f} s after {op.account} had logged in"
+            judged.evidence.append(self._make(Kind.SESSION_LOST, op, what))
+            self._lose(op, login, frontier)
+
+    def _expire(self, op: Op) -> None:
+        """A session that was not used for long may have expired since its last use, with all that was in it."""
+        idle_since = self._idle_before(op.started)
+        while self._used and self._used[0][0] < op.started:
+            del self._used[0]
+        self._idle_since = idle_since
+        if self._expiry.possible(op.ended - self._born, op.ended - idle_since):
+            self._expired = True
+            self._add_reset(idle_since, FOREVER)
+        insort(self._used, (op.ended, op.started))
+
+    def _idle_before(self, time: float) -> float:
+        used = [started for ended, started in self._used if ended < time]
+        return max(self._born, self._idle_since, *used)
+
+    def _lose(self, found: Op, login: Change, frontier: float) -> None:
+        """The session was lost at some time between its last sign of life and the next login."""
+        self._lost = login.ended
+        index = bisect_right(self._signs, found.ended)
+        sign = max(self._signs[index - 1], login.ended) if index else login.ended
+        loss = Loss(sign, found.started)
+        self._resets.loss = self._item_resets.loss = loss
+        again = [one.ended for one in self._logins.logins if one.ok and one.started > found.started]
+        if again and min(again) <= frontier:
+            self._end_loss(min(again))
+
+    def _limit(self, cut: float) -> float:
+        """Return until when no loss or expiry that is still to be found can reach back."""
+        if self._judged > MOST_HELD:
+            return FOREVER
+        later = self._pending[self._judged :]
+        first = min(cut, later[0].started) if later else cut
+        first_end = min([cut, *(op.ended for op in later)])
+        limit = self._idle_before(first) if self._expiry and not self._expired else FOREVER
+        limit = min([limit, *(one.ended for one in self._logins.logins if one.ok and one.ended >= first)])
+        known = bisect_right(self._signs, first_end)
+        sign = self._signs[known - 1] if known else -FOREVER
+        del self._signs[: max(known - 1, 0)]
+        login = self._logins.standing(first, first_end)
+        if login is not None and login.ended != self._lost:
+            limit = min(limit, max(login.ended, sign))
+        return limit
+
+    # Values
+
+    def _judge_values(self, op: Op, judged: Judged) -> None:
+        """Judge the visits and the cart that the next answer shows."""
+        key = (op.who, op.ended)
+        crossed = key in self._crossed
+        self._crossed.discard(key)
+        if not self._values_known or op.user not in (UNSET, None, op.account):
+            return
+        shown = list(self._shown(op))
+        for name, _, value in shown:
+            counter = self._counters.get(name)
+            most = counter.most(op.ended) if counter is not None else 0
+            if value > most:  # another session's, so that this answer says nothing about this one
+                if not crossed:
+                    what = f"{_amount(name, value)}; at most {most} can ever have been made"
+                    judged.evidence.append(self._make(Kind.CROSSED, op, what))
+                return
+        # Shown to an anonymous user where a user may be logged in, it is not what the session held: the session is
+        # lost then, or ended, and that is no lost update.
+        whole = not (shows_anonymous(op) and self._logins.began(op.ended))
+        for name, own, value in shown:
+            if name in self._counters:
+                self._counters[name].show(op, value, own, whole=whole)
+
+    def _shown(self, op: Op) -> Iterator[tuple[str, int, int]]:
+        """Which counter the answer shows, what the operation itself added to it, and the value."""
+        target, amount = _adds(op)
         if op.visits is not UNSET:
-            counters[VISITS].shown.append(_shown(op, VISITS, op.visits, logins))
+            yield _as_own(op, VISITS, amount if target == VISITS else 0, op.visits)
         if op.cart is not UNSET:
-            for name, counter in counters.items():
+            for name in self._counters:
                 if name != VISITS:
-                    counter.shown.append(_shown(op, name, op.cart.get(name, 0), logins))
-    return list(counters.values())
+                    yield _as_own(op, name, amount if target == name else 0, op.cart.get(name, 0))
+            for name, value in op.cart.items():
+                if name not in self._counters:
+                    yield name, 0, value
+
+    def _conclude(self, before: float, judged: Judged) -> None:
+        oldest = before
+        for counter in self._counters.values():
+            verdicts = Verdicts()
+            counter.conclude(before, verdicts)
+            judged.evidence += self._evidence(counter.name, verdicts)
+            oldest = counter.oldest(oldest)
+        oldest = min([oldest, *(op.started for op in self._changes)])
+        self._logins.forget(oldest)
+        for counter in self._counters.values():
+            counter.forget(oldest)
+        self._resets.forget(oldest)
+        self._item_resets.forget(oldest)
+
+    def _evidence(self, name: str, verdicts: Verdicts) -> Iterator[Evidence]:
+        for lost in verdicts.lost:
+            yield self._prove(Kind.UPDATE_LOST, lost.shown, _lost(name, lost), lost.updates)
+        for shown in verdicts.stale:
+            text = f"{_amount(name, shown.value)}, of at least {shown.low}, and later answers show them all"
+            yield from self._once(self._prove(Kind.STALE_READ, shown, text))
+        for shown in verdicts.revived:
+            self._revive(self._prove(Kind.REVIVED, shown, f"{_amount(name, shown.value)}, from before the logout"))
+        for shown in verdicts.stale_full:
+            yield from self._once(self._prove(Kind.STALE_READ, shown, _full(name, shown)))
+        for shown in verdicts.undone:
+            known = self._undone.get(shown.reset)
+            if known is None or shown.ended < known.at:
+                self._undone[shown.reset] = self._prove(Kind.UPDATE_LOST, shown, _full(name, shown))
+        while len(self._undone) > MOST_UNDONE:
+            yield self._undone.pop(min(self._undone))
+
+    def _once(self, stale: Evidence) -> Iterator[Evidence]:
+        """A stale answer counts once, however much of it is old."""
+        if (stale.who, stale.at) not in self._stale:
+            self._stale.append((stale.who, stale.at))
+            yield stale
+
+    def _revive(self, evidence: Evidence) -> None:
+        """A revived session counts once."""
+        if self._revived is None or evidence.at < self._revived.at:
+            self._revived = evidence
+
+    def _make(self, kind: Kind, op: Op, what: str) -> Evidence:
+        return Evidence(kind=kind, who=op.who, session=self.name, at=op.ended, what=what)
+
+    def _prove(self, kind: Kind, shown: Shown, what: str, count: int = 1) -> Evidence:
+        return Evidence(kind=kind, who=shown.who, session=self.name, at=shown.ended, what=what, count=count)
 
 
 def _adds(op: Op) -> tuple[str, int]:
-    """To which counter a write adds how much."""
+    """Return to which counter a write adds how much."""
     if op.action is Action.VISIT:
         return VISITS, 1
     return (op.item, op.quantity) if op.action is Action.ADD else ("", 0)
 
 
-def _shown(op: Op, name: str, value: int, logins: Logins) -> Shown:
-    target, amount = _adds(op)
-    own = amount if target == name else 0
+def _as_own(op: Op, name: str, own: int, value: int) -> tuple[str, int, int]:
     if op.replaced is True:
         # The node did not know the session, so the write went into a new one, where nothing else can be.
-        value, own = value - own, 0
-    # Shown to somebody anonymous where somebody may be logged in, it is not what the session held: the session is
-    # lost then, or ended, and that is no lost update.
-    return Shown(op, value, own, whole=not (shows_anonymous(op) and logins.began(op.ended)))
+        return name, 0, value - own
+    return name, own, value
 
 
-def _believable(counters: Sequence[Counter], judged: Judged) -> Sequence[Counter]:
-    """The counters without the answers that show something of somebody else: those say nothing about this session."""
-    foreign = set()
-    for counter in counters:
-        for shown, most in counter.impossible():
-            foreign.add(id(shown.op))
-            what = f"{_value(counter.name, shown)}; at most {most} can ever have been made"
-            judged.evidence.append(_evidence(Kind.CROSSED, shown.op, what))
-    for counter in counters:
-        counter.shown = [shown for shown in counter.shown if id(shown.op) not in foreign]
-    return counters
+def _lost(name: str, lost: Lost) -> str:
+    shown = lost.shown
+    text = f"{_amount(name, shown.value)}, "
+    if shown.value >= shown.low:
+        return text + "as another one before it: one has overwritten the other"
+    return text + f"of at least {shown.low}"
 
 
-def _too_little(name: str, found: Missing) -> Iterator[Evidence]:
-    for lacking, shown, bounds in found.lost:
-        text = f"{_value(name, shown)}, of at least {bounds.low}"
-        if shown.value >= bounds.low:
-            text = f"{_value(name, shown)}, as another one before it: one has overwritten the other"
-        yield _evidence(Kind.UPDATE_LOST, shown.op, text, lacking)
-    for shown, bounds in found.stale:
-        text = f"{_value(name, shown)}, of at least {bounds.low}, and later answers show them all"
-        yield _evidence(Kind.STALE_READ, shown.op, text)
+def _full(name: str, shown: Shown) -> str:
+    return f"{_amount(name, shown.value)}, of at most {shown.high} since the cart was emptied"
 
 
-def _too_much(
-    name: str, verdicts: Sequence[tuple[Shown, Bounds]], resets: Sequence[Reset], undone: dict[float, Evidence]
-) -> Iterator[Evidence]:
-    """More than can be there: it is back after a logout, or after the cart was emptied."""
-    right_later = -FOREVER  # when the next answer began that is right again
-    for shown, bounds in sorted(verdicts, key=lambda pair: pair[0].op.ended, reverse=True):
-        op = shown.op
-        if shown.value <= bounds.high:
-            right_later = op.started if shown.whole else -FOREVER
-        elif shown.value > bounds.unless_logout:
-            yield _evidence(Kind.REVIVED, op, f"{_value(name, shown)}, from before the logout")
-        else:
-            emptied_again = any(op.started < one.ended and one.started < right_later for one in resets)
-            what = f"{_value(name, shown)}, of at most {bounds.high} since the cart was emptied"
-            if right_later > op.started and not emptied_again:
-                yield _evidence(Kind.STALE_READ, op, what)
-            elif bounds.reset not in undone or op.ended < undone[bounds.reset].at:
-                undone[bounds.reset] = _evidence(Kind.UPDATE_LOST, op, what)
-
-
-def _value(name: str, shown: Shown) -> str:
-    return f"visits {shown.value}" if name == VISITS else f"{shown.value} x {name!r} in the cart"
-
-
-def _evidence(kind: Kind, op: Op, what: str, count: int = 1) -> Evidence:
-    return Evidence(kind=kind, who=op.who, session=op.session, at=op.ended, what=what, count=count)
-
-
-def _once(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """A revived session counts once, a stale or crossed answer too, however much of it is wrong."""
-    seen: set[tuple[object, ...]] = set()
-    result = []
-    for one in sorted(evidence, key=lambda one: one.at):
-        if one.kind is Kind.REVIVED:
-            key: tuple[object, ...] = (one.kind, one.session)
-        elif one.kind in (Kind.STALE_READ, Kind.CROSSED):
-            key = (one.kind, one.who, one.at)
-        else:
-            key = (one.kind, one.who, one.at, one.what)
-        if key not in seen:
-            seen.add(key)
-            result.append(one)
-    return result
+def _amount(name: str, value: int) -> str:
+    return f"visits {value}" if name == VISITS else f"{value} x {name!r} in the cart"

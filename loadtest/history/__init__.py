@@ -4,25 +4,32 @@ The format is described in docs/history.md.
 """
 
 from loadtest.history.clock import now
-from loadtest.history.events import STOPPED, VERSION, End, Event, Header, Mark, Note, Op, Probe, when
+from loadtest.history.events import STOPPED, VERSION, Action, End, Event, Header, Mark, Note, Op, Outcome, Probe, when
+from loadtest.history.follow import Follower, follow, read_part
 from loadtest.history.reader import HistoryError, Truncated, read
-from loadtest.history.writer import Writer, assemble
+from loadtest.history.writer import PartWriter, Writer, assemble
 
 __all__ = [
     "STOPPED",
     "VERSION",
+    "Action",
     "End",
     "Event",
+    "Follower",
     "Header",
     "HistoryError",
     "Mark",
     "Note",
     "Op",
+    "Outcome",
+    "PartWriter",
     "Probe",
     "Truncated",
     "Writer",
     "assemble",
+    "follow",
     "now",
     "read",
+    "read_part",
     "when",
 ]

@@ -1,18 +1,37 @@
 """What the lines of a history say. Times are seconds since the epoch, and agree between processes of one machine."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-
-from loadtest.ledger import Action, Outcome
 
 VERSION = 1
 """Rises when a field changes its meaning; new fields do not raise it, and readers ignore those they do not know."""
 
 STOPPED = "stopped"
 """The error of an operation that its own client gave up because the run had ended: unknown, and nobody's failure."""
+
+
+class Action(StrEnum):
+    """An operation of a virtual user; docs/history.md has the requests."""
+
+    LOOK = "look"
+    ACCOUNT = "account"
+    LOGIN = "login"
+    LOGOUT = "logout"
+    VISIT = "visit"
+    ADD = "add"
+    EMPTY = "empty"
+
+
+class Outcome(StrEnum):
+    """How an operation ended: carried out, certainly not carried out, or unknown: it may have been, or may be later."""
+
+    OK = "ok"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="history"):

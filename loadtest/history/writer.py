@@ -1,4 +1,4 @@
-"""Writes a history, so that it can be read up to the last flush even if the writer is killed."""
+"""Writes histories and their parts, so that they can be read up to the last flush even if the writer is killed."""
 
 import heapq
 import zlib
@@ -12,27 +12,25 @@ import msgspec
 from loadtest.history.events import End, Event, Header, Mark, Note, Op, Probe, when
 
 # At zlib's default an operation costs the load generator 10 µs in all, and 9 at level 1, whose files are half as large
-# again (python -m tests.loadtest.history.cost).
+# again (python -m loadtest.bench.history_cost).
 LEVEL = 6
 GZIP = 31  # zlib's name for "with gzip's header and trailer"
 FLUSH_BYTES = 256 * 1024
 
 
-class Writer:
-    """A context manager over one file, which it replaces. Not thread-safe; it never waits but for the disk.
+class PartWriter:
+    """A context manager over the part of one process: plain JSON lines. Raises OSError. Not thread-safe.
 
-    Left without an error, it writes the End. Left with one, it does not, and the file is truncated, as it is after
-    the process was killed: what was written until the last `flush` can be read. Raises OSError.
+    Call `flush` at least every half second: what comes late is not merged in order of time (see `follow`). Left
+    without an error, it writes the End. Left with one, or killed, it does not, and the file is truncated: what was
+    written until the last `flush` can be read.
     """
 
-    def __init__(self, path: str | Path, header: Header) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115  # closed by `close`
-        self._gzip = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
         self._encode = msgspec.json.Encoder().encode
         self._lines = bytearray()
         self._ops = self._probes = 0
-        self._append(header)
-        self.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -57,30 +55,47 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Hand all that was written to the operating system, readable from then on. Call it every second or so."""
-        self._out(self._gzip.compress(self._lines) + self._gzip.flush(zlib.Z_SYNC_FLUSH))
-        self._lines.clear()
+        """Hand all that was written to the operating system, readable from then on."""
+        self._out(last=False)
 
     def close(self) -> None:
         """Write the End and close the file."""
         self._append(End(self._ops, self._probes))
-        self._out(self._gzip.compress(self._lines) + self._gzip.flush())
+        self._out(last=True)
         self._file.close()
 
     def _append(self, event: Event) -> None:
         self._lines += self._encode(event)
         self._lines += b"\n"
 
-    def _out(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _out(self, *, last: bool) -> None:
+        view = memoryview(self._pack(bytes(self._lines), last))
+        self._lines.clear()
         while view:
             view = view[self._file.write(view) :]
 
+    def _pack(self, lines: bytes, _last: bool) -> bytes:
+        return lines
+
+
+class Writer(PartWriter):
+    """A context manager over one whole history, which it replaces: as for a part, with a Header and compressed."""
+
+    def __init__(self, path: str | Path, header: Header) -> None:
+        super().__init__(path)
+        self._gzip = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
+        self._append(header)
+        self.flush()
+
+    def _pack(self, lines: bytes, last: bool) -> bytes:
+        return self._gzip.compress(lines) + (self._gzip.flush() if last else self._gzip.flush(zlib.Z_SYNC_FLUSH))
+
 
 def assemble(path: str | Path, header: Header, *parts: Iterable[Event]) -> None:
-    """One history of several parts, each in order of time: the operations of the load generator, probes, marks.
+    """Write one history of several parts, each in order of time: operations of the load generator, probes, marks.
 
-    Headers and Ends among the parts are left out. Raises OSError, and HistoryError where a part is read from a file.
+    A part is a history (`read`), the file of a PartWriter (`read_part`) or any events; Headers and Ends among them are
+    left out. Raises OSError, and HistoryError where a part is read from a file.
     """
     with Writer(path, header) as writer:
         streams = ((event for event in part if not isinstance(event, Header | End)) for part in parts)

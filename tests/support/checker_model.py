@@ -2,7 +2,7 @@
 
 A client's operation starts (and takes the browser's cookie along), takes effect in the store, and ends. Between these
 any other client may take steps. It may also end as unknown: before its effect, which then comes later or never, or
-after it. Every step takes one second.
+after it. Every step takes TICK seconds.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ from loadtest.history import Op
 from loadtest.ledger import Action, Outcome
 
 ITEMS = ("apple", "pear")
+TICK = 0.125
+"""Seconds. Schedules of up to 200 steps stay within the checker's horizon."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Browser:
 
     def start(self, client: int, action: Action, item: str = "", quantity: int = 0) -> None:
         """Only one logs in at a time, and nothing else is sent before there is a cookie."""
-        self.now += 1
+        self.now += TICK
         busy = list(self.running.values())
         if (self.cookie is None and busy) or (action is Action.LOGIN and any(o.action is action for o in busy)):
             return
@@ -136,26 +138,26 @@ class Browser:
         self.running[client] = Running(f"tab-{client}", action, item, quantity, self.now, self.cookie, read)
 
     def effect(self, client: int) -> None:
-        self.now += 1
+        self.now += TICK
         if self.running[client].shown is None:
             self.store.carry_out(self.running[client])
 
     def end(self, client: int) -> None:
         self.effect(client)
-        self.now += 1
+        self.now += TICK
         op = self.running.pop(client)
         if op.brought >= 0 and (op.action is Action.LOGIN or op.sent is None):
             self.cookie = op.brought
         self.ops.append(op.ended(self.now, Outcome.OK))
 
     def fail(self, client: int) -> None:
-        self.now += 1
+        self.now += TICK
         if self.running[client].shown is None:
             self.ops.append(self.running.pop(client).ended(self.now, Outcome.FAIL))
 
     def give_up(self, client: int, happens_later: bool) -> None:
         """Ends as unknown; if it has had no effect yet, it has one later, or none."""
-        self.now += 1
+        self.now += TICK
         op = self.running.pop(client)
         if op.shown is None and happens_later:
             self.late.append(op)
@@ -163,7 +165,7 @@ class Browser:
 
     def arrive(self) -> None:
         """What was given up takes effect now."""
-        self.now += 1
+        self.now += TICK
         for op in self.late:
             self.store.carry_out(op)
         self.late = []

@@ -69,12 +69,12 @@ MARKS = [
 
 
 def test_a_phase_lasts_from_its_mark_to_the_next() -> None:
-    windows = Phases.of(MARKS, end=99).windows()
+    windows = Phases.from_marks(MARKS, end=99).windows()
     assert windows == {"before": [Window(10, 20)], "during": [Window(20, 30)], "after": [Window(30, 40)]}
 
 
 def test_without_an_end_the_last_phase_lasts_as_long_as_the_history() -> None:
-    assert Phases.of(MARKS[:-1], end=55).windows()["after"] == [Window(30, 55)]
+    assert Phases.from_marks(MARKS[:-1], end=55).windows()["after"] == [Window(30, 55)]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_without_an_end_the_last_phase_lasts_as_long_as_the_history() -> None:
 def test_an_operation_that_the_fault_may_have_touched_belongs_to_the_phase_of_the_fault(
     started: float, ended: float, phase: str | None
 ) -> None:
-    assert Phases.of(MARKS, end=99).of_op(started, ended) == phase
+    assert Phases.from_marks(MARKS, end=99).during(started, ended) == phase
 
 
 def test_what_the_fault_touched_belongs_to_its_phase_even_if_it_ends_after_the_run() -> None:
-    phases = Phases.of([Mark(10, "before"), Mark(20, "during"), Mark(30, "end")], end=99)
-    assert phases.of_op(29, 31) == "during"
-    assert phases.of_op(31, 32) is None
+    phases = Phases.from_marks([Mark(10, "before"), Mark(20, "during"), Mark(30, "end")], end=99)
+    assert phases.during(29, 31) == "during"
+    assert phases.during(31, 32) is None
 
 
 def test_each_phase_has_figures_of_its_own() -> None:

@@ -1,0 +1,77 @@
+"""What sets the counters of a session to 0: logouts, logins whose new id may be lost, emptied carts, lost sessions."""
+
+from typing import NamedTuple
+
+from loadtest.checker.sums import FOREVER, Latest
+
+
+class Loss(NamedTuple):
+    """A session that was lost after `started`, its last sign of life, and before the answer asked for at `found`."""
+
+    started: float
+    found: float
+
+
+class Resets:
+    """Resets by time. One that is not certain may happen, until FOREVER unless it is known when it is over."""
+
+    __slots__ = ("_certain", "_logouts", "_over", "loss")
+
+    def __init__(self) -> None:
+        self._over, self._certain, self._logouts = Latest(), Latest(), Latest()
+        self.loss: Loss | None = None
+        """A loss that no login has ended yet."""
+
+    def add(self, started: float, ended: float, *, certain: bool = False, logout: bool = False) -> None:
+        self._over.add(started, ended)
+        if certain:
+            self._certain.add(ended, started)
+            if logout:
+                self._logouts.add(ended, started)
+
+    def end_loss(self, ended: float) -> None:
+        """Note that a login, acknowledged at `ended`, began a new generation after the loss."""
+        if self.loss is not None:
+            self._over.add(self.loss.started, ended)
+            self.loss = None
+
+    def open_loss(self, before: float) -> bool:
+        """Return whether the session is lost before that time, and no login has ended that."""
+        return self.loss is not None and self.loss.started < before
+
+    def over(self, before: float) -> float:
+        """Return when the last reset that began before that time is over."""
+        return FOREVER if self.open_loss(before) else self._over.before(before)
+
+    def over_known(self, before: float) -> float:
+        """Return the same without a loss that no login has ended."""
+        return self._over.before(before)
+
+    def last_certain(self, before: float) -> float:
+        """Return the start of the last certain reset that had ended before that time."""
+        return self._certain.before(before)
+
+    def last_logout(self, before: float) -> float:
+        """Return the start of the last certain logout that had ended before that time."""
+        return self._logouts.before(before)
+
+    @property
+    def ends(self) -> list[float]:
+        """Return every time that `over` can still return."""
+        return self._over.values
+
+    @property
+    def starts(self) -> list[float]:
+        """Return every time that `last_certain` and `last_logout` can still return."""
+        return self._certain.values + self._logouts.values
+
+    def forget(self, before: float) -> None:
+        self._over.forget(before)
+        self._certain.forget(before)
+        self._logouts.forget(before)
+
+    def copy(self) -> "Resets":
+        result = Resets()
+        result._over, result._certain, result._logouts = self._over.copy(), self._certain.copy(), self._logouts.copy()
+        result.loss = self.loss
+        return result

@@ -1,0 +1,129 @@
+"""Sums and maxima over time that forget what can never be asked for again.
+
+A long session makes many operations. Of those that are settled, a few totals are enough: how much there was before the
+times that later questions name. So each of these keeps points in time with the total up to there, and drops the points
+between which nothing distinguishes any more.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+
+FOREVER = float("inf")
+NEVER = -(10**18)
+"""Less than any sum of amounts."""
+MOST_STEPS = 256
+_MANY = 32  # points; below, forgetting saves nothing
+
+
+class Sums:
+    """Amounts by time: how much until then?"""
+
+    __slots__ = ("_sums", "_times")
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._sums: list[int] = []
+
+    def add(self, time: float, amount: int) -> None:
+        index = bisect_right(self._times, time)
+        self._times.insert(index, time)
+        self._sums.insert(index, self._sums[index - 1] if index else 0)
+        for later in range(index, len(self._sums)):
+            self._sums[later] += amount
+
+    def before(self, time: float) -> int:
+        index = bisect_left(self._times, time)
+        return self._sums[index - 1] if index else 0
+
+    def until(self, time: float) -> int:
+        index = bisect_right(self._times, time)
+        return self._sums[index - 1] if index else 0
+
+    def forget(self, before: float, times: Iterable[float]) -> None:
+        """Answer only for `times`, and for all times from `before` on."""
+        if len(self._times) < _MANY:
+            return
+        cut = bisect_left(self._times, before)
+        kept = {cut - 1}
+        for time in times:
+            kept |= {bisect_left(self._times, time) - 1, bisect_right(self._times, time) - 1}
+        indices = [index for index in sorted(kept) if 0 <= index < cut]
+        self._times[:cut] = [self._times[index] for index in indices]
+        self._sums[:cut] = [self._sums[index] for index in indices]
+
+    def copy(self) -> "Sums":
+        result = Sums()
+        result._times, result._sums = self._times.copy(), self._sums.copy()
+        return result
+
+
+class Latest:
+    """The greatest value of all that were there before some time; minus infinity for none."""
+
+    __slots__ = ("_greatest", "_times")
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._greatest: list[float] = []
+
+    def add(self, time: float, value: float) -> None:
+        index = bisect_right(self._times, time)
+        self._times.insert(index, time)
+        self._greatest.insert(index, max(value, self._greatest[index - 1]) if index else value)
+        for later in range(index + 1, len(self._greatest)):
+            self._greatest[later] = max(self._greatest[later], value)
+
+    def before(self, time: float) -> float:
+        index = bisect_left(self._times, time)
+        return self._greatest[index - 1] if index else -FOREVER
+
+    @property
+    def values(self) -> list[float]:
+        """Every answer that `before` can still give."""
+        return self._greatest
+
+    def forget(self, before: float) -> None:
+        """Answer only for times from `before` on."""
+        cut = bisect_left(self._times, before) - 1
+        if cut > 0:
+            del self._times[:cut], self._greatest[:cut]
+
+    def copy(self) -> "Latest":
+        result = Latest()
+        result._times, result._greatest = self._times.copy(), self._greatest.copy()
+        return result
+
+
+class Greatest:
+    """The greatest of some values that were asked for after some time, which only ever becomes later.
+
+    Keeps those values that are greater than every later one; of these, MOST_STEPS at most, so that it may claim less.
+    """
+
+    __slots__ = ("_steps",)
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[float, int]] = []  # times rise, values fall
+
+    def add(self, value: int, started: float) -> None:
+        steps = self._steps
+        if steps and steps[-1][0] <= started:  # in order, as nearly always
+            while steps and steps[-1][1] <= value:
+                steps.pop()
+            steps.append((started, value))
+        elif not any(time >= started and other >= value for time, other in steps):
+            steps[:] = [(time, other) for time, other in steps if time > started or other > value]
+            insort(steps, (started, value))
+        if len(steps) > MOST_STEPS:
+            del steps[-2]
+
+    def after(self, time: float) -> int:
+        steps = self._steps
+        while steps and steps[0][0] <= time:
+            del steps[0]
+        return steps[0][1] if steps else NEVER
+
+    def copy(self) -> "Greatest":
+        result = Greatest()
+        result._steps = self._steps.copy()
+        return result
