@@ -1,5 +1,6 @@
 """Events of a history in, findings out. Pure: no network, no clock, no file."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -91,12 +92,12 @@ class Checker:
 
     def findings(self) -> Findings:
         """Return what all events so far prove; what may still be explained by later ones counts."""
-        tally = self._tally.copy()
+        tally = copy.deepcopy(self._tally)
         recent: dict[PhaseName, Figures] = defaultdict(Figures)
         for event in self._recent:
             recent[self._phase(event)].add(event)
         for session in self._sessions.values():
-            self._collect(session.copy().end(), recent, tally)
+            self._collect(session.judge_all(), recent, tally)
         windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
         counts = {kind: tally.count(kind) for kind in Kind}
         return Findings(
@@ -136,10 +137,12 @@ class Checker:
     def _sweep(self) -> None:
         """Judge and count what is settled, and drop sessions that are over."""
         frontier = self._now - self._horizon
-        for event in self._recent:
-            if when(event) <= frontier:
+        recent, self._recent = self._recent, []
+        for event in recent:
+            if when(event) > frontier:
+                self._recent.append(event)
+            else:
                 self._figures[self._phase(event)].add(event)
-        self._recent = [event for event in self._recent if when(event) > frontier]
         for target in self._targets.values():
             target.settle(frontier)
         for name, session in list(self._sessions.items()):
