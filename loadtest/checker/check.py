@@ -63,7 +63,7 @@ class Checker:
         self._sweep_at = -FOREVER
 
     def feed(self, event: Event) -> None:
-        """Take one event."""
+        """Take one event. The End is the last one."""
         match event:
             case Op():
                 self._first, self._last = min(self._first, event.started), max(self._last, event.ended)
@@ -84,6 +84,7 @@ class Checker:
                 return
             case End():
                 self._complete = True
+                self._end()
                 return
         self._now = max(self._now, when(event))
         if self._now >= self._sweep_at:
@@ -145,15 +146,23 @@ class Checker:
                 self._figures[self._phase(event)].add(event)
         for target in self._targets.values():
             target.settle(frontier)
-        for name, session in list(self._sessions.items()):
+        for session in list(self._sessions.values()):
             self._collect(session.settle(frontier), self._figures, self._tally)
             rest = self._now - session.last_used
             if rest > RESTS_AT_MOST or (rest > 2 * self._horizon and session.has_ended()):
-                self._collect(session.end(), self._figures, self._tally)
-                self._ended[name] = session.remains()
-                del self._sessions[name]
+                self._drop(session)
         while len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
+
+    def _drop(self, session: Session) -> None:
+        self._collect(session.end(), self._figures, self._tally)
+        self._ended[session.name] = session.remains()
+        del self._sessions[session.name]
+
+    def _end(self) -> None:
+        """Judge everything, as nothing comes after it."""
+        for session in list(self._sessions.values()):
+            self._drop(session)
 
     def _collect(self, judged: Judged, figures: dict[PhaseName, Figures], tally: Tally) -> None:
         for op, anonymous in judged.told:

@@ -5,7 +5,7 @@ reach back further, and hold judgement on values up until they can be excluded: 
 lost since its last sign of life, and one that has expired, since its last use.
 """
 
-import copy
+import pickle
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ VISITS = ""
 """The name of the counter of visits, which no item has."""
 MOST_HELD = 1000
 """So many answers are held until the next sign of life. Beyond, values are judged as if the session were alive."""
-MOST_STALE = 1000
+MOST_STALE = 200
 """So many stale answers are remembered, so that one which shows several old values counts once."""
 MOST_UNDONE = 100
 _CHANGES = frozenset({Action.LOGIN, Action.LOGOUT, Action.EMPTY})
@@ -149,8 +149,12 @@ class Session:
 
     def judge_all(self) -> Judged:
         """Judge everything as if nothing came after it, and go on as before."""
-        shared = {id(op): op for ops in (self._pending, self._changes) for op in ops}
-        return copy.deepcopy(self, shared).end()
+        fork = object.__new__(Session)
+        # Several times as fast as copy.deepcopy. Operations do not change: the copy has the same ones.
+        state = pickle.dumps({**vars(self), "_pending": [], "_changes": []})
+        vars(fork).update(pickle.loads(state))  # noqa: S301  # made the line before
+        fork._pending, fork._changes = self._pending.copy(), self._changes.copy()
+        return fork.end()
 
     # Resets
 
