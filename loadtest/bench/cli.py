@@ -58,7 +58,7 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
     from rich.console import Console
 
     from deploy import ClusterError
-    from deploy.local.redis_server import StoreServer
+    from deploy.local.redis_server import RedisBinary
     from loadtest.bench.measure import CONNECTIONS, measure_all
     from loadtest.bench.servers import APPLICATIONS, BenchError, Redis, Running
     from loadtest.bench.table import table, to_json
@@ -83,7 +83,7 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="session-bench-")))
             status = stack.enter_context(console.status("starting"))
-            redis = stack.enter_context(Redis(folder, Path(StoreServer().binary)))
+            redis = stack.enter_context(Redis(folder, RedisBinary().path))
             running = [
                 stack.enter_context(Running(one, folder, redis.url)) for one in chosen if one.name not in missing
             ]
