@@ -10,7 +10,7 @@ from typing import Any
 class State:
     """Base of dataclasses with slots that change."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
 
 def fork(value: Any) -> Any:
