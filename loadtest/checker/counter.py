@@ -15,6 +15,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from loadtest.checker.fork import State
 from loadtest.checker.generation import OPEN, Generation, Lost
 from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER, Greatest, Sums
@@ -63,7 +64,7 @@ class Verdicts:
 
 
 @dataclass(slots=True)
-class Counter:
+class Counter(State):
     """One counter of one session: totals of what is settled, and all that happened since.
 
     Use: `add` each increment and each reset as soon as it is known; `show` each value in the order in which it was

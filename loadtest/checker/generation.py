@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from loadtest.checker.fork import State
+
 if TYPE_CHECKING:
     from loadtest.checker.counter import Shown
 
@@ -24,7 +26,7 @@ class Lost(NamedTuple):
 
 
 @dataclass(slots=True)
-class Generation:
+class Generation(State):
     """The answers that show a counter between two resets, in the order in which they came."""
 
     _candidates: list[Lost] = field(default_factory=list)
