@@ -418,7 +418,7 @@ def load(context: click.Context, /, **given: Any) -> None:
     """Put virtual users on a cluster, and check the history of all their requests.
 
     Without --target it starts a cluster of its own, as `up` does, and stops it afterwards. A target is any cluster that
-    speaks the HTTP interface of the README.
+    speaks the HTTP interface of docs/http-api.md.
 
     All users log in first, then the seconds count. The result has percentiles for each request, and what the history
     proves: sessions lost, updates lost, stale reads, logouts revived, sessions crossed. With --out DIR, DIR/load.json
@@ -632,7 +632,7 @@ def _require_known(name: str, known: Collection[str], what: str, option: str) ->
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"the {what}s are {', '.join(known)}."
-        raise click.BadParameter(f"there is no {what} {name!r}; {hint}", param_hint=option)
+        raise click.BadParameter(f"unknown {what} {name!r}; {hint}", param_hint=option)
 
 
 @contextmanager
