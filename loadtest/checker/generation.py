@@ -14,8 +14,8 @@ MOST_CANDIDATES = 1000
 """Of the answers of a generation that miss something, how many are kept until it ends. More are not counted as stale,
 but what they miss is still found, since later answers miss it too."""
 MOST_NUMBERS = 50
-"""So many of the last updates of a generation are remembered by number, to find two that were answered with one.
-Of an older number, the answer that repeats it misses updates, and is found by that."""
+"""Last updates of a generation that are remembered by number, to find two that were answered with one. An answer that
+repeats an older number misses updates, and is found by that."""
 
 
 class Lost(NamedTuple):

@@ -26,9 +26,9 @@ from loadtest.history import Action, Op, Outcome
 VISITS = ""
 """The name of the counter of visits, which no item has."""
 MOST_HELD = 1000
-"""So many answers are held until the next sign of life. Beyond, values are judged as if the session were alive."""
+"""Answers held until the next sign of life. Beyond, values are judged as if the session were alive."""
 MOST_STALE = 200
-"""So many stale answers are remembered, so that one which shows several old values counts once."""
+"""Stale answers remembered, so that one which shows several old values counts once."""
 MOST_UNDONE = 100
 _CHANGES = frozenset({Action.LOGIN, Action.LOGOUT, Action.EMPTY})
 
