@@ -113,6 +113,7 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Pa
         (("--nodes", "1,2"), "--nodes must be a number, not 1,2"),
         (("--matrix", "--nodes", "1;2"), "numbers with commas between them"),
         (("--matrix", "--store", "redis"), "--store is not for --matrix: give it a list"),
+        (("--on", "compose", "--node", "express"), "--node express is for local processes"),
         (("--matrix", "--workers", 2), "--workers is not for --matrix"),
         (("--stores", "redis"), "--stores needs --matrix"),
         (("--insecure",), "--insecure needs a --target"),
