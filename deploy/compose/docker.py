@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import deploy
 from deploy.spec import ClusterError
 
-_ROOT = Path(deploy.__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 _FILE = _ROOT / "compose.yaml"
 _PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL = (
     f"com.docker.compose.{what}" for what in ("project", "service", "container-number")
