@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from deploy.cluster import Role
 from deploy.files import write_atomically
-from deploy.local.servers import Server, make_environment
+from deploy.local.servers import Server
 from deploy.local.state import StateDir
 from deploy.ports import free_ports
 from deploy.redis import acl, config
@@ -190,7 +190,6 @@ class LocalRedis:
             port,
             self._state.logs / f"{name}.log",
             lambda port: command(name, port),
-            lambda _: make_environment({}),
             lambda _: self.control.is_ready(name),
         )
 

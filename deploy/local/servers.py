@@ -39,9 +39,9 @@ class Server:
     log: Path
     command: Callable[[int], list[str]]
     """Port -> command line."""
-    environment: Callable[[int], Mapping[str, str]]
     probe: Callable[[int], bool]
     """Port -> whether the server there answers as it should."""
+    environment: Callable[[int], Mapping[str, str]] = lambda _: make_environment({})
     process: Process | None = None
     port_is_fixed: bool = False
     _is_known_to_listen: bool = False
@@ -208,6 +208,6 @@ class LocalNodes:
             port,
             self._state.logs / f"{name}.log",
             lambda _: list(application.command) if application else gunicorn,
-            environment,
             lambda port: http_ok(port, "/ready"),
+            environment,
         )

@@ -1,4 +1,4 @@
-"""What every cluster does, whatever it runs on."""
+"""The contract of every cluster, here on local processes; `tests.docker.deploy.test_contract` runs it on containers."""
 
 import threading
 import time
@@ -10,7 +10,6 @@ from deploy import (
     Cluster,
     ClusterError,
     ClusterSpec,
-    ComposeCluster,
     LocalCluster,
     Member,
     MemberState,
@@ -30,10 +29,9 @@ SPEC = ClusterSpec(
 )
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("compose", marks=pytest.mark.docker)])
-def started(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    cluster: Cluster = LocalCluster(SPEC) if request.param == "local" else ComposeCluster(SPEC)
-    with cluster:
+@pytest.fixture(scope="module")
+def started() -> Iterator[Cluster]:
+    with LocalCluster(SPEC) as cluster:
         yield cluster
 
 

@@ -2,29 +2,15 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
-
-import pytest
 
 from deploy.compose.members import SENTINELS, SHARDS, STORES
 from tests.docker.compose.project import Compose
 from tests.support.traffic import Browser
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.docker
 NODES = {"node-1", "node-2"}
 BROWSERS = 8
 """Of a Redis Cluster's three primaries each has one of so many sessions, almost always."""
-
-
-@pytest.fixture(scope="module")
-def compose() -> Iterator[Compose]:
-    compose = Compose()
-    try:
-        compose("build", "setup")
-        yield compose
-    finally:
-        compose.down()
 
 
 def start(compose: Compose, profile: str, **settings: str) -> None:

@@ -2,7 +2,6 @@
 
 import http.client
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +10,6 @@ from tests.docker.compose.project import Compose
 from tests.support.traffic import Browser
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.docker
 NODES = {"node-1", "node-2"}
 
 
@@ -36,16 +34,6 @@ SHARED = {
     "redis": Choice({"SESSION_STORE": "redis"}),
 }
 ON_A_DISK = ("file", "mysql", "postgres")
-
-
-@pytest.fixture(scope="module")
-def compose() -> Iterator[Compose]:
-    compose = Compose()
-    try:
-        compose("build", "setup", "express")
-        yield compose
-    finally:
-        compose.down()
 
 
 def start(compose: Compose, choice: Choice) -> None:
