@@ -50,7 +50,7 @@ class RedisBinary:
         self.version = tuple(int(number) for number in found.groups())
         if self.version < OLDEST:
             have, need = (".".join(map(str, numbers)) for numbers in (self.version, OLDEST))
-            raise ClusterError(f"{self.path} is version {have}: too old, {need} or later is needed")
+            raise ClusterError(f"{self.path} must be Redis or Valkey {need} or later, not {have}")
 
     @property
     def versions(self) -> dict[str, str]:
@@ -79,7 +79,7 @@ class LocalRedis:
         sentinel_rights: acl.Rights = acl.PRIMARY,
     ) -> None:
         if spec.store is StoreKind.REDIS_CLUSTER and binary.version < _OLDEST_CLUSTER:
-            raise ClusterError(f"{binary.path} is too old for a Redis Cluster: 7.0 or later is needed")
+            raise ClusterError(f"{binary.path} must be version 7.0 or later for a Redis Cluster")
         self._binary = binary
         self._spec = spec
         self._state = state
