@@ -179,7 +179,7 @@ class LocalNodes:
         return [self._make_node(name, port, store_environment) for name, port in zip(names, ports, strict=True)]
 
     def _users_variables(self, users_file: Path) -> dict[str, str]:
-        """Our nodes get hashes and notice TLS by themselves; other applications get passwords and are told of TLS."""
+        """Return the variables of the users: hashes for our nodes, passwords (and whether TLS is on) for others."""
         if self._application is None:
             return {"USERS_FILE": str(users_file)}
         passwords = msgspec.json.encode({"users": self.users}).decode()

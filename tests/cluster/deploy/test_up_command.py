@@ -90,7 +90,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *options], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_it_says_where_to_go_who_may_log_in_and_where_the_logs_are(shared: Up) -> None:
+def test_the_output_names_the_address_the_users_and_the_logs(shared: Up) -> None:
     said = shared.output.read_text()
     for text in (
         shared.state["url"],
@@ -103,7 +103,7 @@ def test_it_says_where_to_go_who_may_log_in_and_where_the_logs_are(shared: Up) -
     assert max(len(line) for line in said.splitlines() if str(shared.folder) not in line) <= 80
 
 
-def test_its_state_is_for_this_user_alone_and_names_every_process(shared: Up) -> None:
+def test_the_state_folder_is_private_and_names_every_process(shared: Up) -> None:
     path = shared.folder / "cluster.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(shared.folder.stat().st_mode) == 0o700
@@ -116,7 +116,7 @@ def test_its_state_is_for_this_user_alone_and_names_every_process(shared: Up) ->
         assert Path(process["log"]).exists()
 
 
-def test_a_user_logs_in_with_the_password_that_it_printed_and_no_other(shared: Up) -> None:
+def test_a_user_logs_in_with_the_printed_password_alone(shared: Up) -> None:
     browser = Browser(shared.state["url"])
     assert browser.post("/login", {"user": "alice", "password": "alice"}).status == 401
     assert browser.post("/login", {"user": "alice", "password": shared.state["users"]["alice"]}).status == 200
@@ -128,7 +128,7 @@ def test_a_user_logs_in_with_the_password_that_it_printed_and_no_other(shared: U
 @pytest.mark.parametrize(
     ("number", "ignored"), [(signal.SIGINT, None), (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, None)]
 )
-def test_a_signal_stops_all_of_it_also_in_the_background(
+def test_a_signal_stops_everything_also_in_the_background(
     tmp_path: Path, number: signal.Signals, ignored: int | None
 ) -> None:
     with running(tmp_path / "state", "--nodes", "1", ignored=ignored) as up:
@@ -141,7 +141,7 @@ def test_a_signal_stops_all_of_it_also_in_the_background(
         assert (up.folder / "logs" / "node-1.log").exists()
 
 
-def test_nothing_outlives_a_command_that_is_killed_not_even_a_paused_node(up: Up) -> None:
+def test_no_process_outlives_a_killed_command_not_even_a_paused_node(up: Up) -> None:
     pids = up.pids
     node = next(process for process in up.state["processes"] if process["name"] == "node-1")
     os.killpg(node["pid"], signal.SIGSTOP)
@@ -176,7 +176,7 @@ def test_two_run_side_by_side_and_a_folder_holds_one(shared: Up, tmp_path: Path)
         assert Browser(shared.state["url"]).get("/me").status == 200
 
 
-def test_it_is_ready_within_three_seconds_of_cpu_and_some_patience(tmp_path: Path) -> None:
+def test_starting_costs_at_most_six_seconds_of_cpu(tmp_path: Path) -> None:
     """Wall time is the machine's load; what the start itself costs is the processor time of all that it started."""
     started = time.monotonic()
     with running(tmp_path / "state") as up:

@@ -26,7 +26,7 @@ def test_the_page_is_served_by_every_node_under_its_own_name(compose: Compose) -
     assert {Browser(compose.url).get("/me").node for _ in range(8)} == {"node-1", "node-2"}
 
 
-def test_the_users_passwords_are_random_and_shown_on_request_only(compose: Compose) -> None:
+def test_passwords_are_random_and_printed_on_request_alone(compose: Compose) -> None:
     passwords = compose.passwords()
     assert list(passwords) == ["alice", "bob", "carol"]
     assert len(passwords["alice"]) >= 16
@@ -35,7 +35,7 @@ def test_the_users_passwords_are_random_and_shown_on_request_only(compose: Compo
     assert "setup passwords" in compose("logs", "setup")
 
 
-def test_containers_run_as_ordinary_users_without_rights_on_a_file_system_they_cannot_write(compose: Compose) -> None:
+def test_containers_are_unprivileged_and_their_file_system_is_read_only(compose: Compose) -> None:
     containers = compose.containers()
     assert sorted(containers) == [*LONG_RUNNING, "setup-1"]
     for name, one in containers.items():
@@ -50,7 +50,7 @@ def test_containers_run_as_ordinary_users_without_rights_on_a_file_system_they_c
             assert "0" not in {line.split()[1] for line in lines}, name
 
 
-def test_the_proxy_alone_can_be_reached_and_only_from_this_machine(compose: Compose) -> None:
+def test_only_the_proxy_has_a_port_and_only_on_this_machine(compose: Compose) -> None:
     internal = {
         one["Name"]: one["Internal"]
         for one in json.loads(
@@ -84,7 +84,7 @@ def test_secrets_lie_only_where_they_are_needed(compose: Compose) -> None:
         assert not re.search(r"[0-9a-f]{64}", " ".join(one["Config"]["Env"] + (one["Config"]["Cmd"] or [])))
 
 
-def test_redis_lets_in_the_nodes_user_alone(compose: Compose) -> None:
+def test_redis_has_no_user_without_a_password(compose: Compose) -> None:
     def ask(*words: str) -> str:
         return compose("exec", "-T", "redis", "redis-cli", *words)
 
@@ -133,7 +133,7 @@ def test_setup_refuses_a_setting_in_one_line(compose: Compose) -> None:
     assert "Error: unknown balancing policy 'stiky': did you mean 'sticky'?" in str(refused.value)
 
 
-def test_locust_finds_the_users_and_puts_load_on_the_page_from_workers_who_say_what_they_saw(compose: Compose) -> None:
+def test_locust_and_its_workers_find_the_users_and_the_proxy(compose: Compose) -> None:
     compose("--profile", "load", "up", "--detach", "--wait", "--no-build", "load", "load-worker")
     place = f"http://127.0.0.1:{compose.load_port}"
 

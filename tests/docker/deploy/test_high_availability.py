@@ -29,6 +29,9 @@ def started(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def test_a_primary_without_its_replicas_refuses_writes_until_they_are_back(started: Cluster) -> None:
     if started.spec.store is StoreKind.REDIS_CLUSTER:
         pytest.skip("its primaries have one replica each, and write without it")
+    started.configure({"STORE_OUTAGE": "fail_fast"})
+    for node in ("node-1", "node-2"):
+        started.restart(node)
     visitor, primary = Browser(started.url), started.store.primary()
     started.store.disconnect_replicas()
     until(lambda: visitor.post("/visits").status == 503, "writes are refused", timeout=20)

@@ -58,9 +58,11 @@ def test_servers_that_are_too_old_are_named_with_what_is_needed(tmp_path: Path) 
         path.chmod(0o755)
         return str(path)
 
-    assert "must be nginx 1.19.5 or later, not 1.14.2" in run("--nginx", program("nginx", "nginx version: nginx/1.14.2"))
+    assert "must be nginx 1.19.5 or later, not 1.14.2" in run(
+        "--nginx", program("nginx", "nginx version: nginx/1.14.2")
+    )
     no_sticky = program("nginx22", "nginx version: nginx/1.22.1")
-    assert "nginx 1.22.1 cannot do balance sticky" in run(
+    assert "nginx 1.22.1 does not support balance sticky" in run(
         "--store", "memory", "--balance", "sticky", "--nginx", no_sticky
     )
     old_redis = program("redis", "Redis server v=5.0.3 sha=00000000:0 malloc=jemalloc-5.1.0 bits=64")

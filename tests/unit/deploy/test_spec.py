@@ -43,12 +43,12 @@ from nodes.sessions import Durability
         ({"drain_timeout": float("nan")}, "drain_timeout must be above 0 s.* not nan s"),
     ],
 )
-def test_it_says_which_value_cannot_be(fields: dict[str, Any], said: str) -> None:
+def test_a_value_out_of_range_is_named(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ClusterError, match=said):
         ClusterSpec(**fields)
 
 
-def test_names_are_parsed_and_the_nearest_one_is_offered() -> None:
+def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
     assert StoreKind.parse("redis") is StoreKind.REDIS
     with pytest.raises(ClusterError, match="did you mean 'memory'"):
         StoreKind.parse("memroy")
@@ -73,12 +73,12 @@ def test_local_processes_have_sqlite_alone() -> None:
         ({"down_after": 0.1}, "down_after must be between 0.2"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings: dict[str, float], message: str) -> None:
+def test_a_store_setting_out_of_range_is_named(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ClusterError, match=message):
         StoreSettings(**settings)  # type: ignore[arg-type]
 
 
-def test_the_guard_is_on_where_a_primary_has_two_replicas() -> None:
+def test_writes_need_a_replica_only_where_a_primary_has_two() -> None:
     assert (StoreSettings().required_replicas(2), StoreSettings().required_replicas(1)) == (1, 0)
     assert StoreSettings(min_replicas_to_write=0).required_replicas(2) == 0
     assert StoreSettings(durability=Durability.EVERY_WRITE).node_environment(True) == {
