@@ -1,15 +1,16 @@
 """Events of a history in, findings out. Pure: no network, no clock, no file."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from loadtest.checker.availability import Target
+from loadtest.checker.availability import TargetProbes
 from loadtest.checker.evidence import Tally
 from loadtest.checker.figures import Figures
 from loadtest.checker.findings import Findings, Kind
 from loadtest.checker.logins import Expiry
 from loadtest.checker.phases import Phases
-from loadtest.checker.session import Ended, Judged, Session
+from loadtest.checker.session import EndedSession, Judgement, SessionJudge
 from loadtest.checker.sums import FOREVER
 from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
 
@@ -49,20 +50,20 @@ class Checker:
         self._title, self._expiry, self._complete = "", Expiry(), False
         self._marks: list[Mark] = []
         self._phases = Phases.from_marks([], FOREVER)
-        self._sessions: dict[str, Session] = {}
-        self._ended: dict[str, Ended] = {}
+        self._sessions: dict[str, SessionJudge] = {}
+        self._ended: dict[str, EndedSession] = {}
         self._count = 0  # of sessions
         self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
         self._figures: dict[PhaseName, Figures] = defaultdict(Figures)
         self._tally = Tally(examples)
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[str, TargetProbes] = {}
         self._notes: dict[str, Note] = {}
         self._first, self._last = FOREVER, -FOREVER  # when operations began and ended
         self._now = -FOREVER
         self._sweep_at = -FOREVER
 
     def feed(self, event: Event) -> None:
-        """Take one event."""
+        """Take one event. The End is the last one."""
         match event:
             case Op():
                 self._first, self._last = min(self._first, event.started), max(self._last, event.ended)
@@ -70,7 +71,7 @@ class Checker:
                 self._session(event.session).add(event)
             case Probe():
                 if event.target not in self._targets:
-                    self._targets[event.target] = Target(self._slow_after)
+                    self._targets[event.target] = TargetProbes(self._slow_after)
                 self._targets[event.target].add(event)
             case Mark():
                 self._marks.append(event)
@@ -83,6 +84,7 @@ class Checker:
                 return
             case End():
                 self._complete = True
+                self._end()
                 return
         self._now = max(self._now, when(event))
         if self._now >= self._sweep_at:
@@ -91,12 +93,12 @@ class Checker:
 
     def findings(self) -> Findings:
         """Return what all events so far prove; what may still be explained by later ones counts."""
-        tally = self._tally.copy()
+        tally = copy.deepcopy(self._tally)
         recent: dict[PhaseName, Figures] = defaultdict(Figures)
         for event in self._recent:
             recent[self._phase(event)].add(event)
         for session in self._sessions.values():
-            self._collect(session.copy().end(), recent, tally)
+            self._collect(session.judge_all(), recent, tally)
         windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
         counts = {kind: tally.count(kind) for kind in Kind}
         return Findings(
@@ -121,38 +123,48 @@ class Checker:
             notes=tuple(self._notes.values()),
         )
 
-    def _session(self, name: str) -> Session:
+    def _session(self, name: str) -> SessionJudge:
         session = self._sessions.get(name)
         if session is None:
             ended = self._ended.pop(name, None)
             if ended is None:
                 self._count += 1
-                session = Session(name, self._expiry)
+                session = SessionJudge(name, self._expiry)
             else:
-                session = Session.from_ended(name, self._expiry, ended)
+                session = SessionJudge.from_ended(name, self._expiry, ended)
             self._sessions[name] = session
         return session
 
     def _sweep(self) -> None:
         """Judge and count what is settled, and drop sessions that are over."""
         frontier = self._now - self._horizon
-        for event in self._recent:
-            if when(event) <= frontier:
+        recent, self._recent = self._recent, []
+        for event in recent:
+            if when(event) > frontier:
+                self._recent.append(event)
+            else:
                 self._figures[self._phase(event)].add(event)
-        self._recent = [event for event in self._recent if when(event) > frontier]
         for target in self._targets.values():
             target.settle(frontier)
-        for name, session in list(self._sessions.items()):
+        for session in list(self._sessions.values()):
             self._collect(session.settle(frontier), self._figures, self._tally)
             rest = self._now - session.last_used
             if rest > RESTS_AT_MOST or (rest > 2 * self._horizon and session.has_ended()):
-                self._collect(session.end(), self._figures, self._tally)
-                self._ended[name] = session.remains()
-                del self._sessions[name]
+                self._drop(session)
         while len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
 
-    def _collect(self, judged: Judged, figures: dict[PhaseName, Figures], tally: Tally) -> None:
+    def _drop(self, session: SessionJudge) -> None:
+        self._collect(session.end(), self._figures, self._tally)
+        self._ended[session.name] = session.remains()
+        del self._sessions[session.name]
+
+    def _end(self) -> None:
+        """Judge everything, as nothing comes after it."""
+        for session in list(self._sessions.values()):
+            self._drop(session)
+
+    def _collect(self, judged: Judgement, figures: dict[PhaseName, Figures], tally: Tally) -> None:
         for op, anonymous in judged.told:
             figures[self._phase(op)].tell(op, anonymous=anonymous)
         for evidence in judged.evidence:

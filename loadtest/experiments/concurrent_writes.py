@@ -1,17 +1,16 @@
-"""15: several requests write to one session at the same moment, on every store."""
+"""15: several requests write to one session concurrently, on every store."""
 
 from deploy import NodeKind
 from loadtest.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
-from loadtest.experiment import Experiment, Variant
+from loadtest.experiment import EVERY_STORE, Experiment, Variant
 from loadtest.faults import Nothing
-from loadtest.protocol import Mix
-from loadtest.stores import EVERY_STORE
+from loadtest.generator import Mix
 
 EXPERIMENT = Experiment(
     number=15,
     name="concurrent-writes",
     title="concurrent writes",
-    hypothesis="Of writes to one session at the same moment none is lost, whichever keys they change.",
+    hypothesis="No write to a session is lost when others write to it at that moment, whichever keys they change.",
     reference="express-session and Flask-Session lose them",
     mix=Mix.SHARED_WRITERS,
     users=4,
@@ -22,7 +21,7 @@ EXPERIMENT = Experiment(
         Variant(
             name=store.name,
             title=store.name,
-            spec=store.cluster(),
+            spec=store.make_spec(),
             fault=Nothing(),
             claims=(NO_UPDATE_LOST, NO_FAILED_REQUEST),
             places=store.places,

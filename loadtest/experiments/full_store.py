@@ -3,19 +3,19 @@
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, WritesRefused
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Fill
+from loadtest.faults import FillStore
 
 EXPERIMENT = Experiment(
     number=17,
     name="full-store",
     title="store full, noeviction",
-    hypothesis="A full store refuses logins and writes; whoever is logged in stays so and reads on.",
+    hypothesis="A full store refuses logins and writes; logged-in users stay logged in and can read.",
     reference="allkeys-lru evicts sessions silently",
     during=4,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(max_memory="8mb")),
-            fault=Fill(),
+            fault=FillStore(),
             claims=(NOTHING_LOST, NO_FAILED_GET, WritesRefused()),
         ),
     ),

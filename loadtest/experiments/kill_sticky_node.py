@@ -1,7 +1,7 @@
-"""3: a node dies whose memory holds the sessions of whoever is pinned to it."""
+"""3: a node dies with the sessions in its memory, those of the users that are pinned to it."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, share_of_users
+from loadtest.claims import NO_FAILED_GET, ShareOfUsers
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Kill
 from proxy import Balance
@@ -10,13 +10,13 @@ EXPERIMENT = Experiment(
     number=3,
     name="kill-sticky-node",
     title="kill a node, sticky and memory",
-    hypothesis="A dead node takes its share of the users along, 1/N; they are pinned anew within one request.",
+    hypothesis="A dead node logs out its share of the users, 1/N; they are pinned to another node within one request.",
     reference="1/N in theory",
     variants=(
         Variant(
             spec=cluster(3, StoreKind.MEMORY, Balance.STICKY),
             fault=Kill("node-2"),
-            claims=(share_of_users(1 / 3, "about a third"), NO_FAILED_GET),
+            claims=(ShareOfUsers(1 / 3, "about a third"), NO_FAILED_GET),
         ),
     ),
 )

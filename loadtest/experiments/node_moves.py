@@ -1,11 +1,9 @@
-"""7: a node is at another address, and nobody tells the proxy."""
+"""7: a node gets another address, and the proxy is not told."""
 
 from deploy import Discovery, StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, served_by
-from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import SlowWindow
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, ServedBy, SlowWindow
+from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import Move
-from loadtest.results import Place
 
 FORGOTTEN_AFTER = 5.0
 """Seconds for which the proxy believes Docker's DNS (`resolver … valid=5s`)."""
@@ -14,14 +12,14 @@ EXPERIMENT = Experiment(
     number=7,
     name="node-moves",
     title="a node at a new address",
-    hypothesis="The proxy finds a node that moved once it asks the DNS again; meanwhile others answer for it.",
+    hypothesis="The proxy finds a node that moved once it asks the DNS again; meanwhile other nodes answer.",
     reference="502 for about 3 s",
     during=10.0,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, discovery=Discovery.DNS),
             fault=Move("node-2"),
-            claims=(SlowWindow(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, served_by(3)),
+            claims=(SlowWindow(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, ServedBy(3)),
             places=frozenset({Place.COMPOSE}),
         ),
     ),

@@ -3,15 +3,15 @@
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import NOTHING_LOST, SomethingLost
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import CutReplicas, InTurn, KillPrimary
+from loadtest.faults import DisconnectReplicas, FaultSequence, KillPrimary
 
-FAULT = InTurn((CutReplicas(), KillPrimary()), pause=4.0)
+FAULT = FaultSequence((DisconnectReplicas(), KillPrimary()), pause=4.0)
 
 EXPERIMENT = Experiment(
     number=11,
     name="replicas-cut-off",
     title="replicas cut off, primary killed",
-    hypothesis="With min-replicas-to-write nothing acknowledged is lost; without it all since the cut is.",
+    hypothesis="With min-replicas-to-write nothing acknowledged is lost; without it all writes since the cut are.",
     reference="67 % of the writes without a guard, 0 with one; Jepsen 56 %",
     during=5,
     after=4,

@@ -1,7 +1,7 @@
-"""18: nodes are added and taken away under load."""
+"""18: nodes are added and removed under load."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ServedBy
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Scale
 
@@ -9,14 +9,14 @@ EXPERIMENT = Experiment(
     number=18,
     name="scale",
     title="scale 3 -> 6 -> 3 under load",
-    hypothesis="Nodes come and go under load and nobody notices.",
+    hypothesis="Nodes come and go under load, and no request fails.",
     reference="0 lost, 0 failed",
     during=5,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
             fault=Scale(6),
-            claims=(NOTHING_LOST, NO_FAILED_REQUEST, served_by(6)),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST, ServedBy(6)),
         ),
     ),
 )

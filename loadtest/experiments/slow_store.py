@@ -1,13 +1,12 @@
-"""12: a store that does not answer, and one that answers late."""
+"""12: a store that does not answer, and a slow one."""
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST
+from loadtest.claims import NOTHING_LOST, Bounded, RecoversWithin, SiteFast
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import Bounded, RecoversWithin, SiteFast
-from loadtest.faults import Pause, Silence, Slow
+from loadtest.faults import Blackhole, Latency, Pause
 
 # A request asks the store up to three times, and each may take 0.25 s, twice for what is only read; the load generator
-# and the nodes share two cores, so that a second more is no sign of a worker that is stuck.
+# and the nodes share two cores, so a second more does not prove that a worker is stuck.
 BUDGET = 2.5
 CLAIMS = (Bounded(BUDGET), SiteFast(0.5), NOTHING_LOST, RecoversWithin(0.5))
 
@@ -15,7 +14,7 @@ EXPERIMENT = Experiment(
     number=12,
     name="slow-store",
     title="Redis",
-    hypothesis="A store that is silent or slow costs each request its budget, and holds up nobody else.",
+    hypothesis="A store that is silent or slow costs each request its budget, and delays no other request.",
     reference="59 s with redis-py's defaults",
     during=5,
     variants=(
@@ -30,14 +29,14 @@ EXPERIMENT = Experiment(
             name="unreachable",
             title="behind a silent network",
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=Silence(),
+            fault=Blackhole(),
             claims=CLAIMS,
         ),
         Variant(
             name="slow",
             title="slow (+100 ms)",
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=Slow(0.1),
+            fault=Latency(0.1),
             claims=CLAIMS,
         ),
     ),

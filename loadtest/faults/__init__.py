@@ -1,21 +1,22 @@
-"""What can be done to a cluster, as small objects that are applied and undone. A new one touches one file."""
+"""Faults: small objects that are applied to a cluster and undone."""
 
 from loadtest.faults.changes import Reload, RollingDeploy, RollingRestart, Scale
-from loadtest.faults.fault import Fault, InTurn, Nothing, mend
-from loadtest.faults.members import Drain, Kill, Move, Pause, Stop
-from loadtest.faults.network import Cut, Silence, Slow
-from loadtest.faults.store import CutReplicas, FailOver, Fill, KillPrimary
+from loadtest.faults.fault import NOTHING, Fault, FaultSequence, Nothing, restore
+from loadtest.faults.members import Kill, Move, Pause
+from loadtest.faults.network import Blackhole, Latency, StoreDown
+from loadtest.faults.store import DisconnectReplicas, Failover, FillStore, KillPrimary
 
 __all__ = [
-    "Cut",
-    "CutReplicas",
-    "Drain",
-    "FailOver",
+    "NOTHING",
+    "Blackhole",
+    "DisconnectReplicas",
+    "Failover",
     "Fault",
-    "Fill",
-    "InTurn",
+    "FaultSequence",
+    "FillStore",
     "Kill",
     "KillPrimary",
+    "Latency",
     "Move",
     "Nothing",
     "Pause",
@@ -23,8 +24,6 @@ __all__ = [
     "RollingDeploy",
     "RollingRestart",
     "Scale",
-    "Silence",
-    "Slow",
-    "Stop",
-    "mend",
+    "StoreDown",
+    "restore",
 ]

@@ -1,0 +1,23 @@
+"""8: the only Redis, which syncs its append-only file every second, is killed and started again."""
+
+from deploy import StoreKind, StoreSettings
+from loadtest.claims import LostAtMost, RecoversWithin
+from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.faults import Kill
+
+EXPERIMENT = Experiment(
+    number=8,
+    name="single-server-killed",
+    title="kill the only Redis, with AOF",
+    hypothesis="Killed and restarted, it has all but the last second of writes, and the nodes are back at once.",
+    reference="1 s (appendfsync everysec)",
+    during=4,
+    after=4,
+    variants=(
+        Variant(
+            spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(append_only=True)),
+            fault=Kill("store"),
+            claims=(LostAtMost(1.0), RecoversWithin(0.5)),
+        ),
+    ),
+)
