@@ -11,7 +11,9 @@ from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.sessions import Iterable, find_capability
+from nodes.settings import StoreKind
 from tests.support.node import PASSWORD, SECRET
+from tests.support.valkey import free_port
 
 
 @pytest.fixture
@@ -132,6 +134,18 @@ def test_it_can_be_switched_off(users_file: Path) -> None:
     app = create_app(Settings(node_name="n", secrets=(SECRET,), users_file=users_file, login_attempts=0))
     assert {guess(app.test_client()).status_code for _ in range(15)} == {401}
     assert guess(app.test_client(), password=PASSWORD).status_code == 200
+
+
+def test_without_the_store_no_password_is_looked_at(users_file: Path) -> None:
+    settings = Settings(
+        node_name="n",
+        secrets=(SECRET,),
+        users_file=users_file,
+        store=StoreKind.REDIS,
+        redis_url=f"redis://127.0.0.1:{free_port()}/0",
+    )
+    answer = guess(create_app(settings).test_client(), password=PASSWORD)
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)
 
 
 def test_counting_works_where_sessions_are_encrypted(users_file: Path) -> None:
