@@ -116,7 +116,7 @@ def test_a_huge_or_forged_cookie_asks_no_store(cluster: Cluster) -> None:
     assert commands == []
 
 
-FLOOD = 10_000
+FLOOD = 3_000
 PAGES = ("/", "/account", "/sessions", "/live", "/nothing")
 
 
