@@ -45,8 +45,7 @@ class Users:
         self._seen = _stamp(path)
         self._hashes = read_hashes(path)
         self._run = run or (lambda verify: verify())
-        # Verified in place of an unknown user's hash, so that both answers cost the same time.
-        self._decoy = HASHER.hash(secrets.token_urlsafe(24))
+        _decoy()  # made here, so that the first unknown user costs no more time than the others
 
     @classmethod
     def read(cls, path: Path, run: Callable[[Callable[[], bool]], bool] | None = None) -> Users:
@@ -72,14 +71,14 @@ class Users:
         if len(data) > MAX_PASSWORD_BYTES:
             return None
         hash_ = self._current().get(name)
-        matches = self._run(lambda: _matches((hash_ or self._decoy).removeprefix(DISABLED), data))
+        matches = self._run(lambda: _matches((hash_ or _decoy()).removeprefix(DISABLED), data))
         return hash_ if matches and hash_ is not None and not hash_.startswith(DISABLED) else None
 
     def holds(self, name: str, hash_: str) -> bool:
-        """Whether what `verify` found still is so: the user has this password, and is not disabled.
+        """Return whether what `verify` found still holds: the user has this password, and is not disabled.
 
-        Asked once the session is made. Then whoever disables the user, or changes the password, has done so before and
-        is noticed here, or does so later and finds the session among those to end.
+        Call it once the session is made: a change of the password is noticed here if it came before, and one that comes
+        later finds the session among those to end.
         """
         return self._current().get(name) == hash_
 
@@ -104,6 +103,12 @@ class Users:
 
         self._run(hash_and_store)
         return new
+
+
+@cache
+def _decoy() -> str:
+    """Return the hash that is verified in place of an unknown user's, so that both responses cost the same time."""
+    return HASHER.hash(secrets.token_urlsafe(24))
 
 
 def read_hashes(path: Path) -> dict[str, str]:
@@ -143,7 +148,7 @@ def set_enabled(path: Path, name: str, enabled: bool) -> None:
 
     def change(hashes: Mapping[str, str]) -> Mapping[str, str]:
         if name not in hashes:
-            raise UsersError(f"{path}: there is no user {name!r}")
+            raise UsersError(f"{path}: no such user: {name!r}")
         return {name: ("" if enabled else DISABLED) + hashes[name].removeprefix(DISABLED)}
 
     change_users(path, change)
@@ -158,7 +163,7 @@ def check_password(password: str) -> None:
             f" and at most {MAX_PASSWORD_BYTES} bytes"
         )
     if _is_common(password):
-        raise UsersError("the password is tried early by whoever guesses: choose none of the most frequent ones")
+        raise UsersError("this password is too common; choose another")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

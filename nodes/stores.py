@@ -91,11 +91,11 @@ def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
 def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]:
     # Here, because the other stores don't need SQLAlchemy.
     from .sessions.stores.sql import SqlStore
-    from .sessions.stores.sql.engine import engine_from, patient
+    from .sessions.stores.sql.engine import make_engine, make_patient
 
     assert settings.database_url is not None
-    engine = engine_from(settings.database_url, budgets)
-    housekeeping = engine_from(settings.database_url, patient(budgets))
+    engine = make_engine(settings.database_url, budgets)
+    housekeeping = make_engine(settings.database_url, make_patient(budgets))
     for table in ("sessions", RATE_LIMITS):
         yield SqlStore(engine, budgets, housekeeping, table)
 

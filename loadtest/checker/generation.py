@@ -1,6 +1,9 @@
 """What is missing from a counter between two resets: lost for good, or only from answers that are stale."""
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from loadtest.checker.fork import State
 
 if TYPE_CHECKING:
     from loadtest.checker.counter import Shown
@@ -11,8 +14,8 @@ MOST_CANDIDATES = 1000
 """Of the answers of a generation that miss something, how many are kept until it ends. More are not counted as stale,
 but what they miss is still found, since later answers miss it too."""
 MOST_NUMBERS = 50
-"""So many of the last updates of a generation are remembered by number, to find two that were answered with one.
-Of an older number, the answer that repeats it misses updates, and is found by that."""
+"""Last updates of a generation that are remembered by number, to find two that were answered with one. An answer that
+repeats an older number misses updates, and is found by that."""
 
 
 class Lost(NamedTuple):
@@ -22,17 +25,15 @@ class Lost(NamedTuple):
     shown: "Shown"
 
 
-class Generation:
+@dataclass(slots=True)
+class Generation(State):
     """The answers that show a counter between two resets, in the order in which they came."""
 
-    __slots__ = ("_candidates", "_doubled", "_most", "_numbers", "_proof")
-
-    def __init__(self) -> None:
-        self._candidates: list[Lost] = []
-        self._most = 0  # of them
-        self._numbers: dict[int, Shown] = {}
-        self._doubled = 0
-        self._proof: Shown | None = None
+    _candidates: list[Lost] = field(default_factory=list)
+    _most: int = 0  # that one of them misses
+    _numbers: "dict[int, Shown]" = field(default_factory=dict)
+    _doubled: int = 0
+    _proof: "Shown | None" = None
 
     def show(self, shown: "Shown", stale: list["Shown"]) -> None:
         """Take the next answer; add to `stale` those before it that miss what it shows."""
@@ -64,9 +65,3 @@ class Generation:
         if self._proof is not None and self._doubled > self._most:
             return Lost(self._doubled, self._proof)
         return worst
-
-    def copy(self) -> "Generation":
-        result = Generation()
-        result._candidates, result._most = self._candidates.copy(), self._most
-        result._numbers, result._doubled, result._proof = self._numbers.copy(), self._doubled, self._proof
-        return result

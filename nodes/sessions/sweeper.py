@@ -7,7 +7,6 @@ import random
 import threading
 
 from . import signals
-from .counters import is_counter
 from .persistence import Notify
 from .store import Store, StoreUnavailable, Sweepable, find_capability
 
@@ -60,7 +59,7 @@ class Sweeper:
         return removed
 
     def _expired(self, key: str) -> None:
-        if self._notify is not None and not is_counter(key):
+        if self._notify is not None:
             self._notify(signals.session_expired, self._cookie.hash_of(key))
 
     def _run(self) -> None:

@@ -22,7 +22,7 @@ import msgspec
 
 from ...codec import DecodeError
 from ...fields import COOKIE_KEY
-from ...store import LATEST, LONGEST, Changes, CorruptRecord, Lifetime, Outcome, Record, size_of
+from ...store import LATEST, LONGEST, Changes, CorruptRecord, Lifetime, Record
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: JavaScript rounds larger integers, and would write them back rounded."""
@@ -160,15 +160,6 @@ class Document:
             return _own_lifetime(own)
         milliseconds = _positive(self.cookie.get("originalMaxAge"))
         return None if milliseconds is None else {"max_age": _clamp_age(milliseconds / 1000), "expires": None}
-
-    def refuse(self, changes: Changes) -> Outcome | None:
-        """Return CONFLICT or TOO_LARGE where `changes` must not be applied."""
-        fields = self.fields()
-        if any(fields.get(name) != expected for name, expected in changes.expect.items()):
-            return Outcome.CONFLICT
-        if changes.set and changes.max_bytes is not None and size_of(changes.applied_to(fields)) > changes.max_bytes:
-            return Outcome.TOO_LARGE
-        return None
 
     def apply(self, changes: Changes) -> None:
         """Delete and set fields of the application."""

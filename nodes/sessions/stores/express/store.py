@@ -11,7 +11,7 @@
 
 The key is `sess:<id>` and the value JSON (`format.py`). The key's time to live says when a session ends, as in Express.
 A change is read, merged key by key, and swapped in where nothing else was written meanwhile, so this side never
-overwrites a write of Express; Express can't promise the same. There is no index of a user's sessions, because Express
+overwrites a write of Express; Express can't promise the same. The sessions of a user have no index, because Express
 would not maintain it. docs/express.md says what each side guarantees.
 """
 
@@ -24,7 +24,6 @@ import redis
 
 from ...codec import Codec
 from ...cookie import CookieFormat, key_of
-from ...counters import is_counter
 from ...store import Budgets, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.connection import Command, CommandExecutor
@@ -134,7 +133,7 @@ class ExpressStore:
         if found is None:
             return Outcome.ABSENT
         value, document, _, now = found
-        if refusal := document.refuse(changes):
+        if refusal := changes.refusal(document.fields()):
             return refusal
         created, was_final = document.created_or(now - min(UNKNOWN_AGE, lifetime.absolute / 2)), document.final
         document.apply(changes)
@@ -173,7 +172,7 @@ class ExpressStore:
         seen: set[str] = set()
         for name in self._client.scan(escape_pattern(self._prefix) + "*"):
             key = name.decode("utf-8", "replace").removeprefix(self._prefix)
-            if key not in seen and not is_counter(key):
+            if key not in seen:
                 seen.add(key)
                 yield key
 
