@@ -49,7 +49,7 @@ def test_sessions_are_listed_and_ended_and_users_disabled_and_enabled(users_file
     [
         (["end"], "give --user NAME or --all"),
         (["end", "--all", "--user", "alice"], "give --user NAME or --all"),
-        (["disable", "nobody"], "there is no user 'nobody'"),
+        (["disable", "nobody"], "no such user: 'nobody'"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(users_file: Path, arguments: list[str], message: str) -> None:
