@@ -326,7 +326,7 @@ def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node:
     return [one for one in possible if everything or one.name in names]
 
 
-@click.command(short_help="One page of all results in a folder.")
+@click.command(short_help="Write one page with all results of a folder.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 def report(folder: Path, title: str | None) -> None:

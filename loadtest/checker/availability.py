@@ -12,7 +12,7 @@ MOST_WINDOWS = 1000
 """Windows without a good answer that are kept; of more, the longest."""
 
 
-class Target:
+class TargetProbes:
     """The probes of one target. They may come in any order until they are settled."""
 
     def __init__(self, slow_after: float) -> None:
