@@ -4,7 +4,6 @@ Start with `Sessions`, `SessionOptions` and a store; everything else here is for
 signals to connect to, and the protocol for a store of one's own.
 """
 
-from .counters import counter_key
 from .encryption import EncryptedStore, Encryption
 from .extension import Sessions, fresh_login
 from .options import (
@@ -99,7 +98,6 @@ __all__ = [
     "UnsupportedRecordVersion",
     "UserSession",
     "UserSessions",
-    "counter_key",
     "find_capability",
     "fresh_login",
     "session_absent",

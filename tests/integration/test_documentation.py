@@ -79,7 +79,7 @@ def test_every_option_and_method_of_a_session_is_in_the_readmes_table() -> None:
     internal = {
         "close",
         "commit",
-        "cookie_life",
+        "cookie_lifetime",
         "require_fresh_login",
         "auth_age",
         "clear",

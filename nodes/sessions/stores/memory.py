@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
 from ..counters import is_counter
-from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable, size_of
+from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable, encoded_size
 
 
 @dataclass(slots=True)
@@ -69,8 +69,8 @@ class MemoryStore:
                 return Outcome.ABSENT
             if any(entry.fields.get(name) != value for name, value in changes.expect.items()):
                 return Outcome.CONFLICT
-            fields = changes.applied_to(entry.fields)
-            if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
+            fields = changes.apply_to(entry.fields)
+            if changes.set and changes.max_bytes is not None and encoded_size(fields) > changes.max_bytes:
                 return Outcome.TOO_LARGE
             entry.fields = fields
             self._touch(entry, lifetime)

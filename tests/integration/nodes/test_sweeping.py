@@ -12,7 +12,7 @@ import requests
 
 from nodes.sessions import Sweeper
 from nodes.sessions.cookie import SignedCookie
-from nodes.sessions.store import Expired, StoreUnavailable, unheard
+from nodes.sessions.store import OnExpired, StoreUnavailable, ignore
 from tests.support.node import RunningNode, eventually
 from tests.support.valkey import Valkey
 
@@ -72,7 +72,7 @@ class _Outage:
 
     cookie = SignedCookie()
 
-    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
+    def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
         self.calls += 1
         if self.calls <= 2:
             raise StoreUnavailable("no answer")

@@ -16,7 +16,7 @@ from tests.support.valkey import monitored
 
 def test_a_key_of_a_stolen_dump_logs_nobody_in(cluster: Cluster) -> None:
     browser = cluster.log_in()
-    key = cookie.key_of(id_of(browser))
+    key = cookie.hash_id(id_of(browser))
     assert key in cluster.stored()
     assert not any(id_of(browser).encode() in raw_key for raw_key in cluster.store.client().keys("*"))
     for planted in (key, signed(key), key + "." + browser.cookies["session"].partition(".")[2]):
@@ -63,7 +63,7 @@ def test_a_pickle_in_the_store_is_never_executed(cluster: Cluster, tmp_path: Pat
     for field in ("visits", "cart", "_client", "_cookie", "@"):
         for url in cluster.urls:
             browser = cluster.log_in()
-            cluster.store.client().hset(f"session:{{{cookie.key_of(id_of(browser))}}}", field, bomb)
+            cluster.store.client().hset(f"session:{{{cookie.hash_id(id_of(browser))}}}", field, bomb)
             answer = browser.get(f"{url}/me", timeout=20)
             assert (answer.status_code, answer.json()["user"]) == (200, None), field
             assert cluster.users_of(browser) == NOBODY
@@ -83,7 +83,7 @@ def test_a_pickle_in_the_store_is_never_executed(cluster: Cluster, tmp_path: Pat
 )
 def test_a_record_that_is_none_is_anonymous_on_every_node(cluster: Cluster, plant: Any) -> None:
     browser = cluster.log_in()
-    name = f"session:{{{cookie.key_of(id_of(browser))}}}"
+    name = f"session:{{{cookie.hash_id(id_of(browser))}}}"
     plant(cluster.store.client(), name)
     for url in cluster.urls:
         assert browser.get(f"{url}/account", timeout=20).status_code == 401

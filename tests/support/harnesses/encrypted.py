@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from nodes.sessions import EncryptedStore, Store
-from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.codec import OVERHEAD
 from tests.support.harness import Harness, MemoryHarness
 
 KEYS = (b"n" * 32, b"o" * 32)

@@ -66,7 +66,7 @@ def test_what_was_ended_renewed_or_set_aside_never_expires(harness: Harness, bro
     renewed, ended, damaged = browsers
     renewed.visit(lambda session: session.renew())
     ended.visit(lambda session: session.end())
-    (key,) = harness.keys() - {harness.store.cookie.key_of(renewed.visit(lambda session: session.id).value)}
+    (key,) = harness.keys() - {harness.store.cookie.to_key(renewed.visit(lambda session: session.id).value)}
     harness.damage(key)
     damaged.visit(lambda session: session.get("a"))
     last = renewed.visit(lambda session: session.key_hash).value

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote_to_bytes
 
-from ...cookie import key_of
+from ...cookie import hash_id
 
 _PREFIX = "s:"
 _SAFE = "!'()*-._~"
@@ -30,12 +30,12 @@ class ExpressCookie:
         """Whether this can be an id: up to 128 characters that a line of text can hold. Their own have 32."""
         return 16 <= len(session_id) <= _MAX_ID and session_id.isprintable()
 
-    def key_of(self, session_id: str) -> str:
+    def to_key(self, session_id: str) -> str:
         """The id: who can read the store can log in as anyone, which `RedisStore` does not allow."""
         return session_id
 
-    def hash_of(self, key: str) -> str:
-        return key_of(key)
+    def to_hash(self, key: str) -> str:
+        return hash_id(key)
 
     def sign(self, session_id: str, secret: bytes) -> str:
         """The cookie's value for this id."""

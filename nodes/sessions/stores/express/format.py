@@ -30,9 +30,9 @@ from typing import Any
 import msgspec
 
 from ...codec import DecodeError
-from ...cookie import key_of
+from ...cookie import hash_id
 from ...fields import COOKIE_KEY
-from ...store import LONGEST, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable, size_of
+from ...store import LONGEST, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable, encoded_size
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: JavaScript would round what is larger, and write it back so."""
@@ -293,7 +293,7 @@ class Documents:
         fields = document.fields(self.codec)
         if any(fields.get(name) != expected for name, expected in changes.expect.items()):
             return Outcome.CONFLICT
-        if changes.set and changes.max_bytes is not None and size_of(changes.applied_to(fields)) > changes.max_bytes:
+        if changes.set and changes.max_bytes is not None and encoded_size(changes.apply_to(fields)) > changes.max_bytes:
             return Outcome.TOO_LARGE
         was_final = document.final
         for name in changes.delete:
@@ -323,7 +323,7 @@ def until_swapped(attempt: Callable[[], Outcome | None]) -> Outcome:
 
 def log_damaged(key: str, why: CorruptRecord) -> None:
     """Names the hash: the key is an id."""
-    log.error("session %s is corrupt and was quarantined: %s", key_of(key), why)
+    log.error("session %s is corrupt and was quarantined: %s", hash_id(key), why)
 
 
 def _expire(document: Document, lifetime: Lifetime, created: float, now: float) -> int:

@@ -32,13 +32,13 @@ from ...cookie import CookieFormat, SignedCookie
 from ...store import (
     Changes,
     CorruptRecord,
-    Expired,
     Lifetime,
+    OnExpired,
     Outcome,
     Record,
     UnsupportedRecordVersion,
-    size_of,
-    unheard,
+    encoded_size,
+    ignore,
 )
 from .io import locked, modified, opened, read, remove_older, write_new
 from .layout import DAMAGED, KEYS, SHARDS, SWEPT, Folders, Index, Saved, lasting, pack, unpack
@@ -109,8 +109,8 @@ class FileStore:
                     return Outcome.ABSENT
                 if any(saved.fields.get(name) != value for name, value in changes.expect.items()):
                     return Outcome.CONFLICT
-                fields = changes.applied_to(saved.fields)
-                if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
+                fields = changes.apply_to(saved.fields)
+                if changes.set and changes.max_bytes is not None and encoded_size(fields) > changes.max_bytes:
                     return Outcome.TOO_LARGE
                 self._replace(shard, key, lasting(fields, saved.owner, saved.created, now, lifetime))
                 return Outcome.APPLIED
@@ -166,7 +166,7 @@ class FileStore:
     def count(self) -> int:
         return sum(1 for _ in self.keys())
 
-    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
+    def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
         """One process at a time; the others return 0 at once. Goes on with the shard where it last stopped. A damaged
         file is set aside, and one of a later version left alone."""
         gone: list[str] = []
@@ -174,7 +174,7 @@ class FileStore:
             return self._sweep_shards(limit, gone)
         finally:
             for key in gone:
-                expired(key)
+                on_expired(key)
 
     def _sweep_shards(self, limit: int, gone: list[str]) -> int:
         removed = 0

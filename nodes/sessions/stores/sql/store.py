@@ -38,13 +38,13 @@ from ...store import (
     LATEST,
     Budgets,
     Changes,
-    Expired,
     Lifetime,
+    OnExpired,
     Outcome,
     Record,
     UnsupportedRecordVersion,
-    size_of,
-    unheard,
+    encoded_size,
+    ignore,
 )
 from .engine import engine_from, patient
 from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
@@ -150,8 +150,8 @@ class SqlStore:
                 return Outcome.ABSENT
             if any(fields.get(name) != value for name, value in changes.expect.items()):
                 return Outcome.CONFLICT
-            fields = changes.applied_to(fields)
-            if changes.set and changes.max_bytes is not None and size_of(fields) > changes.max_bytes:
+            fields = changes.apply_to(fields)
+            if changes.set and changes.max_bytes is not None and encoded_size(fields) > changes.max_bytes:
                 return Outcome.TOO_LARGE
             written: CursorResult[Any] = connection.execute(
                 self._sql.write, values | {"_fields": self._encoder.encode(fields)}
@@ -192,7 +192,7 @@ class SqlStore:
     def count(self) -> int:
         return int(self._housekeeping.read(lambda connection: connection.execute(self._sql.count).scalar_one()))
 
-    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
+    def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
         """Expired rows, and damaged ones a day after they were set aside. One process at a time; the others return 0 at
         once (SQLite: when it is their turn). Passes by rows that somebody else has locked."""
         removed = 0
@@ -200,7 +200,7 @@ class SqlStore:
             removed += len(batch)
             for row in batch:
                 if not row["_set_aside"]:
-                    expired(row["_key"])
+                    on_expired(row["_key"])
         return removed
 
     def _record(self, row: Row[*tuple[Any, ...]]) -> Record:
