@@ -8,10 +8,7 @@ import click
 
 from deploy.cli import up
 from loadtest.bench.cli import bench
-from loadtest.cli import demo
-from loadtest.failover.cli import failover
-from loadtest.load.cli import load
-from loadtest.report.cli import report
+from loadtest.cli import demo, failover, load, report
 from loadtest.targets import application_of
 from proxy.cli import proxy_config
 

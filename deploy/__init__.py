@@ -3,14 +3,12 @@
 `LocalCluster` is processes of this machine, `ComposeCluster` containers.
 """
 
-from deploy.application import NodeApplication
 from deploy.cluster import Cluster, Member, MemberState, Role, StoreControl, StoreStatistics
 from deploy.compose.cluster import ComposeCluster
-from deploy.errors import ClusterError
 from deploy.fault_proxy import FaultProxy
 from deploy.local.cluster import LocalCluster
-from deploy.spec import ClusterSpec, Database, Discovery, NodeKind, StoreKind
-from deploy.store_settings import StoreSettings
+from deploy.local.servers import NodeApplication
+from deploy.spec import ClusterError, ClusterSpec, Database, Discovery, NodeKind, StoreKind, StoreSettings
 
 __all__ = [
     "Cluster",

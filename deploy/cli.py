@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.application import NodeApplication
 from deploy.cluster import Member, MemberState
-from deploy.errors import ClusterError
 from deploy.local.cluster import LocalCluster
+from deploy.local.servers import NodeApplication
 from deploy.local.state import DESCRIPTION
-from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterSpec, NodeKind, StoreKind, parse_balance
+from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterError, ClusterSpec, NodeKind, StoreKind, parse_balance
 from proxy import Balance
 
 _LOOK_EVERY = 0.3

@@ -123,7 +123,7 @@ class Cluster(Protocol):
 
     @property
     def store(self) -> StoreControl:
-        """Control of the store. Raises for sessions in memory or in files, where no server has them."""
+        """Control of the store."""
 
     def start(self) -> None:
         """Start everything and return when it is ready. After a failure nothing of it is left."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from deploy import tcp_proxy
-from deploy.errors import ClusterError
+from deploy.spec import ClusterError
 
 _SECONDS_TO_ANSWER = 10.0
 

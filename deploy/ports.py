@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import psutil
 
-from deploy.errors import ClusterError
+from deploy.spec import ClusterError
 
 # Below what Linux (32768) and macOS (49152) give to outgoing connections. One of those, of the load generator say,
 # would otherwise sit on a node's port while the node is down, and the node could not come back to it.

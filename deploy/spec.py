@@ -1,21 +1,25 @@
 """What a cluster is to be: how many nodes, which store, how the proxy chooses; checked before anything starts."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
-from deploy.errors import ClusterError
-from deploy.store_settings import StoreSettings
-from nodes.sessions import Outage
+from nodes.sessions import Durability, Outage
 from proxy import Balance, ProxySettings, ProxySettingsError
+from proxy.settings import did_you_mean
 
 MOST_NODES = 100
 MOST_WORKERS = 32
+DURABLE_REPLICAS = 1
+"""How many replicas must have a write that `durability` waits for: of two, one may be down."""
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+
+
+class ClusterError(Exception):
+    """A cluster cannot be started or changed as asked. The message is one line: cause, value, fix."""
 
 
 class StoreKind(StrEnum):
@@ -69,7 +73,7 @@ class Database(StrEnum):
 
 
 class RedisMode(StrEnum):
-    """Of containers: which Redis StoreKind.REDIS uses."""
+    """Which Redis the nodes use in containers, with StoreKind.REDIS."""
 
     STANDALONE = "standalone"
     """One server."""
@@ -84,8 +88,8 @@ class RedisMode(StrEnum):
         return _parse(cls, "Redis mode", text)
 
     @classmethod
-    def of(cls, store: StoreKind) -> "RedisMode":
-        """The one that a store asks for."""
+    def from_store(cls, store: StoreKind) -> "RedisMode":
+        """Return the mode that a store needs."""
         return {StoreKind.REDIS_HA: cls.SENTINEL, StoreKind.REDIS_CLUSTER: cls.CLUSTER}.get(store, cls.STANDALONE)
 
 
@@ -105,9 +109,7 @@ def _parse(kind: type[_Kind], what: str, text: str) -> _Kind:
     try:
         return kind(text)
     except ValueError:
-        near = difflib.get_close_matches(text, list(kind), n=1, cutoff=0.5)
-        hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(kind)}"
-        raise ClusterError(f"unknown {what} {text!r}: {hint}") from None
+        raise ClusterError(f"unknown {what} {text!r}: {did_you_mean(text, kind)}") from None
 
 
 class NodeKind(StrEnum):
@@ -131,6 +133,53 @@ class NodeKind(StrEnum):
     def parse(cls, text: str) -> Self:
         """The kind of this name. Raises ClusterError with the nearest name."""
         return _parse(cls, "kind of node", text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """Raises ClusterError for the first value that cannot be used. Times are in seconds.
+
+    What speaks of replicas is for stores of several servers; the others have none.
+    """
+
+    min_replicas_to_write: int | None = None
+    """With fewer replicas in touch a primary refuses writes: the guard against what is lost when one that was cut off
+    goes on writing. 0: no guard. None: 1 where a primary has two replicas; 0 in a Redis Cluster, where it has one, so
+    that the guard would refuse all writes from a failover until the old primary is back."""
+    max_lag: int = 2
+    """How long ago a replica may have been heard of (whole seconds) to count as in touch; it speaks once a second."""
+    down_after: float = 1.0
+    """How long a server may be silent until the others look for another primary (down-after-milliseconds of the
+    Sentinels, cluster-node-timeout of a Redis Cluster)."""
+    durability: Durability = Durability.PRIMARY
+    """What the nodes wait for before a write counts."""
+    outage: Outage = Outage.FAIL_FAST
+    """What the nodes do while there is no primary."""
+    append_only: bool = False
+    """Whether each server writes a log of all writes to disk every second, and has them again after a restart."""
+    max_memory: str = "256mb"
+    """When a server is full: it refuses writes then."""
+
+    def __post_init__(self) -> None:
+        if self.min_replicas_to_write is not None and not 0 <= self.min_replicas_to_write <= 2:
+            raise ClusterError(f"min_replicas_to_write must be between 0 and 2, not {self.min_replicas_to_write}")
+        if not 1 <= self.max_lag <= 3600:
+            raise ClusterError(f"max_lag must be between 1 and 3600 s, not {self.max_lag}")
+        if not 0.2 <= self.down_after <= 3600:
+            raise ClusterError(f"down_after must be between 0.2 and 3600 s, not {self.down_after:g}")
+
+    def required_replicas(self, replicas: int) -> int:
+        """Return how many of its `replicas` a primary must be connected to in order to accept writes."""
+        if self.min_replicas_to_write is None:
+            return 1 if replicas > 1 else 0
+        return self.min_replicas_to_write
+
+    def node_environment(self, has_replicas: bool) -> dict[str, str]:
+        """What the nodes are told of it."""
+        told = {"STORE_OUTAGE": self.outage.value}
+        if has_replicas:
+            told |= {"STORE_DURABILITY": self.durability.value, "STORE_REPLICAS": str(DURABLE_REPLICAS)}
+        return told
 
 
 def parse_balance(text: str) -> Balance:
@@ -189,7 +238,7 @@ class ClusterSpec:
         return {**held, **self.proxy}
 
     @property
-    def has_lone_server(self) -> bool:
+    def has_single_server(self) -> bool:
         """Whether the store is one server, which nothing stands in for."""
         if self.store is StoreKind.SQL:
             return self.database is not Database.SQLITE
@@ -198,37 +247,37 @@ class ClusterSpec:
     def __post_init__(self) -> None:
         check_nodes(self.nodes)
         if not 1 <= self.workers <= MOST_WORKERS:
-            raise ClusterError(f"{self.workers} workers cannot be: a node has 1 to {MOST_WORKERS}")
+            raise ClusterError(f"workers must be between 1 and {MOST_WORKERS}, not {self.workers}")
         if self.database is not Database.SQLITE and self.store is not StoreKind.SQL:
             raise ClusterError(f"database {self.database} is for store sql, not for {self.store}: leave it out")
         if self.node is NodeKind.EXPRESS and self.workers > 1:
             raise ClusterError(
-                f"{self.workers} workers cannot be: an express node is one process, so add nodes instead"
+                f"workers must be 1 for express nodes, which are one process, not {self.workers}; add nodes instead"
             )
         if self.store not in self.node.stores:
             stores = ", ".join(self.node.stores)
             raise ClusterError(f"{self.node} nodes cannot keep sessions in {self.store}: choose one of {stores}")
         if not 0 <= self.port <= 65535:
-            raise ClusterError(f"port {self.port} does not exist: choose 1 to 65535, or 0 for a free one")
+            raise ClusterError(f"port must be between 0 (a free one) and 65535, not {self.port}")
         if not self.users:
-            raise ClusterError("a cluster needs at least one user who can log in")
+            raise ClusterError("users must not be empty: at least one has to log in")
         for name in self.users:
             if not _USER.fullmatch(name):
-                raise ClusterError(f"user {name!r} cannot be: a lower-case letter, then letters, digits, '_' or '-'")
+                raise ClusterError(f"user must be a lower-case letter, then letters, digits, '_' or '-', not {name!r}")
         for name in self.node_settings:
             if not _VARIABLE.fullmatch(name):
-                raise ClusterError(f"node setting {name!r} is no environment variable: write it in capitals")
-        if self.store_proxy and not self.has_lone_server:
+                raise ClusterError(f"node setting must be a variable in capitals, not {name!r}")
+        if self.store_proxy and not self.has_single_server:
             raise ClusterError(f"store {self.store} has no single server that a proxy could stand before")
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:
-            raise ClusterError(f"{sorted(unknown)[0]!r} is no setting of the proxy: see proxy.ProxySettings")
+            raise ClusterError(f"{sorted(unknown)[0]!r} is not a setting of the proxy: see proxy.ProxySettings")
         for what in ("start_timeout", "drain_timeout"):
             if not 0 < getattr(self, what) <= 3600:
-                raise ClusterError(f"{what} {getattr(self, what):g} s cannot be: it must be above 0, at most 3600")
+                raise ClusterError(f"{what} must be above 0 s and at most 3600 s, not {getattr(self, what):g} s")
 
 
 def check_nodes(nodes: int) -> None:
     """Raises ClusterError for a number of nodes that no cluster here can have."""
     if not 1 <= nodes <= MOST_NODES:
-        raise ClusterError(f"{nodes:,} nodes cannot be: a cluster has 1 to {MOST_NODES}")
+        raise ClusterError(f"nodes must be between 1 and {MOST_NODES}, not {nodes:,}")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import gevent
 from locust import task
 
+from loadtest.history import Action, Outcome
 from loadtest.http import Operation
-from loadtest.ledger import Action, Outcome
 from loadtest.users import FRUIT, SessionUser
 
 TABS = 5

@@ -1,32 +1,79 @@
-"""What an experiment is: data, in a file of its own under `loadtest/experiments`."""
+"""An experiment is data: a hypothesis, clusters, what is done to them under load, and what must hold then.
+
+A scene of the demo and a load test are experiments too. The experiments of `session-cluster failover` are files of
+their own in `loadtest/experiments`, the scenes are in `loadtest/demo.py`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
-from deploy import ClusterSpec, NodeKind, StoreKind
-from loadtest.claims import Claim
-from loadtest.faults import Fault
-from loadtest.protocol import Mix
-from loadtest.results import Place, case_folder, heading
+from deploy import ClusterSpec, Database, NodeKind, StoreKind
+from loadtest.claims import DURING, Claim, needed_requests
+from loadtest.faults import NOTHING, Fault
+from loadtest.generator import Mix
 from proxy import Balance
+
+BEFORE, AFTER = "before", "after"
+MIN_DURING = 3.5
+"""Seconds that a fault lasts at least, however short the form: claims need the data."""
+
+
+class Place(StrEnum):
+    """What a cluster runs on."""
+
+    LOCAL = "local"
+    """Processes of this machine."""
+    COMPOSE = "compose"
+    """Containers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of a run with figures of its own: first its fault, then `seconds` under load.
+
+    `words` are for the progress line, `nodes` (the number that serve) for the demo's table. With `undo` the fault is
+    undone at the end of the phase; without it the cluster stays as it is. `claims` are about this phase alone; where
+    they need more data, the phase takes longer.
+    """
+
+    name: str
+    seconds: float
+    words: str = ""
+    nodes: int = 0
+    fault: Fault = NOTHING
+    undo: bool = False
+    min_seconds: float = 0.0
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def min_requests(self) -> int:
+        """Requests of logged-in users that all of its claims need."""
+        return needed_requests(self.claims)
+
+    def scaled(self, share: float) -> "Phase":
+        """Return the phase with `share` of its duration, and not less than `min_seconds`."""
+        return replace(self, seconds=max(self.seconds * share, min(self.seconds, self.min_seconds)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One run of an experiment: a cluster, what is done to it, and what must hold then.
+    """A cluster, the fault, and what must hold then.
 
-    `name` is empty where there is one only; `title` is what people read behind the experiment's.
+    `name` is empty where an experiment has one variant only; `title` follows the experiment's. `phases` replaces the
+    usual ones: before, during the fault, after its undo. `places`: where such a cluster can run.
     """
 
     spec: ClusterSpec
-    fault: Fault
-    claims: tuple[Claim, ...]
+    fault: Fault = NOTHING
+    claims: tuple[Claim, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    arrival: tuple[Claim, ...] = ()
     name: str = ""
     title: str = ""
     reference: str = ""
     places: frozenset[Place] = frozenset(Place)
-    """Where there can be such a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +81,9 @@ class Experiment:
     """A hypothesis and how to refute it.
 
     `before`, `during` and `after` are seconds: under load and well, from the fault (once it is applied) to its undo,
-    and well again. `reference` is the best known figure, for people to compare with; where variants differ, it is
-    theirs.
+    and well again. `reference` is the best known figure, for comparison; where variants differ, it is theirs. `users`
+    replaces the number that the command asks for, where each user has several tabs. `nodes`: kinds of nodes that it
+    makes sense for; the claims are the same for all.
     """
 
     number: int
@@ -49,19 +97,17 @@ class Experiment:
     after: float = 3.0
     mix: Mix = Mix.EVERYDAY
     users: int | None = None
-    """So many, whatever is asked for: where each of them is several at once."""
     nodes: frozenset[NodeKind] = frozenset({NodeKind.FLASK})
-    """Whose nodes it makes sense for; the claims are the same for all of them."""
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where any of its variants can be run."""
+        """Where any of its variants can run."""
         return tuple(place for place in Place if any(place in variant.places for variant in self.variants))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One variant of one experiment, whose nodes, and where: what is run."""
+    """One variant of one experiment, on one kind of node, in one place."""
 
     experiment: Experiment
     variant: Variant
@@ -74,23 +120,60 @@ class Case:
         return replace(self.variant.spec, node=self.node)
 
     @property
+    def phases(self) -> tuple[Phase, ...]:
+        experiment, fault = self.experiment, self.variant.fault
+        return self.variant.phases or (
+            Phase(name=BEFORE, seconds=experiment.before, words="steady"),
+            Phase(
+                name=DURING,
+                seconds=experiment.during,
+                words=f"after: {fault.what}" if fault.seconds else "watching",
+                fault=fault,
+                undo=True,
+                min_seconds=MIN_DURING,
+            ),
+            Phase(name=AFTER, seconds=experiment.after, words="steady again"),
+        )
+
+    @property
+    def fault(self) -> str:
+        """What is done to the cluster, in words; that of NOTHING if nothing is."""
+        faults = [phase.fault.what for phase in self.phases if phase.fault.seconds]
+        return ", then ".join(faults) or self.variant.fault.what
+
+    @property
     def name(self) -> str:
         """ "kill-node", "kill-node.express", "replicas-cut.guarded.compose": also that of its folder."""
-        return case_folder(self.experiment.name, self.variant.name, self.node, self.place)
+        return make_case_name(self.experiment.name, self.variant.name, self.node, self.place)
 
     @property
     def title(self) -> str:
-        """The same whoever's nodes they are."""
+        """The title for every kind of node and every place."""
         return ", ".join(filter(None, (self.experiment.title, self.variant.title)))
 
     @property
     def heading(self) -> str:
-        """The title, with whose nodes and where."""
-        return heading(self.title, self.node, self.place)
+        """The title, with the kind of node and the place unless they are the usual ones."""
+        return make_heading(self.title, self.node, self.place)
 
     @property
     def reference(self) -> str:
         return self.variant.reference or self.experiment.reference
+
+
+def make_case_name(name: str, variant: str, node: str, place: Place) -> str:
+    """Return the folder of all runs of one case."""
+    return ".".join(filter(None, (name, variant, *_unusual(node, place))))
+
+
+def make_heading(title: str, node: str, place: Place) -> str:
+    """Return a title with the kind of node and the place unless they are the usual ones."""
+    more = ", ".join(_unusual(node, place))
+    return f"{title} ({more})" if more else title
+
+
+def _unusual(node: str, place: Place) -> list[str]:
+    return [*([] if node == NodeKind.FLASK else [node]), *([] if place is Place.LOCAL else [str(place)])]
 
 
 def cluster(
@@ -100,5 +183,36 @@ def cluster(
     proxy: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> ClusterSpec:
-    """A spec for an experiment. All users come from one address, so the proxy's limit on logins is off."""
+    """Return a spec without a limit on logins per address, since all users come from one."""
     return ClusterSpec(nodes=nodes, store=store, balance=balance, proxy={"login_rate": None, **(proxy or {})}, **more)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that a cluster can have, for experiments that hold for all stores."""
+
+    kind: StoreKind
+    database: Database = Database.SQLITE
+
+    @property
+    def name(self) -> str:
+        return str(self.kind if self.database is Database.SQLITE else self.database)
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """Local clusters have no database server."""
+        return frozenset(Place if self.database is Database.SQLITE else {Place.COMPOSE})
+
+    def make_spec(self, store_proxy: bool = False) -> ClusterSpec:
+        """Return a cluster of as many nodes as can share it: memory is shared within one process alone.
+
+        With `store_proxy` there is a fault proxy in front of it, where the store has one server.
+        """
+        spec = cluster(1 if self.kind is StoreKind.MEMORY else 3, self.kind, database=self.database)
+        return replace(spec, store_proxy=store_proxy and spec.has_single_server)
+
+
+EVERY_STORE = (
+    *(Store(kind) for kind in StoreKind),
+    *(Store(StoreKind.SQL, database) for database in Database if database is not Database.SQLITE),
+)

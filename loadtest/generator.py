@@ -76,6 +76,30 @@ class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
+MIXES = {mix.value.replace(" ", "-"): mix for mix in Mix}
+EVERYDAY = {"visitor": "Visitor", "shopper": "Shopper", "leaver": "Leaver"}
+"""The users of Mix.EVERYDAY, by the name on the command line, and by that of their class."""
+
+
+def parse_mix(text: str) -> tuple[Mix, dict[str, int]]:
+    """Parse "shared-writers", "everyday" or "visitor=3,leaver=1". Return the mix, and weights by class of user.
+
+    Raises ProfileError.
+    """
+    if text in MIXES:
+        return MIXES[text], {}
+    weights = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition("=")
+        if name not in EVERYDAY or not weight.isdecimal():
+            wanted = f"{', '.join(MIXES)}, or weights such as {'=6,'.join(EVERYDAY)}=1"
+            raise ProfileError(f"mix must be {wanted}, not {text!r}")
+        weights[EVERYDAY[name]] = int(weight)
+    if not any(weights.values()):
+        raise ProfileError(f"mix must have a weight above 0, not {text!r}")
+    return Mix.EVERYDAY, weights
+
+
 class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the processes of Locust are told by the file that SESSION_LOAD_SETTINGS names.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from loadtest.ledger import Action, Outcome
+from loadtest.history import Action, Outcome
 
 
 @dataclass(frozen=True, slots=True)

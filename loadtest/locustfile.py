@@ -24,8 +24,7 @@ from loadtest.checker import Findings, check
 from loadtest.concurrent_users import LogoutRacer, SharedWriter
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
 from loadtest.generator import SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
-from loadtest.history import VERSION, Header, Note, Op, now
-from loadtest.parts import PartWriter
+from loadtest.history import VERSION, Header, Note, Op, PartWriter, now
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
 __all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]

@@ -1,23 +1,52 @@
-"""Many small clusters under the same load, one after another: stores, balancing policies, numbers of nodes."""
+"""The load matrix: small clusters under equal load, one after another, over stores, policies and numbers of nodes.
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+For each it measures throughput, processor time by role, and what the store does for a request.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from deploy import ClusterError, ClusterSpec, LocalCluster, NodeKind, StoreKind
-from loadtest.figures import Figures
-from loadtest.load.cost import Cost, Spent, cost, spent
-from loadtest.load.plan import Plan
-from loadtest.load.run import measure
-from loadtest.load.target import of_cluster
-from loadtest.old_generator import Generator, GeneratorError
-from loadtest.progress import Status, Watch
+import psutil
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from deploy import Cluster, ClusterSpec, NodeKind, Role, StoreKind
+from deploy.cluster import StoreStatistics
+from loadtest.checker import PhaseFigures
+from loadtest.experiment import Phase
+from loadtest.experiment import cluster as make_spec
+from loadtest.generator import LoadProfile
+from loadtest.load import LOAD, record_profile
+from loadtest.progress import Status
+from loadtest.report.tables import SATURATED, Column, Table
+from loadtest.results import record_figures
+from loadtest.runner import Runner, Schedule
+from loadtest.suite import FAILURES, MakeCluster
+from loadtest.target import ClusterTarget
 from proxy import Balance
 
-SECONDS_AROUND = 5.0
-"""What a cell takes beside measuring: the generator and the cluster start, all users log in, all of it stops."""
-
-MakeCluster = Callable[[ClusterSpec], LocalCluster]
+FORMAT = 2
+SECONDS_AROUND = 7.0
+"""What a cell takes beside measuring: the cluster and the generator start, all users log in, all of it stops."""
+_LEGEND = (
+    "CPU ms, ops, trips: for each request, of all nodes together; commands that the store carried out, within scripts "
+    "too; and how often it read from a node, where commands that came together count once. p50, p99 in ms. out: of the "
+    "requests made while logged in, those that found the user logged out. x 1 node: throughput beside one node with "
+    "that store."
+)
+COLUMNS = (
+    Column("store", number=False),
+    Column("balancing", number=False),
+    Column("nodes"),
+    Column("req./s"),
+    Column("x 1 node", "x 1\nnode"),
+    Column("CPU ms", "CPU\nms"),
+    *map(Column, ("ops", "trips", "p50", "p99", "out", "failed")),
+)
 
 
 @dataclass(frozen=True)
@@ -31,10 +60,7 @@ class Cell:
 
     @property
     def spec(self) -> ClusterSpec:
-        balance = self.balance or Balance.ROUND_ROBIN
-        # All users come from one address, so the proxy's limit on logins per address would be theirs together.
-        proxy = {"login_rate": None}
-        return ClusterSpec(node=self.node, store=self.store, balance=balance, nodes=self.nodes, proxy=proxy)
+        return make_spec(self.nodes, self.store, self.balance or Balance.ROUND_ROBIN, node=self.node)
 
     @property
     def name(self) -> str:
@@ -42,52 +68,200 @@ class Cell:
         return f"{self.store}, {nodes}"
 
 
+@dataclass(frozen=True)
+class Usage:
+    """Since everything started: seconds of processor time of all processes by role, and the store's own counts."""
+
+    cpu: Mapping[Role, float]
+    store: StoreStatistics | None
+
+
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What came of one cell; `error` is why nothing did."""
+class Cost:
+    """Of one request, on average. `cpu` in ms by role; the others are None where the store has no server."""
+
+    cpu: Mapping[str, float]
+    commands: Mapping[str, float] | None
+    reads: float | None
+
+    @property
+    def operations(self) -> float | None:
+        """All commands that the store carried out, within scripts too."""
+        return None if self.commands is None else sum(self.commands.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """The figures of one cell; `error` is why there are none."""
 
     cell: Cell
-    load: Figures | None = None
+    load: PhaseFigures | None = None
     cost: Cost | None = None
     error: str = ""
 
 
-def cells(
+def make_cells(
     node: NodeKind, stores: Iterable[StoreKind], balances: Iterable[Balance], nodes: Iterable[int]
 ) -> tuple[Cell, ...]:
-    """All combinations, by store, policy and number of nodes. Raises ClusterError for one that cannot be."""
+    """All combinations, by store, policy and number of nodes. Raises ClusterError for an impossible one."""
     sizes, policies = sorted(set(nodes)), tuple(dict.fromkeys(balances))
-    found = []
+    cells = []
     for store in dict.fromkeys(stores):
-        found += [Cell(node, store, None, 1)] if 1 in sizes else []
-        found += [Cell(node, store, balance, size) for balance in policies for size in sizes if size > 1]
-    for cell in found:
+        cells += [Cell(node, store, None, 1)] if 1 in sizes else []
+        cells += [Cell(node, store, balance, size) for balance in policies for size in sizes if size > 1]
+    for cell in cells:
         assert cell.spec  # which checks itself
-    return tuple(found)
+    return tuple(cells)
 
 
-def seconds(count: int, plan: Plan) -> float:
-    """About how long so many cells take."""
-    return count * (SECONDS_AROUND + plan.users / plan.spawn_rate + plan.seconds)
+def estimate_seconds(count: int, profile: LoadProfile, seconds: float) -> float:
+    """About how long this many cells take."""
+    return count * (SECONDS_AROUND + profile.users / profile.spawn_rate + seconds)
 
 
-def run(chosen: tuple[Cell, ...], plan: Plan, make_cluster: MakeCluster, watch: Watch) -> Iterator[Measured]:
+def run_matrix(
+    cells: Sequence[Cell],
+    profile: LoadProfile,
+    seconds: float,
+    make_cluster: MakeCluster,
+    watch: Callable[[Status], None],
+) -> Iterator[CellResult]:
     """Measure one cell after another. A cell that fails says so and does not end the others."""
-    for number, cell in enumerate(chosen, 1):
-        status = Status(cell.name, number, len(chosen))
-        status.over = time.monotonic() + seconds(len(chosen) - number + 1, plan)
-        watch(status)
+    for number, cell in enumerate(cells, 1):
+        later = estimate_seconds(len(cells) - number, profile, seconds)
+        phase = Phase(name=LOAD, seconds=seconds)
+        schedule = Schedule([phase], Status(cell.name, number, len(cells)), later)
         try:
-            yield _measure(cell, plan, make_cluster, status, watch)
-        except (ClusterError, GeneratorError) as error:
-            yield Measured(cell=cell, error=str(error))
+            with tempfile.TemporaryDirectory(prefix="session-matrix-") as folder:
+                target = ClusterTarget(make_cluster(cell.spec))
+                with Runner(target, profile, Path(folder), {}, schedule, watch, title=cell.name) as runner:
+                    assert target.cluster is not None
+                    before = measure_usage(target.cluster)
+                    runner.run(phase)
+                    after = measure_usage(target.cluster)
+                    findings = runner.finish().findings
+            assert findings is not None
+            load = findings.phases[LOAD]
+            yield CellResult(cell=cell, load=load, cost=make_cost(before, after, load.operations))
+        except FAILURES as error:
+            yield CellResult(cell=cell, error=str(error))
 
 
-def _measure(cell: Cell, plan: Plan, make_cluster: MakeCluster, status: Status, watch: Watch) -> Measured:
-    moments: list[Spent] = []
-    with Generator() as generator:
-        cluster = make_cluster(cell.spec)
-        with of_cluster(cluster) as target:
-            _, load = measure(plan, target, generator, None, status, watch, lambda: moments.append(spent(cluster)))
-    before, after = moments
-    return Measured(cell=cell, load=load, cost=cost(before, after, load.requests))
+def measure_usage(cluster: Cluster) -> Usage:
+    """What the cluster has used so far. Raises ClusterError."""
+    cpu = dict.fromkeys(Role, 0.0)
+    for member in cluster.members():
+        if member.pid is not None:
+            cpu[member.role] += _measure_cpu(member.pid)
+    return Usage(cpu, cluster.store.statistics() if cluster.spec.store.needs_redis else None)
+
+
+def make_cost(before: Usage, after: Usage, requests: int) -> Cost:
+    """What each of `requests` cost between two moments; all zeros for none."""
+    share = 1 / requests if requests else 0.0
+    cpu = {role.value: (after.cpu[role] - before.cpu[role]) * 1000 * share for role in Role}
+    if before.store is None or after.store is None:
+        return Cost(cpu=cpu, commands=None, reads=None)
+    counts = {name: count - before.store.commands.get(name, 0) for name, count in after.store.commands.items()}
+    commands = {name: count * share for name, count in sorted(counts.items()) if count}
+    return Cost(cpu=cpu, commands=commands, reads=(after.store.reads - before.store.reads) * share)
+
+
+def _measure_cpu(pid: int) -> float:
+    """Seconds of a process and all below it, in user mode and in the kernel."""
+    total = 0.0
+    try:
+        first = psutil.Process(pid)
+        for process in (first, *first.children(recursive=True)):
+            times = process.cpu_times()
+            total += times.user + times.system
+    except psutil.NoSuchProcess:
+        pass  # it ended meanwhile, which shows in the requests
+    return total
+
+
+def show_matrix(results: Sequence[CellResult], profile: LoadProfile, seconds: float) -> RenderableType:
+    """All rows within 80 columns, also of cells that failed, and what the columns mean."""
+    notes = [_LEGEND, _conditions(profile, seconds)]
+    if any(_is_saturated(one) for one in results):
+        notes.append(
+            "*: the load generator itself was busy all the time, so this is its throughput and not the cluster's."
+        )
+    failures = [Text(f"{one.cell.name}: {one.error}", "red") for one in results if one.error]
+    return Group(make_table(results).render(), Text(""), *(Text(note, "dim") for note in notes), *failures)
+
+
+def make_markdown(results: Sequence[CellResult], profile: LoadProfile, seconds: float) -> str:
+    """The table for a pull request."""
+    return "\n".join([make_table(results).markdown(), _LEGEND, "", _conditions(profile, seconds), ""])
+
+
+def make_table(results: Sequence[CellResult]) -> Table:
+    table = Table(COLUMNS, gap=0)
+    alone = {one.cell.store: one.load.rate for one in results if one.cell.nodes == 1 and one.load}
+    for one in results:
+        table.add(_make_row(one, alone.get(one.cell.store)), style="red" if one.error else "")
+    return table
+
+
+def _make_row(one: CellResult, alone: float | None) -> list[str]:
+    cell, load, cost = one.cell, one.load, one.cost
+    head = [cell.store.value, cell.balance.value if cell.balance else "-", str(cell.nodes)]
+    if load is None or cost is None:
+        return [*head, *["-"] * (len(COLUMNS) - len(head))]
+    return [
+        *head,
+        f"{load.rate:,.0f}{'*' if _is_saturated(one) else ''}",
+        f"{load.rate / alone:.2f}" if alone else "-",
+        f"{cost.cpu['node']:.2f}",
+        "-" if cost.operations is None else f"{cost.operations:.1f}",
+        "-" if cost.reads is None else f"{cost.reads:.1f}",
+        f"{load.p50:,.0f}",
+        f"{load.p99:,.0f}",
+        f"{load.share_logged_out:.0%}",
+        f"{load.failed:,}",
+    ]
+
+
+def _conditions(profile: LoadProfile, seconds: float) -> str:
+    wait = profile.wait
+    waiting = "without a pause" if wait == (0, 0) else f"pausing {wait[0]:g} to {wait[1]:g} s"
+    return (
+        f"{profile.users} users {waiting}, {seconds:g} s for each row, on {os.cpu_count()} cores that the load "
+        "generator, nginx, the nodes and the store share."
+    )
+
+
+def _is_saturated(one: CellResult) -> bool:
+    return one.load is not None and one.load.generator_cpu > SATURATED
+
+
+def make_record(results: Sequence[CellResult], profile: LoadProfile, seconds: float) -> dict[str, Any]:
+    """Everything, for JSON. `version` rises when a field changes its meaning; CPU and latencies are in ms."""
+    return {
+        "version": FORMAT,
+        "plan": record_profile(profile, seconds),
+        "cores": os.cpu_count(),
+        "rows": [_record_cell(one) for one in results],
+    }
+
+
+def _record_cell(one: CellResult) -> dict[str, Any]:
+    cell = one.cell
+    described: dict[str, Any] = {
+        "node": cell.node.value,
+        "store": cell.store.value,
+        "balancing": cell.balance.value if cell.balance else None,
+        "nodes": cell.nodes,
+    }
+    if one.load is None or one.cost is None:
+        return {**described, "error": one.error}
+    return {
+        **described,
+        "requests_per_second": round(one.load.rate, 2),
+        "cpu_ms": one.cost.cpu,
+        "store_commands": one.cost.commands,
+        "store_operations": one.cost.operations,
+        "store_reads": one.cost.reads,
+        "load": record_figures(LOAD, one.load),
+    }

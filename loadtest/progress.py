@@ -1,9 +1,9 @@
-"""One line that says what is being done now, what comes next and how long it takes: live on a terminal, else a log."""
+"""One line with the current stage, the next and the time that is left: live on a terminal, a log elsewhere."""
 
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -12,12 +12,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.protocol import Progress
+from loadtest.checker import Findings
 
 
 @dataclass
 class Status:
-    """What is happening, for whoever displays it. Times are on the monotonic clock; 0 stands for unknown."""
+    """What is happening. Times are on the monotonic clock; 0 stands for unknown."""
 
     title: str
     number: int
@@ -29,23 +29,18 @@ class Status:
     """When what is being done now began, and when it will be over."""
     over: float = 0.0
     """When all of it will be over."""
-    progress: Progress | None = None
+    findings: Findings | None = None
+    """What the checker has found so far."""
 
     def turn(self, doing: str, then: str = "", seconds: float = 0.0) -> None:
-        """To the next thing, which takes so long."""
+        """Go on to the next stage; `seconds` is how long it takes."""
         self.doing, self.then = doing, then
         self.began = time.monotonic()
         self.ends = self.began + seconds if seconds else 0.0
 
 
-class Watch(Protocol):
-    """Told whenever the status has changed, several times a second."""
-
-    def __call__(self, status: Status) -> None: ...
-
-
 class ProgressLine:
-    """A context manager; call it with every new status."""
+    """A context manager; call it with each change of the status, several times a second."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -106,11 +101,11 @@ def _duration(seconds: float) -> str:
 
 
 def _seen(status: Status) -> Text:
-    if status.progress is None:
+    if status.findings is None:
         return Text("")
-    figures = status.progress.figures
+    figures = status.findings.total
     return Text.assemble(
-        f"{figures.requests:,} req.  ",
+        f"{figures.operations:,} req.  ",
         (f"{figures.logged_out:,} logged out  ", "yellow" if figures.logged_out else "dim"),
         (f"{figures.failed:,} failed", "red" if figures.failed else "dim"),
     )

@@ -1,47 +1,35 @@
-"""What one run of an experiment came to: everything that a report needs, as JSON."""
+"""Results of runs as JSON: everything that a report needs. Several runs of one case give medians with their range."""
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import msgspec
 
 from deploy import ClusterSpec, NodeKind
-from loadtest.checker.findings import Findings
-from loadtest.protocol import Mix
-from loadtest.verdict import Ruling, Verdict, worst
+from loadtest.checker import Findings, Kind, PhaseFigures
+from loadtest.claims import ClaimResult, Verdict
+from loadtest.experiment import Place, make_case_name, make_heading
+from loadtest.generator import Mix
 
 VERSION = 1
 """Rises when a field changes its meaning."""
 RESULT, RESULTS, HISTORY = "result.json", "results.json", "history.jsonl.gz"
 _PACKAGES = {"flask": "flask", "gunicorn": "gunicorn", "redis-py": "redis", "locust": "locust"}
-"""What they are called here -> what they are called as packages. A cluster has a "redis" of its own: the server."""
+"""Name here -> name of the package. A cluster has a "redis" of its own: the server."""
 _SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
-
-
-class Place(StrEnum):
-    """What a cluster runs on."""
-
-    LOCAL = "local"
-    """Processes of this machine."""
-    COMPOSE = "compose"
-    """Containers."""
-
-
-class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """One claim and what became of it."""
-
-    claim: str
-    verdict: Verdict
-    reason: str = ""
+_FORMERLY_FLASK = "ours"
+"""Our own node kind in results of earlier versions."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """In epoch seconds. `fault`: its application began, and ended with `faulty`; `undo` and `undone` likewise."""
+    """In epoch seconds. The fault is applied from `fault` to `faulty`, and undone from `undo` to `undone`."""
 
     started: float
     before: float
@@ -53,8 +41,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `history` is beside it; `cluster` describes what ran, `versions` of what, `command` runs it again.
-    `position` is the variant's among those of its experiment."""
+    """One run of one case. `history` is beside it; `cluster` and `versions` describe the system under test, `command`
+    repeats the run. `position` is the variant's among those of its experiment."""
 
     version: int = VERSION
     number: int
@@ -71,7 +59,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     users: int
     verdict: Verdict
     reason: str
-    claims: tuple[Held, ...]
+    claims: tuple[ClaimResult, ...]
     timing: Timing | None
     findings: Findings | None
     generator_cpu: float
@@ -83,26 +71,26 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def node(self) -> str:
-        """The application of the nodes: a `NodeKind`."""
+        """The kind of its nodes: a `NodeKind`."""
         kind = str(self.cluster.get("node", NodeKind.FLASK))
-        return NodeKind.FLASK if kind == "ours" else kind  # as it was called in earlier results
+        return str(NodeKind.FLASK) if kind == _FORMERLY_FLASK else kind
 
     @property
     def heading(self) -> str:
-        """The title, with whose nodes and where."""
-        return heading(self.title, self.node, self.place)
+        """The title, with the kind of node and the place unless they are the usual ones."""
+        return make_heading(self.title, self.node, self.place)
 
     @property
     def folder(self) -> str:
-        """Where it is, under the folder of all results."""
-        return f"{case_folder(self.name, self.variant, self.node, self.place)}/{self.run}"
+        """Its folder, below that of all results."""
+        return f"{make_case_name(self.name, self.variant, self.node, self.place)}/{self.run}"
 
     @property
     def order(self) -> tuple[int, str, int, str, bool, str, bool, int]:
-        """Where it belongs among all results; of one variant ours come first, and local ones. All but the last are of
-        its case."""
-        whose = self.node != NodeKind.FLASK, self.node
-        return self.number, self.name, self.position, self.variant, *whose, self.place is not Place.LOCAL, self.run
+        """Its place among all results; of one variant Flask nodes and local processes come first. All but the last
+        are of its case."""
+        kind = self.node != NodeKind.FLASK, self.node
+        return self.number, self.name, self.position, self.variant, *kind, self.place is not Place.LOCAL, self.run
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,28 +100,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[Result, ...]
 
 
-def case_folder(name: str, variant: str, node: str, place: Place) -> str:
-    """Of all runs of one variant on one kind of node in one place."""
-    return ".".join(filter(None, (name, variant, *_unusual(node, place))))
-
-
-def heading(title: str, node: str, place: Place) -> str:
-    """A title, with whose nodes where they are not ours, and where they ran unless on this machine itself."""
-    more = ", ".join(_unusual(node, place))
-    return f"{title} ({more})" if more else title
-
-
-def _unusual(node: str, place: Place) -> list[str]:
-    return [*([] if node == NodeKind.FLASK else [node]), *([] if place is Place.LOCAL else [str(place)])]
-
-
-def verdict_of(claims: Sequence[Held]) -> Ruling:
-    """The worst of all claims, and why."""
-    return worst(Ruling(held.verdict, held.reason and f"{held.claim}: {held.reason}") for held in claims)
-
-
 def describe(spec: ClusterSpec) -> dict[str, Any]:
-    """A cluster's configuration, without the secrets in it."""
+    """Describe a cluster's configuration, without the secrets in it."""
     hidden = {name: "***" for name in spec.node_settings if any(word in name for word in _SECRET)}
     return {
         "node": str(spec.node),
@@ -149,8 +117,36 @@ def describe(spec: ClusterSpec) -> dict[str, Any]:
     }
 
 
-def versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
-    """Of everything that took part."""
+def record_figures(phase: str, figures: PhaseFigures) -> dict[str, Any]:
+    """Return the figures of one phase for JSON: `demo --json`, load.json and matrix.json."""
+    return {
+        "phase": phase,
+        "seconds": figures.seconds,
+        "users": figures.users,
+        "requests": figures.operations,
+        "requests_per_second": round(figures.rate, 2),
+        "logins": figures.logins,
+        "as_logged_in": figures.as_logged_in,
+        "logged_out": figures.logged_out,
+        "users_logged_out": figures.users_logged_out,
+        "share_logged_out": round(figures.share_logged_out, 4),
+        "updates_lost": figures.found.get(Kind.UPDATE_LOST, 0),
+        "stale_reads": figures.found.get(Kind.STALE_READ, 0),
+        "revived": figures.found.get(Kind.REVIVED, 0),
+        "crossed": figures.found.get(Kind.CROSSED, 0),
+        "failed": figures.failed,
+        "failed_gets": figures.failed_gets,
+        "failures": figures.failures,
+        "retried": figures.retried,
+        "nodes": figures.nodes,
+        "p50": figures.p50,
+        "p99": figures.p99,
+        "generator_cpu": figures.generator_cpu,
+    }
+
+
+def list_versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of everything that took part."""
     return {
         **of_cluster,
         "python": platform.python_version(),
@@ -158,34 +154,109 @@ def versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     return {"system": platform.system(), "release": platform.release(), "cores": os.cpu_count()}
 
 
-def write(folder: Path, result: Result) -> None:
+def write_result(folder: Path, result: Result) -> None:
     """Raises OSError."""
-    _replace(folder / RESULT, msgspec.json.encode(result))
+    write_json(folder / RESULT, result)
 
 
-def write_all(out: Path) -> Results:
-    """Gather every result under `out` in one file there. Raises OSError, and ValueError for a file that is none."""
-    found = [read(path) for path in sorted(out.glob(f"*/*/{RESULT}"))]
-    ordered = sorted(found, key=lambda result: result.order)
-    results = Results(results=tuple(ordered))
-    _replace(out / RESULTS, msgspec.json.encode(results))
+def write_results(out: Path) -> Results:
+    """Gather every result under `out` in one file there. Raises OSError, and ValueError for a file of another kind."""
+    found = [read_result(path) for path in sorted(out.glob(f"*/*/{RESULT}"))]
+    results = Results(results=tuple(sorted(found, key=lambda result: result.order)))
+    write_json(out / RESULTS, results)
     return results
 
 
-def read(path: Path) -> Result:
-    """Raises OSError, and ValueError with one line for a file that is no result."""
+def read_result(path: Path) -> Result:
+    """Raises OSError, and ValueError with one line for a file of another kind."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Result)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{path} is no result of an experiment: {error}") from error
+        raise ValueError(f"{path} is not a result of an experiment: {error}") from error
 
 
-def _replace(path: Path, document: bytes) -> None:
-    """In one step, so that nobody reads half of it."""
+def write_json(path: Path, document: Any) -> None:
+    """Replace the file atomically, so that no reader meets half a document. Raises OSError."""
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(msgspec.json.format(document, indent=2) + b"\n")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     part.replace(path)
+
+
+def check_writable(path: Path) -> None:
+    """Raises OSError if `write_json` could not write there; leaves a file that exists as it is."""
+    part = path.with_name(f".{path.name}.part")
+    part.touch()
+    part.unlink()
+
+
+@dataclass(frozen=True)
+class CaseResults:
+    """All runs of one case, at least one: the worst verdict, and each figure as a median with its range."""
+
+    runs: Sequence[Result]
+
+    @property
+    def first(self) -> Result:
+        return self.runs[0]
+
+    @property
+    def node(self) -> str:
+        return self.first.node
+
+    @property
+    def title(self) -> str:
+        return self.first.heading
+
+    @property
+    def anchor(self) -> str:
+        return self.first.folder.rpartition("/")[0].replace(".", "-")
+
+    @property
+    def worst(self) -> Result:
+        """The run with the worst verdict; the first of them."""
+        order = list(Verdict)
+        return max(self.runs, key=lambda run: (order.index(run.verdict), -run.run))
+
+    @property
+    def sessions_lost(self) -> str:
+        return self._median(lambda found: found.sessions_lost)
+
+    @property
+    def updates_lost(self) -> str:
+        return self._median(lambda found: found.updates_lost)
+
+    @property
+    def revived(self) -> str:
+        return self._median(lambda found: found.revived)
+
+    @property
+    def failed(self) -> str:
+        return self._median(lambda found: found.total.failed)
+
+    @property
+    def gap(self) -> str:
+        """In seconds; a dash without a prober."""
+        return self._median(lambda found: found.gap if found.availability else None, "{:.2f}")
+
+    def _median(self, figure: Callable[[Findings], float | None], form: str = "{:,}") -> str:
+        """The median, and the range behind it where the runs differ."""
+        found = [run.findings for run in self.runs if run.findings is not None]
+        values = [value for one in found if (value := figure(one)) is not None]
+        if not values:
+            return "-"
+        middle, least, most = (form.format(_whole(value)) for value in (median(values), min(values), max(values)))
+        return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def group_by_case(results: Iterable[Result]) -> list[CaseResults]:
+    """In the order of the results, which is that of the experiments."""
+    ordered = sorted(results, key=lambda result: result.order)
+    return [CaseResults(tuple(runs)) for _, runs in groupby(ordered, key=lambda result: result.order[:-1])]
+
+
+def _whole(value: float) -> float:
+    return int(value) if float(value).is_integer() else value

@@ -1,153 +1,431 @@
-"""Runs an experiment: the cluster up, users on it, the steady state, the fault, its undo in any case, all down."""
+"""One run: the target up, users on it, phase after phase with their faults, each undone, everything down again."""
 
 import contextlib
+import http.client
+import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from types import FrameType, TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
 
-from deploy import Cluster, ClusterSpec
-from loadtest.arrival import ARRIVAL, POLL, wait_arrived
-from loadtest.experiment import Case
-from loadtest.failover.course import AFTER, BEFORE, CHECKING, DURING, FAULT, STARTING, UNDO, Course
-from loadtest.failover.interruption import uninterrupted
-from loadtest.failover.probes import targets
-from loadtest.failover.steady import NotSteadyError, wait_steady
-from loadtest.failover.trial import Effort, Trial
-from loadtest.history import now
-from loadtest.old_generator import Generator
-from loadtest.prober import Prober
-from loadtest.protocol import Start
+from deploy import Cluster, MemberState, Role
+from loadtest.checker import Checker, Findings
+from loadtest.claims import SESSION, SITE
+from loadtest.experiment import AFTER, Phase
+from loadtest.generator import Generator, GeneratorError, LoadProfile
+from loadtest.history import VERSION, End, Header, Mark, Note, PartWriter, assemble, follow, now, read_part
+from loadtest.prober import Endpoint, Prober
+from loadtest.progress import Status
+from loadtest.results import HISTORY, Timing
+from loadtest.target import Target, TargetError, log_in
 
+STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 WELL_AGAIN_TIMEOUT = 20.0  # nginx takes a node up again after its fail_timeout, 5 s by default
-SPAWN_SECONDS = 1.0
+ARRIVAL_TIMEOUT = 60.0
 SLACK = 240.0
-"""What starting, applying, undoing and arriving may take on top, until the generator ends by itself."""
+"""Seconds for starting, arriving, applying and undoing, until the generator ends by itself."""
+PATIENCE = 5
+"""How many times as long a phase may take on a machine that is too slow to see enough in its seconds."""
+POLL = 0.1
+_FINDINGS_INTERVAL = 0.3
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class MakeCluster(Protocol):
-    def __call__(self, spec: ClusterSpec) -> AbstractContextManager[Cluster]: ...
+class NotSteadyError(Exception):
+    """The cluster is not well where it has to be; one line says what is wrong."""
 
 
-def run(
-    case: Case,
-    effort: Effort,
-    operations: Path,
-    make_cluster: MakeCluster,
-    course: Course,
-    watch: Callable[[], None],
-) -> Trial:
-    """Run one case; the generator writes to `operations`, `watch` is called several times a second.
+@dataclass(frozen=True)
+class Stage:
+    """A step of a run for the progress line; with `exact` its seconds are no estimate."""
 
-    Raises ClusterError, GeneratorError, ProberError and KeyboardInterrupt. Whatever happens, a fault that was applied
-    is undone, and nothing is left running.
+    name: str
+    words: str
+    seconds: float
+    exact: bool = False
+
+
+class Schedule:
+    """The stages of a run, with how long each takes. `later`: seconds that further runs will take."""
+
+    def __init__(self, phases: Sequence[Phase], status: Status, later: float = 0.0) -> None:
+        # Estimates for a machine with two busy cores.
+        self.stages = [Stage(STARTING, "starting", 5.0), Stage(ARRIVAL, "users arrive", 2.0)]
+        for phase in phases:
+            if phase.fault.seconds:
+                self.stages.append(Stage(f"{phase.name}: fault", phase.fault.what, phase.fault.seconds))
+            self.stages.append(Stage(phase.name, phase.words or phase.name, phase.seconds, exact=True))
+            if phase.undo:
+                self.stages.append(Stage(f"{phase.name}: undo", "undoing it" if phase.fault.seconds else "", 1.5))
+        self.stages.append(Stage(CHECKING, "checking", 2.5))
+        self.status, self._later = status, later
+
+    @property
+    def seconds(self) -> float:
+        """About how long all of it takes."""
+        return sum(stage.seconds for stage in self.stages)
+
+    def enter(self, name: str) -> None:
+        """Say that this stage has begun; nothing if the run has no such stage."""
+        position = next((at for at, stage in enumerate(self.stages) if stage.name == name), None)
+        if position is None:
+            return
+        stage, rest = self.stages[position], self.stages[position + 1 :]
+        then = next((following.words for following in rest if following.words), "")
+        self.status.turn(stage.words or self.status.doing, then, stage.seconds if stage.exact else 0.0)
+        self.status.over = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left behind. `findings` and `timing` are None where there was no steady state to begin with."""
+
+    started: float
+    findings: Findings | None = None
+    timing: Timing | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    unsteady: str = ""
+    """Why there was no steady state before the fault; then no fault was applied."""
+    unwell: str = ""
+    """What was still wrong after the undo."""
+
+
+class Recording:
+    """The history of a run while it grows: the generator's parts, our marks and probes, and the checker on them."""
+
+    def __init__(self, folder: Path, header: Header, parts: Sequence[Path]) -> None:
+        self._folder, self._header = folder, header
+        marks, probes = folder / "marks.jsonl", folder / "probes.jsonl"
+        self._paths = (marks, probes, *parts)
+        self._marks, self._probes = PartWriter(marks), PartWriter(probes)
+        self._probe_count = 0
+        self._follower = follow(*self._paths, lateness=0.0)
+        self._checker = Checker()
+        self._checker.feed(header)
+        self._findings, self._due = self._checker.findings(), 0.0
+
+    def write(self, event: Mark | Note) -> None:
+        self._marks.write(event)
+        self._marks.flush()
+
+    def read(self, prober: Prober | None) -> Findings:
+        """Return what the checker finds so far. Costs at most a tenth of the time."""
+        begin = time.monotonic()
+        if begin >= self._due:
+            self._take_probes(prober)
+            for event in self._follower.poll():
+                self._checker.feed(event)
+            self._findings = self._checker.findings()
+            end = time.monotonic()
+            self._due = end + max(_FINDINGS_INTERVAL, 10 * (end - begin))
+        return self._findings
+
+    def finish(self, prober: Prober | None) -> Findings:
+        """All writers have ended: assemble the history, and return the findings on it. Raises HistoryError."""
+        self._take_probes(prober)
+        self._marks.close()
+        self._probes.close()
+        for event in self._follower.finish():
+            self._checker.feed(event)
+        assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
+        self._checker.feed(End(self._checker.findings().total.operations, self._probe_count))
+        return self._checker.findings()
+
+    def remove_parts(self) -> None:
+        for path in (*self._paths, self._folder / "locust.log"):
+            path.unlink(missing_ok=True)
+
+    def _take_probes(self, prober: Prober | None) -> None:
+        if prober is not None:
+            probes = prober.probes[self._probe_count :]
+            self._probe_count += len(probes)
+            for probe in probes:
+                self._probes.write(probe)
+            self._probes.flush()
+
+
+class Runner:
+    """Drives a target through phases. Entering it starts the target and waits until all users have arrived.
+
+    `folder` gets the history, whose header has `title` and `description`. With `probes`, members and nodes have to be
+    well before each fault and after its undo, and a prober asks for two pages all the time. `watch` is called several
+    times a second.
+
+    Everything raises ClusterError, GeneratorError, ProberError, TargetError, HistoryError, and OSError where the folder
+    is not writable. However it is left, a fault is undone and nothing keeps running.
     """
-    trial = Trial(case, effort, operations)
-    course.enter(STARTING)
-    watch()
-    with Generator() as generator, make_cluster(case.spec) as cluster:
-        cluster.wait_ready(READY_TIMEOUT)
-        trial.versions = dict(cluster.versions)
-        _Run(trial, cluster, generator, course, watch).all()
-    return trial
 
-
-class _Run:
     def __init__(
-        self, trial: Trial, cluster: Cluster, generator: Generator, course: Course, watch: Callable[[], None]
+        self,
+        target: Target,
+        profile: LoadProfile,
+        folder: Path,
+        description: Mapping[str, Any],
+        schedule: Schedule,
+        watch: Callable[[Status], None],
+        *,
+        title: str = "",
+        probes: bool = False,
     ) -> None:
-        self._trial, self._cluster, self._generator = trial, cluster, generator
-        self._course, self._watch = course, watch
+        self._target, self._profile, self._folder = target, profile, folder
+        self._schedule, self._watch, self._probes = schedule, watch, probes
+        self._started = now()
+        self._title, self._description = title, description
+        self._times: dict[str, float] = {}
+        self._prober: Prober | None = None
+        self._unwell = ""
 
-    def all(self) -> None:
-        try:
-            wait_steady(self._cluster, STEADY_TIMEOUT)
-            self._load()
-            with self._probing():
-                self._phase(BEFORE)
-                self._hold(BEFORE)
+    def __enter__(self) -> Self:
+        self._enter(STARTING)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._target)
+            if self._target.cluster is not None:
+                self._target.cluster.wait_ready(READY_TIMEOUT)
+            if self._probes:
                 wait_steady(self._cluster, STEADY_TIMEOUT)
-                self._break()
-                self._see_whether_it_is_well()
-                self._hold(AFTER)
-        except NotSteadyError as error:
-            self._trial.unsteady = str(error)
-        self._enter(CHECKING)
-        self._trial.mark("end")
-        if self._trial.when(BEFORE):
-            figures = self._generator.stop()
-            self._trial.generator_cpu = max(phase.generator_cpu for phase in figures)
-
-    def _load(self) -> None:
-        """Users come and log in."""
-        self._enter(ARRIVAL)
-        experiment, users = self._trial.case.experiment, self._trial.users
-        self._generator.start(
-            Start(
-                url=self._cluster.url,
-                accounts=dict(self._cluster.users),
-                users=users,
-                spawn_rate=users / SPAWN_SECONDS,
-                phase=ARRIVAL,
-                wait=self._trial.effort.wait,
-                time_limit=self._course.seconds + SLACK,
-                cookie=self._cluster.spec.session_cookie,
-                mix=experiment.mix,
-                history=str(self._trial.operations),
+            self._generator = Generator(self._profile, self._target, self._folder)
+            header = Header(
+                version=VERSION,
+                title=self._title,
+                started=self._started,
+                cluster={"url": self._target.url, **self._description},
             )
-        )
-        wait_arrived(users, self._generator, self._look)
+            self._recording = Recording(self._folder, header, self._generator.parts)
+            stack.callback(self._recording.remove_parts)
+            stack.enter_context(self._generator)
+            self._mark(ARRIVAL)
+            self._generator.start()
+            self._enter(ARRIVAL)
+            self._wait_for_arrival()
+            if self._probes:
+                self._prober = stack.enter_context(self._make_prober())
+            self._stack = stack.pop_all()
+        return self
 
-    def _break(self) -> None:
-        """The fault, for as long as it is to last; undone however this ends."""
-        trial, fault = self._trial, self._trial.case.variant.fault
-        self._phase(DURING)
-        trial.mark("fault")
-        self._enter(FAULT)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def run(self, phase: Phase) -> None:
+        """Run one phase. Its fault, if it is to be undone, is undone however this ends."""
+        if self._probes and phase.undo:
+            wait_steady(self._cluster, STEADY_TIMEOUT)
+        self._mark(phase.name)
+        if self._probes and phase.name == AFTER:
+            self._check_recovery()
+        if not phase.undo and not phase.fault.seconds:
+            self._hold(phase)
+            return
+        self._mark("fault")
+        self._enter(f"{phase.name}: fault")
         try:
-            fault.apply(self._cluster)
-            trial.faulty = now()
-            self._hold(DURING)
+            phase.fault.apply(self._cluster)
+            self._note("faulty", "the fault is applied")
+            self._hold(phase)
         finally:
-            trial.mark("undo")
-            self._enter(UNDO)
-            with uninterrupted():
-                fault.undo(self._cluster)
-            trial.undone = now()
-        self._phase(AFTER)
+            if phase.undo:
+                self._mark("undo")
+                self._enter(f"{phase.name}: undo")
+                with uninterrupted():
+                    phase.fault.undo(self._cluster)
+                self._note("undone", "the fault is undone")
 
-    def _see_whether_it_is_well(self) -> None:
+    def finish(self) -> Run:
+        """End the load, and check its history."""
+        self._enter(CHECKING)
+        self._mark(END)
+        if self._prober is not None:
+            self._prober.stop()
+        self._generator.stop()
+        cluster = self._target.cluster
+        return Run(
+            self._started,
+            self._recording.finish(self._prober),
+            self._make_timing(),
+            dict(cluster.versions) if cluster is not None else {},
+            unwell=self._unwell,
+        )
+
+    @property
+    def _cluster(self) -> Cluster:
+        assert self._target.cluster is not None, "faults and probes need a cluster"
+        return self._target.cluster
+
+    def _make_prober(self) -> Prober:
+        """Raises NotSteadyError where no session can be made for it."""
+        try:
+            cookie = log_in(self._target)
+        except TargetError as error:
+            raise NotSteadyError(str(error)) from error
+        url = self._target.url
+        endpoints = (Endpoint(name=SITE, url=f"{url}/live"), Endpoint(name=SESSION, url=f"{url}/me", cookie=cookie))
+        return Prober(endpoints, time_limit=self._schedule.seconds + SLACK)
+
+    def _wait_for_arrival(self) -> None:
+        """Wait until every user has an answer to its login, however slow the machine is, within reason."""
+        users = self._profile.users
+        seconds = users / self._profile.spawn_rate + ARRIVAL_TIMEOUT
+        deadline = time.monotonic() + seconds
+        while self._look().total.users < users:
+            if time.monotonic() > deadline:
+                raise GeneratorError(f"not all of the {users} users could log in within {seconds:.0f} s")
+            time.sleep(POLL)
+
+    def _hold(self, phase: Phase) -> None:
+        self._enter(phase.name)
+        begin = time.monotonic()
+        end, latest = begin + phase.seconds, begin + PATIENCE * phase.seconds
+        while (time_now := time.monotonic()) < end or (time_now < latest and not self._has_enough(phase)):
+            self._look()
+            time.sleep(min(POLL, max(end - time_now, 0.01)))
+
+    def _has_enough(self, phase: Phase) -> bool:
+        if not phase.min_requests:
+            return True
+        figures = self._look().phases.get(phase.name)
+        return figures is not None and figures.as_logged_in >= phase.min_requests
+
+    def _check_recovery(self) -> None:
         try:
             wait_steady(self._cluster, WELL_AGAIN_TIMEOUT)
         except NotSteadyError as error:
-            self._trial.unwell = str(error)
+            self._unwell = str(error)
 
-    @contextlib.contextmanager
-    def _probing(self) -> Iterator[None]:
-        with Prober(targets(self._cluster), time_limit=self._course.seconds + SLACK) as prober:
-            yield
-            self._trial.probes = prober.stop()
-
-    def _phase(self, name: str) -> None:
-        self._trial.mark(name)
-        self._generator.enter(name)
-
-    def _hold(self, name: str) -> None:
-        seconds = self._enter(name)
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self._look()
-            time.sleep(POLL)
-
-    def _enter(self, name: str) -> float:
-        stage = self._course.enter(name)
-        self._watch()
-        return stage.seconds
-
-    def _look(self) -> None:
+    def _look(self) -> Findings:
         self._generator.check()
-        self._course.status.progress = self._generator.progress
-        self._watch()
+        findings = self._recording.read(self._prober)
+        self._schedule.status.findings = findings
+        self._watch(self._schedule.status)
+        return findings
+
+    def _enter(self, stage: str) -> None:
+        self._schedule.enter(stage)
+        self._watch(self._schedule.status)
+
+    def _mark(self, name: str) -> None:
+        mark = Mark(now(), name)
+        self._times.setdefault(name, mark.at)
+        self._recording.write(mark)
+
+    def _note(self, name: str, text: str) -> None:
+        note = Note(now(), text)
+        self._times.setdefault(name, note.at)
+        self._recording.write(note)
+
+    def _make_timing(self) -> Timing:
+        """Without a fault it counts from the first phase on; a fault that stays is there until the end."""
+        ended = self._times[END]
+        before = next((at for name, at in self._times.items() if name != ARRIVAL), ended)
+        fault, undo = self._times.get("fault", before), self._times.get("undo", ended)
+        return Timing(
+            started=self._started,
+            before=before,
+            fault=fault,
+            faulty=self._times.get("faulty", fault),
+            undo=undo,
+            undone=self._times.get("undone", undo),
+            ended=ended,
+        )
+
+
+def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
+    """Run all phases. Without a steady state before a fault, the rest is left out."""
+    started = now()
+    try:
+        with runner:
+            for phase in phases:
+                runner.run(phase)
+            return runner.finish()
+    except NotSteadyError as error:
+        return Run(started, unsteady=str(error))
+
+
+def wait_steady(cluster: Cluster, timeout: float) -> None:
+    """Return when every member runs, and every node serves a visitor and saves a session for it.
+
+    Raises NotSteadyError after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while complaint := _find_complaint(cluster):
+        if time.monotonic() > deadline:
+            raise NotSteadyError(f"{complaint}, after {timeout:g} s of waiting")
+        time.sleep(2 * POLL)
+
+
+def _find_complaint(cluster: Cluster) -> str | None:
+    members = cluster.members()
+    for member in members:
+        if member.state is not MemberState.RUNNING:
+            return f"{member.name} is {member.state}"
+    missing = {member.name for member in members if member.role is Role.NODE}
+    for _ in range(4 * len(missing)):  # nodes take turns, but requests of the load come in between
+        try:
+            status, node = visit(cluster.url)
+        except (OSError, http.client.HTTPException) as error:
+            return f"the proxy does not answer ({type(error).__name__})"
+        if status != http.client.OK:
+            return f"POST /visits is answered with {status} ({node or 'by no node'})"
+        missing.discard(node)
+        if not missing:
+            return None
+    return f"{', '.join(sorted(missing))} does not serve"
+
+
+def visit(url: str) -> tuple[int, str]:
+    """Send a new visitor's first write; return the status, and the node that answered."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request("POST", "/visits", "{}", {"Content-Type": "application/json", "Accept": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.getheader("X-Served-By", "")
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a KeyboardInterrupt and ignore the next: cleaning up takes a while.
+
+    A signal that is ignored from the start stays so, as a shell has it for SIGINT of programs in the background.
+    """
+
+    def interrupt(*_: object) -> None:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold signals that ask for the end until the block is left."""
+    came: list[tuple[int, FrameType | None]] = []
+    before = {number: signal.signal(number, lambda *signalled: came.append(signalled)) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        _restore(before)
+    if came:
+        number, frame = came[0]
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+
+def _restore(before: "dict[signal.Signals, signal._HANDLER]") -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from deploy import Cluster, ClusterSpec, LocalCluster
+from loadtest.history import Action
 from loadtest.http import Adapter, HttpInterface, Operation
-from loadtest.ledger import Action
 
 _TIMEOUT = 10.0
 

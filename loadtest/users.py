@@ -13,9 +13,8 @@ from locust import FastHttpUser, between, task
 from msgspec import UNSET, UnsetType
 
 from loadtest.browser import Browser, Sent
-from loadtest.history import STOPPED, Op, now
+from loadtest.history import STOPPED, Action, Op, Outcome, now
 from loadtest.http import Adapter, Answer, HttpInterface, Operation
-from loadtest.ledger import Action, Outcome
 
 FRUIT = ("apple", "pear", "plum", "cherry")
 LOGGED_OUT = "logged out"

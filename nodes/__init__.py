@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import create_app
-    from .environment import SettingsError
-    from .settings import Settings
+    from .settings import Settings, SettingsError
 
 __all__ = ["Settings", "SettingsError", "create_app"]
 
@@ -24,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return Settings
     if name == "SettingsError":
-        from .environment import SettingsError
+        from .settings import SettingsError
 
         return SettingsError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,10 +17,9 @@ import click
 
 from .accounts import UsersError, set_enabled
 from .app import create_app
-from .environment import SettingsError
 from .pages import browser_name
 from .sessions import Sessions, StoreUnavailable, UserSessions
-from .settings import Settings
+from .settings import Settings, SettingsError
 
 
 @click.group()

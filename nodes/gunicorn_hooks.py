@@ -25,8 +25,7 @@ from greenlet import greenlet
 from gunicorn.workers.ggevent import GeventWorker
 
 from .accounts import Users, UsersError
-from .environment import SettingsError
-from .settings import Settings
+from .settings import Settings, SettingsError
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 WORKER = "NODE_WORKER"

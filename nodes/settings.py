@@ -1,20 +1,117 @@
-"""Everything a node is told from outside, typed, and checked before it starts."""
+# ruff: noqa: RUF009 - what the functions return is dataclasses.field
+"""Settings of a node. Each field of `Settings` names its environment variable, default, range and meaning.
+
+`python -m nodes.settings` prints them as the table of docs/settings.md. gunicorn's main process reads the settings
+before gevent patches anything, so this module imports nothing that opens sockets.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from .environment import Environment, SettingsError
-from .naming import default_name
-from .secret_settings import database_url, encryption_keys, redis_url, session_secrets
-
+MIN_SECRET_BYTES = 32
+_SWITCH = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}
+_YEAR = 365 * 86400
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
+_DATABASES = ("sqlite", "mysql", "mariadb", "postgresql")
+# No more than a look at the URL: the store reads it as a whole.
+_SEVERAL_SERVERS = re.compile(r"rediss?\+(?:sentinel://[^/?#]+/[^/?#]+|cluster://[^/?#]+)")
+_MAKE_SECRET = "make one with `openssl rand -hex 32`"  # noqa: S105 - no secret
+
+
+class SettingsError(ValueError):
+    """A wrong setting. One line that names the variable, its value and what to do; secrets are never repeated."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Typed access to environment variables. An empty variable counts as unset, because compose files pass those on."""
+
+    values: Mapping[str, str]
+
+    def text(self, name: str) -> str | None:
+        """Return the variable without the white space around it; None where it is unset."""
+        return self.values.get(name, "").strip() or None
+
+    def choice(self, name: str, default: str, choices: Iterable[str]) -> str:
+        """Return one of `choices`, in lower case."""
+        value, sorted_choices = (self.text(name) or default).lower(), sorted(choices)
+        if value not in sorted_choices:
+            near = get_close_matches(value, sorted_choices, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"{name} must be one of {', '.join(sorted_choices)}, not {value}{hint}")
+        return value
+
+    def switch(self, name: str, default: bool) -> bool:
+        """Return whether the variable is on (also true, yes, 1) or off (false, no, 0)."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if value.lower() not in _SWITCH:
+            raise SettingsError(f"{name} must be on or off, not {value}")
+        return _SWITCH[value.lower()]
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        """Return a whole number from `low` to `high`."""
+        value = self.text(name)
+        try:
+            number = default if value is None else int(value)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {value}")
+        return number
+
+    def seconds(self, name: str, default: float, low: float, high: float) -> float:
+        """Return a number of seconds from `low` to `high`."""
+        value = self.text(name)
+        try:
+            number = default if value is None else float(value)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise SettingsError(f"{name} must be a number of seconds from {low:g} to {high:g}, not {value}")
+        return number
+
+    def file(self, name: str) -> Path | None:
+        """Return the path of a file that exists."""
+        value = self.text(name)
+        if value is not None and not Path(value).is_file():
+            raise SettingsError(f"{name}={value}: there is no such file; make it, or correct the path")
+        return None if value is None else Path(value)
+
+    def secret(self, name: str) -> tuple[str | None, str]:
+        """Return the secret in `name`, or in the file that `name`_FILE names, and which of the two variables it was.
+
+        Container platforms hand over secrets in files, because an environment shows to whoever may inspect a container.
+        """
+        in_file = f"{name}_FILE"
+        value, path = self.text(name), self.file(in_file)
+        if value is not None and path is not None:
+            raise SettingsError(f"{name} and {in_file}={path} are both set: drop one of them")
+        if path is None:
+            return value, name
+        try:
+            return path.read_text(encoding="utf-8").strip() or None, in_file
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise SettingsError(f"{in_file}={path}: can't be read ({reason})") from None
+
+    def secrets(self, name: str) -> tuple[tuple[str, ...], str]:
+        """Return several secrets, separated by commas in the variable or one a line in the file; and which it was."""
+        value, source = self.secret(name)
+        parts = (value or "").split("\n" if source.endswith("_FILE") else ",")
+        return tuple(part.strip() for part in parts if part.strip()), source
 
 
 class StoreKind(Enum):
@@ -31,140 +128,336 @@ class StoreKind(Enum):
     EXPRESS = "express"
     """In connect-redis's format, shared with a Node application on express-session."""
 
-    @property
-    def uses_redis(self) -> bool:
-        return self in {StoreKind.REDIS, StoreKind.EXPRESS}
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table: an environment variable, and how it is read."""
+
+    variable: str
+    values: str
+    """The values that it takes, for the documentation."""
+    help: str
+    read: Callable[[Environment], Any]
+    """Returns None where the variable is unset and the default holds."""
+    default: str
+    """For the documentation."""
+    stores: tuple[StoreKind, ...] = ()
+    """Read for these stores only; for all where it is empty."""
+
+
+def _setting(
+    variable: str,
+    default: Any,
+    values: str,
+    help_: str,
+    read: Callable[[Environment], Any],
+    *,
+    stores: tuple[StoreKind, ...] = (),
+    shown: str | None = None,
+    is_secret: bool = False,
+) -> Any:
+    """Return a dataclass field of this setting; `shown` is its default in the documentation."""
+    if shown is None:
+        shown = f"`{default}`" if isinstance(default, str) else f"{default:g}"
+    return field(
+        default=default, repr=not is_secret, metadata={"": Setting(variable, values, help_, read, shown, stores)}
+    )
+
+
+def _whole(variable: str, default: int | None, low: int, high: int, help_: str) -> Any:
+    """A whole number; where the default is None, 0 stands for it."""
+    number = default or 0
+
+    def read(env: Environment) -> int | None:
+        value = env.whole(variable, number, low, high)
+        return None if default is None and value == 0 else value
+
+    return _setting(variable, default, f"{low} to {high}", help_, read, shown=str(number))
+
+
+def _seconds(variable: str, default: float, low: float, high: float, help_: str) -> Any:
+    read: Callable[[Environment], float] = lambda env: env.seconds(variable, default, low, high)  # noqa: E731
+    return _setting(variable, default, f"{low:g} to {high} s", help_, read)
+
+
+def _switch(variable: str, default: bool, help_: str) -> Any:
+    shown = "on" if default else "off"
+    return _setting(variable, default, "on, off", help_, lambda env: env.switch(variable, default), shown=shown)
+
+
+def _choice(variable: str, choices: str, help_: str) -> Any:
+    """One of several words, of which the first is the default."""
+    words = choices.split()
+    values = ", ".join(f"`{word}`" for word in words)
+    return _setting(variable, words[0], values, help_, lambda env: env.choice(variable, words[0], words))
+
+
+def _text(variable: str, default: Any, values: str, help_: str, shown: str, **more: Any) -> Any:
+    return _setting(variable, default, values, help_, lambda env: env.text(variable), shown=shown, **more)
+
+
+def _session_secrets(env: Environment) -> tuple[str, ...]:
+    secrets, source = env.secrets("SESSION_SECRETS")
+    if not secrets:
+        state = "empty" if env.text("SESSION_SECRETS") or source.endswith("_FILE") else "not set"
+        raise SettingsError(f"{source} is {state}: {_MAKE_SECRET}")
+    for position, secret in enumerate(secrets, start=1):
+        if (size := len(secret.encode())) < MIN_SECRET_BYTES:
+            raise SettingsError(
+                f"{source}: secret {position} must have at least {MIN_SECRET_BYTES} bytes, not {size}; {_MAKE_SECRET}"
+            )
+    return secrets
+
+
+def _encryption_keys(env: Environment) -> tuple[bytes, ...]:
+    texts, source = env.secrets("SESSION_ENCRYPTION_KEYS")
+    for position, text in enumerate(texts, start=1):
+        if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
+            raise SettingsError(f"{source}: key {position} must be 64 hexadecimal digits; {_MAKE_SECRET}")
+    return tuple(bytes.fromhex(text) for text in texts)
+
+
+def _redis_url(env: Environment) -> str:
+    url, source = env.secret("REDIS_URL")
+    if url is None:
+        raise SettingsError(
+            "REDIS_URL is not set, and SESSION_STORE=redis or express needs it: redis://user:password@host:6379/0"
+        )
+    if _SEVERAL_SERVERS.match(url):
+        return url
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme == "unix" or (parts.scheme in {"redis", "rediss"} and bool(parts.hostname))
+        valid = valid and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SettingsError(
+            f"{source}={_without_password(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0,"
+            " or redis+sentinel://user:password@host:26379,host:26379/NAME"
+        )
+    return url
+
+
+def _database_url(env: Environment) -> str:
+    url, source = env.secret("DATABASE_URL")
+    if url is None:
+        raise SettingsError(
+            "DATABASE_URL is not set, and SESSION_STORE=sql needs it: postgresql://user:password@host/db"
+        )
+    if not url.startswith(tuple(f"{name}://" for name in _DATABASES)):
+        schemes = ", ".join(f"{name}://" for name in _DATABASES)
+        raise SettingsError(f"{source} must begin with one of {schemes}, not {_without_password(url)}")
+    return url
+
+
+def _without_password(url: str) -> str:
+    """Return the URL without what may be a password: all before the host, and all after a question mark."""
+    shown = url.partition("?")[0]
+    return f"***{shown[shown.rindex('@') :]}" if "@" in shown else shown
+
+
+def _folder(env: Environment) -> Path:
+    folder = env.text("SESSION_FOLDER")
+    if folder is None:
+        raise SettingsError(
+            "SESSION_FOLDER is not set, and SESSION_STORE=file needs it: a folder that belongs to this node's user"
+        )
+    return Path(folder)
+
+
+def _users_file(env: Environment) -> Path:
+    path = env.file("USERS_FILE")
+    if path is None:
+        raise SettingsError("USERS_FILE is not set: give the path of the users file that `nodes.accounts` makes")
+    return path
+
+
+def _bind(env: Environment) -> str | None:
+    value = env.text("NODE_BIND")
+    if value is None or value.startswith("unix:"):
+        return value
+    host, colon, port = value.rpartition(":")
+    try:
+        valid = bool(host and colon) and port.isdecimal() and int(port) <= 65535
+        if valid and ":" in host:
+            socket.inet_pton(socket.AF_INET6, host.strip("[]"))
+    except OSError:
+        valid = False
+    if not valid:
+        raise SettingsError(f"NODE_BIND must be host:port with a port up to 65535, or unix:/path, not {value}")
+    return value
+
+
+_REDIS = (StoreKind.REDIS, StoreKind.EXPRESS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A node's settings. Times are seconds; the environment variable of each field stands beside it."""
+    """A node's settings. Times are seconds."""
 
-    node_name: str  # NODE_NAME
-    secrets: tuple[str, ...] = field(repr=False)  # SESSION_SECRETS or SESSION_SECRETS_FILE
-    users_file: Path  # USERS_FILE
-    bind: str = "127.0.0.1:8000"  # NODE_BIND
-    workers: int = 1  # NODE_WORKERS
-    store: StoreKind = StoreKind.MEMORY  # SESSION_STORE
-    redis_url: str | None = field(default=None, repr=False)  # REDIS_URL or REDIS_URL_FILE
-    database_url: str | None = field(default=None, repr=False)  # DATABASE_URL or DATABASE_URL_FILE
-    create_schema: bool = False  # DATABASE_CREATE_SCHEMA
-    folder: Path | None = None  # SESSION_FOLDER
-    durability: str = "primary"  # STORE_DURABILITY
-    replicas: int = 0  # STORE_REPLICAS
-    encryption_keys: tuple[bytes, ...] = field(
-        default=(), repr=False
-    )  # SESSION_ENCRYPTION_KEYS or SESSION_ENCRYPTION_KEYS_FILE
-    encryption: str = "require"  # SESSION_ENCRYPTION
-    session_name: str = "session"  # SESSION_NAME
-    idle_timeout: float = 1800.0  # SESSION_IDLE_TIMEOUT
-    absolute_timeout: float = 28800.0  # SESSION_ABSOLUTE_TIMEOUT
-    secure: str = "auto"  # SESSION_SECURE
-    http_only: bool = True  # SESSION_HTTP_ONLY
-    same_site: str = "lax"  # SESSION_SAME_SITE
-    max_age: int | None = None  # SESSION_MAX_AGE
-    rolling: bool = False  # SESSION_ROLLING
-    resave: bool = False  # SESSION_RESAVE
-    save_uninitialized: bool = False  # SESSION_SAVE_UNINITIALIZED
-    max_bytes: int = 65536  # SESSION_MAX_BYTES
-    max_sessions: int | None = None  # SESSION_MAX_PER_USER
-    session_limit: str = "end_oldest"  # SESSION_LIMIT
-    login_attempts: int = 10  # LOGIN_ATTEMPTS
-    login_window: float = 900.0  # LOGIN_WINDOW
-    connect_timeout: float = 0.25  # STORE_CONNECT_TIMEOUT
-    read_timeout: float = 0.25  # STORE_READ_TIMEOUT
-    retries: int = 1  # STORE_RETRIES
-    deadline: float = 1.0  # STORE_DEADLINE
-    outage: str = "fail_fast"  # STORE_OUTAGE
-    wait_seconds: float = 10.0  # STORE_WAIT_SECONDS
-    waiting: int = 500  # STORE_WAITING
-    sweep_seconds: float = 60.0  # SESSION_SWEEP_SECONDS
-    trusted_proxies: int = 1  # TRUSTED_PROXIES
-    log_level: str = "info"  # LOG_LEVEL
+    node_name: str = _text(
+        "NODE_NAME", MISSING, "1 to 63 letters, digits, `-`, `_`, `.`", "The node's name, sent in `X-Served-By`.",
+        shown="`node-2` in a replica of compose, else the host name",
+    )  # fmt: skip
+    bind: str = _setting("NODE_BIND", "127.0.0.1:8000", "`host:port`, `unix:/path`", "Where the node listens.", _bind)
+    workers: int = _whole(
+        "NODE_WORKERS", 1, 1, 64, "gunicorn workers; with the memory store each has sessions of its own."
+    )
+    store: StoreKind = _setting(
+        "SESSION_STORE", StoreKind.MEMORY, ", ".join(f"`{kind.value}`" for kind in StoreKind),
+        "Where sessions live; `express` shares them with a Node application, see [express.md](express.md).",
+        lambda env: StoreKind(env.choice("SESSION_STORE", "memory", [kind.value for kind in StoreKind])),
+        shown="`memory`",
+    )  # fmt: skip
+    redis_url: str | None = _setting(
+        "REDIS_URL", None, "`redis://user:password@host:port/0`, `rediss://` (TLS), `unix://`,"
+        " `redis+sentinel://user:password@h1:26379,h2,h3/NAME?sentinel_username=…&sentinel_password=…`;"
+        " for redis also `redis+cluster://user:password@h1:6379,h2,h3`",
+        "The store's servers, see [redis.md](redis.md).", _redis_url, stores=_REDIS, shown="", is_secret=True,
+    )  # fmt: skip
+    database_url: str | None = _setting(
+        "DATABASE_URL", None, "`sqlite:////path`, `mysql://`, `mariadb://`, `postgresql://user:password@host/database`",
+        "The store's database, see [sql.md](sql.md).", _database_url, stores=(StoreKind.SQL,), shown="", is_secret=True,
+    )  # fmt: skip
+    create_schema: bool = _switch(
+        "DATABASE_CREATE_SCHEMA", False,
+        "Create missing tables when the node starts. Else `python -m nodes.stores` does, or your migrations.",
+    )  # fmt: skip
+    folder: Path | None = _setting(
+        "SESSION_FOLDER", None, "a path", "The folder of the sessions, on a disk that all nodes share.", _folder,
+        stores=(StoreKind.FILE,), shown="",
+    )  # fmt: skip
+    durability: str = _choice(
+        "STORE_DURABILITY", "primary revocations every_write",
+        "For redis: acknowledge a write when the primary has it; or wait for replicas with logouts, or every write.",
+    )  # fmt: skip
+    replicas: int = _whole("STORE_REPLICAS", 0, 0, 100, "How many replicas `STORE_DURABILITY` waits for.")
+    encryption_keys: tuple[bytes, ...] = _setting(
+        "SESSION_ENCRYPTION_KEYS", (), "64 hexadecimal digits each",
+        "Encrypt sessions at rest. The first encrypts, all decrypt. Separated by commas, or one a line in the file.",
+        _encryption_keys, shown="", is_secret=True,
+    )  # fmt: skip
+    encryption: str = _choice(
+        "SESSION_ENCRYPTION", "require write read",
+        "With these keys: `require` accepts encrypted sessions only; `write` and `read` accept plain ones, too, and"
+        " write encrypted or plain: the steps in which encryption is turned on and off.",
+    )  # fmt: skip
+    secrets: tuple[str, ...] = _setting(
+        "SESSION_SECRETS", MISSING, "32 bytes or more each",
+        "Sign the cookies. The first secret signs, all verify. Separated by commas, or one a line in the file.",
+        _session_secrets, shown="required", is_secret=True,
+    )  # fmt: skip
+    session_name: str = _text(
+        "SESSION_NAME", "session", "1 to 64 characters of a cookie's name",
+        "The cookie's name. Over TLS `__Host-` stands before it, except with express.",
+        "`session`; express: `connect.sid`",
+    )  # fmt: skip
+    idle_timeout: float = _seconds("SESSION_IDLE_TIMEOUT", 1800, 1, _YEAR, "Without use for this long, a session ends.")
+    absolute_timeout: float = _seconds("SESSION_ABSOLUTE_TIMEOUT", 28800, 1, _YEAR, "A session ends after this long.")
+    secure: str = _choice("SESSION_SECURE", "auto on off", "The cookie's Secure; `auto`: over TLS.")
+    http_only: bool = _switch("SESSION_HTTP_ONLY", True, "Keep the cookie from scripts on the page.")
+    same_site: str = _choice(
+        "SESSION_SAME_SITE", "lax strict none auto",
+        "Which requests from other sites carry the cookie; `auto`: none over TLS, else lax.",
+    )  # fmt: skip
+    max_age: int | None = _whole(
+        "SESSION_MAX_AGE", None, 0, _YEAR, "Seconds that the browser keeps the cookie; 0: until it closes."
+    )
+    rolling: bool = _switch("SESSION_ROLLING", False, "Send the cookie with every response.")
+    resave: bool = _switch("SESSION_RESAVE", False, "Write back what was read, changed or not.")
+    save_uninitialized: bool = _switch("SESSION_SAVE_UNINITIALIZED", False, "Give every visitor a session.")
+    max_bytes: int = _whole(
+        "SESSION_MAX_BYTES", 65536, 1024, 16 * 1024 * 1024, "The most bytes that one session holds."
+    )
+    max_sessions: int | None = _whole(
+        "SESSION_MAX_PER_USER", None, 0, 100_000, "The most sessions that a user has; 0: no limit."
+    )
+    session_limit: str = _choice(
+        "SESSION_LIMIT", "end_oldest refuse", "At the limit a login ends the user's oldest session, or is refused."
+    )
+    login_attempts: int = _whole(
+        "LOGIN_ATTEMPTS", 10, 0, 1000,
+        "Wrong passwords that one address may send for one user within the window, over all nodes, and ten times as"
+        " many for all users; a browser that the user has logged in with is counted by itself instead. 0: no limit.",
+    )  # fmt: skip
+    login_window: float = _seconds("LOGIN_WINDOW", 900, 1, 86400, "The window of `LOGIN_ATTEMPTS`.")
+    sweep_seconds: float = _seconds(
+        "SESSION_SWEEP_SECONDS", 60, 0, 86400,
+        "For file and sql: time between two sweeps of expired sessions by each node; 0: none, call `sweep` yourself.",
+    )  # fmt: skip
+    connect_timeout: float = _seconds("STORE_CONNECT_TIMEOUT", 0.25, 0.01, 60, "To connect to the store, per attempt.")
+    read_timeout: float = _seconds("STORE_READ_TIMEOUT", 0.25, 0.01, 60, "For the store's answer, per attempt.")
+    retries: int = _whole(
+        "STORE_RETRIES", 1, 0, 10,
+        "How often a read is repeated; a write only with several servers or `STORE_OUTAGE=wait`, where it is safe.",
+    )  # fmt: skip
+    deadline: float = _seconds("STORE_DEADLINE", 1, 0.01, 60, "After this long no further attempt starts.")
+    outage: str = _choice(
+        "STORE_OUTAGE", "fail_fast wait",
+        "For redis and express: while there is no primary, answer 503 within the budgets above, or hold requests until"
+        " there is one.",
+    )  # fmt: skip
+    wait_seconds: float = _seconds(
+        "STORE_WAIT_SECONDS", 10, 0.1, 25, "How long a request is held; keep it below the proxy's read timeout (15 s)."
+    )
+    waiting: int = _whole("STORE_WAITING", 500, 1, 10_000, "How many requests each worker holds; others fail fast.")
+    users_file: Path = _setting(
+        "USERS_FILE", MISSING, "a path", "JSON: each user's name and Argon2id hash.", _users_file, shown="required"
+    )
+    trusted_proxies: int = _whole(
+        "TRUSTED_PROXIES", 1, 0, 10, "How many proxies stand in front, for X-Forwarded-For, -Proto and -Host."
+    )
+    log_level: str = _setting(
+        "LOG_LEVEL", "info", "`debug`, `info`, `warning`, `error`", "The least severe messages that are logged.",
+        lambda env: env.choice("LOG_LEVEL", "info", ["debug", "info", "warning", "error"]),
+    )  # fmt: skip
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str], name: Callable[[], str] = default_name) -> Settings:
-        """Reads the settings out of `environ`; `name` finds the node's name where NODE_NAME is unset.
+    def from_environ(cls, environ: Mapping[str, str], name: Callable[[], str] | None = None) -> Settings:
+        """Read the settings from `environ`; `name` finds the node's name where NODE_NAME is unset.
 
-        Raises `SettingsError`, one line that says which variable is wrong, with which value, and what to do.
+        Raises SettingsError.
         """
         env = Environment(environ)
-        store = StoreKind(env.choice("SESSION_STORE", "memory", [kind.value for kind in StoreKind]))
-        users_file = env.file("USERS_FILE")
-        if users_file is None:
-            raise SettingsError("USERS_FILE is not set: give the path of the users file that `nodes.accounts` makes")
-        idle = env.seconds("SESSION_IDLE_TIMEOUT", cls.idle_timeout, 1, 365 * 86400)
-        absolute = env.seconds("SESSION_ABSOLUTE_TIMEOUT", cls.absolute_timeout, 1, 365 * 86400)
-        if idle > absolute:
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            setting: Setting = each.metadata[""]
+            if not setting.stores or values["store"] in setting.stores:
+                value = setting.read(env)
+                if value is not None:
+                    values[each.name] = value
+        values.setdefault("node_name", (name or default_name)())
+        values.setdefault("session_name", "connect.sid" if values["store"] is StoreKind.EXPRESS else "session")
+        settings = cls(**values)
+        settings._check(env)
+        return settings
+
+    def _check(self, env: Environment) -> None:
+        """Refuse settings that contradict each other."""
+        _check_name("NODE_NAME", self.node_name, _NODE_NAME, 63)
+        _check_name("SESSION_NAME", self.session_name, _COOKIE_NAME, 64)
+        if self.idle_timeout > self.absolute_timeout:
             raise SettingsError(
-                f"SESSION_IDLE_TIMEOUT={idle:g}: use at most SESSION_ABSOLUTE_TIMEOUT, which is {absolute:g}"
+                f"SESSION_IDLE_TIMEOUT must be at most SESSION_ABSOLUTE_TIMEOUT, {self.absolute_timeout:g},"
+                f" not {self.idle_timeout:g}"
             )
-        secure = env.choice("SESSION_SECURE", cls.secure, ["auto", "on", "off"])
-        same_site = env.choice("SESSION_SAME_SITE", cls.same_site, ["lax", "strict", "none", "auto"])
-        if same_site == "none" and secure == "off":
+        if self.same_site == "none" and self.secure == "off":
             raise SettingsError("SESSION_SAME_SITE=none: browsers refuse it with SESSION_SECURE=off; use auto or on")
-        durability = env.choice("STORE_DURABILITY", cls.durability, ["primary", "revocations", "every_write"])
-        replicas = env.whole("STORE_REPLICAS", cls.replicas, 0, 100)
-        if durability != "primary" and (replicas == 0 or store is not StoreKind.REDIS):
+        if self.durability != "primary" and (self.replicas == 0 or self.store is not StoreKind.REDIS):
             raise SettingsError(
-                f"STORE_DURABILITY={durability}: it needs SESSION_STORE=redis and STORE_REPLICAS of 1 or more"
+                f"STORE_DURABILITY={self.durability}: it needs SESSION_STORE=redis and STORE_REPLICAS of 1 or more"
             )
-        outage = env.choice("STORE_OUTAGE", cls.outage, ["fail_fast", "wait"])
-        if outage == "wait" and not store.uses_redis:
-            raise SettingsError("STORE_OUTAGE=wait: only a Redis is waited for; use it with SESSION_STORE=redis")
-        max_sessions = env.whole("SESSION_MAX_PER_USER", 0, 0, 100_000) or None
-        keys = encryption_keys(env)
-        if store is StoreKind.EXPRESS and (max_sessions or keys):
-            name_ = "SESSION_MAX_PER_USER" if max_sessions else "SESSION_ENCRYPTION_KEYS"
-            raise SettingsError(f"{name_} is set: a Node application that shares the sessions knows nothing of it")
-        encryption = env.choice("SESSION_ENCRYPTION", cls.encryption, ["require", "write", "read"])
-        if env.text("SESSION_ENCRYPTION") and not keys:
-            raise SettingsError(f"SESSION_ENCRYPTION={encryption}: it needs SESSION_ENCRYPTION_KEYS")
-        default_cookie = "connect.sid" if store is StoreKind.EXPRESS else cls.session_name
-        return cls(
-            node_name=_matching("NODE_NAME", env.text("NODE_NAME") or name(), _NODE_NAME),
-            secrets=session_secrets(env),
-            users_file=users_file,
-            bind=_bind(env.text("NODE_BIND") or cls.bind),
-            workers=env.whole("NODE_WORKERS", cls.workers, 1, 64),
-            store=store,
-            redis_url=redis_url(env) if store.uses_redis else None,
-            database_url=database_url(env) if store is StoreKind.SQL else None,
-            create_schema=env.switch("DATABASE_CREATE_SCHEMA", cls.create_schema),
-            folder=_folder(env) if store is StoreKind.FILE else None,
-            durability=durability,
-            replicas=replicas,
-            encryption_keys=keys,
-            encryption=encryption,
-            session_name=_matching("SESSION_NAME", env.text("SESSION_NAME") or default_cookie, _COOKIE_NAME),
-            idle_timeout=idle,
-            absolute_timeout=absolute,
-            secure=secure,
-            http_only=env.switch("SESSION_HTTP_ONLY", cls.http_only),
-            same_site=same_site,
-            max_age=env.whole("SESSION_MAX_AGE", 0, 0, 365 * 86400) or None,
-            rolling=env.switch("SESSION_ROLLING", cls.rolling),
-            resave=env.switch("SESSION_RESAVE", cls.resave),
-            save_uninitialized=env.switch("SESSION_SAVE_UNINITIALIZED", cls.save_uninitialized),
-            max_bytes=env.whole("SESSION_MAX_BYTES", cls.max_bytes, 1024, 16 * 1024 * 1024),
-            max_sessions=max_sessions,
-            session_limit=env.choice("SESSION_LIMIT", cls.session_limit, ["refuse", "end_oldest"]),
-            login_attempts=env.whole("LOGIN_ATTEMPTS", cls.login_attempts, 0, 1000),
-            login_window=env.seconds("LOGIN_WINDOW", cls.login_window, 1, 86400),
-            connect_timeout=env.seconds("STORE_CONNECT_TIMEOUT", cls.connect_timeout, 0.01, 60),
-            read_timeout=env.seconds("STORE_READ_TIMEOUT", cls.read_timeout, 0.01, 60),
-            retries=env.whole("STORE_RETRIES", cls.retries, 0, 10),
-            deadline=env.seconds("STORE_DEADLINE", cls.deadline, 0.01, 60),
-            outage=outage,
-            wait_seconds=env.seconds("STORE_WAIT_SECONDS", cls.wait_seconds, 0.1, 25),
-            waiting=env.whole("STORE_WAITING", cls.waiting, 1, 10_000),
-            sweep_seconds=env.seconds("SESSION_SWEEP_SECONDS", cls.sweep_seconds, 0, 86400),
-            trusted_proxies=env.whole("TRUSTED_PROXIES", cls.trusted_proxies, 0, 10),
-            log_level=env.choice("LOG_LEVEL", cls.log_level, ["debug", "info", "warning", "error"]),
-        )
+        if self.outage == "wait" and self.store not in _REDIS:
+            raise SettingsError("STORE_OUTAGE=wait: only Redis is waited for; use it with SESSION_STORE=redis")
+        if self.store is StoreKind.EXPRESS and (self.max_sessions or self.encryption_keys):
+            name = "SESSION_MAX_PER_USER" if self.max_sessions else "SESSION_ENCRYPTION_KEYS"
+            raise SettingsError(f"{name} is set: the Node application that shares the sessions can't follow it")
+        if env.text("SESSION_ENCRYPTION") and not self.encryption_keys:
+            raise SettingsError(f"SESSION_ENCRYPTION={self.encryption}: it needs SESSION_ENCRYPTION_KEYS")
 
     def budgets(self) -> dict[str, float | str]:
-        """How long a request may wait for the store; printed once when the node starts."""
+        """Return how long a request may wait for the store, for the log."""
         waits = {"wait_seconds": self.wait_seconds, "waiting": self.waiting} if self.outage == "wait" else {}
         return {
             "connect_timeout": self.connect_timeout,
@@ -176,32 +469,64 @@ class Settings:
         }
 
 
-def _matching(name: str, value: str, pattern: re.Pattern[str]) -> str:
+def _check_name(variable: str, value: str, pattern: re.Pattern[str], longest: int) -> None:
     if not pattern.match(value):
-        longest = 63 if pattern is _NODE_NAME else 64
-        raise SettingsError(f"{name}={value!r}: use 1 to {longest} letters, digits, '-', '_' or '.'")
+        raise SettingsError(f"{variable} must be 1 to {longest} letters, digits, '-', '_' or '.', not {value!r}")
     if value.lower().startswith(("__host-", "__secure-")):
-        raise SettingsError(f"{name}={value}: leave the prefix out; it is added where the connection is TLS")
-    return value
+        raise SettingsError(f"{variable}={value}: leave the prefix out; it is added where the connection is TLS")
 
 
-def _folder(env: Environment) -> Path:
-    folder = env.text("SESSION_FOLDER")
-    if folder is None:
-        raise SettingsError("SESSION_FOLDER is not set, and SESSION_STORE=file needs it: a folder of this node's user")
-    return Path(folder)
+def documentation() -> str:
+    """Return the settings as a Markdown table."""
+    lines = ["| variable | default | values | meaning |", "|---|---|---|---|"]
+    for each in fields(Settings):
+        setting: Setting = each.metadata[""]
+        variable = f"`{setting.variable}`" if each.repr else f"`{setting.variable}`, `{setting.variable}_FILE`"
+        only = f"For {' and '.join(store.value for store in setting.stores)}: " if setting.stores else ""
+        meaning = only + (setting.help[:1].lower() + setting.help[1:] if only else setting.help)
+        lines.append(f"| {variable} | {setting.default} | {setting.values} | {meaning} |")
+    return "\n".join(lines) + "\n"
 
 
-def _bind(value: str) -> str:
-    if value.startswith("unix:"):
-        return value
-    host, colon, port = value.rpartition(":")
+_ENGINE_DNS = ("127.0.0.11", 53)
+_DNS_TIMEOUT = 0.5
+_REPLICA = re.compile(r"(?:^|[-_])(node)[-_](\d+)(?:\.|$)")
+
+
+def _reverse_name() -> str:
+    """Return the name that the container engine's DNS has for the own address; an empty one where it has none.
+
+    It is asked directly: the system's resolver finds the address in /etc/hosts first, with the host name.
+    """
+    import dns.exception  # here, because it takes a tenth of a second and only containers need it
+    import dns.resolver
+
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port = [_ENGINE_DNS[0]], _ENGINE_DNS[1]
     try:
-        known = bool(host and colon) and port.isdecimal() and int(port) <= 65535
-        if known and ":" in host:
-            socket.inet_pton(socket.AF_INET6, host.strip("[]"))
-    except OSError:
-        known = False
-    if not known:
-        raise SettingsError(f"NODE_BIND={value}: use host:port with a port up to 65535, or unix:/path")
-    return value
+        own_address = socket.gethostbyname(socket.gethostname())
+        return str(resolver.resolve_address(own_address, lifetime=_DNS_TIMEOUT)[0].target)
+    except (dns.exception.DNSException, OSError):
+        return ""
+
+
+def _in_container() -> bool:
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()
+
+
+def default_name(
+    host: Callable[[], str] = socket.gethostname,
+    reverse: Callable[[], str] = _reverse_name,
+    in_container: Callable[[], bool] = _in_container,
+) -> str:
+    """Return `node-2` in the second replica of a compose service, the host name elsewhere.
+
+    A compose file can't tell a replica its number, but the engine's DNS knows it: a replica's address resolves to
+    `<project>-node-2.<network>`. Outside containers nothing is resolved, because that could take seconds.
+    """
+    replica = _REPLICA.search(reverse()) if in_container() else None
+    return f"node-{replica[2]}" if replica else host()
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")

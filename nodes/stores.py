@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from .environment import SettingsError
 from .sessions import (
     Budgets,
     Durability,
@@ -23,8 +22,8 @@ from .sessions import (
 )
 from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
-from .sessions.stores.redis.client import connections_of
-from .settings import Settings, StoreKind
+from .sessions.stores.redis import connect
+from .settings import Settings, SettingsError, StoreKind
 
 if TYPE_CHECKING:
     from .sessions.stores.sql import SqlStore
@@ -77,7 +76,7 @@ def _make_stores(settings: Settings) -> Stores:
 def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
     assert settings.redis_url is not None
     outage = OutagePolicy(Outage(settings.outage), settings.wait_seconds, settings.waiting)
-    connections = connections_of(settings.redis_url, budgets)
+    connections = connect(settings.redis_url, budgets)
     durability = Durability(settings.durability)
 
     def make(prefix: str) -> RedisStore:
@@ -92,11 +91,11 @@ def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
 def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]:
     # Here, because the other stores don't need SQLAlchemy.
     from .sessions.stores.sql import SqlStore
-    from .sessions.stores.sql.engine import engine_from, patient
+    from .sessions.stores.sql.engine import make_engine, make_patient
 
     assert settings.database_url is not None
-    engine = engine_from(settings.database_url, budgets)
-    housekeeping = engine_from(settings.database_url, patient(budgets))
+    engine = make_engine(settings.database_url, budgets)
+    housekeeping = make_engine(settings.database_url, make_patient(budgets))
     for table in ("sessions", RATE_LIMITS):
         yield SqlStore(engine, budgets, housekeeping, table)
 

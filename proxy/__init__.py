@@ -1,6 +1,6 @@
-"""nginx in front of the nodes: typed settings -> nginx.conf -> a proxy that is tested, started and reloaded.
+"""nginx in front of the nodes: typed settings -> nginx.conf -> test, start, reload.
 
-Knows nothing of Flask or of the other folders, so that it can be taken into another system as it is.
+It imports neither Flask nor the other folders, so that other systems can use it as it is.
 """
 
 from proxy.config import render

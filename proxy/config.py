@@ -1,4 +1,4 @@
-"""Settings -> the text of nginx.conf, built with nginx-config-builder.
+"""Rendering nginx.conf from settings, with nginx-config-builder.
 
 The builder keys sections by name and silently keeps the last of two; hence `KeyValuesMultiLines` for directives that
 repeat, and an `EmptyBlock` of its own around each `server`.
@@ -9,19 +9,20 @@ from typing import Any
 from nginx.config.api import Config, EmptyBlock, Location, Section
 from nginx.config.api.options import KeyValuesMultiLines
 
-from proxy.settings import Balance, ProxySettings, ProxySettingsError, Version
-from proxy.tls import listening, tls
+from proxy.settings import Balance, ProxySettings, ProxySettingsError, Tls, Version
 from proxy.upstream import UPSTREAM, session_key_map, upstream
 
 HEALTH_PATH = "/proxy/health"
-"""Answered by nginx itself, whatever the nodes do."""
+"""Answered by nginx itself, without a node."""
 
 _FIRST_WITH = {"sticky": (1, 29, 6), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4)}
+
+_HTTP2_DIRECTIVE = (1, 25, 1)
 
 _READ = "@read"
 _AGAIN = "@read_again"
 _TO_READ = 420
-"""Nobody else's status: it never leaves nginx."""
+"""A status for use inside nginx; clients never see it."""
 _LOG_FIELDS = {
     "time": "$msec",
     "request_id": '"$request_id"',
@@ -38,7 +39,7 @@ _LOG_FIELDS = {
     "user_agent": '"$http_user_agent"',
 }
 
-# Headers that gunicorn, Werkzeug or a library might believe; a client must not be able to bring them.
+# Headers that gunicorn, Werkzeug or a library might trust; a client must not be able to send them.
 _DROPPED_HEADERS = (
     *("Forwarded", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Protocol", "X-Forwarded-Ssl"),
     *("X-Real-IP", "Proxy"),
@@ -46,9 +47,9 @@ _DROPPED_HEADERS = (
 
 
 def render(settings: ProxySettings) -> str:
-    """The nginx.conf for these settings. Raises ProxySettingsError for what `settings.nginx_version` cannot do.
+    """Return nginx.conf. Raises ProxySettingsError for what `settings.nginx_version` does not support.
 
-    The text must still pass `Nginx.test`: only nginx knows whether a name resolves or a folder can be written.
+    The text must still pass `Nginx.test`: only nginx knows whether a name resolves or a folder is writable.
     """
     _check_version(settings)
     main: dict[str, Any] = {
@@ -77,7 +78,7 @@ def _check_version(settings: ProxySettings) -> None:
 
 def _too_old(version: Version, what: str, feature: str, otherwise: str) -> str:
     have, need = (".".join(map(str, numbers)) for numbers in (version, _FIRST_WITH[feature]))
-    return f"nginx {have} cannot do {what}: use nginx {need} or later, or {otherwise}"
+    return f"nginx {have} does not support {what}: use nginx {need} or later, or {otherwise}"
 
 
 def _http(settings: ProxySettings) -> Section:
@@ -97,7 +98,7 @@ def _http(settings: ProxySettings) -> Section:
         http.options["resolver"] = [settings.resolver, f"valid={settings.resolver_valid}s", "ipv6=off"]
     http.sections.add(_client(settings), _forwarding(settings), upstream(settings))
     if settings.tls is not None:
-        http.sections.add(tls(settings.tls, settings.nginx_version))
+        http.sections.add(_tls(settings.tls, settings.nginx_version))
     if settings.balance is Balance.HASH:
         http.sections.add(session_key_map(settings))
     if settings.login_rate is not None:
@@ -106,6 +107,33 @@ def _http(settings: ProxySettings) -> Section:
         http.options["limit_req_zone"] = ["$login_client", "zone=login:1m", f"rate={settings.login_rate}r/s"]
     http.sections.add(EmptyBlock(_foreign_hosts(settings)), EmptyBlock(_server(settings)))
     return http
+
+
+def _listen(settings: ProxySettings) -> list[str]:
+    """Return the parameters of `listen`."""
+    if settings.tls is None:
+        return [settings.listen]
+    # Before it became a directive, HTTP/2 was a parameter of listen.
+    old = settings.nginx_version < _HTTP2_DIRECTIVE
+    return [settings.listen, "ssl", "http2"] if old else [settings.listen, "ssl"]
+
+
+def _tls(settings: Tls, version: Version) -> EmptyBlock:
+    """Return Mozilla's "intermediate" configuration (5.7) without RSA key exchange. Sessions are resumed without
+    tickets, because their keys would have to be rotated."""
+    block = EmptyBlock(
+        ssl_certificate=f'"{settings.certificate}"',
+        ssl_certificate_key=f'"{settings.key}"',
+        ssl_protocols=["TLSv1.2", "TLSv1.3"],
+        ssl_ciphers="ECDHE+AESGCM:ECDHE+CHACHA20",
+        ssl_prefer_server_ciphers=False,
+        ssl_session_cache="shared:tls:2m",
+        ssl_session_timeout="1d",
+        ssl_session_tickets=False,
+    )
+    if version >= _HTTP2_DIRECTIVE:
+        block.options["http2"] = True
+    return block
 
 
 def _client(settings: ProxySettings) -> EmptyBlock:
@@ -119,8 +147,8 @@ def _client(settings: ProxySettings) -> EmptyBlock:
         large_client_header_buffers=["4", "20k"],
     )
     if settings.nginx_version >= _FIRST_WITH["keepalive_min_timeout"]:
-        # A reload else closes idle connections at once, under the feet of clients that are just sending: of 937 POSTs
-        # over kept connections, during 10 reloads in 2 s, 78 failed without it and none with it.
+        # Without it a reload closes idle connections at once, also where a client is just sending: of 937 POSTs over
+        # kept connections, during 10 reloads in 2 s, 78 failed without it and none with it.
         client.options["keepalive_min_timeout"] = "2s"
     return client
 
@@ -129,7 +157,7 @@ def _forwarding(settings: ProxySettings) -> EmptyBlock:
     headers = {
         "Host": "$host$client_port",
         "X-Forwarded-Host": "$host$client_port",
-        # Overwritten, not appended to: what the client says of itself is worth nothing.
+        # Overwritten, not appended to: a client can send any value.
         "X-Forwarded-For": "$remote_addr",
         "X-Forwarded-Proto": "$scheme",
         "X-Request-ID": "$request_id",
@@ -166,7 +194,7 @@ def _added_headers(settings: ProxySettings) -> list[tuple[str, str]]:
 
 
 def _foreign_hosts(settings: ProxySettings) -> Section:
-    listen = [*listening(settings), "default_server"]
+    listen = [*_listen(settings), "default_server"]
     return Section("server", **{"listen": listen, "server_name": "_", "return": "444"})
 
 
@@ -182,14 +210,14 @@ def _server(settings: ProxySettings) -> Section:
             proxy_pass=f"http://{UPSTREAM}",
             error_page=[str(_TO_READ), "=", _READ],
         ),
-        listen=listening(settings),
+        listen=_listen(settings),
         server_name=list(settings.hosts),
     )
     if not any(server.resolve for server in settings.servers):
         server.sections.add(_read(settings, _READ))
     else:
-        # When the name means other addresses, nginx has no second node any more for whoever has tried one before: that
-        # is a 502 at once. A read begins anew then, with the nodes that there are now.
+        # When the name resolves to new addresses, nginx has no second node for a request that has tried one already,
+        # and answers 502 at once. A read then starts over with the present nodes.
         server.options["recursive_error_pages"] = True
         server.sections.add(_read(settings, _READ, error_page=["502", "=", _AGAIN]), _read(settings, _AGAIN))
     if settings.tls is not None:

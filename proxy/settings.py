@@ -1,10 +1,11 @@
-"""What the proxy is told: typed, and checked before any of it becomes configuration text.
+"""Settings of the proxy: typed, and checked before any of them becomes configuration text.
 
-nginx-config-builder escapes nothing, so every text here is held to a pattern that cannot end a directive.
+nginx-config-builder escapes nothing, so each text must match a pattern that can't end a directive.
 """
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +25,14 @@ _UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f\"'\\$;{}]")
 
 
 class ProxySettingsError(ValueError):
-    """A setting that cannot be used. One line: which, with which value, and what to do."""
+    """A wrong setting. One line that names it, its value and what to do."""
+
+
+def did_you_mean(text: str, choices: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the nearest of the choices, or all of them."""
+    names = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(names)}"
 
 
 class Balance(StrEnum):
@@ -47,13 +55,11 @@ class Balance(StrEnum):
 
     @classmethod
     def parse(cls, text: str) -> "Balance":
-        """The policy of this name. Raises ProxySettingsError with the nearest name."""
+        """Return the policy of this name. Raises ProxySettingsError with the nearest name."""
         try:
             return cls(text)
         except ValueError:
-            near = difflib.get_close_matches(text, list(cls), n=1)
-            hint = f"did you mean {str(near[0])!r}?" if near else f"choose one of {', '.join(cls)}"
-            raise ProxySettingsError(f"unknown balancing policy {text!r}: {hint}") from None
+            raise ProxySettingsError(f"unknown balancing policy {text!r}: {did_you_mean(text, cls)}") from None
 
 
 class ServerState(StrEnum):
@@ -66,16 +72,16 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True)
 class Server:
-    """A node as the proxy sees it. Raises ProxySettingsError for a value that nginx could not take."""
+    """A node as the proxy sees it. Raises ProxySettingsError."""
 
     address: str
     """host:port, "127.0.0.1:8001"; IPv6 in brackets."""
     name: str = ""
-    """Up to 32 characters. Under sticky balancing it is the value of the cookie, so that a node that comes back at
-    another address keeps its clients; without it that is nginx's MD5 of ip:port."""
+    """Up to 32 characters. Under sticky balancing it is the value of the cookie, so that a node keeps its clients when
+    it comes back at another address; without a name the value is nginx's MD5 of ip:port."""
     state: ServerState = ServerState.UP
     resolve: bool = False
-    """Ask the resolver again and again, and use every address it answers: nodes come and go without a reload."""
+    """Repeat DNS lookups and use all addresses: nodes come and go without a reload."""
 
     def __post_init__(self) -> None:
         _match("server address", self.address, _ADDRESS, "host:port, for example 127.0.0.1:8001")
@@ -85,14 +91,14 @@ class Server:
 
 @dataclass(frozen=True)
 class Tls:
-    """TLS at the proxy, 1.2 and later, with HTTP/2. Whoever speaks plain HTTP to its port is sent to https."""
+    """TLS at the proxy, 1.2 and later, with HTTP/2. Plain HTTP to its port is redirected to https."""
 
     certificate: Path
     """PEM, with the intermediate certificates."""
     key: Path
     hsts_seconds: int = 0
-    """Browsers refuse plain HTTP to this host for so long (Strict-Transport-Security). 0: none; for `localhost` it
-    would hit whatever else runs there."""
+    """How long browsers refuse plain HTTP to this host (Strict-Transport-Security). 0: none; for `localhost` it would
+    affect everything that runs there."""
 
     def __post_init__(self) -> None:
         for name in ("certificate", "key"):
@@ -104,8 +110,7 @@ class Tls:
 class ProxySettings:
     """Everything that the generated configuration depends on. Times are in seconds, sizes in bytes.
 
-    Raises ProxySettingsError for the first value that cannot be used. What an nginx is too old for is found by
-    `proxy.render`.
+    Raises ProxySettingsError for the first wrong value. `proxy.render` finds what an nginx is too old for.
     """
 
     servers: tuple[Server, ...]
@@ -127,32 +132,32 @@ class ProxySettings:
     error_log: str = "error.log"
     """A path, relative to runtime_dir, or "stderr"."""
     user: str | None = None
-    """Whom the workers run as when the master is root; None leaves it to nginx's default (nobody), which then must be
-    able to enter runtime_dir."""
+    """The workers' user when the master is root. None: nginx's default (nobody), which must be able to enter
+    runtime_dir."""
     worker_processes: int | Literal["auto"] = "auto"
     worker_connections: int = 4096
     worker_shutdown_timeout: float = 30
-    """How long the old workers may finish their requests after a reload."""
+    """How long old workers may finish their requests after a reload."""
     max_body_bytes: int = 1024 * 1024
     client_timeout: float = 15
-    """For a client to send its header, each part of its body, and to take each part of the answer."""
+    """For a client to send its header or a part of its body, and to accept a part of the response."""
     client_keepalive: float = 65
     login_rate: int | None = 20
-    """POST /login for each client address and second; more than login_burst ahead of it is a 429. None: no limit."""
+    """POST /login per client address and second; beyond login_burst the response is 429. None: no limit."""
     login_burst: int = 100
     connect_timeout: float = 1.0
     read_timeout: float = 15.0
     get_timeout: float = 2.0
-    """For GET and HEAD, where it is less than that: another node can be asked, so that one that accepts and is silent
-    costs its readers so much, and is taken out then. Must be above what a node may need for an answer."""
+    """The read timeout of GET and HEAD, where it is shorter: they can be repeated at another node, so a node that
+    accepts and stays silent costs readers this long and is then taken out. Must be longer than a node may need."""
     tries: int = 2
-    """How many nodes one request may try; what is not idempotent is never sent twice."""
+    """How many nodes one request may try; requests that are not idempotent are never sent twice."""
     tries_timeout: float = 5.0
-    """After so long no other node is tried any more. Above get_timeout, or a silent node would fail its readers."""
+    """After this long no other node is tried. Above get_timeout, or a silent node would fail its readers."""
     keepalive: int = 32
     """Idle connections to nodes that each worker keeps."""
     keepalive_timeout: float = 30
-    """Must be below the nodes' own, or a POST meets a connection that is just being closed and fails."""
+    """Must be below the nodes' own, or a POST fails on a connection that is just being closed."""
     max_fails: int = 3
     fail_timeout: int = 5
     nginx_version: Version = (1, 31, 3)
@@ -174,7 +179,7 @@ class ProxySettings:
         self._check_numbers()
 
     def path(self, name: str) -> Path:
-        """Where a file or folder of this proxy lies: under runtime_dir unless the name is absolute."""
+        """Return where a file of this proxy lies: under runtime_dir unless the name is absolute."""
         return self.runtime_dir / name
 
     def _check_servers(self) -> None:
@@ -232,10 +237,10 @@ def _check_path(what: str, path: object) -> None:
 
 
 def _at_least(what: str, value: float, least: float) -> None:
-    # The negation also refuses NaN; a million seconds or a terabyte is more than nginx's own numbers may be asked for.
+    # The negation also refuses NaN. The upper bound keeps numbers within what nginx can parse.
     if not least <= value <= 1e12:
         _refuse(what, value, f"a number from {least:g}")
 
 
 def _refuse(what: str, value: object, wanted: str) -> NoReturn:
-    raise ProxySettingsError(f"{what} {str(value)!r} cannot be used: it must be {wanted}")
+    raise ProxySettingsError(f"{what} must be {wanted}, not {str(value)!r}")

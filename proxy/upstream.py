@@ -1,4 +1,4 @@
-"""The nodes behind the proxy, and how one of them is chosen."""
+"""The nodes behind the proxy, and how nginx picks one."""
 
 from nginx.config.api import Section
 from nginx.config.api.options import KeyValuesMultiLines
@@ -15,13 +15,13 @@ _METHOD: dict[Balance, tuple[str, str]] = {
 
 
 def upstream(settings: ProxySettings) -> Section:
-    """The `upstream` block: its zone, the balancing directive, keep-alive, one line for each server."""
-    # The zone is what makes workers share failures and counts, and what `resolve` needs.
+    """Return the `upstream` block: zone, balancing directive, keep-alive, one line for each server."""
+    # In the zone workers share failures and counts; `resolve` needs it, too.
     block = Section(f"upstream {UPSTREAM}", zone=[UPSTREAM, "128k"])
     if settings.balance is Balance.STICKY:
         block.options["sticky"] = ["cookie", settings.sticky_cookie, "path=/", "httponly", "samesite=lax"]
     elif settings.balance is Balance.HASH:
-        # The consistent hash is by the server's name as written: all addresses of one name would take turns.
+        # The consistent hash is by the server's name as written, so all addresses of one name would alternate.
         resolved = any(server.resolve for server in settings.servers)
         block.options["hash"] = ["$session_key"] if resolved else ["$session_key", "consistent"]
     elif settings.balance in _METHOD:
@@ -35,9 +35,9 @@ def upstream(settings: ProxySettings) -> Section:
 
 
 def session_key_map(settings: ProxySettings) -> Section:
-    """Sets $session_key: the session cookie, or the client's address where there is none.
+    """Return the map that sets $session_key: the session cookie, or the client's address where there is none.
 
-    A regular expression, because nginx's $cookie_… variables cannot name the hyphen in `__Host-`.
+    A regular expression, because nginx's $cookie_… variables can't name the hyphen in `__Host-`.
     """
     name = settings.session_cookie.replace(".", "\\.")
     cookie = f'"~(?:^|;\\s*)(?:__Host-)?{name}=(?<session_cookie>[^;]+)"'
@@ -47,11 +47,11 @@ def session_key_map(settings: ProxySettings) -> Section:
 def _server(settings: ProxySettings, server: Server) -> list[str]:
     line = [server.address, f"max_fails={settings.max_fails}", f"fail_timeout={settings.fail_timeout}s"]
     sticky = settings.balance is Balance.STICKY
-    # One name may resolve to many nodes: one route for all of them would pin nobody.
+    # One name may resolve to many nodes: a common route would pin no client.
     if sticky and server.name and not server.resolve:
         line.append(f"route={server.name}")
     if server.state is not ServerState.UP:
-        # Nobody is pinned under the other policies, so that draining is being down.
+        # Other policies pin no client, so draining means down.
         line.append("drain" if sticky and server.state is ServerState.DRAIN else "down")
     if server.resolve:
         line.append("resolve")

@@ -1,7 +1,6 @@
-"""The cluster as containers, through `docker compose`: what compose.yaml says, under a project name of its own."""
+"""The cluster as containers, through `docker compose`: compose.yaml, under a project name of its own."""
 
 import json
-import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -12,25 +11,29 @@ from typing import Self
 from deploy.cluster import Member, MemberState, Role
 from deploy.compose.docker import Container, Project
 from deploy.compose.members import (
-    VERSIONS,
-    as_member,
-    last_words,
-    members_of,
+    ComposeRedis,
+    find_members,
+    log_tail,
+    make_member,
+    read_versions,
     role_of,
     state_of,
     wait_until_ready,
 )
-from deploy.compose.override import configure, override, variables
-from deploy.compose.proxy import ContainerFront
-from deploy.container_link import open_link
-from deploy.container_servers import ContainerStore
-from deploy.container_store import make_store
-from deploy.errors import ClusterError
+from deploy.compose.override import (
+    SUBNET_ERRORS,
+    choose_subnet,
+    configure,
+    make_override,
+    make_variables,
+    start_fault_proxy,
+)
+from deploy.compose.proxy import ComposeProxy
 from deploy.fault_proxy import FaultProxy
 from deploy.ports import free_ports, require_free
-from deploy.spec import ClusterSpec, NodeKind, check_nodes
-from deploy.store_settings import StoreSettings
-from deploy.subnets import OVERLAPS, any_subnet
+from deploy.redis.config import SERVERS
+from deploy.redis.control import Cluster, Sentinel, StandaloneRedis, Store
+from deploy.spec import ClusterError, ClusterSpec, NodeKind, RedisMode, StoreSettings, check_nodes
 from proxy import Balance, ServerState
 
 _SECONDS_TO_BUILD = 900.0
@@ -39,10 +42,10 @@ _STARTS = 3
 
 
 class ComposeCluster:
-    """A `deploy.Cluster` of containers. It lives in the engine, so it outlives a command that is killed; whoever starts
-    one again under the same `project` name takes over what is left.
+    """A `deploy.Cluster` of containers. They run in the engine, so they outlive a command that is killed; a cluster
+    that is started under the same `project` name takes them over.
 
-    `project` None: a name that no other cluster has.
+    `project` None chooses a name that no other cluster has.
     """
 
     def __init__(self, spec: ClusterSpec, project: str | None = None) -> None:
@@ -51,7 +54,8 @@ class ComposeCluster:
         self._name = project or f"session-cluster-{secrets.token_hex(4)}"
         self._project: Project | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._proxy: FaultProxy | None = None
+        self._fault_proxy: FaultProxy | None = None
+        self._subnet = ""
         self._port = 0
 
     @property
@@ -63,7 +67,7 @@ class ComposeCluster:
         if self._project is not None:
             raise ClusterError("the cluster is running already")
         if self.spec.node is not NodeKind.FLASK:
-            raise ClusterError(f"nodes in containers are ours: {self.spec.node} nodes run as local processes only")
+            raise ClusterError(f"nodes in containers are flask: {self.spec.node} nodes run as local processes only")
         if self.spec.port:
             require_free(self.spec.port)
         self._folder = tempfile.TemporaryDirectory(prefix="session-cluster-")
@@ -71,15 +75,14 @@ class ComposeCluster:
             project = self._up(Path(self._folder.name))
             setup = project.containers("setup")[0]
             self.users = json.loads(project.read(setup, "/cluster/users/passwords.json"))["users"]
-            self._front = ContainerFront(project, self.spec)
-            self._front.apply()
+            self._proxy.apply()
             self.wait_ready(self.spec.start_timeout)
-        except BaseException:  # Ctrl-C too: nothing of a cluster that did not start may stay.
+        except BaseException:  # Ctrl-C too: a start that fails leaves nothing.
             self.stop()
             raise
 
     def stop(self) -> None:
-        self._close_proxy()
+        self._close_fault_proxy()
         if self._project is not None:
             paused = [one.id for one in self._project.containers() if state_of(one) is MemberState.PAUSED]
             if paused:
@@ -92,13 +95,13 @@ class ComposeCluster:
             self._folder = None
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        running = [one for one in self._found().values() if state_of(one) is MemberState.RUNNING]
+        running = [one for one in self._members().values() if state_of(one) is MemberState.RUNNING]
         self._wait_ready(running, timeout)
 
     def scale(self, nodes: int) -> None:
         check_nodes(nodes)
         self._running_project()
-        self._front.require_running()
+        self._proxy.require_running()
         names = self._nodes()
         if nodes > len(names):
             self._add(nodes, set(names))
@@ -123,33 +126,34 @@ class ComposeCluster:
 
     def drain(self, name: str) -> None:
         if role_of(self._container(name)) is not Role.NODE:
-            raise ClusterError(f"{name} is no node and cannot be drained")
+            raise ClusterError(f"{name} is not a node")
         if not self._has_others(name):
             raise ClusterError(f"{name} cannot be drained: no other node is in rotation")
-        self._turn(name, ServerState.DRAIN)
+        self._proxy.set_state(name, ServerState.DRAIN)
 
     def restart(self, name: str) -> None:
         project = self._running_project()
-        before = state_of(self._container(name))
-        self.store.before_restart(name)
+        container = self._container(name)
+        before, is_node = state_of(container), role_of(container) is Role.NODE
+        if role_of(container) is Role.STORE:
+            self.store.prepare_restart(name)
         container = self._awake(name)
-        is_node = role_of(container) is Role.NODE
         if is_node and before is MemberState.RUNNING and self._has_others(name):
-            self._turn(name, ServerState.DOWN)
+            self._proxy.set_state(name, ServerState.DOWN)
         project.docker("stop", "--time", str(round(self.spec.drain_timeout)), container.id, timeout=120)
         project.docker("start", container.id)
         self._wait_ready([self._container(name)], self.spec.start_timeout)
         if is_node:
-            # Also where it never left: it may have another address, and the proxy forgets that it failed.
-            self._turn(name, ServerState.UP)
+            # Even if it never left: it may have another address, and the proxy forgets that it failed.
+            self._proxy.set_state(name, ServerState.UP)
 
     def move(self, name: str) -> None:
         container = self._container(name)
         if role_of(container) is not Role.NODE:
-            raise ClusterError(f"{name} is no node and cannot be moved")
+            raise ClusterError(f"{name} is not a node")
         project, network = self._running_project(), f"{self._name}_app"
         project.docker("network", "disconnect", network, container.id)
-        # The engine gives out the lowest free address, which would be the same again: somebody has to hold it.
+        # The engine assigns the lowest free address, which would be the old one again, unless another container has it.
         holder = project.containers("redis")[0].id
         project.docker("network", "connect", network, holder)
         try:
@@ -159,19 +163,27 @@ class ComposeCluster:
 
     def balance(self, policy: Balance) -> None:
         self._running_project()
-        self._front.use(policy)
+        self._proxy.set_policy(policy)
 
     def configure(self, node_settings: Mapping[str, str]) -> None:
         configure(self._running_project(), node_settings)
 
     @property
-    def store(self) -> ContainerStore:
-        return make_store(self._running_project(), self.spec, self._proxy)
+    def store(self) -> Store:
+        servers = ComposeRedis(self._running_project(), self.spec, self._subnet)
+        kind, timeout = self.spec.store, self.spec.start_timeout
+        match RedisMode.from_store(kind):
+            case RedisMode.SENTINEL:
+                required = self.spec.store_settings.required_replicas(SERVERS - 1)
+                return Sentinel(servers, kind, timeout, required, is_coordinated=False)
+            case RedisMode.CLUSTER:
+                return Cluster(servers, kind, timeout)
+        return StandaloneRedis(servers, kind, self._fault_proxy) if kind.needs_redis else Store(kind, self._fault_proxy)
 
     @property
     def policy(self) -> Balance:
         self._running_project()
-        return self._front.balance
+        return self._proxy.policy
 
     @property
     def node_count(self) -> int:
@@ -179,15 +191,10 @@ class ComposeCluster:
 
     @property
     def versions(self) -> Mapping[str, str]:
-        said = {}
-        for one in self._found().values():
-            program, command = VERSIONS.get(one.service, ("", ""))
-            if program and program not in said and state_of(one) is MemberState.RUNNING:
-                said[program] = self._running_project().docker("exec", one.id, "sh", "-c", command)
-        return {program: match[0] for program, text in said.items() if (match := re.search(r"\d+(\.\d+)+", text))}
+        return read_versions(self._running_project(), self._members().values())
 
     def members(self) -> tuple[Member, ...]:
-        return tuple(as_member(name, one, name in self._front.states) for name, one in self._found().items())
+        return tuple(make_member(name, one, name in self._proxy.states) for name, one in self._members().items())
 
     def __enter__(self) -> Self:
         self.start()
@@ -205,31 +212,32 @@ class ComposeCluster:
             raise ClusterError("TLS is for a cluster of local processes; of containers, `docker compose --profile tls`")
         for attempt in range(1, _STARTS + 1):
             self._port = self.spec.port or free_ports(1)[0]
-            subnet = any_subnet()
-            told = variables(self.spec, self._port, subnet)
-            project = Project(self._name, told, override(self.spec, subnet), folder)
+            self._subnet = choose_subnet()
+            variables = make_variables(self.spec, self._port, self._subnet)
+            project = Project(self._name, variables, make_override(self.spec, self._subnet), folder)
             project.docker("version")
+            self._proxy = ComposeProxy(project, self.spec)
             self._project = project
             project.compose("build", "setup", timeout=_SECONDS_TO_BUILD)
             try:
                 if self.spec.store_proxy:
-                    self._proxy = open_link(project, self.spec)
+                    self._fault_proxy = start_fault_proxy(project, self.spec)
                 project.compose("up", "--detach", "--wait", "--no-build", timeout=self.spec.start_timeout)
             except ClusterError as error:
                 is_taken = "already" in str(error) and not self.spec.port
-                if attempt == _STARTS or not (is_taken or any(said in str(error) for said in OVERLAPS)):
-                    raise ClusterError(f"{error}{last_words(project, str(error))}") from error
-                # Somebody else has the subnet, or was faster to take the port that was free a moment ago.
-                self._close_proxy()
+                if attempt == _STARTS or not (is_taken or any(text in str(error) for text in SUBNET_ERRORS)):
+                    raise ClusterError(f"{error}{log_tail(project, str(error))}") from error
+                # Another project has the subnet, or another process the port that was free a moment ago.
+                self._close_fault_proxy()
                 project.compose("down", "--volumes", timeout=120)
             else:
                 return project
         raise AssertionError("the last attempt returns or raises")
 
-    def _close_proxy(self) -> None:
-        if self._proxy is not None:
-            self._proxy.close()
-            self._proxy = None
+    def _close_fault_proxy(self) -> None:
+        if self._fault_proxy is not None:
+            self._fault_proxy.close()
+            self._fault_proxy = None
 
     def _add(self, nodes: int, before: set[str]) -> None:
         project = self._running_project()
@@ -238,51 +246,38 @@ class ComposeCluster:
         added = [name for name in self._nodes() if name not in before]
         project.docker("start", *(self._container(name).id for name in added))
         self._wait_ready([self._container(name) for name in added], self.spec.start_timeout)
-        self._front.apply()
+        self._proxy.apply()
 
     def _take_away(self, names: list[str]) -> None:
         project = self._running_project()
-        self._front.apply(without=names)
-        self._front.wait_finished()
+        self._proxy.apply(without=names)
+        self._proxy.wait_finished()
         ids = [self._awake(name).id for name in names]
         project.docker("stop", "--time", str(round(self.spec.drain_timeout)), *ids, timeout=120)
         project.docker("rm", *ids)
         for name in names:
-            self._front.states.pop(name, None)
-
-    def _turn(self, name: str, state: ServerState) -> None:
-        before = dict(self._front.states)
-        self._front.states[name] = state
-        if state is ServerState.UP:
-            del self._front.states[name]
-        try:
-            self._front.apply()
-        except ClusterError:
-            self._front.states = before
-            raise
-        if state is not ServerState.UP:
-            self._front.wait_finished()
+            self._proxy.states.pop(name, None)
 
     def _has_others(self, name: str) -> bool:
-        return bool(set(self._nodes()) - {name} - set(self._front.states))
+        return bool(set(self._nodes()) - {name} - set(self._proxy.states))
 
     def _wait_ready(self, containers: Iterable[Container], timeout: float) -> None:
         wait_until_ready(self._running_project(), containers, self._port, timeout)
 
-    def _found(self) -> dict[str, Container]:
-        return members_of(self._running_project(), self.spec)
+    def _members(self) -> dict[str, Container]:
+        return find_members(self._running_project(), self.spec)
 
     def _nodes(self) -> list[str]:
-        return [name for name, one in self._found().items() if role_of(one) is Role.NODE]
+        return [name for name, one in self._members().items() if role_of(one) is Role.NODE]
 
     def _container(self, name: str) -> Container:
-        found = self._found()
+        found = self._members()
         if name not in found:
             raise ClusterError(f"the cluster has no member {name!r}: it has {', '.join(found)}")
         return found[name]
 
     def _awake(self, name: str) -> Container:
-        """A member, not paused any more: the engine neither stops nor kills one that is."""
+        """Return a member after it is unpaused: the engine neither stops nor kills a paused one."""
         container = self._container(name)
         if state_of(container) is MemberState.PAUSED:
             self._running_project().docker("unpause", container.id)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import deploy
-from deploy.errors import ClusterError
+from deploy.spec import ClusterError
 
 _ROOT = Path(deploy.__file__).parent.parent
 _FILE = _ROOT / "compose.yaml"
@@ -25,7 +25,7 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOC
 
 @dataclass(frozen=True)
 class Container:
-    """A container of a project. `state` is the engine's word: created, running, paused, restarting, exited, dead."""
+    """A container of a project. `state` is the engine's: created, running, paused, restarting, exited, dead."""
 
     id: str
     name: str
@@ -33,7 +33,7 @@ class Container:
     number: int
     state: str
     healthy: bool
-    """By the health check of compose.yaml, which looks every two seconds."""
+    """By the health check of compose.yaml, which runs every two seconds."""
     pid: int
     addresses: Mapping[str, str]
     """Network (without the project's name) -> IP address; empty where it does not run."""
@@ -55,23 +55,23 @@ class Project:
         self._override.write_text(json.dumps(override), encoding="utf-8")  # JSON is YAML too
 
     def compose(self, *arguments: str, timeout: float) -> str:
-        """`docker compose ...`; its standard output."""
+        """Run `docker compose ...`; return its standard output."""
         files = ["-f", str(_FILE), "-f", str(self._override)]
         place = ["--project-directory", str(_ROOT), "--env-file", os.devnull]
         return self._run(["docker", "compose", "-p", self.name, *files, *place, *arguments], timeout).decode()
 
-    def docker(self, *arguments: str, timeout: float = 60.0) -> str:
-        """`docker ...`; its standard output."""
-        return self._run(["docker", *arguments], timeout).decode()
+    def docker(self, *arguments: str, timeout: float = 60.0, stdin: str = "") -> str:
+        """Run `docker ...`; return its standard output."""
+        return self._run(["docker", *arguments], timeout, stdin.encode()).decode()
 
     def read(self, container: Container, path: str) -> str:
-        """A file in a container, which need not run, or in one of its volumes."""
+        """Return the text of a file in a container, which need not run, or in one of its volumes."""
         with tarfile.open(fileobj=io.BytesIO(self._run(["docker", "cp", f"{container.id}:{path}", "-"], 60.0))) as tar:
             member = tar.extractfile(tar.next() or "")
             return member.read().decode() if member else ""
 
     def write(self, container: Container, path: PurePosixPath, text: str) -> None:
-        """Replace a file in a container's volume by one that everybody there may read."""
+        """Replace a file in a container's volume, readable by every user there."""
         packed = io.BytesIO()
         info = tarfile.TarInfo(path.name)
         info.size, info.mode = len(text.encode()), 0o644
@@ -88,18 +88,24 @@ class Project:
         return True
 
     def containers(self, service: str | None = None) -> list[Container]:
-        """Of one service or of all, by number; those that have ended too."""
+        """Return the containers of one service or of all, by number; those that have ended too."""
         ids = self.docker("ps", "--all", "--quiet", "--filter", f"label={_PROJECT_LABEL}={self.name}").split()
         if not ids:
             return []
-        found = [_container(self.name, one) for one in json.loads(self.docker("inspect", *ids))]
+        try:
+            inspected = json.loads(self.docker("inspect", *ids))
+        except ClusterError as error:
+            if "No such" not in str(error):
+                raise
+            return self.containers(service)  # one has been removed meanwhile, by another thread
+        found = [_parse_container(self.name, one) for one in inspected]
         return sorted((one for one in found if service in (None, one.service)), key=lambda one: one.number)
 
-    def _run(self, command: list[str], timeout: float, given: bytes = b"") -> bytes:
+    def _run(self, command: list[str], timeout: float, stdin: bytes = b"") -> bytes:
         try:
             done = subprocess.run(
                 command,
-                input=given,
+                input=stdin,
                 capture_output=True,
                 env=self._environment,
                 timeout=timeout,
@@ -108,44 +114,44 @@ class Project:
         except FileNotFoundError:
             raise ClusterError("docker is not installed: install Docker, or use local processes") from None
         except subprocess.TimeoutExpired:
-            raise ClusterError(f"`{_shown(command)}` did not end within {timeout:g} s") from None
+            raise ClusterError(f"`{_short(command)}` did not end within {timeout:g} s") from None
         if done.returncode != 0:
-            lines = done.stderr.decode(errors="replace").splitlines()
-            said = [line.strip() for line in lines if line.strip() and "level=warning" not in line]
-            raise ClusterError(_meaning(command, said[-1] if said else f"exit status {done.returncode}"))
+            stderr = done.stderr.decode(errors="replace").splitlines()
+            lines = [line.strip() for line in stderr if line.strip() and "level=warning" not in line]
+            raise ClusterError(_explain(command, lines[-1] if lines else f"exit status {done.returncode}"))
         return done.stdout
 
 
 def require_engine() -> None:
-    """Raises ClusterError where there is no Docker engine or no compose plugin, or they cannot be used."""
+    """Raise ClusterError if there is no usable Docker engine or no compose plugin."""
     with tempfile.TemporaryDirectory() as folder:
         project = Project("session-cluster", {}, {}, Path(folder))
         project.docker("version")
         project.docker("compose", "version")
 
 
-def _shown(command: list[str]) -> str:
+def _short(command: list[str]) -> str:
     return " ".join(command[:2]) if command[1] != "compose" else "docker compose"
 
 
-def _meaning(command: list[str], said: str) -> str:
-    if "Cannot connect to the Docker daemon" in said or "failed to connect to the docker API" in said:
+def _explain(command: list[str], message: str) -> str:
+    if "Cannot connect to the Docker daemon" in message or "failed to connect to the docker API" in message:
         return "the Docker engine is not running, or this user may not use it: start it, or use local processes"
-    if "'compose' is not a docker command" in said or "unknown shorthand flag: 'p'" in said:
+    if "'compose' is not a docker command" in message or "unknown shorthand flag: 'p'" in message:
         return "docker has no `compose`: install the compose plugin"
-    return f"{_shown(command)}: {said}"
+    return f"{_short(command)}: {message}"
 
 
-def _container(project: str, told: dict[str, Any]) -> Container:
-    networks = told["NetworkSettings"]["Networks"]
+def _parse_container(project: str, inspected: dict[str, Any]) -> Container:
+    networks = inspected["NetworkSettings"]["Networks"]
     return Container(
-        id=told["Id"],
-        name=told["Name"].lstrip("/"),
-        service=told["Config"]["Labels"][_SERVICE_LABEL],
-        number=int(told["Config"]["Labels"][_NUMBER_LABEL]),
-        state=told["State"]["Status"],
-        healthy=told["State"].get("Health", {}).get("Status") == "healthy",
-        pid=told["State"]["Pid"],
+        id=inspected["Id"],
+        name=inspected["Name"].lstrip("/"),
+        service=inspected["Config"]["Labels"][_SERVICE_LABEL],
+        number=int(inspected["Config"]["Labels"][_NUMBER_LABEL]),
+        state=inspected["State"]["Status"],
+        healthy=inspected["State"].get("Health", {}).get("Status") == "healthy",
+        pid=inspected["State"]["Pid"],
         addresses={
             name.removeprefix(f"{project}_"): network["IPAddress"]
             for name, network in networks.items()

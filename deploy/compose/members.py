@@ -1,84 +1,84 @@
-"""Containers as members of a cluster: what they are called, how they are, whether they are ready."""
+"""The services of compose.yaml that can be members of a cluster: names, addresses, roles, states; and the Redis servers
+among them."""
 
+import json
 import re
-import time
 from collections.abc import Iterable
+from functools import cached_property
 
 from deploy.cluster import Member, MemberState, Role
 from deploy.compose.docker import Container, Project
-from deploy.container_proxy import NODE_PORT, PORT
-from deploy.container_redis import MEMBERS, PROFILES, SENTINEL_PORT, SENTINELS, STORES
-from deploy.container_redis import PORT as REDIS_PORT
-from deploy.container_redis import SERVICES as REDIS_SERVICES
-from deploy.errors import ClusterError
-from deploy.local.servers import http_ok
-from deploy.spec import ClusterSpec, Database, RedisMode, StoreKind
+from deploy.redis import acl, config
+from deploy.spec import ClusterError, ClusterSpec, Database, RedisMode, StoreKind
+from deploy.waiting import holds_within, http_ok
 
+PROXY_PORT, NODE_PORT, REDIS_PORT, SENTINEL_PORT = 8080, 8000, 6379, 26379
+# Fixed addresses in the network `store`: Sentinels and the servers of a Redis Cluster know each other by address, and
+# Docker does not know the name of a container that is down.
+STORES = {f"store-{number}": 10 + number for number in range(1, config.SERVERS + 1)}
+"""Service of `--profile ha` -> the last part of its address. The first is the primary at first."""
+SENTINELS = {f"sentinel-{number}": 20 + number for number in range(1, config.SERVERS + 1)}
+SHARDS = {f"shard-{number}": 30 + number for number in range(1, 2 * config.SHARDS + 1)}
+"""Of `--profile cluster`: the first half are the primaries at first, the others their replicas in this order."""
+PROFILES = {RedisMode.SENTINEL: "ha", RedisMode.CLUSTER: "cluster"}
+_REDIS_SERVICES = {
+    RedisMode.STANDALONE: ("redis",),
+    RedisMode.SENTINEL: (*STORES, *SENTINELS),
+    RedisMode.CLUSTER: (*SHARDS,),
+}
 _ROLES = {
     "proxy": Role.PROXY,
     "node": Role.NODE,
-    **dict.fromkeys(("redis", *STORES, *MEMBERS, Database.MYSQL, Database.POSTGRES), Role.STORE),
+    **dict.fromkeys(("redis", *STORES, *SHARDS, Database.MYSQL, Database.POSTGRES), Role.STORE),
     **dict.fromkeys(SENTINELS, Role.SENTINEL),
 }
 SERVICES = tuple(_ROLES)
-"""Those of compose.yaml that can be members of a cluster."""
-_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
 PORTS = {
-    "proxy": PORT,
+    "proxy": PROXY_PORT,
     "node": NODE_PORT,
-    **dict.fromkeys(("redis", *STORES, *MEMBERS), REDIS_PORT),
+    **dict.fromkeys(("redis", *STORES, *SHARDS), REDIS_PORT),
     **dict.fromkeys(SENTINELS, SENTINEL_PORT),
     Database.MYSQL: 3306,
     Database.POSTGRES: 5432,
 }
-"""Service -> where it listens."""
-_REDIS = ("redis", "redis-server --version")
-VERSIONS = {
+"""Service -> its port."""
+_VERSION_COMMANDS = {
     "proxy": ("nginx", "nginx -v 2>&1"),
-    **dict.fromkeys(("redis", *STORES, *MEMBERS), _REDIS),
+    **dict.fromkeys(("redis", *STORES, *SHARDS), ("redis", "redis-server --version")),
     Database.MYSQL: ("mariadb", "mariadbd --no-defaults --version 2>/dev/null"),
     Database.POSTGRES: ("postgres", "postgres --version"),
 }
-"""Service -> its program, and what that answers with its version."""
+"""Service -> its program, and a command that prints its version."""
 _NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store", Role.SENTINEL: "store"}
-_POLL = 0.1
+_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
+# The password is not an argument, which every user of this machine could read.
+_ASK = 'REDISCLI_AUTH="$(cat /cluster/{folder}/operator-password)" exec redis-cli -e --raw --user "$0" -p {port} "$@"'
 
 
-def node_name(container: Container) -> str:
-    """What a node calls itself, too."""
-    return member_name("node", container.number)
-
-
-def member_name(service: str, number: int) -> str:
-    """What a member is called whose container is this one of its service."""
+def member_name(service: str, number: int = 1) -> str:
+    """Return the name of the member that is container `number` of a service: "node-2", "store-4" for "shard-4"."""
     role = _ROLES[service]
     if role is Role.NODE:
         return f"{role.value}-{number}"
-    # "shard-4" is a store as well: what a cluster calls its members does not depend on what they run on.
     return f"{role.value}-{service.partition('-')[2]}" if "-" in service else role.value
 
 
-def profile_of(spec: ClusterSpec) -> str:
-    """The profile of compose.yaml that the store needs; empty where it needs none."""
-    return PROFILES.get(RedisMode.of(spec.store)) or database_of(spec) or ""
-
-
-def database_of(spec: ClusterSpec) -> Database | None:
-    """Which database has to run beside the nodes: a service of compose.yaml, and the profile that it is in."""
-    return spec.database if spec.store is StoreKind.SQL and spec.database is not Database.SQLITE else None
+def find_profile(spec: ClusterSpec) -> str:
+    """Return the profile of compose.yaml that the store needs; empty if it needs none."""
+    return PROFILES.get(RedisMode.from_store(spec.store)) or _find_database(spec) or ""
 
 
 def store_services(spec: ClusterSpec) -> tuple[str, ...]:
-    """The services that keep the sessions, and look after those who do; none where no server does."""
+    """Return the services of the store's servers and its Sentinels; none for a store without a server."""
     if spec.store.needs_redis:
-        return REDIS_SERVICES[RedisMode.of(spec.store)]
-    database = database_of(spec)
+        return _REDIS_SERVICES[RedisMode.from_store(spec.store)]
+    database = _find_database(spec)
     return (database,) if database else ()
 
 
-def members_of(project: Project, spec: ClusterSpec) -> dict[str, Container]:
-    """Name -> container, in the order of `deploy.Cluster.members`. A store that no node uses is none of them, though
-    compose.yaml starts Redis in any case."""
+def find_members(project: Project, spec: ClusterSpec) -> dict[str, Container]:
+    """Return name -> container, in the order of `Cluster.members`. Redis, which compose.yaml always starts, is not
+    among them if no node uses it."""
     by_service: dict[str, list[Container]] = {}
     for container in project.containers():
         by_service.setdefault(container.service, []).append(container)
@@ -91,17 +91,17 @@ def members_of(project: Project, spec: ClusterSpec) -> dict[str, Container]:
 
 
 def role_of(container: Container) -> Role:
-    """What it is there for."""
+    """Return its role."""
     return _ROLES[container.service]
 
 
 def state_of(container: Container) -> MemberState:
-    """Without regard to the proxy's rotation."""
+    """Return its state, without regard to the proxy's rotation."""
     return _STATES.get(container.state, MemberState.ENDED)
 
 
-def as_member(name: str, container: Container, drained: bool) -> Member:
-    """As the world may see it."""
+def make_member(name: str, container: Container, drained: bool) -> Member:
+    """Return what `Cluster.members` says of it."""
     role, state = role_of(container), state_of(container)
     address = container.addresses.get(_NETWORKS[role], "")
     return Member(
@@ -114,32 +114,107 @@ def as_member(name: str, container: Container, drained: bool) -> Member:
     )
 
 
-def wait_until_ready(project: Project, containers: Iterable[Container], port: int, timeout: float) -> None:
-    """Return when all answer; `port` is the proxy's, as published. Raises ClusterError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+def read_versions(project: Project, containers: Iterable[Container]) -> dict[str, str]:
+    """Return program -> version of those that run."""
+    outputs: dict[str, str] = {}
+    for container in containers:
+        program, command = _VERSION_COMMANDS.get(container.service, ("", ""))
+        if program and program not in outputs and state_of(container) is MemberState.RUNNING:
+            outputs[program] = project.docker("exec", container.id, "sh", "-c", command)
+    return {program: match[0] for program, text in outputs.items() if (match := re.search(r"\d+(\.\d+)+", text))}
+
+
+def wait_until_ready(project: Project, containers: Iterable[Container], proxy_port: int, timeout: float) -> None:
+    """Return when all answer. Raises ClusterError with the names of the others after `timeout` seconds."""
     waiting = list(containers)
-    while waiting := [one for one in waiting if not _ready(project, one, port)]:
-        if time.monotonic() > deadline:
-            raise ClusterError(f"not ready within {timeout:g} s: {', '.join(one.name for one in waiting)}")
-        time.sleep(_POLL)
+
+    def all_ready() -> bool:
+        waiting[:] = [one for one in waiting if not _ready(project, one, proxy_port)]
+        return not waiting
+
+    if not holds_within(all_ready, timeout):
+        raise ClusterError(f"not ready within {timeout:g} s: {', '.join(one.name for one in waiting)}")
 
 
-def _ready(project: Project, container: Container, port: int) -> bool:
+def log_tail(project: Project, complaint: str) -> str:
+    """Return ": " and the last log line of the first service that the engine's complaint names, or nothing."""
+    for service in ("setup", *SERVICES):
+        if re.search(rf"\b{service}\b", complaint):
+            arguments = ("--no-color", "--no-log-prefix", "--tail", "1", service)
+            line = project.compose("logs", *arguments, timeout=30).strip()
+            return f": {line}" if line else ""
+    return ""
+
+
+class ComposeRedis:
+    """The Redis servers of a cluster: `deploy.redis.control.RedisServers`. `subnet`: the first three parts of the
+    addresses in the network `store`.
+
+    They are asked inside their containers, since the engine may be on another machine than this program.
+    """
+
+    def __init__(self, project: Project, spec: ClusterSpec, subnet: str) -> None:
+        self._project = project
+        self._spec = spec
+        self._services = {member_name(service): service for service in store_services(spec)}
+        self.stores, self.sentinels = (
+            {
+                member_name(service): f"{subnet}.{last}:{PORTS[service]}"
+                for service, last in places.items()
+                if service in self._services.values()
+            }
+            for places in (STORES | SHARDS, SENTINELS)
+        )
+        if not self.stores:
+            self.stores = {"store": f"redis:{REDIS_PORT}"}
+
+    @cached_property
+    def passwords(self) -> acl.Passwords:
+        setup = self._project.containers("setup")[0]
+        return acl.Passwords(**json.loads(self._project.read(setup, "/cluster/operator/passwords.json")))
+
+    def url(self) -> str:
+        """It leads to the server where the engine's networks are this machine's, as on Linux."""
+        if self._spec.store is not StoreKind.REDIS:
+            raise ClusterError(f"sessions are in {self._spec.store}: there is no Redis with the nodes' user")
+        (server,) = self._project.containers("redis")
+        if "store" not in server.addresses:
+            raise ClusterError("the store does not run, so it has no address: restart it first")
+        password = self._project.read(server, "/cluster/store/password")
+        return config.redis_url(password, f"{server.addresses['store']}:{REDIS_PORT}")
+
+    def running(self) -> frozenset[str]:
+        members = find_members(self._project, self._spec).items()
+        return frozenset(name for name, one in members if state_of(one) is MemberState.RUNNING)
+
+    def kill(self, member: str) -> None:
+        container = find_members(self._project, self._spec)[member]
+        if state_of(container) is MemberState.PAUSED:  # the engine does not kill a paused one
+            self._project.docker("unpause", container.id)
+        if state_of(container) is not MemberState.ENDED:
+            self._project.docker("kill", container.id)
+
+    def ask(self, member: str, *command: str, secret: str = "") -> str:
+        service = self._services[member]
+        folder = "sentinels" if service in SENTINELS else "store" if service == "redis" else "servers"
+        script = _ASK.format(folder=folder, port=PORTS[service])
+        options = ["-x"] if secret else []  # the last argument is stdin
+        container = f"{self._project.name}-{service}-1"
+        words = ("exec", "--interactive", container, "sh", "-c", script, acl.OPERATOR, *options, *command)
+        return self._project.docker(*words, timeout=5.0, stdin=secret)
+
+
+def _find_database(spec: ClusterSpec) -> Database | None:
+    """Return the database that has to run beside the nodes: a service of compose.yaml, and its profile."""
+    return spec.database if spec.store is StoreKind.SQL and spec.database is not Database.SQLITE else None
+
+
+def _ready(project: Project, container: Container, proxy_port: int) -> bool:
     match role_of(container):
         case Role.PROXY:
-            return http_ok(port, "/proxy/health")
+            return http_ok(proxy_port, "/proxy/health")
         case Role.NODE:
-            return project.succeeds(
-                container, "bash", "/app/deploy/compose/entrypoints/http-check.sh", str(NODE_PORT), "/ready"
-            )
+            check = ("bash", "/app/deploy/compose/entrypoints/http-check.sh", str(NODE_PORT), "/ready")
+            return project.succeeds(container, *check)
         case Role.STORE | Role.SENTINEL:
             return any(one.healthy for one in project.containers(container.service))
-
-
-def last_words(project: Project, complaint: str) -> str:
-    """The last log line of the first service that the engine's complaint names."""
-    for service in ("cluster-setup", "setup", *SERVICES):
-        if re.search(rf"\b{service}\b", complaint):
-            said = project.compose("logs", "--no-color", "--no-log-prefix", "--tail", "1", service, timeout=30).strip()
-            return f": {said}" if said else ""
-    return ""

@@ -1,37 +1,49 @@
-"""What `docker compose` is told for a spec: the variables of compose.yaml, and what it has to say beyond them."""
+"""What `docker compose` gets for a spec: variables of compose.yaml, an override file, the proxy before the store."""
 
+import secrets
 import shlex
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from deploy.compose.docker import Project
-from deploy.compose.members import SERVICES, profile_of
-from deploy.container_link import link_services
+from deploy.compose.members import PORTS, SERVICES, find_profile, store_services
+from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec, RedisMode, StoreKind
 
+SUBNET_ERRORS = ("Pool overlaps", "networks have overlapping IPv4")
+"""The engine's errors for a subnet that another of its networks has."""
 _CONFIGURED = PurePosixPath("/cluster/node/configured")
-# The image's command, after what was configured since the container was made.
+# The image's command, with the variables that were configured since the container was made.
 _NODE = (
     f"if [ -f {_CONFIGURED} ]; then set -a; . {_CONFIGURED}; set +a; fi;"
     " exec python -m gunicorn -c nodes/gunicorn.conf.py 'nodes.app:from_environ()'"
 )
+_FAULT_PROXY = "fault-proxy"
+_LAST_PART = 41
+"""Of the fault proxy's address."""
 
 
-def variables(spec: ClusterSpec, port: int, subnet: str) -> dict[str, str]:
-    """Those of compose.yaml. `port`: where the proxy listens; `subnet`: three parts of the store's network."""
+def choose_subnet() -> str:
+    """Return the first three parts of one of 512 subnets in 198.18.0.0/15, which is set aside for measurements: no
+    network that a machine has to reach is there. Another project may have it: try again then."""
+    return f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}"
+
+
+def make_variables(spec: ClusterSpec, port: int, subnet: str) -> dict[str, str]:
+    """Return the variables of compose.yaml. `port` is the proxy's; `subnet`: three parts of the store's network."""
     settings, has_several = spec.store_settings, spec.store.has_several_servers
     return {
         "PROXY_PORT": str(port),
         "NODES": str(spec.nodes),
         "NODE_WORKERS": str(spec.workers),
         "SESSION_STORE": StoreKind.REDIS if has_several else spec.store,
-        "REDIS_MODE": RedisMode.of(spec.store),
+        "REDIS_MODE": RedisMode.from_store(spec.store),
         "REDIS_MAXMEMORY": settings.max_memory,
         "STORE_SUBNET": subnet,
         "DOWN_AFTER": f"{settings.down_after:g}",
         "MIN_REPLICAS": "" if settings.min_replicas_to_write is None else str(settings.min_replicas_to_write),
         "DATABASE": spec.database,
-        "COMPOSE_PROFILES": profile_of(spec),
+        "COMPOSE_PROFILES": find_profile(spec),
         "SESSION_NAME": spec.session_cookie,
         "BALANCE": spec.balance,
         "CLUSTER_USERS": ",".join(spec.users),
@@ -39,18 +51,42 @@ def variables(spec: ClusterSpec, port: int, subnet: str) -> dict[str, str]:
     }
 
 
-def override(spec: ClusterSpec, subnet: str) -> dict[str, object]:
-    """Of compose.yaml, for a cluster that is to be changed and broken."""
-    # A member that was killed has to stay dead until somebody restarts it.
+def make_override(spec: ClusterSpec, subnet: str) -> dict[str, object]:
+    """Return the override of compose.yaml for a cluster that is to be changed and broken."""
+    # A member that was killed has to stay dead until it is restarted.
     services: dict[str, dict[str, object]] = {service: {"restart": "no"} for service in SERVICES}
     services["node"] |= {"environment": dict(spec.node_settings), "command": ["sh", "-c", _NODE]}
     if spec.store_proxy:
-        for service, more in link_services(spec, subnet).items():
-            services[service] = services.get(service, {}) | more
+        # The nodes' hosts files name the proxy's address for the store, so that they reach it by the URL they have.
+        (store,) = store_services(spec)
+        address = f"{subnet}.{_LAST_PART}"
+        services["node"]["extra_hosts"] = [f"{store}:{address}"]
+        services[_FAULT_PROXY] = {
+            "image": "session-cluster",
+            "pull_policy": "never",
+            "user": "app",
+            "read_only": True,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],
+            "init": True,
+            "command": ["sleep", "infinity"],
+            "networks": {"store": {"ipv4_address": address}},
+        }
     return {"services": services}
 
 
+def start_fault_proxy(project: Project, spec: ClusterSpec) -> FaultProxy:
+    """Start the proxy between the nodes and the store, without which the nodes do not become ready. Raises
+    ClusterError."""
+    project.compose("up", "--detach", "--no-build", _FAULT_PROXY, timeout=spec.start_timeout)
+    (container,) = project.containers(_FAULT_PROXY)
+    (store,) = store_services(spec)
+    addresses = (f"{store}:{PORTS[store]}", f"0.0.0.0:{PORTS[store]}")
+    program = ("python", "-S", "-E", "/app/deploy/tcp_proxy.py", *addresses)
+    return FaultProxy(("docker", "exec", "--interactive", container.id, *program))
+
+
 def configure(project: Project, node_settings: Mapping[str, str]) -> None:
-    """More environment for the nodes, which they read when they start. Raises ClusterError."""
+    """Set more variables of the nodes, which they read when they start. Raises ClusterError."""
     lines = (f"{name}={shlex.quote(value)}\n" for name, value in node_settings.items())
     project.write(project.containers("setup")[0], _CONFIGURED, "".join(lines))

@@ -1,57 +1,100 @@
-"""The proxy of a cluster in containers, while it runs: who is in rotation, by which policy."""
+"""nginx in containers: its settings, and the nodes in rotation while a cluster runs."""
 
-import time
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from deploy.compose.docker import Container, Project
-from deploy.compose.members import node_name
-from deploy.container_proxy import ALL_NODES, NODE_PORT, RUNTIME, container_settings
-from deploy.errors import ClusterError
-from deploy.spec import ClusterSpec, Discovery
-from proxy import Balance, ProxySettingsError, Server, ServerState, render
+from deploy.compose.members import NODE_PORT, PROXY_PORT, member_name
+from deploy.spec import ClusterError, ClusterSpec, Discovery
+from deploy.waiting import holds_within, wait_until
+from proxy import Balance, ProxySettings, ProxySettingsError, Server, ServerState, render
 
+TLS_PORT = 8443
+ALL_NODES = Server(f"node:{NODE_PORT}", resolve=True)
+"""Docker's DNS answers with the address of each node; nginx asks it again and again."""
+EXPRESS = Server(f"express:{NODE_PORT}", resolve=True)
+"""The Express application that may share the nodes' sessions. Its name is unknown where it does not run."""
+_HOSTS = ("127.0.0.1", "localhost", "proxy")
+""""proxy" is its name for other containers."""
+_RUNTIME = Path("/tmp")  # noqa: S108 - the container's own, in memory
+"""A folder that the image has: where an engine mounts a tmpfs that the image knows nothing of, it forgets the mode at
+the second start (seen with runc 1.1)."""
+_DOCKER_DNS = "127.0.0.11"
+# A node that has just been started is in the DNS before it listens. Refused connections cost no time, so a request may
+# try more nodes than are likely to be starting at once.
+_TRIES = 5
 _CONF = PurePosixPath("/cluster/proxy/nginx.conf")
-_POLL = 0.05
 _SECONDS_TO_RELOAD = 10.0
 
 
-class ContainerFront:
-    """nginx with a list of the nodes' addresses, renewed with each change.
+def container_settings(servers: Sequence[Server] = (ALL_NODES,), **changes: object) -> ProxySettings:
+    """Return the settings of every proxy in a container; `changes` are other fields of ProxySettings. Raises
+    ProxySettingsError."""
+    settings = ProxySettings(
+        servers=tuple(servers),
+        listen=f"0.0.0.0:{PROXY_PORT}",
+        hosts=_HOSTS,
+        runtime_dir=_RUNTIME,
+        access_log="/dev/stdout",
+        error_log="stderr",
+        resolver=_DOCKER_DNS,
+        tries=_TRIES,
+    )
+    return replace(settings, **changes)  # type: ignore[arg-type]
 
-    compose.yaml itself has nginx ask Docker's DNS, which needs nobody who keeps a list. But where the answer changes,
+
+class ComposeProxy:
+    """The proxy of a running cluster: a list of the nodes' addresses, renewed with each change.
+
+    compose.yaml itself has nginx ask Docker's DNS, which needs no list to be kept. But when the answer changes,
     nginx fails the requests that are just being tried at a second node (502 for readers after one of three kills of a
-    node under load), and that would be the engine's doing, not the cluster's.
+    node under load), and that would be a fault of the engine, not of the cluster.
     """
 
     def __init__(self, project: Project, spec: ClusterSpec) -> None:
         self._project = project
         self._spec = spec
-        self.balance = spec.balance
+        self.policy = spec.balance
         self.states: dict[str, ServerState] = {}
-        """Of the nodes, by name, that are not simply in rotation."""
+        """Name -> state of the nodes that are not simply in rotation."""
         self._installed: str | None = None
 
-    def use(self, balance: Balance) -> None:
-        """Choose nodes by this policy from now on."""
-        before, self.balance = self.balance, balance
+    def set_policy(self, policy: Balance) -> None:
+        """Balance by this policy from now on."""
+        before, self.policy = self.policy, policy
         try:
             self.apply()
         except ClusterError:
-            self.balance = before
+            self.policy = before
             raise
 
+    def set_state(self, name: str, state: ServerState) -> None:
+        """Change a node's state. If it leaves the rotation, block until its requests are finished, or for
+        `drain_timeout`."""
+        before = self.states
+        self.states = {other: old for other, old in before.items() if other != name}
+        if state is not ServerState.UP:
+            self.states[name] = state
+        try:
+            self.apply()
+        except ClusterError:
+            self.states = before
+            raise
+        if state is not ServerState.UP:
+            self.wait_finished()
+
     def require_running(self) -> None:
-        """Raises ClusterError where the proxy could not be told of a change."""
+        """Raise ClusterError if the proxy cannot be changed."""
         self._proxy()
 
     def apply(self, without: Sequence[str] = ()) -> None:
-        """Have the proxy know the nodes that run now and their states, but not those named in `without`."""
+        """Configure the nodes that run now with their states, but not those named in `without`, and reload."""
         proxy = self._proxy()
-        text = self._text(without)
+        text = self._render(without)
         self._install(text)
         try:
-            test = ("nginx", "-t", "-q", "-p", f"{RUNTIME}/", "-e", "stderr", "-c", str(_CONF))
+            test = ("nginx", "-t", "-q", "-p", f"{_RUNTIME}/", "-e", "stderr", "-c", str(_CONF))
             self._project.docker("exec", proxy.id, *test)
         except ClusterError as error:
             self._install(self._installed or text)
@@ -60,14 +103,12 @@ class ContainerFront:
         self._reload(proxy)
 
     def wait_finished(self) -> None:
-        """Return when the requests that began before the last change have ended, or after `drain_timeout`."""
-        deadline = time.monotonic() + self._spec.drain_timeout
-        while any(self._workers().values()) and time.monotonic() < deadline:
-            time.sleep(_POLL)
+        """Block until the requests from before the last change are finished, or for `drain_timeout`."""
+        holds_within(lambda: not any(self._workers().values()), self._spec.drain_timeout)
 
-    def _text(self, without: Sequence[str]) -> str:
+    def _render(self, without: Sequence[str]) -> str:
         changes = {
-            "balance": self.balance,
+            "balance": self.policy,
             "session_cookie": self._spec.session_cookie,
             **self._spec.proxy_settings,
         }
@@ -85,33 +126,32 @@ class ContainerFront:
         return [
             Server(f"{node.addresses['app']}:{NODE_PORT}", name, self.states.get(name, ServerState.UP))
             for node in nodes
-            if (name := node_name(node)) not in without
+            if (name := member_name("node", node.number)) not in without
         ]
 
     def _install(self, text: str) -> None:
-        # In the only container that may write there; it has ended, which the engine does not mind.
+        # In the only container that may write there; it has ended, but the engine writes to it all the same.
         for setup in self._project.containers("setup"):
             self._project.write(setup, _CONF, text)
 
     def _reload(self, proxy: Container) -> None:
         before = set(self._workers())
         self._project.docker("kill", "--signal", "HUP", proxy.id)
-        deadline = time.monotonic() + _SECONDS_TO_RELOAD
-        while time.monotonic() < deadline:
+
+        def reloaded() -> bool:
             serving = {pid for pid, finishing in self._workers().items() if not finishing}
-            if serving and not serving & before:
-                return
-            time.sleep(_POLL)
-        raise ClusterError(f"the proxy did not reload within {_SECONDS_TO_RELOAD:g} s: see `docker logs {proxy.name}`")
+            return bool(serving) and not serving & before
+
+        wait_until(reloaded, _SECONDS_TO_RELOAD, f"the proxy did not reload (see `docker logs {proxy.name}`)")
 
     def _proxy(self) -> Container:
         for proxy in self._project.containers("proxy"):
             if proxy.state == "running":
                 return proxy
-        raise ClusterError("the proxy does not run, so it cannot be told of a change: restart it first")
+        raise ClusterError("the proxy does not run, so it cannot be changed: restart it first")
 
     def _workers(self) -> dict[int, bool]:
-        """pid -> whether it only finishes its last requests."""
+        """Return pid -> whether it only finishes its last requests."""
         lines = self._project.docker("top", self._proxy().id, "-o", "pid,args").splitlines()[1:]
         split = (line.split(maxsplit=1) for line in lines)
         return {int(pid): "shutting down" in title for pid, title in split if title.startswith("nginx: worker")}

@@ -1,36 +1,68 @@
-"""The one-shot service `setup` of compose.yaml: secrets of the first start, and the configurations of the proxies."""
+"""The one-shot service `setup` of compose.yaml: checks the settings, and writes secrets and configuration files.
+
+Secrets are made at the first start and kept by later ones. Each folder below is a volume that only those containers see
+that need it. Files for other users than this image's are readable by everyone within their volume, since an ordinary
+user cannot give a file away.
+"""
 
 import json
 import os
+import re
+import secrets
 from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import click
 
-from deploy.container_choice import check_store
-from deploy.container_proxy import ALL_NODES, EXPRESS, PORT, TLS_PORT, container_settings
-from deploy.container_secrets import AUTHORITY, CERTIFICATE, KEY, PASSWORDS, PROXY, make_secrets, write
-from deploy.errors import ClusterError
-from deploy.spec import StoreKind, parse_balance
-from nodes.accounts import UsersError
-from nodes.environment import SettingsError
-from nodes.sessions import Outage
+from deploy.certificate import make_certificate
+from deploy.compose.members import (
+    PROFILES,
+    PROXY_PORT,
+    REDIS_PORT,
+    SENTINEL_PORT,
+    SENTINELS,
+    SHARDS,
+    STORES,
+)
+from deploy.compose.proxy import ALL_NODES, EXPRESS, TLS_PORT, container_settings
+from deploy.files import write_atomically
+from deploy.redis import acl, config
+from deploy.spec import ClusterError, Database, RedisMode, StoreKind, StoreSettings, parse_balance
+from nodes.accounts import UsersError, create_users
+from nodes.sessions import Durability, Outage
+from nodes.settings import Environment, SettingsError
 from proxy import ProxySettings, ProxySettingsError, Tls, render
+
+CLUSTER = Path("/cluster")
+_PASSWORDS = CLUSTER / "users" / "passwords.json"
+_AUTHORITY, _CERTIFICATE, _KEY = (CLUSTER / "tls" / name for name in ("ca.pem", "certificate.pem", "key.pem"))
+_ENTRYPOINTS = Path(__file__).parent / "entrypoints"
+_REDIS_VERSION = (8, 0, 0)
+_REPLICAS = {RedisMode.STANDALONE: 0, RedisMode.SENTINEL: config.SERVERS - 1, RedisMode.CLUSTER: 1}
+"""How many replicas a primary has."""
+_SUBNET = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){2}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
+_READABLE = 0o644
 
 
 @click.group()
 def setup() -> None:
-    """What the cluster's containers need before they start."""
+    """Prepare what the cluster's containers need before they start."""
 
 
 @setup.command()
 def prepare() -> None:
-    """Make what is missing, and write the proxy's configuration from the environment."""
+    """Make missing secrets, and write configuration files from the environment."""
     try:
-        check_store(os.environ)
-        names, hosts = _listed(os.environ["CLUSTER_USERS"]), tuple(_listed(os.environ["PROXY_HOSTS"]))
-        make_secrets(names, hosts, os.environ["STORE_SUBNET"])
-        write(PROXY / "nginx.conf", configuration(os.environ), 0o644)
-        write(PROXY / "nginx-tls.conf", configuration(os.environ, Tls(CERTIFICATE, KEY)), 0o644)
+        check_settings(os.environ)
+        names, hosts = _split(os.environ["CLUSTER_USERS"]), tuple(_split(os.environ["PROXY_HOSTS"]))
+        _write_secrets(names, os.environ["STORE_SUBNET"])
+        if not _KEY.exists():
+            make_certificate(_KEY.parent, tuple(dict.fromkeys((*hosts, "::1"))))
+        _KEY.chmod(_READABLE)
+        write_atomically(CLUSTER / "proxy" / "nginx.conf", render_proxy(os.environ), _READABLE)
+        text = render_proxy(os.environ, Tls(_CERTIFICATE, _KEY))
+        write_atomically(CLUSTER / "proxy" / "nginx-tls.conf", text, _READABLE)
     except (ClusterError, SettingsError, UsersError, ProxySettingsError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"Open http://127.0.0.1:{os.environ['PROXY_PORT']}")
@@ -38,11 +70,11 @@ def prepare() -> None:
 
 
 @setup.command()
-@click.option("--json", "as_json", is_flag=True, help="The file that `load` gets.")
+@click.option("--json", "as_json", is_flag=True, help="As the file that `load` gets.")
 def passwords(as_json: bool) -> None:
-    """Print who can log in, with which password."""
+    """Print the users and their password."""
     try:
-        text = PASSWORDS.read_text(encoding="utf-8")
+        text = _PASSWORDS.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise click.ClickException("there are none before the first `docker compose up`") from None
     if as_json:
@@ -56,32 +88,168 @@ def passwords(as_json: bool) -> None:
 def certificate() -> None:
     """Print the certificate of the authority that a browser has to trust for https (--profile tls)."""
     try:
-        click.echo(AUTHORITY.read_text(encoding="ascii"), nl=False)
+        click.echo(_AUTHORITY.read_text(encoding="ascii"), nl=False)
     except FileNotFoundError:
         raise click.ClickException("there is none before the first `docker compose up`") from None
 
 
-def configuration(environ: Mapping[str, str], tls: Tls | None = None) -> str:
-    """The nginx.conf for the variables of compose.yaml. Raises ClusterError or ProxySettingsError."""
+def check_settings(environ: Mapping[str, str]) -> None:
+    """Refuse settings that no node could start with: before any container waits for what cannot come.
+
+    Raises ClusterError or SettingsError, in one line.
+    """
+    store = StoreKind.parse(environ["SESSION_STORE"])
+    Database.parse(environ["DATABASE"])
+    if store.has_several_servers:
+        mode = RedisMode.from_store(store)
+        instead = f"SESSION_STORE=redis REDIS_MODE={mode}, with --profile {PROFILES[mode]}"
+        raise ClusterError(f"SESSION_STORE={store} is for local processes: set {instead}")
+    mode = RedisMode.parse(environ["REDIS_MODE"])
+    if mode is not RedisMode.STANDALONE and store is not StoreKind.REDIS:
+        raise ClusterError(f"REDIS_MODE={mode} is for SESSION_STORE=redis, not for {store}: leave it out")
+    if not _SUBNET.fullmatch(environ["STORE_SUBNET"]):
+        given = environ["STORE_SUBNET"]
+        raise ClusterError(f"STORE_SUBNET must be the first three parts of a subnet, as in 172.31.77, not {given}")
+    env = Environment(environ)
+    env.whole("MIN_REPLICAS", 0, 0, 2)
+    env.seconds("DOWN_AFTER", 2.0, 0.2, 3600)
+    outage = env.choice("STORE_OUTAGE", Outage.FAIL_FAST.value, [each.value for each in Outage])
+    if outage == Outage.WAIT.value and store not in {StoreKind.REDIS, StoreKind.EXPRESS}:
+        raise ClusterError("STORE_OUTAGE=wait: nodes wait only for a Redis; use it with SESSION_STORE=redis")
+    durability = env.choice("STORE_DURABILITY", Durability.PRIMARY.value, [each.value for each in Durability])
+    replicas = env.whole("STORE_REPLICAS", 0, 0, 100)
+    if durability == Durability.PRIMARY.value:
+        return
+    if mode is RedisMode.STANDALONE:
+        raise ClusterError(f"STORE_DURABILITY={durability}: a single Redis has no replicas; set REDIS_MODE=sentinel")
+    if not 1 <= replicas <= _REPLICAS[mode]:
+        allowed = " or ".join(str(number) for number in range(1, _REPLICAS[mode] + 1))
+        raise ClusterError(f"STORE_REPLICAS={replicas} with STORE_DURABILITY={durability}: set it to {allowed}")
+
+
+def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
+    """Return the nginx.conf for the variables of compose.yaml. Raises ClusterError or ProxySettingsError."""
     rate = environ["PROXY_LOGIN_RATE"]
     if not rate.isdecimal():
-        raise ClusterError(f"PROXY_LOGIN_RATE={rate!r} cannot be: it must be a number, 0 for no limit")
-    # A read that is held until there is a primary must not be taken for one that a silent node has.
+        raise ClusterError(f"PROXY_LOGIN_RATE must be a number, or 0 for no limit, not {rate!r}")
+    # A read that is held until there is a primary must not be taken for one of a silent node.
     held = {"get_timeout": ProxySettings.read_timeout} if environ["STORE_OUTAGE"] == Outage.WAIT.value else {}
     settings = container_settings(
         servers=(ALL_NODES, EXPRESS) if environ["SESSION_STORE"] == StoreKind.EXPRESS else (ALL_NODES,),
         balance=parse_balance(environ["BALANCE"]),
-        hosts=tuple(_listed(environ["PROXY_HOSTS"])),
+        hosts=tuple(_split(environ["PROXY_HOSTS"])),
         session_cookie=environ["SESSION_NAME"],
         login_rate=int(rate) or None,
         tls=tls,
-        listen=f"0.0.0.0:{TLS_PORT if tls else PORT}",
+        listen=f"0.0.0.0:{TLS_PORT if tls else PROXY_PORT}",
         **held,
     )
     return render(settings)
 
 
-def _listed(value: str) -> list[str]:
+def server_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
+    """Return name -> text of the files that the servers of a replicated Redis start with; they rewrite their copies."""
+    shards = {name: f"{subnet}.{last}:{REDIS_PORT}@{REDIS_PORT + 10_000}" for name, last in SHARDS.items()}
+    files = {}
+    for number, name in enumerate([*STORES, *SHARDS]):
+        primary = f"{subnet}.{STORES['store-1']}:{REDIS_PORT}" if name in STORES and number else None
+        options = _listening(REDIS_PORT) | {"appendonly": "yes"}
+        options |= config.redis_options("/cluster/servers/users.acl", f"/data/{name}", _REDIS_VERSION)
+        options |= config.replication_options(passwords, StoreSettings.max_lag, primary)
+        if name in SHARDS:
+            options |= config.CLUSTER_OPTIONS
+            files[f"{name}.nodes.conf"] = config.nodes_conf(name, passwords, shards)
+        files[f"{name}.conf"] = config.redis_conf(options)
+    rights = acl.SESSIONS | acl.SHARDS
+    return files | {"users.acl": acl.redis_acl(passwords, _REDIS_VERSION, rights, is_replicated=True)}
+
+
+def sentinel_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
+    """Return name -> text of the files that the Sentinels start with; they rewrite their copies."""
+    stores = [f"{subnet}.{last}:{REDIS_PORT}" for last in STORES.values()]
+    sentinels = {name: f"{subnet}.{last}:{SENTINEL_PORT}" for name, last in SENTINELS.items()}
+    files = {"users.acl": acl.sentinel_acl(passwords)}
+    for name in SENTINELS:
+        options = {"aclfile": "/cluster/sentinels/users.acl", "dir": f"/data/{name}"} | _listening(SENTINEL_PORT)
+        files[f"{name}.conf"] = config.sentinel_conf(name, options, passwords, stores, sentinels)
+    return files
+
+
+def node_urls(passwords: acl.Passwords, subnet: str) -> dict[RedisMode, str]:
+    """Return the URL of each replicated Redis, for the nodes."""
+    return {
+        RedisMode.SENTINEL: config.sentinel_url(
+            passwords, [f"{subnet}.{last}:{SENTINEL_PORT}" for last in SENTINELS.values()]
+        ),
+        RedisMode.CLUSTER: config.cluster_url(passwords, [f"{subnet}.{last}:{REDIS_PORT}" for last in SHARDS.values()]),
+    }
+
+
+def _write_secrets(names: list[str], subnet: str) -> None:
+    """Make what is missing. What follows from a secret is written at each start, so that an interrupted one leaves
+    nothing half done. Raises UsersError."""
+    sessions = _keep("node/session-secrets")
+    node, express = _keep("store/password", _READABLE), _keep("express/password")
+    database = _keep("database/password", _READABLE)
+    kept = CLUSTER / "operator" / "passwords.json"
+    if not kept.exists():
+        write_atomically(kept, json.dumps(asdict(acl.Passwords())))
+    replicated = acl.Passwords(**json.loads(kept.read_text(encoding="utf-8")))
+
+    users = acl.redis_acl(replace(replicated, node=node), _REDIS_VERSION)
+    users += acl.user_line(acl.EXPRESS, express, _REDIS_VERSION, acl.SHARED_WITH_EXPRESS)
+    shared = config.redis_url(express, "redis:6379", acl.EXPRESS)
+    files = {
+        "node/redis-url.redis.standalone": config.redis_url(node, "redis:6379"),
+        "node/redis-url.express.standalone": shared,
+        **{f"node/redis-url.redis.{mode}": url for mode, url in node_urls(replicated, subnet).items()},
+        "node/database-url.sql.sqlite": f"sqlite:///{CLUSTER / 'sessions' / 'sessions.db'}",
+        "node/database-url.sql.mysql": f"mysql://node:{database}@mysql:3306/sessions",
+        "node/database-url.sql.postgres": f"postgresql://node:{database}@postgres:5432/sessions",
+        "express/redis-url": shared,
+        "express/session-secrets": sessions,
+    }
+    for name, text in files.items():
+        write_atomically(CLUSTER / name, text)
+    operator = {"operator-password": replicated.operator}
+    # The image of Redis has nothing of this checkout, so it gets the entry points beside its configuration.
+    for folder, contents in {
+        "store": operator | {"users.acl": users},
+        "servers": operator | server_files(replicated, subnet) | _entrypoint("redis.sh"),
+        "sentinels": operator | sentinel_files(replicated, subnet) | _entrypoint("sentinel.sh"),
+    }.items():
+        for name, text in contents.items():
+            write_atomically(CLUSTER / folder / name, text, _READABLE)
+    _write_users(names)
+
+
+def _write_users(names: list[str]) -> None:
+    users = CLUSTER / "node" / "users.json"
+    if not (users.exists() and _PASSWORDS.exists()):
+        users.unlink(missing_ok=True)
+        password = secrets.token_urlsafe(15)
+        write_atomically(_PASSWORDS, json.dumps({"users": dict.fromkeys(names, password)}))
+        create_users(users, names, password)
+
+
+def _keep(name: str, mode: int = 0o600) -> str:
+    """Return the secret in this file, which is made if it is missing."""
+    path = CLUSTER / name
+    if not path.exists():
+        write_atomically(path, secrets.token_hex(32), mode)
+    return path.read_text(encoding="utf-8")
+
+
+def _listening(port: int) -> dict[str, str]:
+    # The default user is off, so protected mode would add nothing: no client comes in without a password.
+    return {"port": str(port), "bind": "*", "protected-mode": "no"}
+
+
+def _entrypoint(name: str) -> dict[str, str]:
+    return {name: (_ENTRYPOINTS / name).read_text(encoding="utf-8")}
+
+
+def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",")]
 
 

@@ -1,4 +1,4 @@
-"""Processes that cannot outlive the command: each leads a group of its own, and a reaper knows all the groups."""
+"""Processes that cannot outlive the command: each leads its own group, and the reaper knows all the groups."""
 
 import os
 import signal
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import psutil
 
-from deploy.errors import ClusterError
 from deploy.local import reaper
+from deploy.spec import ClusterError
+from deploy.waiting import holds_within
 
-# The process says its id to the reaper itself, before it becomes the program: were it the command that says it, the
-# command could be killed between starting and saying. $$ is the group's id too, since each starts a session.
+# The process itself reports its id to the reaper before it becomes the program: the command could be killed between
+# starting a process and reporting it. $$ is the group's id too, since each process starts a session.
 _LAUNCH = 'echo "$$" >&0 && exec "$@" </dev/null'
 _POLL = 0.01
 
@@ -32,7 +33,7 @@ class Process:
         self._lock = threading.Lock()
 
     def ended(self) -> bool:
-        """Whether the first process has ended; then the rest of its group is ended as well."""
+        """Whether the first process has ended; if so, the rest of its group is killed."""
         return self._status() == psutil.STATUS_DEAD
 
     def paused(self) -> bool:
@@ -52,48 +53,47 @@ class Process:
             self._reaper.forget(self.pid)
             return psutil.STATUS_DEAD
 
-    def how_it_ended(self) -> str:
-        """ "killed by SIGKILL", "exit status 3"; for a process that has ended."""
+    def exit_reason(self) -> str:
+        """Return "killed by SIGKILL" or "exit status 3" of a process that has ended."""
         status = self._popen.returncode
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
-    def last_words(self) -> str:
-        """The last line of its log that is not empty, or how it ended."""
+    def log_tail(self) -> str:
+        """Return the last non-empty line of its log, or else its exit reason."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        said = [line.strip() for line in lines if line.strip()]
-        return said[-1] if said else self.how_it_ended()
+        texts = [line.strip() for line in lines if line.strip()]
+        return texts[-1] if texts else self.exit_reason()
 
     def pause(self) -> None:
-        """SIGSTOP; returns when it has stopped or ended."""
+        """Send SIGSTOP; return when it has stopped or ended."""
         self._signal(signal.SIGSTOP)
         while not self.ended() and not self.paused():
             time.sleep(_POLL)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """SIGKILL; returns when all of the group has ended, so that its port is free."""
-        workers = [] if self.ended() else psutil.Process(self.pid).children(recursive=True)
+        """Send SIGKILL; return when all of the group has ended, so that its port is free."""
+        workers: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            workers = [] if self.ended() else psutil.Process(self.pid).children(recursive=True)
         self._signal(signal.SIGKILL)
         while not self.ended() or any(_works(worker) for worker in workers):
             time.sleep(_POLL)
 
-    def ask_to_end(self, number: int = signal.SIGTERM) -> None:
-        """The signal to the first process, which passes it on to its workers as it sees fit; it is resumed for it."""
+    def terminate(self, number: int = signal.SIGTERM) -> None:
+        """Send the signal to the first process alone, which passes it on to its workers, and resume all of them."""
         if not self.ended():
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
             self._signal(signal.SIGCONT)
 
     def wait_ended(self, timeout: float) -> None:
-        """Returns when it has ended, after `timeout` seconds by SIGKILL."""
-        deadline = time.monotonic() + timeout
-        while not self.ended():
-            if time.monotonic() > deadline:
-                return self.kill()
-            time.sleep(_POLL)
-        return None
+        """Return when it has ended, after `timeout` seconds by SIGKILL."""
+        if not holds_within(self.ended, timeout):
+            self.kill()
 
     def _signal(self, number: int) -> None:
         if self._popen.returncode is None:
@@ -109,7 +109,7 @@ def _works(process: psutil.Process) -> bool:
 
 
 class ProcessReaper:
-    """Starts processes, and the reaper that ends them if this process does not: see `deploy.local.reaper`.
+    """Starts processes, and `deploy.local.reaper`, which ends them if this process does not.
 
     `lock` is a descriptor that the reaper keeps open for as long as it works.
     """
@@ -131,7 +131,7 @@ class ProcessReaper:
             os.close(reading)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path) -> Process:
-        """Start a program whose output is appended to `log`. Whether it runs is to be asked of the process."""
+        """Start a program whose output is appended to `log`. Raises ClusterError."""
         with log.open("ab") as output:
             try:
                 popen = subprocess.Popen(
@@ -148,12 +148,12 @@ class ProcessReaper:
         return Process(popen, self, log)
 
     def forget(self, group: int) -> None:
-        """The group has ended; its id may be given to others."""
+        """Tell the reaper that the group has ended; its id may go to another program."""
         with suppress(BrokenPipeError):
             os.write(self._pipe, b"-%d\n" % group)
 
     def close(self) -> None:
-        """Let the reaper end what is left and clean up; returns when it has."""
+        """Have the reaper end what is left and clean up; return when it has."""
         os.close(self._pipe)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=reaper.GRACE + 5)

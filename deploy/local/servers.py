@@ -1,27 +1,32 @@
-"""One server of a local cluster: a process at a port, which is ready when it answers there itself."""
+"""Servers of a local cluster: processes at a port, ready when they answer there; and how nodes are started."""
 
-import http.client
 import os
-import ssl
+import secrets
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import psutil
 
 import nodes
 from deploy.cluster import Member, MemberState, Role
-from deploy.errors import ClusterError
 from deploy.local.processes import Process, ProcessReaper
+from deploy.local.state import StateDir
 from deploy.ports import free_ports, is_taken, require_free
+from deploy.redis.acl import Rights
+from deploy.spec import ClusterError, ClusterSpec, NodeKind, StoreKind
+from deploy.waiting import http_ok
+from nodes.accounts import UsersError, create_users
 
 _POLL = 0.02
-_ROOT = Path(nodes.__file__).parent.parent
+_NODES = Path(nodes.__file__)
 # Nothing else of this process's environment reaches the servers: it might hold settings of another cluster.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _STARTS = 3
-"""How often a server is started when somebody else was faster to take the port that was free a moment ago."""
+"""How often a server is started when another process takes the port that was free a moment ago."""
 
 
 @dataclass
@@ -33,13 +38,12 @@ class Server:
     port: int
     log: Path
     command: Callable[[int], list[str]]
-    """The command line for a port."""
+    """Port -> command line."""
     environment: Callable[[int], Mapping[str, str]]
     probe: Callable[[int], bool]
-    """Whether what listens at this port answers as it should."""
+    """Port -> whether the server there answers as it should."""
     process: Process | None = None
-    port_is_given: bool = False
-    """Nobody may choose another."""
+    port_is_fixed: bool = False
     _is_known_to_listen: bool = False
 
     def start(self, reaper: ProcessReaper, folder: Path) -> None:
@@ -48,25 +52,26 @@ class Server:
         self.process = reaper.start(self.command(self.port), self.environment(self.port), self.log, folder)
 
     def ready(self) -> bool:
-        """Whether it answers, and it is our process that does: not another cluster's at the same port."""
+        """Whether it answers, and the answer comes from this process: not from another cluster's at that port."""
         return self.running() and self.probe(self.port) and self._listens()
 
     def running(self) -> bool:
-        """Whether its process runs: not paused, not ended."""
+        """Whether its process runs: neither paused nor ended."""
         return self.state() is MemberState.RUNNING
 
     def state(self) -> MemberState:
-        """Without regard to the proxy's rotation."""
-        if self.process is None or self.process.ended():
+        """Return its state, without regard to the proxy's rotation."""
+        process = self.process
+        if process is None or process.ended():
             return MemberState.ENDED
-        return MemberState.PAUSED if self.process.paused() else MemberState.RUNNING
+        return MemberState.PAUSED if process.paused() else MemberState.RUNNING
 
-    def lost_its_port(self) -> bool:
-        """Whether it has ended because somebody else listens at its port."""
+    def port_taken(self) -> bool:
+        """Whether it has ended because another process listens at its port."""
         return self.state() is MemberState.ENDED and is_taken(self.port)
 
     def member(self, drained: bool = False) -> Member:
-        """As the world may see it."""
+        """Return what `Cluster.members` says of it."""
         state = self.state()
         if drained and state is MemberState.RUNNING:
             state = MemberState.DRAINED
@@ -88,9 +93,9 @@ class Server:
 
 
 def wait_until_ready(servers: Iterable[Server], timeout: float, start: Callable[[Server], None]) -> None:
-    """Return when all are ready; one whose port was lost gets another, and is started again by `start`.
+    """Return when all are ready. A server whose port was taken gets another and is started again by `start`.
 
-    Raises ClusterError, with the last line of its log, for one that ends, and after `timeout` seconds.
+    Raises ClusterError, with the last line of its log, for a server that ends, and after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     waiting = list(servers)
@@ -100,10 +105,10 @@ def wait_until_ready(servers: Iterable[Server], timeout: float, start: Callable[
             if server.state() is not MemberState.ENDED:
                 continue
             assert server.process is not None
-            if server.port_is_given:
+            if server.port_is_fixed:
                 require_free(server.port)
-            if starts[server.name] >= _STARTS or not server.lost_its_port():
-                raise ClusterError(f"{server.name} ended as it started: {server.process.last_words()}")
+            if starts[server.name] >= _STARTS or not server.port_taken():
+                raise ClusterError(f"{server.name} ended as it started: {server.process.log_tail()}")
             starts[server.name] += 1
             server.port = free_ports(1)[0]
             start(server)
@@ -113,23 +118,96 @@ def wait_until_ready(servers: Iterable[Server], timeout: float, start: Callable[
         time.sleep(_POLL)
 
 
-def http_ok(port: int, path: str, authority: Path | None = None) -> bool:
-    """Whether GET http://127.0.0.1:port/path is a 200, within a second; https where an `authority` is to be trusted."""
-    if authority is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-    else:
-        context = ssl.create_default_context(cafile=authority)
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=context)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """What a server gets: the basics of this process's environment, and these variables."""
+def make_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a server: the basics of this process's own, and `variables`."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return {**inherited, "PYTHONPATH": str(_ROOT), **variables}
+    return {**inherited, "PYTHONPATH": str(_NODES.parent.parent), **variables}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeApplication:
+    """Another application as a node of the cluster. It serves the HTTP interface of docs/http-api.md, on plain HTTP.
+
+    It is configured like our nodes, as far as it cares: NODE_NAME, NODE_WORKERS, SESSION_STORE, SESSION_SECRETS_FILE,
+    TRUSTED_PROXIES, with a Redis REDIS_URL_FILE (redis:// or redis+sentinel://), and `ClusterSpec.node_settings`. More
+    variables are HOST and PORT to listen at, CLUSTER_USERS_FILE, a file with the passwords ({"users": {name:
+    password}}), and SESSION_SECURE=on where the proxy serves TLS. GET /ready answers 200 when it can serve.
+    """
+
+    kind: NodeKind
+    command: tuple[str, ...]
+    """Runs in the foreground until SIGTERM; its first process listens itself."""
+    rights: Rights
+    """Of its user at the store: its keys and commands."""
+    rights_at_sentinels: Rights
+    """Of its user at the Sentinels of StoreKind.REDIS_HA: how its client finds the primary."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of its libraries: {"flask-session": "0.8.0"}."""
+
+
+class LocalNodes:
+    """Makes the nodes of one cluster, and the users and secrets that they share. Starts nothing."""
+
+    def __init__(self, spec: ClusterSpec, state: StateDir, application: NodeApplication | None = None) -> None:
+        self._spec = spec
+        self._state = state
+        self._application = application
+        self.configured: Mapping[str, str] = {}
+        """More variables for nodes that start from now on, on top of those of the spec."""
+        users_file = state.secrets / "users.json"
+        try:
+            self.users: Mapping[str, str] = create_users(users_file, spec.users, secrets.token_urlsafe(15))
+        except UsersError as error:
+            raise ClusterError(str(error)) from error
+        self._variables = {
+            "NODE_WORKERS": str(spec.workers),
+            "SESSION_STORE": str(StoreKind.REDIS if spec.store.has_several_servers else spec.store),
+            "SESSION_SECRETS_FILE": str(state.write_secret("session-secrets", secrets.token_hex(32) + "\n")),
+            "TRUSTED_PROXIES": "1",
+            **self._users_variables(users_file),
+        }
+        if spec.store is StoreKind.FILE:
+            self._variables["SESSION_FOLDER"] = str(state.data / "sessions")
+        if spec.store is StoreKind.SQL:
+            database = (state.data / "sessions.db").resolve()
+            self._variables |= {"DATABASE_URL": f"sqlite:///{database}", "DATABASE_CREATE_SCHEMA": "on"}
+
+    def make(self, names: Sequence[str], store_environment: Callable[[], Mapping[str, str]]) -> list[Server]:
+        """Return a server for each name. `store_environment` is called at each start, when the store has its ports."""
+        ports = free_ports(len(names))
+        return [self._make_node(name, port, store_environment) for name, port in zip(names, ports, strict=True)]
+
+    def _users_variables(self, users_file: Path) -> dict[str, str]:
+        """Our nodes get hashes and notice TLS by themselves; other applications get passwords and are told of TLS."""
+        if self._application is None:
+            return {"USERS_FILE": str(users_file)}
+        passwords = msgspec.json.encode({"users": self.users}).decode()
+        variables = {"CLUSTER_USERS_FILE": str(self._state.write_secret("passwords.json", passwords))}
+        return {**variables, "SESSION_SECURE": "on"} if self._spec.tls else variables
+
+    def _make_node(self, name: str, port: int, store_environment: Callable[[], Mapping[str, str]]) -> Server:
+        application = self._application
+
+        def environment(port: int) -> Mapping[str, str]:
+            variables = {
+                **self._variables,
+                "NODE_NAME": name,
+                "NODE_BIND": f"127.0.0.1:{port}",
+                "PROMETHEUS_MULTIPROC_DIR": str(self._state.metrics / name),
+            }
+            if application is not None:
+                variables |= {"HOST": "127.0.0.1", "PORT": str(port), **application.environment}
+            return make_environment({**variables, **store_environment(), **self._spec.node_settings, **self.configured})
+
+        conf = str(_NODES.with_name("gunicorn.conf.py"))
+        gunicorn = [sys.executable, "-m", "gunicorn", "-c", conf, "nodes.app:from_environ()"]
+        return Server(
+            name,
+            Role.NODE,
+            port,
+            self._state.logs / f"{name}.log",
+            lambda _: list(application.command) if application else gunicorn,
+            environment,
+            lambda port: http_ok(port, "/ready"),
+        )

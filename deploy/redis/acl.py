@@ -1,4 +1,4 @@
-"""Who may do what at the store: the nodes' user, the few commands it needs on sessions, and nobody else."""
+"""The users of a Redis server and what each may do: the nodes only what the session library sends, on its own keys."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 
 NODE = "node"
 EXPRESS = "express"
-"""In containers, who shares sessions with express-session: the Node application, and nodes with that store."""
-OBSERVER = "observer"
-"""Of a local store of one server: who reads its statistics, and nothing of what it holds."""
+"""In containers: the Node application, and the nodes whose store shares sessions with it."""
 REPLICA = "replica"
 SENTINEL = "sentinel"
 OPERATOR = "operator"
+"""The cluster itself, which asks for statistics and changes roles."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ _SETINFO, _SETINFO_SINCE = Rights(commands=("client|setinfo",)), (7, 2)
 _AT_SENTINELS = Rights(commands=("ping",))
 
 # Beside the nodes, where there are several servers. A replica copies all; a Sentinel is what Redis's documentation
-# asks for, and FAILOVER for one that is coordinated; the operator is whoever runs this cluster.
+# asks for, and FAILOVER for one that is coordinated; the operator is the cluster itself.
 _REPLICA = "-@all +ping +psync +replconf"
 _SENTINEL = (
     "&* -@all +ping +info +role +publish +subscribe +multi +exec +slaveof +replicaof +failover"
@@ -95,43 +94,45 @@ class Passwords:
     operator: str = field(default_factory=_random)
 
 
-def acl_file(
-    password: str, version: tuple[int, ...], rights: Rights = SESSIONS, others: Passwords | None = None
+def redis_acl(
+    passwords: Passwords, version: tuple[int, ...], rights: Rights = SESSIONS, *, is_replicated: bool = False
 ) -> str:
-    """The text of an ACL file for a server of this version; passwords are in it as hashes only.
+    """Return the text of the ACL file of a server of this version; passwords are in it as hashes only.
 
-    `rights` are those of the nodes' user. `others`: for one server of several, which replicas, Sentinels and the
-    operator reach too.
+    `rights` are those of the nodes' user. A replicated server lets in replicas and Sentinels too, and lets the operator
+    change it; the operator of a single one may only read its statistics.
     """
-    # Off, and without a password: nobody can be this user. But it keeps its rights, since the server itself is this
-    # user when it reads its append-only file, and would skip the transactions in it (seen on Redis 8.0.2).
-    text = "user default off resetpass ~* &* +@all\n" + user_line(NODE, password, version, rights)
-    if others is not None:
-        text += _line(REPLICA, others.replica, _REPLICA)
-        text += _line(SENTINEL, others.sentinel, _SENTINEL)
-        text += _line(OPERATOR, others.operator, _OPERATOR)
-    return text
+    # The default user is off and has no password, so nobody can log in as it. It keeps its rights because the server
+    # itself is this user when it reads its append-only file, and would skip the transactions in it (Redis 8.0.2).
+    text = "user default off resetpass ~* &* +@all\n" + user_line(NODE, passwords.node, version, rights)
+    if not is_replicated:
+        return text + user_line(OPERATOR, passwords.operator, version, STATISTICS)
+    text += _line(REPLICA, passwords.replica, _REPLICA)
+    text += _line(SENTINEL, passwords.sentinel, _SENTINEL)
+    return text + _line(OPERATOR, passwords.operator, _OPERATOR)
 
 
-def sentinel_acl_file(passwords: Passwords, rights: Rights = PRIMARY) -> str:
-    """The text of the ACL file of a Sentinel; `rights` are those of the nodes' user there."""
+def sentinel_acl(passwords: Passwords, rights: Rights = PRIMARY) -> str:
+    """Return the text of the ACL file of a Sentinel; `rights` are those of the nodes' user there."""
     return (
         "user default off resetpass\n"
-        + _line(NODE, passwords.node_at_sentinels, _allowed(_AT_SENTINELS | rights))
+        + _line(NODE, passwords.node_at_sentinels, _to_rules(_AT_SENTINELS | rights))
         + _line(SENTINEL, passwords.sentinel, _SENTINEL_PEER)
         + _line(OPERATOR, passwords.operator, _SENTINEL_OPERATOR)
     )
 
 
 def user_line(name: str, password: str, version: tuple[int, ...], rights: Rights) -> str:
-    """The line of one more user."""
-    return _line(name, password, _allowed(_CONNECTION | (_SETINFO if version >= _SETINFO_SINCE else Rights()) | rights))
+    """Return the line of a user who has `rights`, and may begin a connection."""
+    return _line(
+        name, password, _to_rules(_CONNECTION | (_SETINFO if version >= _SETINFO_SINCE else Rights()) | rights)
+    )
 
 
-def _allowed(rights: Rights) -> str:
+def _to_rules(rights: Rights) -> str:
     keys, channels = (f"~{pattern}" for pattern in rights.keys), (f"&{pattern}" for pattern in rights.channels)
     return " ".join([*keys, "resetchannels", *channels, "-@all", *(f"+{command}" for command in rights.commands)])
 
 
-def _line(name: str, password: str, can: str) -> str:
-    return f"user {name} on #{hashlib.sha256(password.encode()).hexdigest()} {can}\n"
+def _line(name: str, password: str, rules: str) -> str:
+    return f"user {name} on #{hashlib.sha256(password.encode()).hexdigest()} {rules}\n"

@@ -1,9 +1,8 @@
 """The application that is measured, once for each session layer: `gunicorn loadtest.bench.apps:application()`.
 
-It answers the same everywhere, with a header X-Seen of the application's own: how many characters of the session the
-view saw, and the session's count. `/start` makes a session of 5 fields with 300 bytes, `/read` reads all of them,
-`/write` reads one and changes it, `/none` has nothing to do with the session. What it is told comes from the
-environment: BENCH_APP, and BENCH_URL or BENCH_FOLDER.
+Its answers are equal for all layers, with a header X-Seen: how many characters of the session the view saw, and the
+session's count. `/start` makes a session of 5 fields with 300 bytes, `/read` reads all of them, `/write` reads one and
+changes it, `/none` does not use the session. The environment configures it: BENCH_APP, and BENCH_URL or BENCH_FOLDER.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ SECRET = "a secret of the bench, of 32 bytes or more"  # noqa: S105 - it guards 
 
 
 def application() -> Flask:
-    """The application that BENCH_APP names."""
+    """Return the application that BENCH_APP names."""
     app = Flask("bench")
     _SESSIONS[os.environ["BENCH_APP"]](app)
 
@@ -54,7 +53,7 @@ def application() -> Flask:
     return app
 
 
-def _ours(make: Callable[[], Store]) -> Callable[[Flask], None]:
+def _this_layer(make: Callable[[], Store]) -> Callable[[Flask], None]:
     def use(app: Flask) -> None:
         Sessions(app, store=make(), options=SessionOptions(secrets=(SECRET,)))
 
@@ -70,7 +69,7 @@ def _sql() -> Store:
 
 
 def _flask_session(app: Flask) -> None:
-    """As its documentation sets it up: a session in Redis that slides, in msgpack."""
+    """Set up Flask-Session as its documentation does: a session in Redis that slides, in msgpack."""
     import redis
     from flask_session import Session  # type: ignore[import-untyped]
 
@@ -80,10 +79,10 @@ def _flask_session(app: Flask) -> None:
 
 
 _SESSIONS: dict[str, Callable[[Flask], None]] = {
-    "alone": lambda _app: None,
+    "flask-alone": lambda _app: None,
     "flask-session": _flask_session,
-    "redis": _ours(lambda: RedisStore.from_url(os.environ["BENCH_URL"])),
-    "memory": _ours(MemoryStore),
-    "file": _ours(lambda: FileStore(Path(os.environ["BENCH_FOLDER"]))),
-    "sql": _ours(_sql),
+    "redis": _this_layer(lambda: RedisStore.from_url(os.environ["BENCH_URL"])),
+    "memory": _this_layer(MemoryStore),
+    "file": _this_layer(lambda: FileStore(Path(os.environ["BENCH_FOLDER"]))),
+    "sql": _this_layer(_sql),
 }

@@ -17,7 +17,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
 
 def get(connection: socket.socket, request: bytes) -> tuple[bytes, bytes]:
-    """Head and body of the answer. ConnectionError where it is cut off, or not a 200."""
+    """Send a request; return head and body of the answer. Raises ConnectionError if it is cut off or not a 200."""
     connection.sendall(request)
     data = b""
     while b"\r\n\r\n" not in data:
@@ -42,13 +42,13 @@ def _more(connection: socket.socket) -> bytes:
 
 
 def request_for(path: str, cookie: str = "") -> bytes:
-    """The bytes of a GET."""
+    """Return the bytes of a GET."""
     header = f"Cookie: {cookie}\r\n" if cookie else ""
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode("latin-1")
 
 
 def load(port: int, request: bytes, requests: int, connections: int, seen: int) -> float:
-    """Sends `requests` over `connections` at the same time; the seconds that it took."""
+    """Send `requests` over `connections` in parallel; return the seconds that it took. Raises OSError."""
     expected = b"\r\nx-seen: %d " % seen
     failures: list[Exception] = []
 
@@ -74,7 +74,6 @@ def load(port: int, request: bytes, requests: int, connections: int, seen: int) 
 
 
 def main() -> None:
-    """See above."""
     port, path, requests, connections, cookie, seen = sys.argv[1:]
     try:
         print(load(int(port), request_for(path, cookie), int(requests), int(connections), int(seen)))

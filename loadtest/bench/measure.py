@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from loadtest.bench.apps import CHARACTERS, TEXTS
-from loadtest.bench.servers import BenchError, Running
+from loadtest.bench.servers import Application, BenchError, Running
 
 CONNECTIONS = 4
 _SEEN = re.compile(rb"\r\nX-Seen: (\d+) (\d+)", re.IGNORECASE)
@@ -39,32 +39,23 @@ class Use(Enum):
 
 @dataclass
 class Samples:
-    """CPU of the worker in microseconds for each request, and requests in a second; one of each for each repetition."""
+    """CPU of the worker in microseconds for each request, and requests per second; one of each for each repetition."""
 
     cpu: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
 
-    @property
-    def median(self) -> float:
-        return statistics.median(self.cpu)
 
-    @property
-    def spread(self) -> float:
-        return half_range(self.cpu)
+Measured = dict[str, dict[Use, Samples]]
+"""Application's name -> use -> samples."""
 
 
 def half_range(values: Sequence[float]) -> float:
-    """Half of what lies between the smallest and the largest."""
+    """Return half of what lies between the smallest and the largest."""
     return (max(values) - min(values)) / 2
 
 
-def has_session(running: Running) -> bool:
-    """Whether the application has sessions at all."""
-    return running.application.name != running.application.base
-
-
 def start_session(running: Running) -> str:
-    """The cookie of a session that was made and can be read; BenchError where it can't."""
+    """Start a session. Return its cookie, or raise BenchError if it cannot be read back."""
     found = _COOKIE.search(running.get("/start"))
     if found is None:
         raise BenchError(f"{running.application.title} set no cookie")
@@ -75,7 +66,7 @@ def start_session(running: Running) -> str:
 
 
 def counter(running: Running, cookie: str) -> int:
-    """The number in the session, after a look at whether all of the rest is there."""
+    """Return the number in the session. Raises BenchError if the rest is not there."""
     seen = _SEEN.search(running.get("/read", cookie))
     if seen is None or int(seen[1]) != Use.READ.seen:
         raise BenchError(f"{running.application.title} does not know its session any more")
@@ -83,51 +74,46 @@ def counter(running: Running, cookie: str) -> int:
 
 
 def measure(running: Running, use: Use, cookie: str, requests: int, samples: Samples) -> None:
-    """One repetition."""
-    sent = "" if use is Use.NONE else cookie
+    """Measure one repetition: a multiple of CONNECTIONS requests."""
+    title, sent = running.application.title, "" if use is Use.NONE else cookie
     before, cpu = counter(running, cookie) if use is Use.WRITE else 0, running.cpu_seconds()
     command = [sys.executable, "-m", "loadtest.bench.client", str(running.port), use.path, str(requests)]
+    command += [str(CONNECTIONS), sent, str(use.seen)]
     try:
-        done = subprocess.run(
-            [*command, str(CONNECTIONS), sent, str(use.seen)],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
-        raise BenchError(f"{running.application.title}: {requests} requests took longer than {_TIMEOUT} s") from None
+        raise BenchError(f"{title}: {requests} requests took longer than {_TIMEOUT} s") from None
     if done.returncode != 0:
-        raise BenchError(f"{running.application.title}: {done.stderr.strip().rpartition(chr(10))[2]}")
+        raise BenchError(f"{title}: {done.stderr.strip().rpartition(chr(10))[2]}")
     samples.cpu.append((running.cpu_seconds() - cpu) / requests * 1e6)
     samples.rate.append(requests / float(done.stdout))
     if use is Use.WRITE and counter(running, cookie) <= before:
-        raise BenchError(f"{running.application.title} did not write")
+        raise BenchError(f"{title} did not write")
 
 
-Measured = dict[str, dict[Use, Samples]]
-
-
-def measure_all(
-    running: Sequence[Running], requests: int, repeat: int, progress: Callable[[str], None]
-) -> tuple[Measured, dict[str, str]]:
-    """The samples by application and use, and the cookie of each session. One round before the first does not count."""
-    cookies = {one.application.name: start_session(one) if has_session(one) else "" for one in running}
-    samples: Measured = {one.application.name: {use: Samples() for use in uses_of(one)} for one in running}
+def measure_all(running: Sequence[Running], requests: int, repeat: int, progress: Callable[[str], None]) -> Measured:
+    """Warm each application up, then measure all of them `repeat` times. Raises BenchError."""
+    cookies = [start_session(one) if one.application.has_sessions else "" for one in running]
+    samples: Measured = {one.application.name: {use: Samples() for use in uses(one.application)} for one in running}
     for turn in range(repeat + 1):
-        for one in running:
-            for use in uses_of(one):
-                progress(
-                    f"{f'round {turn} of {repeat}' if turn else 'warming up'}: {one.application.title}, {use.value}"
-                )
-                name = one.application.name
-                if turn == 0:
-                    measure(one, use, cookies[name], max(requests // 5, CONNECTIONS), Samples())
+        for one, cookie in zip(running, cookies, strict=True):
+            application = one.application
+            for use in uses(application):
+                step = f"round {turn} of {repeat}" if turn else "warming up"
+                progress(f"{step}: {application.title}, {use.value}")
+                if turn:
+                    measure(one, use, cookie, requests, samples[application.name][use])
                 else:
-                    measure(one, use, cookies[name], requests, samples[name][use])
-    return samples, cookies
+                    measure(one, use, cookie, application.warm_up, Samples())
+    return samples
 
 
-def uses_of(running: Running) -> tuple[Use, ...]:
-    """All of them; of an application without sessions there is only one."""
-    return tuple(Use) if has_session(running) else (Use.NONE,)
+def uses(application: Application) -> tuple[Use, ...]:
+    """Return what its requests can do; without sessions there is only one way."""
+    return tuple(Use) if application.has_sessions else (Use.NONE,)
+
+
+def median_cpu(measured: Measured, application: Application, use: Use) -> float | None:
+    """Return the median in microseconds, or None if it was not measured."""
+    samples = measured.get(application.name, {}).get(use)
+    return None if samples is None else statistics.median(samples.cpu)

@@ -23,7 +23,7 @@ import redis
 
 from nodes.sessions import Budgets, Changes, Lifetime, RedisStore
 from nodes.sessions.stores.redis import scripts
-from nodes.sessions.stores.redis.scripts import hash_of, record_of
+from nodes.sessions.stores.redis.scripts import to_dict, to_record
 
 KEY = "a" * 64
 RAW = f"session:{{{KEY}}}"
@@ -61,7 +61,7 @@ def speed(url: str) -> None:
             pipeline.hgetall(RAW)
             pipeline.pttl(RAW)
             stored, ttl = pipeline.execute()
-        record_of(KEY, hash_of(stored), ttl)
+        to_record(KEY, to_dict(stored), ttl)
 
     def pipelined_write() -> None:
         pipelined()

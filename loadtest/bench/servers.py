@@ -1,23 +1,33 @@
-"""The applications as processes: each with its own folder or database, all on one Redis."""
+"""The applications as processes, each with its own folder or database, all on one Redis."""
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 import redis
 
+from deploy.cluster import Role
+from deploy.local.processes import ProcessReaper
+from deploy.local.redis_server import RedisBinary
+from deploy.local.servers import Server, make_environment, wait_until_ready
+from deploy.local.state import StateDir
 from deploy.ports import free_ports
+from deploy.waiting import http_ok
 from loadtest.bench.client import get, request_for
 from loadtest.targets.install import install_express
 
 _START_SECONDS = 30
+_END_SECONDS = 10
+_GUNICORN = (
+    *("--worker-class", "nodes.gunicorn_hooks.Worker", "--workers", "1"),
+    *("--keep-alive", "75", "--no-control-socket"),
+)
 
 
 class BenchError(Exception):
@@ -26,17 +36,27 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Application:
-    """One that is measured."""
+    """One that is measured. `base` is the name of its framework without sessions, which it is compared with."""
 
     name: str
     title: str
     base: str
-    """The name of the same framework alone, which it is compared with."""
     database: int | None = None
-    """Which of the Redis's databases it has."""
+    """Its database in the Redis."""
+    warm_up: int = 60
+    """Requests with each use of the session before the first that counts."""
+
+    @property
+    def has_sessions(self) -> bool:
+        return self.name != self.base
+
+    @property
+    def is_flask(self) -> bool:
+        return self.base == FLASK_ALONE
 
 
 FLASK_ALONE, EXPRESS_ALONE = "flask-alone", "express-alone"
+WARM_V8 = 2400  # V8 has compiled by then what a request uses; before, a request takes up to three times as long
 APPLICATIONS = (
     Application("redis", "this layer, Redis", FLASK_ALONE, 0),
     Application("memory", "this layer, memory", FLASK_ALONE),
@@ -44,149 +64,142 @@ APPLICATIONS = (
     Application("sql", "this layer, SQLite", FLASK_ALONE),
     Application("flask-session", "Flask-Session 0.8", FLASK_ALONE, 1),
     Application(FLASK_ALONE, "Flask alone", FLASK_ALONE),
-    Application("express-session", "express-session", EXPRESS_ALONE, 2),
-    Application(EXPRESS_ALONE, "Express alone", EXPRESS_ALONE),
+    Application("express-session", "express-session", EXPRESS_ALONE, 2, WARM_V8),
+    Application(EXPRESS_ALONE, "Express alone", EXPRESS_ALONE, None, WARM_V8),
 )
 
 
-class Redis:
-    """The embedded Valkey on a port of its own; a context manager."""
-
-    def __init__(self, folder: Path, binary: Path) -> None:
-        (self.port,) = free_ports(1)
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self._command = [
-            str(binary),
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            str(folder),
-        ]
-        self._log = folder / "valkey.log"
-
-    def __enter__(self) -> Redis:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        try:
-            _wait("the Redis", self._process, self._log, self._answers)
-        except BaseException:  # Ctrl-C too: nothing of it may stay
-            self.__exit__()
-            raise
-        return self
-
-    def _answers(self) -> bool:
-        try:
-            with redis.Redis(port=self.port) as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            return False
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def bytes_of_the_session(self, database: int) -> int:
-        """MEMORY USAGE of the one session in this database."""
-        with redis.Redis(port=self.port, db=database) as client:
-            keys = [key for key in client.keys("*") if not key.startswith(b"session:of:")]
-            if len(keys) != 1:
-                raise BenchError(f"database {database} has {len(keys)} sessions where it should have one")
-            return int(client.memory_usage(keys[0], samples=0))
-
-
 class Running:
-    """One application under its server, with one worker; a context manager."""
+    """An application that listens at a port of 127.0.0.1, and the process that serves its requests."""
 
-    def __init__(self, application: Application, folder: Path, redis_url: str) -> None:
-        self.application = application
-        (self.port,) = free_ports(1)
-        self._log = folder / f"{application.name}.log"
-        url = "" if application.database is None else f"{redis_url}/{application.database}"
-        if application.name == "sql":
-            url = f"sqlite:///{folder / 'sessions.db'}"
-        is_flask = application.base == FLASK_ALONE
-        kind = "alone" if application.name == FLASK_ALONE else application.name
-        self._environment = {
-            **os.environ,
-            "BENCH_APP": kind,
-            "BENCH_URL": url,
-            "BENCH_FOLDER": str(folder / "sessions"),
-            "PORT": str(self.port),
-        }
-        worker = [
-            "--worker-class",
-            "nodes.gunicorn_hooks.Worker",
-            "--workers",
-            "1",
-            "--keep-alive",
-            "75",
-            "--no-control-socket",
-        ]
-        self._command = (
-            [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                *worker,
-                "--bind",
-                f"127.0.0.1:{self.port}",
-                "loadtest.bench.apps:application()",
-            ]
-            if is_flask
-            else ["node", str(install_express() / "bench.js")]
-        )
-        self._is_flask = is_flask
-
-    def __enter__(self) -> Running:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
-        try:
-            _wait(self.application.title, self._process, self._log, self._answers)
-            process = psutil.Process(self._process.pid)
-            self._measured = process.children()[0] if self._is_flask else process
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _answers(self) -> bool:
-        try:
-            self.get("/none")
-        except OSError:
-            return False
-        return True
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def __init__(self, application: Application, port: int, worker: int) -> None:
+        self.application, self.port, self._worker = application, port, worker
 
     def get(self, path: str, cookie: str = "") -> bytes:
-        """The head of the answer."""
+        """Return the head of the answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             return get(connection, request_for(path, cookie))[0]
 
     def cpu_seconds(self) -> float:
-        """What the worker's threads have used so far, in user mode and in the kernel, to the nanosecond."""
-        threads = Path(f"/proc/{self._measured.pid}/task")
+        """Return what the worker's threads have used so far, in user mode and in the kernel, to the nanosecond."""
+        threads = Path(f"/proc/{self._worker}/task")
         try:
             return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads.iterdir()) / 1e9
         except OSError as error:
             raise BenchError(f"{self.application.title} ended: {error.strerror}") from error
 
 
-def _wait(title: str, process: subprocess.Popen[bytes], log: Path, answers: object) -> None:
-    assert callable(answers)
-    until = time.monotonic() + _START_SECONDS
-    while not answers():
-        if process.poll() is not None or time.monotonic() > until:
-            last = log.read_text(errors="replace").strip().rpartition("\n")[2]
-            raise BenchError(f"{title} did not start: {last or 'it said nothing'}")
-        time.sleep(0.02)
+class Servers:
+    """The Redis and the applications, as servers of a local cluster that cannot outlive the command.
+
+    A context manager: `running` and `redis_port` are there once it has been entered. Raises ClusterError.
+    """
+
+    def __init__(self, applications: Iterable[Application]) -> None:
+        self._applications = tuple(applications)
+        self._redis = RedisBinary()
+        self.versions: Mapping[str, str] = self._redis.versions
+        self.running: list[Running] = []
+
+    def __enter__(self) -> Self:
+        self._state = StateDir(None)
+        self._reaper = ProcessReaper(self._state.path, self._state.keep, self._state.lock)
+        self._servers: list[Server] = []
+        try:
+            store = self._make("redis", _redis_answers, self._redis_command, lambda _: {})
+            self._start([store])
+            self.redis_port = store.port
+            servers = [self._make_application(application) for application in self._applications]
+            self._start(servers)
+            self.running = [
+                Running(application, server.port, _worker(application, server))
+                for application, server in zip(self._applications, servers, strict=True)
+            ]
+        except BaseException:  # Ctrl-C too: nothing of it may stay
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        processes = [server.process for server in self._servers if server.process is not None]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait_ended(_END_SECONDS)
+        self._reaper.close()
+        self._state.close()
+
+    def session_bytes(self, database: int) -> int:
+        """Return MEMORY USAGE of the only session in a database."""
+        with redis.Redis(port=self.redis_port, db=database) as client:
+            keys = [key for key in client.keys("*") if not key.startswith(b"session:of:")]
+            if len(keys) != 1:
+                raise BenchError(f"database {database} has {len(keys)} sessions where it should have one")
+            return int(client.memory_usage(keys[0], samples=0))
+
+    def _make_application(self, application: Application) -> Server:
+        url = f"sqlite:///{self._state.data / 'sessions.db'}" if application.name == "sql" else ""
+        if application.database is not None:
+            url = f"redis://127.0.0.1:{self.redis_port}/{application.database}"
+        flask = [sys.executable, "-m", "gunicorn", *_GUNICORN, "loadtest.bench.apps:application()"]
+        express = [] if application.is_flask else ["node", str(install_express() / "bench.js")]
+
+        def command(port: int) -> list[str]:
+            return [*flask, "--bind", f"127.0.0.1:{port}"] if application.is_flask else express
+
+        def variables(port: int) -> dict[str, str]:
+            folder = str(self._state.data / "sessions")
+            return {"BENCH_APP": application.name, "BENCH_URL": url, "BENCH_FOLDER": folder, "PORT": str(port)}
+
+        return self._make(application.name, _http_answers, command, variables)
+
+    def _redis_command(self, port: int) -> list[str]:
+        options = {"port": str(port), "bind": "127.0.0.1", "save": "", "dir": str(self._state.data)}
+        return [str(self._redis.path), *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+    def _make(
+        self,
+        name: str,
+        answers: Callable[[int], bool],
+        command: Callable[[int], list[str]],
+        variables: Callable[[int], dict[str, str]],
+    ) -> Server:
+        server = Server(
+            name=name,
+            role=Role.NODE,
+            port=free_ports(1)[0],
+            log=self._state.logs / f"{name}.log",
+            command=command,
+            environment=lambda port: make_environment(variables(port)),
+            probe=answers,
+        )
+        self._servers.append(server)
+        return server
+
+    def _start(self, servers: Iterable[Server]) -> None:
+        def start(server: Server) -> None:
+            server.start(self._reaper, self._state.path)
+
+        servers = list(servers)
+        for server in servers:
+            start(server)
+        wait_until_ready(servers, _START_SECONDS, start)
+
+
+def _worker(application: Application, server: Server) -> int:
+    """Return the process that serves requests: gunicorn's first one only watches."""
+    assert server.process is not None
+    pid = server.process.pid
+    return psutil.Process(pid).children()[0].pid if application.is_flask else pid
+
+
+def _redis_answers(port: int) -> bool:
+    try:
+        with redis.Redis(port=port) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _http_answers(port: int) -> bool:
+    return http_ok(port, "/none")

@@ -1,14 +1,20 @@
-"""What the bench found, as a table of 80 columns and as JSON."""
+"""What the bench found, as tables of 80 columns and as JSON."""
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from loadtest.bench.measure import Measured, Use, half_range
+from loadtest.bench.measure import Measured, Samples, Use, half_range, median_cpu
 from loadtest.bench.servers import APPLICATIONS, Application
 
 AIMS = (
@@ -17,54 +23,48 @@ AIMS = (
     ("a write", Use.WRITE, "flask-session", 0.4),
 )
 """What a session in Redis may add to a request, as a part of what the other one's adds."""
+_BY_NAME = {application.name: application for application in APPLICATIONS}
 
 
 def added(measured: Measured, application: Application, use: Use) -> float | None:
-    """Microseconds that the session adds to a request, over the framework alone."""
-    own, base = measured.get(application.name, {}).get(use), measured.get(application.base, {}).get(Use.NONE)
-    return None if own is None or base is None else own.median - base.median
+    """Return the microseconds that the session adds to a request, over the framework alone."""
+    own, base = median_cpu(measured, application, use), median_cpu(measured, _BY_NAME[application.base], Use.NONE)
+    return None if own is None or base is None else own - base
 
 
 def ratios(measured: Measured) -> list[tuple[str, float, float]]:
-    """What is compared, how it came out, and what was aimed for."""
-    by_name = {application.name: application for application in APPLICATIONS}
+    """Return what is compared, how it came out, and what was aimed for."""
     found = []
     for what, use, other, aim in AIMS:
-        ours, theirs = added(measured, by_name["redis"], use), added(measured, by_name[other], use)
+        ours, theirs = added(measured, _BY_NAME["redis"], use), added(measured, _BY_NAME[other], use)
         if ours is not None and theirs is not None and theirs > 0:
-            found.append((f"{what}, beside {by_name[other].title}", ours / theirs, aim))
+            found.append((f"{what}, beside {_BY_NAME[other].title}", ours / theirs, aim))
     return found
 
 
-def smaller(sizes: dict[str, int]) -> list[tuple[str, int, int]]:
-    """Of whom a session in Redis is to have fewer bytes: who, ours, theirs."""
-    titles = {application.name: application.title for application in APPLICATIONS}
+def smaller(sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
+    """Return the layers whose sessions in Redis should take more bytes than ours: title, ours, theirs."""
     others = [name for name in ("flask-session", "express-session") if name in sizes and "redis" in sizes]
-    return [(titles[name], sizes["redis"], sizes[name]) for name in others]
+    return [(_BY_NAME[name].title, sizes["redis"], sizes[name]) for name in others]
 
 
-def table(measured: Measured, sizes: dict[str, int], missing: dict[str, str]) -> RenderableType:
-    """All rows, also of what could not be measured."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    grid.add_column("us of CPU for a request", no_wrap=True)
-    for use in Use:
-        grid.add_column(use.value.replace(" ", "\n"), justify="right")
-    grid.add_column("read\nadds", justify="right")
-    grid.add_column("write\nadds", justify="right")
-    grid.add_column("bytes", justify="right")
+def tables(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, str]) -> RenderableType:
+    """Return all rows, also of what could not be measured, and the comparisons."""
+    cpu = _grid("us of CPU for a request", "read\nadds", "write\nadds", "bytes")
+    rates = _grid("requests a second")
     for application in APPLICATIONS:
         if application.name in missing:
-            grid.add_row(application.title, *["-"] * 7)
-            continue
+            cpu.add_row(application.title, *["-"] * 7)
         if application.name not in measured:
             continue
-        samples = measured[application.name]
-        cells = [f"{samples[use].median:.0f} ±{samples[use].spread:.0f}" if use in samples else "" for use in Use]
         adds = [added(measured, application, use) for use in (Use.READ, Use.WRITE)]
-        size = sizes.get(application.name)
-        grid.add_row(
-            application.title, *cells, *("" if one is None else f"{one:.0f}" for one in adds), str(size) if size else ""
+        cpu.add_row(
+            application.title,
+            *_cells(measured[application.name], lambda samples: samples.cpu),
+            *("" if one is None else f"{one:.0f}" for one in adds),
+            str(sizes.get(application.name, "")),
         )
+        rates.add_row(application.title, *_cells(measured[application.name], lambda samples: samples.rate))
     lines = [
         f"{what}: {ratio:.2f} of what it adds there (aim: {aim:g}, {_verdict(ratio <= aim)})"
         for what, ratio, aim in ratios(measured)
@@ -73,33 +73,29 @@ def table(measured: Measured, sizes: dict[str, int], missing: dict[str, str]) ->
         f"bytes, beside {title}: {ours} to {theirs} (aim: fewer, {_verdict(ours < theirs)})"
         for title, ours, theirs in smaller(sizes)
     ]
-    lines += [f"{title}: not measured, {reason}" for title, reason in missing.items() if title]
-    return Group(grid, "", _rates(measured), "", *lines)
+    lines += [f"{_BY_NAME[name].title}: not measured, {reason}" for name, reason in missing.items()]
+    return Group(cpu, "", rates, "", *lines)
 
 
-def _rates(measured: Measured) -> Table:
+def _grid(title: str, *more: str) -> Table:
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    grid.add_column("requests a second", no_wrap=True)
-    for use in Use:
-        grid.add_column(use.value.replace(" ", "\n"), justify="right")
-    for application in APPLICATIONS:
-        if application.name in measured:
-            samples = measured[application.name]
-            rates = [samples[use].rate if use in samples else [] for use in Use]
-            grid.add_row(
-                application.title, *(f"{median(rate):.0f} ±{half_range(rate):.0f}" if rate else "" for rate in rates)
-            )
+    grid.add_column(title, no_wrap=True)
+    for name in (*(use.value.replace(" ", "\n") for use in Use), *more):
+        grid.add_column(name, justify="right")
     return grid
+
+
+def _cells(samples: Mapping[Use, Samples], values: Callable[[Samples], list[float]]) -> list[str]:
+    found = [values(samples[use]) if use in samples else [] for use in Use]
+    return [f"{median(one):.0f} ±{half_range(one):.0f}" if one else "" for one in found]
 
 
 def _verdict(is_met: bool) -> str:
     return "met" if is_met else "missed"
 
 
-def to_json(
-    measured: Measured, sizes: dict[str, int], missing: dict[str, str], effort: dict[str, int]
-) -> dict[str, Any]:
-    """Every sample; CPU in microseconds for each request. A spread is half of the range."""
+def to_json(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, str]) -> dict[str, Any]:
+    """Return every sample; CPU in microseconds for each request. A spread is half of the range."""
     rows = []
     for application in APPLICATIONS:
         row: dict[str, Any] = {"application": application.name, "title": application.title, "base": application.base}
@@ -110,8 +106,8 @@ def to_json(
         for use, samples in measured.get(application.name, {}).items():
             row[use.name.lower()] = {
                 "cpu_us": samples.cpu,
-                "cpu_us_median": samples.median,
-                "cpu_us_spread": samples.spread,
+                "cpu_us_median": median(samples.cpu),
+                "cpu_us_spread": half_range(samples.cpu),
                 "requests_per_second": samples.rate,
                 "requests_per_second_median": median(samples.rate),
                 "requests_per_second_spread": half_range(samples.rate),
@@ -119,11 +115,32 @@ def to_json(
             }
         row["session_bytes"] = sizes.get(application.name)
         rows.append(row)
-    compared = [
-        {"what": what, "ratio": ratio, "aim": aim, "is_met": ratio <= aim} for what, ratio, aim in ratios(measured)
-    ]
-    bytes_ = [
-        {"beside": title, "ours": ours, "theirs": theirs, "aim": "fewer", "is_met": ours < theirs}
-        for title, ours, theirs in smaller(sizes)
-    ]
-    return {**effort, "rows": rows, "ratios": compared, "bytes": bytes_}
+    return {
+        "rows": rows,
+        "ratios": [
+            {"what": what, "ratio": ratio, "aim": aim, "is_met": ratio <= aim} for what, ratio, aim in ratios(measured)
+        ],
+        "bytes": [
+            {"beside": title, "ours": ours, "theirs": theirs, "aim": "fewer", "is_met": ours < theirs}
+            for title, ours, theirs in smaller(sizes)
+        ],
+    }
+
+
+def describe_machine(servers: Mapping[str, str]) -> dict[str, str]:
+    """Return what it was measured on: processor, cores, system, and versions with those of the `servers`."""
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):  # Linux
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    node = ""
+    with suppress(OSError):
+        node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "cpu": cpu,
+        "cores": f"{os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"Python {platform.python_version()}",
+        **({"node": f"Node.js {node.removeprefix('v')}"} if node else {}),
+        **{name: f"{name} {version}" for name, version in servers.items()},
+    }

@@ -65,9 +65,7 @@ class Target:
 
     def result(self) -> Availability:
         """Return what all probes so far show; there must be one at least."""
-        seen = copy.copy(self)
-        seen._outcomes, seen._steps = self._outcomes.copy(), self._steps.copy()
-        seen._times, seen._errors = self._times.copy(), self._errors.copy()
+        seen = copy.deepcopy(self, {id(self._pending): self._pending, id(self._last): self._last})
         for probe in self._pending:
             seen._count(probe)
         if seen._failed_since is not None and seen._last is not None:

@@ -1,5 +1,6 @@
 """Events of a history in, findings out. Pure: no network, no clock, no file."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -62,7 +63,7 @@ class Checker:
         self._sweep_at = -FOREVER
 
     def feed(self, event: Event) -> None:
-        """Take one event."""
+        """Take one event. The End is the last one."""
         match event:
             case Op():
                 self._first, self._last = min(self._first, event.started), max(self._last, event.ended)
@@ -83,6 +84,7 @@ class Checker:
                 return
             case End():
                 self._complete = True
+                self._end()
                 return
         self._now = max(self._now, when(event))
         if self._now >= self._sweep_at:
@@ -91,12 +93,12 @@ class Checker:
 
     def findings(self) -> Findings:
         """Return what all events so far prove; what may still be explained by later ones counts."""
-        tally = self._tally.copy()
+        tally = copy.deepcopy(self._tally)
         recent: dict[PhaseName, Figures] = defaultdict(Figures)
         for event in self._recent:
             recent[self._phase(event)].add(event)
         for session in self._sessions.values():
-            self._collect(session.copy().end(), recent, tally)
+            self._collect(session.judge_all(), recent, tally)
         windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
         counts = {kind: tally.count(kind) for kind in Kind}
         return Findings(
@@ -136,21 +138,31 @@ class Checker:
     def _sweep(self) -> None:
         """Judge and count what is settled, and drop sessions that are over."""
         frontier = self._now - self._horizon
-        for event in self._recent:
-            if when(event) <= frontier:
+        recent, self._recent = self._recent, []
+        for event in recent:
+            if when(event) > frontier:
+                self._recent.append(event)
+            else:
                 self._figures[self._phase(event)].add(event)
-        self._recent = [event for event in self._recent if when(event) > frontier]
         for target in self._targets.values():
             target.settle(frontier)
-        for name, session in list(self._sessions.items()):
+        for session in list(self._sessions.values()):
             self._collect(session.settle(frontier), self._figures, self._tally)
             rest = self._now - session.last_used
             if rest > RESTS_AT_MOST or (rest > 2 * self._horizon and session.has_ended()):
-                self._collect(session.end(), self._figures, self._tally)
-                self._ended[name] = session.remains()
-                del self._sessions[name]
+                self._drop(session)
         while len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
+
+    def _drop(self, session: Session) -> None:
+        self._collect(session.end(), self._figures, self._tally)
+        self._ended[session.name] = session.remains()
+        del self._sessions[session.name]
+
+    def _end(self) -> None:
+        """Judge everything, as nothing comes after it."""
+        for session in list(self._sessions.values()):
+            self._drop(session)
 
     def _collect(self, judged: Judged, figures: dict[PhaseName, Figures], tally: Tally) -> None:
         for op, anonymous in judged.told:

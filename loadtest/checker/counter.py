@@ -12,6 +12,7 @@ An increment's own answer shows the counter with it in it.
 """
 
 from bisect import insort
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from loadtest.checker.generation import OPEN, Generation, Lost
@@ -48,19 +49,20 @@ class Shown(NamedTuple):
     reset: float
 
 
+@dataclass(slots=True)
 class Verdicts:
     """What a counter's answers prove."""
 
-    def __init__(self) -> None:
-        self.lost: list[Lost] = []
-        self.stale: list[Shown] = []
-        """Less than there must be, and later answers show it all."""
-        self.stale_full: list[Shown] = []
-        """More than there can be since the last reset, and later answers are right."""
-        self.undone: list[Shown] = []
-        self.revived: list[Shown] = []
+    lost: list[Lost] = field(default_factory=list)
+    stale: list[Shown] = field(default_factory=list)
+    """Less than there must be, and later answers show it all."""
+    stale_full: list[Shown] = field(default_factory=list)
+    """More than there can be since the last reset, and later answers are right."""
+    undone: list[Shown] = field(default_factory=list)
+    revived: list[Shown] = field(default_factory=list)
 
 
+@dataclass(slots=True)
 class Counter:
     """One counter of one session: totals of what is settled, and all that happened since.
 
@@ -68,36 +70,21 @@ class Counter:
     asked for, when everything that started before its answer is known; then `conclude`.
     """
 
-    __slots__ = (
-        "_acknowledged_by_end",
-        "_acknowledged_by_start",
-        "_added",
-        "_after",
-        "_generations",
-        "_open",
-        "_order",
-        "_seen",
-        "_since",
-        "_too_much",
-        "_unseen",
-        "_waiting",
-        "name",
-        "resets",
-    )
-
-    def __init__(self, name: str, resets: Resets) -> None:
-        self.name = name
-        self.resets = resets
-        self._added = Sums()  # by start, all of them
-        self._acknowledged_by_start, self._acknowledged_by_end = Sums(), Sums()
-        self._seen, self._since = Greatest(), Greatest()  # values shown, and the same less what was under way then
-        self._unseen: list[tuple[float, float, int, int]] = []  # by end: ended, started, and what to add to the two
-        self._after = -FOREVER
-        self._open = False  # in a lost session that no login has ended yet
-        self._order = 0
-        self._waiting: list[Shown] = []  # for their turn, by end
-        self._generations: dict[float, Generation] = {}
-        self._too_much: list[Shown] = []
+    name: str
+    resets: Resets
+    _added: Sums = field(default_factory=Sums)  # by start, all of them
+    _acknowledged_by_start: Sums = field(default_factory=Sums)
+    _acknowledged_by_end: Sums = field(default_factory=Sums)
+    _seen: Greatest = field(default_factory=Greatest)  # values shown
+    _since: Greatest = field(default_factory=Greatest)  # the same, less what was under way then
+    _unseen: list[tuple[float, float, int, int]] = field(default_factory=list)
+    """Answers that ended too late to count as seen, by end: ended, started, and what to add to these two."""
+    _after: float = -FOREVER
+    _open: bool = False  # in a lost session that no login has ended yet
+    _count: int = 0  # of values shown
+    _waiting: list[Shown] = field(default_factory=list)  # for their turn, by end
+    _generations: dict[float, Generation] = field(default_factory=dict)
+    _too_much: list[Shown] = field(default_factory=list)
 
     def add(self, op: Op, amount: int) -> None:
         """Note an increment; one that is not acknowledged may have happened at any time since it started."""
@@ -135,7 +122,7 @@ class Counter:
         under_way = self._acknowledged_by_start.before(ended)
         shown = Shown(
             ended=ended,
-            order=-self._order,
+            order=-self._count,
             started=started,
             who=op.who,
             value=value,
@@ -149,7 +136,7 @@ class Counter:
             generation=OPEN if self._open and self._after != FOREVER else after,
             reset=reset,
         )
-        self._order += 1
+        self._count += 1
         if whole and value <= high:  # what is back from before a reset says nothing about what came after
             insort(self._unseen, (ended, started, value, value - under_way))
         insort(self._waiting, shown)
@@ -217,15 +204,3 @@ class Counter:
         self._added.forget(before, ())
         self._acknowledged_by_start.forget(before, (*self.resets.ends, self._after))
         self._acknowledged_by_end.forget(before, self.resets.starts)
-
-    def copy(self, resets: Resets) -> "Counter":
-        result = Counter(self.name, resets)
-        result._added = self._added.copy()
-        result._acknowledged_by_start = self._acknowledged_by_start.copy()
-        result._acknowledged_by_end = self._acknowledged_by_end.copy()
-        result._seen, result._since = self._seen.copy(), self._since.copy()
-        result._unseen, result._waiting = self._unseen.copy(), self._waiting.copy()
-        result._after, result._open, result._order = self._after, self._open, self._order
-        result._generations = {after: one.copy() for after, one in self._generations.items()}
-        result._too_much = self._too_much.copy()
-        return result

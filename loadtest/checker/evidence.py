@@ -40,9 +40,3 @@ class Tally:
     def examples(self) -> dict[Kind, tuple[Evidence, ...]]:
         """The earliest of each kind that was found."""
         return {kind: tuple(self._examples[kind]) for kind in Kind if kind in self._examples}
-
-    def copy(self) -> "Tally":
-        result = Tally(self._most)
-        result._counts, result._users_lost = self._counts.copy(), self._users_lost.copy()
-        result._examples = {kind: examples.copy() for kind, examples in self._examples.items()}
-        return result

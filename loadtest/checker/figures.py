@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Self
 
 from loadtest.checker.findings import Kind, PhaseFigures, Row
@@ -11,15 +12,13 @@ from loadtest.history import STOPPED, Action, Note, Op, Outcome
 CPU = "generator_cpu"
 
 
+@dataclass(slots=True)
 class Histogram:
     """Durations, rounded up to three significant digits of microseconds: a percentile is at most 1 % too high."""
 
-    __slots__ = ("_counts", "_largest", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._counts: Counter[int] = Counter()
-        self._largest = 0.0
+    count: int = 0
+    _counts: Counter[int] = field(default_factory=Counter)
+    _largest: float = 0.0
 
     def add(self, seconds: float) -> None:
         microseconds = round(seconds * 1e6)
@@ -52,11 +51,6 @@ class Histogram:
         """The greatest of all, in ms and not rounded up."""
         return round(self._largest * 1000, 3)
 
-    def copy(self) -> "Histogram":
-        result = Histogram()
-        result.merge(self)
-        return result
-
 
 def is_failure(op: Op) -> bool:
     """Return whether the service failed, as HTTP.
@@ -66,25 +60,26 @@ def is_failure(op: Op) -> bool:
     return op.error != STOPPED and (op.outcome is Outcome.UNKNOWN or op.error != "")
 
 
+@dataclass(slots=True)
 class _Request:
     """The operations of one method and path."""
 
-    def __init__(self) -> None:
-        self.failed = 0
-        self.times = Histogram()
+    failed: int = 0
+    times: Histogram = field(default_factory=Histogram)
 
 
+@dataclass
 class Figures:
     """Counts operations, and the answers that tell who is logged in."""
 
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()  # by field of PhaseFigures
-        self._failures: Counter[str] = Counter()
-        self._nodes: Counter[str] = Counter()
-        self._users: set[str] = set()
-        self._users_logged_out: set[str] = set()
-        self._requests: dict[tuple[str, str], _Request] = {}
-        self._cpu: dict[str, tuple[float, float]] = {}  # by process: the sum of its notes, and how many there are
+    _counts: Counter[str] = field(default_factory=Counter)  # by field of PhaseFigures
+    _failures: Counter[str] = field(default_factory=Counter)
+    _nodes: Counter[str] = field(default_factory=Counter)
+    _users: set[str] = field(default_factory=set)
+    _users_logged_out: set[str] = field(default_factory=set)
+    _requests: dict[tuple[str, str], _Request] = field(default_factory=dict)
+    _cpu: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """By process: the sum of its notes, and how many there are."""
 
     def add(self, event: Op | Note) -> None:
         """Count an operation, or what the load generator notes of itself."""

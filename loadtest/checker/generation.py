@@ -1,5 +1,6 @@
 """What is missing from a counter between two resets: lost for good, or only from answers that are stale."""
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,17 +23,15 @@ class Lost(NamedTuple):
     shown: "Shown"
 
 
+@dataclass(slots=True)
 class Generation:
     """The answers that show a counter between two resets, in the order in which they came."""
 
-    __slots__ = ("_candidates", "_doubled", "_most", "_numbers", "_proof")
-
-    def __init__(self) -> None:
-        self._candidates: list[Lost] = []
-        self._most = 0  # of them
-        self._numbers: dict[int, Shown] = {}
-        self._doubled = 0
-        self._proof: Shown | None = None
+    _candidates: list[Lost] = field(default_factory=list)
+    _most: int = 0  # that one of them misses
+    _numbers: "dict[int, Shown]" = field(default_factory=dict)
+    _doubled: int = 0
+    _proof: "Shown | None" = None
 
     def show(self, shown: "Shown", stale: list["Shown"]) -> None:
         """Take the next answer; add to `stale` those before it that miss what it shows."""
@@ -64,9 +63,3 @@ class Generation:
         if self._proof is not None and self._doubled > self._most:
             return Lost(self._doubled, self._proof)
         return worst
-
-    def copy(self) -> "Generation":
-        result = Generation()
-        result._candidates, result._most = self._candidates.copy(), self._most
-        result._numbers, result._doubled, result._proof = self._numbers.copy(), self._doubled, self._proof
-        return result

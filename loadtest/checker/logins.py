@@ -3,7 +3,7 @@
 As with counters, only real time orders operations, and what ended as unknown may have happened at any time since.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from msgspec import UNSET
@@ -67,15 +67,13 @@ class Change(NamedTuple):
         return cls(op.started, op.ended, over(op), op.outcome is Outcome.OK, op.account)
 
 
+@dataclass(slots=True)
 class Logins:
     """The logins and logouts of one session that can still matter. Those that failed changed nothing."""
 
-    __slots__ = ("_forgotten", "logins", "logouts")
-
-    def __init__(self) -> None:
-        self.logins: list[Change] = []
-        self.logouts: list[Change] = []
-        self._forgotten: frozenset[str] = frozenset()  # accounts of logins that are no longer kept
+    logins: list[Change] = field(default_factory=list)
+    logouts: list[Change] = field(default_factory=list)
+    _forgotten: frozenset[str] = frozenset()  # accounts of logins that are not kept any more
 
     def add(self, op: Op) -> None:
         (self.logins if op.action is Action.LOGIN else self.logouts).append(Change.from_op(op))
@@ -152,12 +150,6 @@ class Logins:
             latest = max((one for one in done if one.ok), default=None)
             longest = max(done, key=lambda one: one.over, default=None)
             self.logouts = [one for one in self.logouts if one.ended >= before or one is latest or one is longest]
-
-    def copy(self) -> "Logins":
-        result = Logins()
-        result.logins, result.logouts = self.logins.copy(), self.logouts.copy()
-        result._forgotten = self._forgotten
-        return result
 
 
 def _by_end(change: Change) -> float:

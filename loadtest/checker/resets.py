@@ -1,5 +1,6 @@
 """What sets the counters of a session to 0: logouts, logins whose new id may be lost, emptied carts, lost sessions."""
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from loadtest.checker.sums import FOREVER, Latest
@@ -12,15 +13,15 @@ class Loss(NamedTuple):
     found: float
 
 
+@dataclass(slots=True)
 class Resets:
     """Resets by time. One that is not certain may happen, until FOREVER unless it is known when it is over."""
 
-    __slots__ = ("_certain", "_logouts", "_over", "loss")
-
-    def __init__(self) -> None:
-        self._over, self._certain, self._logouts = Latest(), Latest(), Latest()
-        self.loss: Loss | None = None
-        """A loss that no login has ended yet."""
+    loss: Loss | None = None
+    """A loss that no login has ended yet."""
+    _over: Latest = field(default_factory=Latest)
+    _certain: Latest = field(default_factory=Latest)
+    _logouts: Latest = field(default_factory=Latest)
 
     def add(self, started: float, ended: float, *, certain: bool = False, logout: bool = False) -> None:
         self._over.add(started, ended)
@@ -69,9 +70,3 @@ class Resets:
         self._over.forget(before)
         self._certain.forget(before)
         self._logouts.forget(before)
-
-    def copy(self) -> "Resets":
-        result = Resets()
-        result._over, result._certain, result._logouts = self._over.copy(), self._certain.copy(), self._logouts.copy()
-        result.loss = self.loss
-        return result

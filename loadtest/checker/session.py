@@ -5,6 +5,7 @@ reach back further, and hold judgement on values up until they can be excluded: 
 lost since its last sign of life, and one that has expired, since its last use.
 """
 
+import pickle
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ VISITS = ""
 """The name of the counter of visits, which no item has."""
 MOST_HELD = 1000
 """So many answers are held until the next sign of life. Beyond, values are judged as if the session were alive."""
-MOST_STALE = 1000
+MOST_STALE = 200
 """So many stale answers are remembered, so that one which shows several old values counts once."""
 MOST_UNDONE = 100
 _CHANGES = frozenset({Action.LOGIN, Action.LOGOUT, Action.EMPTY})
@@ -80,11 +81,6 @@ class Session:
         session._logins.restore(ended.names, ended.logout)
         session._values_known = False
         return session
-
-    @property
-    def pending(self) -> int:
-        """How many operations are kept."""
-        return len(self._pending)
 
     def add(self, op: Op) -> None:
         """Note an operation that has ended. Of one that comes too late, nothing before the frontier is judged."""
@@ -151,19 +147,14 @@ class Session:
     def remains(self) -> Ended:
         return Ended(frozenset(self._logins.names(FOREVER)), self._logins.last_logout())
 
-    def copy(self) -> "Session":
-        """Return a copy that can be judged while this one goes on."""
-        copy = object.__new__(Session)
-        copy.__dict__.update(self.__dict__)
-        copy._pending, copy._changes, copy._signs = self._pending.copy(), self._changes.copy(), self._signs.copy()
-        copy._logins, copy._used, copy._crossed = self._logins.copy(), self._used.copy(), self._crossed.copy()
-        copy._undone, copy._stale = self._undone.copy(), self._stale.copy()
-        copy._resets, copy._item_resets = self._resets.copy(), self._item_resets.copy()
-        copy._counters = {
-            name: counter.copy(copy._resets if name == VISITS else copy._item_resets)
-            for name, counter in self._counters.items()
-        }
-        return copy
+    def judge_all(self) -> Judged:
+        """Judge everything as if nothing came after it, and go on as before."""
+        fork = object.__new__(Session)
+        # Several times as fast as copy.deepcopy. Operations do not change: the copy has the same ones.
+        state = pickle.dumps({**vars(self), "_pending": [], "_changes": []})
+        vars(fork).update(pickle.loads(state))  # noqa: S301  # made the line before
+        fork._pending, fork._changes = self._pending.copy(), self._changes.copy()
+        return fork.end()
 
     # Resets
 

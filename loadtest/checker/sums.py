@@ -7,6 +7,7 @@ between which nothing distinguishes any more.
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 FOREVER = float("inf")
 NEVER = -(10**18)
@@ -15,14 +16,12 @@ MOST_STEPS = 256
 _MANY = 32  # points; below, forgetting saves nothing
 
 
+@dataclass(slots=True)
 class Sums:
     """Amounts by time: how much until then?"""
 
-    __slots__ = ("_sums", "_times")
-
-    def __init__(self) -> None:
-        self._times: list[float] = []
-        self._sums: list[int] = []
+    _times: list[float] = field(default_factory=list)
+    _sums: list[int] = field(default_factory=list)
 
     def add(self, time: float, amount: int) -> None:
         index = bisect_right(self._times, time)
@@ -51,20 +50,13 @@ class Sums:
         self._times[:cut] = [self._times[index] for index in indices]
         self._sums[:cut] = [self._sums[index] for index in indices]
 
-    def copy(self) -> "Sums":
-        result = Sums()
-        result._times, result._sums = self._times.copy(), self._sums.copy()
-        return result
 
-
+@dataclass(slots=True)
 class Latest:
     """The greatest value of all that were there before some time; minus infinity for none."""
 
-    __slots__ = ("_greatest", "_times")
-
-    def __init__(self) -> None:
-        self._times: list[float] = []
-        self._greatest: list[float] = []
+    _times: list[float] = field(default_factory=list)
+    _greatest: list[float] = field(default_factory=list)
 
     def add(self, time: float, value: float) -> None:
         index = bisect_right(self._times, time)
@@ -88,22 +80,15 @@ class Latest:
         if cut > 0:
             del self._times[:cut], self._greatest[:cut]
 
-    def copy(self) -> "Latest":
-        result = Latest()
-        result._times, result._greatest = self._times.copy(), self._greatest.copy()
-        return result
 
-
+@dataclass(slots=True)
 class Greatest:
     """The greatest of some values that were asked for after some time, which only ever becomes later.
 
     Keeps those values that are greater than every later one; of these, MOST_STEPS at most, so that it may claim less.
     """
 
-    __slots__ = ("_steps",)
-
-    def __init__(self) -> None:
-        self._steps: list[tuple[float, int]] = []  # times rise, values fall
+    _steps: list[tuple[float, int]] = field(default_factory=list)  # times rise, values fall
 
     def add(self, value: int, started: float) -> None:
         steps = self._steps
@@ -122,8 +107,3 @@ class Greatest:
         while steps and steps[0][0] <= time:
             del steps[0]
         return steps[0][1] if steps else NEVER
-
-    def copy(self) -> "Greatest":
-        result = Greatest()
-        result._steps = self._steps.copy()
-        return result

@@ -1,9 +1,8 @@
 """19: one of the three primaries of a Redis Cluster dies, and its replica takes over."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NOTHING_LOST
+from loadtest.claims import NOTHING_LOST, FailuresEndWithin
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import FailuresEndWithin
 from loadtest.faults import KillPrimary
 
 NODE_TIMEOUT = 1.0

@@ -2,10 +2,9 @@
 
 from deploy import NodeKind
 from loadtest.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
-from loadtest.experiment import Experiment, Variant
+from loadtest.experiment import EVERY_STORE, Experiment, Variant
 from loadtest.faults import Nothing
-from loadtest.protocol import Mix
-from loadtest.stores import EVERY_STORE
+from loadtest.generator import Mix
 
 EXPERIMENT = Experiment(
     number=15,
@@ -22,7 +21,7 @@ EXPERIMENT = Experiment(
         Variant(
             name=store.name,
             title=store.name,
-            spec=store.cluster(),
+            spec=store.make_spec(),
             fault=Nothing(),
             claims=(NO_UPDATE_LOST, NO_FAILED_REQUEST),
             places=store.places,

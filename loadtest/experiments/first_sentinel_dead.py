@@ -1,9 +1,9 @@
 """13: the Sentinel that is asked first does not answer, just when the nodes have to ask."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, gap_within
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, GapWithin
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import FailOver, InTurn, Kill, Pause
+from loadtest.faults import Failover, FaultSequence, Kill, Pause
 
 EXPERIMENT = Experiment(
     number=13,
@@ -17,8 +17,8 @@ EXPERIMENT = Experiment(
             name=name,
             title=name,
             spec=cluster(3, StoreKind.REDIS_HA),
-            fault=InTurn((fault, FailOver()), pause=0.5),
-            claims=(NOTHING_LOST, NO_FAILED_GET, gap_within(0.3)),
+            fault=FaultSequence((fault, Failover()), pause=0.5),
+            claims=(NOTHING_LOST, NO_FAILED_GET, GapWithin(0.3)),
         )
         for name, fault in (("dead", Kill("sentinel-1")), ("silent", Pause("sentinel-1")))
     ),

@@ -3,7 +3,7 @@
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, WritesRefused
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Fill
+from loadtest.faults import FillStore
 
 EXPERIMENT = Experiment(
     number=17,
@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(max_memory="8mb")),
-            fault=Fill(),
+            fault=FillStore(),
             claims=(NOTHING_LOST, NO_FAILED_GET, WritesRefused()),
         ),
     ),

@@ -2,10 +2,9 @@
 
 from deploy import NodeKind
 from loadtest.claims import NO_FAILED_GET, LogoutsStay
-from loadtest.experiment import Experiment, Variant
-from loadtest.faults import Nothing, Slow
-from loadtest.protocol import Mix
-from loadtest.stores import EVERY_STORE
+from loadtest.experiment import EVERY_STORE, Experiment, Variant
+from loadtest.faults import Latency, Nothing
+from loadtest.generator import Mix
 
 SLOW = 0.06
 """Seconds that every answer of the store takes longer, so that a write, which asks it twice, is on its way for long."""
@@ -25,8 +24,8 @@ EXPERIMENT = Experiment(
         Variant(
             name=store.name,
             title=store.name,
-            spec=store.linked_cluster(),
-            fault=Slow(SLOW) if store.linked_cluster().store_proxy else Nothing(),
+            spec=store.make_spec(store_proxy=True),
+            fault=Latency(SLOW) if store.make_spec(store_proxy=True).store_proxy else Nothing(),
             claims=(LogoutsStay(), NO_FAILED_GET),
             places=store.places,
         )

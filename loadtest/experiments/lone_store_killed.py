@@ -1,9 +1,8 @@
 """8: a lone Redis dies, which writes a log of all writes to disk every second, and is started again."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import LostAtMost
+from loadtest.claims import LostAtMost, RecoversWithin
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import RecoversWithin
 from loadtest.faults import Kill
 
 EXPERIMENT = Experiment(

@@ -1,7 +1,7 @@
 """1: sessions in each node's memory, and requests that are dealt out in turn."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, share_of_requests
+from loadtest.claims import DURING, NO_FAILED_REQUEST, InPhase, ShareOfRequests
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Nothing
 
@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.MEMORY),
             fault=Nothing(),
-            claims=(share_of_requests(2 / 3, "about two thirds"), NO_FAILED_REQUEST),
+            claims=(InPhase(DURING, ShareOfRequests(2 / 3, "about two thirds")), NO_FAILED_REQUEST),
         ),
     ),
     nodes=frozenset(NodeKind),

@@ -1,11 +1,9 @@
 """7: a node is at another address, and nobody tells the proxy."""
 
 from deploy import Discovery, StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, served_by
-from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import SlowWindow
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, ServedBy, SlowWindow
+from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import Move
-from loadtest.results import Place
 
 FORGOTTEN_AFTER = 5.0
 """Seconds for which the proxy believes Docker's DNS (`resolver … valid=5s`)."""
@@ -21,7 +19,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS, discovery=Discovery.DNS),
             fault=Move("node-2"),
-            claims=(SlowWindow(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, served_by(3)),
+            claims=(SlowWindow(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, ServedBy(3)),
             places=frozenset({Place.COMPOSE}),
         ),
     ),

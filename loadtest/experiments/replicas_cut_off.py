@@ -3,9 +3,9 @@
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import NOTHING_LOST, SomethingLost
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import CutReplicas, InTurn, KillPrimary
+from loadtest.faults import DisconnectReplicas, FaultSequence, KillPrimary
 
-FAULT = InTurn((CutReplicas(), KillPrimary()), pause=4.0)
+FAULT = FaultSequence((DisconnectReplicas(), KillPrimary()), pause=4.0)
 
 EXPERIMENT = Experiment(
     number=11,

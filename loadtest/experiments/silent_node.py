@@ -1,9 +1,8 @@
 """5: a node that accepts connections and answers nobody."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, SlowWindow
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import SlowWindow
 from loadtest.faults import Pause
 
 EXPERIMENT = Experiment(

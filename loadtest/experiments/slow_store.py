@@ -1,10 +1,9 @@
 """12: a store that does not answer, and one that answers late."""
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST
+from loadtest.claims import NOTHING_LOST, Bounded, RecoversWithin, SiteFast
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import Bounded, RecoversWithin, SiteFast
-from loadtest.faults import Pause, Silence, Slow
+from loadtest.faults import Blackhole, Latency, Pause
 
 # A request asks the store up to three times, and each may take 0.25 s, twice for what is only read; the load generator
 # and the nodes share two cores, so that a second more is no sign of a worker that is stuck.
@@ -30,14 +29,14 @@ EXPERIMENT = Experiment(
             name="unreachable",
             title="behind a silent network",
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=Silence(),
+            fault=Blackhole(),
             claims=CLAIMS,
         ),
         Variant(
             name="slow",
             title="slow (+100 ms)",
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=Slow(0.1),
+            fault=Latency(0.1),
             claims=CLAIMS,
         ),
     ),

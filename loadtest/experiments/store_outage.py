@@ -1,10 +1,9 @@
 """14: the store is out of everybody's reach for a while."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import NO_SESSION_LOST, WritesRefused
+from loadtest.claims import NO_SESSION_LOST, RecoversWithin, WritesRefused
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.failover.timed_claims import RecoversWithin
-from loadtest.faults import Cut
+from loadtest.faults import StoreDown
 
 EXPERIMENT = Experiment(
     number=14,
@@ -17,7 +16,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=Cut(),
+            fault=StoreDown(),
             claims=(NO_SESSION_LOST, WritesRefused(), RecoversWithin(0.5)),
         ),
     ),

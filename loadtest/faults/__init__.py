@@ -1,21 +1,23 @@
 """What can be done to a cluster, as small objects that are applied and undone. A new one touches one file."""
 
 from loadtest.faults.changes import Reload, RollingDeploy, RollingRestart, Scale
-from loadtest.faults.fault import Fault, InTurn, Nothing, mend
+from loadtest.faults.fault import NOTHING, Fault, FaultSequence, Nothing, restore
 from loadtest.faults.members import Drain, Kill, Move, Pause, Stop
-from loadtest.faults.network import Cut, Silence, Slow
-from loadtest.faults.store import CutReplicas, FailOver, Fill, KillPrimary
+from loadtest.faults.network import Blackhole, Latency, StoreDown
+from loadtest.faults.store import DisconnectReplicas, Failover, FillStore, KillPrimary
 
 __all__ = [
-    "Cut",
-    "CutReplicas",
+    "NOTHING",
+    "Blackhole",
+    "DisconnectReplicas",
     "Drain",
-    "FailOver",
+    "Failover",
     "Fault",
-    "Fill",
-    "InTurn",
+    "FaultSequence",
+    "FillStore",
     "Kill",
     "KillPrimary",
+    "Latency",
     "Move",
     "Nothing",
     "Pause",
@@ -23,8 +25,7 @@ __all__ = [
     "RollingDeploy",
     "RollingRestart",
     "Scale",
-    "Silence",
-    "Slow",
     "Stop",
-    "mend",
+    "StoreDown",
+    "restore",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploy import Cluster, Role
-from loadtest.faults.fault import mend
+from loadtest.faults.fault import restore
 
 _SECONDS_TO_RESTART = 4.0
 """A node that is drained, told to end, started and ready again: about so long on two busy cores."""
@@ -27,7 +27,7 @@ class RollingRestart:
             cluster.restart(name)
 
     def undo(self, cluster: Cluster) -> None:
-        mend(cluster)
+        restore(cluster)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RollingDeploy:
                 cluster.restart(name)
 
     def undo(self, cluster: Cluster) -> None:
-        mend(cluster)
+        restore(cluster)
 
 
 @dataclass(frozen=True)

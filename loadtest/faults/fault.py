@@ -41,8 +41,11 @@ class Nothing:
         """Nothing."""
 
 
+NOTHING = Nothing()
+
+
 @dataclass(frozen=True)
-class InTurn:
+class FaultSequence:
     """Several faults, one after the other, each `pause` seconds after the one before; undone the other way round."""
 
     faults: tuple[Fault, ...]
@@ -74,7 +77,7 @@ class InTurn:
             raise errors[0]
 
 
-def mend(cluster: Cluster, *names: str) -> None:
+def restore(cluster: Cluster, *names: str) -> None:
     """Have these members run, or all where none is named: resumed if paused, restarted if ended or drained.
 
     Paused ones first: whoever is restarted may have to hear from them.

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from deploy import Cluster, ClusterError, MemberState
-from loadtest.faults.fault import mend
+from loadtest.faults.fault import restore
 
 _SECONDS_TO_END = 15.0
 _POLL = 0.02
@@ -27,7 +27,7 @@ class Kill:
         cluster.kill(self.name)
 
     def undo(self, cluster: Cluster) -> None:
-        mend(cluster, self.name)
+        restore(cluster, self.name)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Stop:
             time.sleep(_POLL)
 
     def undo(self, cluster: Cluster) -> None:
-        mend(cluster, self.name)
+        restore(cluster, self.name)
 
     def _state(self, cluster: Cluster) -> MemberState:
         return next(member.state for member in cluster.members() if member.name == self.name)
@@ -96,7 +96,7 @@ class Pause:
         cluster.pause(self.name)
 
     def undo(self, cluster: Cluster) -> None:
-        mend(cluster, self.name)
+        restore(cluster, self.name)
 
 
 @dataclass(frozen=True)
@@ -114,4 +114,4 @@ class Drain:
         cluster.drain(self.name)
 
     def undo(self, cluster: Cluster) -> None:
-        mend(cluster, self.name)
+        restore(cluster, self.name)

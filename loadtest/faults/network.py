@@ -6,7 +6,7 @@ from deploy import Cluster
 
 
 @dataclass(frozen=True)
-class Slow:
+class Latency:
     """Every answer of the store comes `latency` seconds late."""
 
     latency: float
@@ -24,7 +24,7 @@ class Slow:
 
 
 @dataclass(frozen=True)
-class Silence:
+class Blackhole:
     """Connections to the store stay open and new ones are accepted, and nothing passes."""
 
     what: str = "silence the network to the store"
@@ -38,7 +38,7 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Cut:
+class StoreDown:
     """The store cannot be reached by anybody, and keeps all that it has."""
 
     what: str = "cut the network to the store"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import redis
 
 from deploy import Cluster, ClusterError, Role
-from loadtest.faults.fault import mend
+from loadtest.faults.fault import restore
 
 _KEYS = "session:filler-"
 _SIZES = (64 * 1024, 1024, 64)
@@ -22,7 +22,7 @@ _SECONDS_TO_LIVE = 600
 
 
 @dataclass(frozen=True)
-class Fill:
+class FillStore:
     """Fills the store's memory until it refuses to take more; undone by taking that out again.
 
     The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB.
@@ -101,11 +101,11 @@ class KillPrimary:
         cluster.kill(cluster.store.primary())
 
     def undo(self, cluster: Cluster) -> None:
-        mend(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
+        restore(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
 
 
 @dataclass(frozen=True)
-class FailOver:
+class Failover:
     """A replica takes over as planned. Nothing is left to undo."""
 
     what: str = "fail over, as planned"
@@ -119,7 +119,7 @@ class FailOver:
 
 
 @dataclass(frozen=True)
-class CutReplicas:
+class DisconnectReplicas:
     """The replicas lose touch with the primary, which goes on alone; undone by letting them find it again."""
 
     what: str = "cut the replicas off"

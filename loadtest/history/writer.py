@@ -12,7 +12,7 @@ import msgspec
 from loadtest.history.events import End, Event, Header, Mark, Note, Op, Probe, when
 
 # At zlib's default an operation costs the load generator 10 µs in all, and 9 at level 1, whose files are half as large
-# again (python -m tests.unit.loadtest.history.cost).
+# again (python -m loadtest.bench.history_cost).
 LEVEL = 6
 GZIP = 31  # zlib's name for "with gzip's header and trailer"
 FLUSH_BYTES = 256 * 1024

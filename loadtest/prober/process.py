@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from loadtest.history import Probe, now
-from loadtest.ledger import Outcome
+from loadtest.history import Outcome, Probe, now
 from loadtest.prober.client import Endpoint, Orders
 
 

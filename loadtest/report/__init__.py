@@ -1,5 +1,4 @@
-"""Results of experiments as one HTML file that opens offline, and as Markdown.
+"""Tables of results, and reports of folders of results.
 
-Reads what `loadtest.failover` wrote and nothing else, so that a report can be made again of any folder of results.
-Nothing that is imported from here brings matplotlib along: whoever wants plots imports `loadtest.report.plots`.
+Nothing that is imported from here brings matplotlib along: plots are in `loadtest.report.plots`.
 """

@@ -1,4 +1,4 @@
-"""The report of a folder of results: one HTML file without anything outside of it."""
+"""The report of a folder of results: one HTML file that opens offline, results.json and results.md beside it."""
 
 import base64
 import time
@@ -10,21 +10,46 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
-from loadtest.failover.cases import CaseResults, cases_of
+from loadtest.checker import Findings
+from loadtest.claims import Verdict
 from loadtest.history import HistoryError, read
-from loadtest.report.sentences import NOTHING, what_happened
-from loadtest.report.timeline import timeline
-from loadtest.results import Result
-from loadtest.verdict import Verdict
+from loadtest.report.tables import MARKS, make_experiment_table
+from loadtest.results import CaseResults, Result, group_by_case, write_results
 
-MARKS = {Verdict.HOLDS: "✓", Verdict.NOT_ENOUGH_DATA: "?", Verdict.BROKEN: "✗"}
+REPORT, MARKDOWN = "report.html", "results.md"
+TITLE = "Failover experiments"
+NOTHING = "nothing"
+"""The name of a fault that does nothing."""
+
+
 _MARGIN = 0.5
 """Seconds that are shown before the first phase and after the last."""
 
 
-def page(results: Sequence[Result], folder: Path, title: str = "Failover experiments") -> str:
-    """The HTML. The histories lie under `folder`; where one cannot be read, the page says so in place of its plot."""
-    cases = cases_of(results)
+class NothingToReport(ValueError):
+    """The folder has no results; the message says what to do."""
+
+
+def write_report(folder: Path, title: str = TITLE) -> Path:
+    """Write the page, and results.json and results.md again; return the path of the page.
+
+    Raises NothingToReport, OSError, and ValueError for a file that is not a result.
+    """
+    if not folder.is_dir():
+        raise NothingToReport(f"there is no folder {folder}")
+    results = write_results(folder).results
+    if not results:
+        raise NothingToReport(f"{folder} has no results: `session-cluster failover run --out {folder} NAME` makes some")
+    (folder / MARKDOWN).write_text(make_experiment_table(results).markdown(), encoding="utf-8")
+    html = render_page(results, folder, title)
+    part = folder / f".{REPORT}.part"
+    part.write_text(html, encoding="utf-8")
+    return part.replace(folder / REPORT)
+
+
+def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
+    """Return the HTML. Histories are read below `folder`, and where one is damaged the page has a sentence for it."""
+    cases = group_by_case(results)
     environment = Environment(
         loader=PackageLoader("loadtest.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -36,14 +61,14 @@ def page(results: Sequence[Result], folder: Path, title: str = "Failover experim
         title=title,
         results=results,
         cases=cases,
-        verdicts=[(verdict, MARKS[verdict], count) for verdict, count in _verdicts(cases)],
-        marks=MARKS,
-        versions=_common([result.versions for result in results]),
-        machine=_common([result.machine for result in results]),
+        verdicts=[(verdict, MARKS[verdict][0], count) for verdict, count in _verdicts(cases)],
+        marks={verdict: mark for verdict, (mark, *_) in MARKS.items()},
+        versions=_in_common([result.versions for result in results]),
+        machine=_in_common([result.machine for result in results]),
         began=min((result.timing.started for result in results if result.timing), default=None),
         side_by_side=_side_by_side(cases),
         plot=lambda result: _plot(result, folder),
-        what_happened=what_happened,
+        what_happened=summarize,
         evidence=_evidence,
     )
 
@@ -54,7 +79,7 @@ def _verdicts(cases: Sequence[CaseResults]) -> list[tuple[Verdict, int]]:
 
 
 def _side_by_side(cases: Sequence[CaseResults]) -> dict[str, Any] | None:
-    """The same experiments with other people's nodes: a row each, a column for each kind. None where all are ours."""
+    """Return experiments that ran on several kinds of node: a row each, a column for each kind. None if none did."""
     nodes = sorted({case.node for case in cases}, key=lambda node: (node != NodeKind.FLASK, node))
     if len(nodes) < 2:
         return None
@@ -70,7 +95,7 @@ def _plot(result: Result, folder: Path) -> dict[str, str]:
     if timing is None or found is None:
         return {"none": "Nothing was measured, so there is nothing to show."}
     try:
-        from loadtest.report.plots import draw
+        from loadtest.report.plots import draw, make_timeline
     except ImportError:
         return {"none": "No picture: matplotlib is not installed; session-cluster[report] brings it."}
     try:
@@ -80,7 +105,7 @@ def _plot(result: Result, folder: Path) -> dict[str, str]:
     begin, end, zero = timing.before - _MARGIN, timing.ended + _MARGIN, timing.fault
     losses = sorted(one.at - zero for of_kind in found.examples.values() for one in of_kind)
     svg = draw(
-        timeline(events, begin, end, zero), (0.0, timing.undo - zero) if result.fault != NOTHING else None, losses
+        make_timeline(events, begin, end, zero), (0.0, timing.undo - zero) if result.fault != NOTHING else None, losses
     )
     return {"source": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()}
 
@@ -97,10 +122,44 @@ def _evidence(result: Result) -> list[dict[str, Any]]:
     ]
 
 
-def _common(of_each: Sequence[Any]) -> dict[str, str]:
-    """What all of them share, for the head of the page."""
-    if not of_each:
+def _in_common(mappings: Sequence[Any]) -> dict[str, str]:
+    """Return what all of them share, for the head of the page."""
+    if not mappings:
         return {}
-    return {
-        str(name): str(value) for name, value in of_each[0].items() if all(one.get(name) == value for one in of_each)
+    first, *others = mappings
+    return {str(name): str(value) for name, value in first.items() if all(one.get(name) == value for one in others)}
+
+
+def summarize(result: Result) -> str:
+    """Return two sentences: the load and the fault, and what was lost."""
+    if result.findings is None or result.timing is None:
+        return f"Nothing was measured: {result.reason}."
+    timing, total = result.timing, result.findings.total
+    load = f"{result.users} users sent {total.operations:,} requests ({total.rate:.0f}/s)"
+    fault = f"; after {timing.fault - timing.before:.0f} s: {result.fault}, for {timing.undo - timing.fault:.0f} s"
+    first = f"{load}{'' if result.fault == NOTHING else fault}."
+    return f"{first} {_lost(result.findings)} {_served(result.findings)}"
+
+
+def _lost(found: Findings) -> str:
+    losses = {
+        "session": found.sessions_lost,
+        "update": found.updates_lost,
+        "stale answer": found.stale_reads,
+        "revived logout": found.revived,
+        "answer with another user's data": found.crossed,
     }
+    said = [f"{count:,} {what}{'s' if count != 1 else ''}" for what, count in losses.items() if count]
+    if not said:
+        return "No session, no update and no logout was lost, and no user saw data of another user."
+    share = f" ({found.total.share_logged_out:.0%} of the answers to logged-in users said that they are not)"
+    return f"Lost or wrong: {', '.join(said)}{share if found.sessions_lost else ''}."
+
+
+def _served(found: Findings) -> str:
+    failed = (
+        f"{found.total.failed:,} request{'s' if found.total.failed != 1 else ''} failed" if found.total.failed else ""
+    )
+    gap = f"for {found.gap:.2f} s no probe had a good answer" if found.gap else ""
+    said = " and ".join(filter(None, (failed, gap)))
+    return f"{said[0].upper()}{said[1:]}." if said else "No request failed."

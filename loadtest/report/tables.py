@@ -1,17 +1,19 @@
-"""Results for people: one table, complete at 80 columns, with a line for whatever did not hold; or Markdown."""
+"""Tables of results: one writer for a terminal and for Markdown, and the table of the experiments."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from loadtest.failover.cases import CaseResults, cases_of
-from loadtest.results import Result
-from loadtest.verdict import Verdict
+from loadtest.claims import Verdict
+from loadtest.results import CaseResults, Result, group_by_case
 
-SATURATED = 0.9  # of the one core that Locust can use; its own limit for such a warning
+SATURATED = 0.9
+"""Of the one core that a Locust process can use; Locust warns from there on."""
+BUSY_GENERATOR = "The load generator itself was busy all the time: rates and times are its own."
 MARKS = {
     Verdict.HOLDS: ("✓", "holds", "green"),
     Verdict.NOT_ENOUGH_DATA: ("?", "no data", "yellow"),
@@ -23,55 +25,129 @@ _NOTE = (
 )
 
 
-def table(results: Sequence[Result]) -> RenderableType:
-    """All of it, at any width from 80 columns on."""
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold")
-    shown.add_column("")
-    shown.add_column("experiment", ratio=1)
-    shown.add_column("verdict", no_wrap=True)
-    for header in ("sess.\nlost", "upd.\nlost", "gap\ns", "failed"):
-        shown.add_column(header, justify="right", no_wrap=True)
-    shown.add_column("reference", max_width=22)
-    for case in cases_of(results):
-        mark, word, style = MARKS[case.worst.verdict]
-        figures = [Text(text.replace(" (", "\n("), justify="right") for text in _figures(case)]
-        shown.add_row(
-            Text(str(case.first.number), "dim"),
-            _titled(case),
-            Text(f"{mark} {word}", style),
-            *figures,
-            Text(case.first.reference, "dim"),
+@dataclass(frozen=True)
+class Column:
+    """`name` is the header in Markdown, `header` in a terminal (None: the name); numbers are aligned to the right."""
+
+    name: str
+    header: str | None = None
+    number: bool = True
+    max_width: int | None = None
+    flexible: bool = False
+    """Takes the space that the others leave, and breaks lines."""
+
+
+@dataclass
+class Table:
+    """Rows of cells below columns. A cell may differ in Markdown: then it is a pair."""
+
+    columns: Sequence[Column]
+    gap: int = 1
+    rows: list[tuple[Sequence["Cell"], str]] = field(default_factory=list)
+    sections: list[int] = field(default_factory=list)
+
+    def add(self, cells: Sequence["Cell"], style: str = "") -> None:
+        self.rows.append((cells, style))
+
+    def add_section(self) -> None:
+        """Draw a line, in a terminal, above the rows to come."""
+        self.sections.append(len(self.rows))
+
+    def render(self) -> RichTable:
+        """Return the table for a terminal; the headers stand on the line below them."""
+        table = RichTable(
+            box=box.SIMPLE_HEAD, padding=(0, self.gap, 0, 0), show_edge=False, pad_edge=False, header_style="bold"
         )
-    parts: list[RenderableType] = [shown, Text("")]
+        headers = [column.name if column.header is None else column.header for column in self.columns]
+        height = max(header.count("\n") for header in headers)
+        for column, header in zip(self.columns, headers, strict=True):
+            table.add_column(
+                "\n" * (height - header.count("\n")) + header,
+                justify="right" if column.number else "left",
+                no_wrap=not column.flexible and column.max_width is None,
+                ratio=1 if column.flexible else None,
+                max_width=column.max_width,
+            )
+        for number, (cells, style) in enumerate(self.rows):
+            if number in self.sections:
+                table.add_section()
+            table.add_row(*(cell[0] if isinstance(cell, tuple) else cell for cell in cells), style=style)
+        return table
+
+    def markdown(self) -> str:
+        """Return the table for a pull request."""
+        lines = [
+            [column.name for column in self.columns],
+            *([_plain(cell) for cell in cells] for cells, _ in self.rows),
+        ]
+        head, *body = (f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+        ruler = "".join("---:|" if column.number else "---|" for column in self.columns)
+        return "\n".join([head, f"|{ruler}", *body]) + "\n"
+
+
+Cell = str | Text | tuple[str | Text, str]
+
+
+def _plain(cell: Cell) -> str:
+    text = cell[1] if isinstance(cell, tuple) else cell
+    return (text.plain if isinstance(text, Text) else text).replace("\n", " ")
+
+
+def mark_grid() -> RichTable:
+    """Return a grid for sentences below a table: number, mark, sentence."""
+    grid = RichTable.grid(padding=(0, 1))
+    grid.add_column(justify="right")
+    grid.add_column()
+    grid.add_column(ratio=1)
+    return grid
+
+
+def explain(result_verdict: Verdict, reason: str) -> str:
+    """ "Broken: 3 x session lost; expected none." """
+    return f"{result_verdict.capitalize()}: {reason}."
+
+
+def make_experiment_table(results: Iterable[Result]) -> Table:
+    """A row for each case, for any width from 80 columns on."""
+    columns = (
+        Column("#", "", number=False),
+        Column("experiment", number=False, flexible=True),
+        Column("verdict", number=False),
+        Column("sessions lost", "sess.\nlost"),
+        Column("updates lost", "upd.\nlost"),
+        Column("gap, s", "gap\ns"),
+        Column("failed requests", "failed"),
+        Column("reference", number=False, max_width=22),
+    )
+    table = Table(columns)
+    for case in group_by_case(results):
+        mark, word, style = MARKS[case.worst.verdict]
+        figures = (case.sessions_lost, case.updates_lost, case.gap, case.failed)
+        table.add(
+            [
+                Text(str(case.first.number), "dim"),
+                _with_runs(case),
+                (Text(f"{mark} {word}", style), str(case.worst.verdict)),
+                *((Text(text.replace(" (", "\n("), justify="right"), text) for text in figures),
+                Text(case.first.reference, "dim"),
+            ]
+        )
+    return table
+
+
+def show_experiments(results: Sequence[Result]) -> RenderableType:
+    """The table, with a line for each run that did not hold."""
+    parts: list[RenderableType] = [make_experiment_table(results).render(), Text("")]
+    repeated = {case.first.order[:-1] for case in group_by_case(results) if len(case.runs) > 1}
     for result in results:
         if result.verdict is not Verdict.HOLDS:
             mark, _, style = MARKS[result.verdict]
-            which = f" (run {result.run})" if _is_repeated(results, result) else ""
-            parts.append(Text(f"{result.number} {mark} {result.heading}{which}: {result.reason}.", style))
+            run = f" (run {result.run})" if result.order[:-1] in repeated else ""
+            parts.append(Text(f"{result.number} {mark} {result.heading}{run}: {result.reason}.", style))
     if any(result.generator_cpu > SATURATED for result in results):
-        parts.append(Text("The load generator itself was busy all the time: times are its own.", "yellow"))
+        parts.append(Text(BUSY_GENERATOR, "yellow"))
     return Group(*parts, Text(_NOTE, "dim"))
 
 
-def markdown(results: Sequence[Result]) -> str:
-    """The same for a pull request."""
-    lines = [
-        "| # | experiment | verdict | sessions lost | updates lost | gap, s | failed requests | reference |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for case in cases_of(results):
-        cells = [str(case.first.number), _titled(case), str(case.worst.verdict), *_figures(case), case.first.reference]
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _titled(case: CaseResults) -> str:
+def _with_runs(case: CaseResults) -> str:
     return f"{case.title} ({len(case.runs)} runs)" if len(case.runs) > 1 else case.title
-
-
-def _figures(case: CaseResults) -> tuple[str, str, str, str]:
-    return case.sessions_lost, case.updates_lost, case.gap, case.failed
-
-
-def _is_repeated(results: Sequence[Result], result: Result) -> bool:
-    return sum(one.order[:-1] == result.order[:-1] for one in results) > 1

@@ -11,7 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from deploy.errors import ClusterError
+from deploy import ClusterError
 
 SOURCE = Path(__file__).parent / "express"
 _FILES = ("package.json", "package-lock.json", ".npmrc")

@@ -105,6 +105,14 @@ class Changes:
         """Return the fields after the update."""
         return {name: value for name, value in fields.items() if name not in self.delete} | dict(self.set)
 
+    def refusal(self, fields: Mapping[str, bytes]) -> Outcome | None:
+        """Return CONFLICT or TOO_LARGE where the update must not be applied to these fields."""
+        if any(fields.get(name) != value for name, value in self.expect.items()):
+            return Outcome.CONFLICT
+        if self.set and self.max_bytes is not None and encoded_size(self.apply_to(fields)) > self.max_bytes:
+            return Outcome.TOO_LARGE
+        return None
+
 
 class Outcome(Enum):
     """The result of an update."""

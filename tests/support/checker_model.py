@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import UNSET, UnsetType
 
-from loadtest.history import Op
-from loadtest.ledger import Action, Outcome
+from loadtest.history import Action, Op, Outcome
 
 ITEMS = ("apple", "pear")
 TICK = 0.125

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadtest.checker import Findings, Kind, check
-from loadtest.history import End, Event, Header, Op
-from loadtest.ledger import Action, Outcome
+from loadtest.history import Action, End, Event, Header, Op, Outcome
 
 METHODS = {Action.LOOK: "GET", Action.ACCOUNT: "GET", Action.EMPTY: "DELETE"}
 PATHS = {Action.LOOK: "/me", Action.ACCOUNT: "/account", Action.VISIT: "/visits"}

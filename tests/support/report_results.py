@@ -1,16 +1,16 @@
-"""Folders of results as `loadtest.failover` writes them, with histories that are made here."""
+"""Folders of results as `loadtest.suite` writes them, with histories that are made here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest.checker.check import check
-from loadtest.history import VERSION, Event, Header, Mark, Op, Probe, assemble, read
-from loadtest.ledger import Action, Outcome
-from loadtest.protocol import Mix
-from loadtest.results import HISTORY, Held, Place, Result, Timing, case_folder, write
-from loadtest.verdict import Verdict
+from loadtest.checker import check
+from loadtest.claims import ClaimResult, Verdict
+from loadtest.experiment import Place, make_case_name
+from loadtest.generator import Mix
+from loadtest.history import VERSION, Action, Event, Header, Mark, Op, Outcome, Probe, assemble, read
+from loadtest.results import HISTORY, Result, Timing, write_result
 
 BEGAN = 1_800_000_000.0
 """When the phase before the fault begins. The fault comes 4 s later and is undone at 8, the run ends at 12."""
@@ -43,12 +43,12 @@ class Run:
     gap: float = 0.0
 
     def write(self, folder: Path) -> Result:
-        place = folder / case_folder(self.name, self.variant, self.node, self.place) / str(self.run)
+        place = folder / make_case_name(self.name, self.variant, self.node, self.place) / str(self.run)
         place.mkdir(parents=True)
         header = Header(version=VERSION, title=self.title, started=BEGAN)
         assemble(place / HISTORY, header, self._ops(), self._probes(), self._marks())
         result = self._result(list(read(place / HISTORY)))
-        write(place, result)
+        write_result(place, result)
         return result
 
     def _ops(self) -> Iterator[Event]:
@@ -75,7 +75,7 @@ class Run:
             number=self.number, name=self.name, variant=self.variant, position=0, run=self.run, title=self.title,
             hypothesis="Any node can die.", reference="0 lost", fault=self.fault, mix=Mix.EVERYDAY, place=self.place,
             users=1, verdict=self.verdict, reason="" if self.verdict is Verdict.HOLDS else "two GETs failed <b>",
-            claims=(Held(claim="no GET fails", verdict=self.verdict),),
+            claims=(ClaimResult(claim="no GET fails", verdict=self.verdict),),
             timing=Timing(started=BEGAN - 2, before=BEGAN, fault=BEGAN + 4, faulty=BEGAN + 4.1, undo=BEGAN + 8,
                           undone=BEGAN + 8.1, ended=BEGAN + 12),
             findings=check(events), generator_cpu=0.2, cluster={"nodes": 3, "store": "redis", "node": self.node},

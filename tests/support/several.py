@@ -12,13 +12,12 @@ from typing import Any
 
 import redis
 
-from deploy import ClusterSpec, StoreKind
+from deploy import ClusterSpec, StoreKind, StoreSettings
 from deploy.local.processes import ProcessReaper
-from deploy.local.redis_server import StoreServer
+from deploy.local.redis_server import LocalRedis, RedisBinary
 from deploy.local.servers import Server, wait_until_ready
 from deploy.local.state import StateDir
-from deploy.local_servers import store_of
-from deploy.store_settings import StoreSettings
+from deploy.redis.control import Cluster, Sentinel
 
 ADMIN = "admin"
 
@@ -30,13 +29,15 @@ class SeveralServers:
         self._kind = kind
         self._state = StateDir(None)
         spec = ClusterSpec(store=kind, store_settings=StoreSettings(**settings))
-        self.store = store_of(StoreServer(), spec, self._state)
+        self._redis = LocalRedis(RedisBinary(), spec, self._state)
+        assert isinstance(self._redis.control, Sentinel | Cluster)
+        self.store = self._redis.control
         with (self._state.secrets / "users.acl").open("a") as acl:
             acl.write(f"user {ADMIN} on >{ADMIN} ~* &* +@all\n")
         self._reaper = ProcessReaper(self._state.path, self._state.keep, self._state.lock)
-        self.servers = {server.name: server for stage in self.store.stages for server in stage}
+        self.servers = {server.name: server for stage in self._redis.stages for server in stage}
         try:
-            for stage in self.store.stages:
+            for stage in self._redis.stages:
                 for server in stage:
                     self._start(server)
                 wait_until_ready(stage, 30, self._start)
@@ -50,7 +51,7 @@ class SeveralServers:
 
     @property
     def url(self) -> str:
-        return Path(self.store.node_environment()["REDIS_URL_FILE"]).read_text()
+        return Path(self._redis.node_environment()["REDIS_URL_FILE"]).read_text()
 
     def client(self) -> Any:
         if self._kind is StoreKind.REDIS_CLUSTER:
@@ -72,7 +73,7 @@ class SeveralServers:
         """From whatever state it is in."""
         server = self.servers[name]
         if name.startswith("store"):
-            self.store.before_restart(server)
+            self.store.prepare_restart(name)
         if server.process is not None:
             server.process.kill()
         self._start(server)

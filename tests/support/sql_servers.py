@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from nodes.sessions import Budgets
-from nodes.sessions.stores.sql.engine import engine_from
+from nodes.sessions.stores.sql.engine import make_engine
 from tests.support.node import eventually
 from tests.support.valkey import free_port
 
@@ -50,7 +50,7 @@ class SqlServer:
         """The URL of a database of this name, which is empty."""
         if self.scheme == "postgresql":
             statements = [f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"]
-            engine = engine_from(self.url, PATIENT)
+            engine = make_engine(self.url, PATIENT)
             with engine.connect() as connection:
                 for statement in statements:
                     connection.exec_driver_sql(statement)
@@ -101,7 +101,7 @@ class SqlServer:
     def answers(self) -> bool:
         """Whether it does; AssertionError where it ended."""
         assert docker("ps", "-q", "--no-trunc", "--filter", f"id={self.container}"), f"{self.scheme}: the server ended"
-        engine = engine_from(self.url, PATIENT)
+        engine = make_engine(self.url, PATIENT)
         try:
             with engine.connect() as connection:
                 return bool(connection.execute(text("SELECT 1")).scalar_one())

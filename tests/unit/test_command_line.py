@@ -49,8 +49,8 @@ def test_the_version_is_said() -> None:
 def test_the_command_line_never_loads_locust_or_gevent() -> None:
     """They patch the whole process, sockets and threads and all."""
     code = (
-        "import sys, session_cluster, loadtest.demo.run, loadtest.progress, loadtest.failover.session\n"
-        "import loadtest.load.run, loadtest.load.table, loadtest.load.matrix_table, loadtest.targets\n"
+        "import sys, session_cluster, loadtest.cli, loadtest.demo, loadtest.load, loadtest.matrix\n"
+        "import loadtest.suite, loadtest.report.page, loadtest.targets\n"
         "print(sorted({'locust', 'gevent', 'geventhttpclient'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
@@ -94,7 +94,7 @@ def test_an_unknown_command_is_refused() -> None:
 
 def test_a_file_that_cannot_be_written_is_noticed_before_anything_runs(tmp_path: Path) -> None:
     line = failure("demo", "--json", str(tmp_path / "missing" / "demo.json"))
-    assert line == f"Error: cannot write {tmp_path}/missing/demo.json: No such file or directory"
+    assert line == f"Error: cannot write to {tmp_path}/missing/demo.json: No such file or directory"
 
 
 @pytest.mark.parametrize(("option", "scene"), [("--nginx", "one-worker"), ("--store-server", "redis-kill")])

@@ -1,36 +1,42 @@
 """The public surface as text, one file a part: what other people's scripts, dashboards and records rely on.
 
-`UPDATE_SURFACE=1 pytest tests/unit/test_surface.py` writes the files anew after a deliberate change, which belongs in
-CHANGELOG.md too.
+After a deliberate change, `UPDATE_SURFACE=1 make test-unit ARGS="-k surface"` writes the files again. The change also
+belongs in CHANGELOG.md. tests/integration/test_surface.py has the parts that need a server.
 """
 
 import gzip
-import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import click
 import msgspec
 import pytest
+from msgspec import inspect
 
+from deploy.local.state import Description
+from deploy.spec import Database, NodeKind, RedisMode, StoreKind
+from loadtest.experiments import EXPERIMENTS
 from loadtest.history import VERSION, End, Header, Mark, Note, Op, Probe, Writer
+from loadtest.results import Result
 from nodes import Settings, create_app
 from nodes.accounts import create_users
 from nodes.sessions import FileStore, Lifetime
+from nodes.sessions.codec import MsgpackCodec
+from nodes.sessions.cookie import SignedCookie
+from nodes.sessions.stores.express.cookie import ExpressCookie
+from nodes.sessions.stores.express.format import Document
+from nodes.sessions.stores.sql.statements import ddl
+from proxy import Balance
 from session_cluster import main
+from tests.support.surface import hold
 
 ROOT = Path(__file__).parents[2]
-SNAPSHOTS = Path(__file__).parent / "surface"
 SECRET = "keyboard cat, keyboard cat, keyboard cat"
-
-
-def hold(part: str, lines: Iterator[str]) -> None:
-    """Compare a part of the surface with its file."""
-    path, text = SNAPSHOTS / f"{part}.txt", "".join(f"{line}\n" for line in lines)
-    if os.environ.get("UPDATE_SURFACE") == "1":
-        path.write_text(text)
-    assert text.splitlines() == path.read_text().splitlines(), f"{part} changed: see the docstring of this module"
 
 
 def parameters(command: click.Command, name: str) -> Iterator[str]:
@@ -40,7 +46,12 @@ def parameters(command: click.Command, name: str) -> Iterator[str]:
         choices = described["type"].get("choices")
         kind = "|".join(map(str, choices)) if choices else described["type"]["name"]
         flags = " ".join([*each.opts, *each.secondary_opts])
-        yield f"    {flags} {kind}{' required' if each.required else ''}{' multiple' if each.multiple else ''}"
+        lowest, highest = described["type"].get("min"), described["type"].get("max")
+        bounds = "" if lowest is highest is None else f" {lowest}..{highest}"
+        default = described["default"]
+        shown = f" = {default}" if isinstance(default, str | int | float) and default is not False else ""
+        words = f"{' required' if each.required else ''}{' multiple' if each.multiple else ''}"
+        yield f"    {flags} {kind}{bounds}{words}{shown}"
     if isinstance(command, click.Group):
         for child in sorted(command.commands):
             yield from parameters(command.commands[child], f"{name} {child}")
@@ -79,9 +90,55 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(node_name="node-1", secrets=(SECRET,), users_file=users)
 
 
+def test_names_to_choose_from() -> None:
+    def names() -> Iterator[str]:
+        kinds: tuple[type[StrEnum], ...] = (StoreKind, Database, RedisMode, NodeKind, Balance)
+        for kind in kinds:
+            yield f"{kind.__name__} {' '.join(kind)}"
+        for experiment in EXPERIMENTS:
+            yield f"experiment {experiment.number} {experiment.name} {' '.join(v.name for v in experiment.variants)}"
+
+    hold("names", (line.rstrip() for line in names()))
+
+
 def test_http_interface(settings: Settings) -> None:
     rules = create_app(settings).url_map.iter_rules()
     hold("http", iter(sorted(f"{rule.rule} {' '.join(sorted(rule.methods or ()))}" for rule in rules)))
+
+
+def test_status_codes(settings: Settings) -> None:
+    app = create_app(settings)
+    visitor, alice = app.test_client(), app.test_client()
+    right = {"user": "alice", "password": "correct horse battery staple"}
+
+    def statuses() -> Iterator[str]:
+        alice.post("/login", json=right)
+        for who, client in (("visitor", visitor), ("alice", alice)):
+            for method, path, body in (
+                ("GET", "/", None),
+                ("GET", "/live", None),
+                ("GET", "/ready", None),
+                ("GET", "/me", None),
+                ("POST", "/visits", {}),
+                ("POST", "/cart", {"item": "apple", "quantity": 2}),
+                ("POST", "/cart", {"item": "apple", "quantity": -1}),
+                ("DELETE", "/cart", None),
+                ("GET", "/account", None),
+                ("GET", "/sessions", None),
+                ("DELETE", "/sessions/0123456789abcdef", None),
+                ("POST", "/password", {"current": "wrong", "new": "correct horse battery staple 2"}),
+                ("POST", "/login", {"user": "alice"}),
+                ("POST", "/login", {**right, "password": "wrong"}),
+                ("GET", "/nowhere", None),
+                ("GET", "/login", None),
+                ("POST", "/logout", {}),
+            ):
+                answer = client.open(path, method=method, json=body, headers={"Accept": "application/json"})
+                keys = " ".join(answer.json) if isinstance(answer.json, dict) else ""
+                sent = "" if body is None else f" {' '.join(f'{key}={value}' for key, value in body.items())}"
+                yield f"{who}: {method} {path}{sent} -> {answer.status_code} {keys}".rstrip()
+
+    hold("statuses", statuses())
 
 
 def test_names_and_labels_of_metrics(settings: Settings) -> None:
@@ -116,6 +173,86 @@ def test_records_of_the_file_store(tmp_path: Path) -> None:
             yield f"{path.relative_to(tmp_path)} {content!r}"
 
     hold("file-records", files())
+
+
+def test_cookies() -> None:
+    secret, session_id = b"keyboard cat, keyboard cat, keyboard cat", "0123456789abcdefghijklmnopqrstuv_-ABCDEFGHI"
+
+    def cookies() -> Iterator[str]:
+        for cookie in (SignedCookie(), ExpressCookie()):
+            yield f"{type(cookie).__name__} {cookie.sign(session_id, secret)}"
+            yield f"{type(cookie).__name__} key {cookie.to_key(session_id)}"
+
+    hold("cookies", cookies())
+
+
+def test_bytes_of_values() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    values: tuple[Any, ...] = (
+        None,
+        True,
+        0,
+        -1,
+        2**63 - 1,
+        1.5,
+        "caf\u00e9",
+        b"\x00\xff",
+        [1, [2]],
+        {"a": {"b": 1}},
+        moment,
+    )
+
+    hold("values", (f"{value!r} {MsgpackCodec().encode(value).hex()}" for value in (*values, UUID(int=1), (1, 2))))
+
+
+def test_record_of_express() -> None:
+    def records() -> Iterator[str]:
+        for fields in ({"visits": b"3"}, {"visits": b"3", "_cookie": b'{"max_age":60,"expires":null,"path":"/"}'}):
+            document = Document.make(fields, "alice", "user")
+            document.expire(Lifetime(1800, 28800), created=1_700_000_000.0, now=1_700_000_000.0)
+            yield document.dump().decode()
+
+    hold("express-records", records())
+
+
+def test_tables_of_the_sql_store() -> None:
+    def statements() -> Iterator[str]:
+        for url in ("sqlite://", "mysql+pymysql://", "postgresql+psycopg://"):
+            yield f"-- {url}"
+            yield from ddl(url).splitlines()
+
+    hold("sql", statements())
+
+
+def members(info: inspect.Type, path: str) -> Iterator[str]:
+    """The path of each value in JSON of this type: `.name` of an object, `.*` of a map, `[]` of a list."""
+    match info:
+        case inspect.StructType(fields=fields) | inspect.DataclassType(fields=fields):
+            for field in fields:
+                yield from members(field.type, f"{path}.{field.encode_name}")
+        case inspect.DictType(value_type=value):
+            yield from members(value, f"{path}.*")
+        case (
+            inspect.VarTupleType(item_type=item)
+            | inspect.ListType(item_type=item)
+            | inspect.CollectionType(item_type=item)
+        ):
+            yield from members(item, f"{path}[]")
+        case inspect.TupleType(item_types=items):
+            for item in items:
+                yield from members(item, f"{path}[]")
+        case inspect.UnionType(types=types):
+            for one in types:
+                yield from members(one, path)
+        case inspect.EnumType(cls=cls):
+            yield f"{path} {'|'.join(str(value.value) for value in cls)}"
+        case _:
+            yield f"{path} {type(info).__name__.removesuffix('Type').lower()}"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("cluster.json", Description), ("result.json", Result)])
+def test_keys_of_the_files_that_are_written(name: str, kind: type) -> None:
+    hold(name, iter(dict.fromkeys(members(inspect.type_info(kind), ""))))
 
 
 def test_lines_of_a_history(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 #!/bin/sh
-# redis.sh NAME GUARD: one server of a Redis of several, in its container; GUARD is what MIN_REPLICAS is by
-# default. The server rewrites its configuration, which therefore is a copy beside its data. What a person can set is
-# said by arguments, which win over the copy of an earlier start.
+# redis.sh NAME MIN_REPLICAS: one server of a replicated Redis, in its container. MIN_REPLICAS is the default of the
+# setting of that name. The server rewrites its configuration, so it gets a copy beside its data. Settings that a user
+# can change are arguments, which win over the copy of an earlier start.
 set -eu
 name=$1
-ask() { REDISCLI_AUTH=$(cat /cluster/servers/password) timeout 1 redis-cli -t 0.5 --user operator "$@"; }
+ask() { REDISCLI_AUTH=$(cat /cluster/servers/operator-password) timeout 1 redis-cli -t 0.5 --user operator "$@"; }
 
-# One that was replaced while it was gone would think that it is the primary still, until the Sentinels have told it
-# otherwise, which takes them seconds. So it asks whom to follow, and believes the latest epoch.
+# A server that was replaced while it was down would believe that it is still the primary until the Sentinels correct it,
+# which takes them seconds. So it asks them for the primary, and believes the latest epoch.
 primary() {
   for sentinel in $SENTINELS; do
     ask -h "$sentinel" -p 26379 sentinel master sessions 2>/dev/null | awk '
@@ -24,7 +24,10 @@ if [ ! -d "$name" ]; then
   rm -rf "draft-$name"
   mkdir "draft-$name"
   cp "/cluster/servers/$name.conf" "draft-$name/server.conf"
-  chmod 600 "draft-$name/server.conf"
+  if [ -f "/cluster/servers/$name.nodes.conf" ]; then
+    cp "/cluster/servers/$name.nodes.conf" "draft-$name/nodes.conf"
+  fi
+  chmod 600 "draft-$name"/*
   mv "draft-$name" "$name"
 fi
 cd "$name"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# sentinel.sh NAME: one Sentinel, in its container. It keeps what it learns in its configuration, which therefore
-# is a copy in its volume.
+# sentinel.sh NAME: one Sentinel, in its container. It writes what it learns into its configuration, so it gets a copy in
+# its volume.
 set -eu
 name=$1
 cd /data
@@ -12,7 +12,7 @@ if [ ! -d "$name" ]; then
   mv "draft-$name" "$name"
 fi
 cd "$name"
-# How long an attempt to fail over may take: after twice as much the next one begins.
+# The timeout of one failover; the next one begins after twice as much.
 awk -v down_after="$DOWN_AFTER" '
   !/^sentinel (down-after-milliseconds|failover-timeout) / { print }
   END {

@@ -1,7 +1,7 @@
 """Sessions in this process's memory: the reference store.
 
-Fast, and right for one process. A second process knows nothing of them and a restart forgets them, which is what this
-project shows. No operation leaves the process. Bounded: a full store refuses new sessions rather than log people out.
+Fast, and right for one process. A second process does not see them, and a restart loses them, which is what this
+project shows. No operation leaves the process. A full store refuses new sessions instead of logging users out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
-from ..counters import is_counter
-from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable, encoded_size
+from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable
 
 
 @dataclass(slots=True)
@@ -67,12 +66,9 @@ class MemoryStore:
             entry = self._live(key)
             if entry is None or entry.created + lifetime.absolute <= self._clock():
                 return Outcome.ABSENT
-            if any(entry.fields.get(name) != value for name, value in changes.expect.items()):
-                return Outcome.CONFLICT
-            fields = changes.apply_to(entry.fields)
-            if changes.set and changes.max_bytes is not None and encoded_size(fields) > changes.max_bytes:
-                return Outcome.TOO_LARGE
-            entry.fields = fields
+            if refusal := changes.refusal(entry.fields):
+                return refusal
+            entry.fields = changes.apply_to(entry.fields)
             self._touch(entry, lifetime)
             return Outcome.APPLIED
 
@@ -96,11 +92,11 @@ class MemoryStore:
 
     def keys(self) -> Iterator[str]:
         with self._lock:
-            return iter([key for key, _ in self._alive() if not is_counter(key)])
+            return iter([key for key, _ in self._alive()])
 
     def count(self) -> int:
         with self._lock:
-            return sum(1 for key, _ in self._alive() if not is_counter(key))
+            return len(self._alive())
 
     def close(self) -> None:
         return None

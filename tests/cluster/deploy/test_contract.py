@@ -227,11 +227,11 @@ def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(cluster:
         cluster.store.failover()
     with pytest.raises(ClusterError, match="no member 'node-9': it has proxy, node-1"):
         cluster.kill("node-9")
-    with pytest.raises(ClusterError, match="0 nodes"):
+    with pytest.raises(ClusterError, match="nodes must be between 1 and 100, not 0"):
         cluster.scale(0)
-    with pytest.raises(ClusterError, match="10,000 nodes"):
+    with pytest.raises(ClusterError, match="not 10,000"):
         cluster.scale(10_000)
-    with pytest.raises(ClusterError, match="store is no node"):
+    with pytest.raises(ClusterError, match="store is not a node"):
         cluster.drain("store")
     assert cluster.members() == before
 

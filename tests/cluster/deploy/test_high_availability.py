@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind
-from deploy.store_settings import StoreSettings
+from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from nodes.sessions import Durability, Outage
 from tests.support.waiting import until
 
@@ -148,15 +147,17 @@ def test_the_nodes_are_told_what_the_store_is_asked_for(cluster: LocalCluster) -
 def test_a_store_without_a_server_has_no_primary() -> None:
     with LocalCluster(ClusterSpec(nodes=1)) as cluster:
         with pytest.raises(ClusterError, match="sessions are in memory"):
-            _ = cluster.store
+            cluster.store.primary()
+        with pytest.raises(ClusterError, match="no replica that could take over: it is memory"):
+            cluster.store.failover()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_replicas_to_write": 3}, "min_replicas_to_write 3 cannot be"),
-        ({"max_lag": 0}, "max_lag 0 s cannot be"),
-        ({"down_after": 0.1}, "down_after 0.1 s cannot be"),
+        ({"min_replicas_to_write": 3}, "min_replicas_to_write must be between 0 and 2, not 3"),
+        ({"max_lag": 0}, "max_lag must be between 1 and 3600 s"),
+        ({"down_after": 0.1}, "down_after must be between 0.2"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, float], message: str) -> None:
@@ -165,8 +166,8 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, float], message
 
 
 def test_the_guard_is_on_where_a_primary_has_two_replicas() -> None:
-    assert (StoreSettings().guard(2), StoreSettings().guard(1)) == (1, 0)
-    assert StoreSettings(min_replicas_to_write=0).guard(2) == 0
+    assert (StoreSettings().required_replicas(2), StoreSettings().required_replicas(1)) == (1, 0)
+    assert StoreSettings(min_replicas_to_write=0).required_replicas(2) == 0
     assert StoreSettings(durability=Durability.EVERY_WRITE).node_environment(True) == {
         "STORE_OUTAGE": "fail_fast",
         "STORE_DURABILITY": "every_write",

@@ -60,7 +60,7 @@ def test_a_store_without_a_server_can_have_no_link() -> None:
 
 def test_a_cluster_without_a_link_or_a_server_says_so() -> None:
     with LocalCluster(ClusterSpec(nodes=1)) as cluster:
-        with pytest.raises(ClusterError, match="sessions are in memory: the store has no server"):
+        with pytest.raises(ClusterError, match="the store has no single address: it is memory"):
             _ = cluster.store.url
     with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS)) as cluster:
         with pytest.raises(ClusterError, match="no proxy to its store: set store_proxy"):

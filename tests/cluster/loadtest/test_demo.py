@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.signals import default_sigint
+
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, str(ROOT / "session_cluster.py"), "demo"]
 
@@ -59,15 +61,14 @@ def test_it_can_be_stopped_at_any_time_and_leaves_nothing_running(
     number: signal.Signals, when: str, tmp_path: Path
 ) -> None:
     record = tmp_path / "demo.json"
-    with subprocess.Popen(
-        [*COMMAND, "--scene", "redis-kill", "--seconds", "60", "--json", str(record)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as running:
+    command = [*COMMAND, "--scene", "redis-kill", "--seconds", "60", "--json", str(record)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with default_sigint():
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with running:
         assert running.stdout is not None
         for line in running.stdout:
-            if line.strip().endswith(when):
+            if f": {when} (next" in line:
                 break
         family = psutil.Process(running.pid).children(recursive=True)
         running.send_signal(number)

@@ -28,7 +28,7 @@ def started() -> Iterator[Cluster]:
 @pytest.fixture
 def cluster(started: Cluster) -> Iterator[Cluster]:
     yield started
-    assert {member.state for member in started.members()} == {MemberState.RUNNING}, "whatever was done is undone"
+    assert {member.state for member in started.members()} == {MemberState.RUNNING}, "the undo is complete"
     until(lambda: Browser(started.url).post("/visits").status == 200, "the store serves")
     assert served_by(started) == {"node-1", "node-2"}
 
@@ -80,14 +80,14 @@ def test_a_deployment_reaches_every_node_and_the_last_one_stays(cluster: Cluster
     faults.RollingDeploy(2, ({},)).apply(cluster)
 
 
-def test_reloads_replace_the_proxy_s_workers_and_not_its_master(cluster: Cluster) -> None:
+def test_a_reload_keeps_the_master_process_of_the_proxy(cluster: Cluster) -> None:
     master = next(member.pid for member in cluster.members() if member.role is Role.PROXY)
     faults.Reload(3).apply(cluster)
     faults.Reload(3).undo(cluster)
     assert next(member.pid for member in cluster.members() if member.role is Role.PROXY) == master
 
 
-def test_scaling_goes_out_and_back_to_what_was_asked_for(cluster: Cluster) -> None:
+def test_scaling_goes_out_and_back_to_the_number_in_the_spec(cluster: Cluster) -> None:
     fault = faults.Scale(3)
     fault.undo(cluster)
     fault.apply(cluster)
@@ -96,7 +96,7 @@ def test_scaling_goes_out_and_back_to_what_was_asked_for(cluster: Cluster) -> No
 
 
 def test_a_full_store_refuses_writes_serves_readers_and_is_emptied_again(cluster: Cluster) -> None:
-    fault, reader = faults.Fill(), Browser(cluster.url)
+    fault, reader = faults.FillStore(), Browser(cluster.url)
     fault.undo(cluster)
     assert reader.post("/login", {"user": "alice", "password": cluster.users["alice"]}).status == 200
     fault.apply(cluster)
@@ -106,8 +106,10 @@ def test_a_full_store_refuses_writes_serves_readers_and_is_emptied_again(cluster
     assert Browser(cluster.url).post("/visits").status == 200
 
 
-@pytest.mark.parametrize("fault", [faults.Cut(), faults.Silence(), faults.Slow(1.0)], ids=lambda fault: fault.what)
-def test_the_network_to_the_store_breaks_for_everybody_and_is_mended(cluster: Cluster, fault: faults.Fault) -> None:
+@pytest.mark.parametrize(
+    "fault", [faults.StoreDown(), faults.Blackhole(), faults.Latency(1.0)], ids=lambda fault: fault.what
+)
+def test_the_network_to_the_store_breaks_and_is_reset(cluster: Cluster, fault: faults.Fault) -> None:
     browser = Browser(cluster.url)
     assert browser.post("/visits").status == 200
     fault.undo(cluster)
@@ -135,15 +137,15 @@ class Stuck:
         raise ClusterError(f"{self.what} is stuck")
 
 
-def test_several_faults_are_undone_the_other_way_round_all_of_them_even_if_one_cannot_be(cluster: Cluster) -> None:
+def test_a_sequence_is_undone_in_reverse_even_if_one_undo_fails(cluster: Cluster) -> None:
     undone: list[str] = []
     with pytest.raises(ClusterError, match="second is stuck"):
-        faults.InTurn((Stuck("first", undone), Stuck("second", undone))).undo(cluster)
+        faults.FaultSequence((Stuck("first", undone), Stuck("second", undone))).undo(cluster)
     assert undone == ["second", "first"]
 
 
-def test_what_comes_after_a_fault_that_failed_is_not_done_and_what_came_before_is_undone(cluster: Cluster) -> None:
-    both = faults.InTurn((faults.Kill("node-2"), faults.Kill("nobody"), faults.Pause("node-1")))
+def test_a_sequence_stops_at_a_fault_that_fails_and_undoes_the_earlier_ones(cluster: Cluster) -> None:
+    both = faults.FaultSequence((faults.Kill("node-2"), faults.Kill("nobody"), faults.Pause("node-1")))
     assert both.what == "kill node-2, kill nobody, pause node-1"
     with pytest.raises(ClusterError, match="no member 'nobody'"):
         both.apply(cluster)
@@ -152,12 +154,54 @@ def test_what_comes_after_a_fault_that_failed_is_not_done_and_what_came_before_i
     both.undo(cluster)
 
 
-def test_whatever_was_paused_is_resumed_before_anything_is_restarted(cluster: Cluster) -> None:
+def test_paused_members_are_resumed_before_others_are_restarted(cluster: Cluster) -> None:
     faults.Kill("store").apply(cluster)
     faults.Pause("node-1").apply(cluster)
-    faults.mend(cluster)
+    faults.restore(cluster)
 
 
-def test_a_fault_of_somebody_who_is_not_there_says_so(cluster: Cluster) -> None:
+def test_a_fault_of_an_unknown_member_is_an_error(cluster: Cluster) -> None:
     with pytest.raises(ClusterError, match="node-9 does not run"):
         faults.Stop("node-9").apply(cluster)
+
+
+@pytest.fixture(scope="module")
+def started_replicated() -> Iterator[Cluster]:
+    with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS_HA)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def replicated(started_replicated: Cluster) -> Iterator[Cluster]:
+    yield started_replicated
+    assert {member.state for member in started_replicated.members()} == {MemberState.RUNNING}, "the undo is complete"
+    until(lambda: writes(started_replicated), "the store serves", timeout=40)
+
+
+def writes(cluster: Cluster) -> bool:
+    return Browser(cluster.url).post("/visits").status == 200
+
+
+def test_a_killed_primary_comes_back_as_a_replica(replicated: Cluster) -> None:
+    before, fault = replicated.store.primary(), faults.KillPrimary()
+    fault.undo(replicated)
+    assert replicated.store.primary() == before
+    fault.apply(replicated)
+    until(lambda: replicated.store.primary() != before and writes(replicated), "another one has taken over")
+    fault.undo(replicated)
+    assert replicated.store.primary() != before
+
+
+def test_a_planned_failover_changes_the_primary(replicated: Cluster) -> None:
+    before = replicated.store.primary()
+    faults.Failover().apply(replicated)
+    assert replicated.store.primary() != before
+
+
+def test_a_primary_without_replicas_refuses_writes_until_they_are_back(replicated: Cluster) -> None:
+    fault = faults.DisconnectReplicas()
+    fault.undo(replicated)
+    assert writes(replicated)
+    fault.apply(replicated)
+    until(lambda: not writes(replicated), "writes are refused")
+    fault.undo(replicated)

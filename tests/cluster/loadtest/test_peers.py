@@ -202,9 +202,9 @@ def test_an_application_that_cannot_run_here_is_one_line(monkeypatch: pytest.Mon
 
 def test_a_cluster_is_not_started_with_another_application_than_its_spec_says() -> None:
     flask_session = application_of(NodeKind.FLASK_SESSION)
-    with pytest.raises(ClusterError, match="is to have flask nodes, and was told how to start flask-session ones"):
+    with pytest.raises(ClusterError, match="the application must be flask, as in the spec, not flask-session"):
         LocalCluster(ClusterSpec(), application=flask_session)
-    with pytest.raises(ClusterError, match="is to have express nodes, and was told how to start flask ones"):
+    with pytest.raises(ClusterError, match="the application must be express, as in the spec, not flask"):
         LocalCluster(shared(NodeKind.EXPRESS))
 
 

@@ -15,7 +15,7 @@ import redis
 import requests
 
 from deploy import NodeKind
-from deploy.local.redis_server import StoreServer
+from deploy.local.redis_server import RedisBinary
 from deploy.ports import free_ports
 from loadtest.targets import application_of
 
@@ -48,7 +48,7 @@ class Redundant:
     """A primary, a replica, and the one Sentinel that decides."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        binary = str(StoreServer().binary)
+        binary = str(RedisBinary().path)
         first, second, self.sentinel = free_ports(3)
         usual = ("--save", "", "--bind", "127.0.0.1", "--dir", str(folder))
         self.primary = stack.enter_context(process(folder, "primary", binary, "--port", str(first), *usual))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from nodes.sessions import Budgets, Changes, Durability, Lifetime, Outage, OutagePolicy, RedisStore, StoreUnavailable
-from nodes.sessions.stores.redis.connection import Command, Connections
+from nodes.sessions.stores.redis.connection import Command, ServerConnections
 from tests.support.node import eventually
 from tests.support.several import SeveralServers
 from tests.support.writers import Writers
@@ -168,13 +168,13 @@ def test_an_operation_is_one_packet_as_with_a_lone_server(ha: SeveralServers, mo
     store.create(KEY, {"a": b"1"}, "alice", HOUR)  # finds the primary, connects, loads the scripts
     store.update(KEY, Changes({"a": b"1"}), HOUR)
     store.delete(KEY)
-    exchange, packets = Connections._exchange, list[int]()
+    exchange, packets = ServerConnections._exchange, list[int]()
 
-    def counted(self: Connections, connection: object, commands: Sequence[Command]) -> list[object]:
+    def counted(self: ServerConnections, connection: object, commands: Sequence[Command]) -> list[object]:
         packets.append(len(commands))
         return exchange(self, connection, commands)
 
-    monkeypatch.setattr(Connections, "_exchange", counted)
+    monkeypatch.setattr(ServerConnections, "_exchange", counted)
     operations: list[Callable[[], object]] = [
         lambda: store.create(KEY, {"a": b"1"}, "alice", HOUR),
         lambda: store.load(KEY),

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from deploy.compose.override import SUBNET_ERRORS, choose_subnet
 from deploy.ports import free_ports
-from deploy.subnets import OVERLAPS, any_subnet
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,14 +19,14 @@ class Compose:
     def __init__(self) -> None:
         self.name = f"test-{secrets.token_hex(4)}"
         self.port, self.load_port, self.tls_port = free_ports(3)
-        self.subnet = any_subnet()
+        self.subnet = choose_subnet()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __call__(self, *arguments: str, **variables: str) -> str:
         place = ["-p", self.name, "--project-directory", str(ROOT), "--env-file", os.devnull]
         done = self._run([*place, *arguments], variables)
-        if any(said in done.stderr for said in OVERLAPS):
-            self.subnet = any_subnet()
+        if any(said in done.stderr for said in SUBNET_ERRORS):
+            self.subnet = choose_subnet()
             done = self._run([*place, *arguments], variables)
         assert done.returncode == 0, done.stderr
         return done.stdout

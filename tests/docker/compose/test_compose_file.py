@@ -96,7 +96,7 @@ def test_secrets_lie_only_where_they_are_needed(compose: Compose) -> None:
             *(f"node/database-url.{which}" for which in ("sql.sqlite", "sql.mysql", "sql.postgres")),
             *("node/session-secrets", "node/users.json"),
         },
-        "redis": {"store/password", "store/users.acl"},
+        "redis": {"store/password", "store/operator-password", "store/users.acl"},
     }.items():
         found = compose("exec", "-T", service, "find", "/cluster", "-type", "f").split()
         assert {path.removeprefix("/cluster/") for path in found} == allowed

@@ -3,8 +3,7 @@ processes."""
 
 import pytest
 
-from deploy import ClusterError, ClusterSpec, ComposeCluster, Role, StoreKind
-from deploy.store_settings import StoreSettings
+from deploy import ClusterError, ClusterSpec, ComposeCluster, Role, StoreKind, StoreSettings
 from nodes.sessions import Outage
 from tests.cluster.deploy.test_high_availability import SERVERS, Shopper
 from tests.support.traffic import Browser

@@ -16,6 +16,11 @@ def test_its_link_is_cut_its_store_is_asked_and_its_nodes_are_configured() -> No
         assert [member.name for member in cluster.members()] == ["proxy", "node-1", "node-2", "store"]
         browser = Browser(cluster.url)
         assert browser.post("/visits").status == 200
+        before = cluster.store.statistics()
+        assert browser.get("/me").json["visits"] == 1
+        after = cluster.store.statistics()
+        assert after.commands["hgetall"] > before.commands.get("hgetall", 0)
+        assert after.reads > before.reads
         cluster.store.proxy.down()
         assert browser.get("/me").status == 503
         assert redis.Redis.from_url(cluster.store.url).ping(), "the store itself is well"

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from nodes.sessions.stores.sql.engine import engine_from
+from nodes.sessions.stores.sql.engine import make_engine
 from tests.integration.outages.conftest import Start
 from tests.integration.outages.holding import hold, key_of
 from tests.integration.outages.observed import READ, WRITE, Browser
@@ -36,7 +36,7 @@ class Database:
     node: RunningNode
 
     def run(self, *statements: str) -> None:
-        engine = engine_from(self.url, PATIENT)
+        engine = make_engine(self.url, PATIENT)
         try:
             with engine.connect() as connection:
                 for statement in statements:
@@ -47,7 +47,7 @@ class Database:
     def fill(self) -> None:
         """Inserts rows, large ones first, until not even the smallest finds a place."""
         insert = text("INSERT INTO sessions VALUES (:key, 0, NULL, 1795000000000, 4102444800000, :final, 1, :fields)")
-        engine = engine_from(self.url, PATIENT)
+        engine = make_engine(self.url, PATIENT)
         with engine.connect() as connection:
             for size in FILLERS:
                 refused = 0

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, create_engine, event, select, text
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
-from nodes.sessions.stores.sql.engine import engine_from
+from nodes.sessions.stores.sql.engine import make_engine
 from nodes.sessions.stores.sql.statements import sessions
 from tests.support.harnesses.sql import SqlHarness
 from tests.support.node import eventually
@@ -467,7 +467,7 @@ def test_nothing_of_a_session_is_in_an_error(embedded: SqlStore, path: Path) -> 
 
 
 def test_a_crowd_of_writers_on_sqlite_loses_nothing(path: Path) -> None:
-    store = SqlStore(engine_from(f"sqlite:///{path}", PATIENT), PATIENT)
+    store = SqlStore(make_engine(f"sqlite:///{path}", PATIENT), PATIENT)
     store.create_schema()
     store.create(KEY, {"n": b"0"}, None, HOUR)
 

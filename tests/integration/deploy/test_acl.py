@@ -1,52 +1,58 @@
 """The store lets in the nodes' user alone, with what the session layer sends and nothing more."""
 
-import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 
-from deploy.local import redis_server as store_server
-from deploy.local.redis_server import StoreServer
-from deploy.ports import free_ports
+from deploy import ClusterError, ClusterSpec, StoreKind
+from deploy.local.processes import ProcessReaper
+from deploy.local.redis_server import LocalRedis, RedisBinary
+from deploy.local.servers import wait_until_ready
+from deploy.local.state import StateDir
 from deploy.redis import acl
 from nodes.sessions import RedisStore
 from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import Durability
 
-PASSWORD, WATCHWORD = "p" * 64, "w" * 64
 LIFETIME = Lifetime(idle=60, absolute=600)
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def running_redis(rights: acl.Rights = acl.SESSIONS) -> Iterator[LocalRedis]:
     """A store as a cluster has it."""
-    yield from running_store(tmp_path_factory.mktemp("store"))
+    state = StateDir(None)
+    reaper = ProcessReaper(state.path, state.keep, state.lock)
+    try:
+        servers = LocalRedis(RedisBinary(), ClusterSpec(store=StoreKind.REDIS), state, rights)
+        ((server,),) = servers.stages
+        server.start(reaper, state.path)
+        wait_until_ready([server], 20, lambda server: server.start(reaper, state.path))
+        yield servers
+    finally:
+        reaper.close()
+        state.close()
 
 
 @pytest.fixture(scope="module")
-def express_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One that a Node application shares."""
-    yield from running_store(tmp_path_factory.mktemp("express"), acl.SHARED_WITH_EXPRESS)
+def servers() -> Iterator[LocalRedis]:
+    with running_redis() as servers:
+        yield servers
 
 
-def running_store(folder: Path, rights: acl.Rights = acl.SESSIONS) -> Iterator[str]:
-    server = StoreServer()
-    (folder / "users.acl").write_text(server.acl_file(PASSWORD, rights) + server.observer_line(WATCHWORD))
-    port = free_ports(1)[0]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(server.command(port, folder / "users.acl", folder), stdout=log, stderr=log)
-    url = store_server.url(PASSWORD, port)
-    deadline = time.monotonic() + 10
-    while not store_server.answers(url):
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < deadline
-    yield url
-    process.kill()
-    process.wait()
+@pytest.fixture(scope="module")
+def url(servers: LocalRedis) -> str:
+    return servers.url()
+
+
+@pytest.fixture(scope="module")
+def express_url() -> Iterator[str]:
+    """A store that a Node application shares."""
+    with running_redis(acl.SHARED_WITH_EXPRESS) as servers:
+        yield servers.url()
 
 
 def test_what_is_shared_with_express_can_do_all_it_does_and_knows_no_other_keys(express_url: str) -> None:
@@ -134,43 +140,44 @@ def test_a_script_can_do_no_more_than_its_caller(node: "redis.Redis") -> None:
             node.evalsha(node.script_load(f"return {body}"), 0)
 
 
-def test_the_observer_reads_statistics_and_no_session(url: str, node: "redis.Redis") -> None:
-    port = int(url.rpartition(":")[2].partition("/")[0])
-    before = store_server.statistics(store_server.observer(WATCHWORD, port))
+def test_the_operator_reads_statistics_and_no_session(servers: LocalRedis, node: "redis.Redis") -> None:
+    before = servers.control.statistics()
     for _ in range(3):
         node.hgetall("session:x")
-    after = store_server.statistics(store_server.observer(WATCHWORD, port))
+    after = servers.control.statistics()
     assert after.commands["hgetall"] - before.commands.get("hgetall", 0) == 3
-    assert 3 <= after.reads - before.reads < 20, "how two connections begin is among them"
+    assert 3 <= after.reads - before.reads < 20, "how the connections begin is among them"
     assert "info" not in after.commands
-    with store_server.observer(WATCHWORD, port) as client:
-        for command in ("HGETALL session:x", "EXISTS session:x", "SCAN 0", "KEYS *", "CONFIG GET *", "MONITOR"):
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                client.execute_command(*command.split())
+    for command in ("HGETALL session:x", "EXISTS session:x", "SCAN 0", "KEYS *", "CONFIG GET *", "MONITOR"):
+        with pytest.raises(ClusterError, match="permission"):
+            servers.ask("store", *command.split())
 
 
 def test_nobody_else_comes_in(url: str) -> None:
-    place = url.rpartition("@")[2]
-    for who in ("", "default:@", ":@", f"default:{PASSWORD}@", f":{PASSWORD}@", "node:wrong@", "admin:admin@"):
+    login, _, place = url.rpartition("@")
+    password = login.rpartition(":")[2]
+    for who in ("", "default:@", ":@", f"default:{password}@", f":{password}@", "node:wrong@", "admin:admin@"):
         with redis.Redis.from_url(f"redis://{who}{place}") as client, pytest.raises(redis.AuthenticationError):
             client.ping()
 
 
-def test_it_listens_on_this_machine_alone_keeps_nothing_on_disk_and_evicts_nobody(tmp_path: Path) -> None:
-    command = " ".join(StoreServer().command(1234, tmp_path / "users.acl", tmp_path))
-    for option in ("--bind 127.0.0.1", "--save  ", "--appendonly no", "--maxmemory-policy noeviction"):
-        assert option in command
+def test_it_listens_on_this_machine_alone_keeps_nothing_on_disk_and_evicts_no_session(servers: LocalRedis) -> None:
+    conf = Path(servers.stages[0][0].command(1234)[-1])
+    for option in ("bind 127.0.0.1", 'save ""', "appendonly no", "maxmemory-policy noeviction"):
+        assert option in conf.read_text().splitlines()
+    assert conf.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_password_is_in_the_acl_file_as_a_hash_and_old_servers_get_a_list_that_they_know() -> None:
-    assert PASSWORD not in acl.acl_file(PASSWORD, (8, 0, 0))
-    assert "setinfo" in acl.acl_file(PASSWORD, (8, 0, 0))
-    assert "setinfo" not in acl.acl_file(PASSWORD, (7, 0, 15))
+def test_passwords_are_in_the_acl_file_as_hashes_and_old_servers_get_a_list_that_they_know() -> None:
+    passwords = acl.Passwords()
+    assert passwords.node not in acl.redis_acl(passwords, (8, 0, 0))
+    assert "setinfo" in acl.redis_acl(passwords, (8, 0, 0))
+    assert "setinfo" not in acl.redis_acl(passwords, (7, 0, 15))
 
 
 def test_of_several_servers_each_user_has_a_password_of_its_own_and_only_as_a_hash() -> None:
     passwords = acl.Passwords()
-    texts = acl.acl_file(passwords.node, (8, 0, 0), others=passwords), acl.sentinel_acl_file(passwords)
+    texts = acl.redis_acl(passwords, (8, 0, 0), is_replicated=True), acl.sentinel_acl(passwords)
     words = [passwords.node, passwords.node_at_sentinels, passwords.replica, passwords.sentinel, passwords.operator]
     assert len(set(words)) == len(words)
     assert not any(word in text for word in words for text in texts)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.errors import ClusterError
+from deploy import ClusterError
 from deploy.fault_proxy import FaultProxy
 from tests.support.waiting import lives, until
 

@@ -17,9 +17,8 @@ import pytest
 from deploy.ports import free_ports
 from loadtest.checker import Findings, Kind, check
 from loadtest.generator import Generator, GeneratorError, LoadProfile, Mix, ProfileError
-from loadtest.history import STOPPED, VERSION, End, Event, Header, Note, Op
+from loadtest.history import STOPPED, VERSION, Action, End, Event, Header, Note, Op, Outcome
 from loadtest.http import Answer, HttpInterface, Operation
-from loadtest.ledger import Action, Outcome
 from loadtest.target import RunningTarget
 from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
 from tests.support.waiting import lives, until

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.history import Probe
-from loadtest.ledger import Outcome
+from loadtest.history import Outcome, Probe
 from loadtest.prober import Endpoint, Prober, ProberError
 from loadtest.prober.process import NotHttp, parse
 from loadtest.target import TargetError, log_in

@@ -16,11 +16,11 @@ from tests.support.valkey import free_port
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"SESSION_SECRETS": "short"}, "SESSION_SECRETS: secret 1 has 5 bytes, at least 32 are needed"),
-        ({"SESSION_STORE": "reddis"}, "SESSION_STORE=reddis: did you mean redis?"),
+        ({"SESSION_SECRETS": "short"}, "SESSION_SECRETS: secret 1 must have at least 32 bytes, not 5"),
+        ({"SESSION_STORE": "reddis"}, "not reddis; did you mean redis?"),
         ({"USERS_FILE": "/nowhere"}, "USERS_FILE=/nowhere: there is no such file"),
         ({"USERS_FILE": str(ROOT / "pyproject.toml")}, "pyproject.toml: is not JSON"),
-        ({"NODE_WORKERS": "0"}, "NODE_WORKERS=0"),
+        ({"NODE_WORKERS": "0"}, "NODE_WORKERS must be"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_a_failure(users_file: Path, settings: dict[str, str], expected: str) -> None:

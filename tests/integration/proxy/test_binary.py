@@ -58,7 +58,7 @@ def test_a_file_that_is_not_executable_is_named(tmp_path: Path) -> None:
     path = script(tmp_path, says("nginx/1.30.0"), mode=0o644)
     with pytest.raises(NginxError) as error:
         Nginx(path)
-    assert one_line(error) == f"{path} is not executable: chmod +x it, or name another nginx"
+    assert one_line(error) == f"nginx {path} is not executable: chmod +x it, or name another"
 
 
 def test_a_file_that_the_system_cannot_run_is_named(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_an_nginx_that_is_too_old_is_refused(tmp_path: Path) -> None:
     path = script(tmp_path, says("nginx/1.14.2"))
     with pytest.raises(NginxError) as error:
         Nginx(path)
-    assert one_line(error) == f"{path} is nginx 1.14.2: too old, 1.19.5 or later is needed"
+    assert one_line(error) == f"{path} must be nginx 1.19.5 or later, not 1.14.2"
 
 
 @pytest.mark.parametrize("text", ["exit 0", "echo Apache/2.4", "echo 'nginx version: nginx/new' >&2"])

@@ -11,7 +11,7 @@ import pytest
 
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome
 from nodes.sessions.stores.express import ExpressStore
-from nodes.sessions.stores.redis.client import Calls, connections_of
+from nodes.sessions.stores.redis.client import connect
 from tests.support.valkey import Valkey
 
 KEY = "Zk3-_" * 6 + "ab"
@@ -26,17 +26,17 @@ class Interposed:
     can_fail_over = False
 
     def __init__(self, url: str) -> None:
-        self._inner = connections_of(url, Budgets(5, 5, retries=0, deadline=5))
+        self._inner = connect(url, Budgets(5, 5, retries=0, deadline=5))
         self.before_script: Callable[[], object] | None = None
 
-    def everywhere(self) -> Sequence[Interposed]:
+    def partitions(self) -> Sequence[Interposed]:
         return (self,)
 
-    def ask(self, commands: Sequence[Any], idempotent: bool = False) -> list[Any]:
+    def execute(self, commands: Sequence[Any], idempotent: bool = False) -> list[Any]:
         if commands[0][0] == "EVALSHA" and (act := self.before_script):
             self.before_script = None
             act()
-        return self._inner.ask(commands, idempotent)
+        return self._inner.execute(commands, idempotent)
 
     def close(self) -> None:
         self._inner.close()
@@ -49,7 +49,7 @@ class Shared:
         self.client: Any = server.client()
         self.client.flushdb()
         self.connections = Interposed(server.url)
-        self.store = ExpressStore(Calls(self.connections), self.connections.close)
+        self.store = ExpressStore(self.connections)
 
     def put(self, seconds: int = 600, **values: Any) -> None:
         self.client.set(NAME, json.dumps({"cookie": COOKIE} | values), ex=seconds)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Changes, FileStore, Lifetime, Outcome, StoreUnavailable, UnsupportedRecordVersion
+from nodes.sessions.stores.file.io import lock
 from nodes.sessions.stores.file.layout import FORMAT
 
 KEY, OTHER = "a" * 64, "ab" + "c" * 62
@@ -53,16 +54,16 @@ def test_a_session_that_moves_once_the_index_was_read_is_found(
     store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.create(KEY, {}, "alice", HOUR)
-    read, moves = store._index.keys, [(KEY, OTHER)]
+    read, moves = store._indexed_keys, [(KEY, OTHER)]
 
-    def moved_after(folder: int, owner: str) -> list[str]:
-        found = read(folder, owner)
+    def moved_after(owner: str) -> set[str]:
+        found = read(owner)
         for old, new in (moves.pop() for _ in moves[:]):
             store.create(new, {}, "alice", HOUR)
             store.delete(old)
         return found
 
-    monkeypatch.setattr(store._index, "keys", moved_after)
+    monkeypatch.setattr(store, "_indexed_keys", moved_after)
     assert store.keys_of("alice") == [OTHER]
 
 
@@ -93,9 +94,9 @@ def test_a_folder_that_others_may_write_to_is_refused(folder: Path, store: FileS
 )
 def test_only_a_key_becomes_a_name(store: FileStore, key: str) -> None:
     for call in (store.load, store.delete, store.quarantine):
-        with pytest.raises(ValueError, match="is no key"):
+        with pytest.raises(ValueError, match="a key must be"):
             call(key)
-    with pytest.raises(ValueError, match="is no key"):
+    with pytest.raises(ValueError, match="a key must be"):
         store.create(key, {}, None, HOUR)
 
 
@@ -241,7 +242,7 @@ def test_a_lock_that_is_never_given_back_makes_nobody_wait_for_ever(folder: Path
     started, go_on = FORK.Event(), FORK.Event()
 
     def hold() -> None:
-        with store._locked(KEY):
+        with store._folders.lock_shard(KEY):
             started.set()
             go_on.wait(30)
 
@@ -297,9 +298,7 @@ def test_one_process_sweeps_at_a_time(folder: Path) -> None:
     started, go_on = FORK.Event(), FORK.Event()
 
     def sweeping() -> None:
-        from nodes.sessions.stores.file.io import locked
-
-        with later._root() as root, locked("sweeping", root, 0) as is_mine:
+        with later._folders.open_root() as root, lock("sweeping", root, 0) as is_mine:
             assert is_mine
             started.set()
             go_on.wait(30)
@@ -411,7 +410,7 @@ def test_a_shard_that_is_locked_keeps_no_other_from_being_swept(folder: Path) ->
     started, go_on = FORK.Event(), FORK.Event()
 
     def hold() -> None:
-        with store._locked("40" + "0" * 62):
+        with store._folders.lock_shard("40" + "0" * 62):
             started.set()
             go_on.wait(30)
 

@@ -59,7 +59,7 @@ def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(pair: tup
             assert node.load(KEY) is not None  # it can't know, and must not call it absent either
             last = asked - ended
             time.sleep(0.01)
-    assert last < connection.LOOK_EVERY + 0.5  # where nothing stalls it is less than the second
+    assert last < connection.ROLE_INTERVAL + 0.5  # where nothing stalls it is less than the second
     with pytest.raises(StoreUnavailable):
         node.ping()
     with one.client() as client:
@@ -124,7 +124,7 @@ def test_it_is_asked_once_a_second_and_not_at_all_where_that_is_denied(server: V
             node = RedisStore.from_url(url, BUDGETS)
             node.create(KEY, {}, None, HOUR)
             client.config_resetstat()
-            until = time.monotonic() + connection.LOOK_EVERY / 2
+            until = time.monotonic() + connection.ROLE_INTERVAL / 2
             reads = 0
             while time.monotonic() < until:
                 assert node.load(KEY) is not None

@@ -73,10 +73,10 @@ def test_a_session_that_moves_between_the_two_readings_is_found(
 
 def test_a_session_that_is_about_to_be_made_is_not_healed_away(store: RedisStore, client: Any) -> None:
     # The moment between the two halves of a login, seen by somebody who reads just then.
-    store._calls.run([store._index.insertion("alice", key(1), HOUR, "")])
+    store._client.run([store._index.insert_command("alice", key(1), HOUR, "")])
     assert store.keys_of("alice") == []
     assert client.zcard(index_of(client)) == 1
-    store._calls.run([scripts.CREATE.call((store._key(key(1)),), 600_000, 3_600_000, "alice", "")])
+    store._client.run([scripts.CREATE.call((store._name(key(1)),), 600_000, 3_600_000, "alice", "")])
     assert store.keys_of("alice") == [key(1)]
 
 
@@ -90,7 +90,7 @@ def test_who_logs_in_and_out_all_day_leaves_a_bounded_index(store: RedisStore, c
         if number % 60 == 0:
             age(client)
         most = max(most, client.zcard(index_of(client)))
-    assert most <= user_index.LOOK_AT + 2 * user_index.LOOK_EVERY
+    assert most <= user_index.PRUNE_SAMPLE + 2 * user_index.PRUNE_EVERY
     assert store.keys_of("alice") == [key(number) for number in range(20)]
 
 
@@ -142,16 +142,16 @@ def test_any_text_can_be_an_owner(store: RedisStore, client: Any, owner: str) ->
 
 def test_a_member_is_no_proof_of_whose_session_it_is(store: RedisStore, harness: RedisHarness, client: Any) -> None:
     store.create(key(1), {}, "bob", HOUR)
-    store._calls.run([store._index.insertion("alice", key(1), HOUR, "")])
-    client.set(store._key(key(2)), "no session", ex=60)
-    store._calls.run([store._index.insertion("alice", key(2), HOUR, "")])
+    store._client.run([store._index.insert_command("alice", key(1), HOUR, "")])
+    client.set(store._name(key(2)), "no session", ex=60)
+    store._client.run([store._index.insert_command("alice", key(2), HOUR, "")])
     assert store.keys_of("alice") == []
     assert store.keys_of("bob") == [key(1)]
 
 
 def test_a_session_of_a_later_version_is_listed_so_that_it_can_be_ended(store: RedisStore, client: Any) -> None:
     store.create(key(1), {}, "alice", HOUR)
-    client.hset(store._key(key(1)), "@", b"2:whatever")
+    client.hset(store._name(key(1)), "@", b"2:whatever")
     assert store.keys_of("alice") == [key(1)]
     store.delete(key(1))
     assert store.keys_of("alice") == []
@@ -159,7 +159,7 @@ def test_a_session_of_a_later_version_is_listed_so_that_it_can_be_ended(store: R
 
 def test_all_sessions_are_gone_through_and_nothing_else(server: Valkey, store: RedisStore, client: Any) -> None:
     for number in range(2500):
-        client.hset(store._key(key(number)), "@", b"1:0::")
+        client.hset(store._name(key(number)), "@", b"1:0::")
     strangers = ("session:x", "session:damaged:{x}", "other:{x}", "xsession:{x}", b"session:{\xff}", "session:{x}")
     for other in (*strangers, f"session:{{{key(1)[:-1]}g}}", f"session:{{{key(1)}}}}}", f"session:{{{key(1)}}}:x}}"):
         client.set(other, 1)

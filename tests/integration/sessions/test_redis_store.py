@@ -162,7 +162,7 @@ def test_a_restarted_server_is_used_again_at_once() -> None:
 def test_a_session_that_expires_while_it_is_read_is_absent_not_damaged(
     store: RedisStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert store._record(KEY, {b"@": b"1:1700000000000::", b"a": b"1"}, -2) is None
+    assert store._to_record(KEY, {b"@": b"1:1700000000000::", b"a": b"1"}, -2) is None
     assert not caplog.records
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, event, func, select, text, update
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable, UnsupportedRecordVersion
 from nodes.sessions.store import Iterable, ListsByUser, Sweepable, find_capability
 from nodes.sessions.stores.sql import SqlStore
-from nodes.sessions.stores.sql.engine import engine_from
+from nodes.sessions.stores.sql.engine import make_engine
 from nodes.sessions.stores.sql.statements import FORMAT, ddl, metadata, sessions
 from tests.support.harnesses.sql import SqlHarness
 from tests.support.sql_servers import PATIENT
@@ -345,7 +345,7 @@ def at_the_first_delete(store: SqlStore, call: Any) -> None:
 
 def test_while_one_sweeps_another_finds_nothing_to_do(harness: SqlHarness, store: SqlStore) -> None:
     expired(harness, store, 130)  # of which a transaction takes 100 and leaves the others unlocked
-    other = SqlStore(engine_from(harness.url, Budgets(10, 0.2, retries=0, deadline=20)))
+    other = SqlStore(make_engine(harness.url, Budgets(10, 0.2, retries=0, deadline=20)))
     found: list[int] = []
 
     def sweep_too() -> None:
@@ -386,7 +386,7 @@ def test_two_processes_that_count_by_compare_and_set_lose_nothing(harness: SqlHa
 
 def test_a_failed_write_leaves_its_connection_as_it_was(harness: SqlHarness, store: SqlStore) -> None:
     """One connection for all: a transaction left open would swallow the next write, or keep its lock."""
-    single = SqlStore(engine_from(harness.url, PATIENT))
+    single = SqlStore(make_engine(harness.url, PATIENT))
     store.create(KEY, {"a": b"1"}, None, HOUR)
 
     def fails(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

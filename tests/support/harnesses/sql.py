@@ -12,7 +12,7 @@ from sqlalchemy import Engine, delete, select, update
 
 from nodes.sessions import Budgets, Store
 from nodes.sessions.stores.sql import SqlStore
-from nodes.sessions.stores.sql.engine import engine_from
+from nodes.sessions.stores.sql.engine import make_engine
 from nodes.sessions.stores.sql.statements import now_ms, sessions
 from tests.support.harness import Through
 from tests.support.sql_servers import PATIENT, SqlServer
@@ -25,7 +25,7 @@ class SqlHarness:
         self.url = url
         self.sql = SqlStore.from_url(url, PATIENT)
         self.sql.create_schema()
-        self.engine: Engine = engine_from(url, PATIENT)
+        self.engine: Engine = make_engine(url, PATIENT)
         self._through = Through(self.sql)
         # PyMySQL reads the system's certificates for each connection that may become TLS, which takes 20 ms.
         hasty = f"{url}?ssl_disabled=1" if url.startswith("mysql") else url

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.compose.setup import configuration
-from deploy.container_choice import check_store
-from deploy.container_redis import MEMBERS, SENTINELS, STORES, urls
-from deploy.errors import ClusterError
+from deploy.compose.members import SENTINELS, SHARDS, STORES
+from deploy.compose.setup import check_settings, node_urls, render_proxy
 from deploy.redis.acl import Passwords
-from deploy.spec import RedisMode
-from nodes.environment import SettingsError
-from nodes.sessions.stores.redis.address import Servers
+from deploy.spec import ClusterError, RedisMode
+from nodes.sessions.stores.redis.address import ServerList
+from nodes.settings import SettingsError
 
 ROOT = Path(__file__).parents[3]
 DEFAULTS = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
@@ -32,7 +30,7 @@ SENTINEL = {"REDIS_MODE": "sentinel"}
     ],
 )
 def test_what_can_be_is_not_refused(settings: dict[str, str]) -> None:
-    check_store(DEFAULTS | settings)
+    check_settings(DEFAULTS | settings)
 
 
 @pytest.mark.parametrize(
@@ -43,27 +41,27 @@ def test_what_can_be_is_not_refused(settings: dict[str, str]) -> None:
         ({"REDIS_MODE": "cluster", "SESSION_STORE": "sql"}, "not for sql: leave it out"),
         ({"SESSION_STORE": "redis-ha"}, "set SESSION_STORE=redis REDIS_MODE=sentinel, with --profile ha"),
         ({"SESSION_STORE": "redis-cluster"}, "REDIS_MODE=cluster, with --profile cluster"),
-        ({"STORE_DURABILITY": "every_write", "STORE_REPLICAS": "1"}, "a lone Redis has no replicas"),
+        ({"STORE_DURABILITY": "every_write", "STORE_REPLICAS": "1"}, "a single Redis has no replicas"),
         ({**SENTINEL, "STORE_DURABILITY": "revocations"}, "STORE_REPLICAS=0 with STORE_DURABILITY=revocations: set it"),
         ({"REDIS_MODE": "cluster", "STORE_DURABILITY": "every_write", "STORE_REPLICAS": "2"}, "set it to 1"),
-        ({**SENTINEL, "STORE_DURABILITY": "always"}, "STORE_DURABILITY=always: "),
-        ({"SESSION_STORE": "file", "STORE_OUTAGE": "wait"}, "only a Redis is waited for"),
-        ({**SENTINEL, "DOWN_AFTER": "0.1"}, "DOWN_AFTER=0.1: "),
-        ({**SENTINEL, "MIN_REPLICAS": "3"}, "MIN_REPLICAS=3: "),
-        ({"STORE_SUBNET": "172.31.77.0/24"}, "give the first three parts"),
-        ({"STORE_SUBNET": "172.31.256"}, "give the first three parts"),
+        ({**SENTINEL, "STORE_DURABILITY": "always"}, "STORE_DURABILITY must be"),
+        ({"SESSION_STORE": "file", "STORE_OUTAGE": "wait"}, "nodes wait only for a Redis"),
+        ({**SENTINEL, "DOWN_AFTER": "0.1"}, "DOWN_AFTER must be"),
+        ({**SENTINEL, "MIN_REPLICAS": "3"}, "MIN_REPLICAS must be"),
+        ({"STORE_SUBNET": "172.31.77.0/24"}, "must be the first three parts"),
+        ({"STORE_SUBNET": "172.31.256"}, "must be the first three parts"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(settings: dict[str, str], said: str) -> None:
     with pytest.raises((ClusterError, SettingsError)) as refused:
-        check_store(DEFAULTS | settings)
+        check_settings(DEFAULTS | settings)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_the_proxy_waits_for_reads_that_are_held() -> None:
-    assert "proxy_read_timeout 2000ms" in configuration(DEFAULTS)
-    held = configuration(DEFAULTS | {"STORE_OUTAGE": "wait"})
+    assert "proxy_read_timeout 2000ms" in render_proxy(DEFAULTS)
+    held = render_proxy(DEFAULTS | {"STORE_OUTAGE": "wait"})
     assert "proxy_read_timeout 2000ms" not in held
 
 
@@ -74,10 +72,10 @@ def test_each_server_has_the_address_that_the_others_are_told() -> None:
         re.match(r'([a-z]+-\d):\n(?s:.*)ipv4_address: "\$\{STORE_SUBNET:-[\d.]+\}\.(\d+)"', one) for one in services
     ]
     fixed = [one.groups() for one in found if one]
-    assert {name: int(last) for name, last in fixed} == STORES | SENTINELS | MEMBERS
+    assert {name: int(last) for name, last in fixed} == STORES | SENTINELS | SHARDS
     (sentinels,) = re.findall(r"SENTINELS: (.*)", text)
     assert [int(last) for last in re.findall(r"\}\.(\d+)", sentinels)] == list(SENTINELS.values())
-    for mode, places in ((RedisMode.SENTINEL, SENTINELS), (RedisMode.CLUSTER, MEMBERS)):
-        told = Servers.parse(urls(Passwords(), "10.1.2")[mode])
+    for mode, places in ((RedisMode.SENTINEL, SENTINELS), (RedisMode.CLUSTER, SHARDS)):
+        told = ServerList.parse(node_urls(Passwords(), "10.1.2")[mode])
         assert told is not None
-        assert [place.host for place in told.places] == [f"10.1.2.{last}" for last in places.values()]
+        assert [place.host for place in told.addresses] == [f"10.1.2.{last}" for last in places.values()]

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from nodes import naming
-from nodes.naming import default_name
+from nodes import settings
+from nodes.settings import default_name
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def engine_dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 0))
     server.settimeout(10)
-    monkeypatch.setattr(naming, "_ENGINE_DNS", server.getsockname())
+    monkeypatch.setattr(settings, "_ENGINE_DNS", server.getsockname())
     threads: list[threading.Thread] = []
 
     def answer(make: Callable[[bytes], bytes]) -> None:

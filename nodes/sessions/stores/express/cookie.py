@@ -1,7 +1,7 @@
 """The cookie of Node's express-session: `s:<id>.<signature>`, percent-encoded.
 
-The signature is standard base64 of HMAC-SHA256 (key: the secret, message: the id) without padding; the text is encoded
-as JavaScript's encodeURIComponent does. `verify` also reads what is not encoded, and splits at the last dot, as there.
+The signature is base64 of HMAC-SHA256 (key: the secret, message: the id) without padding, encoded as JavaScript's
+encodeURIComponent does. As in Express, `verify` also reads cookies that are not encoded, and splits at the last dot.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class ExpressCookie:
-    """A `CookieFormat`. The store's key is the id itself, since that is where the other application looks."""
+    """A `CookieFormat`. The store's key is the id itself, because the other application looks there."""
 
     is_shared = True
 
     def is_canonical(self, session_id: str) -> bool:
-        """Whether this can be an id: up to 128 characters that a line of text can hold. Their own have 32."""
+        """Return whether this can be an id: 16 to 128 printable characters. Those of Express have 32."""
         return 16 <= len(session_id) <= _MAX_ID and session_id.isprintable()
 
     def to_key(self, session_id: str) -> str:
-        """The id: who can read the store can log in as anyone, which `RedisStore` does not allow."""
+        """Return the id: anyone who reads the store can log in as any user, unlike with `RedisStore`."""
         return session_id
 
     def to_hash(self, key: str) -> str:
         return hash_id(key)
 
     def sign(self, session_id: str, secret: bytes) -> str:
-        """The cookie's value for this id."""
+        """Return the cookie's value for this id."""
         return quote(f"{_PREFIX}{session_id}.{_signature(session_id, secret)}", safe=_SAFE)
 
     def verify(self, value: str, secrets: Iterable[bytes]) -> str | None:
-        """The id in the cookie's value, or None where no secret signed it."""
+        """Return the id in the cookie's value, or None where no secret signed it."""
         if len(value) > _MAX_COOKIE:
             return None
         text = _decoded(value)
@@ -58,7 +58,7 @@ class ExpressCookie:
 
 
 def _decoded(value: str) -> str | None:
-    """What decodeURIComponent makes of it; where that fails, the value as it came, as there."""
+    """Return the value decoded as decodeURIComponent does; where Express would leave it encoded, as it came."""
     if "%" not in value:
         return value if value.isascii() else None
     if _BAD_ESCAPE.search(value):

@@ -1,42 +1,43 @@
-"""Sessions that a Node application on express-session and connect-redis shares, byte for byte.
+"""Sessions shared with a Node application on express-session and connect-redis, byte for byte.
 
     load       GET, PTTL, TIME                              in one packet
     create     TIME; then SET NX PX
-    update     GET, PTTL, TIME; then EVALSHA SWAP           GET, SET PX; again where somebody wrote in between
+    update     GET, PTTL, TIME; then EVALSHA SWAP           GET, SET PX; again where another client wrote in between
                  of nothing but the time: … then PEXPIRE
-    delete     EVALSHA TAKE                                 GET, PTTL, DEL
-    set_aside  RENAME, PEXPIRE                              in one packet
+    delete     EVALSHA TAKE                                 TYPE, GET, PTTL, DEL
+    quarantine RENAME, PEXPIRE                              in one packet
     ping       TIME
     keys       SCAN, as often as it takes; so does count
 
-The key is `sess:<id>` and the value JSON (`express_json.py`); the key's time to live is the truth about when a session
-ends, as it is there. A change is read, merged key by key and swapped in where nothing else was written meanwhile: this
-side overwrites no writer of the other, which can't promise the same. It has no index of a user's sessions, since
-Express would not keep it. docs/express.md says what each side guarantees.
+The key is `sess:<id>` and the value JSON (`format.py`). The key's time to live says when a session ends, as in Express.
+A change is read, merged key by key, and swapped in where nothing else was written meanwhile, so this side never
+overwrites a write of Express; Express can't promise the same. There is no index of a user's sessions, because Express
+would not maintain it. docs/express.md says what each side guarantees.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import redis
 
 from ...codec import Codec
-from ...cookie import CookieFormat
-from ...counters import is_counter
+from ...cookie import CookieFormat, hash_id
 from ...store import Budgets, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
-from ..redis.client import Calls, connections_of
-from ..redis.connection import Command
-from ..redis.outage import OutagePolicy, held
+from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
+from ..redis.connection import Command, CommandExecutor
+from ..redis.outage import OutagePolicy, with_outage_policy
 from ..redis.scripts import Script
 from .cookie import ExpressCookie
-from .format import UNKNOWN_AGE, Document, Documents, log_damaged, until_swapped
+from .format import UNKNOWN_AGE, Document, JsonCodec
+
+log = logging.getLogger("nodes.sessions")
 
 NO_EXPIRY = 86400.0
-"""The time to live of a key without one: connect-redis's own default."""
-SET_ASIDE_MS = 24 * 60 * 60 * 1000
+"""The time to live of a key without one, in seconds: connect-redis's own default."""
+QUARANTINE_MS = 24 * 60 * 60 * 1000
+MAX_SWAPS = 100
 
 # KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, 0 where it changed, -1 where it is gone.
 SWAP = Script("""
@@ -58,18 +59,24 @@ return {value, ttl}
 
 
 class ExpressStore:
-    """`prefix` is connect-redis's; `owner_field` the key of the session in which Express keeps who is logged in.
+    """`prefix` is connect-redis's; `owner_field` the key of the session in which Express keeps the user.
 
-    Keys are ids here, not hashes: whoever reads this Redis can log in as anyone. Logs still name only the hash.
+    Keys are ids here, not hashes: anyone who reads this Redis can log in as any user. Logs name only the hash.
     """
 
-    def __init__(self, calls: Calls, close: Any, prefix: str = "sess:", owner_field: str = "user") -> None:
-        self._documents = Documents(owner_field)
-        self.codec: Codec = self._documents.codec
+    def __init__(
+        self,
+        connections: CommandExecutor,
+        prefix: str = "sess:",
+        owner_field: str = "user",
+        outage: OutagePolicy | None = None,
+    ) -> None:
+        self.codec: Codec = JsonCodec()
         self.cookie: CookieFormat = ExpressCookie()
-        self._calls = calls
-        self._close = close
+        self._connections = connections
+        self._client = RedisClient(with_outage_policy(connections, outage or OutagePolicy()))
         self._prefix = prefix
+        self._owner_field = owner_field
 
     @classmethod
     def from_url(
@@ -80,19 +87,21 @@ class ExpressStore:
         owner_field: str = "user",
         outage: OutagePolicy | None = None,
     ) -> ExpressStore:
-        """`url` is redis://, rediss://, unix:// or redis+sentinel://. Connects when first used.
+        """Make a store that connects when first used. `url` is redis://, rediss://, unix:// or redis+sentinel://.
 
-        Where `outage` waits, a write is held only if it was certainly not applied: what Express reads has no place for
-        a token.
+        Where `outage` waits, a write is held only if it was certainly not applied: the format has no place for a token.
         """
-        connections = connections_of(url, budgets or Budgets())
+        connections = connect(url, budgets or Budgets())
         if url.partition("://")[0].endswith("+cluster"):
             raise ValueError("a Redis Cluster is not for what Express reads: a session would be in more than one slot")
-        return cls(Calls(held(connections, outage or OutagePolicy())), connections.close, prefix, owner_field)
+        return cls(connections, prefix, owner_field, outage)
 
     def load(self, key: str) -> Record | None:
         found = self._read(key)
-        return self._record(*found[1:]) if found else None
+        if found is None:
+            return None
+        _, document, ttl, now = found
+        return document.to_record(_to_ttl(ttl), now)
 
     def create(
         self,
@@ -102,100 +111,99 @@ class ExpressStore:
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        made, created = self._documents.made(fields, owner, lifetime, created, self.ping())
-        if made.milliseconds <= 0:
+        now = self.ping()
+        created = int((now if created is None else created) * 1000 + 0.001) / 1000
+        document = Document.make(fields, owner, self._owner_field)
+        milliseconds = document.expire(lifetime, created, now)
+        if milliseconds <= 0:
             return created
-        command: Command = ("SET", self._key(key), made.document.dump(), "NX", "PX", made.milliseconds)
-        return created if self._calls.run([command])[0] is not None else None
+        command: Command = ("SET", self._name(key), document.dump(), "NX", "PX", milliseconds)
+        return created if self._client.run([command])[0] is not None else None
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        return until_swapped(lambda: self._try(key, changes, lifetime))
+        for _ in range(MAX_SWAPS):
+            outcome = self._try_update(key, changes, lifetime)
+            if outcome is not None:
+                return outcome
+        raise StoreUnavailable(f"gave up after {MAX_SWAPS} writers in between")
 
-    def _try(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome | None:
-        """None where somebody wrote in between."""
+    def _try_update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome | None:
+        """Return None where another client wrote between the read and the swap."""
         found = self._read(key)
         if found is None:
             return Outcome.ABSENT
         value, document, _, now = found
-        merged = self._documents.merged(document, changes, lifetime, now)
-        if isinstance(merged, Outcome):
-            return merged
-        if merged.milliseconds <= 0:
+        if refusal := changes.refusal(document.fields()):
+            return refusal
+        created, was_final = document.created_or(now - min(UNKNOWN_AGE, lifetime.absolute / 2)), document.final
+        document.apply(changes)
+        milliseconds = document.expire(lifetime, created, now)
+        if milliseconds <= 0:
             self.delete(key)
             return Outcome.ABSENT
-        if merged.is_touch:
-            touch: Command = ("PEXPIRE", self._key(key), merged.milliseconds)
-            return Outcome.APPLIED if self._calls.run([touch])[0] else Outcome.ABSENT
-        swap = SWAP.call((self._key(key),), value, document.dump(), merged.milliseconds)
-        return {1: Outcome.APPLIED, 0: None, -1: Outcome.ABSENT}[int(self._calls.run([swap])[0])]
+        if not (changes.set or changes.delete) and document.final == was_final:
+            touch: Command = ("PEXPIRE", self._name(key), milliseconds)
+            return Outcome.APPLIED if self._client.run([touch])[0] else Outcome.ABSENT
+        swap = SWAP.call((self._name(key),), value, document.dump(), milliseconds)
+        return {1: Outcome.APPLIED, 0: None, -1: Outcome.ABSENT}[int(self._client.run([swap])[0])]
 
     def delete(self, key: str) -> Record | None:
-        answer = self._calls.run([TAKE.call((self._key(key),))])[0]
-        if answer is None:
+        reply = self._client.run([TAKE.call((self._name(key),))])[0]
+        if reply is None:
             return None
-        value, ttl = answer
+        value, ttl = reply
         try:
-            return self._record(self._documents.parse(value), ttl, UNKNOWN_AGE)
+            return Document.parse(value, self._owner_field).to_record(_to_ttl(ttl), UNKNOWN_AGE)
         except CorruptRecord:
             return None
 
     def quarantine(self, key: str) -> None:
-        """Out of Express's sight too, which would answer 500 for ever."""
-        aside = f"damaged:{self._key(key)}"
-        commands: list[Command] = [("RENAME", self._key(key), aside), ("PEXPIRE", aside, SET_ASIDE_MS)]
-        for answer in self._calls.send(commands):
-            if isinstance(answer, redis.ResponseError) and "no such key" not in str(answer):
-                raise StoreUnavailable(f"Redis: {answer}") from answer
+        """Take a record out of Express's way as well, which would answer 500 until it is gone."""
+        name = f"damaged:{self._name(key)}"
+        commands: list[Command] = [("RENAME", self._name(key), name), ("PEXPIRE", name, QUARANTINE_MS)]
+        for reply in self._client.send(commands):
+            if isinstance(reply, redis.ResponseError) and "no such key" not in str(reply):
+                raise StoreUnavailable(f"Redis: {reply}") from reply
 
     def ping(self) -> float:
-        return _seconds(self._calls.run([("TIME",)], idempotent=True)[0])
+        return self._client.time()
 
     def keys(self) -> Iterator[str]:
-        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self._prefix) + "*"
         seen: set[str] = set()
-        cursor: bytes | str = "0"
-        while True:
-            command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-            cursor, names = self._calls.run([command], idempotent=True)[0]
-            for name in names:
-                key = name.decode("utf-8", "replace").removeprefix(self._prefix)
-                if key not in seen and not is_counter(key):
-                    seen.add(key)
-                    yield key
-            if int(cursor) == 0:
-                return
+        for name in self._client.scan(escape_pattern(self._prefix) + "*"):
+            key = name.decode("utf-8", "replace").removeprefix(self._prefix)
+            if key not in seen:
+                seen.add(key)
+                yield key
 
     def count(self) -> int:
         return sum(1 for _ in self.keys())
 
     def close(self) -> None:
-        self._close()
+        self._connections.close()
 
-    def _key(self, key: str) -> str:
+    def _name(self, key: str) -> str:
         return f"{self._prefix}{key}"
 
     def _read(self, key: str) -> tuple[bytes, Document, int, float] | None:
-        """The value, what it says, its time to live in ms, and the server's time."""
-        name = self._key(key)
-        value, ttl, time = self._calls.send((("GET", name), ("PTTL", name), ("TIME",)), idempotent=True)
-        for answer in (value, ttl, time):
-            if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
-                raise StoreUnavailable(f"Redis: {answer}") from answer
+        """Return the value, its document, its time to live in ms, and the server's time; None where it is absent."""
+        name = self._name(key)
+        value, ttl, time = self._client.send((("GET", name), ("PTTL", name), ("TIME",)), idempotent=True)
+        for reply in (value, ttl, time):
+            if isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
+                raise StoreUnavailable(f"Redis: {reply}") from reply
         if value is None or ttl == -2:
             return None
         try:
-            # A key of another type is no JSON either.
-            document = self._documents.parse(b"" if isinstance(value, Exception) else value)
+            # A key of another type is not JSON either.
+            document = Document.parse(b"" if isinstance(value, Exception) else value, self._owner_field)
         except CorruptRecord as error:
-            log_damaged(key, error)
+            log.error("session %s is corrupt and was quarantined: %s", hash_id(key), error)  # noqa: TRY400 - one line
             self.quarantine(key)
             return None
-        return value, document, ttl, _seconds(time)
-
-    def _record(self, document: Document, ttl: int, now: float) -> Record:
-        return self._documents.record(document, ttl / 1000 if ttl >= 0 else NO_EXPIRY, now)
+        return value, document, ttl, to_seconds(time)
 
 
-def _seconds(time: list[bytes]) -> float:
-    seconds, microseconds = time
-    return int(seconds) + int(microseconds) / 1e6
+def _to_ttl(milliseconds: int) -> float:
+    """Return the seconds left by the reply to PTTL."""
+    return milliseconds / 1000 if milliseconds >= 0 else NO_EXPIRY

@@ -1,4 +1,4 @@
-"""Files without surprises: below an open folder, never through a symbolic link, locked with a time limit."""
+"""Files below an open folder: never through a symbolic link, locked with a time limit, on the disk when written."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from pathlib import Path
 from ...store import CorruptRecord
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_STEP = 0.002
+_LOCK_INTERVAL = 0.002
 """Seconds between two attempts to get a lock."""
 
 
 def make_folder(folder: Path, parts: Iterable[str]) -> None:
-    """Makes the folder and its parts; PermissionError where it is somebody else's, or others may write to it."""
-    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    """Make the folder and its parts. Raises PermissionError where another user owns it or others may write to it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise PermissionError(0, "others may write to it: it must belong to this user, with mode 0700")
     for part in parts:
         (folder / part).mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager
-def opened(name: str, parent: int | None = None, make: bool = False) -> Iterator[int]:
-    """The descriptor of a folder below `parent`; `make` makes it where it is missing."""
+def open_folder(name: str, parent: int | None = None, make: bool = False) -> Iterator[int]:
+    """Yield the descriptor of a folder below `parent`; `make` makes it where it is missing."""
     try:
         descriptor = os.open(name, _FOLDER, dir_fd=parent)
     except FileNotFoundError:
@@ -52,32 +51,35 @@ def opened(name: str, parent: int | None = None, make: bool = False) -> Iterator
 
 
 @contextmanager
-def locked(name: str, folder: int, timeout: float) -> Iterator[bool]:
-    """Holds the exclusive lock `name`; False where others did for `timeout` seconds. A process that dies frees it."""
+def lock(name: str, folder: int, timeout: float) -> Iterator[bool]:
+    """Hold the exclusive lock `name`. Yield False where others held it for `timeout` seconds.
+
+    The kernel releases the lock of a process that dies.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=folder)
     try:
-        yield _lock(descriptor, timeout)
+        yield _acquire(descriptor, timeout)
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, timeout: float) -> bool:
+def _acquire(descriptor: int, timeout: float) -> bool:
     until = time.monotonic() + timeout
     while True:
         try:
-            # Never the blocking form: it would hold up a whole gevent worker, and know no limit.
+            # Never the blocking form: it would block a whole gevent worker, without a limit.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= until:
                 return False
-            time.sleep(_STEP)
+            time.sleep(_LOCK_INTERVAL)
         else:
             return True
 
 
 def read(name: str, folder: int) -> bytes:
-    """All of a file. FileNotFoundError; `CorruptRecord` where something else has this name, such as a symbolic link."""
+    """Return the content of a file. Raises FileNotFoundError, and `CorruptRecord` for what is not a regular file."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
@@ -87,11 +89,11 @@ def read(name: str, folder: int) -> bytes:
             raise CorruptRecord("it is a symbolic link") from error
         raise
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise CorruptRecord("it is no regular file")
-        data = os.read(descriptor, found.st_size)
-        while len(data) < found.st_size and (more := os.read(descriptor, found.st_size - len(data))):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise CorruptRecord("it is not a regular file")
+        data = os.read(descriptor, status.st_size)
+        while len(data) < status.st_size and (more := os.read(descriptor, status.st_size - len(data))):
             data += more
         return data
     finally:
@@ -99,7 +101,7 @@ def read(name: str, folder: int) -> bytes:
 
 
 def write_new(data: bytes, folder: int, mtime: float) -> str:
-    """A new file that is on the disk when this returns: its name, which ends in `.new`. Gone again where that fails."""
+    """Write a new file to the disk and return its name, which ends in `.new`. Remove it where that fails."""
     name = f".{secrets.token_hex(8)}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=folder)
@@ -119,24 +121,17 @@ def write_new(data: bytes, folder: int, mtime: float) -> str:
 
 
 def remove_older(folder: int, ending: str, seconds: float) -> None:
-    """Removes the files whose name has this ending and that nothing has changed for so long; a folder stays."""
+    """Remove the files whose name has this ending and that did not change for this long. Folders stay."""
     for entry in os.scandir(folder):
-        if entry.name.endswith(ending) and age(entry) > seconds:
+        if entry.name.endswith(ending) and time.time() - get_times(entry)[1] > seconds:
             with suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(entry.name, dir_fd=folder)
 
 
-def age(entry: os.DirEntry[str]) -> float:
-    """Seconds since it was last changed in any way, by the clock of the system; 0 where it is gone by now."""
+def get_times(entry: os.DirEntry[str]) -> tuple[float, float]:
+    """Return mtime and ctime in seconds since the epoch; 0 and now for a file that is gone by now."""
     try:
-        return time.time() - entry.stat(follow_symlinks=False).st_ctime
+        status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return 0.0
-
-
-def modified(entry: os.DirEntry[str]) -> float:
-    """When it was last modified, in seconds since the epoch; 0 where it is gone by now."""
-    try:
-        return entry.stat(follow_symlinks=False).st_mtime
-    except FileNotFoundError:
-        return 0.0
+        return 0.0, time.time()
+    return status.st_mtime, status.st_ctime

@@ -1,17 +1,14 @@
-"""What is in the file of a session: `SC`, the version, a digest of the rest, then MessagePack.
+"""What lies in the folder of the file store: shards of sessions, an index of users, quarantined records.
 
-----
+    00 … ff/<key>         a session: `SC`, the version, a digest of the rest, then MessagePack
+    00 … ff/lock          the lock of the shard
+    users/<hash>/<key>    an empty file for each session of a user
+    damaged/<key>.<time>  a corrupt record, kept for a day
 
-Which sessions a user has: a folder for each user, and in it an empty file for each session, named by its key.
-
-An entry is made before its session and removed after it, both under the lock of the session's shard. So a session is
-never missing, whatever dies in between; an entry whose session is gone is removed when somebody comes across it, and a
-folder with its last entry.
-
-
-----
-
-The way to a session's file: the store's folder, its shards and their locks; and what a fault of the system means."""
+An entry of the index is made before its session and removed after it, under the lock of the session's shard. So no
+session is ever missing from it, whenever a process dies. An entry without a session is removed by the next process that
+finds it, and a user's folder with its last entry.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +21,21 @@ from pathlib import Path
 
 import msgspec
 
-from ...counters import COUNTER
 from ...store import LATEST, CorruptRecord, Lifetime, StoreUnavailable, UnsupportedRecordVersion
-from .io import locked, make_folder, opened
+from .io import lock, make_folder, open_folder
 
-_MAGIC = b"SC"
+KEYS = re.compile(r"[0-9a-f]{64}\Z")
+SHARDS = tuple(f"{number:02x}" for number in range(256))
+USERS, DAMAGED = "users", "damaged"
 FORMAT = 1
+_MAGIC = b"SC"
 _DIGEST_BYTES = 16
 _HEADER = len(_MAGIC) + 1 + _DIGEST_BYTES
+_ATTEMPTS = 100
+"""How often a user's folder may be removed just before an entry is added to it."""
 
 
-class Saved(msgspec.Struct, array_like=True, frozen=True):
+class SavedSession(msgspec.Struct, array_like=True, frozen=True):
     """A session in its file. Times are in seconds since the epoch."""
 
     fields: dict[str, bytes]
@@ -43,24 +44,26 @@ class Saved(msgspec.Struct, array_like=True, frozen=True):
     expires: float
     final: bool
 
-
-def lasting(fields: dict[str, bytes], owner: str | None, created: float, now: float, lifetime: Lifetime) -> Saved:
-    """A session that was used `now`, with what is left of its lifetime."""
-    idle, absolute = now + lifetime.idle, created + lifetime.absolute
-    return Saved(fields, owner, created, min(idle, absolute), absolute <= idle)
+    @classmethod
+    def make(
+        cls, fields: dict[str, bytes], owner: str | None, created: float, now: float, lifetime: Lifetime
+    ) -> SavedSession:
+        """Return a session that is used `now`, with the rest of its lifetime."""
+        idle, absolute = now + lifetime.idle, created + lifetime.absolute
+        return cls(fields, owner, created, min(idle, absolute), absolute <= idle)
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Saved)
+_decoder = msgspec.msgpack.Decoder(SavedSession)
 
 
-def pack(saved: Saved) -> bytes:
-    """The bytes of the file."""
+def pack(saved: SavedSession) -> bytes:
+    """Return the bytes of the file."""
     data = _encoder.encode(saved)
     return b"".join((_MAGIC, bytes([FORMAT]), _digest(data), data))
 
 
-def unpack(data: bytes) -> Saved:
+def unpack(data: bytes) -> SavedSession:
     """Return the session in these bytes. Raises `CorruptRecord`, and `UnsupportedRecordVersion` for a later format."""
     if data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER:
         raise CorruptRecord("it does not begin as the file of a session does")
@@ -68,13 +71,13 @@ def unpack(data: bytes) -> Saved:
     if version > FORMAT:
         raise UnsupportedRecordVersion(f"the file of a session is of format {version}; this version reads {FORMAT}")
     if version != FORMAT or _digest(data[_HEADER:]) != data[_HEADER - _DIGEST_BYTES : _HEADER]:
-        raise CorruptRecord("its digest is not that of what it holds")
+        raise CorruptRecord("its digest does not match its content")
     try:
         saved = _decoder.decode(data[_HEADER:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptRecord(str(error)) from error
     if not 0 <= saved.created < LATEST:
-        raise CorruptRecord("it was created at no time")
+        raise CorruptRecord("its time of creation is out of range")
     return saved
 
 
@@ -82,92 +85,77 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
-USERS = "users"
-_ATTEMPTS = 100
-"""How often a folder may be taken away just before something is put into it."""
-
-
-class Index:
-    """Below `folder`, the descriptor of the store's folder."""
-
-    def add(self, folder: int, owner: str, key: str) -> None:
-        """Writes down that `key` belongs to `owner`; on the disk when it returns."""
-        with opened(USERS, folder) as users:
-            for attempt in range(_ATTEMPTS):
-                try:
-                    with opened(_name(owner), users, make=True) as entries:
-                        _make_file(key, entries)
-                except FileNotFoundError:  # the folder was empty and is gone: make another one
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-                else:
-                    return
-
-    def remove(self, folder: int, owner: str, key: str) -> None:
-        """Forgets it; nothing where it was not there."""
-        with opened(USERS, folder) as users:
-            with suppress(FileNotFoundError), opened(_name(owner), users) as entries:
-                os.unlink(key, dir_fd=entries)
-            # The system refuses this where there is still something in it, which needs no lock of ours.
-            with suppress(OSError):
-                os.rmdir(_name(owner), dir_fd=users)
-
-    def keys(self, folder: int, owner: str) -> list[str]:
-        """What was written down for `owner`, in no order."""
-        with suppress(FileNotFoundError), opened(USERS, folder) as users, opened(_name(owner), users) as entries:
-            return [entry.name for entry in os.scandir(entries)]
-        return []
-
-
-def _make_file(name: str, folder: int) -> None:
-    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder))
-    os.fsync(folder)
-
-
-def _name(owner: str) -> str:
-    return hashlib.sha256(owner.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-KEYS = re.compile(rf"[0-9a-f{COUNTER}][0-9a-f]{{63}}\Z")
-SHARDS = tuple(f"{number:02x}" for number in range(256))
-_COUNTERS = tuple(f"{COUNTER}{number:x}" for number in range(16))
-SWEPT = SHARDS + _COUNTERS
-"""Counters are swept with the sessions, and not gone through."""
-DAMAGED = "damaged"
-
-
 class Folders:
-    """Below `path`, which is made when it is first needed. Every OSError inside its blocks is `StoreUnavailable`."""
+    """The folders below `path`, which is made when it is first needed.
+
+    An OSError inside one of its blocks becomes `StoreUnavailable`.
+    """
 
     def __init__(self, path: Path, lock_timeout: float) -> None:
         self._path = path
         self._lock_timeout = lock_timeout
-        self._made = False
+        self._is_made = False
 
     @contextmanager
-    def root(self) -> Iterator[int]:
-        """The descriptor of the folder."""
+    def open_root(self) -> Iterator[int]:
+        """Yield the descriptor of the folder."""
         try:
-            if not self._made:
-                make_folder(self._path, (*SWEPT, USERS, DAMAGED))
-                self._made = True
-            with opened(str(self._path)) as folder:
+            if not self._is_made:
+                make_folder(self._path, (*SHARDS, USERS, DAMAGED))
+                self._is_made = True
+            with open_folder(str(self._path)) as folder:
                 yield folder
         except OSError as error:
             raise StoreUnavailable(f"the folder {self._path}: {error.strerror or error}") from error
 
     @contextmanager
-    def shard(self, key: str) -> Iterator[tuple[int, int]]:
-        """The descriptors of the folder and of the key's shard. ValueError for what is no key."""
+    def open_shard(self, key: str) -> Iterator[tuple[int, int]]:
+        """Yield the descriptors of the folder and of the key's shard. Raises ValueError for what is not a key."""
         if not KEYS.match(key):
-            raise ValueError(f"{key!r} is no key: it must be 64 hexadecimal digits, the first of a counter '{COUNTER}'")
-        with self.root() as folder, opened(key[:2], folder) as shard:
+            raise ValueError(f"a key must be 64 hexadecimal digits, not {key!r}")
+        with self.open_root() as folder, open_folder(key[:2], folder) as shard:
             yield folder, shard
 
     @contextmanager
-    def locked(self, key: str) -> Iterator[tuple[int, int]]:
-        """The same, while nobody else has the shard's lock. `StoreUnavailable` after `lock_timeout` seconds."""
-        with self.shard(key) as (folder, shard), locked("lock", shard, self._lock_timeout) as is_mine:
+    def lock_shard(self, key: str) -> Iterator[tuple[int, int]]:
+        """As `open_shard`, with the shard's lock. Raises `StoreUnavailable` after `lock_timeout` seconds."""
+        with self.open_shard(key) as (folder, shard), lock("lock", shard, self._lock_timeout) as is_mine:
             if not is_mine:
                 raise StoreUnavailable(f"the folder {self._path}: a shard was locked for {self._lock_timeout:g} s")
             yield folder, shard
+
+
+def add_to_index(folder: int, owner: str, key: str) -> None:
+    """Write to the disk that `key` belongs to `owner`."""
+    with open_folder(USERS, folder) as users:
+        for attempt in range(_ATTEMPTS):
+            try:
+                with open_folder(_name(owner), users, make=True) as entries:
+                    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                    os.close(os.open(key, flags, 0o600, dir_fd=entries))
+                    os.fsync(entries)
+                    return
+            except FileNotFoundError:  # the folder was empty and has been removed: make another one
+                if attempt == _ATTEMPTS - 1:
+                    raise
+
+
+def remove_from_index(folder: int, owner: str, key: str) -> None:
+    """Remove the entry, if there is one."""
+    with open_folder(USERS, folder) as users:
+        with suppress(FileNotFoundError), open_folder(_name(owner), users) as entries:
+            os.unlink(key, dir_fd=entries)
+        # The system refuses to remove a folder with an entry, so this needs no lock.
+        with suppress(OSError):
+            os.rmdir(_name(owner), dir_fd=users)
+
+
+def list_index(folder: int, owner: str) -> set[str]:
+    """Return the keys of `owner`."""
+    with suppress(FileNotFoundError), open_folder(USERS, folder) as users, open_folder(_name(owner), users) as entries:
+        return {entry.name for entry in os.scandir(entries)}
+    return set()
+
+
+def _name(owner: str) -> str:
+    return hashlib.sha256(owner.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,12 +1,4 @@
-"""Running scripts and commands whose errors are nobody's business but the store's.
-
-----
-
-From a URL to what answers commands: one server, the primary that Sentinels name, or a cluster.
-
-----
-
-Going through all sessions of a store."""
+"""A Redis store's client: commands and Lua scripts to one server, the primary that Sentinels name, or a cluster."""
 
 from __future__ import annotations
 
@@ -19,89 +11,86 @@ import redis
 
 from ...store import Budgets, StoreUnavailable
 from . import scripts
-from .address import Servers, pool_of
+from .address import ServerList, make_pool
 from .cluster import ClusterConnections
-from .connection import Asks, Command, Connections
-from .sentinel import PrimaryConnections
+from .connection import Command, CommandExecutor, ServerConnections
+from .sentinel import SentinelConnections
 
-
-class Calls:
-    """Commands and scripts to one store."""
-
-    def __init__(self, connections: Asks) -> None:
-        self._connections = connections
-
-    def everywhere(self) -> list[Calls]:
-        """To each part of the store."""
-        return [Calls(asks) for asks in self._connections.everywhere()]
-
-    def send(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
-        """The answers in one round trip, errors of the server's among them; `StoreUnavailable` where there is none.
-
-        A script that the server has not seen is loaded and called again, which is a second round trip.
-        """
-        answers = self._connections.ask(commands, idempotent)
-        for answer in answers:
-            if isinstance(answer, redis.exceptions.NoScriptError):
-                return self._load_and_send(commands, answers, idempotent)
-        return answers
-
-    def _load_and_send(self, commands: Sequence[Command], answers: list[Any], idempotent: bool) -> list[Any]:
-        loads: dict[str, Command] = {}
-        again: list[int] = []
-        for at, (command, answer) in enumerate(zip(commands, answers, strict=True)):
-            if isinstance(answer, redis.exceptions.NoScriptError):
-                loads[str(command[1])] = scripts.BY_SHA[str(command[1])].load
-                again.append(at)
-            elif command[0] == "WAIT":  # it spoke of what was not done yet
-                again.append(at)
-        new = self._connections.ask([*loads.values(), *(commands[at] for at in again)], idempotent)
-        for at, answer in zip(again, new[len(loads) :], strict=True):
-            answers[at] = answer
-        return answers
-
-    def run(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
-        """The same, where any error of the server's is a `StoreUnavailable`."""
-        answers = self.send(commands, idempotent)
-        for answer in answers:
-            if isinstance(answer, redis.ResponseError):
-                raise StoreUnavailable(f"Redis: {answer}") from answer
-        return answers
-
-
-def connections_of(url: str, budgets: Budgets, ca_file: Path | None = None) -> Asks:
-    """Connects when first used. ValueError for a URL that can't be meant."""
-    servers = Servers.parse(url)
-    if servers is None:
-        return Connections(pool_of(url, budgets, ca_file), budgets)
-    if servers.by == "cluster":
-        return ClusterConnections(servers, budgets, ca_file)
-    return PrimaryConnections(servers, budgets, ca_file)
-
-
-_AT_ONCE = 1000
+_SCAN_COUNT = 1000
 """Keys of the server that one SCAN looks at: less than a millisecond of its time."""
 
 
-def scan(calls: Calls, prefix: str) -> Iterator[str]:
-    """The key of each session, once. What SCAN guarantees: all that are there from its beginning to its end."""
-    start = f"{prefix}{{"
-    pattern = re.sub(r"([\\*?\[\]])", r"\\\1", start) + "[0-9a-f]*}"  # what begins otherwise is a counter
-    session = re.compile(re.escape(start).encode() + rb"([0-9a-f]{64})\}")
-    seen: set[str] = set()
-    for part in calls.everywhere():
-        for name in _names(part, pattern):
-            found = session.fullmatch(name)  # somebody else's may be below the prefix, and be no text
-            if found and (key := found[1].decode()) not in seen:
-                seen.add(key)
-                yield key
+def connect(url: str, budgets: Budgets, ca_file: Path | None = None) -> CommandExecutor:
+    """Return connections to the servers of `url`; they connect when first used. Raises ValueError."""
+    servers = ServerList.parse(url)
+    if servers is None:
+        return ServerConnections(make_pool(url, budgets, ca_file), budgets)
+    if servers.kind == "cluster":
+        return ClusterConnections(servers, budgets, ca_file)
+    return SentinelConnections(servers, budgets, ca_file)
 
 
-def _names(calls: Calls, pattern: str) -> Iterator[bytes]:
-    cursor: bytes | str = "0"
-    while True:
-        command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _AT_ONCE)
-        cursor, names = calls.run([command], idempotent=True)[0]
-        yield from names
-        if int(cursor) == 0:
-            return
+class RedisClient:
+    """Sends commands and scripts to one store."""
+
+    def __init__(self, executor: CommandExecutor) -> None:
+        self._executor = executor
+
+    def send(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+        """Return the replies of one round trip, errors of the server among them. Raises `StoreUnavailable`.
+
+        A script that the server does not know is loaded and called again, which is a second round trip.
+        """
+        replies = self._executor.execute(commands, idempotent)
+        if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
+            self._load_scripts(commands, replies, idempotent)
+        return replies
+
+    def run(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+        """Return the replies of one round trip. Raises `StoreUnavailable` for an error of the server, too."""
+        replies = self.send(commands, idempotent)
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                raise StoreUnavailable(f"Redis: {reply}") from reply
+        return replies
+
+    def time(self) -> float:
+        """Return the server's clock in seconds since the epoch."""
+        command: Command = ("TIME",)
+        return to_seconds(self.run([command], idempotent=True)[0])
+
+    def scan(self, pattern: str) -> Iterator[bytes]:
+        """Yield the names of all servers that match `pattern`: each at least once that is there all the time."""
+        for executor in self._executor.partitions():
+            client, cursor = RedisClient(executor), b"0"
+            while True:
+                command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
+                cursor, names = client.run([command], idempotent=True)[0]
+                yield from names
+                if int(cursor) == 0:
+                    break
+
+    def _load_scripts(self, commands: Sequence[Command], replies: list[Any], idempotent: bool) -> None:
+        """Load the scripts that the server does not know, and replace the replies of what is sent again."""
+        loads: dict[str, Command] = {}
+        again: list[int] = []
+        for at, (command, reply) in enumerate(zip(commands, replies, strict=True)):
+            if isinstance(reply, redis.exceptions.NoScriptError):
+                loads[str(command[1])] = scripts.BY_SHA[str(command[1])].load
+                again.append(at)
+            elif command[0] == "WAIT":  # it was about a write that had not been done
+                again.append(at)
+        new = self._executor.execute([*loads.values(), *(commands[at] for at in again)], idempotent)
+        for at, reply in zip(again, new[len(loads) :], strict=True):
+            replies[at] = reply
+
+
+def escape_pattern(text: str) -> str:
+    """Return `text` for use in a pattern of SCAN."""
+    return re.sub(r"([\\*?\[\]])", r"\\\1", text)
+
+
+def to_seconds(reply: list[bytes]) -> float:
+    """Return the reply to TIME in seconds since the epoch."""
+    seconds, microseconds = reply
+    return int(seconds) + int(microseconds) / 1e6

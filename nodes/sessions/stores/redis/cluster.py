@@ -1,8 +1,4 @@
-"""Which server of a Redis Cluster has which slots.
-
-----
-
-Commands to a Redis Cluster: each to the primary of its slot, which is found again when it has moved or died."""
+"""A Redis Cluster: which server has which slots, and commands to the primary of each slot."""
 
 from __future__ import annotations
 
@@ -19,27 +15,32 @@ import redis
 from redis.crc import key_slot
 
 from ...store import Budgets, StoreUnavailable
-from .address import Place, Servers, pool_of
-from .connection import Command, Connections, NotApplied, generation, is_lasting, is_refusal
-from .discovery import asked_once, gather
+from .address import Address, ServerList, make_pool
+from .connection import Command, NotApplied, ServerConnections, generation, is_permanent, is_refusal
+from .discovery import ask_once, describe, gather
+
+_PAUSE = 0.05
+"""Seconds between two looks at the topology."""
+_REDIRECTIONS = 4
+"""How often a command follows redirections in one attempt. A slot moves once, and then once more."""
+_ASKING: Command = ("ASKING",)
 
 
 @dataclass(frozen=True)
 class Topology:
-    """As a server of the cluster knew it in `epoch`, which grows with every failover."""
+    """Slots and servers, as known in `epoch`, which grows with every failover."""
 
-    ranges: tuple[tuple[int, int, Place], ...]
+    ranges: tuple[tuple[int, int, Address], ...]
     """First slot, last slot, primary; in order."""
     epoch: int
-    others: tuple[Place, ...] = ()
-    """The replicas: who else can be asked."""
-    primaries: tuple[Place, ...] = field(init=False)
+    replicas: tuple[Address, ...] = ()
+    primaries: tuple[Address, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "primaries", tuple(dict.fromkeys(place for *_, place in self.ranges)))
+        object.__setattr__(self, "primaries", tuple(dict.fromkeys(primary for *_, primary in self.ranges)))
 
-    def primary_of(self, slot: int) -> Place:
-        """`NotApplied` where nobody has this slot."""
+    def primary_for(self, slot: int) -> Address:
+        """Return the primary of `slot`. Raises `NotApplied` where no server has the slot."""
         at = bisect_right(self.ranges, slot, key=lambda each: each[0]) - 1
         if at < 0 or self.ranges[at][1] < slot:
             raise NotApplied(f"Redis: no server of the cluster has slot {slot}")
@@ -47,60 +48,57 @@ class Topology:
 
 
 class ClusterDiscovery:
-    """Asks all servers it has ever heard of at once, and believes the one with the latest epoch.
+    """Asks all known servers at the same time, and takes the answer of the latest epoch.
 
-    redis-py's RedisCluster keeps no such budget: it asks one after the other, each for all its timeouts, and believes
-    the first.
+    redis-py's RedisCluster has no such budget: it asks one after another, each for all its timeouts, and trusts the
+    first.
     """
 
-    def __init__(self, servers: Servers, budgets: Budgets, ca_file: Path | None) -> None:
+    def __init__(self, servers: ServerList, budgets: Budgets, ca_file: Path | None) -> None:
         self._servers = servers
         self._budgets = budgets
         self._ca_file = ca_file
-        self._pools: dict[Place, redis.ConnectionPool] = {}
+        self._pools: dict[Address, redis.ConnectionPool] = {}
         self._seconds = budgets.connect_timeout + budgets.read_timeout
 
     def topology(self, known: Topology | None) -> Topology:
-        """What is so now, as those say that the URL names and that are `known`. `NotApplied` where none answers."""
-        places = dict.fromkeys(self._servers.places)
+        """Ask the servers of the URL and those of `known`. Raises `NotApplied` where none answers."""
+        addresses = dict.fromkeys(self._servers.addresses)
         if known is not None:
-            places |= dict.fromkeys((*known.primaries, *known.others))
-        answers, failures = gather([partial(self._ask, place) for place in places], self._seconds)
+            addresses |= dict.fromkeys((*known.primaries, *known.replicas))
+        answers, failures = gather([partial(self._ask, address) for address in addresses], self._seconds)
         if not answers:
-            why = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or "none answered in time"
-            kinds = {type(failure) for failure in failures}
-            raise NotApplied(f"Redis: no server of the cluster answers: {why}") from (
-                failures[0] if len(kinds) == 1 else None
-            )
+            why, cause = describe(failures)
+            raise NotApplied(f"Redis: no server of the cluster answers: {why}") from cause
         return max(answers, key=lambda topology: (topology.epoch, len(topology.ranges)))
 
-    def _ask(self, place: Place) -> Topology:
-        pool = self._pools.get(place)
+    def _ask(self, address: Address) -> Topology:
+        pool = self._pools.get(address)
         if pool is None:
-            pool = self._pools[place] = pool_of(self._servers.url_of(place), self._budgets, self._ca_file)
+            pool = self._pools[address] = make_pool(self._servers.server_url(address), self._budgets, self._ca_file)
         questions: list[Command] = [("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")]
-        info, slots = asked_once(pool, questions)
+        info, slots = ask_once(pool, questions)
         facts = dict(line.split(":", 1) for line in info.decode().split("\r\n") if ":" in line)
-        ranges, others = [], []
+        ranges, replicas = [], []
         for first, last, *servers in slots:
-            primary, *replicas = [place_of(server[0], server[1], place.host) for server in servers]
+            primary, *others = [to_address(server[0], server[1], address.host) for server in servers]
             ranges.append((int(first), int(last), primary))
-            others += replicas
-        return Topology(tuple(sorted(ranges)), int(facts["cluster_current_epoch"]), tuple(dict.fromkeys(others)))
+            replicas += others
+        return Topology(tuple(sorted(ranges)), int(facts["cluster_current_epoch"]), tuple(dict.fromkeys(replicas)))
 
     def close(self) -> None:
         for pool in self._pools.values():
             pool.disconnect()
 
 
-def place_of(host: Any, port: Any, asked: str) -> Place:
-    """A server that another one names; one that does not know its own address is where it was asked."""
+def to_address(host: Any, port: Any, asked: str) -> Address:
+    """Return the address that a server named; `asked` is the host where it does not know its own."""
     name = host.decode() if isinstance(host, bytes) else str(host or "")
-    return Place(name if name not in {"", "?"} else asked, int(port))
+    return Address(name if name not in {"", "?"} else asked, int(port))
 
 
-def first_keys(command: Command) -> Sequence[str | bytes | int]:
-    """The key that says where a command belongs, as a sequence of one; none for those without a key."""
+def first_key(command: Command) -> Sequence[str | bytes | int]:
+    """Return the key that decides the slot, as a sequence of one; an empty one for a command without a key."""
     match command[0]:
         case "EVALSHA":
             return command[3:4]
@@ -110,121 +108,113 @@ def first_keys(command: Command) -> Sequence[str | bytes | int]:
             return command[1:2]
 
 
-_PAUSE = 0.05
-"""Seconds between two looks at the topology."""
-_REDIRECTIONS = 4
-"""So often a command is sent on. A slot moves once, and the next time once more."""
-_ASKING: Command = ("ASKING",)
-
-
 class ClusterConnections:
-    """To the servers of a cluster.
+    """Connections to the servers of a Redis Cluster.
 
-    A call's commands go in one packet to each server that they concern, in the order in which the servers come up.
-    Those without a key (WAIT, SCRIPT LOAD) go to all of these; what the least of them confirmed is WAIT's answer.
+    The commands of a call go in one packet to each server whose slots they concern, one server after another. Commands
+    without a key (WAIT, SCRIPT LOAD) go to all of these servers; the lowest number is the reply to WAIT.
 
-    What failed is tried again by the topology that is found then, `budgets.retries` times and not after
-    `budgets.deadline`: what is idempotent, and writes of which it is certain that nothing was applied. A server that
-    says where a slot is now (MOVED, ASK) is followed at once.
+    MOVED and ASK are followed at once. After a failure the topology is looked up again, and idempotent commands are
+    sent again, and writes that were certainly not applied: `budgets.retries` times, and not after `budgets.deadline`.
     """
 
     can_fail_over = True
 
-    def __init__(self, servers: Servers, budgets: Budgets, ca_file: Path | None = None) -> None:
+    def __init__(self, servers: ServerList, budgets: Budgets, ca_file: Path | None = None) -> None:
         self._servers = servers
         self._budgets = budgets
         self._ca_file = ca_file
         self._discovery = ClusterDiscovery(servers, budgets, ca_file)
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._generation = generation()
-        self._finding = threading.Lock()
-        self._known: dict[Place, Connections] = {}
+        self._searching = threading.Lock()
+        self._known: dict[Address, ServerConnections] = {}
         self._topology: Topology | None = None
         self._is_doubtful = True
         self._not_before = 0.0
-        self._why: StoreUnavailable | None = None
+        self._failure: StoreUnavailable | None = None
 
-    def everywhere(self) -> Sequence[Connections]:
-        return [self._at(place) for place in self._found().primaries]
+    def partitions(self) -> Sequence[ServerConnections]:
+        return [self._at(address) for address in self._current_topology().primaries]
 
-    def ask(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+    def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
         attempts = self._budgets.retries
         until = time.monotonic() + self._budgets.deadline
         call = _Call(commands)
         while True:
             try:
-                self._round(call, idempotent, attempts)
-                if not any(is_refusal(answer) for answer in call.answers):
-                    return call.answers
+                self._attempt(call, idempotent, attempts)
+                if not any(is_refusal(reply) for reply in call.replies):
+                    return call.replies
                 failure: StoreUnavailable | None = None
             except StoreUnavailable as error:
                 failure = error
             self._is_doubtful = True
             may_repeat = failure is None or idempotent or isinstance(failure, NotApplied)
-            if attempts <= 0 or not may_repeat or time.monotonic() >= until or (failure and is_lasting(failure)):
+            if attempts <= 0 or not may_repeat or time.monotonic() >= until or (failure and is_permanent(failure)):
                 if failure is not None:
                     raise failure
-                return call.answers
+                return call.replies
             if failure is None:
                 call.reopen(every=idempotent)
             attempts -= 1
 
-    def _round(self, call: _Call, idempotent: bool, attempts: int) -> None:
-        """Sends what is open to whom it belongs, and after those who have moved."""
+    def _attempt(self, call: _Call, idempotent: bool, attempts: int) -> None:
+        """Send the open commands to the primaries of their slots, and follow redirections."""
         for _ in range(_REDIRECTIONS):
-            groups = call.grouped(self._found(), attempts)
-            for place, positions in groups:
-                answers = self._at(place).ask([call.commands[at] for at in positions], idempotent)
-                has_moved = any(isinstance(answer, redis.exceptions.MovedError) for answer in answers)
-                for at, answer in zip(positions, answers, strict=True):
+            for address, positions in call.group(self._current_topology(), attempts):
+                replies = self._at(address).execute([call.commands[at] for at in positions], idempotent)
+                has_moved = any(isinstance(reply, redis.exceptions.MovedError) for reply in replies)
+                for at, reply in zip(positions, replies, strict=True):
                     if has_moved and not call.has_key(at):
-                        continue  # it spoke of what is not done yet
-                    if isinstance(answer, redis.exceptions.MovedError):
+                        continue  # it was about a command that has not been done
+                    if isinstance(reply, redis.exceptions.MovedError):
                         self._is_doubtful = True
-                        call.moved[at] = place_of(answer.host, answer.port, place.host)
-                    elif isinstance(answer, redis.exceptions.AskError):
-                        there = self._at(place_of(answer.host, answer.port, place.host))
-                        call.answer(at, there.ask([_ASKING, call.commands[at]], idempotent)[1])
+                        call.moved[at] = to_address(reply.host, reply.port, address.host)
+                    elif isinstance(reply, redis.exceptions.AskError):
+                        other = self._at(to_address(reply.host, reply.port, address.host))
+                        call.add(at, other.execute([_ASKING, call.commands[at]], idempotent)[1])
                     else:
-                        call.answer(at, answer)
+                        call.add(at, reply)
             if not call.open:
                 return
-        raise NotApplied("Redis: the cluster sends from one server to another and back")
+        raise NotApplied("Redis: the servers of the cluster redirect to each other")
 
-    def _found(self) -> Topology:
-        """The topology, which one of those who ask looks at anew while the others wait for what it finds."""
+    def _current_topology(self) -> Topology:
+        """Return the topology. Where it is in doubt one request looks it up, and the others wait for the result."""
         if self._generation != generation():
-            self._begin()
+            self._reset()
         if self._topology is not None and not self._is_doubtful:
             return self._topology
-        with self._finding:
+        with self._searching:
             if time.monotonic() >= self._not_before:
                 self._is_doubtful = False
                 try:
                     self._topology = self._discovery.topology(self._topology)
-                    self._why = None
+                    self._failure = None
                 except StoreUnavailable as error:
-                    self._is_doubtful, self._why = True, error
+                    self._is_doubtful, self._failure = True, error
                 self._not_before = time.monotonic() + _PAUSE
                 self._retire()
-            if self._topology is None or self._why is not None:
-                raise NotApplied(str(self._why)) from (self._why.__cause__ if self._why else None)
+            if self._topology is None or self._failure is not None:
+                raise NotApplied(str(self._failure)) from (self._failure.__cause__ if self._failure else None)
             return self._topology
 
-    def _at(self, place: Place) -> Connections:
-        found = self._known.get(place)
-        if found is None:
-            pool = pool_of(self._servers.url_of(place), self._budgets, self._ca_file)
-            found = self._known.setdefault(place, Connections(pool, self._budgets.without_retries(), looks=False))
-        return found
+    def _at(self, address: Address) -> ServerConnections:
+        connections = self._known.get(address)
+        if connections is None:
+            pool = make_pool(self._servers.server_url(address), self._budgets, self._ca_file)
+            made = ServerConnections(pool, self._budgets.without_retries(), check_role=False)
+            connections = self._known.setdefault(address, made)
+        return connections
 
     def _retire(self) -> None:
-        """Whoever is no primary any more need not be connected to."""
+        """Close the connections to servers that are no longer primaries."""
         if self._topology is not None:
-            for place in self._known.keys() - set(self._topology.primaries):
-                self._known.pop(place).retire()
+            for address in self._known.keys() - set(self._topology.primaries):
+                self._known.pop(address).retire()
 
     def close(self) -> None:
         for connections in self._known.values():
@@ -233,27 +223,27 @@ class ClusterConnections:
 
 
 class _Call:
-    """Commands, of which some may have been answered."""
+    """Commands, some of which may have replies."""
 
     def __init__(self, commands: Sequence[Command]) -> None:
         self.commands = commands
-        self.answers: list[Any] = [None] * len(commands)
+        self.replies: list[Any] = [None] * len(commands)
         self.open = set(range(len(commands)))
-        self.moved: dict[int, Place] = {}
-        """Where servers said that a command belongs."""
-        keys = [first_keys(command) for command in commands]
-        self._slots = {at: key_slot(_bytes(key[0])) for at, key in enumerate(keys) if key}
+        self.moved: dict[int, Address] = {}
+        """The servers to which commands were redirected."""
+        keys = [first_key(command) for command in commands]
+        self._slots = {at: key_slot(_to_bytes(key[0])) for at, key in enumerate(keys) if key}
 
-    def grouped(self, topology: Topology, attempts: int) -> list[tuple[Place, list[int]]]:
-        """The open commands by server. All without a key: those of any server, another one with every attempt."""
+    def group(self, topology: Topology, attempts: int) -> list[tuple[Address, list[int]]]:
+        """Return the open commands by server. Where none has a key, each attempt takes another server."""
         if not self._slots:
-            primaries = topology.primaries or (topology.primary_of(0),)
+            primaries = topology.primaries or (topology.primary_for(0),)
             return [(primaries[attempts % len(primaries)], sorted(self.open))]
-        groups: dict[Place, list[int]] = {}
+        groups: dict[Address, list[int]] = {}
         for at in sorted(self.open):
             if at in self._slots:
-                place = self.moved.get(at) or topology.primary_of(self._slots[at])
-                groups.setdefault(place, []).append(at)
+                address = self.moved.get(at) or topology.primary_for(self._slots[at])
+                groups.setdefault(address, []).append(at)
         keyless = [at for at in range(len(self.commands)) if at not in self._slots]
         for positions in groups.values():
             positions += keyless
@@ -264,28 +254,28 @@ class _Call:
     def has_key(self, at: int) -> bool:
         return at in self._slots
 
-    def answer(self, at: int, answer: Any) -> None:
-        if at not in self._slots and self.answers[at] is not None:
-            answer = _least(self.answers[at], answer)
-        self.answers[at] = answer
+    def add(self, at: int, reply: Any) -> None:
+        if at not in self._slots and self.replies[at] is not None:
+            reply = _lowest(self.replies[at], reply)
+        self.replies[at] = reply
         self.open.discard(at)
 
     def reopen(self, every: bool) -> None:
-        """What was refused, or `every` command where that changes nothing."""
+        """Open the commands that were refused, or all commands."""
         self.moved.clear()
-        self.open = {at for at, answer in enumerate(self.answers) if every or is_refusal(answer)}
+        self.open = {at for at, reply in enumerate(self.replies) if every or is_refusal(reply)}
         for at in range(len(self.commands)):
             if at in self.open or not self.has_key(at):
-                self.answers[at] = None
+                self.replies[at] = None
 
 
-def _least(one: Any, other: Any) -> Any:
-    """Of the answers of two servers to the same: an error, or the smaller number."""
-    for answer in (one, other):
-        if isinstance(answer, Exception):
-            return answer
+def _lowest(one: Any, other: Any) -> Any:
+    """Return which of two servers' replies counts: an error, or else the lower number."""
+    for reply in (one, other):
+        if isinstance(reply, Exception):
+            return reply
     return min(one, other)
 
 
-def _bytes(key: str | bytes | int) -> bytes:
+def _to_bytes(key: str | bytes | int) -> bytes:
     return key if isinstance(key, bytes) else str(key).encode()

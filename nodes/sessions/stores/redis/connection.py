@@ -1,18 +1,13 @@
-"""Which failures prove that nothing was applied, so that even a write may be sent again.
+"""Connections to one Redis server: redis-py's connections, parser and pool, without its client.
 
-A connection that was refused or could not be made, and a server's own refusal: both prove it. A timeout and a
-connection that was lost after sending prove nothing.
+redis-py's own pool costs 7 us for each use (24 us under gevent) and its pipeline as much again, in a round trip of
+about 30 us. So a connection that the pool has made stays checked out, and is passed from request to request here.
 
+A connection is used again only when every reply on it was read. One that failed, timed out or was interrupted by any
+exception is closed, so no reply can reach the wrong request (CVE-2023-28858).
 
-----
-
-Asking a Redis server: redis-py's connections, parser and pool, without what its client adds to every command.
-
-redis-py's own pool costs 7 us for each use (24 us under gevent) and its pipeline as much again, of a round trip of
-about 30 us. So a connection that the pool has made stays checked out, and is handed from request to request here.
-
-What may be reused is decided strictly: only a connection whose every answer was read. One that failed, timed out or was
-interrupted by any exception is closed and never seen again, so no answer can reach the wrong request (CVE-2023-28858).
+A write may be sent again only where it was certainly not applied: the connection was refused or could not be made, or
+the server itself refused the command. A timeout and a connection that was lost after sending prove nothing.
 """
 
 from __future__ import annotations
@@ -35,23 +30,23 @@ _KINDS = (redis.ReadOnlyError, redis.exceptions.ClusterDownError, redis.exceptio
 
 
 class NotApplied(StoreUnavailable):
-    """No server has done any of it."""
+    """No server has applied any of the commands."""
 
 
-def is_refusal(answer: object) -> bool:
-    """Whether a server says that it does this not now, and another one, or the same a little later, may do it."""
-    if not isinstance(answer, redis.ResponseError):
+def is_refusal(reply: object) -> bool:
+    """Return whether a server refuses a command that another server, or the same one a little later, may accept."""
+    if not isinstance(reply, redis.ResponseError):
         return False
-    return isinstance(answer, _KINDS) or str(answer).startswith(_CODES)
+    return isinstance(reply, _KINDS) or str(reply).startswith(_CODES)
 
 
-def is_lasting(error: StoreUnavailable) -> bool:
-    """Whether waiting helps nothing: who asks is not let in."""
+def is_permanent(error: StoreUnavailable) -> bool:
+    """Return whether waiting is no help, because the credentials are wrong."""
     return isinstance(error.__cause__, redis.AuthenticationError)
 
 
 _generation = 0
-"""How often this process has come out of a fork."""
+"""Number of forks between the first process and this one."""
 
 
 def _forked() -> None:
@@ -60,7 +55,7 @@ def _forked() -> None:
 
 
 def generation() -> int:
-    """Differs in a child process from what it was in its parent."""
+    """Return a number that differs between a process and its children."""
     return _generation
 
 
@@ -68,67 +63,68 @@ os.register_at_fork(after_in_child=_forked)
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Connection: TypeAlias = Any
-"""A connection of redis-py's."""
+"""A connection of redis-py."""
 
 
-class Asks(Protocol):
-    """What answers commands: `Connections`, or something that knows several servers and sends each to the right one.
+class CommandExecutor(Protocol):
+    """Executes commands on one server, or on several servers of which each has a part of the keys.
 
-    A command's keys are all in one slot, and commands of one call may be in different ones.
+    The keys of a command are in one slot. The commands of a call may be in different slots.
     """
 
     can_fail_over: bool
-    """Whether another server may take over, so that who was not answered should ask again."""
+    """Whether another server may take over, so that commands without a reply are worth sending again."""
 
-    def ask(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]: ...
+    def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+        """Return the replies, an error of the server as a `ResponseError`. Raises `StoreUnavailable` for no reply."""
+        ...
 
-    def everywhere(self) -> Sequence[Asks]:
-        """What to ask for something that no key leads to: each has keys that no other has."""
+    def partitions(self) -> Sequence[CommandExecutor]:
+        """Return an executor for each part of the keys, for commands without a key such as SCAN."""
         ...
 
     def close(self) -> None: ...
 
 
 ROLE: Command = ("ROLE",)
-LOOK_EVERY = 1.0
-"""Seconds after which a read on the same connection asks again whether this still is a primary."""
+ROLE_INTERVAL = 1.0
+"""Seconds after which a read asks again whether the server still is a primary."""
 
 
 def is_primary(role: Any) -> bool:
-    """What an answer to ROLE says. A user who may not ask can't be told: then it is one."""
+    """Return what a reply to ROLE says; True for a user that may not send ROLE."""
     return isinstance(role, redis.ResponseError) or role[0] == b"master"
 
 
-class Connections:
+class ServerConnections:
     """The connections of one process to one server: at most `budgets.max_connections`, made when first needed.
 
-    A replica refuses a write by itself, but not a read: a primary that was demoted would go on answering with what it
-    knew. So once a second ROLE travels in the packet of a read, on each connection, and what a replica answers counts
-    for nothing; without `looks` it does not, for who finds out in another way whom to ask. Safe for threads and
-    greenlets; after a fork the child makes its own.
+    A replica refuses writes, but a primary that was demoted would go on answering reads with old data. So with
+    `check_role` each connection sends ROLE in the packet of a read once a second, and the replies of a replica are
+    discarded. Safe for threads and greenlets. A child process makes its own connections.
     """
 
     can_fail_over = False
 
-    def __init__(self, pool: redis.ConnectionPool, budgets: Budgets, looks: bool = True) -> None:
+    def __init__(self, pool: redis.ConnectionPool, budgets: Budgets, check_role: bool = True) -> None:
         self.pool = pool
-        self._looks = looks
+        self._check_role = check_role
         self._budgets = budgets
         self._is_retired = False
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._generation = _generation
         self._free: deque[Connection] = deque()
         self._made = 0
         self._waiting = 0
         self._changed = threading.Condition(threading.Lock())
 
-    def ask(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
-        """Sends `commands` in one packet and returns their answers, an error of the server's as a `ResponseError`.
+    def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+        """Send `commands` in one packet and return the replies, an error of the server as a `ResponseError`.
 
-        What is idempotent is sent again after a failure, `budgets.retries` times; anything else is sent once at most.
-        Raises `StoreUnavailable` where there is no answer, and `NotApplied` where nothing was sent.
+        Idempotent commands are sent again after a failure, `budgets.retries` times; others are sent at most once.
+        Raises `StoreUnavailable` where there is no reply, and `NotApplied` where nothing was sent.
         """
         budgets = self._budgets
         attempts = budgets.retries if idempotent else 0
@@ -137,64 +133,64 @@ class Connections:
             try:
                 return self._attempt(commands, idempotent)
             except StoreUnavailable as error:
-                if attempts <= 0 or is_lasting(error) or time.monotonic() >= until:
+                if attempts <= 0 or is_permanent(error) or time.monotonic() >= until:
                     raise
                 attempts -= 1
 
-    def everywhere(self) -> Sequence[Connections]:
+    def partitions(self) -> Sequence[ServerConnections]:
         return (self,)
 
     def _attempt(self, commands: Sequence[Command], idempotent: bool) -> list[Any]:
         connection, used = self._take()
         if used:
-            # The server may have closed it since (a restart, its idle timeout), which must not count as a failure.
-            # A write finds out before it sends anything; a read just asks again.
+            # The server may have closed it meanwhile (a restart, its idle timeout), which must not count as a failure.
+            # A write looks before it sends anything; a read is simply sent again.
             if idempotent:
                 try:
                     return self._read(connection, commands)
                 except StoreUnavailable as error:
                     if not isinstance(error.__cause__, (redis.ConnectionError, ConnectionError)):
                         raise
-                    connection = self._anew()
+                    connection = self._replace_stale()
             elif is_stale(connection):
                 self._discard(connection)
-                connection = self._anew()
+                connection = self._replace_stale()
         return self._read(connection, commands) if idempotent else self._exchange(connection, commands)
 
     def _read(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
         now = time.monotonic()
-        if not self._looks or now < connection.look_at:
+        if not self._check_role or now < connection.check_role_at:
             return self._exchange(connection, commands)
-        connection.look_at = now + LOOK_EVERY
-        *answers, role = self._exchange(connection, (*commands, ROLE))
+        connection.check_role_at = now + ROLE_INTERVAL
+        *replies, role = self._exchange(connection, (*commands, ROLE))
         if not is_primary(role):
-            self._forget_idle()  # whoever is the primary now, is found by connecting anew
-            demoted = redis.ConnectionError("this server is a replica now, whose answer may be an old one")
+            self._close_idle()  # new connections find the new primary
+            demoted = redis.ConnectionError("this server is a replica now, and its data may be old")
             raise StoreUnavailable(f"Redis: {demoted}") from demoted
-        return answers
+        return replies
 
     def _exchange(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
         try:
             # hiredis itself packs in a sixth of the time that the connection's own method takes.
             packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
             _send(connection, packed)
-            answers = [_answer(connection) for _ in commands]
+            replies = [_read_reply(connection) for _ in commands]
         except (redis.RedisError, OSError) as error:
             self._discard(connection)
             raise StoreUnavailable(f"Redis: {error}") from error
-        except BaseException:  # an exit or a timeout of gevent's as well: its answer is still to come
+        except BaseException:  # also an exit or a timeout of gevent: the reply is still to come
             self._discard(connection)
             raise
-        if any(isinstance(answer, redis.ReadOnlyError) for answer in answers):
-            self._discard(connection)  # a primary no more: whoever is now, is found by connecting anew
+        if any(isinstance(reply, redis.ReadOnlyError) for reply in replies):
+            self._discard(connection)  # no longer a primary: new connections find the new one
         else:
             self._give_back(connection)
-        return answers
+        return replies
 
     def _take(self) -> tuple[Connection, bool]:
-        """A connection, and whether it was used before."""
+        """Return a connection, and whether it was used before."""
         if self._generation != _generation:
-            self._begin()
+            self._reset()
         try:
             return self._free.pop(), True
         except IndexError:
@@ -203,7 +199,7 @@ class Connections:
     def _wait_or_make(self) -> tuple[Connection, bool]:
         until = time.monotonic() + self._budgets.connect_timeout
         with self._changed:
-            self._waiting += 1  # before the look at what is free: who gives back looks at it afterwards
+            self._waiting += 1  # before looking at the idle ones, since `_give_back` reads it after adding one
             try:
                 while True:
                     try:
@@ -221,7 +217,7 @@ class Connections:
         return self._make(), False
 
     def _make(self) -> Connection:
-        """A new connection, which is counted already."""
+        """Return a new connection, which is counted already."""
         try:
             connection: Connection = self.pool.get_connection()
         except (redis.RedisError, OSError) as error:
@@ -230,11 +226,11 @@ class Connections:
         except BaseException:
             self._count_down()
             raise
-        connection.look_at = 0.0
+        connection.check_role_at = 0.0
         return connection
 
-    def _anew(self) -> Connection:
-        """In place of one that was stale. Those that were waiting beside it are likely to be so, too."""
+    def _replace_stale(self) -> Connection:
+        """Return a connection that is not stale. The other idle ones are likely to be stale as well."""
         while True:
             connection, used = self._take()
             if not used or not is_stale(connection):
@@ -261,11 +257,11 @@ class Connections:
             self._changed.notify()
 
     def retire(self) -> None:
-        """Closes what is idle now, and what is in use when it has been used."""
+        """Close idle connections now, and the others when they are given back."""
         self._is_retired = True
-        self._forget_idle()
+        self._close_idle()
 
-    def _forget_idle(self) -> None:
+    def _close_idle(self) -> None:
         while self._free:
             self._discard(self._free.pop())
 
@@ -275,7 +271,7 @@ class Connections:
 
 
 def _send(connection: Connection, packed: bytes) -> None:
-    """In one system call where it fits into the socket's buffer; gevent's `sendall` makes two. OSError."""
+    """Send in one system call what fits into the socket's buffer; gevent's `sendall` makes two. Raises OSError."""
     sock = connection._get_socket()
     if sock is None:
         raise redis.ConnectionError("the connection is closed")
@@ -284,19 +280,19 @@ def _send(connection: Connection, packed: bytes) -> None:
         sock.sendall(memoryview(packed)[sent:])
 
 
-def _answer(connection: Connection) -> Any:
+def _read_reply(connection: Connection) -> Any:
     try:
         return connection.read_response(disconnect_on_error=False)
     except redis.ResponseError as error:
         return error
-    except redis.exceptions.BusyLoadingError as error:  # an answer, which redis-py takes for a lost connection
+    except redis.exceptions.BusyLoadingError as error:  # a reply, which redis-py takes for a lost connection
         return redis.ResponseError(f"LOADING {error}")
 
 
 def is_stale(connection: Connection) -> bool:
-    """Whether the server has closed this idle connection, or sent what nobody asked for.
+    """Return whether the server has closed this idle connection, or sent something unexpected.
 
-    A look into the socket's buffer. redis-py's own `can_read` polls, which under gevent costs 15 us and not 3.
+    Peeks into the socket's buffer, for 3 us. redis-py's own `can_read` polls, which costs 15 us under gevent.
     """
     sock = connection._get_socket()
     if sock is None:
@@ -308,7 +304,7 @@ def is_stale(connection: Connection) -> bool:
     except BlockingIOError:
         sock.settimeout(timeout)
         return False
-    except ValueError:  # TLS can't peek
+    except ValueError:  # TLS sockets can't peek
         sock.settimeout(timeout)
         return _is_closed(connection)
     except OSError:

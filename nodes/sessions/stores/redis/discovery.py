@@ -1,7 +1,7 @@
-"""Asking several servers the same at once, because one that is silent must not be waited for.
+"""Ask several servers at the same time, so that one that is silent delays nothing.
 
-redis-py asks Sentinels (and the nodes of a cluster) in turn, each for as long as its timeouts allow: 4.6 s for one that
-is dead with its defaults, and never less than one whole timeout for one that is silent.
+redis-py asks Sentinels (and the nodes of a cluster) one after another, each for as long as its timeouts allow: 4.6 s
+for a dead one with its defaults, and at least one whole timeout for a silent one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from .connection import Command, Connection
 T = TypeVar("T")
 
 GRACE = 0.05
-"""Seconds in which the others may answer too, once somebody has: they may know better."""
+"""Seconds after the first answer in which others are still collected: a later answer may be newer."""
 
 
 def gather(questions: Sequence[Callable[[], T]], seconds: float) -> tuple[list[T], list[Exception]]:
-    """What the questions are answered with `GRACE` after the first answer, or within `seconds` where there is none.
+    """Return the answers that arrive within `GRACE` after the first one, and the failures. Wait `seconds` at most.
 
-    Each is asked in a thread of its own (under gevent: a greenlet), which ends by its own timeouts. Only faults of
-    servers and networks are expected of them.
+    Each question runs in a thread of its own (under gevent: a greenlet), which ends by its own timeouts.
     """
     arrived: queue.Queue[tuple[T | None, Exception | None]] = queue.Queue()
 
@@ -55,8 +54,14 @@ def gather(questions: Sequence[Callable[[], T]], seconds: float) -> tuple[list[T
     return answers, failures
 
 
-def asked_once(pool: redis.ConnectionPool, commands: Sequence[Command]) -> list[Any]:
-    """The answers of a server that is rarely asked: the connection is closed after it. Raises redis-py's errors."""
+def describe(failures: list[Exception]) -> tuple[str, Exception | None]:
+    """Return why no server answered, and the cause if all have the same: a wrong password is worth no second try."""
+    why = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or "none answered in time"
+    return why, failures[0] if len({type(failure) for failure in failures}) == 1 else None
+
+
+def ask_once(pool: redis.ConnectionPool, commands: Sequence[Command]) -> list[Any]:
+    """Return the replies of a server that is rarely asked, and close the connection. Raises redis-py's errors."""
     connection: Connection = pool.get_connection()
     try:
         connection.send_packed_command(connection.pack_commands(commands))

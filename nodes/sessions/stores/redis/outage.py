@@ -1,8 +1,4 @@
-"""What an acknowledged write is worth when the primary dies.
-
-----
-
-What a request does while there is no primary: fail at once, or wait for the next one."""
+"""What a store does about lost primaries: which writes wait for replicas, and which requests wait for a new primary."""
 
 from __future__ import annotations
 
@@ -14,228 +10,218 @@ from enum import Enum
 from typing import Any
 
 from ...store import Budgets, StoreUnavailable
-from .connection import Asks, Command, NotApplied, generation, is_lasting, is_refusal
+from .connection import Command, CommandExecutor, NotApplied, generation, is_permanent, is_refusal
 
-_LATE_SECONDS = 0.12
-"""WAIT's answer may come so much after its time: the server looks at its clock ten times a second (seen: 100 ms)."""
+_WAIT_LATENESS = 0.12
+"""Seconds by which the reply to WAIT may be late: the server looks at its clock ten times a second (seen: 100 ms)."""
+_RETRY_INTERVAL = 0.05
+"""Seconds between two attempts of the one request that tries whether the store is back."""
 
 
 class Durability(Enum):
-    """Who has to have a write before it counts.
+    """Which writes count only once replicas have them.
 
-    Replication is asynchronous: what the primary alone has is lost with it. A lost deletion brings a logout back, so
-    that one weighs more than a lost visit. Waiting costs a round trip between primary and replica; with too few
-    replicas in reach, what has to wait is refused as `StoreUnavailable`.
+    Replication is asynchronous: what only the primary has is lost with it. A lost deletion revives a session, so it
+    matters more than a lost visit. Waiting costs a round trip between primary and replica. With too few replicas in
+    reach, a write that has to wait raises `StoreUnavailable`.
     """
 
     PRIMARY = "primary"
-    """The primary. The fastest."""
+    """None. The fastest."""
     REVOCATIONS = "revocations"
-    """The end of a session (logout, renewal, ended by its owner) is waited for, all else is not."""
+    """The end of a session: logout, renewal, ended by its owner."""
     EVERY_WRITE = "every_write"
-    """Every write is waited for."""
+    """Every write."""
 
 
-@dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """`durability` by so many `replicas`, within `budgets`. ValueError where that can't be meant."""
+    """Waits for `replicas` where `durability` demands it. Raises ValueError for too few replicas."""
 
-    durability: Durability
-    replicas: int
-    budgets: Budgets
+    def __init__(self, durability: Durability, replicas: int, budgets: Budgets) -> None:
+        if replicas < 0 or (durability is not Durability.PRIMARY and replicas == 0):
+            raise ValueError(f"replicas must be at least 1 for durability {durability.value}, not {replicas}")
+        self._replicas = replicas
+        # The reply must be here before the read timeout is over.
+        timeout = max(budgets.read_timeout - _WAIT_LATENESS, budgets.read_timeout / 4)
+        wait: Command = ("WAIT", replicas, max(1, int(timeout * 1000)))
+        self.after_write = [wait] if durability is Durability.EVERY_WRITE else []
+        """The commands that follow a write in its packet: WAIT is about all writes of the connection before it."""
+        self.after_delete = [wait] if durability is not Durability.PRIMARY else []
 
-    def __post_init__(self) -> None:
-        if self.replicas < 0 or (self.durability is not Durability.PRIMARY and self.replicas == 0):
-            raise ValueError(f"replicas {self.replicas}: durability {self.durability.value} needs at least 1")
-
-    @property
-    def wait(self) -> Command:
-        """The command that follows a write in its packet; it speaks of all that this connection wrote before."""
-        timeout = self.budgets.read_timeout  # until then the answer has to be here
-        return "WAIT", self.replicas, max(1, int(max(timeout - _LATE_SECONDS, timeout / 4) * 1000))
-
-    def of(self, revocation: bool) -> list[Command]:
-        """What to send after a write: nothing, or `wait`."""
-        due = {
-            Durability.PRIMARY: False,
-            Durability.REVOCATIONS: revocation,
-            Durability.EVERY_WRITE: True,
-        }[self.durability]
-        return [self.wait] if due else []
-
-    def check(self, answer: object) -> None:
-        """Holds what WAIT answered against what was asked for."""
-        if isinstance(answer, Exception):
-            raise StoreUnavailable(f"Redis: {answer}") from answer
-        if not isinstance(answer, int) or answer < self.replicas:
+    def check(self, reply: object) -> None:
+        """Raise `StoreUnavailable` unless the reply to WAIT names enough replicas."""
+        if isinstance(reply, Exception):
+            raise StoreUnavailable(f"Redis: {reply}") from reply
+        if not isinstance(reply, int) or reply < self._replicas:
             raise StoreUnavailable(
-                f"the primary has the write, but only {answer} of {self.replicas} replicas said so in time:"
+                f"only {reply} of {self._replicas} replicas confirmed the write in time: the primary has it, and"
                 " whether it outlives the primary is unknown"
             )
 
 
-_EVERY = 0.05
-"""Seconds between two attempts of the one request that looks whether the store is back."""
-
-
 class Outage(Enum):
-    """What becomes of a request that meets a store that does not answer, or has no primary.
+    """What a request does while its store does not answer, or has no primary.
 
-    Failing fast keeps a node free for what needs no session, and tells the user at once. Waiting makes a failover
-    invisible but for its time, and keeps connections and memory of the node and of the proxy meanwhile.
+    Failing fast keeps a node free for requests without a session, and tells the user at once. Waiting hides a failover
+    but for its time, and meanwhile keeps connections and memory of the node and of the proxy.
     """
 
     FAIL_FAST = "fail_fast"
     """`StoreUnavailable` within the budgets: a 503."""
     WAIT = "wait"
-    """It is held until the store is back, for a bounded time, and then done. A bounded number are, the rest fail."""
+    """Wait until the store is back, for a bounded time. A bounded number of requests wait; the others fail."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutagePolicy:
-    """`outage` with its bounds. The time is from an operation's first failure; keep it below what the proxy waits for
-    a node. The number is for each process. ValueError for what can't be meant.
+    """`outage` with its bounds: for `seconds` from an operation's first failure, `max_waiting` requests per process.
+
+    Keep `seconds` below the proxy's timeout for a node. Raises ValueError for values out of range.
     """
 
     outage: Outage = Outage.FAIL_FAST
     seconds: float = 10.0
-    most: int = 500
+    max_waiting: int = 500
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 25:
-            raise ValueError(f"waiting for {self.seconds:g} s cannot be: use more than 0 and at most 25")
-        if self.most < 1:
-            raise ValueError(f"{self.most} requests that wait cannot be: use at least 1, or fail fast")
+            raise ValueError(f"seconds must be above 0 and at most 25, not {self.seconds:g}")
+        if self.max_waiting < 1:
+            raise ValueError(f"max_waiting must be at least 1, not {self.max_waiting}")
 
     @property
     def waits(self) -> bool:
         return self.outage is Outage.WAIT
 
 
-class Waiting:
-    """Commands to `asks`, held where they fail and may be sent again.
+def with_outage_policy(executor: CommandExecutor, policy: OutagePolicy) -> CommandExecutor:
+    """Return `executor` under an outage policy."""
+    return WaitingExecutor(executor, policy) if policy.waits else executor
 
-    One of those who are held tries every 50 ms; when it succeeds the others go on. May be sent again: what is
-    idempotent, and what has certainly not been applied. Where too few replicas confirmed an idempotent write within its
-    WAIT, it is held as well.
+
+class WaitingExecutor:
+    """Holds commands that failed and may be sent again, until the store is back.
+
+    One of the waiting requests tries every 50 ms; when it succeeds, the others go on. Idempotent commands may be sent
+    again, and commands that were certainly not applied. An idempotent write that too few replicas confirmed within its
+    WAIT is held as well.
     """
 
-    def __init__(self, asks: Asks, policy: OutagePolicy) -> None:
-        self._asks = asks
-        self.can_fail_over = asks.can_fail_over
+    def __init__(self, executor: CommandExecutor, policy: OutagePolicy) -> None:
+        self._executor = executor
+        self.can_fail_over = executor.can_fail_over
         self._policy = policy
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._generation = generation()
         self._changed = threading.Condition(threading.Lock())
-        self._held = 0
-        self._somebody_tries = False
-        self._successes = 0
+        self._waiting = 0
+        self._has_prober = False
+        self._recoveries = 0
 
-    def everywhere(self) -> Sequence[Asks]:
-        return [Waiting(asks, self._policy) for asks in self._asks.everywhere()]
+    def partitions(self) -> Sequence[CommandExecutor]:
+        return [WaitingExecutor(executor, self._policy) for executor in self._executor.partitions()]
 
-    def ask(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+    def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
         call = _Call(commands, idempotent)
-        if call.is_done_by(self._asks):
-            return call.answers
+        if call.attempt(self._executor):
+            return call.replies
         if self._generation != generation():
-            self._begin()
+            self._reset()
         with self._changed:
-            if self._held >= self._policy.most:
-                raise StoreUnavailable(f"{self._held} requests wait for the store already") from call.failure
-            self._held += 1
+            if self._waiting >= self._policy.max_waiting:
+                raise StoreUnavailable(f"{self._waiting} requests wait for the store already") from call.failure
+            self._waiting += 1
         try:
-            self._hold(call, time.monotonic() + self._policy.seconds)
+            self._wait(call, time.monotonic() + self._policy.seconds)
         finally:
             with self._changed:
-                self._held -= 1
-        return call.given()
+                self._waiting -= 1
+        return call.result()
 
-    def _hold(self, call: _Call, until: float) -> None:
+    def _wait(self, call: _Call, until: float) -> None:
         while (left := until - time.monotonic()) > 0:
-            if not self._my_turn(left):
-                if call.is_done_by(self._asks):
+            if not self._become_prober(left):
+                if call.attempt(self._executor):
                     return
                 continue
             try:
                 while time.monotonic() < until:
-                    time.sleep(_EVERY)
-                    if call.is_done_by(self._asks):
+                    time.sleep(_RETRY_INTERVAL)
+                    if call.attempt(self._executor):
                         return
             finally:
-                self._pass_on(succeeded=call.failure is None)
+                self._end_probing(succeeded=call.failure is None)
 
-    def _my_turn(self, seconds: float) -> bool:
-        """Whether to try until it works. False: it did for somebody else, or the time is over."""
+    def _become_prober(self, seconds: float) -> bool:
+        """Return True for the request that tries every 50 ms; False when another one succeeded or time is over."""
         with self._changed:
-            before = self._successes
-            self._changed.wait_for(lambda: self._successes != before or not self._somebody_tries, seconds)
-            if self._somebody_tries or self._successes != before:
+            before = self._recoveries
+            self._changed.wait_for(lambda: self._recoveries != before or not self._has_prober, seconds)
+            if self._has_prober or self._recoveries != before:
                 return False
-            self._somebody_tries = True
+            self._has_prober = True
             return True
 
-    def _pass_on(self, succeeded: bool) -> None:
+    def _end_probing(self, succeeded: bool) -> None:
         with self._changed:
-            self._somebody_tries = False
-            self._successes += succeeded
+            self._has_prober = False
+            self._recoveries += succeeded
             if succeeded:
                 self._changed.notify_all()
             else:
                 self._changed.notify()
 
     def close(self) -> None:
-        self._asks.close()
+        self._executor.close()
 
 
 class _Call:
-    """Commands, of which some may have been answered. `failure` is what is in the way of the others."""
+    """Commands, some of which may have replies. `failure` is what the others failed with."""
 
     def __init__(self, commands: Sequence[Command], idempotent: bool) -> None:
         self._commands = commands
         self._idempotent = idempotent
         self._open: Sequence[int] = range(len(commands))
-        self.answers: list[Any] = [None] * len(commands)
+        self.replies: list[Any] = [None] * len(commands)
         self.failure: Exception | None = None
-        self._is_answered = False
+        self._has_replies = False
 
-    def is_done_by(self, asks: Asks) -> bool:
-        """Asks for what is open. Raises what must not be asked again."""
+    def attempt(self, executor: CommandExecutor) -> bool:
+        """Send the open commands. Return whether all are done; raise for a failure after which none may be repeated."""
         try:
-            answers = asks.ask([self._commands[at] for at in self._open], self._idempotent)
+            replies = executor.execute([self._commands[at] for at in self._open], self._idempotent)
         except StoreUnavailable as error:
-            if is_lasting(error) or not (self._idempotent or isinstance(error, NotApplied)):
+            if is_permanent(error) or not (self._idempotent or isinstance(error, NotApplied)):
                 raise
             self.failure = error
             return False
-        for at, answer in zip(self._open, answers, strict=True):
-            self.answers[at] = answer
-        self._is_answered = True
-        refused = [at for at in self._open if is_refusal(self.answers[at]) or self._is_too_few(at)]
+        for at, reply in zip(self._open, replies, strict=True):
+            self.replies[at] = reply
+        self._has_replies = True
+        refused = [at for at in self._open if is_refusal(self.replies[at]) or self._lacks_replicas(at)]
         self.failure = None
         if refused:
-            self._open = range(len(self._commands)) if self._idempotent else self._after(refused)
-            self.failure = StoreUnavailable(f"Redis: {self.answers[refused[0]]}")
+            self._open = range(len(self._commands)) if self._idempotent else self._with_waits(refused)
+            self.failure = StoreUnavailable(f"Redis: {self.replies[refused[0]]}")
         return not refused
 
-    def _after(self, refused: Sequence[int]) -> Sequence[int]:
-        """What was refused, and what spoke of it."""
+    def _with_waits(self, refused: Sequence[int]) -> Sequence[int]:
+        """Return the refused commands, and each WAIT: it was about a write that was refused."""
         return [at for at in self._open if at in refused or self._commands[at][0] == "WAIT"]
 
-    def _is_too_few(self, at: int) -> bool:
-        """Whether this is a WAIT that may be repeated with its write, and was in vain."""
-        command, answer = self._commands[at], self.answers[at]
-        return self._idempotent and command[0] == "WAIT" and (not isinstance(answer, int) or answer < int(command[1]))
+    def _lacks_replicas(self, at: int) -> bool:
+        """Return whether this WAIT named too few replicas and may be repeated with its write."""
+        return self._idempotent and lacks_replicas(self._commands[at], self.replies[at])
 
-    def given(self) -> list[Any]:
-        """The last answers, refusals among them; raises where there never were any."""
-        if self.failure is not None and not self._is_answered:
+    def result(self) -> list[Any]:
+        """Return the last replies, refusals among them. Raises the failure where there are none."""
+        if self.failure is not None and not self._has_replies:
             raise self.failure
-        return self.answers
+        return self.replies
 
 
-def held(asks: Asks, policy: OutagePolicy) -> Asks:
-    """The same under an outage policy."""
-    return Waiting(asks, policy) if policy.waits else asks
+def lacks_replicas(command: Command, reply: Any) -> bool:
+    """Return whether `command` is a WAIT that too few replicas confirmed."""
+    return command[0] == "WAIT" and (not isinstance(reply, int) or reply < int(command[1]))

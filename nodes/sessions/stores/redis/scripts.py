@@ -1,19 +1,15 @@
-"""The Lua scripts of the Redis store. Each works on one slot of a Redis Cluster: the keys it is given share a hash tag.
+"""The records of the Redis store, and the Lua scripts that write them.
 
-Those that write a session can be made safe to send twice. They are then given a second key, of a token that nobody else
-has: the first time they leave their answer there, with the write and in the same transaction of the replication, and
-the second time they find it, change nothing and give the same answer. They still write to that key, so that a WAIT
-after it speaks of a time after the first write.
+A session is a hash with each field under its name and the metadata under `@`:
+`1:<created, ms since the epoch>:<f where final>:<owner>`; 1 is the format. A field of the session that begins with `@`
+gets a second one.
+
+Each script works on one slot of a Redis Cluster: its keys share a hash tag. The scripts that write a session can be
+made safe to send twice. They are given a second key, named by a new token: the first time they leave their reply
+there, in the same transaction of the replication as the write; the second time they find it, change nothing and return
+the same reply. They still write to that key, so that a WAIT after it is about a time after the first write.
 
 A script is called by its SHA-1, and sent in full only to a server that does not know it yet.
-
-
-----
-
-What a session looks like in Redis: a hash with each field under its name, and the metadata under `@`.
-
-The metadata is `1:<created, ms since the epoch>:<f where final>:<owner>`; 1 is the format. A session's own field that
-begins with `@` gets a second one.
 """
 
 from __future__ import annotations
@@ -33,7 +29,7 @@ class Script:
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # Redis names scripts so; nothing depends on nobody being able to make two of one name.
+        # Redis names scripts by their SHA-1; no secret depends on it.
         object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
         BY_SHA[self.sha] = self
 
@@ -47,28 +43,28 @@ class Script:
 
 BY_SHA: dict[str, Script] = {}
 
-# Longer than anybody waits for a failover and tries again (`OutagePolicy`: 25 s at most).
-_KNOWN_MS = 30_000
-_GIVE_AGAIN = f"""
+# Longer than any request waits for a failover (`OutagePolicy`: 25 s at most).
+_TOKEN_MS = 30_000
+_REPLY_AGAIN = f"""
 local once = KEYS[2]
 if once then
   local answer = redis.call('HGET', once, 'answer')
   if answer then
-    redis.call('PEXPIRE', once, {_KNOWN_MS})
+    redis.call('PEXPIRE', once, {_TOKEN_MS})
     return answer
   end
 end
 """
-_LEAVE = f"""
+_KEEP_REPLY = f"""
 if once then
   redis.call('HSET', once, 'answer', answer)
-  redis.call('PEXPIRE', once, {_KNOWN_MS})
+  redis.call('PEXPIRE', once, {_TOKEN_MS})
 end
 """
 
-# KEYS: the session, perhaps a token. ARGV: idle ms, absolute ms, owner, created ms or nothing for now, then name,
-# value, ... Returns created in ms as text (a number of Lua would lose digits), or nil where the key is taken.
-CREATE = Script(f"""{_GIVE_AGAIN}
+# KEYS: the session, perhaps a token. ARGV: idle ms, absolute ms, owner, created ms (empty: now), then name, value, ...
+# Returns created in ms as text (a Lua number would lose digits), or nil where the key is taken.
+CREATE = Script(f"""{_REPLY_AGAIN}
 if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -77,7 +73,7 @@ local created = ARGV[4] ~= '' and ARGV[4] or string.format('%.0f', now)
 local deadline = created + absolute
 local final = deadline <= now + idle
 local answer = created
-{_LEAVE}
+{_KEEP_REPLY}
 redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. (final and 'f' or '') .. ':' .. ARGV[3])
 for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(now + idle, deadline)))
@@ -87,7 +83,7 @@ return created
 # KEYS: the session, perhaps a token. ARGV: idle ms, absolute ms, most bytes (0: unbounded), number of expectations,
 # number of arguments to set; then name, 1 or 0 (0: missing), bytes for each expectation; then name, value to set; then
 # names to delete.
-UPDATE = Script(f"""{_GIVE_AGAIN}
+UPDATE = Script(f"""{_REPLY_AGAIN}
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return 'absent' end
 if kind ~= 'hash' then return 'damaged' end
@@ -129,9 +125,9 @@ if most > 0 and set > 0 then
   if size > most then return 'large' end
 end
 
--- What a full server refuses comes first: then it refuses all of it.
+-- The write that a full server refuses comes first, so that it refuses all of them.
 local answer = 'ok'
-{_LEAVE}
+{_KEEP_REPLY}
 local is_final = deadline <= idle and 'f' or ''
 if is_final ~= final then redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. is_final .. ':' .. owner) end
 for i = at, at + set - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
@@ -140,11 +136,11 @@ redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(idle, deadline))
 return 'ok'
 """)
 
-# KEYS: the session, perhaps a token. ARGV: 1 where the deletion will be waited for. Returns its fields as a flat list
-# and its time to live in ms, or nil where there is none. With a token the session is not deleted but becomes what the
-# token keeps: its fields, and its time to live under @ttl, which no field is called.
-# WAIT speaks of what this connection wrote: so that it also speaks of the deletion by somebody else, who may have
-# waited in vain, there is always something to write.
+# KEYS: the session, perhaps a token. ARGV: 1 where a WAIT follows. Returns its fields as a flat list and its time to
+# live in ms, or nil where there is none. With a token the session is not deleted but becomes the token's hash: its
+# fields, and its time to live under @ttl, which is not the name of a field.
+# WAIT is about the writes of this connection. So that it is also about a deletion by another client, whose WAIT may
+# have failed, there is always something to write.
 DELETE = Script(f"""
 local once = KEYS[2]
 if once then
@@ -169,7 +165,7 @@ if kind == 'hash' then hash = redis.call('HGETALL', KEYS[1]) end
 local ttl = redis.call('PTTL', KEYS[1])
 if once and kind == 'hash' then
   redis.call('RENAME', KEYS[1], once)
-  redis.call('PEXPIRE', once, {_KNOWN_MS})
+  redis.call('PEXPIRE', once, {_TOKEN_MS})
   redis.call('HSET', once, '@ttl', ttl)
 else
   redis.call('DEL', KEYS[1])
@@ -178,18 +174,18 @@ return {{hash, ttl}}
 """)
 
 # KEYS: the session, where to put it. ARGV: how many ms to keep it there.
-SET_ASIDE = Script("""
+QUARANTINE = Script("""
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[1])
 return 1
 """)
 
-# The index of a user's sessions: a sorted set, by the time in us at which a session has expired at the latest. A member
-# is the 32 bytes of the session's key and 4 of the second it was written in.
+# The index of a user's sessions: a sorted set by the time in us at which a session has expired at the latest. A member
+# is the 32 bytes of the session's key and 4 bytes of the second in which it was written.
 
-# KEYS: the index. ARGV: the session's key, absolute ms, created ms or nothing for now, a margin in ms. Returns how many
-# members there are.
+# KEYS: the index. ARGV: the session's key, absolute ms, created ms (empty: now), a margin in ms. Returns the number of
+# members.
 INDEX = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -202,8 +198,8 @@ redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last[2] / 1000)
 return redis.call('ZCARD', KEYS[1])
 """)
 
-# KEYS: the index. ARGV: seconds, then members whose session was not found. Removes those that were written longer ago:
-# the session of a younger one may be about to be made.
+# KEYS: the index. ARGV: seconds, then members without a session. Removes the older ones: the session of a younger
+# one may be about to be created.
 PRUNE = Script("""
 local before = redis.call('TIME')[1] - ARGV[1]
 for i = 2, #ARGV do
@@ -213,12 +209,12 @@ end
 
 
 FORMAT = 1
-"""The format of the records that the scripts write and change. Others they leave alone."""
+"""The format that the scripts write and change. They leave other formats alone."""
 META = b"@"
 
 
 def flatten(fields: Mapping[str, bytes]) -> list[str | bytes]:
-    """Name, value, name, value, ... as they are stored."""
+    """Return name, value, name, value, ... as they are stored."""
     flat: list[str | bytes] = []
     for name, value in fields.items():
         flat += (escape(name), value)
@@ -229,31 +225,30 @@ def escape(name: str) -> str:
     return f"@{name}" if name[:1] == "@" else name
 
 
-def meta_of(key: str, meta: bytes | None) -> tuple[float, bool, str | None]:
-    """When the session was created (seconds since the epoch), whether it is final, and its owner.
+def parse_metadata(key: str, meta: bytes | None) -> tuple[float, bool, str | None]:
+    """Return when the session was created (seconds since the epoch), whether it is final, and its owner.
 
-    Raises `UnsupportedRecordVersion` for a later format and `CorruptRecord` for anything else that is none.
+    Raises `UnsupportedRecordVersion` for a later format, and `CorruptRecord`.
     """
     try:
         version, created, final, owner = (meta or b"").split(b":", 3)
         if version == b"1":
-            return _seconds(created), final == b"f", owner.decode() or None
+            return _parse_created(created), final == b"f", owner.decode() or None
     except ValueError as error:
-        _refuse_later(key, meta)
+        _check_version(key, meta)
         raise CorruptRecord(f"its metadata can't be read: {error}") from error
-    _refuse_later(key, meta)
-    raise CorruptRecord("its metadata is of no format")
+    _check_version(key, meta)
+    raise CorruptRecord("its metadata has no known format")
 
 
-def _seconds(created: bytes) -> float:
-    """ValueError where that is no time."""
+def _parse_created(created: bytes) -> float:
     milliseconds = int(created)
     if not 0 <= milliseconds < LATEST * 1000:
-        raise ValueError("it was created at no time")
+        raise ValueError("its time of creation is out of range")
     return milliseconds / 1000
 
 
-def _refuse_later(key: str, meta: bytes | None) -> None:
+def _check_version(key: str, meta: bytes | None) -> None:
     version = (meta or b"").partition(b":")[0].lstrip(b"0")
     # Python refuses to read thousands of digits as a number; a longer number is a larger one.
     if version.isdigit() and (len(version) > 9 or int(version) > FORMAT):
@@ -262,9 +257,9 @@ def _refuse_later(key: str, meta: bytes | None) -> None:
         )
 
 
-def record_of(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
-    """The record in a hash that is left to live for `ttl` ms. Raises as `meta_of` does."""
-    created, final, owner = meta_of(key, stored.get(META))
+def to_record(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
+    """Return the record in a hash that expires in `ttl` ms. Raises as `parse_metadata` does."""
+    created, final, owner = parse_metadata(key, stored.get(META))
     if ttl < 0:
         raise CorruptRecord("it has no expiry")
     fields: dict[str, bytes] = {}
@@ -276,12 +271,12 @@ def record_of(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
             elif name != "@":
                 fields[name[1:]] = value
     except ValueError as error:
-        raise CorruptRecord(f"a name of it is no text: {error}") from error
+        raise CorruptRecord(f"the name of a field is not text: {error}") from error
     return Record(fields, owner, created, ttl / 1000, final)
 
 
-def hash_of(answer: Any) -> dict[bytes, bytes]:
-    """HGETALL's answer, which is a map in RESP3 and a flat list in RESP2 and from a script."""
-    if isinstance(answer, dict):
-        return answer
-    return dict(zip(answer[::2], answer[1::2], strict=True))
+def to_dict(reply: Any) -> dict[bytes, bytes]:
+    """Return the reply to HGETALL as a dict: it is a map in RESP3, and a flat list in RESP2 and from a script."""
+    if isinstance(reply, dict):
+        return reply
+    return dict(zip(reply[::2], reply[1::2], strict=True))

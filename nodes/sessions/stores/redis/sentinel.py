@@ -1,8 +1,4 @@
-"""Who is the primary: what Sentinels say, and how long that may take.
-
-----
-
-Commands to whoever is the primary: found by Sentinels, checked with every read, found anew after every failure."""
+"""The primary that Sentinels name: found by asking all, checked with every read, found again after a failure."""
 
 from __future__ import annotations
 
@@ -16,190 +12,184 @@ from typing import Any
 import redis
 
 from ...store import Budgets, StoreUnavailable
-from .address import Place, Servers, pool_of
-from .connection import Command, Connections, NotApplied, generation, is_lasting, is_refusal
-from .discovery import asked_once, gather
-from .scripts import hash_of
+from .address import Address, ServerList, make_pool
+from .connection import ROLE, Command, NotApplied, ServerConnections, generation, is_permanent, is_refusal
+from .discovery import ask_once, describe, gather
+from .outage import lacks_replicas
+from .scripts import to_dict
+
+_TRUST_SECONDS = 1.0
+"""How long a primary without replicas is trusted once the Sentinels have confirmed it."""
+_PAUSE = 0.05
+"""Seconds between two searches that found no primary; requests in between get the failure of the last one."""
 
 
 class Sentinels:
-    """The Sentinels of a URL. All are asked at once, so one that is dead costs nothing, and one that is silent 50 ms.
+    """The Sentinels of a URL. All are asked at the same time: a dead one costs nothing, a silent one 50 ms.
 
-    redis-py's own `Sentinel` keeps no such budget: it asks them in turn, believes the first, and does not look whether
-    the server that it is told of says the same of itself.
+    redis-py's own `Sentinel` has no such budget: it asks one after another, trusts the first, and does not check that
+    the server it is told of is a primary.
     """
 
-    def __init__(self, servers: Servers, budgets: Budgets, ca_file: Path | None) -> None:
+    def __init__(self, servers: ServerList, budgets: Budgets, ca_file: Path | None) -> None:
         self._name = servers.name
-        self._pools = [pool_of(servers.url_of_sentinel(place), budgets, ca_file) for place in servers.places]
+        self._pools = [make_pool(servers.sentinel_url(each), budgets, ca_file) for each in servers.addresses]
         self._seconds = budgets.connect_timeout + budgets.read_timeout
 
-    def primaries(self) -> list[Place]:
-        """Whom they name, and who named it in the latest of their epochs first: a Sentinel that was cut off may still
-        name the one before. `NotApplied` where none of them names anybody.
+    def primaries(self) -> list[Address]:
+        """Return the primaries that they name, the one of the latest epoch first. Raises `NotApplied` for none.
+
+        A Sentinel that was cut off may still name the primary of before.
         """
         answers, failures = gather([partial(self._ask, pool) for pool in self._pools], self._seconds)
-        epochs: dict[Place, int] = {}
-        for place, epoch in answers:
-            epochs[place] = max(epoch, epochs.get(place, 0))
+        epochs: dict[Address, int] = {}
+        for address, epoch in answers:
+            epochs[address] = max(epoch, epochs.get(address, 0))
         if not epochs:
-            why = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or "none answered in time"
-            raise NotApplied(f"Redis: no Sentinel knows the primary {self._name!r}: {why}") from _cause(failures)
-        return sorted(epochs, key=lambda place: epochs[place], reverse=True)
+            why, cause = describe(failures)
+            raise NotApplied(f"Redis: no Sentinel knows the primary {self._name!r}: {why}") from cause
+        return sorted(epochs, key=lambda address: epochs[address], reverse=True)
 
-    def _ask(self, pool: redis.ConnectionPool) -> tuple[Place, int]:
-        # While it fails over, the second still names the one before.
-        named: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
-        known: Command = ("SENTINEL", "MASTER", self._name)
-        (host, port), state = asked_once(pool, [named, known])
-        return Place(host.decode(), int(port)), int(hash_of(state)[b"config-epoch"])
+    def _ask(self, pool: redis.ConnectionPool) -> tuple[Address, int]:
+        # During a failover, the second still names the primary of before.
+        get_address: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
+        get_state: Command = ("SENTINEL", "MASTER", self._name)
+        (host, port), state = ask_once(pool, [get_address, get_state])
+        return Address(host.decode(), int(port)), int(to_dict(state)[b"config-epoch"])
 
     def close(self) -> None:
         for pool in self._pools:
             pool.disconnect()
 
 
-def _cause(failures: list[Exception]) -> Exception | None:
-    """Why nobody answered, if it is one reason for all: a wrong password is worth no second try."""
-    kinds = {type(failure) for failure in failures}
-    return failures[0] if len(kinds) == 1 else None
+class _Demoted(NotApplied):
+    """The reply is that of a replica, and is discarded."""
+
+    def __init__(self, primary: Address) -> None:
+        super().__init__(f"Redis: the server that was the primary is a replica of {primary} now")
+        self.primary = primary
 
 
-_LONELY = 1.0
-"""Seconds for which a primary without replicas is believed once the Sentinels have confirmed it."""
-_PAUSE = 0.05
-"""Seconds between two searches that found nobody; who asks meanwhile hears what the last one found."""
-_ROLE: Command = ("ROLE",)
+class _Connections(ServerConnections):
+    """To one server that may be the primary."""
+
+    trusted_until = 0.0
+    """By the monotonic clock, for a primary without replicas."""
 
 
-class _DemotedError(NotApplied):
-    """A replica's answer, which counts for nothing."""
+class SentinelConnections:
+    """Connections to the primary that Sentinels name.
 
-    def __init__(self, heir: Place) -> None:
-        super().__init__(f"Redis: what was the primary is a replica of {heir} now")
-        self.heir = heir
+    A replica refuses writes, but a primary that was demoted would go on answering reads with old data. So ROLE is in
+    the packet of each read, and the replies of a replica are discarded. So are those of a primary without replicas,
+    until the Sentinels have confirmed that it is the primary.
 
-
-class _Connections(Connections):
-    """To one server, which may be the primary."""
-
-    is_believed_until = 0.0
-    """By the monotonic clock, although it has no replicas."""
-
-
-class PrimaryConnections:
-    """To the primary of some Sentinels.
-
-    A replica refuses a write by itself, but not a read: a primary that was demoted would go on answering with what it
-    knew. So ROLE travels in the packet of each read, and what a replica has answered counts for nothing. Nor does what
-    a primary answers that has lost its replicas, until the Sentinels have confirmed that it still is one.
-
-    What failed is tried again at whom the Sentinels name then, `budgets.retries` times and not after
-    `budgets.deadline`: what is idempotent, and writes of which it is certain that nothing was applied.
+    After a failure the Sentinels are asked again, and idempotent commands are sent again, and writes that were
+    certainly not applied: `budgets.retries` times, and not after `budgets.deadline`.
     """
 
     can_fail_over = True
 
-    def __init__(self, servers: Servers, budgets: Budgets, ca_file: Path | None = None) -> None:
+    def __init__(self, servers: ServerList, budgets: Budgets, ca_file: Path | None = None) -> None:
         self._servers = servers
         self._budgets = budgets
         self._ca_file = ca_file
         self._sentinels = Sentinels(servers, budgets, ca_file)
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._generation = generation()
-        self._finding = threading.Lock()
-        self._known: dict[Place, _Connections] = {}
+        self._searching = threading.Lock()
+        self._known: dict[Address, _Connections] = {}
         self._primary: _Connections | None = None
         self._not_before = 0.0
-        self._why: StoreUnavailable | None = None
+        self._failure: StoreUnavailable | None = None
 
-    def everywhere(self) -> Sequence[PrimaryConnections]:
+    def partitions(self) -> Sequence[SentinelConnections]:
         return (self,)
 
-    def ask(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+    def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
         attempts = self._budgets.retries
         until = time.monotonic() + self._budgets.deadline
         while True:
             connections: _Connections | None = None
-            answers: list[Any] = []
+            replies: list[Any] = []
             failure: StoreUnavailable | None = None
             try:
-                connections = self._primary or self._found()
-                answers = self._asked(connections, commands, idempotent)
-                if not _is_doubtful(commands, answers):
-                    return answers
-                may_repeat = idempotent or all(is_refusal(answer) for answer in answers)
+                connections = self._primary or self._find_primary()
+                replies = self._attempt(connections, commands, idempotent)
+                if not _is_doubtful(commands, replies):
+                    return replies
+                may_repeat = idempotent or all(is_refusal(reply) for reply in replies)
             except StoreUnavailable as error:
                 may_repeat = idempotent or isinstance(error, NotApplied)
                 failure = error
             if connections is not None:
-                self._doubt(connections)
-            if attempts <= 0 or not may_repeat or time.monotonic() >= until or (failure and is_lasting(failure)):
+                self._distrust(connections)
+            if attempts <= 0 or not may_repeat or time.monotonic() >= until or (failure and is_permanent(failure)):
                 if failure is not None:
                     raise failure
-                return answers
+                return replies
             attempts -= 1
 
-    def _asked(self, connections: _Connections, commands: Sequence[Command], idempotent: bool) -> list[Any]:
-        """The answers; where they are those of reads, only the primary's. `NotApplied` for others."""
+    def _attempt(self, connections: _Connections, commands: Sequence[Command], idempotent: bool) -> list[Any]:
+        """Return the replies; those of reads only from the primary. Raises `NotApplied` for those of another server."""
         if any(command[0] == "EVALSHA" for command in commands) or not idempotent:
-            return connections.ask(commands, idempotent)
-        *answers, role = connections.ask([*commands, _ROLE], idempotent)
-        if _has_replicas(role) or connections.is_believed_until > time.monotonic():
-            return answers
-        # It may have been replaced while it was silent or cut off, and not know it yet; the Sentinels do.
-        self._doubt(connections)
-        if self._found() is not connections:
-            raise NotApplied("Redis: what was the primary has been replaced")
-        connections.is_believed_until = time.monotonic() + _LONELY
-        return answers
+            return connections.execute(commands, idempotent)
+        *replies, role = connections.execute([*commands, ROLE], idempotent)
+        if _has_replicas(role) or connections.trusted_until > time.monotonic():
+            return replies
+        # It may have been replaced while it was silent or cut off, and not know; the Sentinels do.
+        self._distrust(connections)
+        if self._find_primary() is not connections:
+            raise NotApplied("Redis: the primary has been replaced")
+        connections.trusted_until = time.monotonic() + _TRUST_SECONDS
+        return replies
 
-    def _found(self) -> _Connections:
-        """The primary, which one of those who ask looks for while the others wait for what it finds."""
+    def _find_primary(self) -> _Connections:
+        """Return the primary. One request searches for it, the others wait for what it finds."""
         if self._generation != generation():
-            self._begin()
-        with self._finding:
+            self._reset()
+        with self._searching:
             if self._primary is not None:
                 return self._primary
-            if self._why is not None and time.monotonic() < self._not_before:
-                raise NotApplied(str(self._why)) from self._why.__cause__
+            if self._failure is not None and time.monotonic() < self._not_before:
+                raise NotApplied(str(self._failure)) from self._failure.__cause__
             try:
-                self._primary = self._find()
+                self._primary = self._search()
             except StoreUnavailable as error:
-                self._why, self._not_before = error, time.monotonic() + _PAUSE
+                self._failure, self._not_before = error, time.monotonic() + _PAUSE
                 raise
             return self._primary
 
-    def _find(self) -> _Connections:
+    def _search(self) -> _Connections:
         failure = NotApplied("Redis: there is no primary")
-        places = self._sentinels.primaries()
-        for place in places:
-            found = self._known.get(place) or self._connections(place)
-            self._known[place] = found
+        addresses = self._sentinels.primaries()
+        for address in addresses:
+            connections = self._known.get(address) or self._connect(address)
+            self._known[address] = connections
             try:
-                _has_replicas(found.ask([_ROLE], idempotent=True)[0])
-            except _DemotedError as demoted:
+                _has_replicas(connections.execute([ROLE], idempotent=True)[0])
+            except _Demoted as demoted:
                 failure = demoted
-                # In a coordinated failover it knows up to a second earlier than the Sentinels who follows it.
-                if demoted.heir not in places:
-                    places.append(demoted.heir)
+                # In a coordinated failover it knows its successor up to a second earlier than the Sentinels.
+                if demoted.primary not in addresses:
+                    addresses.append(demoted.primary)
                 continue
             except StoreUnavailable as error:
                 failure = NotApplied(str(error))
                 failure.__cause__ = error.__cause__
                 continue
-            for other in self._known.keys() - {place}:
+            for other in self._known.keys() - {address}:
                 self._known.pop(other).retire()
-            return found
+            return connections
         raise failure
 
-    def _connections(self, place: Place) -> _Connections:
-        pool = pool_of(self._servers.url_of(place), self._budgets, self._ca_file)
-        return _Connections(pool, self._budgets.without_retries(), looks=False)
+    def _connect(self, address: Address) -> _Connections:
+        pool = make_pool(self._servers.server_url(address), self._budgets, self._ca_file)
+        return _Connections(pool, self._budgets.without_retries(), check_role=False)
 
-    def _doubt(self, connections: _Connections) -> None:
+    def _distrust(self, connections: _Connections) -> None:
         if self._primary is connections:
             self._primary = None
 
@@ -210,20 +200,16 @@ class PrimaryConnections:
 
 
 def _has_replicas(role: Any) -> bool:
-    """Whether a primary answered so, and replicas are in touch with it. `NotApplied` for a replica."""
+    """Return whether a primary has replicas in touch, by its reply to ROLE. Raises `NotApplied` for a replica's."""
     if isinstance(role, redis.ResponseError):
         raise NotApplied(f"Redis: {role}") from role
     if role[0] != b"master":
-        raise _DemotedError(Place(role[1].decode(), int(role[2])))
+        raise _Demoted(Address(role[1].decode(), int(role[2])))
     return bool(role[2])
 
 
-def _is_doubtful(commands: Sequence[Command], answers: Sequence[Any]) -> bool:
-    """Whether they are what a server says that is not the primary, or not any more: it refuses, or no replica is left
-    that would confirm a write, or it became a replica between a write and its WAIT."""
-    for command, answer in zip(commands, answers, strict=True):
-        if is_refusal(answer):
-            return True
-        if command[0] == "WAIT" and (not isinstance(answer, int) or answer < int(command[1])):
-            return True
-    return False
+def _is_doubtful(commands: Sequence[Command], replies: Sequence[Any]) -> bool:
+    """Return whether the server may no longer be the primary: it refuses, or too few replicas confirm a write."""
+    return any(
+        is_refusal(reply) or lacks_replicas(command, reply) for command, reply in zip(commands, replies, strict=True)
+    )

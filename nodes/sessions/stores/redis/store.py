@@ -1,29 +1,30 @@
-"""Sessions in Redis or Valkey: a hash per session, a server-side clock, one round trip an operation.
+"""Sessions in Redis or Valkey: a hash per session, the server's clock, one round trip an operation.
 
-    load      HGETALL key, PTTL key                       in one packet
-    create    EVALSHA INDEX, where there is an owner      TIME, ZREMRANGEBYSCORE, ZADD, ZRANGE, PEXPIREAT, ZCARD
+    load       HGETALL key, PTTL key                       in one packet
+    create     EVALSHA INDEX, where there is an owner      TIME, ZREMRANGEBYSCORE, ZADD, ZRANGE, PEXPIREAT, ZCARD
               EVALSHA CREATE, in the same packet          EXISTS, TIME, HSET, PEXPIREAT
-    update    EVALSHA UPDATE                              TYPE, HGET @, HGETALL, TIME, HSET, HDEL, PEXPIREAT
-    delete    EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
-    set_aside EVALSHA SET_ASIDE                           EXISTS, RENAME, PEXPIRE
-    ping      TIME
-    keys_of   ZRANGE index, then HGET key @ of each       in packets of 500; where some died, EVALSHA PRUNE
+    update     EVALSHA UPDATE                              TYPE, HGET @, HGETALL, TIME, HSET, HDEL, PEXPIREAT
+    delete     EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
+    quarantine EVALSHA QUARANTINE                          EXISTS, RENAME, PEXPIRE
+    ping       TIME
+    keys_of    ZRANGE index, then HGET key @ of each       in packets of 500; where some are dead, EVALSHA PRUNE
                                                           (TIME, ZREM) and ZRANGE once more
-    keys      SCAN, as often as it takes; so does count
+    keys       SCAN, as often as it takes; so does count
 
-Once a second ROLE is in the packet of a read, on each connection. Where a write is waited for (`Durability`), WAIT
-follows it in its packet. Every 64th login of a user with 256 sessions and more looks after the index: ZRANDMEMBER, HGET
-and PRUNE, two or three round trips. A script is sent in full (EVALSHA, then SCRIPT LOAD and EVALSHA in one packet) only
-to a server that has not seen it yet.
+Once a second ROLE is in the packet of a read, on each connection. Where a write waits for replicas (`Durability`), WAIT
+follows it in its packet. Every 64th login of a user with 256 sessions or more prunes the index: ZRANDMEMBER, HGET and
+PRUNE, two or three round trips. A script is sent in full (EVALSHA, then SCRIPT LOAD and EVALSHA in one packet) only to
+a server that does not know it.
 
-The key is `session:{<sha-256>}`; the braces keep a session and what was set aside of it in one slot of a Redis Cluster.
-Needs Redis 6.2 or Valkey. Give it a server with `maxmemory-policy noeviction`: any other logs people out silently when
-memory is short. docs/redis.md has the rest.
+The key is `session:{<sha-256>}`; the braces keep a session and its quarantined record in one slot of a Redis Cluster.
+Needs Redis 6.2 or Valkey, with `maxmemory-policy noeviction`: any other policy logs users out silently when memory is
+short. docs/redis.md has the rest.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,31 +43,31 @@ from ...store import (
     UnsupportedRecordVersion,
 )
 from . import scripts
-from .client import Calls, connections_of, scan
-from .connection import Asks, Command
-from .outage import Acknowledgement, Durability, OutagePolicy, held
-from .scripts import escape, flatten, hash_of, record_of
+from .client import RedisClient, connect, escape_pattern
+from .connection import Command, CommandExecutor
+from .outage import Acknowledgement, Durability, OutagePolicy, with_outage_policy
+from .scripts import escape, flatten, to_dict, to_record
 from .user_index import UserIndex
 
 log = logging.getLogger("nodes.sessions")
 
 _EXPIRED = -2
-"""PTTL's answer for a key that is gone: it expired between the two commands of a read."""
-SET_ASIDE_MS = 24 * 60 * 60 * 1000
+"""The reply to PTTL for a key that expired between the two commands of a read."""
+QUARANTINE_MS = 24 * 60 * 60 * 1000
 _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflict": Outcome.CONFLICT,
                     b"large": Outcome.TOO_LARGE}  # fmt: skip
 
 
 class RedisStore:
-    """Over connections that the caller made and that answer in bytes; `from_url` makes them within `budgets`.
+    """Over connections that the caller made and that reply in bytes; `from_url` makes them within `budgets`.
 
-    `replicas` is how many of them have to have what `durability` waits for.
-    Where `outage` waits or another server can take over, each write carries a token that makes it safe to repeat.
+    `replicas` is the number of replicas that `durability` waits for. Where `outage` waits or another server can take
+    over, each write carries a token that makes it safe to repeat.
     """
 
     def __init__(
         self,
-        connections: Asks,
+        connections: CommandExecutor,
         budgets: Budgets | None = None,
         prefix: str = "session:",
         durability: Durability = Durability.PRIMARY,
@@ -78,14 +79,11 @@ class RedisStore:
         self.cookie: CookieFormat = SignedCookie()
         self.budgets = budgets or Budgets()
         self._connections = connections
-        self._at_once = Calls(connections)
-        self._calls = Calls(held(connections, outage))
+        self._client = RedisClient(with_outage_policy(connections, outage))
         self._writes_are_repeatable = outage.waits or connections.can_fail_over
         self._prefix = prefix
-        self._index = UserIndex(self._calls, prefix)
+        self._index = UserIndex(self._client, prefix)
         self._acknowledgement = Acknowledgement(durability, replicas, self.budgets)
-        self._after_write = self._acknowledgement.of(revocation=False)
-        self._after_delete = self._acknowledgement.of(revocation=True)
 
     @classmethod
     def from_url(
@@ -98,27 +96,30 @@ class RedisStore:
         ca_file: Path | None = None,
         outage: OutagePolicy | None = None,
     ) -> RedisStore:
-        """`url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it, or one of several servers, which
-        `redis_servers.Servers` explains: redis+sentinel://. Connects when first used.
+        """Make a store that connects when first used.
 
-        With TLS the server's certificate is verified, its host name too; `ca_file` has the certificates of the
-        authorities to trust beside the system's (PEM), as `?ssl_ca_certs=` in the URL has. ValueError
-        for a URL that names no store.
+        `url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it, or names several servers: see
+        `address.ServerList`. With TLS the server's certificate and host name are verified; `ca_file` (PEM) has
+        certificates to trust beside the system's, as `?ssl_ca_certs=` in the URL has. Raises ValueError.
         """
         budgets = budgets or Budgets()
-        return cls(connections_of(url, budgets, ca_file), budgets, prefix, durability, replicas, outage)
+        return cls(connect(url, budgets, ca_file), budgets, prefix, durability, replicas, outage)
 
     def load(self, key: str) -> Record | None:
-        name = self._key(key)
-        stored, ttl = self._calls.send((("HGETALL", name), ("PTTL", name)), idempotent=True)
+        name = self._name(key)
+        stored, ttl = self._client.send((("HGETALL", name), ("PTTL", name)), idempotent=True)
         if isinstance(stored, Exception):
             if not str(stored).startswith("WRONGTYPE"):
                 raise StoreUnavailable(f"Redis: {stored}") from stored
-            self._damaged(key, "it is not a hash")
+            self._quarantine_corrupt(key, "it is not a hash")
             return None
         if isinstance(ttl, Exception):
             raise StoreUnavailable(f"Redis: {ttl}") from ttl
-        return self._record(key, hash_of(stored), ttl)
+        try:
+            return self._to_record(key, to_dict(stored), ttl)
+        except CorruptRecord as error:
+            self._quarantine_corrupt(key, str(error))
+            return None
 
     def create(
         self,
@@ -128,118 +129,108 @@ class RedisStore:
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        # Down to the millisecond: rounded up, the session would outlive its deadline. A float may lack a trifle, too.
+        # Rounded down: rounded up, the session would outlive its deadline. Floats may be a little too small.
         created_ms = "" if created is None else int(created * 1000 + 0.001)
-        commands = [
-            scripts.CREATE.call(
-                self._written(key), *_milliseconds(lifetime), owner or "", created_ms, *flatten(fields)
-            ),
-            *self._after_write,
-        ]
+        arguments = (*_to_milliseconds(lifetime), owner or "", created_ms, *flatten(fields))
+        commands = [scripts.CREATE.call(self._names_for_write(key), *arguments), *self._acknowledgement.after_write]
         if owner is None:
-            answers = self._write(commands)
+            replies = self._write(commands)
         else:
-            insertion = self._index.insertion(owner, key, lifetime, created_ms)
-            members, *answers = self._write([insertion, *commands])
-        if answers[0] is None:
+            members, *replies = self._write([self._index.insert_command(owner, key, lifetime, created_ms), *commands])
+        if replies[0] is None:
             return None
-        self._acknowledged(answers)
+        self._check_replicas(replies)
         if owner is not None:
-            self._index.look_after(owner, members)
-        return int(answers[0]) / 1000
+            self._index.prune_sample(owner, members)
+        return int(replies[0]) / 1000
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         # Counts first, then the fields: Lua's unpack takes each part as one slice.
-        arguments: list[Any] = [*_milliseconds(lifetime), changes.max_bytes or 0]
+        arguments: list[Any] = [*_to_milliseconds(lifetime), changes.max_bytes or 0]
         arguments += (len(changes.expect), 2 * len(changes.set))
         for name, expected in changes.expect.items():
             arguments += (escape(name), 0 if expected is None else 1, expected or b"")
         arguments += flatten(changes.set)
         arguments += [escape(name) for name in changes.delete]
-        answers = self._write([scripts.UPDATE.call(self._written(key), *arguments), *self._after_write])
-        if answers[0] == b"newer":
+        command = scripts.UPDATE.call(self._names_for_write(key), *arguments)
+        replies = self._write([command, *self._acknowledgement.after_write])
+        if replies[0] == b"newer":
             raise UnsupportedRecordVersion(f"session {key} was written by a later version")
-        if answers[0] == b"damaged":
-            self._damaged(key, "its metadata can't be read")
+        if replies[0] == b"damaged":
+            self._quarantine_corrupt(key, "its metadata can't be read")
             return Outcome.ABSENT
-        outcome = _UPDATE_OUTCOMES[answers[0]]
+        outcome = _UPDATE_OUTCOMES[replies[0]]
         if outcome is Outcome.APPLIED:
-            self._acknowledged(answers)
+            self._check_replicas(replies)
         return outcome
 
     def delete(self, key: str) -> Record | None:
-        waits = 1 if self._after_delete else 0
-        answers = self._write([scripts.DELETE.call(self._written(key), waits), *self._after_delete])
-        self._acknowledged(answers)
-        if answers[0] is None:
+        wait = self._acknowledgement.after_delete
+        replies = self._write([scripts.DELETE.call(self._names_for_write(key), 1 if wait else 0), *wait])
+        self._check_replicas(replies)
+        if replies[0] is None:
             return None
-        flat, ttl = answers[0]
-        return self._record(key, hash_of(flat), ttl, gone=True)
+        flat, ttl = replies[0]
+        try:
+            return self._to_record(key, to_dict(flat), ttl)
+        except (CorruptRecord, UnsupportedRecordVersion):
+            return None
 
     def quarantine(self, key: str) -> None:
-        names = (self._key(key), f"{self._prefix}damaged:{{{key}}}")
-        self._write([scripts.SET_ASIDE.call(names, SET_ASIDE_MS)])
+        names = (self._name(key), f"{self._prefix}damaged:{{{key}}}")
+        self._write([scripts.QUARANTINE.call(names, QUARANTINE_MS)])
 
     def ping(self) -> float:
-        return _time(self._calls)
+        return self._client.time()
 
     def ping_at_once(self) -> float:
-        return _time(self._at_once)
+        return RedisClient(self._connections).time()
 
     def keys_of(self, owner: str) -> list[str]:
         return self._index.keys_of(owner)
 
     def keys(self) -> Iterator[str]:
-        """Each key once; remembers all of them until it is through (100 MB for a million)."""
-        return scan(self._calls, self._prefix)
+        """Yield each key once. Remembers all keys until the end (100 MB for a million)."""
+        start = f"{self._prefix}{{"
+        session = re.compile(re.escape(start).encode() + rb"([0-9a-f]{64})\}")
+        seen: set[str] = set()
+        for name in self._client.scan(escape_pattern(start) + "[0-9a-f]*}"):
+            match = session.fullmatch(name)
+            if match and (key := match[1].decode()) not in seen:
+                seen.add(key)
+                yield key
 
     def count(self) -> int:
-        """How many there are: goes through all keys of the server, so it is for a person and not for a request."""
+        """Return the number of live sessions. Goes through all keys of the server: for people, not for requests."""
         return sum(1 for _ in self.keys())
 
     def close(self) -> None:
         self._connections.close()
 
-    def _key(self, key: str) -> str:
+    def _name(self, key: str) -> str:
         return f"{self._prefix}{{{key}}}"
 
-    def _written(self, key: str) -> tuple[str, ...]:
-        """The keys of a script that writes this session."""
-        name = self._key(key)
+    def _names_for_write(self, key: str) -> tuple[str, ...]:
+        """Return the keys of a script that writes a session: the session, and a new token where writes have one."""
+        name = self._name(key)
         if not self._writes_are_repeatable:
             return (name,)
         return name, f"{self._prefix}once:{secrets.token_hex(8)}{{{key}}}"
 
     def _write(self, commands: list[Command]) -> list[Any]:
-        return self._calls.run(commands, self._writes_are_repeatable)
+        return self._client.run(commands, self._writes_are_repeatable)
 
-    def _acknowledged(self, answers: list[Any]) -> None:
-        if len(answers) > 1:
-            self._acknowledgement.check(answers[1])
+    def _check_replicas(self, replies: list[Any]) -> None:
+        if len(replies) > 1:
+            self._acknowledgement.check(replies[1])
 
-    def _record(self, key: str, stored: dict[bytes, bytes], ttl: int, gone: bool = False) -> Record | None:
-        if not stored or ttl == _EXPIRED:
-            return None
-        try:
-            return record_of(key, stored, ttl)
-        except UnsupportedRecordVersion:
-            if not gone:
-                raise
-        except CorruptRecord as error:
-            if not gone:
-                self._damaged(key, str(error))
-        return None
+    def _to_record(self, key: str, stored: dict[bytes, bytes], ttl: int) -> Record | None:
+        return None if not stored or ttl == _EXPIRED else to_record(key, stored, ttl)
 
-    def _damaged(self, key: str, why: str) -> None:
+    def _quarantine_corrupt(self, key: str, why: str) -> None:
         log.error("session %s is corrupt and was quarantined: %s", key, why)
         self.quarantine(key)
 
 
-def _time(calls: Calls) -> float:
-    now: Command = ("TIME",)
-    seconds, microseconds = calls.run([now], idempotent=True)[0]
-    return int(seconds) + int(microseconds) / 1e6
-
-
-def _milliseconds(lifetime: Lifetime) -> tuple[int, int]:
+def _to_milliseconds(lifetime: Lifetime) -> tuple[int, int]:
     return int(lifetime.idle * 1000), int(lifetime.absolute * 1000)

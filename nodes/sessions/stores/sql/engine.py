@@ -1,4 +1,4 @@
-"""Engines for the SQL store: the drivers it uses, within budgets. The drivers' own limits are minutes, or none."""
+"""Engines of SQLAlchemy within budgets: the drivers' own timeouts are minutes, or none."""
 
 from __future__ import annotations
 
@@ -18,22 +18,20 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
 }
 MARGIN = 0.1
-"""Seconds that a server has for saying that it gave a statement up, before the client does and loses the connection."""
+"""Seconds for a server to report that a statement timed out, before the client gives up and loses the connection."""
 RECYCLE = 600
 """Seconds after which a pooled connection is replaced, well before a server or a firewall forgets it."""
 LONGEST_IDLE = RECYCLE + 60
-"""Seconds after which MySQL ends a connection that says nothing, and with it the locks of a process that hangs. Its own
-default is eight hours."""
+"""Seconds after which MySQL ends an idle connection, and releases the locks of a process that hangs. Its own default is
+eight hours."""
 
 
-def engine_from(url: str, budgets: Budgets) -> Engine:
-    """An engine that connects when first used. ValueError for a database that the store does not know."""
+def make_engine(url: str, budgets: Budgets) -> Engine:
+    """Return an engine that connects when first used. Raises ValueError for an unknown database."""
     parsed = make_url(url)
     kind = parsed.get_backend_name()
     if kind not in DRIVERS:
-        raise ValueError(
-            f"a session store can't be {kind}://; use one of {', '.join(f'{name}://' for name in DRIVERS)}"
-        )
+        raise ValueError(f"the database must be one of {', '.join(f'{name}://' for name in DRIVERS)}, not {kind}://")
     if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ValueError(f"{url} names no file; sessions in SQLite need one, as in sqlite:////var/lib/sessions.db")
     parsed = parsed.set(drivername=DRIVERS[kind])
@@ -42,8 +40,8 @@ def engine_from(url: str, budgets: Budgets) -> Engine:
     return _postgresql(parsed, budgets) if kind == "postgresql" else _mysql(parsed, budgets)
 
 
-def patient(budgets: Budgets) -> Budgets:
-    """The same for housekeeping: twenty times the read timeout, and two connections of its own."""
+def make_patient(budgets: Budgets) -> Budgets:
+    """Return the budgets of housekeeping: twenty times the read timeout, and two connections."""
     read_timeout = min(20 * budgets.read_timeout, 60)
     return replace(budgets, read_timeout=read_timeout, max_connections=2)
 
@@ -69,8 +67,8 @@ def _sqlite(url: URL, budgets: Budgets) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
-        # Readers and the writer don't wait for each other. The default, synchronous=FULL, stays: a session that was
-        # ended is still ended after a power failure.
+        # Readers and the writer don't wait for each other. The default, synchronous=FULL, stays: a session that has
+        # ended stays ended after a power failure.
         connection.execute("PRAGMA journal_mode=WAL").close()
 
     return engine
@@ -89,9 +87,9 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
     )
     wait = math.ceil(budgets.read_timeout)
     limits = (
-        # No gap locks: a sweep locks the rows it takes and not the places between them, where others insert.
+        # No gap locks: a sweep locks the rows it removes, and not the gaps, where others insert.
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-        # Whole seconds are all that MySQL has; only MariaDB ends statements and idle transactions, and reads on here.
+        # MySQL has whole seconds only. MariaDB reads the comment: it can end statements and idle transactions.
         f"SET SESSION wait_timeout = {LONGEST_IDLE}, innodb_lock_wait_timeout = {wait} /*M! ,"
         f" max_statement_time = {budgets.read_timeout:g}, idle_transaction_timeout = {4 * wait} */",
     )
@@ -106,11 +104,11 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
 
 
 def _postgresql(url: URL, budgets: Budgets) -> Engine:
-    # Here and not above: psycopg decides when it is imported whether it waits with gevent, so a process that turns into
-    # a gevent worker must not have imported it before.
-    from .postgresql import connector
+    # Imported here: psycopg decides when it is imported whether it waits with gevent, so a process that becomes a
+    # gevent worker must not import it before.
+    from .postgresql import make_connector
 
-    connect = connector(budgets)
+    connect = make_connector(budgets)
     milliseconds = math.ceil(budgets.read_timeout * 1000)
     query = dict(url.query)
     given = query.pop("options", "")

@@ -1,8 +1,9 @@
-"""psycopg's connections, within budgets that a silent server can't exceed, and without blocking a gevent worker.
+"""Connections to PostgreSQL within budgets that a silent server can't exceed, and without blocking a gevent worker.
 
-libpq knows whole seconds for connecting, at least two, and no limit for answers. psycopg waits in Python, though: its
-operations are generators, which wait between their steps. Importing this imports psycopg, and psycopg chooses at that
-moment how to wait: with gevent where `select` is patched already, else in C, which blocks all greenlets.
+libpq has whole seconds for connecting, at least two, and no timeout for answers. But psycopg waits in Python: its
+operations are generators that wait between their steps. This module imports psycopg, which then decides how to wait:
+with gevent where `select` is patched already, else in C, which blocks all greenlets. So it is a file of its own, which
+`engine.py` imports late.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ T = TypeVar("T")
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection whose operations end. One that the server did not answer is closed: an answer may still come."""
+    """A connection whose operations have timeouts. It is closed after one, because an answer may still come."""
 
     connect_timeout: float
     read_timeout: float
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
-        """psycopg's own, with a deadline; it is woken every 0.1 s."""
+        """Connect as psycopg does, with a deadline; it wakes every 0.1 s."""
         until = time.monotonic() + cls.connect_timeout
         steps = super()._connect_gen(conninfo)
         step = next(steps)
@@ -53,18 +54,21 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
-def connector(budgets: Budgets) -> Callable[[dict[str, Any]], BoundedConnection]:
-    """Connects with parameters of libpq. OperationalError within `connect_timeout` for each address of the host."""
+def make_connector(budgets: Budgets) -> Callable[[dict[str, Any]], BoundedConnection]:
+    """Return a function that connects with parameters of libpq.
+
+    It raises OperationalError within `connect_timeout` for each address of the host.
+    """
 
     class Bounded(BoundedConnection):
         connect_timeout = budgets.connect_timeout
         read_timeout = budgets.read_timeout
 
-    return lambda parameters: Bounded.connect(**_resolved(parameters))
+    return lambda parameters: Bounded.connect(**_resolve(parameters))
 
 
-def _resolved(parameters: dict[str, Any]) -> dict[str, Any]:
-    """With the host's addresses: libpq would ask the DNS itself, and block every greenlet meanwhile."""
+def _resolve(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Add the addresses of the host: libpq would ask the DNS itself, and block every greenlet."""
     host = parameters.get("host", "")
     if not host or host.startswith(("/", "@")) or "," in host or "hostaddr" in parameters:
         return parameters

@@ -1,11 +1,7 @@
-"""The table of the SQL store, and the one expression in which its databases differ: what time it is.
+"""The table of the SQL store, its statements, and the operations in which the databases differ.
 
-----
-
-The statements of the SQL store, and the operations that are not the same ones everywhere.
-
-Built once: SQLAlchemy compiles each once for a database and then only binds values. Their parameters begin with an
-underscore, so that none has the name of a column.
+SQLAlchemy compiles each statement once for a database, and then only binds values. Parameters begin with an underscore,
+so that none has the name of a column.
 """
 
 from __future__ import annotations
@@ -43,19 +39,17 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from ...counters import COUNTER
-
 FORMAT = 1
-"""The version of the rows that this code writes and reads."""
+"""The format of the rows that this code writes and reads."""
 MAX_OWNER = 255
-"""The most characters that the name of a session's owner may have."""
+"""Maximum length of an owner's name in characters."""
 
 metadata = MetaData()
 """For migrations: name it in Alembic's `target_metadata`."""
 
 
 def _text(length: int, charset: str) -> String:
-    """Compared byte by byte: neither case nor accents are alike, whatever the database's own collation is."""
+    """Return a type that is compared byte by byte, whatever the database's own collation is."""
     exact = mysql.VARCHAR(length, charset=charset, collation=f"{charset}_bin")
     return (
         String(length)
@@ -132,7 +126,7 @@ def create_missing(connection: Connection, table: Table) -> None:
 
 
 def ddl(url: str) -> str:
-    """What `create_schema` sends to a database of this kind, such as `postgresql+psycopg://`."""
+    """Return the statements of `create_schema` for a kind of database, such as `postgresql+psycopg://`."""
     statements: list[str] = []
 
     def collect(statement: Any, *_: Any, **__: Any) -> None:
@@ -141,14 +135,14 @@ def ddl(url: str) -> str:
 
     engine = create_mock_engine(url, collect)
     metadata.create_all(engine, checkfirst=False)
-    # The indexes of a table are a set; their order is not the same in each process.
+    # The indexes of a table are a set, whose order differs between processes.
     indexes = sorted(statement for statement in statements if statement.startswith("CREATE INDEX"))
     others = [statement for statement in statements if statement not in indexes]
     return "\n\n".join([others[0], *indexes, *others[1:]])
 
 
-KEPT_ASIDE_MS = 24 * 60 * 60 * 1000
-"""How long a damaged row is kept for an inspection, before `sweep` takes it."""
+QUARANTINE_MS = 24 * 60 * 60 * 1000
+"""How long a corrupt row is kept, before `sweep` removes it."""
 
 _KEY = bindparam("_key", type_=String)
 _IDLE = bindparam("_idle", type_=BigInteger)
@@ -208,7 +202,7 @@ class Statements:
         self.write = update(table).where(updatable).values(fields=_FIELDS, **renewed)
         self.touch = update(table).where(updatable, columns.format == FORMAT).values(**renewed)
 
-        self.quarantine = update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + KEPT_ASIDE_MS)
+        self.quarantine = update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + QUARANTINE_MS)
 
         # Asks the table too: a database that is up but can't read the sessions is not available.
         self.ping = select(now_ms().label("now"), exists(select(columns.key)).label("any"))
@@ -218,14 +212,13 @@ class Statements:
             .where(columns.owner == bindparam("_owner"), kept, live)
             .order_by(columns.created, columns.key)
         )
-        session = columns.key < COUNTER
         self.keys = (
             select(columns.key)
-            .where(columns.key > bindparam("_after"), session, kept, live)
+            .where(columns.key > bindparam("_after"), kept, live)
             .order_by(columns.key)
             .limit(bindparam("_limit"))
         )
-        self.count = select(func.count()).select_from(table).where(session, kept, live)
+        self.count = select(func.count()).select_from(table).where(kept, live)
 
         self.expired = (
             select(columns.key.label("_key"), columns.set_aside.label("_set_aside"))

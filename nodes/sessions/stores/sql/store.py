@@ -1,7 +1,7 @@
 """Sessions in SQLite, MySQL 8, MariaDB 10.6 or PostgreSQL: a row per session, the database's clock.
 
 Every statement is on its own (autocommit) unless it stands between BEGIN and COMMIT; BEGIN is BEGIN IMMEDIATE in
-SQLite. Each line is one round trip; the statements are in `sql_statements.py`, the table in `docs/sql.md`.
+SQLite. Each statement is one round trip; the statements are in `statements.py`, the table in `docs/sql.md`.
 
     load        SELECT
     create      INSERT … RETURNING            MySQL, which has no RETURNING: SELECT of the time, INSERT
@@ -9,7 +9,7 @@ SQLite. Each line is one round trip; the statements are in `sql_statements.py`, 
     update      BEGIN, SELECT … FOR UPDATE, UPDATE, COMMIT
                   of nothing but the time:    UPDATE
     delete      DELETE … RETURNING            MySQL: BEGIN, SELECT … FOR UPDATE, DELETE, COMMIT
-    set_aside   UPDATE
+    quarantine  UPDATE
     ping        SELECT
     keys_of     SELECT
     count       SELECT
@@ -17,8 +17,8 @@ SQLite. Each line is one round trip; the statements are in `sql_statements.py`, 
     sweep       BEGIN, SELECT … FOR UPDATE SKIP LOCKED, DELETE of each, COMMIT, for each 100 of them;
                   only MySQL takes a round trip for each DELETE, and PostgreSQL and MySQL one or two for a lock
 
-What waits for a lock or for an answer does so within the budgets. A read that fails is tried again, and so is a write
-that was certainly not applied: a transaction that did not come to its COMMIT, or that the database rolled back.
+Waiting for a lock or for an answer is within the budgets. A read that fails is tried again, and so is a write that was
+certainly not applied: a transaction before its COMMIT, or one that the database rolled back.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from ...store import (
     LATEST,
     Budgets,
     Changes,
+    CorruptRecord,
     Lifetime,
     OnExpired,
     Outcome,
     Record,
     UnsupportedRecordVersion,
-    encoded_size,
     ignore,
 )
-from .engine import engine_from, patient
+from .engine import make_engine, make_patient
 from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
 from .transactions import Database
 
@@ -54,10 +54,10 @@ log = logging.getLogger("nodes.sessions")
 
 
 class SqlStore:
-    """Over an engine that the caller made for it alone; `from_url` makes one within `budgets`.
+    """Over an engine that only session stores use; `from_url` makes one within `budgets`.
 
-    The engine's connections are used in autocommit mode. `housekeeping` is another engine, with more patience, for what
-    no request waits for: the schema, sweeping and counting. Both are disposed of by `close`.
+    The engine's connections are used in autocommit mode. `housekeeping` is another engine, with longer timeouts, for
+    work outside of requests: the schema, sweeping and counting. `close` disposes of both.
     """
 
     def __init__(
@@ -79,26 +79,27 @@ class SqlStore:
 
     @classmethod
     def from_url(cls, url: str, budgets: Budgets | None = None, table: str = "sessions") -> SqlStore:
-        """`url` is sqlite:////path, mysql://, mariadb:// or postgresql://, as SQLAlchemy reads it.
+        """Make a store that connects when first used.
 
-        Connects when first used. Housekeeping has twenty times the read timeout, and two connections of its own.
+        `url` is sqlite:////path, mysql://, mariadb:// or postgresql://, as SQLAlchemy reads it. Housekeeping has twenty
+        times the read timeout, and two connections of its own.
         """
         budgets = budgets or Budgets()
-        return cls(engine_from(url, budgets), budgets, engine_from(url, patient(budgets)), table)
+        return cls(make_engine(url, budgets), budgets, make_engine(url, make_patient(budgets)), table)
 
     def create_schema(self) -> None:
-        """Makes the table and its indexes where they are missing. Several nodes may do so at once."""
+        """Create the table and its indexes where they are missing. Several nodes may do so at the same time."""
         self._housekeeping.create(partial(create_missing, table=self._table))
 
     def load(self, key: str) -> Record | None:
         row = self._database.read(lambda connection: connection.execute(self._sql.load, {"_key": key}).one_or_none())
         if row is None:
             return None
-        self._refuse_newer(key, row.format)
+        self._check_version(key, row.format)
         try:
-            return self._record(row)
+            return self._to_record(row)
         except ValueError as error:
-            self._damaged(key, error)
+            self._log_corrupt(key, error)
             self.quarantine(key)
             return None
 
@@ -110,10 +111,11 @@ class SqlStore:
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        """ValueError for an owner that not every database can hold: of more than 255 characters, or with a NUL."""
+        """Raises ValueError for an owner that not every database can hold: above 255 characters, or with a NUL."""
         if owner is not None and (len(owner) > MAX_OWNER or "\0" in owner):
             raise ValueError(f"owner {owner!r} must have at most {MAX_OWNER} characters, and no NUL")
-        values = _milliseconds(lifetime) | {"_key": key, "_owner": owner, "_fields": self._encoder.encode(dict(fields))}
+        values = _to_milliseconds(lifetime) | {"_key": key, "_owner": owner}
+        values["_fields"] = self._encoder.encode(dict(fields))
         values["_created"] = None if created is None else round(created * 1000)
 
         def insert(connection: Connection) -> int | None:
@@ -131,31 +133,27 @@ class SqlStore:
         return made / 1000 if made is not None else None
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        values = _milliseconds(lifetime) | {"_key": key}
+        values = _to_milliseconds(lifetime) | {"_key": key}
         is_touch = not (changes.set or changes.delete or changes.expect)
         if is_touch and self._database.write(lambda connection: connection.execute(self._sql.touch, values).rowcount):
             return Outcome.APPLIED
-        # A touch of nothing: the session may be absent, or of a later version. What follows tells.
+        # A touch that changed no row: the session is absent, or of a later version.
 
         def apply(connection: Connection) -> Outcome:
             row = connection.execute(self._sql.lock, values).one_or_none()
             if row is None:
                 return Outcome.ABSENT
-            self._refuse_newer(key, row.format)
+            self._check_version(key, row.format)
             try:
                 fields = self._fields(row)
             except ValueError as error:
-                self._damaged(key, error)
+                self._log_corrupt(key, error)
                 connection.execute(self._sql.quarantine, {"_key": key})
                 return Outcome.ABSENT
-            if any(fields.get(name) != value for name, value in changes.expect.items()):
-                return Outcome.CONFLICT
-            fields = changes.apply_to(fields)
-            if changes.set and changes.max_bytes is not None and encoded_size(fields) > changes.max_bytes:
-                return Outcome.TOO_LARGE
-            written: CursorResult[Any] = connection.execute(
-                self._sql.write, values | {"_fields": self._encoder.encode(fields)}
-            )
+            if refusal := changes.refusal(fields):
+                return refusal
+            encoded = self._encoder.encode(changes.apply_to(fields))
+            written: CursorResult[Any] = connection.execute(self._sql.write, values | {"_fields": encoded})
             return Outcome.APPLIED if written.rowcount else Outcome.ABSENT
 
         return self._database.transaction(apply)
@@ -168,7 +166,7 @@ class SqlStore:
         if row is None or row.ttl <= 0 or row.format > FORMAT:
             return None
         try:
-            return self._record(row)
+            return self._to_record(row)
         except ValueError:
             return None
 
@@ -184,7 +182,7 @@ class SqlStore:
 
     def keys_of(self, owner: str) -> list[str]:
         rows = self._database.read(lambda connection: connection.execute(self._sql.keys_of, {"_owner": owner}).all())
-        return [key for key, name in rows if name == owner]  # to MySQL, "alice" and "alice " are equal
+        return [key for key, name in rows if name == owner]  # MySQL compares "alice" and "alice " as equal
 
     def keys(self) -> Iterator[str]:
         return self._housekeeping.pages(self._sql.keys)
@@ -193,8 +191,10 @@ class SqlStore:
         return int(self._housekeeping.read(lambda connection: connection.execute(self._sql.count).scalar_one()))
 
     def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
-        """Expired rows, and damaged ones a day after they were set aside. One process at a time; the others return 0 at
-        once (SQLite: when it is their turn). Passes by rows that somebody else has locked."""
+        """Remove expired rows, and quarantined ones after a day. Skips rows that another transaction has locked.
+
+        One process at a time; the others return 0 at once (SQLite: when it is their turn).
+        """
         removed = 0
         for batch in self._housekeeping.in_batches(self._sql.take_expired, limit):
             removed += len(batch)
@@ -203,24 +203,24 @@ class SqlStore:
                     on_expired(row["_key"])
         return removed
 
-    def _record(self, row: Row[*tuple[Any, ...]]) -> Record:
+    def _to_record(self, row: Row[*tuple[Any, ...]]) -> Record:
         if not 0 <= row.created < LATEST * 1000:
-            raise ValueError("it was created at no time")
+            raise CorruptRecord("its time of creation is out of range")
         return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
 
     def _fields(self, row: Row[*tuple[Any, ...]]) -> dict[str, bytes]:
-        """ValueError where the row is damaged."""
+        """Raises ValueError for a corrupt row."""
         if row.format != FORMAT:
-            raise ValueError(f"its format is {row.format}")
+            raise CorruptRecord(f"its format is {row.format}")
         return self._decoder.decode(row.fields)
 
-    def _refuse_newer(self, key: str, version: int) -> None:
+    def _check_version(self, key: str, version: int) -> None:
         if version > FORMAT:
             raise UnsupportedRecordVersion(f"session {key} is of format {version}; this version reads {FORMAT}")
 
-    def _damaged(self, key: str, why: ValueError) -> None:
+    def _log_corrupt(self, key: str, why: ValueError) -> None:
         log.error("session %s is corrupt and was quarantined: its row can't be read: %s", key, why)
 
 
-def _milliseconds(lifetime: Lifetime) -> dict[str, Any]:
+def _to_milliseconds(lifetime: Lifetime) -> dict[str, Any]:
     return {"_idle": int(lifetime.idle * 1000), "_absolute": int(lifetime.absolute * 1000)}

@@ -1,18 +1,10 @@
-"""What the errors of the databases mean: SQLAlchemy gives them one type, and each keeps its own codes.
+"""Statements and transactions within budgets: what is tried again, what a lock protects, which error is left.
 
-----
-
-Of several processes that sweep a database, one is at work at a time: the others are told so at once.
-
-The database keeps the lock, for the connection or the transaction that asked for it, so whoever dies gives it back. Who
-hangs loses it when the database ends the transaction for being idle: PostgreSQL and MariaDB after four times the read
-timeout; MySQL, which knows no such limit, with the connection (`sql_engine.LONGEST_IDLE`). A BEGIN IMMEDIATE of SQLite
-is a lock already.
-
-
-----
-
-Statements and transactions within budgets: what is tried again, what is not, and the one error that is left."""
+Of several processes that sweep a database, one works at a time, and the others are told so at once. The database keeps
+the lock for the connection or the transaction that asked for it, so a process that dies releases it. One that hangs
+loses it when the database ends its idle transaction (PostgreSQL and MariaDB, after four times the read timeout) or its
+idle connection (MySQL, `engine.LONGEST_IDLE`). In SQLite, BEGIN IMMEDIATE is a lock already.
+"""
 
 from __future__ import annotations
 
@@ -34,23 +26,23 @@ _NO_TABLE = {1146, "42P01"}
 
 
 def _code(error: DBAPIError) -> int | str | None:
-    """MySQL's number or PostgreSQL's SQLSTATE; None for SQLite, which has neither."""
+    """Return MySQL's number or PostgreSQL's SQLSTATE; None for SQLite."""
     first = error.orig.args[0] if error.orig is not None and error.orig.args else None
     return first if isinstance(first, int) else getattr(error.orig, "sqlstate", None)
 
 
 def was_rolled_back(error: BaseException) -> bool:
-    """Whether the database itself gave the transaction up, so that certainly nothing of it was applied."""
+    """Return whether the database itself rolled back, so that certainly nothing was applied."""
     return isinstance(error, DBAPIError) and _code(error) in _VICTIM
 
 
-def may_be_passing(error: BaseException) -> bool:
-    """Whether asking again, on a fresh connection, may well succeed."""
+def is_transient(error: BaseException) -> bool:
+    """Return whether another attempt, on a new connection, may succeed."""
     return isinstance(error, OperationalError | InterfaceError) or was_rolled_back(error)
 
 
-def unavailable(error: BaseException, database: str, table: str) -> StoreUnavailable:
-    """The one error of a store, without the statement and its parameters: those are a session's content."""
+def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnavailable:
+    """Return the error of a store, without the statement and its parameters, which are a session's content."""
     if not isinstance(error, DBAPIError):
         return StoreUnavailable(f"{database}: {error}")
     if _code(error) in _NO_TABLE or "no such table" in str(error.orig):
@@ -60,8 +52,8 @@ def unavailable(error: BaseException, database: str, table: str) -> StoreUnavail
     return StoreUnavailable(f"{database}: {error.orig}")
 
 
-# MySQL: names are the server's, and may have 64 characters. PostgreSQL: numbers of 64 bits are the database's, and the
-# lower half is the table's own.
+# MySQL: names are global to the server, with at most 64 characters. PostgreSQL: numbers of 64 bits are the database's;
+# the lower half is the table's own.
 _MYSQL = "CONCAT('sweep of ', :table, ' ', MD5(DATABASE()))"
 _GET = text(f"SELECT GET_LOCK({_MYSQL}, 0)")
 _RELEASE = text(f"SELECT RELEASE_LOCK({_MYSQL})")
@@ -72,8 +64,11 @@ _POSTGRESQL = text(
 
 
 @contextmanager
-def around_transaction(connection: Connection, table: str) -> Iterator[bool]:
-    """Whether it is this one's turn, as far as that is known before a transaction."""
+def advisory_lock(connection: Connection, table: str) -> Iterator[bool]:
+    """Hold the lock of a sweep around a transaction. Yield False where another process has it.
+
+    For MySQL and MariaDB; PostgreSQL has `advisory_transaction_lock`.
+    """
     if connection.dialect.name not in {"mysql", "mariadb"}:
         yield True
         return
@@ -85,15 +80,15 @@ def around_transaction(connection: Connection, table: str) -> Iterator[bool]:
             _release(connection, table)
 
 
-def within_transaction(connection: Connection, table: str) -> bool:
-    """Whether it is this one's turn, until the transaction ends."""
+def advisory_transaction_lock(connection: Connection, table: str) -> bool:
+    """Take the lock of a sweep until the transaction ends. Return False where another process has it."""
     if connection.dialect.name != "postgresql":
         return True
     return bool(connection.execute(_POSTGRESQL, {"table": table}).scalar_one())
 
 
 def _release(connection: Connection, table: str) -> None:
-    """Or gives up the connection, and the lock with it."""
+    """Release the lock, or close the connection, which releases it."""
     try:
         connection.execute(_RELEASE, {"table": table})
     except SQLAlchemyError:
@@ -103,14 +98,14 @@ def _release(connection: Connection, table: str) -> None:
 T = TypeVar("T")
 
 BATCH = 100
-"""How many expired rows one transaction of a sweep takes, so that nobody waits long for it."""
+"""Expired rows that one transaction of a sweep removes, so that others don't wait long for it."""
 PAGE = 1000
 _CREATORS = 5
-"""How often `create` looks again when others make the same tables at the same time."""
+"""Attempts of `create` when others create the same tables at the same time."""
 
 
 class Database:
-    """One engine, in autocommit mode. Each method raises `StoreUnavailable` and nothing else of SQLAlchemy's."""
+    """An engine in autocommit mode. The methods raise `StoreUnavailable` instead of SQLAlchemy's errors."""
 
     def __init__(self, engine: Engine, budgets: Budgets, table: str = "sessions") -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -120,43 +115,43 @@ class Database:
 
     @property
     def deletes_returning(self) -> bool:
-        """Whether a DELETE can return what it deleted. For a mysql:// URL, known once it has connected."""
+        """Whether a DELETE can return the deleted row. For a mysql:// URL, known after the first connection."""
         return self._engine.dialect.delete_returning
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """What changes nothing: tried again where that may help."""
-        return self._attempt(work, may_be_passing)
+        """Run statements that change nothing. Tried again after a transient failure."""
+        return self._attempt(work, is_transient)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """One statement that changes something. Where no answer came it may have been applied: never sent again."""
+        """Run one statement that changes something. Without an answer it may have been applied: never sent again."""
         return self._attempt(work, was_rolled_back)
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
-        """Statements that apply together or not at all. Until COMMIT is sent nothing is applied: tried again."""
+        """Run statements in a transaction. Before COMMIT nothing is applied, so it is tried again."""
 
         def within(connection: Connection) -> T:
             with self._transaction(connection):
                 return work(connection)
 
-        return self._attempt(within, may_be_passing)
+        return self._attempt(within, is_transient)
 
     def once(self, work: Callable[[Connection], T]) -> T:
-        """Never tried again."""
+        """Run statements without a second attempt."""
         return self._attempt(work, lambda _error: False)
 
     def create(self, make_missing: Callable[[Connection], None]) -> None:
-        """Makes tables and indexes where they are missing. Several processes may do so at once."""
+        """Create missing tables and indexes. Several processes may do so at the same time."""
         for _ in range(_CREATORS - 1):
             try:
                 return self.once(make_missing)
             except StoreUnavailable as error:
                 if not isinstance(error.__cause__, DBAPIError):
                     raise
-                # What was missing a moment ago exists, or another node is making it: look again.
+                # It exists now, or another node is creating it: look again.
         return self.once(make_missing)
 
     def pages(self, keys: Select[str]) -> Iterator[str]:
-        """What `keys` selects, page by page: up to `_limit` keys that come after `_after`."""
+        """Yield what `keys` selects, page by page: up to `_limit` keys after `_after`."""
         after = ""
         while True:
             page = self.read(partial(_page, keys=keys, after=after))
@@ -166,28 +161,27 @@ class Database:
             after = page[-1]
 
     def in_batches(self, take: Callable[[Connection, int], Sequence[T]], limit: int) -> Iterator[Sequence[T]]:
-        """What `take` took, in transactions of up to `BATCH` rows, until none is left or they are `limit`.
+        """Yield what `take` takes, in transactions of up to `BATCH` rows, until none is left or `limit` are taken.
 
-        Each batch is handed out once its transaction is over. Ends at once where another process is at it (see
-        `sql_turns`).
+        Each batch is yielded after its transaction. Ends at once where another process has the lock.
         """
         taken = 0
         while taken < limit:
             size = min(BATCH, limit - taken)
-            batch = self._attempt(partial(self._in_turn, take=take, size=size), may_be_passing)
+            batch = self._attempt(partial(self._take_batch, take=take, size=size), is_transient)
             yield batch
             taken += len(batch)
             if len(batch) < size:
                 break
 
-    def _in_turn(
+    def _take_batch(
         self, connection: Connection, take: Callable[[Connection, int], Sequence[T]], size: int
     ) -> Sequence[T]:
-        with around_transaction(connection, self._table) as is_mine:
+        with advisory_lock(connection, self._table) as is_mine:
             if not is_mine:
                 return ()
             with self._transaction(connection):
-                return take(connection, size) if within_transaction(connection, self._table) else ()
+                return take(connection, size) if advisory_transaction_lock(connection, self._table) else ()
 
     def dispose(self) -> None:
         self._engine.dispose()
@@ -201,7 +195,7 @@ class Database:
                     return work(connection)
             except (SQLAlchemyError, OSError) as error:
                 if not retries or time.monotonic() >= until or not again(error):
-                    raise unavailable(error, self._engine.dialect.name, self._table) from error
+                    raise to_unavailable(error, self._engine.dialect.name, self._table) from error
             retries -= 1
 
     @contextmanager
@@ -222,12 +216,12 @@ class Database:
 
 
 def _roll_back(connection: Connection) -> None:
-    """So that the connection can be used again; where that fails it can't, and the server rolls back by itself."""
+    """Roll back, so that the connection can be used again; otherwise close it, and the server rolls back."""
     if connection.invalidated:
         return
     raw = connection.connection.dbapi_connection
     if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
-        return  # SQLite itself did, as it does where the disk fails; to close it then may be to close it for good
+        return  # SQLite has rolled back, as it does where the disk fails; closing it then may be final
     try:
         connection.exec_driver_sql("ROLLBACK")
     except SQLAlchemyError:

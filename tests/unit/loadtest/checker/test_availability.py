@@ -4,8 +4,7 @@ import pytest
 
 from loadtest.checker import Window, check
 from loadtest.checker.phases import Phases
-from loadtest.history import Event, Mark, Probe
-from loadtest.ledger import Action, Outcome
+from loadtest.history import Action, Event, Mark, Outcome, Probe
 from tests.support.checker_script import Script
 
 

@@ -133,7 +133,7 @@ def test_a_newer_version_is_refused_with_a_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("partial", [True, False])
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b'{"is":"history"}\n', gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b'{"is":"history"}\n', gzip.compress(b"", mtime=0)])
 def test_a_foreign_file_is_no_history(tmp_path: Path, content: bytes, partial: bool) -> None:
     path = tmp_path / "foreign"
     path.write_bytes(content)

@@ -9,8 +9,7 @@ import pytest
 from msgspec.structs import fields
 
 from loadtest.checker import Kind, check
-from loadtest.history import End, Header, Mark, Note, Op, Probe, read
-from loadtest.ledger import Action, Outcome
+from loadtest.history import Action, End, Header, Mark, Note, Op, Outcome, Probe, read
 
 PAGE = (Path(__file__).parents[4] / "docs" / "history.md").read_text()
 EVENTS: dict[str, type[msgspec.Struct]] = {

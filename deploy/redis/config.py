@@ -1,0 +1,145 @@
+"""The configuration files of Redis servers, wherever they run: redis.conf, sentinel.conf, nodes.conf; and URLs.
+
+Addresses are "host:port"; servers are named as the members of the cluster, "store-1" or "sentinel-1".
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from deploy.redis import acl
+
+NAME = "sessions"
+"""The name of the primary at the Sentinels."""
+QUORUM = 2
+"""How many Sentinels must agree that the primary is down."""
+SERVERS = 3
+"""A primary and its replicas; as many Sentinels."""
+SHARDS = 3
+"""Primaries of a Redis Cluster. Server number n + SHARDS is the replica of server number n."""
+_SLOTS = 16384
+_EMPTY = '""'
+_SINCE_LISTPACK = (7, 0, 0)
+
+
+def redis_options(acl_file: str, folder: str, version: tuple[int, ...]) -> dict[str, str]:
+    """Return the options that every server has: nothing on disk, and writes are refused when the memory is full."""
+    return {
+        "aclfile": acl_file,
+        "dir": folder,
+        "save": "",
+        # Any other policy than noeviction logs users out silently.
+        "maxmemory-policy": "noeviction",
+        # Sessions with values of up to 1 KiB stay compact: 504 bytes instead of 854 with one of 200 (Redis 8.0.2).
+        "hash-max-listpack-value" if version >= _SINCE_LISTPACK else "hash-max-ziplist-value": "1024",
+    }
+
+
+def replication_options(passwords: acl.Passwords, max_lag: int, primary: str | None = None) -> dict[str, str]:
+    """Return the options of a server that has replicas or is one. `primary` is the one it replicates at its start."""
+    options = {
+        "masteruser": acl.REPLICA,
+        "masterauth": passwords.replica,
+        "min-replicas-max-lag": str(max_lag),
+        # A replica that has lost its primary answers nothing rather than old data.
+        "replica-serve-stale-data": "no",
+        # By default a primary that is stopped waits for its replicas, which are stopped as well.
+        "shutdown-timeout": "0",
+        # Diskless, a replica that is "online" gets nothing new for up to a second more.
+        "repl-diskless-sync": "no",
+        "repl-diskless-load": "on-empty-db",
+    }
+    return options if primary is None else {**options, "replicaof": primary.replace(":", " ")}
+
+
+CLUSTER_OPTIONS = {
+    "cluster-enabled": "yes",
+    "cluster-config-file": "nodes.conf",
+    # The sessions of the other shards stay available while one has no primary.
+    "cluster-require-full-coverage": "no",
+    "cluster-allow-replica-migration": "no",
+}
+
+
+def redis_conf(options: Mapping[str, str]) -> str:
+    """Return the text of a redis.conf."""
+    return "".join(f"{name} {value or _EMPTY}\n" for name, value in options.items())
+
+
+def sentinel_conf(
+    name: str,
+    options: Mapping[str, str],
+    passwords: acl.Passwords,
+    stores: Iterable[str],
+    sentinels: Mapping[str, str],
+    down_after: float | None = None,
+) -> str:
+    """Return the text of a Sentinel's configuration, which it rewrites itself later.
+
+    `stores` are the servers' addresses, the primary's first; `sentinels` those of all Sentinels by name. `down_after`
+    (seconds) None leaves the timeouts out.
+    """
+    primary, *replicas = (address.replace(":", " ") for address in stores)
+    lines = [
+        f"sentinel sentinel-user {acl.SENTINEL}",
+        f"sentinel sentinel-pass {passwords.sentinel}",
+        f"sentinel myid {_make_id(name, passwords)}",
+        f"sentinel monitor {NAME} {primary} {QUORUM}",
+        f"sentinel auth-user {NAME} {acl.SENTINEL}",
+        f"sentinel auth-pass {NAME} {passwords.sentinel}",
+        # Sentinels that know each other from the start need not discover each other, which takes 2 s.
+        *(f"sentinel known-replica {NAME} {replica}" for replica in replicas),
+        *(
+            f"sentinel known-sentinel {NAME} {address.replace(':', ' ')} {_make_id(other, passwords)}"
+            for other, address in sentinels.items()
+            if other != name
+        ),
+    ]
+    if down_after is not None:
+        milliseconds = round(down_after * 1000)
+        # The time for one attempt; the next one begins after twice as much.
+        timeout = max(5 * milliseconds, 5000)
+        lines += [
+            f"sentinel down-after-milliseconds {NAME} {milliseconds}",
+            f"sentinel failover-timeout {NAME} {timeout}",
+        ]
+    return redis_conf(options) + "\n".join(lines) + "\n"
+
+
+def nodes_conf(name: str, passwords: acl.Passwords, addresses: Mapping[str, str]) -> str:
+    """Return the text of the nodes.conf that a server of a Redis Cluster starts with: all servers, their roles and
+    slots. So they need not meet, which takes seconds.
+
+    `addresses` have the port of the cluster bus as well: "127.0.0.1:10001@10002".
+    """
+    ids = [_make_id(other, passwords) for other in addresses]
+    lines = []
+    for number, (other, address) in enumerate(addresses.items()):
+        shard, is_primary = number % SHARDS, number < SHARDS
+        flags = ("myself," if other == name else "") + ("master" if is_primary else "slave")
+        replicates = "-" if is_primary else ids[shard]
+        first, last = shard * _SLOTS // SHARDS, (shard + 1) * _SLOTS // SHARDS - 1
+        slots = f" {first}-{last}" if is_primary else ""
+        # Epochs differ, or two primaries with the same one would take seconds to agree which of them gets another.
+        lines.append(f"{ids[number]} {address} {flags} {replicates} 0 0 {shard + 1} connected{slots}")
+    return "\n".join([*lines, f"vars currentEpoch {SHARDS} lastVoteEpoch 0"]) + "\n"
+
+
+def redis_url(password: str, address: str, user: str = acl.NODE) -> str:
+    """Return the URL of a single server."""
+    return f"redis://{user}:{password}@{address}/0"
+
+
+def sentinel_url(passwords: acl.Passwords, sentinels: Iterable[str]) -> str:
+    """Return the URL that the nodes get for servers with Sentinels."""
+    query = f"sentinel_username={acl.NODE}&sentinel_password={passwords.node_at_sentinels}"
+    return f"redis+sentinel://{acl.NODE}:{passwords.node}@{','.join(sentinels)}/{NAME}?{query}"
+
+
+def cluster_url(passwords: acl.Passwords, servers: Iterable[str]) -> str:
+    """Return the URL that the nodes get for a Redis Cluster."""
+    return f"redis+cluster://{acl.NODE}:{passwords.node}@{','.join(servers)}"
+
+
+def _make_id(name: str, passwords: acl.Passwords) -> str:
+    # The same at every start: servers that have started before know each other by it.
+    return hashlib.sha256(f"{name} {passwords.sentinel}".encode()).hexdigest()[:40]

@@ -1,0 +1,440 @@
+"""Control of Redis servers, wherever they run: which is the primary, failover, replicas, statistics.
+
+Everything here is said to the servers by `RedisServers.ask`, as the ACL user `operator`.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import reduce
+from operator import add
+from typing import Protocol
+
+from deploy.cluster import StoreStatistics
+from deploy.fault_proxy import FaultProxy
+from deploy.redis import acl
+from deploy.redis.config import NAME, SHARDS
+from deploy.spec import ClusterError, StoreKind
+from deploy.waiting import wait_until
+
+_PAUSE = 0.2
+"""Seconds between two requests for the same failover."""
+_NEVER = 100
+"""More replicas than any primary has."""
+# A Sentinel connects to a server no sooner than a second after its last attempt. With a down-after of a second, each
+# change of the primary makes it believe that the new one is down, and when two of them do so at once an unwanted
+# failover begins (Valkey 9.1.2, in two of three planned failovers). The period must not be shorter: a replica whose
+# last INFO, sent once a second while the primary is down, is older than five ping periods is not elected.
+_FAST_RECONNECT = ("MIN-LINK-RECONNECT-PERIOD", "50", "PING-PERIOD", "400")
+# Commands that belong to a connection, ask about the server itself, or are sent between the servers of one store.
+_OVERHEAD = frozenset(
+    {"info", "auth", "hello", "client", "select", "ping", "role", "cluster", "asking"}
+    | {"replconf", "psync", "publish", "subscribe", "config", "slaveof", "replicaof", "failover", "multi", "exec"}
+)
+
+
+class RedisServers(Protocol):
+    """The servers of one store: processes or containers. Members are named as in `Cluster.members`."""
+
+    @property
+    def passwords(self) -> acl.Passwords:
+        """The passwords of the servers' users."""
+
+    @property
+    def stores(self) -> Mapping[str, str]:
+        """Name -> "host:port", as the servers know each other; the first is the primary at first."""
+
+    @property
+    def sentinels(self) -> Mapping[str, str]:
+        """Name -> "host:port" of the Sentinels; empty where there are none."""
+
+    def url(self) -> str:
+        """Return the URL of the only server, with the nodes' user and password."""
+
+    def running(self) -> frozenset[str]:
+        """Return the members that run: neither paused nor ended."""
+
+    def kill(self, member: str) -> None:
+        """End a member at once, paused or not."""
+
+    def ask(self, member: str, *command: str, secret: str = "") -> str:
+        """Send a command, with `secret` as its last argument, and return the reply as `redis-cli --raw` prints it.
+        Raises ClusterError for an error and where no reply comes within a second or so."""
+
+
+class Store:
+    """A `deploy.StoreControl` that supports nothing: the base of the others, and the control of an SQL server."""
+
+    def __init__(self, kind: StoreKind, proxy: FaultProxy | None = None) -> None:
+        self.kind = kind
+        self.fault_proxy = proxy
+
+    @property
+    def url(self) -> str:
+        raise ClusterError(f"the store has no single address: it is {self.kind}")
+
+    @property
+    def proxy(self) -> FaultProxy:
+        if self.fault_proxy is None:
+            raise ClusterError("the cluster has no proxy to its store: set store_proxy in its spec")
+        return self.fault_proxy
+
+    def primary(self) -> str:
+        raise ClusterError(f"sessions are in {self.kind}: the store has no primary")
+
+    def failover(self) -> None:
+        raise ClusterError(f"the store has no replica that could take over: it is {self.kind}")
+
+    def disconnect_replicas(self) -> None:
+        raise ClusterError(f"the store has no replicas that could be disconnected: it is {self.kind}")
+
+    def reconnect_replicas(self) -> None:
+        self.disconnect_replicas()
+
+    def statistics(self) -> StoreStatistics:
+        raise ClusterError(f"sessions are in {self.kind}: no statistics are available")
+
+    def bootstrap(self) -> None:
+        """Block until the servers that have just been started are one store."""
+
+    def prepare_restart(self, member: str) -> None:
+        """Promote another server first if `member` is a primary and can be replaced. Block until that is done."""
+
+
+class StandaloneRedis(Store):
+    """One server without replicas."""
+
+    def __init__(self, servers: RedisServers, kind: StoreKind, proxy: FaultProxy | None = None) -> None:
+        super().__init__(kind, proxy)
+        self._servers = servers
+
+    @property
+    def url(self) -> str:
+        return self._servers.url()
+
+    def primary(self) -> str:
+        return next(iter(self._servers.stores))
+
+    def is_ready(self, member: str) -> bool:
+        """Whether the server answers."""
+        try:
+            return "PONG" in self._servers.ask(member, "PING")
+        except ClusterError:
+            return False
+
+    def statistics(self) -> StoreStatistics:
+        return _statistics(self._servers, self.primary())
+
+
+class _Replicated(Store):
+    """Several servers; what Sentinel and Redis Cluster have in common."""
+
+    def __init__(self, servers: RedisServers, kind: StoreKind, timeout: float) -> None:
+        super().__init__(kind)
+        self._servers = servers
+        self._timeout = timeout
+
+    @property
+    def _names(self) -> dict[str, str]:
+        return {address: name for name, address in self._servers.stores.items()}
+
+    def statistics(self) -> StoreStatistics:
+        primaries = sorted(self._primaries())
+        return reduce(add, (_statistics(self._servers, name) for name in primaries))
+
+    def is_settled(self) -> bool:
+        """Whether the running servers agree on the primaries, and every replica gets all that its primary does."""
+        raise NotImplementedError
+
+    def _primaries(self) -> set[str]:
+        raise NotImplementedError
+
+    def _wait(self, condition: Callable[[], bool], message: str) -> None:
+        wait_until(condition, self._timeout, message)
+
+    def _try(self, member: str, *command: str) -> str | None:
+        try:
+            return self._servers.ask(member, *command)
+        except ClusterError:
+            return None
+
+    def _ask_running(self, members: Mapping[str, str], *command: str) -> dict[str, str | None]:
+        """Return the replies of the members that run, None for one that does not answer. In parallel: an engine takes
+        a while to run a command in a container."""
+        running = self._servers.running()
+        names = [name for name in members if name in running]
+        with ThreadPoolExecutor(len(names) or 1) as pool:
+            return dict(zip(names, pool.map(lambda name: self._try(name, *command), names), strict=True))
+
+    def _replication(self) -> dict[str, dict[str, str]]:
+        """Return INFO replication of every running server, empty for one that does not answer."""
+        replies = self._ask_running(self._servers.stores, "INFO", "replication")
+        return {name: _parse_info(reply or "") for name, reply in replies.items()}
+
+    def _follows(self, member: str, states: Mapping[str, Mapping[str, str]]) -> bool:
+        """Whether `member` is a primary, or a replica that gets everything its primary does."""
+        state = states.get(member, {})
+        if state.get("role") == "master":
+            return True
+        if state.get("master_link_status") != "up":
+            return False
+        # A replica reports "up" as soon as it has the data of before. Its primary sends it new data only when it lists
+        # the replica as online; if the primary died in between, acknowledged writes would be lost.
+        primary = states.get(self._names.get(f"{state['master_host']}:{state['master_port']}", ""), {})
+        replicas = [_parse_fields(value) for name, value in primary.items() if name.startswith("slave")]
+        return any(
+            f"{replica.get('ip')}:{replica.get('port')}" == self._servers.stores[member]
+            and replica.get("state") == "online"
+            for replica in replicas
+        )
+
+    def _all_follow(self, primaries: set[str]) -> bool:
+        states = self._replication()
+        masters = {name for name, state in states.items() if state.get("role") == "master"}
+        return masters == primaries & states.keys() and all(self._follows(name, states) for name in states)
+
+
+class Sentinel(_Replicated):
+    """A primary, its replicas and their Sentinels.
+
+    `min_replicas` is the primary's min-replicas-to-write. `is_coordinated`: the servers know FAILOVER COORDINATED,
+    which lets the replica catch up first (since Valkey 9.0).
+    """
+
+    def __init__(
+        self, servers: RedisServers, kind: StoreKind, timeout: float, min_replicas: int, *, is_coordinated: bool
+    ) -> None:
+        super().__init__(servers, kind, timeout)
+        self._min_replicas = min_replicas
+        self._is_coordinated = is_coordinated
+
+    def primary(self) -> str:
+        states = [state for state in self._sentinel_states() if state]
+        if not states:
+            raise ClusterError("no Sentinel answers")
+        return self._latest(states)
+
+    def failover(self) -> None:
+        self._require_running(self.primary())
+        self._wait(self.is_settled, "the Sentinels do not agree")
+        before = self.primary()
+        self._require_running(before)
+        with self._refused_writes(before):
+            self._wait(lambda: self._failover_finished(before), f"no replica has taken over from {before}")
+            self._wait(self.is_settled, f"{before} does not follow the new primary")
+
+    def disconnect_replicas(self) -> None:
+        # By a wrong password: the network of one machine cannot be cut between two ports, and the Sentinels must still
+        # reach a container.
+        self._set_password("wrong")
+        self._servers.ask(self.primary(), "CLIENT", "KILL", "TYPE", "REPLICA")
+
+    def reconnect_replicas(self) -> None:
+        self._set_password(self._servers.passwords.replica)
+
+    def prepare_restart(self, member: str) -> None:
+        # Without a disk, a primary that came back as one would be empty, and its replicas with it.
+        if member not in self._servers.stores or self.primary() != member:
+            return
+        running = self._servers.running()
+        has_majority = len(running & self._servers.sentinels.keys()) > len(self._servers.sentinels) // 2
+        if not has_majority or not running & self._servers.stores.keys() - {member}:
+            return
+        if member in running:
+            self.failover()
+        else:
+            self._servers.kill(member)  # a paused one must not wake up while it is stopped and replaced
+            self._wait(lambda: self.primary() != member, "the Sentinels have not chosen another primary")
+
+    def is_settled(self) -> bool:
+        states = self._sentinel_states()
+        if not states or not all(states) or _in_progress(states):
+            return False
+        primaries = {self._name(state) for state in states}
+        return len(primaries) == 1 and self._all_follow(primaries)
+
+    def is_ready(self, member: str) -> bool:
+        """Whether a server replicates, or whether a Sentinel knows all others and enough of them to agree."""
+        if member in self._servers.stores:
+            return self._follows(member, self._replication())
+        state = _parse_pairs(self._try(member, "SENTINEL", "MASTER", NAME) or "")
+        replicas, others = int(state.get("num-slaves", 0)), int(state.get("num-other-sentinels", 0))
+        if replicas < len(self._servers.stores) - 1 or others != len(self._servers.sentinels) - 1:
+            return False
+        commands = ("DEBUG", *_FAST_RECONNECT), ("CKQUORUM", NAME)
+        return all(self._try(member, "SENTINEL", *command) is not None for command in commands)
+
+    def _primaries(self) -> set[str]:
+        return {self.primary()}
+
+    def _failover_finished(self, before: str) -> bool:
+        """Whether another server is the primary; asks for the failover if none is in progress."""
+        states = self._sentinel_states()
+        if not all(states):
+            return False
+        if self._latest(states) != before:
+            return True
+        # Asked again if it came to nothing: a Sentinel that has just started is not elected. Both conditions are from
+        # the same replies, or a failover that has just succeeded would be followed by another.
+        if not _in_progress(states) and (self._is_coordinated or self._have_caught_up()):
+            command = ["SENTINEL", "FAILOVER", NAME, *(["COORDINATED"] if self._is_coordinated else [])]
+            sentinels = self._servers.running() & self._servers.sentinels.keys()
+            any(self._try(sentinel, *command) is not None for sentinel in sorted(sentinels))
+        return False
+
+    def _have_caught_up(self) -> bool:
+        """Whether all running replicas have as much as the primary."""
+        states = self._replication().values()
+        wanted = {state.get("master_repl_offset") for state in states if state.get("role") == "master"}
+        return {state.get("slave_repl_offset", state.get("master_repl_offset")) for state in states} == wanted
+
+    @contextmanager
+    def _refused_writes(self, primary: str) -> Iterator[None]:
+        """Have the primary refuse writes during a failover that is not coordinated: Redis promotes a replica without
+        asking whether it has everything, and the old primary goes on for some seconds. Not by CLIENT PAUSE, which would
+        hold up the Sentinels' commands as well."""
+        if self._is_coordinated:
+            yield
+            return
+        self._servers.ask(primary, "CONFIG", "SET", "min-replicas-to-write", str(_NEVER))
+        try:
+            yield
+        finally:
+            if primary in self._servers.running():
+                self._servers.ask(primary, "CONFIG", "SET", "min-replicas-to-write", str(self._min_replicas))
+
+    def _set_password(self, password: str) -> None:
+        running = self._servers.running()
+        for name in self._servers.stores:
+            if name in running:
+                self._servers.ask(name, "CONFIG", "SET", "masterauth", secret=password)
+
+    def _require_running(self, primary: str) -> None:
+        if primary not in self._servers.running():
+            raise ClusterError(f"the primary, {primary}, does not run, so no failover can be planned")
+
+    def _sentinel_states(self) -> list[dict[str, str]]:
+        """Return what each running Sentinel knows of the primary, empty for one that does not answer."""
+        replies = self._ask_running(self._servers.sentinels, "SENTINEL", "MASTER", NAME)
+        return [_parse_pairs(reply or "") for reply in replies.values()]
+
+    def _latest(self, states: list[dict[str, str]]) -> str:
+        return self._name(max(states, key=lambda state: int(state["config-epoch"])))
+
+    def _name(self, state: dict[str, str]) -> str:
+        return self._names[f"{state['ip']}:{state['port']}"]
+
+
+class Cluster(_Replicated):
+    """A Redis Cluster: `SHARDS` primaries with a replica each. `primary` and `failover` are about the first slot's."""
+
+    def primary(self) -> str:
+        owners = self._owners(self._tables().values())
+        if 0 not in owners:
+            raise ClusterError("no server of the store answers")
+        return owners[0]
+
+    def failover(self) -> None:
+        self._failover(self.primary())
+
+    def bootstrap(self) -> None:
+        self._wait(self.is_settled, "the servers of the Redis Cluster do not agree")
+
+    def prepare_restart(self, member: str) -> None:
+        if member not in self._primaries() or self._replica(member) not in self._servers.running():
+            return
+        if member in self._servers.running():
+            self._failover(member)
+        else:
+            self._servers.kill(member)  # a paused one must not wake up while it is stopped and replaced
+            replica = self._replica(member)
+            self._wait(lambda: member not in self._primaries(), f"{replica} has not taken over from {member}")
+
+    def is_settled(self) -> bool:
+        views = [self._owners([table]) for table in self._tables().values()]
+        return (
+            bool(views)
+            and all(view == views[0] for view in views)
+            and len(views[0]) == SHARDS
+            and self._all_follow(set(views[0].values()))
+        )
+
+    def is_ready(self, member: str) -> bool:
+        """Whether a server knows what the others know, and follows its primary if it is a replica. A replaced primary
+        believes for a moment after its restart that it is still one."""
+        if _parse_info(self._try(member, "CLUSTER", "INFO") or "").get("cluster_state") != "ok":
+            return False
+        tables = self._tables()
+        owners = self._owners([tables.get(member, [])])
+        return owners == self._owners(tables.values()) and self._follows(member, self._replication())
+
+    def _failover(self, primary: str) -> None:
+        """Promote the replica of the same shard, which first gets all that the primary has."""
+        replica = self._replica(primary)
+        if replica not in self._servers.running():
+            raise ClusterError(f"no failover is possible: {replica}, the replica of {primary}, does not run")
+
+        def finished() -> bool:
+            if replica in self._primaries():
+                return self.is_settled()
+            if self._try(replica, "CLUSTER", "FAILOVER") is not None:  # None: not connected to its primary yet
+                time.sleep(_PAUSE)
+            return False
+
+        self._wait(finished, f"{replica} has not taken over from {primary}")
+
+    def _replica(self, member: str) -> str:
+        """Return the other server of the same shard."""
+        names = list(self._servers.stores)
+        return names[(names.index(member) + SHARDS) % len(names)]
+
+    def _primaries(self) -> set[str]:
+        return set(self._owners(self._tables().values()).values())
+
+    def _owners(self, tables: Iterable[list[list[str]]]) -> dict[int, str]:
+        """Return first slot -> primary. If two servers claim a slot, the later epoch wins."""
+        owners: dict[int, tuple[int, str]] = {}
+        for row in (row for table in tables for row in table):
+            name, epoch = self._names.get(row[1].partition("@")[0], ""), int(row[6])
+            for slots in row[8:]:
+                first = slots.partition("-")[0]
+                if name and first.isdecimal():
+                    owners[int(first)] = max(owners.get(int(first), (-1, "")), (epoch, name))
+        return {slot: name for slot, (_, name) in sorted(owners.items())}
+
+    def _tables(self) -> dict[str, list[list[str]]]:
+        """Return the rows of CLUSTER NODES of every running server, none for one that does not answer."""
+        replies = self._ask_running(self._servers.stores, "CLUSTER", "NODES")
+        rows = {name: [line.split() for line in (reply or "").splitlines()] for name, reply in replies.items()}
+        return {name: [row for row in table if len(row) >= 8] for name, table in rows.items()}
+
+
+def _statistics(servers: RedisServers, member: str) -> StoreStatistics:
+    commands = _parse_info(servers.ask(member, "INFO", "commandstats"))
+    totals = _parse_info(servers.ask(member, "INFO", "stats"))
+    counts = {
+        name.removeprefix("cmdstat_").lower(): int(_parse_fields(value)["calls"]) for name, value in commands.items()
+    }
+    sessions = {name: count for name, count in counts.items() if count and name.partition("|")[0] not in _OVERHEAD}
+    return StoreStatistics(sessions, int(totals["total_reads_processed"]))
+
+
+def _in_progress(states: list[dict[str, str]]) -> bool:
+    return any("failover_in_progress" in state.get("flags", "") for state in states)
+
+
+def _parse_info(reply: str) -> dict[str, str]:
+    """Parse the lines "name:value" of INFO and CLUSTER INFO."""
+    return {name: value for name, separator, value in (line.partition(":") for line in reply.splitlines()) if separator}
+
+
+def _parse_fields(value: str) -> dict[str, str]:
+    """Parse "name=value,name=value"."""
+    return {name: text for name, _, text in (field.partition("=") for field in value.split(","))}
+
+
+def _parse_pairs(reply: str) -> dict[str, str]:
+    """Parse names and values in alternate lines."""
+    lines = reply.splitlines()
+    return dict(zip(lines[::2], lines[1::2], strict=False))

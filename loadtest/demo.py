@@ -1,0 +1,279 @@
+"""The demo: six scenes on real clusters that show when sessions are lost, and when they are not.
+
+A scene is an experiment whose hypothesis is the sentence below the table. Before its first phase all users log in
+within a second or two. That rush would dominate p99, so it is a phase of its own, which has claims and is in the
+record, but not in the table.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from deploy import StoreKind
+from loadtest.checker import PhaseFigures
+from loadtest.claims import (
+    NOTHING_LOST,
+    Claim,
+    ClaimResult,
+    FewFailedWrites,
+    NoFailedRequest,
+    NothingLost,
+    Observed,
+    ServedBy,
+    ShareOfRequests,
+    ShareOfUsers,
+    Verdict,
+    list_failures,
+)
+from loadtest.experiment import Experiment, Phase, Variant, cluster
+from loadtest.faults import NOTHING, Fault, Kill, Scale
+from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, explain, mark_grid
+from loadtest.results import Result, record_figures
+from proxy import Balance
+
+FORMAT = 2
+WIDE = 100
+"""Columns from which on nothing in the table is abbreviated."""
+ROOMY = 112
+
+SECONDS = 5.0
+"""How long a scene measures by default."""
+_NO_FAILED = NoFailedRequest(min_operations=0)
+_STEADY: tuple[Claim, ...] = (NOTHING_LOST, _NO_FAILED)
+_ONE_NODE_DIES: tuple[Claim, ...] = (NoFailedRequest("no GET fails", gets=True, min_operations=0), FewFailedWrites())
+_A_THIRD = ShareOfUsers(1 / 3, "about a third")
+_ARRIVAL: tuple[Claim, ...] = (NothingLost(min_requests=0, min_users=0), _NO_FAILED)
+_ARRIVAL_MISSES: tuple[Claim, ...] = (_NO_FAILED,)
+# nginx keeps connections to the nodes open, and each belongs to one worker for good. With few of them it is chance
+# how often a request meets the other worker; with a connection for each request it is theory.
+_NO_KEEPALIVE = {"keepalive": 1, "keepalive_timeout": 0.001}
+
+
+def _phase(name: str, nodes: int, claims: tuple[Claim, ...], fault: Fault = NOTHING, of: int = 1) -> Phase:
+    """Return one `of` several phases of a scene. The cluster stays as the fault leaves it."""
+    return Phase(name=name, seconds=SECONDS / of, nodes=nodes, fault=fault, claims=claims)
+
+
+SCENES = (
+    Experiment(
+        number=1,
+        name="one-worker",
+        title="1 node, 1 worker",
+        hypothesis="Sessions in a process's memory work, as long as there is one process.",
+        variants=(
+            Variant(spec=cluster(1, StoreKind.MEMORY), arrival=_ARRIVAL, phases=(_phase("steady", 1, _STEADY),)),
+        ),
+    ),
+    Experiment(
+        number=2,
+        name="two-workers",
+        title="1 node, 2 workers",
+        hypothesis="Scaling up breaks it: each of two workers has sessions of its own, so up to half the requests"
+        " miss.",
+        variants=(
+            Variant(
+                spec=cluster(1, StoreKind.MEMORY, proxy=_NO_KEEPALIVE, workers=2),
+                arrival=_ARRIVAL_MISSES,
+                phases=(_phase("steady", 1, (ShareOfRequests(1 / 2, "up to half", least=0.08), _NO_FAILED)),),
+            ),
+        ),
+    ),
+    Experiment(
+        number=3,
+        name="three-nodes",
+        title="3 nodes",
+        hypothesis="Scaling out breaks it more: with N nodes that take turns, (N-1)/N of the requests miss.",
+        variants=(
+            Variant(
+                spec=cluster(3, StoreKind.MEMORY),
+                arrival=_ARRIVAL_MISSES,
+                phases=(_phase("steady", 3, (ShareOfRequests(2 / 3, "about two thirds"), _NO_FAILED)),),
+            ),
+        ),
+    ),
+    Experiment(
+        number=4,
+        name="sticky-kill",
+        title="3 nodes, pinned",
+        hypothesis="Pinning each browser to a node hides it, until a node dies and takes its share of the users along.",
+        variants=(
+            Variant(
+                spec=cluster(3, StoreKind.MEMORY, Balance.STICKY),
+                arrival=_ARRIVAL,
+                phases=(
+                    _phase("steady", 3, _STEADY, of=2),
+                    _phase(
+                        "node-2 killed",
+                        2,
+                        (ShareOfUsers(1 / 3, "about a third"), *_ONE_NODE_DIES),
+                        Kill("node-2"),
+                        of=2,
+                    ),
+                ),
+            ),
+        ),
+    ),
+    Experiment(
+        number=5,
+        name="redis-kill",
+        title="3 nodes, shared",
+        hypothesis="With a shared store any node can serve any user, so any node can die and no user is logged out.",
+        variants=(
+            Variant(
+                spec=cluster(3, StoreKind.REDIS),
+                arrival=_ARRIVAL,
+                phases=(
+                    _phase("steady", 3, (*_STEADY, ServedBy(3)), of=2),
+                    _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), Kill("node-2"), of=2),
+                ),
+            ),
+        ),
+    ),
+    Experiment(
+        number=6,
+        name="scale",
+        title="scaled out and in",
+        hypothesis="And nodes come and go under load without anyone noticing: drained first, they drop no request.",
+        variants=(
+            Variant(
+                spec=cluster(3, StoreKind.REDIS),
+                arrival=_ARRIVAL,
+                phases=(
+                    _phase("steady", 3, (*_STEADY, ServedBy(3)), of=3),
+                    _phase("out to 5", 5, (*_STEADY, ServedBy(5)), Scale(5), of=3),
+                    _phase("back to 3", 3, _STEADY, Scale(3), of=3),
+                ),
+            ),
+        ),
+    ),
+)
+
+BY_NAME: Mapping[str, Experiment] = {scene.name: scene for scene in SCENES}
+
+
+def show_scenes(results: Sequence[Result], width: int) -> RenderableType:
+    """The demo's result for a console that is `width` columns wide: one table, and a sentence for each scene."""
+    note = "found logged out: % of the requests made by users who had logged in"
+    parts = [_make_table(results, width).render(), Text(""), _sentences(results), Text(""), Text(note, "dim")]
+    if any(result.generator_cpu > SATURATED for result in results):
+        parts.append(Text(BUSY_GENERATOR, "yellow"))
+    return Group(*parts)
+
+
+def _make_table(results: Sequence[Result], width: int) -> Table:
+    wide = width >= WIDE
+    texts = ("", "scene", "nodes", "store", "balancing" if wide else "policy")
+    numbers: tuple[str, ...] = (
+        ("requests", "req./s", "p50\nms", "p99\nms") if wide else ("req.", "/s", "p50\nms", "p99\nms")
+    )
+    numbers += ("found\nlogged out", "users\nlogged out") if wide else ("found\nlogged\nout", "users\nlogged\nout")
+    columns = [Column(header, number=header not in texts or header == "nodes") for header in texts]
+    columns += [Column(header) for header in (*numbers, "failed")]
+    table = Table(columns, gap=1 if width >= ROOMY else 0)  # on top of the one that the box has
+    for number, result in enumerate(results, 1):
+        table.add(_make_row(number, result, wide))
+    return table
+
+
+def _make_row(number: int, result: Result, wide: bool) -> list[Text | str]:
+    phases = BY_NAME[result.name].variants[0].phases
+    spec = BY_NAME[result.name].variants[0].spec
+    shown = [_figures(result, phase.name) for phase in phases]
+    balancing = "-" if spec.nodes == 1 else spec.balance.value.replace("_", " " if wide else "\n")
+    return [
+        Text(str(number), "dim"),
+        _lines([Text(result.title), *(Text(f"  {phase.name}", "dim") for phase in phases[1:])]),
+        _lines(Text(str(phase.nodes)) for phase in phases),
+        spec.store.value,
+        balancing,
+        _lines(Text(_count(figures.operations, wide)) for figures in shown),
+        _lines(Text(f"{figures.rate:.0f}") for figures in shown),
+        _lines(Text(f"{figures.p50:.0f}") for figures in shown),
+        _lines(Text(f"{figures.p99:.0f}") for figures in shown),
+        _lines(_found(figures, wide) for figures in shown),
+        _lines(_users(figures, wide) for figures in shown),
+        _lines(Text(f"{figures.failed:,}", "red" if figures.failed else "") for figures in shown),
+    ]
+
+
+def _figures(result: Result, phase: str) -> PhaseFigures:
+    return Observed(result.findings).within(phase).figures if result.findings else PhaseFigures(seconds=0.0)
+
+
+def _lines(cells: Iterable[Text]) -> Text:
+    return Text("\n").join(cells)
+
+
+def _count(number: int, wide: bool) -> str:
+    """80 columns have room for four digits; the JSON has them all."""
+    return f"{number:,}" if wide or number < 10_000 else f"{number / 1000:.0f}k"
+
+
+def _found(figures: PhaseFigures, wide: bool) -> Text:
+    if not figures.logged_out:
+        return Text("0")
+    return Text(f"{_count(figures.logged_out, wide)} {figures.share_logged_out:.0%}", "yellow")
+
+
+def _users(figures: PhaseFigures, wide: bool) -> Text:
+    total = f"/{figures.users}" if wide or figures.users < 100 else ""
+    if not figures.users_logged_out:
+        return Text("0")
+    return Text(f"{figures.users_logged_out}{total}", "yellow")
+
+
+def _sentences(results: Sequence[Result]) -> RenderableType:
+    """For each scene: whether it showed what it is to show, the lesson, and its failures."""
+    grid = mark_grid()
+    for number, result in enumerate(results, 1):
+        mark, _, style = MARKS[result.verdict]
+        grid.add_row(Text(str(number), "dim"), Text(mark, style), result.hypothesis)
+        if result.verdict is not Verdict.HOLDS:
+            grid.add_row("", "", Text(explain(result.verdict, result.reason), style))
+        phases = BY_NAME[result.name].variants[0].phases
+        failures = sum((Counter(_figures(result, phase.name).failures) for phase in phases), Counter[str]())
+        if failures and result.verdict is Verdict.HOLDS:
+            # A POST that was sent is never repeated, because it may have been carried out: a fact to be shown.
+            said = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
+            grid.add_row("", "", Text(said, "dim"))
+    return grid
+
+
+def make_record(results: Sequence[Result], users: int, seconds: float) -> dict[str, Any]:
+    """Return all figures and verdicts of all phases for JSON. `version` rises when a field changes its meaning."""
+    return {
+        "version": FORMAT,
+        "users": users,
+        "seconds": seconds,
+        "holds": all(result.verdict is Verdict.HOLDS for result in results),
+        "scenes": [_record_scene(result) for result in results],
+    }
+
+
+def _record_scene(result: Result) -> dict[str, Any]:
+    spec = BY_NAME[result.name].variants[0].spec
+    return {
+        "name": result.name,
+        "title": result.title,
+        "lesson": result.hypothesis,
+        "nodes": spec.nodes,
+        "workers": spec.workers,
+        "store": spec.store.value,
+        "balancing": spec.balance.value,
+        "proxy": dict(spec.proxy),
+        "verdict": result.verdict.value,
+        "reason": result.reason,
+        "phases": [_record_phase(result, claim) for claim in result.claims],
+    }
+
+
+def _record_phase(result: Result, claim: ClaimResult) -> dict[str, Any]:
+    figures = _figures(result, claim.claim)
+    return {
+        **record_figures(claim.claim, figures),
+        "verdict": claim.verdict.value,
+        "reason": claim.reason,
+    }

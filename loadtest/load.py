@@ -1,0 +1,176 @@
+"""A load test, an experiment without a fault: all users arrive, some seconds count, then the history is checked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from loadtest.checker import Findings, PhaseFigures, Row
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, Verdict, evaluate, worst
+from loadtest.experiment import Phase
+from loadtest.generator import LoadProfile
+from loadtest.progress import Status
+from loadtest.report.tables import MARKS, SATURATED, Column, Table, explain, mark_grid
+from loadtest.results import HISTORY, record_figures, write_json
+from loadtest.runner import ARRIVAL, Runner, Schedule
+from loadtest.target import Target
+
+FORMAT = 2
+RESULT = "load.json"
+LOAD = "load"
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """`description` is what to say of the target in a record."""
+
+    profile: LoadProfile
+    seconds: float
+    url: str
+    description: dict[str, Any]
+    findings: Findings
+
+    @property
+    def figures(self) -> PhaseFigures:
+        """Of the load, without the arrival."""
+        return Observed(self.findings).within(LOAD).figures
+
+    @property
+    def lost(self) -> ClaimResult:
+        """Whether anything of any session was lost, arrival included."""
+        return worst(evaluate([NOTHING_LOST], Observed(self.findings)))
+
+    @property
+    def failed(self) -> ClaimResult:
+        return worst(evaluate([NO_FAILED_REQUEST], Observed(self.findings)))
+
+
+def run_load(
+    profile: LoadProfile, seconds: float, target: Target, folder: Path, title: str, watch: Callable[[Status], None]
+) -> LoadResult:
+    """Run a load; its history is in `folder` then. Raises what `Runner` does."""
+    phase = Phase(name=LOAD, seconds=seconds)
+    schedule = Schedule([phase], Status(title, 1, 1))
+    load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
+    with Runner(target, profile, folder, load, schedule, watch, title=profile.mix.value) as runner:
+        runner.run(phase)
+        run = runner.finish()
+        assert run.findings is not None
+        return LoadResult(profile, seconds, target.url, dict(target.description), run.findings)
+
+
+def show_load(result: LoadResult) -> RenderableType:
+    """The result for people, within 80 columns: percentiles of each request, and what the history proves."""
+    load = result.figures
+    head = f"{load.users:,} users, {load.operations:,} requests in {load.seconds:.0f} s: {load.rate:,.0f} a second"
+    parts: list[RenderableType] = [Text(head, "bold"), Text(""), _requests(load).render(), Text(""), _verdicts(result)]
+    if warning := find_bottleneck(load.generator_cpu, result.profile.processes):
+        parts += [Text(""), Text(warning, "yellow")]
+    return Group(*parts)
+
+
+def find_bottleneck(generator_cpu: float, processes: int) -> str | None:
+    """Return a warning where the load generator itself was the limit."""
+    if generator_cpu <= SATURATED:
+        return None
+    which = "The busiest Locust worker" if processes > 1 else "Locust"
+    return (
+        f"{which} used {generator_cpu:.0%} of a core: rates and times are the load generator's own, not the "
+        f"cluster's. Give it --workers {processes + 1}, on a machine that has the cores."
+    )
+
+
+def _requests(load: PhaseFigures) -> Table:
+    names = ("count", "/s", "failed", "p50", "p90", "p99", "p99.9 ms")
+    table = Table([Column("request", number=False, max_width=30), *map(Column, names)])
+    for row in load.rows:
+        table.add(_make_row(row, f"{row.method:<6} {row.path}", load.seconds))
+    table.add_section()
+    table.add(_make_row(_make_total(load), "all", load.seconds))
+    return table
+
+
+def _make_row(row: Row, name: str, seconds: float) -> list[str | Text]:
+    failed = Text(f"{row.failed:,}", "red" if row.failed else "")
+    times = [f"{time:,.0f}" for time in (row.p50, row.p90, row.p99, row.p999)]
+    return [Text(name), f"{row.operations:,}", f"{row.operations / seconds:.1f}", failed, *times]
+
+
+def _make_total(load: PhaseFigures) -> Row:
+    return Row(
+        method="", path="", operations=load.operations, failed=load.failed, p50=load.p50, p90=load.p90, p99=load.p99,
+        p999=load.p999,
+    )  # fmt: skip
+
+
+def _verdicts(result: LoadResult) -> RenderableType:
+    grid, found = mark_grid(), result.findings
+    lost = (
+        f"sessions lost {found.sessions_lost:,} of {found.sessions:,}, updates lost {found.updates_lost:,}, "
+        f"stale reads {found.stale_reads:,}, logouts revived {found.revived:,}, crossed {found.crossed:,}"
+    )
+    failed = (
+        f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included), "
+        f"asked again by the proxy {found.total.retried:,}"
+    )
+    for claim, words in ((result.lost, lost), (result.failed, failed)):
+        mark, _, style = MARKS[claim.verdict]
+        grid.add_row("", Text(mark, style), Text(words))
+        if claim.verdict is not Verdict.HOLDS:
+            grid.add_row("", "", Text(explain(claim.verdict, claim.reason), "dim"))
+    for kind, examples in found.examples.items():
+        grid.add_row("", "", Text(f"first {kind}: {examples[0].who}, {examples[0].what}", "dim"))
+    return grid
+
+
+def write_load(folder: Path, result: LoadResult) -> None:
+    """Write load.json: all figures. `version` rises when a field changes its meaning; times of requests are in ms.
+
+    Raises OSError.
+    """
+    load = result.figures
+    arrival = Observed(result.findings).within(ARRIVAL).figures
+    document = {
+        "version": FORMAT,
+        "target": {"url": result.url, **result.description},
+        "plan": record_profile(result.profile, result.seconds),
+        "arrival": record_figures(ARRIVAL, arrival),
+        "load": record_figures(LOAD, load),
+        "latency": {"rows": [_record_row(row) for row in load.rows], "total": _record_row(_make_total(load))},
+        "findings": result.findings,
+        "verdicts": {
+            "nothing lost": {"verdict": result.lost.verdict, "reason": result.lost.reason},
+            "no request failed": {"verdict": result.failed.verdict, "reason": result.failed.reason},
+        },
+        "history": HISTORY,
+    }
+    write_json(folder / RESULT, document)
+
+
+def _record_row(row: Row) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "name": row.path,
+        "requests": row.operations,
+        "failed": row.failed,
+        "p50": row.p50,
+        "p90": row.p90,
+        "p99": row.p99,
+        "p999": row.p999,
+    }
+
+
+def record_profile(profile: LoadProfile, seconds: float) -> dict[str, Any]:
+    """Describe a load in a record."""
+    return {
+        "users": profile.users,
+        "spawn_rate": profile.spawn_rate,
+        "seconds": seconds,
+        "wait": list(profile.wait),
+        "mix": profile.mix.value,
+        "weights": profile.weights,
+        "workers": profile.processes,
+    }

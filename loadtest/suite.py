@@ -1,0 +1,204 @@
+"""Several experiments, one after another: each variant is run and evaluated, and its result is written."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
+from loadtest.claims import (
+    HOLDS,
+    ClaimResult,
+    Observed,
+    Times,
+    Verdict,
+    broken,
+    evaluate,
+    list_failures,
+    not_enough,
+    worst,
+)
+from loadtest.experiment import BEFORE, Case, Experiment, Phase, Place
+from loadtest.generator import GeneratorError, LoadProfile, Mix
+from loadtest.history import HistoryError, Op, Probe, read
+from loadtest.prober import ProberError
+from loadtest.progress import Status
+from loadtest.results import (
+    HISTORY,
+    Result,
+    describe,
+    describe_machine,
+    list_versions,
+    write_result,
+    write_results,
+)
+from loadtest.runner import ARRIVAL, SLACK, Run, Runner, Schedule, run_phases
+from loadtest.target import ClusterTarget, TargetError
+
+MakeCluster = Callable[[ClusterSpec], Cluster]
+FAILURES = (ClusterError, GeneratorError, ProberError, HistoryError, TargetError)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """The number of users, who wait `wait` seconds (from, to) between two requests; and the share (0 to 1) of each
+    phase's own seconds that it takes."""
+
+    users: int = 24
+    wait: tuple[float, float] = (0.2, 0.8)
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Experiments and where to run them.
+
+    `clusters` has a factory for each place: a variant is run in the first place that it can run in. `variants` limits
+    it to those of these names. `command` repeats one experiment: "session-cluster failover run {name}". Without
+    `probes` there is neither a prober nor a check of the steady state.
+    """
+
+    experiments: Sequence[Experiment]
+    effort: Effort
+    folder: Path
+    clusters: Mapping[Place, MakeCluster]
+    command: str = ""
+    repeat: int = 1
+    node: NodeKind = NodeKind.FLASK
+    variants: Sequence[str] | None = None
+    probes: bool = True
+
+    @property
+    def cases(self) -> list[Case]:
+        """Without variants whose cluster cannot run in any of the places, or whose store such nodes do not have."""
+        return [
+            Case(experiment, variant, self.node, places[0])
+            for experiment in self.experiments
+            for variant in experiment.variants
+            if self.variants is None or variant.name in self.variants
+            if variant.spec.store in self.node.stores
+            if (places := [place for place in self.clusters if place in variant.places])
+        ]
+
+    @property
+    def runs(self) -> int:
+        return len(self.cases) * self.repeat
+
+    def run(self, watch: Callable[[Status], None]) -> Iterator[Result]:
+        """Run everything, and yield each result when it is there. A run that fails is a result too.
+
+        Raises OSError where results cannot be written, and KeyboardInterrupt.
+        """
+        rounds = [(case, number) for case in self.cases for number in range(1, self.repeat + 1)]
+        status = Status("", 0, len(rounds))
+        seconds = [Schedule(self._phases(case), status).seconds for case, _ in rounds]
+        for position, (case, number) in enumerate(rounds):
+            status.title, status.number, status.findings = case.heading, position + 1, None
+            schedule = Schedule(self._phases(case), status, sum(seconds[position + 1 :]))
+            yield self._run_case(case, number, schedule, watch)
+
+    def _phases(self, case: Case) -> list[Phase]:
+        return [phase.scaled(self.effort.share) for phase in case.phases]
+
+    def _run_case(self, case: Case, number: int, schedule: Schedule, watch: Callable[[Status], None]) -> Result:
+        folder = self.folder / case.name / str(number)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        users = case.experiment.users or self.effort.users
+        try:
+            profile = LoadProfile(
+                users=users,
+                spawn_rate=users,
+                wait=self.effort.wait,
+                mix=case.experiment.mix,
+                time_limit=schedule.seconds + SLACK,
+            )
+            target = ClusterTarget(self.clusters[case.place](case.spec))
+            header = describe(case.spec)
+            runner = Runner(target, profile, folder, header, schedule, watch, title=case.title, probes=self.probes)
+            run = run_phases(runner, self._phases(case))
+            claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
+        except FAILURES as error:
+            run, claims = Run(0.0), (make_failure("it can be run", str(error)),)
+        command = self.command.format(name=case.experiment.name, place=case.place)
+        result = make_result(case, run, claims, number, users, command)
+        write_result(folder, result)
+        write_results(self.folder)
+        return result
+
+
+def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:
+    """Evaluate the claims of each phase, and those of the whole run. With `steady` also that the cluster was well
+    before the fault and is well again after it. Raises HistoryError."""
+    if run.findings is None:
+        return (make_failure("the cluster is well before the fault", run.unsteady),)
+    seen = Observed(run.findings)
+    if case.variant.claims and run.timing is not None:
+        events = list(read(history))
+        seen = Observed(
+            run.findings,
+            [event for event in events if isinstance(event, Op)],
+            [event for event in events if isinstance(event, Probe)],
+            Times(run.timing.fault, run.timing.undo, run.timing.undone),
+        )
+    results: list[ClaimResult] = []
+    if steady:
+        results.append(_named("steady before the fault", _check_steady(case, seen)))
+    for name, claims in ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases)):
+        if claims:
+            results.append(_named(name, worst(claim.check(seen.within(name)) for claim in claims)))
+    results += evaluate(case.variant.claims, seen)
+    if steady:
+        results.append(_named("well again after it", broken(run.unwell) if run.unwell else HOLDS))
+    return tuple(results)
+
+
+def _check_steady(case: Case, seen: Observed) -> ClaimResult:
+    """Failures before the fault do not break the hypothesis, but then the run says nothing about it."""
+    if case.experiment.mix is Mix.LOGOUT_RACE:
+        return HOLDS  # never steady: writes after the logout are told that there is no session
+    for phase in (ARRIVAL, BEFORE):
+        figures = seen.within(phase).figures
+        if figures.failed:
+            return not_enough(f"requests failed already: {list_failures(figures.failures)}")
+    return HOLDS
+
+
+def make_failure(claim: str, reason: str) -> ClaimResult:
+    """Return the result of a run that did not come to its end."""
+    return ClaimResult(claim=claim, verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
+
+
+def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: int, users: int, command: str) -> Result:
+    experiment, variant = case.experiment, case.variant
+    overall, phases = worst(claims), run.findings.phases.values() if run.findings is not None else ()
+    return Result(
+        number=experiment.number,
+        name=experiment.name,
+        variant=variant.name,
+        position=experiment.variants.index(variant),
+        run=number,
+        title=case.title,
+        hypothesis=experiment.hypothesis,
+        reference=case.reference,
+        fault=case.fault,
+        mix=experiment.mix,
+        place=case.place,
+        users=users,
+        verdict=overall.verdict,
+        reason=overall.reason,
+        claims=claims,
+        timing=run.timing,
+        findings=run.findings,
+        generator_cpu=max((phase.generator_cpu for phase in phases), default=0.0),
+        cluster=describe(case.spec),
+        versions=list_versions(run.versions),
+        machine=describe_machine(),
+        command=command,
+    )
+
+
+def _named(claim: str, result: ClaimResult) -> ClaimResult:
+    return msgspec.structs.replace(result, claim=claim)

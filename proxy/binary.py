@@ -1,0 +1,27 @@
+"""Finding the binary of a server: by path, or by name in PATH."""
+
+import os
+import shutil
+from pathlib import Path
+
+
+class BinaryNotUsable(Exception):
+    """There is no such binary, or it can't be executed. One line."""
+
+
+def find_binary(name: str | Path, what: str) -> Path:
+    """Return the absolute path of a binary; a bare name is looked up in PATH. `what` names it in errors.
+
+    Raises BinaryNotUsable.
+    """
+    path = Path(name)
+    if os.sep not in str(name):
+        found = shutil.which(name)
+        if found is None:
+            raise BinaryNotUsable(f"{what} not found: there is no {str(name)!r} in PATH")
+        path = Path(found)
+    if not path.is_file():
+        raise BinaryNotUsable(f"{what} not found: there is no file {path}")
+    if not os.access(path, os.X_OK):
+        raise BinaryNotUsable(f"{what} {path} is not executable: chmod +x it, or name another")
+    return path.absolute()

@@ -1,0 +1,63 @@
+"""`session-cluster bench` in short form, on the real servers."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from loadtest.bench.cli import NAMES
+from loadtest.bench.servers import APPLICATIONS
+
+ROOT = Path(__file__).parents[3]
+
+
+def bench(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "session_cluster", "bench", *arguments]
+    environment = {**os.environ, "COLUMNS": "80", **environ}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110, check=False)
+
+
+def test_a_short_run_has_every_row_with_plausible_figures(tmp_path: Path) -> None:
+    done = bench("--requests", "100", "--repeat", "1", "--json", str(tmp_path / "bench.json"))
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    record = json.loads((tmp_path / "bench.json").read_text())
+    rows = {row["application"]: row for row in record["rows"]}
+    assert set(rows) == set(NAMES) == {application.name for application in APPLICATIONS}
+    assert record["machine"]["cpu"] in " ".join(done.stdout.split())
+    measured = [row for row in rows.values() if "missing" not in row]
+    for row in measured:
+        uses = [use for use in ("read", "write", "unused", "none") if use in row]
+        assert uses == (["none"] if row["application"].endswith("alone") else ["read", "write", "unused", "none"])
+        for use in uses:
+            assert 10 < row[use]["cpu_us_median"] < 50_000
+            assert 10 < row[use]["requests_per_second"][0] < 100_000
+            assert (row[use]["cpu_us_spread"], row[use]["requests_per_second_spread"]) == (0, 0)  # of one repetition
+    for name in ("redis", "flask-session"):
+        assert 300 < rows[name]["session_bytes"] < 1500
+    assert [each["what"] for each in record["ratios"]][:1] == ["a read, beside Flask-Session 0.8"]
+    assert record["bytes"][0]["aim"] == "fewer"
+    assert "requests a second" in done.stdout
+    assert re.search(r"bytes, beside Flask-Session 0\.8: \d+ to \d+ \(aim: fewer, (met|missed)\)", done.stdout)
+
+
+def test_without_node_its_rows_say_so(tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("env", "sh"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    done = bench(
+        "--requests", "20", "--repeat", "1", "--only", "flask-alone", "--only", "express-alone", PATH=str(folder)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Express alone" in done.stdout
+    assert "there is no `node` in PATH" in " ".join(done.stdout.split())
+
+
+def test_an_unknown_application_is_refused_in_one_line() -> None:
+    done = bench("--only", "django")
+    assert done.returncode == 2
+    assert "django" in done.stderr.splitlines()[-1]

@@ -1,0 +1,96 @@
+"""The report of a folder: whole, in one file, and the answer comes first."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from loadtest.claims import Verdict
+from loadtest.report.page import NothingToReport, write_report
+from loadtest.results import HISTORY
+from tests.support.report_results import Run
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Run().write(tmp_path)
+    Run(node="express", verdict=Verdict.BROKEN, failed=7, gap=0.6).write(tmp_path)
+    Run(name="primary-killed", number=9, title="kill the primary", verdict=Verdict.NOT_ENOUGH_DATA).write(tmp_path)
+    return tmp_path
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.partition("<body>")[2]))
+
+
+def test_the_answer_comes_first_and_everything_else_follows(folder: Path) -> None:
+    page = write_report(folder, "Title & more").read_text()
+    text = text_of(page)
+    assert text.index("✓ 1 holds") < text.index("kill a node, shared store") < text.index("What it ran on")
+    assert "Title &amp; more" in page
+    assert text.count("two GETs failed &lt;b&gt;") == 0, "a reason belongs to its claim"
+    for said in ("✗ broken", "? not enough data", "session-cluster failover run kill-node", "nginx 1.31.3", "0.60"):
+        assert said in text
+    assert page.count("<img src=") == 3
+
+
+def test_nothing_is_loaded_from_anywhere(folder: Path) -> None:
+    page = write_report(folder, "Report").read_text()
+    assert not re.search(r"""(?:src|href)=["'](?!data:image/svg|#)""", page)
+    assert "<script" not in page
+    assert "url(" not in page.partition("<body>")[0]
+
+
+def test_the_same_nodes_of_other_makes_stand_side_by_side_only_where_there_are_some(folder: Path) -> None:
+    assert "Side by side" in write_report(folder, "Report").read_text()
+    shutil.rmtree(folder / "kill-node.express")
+    assert "Side by side" not in write_report(folder, "Report").read_text()
+
+
+def test_a_history_that_cannot_be_read_costs_its_picture_alone(folder: Path) -> None:
+    (folder / "kill-node" / "1" / HISTORY).write_bytes(b"not a history")
+    (folder / "primary-killed" / "1" / HISTORY).unlink()
+    page = write_report(folder, "Report").read_text()
+    assert page.count("<img src=") == 1
+    assert page.count("No picture: ") == 2
+
+
+def test_a_folder_without_results_says_how_to_make_some(tmp_path: Path) -> None:
+    with pytest.raises(NothingToReport, match="has no results: `session-cluster failover run --out"):
+        write_report(tmp_path, "Report")
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NothingToReport, match=f"there is no folder {tmp_path / 'none'}"):
+        write_report(tmp_path / "none", "Report")
+
+
+def test_a_file_of_another_kind_is_named(folder: Path) -> None:
+    broken = folder / "kill-node" / "1" / "result.json"
+    broken.write_text("{}")
+    with pytest.raises(ValueError, match=f"{broken} is not a result of an experiment"):
+        write_report(folder, "Report")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1100, 390])
+def test_it_is_shown_whole_at_any_width_without_a_network(folder: Path, width: int) -> None:
+    path = write_report(folder, "Report")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(offline=True, viewport={"width": width, "height": 800})
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto(path.as_uri())
+        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+        page.get_by_role("link", name="kill the primary").click()
+        assert page.url.endswith("#primary-killed")
+        browser.close()
+    assert complaints == []

@@ -1,0 +1,144 @@
+"""`session-cluster failover`, `load` and `demo`: help, and what they refuse before any cluster starts."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from deploy import ComposeCluster, LocalCluster
+from loadtest.cli import leave_out_containers
+from loadtest.experiment import Place
+from loadtest.experiments import EXPERIMENTS
+from loadtest.suite import Effort, MakeCluster, Suite
+from session_cluster import main
+
+
+def invoke(*arguments: object, **environment: str) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)], env={"COLUMNS": "80", **environment})
+
+
+def complaint(*arguments: object, status: int = 2, **environment: str) -> str:
+    done = invoke(*arguments, **environment)
+    assert done.exit_code == status, done.output
+    assert isinstance(done.exception, SystemExit)
+    lines = done.stderr.strip().splitlines()
+    assert status == 2 or len(lines) == 1, "one line"
+    return " ".join(" ".join(lines).split())
+
+
+@pytest.fixture
+def no_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def test_the_list_names_every_experiment_within_80_columns() -> None:
+    shown = invoke("failover", "list").output
+    assert all(one.name in shown and one.title in shown for one in EXPERIMENTS)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "arguments", [["failover"], ["failover", "run"], ["failover", "list"], ["load"], ["demo"], ["report"]], ids=" ".join
+)
+def test_every_help_fits_80_columns(arguments: list[str]) -> None:
+    shown = invoke(*arguments, "--help")
+    assert shown.exit_code == 0
+    assert [line for line in shown.output.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "kil-node"], "NAME: there is no experiment 'kil-node'; did you mean 'kill-node'?"),
+        (["run", "x"], "the experiments are memory-round-robin, "),
+        (["run"], "name an experiment, or give --all"),
+        (["run", "--all", "kill-node"], "--all runs everything: leave out kill-node"),
+        (["run", "node-moves", "--on", "local"], "node-moves does not run on local; it runs on compose."),
+        (["run", "silent-node", "--node", "express"], "silent-node is for flask nodes alone; express has memory-"),
+        (["run", "kill-node", "--node", "django"], "'express', 'flask-session'"),
+        (
+            ["run", "kill-node", "--on", "compose", "--node", "express"],
+            "--node express is for local processes: nodes in containers are flask",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_failover_refuses_wrong_usage_with_a_hint(arguments: list[str], message: str) -> None:
+    assert message in complaint("failover", *arguments)
+
+
+@pytest.mark.usefixtures("no_programs")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kill-node", "node-moves"], "Error: docker is not installed: install Docker, or use local processes"),
+        (["kill-node", "--on", "compose"], "Error: docker is not installed: install Docker, or use local processes"),
+        (["kill-node", "--node", "express"], "Error: no Express application here: there is no `node` in PATH"),
+    ],
+)
+def test_a_missing_program_is_one_line_before_anything_starts(arguments: list[str], message: str) -> None:
+    assert complaint("failover", "run", *arguments, status=1).startswith(message)
+
+
+def test_runs_that_need_containers_are_left_out_without_docker(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clusters: dict[Place, MakeCluster] = {Place.LOCAL: LocalCluster, Place.COMPOSE: ComposeCluster}
+    suite = Suite(EXPERIMENTS, Effort(), tmp_path, clusters, repeat=2)
+    elsewhere = [case for case in suite.cases if case.place is Place.COMPOSE]
+    assert {case.experiment.name for case in elsewhere} == {"node-moves", "concurrent-writes", "late-writes"}
+    rest = leave_out_containers(suite, (), "there is no docker")
+    assert [case for case in suite.cases if case not in elsewhere] == rest.cases
+    count = 2 * len(elsewhere)
+    assert capsys.readouterr().err == f"{count} runs that need containers are left out: there is no docker\n"
+    with pytest.raises(click.ClickException, match="there is no docker"):
+        leave_out_containers(suite, ("node-moves",), "there is no docker")
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    said = complaint("failover", "run", "kill-node", "--out", tmp_path)
+    assert said.endswith(f"{tmp_path} holds other things; name an empty folder or a new one")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--users", 0), "Invalid value for '--users'"),
+        (("--wait", 2, 1), "wait must be two ascending numbers"),
+        (("--workers", 5, "--users", 3), "processes must be between 1 and the number of users (3), not 5"),
+        (("--mix", "robots"), "not 'robots'"),
+        (("--nodes", "1,2"), "--nodes must be a number, not 1,2"),
+        (("--matrix", "--nodes", "1;2"), "numbers with commas between them"),
+        (("--matrix", "--store", "redis"), "--store is not for --matrix: give it a list"),
+        (("--matrix", "--workers", 2), "--workers is not for --matrix"),
+        (("--stores", "redis"), "--stores needs --matrix"),
+        (("--insecure",), "--insecure needs a --target"),
+        (("--target", "http://127.0.0.1:9", "--store", "redis"), "--store is for a new cluster"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_load_refuses_options_that_make_no_sense(options: tuple[object, ...], message: str) -> None:
+    assert message in complaint("load", *options, CLUSTER_USERS_FILE="")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--store", "rdis"), "unknown store 'rdis': did you mean 'redis'?"),
+        (("--node", "express", "--store", "sql"), "express nodes cannot keep sessions in sql"),
+        (("--matrix", "--stores", "redis,rdis"), "unknown store 'rdis'"),
+        (
+            ("--matrix", "--node", "flask-session", "--stores", "file"),
+            "flask-session nodes cannot keep sessions in file",
+        ),
+        (("--nginx", "/nowhere/nginx"), "there is no file /nowhere/nginx"),
+        (("--target", "http://127.0.0.1:9"), "no users to log in as: give --users-file or CLUSTER_USERS_FILE"),
+        (("--out", "/proc/load"), "cannot write to /proc/load"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_load_explains_what_it_cannot_do_in_one_line(options: tuple[object, ...], message: str) -> None:
+    assert message in complaint("load", *options, status=1, CLUSTER_USERS_FILE="")

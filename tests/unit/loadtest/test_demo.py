@@ -1,0 +1,160 @@
+"""The demo's verdicts, table and record. The figures are planted."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from loadtest.checker import Findings, Kind, PhaseFigures, check
+from loadtest.claims import Verdict
+from loadtest.demo import BY_NAME, SCENES, make_record, show_scenes
+from loadtest.experiment import Case, Experiment
+from loadtest.history import End
+from loadtest.results import Result
+from loadtest.runner import ARRIVAL, Run
+from loadtest.suite import evaluate_run, make_result
+
+Figures = dict[str, Any]
+CLEAN: Figures = {
+    "seconds": 2.0, "users": 30, "operations": 1200, "as_logged_in": 1000, "p50": 4.0, "p99": 1100.0,
+    "nodes": {f"node-{number}": 240 for number in range(1, 6)},
+}  # fmt: skip
+EMPTY = check([End(0, 0)])
+# What each scene is to show, phase by phase.
+SHOWN: dict[str, list[Figures]] = {
+    "one-worker": [{}],
+    "two-workers": [{"logged_out": 502, "users_logged_out": 30, "found": {Kind.SESSION_LOST: 30}}],
+    "three-nodes": [{"logged_out": 661, "users_logged_out": 30, "found": {Kind.SESSION_LOST: 30}}],
+    "sticky-kill": [{}, {"logged_out": 11, "users_logged_out": 10, "found": {Kind.SESSION_LOST: 10}}],
+    "redis-kill": [{}, {"failed": 1, "failed_writes": 1, "failures": {"POST /visits: status 502": 1}}],
+    "scale": [{}, {}, {}],
+}
+
+
+def run_scene(scene: Experiment, phases: Sequence[Figures], arrival: Figures | None = None) -> Result:
+    case = Case(scene, scene.variants[0])
+    figures = zip((ARRIVAL, *(phase.name for phase in case.phases)), (arrival or {}, *phases), strict=True)
+    shown = {name: PhaseFigures(**{**CLEAN, **changes}) for name, changes in figures}
+    findings: Findings = msgspec.structs.replace(EMPTY, phases=shown)
+    run = Run(0.0, findings)
+    return make_result(case, run, evaluate_run(case, run, Path(), steady=False), 1, 30, "")
+
+
+def as_expected() -> list[Result]:
+    return [run_scene(BY_NAME[name], phases) for name, phases in SHOWN.items()]
+
+
+def render(results: Sequence[Result], width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(show_scenes(results, width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def record(results: Sequence[Result]) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = json.loads(msgspec.json.encode(make_record(results, 30, 6.0)))
+    return document
+
+
+def test_each_scene_holds_with_the_figures_it_is_to_show() -> None:
+    assert [result.name for result in as_expected()] == [scene.name for scene in SCENES]
+    assert [result.reason for result in as_expected()] == [""] * 6
+    assert {result.verdict for result in as_expected()} == {Verdict.HOLDS}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_each_scene_is_broken_by_the_figures_of_another_kind(name: str) -> None:
+    loses = any("logged_out" in phase for phase in SHOWN[name])
+    opposite = {} if loses else SHOWN["two-workers"][0]
+    assert run_scene(BY_NAME[name], [opposite] * len(SHOWN[name])).verdict is Verdict.BROKEN
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_no_scene_holds_without_data(name: str) -> None:
+    nothing = {"operations": 0, "as_logged_in": 0, "users": 0}
+    assert run_scene(BY_NAME[name], [nothing] * len(SHOWN[name])).verdict is Verdict.NOT_ENOUGH_DATA
+
+
+@pytest.mark.parametrize("name", ["one-worker", "sticky-kill", "redis-kill", "scale"])
+def test_a_session_lost_while_users_arrive_breaks_a_scene(name: str) -> None:
+    result = run_scene(BY_NAME[name], SHOWN[name], {"logged_out": 1, "found": {Kind.SESSION_LOST: 1}})
+    assert (result.verdict, result.reason) == (Verdict.BROKEN, "arriving: 1 x session lost; expected none")
+
+
+@pytest.mark.parametrize(
+    ("name", "phase", "changes"),
+    [
+        ("sticky-kill", 1, {"failed": 1, "failed_gets": 1, "failures": {"GET /me: status 502": 1}}),
+        ("redis-kill", 1, {"failed": 1, "failed_gets": 1, "failures": {"GET /me: status 502": 1}}),
+        ("scale", 1, {"failed": 1, "failures": {"POST /visits: status 502": 1}}),
+        ("scale", 1, {"nodes": {"node-1": 400, "node-2": 400, "node-3": 400}}),
+    ],
+    ids=["a GET fails when a node dies", "and with Redis", "a request fails while scaling", "new nodes never answer"],
+)
+def test_a_scene_is_broken_by_what_must_not_happen_in_a_phase(name: str, phase: int, changes: Figures) -> None:
+    phases = [dict(figures) for figures in SHOWN[name]]
+    phases[phase] |= changes
+    assert run_scene(BY_NAME[name], phases).verdict is Verdict.BROKEN
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_the_table_is_complete_at_any_width_from_80(width: int) -> None:
+    text = render(as_expected(), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for cell in ("502 50%", "661 66%", "11 1%", "30/30", "10/30", "1,200", "1100", "memory", "redis", "sticky"):
+        assert cell in text
+    for scene in SCENES:
+        assert scene.title in text
+    for number in range(1, 7):
+        assert any(line.startswith(f"{number} ✓") for line in text.splitlines())
+
+
+def test_larger_figures_fit_80_columns_as_well() -> None:
+    large = {"operations": 48_000, "seconds": 600.0, "as_logged_in": 40_000, "logged_out": 20_123}
+    large |= {"users": 400, "users_logged_out": 400}
+    text = render([run_scene(BY_NAME["two-workers"], [large])], 80)
+    assert "…" not in text
+    assert "20k 50%" in text
+    assert "48k" in text
+
+
+def test_a_busy_load_generator_is_named() -> None:
+    assert "load generator itself" not in render(as_expected(), 80)
+    assert "load generator itself" in render([run_scene(BY_NAME["one-worker"], [{"generator_cpu": 0.95}])], 80)
+
+
+def test_what_did_not_hold_is_explained_below_the_table() -> None:
+    broken = render([run_scene(BY_NAME["three-nodes"], [{}])], 120)
+    assert "1 ✗" in broken
+    assert "Broken: steady: 0% of the requests found the user logged out; expected about two thirds" in broken
+    little = render([run_scene(BY_NAME["one-worker"], [{"users": 3}])], 80)
+    assert "1 ?" in little
+    assert "Not enough data: steady: 3 users; 12 are needed." in little
+
+
+def test_a_write_in_flight_on_the_killed_node_is_shown() -> None:
+    text = " ".join(render(as_expected(), 80).split())
+    assert "In flight on the killed node, and not repeated because they write: 1 x POST /visits: status 502." in text
+
+
+def test_the_record_has_all_figures_of_all_phases_and_the_verdicts() -> None:
+    document = record(as_expected())
+    assert (document["version"], document["users"], document["seconds"], document["holds"]) == (2, 30, 6.0, True)
+    assert [scene["name"] for scene in document["scenes"]] == list(SHOWN)
+    sticky = document["scenes"][3]
+    assert [sticky[key] for key in ("nodes", "store", "balancing", "verdict")] == [3, "memory", "sticky", "holds"]
+    assert [phase["phase"] for phase in sticky["phases"]] == ["arriving", "steady", "node-2 killed"]
+    killed = sticky["phases"][2]
+    assert (killed["users_logged_out"], killed["share_logged_out"], killed["requests_per_second"]) == (10, 0.011, 600.0)
+
+
+def test_the_record_tells_which_scene_did_not_hold() -> None:
+    document = record([run_scene(BY_NAME["one-worker"], [{"users": 3}])])
+    assert document["holds"] is False
+    assert document["scenes"][0]["verdict"] == "not enough data"

@@ -1,0 +1,174 @@
+"""Results: written and read again, grouped by case, as tables and in two sentences."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from deploy import NodeKind
+from loadtest.claims import Verdict
+from loadtest.experiment import Case, Place
+from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.report.page import summarize, write_report
+from loadtest.report.tables import make_experiment_table, show_experiments
+from loadtest.results import Result, describe, group_by_case, read_result, write_json, write_result, write_results
+from loadtest.runner import Run
+from loadtest.suite import Effort, Suite, make_failure, make_result
+from tests.support.report_results import Run as ResultOfRun
+
+
+def failure(case: Case, number: int, reason: str) -> Result:
+    return make_result(case, Run(0.0), (make_failure("it can be run", reason),), number, 24, "session-cluster x")
+
+
+CASES = [Case(experiment, variant) for experiment in EXPERIMENTS for variant in experiment.variants]
+FAILURES = [failure(case, 1, "no plug") for case in CASES]
+AGAIN = failure(CASES[0], 2, "a fuse")
+
+
+def render(results: list[Result], width: int) -> str:
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as capture:
+        console.print(show_experiments(results))
+    return capture.get()
+
+
+def test_every_experiment_has_a_number_a_name_a_reference_and_claims() -> None:
+    assert len({one.number for one in EXPERIMENTS}) == len({one.name for one in EXPERIMENTS}) == len(EXPERIMENTS)
+    for one in EXPERIMENTS:
+        assert one.hypothesis.endswith(".")
+        assert all(variant.claims and (variant.reference or one.reference) for variant in one.variants)
+        assert len({variant.name for variant in one.variants}) == len(one.variants)
+
+
+def test_results_come_back_as_written_in_the_order_of_the_experiments(tmp_path: Path) -> None:
+    for result in reversed(FAILURES):
+        folder = tmp_path / result.folder
+        folder.mkdir(parents=True)
+        write_result(folder, result)
+        assert read_result(folder / "result.json") == result
+    assert list(write_results(tmp_path).results) == FAILURES
+
+
+@pytest.mark.parametrize("older", ['"older": "yes"', '"node": "ours"'])
+def test_a_result_of_an_earlier_version_is_of_flask_nodes(older: str, tmp_path: Path) -> None:
+    ResultOfRun().write(tmp_path)
+    path = tmp_path / "kill-node" / "1" / "result.json"
+    path.write_text(path.read_text().replace('"node": "flask"', older))
+    (result,) = write_results(tmp_path).results
+    assert (result.node, result.folder) == ("flask", "kill-node/1")
+
+
+def test_a_document_is_replaced_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "demo.json"
+    path.write_text("old")
+    write_json(path, {})
+    assert path.read_bytes() == b"{}\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_secret_of_a_cluster_is_in_its_description() -> None:
+    spec = BY_NAME["rolling-deploy"].variants[0].spec
+    described = describe(replace(spec, node_settings={**spec.node_settings, "SESSION_NAME": "mine"}))
+    assert described["node_settings"]["SESSION_NAME"] == "mine"
+    assert spec.node_settings["SESSION_SECRETS"] not in str(described)
+
+
+def test_the_worst_run_decides_and_figures_are_medians_with_their_range(tmp_path: Path) -> None:
+    runs = [
+        ResultOfRun(run=1).write(tmp_path),
+        ResultOfRun(run=2, verdict=Verdict.BROKEN, failed=4, gap=0.5).write(tmp_path),
+        ResultOfRun(run=3, verdict=Verdict.NOT_ENOUGH_DATA, failed=1, gap=0.25).write(tmp_path),
+    ]
+    (case,) = group_by_case(runs)
+    assert case.worst.run == 2
+    assert (case.failed, case.gap, case.sessions_lost) == ("1 (0 to 4)", "0.25 (0.00 to 0.50)", "0")
+
+
+def test_flask_nodes_come_first_and_each_kind_has_a_folder_and_a_row(tmp_path: Path) -> None:
+    ResultOfRun(name="primary-killed", number=9).write(tmp_path)
+    for node in ("flask-session", "flask", "express"):
+        ResultOfRun(node=node).write(tmp_path)
+    results = write_results(tmp_path).results
+    folders = ["kill-node/1", "kill-node.express/1", "kill-node.flask-session/1", "primary-killed/1"]
+    assert [result.folder for result in results] == folders
+    assert len({case.anchor for case in group_by_case(results)}) == 4
+    titles = [line.split("|")[2].strip() for line in make_experiment_table(results).markdown().splitlines()[2:5]]
+    title = "kill a node, shared store"
+    assert titles == [title, f"{title} (express)", f"{title} (flask-session)"]
+    page = write_report(tmp_path, "Nodes").read_text()
+    assert "<th>flask</th><th>express</th><th>flask-session</th>" in page
+
+
+def test_the_table_fits_80_columns_and_explains_each_failure() -> None:
+    text = render(FAILURES, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert " ".join(text.split()).count("it can be run: no plug") == len(FAILURES)
+    assert "? no data" in text
+
+
+def test_several_runs_of_a_case_are_one_row_and_each_explains_its_failure() -> None:
+    text = " ".join(render([FAILURES[0], AGAIN], 120).split())
+    assert text.count("(2 runs)") == 1
+    assert "(run 1): it can be run: no plug." in text
+    assert "(run 2): it can be run: a fuse." in text
+    assert "(run 1)" not in render([FAILURES[0]], 120)
+
+
+def test_the_markdown_table_has_a_line_for_each_case() -> None:
+    lines = make_experiment_table([*FAILURES, AGAIN]).markdown().splitlines()
+    assert len(lines) == 2 + len(FAILURES)
+    assert all(line.count("|") == 9 for line in lines)
+    assert f"{FAILURES[0].heading} (2 runs)" in lines[2]
+
+
+def test_two_sentences_summarize_a_run(tmp_path: Path) -> None:
+    well = summarize(ResultOfRun().write(tmp_path))
+    assert well.startswith("1 users sent 119 requests (")
+    assert "after 4 s: kill node-2, for 4 s." in well
+    assert "No session, no update and no logout was lost" in well
+    assert well.endswith("No request failed.")
+    badly = summarize(ResultOfRun(run=2, failed=1, gap=0.5).write(tmp_path))
+    assert badly.endswith("1 request failed and for 0.50 s no probe had a good answer.")
+    assert "after" not in summarize(ResultOfRun(run=3, fault="nothing").write(tmp_path)).split(".")[0]
+
+
+def make_suite(name: str, node: NodeKind = NodeKind.FLASK, places: tuple[Place, ...] = (Place.LOCAL,)) -> Suite:
+    def never(_: object) -> object:
+        raise AssertionError("no cluster is needed to list cases")
+
+    return Suite([BY_NAME[name]], Effort(), Path(), dict.fromkeys(places, never), node=node)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("node", [NodeKind.EXPRESS, NodeKind.FLASK_SESSION])
+def test_reference_implementations_run_six_experiments_with_the_claims_of_ours(node: NodeKind) -> None:
+    theirs = [one for one in EXPERIMENTS if node in one.nodes]
+    assert [one.number for one in theirs] == [1, 2, 9, 14, 15, 16]
+    for experiment in theirs:
+        chosen, ours = make_suite(experiment.name, node).cases, make_suite(experiment.name).cases
+        assert chosen, experiment.name
+        for case in chosen:
+            assert case.spec.node is node
+            assert case.spec.store in node.stores
+            assert case.variant in [one.variant for one in ours]
+            assert case.name not in {one.name for one in ours}
+
+
+def test_variants_with_a_database_server_run_in_containers_alone() -> None:
+    for name in ("concurrent-writes", "late-writes"):
+        here, there = ({case.variant.name for case in make_suite(name, places=(place,)).cases} for place in Place)
+        assert there - here == {"mysql", "postgres"}
+        assert here < there
+
+
+def test_every_experiment_has_a_variant_that_runs_in_containers() -> None:
+    for experiment in EXPERIMENTS:
+        assert make_suite(experiment.name, places=(Place.COMPOSE,)).cases, experiment.name
+
+
+def test_a_case_is_named_after_its_nodes_unless_they_are_flask() -> None:
+    experiment = BY_NAME["concurrent-writes"]
+    redis = next(variant for variant in experiment.variants if variant.name == "redis")
+    assert Case(experiment, redis).name == "concurrent-writes.redis"
+    assert Case(experiment, redis, NodeKind.EXPRESS).name == "concurrent-writes.redis.express"

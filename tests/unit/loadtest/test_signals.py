@@ -1,0 +1,45 @@
+"""Signals that ask for the end: heard once, and not during an undo."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from loadtest.runner import interruptible, uninterrupted
+from tests.support.signals import default_sigint
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_undo_is_not_interrupted_and_the_signal_is_heard_afterwards(number: signal.Signals) -> None:
+    done = []
+    with default_sigint(), pytest.raises(KeyboardInterrupt), interruptible():
+        with uninterrupted():
+            os.kill(os.getpid(), number)
+            threading.Event().wait(0.01)
+            done.append("undone")
+        done.append("never")
+    assert done == ["undone"]
+
+
+def test_only_the_first_signal_interrupts_so_that_cleaning_up_is_not_disturbed() -> None:
+    done = []
+    with default_sigint(), pytest.raises(KeyboardInterrupt), interruptible():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(1)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("cleaned up")
+    assert done == ["cleaned up"]
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
