@@ -59,7 +59,8 @@ def test_it_runs_on_a_real_cluster_and_ends_with_what_the_users_saw(tmp_path: Pa
 def test_its_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path) -> None:
     with serving(StandIn(memories=3, failed_visits=True)) as url:
         done = locust(
-            *("--host", url, "-t", "6s", "--csv", str(tmp_path / "run")),
+            # Of 5 users hardly 20 requests come in 6 s, and now and then none of them is the second visit, which fails.
+            *("--host", url, "-u", "40", "-r", "40", "-t", "4s", "--csv", str(tmp_path / "run")),
             *("--session-users-file", str(users_file(tmp_path))),
         )
     assert done.returncode == 1, "Locust's own sign for failed requests"
