@@ -1,4 +1,4 @@
-"""The Docker engine as far as a cluster needs it: `docker compose` for one project, and what its containers are."""
+"""The Docker engine: `docker compose` for one project, and the state of its containers."""
 
 import io
 import json
@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import deploy
 from deploy.spec import ClusterError
 
-_ROOT = Path(deploy.__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 _FILE = _ROOT / "compose.yaml"
 _PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL = (
     f"com.docker.compose.{what}" for what in ("project", "service", "container-number")
 )
-# What a person has set for `docker compose` on this machine is not what a `ClusterSpec` says.
+# Only these: settings for `docker compose` on this machine must not override a `ClusterSpec`.
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "COMPOSE_BAKE")
 
 
@@ -42,7 +41,7 @@ class Container:
 class Project:
     """One compose project, from the checkout's compose.yaml and an override. Every method raises ClusterError.
 
-    `variables` are those of compose.yaml; `.env` and the environment count for nothing here.
+    `variables` are those of compose.yaml; `.env` and the environment are ignored.
     """
 
     def __init__(self, name: str, variables: Mapping[str, str], override: Mapping[str, Any], folder: Path) -> None:
