@@ -201,7 +201,7 @@ FAULTS = (
         "nodes/sessions/stores/sql/statements.py",
         '.where(columns.owner == bindparam("_owner"), kept, live)',
         '.where(columns.owner == bindparam("_owner"), kept)',
-        "tests/integration/sessions/test_powers_contract.py",
+        _CONTRACT,
         "sqlite",
     ),
     Fault(
@@ -302,9 +302,9 @@ FAULTS = (
     ),
     Fault(
         "checker-misses-lost-update",
-        "loadtest/checker/counter.py",
-        "acknowledged - self._acknowledged_by_start.until(after),",
-        "0,",
+        "loadtest/checker/generation.py",
+        "lacking = shown.low - shown.value",
+        "lacking = 0",
         "tests/unit/loadtest/checker/test_checker.py",
     ),
     Fault(
@@ -320,6 +320,21 @@ FAULTS = (
         "self._errors.append(Window(self._failed_since, end))",
         "self._errors.append(Window(self._failed_since, self._failed_since))",
         "tests/unit/loadtest/checker/test_availability.py",
+    ),
+    Fault(
+        "loss-breaks-no-hypothesis",
+        "loadtest/claims.py",
+        'lost = [f"{count:,} x {kind}" for kind in self.kinds if (count := seen.count(kind))]',
+        "lost: list[str] = []",
+        "tests/unit/loadtest/test_claims.py",
+    ),
+    Fault(
+        "injected-fault-not-undone",
+        "loadtest/runner.py",
+        "phase.fault.undo(self._cluster)",
+        "pass",
+        "tests/cluster/loadtest/test_runner.py",
+        "half_way",
     ),
     Fault(
         "cut-history-is-complete",

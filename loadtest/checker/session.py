@@ -276,7 +276,7 @@ class SessionJudge:
                     judged.evidence.append(self._make(Kind.CROSSED, op, what))
                 return
         # Shown to an anonymous user where a user may be logged in, it is not what the session held: the session is
-        # lost then, or ended, and that is no lost update.
+        # lost then, or ended, and that is not a lost update.
         whole = not (shows_anonymous(op) and self._logins.began(op.ended))
         for name, own, value in shown:
             if name in self._counters:

@@ -63,7 +63,7 @@ def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
         what = f"damaged after line {number}" if number else "no history, which is lines of JSON compressed with gzip"
         raise HistoryError(f"{name}: {what}: {error}") from error
     if number == 0:
-        raise HistoryError(f"{name}: no history: there is no line in it")
+        raise HistoryError(f"{name}: no history: the file has no lines")
     if (end is None or not whole) and not partial:
         raise Truncated(f"{name}: truncated after {ops} operations and {probes} probes (line {number})")
 
@@ -111,7 +111,7 @@ def _check_header(name: str, line: bytes) -> None:
             f"{name}: of version {version}, and this program reads up to {VERSION}: use the program that wrote it"
         )
     if version < 1:
-        raise HistoryError(f"{name}: line 1: there is no version {version}")
+        raise HistoryError(f"{name}: line 1: version must be at least 1, not {version}")
 
 
 def _foreign(line: bytes) -> str:

@@ -49,7 +49,7 @@ def test_the_version_is_said() -> None:
 def test_the_command_line_never_loads_locust_or_gevent() -> None:
     """They patch the whole process, sockets and threads and all."""
     code = (
-        "import sys, session_cluster, loadtest.cli, loadtest.demo, loadtest.load, loadtest.matrix\n"
+        "import sys, session_cluster, loadtest.cli.shared, loadtest.demo, loadtest.load, loadtest.matrix\n"
         "import loadtest.suite, loadtest.report.page, loadtest.targets\n"
         "print(sorted({'locust', 'gevent', 'geventhttpclient'} & set(sys.modules)))"
     )
@@ -73,7 +73,7 @@ def failure(*arguments: str) -> str:
 
 def test_an_unknown_scene_is_refused_with_the_nearest_name() -> None:
     line = wrong_usage("demo", "--scene", "two-wokers")
-    assert line == "Error: Invalid value for --scene: there is no scene 'two-wokers'; did you mean 'two-workers'?"
+    assert line == "Error: Invalid value for --scene: unknown scene 'two-wokers'; did you mean 'two-workers'?"
 
 
 def test_a_scene_that_is_like_none_is_refused_with_all_the_names() -> None:
