@@ -171,13 +171,17 @@ def test_events_one_by_one_prove_what_the_whole_history_proves(seed: int) -> Non
         # With a horizon as long as any rest, the session is never dropped.
         streamed, whole = Checker(horizon=max(longest + lateness, rest) + TICK), Checker(horizon=1e9)
         events: list[Event] = [Header(version=1, title="", started=0.0, idle_timeout=rng.choice([None, 5.0]))]
-        events += sorted(ops, key=lambda op: op.ended + rng.uniform(0, lateness))
+        events += late(ops, rng, lateness)
         for number, one in enumerate(events):
             streamed.feed(one)
             whole.feed(one)
             if number == len(ops) // 2:
                 assert proven(streamed) == proven(whole)
         assert proven(streamed) == proven(whole)
+
+
+def late(ops: list[Op], rng: random.Random, lateness: float) -> list[Op]:
+    return sorted(ops, key=lambda op: op.ended + rng.uniform(0, lateness))
 
 
 WRONG: list[tuple[str, object]] = [("visits", 0), ("user", None), ("user", "bob"), ("cart", {})]
