@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 LOCUSTFILE = ROOT / "loadtest" / "locustfile.py"
 SETTINGS_VARIABLE = "SESSION_LOAD_SETTINGS"
+REASON = "load generator: "
+"""What a line of Locust's log begins with that says why it ends; others may follow from other processes."""
 
 IN_FLIGHT_TIMEOUT = 5
 """Seconds that requests in flight may take to end, so that the last figures are no artefact of stopping."""
@@ -200,7 +202,7 @@ class Generator:
         """Raise GeneratorError if Locust has ended."""
         code = self._running().poll()
         if code is not None:
-            raise GeneratorError(f"the load generator ended early (exit {code}): {self._last_line()}")
+            raise GeneratorError(f"the load generator ended early (exit {code}): {self._reason()}")
 
     def stop(self) -> None:
         """End the users and all processes: every part is complete then.
@@ -222,7 +224,7 @@ class Generator:
         finally:
             self.kill()
         if code:
-            raise GeneratorError(f"the load generator failed (exit {code}): {self._last_line()}")
+            raise GeneratorError(f"the load generator failed (exit {code}): {self._reason()}")
 
     def kill(self) -> None:
         """Kill every process of Locust that is left."""
@@ -287,9 +289,10 @@ class Generator:
                 time.sleep(_POLL)
             raise TimeoutError
 
-    def _last_line(self) -> str:
+    def _reason(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it logged nothing"
+        reasons = [line.removeprefix(REASON) for line in lines if line.startswith(REASON)]
+        return (reasons or lines or ["it logged nothing"])[-1]
 
 
 def _write_private(path: Path, content: bytes) -> None:

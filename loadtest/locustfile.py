@@ -23,7 +23,7 @@ from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunn
 from loadtest.checker import Findings, check
 from loadtest.concurrent_users import LogoutRacer, SharedWriter
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
-from loadtest.generator import SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
+from loadtest.generator import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
 from loadtest.history import VERSION, Header, Note, Op, PartWriter, now
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
@@ -197,7 +197,7 @@ def end_with_the_parent(command: int) -> NoReturn:
 
 def end(reason: str) -> NoReturn:
     """End this process at once; its parent or its children notice."""
-    print(reason, file=sys.stderr, flush=True)
+    print(f"{REASON}{reason}", file=sys.stderr, flush=True)
     os._exit(1)
 
 
