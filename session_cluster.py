@@ -32,7 +32,7 @@ Examples:
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
   session-cluster up --state ./state          with cluster.json for scripts
-  session-cluster up --node express           nodes of somebody else's
+  session-cluster up --node express           nodes that run express-session
   session-cluster load --users 50             load, and what its users lost
   session-cluster load --target URL --users-file state/cluster.json
   session-cluster load --matrix               stores x balancing x nodes
@@ -48,7 +48,7 @@ Load of your own on a running cluster, with Locust's web page:
 Environment:
   CLUSTER_USERS_FILE   for load, locust: JSON with {"users": {name: password}}
   NO_COLOR             no colours in what is printed
-  COLUMNS              how wide to print where there is no terminal
+  COLUMNS              width of the output without a terminal
 
 \b
 Exit status:

@@ -76,10 +76,10 @@ class Users:
         return hash_ if matches and hash_ is not None and not hash_.startswith(DISABLED) else None
 
     def holds(self, name: str, hash_: str) -> bool:
-        """Whether what `verify` found still is so: the user has this password, and is not disabled.
+        """Return whether what `verify` found still holds: the user has this password, and is not disabled.
 
-        Asked once the session is made. Then whoever disables the user, or changes the password, has done so before and
-        is noticed here, or does so later and finds the session among those to end.
+        Call it once the session is made: a change of the password is noticed here if it came before, and one that comes
+        later finds the session among those to end.
         """
         return self._current().get(name) == hash_
 
@@ -143,7 +143,7 @@ def set_enabled(path: Path, name: str, enabled: bool) -> None:
 
     def change(hashes: Mapping[str, str]) -> Mapping[str, str]:
         if name not in hashes:
-            raise UsersError(f"{path}: there is no user {name!r}")
+            raise UsersError(f"{path}: no such user: {name!r}")
         return {name: ("" if enabled else DISABLED) + hashes[name].removeprefix(DISABLED)}
 
     change_users(path, change)
@@ -158,7 +158,7 @@ def check_password(password: str) -> None:
             f" and at most {MAX_PASSWORD_BYTES} bytes"
         )
     if _is_common(password):
-        raise UsersError("the password is tried early by whoever guesses: choose none of the most frequent ones")
+        raise UsersError("this password is too common; choose another")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

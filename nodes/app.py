@@ -28,9 +28,9 @@ _HASHING_THREADS = 2
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application that `settings` describe. Connects to nothing before the first request.
+    """Make the application that `settings` describe. It connects to nothing before the first request.
 
-    Raises `SettingsError` or `UsersError`, one line, for what can't be meant.
+    Raises `SettingsError` or `UsersError`, one line.
     """
     app = Flask("nodes")
     app.config.update(NODE_NAME=settings.node_name, STORE_KIND=settings.store.value, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)

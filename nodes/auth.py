@@ -93,7 +93,7 @@ def _login_refused() -> Response:
 
 @blueprint.post("/logout")
 def logout() -> Response:
-    """Ends the session at the store before it answers, whoever's it is; a visitor without one has nothing to end."""
+    """End the session at the store before the answer is sent. Without a session, do nothing."""
     session.end()
     return pages.json_or_home(None)
 

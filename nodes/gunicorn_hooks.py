@@ -34,8 +34,8 @@ log = logging.getLogger("nodes")
 # What every LogRecord has; the rest of its attributes are the fields that the call passed as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 CLOSING = 1.0
-"""Seconds that a connection may stay idle once the worker is to stop. Not 0: whoever still sends requests on it is
-answered, with `Connection: close`, and so learns to go elsewhere without losing one."""
+"""Seconds that a connection may stay idle once the worker is to stop. Not 0: a client that still sends a
+request on it gets its answer, with `Connection: close`, and loses none."""
 
 
 def checked_settings() -> Settings:

@@ -20,13 +20,13 @@ def _not_stored(response: Response) -> Response:
 
 @blueprint.get("/live")
 def live() -> Response:
-    """200 while the process answers. It ignores the store: an outage there must not restart every node."""
+    """200 while the process answers, whatever the store does: an outage there must not restart every node."""
     return jsonify(live=True, node=current_app.config["NODE_NAME"])
 
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """200 where the store answers, 503 where not: asked for by whoever decides about traffic."""
+    """200 if the store answers, else 503. For load balancers, which decide about traffic."""
     store: Store = current_app.extensions["store"]
     impatient = find_capability(store, PingsAtOnce)
     try:

@@ -118,10 +118,10 @@ def request_id() -> str:
 
 
 def wants_page(req: Request) -> bool:
-    """Whether the client is a browser that shows pages.
+    """Return whether the client is a browser that shows pages.
 
-    JSON is for whoever asks for it, sends it, or has no preference; a page for whoever prefers text/html, as browsers
-    do.
+    Clients that ask for JSON, send it, or have no preference get JSON; clients that prefer text/html, as browsers do,
+    get a page.
     """
     if req.is_json or not req.accept_mimetypes:
         return False

@@ -117,7 +117,7 @@ def session_error(error: SessionError) -> Response:
     if isinstance(error, LoginTooOld):
         return _login_again()
     if isinstance(error, SessionTooLarge):
-        return _error(413, "There is no room for this in your session. What was in it is still there.")
+        return _error(413, "Your session is full, and this was not saved. What was in it is still there.")
     if isinstance(error, CookieNotSendable):
         return _error(400, f"You can't log in here: {error}.")
     current_app.logger.warning("%s", error, extra={"request_id": request_id()})

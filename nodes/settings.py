@@ -87,13 +87,13 @@ class Environment:
         """Return the path of a file that exists."""
         value = self.text(name)
         if value is not None and not Path(value).is_file():
-            raise SettingsError(f"{name}={value}: there is no such file; make it, or correct the path")
+            raise SettingsError(f"{name}={value}: no such file; make it, or correct the path")
         return None if value is None else Path(value)
 
     def secret(self, name: str) -> tuple[str | None, str]:
         """Return the secret in `name`, or in the file that `name`_FILE names, and which of the two variables it was.
 
-        Container platforms hand over secrets in files, because an environment shows to whoever may inspect a container.
+        Container platforms pass secrets in files, because an environment shows to everyone who can inspect a container.
         """
         in_file = f"{name}_FILE"
         value, path = self.text(name), self.file(in_file)
@@ -395,8 +395,8 @@ class Settings:
     deadline: float = _seconds("STORE_DEADLINE", 1, 0.01, 60, "After this long no further attempt starts.")
     outage: str = _choice(
         "STORE_OUTAGE", "fail_fast wait",
-        "For redis and express: while there is no primary, answer 503 within the budgets above, or hold requests until"
-        " there is one.",
+        "For redis and express: without a primary, answer 503 within the budgets above, or hold requests until there is"
+        " one.",
     )  # fmt: skip
     wait_seconds: float = _seconds(
         "STORE_WAIT_SECONDS", 10, 0.1, 25, "How long a request is held; keep it below the proxy's read timeout (15 s)."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class BinaryNotUsable(Exception):
-    """There is no such binary, or it can't be executed. One line."""
+    """The binary is missing or can't be executed. One line."""
 
 
 def find_binary(name: str | Path, what: str) -> Path:
@@ -18,10 +18,10 @@ def find_binary(name: str | Path, what: str) -> Path:
     if os.sep not in str(name):
         found = shutil.which(name)
         if found is None:
-            raise BinaryNotUsable(f"{what} not found: there is no {str(name)!r} in PATH")
+            raise BinaryNotUsable(f"{what} not found: {str(name)!r} is not in PATH")
         path = Path(found)
     if not path.is_file():
-        raise BinaryNotUsable(f"{what} not found: there is no file {path}")
+        raise BinaryNotUsable(f"{what} not found: no such file: {path}")
     if not os.access(path, os.X_OK):
         raise BinaryNotUsable(f"{what} {path} is not executable: chmod +x it, or name another")
     return path.absolute()

@@ -82,7 +82,7 @@ def test_an_administrator_ends_disables_and_enables(tmp_path: Path, valkey: Valk
     [
         (["end"], "give --user NAME or --all"),
         (["end", "--all", "--user", "alice"], "give --user NAME or --all"),
-        (["disable", "nobody"], "there is no user 'nobody'"),
+        (["disable", "nobody"], "no such user: 'nobody'"),
     ],
 )
 def test_an_administrators_mistake_is_answered_in_a_line(

@@ -18,7 +18,7 @@ from tests.support.valkey import free_port
     [
         ({"SESSION_SECRETS": "short"}, "SESSION_SECRETS: secret 1 must have at least 32 bytes, not 5"),
         ({"SESSION_STORE": "reddis"}, "not reddis; did you mean redis?"),
-        ({"USERS_FILE": "/nowhere"}, "USERS_FILE=/nowhere: there is no such file"),
+        ({"USERS_FILE": "/nowhere"}, "USERS_FILE=/nowhere: no such file"),
         ({"USERS_FILE": str(ROOT / "pyproject.toml")}, "pyproject.toml: is not JSON"),
         ({"NODE_WORKERS": "0"}, "NODE_WORKERS must be"),
     ],

@@ -86,7 +86,7 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_2(arguments: list[str], e
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--nginx", "/nowhere/nginx"], "Error: nginx not found: there is no file /nowhere/nginx"),
+        (["--nginx", "/nowhere/nginx"], "Error: nginx not found: no such file: /nowhere/nginx"),
         (["--balance", "sticky", "--nginx-version", "1.22.1"], "Error: nginx 1.22.1 does not support balance sticky: "),
         (["--output", "/nowhere/nginx.conf"], "Error: cannot write /nowhere/nginx.conf: No such file or directory"),
         (["--test", "--runtime-dir", "/dev/null/x"], "Error: cannot make /dev/null/x: Not a directory"),

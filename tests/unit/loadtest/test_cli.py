@@ -134,7 +134,7 @@ def test_load_refuses_options_that_make_no_sense(options: tuple[object, ...], me
             ("--matrix", "--node", "flask-session", "--stores", "file"),
             "flask-session nodes cannot keep sessions in file",
         ),
-        (("--nginx", "/nowhere/nginx"), "there is no file /nowhere/nginx"),
+        (("--nginx", "/nowhere/nginx"), "no such file: /nowhere/nginx"),
         (("--target", "http://127.0.0.1:9"), "no users to log in as: give --users-file or CLUSTER_USERS_FILE"),
         (("--out", "/proc/load"), "cannot write to /proc/load"),
     ],
