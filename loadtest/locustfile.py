@@ -20,11 +20,11 @@ import psutil
 from locust import LoadTestShape, between, events
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from loadtest.checker import Findings, check
+from loadtest.checker import Checker, Findings
 from loadtest.concurrent_users import LogoutRacer, SharedWriter
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
-from loadtest.generator import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
-from loadtest.history import VERSION, Header, Note, Op, PartWriter, now
+from loadtest.history import Note, PartWriter, now
+from loadtest.load_profile import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
 __all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]
@@ -86,13 +86,12 @@ def prepare_plain(environment: Any) -> None:
         accounts = read_credentials(options.session_users_file).users
     except CredentialsError as error:
         sys.exit(f"Error: {error}")
-    ops: list[Op] = []
-    Load(accounts, ops.append, options.session_cookie).attach(environment)
+    checker = Checker()
+    Load(accounts, checker.feed, options.session_cookie).attach(environment)
 
-    @environment.events.quitting.add_listener  # type: ignore[untyped-decorator]
-    def say(**_: Any) -> None:
-        header = Header(version=VERSION, title="locust", started=now())
-        print(f"\n{summary(check([header, *ops]))}\n", flush=True)
+    @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
+    def print_summary(**_: Any) -> None:
+        print(f"\n{summary(checker.findings())}\n", flush=True)
 
 
 def summary(findings: Findings) -> str:

@@ -16,6 +16,7 @@ from msgspec import UNSET
 
 from loadtest.history import (
     VERSION,
+    Action,
     End,
     Event,
     Header,
@@ -23,13 +24,13 @@ from loadtest.history import (
     Mark,
     Note,
     Op,
+    Outcome,
     Probe,
     Truncated,
     Writer,
     assemble,
     read,
 )
-from loadtest.ledger import Action, Outcome
 
 ROOT = Path(__file__).parents[4]
 HEADER = Header(version=VERSION, title="a run", started=1000.0, cluster={"nodes": 3}, idle_timeout=1800.0)
