@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit test-docker test-cluster test-all test-nightly check format lock clean
+.PHONY: help setup demo up test test-unit test-docker test-cluster test-all test-nightly test-faults check format lock clean
 
 # Workers that share the tests of a tier: many of them wait for servers, so there are more than cores.
 PYTEST := $(BIN)/python -m pytest
@@ -46,8 +46,11 @@ test-cluster: $(READY) ## tests that need several servers: clusters, experiments
 
 test-all: test test-docker test-cluster ## all tiers
 
-test-nightly: test test-docker ## all tiers, experiments in full (hours)
+test-nightly: test test-docker test-faults ## all tiers, experiments in full (hours)
 	@$(PYTEST) tests/cluster $(ARGS)
+
+test-faults: $(READY) ## plants faults in a copy and shows which test notices each
+	@$(BIN)/python -m tests.planted_faults $(ARGS)
 
 check: $(READY) ## style and types
 	@$(BIN)/ruff check .

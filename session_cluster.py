@@ -40,22 +40,22 @@ Examples:
   session-cluster proxy-config --balance hash    the nginx.conf alone
 
 \b
-Load of your own on a running cluster, with Locust's web page:
+Locust itself, with its web page, on a cluster that runs:
   export CLUSTER_USERS_FILE=./state/cluster.json
   locust -f loadtest/locustfile.py --host http://127.0.0.1:8080
 
 \b
 Environment:
   CLUSTER_USERS_FILE   for load, locust: JSON with {"users": {name: password}}
-  NO_COLOR             no colours in what is printed
+  NO_COLOR             print without colours
   COLUMNS              width of the output without a terminal
 
 \b
 Exit status:
-  0    done; for demo and failover: everything showed what it is to show
-  1    it went wrong, as one line says; or something did not hold
+  0    success; demo, load and failover: the result is as expected
+  1    an error, in one line; or a result that is not as expected
   2    wrong usage
-  130  demo or failover was stopped by Ctrl-C
+  130  demo, load or failover was stopped by Ctrl-C
 
 'session-cluster COMMAND --help' explains each command.""",
 )
@@ -63,9 +63,9 @@ Exit status:
 def main() -> None:
     """A session cluster that you can run, break and measure.
 
-    Stateless Flask nodes behind nginx share a session store. Keep the sessions in each node's memory instead, and
-    scaling out logs people out; pin each browser to a node, and a dead node takes its users along; share the store,
-    and any node can die. All of it runs on this machine, without Docker, root or a system package.
+    Stateless Flask nodes behind nginx share a session store. With sessions in each node's memory, scaling out logs
+    users out. With each browser pinned to a node, a dead node takes its users with it. With a shared store, any node
+    can die. All of it runs on this machine, without Docker, root or a system package.
     """
 
 

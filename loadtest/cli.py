@@ -31,7 +31,7 @@ SHORT = 0.5
 WEB_PORT = 8089
 _EXECUTABLE = click.Path(path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_CLUSTER_OPTIONS = ("store", "balance", "nodes", "node", "nginx", "store_server")
+_CLUSTER_OPTIONS = ("store", "balance", "nodes", "node", "place", "nginx", "store_server")
 _TARGET_OPTIONS = ("users_file", "cookie", "authority", "insecure")
 _MATRIX_OPTIONS = ("stores", "balances")
 
@@ -249,10 +249,8 @@ def run(
     from loadtest.targets import make_application
 
     kind = NodeKind(node)
-    if place == Place.COMPOSE and kind is not NodeKind.FLASK:
-        raise click.UsageError(f"--node {kind} is for local processes: nodes in containers are flask")
-    if place == Place.COMPOSE and (nginx or store_server):
-        raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
+    if place == Place.COMPOSE:
+        _require_flask_and_own_programs(kind, nginx, store_server)
     only_local = kind is not NodeKind.FLASK or nginx or store_server
     places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
     chosen = _choose(names, everything, places, kind)
@@ -328,7 +326,7 @@ def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node:
     return [one for one in possible if everything or one.name in names]
 
 
-@click.command(short_help="One page of all results in a folder.")
+@click.command(short_help="Write one page with all results of a folder.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 def report(folder: Path, title: str | None) -> None:
@@ -409,6 +407,14 @@ def report(folder: Path, title: str | None) -> None:
 @click.option(
     "--node", default="flask", metavar="KIND", help="Application of the nodes: flask, express, flask-session."
 )
+@click.option(
+    "--on",
+    "place",
+    metavar="PLACE",
+    type=click.Choice(["local", "compose"]),
+    default="local",
+    help="A new cluster as processes of this machine (local) or in containers (compose).",
+)
 @program_options
 @click.option("--matrix", is_flag=True, show_default=False, help="Many small clusters, one after another.")
 @click.option("--stores", metavar="LIST", help="Stores of the matrix.  [default: memory,file,sql,redis]")
@@ -418,7 +424,7 @@ def load(context: click.Context, /, **given: Any) -> None:
     """Put virtual users on a cluster, and check the history of all their requests.
 
     Without --target it starts a cluster of its own, as `up` does, and stops it afterwards. A target is any cluster that
-    speaks the HTTP interface of the README.
+    speaks the HTTP interface of docs/http-api.md.
 
     All users log in first, then the seconds count. The result has percentiles for each request, and what the history
     proves: sessions lost, updates lost, stale reads, logouts revived, sessions crossed. With --out DIR, DIR/load.json
@@ -539,7 +545,7 @@ def _make_target(given: dict[str, Any]) -> tuple["Target", str]:
     spec = cluster(nodes, store, balance, node=NodeKind.parse(given["node"]))
     kind = "" if spec.node is NodeKind.FLASK else f"{spec.node} "
     title = f"{spec.nodes} {kind}nodes, {spec.store}, {spec.balance}"
-    return ClusterTarget(_local_clusters(given["nginx"], given["store_server"])(spec)), title
+    return ClusterTarget(_choose_clusters(given, spec.node)(spec)), title
 
 
 def _parse_numbers(text: str, most: int) -> list[int]:
@@ -565,11 +571,11 @@ def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     policies = given["balances"] or "round_robin,least_conn,sticky"
     balances = [parse_balance(name.strip()) for name in policies.split(",")]
     cells = make_cells(node, stores, balances, _parse_numbers(given["nodes"] or "1,2,4,8", most=20))
+    clusters = _choose_clusters(given, node)
     make_application(node)  # installing it takes a while, and a failure is not one of a cell
     minutes, rest = divmod(round(estimate_seconds(len(cells), profile, seconds)), 60)
     console.print(f"{len(cells)} clusters, {seconds:g} s each: about {minutes}:{rest:02} min in all")
     with ProgressLine(console) as line:
-        clusters = _local_clusters(given["nginx"], given["store_server"])
         results = list(run_matrix(cells, profile, seconds, clusters, line))
     console.print(show_matrix(results, profile, seconds))
     if (out := given["out"]) is not None:
@@ -628,11 +634,30 @@ def _local_clusters(nginx: Path | None, store_server: Path | None) -> "Callable[
     return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
 
 
+def _choose_clusters(given: dict[str, Any], node: str) -> "MakeCluster":
+    """Return the factory of clusters of `load`. Raises ClusterError where no containers can be started."""
+    from deploy import ComposeCluster
+    from deploy.compose.docker import require_engine
+
+    if given["place"] == "local":
+        return _local_clusters(given["nginx"], given["store_server"])
+    _require_flask_and_own_programs(node, given["nginx"], given["store_server"])
+    require_engine()
+    return ComposeCluster
+
+
+def _require_flask_and_own_programs(node: str, nginx: Path | None, store_server: Path | None) -> None:
+    if node != "flask":
+        raise click.UsageError(f"--node {node} is for local processes: nodes in containers are flask")
+    if nginx or store_server:
+        raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
+
+
 def _require_known(name: str, known: Collection[str], what: str, option: str) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"the {what}s are {', '.join(known)}."
-        raise click.BadParameter(f"there is no {what} {name!r}; {hint}", param_hint=option)
+        raise click.BadParameter(f"unknown {what} {name!r}; {hint}", param_hint=option)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ import psutil
 from locust import LoadTestShape, between, events
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
+from loadtest import concurrent_users  # as a module: Locust takes each user class that it finds here
 from loadtest.checker import Checker, Findings
-from loadtest.concurrent_users import LogoutRacer, SharedWriter
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
 from loadtest.history import Note, PartWriter, now
 from loadtest.load_profile import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
@@ -31,8 +31,8 @@ __all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]
 
 USERS: dict[Mix, list[type[SessionUser]]] = {
     Mix.EVERYDAY: [Visitor, Shopper, Leaver],
-    Mix.SHARED_WRITERS: [SharedWriter],
-    Mix.LOGOUT_RACE: [LogoutRacer],
+    Mix.SHARED_WRITERS: [concurrent_users.SharedWriter],
+    Mix.LOGOUT_RACE: [concurrent_users.LogoutRacer],
 }
 FLUSH_INTERVAL = 0.5
 WATCH_INTERVAL = 0.5

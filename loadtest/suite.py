@@ -159,7 +159,7 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
 def _check_steady(case: Case, seen: Observed) -> ClaimResult:
     """Failures before the fault do not break the hypothesis, but then the run says nothing about it."""
     if case.experiment.mix is Mix.LOGOUT_RACE:
-        return HOLDS  # never steady: writes after the logout are told that there is no session
+        return HOLDS  # never steady: writes after the logout find their session gone
     for phase in (ARRIVAL, BEFORE):
         figures = seen.within(phase).figures
         if figures.failed:

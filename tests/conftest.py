@@ -3,7 +3,6 @@
 What a machine lacks is skipped with the reason, or fails under REQUIRE_ALL=1.
 """
 
-import importlib
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 from deploy import StoreKind
 from nodes.sessions import Store
 from tests.support.harness import Harness
+from tests.support.harnesses import make_harness
 from tests.support.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
 from tests.support.several import SeveralServers
 from tests.support.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests
@@ -89,10 +89,8 @@ def sharded() -> Iterator[SeveralServers]:
 
 @pytest.fixture
 def harness(request: pytest.FixtureRequest, store_name: str) -> Harness:
-    """Each store of the test's tier in turn, empty; each is a module in `tests.support.harnesses`."""
-    made: Harness = importlib.import_module(f"tests.support.harnesses.{store_name}").make(request)
-    made.clear()
-    return made
+    """Each store of the test's tier, empty."""
+    return make_harness(store_name, request)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a history proves: pure code over the file alone, and claims about what was found."""
+"""What a history proves about sessions: pure code over its events alone."""
 
 from loadtest.checker.check import Checker, check
 from loadtest.checker.findings import Availability, Evidence, Findings, Kind, PhaseFigures, Row, Window

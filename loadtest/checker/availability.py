@@ -9,10 +9,10 @@ from loadtest.checker.findings import Availability, Window
 from loadtest.history import Outcome, Probe
 
 MOST_WINDOWS = 1000
-"""So many windows without a good answer are kept; of more, the longest."""
+"""Windows without a good answer that are kept; of more, the longest."""
 
 
-class Target:
+class TargetProbes:
     """The probes of one target. They may come in any order until they are settled."""
 
     def __init__(self, slow_after: float) -> None:

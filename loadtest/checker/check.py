@@ -4,13 +4,13 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from loadtest.checker.availability import Target
+from loadtest.checker.availability import TargetProbes
 from loadtest.checker.evidence import Tally
 from loadtest.checker.figures import Figures
 from loadtest.checker.findings import Findings, Kind
 from loadtest.checker.logins import Expiry
 from loadtest.checker.phases import Phases
-from loadtest.checker.session import Ended, Judged, Session
+from loadtest.checker.session import EndedSession, Judgement, SessionJudge
 from loadtest.checker.sums import FOREVER
 from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
 
@@ -50,13 +50,13 @@ class Checker:
         self._title, self._expiry, self._complete = "", Expiry(), False
         self._marks: list[Mark] = []
         self._phases = Phases.from_marks([], FOREVER)
-        self._sessions: dict[str, Session] = {}
-        self._ended: dict[str, Ended] = {}
+        self._sessions: dict[str, SessionJudge] = {}
+        self._ended: dict[str, EndedSession] = {}
         self._count = 0  # of sessions
         self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
         self._figures: dict[PhaseName, Figures] = defaultdict(Figures)
         self._tally = Tally(examples)
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[str, TargetProbes] = {}
         self._notes: dict[str, Note] = {}
         self._first, self._last = FOREVER, -FOREVER  # when operations began and ended
         self._now = -FOREVER
@@ -71,7 +71,7 @@ class Checker:
                 self._session(event.session).add(event)
             case Probe():
                 if event.target not in self._targets:
-                    self._targets[event.target] = Target(self._slow_after)
+                    self._targets[event.target] = TargetProbes(self._slow_after)
                 self._targets[event.target].add(event)
             case Mark():
                 self._marks.append(event)
@@ -123,15 +123,15 @@ class Checker:
             notes=tuple(self._notes.values()),
         )
 
-    def _session(self, name: str) -> Session:
+    def _session(self, name: str) -> SessionJudge:
         session = self._sessions.get(name)
         if session is None:
             ended = self._ended.pop(name, None)
             if ended is None:
                 self._count += 1
-                session = Session(name, self._expiry)
+                session = SessionJudge(name, self._expiry)
             else:
-                session = Session.from_ended(name, self._expiry, ended)
+                session = SessionJudge.from_ended(name, self._expiry, ended)
             self._sessions[name] = session
         return session
 
@@ -154,7 +154,7 @@ class Checker:
         while len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
 
-    def _drop(self, session: Session) -> None:
+    def _drop(self, session: SessionJudge) -> None:
         self._collect(session.end(), self._figures, self._tally)
         self._ended[session.name] = session.remains()
         del self._sessions[session.name]
@@ -164,7 +164,7 @@ class Checker:
         for session in list(self._sessions.values()):
             self._drop(session)
 
-    def _collect(self, judged: Judged, figures: dict[PhaseName, Figures], tally: Tally) -> None:
+    def _collect(self, judged: Judgement, figures: dict[PhaseName, Figures], tally: Tally) -> None:
         for op, anonymous in judged.told:
             figures[self._phase(op)].tell(op, anonymous=anonymous)
         for evidence in judged.evidence:

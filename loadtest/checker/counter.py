@@ -15,7 +15,8 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from loadtest.checker.generation import OPEN, Generation, Lost
+from loadtest.checker.fork import State
+from loadtest.checker.generation import OPEN, Generation, LostUpdates
 from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER, Greatest, Sums
 from loadtest.history import Op, Outcome
@@ -24,7 +25,7 @@ MOST_WAITING = 1000
 """Of the answers of one counter that are too much, how many wait for what proves them stale. More are not counted."""
 
 
-class Shown(NamedTuple):
+class ShownValue(NamedTuple):
     """A value that an answer shows, with its bounds; ordered by when the answer came.
 
     `own` is what the operation itself added. `whole`: the value is what the session held; otherwise it may be too
@@ -53,17 +54,17 @@ class Shown(NamedTuple):
 class Verdicts:
     """What a counter's answers prove."""
 
-    lost: list[Lost] = field(default_factory=list)
-    stale: list[Shown] = field(default_factory=list)
+    lost: list[LostUpdates] = field(default_factory=list)
+    stale: list[ShownValue] = field(default_factory=list)
     """Less than there must be, and later answers show it all."""
-    stale_full: list[Shown] = field(default_factory=list)
+    stale_full: list[ShownValue] = field(default_factory=list)
     """More than there can be since the last reset, and later answers are right."""
-    undone: list[Shown] = field(default_factory=list)
-    revived: list[Shown] = field(default_factory=list)
+    undone: list[ShownValue] = field(default_factory=list)
+    revived: list[ShownValue] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Counter:
+class Counter(State):
     """One counter of one session: totals of what is settled, and all that happened since.
 
     Use: `add` each increment and each reset as soon as it is known; `show` each value in the order in which it was
@@ -82,9 +83,9 @@ class Counter:
     _after: float = -FOREVER
     _open: bool = False  # in a lost session that no login has ended yet
     _count: int = 0  # of values shown
-    _waiting: list[Shown] = field(default_factory=list)  # for their turn, by end
+    _waiting: list[ShownValue] = field(default_factory=list)  # for their turn, by end
     _generations: dict[float, Generation] = field(default_factory=dict)
-    _too_much: list[Shown] = field(default_factory=list)
+    _too_much: list[ShownValue] = field(default_factory=list)
 
     def add(self, op: Op, amount: int) -> None:
         """Note an increment; one that is not acknowledged may have happened at any time since it started."""
@@ -120,7 +121,7 @@ class Counter:
         reset, logout = resets.last_certain(started), resets.last_logout(started)
         high = ever - self._acknowledged_by_end.before(reset)
         under_way = self._acknowledged_by_start.before(ended)
-        shown = Shown(
+        shown = ShownValue(
             ended=ended,
             order=-self._count,
             started=started,
@@ -180,7 +181,7 @@ class Counter:
                 if (lost := self._generations.pop(over).lost()) is not None:
                     verdicts.lost.append(lost)
 
-    def _right(self, right: Shown, verdicts: Verdicts) -> None:
+    def _right(self, right: ShownValue, verdicts: Verdicts) -> None:
         """An answer is right again: those before it that were too much are stale, unless a reset may explain it."""
         reset_over = self.resets.over(right.started)
         for shown in self._too_much:

@@ -55,7 +55,7 @@ class Histogram:
 def is_failure(op: Op) -> bool:
     """Return whether the service failed, as HTTP.
 
-    A write that was refused with good reason is no failure, nor is a request that its own client gave up.
+    A write that was refused with good reason is not a failure, nor is a request that its own client gave up.
     """
     return op.error != STOPPED and (op.outcome is Outcome.UNKNOWN or op.error != "")
 

@@ -10,11 +10,11 @@ from loadtest.history import Note
 class Kind(StrEnum):
     """What a history can prove to be wrong with sessions."""
 
-    SESSION_LOST = "session lost"  # logged in, not logged out, not expired, and the answer is to somebody anonymous
+    SESSION_LOST = "session lost"  # logged in, not logged out, not expired, and the answer is to an anonymous user
     UPDATE_LOST = "update lost"  # acknowledged, and missing in all that was seen from then on
     STALE_READ = "stale read"  # an older value after a newer one that was acknowledged; the newer one was seen again
     REVIVED = "logout revived"  # the session, or what was in it, is back after an acknowledged logout
-    CROSSED = "crossed"  # a name, an item or a number that nobody can have made in this session
+    CROSSED = "crossed"  # a name, an item or a number that no client can have made in this session
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

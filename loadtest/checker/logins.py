@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
+from loadtest.checker.fork import State
 from loadtest.checker.sums import FOREVER
 from loadtest.history import Action, Op, Outcome
 
@@ -68,7 +69,7 @@ class Change(NamedTuple):
 
 
 @dataclass(slots=True)
-class Logins:
+class Logins(State):
     """The logins and logouts of one session that can still matter. Those that failed changed nothing."""
 
     logins: list[Change] = field(default_factory=list)

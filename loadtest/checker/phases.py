@@ -15,7 +15,7 @@ DURING = "during"
 
 @dataclass(frozen=True)
 class Phases:
-    """Names and beginnings, in order; before the first mark and after END there is no phase."""
+    """Names and beginnings, in order; nothing before the first mark and after END belongs to a phase."""
 
     names: tuple[str, ...]
     begins: tuple[float, ...]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from loadtest.checker.fork import State
 from loadtest.checker.sums import FOREVER, Latest
 
 
@@ -14,7 +15,7 @@ class Loss(NamedTuple):
 
 
 @dataclass(slots=True)
-class Resets:
+class Resets(State):
     """Resets by time. One that is not certain may happen, until FOREVER unless it is known when it is over."""
 
     loss: Loss | None = None

@@ -9,6 +9,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from loadtest.checker.fork import State
+
 FOREVER = float("inf")
 NEVER = -(10**18)
 """Less than any sum of amounts."""
@@ -17,7 +19,7 @@ _MANY = 32  # points; below, forgetting saves nothing
 
 
 @dataclass(slots=True)
-class Sums:
+class Sums(State):
     """Amounts by time: how much until then?"""
 
     _times: list[float] = field(default_factory=list)
@@ -52,7 +54,7 @@ class Sums:
 
 
 @dataclass(slots=True)
-class Latest:
+class Latest(State):
     """The greatest value of all that were there before some time; minus infinity for none."""
 
     _times: list[float] = field(default_factory=list)
@@ -82,7 +84,7 @@ class Latest:
 
 
 @dataclass(slots=True)
-class Greatest:
+class Greatest(State):
     """The greatest of some values that were asked for after some time, which only ever becomes later.
 
     Keeps those values that are greater than every later one; of these, MOST_STEPS at most, so that it may claim less.

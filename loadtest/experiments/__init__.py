@@ -1,4 +1,4 @@
-"""The experiments, one file each, found by themselves: a module here exports EXPERIMENT."""
+"""The experiments, one file each, found automatically: each module exports EXPERIMENT."""
 
 import importlib
 import pkgutil

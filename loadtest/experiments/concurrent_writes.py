@@ -1,4 +1,4 @@
-"""15: several requests write to one session at the same moment, on every store."""
+"""15: several requests write to one session concurrently, on every store."""
 
 from deploy import NodeKind
 from loadtest.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
@@ -10,7 +10,7 @@ EXPERIMENT = Experiment(
     number=15,
     name="concurrent-writes",
     title="concurrent writes",
-    hypothesis="Of writes to one session at the same moment none is lost, whichever keys they change.",
+    hypothesis="No write to a session is lost when others write to it at that moment, whichever keys they change.",
     reference="express-session and Flask-Session lose them",
     mix=Mix.SHARED_WRITERS,
     users=4,

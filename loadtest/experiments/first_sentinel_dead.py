@@ -1,4 +1,4 @@
-"""13: the Sentinel that is asked first does not answer, just when the nodes have to ask."""
+"""13: the first Sentinel does not answer when the nodes look for the new primary."""
 
 from deploy import StoreKind
 from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, GapWithin

@@ -9,7 +9,7 @@ EXPERIMENT = Experiment(
     number=2,
     name="kill-node",
     title="kill a node, shared store",
-    hypothesis="Any node can die: no session is lost, reads are asked again elsewhere, writes in flight fail once.",
+    hypothesis="Any node can die: no session is lost, reads are retried on another node, writes in flight fail once.",
     reference="0 lost, GETs retried, a POST in flight is one 502",
     variants=(
         Variant(

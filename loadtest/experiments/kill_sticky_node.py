@@ -1,4 +1,4 @@
-"""3: a node dies whose memory holds the sessions of whoever is pinned to it."""
+"""3: a node dies with the sessions in its memory, those of the users that are pinned to it."""
 
 from deploy import StoreKind
 from loadtest.claims import NO_FAILED_GET, ShareOfUsers
@@ -10,7 +10,7 @@ EXPERIMENT = Experiment(
     number=3,
     name="kill-sticky-node",
     title="kill a node, sticky and memory",
-    hypothesis="A dead node takes its share of the users along, 1/N; they are pinned anew within one request.",
+    hypothesis="A dead node logs out its share of the users, 1/N; they are pinned to another node within one request.",
     reference="1/N in theory",
     variants=(
         Variant(

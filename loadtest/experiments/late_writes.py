@@ -1,4 +1,4 @@
-"""16: a logout while other requests of the same session are on their way, on every store."""
+"""16: a logout while other requests of its session are in flight, on every store."""
 
 from deploy import NodeKind
 from loadtest.claims import NO_FAILED_GET, LogoutsStay
@@ -7,13 +7,13 @@ from loadtest.faults import Latency, Nothing
 from loadtest.load_profile import Mix
 
 SLOW = 0.06
-"""Seconds that every answer of the store takes longer, so that a write, which asks it twice, is on its way for long."""
+"""Seconds that every answer of the store takes longer, so that a write, with two round trips, is in flight for long."""
 
 EXPERIMENT = Experiment(
     number=16,
     name="late-writes",
     title="logout during slow requests",
-    hypothesis="A session that was logged out stays so, whatever requests of it were on their way.",
+    hypothesis="A session that was logged out stays so, whatever requests of it were in flight.",
     reference="revived by express-session and Flask-Session",
     mix=Mix.LOGOUT_RACE,
     users=4,

@@ -1,4 +1,4 @@
-"""1: sessions in each node's memory, and requests that are dealt out in turn."""
+"""1: sessions in each node's memory, and nodes that take turns."""
 
 from deploy import NodeKind, StoreKind
 from loadtest.claims import DURING, NO_FAILED_REQUEST, InPhase, ShareOfRequests

@@ -1,4 +1,4 @@
-"""7: a node is at another address, and nobody tells the proxy."""
+"""7: a node gets another address, and the proxy is not told."""
 
 from deploy import Discovery, StoreKind
 from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, ServedBy, SlowWindow
@@ -12,7 +12,7 @@ EXPERIMENT = Experiment(
     number=7,
     name="node-moves",
     title="a node at a new address",
-    hypothesis="The proxy finds a node that moved once it asks the DNS again; meanwhile others answer for it.",
+    hypothesis="The proxy finds a node that moved once it asks the DNS again; meanwhile other nodes answer.",
     reference="502 for about 3 s",
     during=10.0,
     variants=(

@@ -1,4 +1,4 @@
-"""10: a replica takes over because an operator says so."""
+"""10: an operator promotes a replica."""
 
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, GapWithin

@@ -1,4 +1,4 @@
-"""9: the primary dies, and the Sentinels make a replica the next one."""
+"""9: the primary dies, and the Sentinels promote a replica."""
 
 from deploy import NodeKind, StoreKind, StoreSettings
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, GapWithin
@@ -12,7 +12,7 @@ EXPERIMENT = Experiment(
     number=9,
     name="primary-killed",
     title="kill the primary (Sentinel)",
-    hypothesis="A short gap, nothing that was acknowledged is lost; and where nodes wait for it, nobody notices.",
+    hypothesis="A short gap, and no acknowledged write is lost; where nodes wait for the failover, no request fails.",
     reference="gap: down-after + 1.25 s; MemoryDB: a few seconds",
     during=6,
     variants=tuple(

@@ -1,4 +1,4 @@
-"""6: the proxy takes up its configuration again and again."""
+"""6: the proxy reloads its configuration again and again."""
 
 from deploy import StoreKind
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST

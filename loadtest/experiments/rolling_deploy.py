@@ -30,8 +30,8 @@ EXPERIMENT = Experiment(
     number=20,
     name="rolling-deploy",
     title="two record formats",
-    hypothesis="Deployed node by node, first what reads both formats and then what writes the new one, nobody is logged"
-    " out and nothing fails. Without the first step requests fail, and still nobody is logged out.",
+    hypothesis="Deployed node by node, first the code that reads both formats and then the code that writes the new"
+    " one, no user is logged out and no request fails. Without the first step requests fail, and still no logout.",
     during=1,
     variants=(
         Variant(

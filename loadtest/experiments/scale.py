@@ -1,4 +1,4 @@
-"""18: nodes are added and taken away under load."""
+"""18: nodes are added and removed under load."""
 
 from deploy import StoreKind
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ServedBy
@@ -9,7 +9,7 @@ EXPERIMENT = Experiment(
     number=18,
     name="scale",
     title="scale 3 -> 6 -> 3 under load",
-    hypothesis="Nodes come and go under load and nobody notices.",
+    hypothesis="Nodes come and go under load, and no request fails.",
     reference="0 lost, 0 failed",
     during=5,
     variants=(

@@ -1,4 +1,4 @@
-"""5: a node that accepts connections and answers nobody."""
+"""5: a node that accepts connections and does not answer."""
 
 from deploy import StoreKind
 from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, SlowWindow

@@ -1,4 +1,4 @@
-"""12: a store that does not answer, and one that answers late."""
+"""12: a store that does not answer, and a slow one."""
 
 from deploy import StoreKind
 from loadtest.claims import NOTHING_LOST, Bounded, RecoversWithin, SiteFast
@@ -6,7 +6,7 @@ from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Blackhole, Latency, Pause
 
 # A request asks the store up to three times, and each may take 0.25 s, twice for what is only read; the load generator
-# and the nodes share two cores, so that a second more is no sign of a worker that is stuck.
+# and the nodes share two cores, so a second more does not prove that a worker is stuck.
 BUDGET = 2.5
 CLAIMS = (Bounded(BUDGET), SiteFast(0.5), NOTHING_LOST, RecoversWithin(0.5))
 
@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     number=12,
     name="slow-store",
     title="Redis",
-    hypothesis="A store that is silent or slow costs each request its budget, and holds up nobody else.",
+    hypothesis="A store that is silent or slow costs each request its budget, and delays no other request.",
     reference="59 s with redis-py's defaults",
     during=5,
     variants=(

@@ -1,4 +1,4 @@
-"""14: the store is out of everybody's reach for a while."""
+"""14: no node reaches the store for a while."""
 
 from deploy import NodeKind, StoreKind
 from loadtest.claims import NO_SESSION_LOST, RecoversWithin, WritesRefused
@@ -9,7 +9,7 @@ EXPERIMENT = Experiment(
     number=14,
     name="store-outage",
     title="the store down for everyone",
-    hypothesis="An outage of the store logs nobody out, and ends when the store is back.",
+    hypothesis="An outage of the store logs no user out, and ends when the store is back.",
     reference="Django logs everyone out; nginx with http_503: 3.2 s more",
     during=4,
     after=4,

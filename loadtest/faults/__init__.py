@@ -1,8 +1,8 @@
-"""What can be done to a cluster, as small objects that are applied and undone. A new one touches one file."""
+"""Faults: small objects that are applied to a cluster and undone."""
 
 from loadtest.faults.changes import Reload, RollingDeploy, RollingRestart, Scale
 from loadtest.faults.fault import NOTHING, Fault, FaultSequence, Nothing, restore
-from loadtest.faults.members import Drain, Kill, Move, Pause, Stop
+from loadtest.faults.members import Kill, Move, Pause
 from loadtest.faults.network import Blackhole, Latency, StoreDown
 from loadtest.faults.store import DisconnectReplicas, Failover, FillStore, KillPrimary
 
@@ -10,7 +10,6 @@ __all__ = [
     "NOTHING",
     "Blackhole",
     "DisconnectReplicas",
-    "Drain",
     "Failover",
     "Fault",
     "FaultSequence",
@@ -25,7 +24,6 @@ __all__ = [
     "RollingDeploy",
     "RollingRestart",
     "Scale",
-    "Stop",
     "StoreDown",
     "restore",
 ]

@@ -1,4 +1,4 @@
-"""What operators do to a cluster that serves: restart it, deploy to it, reload its proxy, scale it."""
+"""Operations on a serving cluster: restart, deploy, reload, scale."""
 
 import time
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from deploy import Cluster, Role
 from loadtest.faults.fault import restore
 
 _SECONDS_TO_RESTART = 4.0
-"""A node that is drained, told to end, started and ready again: about so long on two busy cores."""
+"""For one node on two busy cores: drain, stop, start, ready."""
 
 
 @dataclass(frozen=True)
 class RollingRestart:
-    """All nodes, one after the other: drained, told to end, started, back in rotation. Nothing is left to undo."""
+    """Drain, stop and start all nodes, one after the other. There is nothing to undo."""
 
     nodes: int
     what: str = "restart all nodes, one by one"
@@ -32,9 +32,9 @@ class RollingRestart:
 
 @dataclass(frozen=True)
 class RollingDeploy:
-    """Several deployments, each of them new settings that the nodes take up one by one, `pause` seconds apart.
+    """Deploy new settings several times, each time node by node, `pause` seconds apart.
 
-    It is not undone: what the last deployment has written, only it can read. Nodes that do not run are started.
+    It is not undone: only the last deployment can read what it wrote. Nodes that do not run are started.
     """
 
     nodes: int
@@ -60,7 +60,7 @@ class RollingDeploy:
 
 @dataclass(frozen=True)
 class Reload:
-    """Reloads of the proxy, one as soon as the one before is done. Nothing is left to undo."""
+    """Reload the proxy several times in a row. There is nothing to undo."""
 
     times: int
 
@@ -82,7 +82,7 @@ class Reload:
 
 @dataclass(frozen=True)
 class Scale:
-    """Another number of nodes; undone by going back to the number in the cluster's spec."""
+    """Change the number of nodes; undone by returning to that of the spec."""
 
     nodes: int
     seconds: float = 6.0
@@ -99,5 +99,5 @@ class Scale:
 
 
 def node_names(cluster: Cluster) -> list[str]:
-    """Of the nodes, in the order of their numbers."""
+    """Return the names of the nodes by number."""
     return [member.name for member in cluster.members() if member.role is Role.NODE]

@@ -1,4 +1,4 @@
-"""What a fault is, and how several make one."""
+"""The protocol of faults, a sequence of faults, and the repair of members."""
 
 import time
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from deploy import Cluster, ClusterError, MemberState
 
 
 class Fault(Protocol):
-    """Something that is done to a cluster, and undone. Both raise ClusterError.
+    """A change of a cluster that can be undone. `apply` and `undo` raise ClusterError.
 
-    A fault is data: it remembers nothing of the cluster that it was applied to. `undo` is called in any case, also
-    where `apply` failed half-way or was never called, so it puts right what is wrong and leaves alone what is not.
+    A fault is data: it remembers nothing of the cluster. `undo` is called in any case, also where `apply` failed
+    half-way or was never called, so it repairs only what is broken.
     """
 
     @property
     def what(self) -> str:
-        """In a few words, "kill node-2"; people read it in the progress and in the report."""
+        """Name of the fault in the progress line and the report: "kill node-2"."""
 
     @property
     def seconds(self) -> float:
-        """About how long `apply` takes; for telling the time that is left, and for nothing else."""
+        """About how long `apply` takes, for the progress line; 0 for a fault that does nothing."""
 
     def apply(self, cluster: Cluster) -> None: ...
 
@@ -29,7 +29,7 @@ class Fault(Protocol):
 
 @dataclass(frozen=True)
 class Nothing:
-    """No fault: what is to be seen happens by itself."""
+    """No fault."""
 
     what: str = "nothing"
     seconds: float = 0.0
@@ -46,7 +46,7 @@ NOTHING = Nothing()
 
 @dataclass(frozen=True)
 class FaultSequence:
-    """Several faults, one after the other, each `pause` seconds after the one before; undone the other way round."""
+    """Several faults, each `pause` seconds after the one before; undone in reverse order."""
 
     faults: tuple[Fault, ...]
     pause: float = 0.0
@@ -66,7 +66,7 @@ class FaultSequence:
             fault.apply(cluster)
 
     def undo(self, cluster: Cluster) -> None:
-        """All of them, even where one cannot be; then it raises the first error."""
+        """Undo all of them, even if one undo fails; then raise the first error."""
         errors = []
         for fault in reversed(self.faults):
             try:
@@ -78,9 +78,9 @@ class FaultSequence:
 
 
 def restore(cluster: Cluster, *names: str) -> None:
-    """Have these members run, or all where none is named: resumed if paused, restarted if ended or drained.
+    """Resume members that are paused, and restart those that have ended or are drained; all members without `names`.
 
-    Paused ones first: whoever is restarted may have to hear from them.
+    Paused members first: a restarted one may need their answers.
     """
     broken = {member.name: member.state for member in cluster.members() if not names or member.name in names}
     for name, state in broken.items():

@@ -1,16 +1,33 @@
 """Faults of the network between the nodes and the store; the cluster's spec has to ask for a `store_proxy`."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from deploy import Cluster
 
 
+class NetworkFault(ABC):
+    """A fault of the store's proxy; undone by resetting it."""
+
+    seconds: ClassVar[float] = 0.1
+
+    @property
+    @abstractmethod
+    def what(self) -> str: ...
+
+    @abstractmethod
+    def apply(self, cluster: Cluster) -> None: ...
+
+    def undo(self, cluster: Cluster) -> None:
+        cluster.store.proxy.reset()
+
+
 @dataclass(frozen=True)
-class Latency:
-    """Every answer of the store comes `latency` seconds late."""
+class Latency(NetworkFault):
+    """Delay every answer of the store by `latency` seconds."""
 
     latency: float
-    seconds: float = 0.1
 
     @property
     def what(self) -> str:
@@ -19,33 +36,20 @@ class Latency:
     def apply(self, cluster: Cluster) -> None:
         cluster.store.proxy.latency(self.latency)
 
-    def undo(self, cluster: Cluster) -> None:
-        cluster.store.proxy.reset()
 
+class Blackhole(NetworkFault):
+    """Let no byte pass to the store; connections stay open, and new ones are accepted."""
 
-@dataclass(frozen=True)
-class Blackhole:
-    """Connections to the store stay open and new ones are accepted, and nothing passes."""
-
-    what: str = "silence the network to the store"
-    seconds: float = 0.1
+    what = "silence the network to the store"
 
     def apply(self, cluster: Cluster) -> None:
         cluster.store.proxy.blackhole()
 
-    def undo(self, cluster: Cluster) -> None:
-        cluster.store.proxy.reset()
 
+class StoreDown(NetworkFault):
+    """Refuse all connections to the store, which keeps its data."""
 
-@dataclass(frozen=True)
-class StoreDown:
-    """The store cannot be reached by anybody, and keeps all that it has."""
-
-    what: str = "cut the network to the store"
-    seconds: float = 0.1
+    what = "cut the network to the store"
 
     def apply(self, cluster: Cluster) -> None:
         cluster.store.proxy.down()
-
-    def undo(self, cluster: Cluster) -> None:
-        cluster.store.proxy.reset()

@@ -14,7 +14,7 @@ from loadtest.faults.fault import restore
 
 _KEYS = "session:filler-"
 _SIZES = (64 * 1024, 1024, 64)
-"""In bytes. Ever smaller ones, so that little is left in the end."""
+"""In bytes, from large to small, so that little memory is left in the end."""
 _SECONDS_OF_VISITORS = 3.0
 _POLL = 0.02
 _MOST = 256 * 1024 * 1024
@@ -23,7 +23,7 @@ _SECONDS_TO_LIVE = 600
 
 @dataclass(frozen=True)
 class FillStore:
-    """Fills the store's memory until it refuses to take more; undone by taking that out again.
+    """Fill the store's memory until it refuses writes; undone by deleting the filling.
 
     The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB.
     """
@@ -34,29 +34,28 @@ class FillStore:
     def apply(self, cluster: Cluster) -> None:
         written = number = 0
         for size in _SIZES:
-            # A new connection for each, because the buffers of one that carried large values are large as well, and
-            # are memory that comes back when it is closed.
-            with _asking(cluster) as store:
+            # A connection's buffers grow with its values and are freed when it closes, so each size has its own.
+            with _connect(cluster) as store:
                 while _put(store, number, size):
                     number, written = number + 1, written + size
                     if written > _MOST:
                         raise ClusterError(f"the store is not full after {written:,} bytes: give it a maxmemory")
-        # The last one gives back some memory now, and so do the nodes' own, whose buffers are shrunk when they have
-        # been idle for 2 s. Visitors take that.
+        # The last connection frees some memory now, and so do the nodes' connections, whose buffers shrink after 2 s
+        # without a request. New sessions fill that, too.
         deadline = time.monotonic() + _SECONDS_OF_VISITORS
         while time.monotonic() < deadline:
             if _is_refused(cluster.url):
                 time.sleep(_POLL)
 
     def undo(self, cluster: Cluster) -> None:
-        with _asking(cluster) as store:
+        with _connect(cluster) as store:
             names = list(store.scan_iter(match=f"{_KEYS}*", count=1000))
             for start in range(0, len(names), 500):
                 store.delete(*names[start : start + 500])
 
 
 def _is_refused(url: str) -> bool:
-    """Whether a new visitor's session is."""
+    """Return whether a new visitor gets no session."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     try:
         connection.request("POST", "/visits", "{}", {"Content-Type": "application/json", "Accept": "application/json"})
@@ -68,7 +67,7 @@ def _is_refused(url: str) -> bool:
 
 
 def _put(store: "redis.Redis", number: int, size: int) -> bool:
-    """Whether it was taken."""
+    """Return whether the store took it."""
     key = f"{_KEYS}{number}"
     try:
         store.hset(key, "filler", "x" * size)
@@ -79,20 +78,20 @@ def _put(store: "redis.Redis", number: int, size: int) -> bool:
 
 
 @contextmanager
-def _asking(cluster: Cluster) -> Iterator["redis.Redis"]:
-    """As the nodes' user, which may name the keys of sessions alone."""
+def _connect(cluster: Cluster) -> Iterator["redis.Redis"]:
+    """Connect as the nodes' user, which may use the keys of sessions only."""
     client = redis.Redis.from_url(cluster.store.url, socket_timeout=5, socket_connect_timeout=5)
     try:
         yield client
     except redis.RedisError as error:
-        raise ClusterError(f"the store does not do what is asked of it: {error}") from error
+        raise ClusterError(f"the store refuses a command: {error}") from error
     finally:
         client.close()
 
 
 @dataclass(frozen=True)
 class KillPrimary:
-    """SIGKILL to whoever takes the writes; undone by a restart of what has ended, as a replica if there is another."""
+    """Kill the primary; undone by a restart, as a replica if there is another primary."""
 
     what: str = "kill the primary"
     seconds: float = 0.1
@@ -106,7 +105,7 @@ class KillPrimary:
 
 @dataclass(frozen=True)
 class Failover:
-    """A replica takes over as planned. Nothing is left to undo."""
+    """Promote a replica, as an operator does. There is nothing to undo."""
 
     what: str = "fail over, as planned"
     seconds: float = 1.0
@@ -120,7 +119,7 @@ class Failover:
 
 @dataclass(frozen=True)
 class DisconnectReplicas:
-    """The replicas lose touch with the primary, which goes on alone; undone by letting them find it again."""
+    """Disconnect the replicas from the primary, which continues alone; undone by reconnecting them."""
 
     what: str = "cut the replicas off"
     seconds: float = 0.1

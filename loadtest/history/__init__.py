@@ -1,4 +1,4 @@
-"""Histories: every operation of every virtual user of a run in one file, which the checker and the report read.
+"""Histories: one file per run with every operation of every virtual user. The checker and the report read it.
 
 The format is described in docs/history.md.
 """

@@ -1,4 +1,4 @@
-"""The time that histories go by: since the epoch, never set back, and the same for all processes of one machine."""
+"""The clock of histories: since the epoch, never set back, and one for all processes of a machine."""
 
 import time
 
@@ -6,5 +6,5 @@ _EPOCH = time.time() - time.monotonic()
 
 
 def now() -> float:
-    """Seconds since the epoch by the monotonic clock, whose zero was set to the wall clock when the process began."""
+    """Return seconds since the epoch: the monotonic clock, set to the wall clock when the process began."""
     return _EPOCH + time.monotonic()

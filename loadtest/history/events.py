@@ -1,4 +1,4 @@
-"""What the lines of a history say. Times are seconds since the epoch, and agree between processes of one machine."""
+"""The lines of a history. Times are seconds since the epoch, and agree between processes of one machine."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,7 +11,7 @@ VERSION = 1
 """Rises when a field changes its meaning; new fields do not raise it, and readers ignore those they do not know."""
 
 STOPPED = "stopped"
-"""The error of an operation that its own client gave up because the run had ended: unknown, and nobody's failure."""
+"""The error of an operation that its own client gave up because the run had ended: unknown, and not a failure."""
 
 
 class Action(StrEnum):
@@ -37,7 +37,7 @@ class Outcome(StrEnum):
 class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="history"):
     """The first line.
 
-    `cluster` is whatever describes the cluster that was under load. A session that has not been used for
+    `cluster` describes the cluster and the load. A session that has not been used for
     `idle_timeout` seconds, or is older than `lifetime` seconds, may have expired; None: sessions do not expire.
     """
 
@@ -55,11 +55,11 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     `who` sent it; of one `who` at most one is in flight. `session` names the session whose newest cookie was sent
     along: a name begins without a cookie and stays when a login renews the id. Several `who` may share one.
 
-    `user`, `visits`, `cart` are what the answer shows, UNSET where it does not speak of it (user None: nobody is
+    `user`, `visits`, `cart` are what the answer shows, UNSET where it does not show it (user None: no user is
     logged in). `replaced`: the answer brought another session's cookie than the one sent; UNSET if none was sent.
 
-    The expectations are the virtual user's own when it asked, and `found` what it objected to in the answer; UNSET and
-    empty where it could not know, because others use the session too. The checker goes by none of them.
+    The expectations are the virtual user's own when it asked, and `found` what it noticed in the answer; UNSET and
+    empty where it could not know, because other clients use the session, too. The checker reads none of them.
     """
 
     who: str
@@ -102,15 +102,15 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
 
 class Mark(msgspec.Struct, frozen=True, tag_field="is", tag="mark"):
-    """Something of the run itself: a phase begins ("before", "during", "after" or another name), or "fault" and "undo",
-    the instants when a fault was applied and undone, or "end"."""
+    """An instant of the run itself: a phase begins ("before", "during", "after" or another name), a fault is applied
+    ("fault") or undone ("undo"), or the last phase ends ("end")."""
 
     at: float
     name: str
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="is", tag="note"):
-    """A remark for whoever reads the history, with figures such as {"generator_cpu": 0.4, "users": 30}."""
+    """A remark, with figures such as {"generator_cpu": 0.4, "users": 30}. Two processes use different texts."""
 
     at: float
     text: str
@@ -128,5 +128,5 @@ Event = Header | Op | Probe | Mark | Note | End
 
 
 def when(event: Op | Probe | Mark | Note) -> float:
-    """The moment when the event was known: that an operation ended, or that a mark was set."""
+    """Return when the event became known: when an operation ended, or a mark was set."""
     return event.ended if isinstance(event, Op | Probe) else event.at

@@ -1,4 +1,4 @@
-"""Reads a history, and says in one line what is wrong with a file that is none, or not a whole one."""
+"""Reads a history. What is wrong with a file of another kind, or a damaged one, is said in one line."""
 
 import zlib
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class HistoryError(Exception):
 
 
 class Truncated(HistoryError):
-    """The history has a beginning and no end: whoever wrote it was killed, or the file was cut off."""
+    """The history has a beginning and no end: its writer was killed, or the file was cut off."""
 
 
 class _Version(msgspec.Struct, tag_field="is", tag="history"):
@@ -29,10 +29,10 @@ class _Version(msgspec.Struct, tag_field="is", tag="history"):
 
 
 def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
-    """The events, from the Header to the End, in the order of the file. Raises HistoryError.
+    """Yield the events, from the Header to the End, in the order of the file. Raises HistoryError.
 
-    With `partial`, a truncated file is no error: its events end without an End. What is damaged, foreign or of a
-    newer version always is one. Memory: one chunk of the file at a time.
+    With `partial`, a truncated file is not an error: its events end without an End. A damaged file, one of another
+    kind and one of a newer version always are. Memory: one chunk of the file at a time.
     """
     name = str(path)
     ops = probes = 0
@@ -63,7 +63,7 @@ def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
         what = f"damaged after line {number}" if number else "no history, which is lines of JSON compressed with gzip"
         raise HistoryError(f"{name}: {what}: {error}") from error
     if number == 0:
-        raise HistoryError(f"{name}: no history: there is no line in it")
+        raise HistoryError(f"{name}: no history: the file has no lines")
     if (end is None or not whole) and not partial:
         raise Truncated(f"{name}: truncated after {ops} operations and {probes} probes (line {number})")
 
@@ -73,7 +73,7 @@ class _CutOff(Exception):
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Complete lines, as far as the file goes; then _CutOff unless it ends where it should. zlib.error if damaged."""
+    """Yield complete lines. Raises _CutOff where the file stops too early, and zlib.error where it is damaged."""
     gzip = zlib.decompressobj(GZIP)
     rest = b""
     with path.open("rb") as file:
@@ -111,7 +111,7 @@ def _check_header(name: str, line: bytes) -> None:
             f"{name}: of version {version}, and this program reads up to {VERSION}: use the program that wrote it"
         )
     if version < 1:
-        raise HistoryError(f"{name}: line 1: there is no version {version}")
+        raise HistoryError(f"{name}: line 1: version must be at least 1, not {version}")
 
 
 def _foreign(line: bytes) -> str:

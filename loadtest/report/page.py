@@ -36,7 +36,7 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
     Raises NothingToReport, OSError, and ValueError for a file that is not a result.
     """
     if not folder.is_dir():
-        raise NothingToReport(f"there is no folder {folder}")
+        raise NothingToReport(f"folder {folder} does not exist")
     results = write_results(folder).results
     if not results:
         raise NothingToReport(f"{folder} has no results: `session-cluster failover run --out {folder} NAME` makes some")

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
 
-from nodes.sessions import (
-    Budgets,
-    Changes,
-    Lifetime,
-    MemoryStore,
-    OutagePolicy,
-    Outcome,
-    Record,
-    RedisStore,
-    Store,
-    StoreUnavailable,
-)
+from nodes.sessions import Budgets, MemoryStore, OutagePolicy, RedisStore, Store, StoreUnavailable
+from nodes.sessions.store import StoreWrapper
 
 
 class Harness(Protocol):
@@ -39,53 +29,16 @@ class Harness(Protocol):
         """Forgets everything."""
 
 
-class Through:
-    """A store that hands everything on to another one, which a test may exchange."""
-
-    def __init__(self, store: Store) -> None:
-        self.codec = store.codec
-        self.cookie = store.cookie
-        self.to = store
-
-    @property
-    def wraps(self) -> Store:
-        return self.to
-
-    def load(self, key: str) -> Record | None:
-        return self.to.load(key)
-
-    def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
-    ) -> float | None:
-        return self.to.create(key, fields, owner, lifetime, created)
-
-    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        return self.to.update(key, changes, lifetime)
-
-    def delete(self, key: str) -> Record | None:
-        return self.to.delete(key)
-
-    def quarantine(self, key: str) -> None:
-        self.to.quarantine(key)
-
-    def ping(self) -> float:
-        return self.to.ping()
-
-    def close(self) -> None:
-        self.to.close()
+class Through(StoreWrapper):
+    """Forwards everything to another store, which a test may exchange."""
 
     @contextlib.contextmanager
     def through(self, other: Store) -> Iterator[None]:
-        before, self.to = self.to, other
+        before, self.wraps = self.wraps, other
         try:
             yield
         finally:
-            self.to = before
+            self.wraps = before
 
 
 class _OutOfReach(MemoryStore):

@@ -73,7 +73,7 @@ def failure(*arguments: str) -> str:
 
 def test_an_unknown_scene_is_refused_with_the_nearest_name() -> None:
     line = wrong_usage("demo", "--scene", "two-wokers")
-    assert line == "Error: Invalid value for --scene: there is no scene 'two-wokers'; did you mean 'two-workers'?"
+    assert line == "Error: Invalid value for --scene: unknown scene 'two-wokers'; did you mean 'two-workers'?"
 
 
 def test_a_scene_that_is_like_none_is_refused_with_all_the_names() -> None:

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy import ComposeCluster
+from deploy import ComposeCluster, NodeKind, StoreKind
 from loadtest.claims import Verdict
 from loadtest.experiment import Place
 from loadtest.experiments import BY_NAME
+from loadtest.load_profile import LoadProfile
+from loadtest.matrix import Cell, run_matrix
 from loadtest.suite import Effort, Suite
+from proxy import Balance
 
 EFFORT = Effort(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
@@ -27,3 +30,15 @@ def test_its_hypothesis_holds_in_containers(name: str, variant: str, tmp_path: P
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason
     assert {"nginx", SERVERS.get(variant, "redis")} <= set(result.versions)
+
+
+@pytest.mark.docker
+def test_the_matrix_measures_processes_and_the_store_in_containers() -> None:
+    cell = Cell(NodeKind.FLASK, StoreKind.REDIS, Balance.ROUND_ROBIN, 2)
+    profile = LoadProfile(users=8, spawn_rate=8, wait=(0.0, 0.1))
+    (result,) = run_matrix([cell], profile, 2.0, ComposeCluster, lambda _: None)
+    assert result.load is not None, result.error
+    assert result.cost is not None
+    assert result.cost.cpu["node"] > 0.2
+    assert result.cost.operations is not None
+    assert 1 < result.cost.operations < 12

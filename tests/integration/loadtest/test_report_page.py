@@ -66,7 +66,7 @@ def test_a_folder_without_results_says_how_to_make_some(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NothingToReport, match=f"there is no folder {tmp_path / 'none'}"):
+    with pytest.raises(NothingToReport, match=f"folder {tmp_path / 'none'} does not exist"):
         write_report(tmp_path / "none", "Report")
 
 

@@ -8,28 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import PASSWORD, RunningNode
-from tests.support.sql_servers import SqlServer
 from tests.support.valkey import Valkey
 
 KEYS = {"SESSION_ENCRYPTION_KEYS": "5e" * 32}
 ENCRYPTED = {"encrypted": KEYS, "encrypting": {**KEYS, "SESSION_ENCRYPTION": "read"}}
-PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADLINE": "5"}
 EMBEDDED = ("file", "sqlite", "redis", "express", *ENCRYPTED)
-SERVERS = ("mysql", "mariadb", "postgresql")
 
 
-@pytest.fixture(params=[*EMBEDDED, *(pytest.param(name, marks=pytest.mark.docker) for name in SERVERS)])
+@pytest.fixture(params=EMBEDDED)
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param == "file":
         return {"SESSION_STORE": "file", "SESSION_FOLDER": str(tmp_path / "sessions")}
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'sessions.db'}"
         return {"SESSION_STORE": "sql", "DATABASE_URL": url, "DATABASE_CREATE_SCHEMA": "on"}
-    if request.param in SERVERS:
-        server: SqlServer = request.getfixturevalue("postgres" if request.param == "postgresql" else "mysql")
-        _, _, rest = server.database("nodes").partition("://")
-        kind = {"SESSION_STORE": "sql", "DATABASE_URL": f"{request.param}://{rest}"}
-        return {"DATABASE_CREATE_SCHEMA": "on", **kind, **PATIENT}
     valkey: Valkey = request.getfixturevalue("valkey")
     store = "redis" if request.param in ENCRYPTED else request.param
     return {"SESSION_STORE": store, "REDIS_URL": valkey.url, **ENCRYPTED.get(request.param, {})}

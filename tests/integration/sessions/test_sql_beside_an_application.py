@@ -17,14 +17,18 @@ from nodes.sessions.stores.sql.engine import DRIVERS
 from tests.support.browser import SECRET
 from tests.support.harnesses.sql import SqlHarness
 
-SERVERS = (pytest.param("mysql", marks=pytest.mark.docker), pytest.param("postgres", marks=pytest.mark.docker))
 WAIT = 0.5
 """Seconds that the store waits for a lock."""
 
 
-@pytest.fixture(params=["sqlite", *SERVERS])
-def harness(request: pytest.FixtureRequest) -> SqlHarness:
-    made: SqlHarness = request.getfixturevalue(f"{request.param}_harness")
+@pytest.fixture
+def sql_name() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+def harness(request: pytest.FixtureRequest, sql_name: str) -> SqlHarness:
+    made: SqlHarness = request.getfixturevalue(f"{sql_name}_harness")
     made.clear()
     return made
 
@@ -81,36 +85,6 @@ def seen(shop: Shop) -> int:
     return found[0]
 
 
-@pytest.mark.parametrize("harness", SERVERS, indirect=True)
-@pytest.mark.parametrize("keeps", [True, False])
-def test_a_session_is_saved_whatever_becomes_of_the_application_s_transaction(shop: Shop, keeps: bool) -> None:
-    def order() -> None:
-        with shop.engine.connect() as connection:
-            connection.execute(ORDER)
-            write()
-            flask.session.save()  # type: ignore[attr-defined]
-            connection.commit() if keeps else connection.rollback()
-
-    assert shop.get(order) == 200
-    assert (shop.orders(), seen(shop)) == (int(keeps), 1)
-    assert not [statement for statement in shop.sent if "sessions" in statement]
-
-
-@pytest.mark.parametrize("harness", SERVERS, indirect=True)
-def test_a_session_that_is_refused_leaves_the_application_its_transaction(shop: Shop) -> None:
-    def order() -> None:
-        with shop.engine.connect() as connection:
-            connection.execute(ORDER)
-            with pytest.raises(TypeError):
-                flask.session["a"] = object()
-                flask.session.save()  # type: ignore[attr-defined]
-            write()
-            connection.commit()
-
-    assert shop.get(order) == 200
-    assert (shop.orders(), seen(shop)) == (1, 1)
-
-
 def test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view(shop: Shop) -> None:
     assert shop.get(write) == 200
 
@@ -125,7 +99,6 @@ def test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view(sho
     assert seen(shop) == 2
 
 
-@pytest.mark.parametrize("harness", ["sqlite"], indirect=True)
 def test_in_sqlite_an_open_write_of_the_application_makes_its_own_session_wait_and_be_refused(shop: Shop) -> None:
     """There is one writer at a time, and the other one is the request itself: docs/sql.md says what to do."""
 

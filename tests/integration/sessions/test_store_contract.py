@@ -1,13 +1,15 @@
-"""What every store is held to. A new store is added to `conftest.STORES` and nowhere else."""
+"""The contract of every store, with the optional capabilities that it has. Each tier imports it for its own stores."""
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from nodes.sessions import Changes, Lifetime, Outcome, Store, StoreUnavailable
+from nodes.sessions import Changes, Lifetime, Outcome, Record, Store, StoreUnavailable
+from nodes.sessions.store import Iterable, ListsByUser, Sweepable, find_capability
 from tests.support.harness import Harness
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -16,18 +18,29 @@ HOUR = Lifetime(idle=600, absolute=3600)
 
 @pytest.fixture
 def harness(harness: Harness) -> Harness:
-    """For stores whose fields can't be any bytes, one that makes them so."""
+    """A harness whose store takes any bytes, also where its format is JSON."""
     made: Harness = getattr(harness, "of_bytes", lambda: harness)()
     return made
 
 
-def early(harness: Harness) -> float:
-    """How many seconds too early a session may end, where the store counts in whole ones."""
-    return float(getattr(harness, "resolution", 0))
-
-
 def make(store: Store, key: str = KEY, owner: str | None = None, **fields: bytes) -> None:
     assert store.create(key, fields, owner, HOUR) is not None
+
+
+def load(store: Store, key: str = KEY) -> Record:
+    record = store.load(key)
+    assert record is not None
+    return record
+
+
+def fields_of(store: Store, key: str = KEY) -> dict[str, bytes]:
+    return dict(load(store, key).fields)
+
+
+def in_threads(*calls: Callable[[], object]) -> None:
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()
 
 
 def test_an_unknown_key_is_absent(store: Store) -> None:
@@ -37,63 +50,42 @@ def test_an_unknown_key_is_absent(store: Store) -> None:
     assert store.load(KEY) is None
 
 
-def test_what_was_created_is_loaded_as_it_was(harness: Harness) -> None:
-    store = harness.store
-    fields = {"a": b"1", "@": b"2", "@@x": b"\x00\xff", "": b"", "ключ": b"3"}
-    created = store.create(KEY, fields, "alice:@\n é", HOUR)
-    record = store.load(KEY)
-    assert record is not None
-    assert dict(record.fields) == fields
-    assert record.owner == "alice:@\n é"
-    assert record.created == created
-    assert 599 - early(harness) < record.ttl <= 600
-    assert not record.final
-
-
-def test_a_session_without_fields_exists(store: Store) -> None:
-    make(store)
-    record = store.load(KEY)
-    assert record is not None
-    assert (dict(record.fields), record.owner) == ({}, None)
+@pytest.mark.parametrize(
+    ("fields", "owner"),
+    [({"a": b"1", "@": b"2", "@@x": b"\x00\xff", "": b"", "ключ": b"3"}, "alice:@\n é"), ({}, None)],
+    ids=["with fields and owner", "empty"],
+)
+def test_a_created_session_is_loaded_unchanged(store: Store, fields: dict[str, bytes], owner: str | None) -> None:
+    created = store.create(KEY, fields, owner, HOUR)
+    record = load(store)
+    assert (record.fields, record.owner, record.created, record.final) == (fields, owner, created, False)
+    assert 599 < record.ttl <= 600
 
 
 def test_a_taken_key_is_not_created_again(store: Store) -> None:
     make(store, a=b"1")
     assert store.create(KEY, {"a": b"2"}, "mallory", HOUR) is None
-    record = store.load(KEY)
-    assert record is not None
-    assert (dict(record.fields), record.owner) == ({"a": b"1"}, None)
+    assert (fields_of(store), load(store).owner) == ({"a": b"1"}, None)
 
 
 def test_a_key_is_free_again_once_its_session_has_expired(harness: Harness) -> None:
     make(harness.store, a=b"1")
     harness.advance(601)
     make(harness.store, b=b"2")
-    record = harness.store.load(KEY)
-    assert record is not None
-    assert dict(record.fields) == {"b": b"2"}
+    assert fields_of(harness.store) == {"b": b"2"}
 
 
 def test_an_update_sets_and_deletes_only_what_it_names(store: Store) -> None:
-    make(store, owner="alice", a=b"1", b=b"2", c=b"3")
-    assert store.update(KEY, Changes({"b": b"20", "d": b"4"}, frozenset({"c", "missing"})), HOUR) is Outcome.APPLIED
-    record = store.load(KEY)
-    assert record is not None
-    assert dict(record.fields) == {"a": b"1", "b": b"20", "d": b"4"}
-    assert record.owner == "alice"
-
-
-def test_an_update_touches_no_other_session(store: Store) -> None:
-    make(store, KEY, a=b"1")
+    created = store.create(KEY, {"a": b"1", "b": b"2", "c": b"3"}, "alice", HOUR)
     make(store, OTHER, a=b"1")
-    store.update(KEY, Changes({"a": b"2"}), HOUR)
+    assert store.update(KEY, Changes({"b": b"20", "d": b"4"}, frozenset({"c", "missing"})), HOUR) is Outcome.APPLIED
+    assert fields_of(store) == {"a": b"1", "b": b"20", "d": b"4"}
+    assert (load(store).owner, load(store).created) == ("alice", created)
     store.delete(KEY)
-    record = store.load(OTHER)
-    assert record is not None
-    assert dict(record.fields) == {"a": b"1"}
+    assert fields_of(store, OTHER) == {"a": b"1"}
 
 
-def test_a_deleted_session_is_returned_and_gone_and_no_update_revives_it(store: Store) -> None:
+def test_delete_returns_the_session_and_no_update_revives_it(store: Store) -> None:
     make(store, owner="alice", a=b"1")
     last = store.delete(KEY)
     assert last is not None
@@ -119,16 +111,14 @@ def test_compare_and_set_applies_only_to_what_was_expected(
 ) -> None:
     make(store, a=b"1", b=b"2")
     assert store.update(KEY, Changes({"a": b"new", "c": b"3"}, frozenset({"b"}), expected), HOUR) is outcome
-    record = store.load(KEY)
-    assert record is not None
     applied = {"a": b"new", "c": b"3"}
-    assert dict(record.fields) == (applied if outcome is Outcome.APPLIED else {"a": b"1", "b": b"2"})
+    assert fields_of(store) == (applied if outcome is Outcome.APPLIED else {"a": b"1", "b": b"2"})
 
 
 def test_an_update_past_the_bound_changes_nothing(harness: Harness) -> None:
     store, more = harness.store, getattr(harness, "overhead", 0)
     if more is None:
-        pytest.skip("what a value takes depends on who wrote it: tests/sessions/test_encryption_of_some.py")
+        pytest.skip("what a value takes depends on who wrote it: tests/unit/sessions/test_encryption_of_some.py")
     make(store, a=b"12345", b=b"1")
 
     def update(changes: Changes, most: int, fields: int) -> Outcome:
@@ -139,27 +129,23 @@ def test_an_update_past_the_bound_changes_nothing(harness: Harness) -> None:
     assert update(Changes({"c": b""}), 12, fields=3) is Outcome.TOO_LARGE
     assert update(Changes({"c": b"1234567"}, frozenset({"a"})), 14, fields=2) is Outcome.APPLIED
     assert update(Changes(delete=frozenset({"c"})), 1, fields=0) is Outcome.APPLIED
-    record = store.load(KEY)
-    assert record is not None
-    assert dict(record.fields) == {"b": b"12345"}
+    assert fields_of(store) == {"b": b"12345"}
 
 
 def test_a_session_expires_when_idle(harness: Harness) -> None:
     make(harness.store, a=b"1")
-    harness.advance(599 - early(harness))
+    harness.advance(599)
     assert harness.store.load(KEY) is not None
-    harness.advance(1.1 + early(harness))
+    harness.advance(1.1)
     assert harness.store.load(KEY) is None
     assert harness.store.update(KEY, Changes(), HOUR) is Outcome.ABSENT
     assert harness.store.delete(KEY) is None
 
 
-def test_loading_does_not_keep_a_session_alive_and_a_touch_does(harness: Harness) -> None:
+def test_a_touch_restarts_the_idle_timeout_and_a_load_does_not(harness: Harness) -> None:
     make(harness.store)
     harness.advance(400)
-    record = harness.store.load(KEY)
-    assert record is not None
-    assert 199 - early(harness) < record.ttl <= 200
+    assert 199 < load(harness.store).ttl <= 200
     assert harness.store.update(KEY, Changes(), HOUR) is Outcome.APPLIED
     harness.advance(400)
     assert harness.store.load(KEY) is not None
@@ -170,10 +156,8 @@ def test_no_touch_carries_a_session_past_its_absolute_timeout(harness: Harness) 
     for _ in range(7):
         harness.advance(500)
         assert harness.store.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
-    record = harness.store.load(KEY)
-    assert record is not None
-    assert record.final
-    assert 98 - early(harness) < record.ttl <= 100
+    assert load(harness.store).final
+    assert 98 < load(harness.store).ttl <= 100
     harness.advance(101)
     assert harness.store.load(KEY) is None
 
@@ -184,15 +168,30 @@ def test_a_shortened_absolute_timeout_ends_old_sessions_at_their_next_update(har
     assert harness.store.update(KEY, Changes({"a": b"1"}), Lifetime(100, 200)) is Outcome.ABSENT
 
 
-def test_created_stays_through_updates(harness: Harness) -> None:
-    created = harness.store.create(KEY, {}, None, HOUR)
-    harness.store.update(KEY, Changes({"a": b"1"}), HOUR)
-    record = harness.store.load(KEY)
-    assert record is not None
-    assert record.created == created
+def test_a_given_time_of_creation_counts_for_the_absolute_timeout(harness: Harness) -> None:
+    store = harness.store
+    began = store.ping() - 3300
+    assert store.create(KEY, {"a": b"1"}, "alice", HOUR, began) == pytest.approx(began, abs=0.001)
+    assert load(store).created == pytest.approx(began, abs=0.001)
+    assert load(store).final
+    assert 298 < load(store).ttl <= 300
+    harness.advance(301)
+    assert store.load(KEY) is None
 
 
-def test_what_is_set_aside_is_absent(store: Store) -> None:
+def test_a_session_created_after_its_absolute_timeout_is_absent(store: Store) -> None:
+    assert store.create(KEY, {"a": b"1"}, None, HOUR, store.ping() - 3601) is not None
+    assert store.load(KEY) is None
+
+
+def test_ping_returns_the_clock_that_sessions_are_created_by(store: Store) -> None:
+    before = store.ping()
+    created = store.create(KEY, {}, None, HOUR)
+    assert created is not None
+    assert before - 0.01 <= created <= store.ping() + 0.01
+
+
+def test_a_quarantined_session_is_absent(store: Store) -> None:
     make(store, a=b"1")
     store.quarantine(KEY)
     store.quarantine(KEY)
@@ -202,14 +201,12 @@ def test_what_is_set_aside_is_absent(store: Store) -> None:
 
 
 def test_many_and_large_fields_fit(store: Store) -> None:
-    # No codec writes what begins with 0xE1 and goes on: so much sets apart what is encrypted.
+    # No codec writes values that begin with 0xE1 and are longer than one byte: encrypted values do.
     fields = {f"field-{number}": bytes([number % 0xE1]) * 100 for number in range(5000)}
     assert store.create(KEY, fields, None, HOUR) is not None
     changed = dict.fromkeys(fields, b"x")
     assert store.update(KEY, Changes(changed, expect=dict(fields), max_bytes=10**6), HOUR) is Outcome.APPLIED
-    record = store.load(KEY)
-    assert record is not None
-    assert dict(record.fields) == changed
+    assert fields_of(store) == changed
 
 
 def test_concurrent_updates_of_different_fields_all_win(store: Store) -> None:
@@ -219,28 +216,21 @@ def test_concurrent_updates_of_different_fields_all_win(store: Store) -> None:
         for turn in range(20):
             assert store.update(KEY, Changes({f"{number}-{turn}": b"1"}), HOUR) is Outcome.APPLIED
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(write, range(8)))
-    record = store.load(KEY)
-    assert record is not None
-    assert len(record.fields) == 160
+    in_threads(*(lambda number=number: write(number) for number in range(8)))
+    assert len(fields_of(store)) == 160
 
 
-def test_of_concurrent_compare_and_sets_exactly_one_wins_each_round(store: Store) -> None:
+def test_of_concurrent_compare_and_sets_exactly_one_wins(store: Store) -> None:
     make(store, n=b"0")
     barrier = threading.Barrier(4)
-    outcomes: list[Outcome] = []
+    outcomes: list[str] = []
 
     def write(number: int) -> None:
         barrier.wait()
-        outcomes.append(store.update(KEY, Changes({"n": str(number).encode()}, expect={"n": b"0"}), HOUR))
+        outcomes.append(store.update(KEY, Changes({"n": b"%d" % number}, expect={"n": b"0"}), HOUR).value)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(1, 5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcome.value for outcome in outcomes) == ["applied", "conflict", "conflict", "conflict"]
+    in_threads(*(lambda number=number: write(number) for number in range(1, 5)))
+    assert sorted(outcomes) == ["applied", "conflict", "conflict", "conflict"]
 
 
 def test_a_store_out_of_reach_is_unavailable_and_never_absent(harness: Harness) -> None:
@@ -261,6 +251,107 @@ def test_a_store_out_of_reach_is_unavailable_and_never_absent(harness: Harness) 
     harness.store.ping()
 
 
-def test_keys_are_all_that_a_store_sees_of_an_id(harness: Harness) -> None:
-    make(harness.store, a=b"1")
-    assert harness.keys() == {KEY}
+# ---- optional capabilities
+
+
+def key(number: int) -> str:
+    return f"{number:064x}"
+
+
+def by_user(store: Store) -> ListsByUser:
+    return find_capability(store, ListsByUser) or pytest.skip("this store can't list the sessions of a user")
+
+
+def iterable(store: Store) -> Iterable:
+    return find_capability(store, Iterable) or pytest.skip("this store can't go through its sessions")
+
+
+def log_in(store: Store, number: int, owner: str | None = "alice", created: float | None = None) -> None:
+    assert store.create(key(number), {}, owner, HOUR, created) is not None
+
+
+def test_the_sessions_of_a_user_are_listed_oldest_first(store: Store) -> None:
+    now = store.ping()
+    for number, age in ((1, 30), (2, 90), (3, 60)):
+        log_in(store, number, created=now - age)
+    log_in(store, 4, "bob")
+    log_in(store, 5, None)
+    assert by_user(store).keys_of("alice") == [key(2), key(3), key(1)]
+    assert by_user(store).keys_of("bob") == [key(4)]
+    assert by_user(store).keys_of("nobody") == []
+
+
+@pytest.mark.parametrize("owner", ["alice:@\n é", "Alice", "a" * 200, "../x", "%", "*", "{a}", "\u0130", "ss", "ß"])
+def test_owners_of_any_text_are_kept_apart(store: Store, owner: str) -> None:
+    log_in(store, 1, owner)
+    log_in(store, 2, "alice")
+    log_in(store, 3, owner + " ")
+    assert by_user(store).keys_of(owner) == [key(1)]
+    assert by_user(store).keys_of("alice") == [key(2)]
+
+
+def test_ended_and_expired_sessions_are_not_listed(harness: Harness) -> None:
+    store = harness.store
+    users, everyone = by_user(store), iterable(store)
+    for number in range(1, 5):
+        log_in(store, number)
+    store.delete(key(1))
+    harness.advance(500)
+    for number in (2, 3):
+        store.update(key(number), Changes({"a": b"1"}), HOUR)
+    harness.advance(200)
+    store.quarantine(key(3))
+    assert users.keys_of("alice") == list(everyone.keys()) == [key(2)]
+    assert everyone.count() == 1
+
+
+def test_concurrent_logins_are_all_listed(store: Store) -> None:
+    users = by_user(store)
+    in_threads(*(lambda number=number: log_in(store, number) for number in range(8)))
+    assert sorted(users.keys_of("alice")) == [key(number) for number in range(8)]
+
+
+def test_a_session_that_moves_is_listed_at_every_moment(store: Store) -> None:
+    users = by_user(store)
+    done = threading.Event()
+
+    def place(number: int) -> str:  # in a folder, not all behind one lock
+        return f"{number:02x}{number:062x}"
+
+    def move() -> None:
+        for number in range(60):
+            store.create(place(number + 1), {}, "alice", HOUR)
+            store.delete(place(number))
+        done.set()
+
+    log_in(store, 0)
+    thread = threading.Thread(target=move)
+    thread.start()
+    found = [users.keys_of("alice")]
+    while not done.is_set():
+        found.append(users.keys_of("alice"))
+    thread.join()
+    assert [] not in found
+
+
+def test_all_sessions_are_counted_and_gone_through(store: Store) -> None:
+    everyone = iterable(store)
+    assert (everyone.count(), list(everyone.keys())) == (0, [])
+    for number in range(250):
+        log_in(store, number, "alice" if number % 2 else None)
+    assert everyone.count() == 250
+    assert sorted(everyone.keys()) == [key(number) for number in range(250)]
+
+
+def test_a_sweep_removes_expired_sessions_in_batches_and_nothing_else(harness: Harness) -> None:
+    store = harness.store
+    sweeper = find_capability(store, Sweepable)
+    if sweeper is None:
+        pytest.skip("the server removes expired sessions itself")
+    for number in range(5):
+        log_in(store, number)
+    harness.advance(700)
+    log_in(store, 10)
+    assert [sweeper.sweep(limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert store.load(key(10)) is not None
+    assert by_user(store).keys_of("alice") == [key(10)]

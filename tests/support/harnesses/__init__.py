@@ -1,1 +1,46 @@
-"""One module for each entry of `conftest.STORES`: `make` gives its harness."""
+"""The harnesses of all stores, by the name that tests have for a store."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from nodes.sessions import EncryptedStore, Outage, OutagePolicy
+from nodes.sessions.encryption import OVERHEAD
+from tests.support.harness import Harness, MemoryHarness, RedisHarness
+from tests.support.harnesses.encrypted import KEYS, EncryptedHarness, TurnAndTurn
+from tests.support.harnesses.express import ExpressHarness
+from tests.support.harnesses.file import FileHarness
+
+
+def _redis(request: pytest.FixtureRequest, servers: str, outage: OutagePolicy | None = None) -> Harness:
+    made = request.getfixturevalue(servers)
+    if servers != "server":
+        made.mend()
+    return RedisHarness(made, outage)
+
+
+def _sql(request: pytest.FixtureRequest, name: str) -> Harness:
+    harness: Harness = request.getfixturevalue(f"{name}_harness")
+    return harness
+
+
+_MAKERS: dict[str, Callable[[pytest.FixtureRequest], Harness]] = {
+    "memory": lambda _: MemoryHarness(),
+    "encrypted": lambda _: EncryptedHarness(lambda store: EncryptedStore(store, KEYS), OVERHEAD),
+    "encrypting": lambda _: EncryptedHarness(TurnAndTurn, overhead=None),
+    "file": lambda request: FileHarness(request.getfixturevalue("tmp_path") / "sessions"),
+    "redis": partial(_redis, servers="server"),
+    "redis_waiting": partial(_redis, servers="server", outage=OutagePolicy(Outage.WAIT)),
+    "redis_ha": partial(_redis, servers="sentinels"),
+    "redis_cluster": partial(_redis, servers="sharded"),
+    "express": lambda request: ExpressHarness(request.getfixturevalue("server")),
+    **{name: partial(_sql, name=name) for name in ("sqlite", "mysql", "postgres")},
+}
+
+
+def make_harness(name: str, request: pytest.FixtureRequest) -> Harness:
+    """Return the harness of a store, which is empty."""
+    harness = _MAKERS[name](request)
+    harness.clear()
+    return harness

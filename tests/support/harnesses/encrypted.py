@@ -1,22 +1,24 @@
+"""Encryption over the memory store."""
+
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import cycle
 
-import pytest
-
-from nodes.sessions import EncryptedStore, Store
-from nodes.sessions.encryption import OVERHEAD
-from tests.support.harness import Harness, MemoryHarness
+from nodes.sessions import EncryptedStore, Encryption, Store
+from tests.support.harness import MemoryHarness, Through
 
 KEYS = (b"n" * 32, b"o" * 32)
 """Two, so that conflicts are looked at twice."""
 
 
 class EncryptedHarness:
-    """The memory store, behind what encrypts it; `overhead` is what each value grows by, None where that differs."""
+    """The memory store, encrypted; `overhead` is what each value grows by, None where that differs."""
 
-    def __init__(self, encrypted: Callable[[Store], Store], overhead: int | None) -> None:
+    def __init__(self, encrypt: Callable[[Store], Store], overhead: int | None) -> None:
         inner = MemoryHarness()
-        self.store: Store = encrypted(inner.store)
+        self.store: Store = encrypt(inner.store)
         self.overhead = overhead
         self.advance: Callable[[float], None] = inner.advance
         self.damage: Callable[[str], None] = inner.damage
@@ -25,5 +27,13 @@ class EncryptedHarness:
         self.clear: Callable[[], None] = inner.clear
 
 
-def make(request: pytest.FixtureRequest) -> Harness:
-    return EncryptedHarness(lambda store: EncryptedStore(store, KEYS), OVERHEAD)
+class TurnAndTurn(Through):
+    """While encryption is turned on or off: over one store, a READ node and a WRITE node do every other operation."""
+
+    def __init__(self, store: Store) -> None:
+        self._nodes = cycle([EncryptedStore(store, KEYS, each) for each in (Encryption.READ, Encryption.WRITE)])
+        self.codec, self.cookie = store.codec, store.cookie
+
+    @property
+    def wraps(self) -> Store:  # type: ignore[override]
+        return next(self._nodes)

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from nodes.sessions import Budgets, Changes, Lifetime, Outcome, Record, Store
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.express.format import MAX_SAFE_INTEGER
@@ -103,7 +101,3 @@ class BytesAsText(Through):
             return None
         fields = {name: self.codec.decode(value).encode("latin-1") for name, value in record.fields.items()}
         return replace(record, fields=fields)
-
-
-def make(request: pytest.FixtureRequest) -> Harness:
-    return ExpressHarness(request.getfixturevalue("server"))

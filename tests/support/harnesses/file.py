@@ -5,10 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from nodes.sessions import FileStore, Store
-from tests.support.harness import Harness
 
 
 @dataclass
@@ -55,7 +52,3 @@ class FileHarness:
         # Many at once on a busy disk: how long one waits has tests of its own.
         self.file = FileStore(self.folder, lock_timeout=20, clock=lambda: time.time() + self._moved)
         self.store = self.file
-
-
-def make(request: pytest.FixtureRequest) -> Harness:
-    return FileHarness(request.getfixturevalue("tmp_path") / "sessions")

@@ -50,7 +50,7 @@ def test_every_help_fits_80_columns(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "kil-node"], "NAME: there is no experiment 'kil-node'; did you mean 'kill-node'?"),
+        (["run", "kil-node"], "NAME: unknown experiment 'kil-node'; did you mean 'kill-node'?"),
         (["run", "x"], "the experiments are memory-round-robin, "),
         (["run"], "name an experiment, or give --all"),
         (["run", "--all", "kill-node"], "--all runs everything: leave out kill-node"),
@@ -88,12 +88,12 @@ def test_runs_that_need_containers_are_left_out_without_docker(
     suite = Suite(EXPERIMENTS, Effort(), tmp_path, clusters, repeat=2)
     elsewhere = [case for case in suite.cases if case.place is Place.COMPOSE]
     assert {case.experiment.name for case in elsewhere} == {"node-moves", "concurrent-writes", "late-writes"}
-    rest = leave_out_containers(suite, (), "there is no docker")
+    rest = leave_out_containers(suite, (), "docker is not installed")
     assert [case for case in suite.cases if case not in elsewhere] == rest.cases
     count = 2 * len(elsewhere)
-    assert capsys.readouterr().err == f"{count} runs that need containers are left out: there is no docker\n"
-    with pytest.raises(click.ClickException, match="there is no docker"):
-        leave_out_containers(suite, ("node-moves",), "there is no docker")
+    assert capsys.readouterr().err == f"{count} runs that need containers are left out: docker is not installed\n"
+    with pytest.raises(click.ClickException, match="docker is not installed"):
+        leave_out_containers(suite, ("node-moves",), "docker is not installed")
 
 
 def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -113,6 +113,7 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Pa
         (("--nodes", "1,2"), "--nodes must be a number, not 1,2"),
         (("--matrix", "--nodes", "1;2"), "numbers with commas between them"),
         (("--matrix", "--store", "redis"), "--store is not for --matrix: give it a list"),
+        (("--on", "compose", "--node", "express"), "--node express is for local processes"),
         (("--matrix", "--workers", 2), "--workers is not for --matrix"),
         (("--stores", "redis"), "--stores needs --matrix"),
         (("--insecure",), "--insecure needs a --target"),

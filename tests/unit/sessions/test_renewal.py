@@ -35,7 +35,7 @@ class Watched(Through):
         self.refused: Callable[[str], bool] = lambda key: False
 
     def keys_of(self, owner: str) -> list[str]:
-        by_user = find_capability(self.to, ListsByUser)
+        by_user = find_capability(self.wraps, ListsByUser)
         assert by_user is not None
         self.listing()
         keys = by_user.keys_of(owner)

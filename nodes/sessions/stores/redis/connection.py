@@ -41,7 +41,7 @@ def is_refusal(reply: object) -> bool:
 
 
 def is_permanent(error: StoreUnavailable) -> bool:
-    """Return whether waiting is no help, because the credentials are wrong."""
+    """Return whether the credentials are wrong, so that waiting does not help."""
     return isinstance(error.__cause__, redis.AuthenticationError)
 
 
@@ -124,7 +124,7 @@ class ServerConnections:
         """Send `commands` in one packet and return the replies, an error of the server as a `ResponseError`.
 
         Idempotent commands are sent again after a failure, `budgets.retries` times; others are sent at most once.
-        Raises `StoreUnavailable` where there is no reply, and `NotApplied` where nothing was sent.
+        Raises `StoreUnavailable` without a reply, and `NotApplied` where nothing was sent.
         """
         budgets = self._budgets
         attempts = budgets.retries if idempotent else 0

@@ -163,7 +163,7 @@ class SentinelConnections:
             return self._primary
 
     def _search(self) -> _Connections:
-        failure = NotApplied("Redis: there is no primary")
+        failure = NotApplied("Redis: no primary")
         addresses = self._sentinels.primaries()
         for address in addresses:
             connections = self._known.get(address) or self._connect(address)

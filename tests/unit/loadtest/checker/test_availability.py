@@ -35,7 +35,7 @@ def test_without_an_error_there_is_no_gap() -> None:
     assert findings.availability["proxy"].slow is None
 
 
-def test_a_gap_that_has_not_ended_ends_with_the_last_probe() -> None:
+def test_an_open_gap_ends_with_the_last_probe() -> None:
     assert check(probes("..xxx", seconds=0.03)).gap == pytest.approx(0.13)
 
 
@@ -45,7 +45,7 @@ def test_the_longest_gap_of_all_targets_counts() -> None:
     assert both.availability["proxy"].gap == pytest.approx(0.05)
 
 
-def test_slow_and_failed_probes_make_one_slow_window_however_many_were_fast_between() -> None:
+def test_fast_probes_between_slow_ones_do_not_end_the_slow_window() -> None:
     """One of three nodes is silent: two of three probes are fast all the while."""
     seen = check(probes("...s..s..x....")).availability["proxy"]
     assert seen.slow == Window(pytest.approx(100.15), pytest.approx(102.3))  # type: ignore[arg-type]
@@ -89,13 +89,13 @@ def test_without_an_end_the_last_phase_lasts_as_long_as_the_history() -> None:
         (39, 41, None),
     ],
 )
-def test_an_operation_that_the_fault_may_have_touched_belongs_to_the_phase_of_the_fault(
+def test_an_operation_that_overlaps_the_fault_belongs_to_its_phase(
     started: float, ended: float, phase: str | None
 ) -> None:
     assert Phases.from_marks(MARKS, end=99).during(started, ended) == phase
 
 
-def test_what_the_fault_touched_belongs_to_its_phase_even_if_it_ends_after_the_run() -> None:
+def test_an_operation_that_overlaps_the_fault_may_end_after_the_run() -> None:
     phases = Phases.from_marks([Mark(10, "before"), Mark(20, "during"), Mark(30, "end")], end=99)
     assert phases.during(29, 31) == "during"
     assert phases.during(31, 32) is None

@@ -48,7 +48,7 @@ def told(findings: Findings) -> str:
     return msgspec.json.encode(findings.examples).decode()
 
 
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 @given(schedules(anything), st.integers(1, 4), st.booleans())
 def test_a_correct_store_is_never_accused(schedule: list, clients: int, login: bool) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients, login=login))
@@ -60,7 +60,7 @@ def test_a_correct_store_is_never_accused(schedule: list, clients: int, login: b
     event(f"answers as logged in: {findings.total.as_logged_in > 0}")
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(schedules(certain), st.integers(1, 4), st.sampled_from([("", 1), *((i, p) for i in ITEMS for p in (1, 2, 3))]))
 def test_lost_updates_are_found_once_and_nothing_else(schedule: list, clients: int, lost: tuple[str, int]) -> None:  # type: ignore[type-arg]
     item, pieces = lost
@@ -79,7 +79,7 @@ def test_lost_updates_are_found_once_and_nothing_else(schedule: list, clients: i
     assert found(run) == {Kind.UPDATE_LOST: pieces}, "and counted once"
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(schedules(certain), st.integers(1, 4))
 def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -93,7 +93,7 @@ def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(schedule: 
     assert found(run) == {Kind.UPDATE_LOST: 1}
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(schedules(certain), st.integers(1, 4), schedules(certain))
 def test_a_stale_read_is_found_and_nothing_else(schedule: list, clients: int, more: list) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -107,7 +107,7 @@ def test_a_stale_read_is_found_and_nothing_else(schedule: list, clients: int, mo
     assert found(run) == {Kind.STALE_READ: 1}
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(schedules(certain), st.integers(1, 4))
 def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -118,7 +118,7 @@ def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) 
     assert found(run) == {Kind.SESSION_LOST: 1}
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(schedules(certain), st.integers(1, 4))
 def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -131,7 +131,7 @@ def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int
     assert found(run) == {Kind.REVIVED: 1}
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(schedules(anything), st.integers(1, 4), st.sampled_from(["name", "visits", "item"]))
 def test_anything_of_another_user_is_always_found(schedule: list, clients: int, what: str) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -147,7 +147,7 @@ def test_anything_of_another_user_is_always_found(schedule: list, clients: int, 
     assert found(run) == {Kind.CROSSED: 1}
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(schedules(anything), st.integers(1, 4), st.randoms(use_true_random=False), st.floats(0, 5))
 def test_events_one_by_one_prove_what_the_whole_history_proves(
     schedule: list,  # type: ignore[type-arg]
@@ -187,7 +187,7 @@ def proven(checker: Checker) -> Findings:
 writes = st.sampled_from([Action.VISIT, Action.VISIT, Action.ADD, Action.LOOK])
 
 
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 @given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
 def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients, Store(overwrites=True)))
@@ -206,7 +206,7 @@ def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: li
     assert bool(counted) >= bool(lost)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 @given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
 def test_a_store_that_resurrects_a_session_is_found_out(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     store = Store(overwrites=True, resurrects=True)

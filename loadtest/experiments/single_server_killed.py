@@ -1,4 +1,4 @@
-"""8: a lone Redis dies, which writes a log of all writes to disk every second, and is started again."""
+"""8: the only Redis, which syncs its append-only file every second, is killed and started again."""
 
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import LostAtMost, RecoversWithin
@@ -7,8 +7,8 @@ from loadtest.faults import Kill
 
 EXPERIMENT = Experiment(
     number=8,
-    name="lone-store-killed",
-    title="kill a lone Redis with AOF",
+    name="single-server-killed",
+    title="kill the only Redis, with AOF",
     hypothesis="Killed and restarted, it has all but the last second of writes, and the nodes are back at once.",
     reference="1 s (appendfsync everysec)",
     during=4,

@@ -1,0 +1,52 @@
+"""Sessions in the database of an application, on MariaDB and PostgreSQL."""
+
+from __future__ import annotations
+
+import flask
+import pytest
+
+from tests.integration.sessions.test_sql_beside_an_application import (
+    ORDER,
+    Shop,
+    harness,
+    seen,
+    shop,
+    test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view,
+    write,
+)
+
+__all__ = ["harness", "shop", "test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view"]
+
+
+@pytest.fixture(params=["mysql", "postgres"])
+def sql_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_session_is_saved_whatever_becomes_of_the_application_s_transaction(shop: Shop, keeps: bool) -> None:
+    def order() -> None:
+        with shop.engine.connect() as connection:
+            connection.execute(ORDER)
+            write()
+            flask.session.save()  # type: ignore[attr-defined]
+            connection.commit() if keeps else connection.rollback()
+
+    assert shop.get(order) == 200
+    assert (shop.orders(), seen(shop)) == (int(keeps), 1)
+    assert not [statement for statement in shop.sent if "sessions" in statement]
+
+
+def test_a_session_that_is_refused_leaves_the_application_its_transaction(shop: Shop) -> None:
+    def order() -> None:
+        with shop.engine.connect() as connection:
+            connection.execute(ORDER)
+            with pytest.raises(TypeError):
+                flask.session["a"] = object()
+                flask.session.save()  # type: ignore[attr-defined]
+            write()
+            connection.commit()
+
+    assert shop.get(order) == 200
+    assert (shop.orders(), seen(shop)) == (1, 1)

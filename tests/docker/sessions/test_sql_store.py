@@ -1,0 +1,55 @@
+"""The SQL store on MariaDB and PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from nodes.sessions import Changes
+from nodes.sessions.stores.sql import SqlStore
+from tests.integration.sessions.test_sql_store import *  # noqa: F403
+from tests.integration.sessions.test_sql_store import HOUR, KEY, statements
+from tests.support.harnesses.sql import SqlHarness
+from tests.support.sql_servers import PATIENT
+
+
+@pytest.fixture(params=["mysql", "postgres"])  # type: ignore[no-redef]
+def sql_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.mark.parametrize("sql_name", ["mysql"], indirect=True)
+def test_a_database_that_returns_nothing_from_a_write_costs_more_and_does_the_same(
+    store: SqlStore, sent: list[str]
+) -> None:
+    """MySQL, which differs from MariaDB in this."""
+    store._database._engine.dialect.insert_returning = False
+    store._database._engine.dialect.delete_returning = False
+    seen = statements(store, sent)
+    assert (seen["create"], seen["delete"]) == (["SELECT", "INSERT"], ["BEGIN", "SELECT", "DELETE", "COMMIT"])
+    assert seen["create, taken"] == ["SELECT", "INSERT", "BEGIN", "DELETE", "COMMIT"]
+    assert store.create(KEY, {"a": b"1"}, "alice", HOUR, created=store.ping() - 100) == pytest.approx(
+        store.ping() - 100, abs=5
+    )
+    record = store.delete(KEY)
+    assert record is not None
+    assert (record.fields, record.owner, store.delete(KEY)) == ({"a": b"1"}, "alice", None)
+
+
+@pytest.mark.parametrize("sql_name", ["mysql"], indirect=True)
+def test_the_driver_adds_nothing_to_what_is_sent(harness: SqlHarness) -> None:
+    """PyMySQL would send a ROLLBACK with each connection that goes back to the pool. Counted by the server."""
+    store = SqlStore.from_url(harness.url, PATIENT)
+    store.ping()
+
+    def questions() -> int:
+        question = text("SHOW SESSION STATUS LIKE 'Questions'")
+        return int(store._database.read(lambda connection: connection.execute(question).one()[1]))
+
+    own = -questions() + questions()
+    for call, expected in ((lambda: store.load(KEY), 1), (lambda: store.update(KEY, Changes({"a": b""}), HOUR), 3)):
+        before = questions()
+        call()
+        assert questions() - before - own == expected
+    store.close()

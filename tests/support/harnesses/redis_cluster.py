@@ -1,9 +1,0 @@
-import pytest
-
-from tests.support.harness import Harness, RedisHarness
-
-
-def make(request: pytest.FixtureRequest) -> Harness:
-    servers = request.getfixturevalue("sharded")
-    servers.mend()
-    return RedisHarness(servers)
