@@ -1,8 +1,8 @@
-"""What an administrator does to users and their sessions, on the store that this environment's settings name:
+"""Administration of users and their sessions, on the store that this environment's settings name:
 
     python -m nodes.admin list --user alice
     python -m nodes.admin end --user alice        or --all
-    python -m nodes.admin disable alice           no login any more, and all sessions ended; enable undoes it
+    python -m nodes.admin disable alice           refuse logins and end all sessions; enable undoes it
 
 In containers: `docker compose exec node python -m nodes.admin …`.
 """
@@ -10,8 +10,8 @@ In containers: `docker compose exec node python -m nodes.admin …`.
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -22,15 +22,23 @@ from .sessions import Sessions, StoreUnavailable, UserSessions
 from .settings import Settings, SettingsError
 
 
-@click.group()
+class _Admin(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, UsersError, StoreUnavailable) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Admin)
 def main() -> None:
-    """Users and their sessions, as the environment's settings name them."""
+    """Manage users and their sessions, as the environment's settings name them."""
 
 
 @main.command("list")
 @click.option("--user", required=True)
 def list_sessions(user: str) -> None:
-    """Lists where a user is logged in."""
+    """List where a user is logged in."""
     for one in _users(_sessions(_settings())).of(user):
         since = datetime.fromtimestamp(one.created, UTC).isoformat(timespec="seconds")
         click.echo(f"{one.handle}  {since}  {one.address or '-':<15}  {browser_name(one.browser or '')}")
@@ -38,9 +46,9 @@ def list_sessions(user: str) -> None:
 
 @main.command()
 @click.option("--user", help="End all sessions of this user.")
-@click.option("--all", "everyone", is_flag=True, help="End every session there is.")
+@click.option("--all", "everyone", is_flag=True, help="End all sessions of all users.")
 def end(user: str | None, everyone: bool) -> None:
-    """Ends sessions at the store, at once and for all nodes."""
+    """End sessions at the store, at once and for all nodes."""
     if (user is None) is not everyone:
         raise click.UsageError("give --user NAME or --all")
     sessions = _sessions(_settings())
@@ -51,7 +59,7 @@ def end(user: str | None, everyone: bool) -> None:
 @main.command()
 @click.argument("user")
 def disable(user: str) -> None:
-    """Lets a user log in no more, and ends all their sessions."""
+    """Refuse a user's logins, and end all their sessions."""
     settings = _settings()
     set_enabled(settings.users_file, user, enabled=False)
     ended = _users(_sessions(settings)).end_all(user)
@@ -61,7 +69,7 @@ def disable(user: str) -> None:
 @main.command()
 @click.argument("user")
 def enable(user: str) -> None:
-    """Lets a user log in again."""
+    """Let a user log in again."""
     set_enabled(_settings().users_file, user, enabled=True)
     click.echo(f"{user} is enabled")
 
@@ -82,7 +90,4 @@ def _users(sessions: Sessions) -> UserSessions:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (SettingsError, UsersError, StoreUnavailable) as error:
-        sys.exit(f"error: {error}")
+    main()

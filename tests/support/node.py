@@ -23,6 +23,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of more than thirty-two bytes"
 PASSWORD = "correct horse battery"
+PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADLINE": "10"}
+"""For tests that are not about slow stores, on a busy machine."""
 
 
 def eventually(condition: Callable[[], T | None], seconds: float = 30.0) -> T:
@@ -76,7 +78,7 @@ class RunningNode:
         assert self.process.poll() is None, self.log.read_text()
         try:
             return requests.get(f"{self.url}/live", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def __exit__(self, *_: object) -> None:

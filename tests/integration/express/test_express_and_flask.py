@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +11,57 @@ import pytest
 
 from proxy import Server
 from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
-from tests.support.node import PASSWORD, SECRET, RunningNode, run_node, valkey
+from tests.support.node import PASSWORD, SECRET, RunningNode
 from tests.support.node_app import users_file
 from tests.support.proxy import RunningProxy
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
-__all__ = ["run_node", "users_file", "valkey"]
+__all__ = ["users_file"]
 
 NEW = "another secret of more than 32 bytes"
 
 
 class OnRedis(Both):
-    """Behind the proxy as well."""
+    """One browser at both applications, at `url` behind one proxy, on an empty Redis."""
 
-    def __init__(self, express: RunningExpress, flask: RunningNode, proxy: RunningProxy, valkey: Valkey) -> None:
+    def __init__(self, express: RunningExpress, flask: RunningNode, url: str, server: Valkey) -> None:
         super().__init__(express, flask)
-        self.url = f"http://127.0.0.1:{proxy.port}"
-        self.redis: Any = valkey.client()
+        self.url = url
+        self.redis: Any = server.client()
+        self.redis.flushdb()
 
     @property
     def key(self) -> str:
         return f"sess:{self.id}"
 
     @property
-    def sessions(self) -> list[bytes]:
-        """The keys of all sessions; what the node counts logins by has a key of 64 digits."""
-        return [key for key in self.redis.keys("sess:*") if len(key) != len("sess:") + 64]
-
-    @property
     def stored(self) -> dict[str, Any]:
         return dict(json.loads(self.redis.get(self.key)))
 
 
+Applications = tuple[RunningExpress, RunningNode, str]
+
+
+@pytest.fixture(scope="module")
+def applications(users_file: Path, server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
+    folder = tmp_path_factory.mktemp("both")
+    settings = {"NODE_NAME": FLASK, "SESSION_STORE": "express", "REDIS_URL": server.url}
+    with (
+        RunningExpress(folder, REDIS_URL=server.url) as express,
+        RunningNode(users_file, folder / "node.log", **settings) as flask,
+        RunningProxy(
+            folder,
+            (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK)),
+            {"login_rate": None},
+        ) as proxy,
+    ):
+        yield express, flask, f"http://127.0.0.1:{proxy.port}"
+
+
 @pytest.fixture
-def both(run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path) -> Iterator[OnRedis]:
-    flask = run_node(NODE_NAME=FLASK, SESSION_STORE="express", REDIS_URL=valkey.url)
-    with RunningExpress(tmp_path, REDIS_URL=valkey.url) as express:
-        servers = (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK))
-        with RunningProxy(tmp_path, servers, {}) as proxy:
-            yield OnRedis(express, flask, proxy, valkey)
+def both(applications: Applications, server: Valkey) -> OnRedis:
+    return OnRedis(*applications, server)
 
 
 SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
@@ -75,7 +86,7 @@ def test_a_logout_on_one_is_final_on_the_other(both: OnRedis, one: str, other: s
     both.log_in(one)
     replayed = both.cookie
     both.post(other, "/logout")
-    assert both.sessions == []
+    assert both.redis.keys("sess:*") == []
     for where in (one, other):
         assert both.replayed(where, replayed) is None
 
@@ -88,7 +99,7 @@ def test_a_login_gives_the_id_of_the_other_a_new_one(both: OnRedis, one: str, ot
     both.log_in(other)
     assert both.cookie != first
     assert both.get(one)["visits"] == 1
-    assert len(both.sessions) == 1
+    assert len(both.redis.keys("sess:*")) == 1
 
 
 def test_in_turns_behind_the_proxy_nobody_notices(both: OnRedis) -> None:
@@ -179,12 +190,17 @@ def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: OnRe
     assert account["since"] < fresh["since"]
 
 
-def test_secrets_rotate_across_both(run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path) -> None:
-    old = run_node(NODE_NAME=FLASK, SESSION_STORE="express", REDIS_URL=valkey.url)
+def test_secrets_rotate_across_both(
+    applications: Applications, users_file: Path, server: Valkey, tmp_path: Path
+) -> None:
+    old, redis = applications[1], {"REDIS_URL": server.url}
     browser = old.log_in()
-    with RunningExpress(tmp_path, REDIS_URL=valkey.url, SESSION_SECRETS=f"{NEW},{SECRET}") as express:
+    rotated = {"NODE_NAME": "node-2", "SESSION_STORE": "express", "SESSION_SECRETS": NEW}
+    with (
+        RunningExpress(tmp_path, **redis, SESSION_SECRETS=f"{NEW},{SECRET}") as express,
+        RunningNode(users_file, tmp_path / "node.log", **redis, **rotated) as new,
+    ):
         assert browser.get(f"{express.url}/me", timeout=10).json()["user"] == "alice"
         browser.post(f"{express.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=10)
         assert browser.get(f"{old.url}/me", timeout=10).json()["user"] is None
-        new = run_node(NODE_NAME="node-2", SESSION_STORE="express", REDIS_URL=valkey.url, SESSION_SECRETS=NEW)
         assert browser.get(f"{new.url}/me", timeout=10).json()["user"] == "alice"

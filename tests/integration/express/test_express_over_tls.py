@@ -12,42 +12,58 @@ import requests
 
 from proxy import Server
 from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
-from tests.support.node import PASSWORD, RunningNode, run_node, valkey
+from tests.support.node import PASSWORD, RunningNode
 from tests.support.node_app import users_file
 from tests.support.proxy import RunningTls, issue_certificate
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
-__all__ = ["run_node", "users_file", "valkey"]
+__all__ = ["users_file"]
 
 SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
 
 
+CHOSEN = {"SESSION_MAX_AGE": "600", "SESSION_ROLLING": "on", "SESSION_SECURE": "on", "SESSION_SAME_SITE": "strict"}
+
+
 class OverTls(Both):
-    """`url` is the address at which both take turns; `urls` those of proxies in front of one alone."""
+    """One browser; `url` is a proxy in front of both applications, `urls` are proxies in front of one."""
 
     url: str
 
 
-@pytest.fixture
-def both(
-    run_node: Callable[..., RunningNode], valkey: Valkey, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[OverTls]:
-    settings = {"REDIS_URL": valkey.url} | getattr(request, "param", {})
-    flask = run_node(NODE_NAME=FLASK, SESSION_STORE="express", **settings)
-    certificate = issue_certificate(tmp_path)
+Applications = Callable[[], OverTls]
+
+
+@pytest.fixture(scope="module", params=[{}], ids=["defaults"])
+def applications(
+    users_file: Path, server: Valkey, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Applications]:
+    """Both applications with these settings; each call returns another browser."""
+    folder = tmp_path_factory.mktemp("both")
+    settings = {"REDIS_URL": server.url} | request.param
+    certificate = issue_certificate(folder)
     with ExitStack() as stack:
-        express = stack.enter_context(RunningExpress(tmp_path, **settings))
+        node = RunningNode(users_file, folder / "log", NODE_NAME=FLASK, SESSION_STORE="express", **settings)
+        flask = stack.enter_context(node)
+        express = stack.enter_context(RunningExpress(folder, **settings))
         servers = (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK))
         proxies = []
         for name, behind in [("both", servers), (EXPRESS, servers[:1]), (FLASK, servers[1:])]:
-            folder = tmp_path / f"proxy-{name}"
-            folder.mkdir()
-            proxies.append(stack.enter_context(RunningTls(folder, behind, certificate)))
-        urls = {EXPRESS: proxies[1].url, FLASK: proxies[2].url}
-        made = OverTls(express, flask, urls, certificate.authority)
-        made.url = proxies[0].url
-        yield made
+            (folder / name).mkdir()
+            proxies.append(stack.enter_context(RunningTls(folder / name, behind, certificate, login_rate=None)))
+
+        def browser() -> OverTls:
+            made = OverTls(express, flask, {EXPRESS: proxies[1].url, FLASK: proxies[2].url}, certificate.authority)
+            made.url = proxies[0].url
+            return made
+
+        yield browser
+
+
+@pytest.fixture
+def both(applications: Applications) -> OverTls:
+    return applications()
 
 
 @SIDES
@@ -97,11 +113,8 @@ def test_both_send_one_cookie_by_one_name_for_tls_only(both: OverTls) -> None:
         assert sent(both.log_in(where)) == ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Lax", "Secure"})
 
 
-CHOSEN = {"SESSION_MAX_AGE": "600", "SESSION_ROLLING": "on", "SESSION_SECURE": "on", "SESSION_SAME_SITE": "strict"}
-
-
 @SIDES
-@pytest.mark.parametrize("both", [CHOSEN], indirect=True)
+@pytest.mark.parametrize("applications", [CHOSEN], indirect=True)
 def test_it_stays_what_it_is_when_the_other_one_sends_it_again(both: OverTls, one: str, other: str) -> None:
     wanted = ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Strict", "Secure", "Expires"})
     assert sent(both.log_in(one)) == wanted

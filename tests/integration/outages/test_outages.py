@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from deploy.fault_proxy import FaultProxy
 from tests.integration.outages.conftest import Start
-from tests.integration.outages.delaying import Delaying
 from tests.integration.outages.holding import DOCUMENTED, HASTY, PATIENT, hold, id_of, key_of, produced
 from tests.integration.outages.observed import READ, WRITE, Browser
 from tests.support.node import RunningNode
@@ -60,26 +60,27 @@ def test_redis_full(redis_node: RunningNode, valkey: Valkey) -> None:
 
 
 @pytest.fixture(scope="module")
-def slow(valkey: Valkey) -> Iterator[Delaying]:
-    with Delaying(valkey.port) as delaying:
-        yield delaying
+def slow(valkey: Valkey) -> Iterator[FaultProxy]:
+    proxy = FaultProxy.to(valkey.port)
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture(scope="module")
-def slow_node(start: Start, slow: Delaying) -> RunningNode:
+def slow_node(start: Start, slow: FaultProxy) -> RunningNode:
     return start(SESSION_STORE="redis", REDIS_URL=f"redis://127.0.0.1:{slow.port}/0", **HASTY)
 
 
 @contextmanager
-def late(delaying: Delaying, seconds: float) -> Iterator[None]:
-    delaying.seconds = seconds
+def late(proxy: FaultProxy, seconds: float) -> Iterator[None]:
+    proxy.latency(seconds)
     try:
         yield
     finally:
-        delaying.seconds = 0.0
+        proxy.reset()
 
 
-def test_redis_slow_but_answering(slow_node: RunningNode, slow: Delaying) -> None:
+def test_redis_slow_but_answering(slow_node: RunningNode, slow: FaultProxy) -> None:
     @contextmanager
     def make(alice: Browser) -> Iterator[None]:
         with late(slow, 0.03):
@@ -91,7 +92,7 @@ def test_redis_slow_but_answering(slow_node: RunningNode, slow: Delaying) -> Non
     hold("Redis slow, within the budget", slow_node, make)
 
 
-def test_redis_slower_than_the_budget(slow_node: RunningNode, slow: Delaying) -> None:
+def test_redis_slower_than_the_budget(slow_node: RunningNode, slow: FaultProxy) -> None:
     hold("Redis slower than the budget", slow_node, lambda _: late(slow, 2.0))
 
 

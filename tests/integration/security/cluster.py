@@ -15,7 +15,7 @@ from nodes.accounts import create_users
 from nodes.sessions import cookie
 from proxy import Server
 from tests.support.harness import RedisHarness
-from tests.support.node import PASSWORD, SECRET, RunningNode
+from tests.support.node import PASSWORD, PATIENT, SECRET, RunningNode
 from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
 from tests.support.valkey import Valkey
 
@@ -108,11 +108,9 @@ def running(folder: Path) -> Iterator[Cluster]:
         users = folder / "users.json"
         create_users(users, USERS, PASSWORD)
         redis = {"SESSION_STORE": "redis", "REDIS_URL": store.url, "LOG_LEVEL": "debug"}
-        # Patient with a busy machine: no test here is about a store that is slow.
-        patient = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADLINE": "10"}
         nodes = [
             stack.enter_context(
-                RunningNode(users, folder / f"node-{number}.log", NODE_NAME=f"node-{number}", **redis, **patient)
+                RunningNode(users, folder / f"node-{number}.log", NODE_NAME=f"node-{number}", **redis, **PATIENT)
             )
             for number in (1, 2)
         ]

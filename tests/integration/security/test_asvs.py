@@ -1,20 +1,21 @@
-"""OWASP ASVS 5.0, chapter 7, on real nodes behind a real nginx: each test is named after what it holds."""
+"""OWASP ASVS 5.0, chapter 7, on nodes behind nginx: each test is named after what it holds."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from nodes import Settings, admin, create_app
 from nodes.sessions import SessionOptions, cookie
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
-from tests.support.node import PASSWORD, ROOT, RunningNode, environment
+from tests.support.node import PASSWORD, PATIENT, SECRET, RunningNode, environment
 
 
 def test_7_1_2_the_cap_on_sessions_is_none_unless_set_and_then_holds(cluster: Cluster, tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_7_2_4_no_token_of_a_client_s_own_choosing_is_adopted(cluster: Cluster) 
             logged_in = requests.post(f"{url}/login", json=credentials(), headers=header, timeout=20)
             assert not logged_in.cookies["session"].startswith(chosen)
         assert cluster.users_of(value) == NOBODY
-    assert cookie.key_of(chosen) not in cluster.stored()
+    assert cookie.hash_id(chosen) not in cluster.stored()
 
 
 def test_7_3_1_a_session_that_is_not_used_ends(cluster: Cluster) -> None:
@@ -124,14 +125,14 @@ def test_7_4_1_a_logout_holds_on_every_node_and_no_save_in_flight_revives_it(clu
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
     assert statuses <= {200, 409}
     assert cluster.users_of(value) == NOBODY
-    assert cookie.key_of(value.partition(".")[0]) not in cluster.stored()
+    assert cookie.hash_id(value.partition(".")[0]) not in cluster.stored()
 
 
 def administration(cluster: Cluster, *words: str) -> str:
-    settings = environment(cluster.users, SESSION_STORE="redis", REDIS_URL=cluster.store.url)
-    command = [sys.executable, "-m", "nodes.admin", *words]
-    path = {"PATH": os.environ["PATH"]}
-    return subprocess.run(command, env=settings | path, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    settings = environment(cluster.users, SESSION_STORE="redis", REDIS_URL=cluster.store.url, **PATIENT)
+    result = CliRunner().invoke(admin.main, words, env=dict(settings))
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def test_7_4_2_disabling_a_user_ends_all_their_sessions(cluster: Cluster) -> None:
@@ -189,7 +190,7 @@ def test_7_5_2_a_user_sees_and_ends_their_sessions_and_no_one_else_s(cluster: Cl
         for accept in ("application/json", "text/html"):
             listed = mine.get(f"{url}/sessions", headers={"Accept": accept}, timeout=20).text
             assert not any(id_of(browser) in listed for browser in (mine, other, bob))
-    handle = cookie.key_of(id_of(other))[:16]
+    handle = cookie.hash_id(id_of(other))[:16]
     assert bob.delete(f"{cluster.url}/sessions/{handle}", timeout=20).status_code == 404
     assert cluster.users_of(other) == ["alice"] * 3
     assert mine.delete(f"{cluster.url}/sessions/{handle}", timeout=20).status_code == 204
@@ -204,3 +205,102 @@ def test_7_6_2_nobody_gets_a_session_by_looking(cluster: Cluster) -> None:
                 answer = requests.get(url + path, headers={"Accept": accept}, timeout=20)
                 assert "Set-Cookie" not in answer.headers, path
     assert cluster.stored() == before
+
+
+HTML = {"Accept": "text/html"}
+
+
+class Page(HTMLParser):
+    """Where a page leads, its forms by where they are sent, and the token in them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.forms: dict[str, set[str]] = {}
+        self.token = ""
+        self._form: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "a":
+            self.links.add(found["href"])
+        elif tag == "form":
+            assert found["method"] == "post"
+            self._form = self.forms.setdefault(found["action"], set())
+        elif tag in {"input", "button"}:
+            self._form.add(found.get("name", tag))
+            self.token = found["value"] if found.get("name") == "csrf_token" else self.token
+
+
+def routes(cluster: Cluster) -> set[str]:
+    """What answers to GET, files and what needs a name aside."""
+    app = create_app(Settings(node_name="n", secrets=(SECRET,), users_file=cluster.users))
+    return {rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ()) and not rule.arguments}
+
+
+def get(browser: requests.Session, url: str) -> Page | None:
+    """The page; None where that is none."""
+    answer = browser.get(url, headers=HTML, timeout=20)
+    assert answer.status_code == 200, url
+    return Page(answer.text) if answer.headers["Content-Type"].startswith("text/html") else None
+
+
+def crawled(browser: requests.Session, home: str) -> dict[str, Page]:
+    """By path, every page that links lead to from the first one."""
+    found: dict[str, Page] = {}
+    left = ["/"]
+    while left:
+        path = left.pop()
+        page = get(browser, home + path)
+        assert page is not None
+        found[path] = page
+        to = {urlsplit(urljoin(home + path, link)) for link in page.links}
+        assert {f"{each.scheme}://{each.netloc}" for each in to} <= {home}
+        left += [each.path for each in to if each.path not in {*found, *left}]
+    return found
+
+
+def test_7_4_4_logout_is_on_every_page_of_who_is_logged_in(cluster: Cluster) -> None:
+    browser = cluster.log_in()
+    for url in cluster.urls:
+        by_route = {path: page for path in routes(cluster) if (page := get(browser, url + path)) is not None}
+        by_link = crawled(browser, url)
+        assert by_route.keys() == by_link.keys() == {"/", "/account", "/sessions"}
+        for path, page in [*by_route.items(), *by_link.items()]:
+            assert page.forms.get("/logout") == {"csrf_token", "button"}, path
+
+
+def test_7_4_4_and_on_those_that_answer_a_form(cluster: Cluster) -> None:
+    browser = cluster.log_in("bob")
+    home = get(browser, f"{cluster.url}/")
+    assert home is not None
+    token = {"csrf_token": home.token}
+
+    def answered(path: str, **form: str) -> tuple[int, set[str]]:
+        answer = browser.post(f"{cluster.url}{path}", data=token | form, headers=HTML, timeout=20)
+        return answer.status_code, Page(answer.text).forms.get("/logout", set())
+
+    logout = {"csrf_token", "button"}
+    assert answered("/login", user="bob", password="wrong password") == (401, logout)
+    assert answered("/cart", item="apple", quantity="none") == (400, logout)
+    assert answered("/password", current="wrong password", new="another one") == (403, logout)
+    cluster.age(301)
+    assert answered("/sessions/end") == (401, logout)  # the page that asks for the password again
+
+
+def test_7_4_4_and_it_logs_out(cluster: Cluster) -> None:
+    for path in ("/", "/account", "/sessions"):
+        browser = cluster.log_in()
+        value = browser.cookies["session"]
+        page = get(browser, cluster.url + path)
+        assert page is not None
+        answer = browser.post(
+            f"{cluster.url}/logout", data={"csrf_token": page.token}, headers=HTML, timeout=20, allow_redirects=False
+        )
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+        assert cluster.users_of(value) == [None] * 3
+        after = get(browser, f"{cluster.url}/")
+        assert after is not None
+        assert "/logout" not in after.forms
+        assert "/login" in after.forms

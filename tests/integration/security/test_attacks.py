@@ -1,22 +1,37 @@
-"""Requests of an attacker, byte for byte, to real nodes and their real store, directly and through a real nginx."""
+"""Requests of an attacker, byte for byte, to nodes and their store, directly and through nginx."""
 
 from __future__ import annotations
 
+import html
 import pickle
+import random
+import re
+import socket
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import requests
+from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
+from werkzeug.wsgi import ClosingIterator
 
-from nodes.sessions import cookie
+from nodes import Settings, create_app
+from nodes.accounts import create_users
+from nodes.sessions import SessionOptions, cookie
+from nodes.sessions.store import Iterable, find_capability
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, raw, signed
+from tests.support.node import PASSWORD, SECRET
 from tests.support.valkey import monitored
 
 
 def test_a_key_of_a_stolen_dump_logs_nobody_in(cluster: Cluster) -> None:
     browser = cluster.log_in()
-    key = cookie.key_of(id_of(browser))
+    key = cookie.hash_id(id_of(browser))
     assert key in cluster.stored()
     assert not any(id_of(browser).encode() in raw_key for raw_key in cluster.store.client().keys("*"))
     for planted in (key, signed(key), key + "." + browser.cookies["session"].partition(".")[2]):
@@ -63,7 +78,7 @@ def test_a_pickle_in_the_store_is_never_executed(cluster: Cluster, tmp_path: Pat
     for field in ("visits", "cart", "_client", "_cookie", "@"):
         for url in cluster.urls:
             browser = cluster.log_in()
-            cluster.store.client().hset(f"session:{{{cookie.key_of(id_of(browser))}}}", field, bomb)
+            cluster.store.client().hset(f"session:{{{cookie.hash_id(id_of(browser))}}}", field, bomb)
             answer = browser.get(f"{url}/me", timeout=20)
             assert (answer.status_code, answer.json()["user"]) == (200, None), field
             assert cluster.users_of(browser) == NOBODY
@@ -83,7 +98,7 @@ def test_a_pickle_in_the_store_is_never_executed(cluster: Cluster, tmp_path: Pat
 )
 def test_a_record_that_is_none_is_anonymous_on_every_node(cluster: Cluster, plant: Any) -> None:
     browser = cluster.log_in()
-    name = f"session:{{{cookie.key_of(id_of(browser))}}}"
+    name = f"session:{{{cookie.hash_id(id_of(browser))}}}"
     plant(cluster.store.client(), name)
     for url in cluster.urls:
         assert browser.get(f"{url}/account", timeout=20).status_code == 401
@@ -99,3 +114,249 @@ def test_a_huge_or_forged_cookie_asks_no_store(cluster: Cluster) -> None:
         for value in values:
             assert cluster.users_of(value) == NOBODY
     assert commands == []
+
+
+FLOOD = 3_000
+PAGES = ("/", "/account", "/sessions", "/live", "/nothing")
+
+
+def test_flooding_without_a_cookie_leaves_no_key(tmp_path: Path) -> None:
+    """In this process and without a client, which would take longer than the application."""
+    create_users(tmp_path / "users.json", ["alice"], PASSWORD)
+    app = create_app(Settings(node_name="n", secrets=(SECRET,), users_file=tmp_path / "users.json"))
+    sessions = find_capability(app.extensions["store"], Iterable)
+    environs = [EnvironBuilder(path=path, headers=[("Accept", "text/html")]).get_environ() for path in ("/me", *PAGES)]
+    cookies: list[str] = []
+    answered: Counter[str] = Counter()
+
+    def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], object]:
+        answered[status[:3]] += 1
+        cookies.extend(value for name, value in headers if name.lower() == "set-cookie")
+        return lambda _data: None
+
+    for number in range(FLOOD):
+        # Every hundredth is for a page, whose template takes far longer than all else.
+        environ = environs[number // 100 % len(environs)] if number % 100 == 0 else environs[0]
+        for _ in ClosingIterator(app(dict(environ), start_response)):
+            pass
+    assert sum(answered.values()) == FLOOD
+    assert set(answered) == {"200", "401", "404"}
+    assert sessions is not None
+    assert (cookies, sessions.count()) == ([], 0)
+
+
+def test_flooding_real_nodes_leaves_no_key_in_the_store(cluster: Cluster) -> None:
+    assert SessionOptions(secrets=(SECRET,)).save_uninitialized is False
+    assert Settings(node_name="n", secrets=(SECRET,), users_file=Path("users")).save_uninitialized is False
+    client: Any = cluster.store.client()
+    before = client.dbsize()
+
+    def flood(url: str) -> int:
+        with requests.Session() as stranger:
+            stranger.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            answers = [stranger.get(f"{url}{path}", timeout=20) for path in ("/me",) * 300 + PAGES * 10]
+        assert not any("Set-Cookie" in answer.headers for answer in answers)
+        return len(answers)
+
+    with ThreadPoolExecutor(3) as pool, monitored(cluster.store) as commands:
+        assert sum(pool.map(flood, cluster.urls)) == 1050
+    assert client.dbsize() == before
+    assert commands == []
+
+
+SEED = 5
+REQUESTS = 200
+QUIET_SECONDS = 0.4
+"""After so long without a byte, the other side waits for the rest of a request, which does not come."""
+
+METHODS = [
+    b"GET",
+    b"POST",
+    b"DELETE",
+    b"PUT",
+    b"HEAD",
+    b"OPTIONS",
+    b"PATCH",
+    b"TRACE",
+    b"get",
+    b"G\x00T",
+    b"",
+    b"X" * 70,
+]
+PATHS = [
+    *(b"/", b"/me", b"/login", b"/cart", b"/visits", b"/logout", b"/sessions/x", b"/sessions/%00", b"/static/../../x"),
+    *(b"//evil", b"http://evil/", b"*", b"/%ff%fe", b"/\xff\xfe", b"/a b", b"/" + b"a" * 9000, b"", b"/?a=%zz&\x7f"),
+]  # fmt: skip
+VERSIONS = [b"HTTP/1.1"] * 6 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.2", b"HTTP/", b"", b"HTTP/1.1 x"]
+HEADERS = [
+    *(b"Content-Length: 5", b"Content-Length: -1", b"Content-Length: 1e3", b"Content-Length: 99999999999999999999"),
+    *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: \x0bchunked"),
+    *(b"Content-Type: application/json", b"Content-Type: application/x-www-form-urlencoded", b"Content-Type: \xff"),
+    *(b"Content-Type: multipart/form-data", b"Content-Type: multipart/form-data; boundary=x", b"Content-Type: ;;;"),
+    *(b"Content-Type: application/json; charset=nonsense", b"Content-Encoding: gzip", b"Expect: 100-continue"),
+    *(b"Cookie: session=\xff\xfe", b"Cookie: session", b"Cookie: " + b"session=a; " * 500, b"Cookie: =;;=", b"Cookie:"),
+    *(b"Cookie: device=\xe9; __Host-device=.", b"Cookie: session=s%3Aa.b", b"Origin: http://[", b"Origin: \x80"),
+    *(b"X-Forwarded-For: \xff, ::::", b"X-Forwarded-Proto: \xc3\x28", b"X-Forwarded-Host: a/../b"),
+    b"X-Request-ID: \x01",
+    *(b"Host: evil", b"Host: a:99999999", b"Host: [::", b"Accept: \xff/\xff;q=x", b" folded"),
+    b"Accept: text/html;q=1e999",
+    *(b"Range: bytes=9-1", b"If-Modified-Since: x", b"If-None-Match: \xff", b"Upgrade: h2c", b"Connection: \x00", b":"),
+    *(b"no colon", b"A" * 9000 + b": b", b"A: " + b"b" * 9000, b"Sec-Fetch-Site: x", b"User-Agent: " + b"\xf0" * 600),
+]  # fmt: skip
+BODIES = [
+    *(b"", b"{}", b"[]", b"\xff\xfe\x00", b'{"user":"\\ud800","password":"\\ud800"}', b"[" * 5000),
+    b'{"user":1,"password":[]}',
+    *(b'{"user":"' + b"u" * 9000 + b'","password":"p"}', b'{"item":"\\u0000","quantity":1e400}', b"a=b&csrf_token=%ff"),
+    *(b"--x\r\nContent-Disposition: form-data\r\n\r\n--x--", b"5\r\nabc", b"zz\r\n", b"0\r\n\r\n"),
+    b"user=%00&password=\xff",
+]  # fmt: skip
+
+
+def generated(rng: random.Random, host: bytes) -> bytes:
+    body = rng.choice(BODIES)
+    headers = rng.sample(HEADERS, rng.randrange(5))
+    if rng.random() < 0.85:
+        headers.insert(0, b"Host: " + host)
+    if rng.random() < 0.6:  # the rest of it is to be looked at, so the frame is right
+        framing = (b"content-length", b"transfer-encoding", b"expect")
+        headers = [each for each in headers if not each.lower().startswith(framing)] + [
+            b"Content-Length: %d" % len(body)
+        ]
+    lines = [b" ".join((rng.choice(METHODS[:6] * 4 + METHODS), rng.choice(PATHS), rng.choice(VERSIONS))), *headers]
+    request = b"\r\n".join(lines) + b"\r\n\r\n" + body
+    if rng.random() < 0.15:
+        at = rng.randrange(len(request))
+        request = request[:at] + rng.randbytes(3) + request[at + rng.randrange(4) :]
+    return request
+
+
+def answer_to(port: int, request: bytes) -> bytes:
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        try:
+            connection.sendall(request)
+            connection.settimeout(QUIET_SECONDS)
+            while data := connection.recv(65536):
+                answer += data
+        except (TimeoutError, ConnectionError):
+            pass
+    return answer
+
+
+@pytest.mark.parametrize("where", ["node", "proxy"])
+def test_generated_requests_raise_nothing_and_the_node_serves_on(cluster: Cluster, where: str) -> None:
+    port = cluster.nodes[0].port if where == "node" else cluster.proxy.port
+    before = [len(node.lines()) for node in cluster.nodes]
+    rng = random.Random(SEED)
+    sent = [generated(rng, b"127.0.0.1:%d" % port) for _ in range(REQUESTS)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda request: answer_to(port, request), sent))
+    for request, answer in zip(sent, answers, strict=True):
+        for status in re.findall(rb"^HTTP/1\.[01] (\d{3})", answer, re.MULTILINE):
+            assert status[:1] != b"5" or status in {b"501", b"505"}, (request[:500], answer[:500])
+        assert b"Traceback" not in answer, request[:500]
+    statuses = {answer[9:12] for answer in answers}
+    assert statuses >= {b"200", b"400"}, statuses
+    assert len(statuses) >= 6, statuses
+    for url in cluster.urls:
+        assert requests.get(f"{url}/me", timeout=20).status_code == 200
+    for node, lines in zip(cluster.nodes, before, strict=True):
+        assert not [line["exception"][-700:] for line in node.lines()[lines:] if "exception" in line]
+        assert len(node.workers()) == 1
+
+
+class Smuggled(NamedTuple):
+    """A second request in the first one's body, or what some may take for it; how nginx answers, and how a node."""
+
+    rest: bytes
+    nginx: int
+    node: int
+    why: str
+
+
+SMUGGLED = {
+    "length and chunks": Smuggled(
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+        400,
+        "Invalid HTTP Header: 'CONTENT-LENGTH'",
+    ),
+    "two lengths": Smuggled(
+        b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n", 400, 400, "Invalid HTTP Header: 'CONTENT-LENGTH'"
+    ),
+    "signed length": Smuggled(b"Content-Length: +5\r\n\r\n", 400, 400, "Invalid HTTP Header: 'CONTENT-LENGTH'"),
+    "folded": Smuggled(b"X-A: b\r\n c\r\n\r\n", 400, 400, "Obsolete line folding is unacceptable: 'X-A'"),
+    "NUL": Smuggled(b"X-A: b\x00c\r\n\r\n", 400, 400, "Invalid HTTP Header: 'X-A'"),
+    "unknown coding": Smuggled(
+        b"Transfer-Encoding: xchunked\r\n\r\n", 501, 501, "Unsupported transfer coding: 'xchunked'"
+    ),
+    "chunked twice": Smuggled(
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        *(400, 400, "Invalid HTTP Header: 'TRANSFER-ENCODING'"),
+    ),
+    "chunked and identity": Smuggled(
+        b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501, 400, "Invalid HTTP Header: 'TRANSFER-ENCODING'"
+    ),
+    "space before the colon": Smuggled(
+        b"Content-Length : 5\r\n\r\n", 400, 400, "Invalid HTTP header name: 'Content-Length '"
+    ),
+    "two hosts": Smuggled(b"Host: evil\r\n\r\n", 400, 400, "Invalid HTTP Header: 'HOST'"),
+    "no chunk": Smuggled(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, 400, "Invalid chunk size: b'zz'"),
+    "bare LF in the chunks": Smuggled(
+        b"Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n", 400, 400, "Invalid chunk size: b'1\\\\nx"
+    ),
+}
+SECOND = b"GET /smuggled HTTP/1.1\r\nHost: %s\r\n\r\n"
+
+
+def seen(cluster: Cluster) -> list[str]:
+    """The path of each request that a node has answered."""
+    return [line["path"] for node in cluster.nodes for line in node.lines() if "path" in line]
+
+
+def statuses(answer: bytes) -> list[bytes]:
+    return re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)
+
+
+@pytest.mark.parametrize("where", ["node", "proxy"])
+@pytest.mark.parametrize("smuggled", SMUGGLED.values(), ids=SMUGGLED.keys())
+def test_smuggling_is_refused_once_and_closed_and_the_node_serves_on(
+    cluster: Cluster, smuggled: Smuggled, where: str
+) -> None:
+    port, status = {
+        "node": (cluster.nodes[0].port, smuggled.node),
+        "proxy": (cluster.proxy.port, smuggled.nginx),
+    }[where]
+    host = b"127.0.0.1:%d" % port
+    before = seen(cluster)
+    answer = raw(port, b"POST /visits HTTP/1.1\r\nHost: " + host + b"\r\n" + smuggled.rest + SECOND % host)
+    assert statuses(answer) == [b"%d" % status], answer
+    assert b"set-cookie" not in answer.lower()
+    assert (b"Server: nginx" in answer) is (where == "proxy")
+    after = seen(cluster)
+    if where == "proxy":
+        assert after == before  # no node heard of it
+    else:
+        assert smuggled.why in html.unescape(answer.decode()), answer
+        assert "/smuggled" not in after
+    assert [requests.get(f"{url}/live", timeout=20).status_code for url in cluster.urls] == [200] * 3
+
+
+def test_bare_lf_ends_no_line_for_a_node_and_frames_nothing_else_for_nginx(cluster: Cluster) -> None:
+    direct, proxied = cluster.nodes[0].port, cluster.proxy.port
+    bare = b"POST /visits HTTP/1.1\nHost: 127.0.0.1\nConnection: close\nContent-Length: 0\n\n"
+    answer = raw(direct, bare + SECOND % b"127.0.0.1")
+    assert statuses(answer) == [b"400"]
+    assert b"bare LF as line terminator" in answer
+    # nginx takes it (RFC 9112, 2.2, allows that) and writes it anew.
+    assert statuses(raw(proxied, bare)) == [b"200"]
+    first = b"GET /me HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    inside = b"X-A: b\n\nGET /smuggled HTTP/1.1\nHost: evil\r\n\r\n"
+    answer = raw(direct, first + inside)
+    assert statuses(answer) == [b"400"]
+    assert b"Invalid HTTP Header" in answer
+    # To nginx these are two requests, the second for a foreign Host: closed without an answer.
+    answer = raw(proxied, first + inside)
+    assert statuses(answer) == [b"200"]
+    assert b'"user":null' in answer
+    assert "/smuggled" not in seen(cluster)

@@ -89,7 +89,7 @@ def test_a_users_file_that_can_not_be_meant_is_refused_in_one_line(tmp_path: Pat
         (["ali ce"], None, "'ali ce'"),
         ([], None, "at least one"),
         (["alice"], "short", "at least 8"),
-        (["alice"], "Password1", "most frequent"),
+        (["alice"], "Password1", "too common"),
     ],
 )
 def test_users_that_can_not_be_meant_are_not_made(

@@ -11,12 +11,26 @@ from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.sessions import Iterable, find_capability
+from nodes.settings import StoreKind
 from tests.support.node import PASSWORD, SECRET
+from tests.support.valkey import free_port
+
+
+class PlainUsers:
+    """`Users` without Argon2, which would take most of the time of these tests."""
+
+    def verify(self, name: str, password: str) -> str | None:
+        return "hash" if name in {"alice", "bob"} and password == PASSWORD else None
+
+    def holds(self, name: str, hash_: str) -> bool:
+        return True
 
 
 @pytest.fixture
 def app(users_file: Path) -> Flask:
-    return create_app(Settings(node_name="n", secrets=(SECRET,), users_file=users_file, login_attempts=3))
+    app = create_app(Settings(node_name="n", secrets=(SECRET,), users_file=users_file, login_attempts=3))
+    app.extensions["users"] = PlainUsers()
+    return app
 
 
 def guess(
@@ -132,6 +146,18 @@ def test_it_can_be_switched_off(users_file: Path) -> None:
     app = create_app(Settings(node_name="n", secrets=(SECRET,), users_file=users_file, login_attempts=0))
     assert {guess(app.test_client()).status_code for _ in range(15)} == {401}
     assert guess(app.test_client(), password=PASSWORD).status_code == 200
+
+
+def test_without_the_store_no_password_is_looked_at(users_file: Path) -> None:
+    settings = Settings(
+        node_name="n",
+        secrets=(SECRET,),
+        users_file=users_file,
+        store=StoreKind.REDIS,
+        redis_url=f"redis://127.0.0.1:{free_port()}/0",
+    )
+    answer = guess(create_app(settings).test_client(), password=PASSWORD)
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)
 
 
 def test_counting_works_where_sessions_are_encrypted(users_file: Path) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Sessions, Sweepable, Sweeper, find_capability
+from nodes.sessions.cookie import SignedCookie
 from nodes.sessions.signals import session_absent, session_ended, session_expired
+from nodes.sessions.store import OnExpired, StoreUnavailable, ignore
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
+from tests.support.node import eventually
 
 SIGNALS = {"absent": session_absent, "ended": session_ended, "expired": session_expired}
 
@@ -66,7 +69,7 @@ def test_what_was_ended_renewed_or_set_aside_never_expires(harness: Harness, bro
     renewed, ended, damaged = browsers
     renewed.visit(lambda session: session.renew())
     ended.visit(lambda session: session.end())
-    (key,) = harness.keys() - {harness.store.cookie.key_of(renewed.visit(lambda session: session.id).value)}
+    (key,) = harness.keys() - {harness.store.cookie.to_key(renewed.visit(lambda session: session.id).value)}
     harness.damage(key)
     damaged.visit(lambda session: session.get("a"))
     last = renewed.visit(lambda session: session.key_hash).value
@@ -98,3 +101,34 @@ def test_whose_session_expired_is_absent_too(harness: Harness, browser: Browser)
     with heard(browser) as seen:
         browser.visit(lambda session: session.get("a"))
     assert seen == [("absent", key)]
+
+
+class _Outage:
+    """A store that fails to sweep twice, then removes 250."""
+
+    cookie = SignedCookie()
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.left = 250
+
+    def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
+        self.calls += 1
+        if self.calls <= 2:
+            raise StoreUnavailable("no answer")
+        batch = min(limit, self.left)
+        self.left -= batch
+        return batch
+
+
+def test_an_outage_is_logged_once_and_sweeping_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    store = _Outage()
+    sweeper = Sweeper(store, 0.01)  # type: ignore[arg-type]
+    assert sweeper.start()
+    try:
+        eventually(lambda: store.left == 0)
+    finally:
+        sweeper.stop()
+    assert [record.message for record in caplog.records if "not swept" in record.message] == [
+        "expired sessions were not swept: no answer"
+    ]

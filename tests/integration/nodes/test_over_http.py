@@ -1,12 +1,14 @@
-"""Cookies that nobody was given, sent byte by byte to a node under gunicorn: anonymous, never an error."""
+"""A node under gunicorn: forged cookies and large bodies, sent byte for byte, and what it logs."""
 
+import hashlib
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
-from tests.support.node import RunningNode
+from tests.support.node import PASSWORD, RunningNode
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +72,51 @@ def test_a_cookie_in_two_header_lines_is_nobody_s(node: RunningNode, genuine: by
 
 def test_the_genuine_cookie_is_still_good_afterwards(node: RunningNode, genuine: bytes) -> None:
     assert user_of(node, b"Cookie: other=1; session=" + genuine + b"; last=2") == b"alice"
+
+
+def test_an_item_name_of_ten_megabytes_is_too_large(node: RunningNode) -> None:
+    browser = node.log_in()
+    answer = browser.post(f"{node.url}/cart", json={"item": "x" * 10_000_000, "quantity": 1}, timeout=30)
+    assert answer.status_code == 413
+    assert "64 KiB" in answer.json()["error"]
+    assert browser.get(f"{node.url}/me", timeout=10).json()["cart"] == {}
+
+
+def test_a_body_that_does_not_say_its_size_is_cut_off(node: RunningNode) -> None:
+
+    def status(*chunks: bytes) -> int:
+        headers = {"Content-Type": "application/json"}
+        return requests.post(f"{node.url}/cart", data=iter(chunks), headers=headers, timeout=30).status_code
+
+    assert status(b'{"item": "apple",', b'"quantity": 1}') == 200
+    assert status(b'{"item": "apple", "quantity": 1}', *[b" " * 65536] * 20) == 413
+
+
+def test_a_connection_that_ends_in_the_middle_of_a_body_is_no_error(node: RunningNode) -> None:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /cart HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+    assert requests.get(f"{node.url}/live", timeout=10).status_code == 200
+    assert not [line for line in node.lines() if line["level"] == "error"]
+
+
+def test_each_request_is_one_line_with_the_hash_of_its_session(node: RunningNode) -> None:
+    browser = node.log_in()
+    sent = {"X-Request-ID": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    browser.get(f"{node.url}/me?password={PASSWORD}", headers=sent, timeout=10)
+    (line,) = [line for line in node.lines() if line.get("request_id") == sent["X-Request-ID"]]
+    assert (line["method"], line["path"], line["status"], line["node"]) == ("GET", "/me", 200, "node-2")
+    assert 0 < line["duration_ms"] < 10_000
+    session_id = browser.cookies["session"].split(".")[0]
+    assert line["session"] == hashlib.sha256(session_id.encode()).hexdigest()
+    anonymous = requests.get(f"{node.url}/me", timeout=10).headers["X-Request-ID"]
+    (line,) = [line for line in node.lines() if line.get("request_id") == anonymous]
+    assert "session" not in line
+
+
+def test_health_checks_do_not_fill_the_log(node: RunningNode) -> None:
+    paths = ("/live", "/ready", "/metrics")
+    for path in paths:
+        requests.get(f"{node.url}{path}", timeout=10)
+    assert not [line for line in node.lines() if line.get("path") in paths]
