@@ -1,4 +1,4 @@
-# The image of every Python role: node, setup, load. What it runs is said in compose.yaml; by itself it is a node.
+# The image of node, setup and load: compose.yaml chooses the command. By default it runs a node.
 FROM python:3.13-slim
 
 ENV PYTHONUNBUFFERED=1 \

@@ -8,7 +8,9 @@ import click
 
 from deploy.cli import up
 from loadtest.bench.cli import bench
-from loadtest.cli import demo, failover, load, report
+from loadtest.cli.demo import demo
+from loadtest.cli.failover import failover, report
+from loadtest.cli.load import load
 from loadtest.targets import application_of
 from proxy.cli import proxy_config
 

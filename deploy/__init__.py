@@ -1,4 +1,4 @@
-"""The cluster as a whole: what it is to be (`ClusterSpec`), what can be done to it (`Cluster`), and what it runs on.
+"""Clusters: their description (`ClusterSpec`), the protocol to control them (`Cluster`), and where they run.
 
 `LocalCluster` is processes of this machine, `ComposeCluster` containers.
 """

@@ -19,15 +19,15 @@ from deploy.local.state import DESCRIPTION
 from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterError, ClusterSpec, NodeKind, StoreKind, parse_balance
 from proxy import Balance
 
-_LOOK_EVERY = 0.3
+_POLL = 0.3
 
 Applications = Callable[[NodeKind], NodeApplication | None]
-"""How nodes that are not ours are started. It comes as click's context object, from who assembles the command line:
-nothing here knows the applications. Raises ClusterError."""
+"""Returns how nodes of another kind than NodeKind.FLASK are started, or raises ClusterError. It is click's context
+object, set where the command line is assembled: this package does not know the applications."""
 
 
 class _Signalled(BaseException):
-    """Ctrl-C, SIGTERM or a closed terminal: not an error, and nothing that an `except Exception` may swallow."""
+    """Ctrl-C, SIGTERM or a closed terminal. Not an Exception, so that no `except Exception` swallows it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -35,18 +35,32 @@ class _Signalled(BaseException):
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--nodes", type=int, default=3, metavar="N", help=f"How many nodes, 1 to {MOST_NODES}.")
-@click.option("--workers", type=int, default=1, metavar="N", help=f"Processes of each node, 1 to {MOST_WORKERS}.")
-@click.option("--store", default=str(StoreKind.REDIS), metavar="STORE", help=f"{', '.join(StoreKind)}.")
-@click.option("--node", default=str(NodeKind.FLASK), metavar="KIND", help=f"Whose nodes: {', '.join(NodeKind)}.")
-@click.option("--balance", default=str(Balance.ROUND_ROBIN), metavar="POLICY", help=f"{', '.join(Balance)}.")
-@click.option("--port", type=int, default=8080, metavar="PORT", help="Of the proxy, on 127.0.0.1; 0: a free one.")
-@click.option("--tls", is_flag=True, show_default=False, help="https, with a certificate made for this machine.")
+@click.option("--nodes", type=int, default=3, metavar="N", help=f"Number of nodes, 1 to {MOST_NODES}.")
 @click.option(
-    "--state", "state_dir", type=click.Path(path_type=Path), metavar="DIR", help="Keep cluster.json and logs."
+    "--workers", type=int, default=1, metavar="N", help=f"Worker processes of each node, 1 to {MOST_WORKERS}."
 )
-@click.option("--nginx", metavar="PATH", help="An nginx to use instead of the one that is installed with this.")
-@click.option("--store-server", metavar="PATH", help="A redis-server or valkey-server, likewise; 6.2 or later.")
+@click.option(
+    "--store", default=str(StoreKind.REDIS), metavar="STORE", help=f"Where sessions are kept: {', '.join(StoreKind)}."
+)
+@click.option(
+    "--node", default=str(NodeKind.FLASK), metavar="KIND", help=f"Application of the nodes: {', '.join(NodeKind)}."
+)
+@click.option(
+    "--balance", default=str(Balance.ROUND_ROBIN), metavar="POLICY", help=f"Balancing policy: {', '.join(Balance)}."
+)
+@click.option(
+    "--port", type=int, default=8080, metavar="PORT", help="Port of the proxy on 127.0.0.1; 0 chooses a free one."
+)
+@click.option("--tls", is_flag=True, show_default=False, help="Serve https, with a certificate made for this cluster.")
+@click.option(
+    "--state",
+    "state_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for cluster.json and the logs, which stay.",
+)
+@click.option("--nginx", metavar="PATH", help="Use this nginx instead of the installed one.")
+@click.option("--store-server", metavar="PATH", help="Use this redis-server or valkey-server, 6.2 or later.")
 @click.pass_obj
 def up(
     applications: Applications,
@@ -64,12 +78,11 @@ def up(
 ) -> None:
     """Run a cluster until Ctrl-C.
 
-    Starts nginx, the nodes and the store as processes of this machine, says where to point the browser, and who can
-    log in with which password. Ctrl-C (or SIGTERM) stops all of it; nothing outlives this command, not even when it
-    is killed.
+    Starts nginx, the nodes and the store as processes of this machine, and prints the address, the users and their
+    password. Ctrl-C (or SIGTERM) stops everything. No process outlives this command, even if it is killed.
 
-    With --state DIR, DIR/cluster.json says the same to scripts: url, users, and the name, address, pid and log of each
-    process, so that they can find and break things. While it runs, a process that ends is reported.
+    With --state DIR, DIR/cluster.json has the address and the users for scripts, and the name, address, pid and log of
+    each process. While the cluster runs, processes that end are reported.
     """
     console = Console(highlight=False)
     try:
@@ -98,7 +111,8 @@ def up(
 @contextlib.contextmanager
 def _until_signalled() -> Iterator[None]:
     def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # once is enough; stopping must not be interrupted
+        for each in before:  # stopping must not be interrupted
+            signal.signal(each, signal.SIG_IGN)
         raise _Signalled(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -135,17 +149,17 @@ def _introduce(console: Console, cluster: LocalCluster) -> None:
 
 
 def _watch(console: Console, cluster: LocalCluster) -> None:
-    """Report each process that ends or is paused by somebody, until a signal comes."""
+    """Report each process that ends or is paused, until a signal comes."""
     known = {member.name: member.state for member in cluster.members()}
     while True:
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL)
         for member in cluster.members():
             if member.state is not known[member.name]:
                 known[member.name] = member.state
-                console.print(_news(member))
+                console.print(_report(member))
 
 
-def _news(member: Member) -> str:
+def _report(member: Member) -> str:
     now = time.strftime("%H:%M:%S")
     if member.state is MemberState.ENDED:
         return f"{now}  [red]{member.name} ended[/]  (log: {Path(member.log).name})"

@@ -1,4 +1,4 @@
-"""What can be done to a cluster, whatever it runs on. The demo, load tests and experiments are written against this."""
+"""The protocols of a cluster and its store. The demo, load tests and experiments are written against them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,35 +12,37 @@ from proxy import Balance
 
 
 class Role(StrEnum):
-    """What a member is there for. A store of several servers has several members with a role of their own each."""
+    """The role of a member. Each server of the store is a member."""
 
     PROXY = "proxy"
     NODE = "node"
     STORE = "store"
     SENTINEL = "sentinel"
-    """Looks after the store's servers, and makes one of them the primary when the last one is gone."""
+    """Watches the store's servers, and promotes a replica when the primary is down."""
 
 
 class MemberState(StrEnum):
+    """The state of a member."""
+
     RUNNING = "running"
     DRAINED = "drained"
-    """Runs, but the proxy sends it nobody new."""
+    """Runs, but gets no new clients from the proxy."""
     PAUSED = "paused"
-    """Stopped in its tracks: connections to it are accepted by the kernel, and nobody answers."""
+    """Stopped by a signal: the kernel still accepts connections to it, but no request is answered."""
     ENDED = "ended"
 
 
 @dataclass(frozen=True)
 class Member:
-    """One server of the cluster, as it is now."""
+    """One server of the cluster and its current state."""
 
     name: str
-    """"proxy", "node-2", "store"; of several "store-1", "sentinel-3"."""
+    """"proxy", "node-2", "store"; "store-1", "sentinel-3" where there are several."""
     role: Role
     address: str
     """host:port, as the other members reach it."""
     pid: int | None
-    """Of its first process on this machine; None where it has ended."""
+    """The id of its first process on this machine; None if it has ended."""
     log: str
     """The path of its log, or the command that prints it."""
     state: MemberState

@@ -1,4 +1,4 @@
-"""Writing files atomically, readable by their owner alone unless told otherwise."""
+"""Writing files atomically, readable by their owner alone by default."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Ports on 127.0.0.1: free ones, and who holds one that is not."""
+"""Free ports on 127.0.0.1, and the process that has a port that is taken."""
 
 import errno
 import secrets
@@ -9,14 +9,14 @@ import psutil
 
 from deploy.spec import ClusterError
 
-# Below what Linux (32768) and macOS (49152) give to outgoing connections. One of those, of the load generator say,
-# would otherwise sit on a node's port while the node is down, and the node could not come back to it.
+# Below the ephemeral ports of Linux (from 32768) and macOS (from 49152). Otherwise a connection of the load generator
+# could take a node's port while the node is down, and the node could not start at it again.
 _FIRST, _LAST = 10_000, 32_000
 _ATTEMPTS = 200
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on at this moment. Somebody else may still be faster: try again then."""
+    """Return different ports that are free at this moment. Another process may still take one: try again then."""
     chosen: set[int] = set()
     for _ in range(_ATTEMPTS + count):
         port = _FIRST + secrets.randbelow(_LAST - _FIRST)
@@ -28,9 +28,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_taken(port: int) -> bool:
-    """Whether 127.0.0.1:port cannot be listened on. Raises ClusterError where this user may not have it at all."""
+    """Whether another process listens on 127.0.0.1:port. Raises ClusterError if this user may not listen there."""
     with socket.socket() as candidate:
-        # As servers do it: connections of the one before that still wait for their end are in nobody's way.
+        # As servers do: connections of an earlier server that are still closing are no obstacle.
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind(("127.0.0.1", port))
@@ -45,15 +45,15 @@ def is_taken(port: int) -> bool:
 
 
 def require_free(port: int, option: str = "--port") -> None:
-    """Raises ClusterError, with the holder's name where that can be known, if 127.0.0.1:port is taken."""
+    """Raise ClusterError, with the name of the process where it is known, if 127.0.0.1:port is taken."""
     if is_taken(port):
         holder = _holder(port)
         by = f" by {holder}" if holder else ""
-        raise ClusterError(f"port {port} is taken{by}: choose another with {option}, or end that one")
+        raise ClusterError(f"port {port} is taken{by}: choose another with {option}, or end that process")
 
 
 def _holder(port: int) -> str | None:
-    with suppress(psutil.Error, OSError):  # macOS tells only root who listens; the message does without, then.
+    with suppress(psutil.Error, OSError):  # macOS shows listeners only to root
         for connection in psutil.net_connections("tcp"):
             if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
                 continue

@@ -1,10 +1,10 @@
-"""What a cluster is to be: how many nodes, which store, how the proxy chooses; checked before anything starts."""
+"""The description of a cluster: its nodes, its store, its balancing policy. Checked before anything starts."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from nodes.sessions import Durability, Outage
 from proxy import Balance, ProxySettings, ProxySettingsError
@@ -22,27 +22,40 @@ class ClusterError(Exception):
     """A cluster cannot be started or changed as asked. The message is one line: cause, value, fix."""
 
 
-class StoreKind(StrEnum):
+class _Choice(StrEnum):
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the member of this name. Raises ClusterError with the nearest name."""
+        try:
+            return cls(text)
+        except ValueError:
+            raise ClusterError(f"unknown {_LABELS[cls.__name__]} {text!r}: {did_you_mean(text, cls)}") from None
+
+
+_LABELS = {"StoreKind": "store", "Database": "database", "RedisMode": "Redis mode", "NodeKind": "kind of node"}
+
+
+class StoreKind(_Choice):
     """Where the nodes keep sessions."""
 
     MEMORY = "memory"
-    """In each worker's own memory: whatever serves the next request may not know the session."""
+    """In each worker's own memory, so the worker that serves the next request may not know the session."""
     FILE = "file"
     """In files of one folder that all nodes share."""
     SQL = "sql"
-    """In one SQL database that all nodes share: of local processes SQLite, of containers also MySQL and PostgreSQL."""
+    """In one SQL database that all nodes share: SQLite for local processes, also MySQL and PostgreSQL in containers."""
     REDIS = "redis"
     """In one Redis or Valkey that all nodes share."""
     REDIS_HA = "redis-ha"
-    """The same, highly available: a primary, two replicas, and three Sentinels that make one of them the next."""
+    """In a highly available Redis: a primary, two replicas, and three Sentinels that promote one of them."""
     REDIS_CLUSTER = "redis-cluster"
     """In a Redis Cluster: three primaries that share the sessions, each with a replica."""
     EXPRESS = "express"
-    """The same, in the format of express-session, so that a Node application can share them."""
+    """In one Redis or Valkey, in the format of connect-redis, so that a Node application can share them."""
 
     @property
     def needs_redis(self) -> bool:
-        """Whether a Redis or Valkey belongs to the cluster."""
+        """Whether the cluster has a Redis or Valkey."""
         return self in {StoreKind.REDIS, StoreKind.EXPRESS} or self.has_several_servers
 
     @property
@@ -50,14 +63,9 @@ class StoreKind(StrEnum):
         """Whether the store can fail over."""
         return self in {StoreKind.REDIS_HA, StoreKind.REDIS_CLUSTER}
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The store of this name. Raises ClusterError with the nearest name."""
-        return _parse(cls, "store", text)
 
-
-class Database(StrEnum):
-    """Which one StoreKind.SQL uses."""
+class Database(_Choice):
+    """The database of StoreKind.SQL."""
 
     SQLITE = "sqlite"
     """In a file that all nodes of one machine share."""
@@ -66,26 +74,16 @@ class Database(StrEnum):
     POSTGRES = "postgres"
     """PostgreSQL; in containers only."""
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The database of this name. Raises ClusterError with the nearest name."""
-        return _parse(cls, "database", text)
 
-
-class RedisMode(StrEnum):
+class RedisMode(_Choice):
     """Which Redis the nodes use in containers, with StoreKind.REDIS."""
 
     STANDALONE = "standalone"
     """One server."""
     SENTINEL = "sentinel"
-    """What StoreKind.REDIS_HA is."""
+    """StoreKind.REDIS_HA."""
     CLUSTER = "cluster"
-    """What StoreKind.REDIS_CLUSTER is."""
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The mode of this name. Raises ClusterError with the nearest name."""
-        return _parse(cls, "Redis mode", text)
+    """StoreKind.REDIS_CLUSTER."""
 
     @classmethod
     def from_store(cls, store: StoreKind) -> "RedisMode":
@@ -94,26 +92,16 @@ class RedisMode(StrEnum):
 
 
 class Discovery(StrEnum):
-    """How the proxy of a cluster of containers knows where the nodes are."""
+    """How the proxy of a cluster in containers finds the nodes."""
 
     LIST = "list"
-    """By a list that the cluster keeps, and renews with each change."""
+    """In a list that the cluster renews with each change."""
     DNS = "dns"
-    """By Docker's DNS, which it asks again and again, as compose.yaml by itself has it. Nodes can't be drained then."""
+    """By asking Docker's DNS again and again, as compose.yaml alone does. Nodes cannot be drained then."""
 
 
-_Kind = TypeVar("_Kind", bound=StrEnum)
-
-
-def _parse(kind: type[_Kind], what: str, text: str) -> _Kind:
-    try:
-        return kind(text)
-    except ValueError:
-        raise ClusterError(f"unknown {what} {text!r}: {did_you_mean(text, kind)}") from None
-
-
-class NodeKind(StrEnum):
-    """The application that the nodes run; all of them speak the HTTP interface of the README."""
+class NodeKind(_Choice):
+    """The application that the nodes run; all of them serve the HTTP interface of docs/http-api.md."""
 
     FLASK = "flask"
     """`nodes`: Flask with `nodes.sessions`."""
@@ -124,41 +112,36 @@ class NodeKind(StrEnum):
 
     @property
     def stores(self) -> tuple[StoreKind, ...]:
-        """Where nodes of this kind can keep sessions."""
+        """The stores that nodes of this kind support."""
         if self is NodeKind.FLASK:
             return tuple(StoreKind)
         return StoreKind.MEMORY, StoreKind.REDIS, StoreKind.REDIS_HA
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The kind of this name. Raises ClusterError with the nearest name."""
-        return _parse(cls, "kind of node", text)
-
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
-    """Raises ClusterError for the first value that cannot be used. Times are in seconds.
+    """How a Redis or Valkey is run, and what the nodes require of it. Times are in seconds.
 
-    What speaks of replicas is for stores of several servers; the others have none.
+    Settings of replicas have no effect on a single server. Raises ClusterError for the first value out of range.
     """
 
     min_replicas_to_write: int | None = None
-    """With fewer replicas in touch a primary refuses writes: the guard against what is lost when one that was cut off
-    goes on writing. 0: no guard. None: 1 where a primary has two replicas; 0 in a Redis Cluster, where it has one, so
-    that the guard would refuse all writes from a failover until the old primary is back."""
+    """A primary with fewer connected replicas refuses writes: one that is cut off would acknowledge writes that are
+    lost at the failover. None: 1 where a primary has two replicas; 0 in a Redis Cluster, where it has one and would
+    refuse all writes from a failover until the old primary is back."""
     max_lag: int = 2
-    """How long ago a replica may have been heard of (whole seconds) to count as in touch; it speaks once a second."""
+    """Whole seconds since the last message of a replica, sent once a second, for which it counts as connected."""
     down_after: float = 1.0
-    """How long a server may be silent until the others look for another primary (down-after-milliseconds of the
-    Sentinels, cluster-node-timeout of a Redis Cluster)."""
+    """How long a primary may be silent until it is replaced (down-after-milliseconds, cluster-node-timeout of
+    a Redis Cluster)."""
     durability: Durability = Durability.PRIMARY
-    """What the nodes wait for before a write counts."""
+    """What the nodes wait for before a write is acknowledged."""
     outage: Outage = Outage.FAIL_FAST
-    """What the nodes do while there is no primary."""
+    """How the nodes answer while there is no primary."""
     append_only: bool = False
-    """Whether each server writes a log of all writes to disk every second, and has them again after a restart."""
+    """Whether each server appends its writes to a file every second, and restores them at a restart."""
     max_memory: str = "256mb"
-    """When a server is full: it refuses writes then."""
+    """A server that has this much data refuses writes."""
 
     def __post_init__(self) -> None:
         if self.min_replicas_to_write is not None and not 0 <= self.min_replicas_to_write <= 2:
@@ -175,15 +158,15 @@ class StoreSettings:
         return self.min_replicas_to_write
 
     def node_environment(self, has_replicas: bool) -> dict[str, str]:
-        """What the nodes are told of it."""
-        told = {"STORE_OUTAGE": self.outage.value}
+        """Return the nodes' variables for these settings."""
+        variables = {"STORE_OUTAGE": self.outage.value}
         if has_replicas:
-            told |= {"STORE_DURABILITY": self.durability.value, "STORE_REPLICAS": str(DURABLE_REPLICAS)}
-        return told
+            variables |= {"STORE_DURABILITY": self.durability.value, "STORE_REPLICAS": str(DURABLE_REPLICAS)}
+        return variables
 
 
 def parse_balance(text: str) -> Balance:
-    """The balancing policy of this name. Raises ClusterError with the nearest name."""
+    """Return the balancing policy of this name. Raises ClusterError with the nearest name."""
     try:
         return Balance.parse(text)
     except ProxySettingsError as error:
@@ -192,7 +175,7 @@ def parse_balance(text: str) -> Balance:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
-    """Raises ClusterError for the first value that cannot be used. Times are in seconds."""
+    """Raises ClusterError for the first value out of range. Times are in seconds."""
 
     nodes: int = 3
     workers: int = 1
@@ -200,32 +183,32 @@ class ClusterSpec:
     node: NodeKind = NodeKind.FLASK
     store: StoreKind = StoreKind.MEMORY
     database: Database = Database.SQLITE
-    """Of StoreKind.SQL. The other two are for containers."""
+    """For StoreKind.SQL; the other two are for containers."""
     balance: Balance = Balance.ROUND_ROBIN
     discovery: Discovery = Discovery.LIST
-    """The other one is for containers."""
+    """DNS is for containers."""
     port: int = 0
-    """Where the proxy listens on 127.0.0.1; 0 takes a free one."""
+    """The proxy's port on 127.0.0.1; 0 chooses a free one."""
     tls: bool = False
-    """Whether the proxy speaks TLS there, with a certificate of an authority that is made for this cluster."""
+    """Whether the proxy serves https, with a certificate of an authority that is made for this cluster."""
     users: tuple[str, ...] = ("alice", "bob", "carol")
-    """Who can log in; they share one random password."""
+    """Names for the login; they share one random password."""
     node_settings: Mapping[str, str] = field(default_factory=dict)
     """More environment for the nodes, such as SESSION_IDLE_TIMEOUT; see `nodes.settings`."""
     store_settings: StoreSettings = field(default_factory=StoreSettings)
-    """How a Redis or Valkey is run, and what the nodes ask of it."""
+    """How its Redis or Valkey is run."""
     store_proxy: bool = False
-    """Whether the nodes reach the store, which has to be one server, through a `deploy.FaultProxy`."""
+    """Whether the nodes reach the store, which must be a single server, through a `deploy.FaultProxy`."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of `proxy.ProxySettings` that are to differ from its defaults, such as read_timeout."""
+    """Fields of `proxy.ProxySettings` that differ from its defaults, such as read_timeout."""
     start_timeout: float = 60.0
-    """How long all of it, or a node that is added or restarted, may take until it is ready."""
+    """How long the cluster, or a member that is added or restarted, may take to become ready."""
     drain_timeout: float = 10.0
-    """How long the proxy may finish requests on a node that leaves, and then the node itself."""
+    """How long the proxy, and then the node, may finish requests on a node that leaves."""
 
     @property
     def session_cookie(self) -> str:
-        """The name of the nodes' cookie, which Balance.HASH goes by."""
+        """The name of the session cookie, which Balance.HASH uses."""
         is_express = self.store is StoreKind.EXPRESS or self.node is NodeKind.EXPRESS
         default = "connect.sid" if is_express else "session"
         return self.node_settings.get("SESSION_NAME", default)
@@ -233,13 +216,13 @@ class ClusterSpec:
     @property
     def proxy_settings(self) -> Mapping[str, Any]:
         """Fields of `proxy.ProxySettings` that differ from its defaults: `proxy`, and what the nodes need."""
-        # A read that is held until there is a primary must not be taken for one that a silent node has.
+        # A read that waits for a primary must not be mistaken for a read at a silent node.
         held = {"get_timeout": ProxySettings.read_timeout} if self.store_settings.outage is Outage.WAIT else {}
         return {**held, **self.proxy}
 
     @property
     def has_single_server(self) -> bool:
-        """Whether the store is one server, which nothing stands in for."""
+        """Whether the store is one server without replicas."""
         if self.store is StoreKind.SQL:
             return self.database is not Database.SQLITE
         return self.store.needs_redis and not self.store.has_several_servers
@@ -278,6 +261,6 @@ class ClusterSpec:
 
 
 def check_nodes(nodes: int) -> None:
-    """Raises ClusterError for a number of nodes that no cluster here can have."""
+    """Raise ClusterError for a number of nodes out of range."""
     if not 1 <= nodes <= MOST_NODES:
         raise ClusterError(f"nodes must be between 1 and {MOST_NODES}, not {nodes:,}")

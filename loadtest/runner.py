@@ -85,7 +85,6 @@ class Schedule:
 class Run:
     """What a run left behind. `findings` and `timing` are None where there was no steady state to begin with."""
 
-    started: float
     findings: Findings | None = None
     timing: Timing | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -245,7 +244,6 @@ class Runner:
         self._generator.stop()
         cluster = self._target.cluster
         return Run(
-            self._started,
             self._recording.finish(self._prober),
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
@@ -336,14 +334,13 @@ class Runner:
 
 def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
     """Run all phases. Without a steady state before a fault, the rest is left out."""
-    started = now()
     try:
         with runner:
             for phase in phases:
                 runner.run(phase)
             return runner.finish()
     except NotSteadyError as error:
-        return Run(started, unsteady=str(error))
+        return Run(unsteady=str(error))
 
 
 def wait_steady(cluster: Cluster, timeout: float) -> None:

@@ -121,7 +121,7 @@ class Suite:
             run = run_phases(runner, self._phases(case))
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
         except FAILURES as error:
-            run, claims = Run(0.0), (make_failure("it can be run", str(error)),)
+            run, claims = Run(), (make_failure("it can be run", str(error)),)
         command = self.command.format(name=case.experiment.name, place=case.place)
         result = make_result(case, run, claims, number, users, command)
         write_result(folder, result)

@@ -201,7 +201,7 @@ FAULTS = (
         "nodes/sessions/stores/sql/statements.py",
         '.where(columns.owner == bindparam("_owner"), kept, live)',
         '.where(columns.owner == bindparam("_owner"), kept)',
-        "tests/integration/sessions/test_powers_contract.py",
+        _CONTRACT,
         "sqlite",
     ),
     Fault(

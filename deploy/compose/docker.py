@@ -1,4 +1,4 @@
-"""The Docker engine as far as a cluster needs it: `docker compose` for one project, and what its containers are."""
+"""The Docker engine: `docker compose` for one project, and the state of its containers."""
 
 import io
 import json
@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import deploy
 from deploy.spec import ClusterError
 
-_ROOT = Path(deploy.__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 _FILE = _ROOT / "compose.yaml"
 _PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL = (
     f"com.docker.compose.{what}" for what in ("project", "service", "container-number")
 )
-# What a person has set for `docker compose` on this machine is not what a `ClusterSpec` says.
+# Only these: settings for `docker compose` on this machine must not override a `ClusterSpec`.
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "COMPOSE_BAKE")
 
 
@@ -42,12 +41,12 @@ class Container:
 class Project:
     """One compose project, from the checkout's compose.yaml and an override. Every method raises ClusterError.
 
-    `variables` are those of compose.yaml; `.env` and the environment count for nothing here.
+    `variables` are those of compose.yaml; `.env` and the environment are ignored.
     """
 
     def __init__(self, name: str, variables: Mapping[str, str], override: Mapping[str, Any], folder: Path) -> None:
         if not _FILE.is_file():
-            raise ClusterError(f"there is no {_FILE}: clusters in containers need the checkout, not only the package")
+            raise ClusterError(f"no such file: {_FILE}; clusters in containers need the checkout, not only the package")
         self.name = name
         own = {key: value for key, value in os.environ.items() if key in _PASSED_ON or key.startswith("DOCKER_")}
         self._environment = {**own, **variables}
@@ -123,7 +122,7 @@ class Project:
 
 
 def require_engine() -> None:
-    """Raise ClusterError if there is no usable Docker engine or no compose plugin."""
+    """Raise ClusterError if the Docker engine or its compose plugin is missing or unusable."""
     with tempfile.TemporaryDirectory() as folder:
         project = Project("session-cluster", {}, {}, Path(folder))
         project.docker("version")

@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.certificate import make_certificate
 from deploy.cluster import Role
-from deploy.local.servers import Server, make_environment
+from deploy.local.servers import Server
 from deploy.local.state import StateDir
 from deploy.ports import free_ports
 from deploy.spec import ClusterError, ClusterSpec
@@ -47,7 +47,6 @@ class LocalProxy:
             self._spec.port or free_ports(1)[0],
             state.logs / "proxy.log",
             lambda port: self._command(port, state),
-            lambda _: make_environment({}),
             lambda port: http_ok(port, "/proxy/health", self.authority),
             port_is_fixed=bool(self._spec.port),
         )

@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from deploy.cluster import Role
 from deploy.files import write_atomically
-from deploy.local.servers import Server, make_environment
+from deploy.local.servers import Server
 from deploy.local.state import StateDir
 from deploy.ports import free_ports
 from deploy.redis import acl, config
@@ -50,7 +50,7 @@ class RedisBinary:
         self.version = tuple(int(number) for number in found.groups())
         if self.version < OLDEST:
             have, need = (".".join(map(str, numbers)) for numbers in (self.version, OLDEST))
-            raise ClusterError(f"{self.path} is version {have}: too old, {need} or later is needed")
+            raise ClusterError(f"{self.path} must be Redis or Valkey {need} or later, not {have}")
 
     @property
     def versions(self) -> dict[str, str]:
@@ -79,7 +79,7 @@ class LocalRedis:
         sentinel_rights: acl.Rights = acl.PRIMARY,
     ) -> None:
         if spec.store is StoreKind.REDIS_CLUSTER and binary.version < _OLDEST_CLUSTER:
-            raise ClusterError(f"{binary.path} is too old for a Redis Cluster: 7.0 or later is needed")
+            raise ClusterError(f"{binary.path} must be version 7.0 or later for a Redis Cluster")
         self._binary = binary
         self._spec = spec
         self._state = state
@@ -190,7 +190,6 @@ class LocalRedis:
             port,
             self._state.logs / f"{name}.log",
             lambda port: command(name, port),
-            lambda _: make_environment({}),
             lambda _: self.control.is_ready(name),
         )
 

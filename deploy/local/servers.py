@@ -39,9 +39,9 @@ class Server:
     log: Path
     command: Callable[[int], list[str]]
     """Port -> command line."""
-    environment: Callable[[int], Mapping[str, str]]
     probe: Callable[[int], bool]
     """Port -> whether the server there answers as it should."""
+    environment: Callable[[int], Mapping[str, str]] = lambda _: make_environment({})
     process: Process | None = None
     port_is_fixed: bool = False
     _is_known_to_listen: bool = False
@@ -179,7 +179,7 @@ class LocalNodes:
         return [self._make_node(name, port, store_environment) for name, port in zip(names, ports, strict=True)]
 
     def _users_variables(self, users_file: Path) -> dict[str, str]:
-        """Our nodes get hashes and notice TLS by themselves; other applications get passwords and are told of TLS."""
+        """Return the variables of the users: hashes for our nodes, passwords (and whether TLS is on) for others."""
         if self._application is None:
             return {"USERS_FILE": str(users_file)}
         passwords = msgspec.json.encode({"users": self.users}).decode()
@@ -208,6 +208,6 @@ class LocalNodes:
             port,
             self._state.logs / f"{name}.log",
             lambda _: list(application.command) if application else gunicorn,
-            environment,
             lambda port: http_ok(port, "/ready"),
+            environment,
         )

@@ -1,6 +1,6 @@
 """Control of Redis servers, wherever they run: which is the primary, failover, replicas, statistics.
 
-Everything here is said to the servers by `RedisServers.ask`, as the ACL user `operator`.
+Every command goes through `RedisServers.ask`, as the ACL user `operator`.
 """
 
 import time

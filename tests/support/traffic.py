@@ -56,6 +56,16 @@ class Browser:
         return answer
 
 
+def set_cookie_names(url: str) -> set[str]:
+    """Names of the cookies that new visitors get from the nodes."""
+    names = set()
+    for _ in range(8):
+        browser = Browser(url)
+        assert browser.post("/visits").status == 200
+        names |= set(browser.cookies)
+    return names
+
+
 class Traffic:
     """Visitors who read and write without a pause while the context is open; `failed` says what went wrong for them."""
 

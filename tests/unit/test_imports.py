@@ -1,6 +1,7 @@
 """Dependencies point one way: session_cluster -> loadtest -> deploy -> nodes, proxy."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,53 @@ def test_nothing_unpickles() -> None:
     for place in ALLOWED:
         for path in files(place):
             assert not imported(path) & {"pickle", "shelve", "marshal", "dill"}, path
+
+
+BELOW = {
+    "deploy/redis": {"deploy.redis", "deploy.cluster", "deploy.fault_proxy", "deploy.spec", "deploy.waiting"},
+    "deploy/local": {"deploy.local", "deploy.redis"},
+    "deploy/compose": {"deploy.compose", "deploy.redis"},
+}
+OPTIONAL = {"nodes.sessions.stores.sql.engine": {"nodes.sessions.stores.sql.postgresql"}}
+"""Imported inside a function, where the driver is needed."""
+
+
+def test_redis_does_not_know_where_it_runs_and_containers_import_nothing_from_local() -> None:
+    for place, allowed in BELOW.items():
+        for path in files(place):
+            folders = {
+                name for name in imported(path) if name.startswith(("deploy.local", "deploy.compose", "deploy.redis"))
+            }
+            ours = (
+                folders if place != "deploy/redis" else {name for name in imported(path) if name.startswith("deploy")}
+            )
+            assert all(name.startswith(tuple(allowed)) for name in ours), path
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    paths = {module_name(path): path for place in ALLOWED for path in files(place)}
+    graph = {name: imported_modules(path, paths) - {name} - OPTIONAL.get(name, set()) for name, path in paths.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path, modules: dict[str, Path]) -> set[str]:
+    """The modules of the product that a file imports: `from a import b` is a.b if that is a module, or else a."""
+    package = path.relative_to(ROOT).parent.parts
+    names: set[str] = set()
+    tree = ast.parse(path.read_text())
+    for block in [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]:
+        tree.body.remove(block)  # annotations alone
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            base = ".".join(part for part in (base, node.module) if part)
+            found = {f"{base}.{alias.name}" for alias in node.names}
+            names |= {name if name in modules else base for name in found}
+    return names & modules.keys()

@@ -1,4 +1,4 @@
-"""What every cluster does, whatever it runs on."""
+"""The contract of every cluster, here on local processes; `tests.docker.deploy.test_contract` runs it on containers."""
 
 import threading
 import time
@@ -10,7 +10,6 @@ from deploy import (
     Cluster,
     ClusterError,
     ClusterSpec,
-    ComposeCluster,
     LocalCluster,
     Member,
     MemberState,
@@ -30,10 +29,9 @@ SPEC = ClusterSpec(
 )
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("compose", marks=pytest.mark.docker)])
-def started(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    cluster: Cluster = LocalCluster(SPEC) if request.param == "local" else ComposeCluster(SPEC)
-    with cluster:
+@pytest.fixture(scope="module")
+def started() -> Iterator[Cluster]:
+    with LocalCluster(SPEC) as cluster:
         yield cluster
 
 
@@ -58,7 +56,7 @@ def serving(cluster: Cluster, requests: int = 24) -> set[str | None]:
     return {answer.node for answer in answers}
 
 
-def test_it_says_who_its_members_are_and_how_they_are(cluster: Cluster) -> None:
+def test_members_have_a_name_a_role_an_address_and_a_state(cluster: Cluster) -> None:
     members = cluster.members()
     assert [(one.name, one.role) for one in members] == [
         ("proxy", Role.PROXY),
@@ -70,7 +68,7 @@ def test_it_says_who_its_members_are_and_how_they_are(cluster: Cluster) -> None:
     assert all(one.pid and one.log for one in members)
 
 
-def test_every_node_serves_and_knows_who_logged_in_at_another(cluster: Cluster) -> None:
+def test_a_login_at_one_node_is_known_to_every_node(cluster: Cluster) -> None:
     browser = Browser(cluster.url)
     assert browser.post("/login", {"user": "bob", "password": cluster.users["bob"]}).status == 200
     answers = [browser.get("/me") for _ in range(12)]
@@ -95,7 +93,7 @@ def test_the_proxy_gets_the_settings_of_the_spec(cluster: Cluster) -> None:
     assert (refused.status, refused.node) == (413, None)
 
 
-def test_it_is_not_started_twice(cluster: Cluster) -> None:
+def test_a_running_cluster_is_not_started_again(cluster: Cluster) -> None:
     with pytest.raises(ClusterError, match="running already"):
         cluster.start()
     assert serving(cluster) == set(NODES)
@@ -113,7 +111,7 @@ def test_no_request_fails_while_it_is_scaled_out_and_in_again(cluster: Cluster) 
     assert set(traffic.served) == set(NODES)
 
 
-def test_readers_do_not_notice_that_a_node_is_killed_and_started_again(cluster: Cluster) -> None:
+def test_no_read_fails_when_a_node_is_killed_and_restarted(cluster: Cluster) -> None:
     cluster.kill("node-2")
     assert member(cluster, "node-2").state is MemberState.ENDED
     assert member(cluster, "node-2").pid is None
@@ -176,7 +174,7 @@ def test_a_drained_node_gets_nothing_new_until_it_is_restarted(cluster: Cluster)
     assert serving(cluster) == set(NODES)
 
 
-def test_the_balancing_changes_under_load_and_pinned_clients_stay_at_a_drained_node(cluster: Cluster) -> None:
+def test_the_policy_changes_under_load_and_pinned_clients_stay_at_a_drained_node(cluster: Cluster) -> None:
     with Traffic(cluster.url) as traffic:
         cluster.balance(Balance.STICKY)
     assert traffic.failed == []
@@ -199,7 +197,7 @@ def _set_by(cluster: Cluster) -> set[str]:
     return set(browser.cookies)
 
 
-def test_without_its_store_it_is_up_but_not_ready_and_recovers_with_it(cluster: Cluster) -> None:
+def test_without_its_store_a_node_is_live_but_not_ready_until_the_store_is_back(cluster: Cluster) -> None:
     cluster.kill("store")
     browser = Browser(cluster.url)
     assert browser.get("/live").status == 200
@@ -221,7 +219,7 @@ def test_the_proxy_comes_back_at_its_address(cluster: Cluster) -> None:
     assert serving(cluster) == set(NODES)
 
 
-def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(cluster: Cluster) -> None:
+def test_an_impossible_change_is_refused_in_one_line_and_changes_nothing(cluster: Cluster) -> None:
     before = cluster.members()
     with pytest.raises(ClusterError, match="no replica"):
         cluster.store.failover()
@@ -236,7 +234,7 @@ def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(cluster:
     assert cluster.members() == before
 
 
-def test_it_stops_even_with_a_paused_member(started: Cluster) -> None:
+def test_a_cluster_with_a_paused_member_stops(started: Cluster) -> None:
     """The last test: afterwards there is no cluster."""
     started.pause("node-1")
     started.stop()

@@ -28,7 +28,7 @@ def test_two_clusters_live_side_by_side() -> None:
         assert stranger.get("/ready").status == 200
 
 
-def test_a_port_that_is_lost_to_somebody_faster_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_another_process_takes_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as faster:
         faster.bind(("127.0.0.1", 0))
         faster.listen()
@@ -41,14 +41,14 @@ def test_a_port_that_is_lost_to_somebody_faster_is_replaced(monkeypatch: pytest.
             assert all(not member.address.endswith(f":{lost}") for member in cluster.members())
 
 
-def test_free_ports_differ_and_stay_clear_of_those_that_connections_leave_from() -> None:
+def test_free_ports_differ_and_are_below_the_ephemeral_range() -> None:
     ports = free_ports(50)
     assert len(set(ports)) == 50
     assert max(ports) < 32_768
     assert not any(is_taken(port) for port in ports)
 
 
-def test_the_port_that_was_asked_for_is_the_proxys() -> None:
+def test_the_port_of_the_spec_is_the_proxys() -> None:
     port = free_ports(1)[0]
     with LocalCluster(ClusterSpec(nodes=1, port=port)) as cluster:
         assert cluster.url == f"http://127.0.0.1:{port}"
@@ -69,14 +69,14 @@ def test_killing_the_first_process_of_a_node_ends_its_workers() -> None:
         assert [one.state for one in cluster.members()][1:] == [MemberState.ENDED, MemberState.RUNNING]
 
 
-def test_what_nginx_refuses_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_setting_that_nginx_refuses_is_reported_and_nothing_is_left(tmp_path: Path) -> None:
     spec = ClusterSpec(nodes=1, proxy={"hosts": ("not a name",)})
     with pytest.raises(ClusterError, match=r"host must be .*, not 'not a name'"):
         LocalCluster(spec, state_dir=tmp_path / "state").start()
     assert not (tmp_path / "state" / "secrets").exists()
 
 
-def test_cluster_json_follows_the_cluster_and_a_folder_that_is_used_again_gets_new_secrets(tmp_path: Path) -> None:
+def test_cluster_json_follows_changes_and_a_reused_folder_gets_new_secrets(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with LocalCluster(ClusterSpec(nodes=1), state_dir=state) as cluster:
         cluster.scale(2)
@@ -94,7 +94,7 @@ def test_cluster_json_follows_the_cluster_and_a_folder_that_is_used_again_gets_n
         assert cluster.users["alice"] != told["users"]["alice"]
 
 
-def test_a_server_that_ends_at_once_is_quoted_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_server_that_ends_at_its_start_is_quoted_and_nothing_is_left(tmp_path: Path) -> None:
     broken = tmp_path / "valkey"
     broken.write_text(
         '#!/bin/sh\n[ "$1" = --version ] && exec echo "Valkey server v=9.0.0"\necho out of luck\nexit 3\n'
@@ -132,7 +132,7 @@ def test_with_every_shared_store_all_nodes_know_a_session(store: StoreKind) -> N
             assert requests.get(f"{cluster.url}/me", cookies=cookies, timeout=20).json()["user"] is None
 
 
-def test_over_tls_the_cookie_is_one_for_this_host_alone_and_known_to_all_nodes() -> None:
+def test_over_tls_the_cookie_has_the_host_prefix_and_every_node_knows_it() -> None:
     with LocalCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, tls=True)) as cluster:
         assert cluster.url.startswith("https://")
         browser = requests.Session()

@@ -45,7 +45,7 @@ def test_killing_the_command_ends_every_process_and_removes_the_temporary_folder
     until(lambda: not Path(folder).exists(), "the folder is gone")
 
 
-def test_killing_the_command_while_it_starts_leaves_nothing_either() -> None:
+def test_killing_the_command_while_it_starts_leaves_nothing() -> None:
     for delay in (0, 2):
         command = started()
         found: set[int] = set()
@@ -61,7 +61,7 @@ def test_killing_the_command_while_it_starts_leaves_nothing_either() -> None:
         until(lambda found=found: not any(lives(pid) for pid in found), "every process has ended")  # type: ignore[misc]
 
 
-def test_a_terminal_that_sends_its_signals_to_the_whole_group_does_not_end_the_reaper_first(tmp_path: Path) -> None:
+def test_the_reaper_ignores_signals_of_the_terminal(tmp_path: Path) -> None:
     command = started()
     assert command.stdout
     _, *members = json.loads(command.stdout.readline())

@@ -50,9 +50,9 @@ class Compose:
     def up(self, *arguments: str, **variables: str) -> None:
         self("up", "--detach", "--wait", "--no-build", *arguments, **variables)
 
-    def down(self) -> None:
-        """Everything is removed, whatever profile it belongs to."""
-        self("--profile", "*", "down", "--volumes", "--timeout", "3")
+    def down(self, *options: str) -> None:
+        """Containers and networks are removed, whatever profile they belong to."""
+        self("--profile", "*", "down", "--timeout", "3", *options)
 
     def containers(self) -> dict[str, Any]:
         """Short name -> what the engine knows of it."""

@@ -2,29 +2,15 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
-
-import pytest
 
 from deploy.compose.members import SENTINELS, SHARDS, STORES
 from tests.docker.compose.project import Compose
 from tests.support.traffic import Browser
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.docker
 NODES = {"node-1", "node-2"}
 BROWSERS = 8
 """Of a Redis Cluster's three primaries each has one of so many sessions, almost always."""
-
-
-@pytest.fixture(scope="module")
-def compose() -> Iterator[Compose]:
-    compose = Compose()
-    try:
-        compose("build", "setup")
-        yield compose
-    finally:
-        compose.down()
 
 
 def start(compose: Compose, profile: str, **settings: str) -> None:
@@ -58,7 +44,7 @@ def follows(compose: Compose, service: str) -> bool:
     return {"role:slave", "master_link_status:up"} <= set(ask(compose, service, "INFO", "replication"))
 
 
-def test_the_primary_is_killed_and_nobody_is_logged_out(compose: Compose) -> None:
+def test_no_user_is_logged_out_when_the_primary_is_killed(compose: Compose) -> None:
     settings = {"REDIS_MODE": "sentinel", "STORE_OUTAGE": "wait", "STORE_DURABILITY": "every_write"}
     start(compose, "ha", **settings, STORE_REPLICAS="1", DOWN_AFTER="4")
     (browser,) = logged_in(compose, 1)
@@ -79,7 +65,7 @@ def test_the_primary_is_killed_and_nobody_is_logged_out(compose: Compose) -> Non
     assert browser.post("/visits", {}).json == {"visits": 3}
 
 
-def test_each_server_is_an_ordinary_user_on_a_file_system_it_cannot_write_and_knows_no_more_secrets_than_it_needs(
+def test_every_server_is_unprivileged_and_has_only_the_secrets_it_needs(
     compose: Compose,
 ) -> None:
     for name, one in compose.containers().items():
@@ -94,7 +80,7 @@ def test_each_server_is_an_ordinary_user_on_a_file_system_it_cannot_write_and_kn
         assert {path.split("/")[2] for path in found} == {folder}
 
 
-def test_a_primary_of_a_redis_cluster_is_killed_and_nobody_is_logged_out(compose: Compose) -> None:
+def test_no_user_is_logged_out_when_a_primary_of_a_redis_cluster_is_killed(compose: Compose) -> None:
     compose("--profile", "ha", "rm", "--stop", "--force", *STORES, *SENTINELS)
     start(compose, "cluster", REDIS_MODE="cluster", STORE_OUTAGE="wait")
     browsers = logged_in(compose, BROWSERS)

@@ -2,7 +2,6 @@
 
 import http.client
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +10,6 @@ from tests.docker.compose.project import Compose
 from tests.support.traffic import Browser
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.docker
 NODES = {"node-1", "node-2"}
 
 
@@ -38,16 +36,6 @@ SHARED = {
 ON_A_DISK = ("file", "mysql", "postgres")
 
 
-@pytest.fixture(scope="module")
-def compose() -> Iterator[Compose]:
-    compose = Compose()
-    try:
-        compose("build", "setup", "express")
-        yield compose
-    finally:
-        compose.down()
-
-
 def start(compose: Compose, choice: Choice) -> None:
     profiles = [word for profile in choice.profiles for word in ("--profile", profile)]
     compose(*profiles, "up", "--detach", "--wait", "--no-build", "--remove-orphans", **choice.settings)
@@ -56,7 +44,7 @@ def start(compose: Compose, choice: Choice) -> None:
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_who_logs_in_on_one_server_goes_on_on_all_others_and_is_logged_out_on_all(compose: Compose, name: str) -> None:
+def test_a_session_is_shared_by_all_servers_and_ends_on_all_of_them(compose: Compose, name: str) -> None:
     """And what lies on a disk outlives the containers."""
     choice = SHARED[name]
     start(compose, choice)
@@ -79,14 +67,14 @@ def test_who_logs_in_on_one_server_goes_on_on_all_others_and_is_logged_out_on_al
         assert visitor.get("/me").json["visits"] == 1
 
 
-def test_sessions_in_memory_are_each_node_s_own(compose: Compose) -> None:
+def test_with_sessions_in_memory_each_node_has_its_own(compose: Compose) -> None:
     start(compose, Choice({"SESSION_STORE": "memory"}))
     browser = Browser(compose.url)
     browser.post("/login", {"user": "alice", "password": compose.passwords()["alice"]})
     assert {browser.get("/me").json["user"] for _ in range(4)} == {"alice", None}
 
 
-def test_an_express_application_refuses_nodes_that_do_not_share_with_it(compose: Compose) -> None:
+def test_the_express_application_refuses_nodes_that_do_not_share_with_it(compose: Compose) -> None:
     start(compose, Choice({"SESSION_STORE": "redis"}))
     compose("--profile", "express", "up", "--detach", "--no-build", "--no-deps", "express", SESSION_STORE="redis")
     until(lambda: "nodes share their sessions with SESSION_STORE=express" in compose("logs", "express"), "it says so")
@@ -94,7 +82,7 @@ def test_an_express_application_refuses_nodes_that_do_not_share_with_it(compose:
     compose("--profile", "express", "rm", "--stop", "--force", "express")
 
 
-def test_over_tls_the_cookie_is_one_for_this_host_alone(compose: Compose) -> None:
+def test_over_tls_the_cookie_has_the_host_prefix(compose: Compose) -> None:
     start(compose, Choice({}, ("tls",)))
     authority = compose("run", "--rm", "--no-deps", "setup", "certificate")
     context = ssl.create_default_context(cadata=authority)

@@ -55,7 +55,7 @@ def express_url() -> Iterator[str]:
         yield servers.url()
 
 
-def test_what_is_shared_with_express_can_do_all_it_does_and_knows_no_other_keys(express_url: str) -> None:
+def test_the_express_store_can_do_everything_it_needs_and_has_no_other_keys(express_url: str) -> None:
     store = ExpressStore.from_url(express_url)
     assert store.create("a" * 32, {"visits": b"1"}, "alice", LIFETIME) is not None
     assert store.update("a" * 32, Changes({"visits": b"2"}), LIFETIME) is Outcome.APPLIED
@@ -77,7 +77,7 @@ def node(url: str) -> Iterator["redis.Redis"]:
         yield client
 
 
-def test_the_session_layer_can_do_all_it_does(url: str, node: "redis.Redis") -> None:
+def test_the_redis_store_can_do_everything_it_needs(url: str, node: "redis.Redis") -> None:
     store = RedisStore.from_url(url)
     store.ping()
     assert store.create("a" * 64, {"visits": b"\x01"}, "alice", LIFETIME) is not None
@@ -125,9 +125,7 @@ def test_a_forbidden_command_is_denied(node: "redis.Redis", command: str) -> Non
         node.execute_command(*command.split())  # type: ignore[no-untyped-call]
 
 
-def test_the_session_layer_can_wait_for_replicas_and_never_asks_for_what_it_may_not(
-    url: str, node: "redis.Redis"
-) -> None:
+def test_the_redis_store_may_wait_for_replicas(url: str, node: "redis.Redis") -> None:
     store = RedisStore.from_url(url, durability=Durability.EVERY_WRITE, replicas=1)
     with pytest.raises(StoreUnavailable, match="only 0 of 1"):
         store.create("c" * 64, {}, "carol", LIFETIME)
@@ -153,7 +151,7 @@ def test_the_operator_reads_statistics_and_no_session(servers: LocalRedis, node:
             servers.ask("store", *command.split())
 
 
-def test_nobody_else_comes_in(url: str) -> None:
+def test_no_other_user_can_log_in(url: str) -> None:
     login, _, place = url.rpartition("@")
     password = login.rpartition(":")[2]
     for who in ("", "default:@", ":@", f"default:{password}@", f":{password}@", "node:wrong@", "admin:admin@"):
@@ -161,21 +159,21 @@ def test_nobody_else_comes_in(url: str) -> None:
             client.ping()
 
 
-def test_it_listens_on_this_machine_alone_keeps_nothing_on_disk_and_evicts_no_session(servers: LocalRedis) -> None:
+def test_a_server_listens_locally_keeps_nothing_on_disk_and_evicts_no_session(servers: LocalRedis) -> None:
     conf = Path(servers.stages[0][0].command(1234)[-1])
     for option in ("bind 127.0.0.1", 'save ""', "appendonly no", "maxmemory-policy noeviction"):
         assert option in conf.read_text().splitlines()
     assert conf.stat().st_mode & 0o777 == 0o600
 
 
-def test_passwords_are_in_the_acl_file_as_hashes_and_old_servers_get_a_list_that_they_know() -> None:
+def test_the_acl_file_has_hashes_and_only_commands_that_the_server_knows() -> None:
     passwords = acl.Passwords()
     assert passwords.node not in acl.redis_acl(passwords, (8, 0, 0))
     assert "setinfo" in acl.redis_acl(passwords, (8, 0, 0))
     assert "setinfo" not in acl.redis_acl(passwords, (7, 0, 15))
 
 
-def test_of_several_servers_each_user_has_a_password_of_its_own_and_only_as_a_hash() -> None:
+def test_each_user_of_a_replicated_store_has_its_own_password() -> None:
     passwords = acl.Passwords()
     texts = acl.redis_acl(passwords, (8, 0, 0), is_replicated=True), acl.sentinel_acl(passwords)
     words = [passwords.node, passwords.node_at_sentinels, passwords.replica, passwords.sentinel, passwords.operator]

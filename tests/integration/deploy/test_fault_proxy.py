@@ -73,7 +73,7 @@ def asked(client: socket.socket, text: bytes = b"ping") -> tuple[bytes, float]:
     return answer, time.monotonic() - began
 
 
-def test_bytes_pass_in_both_directions_and_large_ones_whole(proxy: FaultProxy) -> None:
+def test_bytes_pass_in_both_directions(proxy: FaultProxy) -> None:
     text = os.urandom(3_000_000)
     with connect(proxy) as client:
         assert asked(client)[0] == b"ping"
@@ -86,7 +86,7 @@ def test_bytes_pass_in_both_directions_and_large_ones_whole(proxy: FaultProxy) -
     assert got == text
 
 
-def test_answers_are_late_by_as_much_as_was_said_and_no_longer_afterwards(proxy: FaultProxy) -> None:
+def test_latency_delays_answers_until_the_proxy_is_reset(proxy: FaultProxy) -> None:
     with connect(proxy) as client:
         asked(client)
         proxy.latency(0.3)
@@ -95,7 +95,7 @@ def test_answers_are_late_by_as_much_as_was_said_and_no_longer_afterwards(proxy:
         assert min(asked(client)[1] for _ in range(5)) < 0.2
 
 
-def test_late_is_not_slower_many_answers_are_on_their_way_at_a_time(proxy: FaultProxy) -> None:
+def test_latency_does_not_reduce_throughput(proxy: FaultProxy) -> None:
     with connect(proxy) as client:
         asked(client)
         proxy.latency(0.5)
@@ -110,7 +110,7 @@ def test_late_is_not_slower_many_answers_are_on_their_way_at_a_time(proxy: Fault
         assert time.monotonic() - began < 8 * 0.5
 
 
-def test_silence_keeps_connections_and_answers_when_it_is_over(proxy: FaultProxy) -> None:
+def test_a_blackhole_keeps_connections_and_delivers_afterwards(proxy: FaultProxy) -> None:
     with connect(proxy) as client:
         asked(client)
         proxy.blackhole()
@@ -126,7 +126,7 @@ def test_silence_keeps_connections_and_answers_when_it_is_over(proxy: FaultProxy
             assert newcomer.recv(100) == b"me too"
 
 
-def test_a_cut_resets_what_is_open_and_refuses_what_comes_until_it_is_mended(proxy: FaultProxy) -> None:
+def test_down_resets_connections_and_refuses_new_ones_until_the_proxy_is_reset(proxy: FaultProxy) -> None:
     port = proxy.port
     with connect(proxy) as client:
         asked(client)
@@ -141,7 +141,7 @@ def test_a_cut_resets_what_is_open_and_refuses_what_comes_until_it_is_mended(pro
         assert asked(client)[0] == b"ping"
 
 
-def test_silence_and_delay_end_with_a_cut(proxy: FaultProxy) -> None:
+def test_down_ends_a_blackhole_and_drops_its_bytes(proxy: FaultProxy) -> None:
     with connect(proxy) as client:
         proxy.blackhole()
         client.sendall(b"lost")
@@ -153,7 +153,7 @@ def test_silence_and_delay_end_with_a_cut(proxy: FaultProxy) -> None:
         assert asked(client)[1] < 5
 
 
-def test_the_end_of_either_side_is_passed_on(proxy: FaultProxy) -> None:
+def test_the_end_of_a_connection_is_passed_on(proxy: FaultProxy) -> None:
     with connect(proxy) as client:
         client.sendall(b"last words")
         client.shutdown(socket.SHUT_WR)
@@ -163,7 +163,7 @@ def test_the_end_of_either_side_is_passed_on(proxy: FaultProxy) -> None:
     assert got == b"last words"
 
 
-def test_a_target_that_is_gone_resets_its_clients() -> None:
+def test_clients_of_a_target_that_refuses_are_reset() -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
     proxy = FaultProxy.to(port)
@@ -177,14 +177,14 @@ def test_a_target_that_is_gone_resets_its_clients() -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"), [(-1.0, "latency must be between 0 and 60 seconds, not -1.0"), (61.0, "61.0")]
 )
-def test_what_cannot_be_is_refused_and_changes_nothing(proxy: FaultProxy, seconds: float, said: str) -> None:
+def test_a_latency_out_of_range_is_refused_and_changes_nothing(proxy: FaultProxy, seconds: float, said: str) -> None:
     with pytest.raises(ClusterError, match=said):
         proxy.latency(seconds)
     with connect(proxy) as client:
         assert asked(client)[0] == b"ping"
 
 
-def test_it_has_ended_when_it_is_closed(proxy: FaultProxy) -> None:
+def test_a_closed_proxy_has_ended(proxy: FaultProxy) -> None:
     with connect(proxy) as client:
         asked(client)
         proxy.close()
@@ -195,7 +195,7 @@ def test_it_has_ended_when_it_is_closed(proxy: FaultProxy) -> None:
             proxy.reset()
 
 
-def test_it_does_not_outlive_whoever_started_it_not_even_by_sigkill() -> None:
+def test_the_proxy_ends_when_its_parent_is_killed() -> None:
     program = "from deploy.fault_proxy import FaultProxy; p = FaultProxy.to(9); print(p.pid, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT

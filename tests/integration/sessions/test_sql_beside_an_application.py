@@ -99,7 +99,7 @@ def test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view(sho
     assert seen(shop) == 2
 
 
-def test_in_sqlite_an_open_write_of_the_application_makes_its_own_session_wait_and_be_refused(shop: Shop) -> None:
+def test_in_sqlite_an_open_write_of_the_application_refuses_its_own_session(shop: Shop) -> None:
     """There is one writer at a time, and the other one is the request itself: docs/sql.md says what to do."""
 
     def keeps_it_open() -> None:

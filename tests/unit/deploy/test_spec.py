@@ -1,11 +1,23 @@
 """A cluster that cannot be is refused before anything starts."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy import ClusterError, ClusterSpec, Database, LocalCluster, NodeKind, StoreKind
+from deploy import (
+    ClusterError,
+    ClusterSpec,
+    ComposeCluster,
+    Database,
+    Discovery,
+    LocalCluster,
+    NodeKind,
+    StoreKind,
+    StoreSettings,
+)
 from deploy.spec import parse_balance
+from nodes.sessions import Durability
 
 
 @pytest.mark.parametrize(
@@ -31,12 +43,12 @@ from deploy.spec import parse_balance
         ({"drain_timeout": float("nan")}, "drain_timeout must be above 0 s.* not nan s"),
     ],
 )
-def test_it_says_which_value_cannot_be(fields: dict[str, Any], said: str) -> None:
+def test_a_value_out_of_range_is_named(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ClusterError, match=said):
         ClusterSpec(**fields)
 
 
-def test_names_are_parsed_and_the_nearest_one_is_offered() -> None:
+def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
     assert StoreKind.parse("redis") is StoreKind.REDIS
     with pytest.raises(ClusterError, match="did you mean 'memory'"):
         StoreKind.parse("memroy")
@@ -51,3 +63,58 @@ def test_names_are_parsed_and_the_nearest_one_is_offered() -> None:
 def test_local_processes_have_sqlite_alone() -> None:
     with pytest.raises(ClusterError, match="database postgres is for containers: local processes have SQLite"):
         LocalCluster(ClusterSpec(store=StoreKind.SQL, database=Database.POSTGRES))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"min_replicas_to_write": 3}, "min_replicas_to_write must be between 0 and 2, not 3"),
+        ({"max_lag": 0}, "max_lag must be between 1 and 3600 s"),
+        ({"down_after": 0.1}, "down_after must be between 0.2"),
+    ],
+)
+def test_a_store_setting_out_of_range_is_named(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        StoreSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_writes_need_a_replica_only_where_a_primary_has_two() -> None:
+    assert (StoreSettings().required_replicas(2), StoreSettings().required_replicas(1)) == (1, 0)
+    assert StoreSettings(min_replicas_to_write=0).required_replicas(2) == 0
+    assert StoreSettings(durability=Durability.EVERY_WRITE).node_environment(True) == {
+        "STORE_OUTAGE": "fail_fast",
+        "STORE_DURABILITY": "every_write",
+        "STORE_REPLICAS": "1",
+    }
+
+
+def test_local_processes_have_no_discovery_by_dns() -> None:
+    with pytest.raises(ClusterError, match="discovery by dns is for containers"):
+        LocalCluster(ClusterSpec(discovery=Discovery.DNS))
+
+
+def test_a_store_without_a_server_can_have_no_proxy() -> None:
+    with pytest.raises(ClusterError, match="store memory has no single server that a proxy could stand before"):
+        ClusterSpec(store_proxy=True)
+
+
+def test_containers_refuse_before_anything_starts_what_only_local_processes_can_do() -> None:
+    settings = StoreSettings(max_lag=3)
+    with pytest.raises(ClusterError, match="max_lag is for"):
+        ComposeCluster(ClusterSpec(store=StoreKind.REDIS_HA, store_settings=settings)).start()
+    with pytest.raises(ClusterError, match="TLS is for"):
+        ComposeCluster(ClusterSpec(tls=True)).start()
+    with pytest.raises(ClusterError, match="nodes in containers are flask"):
+        ComposeCluster(ClusterSpec(node=NodeKind.EXPRESS)).start()
+
+
+def test_a_missing_docker_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match=r"^docker is not installed: install Docker, or use local processes$"):
+        ComposeCluster(ClusterSpec()).start()
+
+
+def test_a_cluster_that_does_not_run_has_no_store() -> None:
+    for cluster in (LocalCluster(ClusterSpec()), ComposeCluster(ClusterSpec())):
+        with pytest.raises(ClusterError, match="start it first"):
+            _ = cluster.store

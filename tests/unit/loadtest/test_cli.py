@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy import ComposeCluster, LocalCluster
-from loadtest.cli import leave_out_containers
+from loadtest.cli.failover import leave_out_containers
 from loadtest.experiment import Place
 from loadtest.experiments import EXPERIMENTS
 from loadtest.suite import Effort, MakeCluster, Suite

@@ -29,7 +29,7 @@ SENTINEL = {"REDIS_MODE": "sentinel"}
         {**SENTINEL, "DOWN_AFTER": "0.5", "MIN_REPLICAS": "0", "STORE_SUBNET": "10.255.0"},
     ],
 )
-def test_what_can_be_is_not_refused(settings: dict[str, str]) -> None:
+def test_valid_settings_are_accepted(settings: dict[str, str]) -> None:
     check_settings(DEFAULTS | settings)
 
 
@@ -39,6 +39,8 @@ def test_what_can_be_is_not_refused(settings: dict[str, str]) -> None:
         ({"REDIS_MODE": "sentinle"}, "unknown Redis mode 'sentinle': did you mean 'sentinel'?"),
         ({**SENTINEL, "SESSION_STORE": "express"}, "REDIS_MODE=sentinel is for SESSION_STORE=redis, not for express"),
         ({"REDIS_MODE": "cluster", "SESSION_STORE": "sql"}, "not for sql: leave it out"),
+        ({"SESSION_STORE": "files"}, "unknown store 'files': did you mean 'file'?"),
+        ({"SESSION_STORE": "sql", "DATABASE": "postgre"}, "unknown database 'postgre': did you mean 'postgres'?"),
         ({"SESSION_STORE": "redis-ha"}, "set SESSION_STORE=redis REDIS_MODE=sentinel, with --profile ha"),
         ({"SESSION_STORE": "redis-cluster"}, "REDIS_MODE=cluster, with --profile cluster"),
         ({"STORE_DURABILITY": "every_write", "STORE_REPLICAS": "1"}, "a single Redis has no replicas"),
@@ -52,20 +54,27 @@ def test_what_can_be_is_not_refused(settings: dict[str, str]) -> None:
         ({"STORE_SUBNET": "172.31.256"}, "must be the first three parts"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(settings: dict[str, str], said: str) -> None:
+def test_invalid_settings_are_refused_in_one_line(settings: dict[str, str], said: str) -> None:
     with pytest.raises((ClusterError, SettingsError)) as refused:
         check_settings(DEFAULTS | settings)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_the_proxy_waits_for_reads_that_are_held() -> None:
+def test_the_example_lists_every_setting_with_its_default() -> None:
+    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
+    listed = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert listed == used
+    assert not re.search(r"\$\{[A-Z_]+\}", (ROOT / "compose.yaml").read_text()), "a setting without a default"
+
+
+def test_the_proxy_waits_for_reads_that_wait_for_a_primary() -> None:
     assert "proxy_read_timeout 2000ms" in render_proxy(DEFAULTS)
     held = render_proxy(DEFAULTS | {"STORE_OUTAGE": "wait"})
     assert "proxy_read_timeout 2000ms" not in held
 
 
-def test_each_server_has_the_address_that_the_others_are_told() -> None:
+def test_the_addresses_of_compose_yaml_are_those_of_the_configuration_files() -> None:
     text = (ROOT / "compose.yaml").read_text()
     services = re.split(r"^  (?=[a-z])", text, flags=re.MULTILINE)
     found = [

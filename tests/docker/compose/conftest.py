@@ -1,0 +1,24 @@
+"""One project for all tests of compose.yaml: each module starts what it needs, on the volumes of the one before."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docker.compose.project import Compose
+
+
+@pytest.fixture(scope="session")
+def project() -> Iterator[Compose]:
+    compose = Compose()
+    try:
+        compose("build", "setup", "express")
+        yield compose
+    finally:
+        compose.down("--volumes")
+
+
+@pytest.fixture(scope="module")
+def compose(project: Compose) -> Iterator[Compose]:
+    """Nothing runs before or after a module."""
+    yield project
+    project.down()

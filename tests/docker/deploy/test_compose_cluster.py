@@ -1,0 +1,83 @@
+"""What only a cluster of containers has: addresses that change, databases, an engine that may be missing."""
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy import ClusterError, ClusterSpec, ComposeCluster, Database, Discovery, MemberState, Role, StoreKind
+from deploy.ports import free_ports, is_taken
+from tests.support.traffic import Browser, set_cookie_names
+from tests.support.waiting import until
+
+
+def test_a_proxy_before_the_store_breaks_its_network_and_nodes_are_configured() -> None:
+    with ComposeCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, store_proxy=True)) as cluster:
+        browser = Browser(cluster.url)
+        assert browser.post("/visits").status == 200
+        before = cluster.store.statistics()
+        assert browser.get("/me").json["visits"] == 1
+        after = cluster.store.statistics()
+        assert after.commands["hgetall"] > before.commands.get("hgetall", 0)
+        cluster.store.proxy.down()
+        assert browser.get("/me").status == 503
+        assert redis.Redis.from_url(cluster.store.url).ping(), "the store itself is well"
+        cluster.store.proxy.reset()
+        until(lambda: browser.get("/me").status == 200, "the store is back")
+        assert browser.get("/me").json["visits"] == 1
+
+        cluster.configure({"SESSION_NAME": "nobody's", "SESSION_ROLLING": "maybe"})
+        cluster.configure({"SESSION_NAME": "other"})
+        cluster.restart("node-1")
+        assert set_cookie_names(cluster.url) == {"session", "other"}
+
+
+def test_a_database_that_is_killed_and_restarted_keeps_the_sessions() -> None:
+    spec = ClusterSpec(nodes=2, store=StoreKind.SQL, database=Database.POSTGRES, start_timeout=110)
+    with ComposeCluster(spec) as cluster:
+        store = cluster.members()[-1]
+        assert (store.name, store.role, store.state) == ("store", Role.STORE, MemberState.RUNNING)
+        assert store.address.endswith(":5432")
+        browser = Browser(cluster.url)
+        assert browser.post("/login", {"user": "alice", "password": cluster.users["alice"]}).status == 200
+        cluster.kill("store")
+        assert cluster.members()[-1].state is MemberState.ENDED
+        assert browser.get("/me").status == 503
+        cluster.restart("store")
+        until(lambda: browser.get("/me").status == 200, "the nodes have found it again")
+        assert {browser.get("/me").json["user"] for _ in range(4)} == {"alice"}
+
+
+def test_a_node_at_another_address_is_found_by_dns_and_cannot_be_drained() -> None:
+    with ComposeCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, discovery=Discovery.DNS)) as cluster:
+        before = {member.name: member.address for member in cluster.members()}
+        cluster.move("node-2")
+        after = {member.name: member.address for member in cluster.members()}
+        assert {name for name in before if before[name] != after[name]} == {"node-2"}
+        seen: set[str | None] = set()
+
+        def served() -> bool:
+            seen.add(Browser(cluster.url).get("/me").node)
+            return {"node-1", "node-2"} <= seen
+
+        until(served, "both of them serve")
+        with pytest.raises(ClusterError, match="a node that the proxy finds by DNS can't be taken out of rotation"):
+            cluster.drain("node-1")
+        with pytest.raises(ClusterError, match="proxy is not a node"):
+            cluster.move("proxy")
+
+
+def test_an_engine_that_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    cluster = ComposeCluster(ClusterSpec())
+    with pytest.raises(ClusterError, match=r"^the Docker engine is not running, or this user may not use it"):
+        cluster.start()
+    cluster.stop()
+
+
+def test_a_setting_that_setup_refuses_ends_the_start_and_leaves_nothing() -> None:
+    port = free_ports(1)[0]
+    spec = ClusterSpec(nodes=1, port=port, node_settings={"SESSION_NAME": "not a name"})
+    with pytest.raises(ClusterError, match=r"session_cookie .*'not a name'"):
+        ComposeCluster(spec).start()
+    assert not is_taken(port)

@@ -1,0 +1,158 @@
+"""SQLite in trouble: locked by another process, a full disk, a read-only file, a file that is not a database."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, event
+
+from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+
+KEY, OTHER = "a" * 64, "b" * 64
+HOUR = Lifetime(idle=600, absolute=3600)
+ROOT = Path(__file__).parents[3]
+
+
+def fields_of(store: SqlStore) -> dict[str, bytes]:
+    record = store.load(KEY)
+    assert record is not None
+    return dict(record.fields)
+
+
+def test_what_a_node_loads_before_it_is_a_gevent_worker_leaves_psycopg_alone() -> None:
+    code = "import sys, nodes.gunicorn_hooks, nodes.app, nodes.sessions.stores.sql; assert 'psycopg' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def embedded(path: Path) -> Iterator[SqlStore]:
+    own = SqlStore.from_url(f"sqlite:///{path}", Budgets(5, 0.2, retries=0, deadline=5))
+    own.create_schema()
+    own.create(KEY, {"a": b"1"}, "alice", HOUR)
+    yield own
+    own.close()
+
+
+DELETE: Callable[[SqlStore], object] = lambda store: store.delete(KEY)  # noqa: E731
+TOUCH: Callable[[SqlStore], object] = lambda store: store.update(KEY, Changes(), HOUR)  # noqa: E731
+WRITES: list[Callable[[SqlStore], object]] = [
+    lambda store: store.create(OTHER, {"a": bytes(2_000_000)}, None, HOUR),
+    lambda store: store.update(KEY, Changes({"a": bytes(2_000_000)}), HOUR),
+]
+
+
+def test_while_another_process_writes_sqlite_reads_and_a_write_waits_its_budget(embedded: SqlStore, path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    for write in (*WRITES, DELETE, TOUCH):
+        with pytest.raises(StoreUnavailable, match="locked"):
+            write(embedded)
+    assert time.monotonic() - started < 4
+    assert fields_of(embedded) == {"a": b"1"}
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert embedded.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+
+
+def test_a_full_disk_refuses_writes_whole_and_serves_reads_and_logouts(embedded: SqlStore) -> None:
+    pages = embedded._database.read(lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+    embedded.close()
+    event.listen(
+        embedded._database._engine,
+        "connect",
+        lambda connection, _record: connection.execute(f"PRAGMA max_page_count = {pages + 20}"),
+    )
+    for write in WRITES:
+        with pytest.raises(StoreUnavailable, match="full"):
+            write(embedded)
+    assert fields_of(embedded) == {"a": b"1"}
+    assert embedded.load(OTHER) is None
+    assert embedded.update(KEY, Changes({"b": b"small"}), HOUR) is Outcome.APPLIED
+    assert embedded.delete(KEY) is not None
+
+
+LIMITED = """
+import resource, sys
+from nodes.sessions import Changes, Lifetime, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+store = SqlStore.from_url(sys.argv[1])
+try:
+    store.update("a" * 64, Changes({"a": bytes(2_000_000)}), Lifetime(600, 3600))
+except StoreUnavailable as error:
+    print("refused", dict(store.load("a" * 64).fields))
+"""
+
+
+def test_a_file_that_may_not_grow_refuses_a_write_and_keeps_what_it_had(embedded: SqlStore, path: Path) -> None:
+    """The system's own refusal (EFBIG), in the middle of SQLite's writing."""
+    command = [sys.executable, "-c", LIMITED, f"sqlite:///{path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "refused {'a': b'1'}\n"
+    assert fields_of(embedded) == {"a": b"1"}
+
+
+LAST_CONNECTION = """
+import resource, sys
+from nodes.sessions import Changes, Lifetime, StoreUnavailable
+from nodes.sessions.stores.sql import SqlStore
+store = SqlStore.from_url(sys.argv[1])
+store.load("a" * 64)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+for _ in range(2):
+    try:
+        store.update("a" * 64, Changes({"a": b"2"}), Lifetime(600, 3600))
+    except StoreUnavailable as error:
+        print("refused", dict(store.load("a" * 64).fields))
+"""
+
+
+def test_a_write_that_a_full_disk_refused_leaves_the_reads_their_connection(embedded: SqlStore, path: Path) -> None:
+    """The last one: without it SQLite takes its shared memory away, and has no room for another."""
+    embedded.close()
+    command = [sys.executable, "-c", LAST_CONNECTION, f"sqlite:///{path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "refused {'a': b'1'}\n" * 2
+
+
+def test_a_read_only_database_serves_reads_and_refuses_writes(embedded: SqlStore, path: Path) -> None:
+    embedded.close()
+    read_only = SqlStore(create_engine(f"sqlite:///file:{path}?mode=ro&uri=true"))
+    for write in (*WRITES, DELETE):
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            write(read_only)
+    assert fields_of(read_only) == {"a": b"1"}
+    read_only.close()
+
+
+def test_a_file_that_is_no_database_is_unavailable_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"something else entirely " * 100)
+    store = SqlStore.from_url(f"sqlite:///{path}")
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        store.load(KEY)
+    assert path.read_bytes() == b"something else entirely " * 100
+
+
+def test_nothing_of_a_session_is_in_an_error(embedded: SqlStore, path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable) as caught:
+        embedded.create(OTHER, {"a": b"the secret"}, "the owner", HOUR)
+    holder.close()
+    assert caught.value.__cause__ is not None
+    for shown in (str(caught.value), str(caught.value.__cause__)):
+        assert "secret" not in shown
+        assert "owner'" not in shown

@@ -1,0 +1,77 @@
+"""`session-cluster up` refuses what it cannot run, in one line and before any server starts."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deploy.cli import up
+
+
+def run(*options: str) -> str:
+    """The only line of the error."""
+    done = CliRunner().invoke(up, ["--port", "0", *options], obj=lambda _: None)
+    assert done.exit_code == 1, done.output
+    (line,) = done.output.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--nodes", "0"], "nodes must be between 1 and 100, not 0"),
+        (["--nodes", "10000"], "not 10,000"),
+        (["--workers", "0"], "workers must be between 1 and 32, not 0"),
+        (["--store", "rdis"], "unknown store 'rdis': did you mean 'redis'?"),
+        (["--store", "x"], "choose one of memory, file, sql, redis, redis-ha, redis-cluster, express"),
+        (["--node", "expres"], "unknown kind of node 'expres': did you mean 'express'?"),
+        (["--node", "express", "--store", "file"], "express nodes cannot keep sessions in file"),
+        (["--balance", "round-robin"], "did you mean 'round_robin'?"),
+        (["--port", "70000"], "not 70000"),
+        (["--nginx", "/nowhere/nginx"], "no such file: /nowhere/nginx"),
+        (["--nginx", "no-such-nginx"], "'no-such-nginx' is not in PATH"),
+        (["--nginx", "./README.md"], "is not executable"),
+        (["--nginx", "/bin/true"], "does not answer like nginx"),
+        (["--store-server", "/nowhere/redis-server"], "no such file: /nowhere/redis-server"),
+        (["--store-server", "no-such-server"], "'no-such-server' is not in PATH"),
+        (["--store-server", "./README.md"], "is not executable"),
+        (["--store-server", "/bin/true"], "is not a Redis or Valkey server"),
+        (["--state", "/etc/hostname"], "is not a folder"),
+        (["--state", "/etc"], "holds other things"),
+        (["--state", "/proc/state"], "cannot be written"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused_in_one_line(
+    options: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[3])
+    assert message in run(*options)
+
+
+def test_servers_that_are_too_old_are_named_with_what_is_needed(tmp_path: Path) -> None:
+    def program(name: str, version: str) -> str:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\necho '{version}'\necho '{version}' >&2\n")
+        path.chmod(0o755)
+        return str(path)
+
+    assert "must be nginx 1.19.5 or later, not 1.14.2" in run(
+        "--nginx", program("nginx", "nginx version: nginx/1.14.2")
+    )
+    no_sticky = program("nginx22", "nginx version: nginx/1.22.1")
+    assert "nginx 1.22.1 does not support balance sticky" in run(
+        "--store", "memory", "--balance", "sticky", "--nginx", no_sticky
+    )
+    old_redis = program("redis", "Redis server v=5.0.3 sha=00000000:0 malloc=jemalloc-5.1.0 bits=64")
+    assert "must be Redis or Valkey 6.2 or later, not 5.0.3" in run("--store-server", old_redis)
+
+
+def test_a_port_that_is_taken_is_named_with_its_process() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        line = run("--port", str(port))
+    assert f"port {port} is taken by" in line
+    assert f"(pid {os.getpid()})" in line
