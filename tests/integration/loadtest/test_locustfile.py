@@ -69,8 +69,8 @@ def test_its_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path
     [
         (None, "cannot read the users file"),
         ({"users": {}}, "names no users"),
-        ({"alice": "x"}, "is no JSON with"),
-        ([1], "is no JSON with"),
+        ({"alice": "x"}, "is not JSON with"),
+        ([1], "is not JSON with"),
         ({"users": {"alice": "$argon2id$v=19$..."}}, "holds the hash of alice's password"),
     ],
 )
