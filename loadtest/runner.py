@@ -15,8 +15,9 @@ from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
 from loadtest.claims import SESSION, SITE
 from loadtest.experiment import AFTER, Phase
-from loadtest.generator import Generator, GeneratorError, LoadProfile
+from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, End, Header, Mark, Note, PartWriter, assemble, follow, now, read_part
+from loadtest.load_profile import LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY, Timing
@@ -77,15 +78,14 @@ class Schedule:
             return
         stage, rest = self.stages[position], self.stages[position + 1 :]
         then = next((following.words for following in rest if following.words), "")
-        self.status.turn(stage.words or self.status.doing, then, stage.seconds if stage.exact else 0.0)
-        self.status.over = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
+        self.status.enter(stage.words or self.status.stage, then, stage.seconds if stage.exact else 0.0)
+        self.status.ends_at = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
 
 
 @dataclass(frozen=True)
 class Run:
     """What a run left behind. `findings` and `timing` are None where there was no steady state to begin with."""
 
-    started: float
     findings: Findings | None = None
     timing: Timing | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -245,7 +245,6 @@ class Runner:
         self._generator.stop()
         cluster = self._target.cluster
         return Run(
-            self._started,
             self._recording.finish(self._prober),
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
@@ -336,14 +335,13 @@ class Runner:
 
 def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
     """Run all phases. Without a steady state before a fault, the rest is left out."""
-    started = now()
     try:
         with runner:
             for phase in phases:
                 runner.run(phase)
             return runner.finish()
     except NotSteadyError as error:
-        return Run(started, unsteady=str(error))
+        return Run(unsteady=str(error))
 
 
 def wait_steady(cluster: Cluster, timeout: float) -> None:

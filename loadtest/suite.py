@@ -21,8 +21,9 @@ from loadtest.claims import (
     worst,
 )
 from loadtest.experiment import BEFORE, Case, Experiment, Phase, Place
-from loadtest.generator import GeneratorError, LoadProfile, Mix
+from loadtest.generator import GeneratorError
 from loadtest.history import HistoryError, Op, Probe, read
+from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
 from loadtest.results import (
@@ -121,7 +122,7 @@ class Suite:
             run = run_phases(runner, self._phases(case))
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
         except FAILURES as error:
-            run, claims = Run(0.0), (make_failure("it can be run", str(error)),)
+            run, claims = Run(), (make_failure("it can be run", str(error)),)
         command = self.command.format(name=case.experiment.name, place=case.place)
         result = make_result(case, run, claims, number, users, command)
         write_result(folder, result)

@@ -62,21 +62,21 @@ FAULTS = (
         "write-revives-session-after-logout",
         "nodes/sessions/persistence.py",
         'raise SessionEnded("the session ended while this request worked with it; nothing was saved")',
-        "return _make(stored)",
+        "return self._create_pending()",
         "tests/unit/sessions/test_session.py",
     ),
     Fault(
         "login-leaves-old-id-alive",
         "nodes/sessions/persistence.py",
-        "last = old.end() if old.record is not None else None",
-        "last = old.record",
+        "last = store.delete(self.key) if self.record is not None and self.key is not None else None",
+        "last = self.record",
         "tests/unit/sessions/test_renewal.py",
     ),
     Fault(
         "renewal-drops-concurrent-write",
         "nodes/sessions/persistence.py",
-        "known = keep and last is not None and not last.unread",
-        "known = False",
+        "if keep and last is not None and (late :=",
+        "if False and last is not None and (late :=",
         "tests/unit/sessions/test_session.py",
     ),
     Fault(
@@ -110,7 +110,7 @@ FAULTS = (
     Fault(
         "application-overwrites-reserved-field",
         "nodes/sessions/fields.py",
-        'return f"~{key}" if _is_called_as_ours(key) else key',
+        'return f"~{key}" if _is_reserved(key) else key',
         "return key",
         "tests/unit/sessions/test_own_fields.py",
     ),
@@ -146,7 +146,7 @@ FAULTS = (
     Fault(
         "encrypted-session-changes-owner",
         "nodes/sessions/encryption.py",
-        "if proven != (None if owner is None else _bytes(owner)):",
+        "if proof != (None if owner is None else _to_bytes(owner)):",
         "if False:",
         "tests/unit/sessions/test_encryption.py",
     ),
@@ -201,7 +201,7 @@ FAULTS = (
         "nodes/sessions/stores/sql/statements.py",
         '.where(columns.owner == bindparam("_owner"), kept, live)',
         '.where(columns.owner == bindparam("_owner"), kept)',
-        "tests/integration/sessions/test_powers_contract.py",
+        _CONTRACT,
         "sqlite",
     ),
     Fault(

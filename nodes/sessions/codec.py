@@ -1,4 +1,4 @@
-"""Values <-> bytes. Nothing here, or anywhere else in the session layer, ever unpickles."""
+"""Values to bytes and back. Nothing in the session library ever unpickles."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ from typing import Any, Protocol
 
 import msgspec
 
+ENCRYPTED = b"\xe1"
+"""First byte of an encrypted value (`encryption.py`), and of no value that a codec writes.
+
+In MessagePack it is the number -31, whole in one byte, and nothing may follow it. No JSON value begins with it.
+"""
+OVERHEAD = 33
+"""Bytes by which an encrypted value is longer than the plain one; bounds on the size of a session count them."""
+
 
 class DecodeError(ValueError):
-    """The bytes are not what the codec writes: damaged, truncated or somebody else's."""
+    """The bytes are not what the codec writes: corrupt, truncated or from another program."""
+
+
+class EncryptedValue(DecodeError):
+    """The bytes are an encrypted value, which needs a key."""
 
 
 class Codec(Protocol):
-    """Turns one field's value into bytes and back."""
+    """Encodes and decodes the value of one field."""
 
     def encode(self, value: Any) -> bytes:
-        """The bytes of `value`, equal for equal values of the same types; TypeError where it can't be represented."""
+        """Return the bytes of `value`, equal for equal values of the same types. Raises TypeError where it has none."""
         ...
 
     def decode(self, data: bytes) -> Any:
-        """The value behind `data`; `DecodeError` where there is none."""
+        """Return the value of `data`. Raises `DecodeError` where it has none."""
         ...
 
 
@@ -43,4 +55,9 @@ class MsgpackCodec:
         try:
             return self._decoder.decode(data)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise DecodeError(str(error)) from error
+            raise (EncryptedValue if is_encrypted(data) else DecodeError)(str(error)) from error
+
+
+def is_encrypted(data: bytes) -> bool:
+    """Whether `data` has the form of an encrypted value, which no codec writes."""
+    return data.startswith(ENCRYPTED) and len(data) >= OVERHEAD

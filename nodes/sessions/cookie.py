@@ -1,8 +1,8 @@
-"""The session's id in a signed cookie: `<id>.<signature>`, and the format of cookies as stores may choose it.
+"""The signed cookie with the session's id, `<id>.<signature>`, and the protocol of cookie formats.
 
 The signature (HMAC-SHA256 over the exact text of the id, base64url without padding) lets a node refuse a forged cookie
-without asking the store. It is read from the raw Cookie header and compared as text: a value that is quoted, padded,
-decorated or sent twice is not the one that was set, and is refused.
+without a round trip to the store. It is read from the raw Cookie header and compared as text: a value that is quoted,
+padded, decorated or sent twice is not the one that was set, and is refused.
 """
 
 from __future__ import annotations
@@ -22,63 +22,63 @@ _MAX_LENGTH = 128 + 1 + _SIGNATURE_LENGTH
 
 
 class CookieFormat(Protocol):
-    """How an id travels in the cookie's value, and what it is to the store."""
+    """The cookie's value for an id, and the store's key for it."""
 
     is_shared: bool
-    """Whether an application of another kind reads the cookie and its session too. It looks for the cookie by the name
-    that it was given, so no prefix is put before it, and it sends the cookie again as the session says."""
+    """Whether an application on another framework reads the cookie and its session too. It expects the cookie under
+    exactly its name, so no prefix is added, and it sends the cookie again as the session says."""
 
     def is_canonical(self, session_id: str) -> bool:
-        """Whether this can be an id."""
+        """Whether `session_id` has the form of an id."""
         ...
 
-    def key_of(self, session_id: str) -> str:
-        """The store's key of this id."""
+    def to_key(self, session_id: str) -> str:
+        """Return the store's key for an id."""
         ...
 
-    def hash_of(self, key: str) -> str:
-        """What logs and signals call the session under this key of the store: the SHA-256 of its id."""
+    def to_hash(self, key: str) -> str:
+        """Return the SHA-256 of the id for a key of the store, as logs and signals name the session."""
         ...
 
     def sign(self, session_id: str, secret: bytes) -> str:
-        """The cookie's value for this id."""
+        """Return the cookie's value for an id."""
         ...
 
     def verify(self, value: str, secrets: Iterable[bytes]) -> str | None:
-        """The id in the cookie's value, or None where no secret signed exactly this text. Never raises."""
+        """Return the id in the cookie's value, or None where no secret signed exactly this text. Never raises."""
         ...
 
 
 def is_canonical(session_id: str) -> bool:
-    """Whether this can be an id: 16 to 128 characters of the base64url alphabet."""
+    """Whether `session_id` has the form of an id: 16 to 128 characters of the base64url alphabet."""
     return _ID.match(session_id) is not None
 
 
-def key_of(session_id: str) -> str:
-    """The store's key of this id: its SHA-256 in 64 hexadecimal digits."""
+def hash_id(session_id: str) -> str:
+    """Return the SHA-256 of an id in 64 hexadecimal digits: the store's key."""
     return hashlib.sha256(session_id.encode()).hexdigest()
 
 
 @lru_cache(maxsize=64)
-def _begun(secret: bytes) -> hmac.HMAC:
-    """The beginning of every signature with this secret: half of the work."""
+def _hmac(secret: bytes) -> hmac.HMAC:
+    """Return the HMAC of the constant prefix, which is half of the work of a signature. Callers copy it."""
     return hmac.new(secret, _CONTEXT, "sha256")
 
 
 def _signature(session_id: str, secret: bytes) -> str:
-    begun = _begun(secret).copy()
-    begun.update(session_id.encode("ascii"))
-    digest = begun.digest()
+    code = _hmac(secret).copy()
+    code.update(session_id.encode("ascii"))
+    digest = code.digest()
     return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
 
 
 def sign(session_id: str, secret: bytes) -> str:
-    """The cookie's value for this id."""
+    """Return the cookie's value for an id."""
     return f"{session_id}.{_signature(session_id, secret)}"
 
 
 def verify(value: str, secrets: Iterable[bytes]) -> str | None:
-    """The id in the cookie's value, or None where no secret signed exactly this text."""
+    """Return the id in the cookie's value, or None where no secret signed exactly this text."""
     if len(value) > _MAX_LENGTH:
         return None
     session_id, dot, signature = value.rpartition(".")
@@ -91,20 +91,20 @@ def verify(value: str, secrets: Iterable[bytes]) -> str | None:
 
 
 class SignedCookie:
-    """This project's own format: the functions above."""
+    """The library's own format: the functions above."""
 
     is_shared = False
     is_canonical = staticmethod(is_canonical)
-    key_of = staticmethod(key_of)
+    to_key = staticmethod(hash_id)
     sign = staticmethod(sign)
     verify = staticmethod(verify)
 
-    def hash_of(self, key: str) -> str:
+    def to_hash(self, key: str) -> str:
         return key
 
 
-def values_of(header: str, name: str) -> Sequence[str]:
-    """Every value that a Cookie header carries under exactly this name, as sent.
+def cookie_values(header: str, name: str) -> Sequence[str]:
+    """Return every value that a Cookie header has under exactly this name, as sent.
 
     Only space and tab are stripped (RFC 6265, 5.4): no other white space before `__Host-` passes for the prefix.
     """

@@ -1,16 +1,16 @@
-"""Sessions encrypted at rest: any store, whose fields' values only the nodes can read.
+"""Encryption at rest: a store around any other one, whose values only the nodes can read.
 
-Each value is sealed for its record and its field (`sealing.py`), so that none can be moved elsewhere. Names of fields,
-owners and times stay readable: the store needs them. A record with an owner has one more field, `~owner`, which holds
-the owner sealed, so whoever has the store can't make a session somebody else's.
+Each value is encrypted for its record and its field, so that none can be moved elsewhere. Names of fields, owners and
+times stay readable: the store needs them. A record with an owner has one more field, `~owner`, with the owner
+encrypted, so that write access to the store is not enough to give a session to another user.
 
-What this does not notice: a value put back that the same field had before, a field taken away, other times. Each write
-sends only the fields that it changes and has not read the others, so nothing can vouch for all of them.
+What this does not detect: a value put back that the same field had before, a field removed, other times. Each write
+sends only the fields that it changes and has not read the others, so nothing can authenticate all of them.
 
 Keys rotate as secrets do: the first encrypts, all decrypt. Add a new one at the end on every node; then put it first on
-every node; drop the old one when the absolute timeout has passed since. `Encryption` turns it on or off in such steps.
-While it does, plain values and sealed ones lie beside each other in one record: a field has the same name either way,
-so that no field is ever there twice.
+every node; remove the old one when the absolute timeout has passed since. `Encryption` turns encryption on or off in
+such steps. Meanwhile plain and encrypted values lie beside each other in one record: a field has the same name either
+way, so that no field is ever there twice.
 """
 
 from __future__ import annotations
@@ -26,100 +26,91 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .cookie import CookieFormat, SignedCookie
+from .codec import ENCRYPTED, is_encrypted
+from .cookie import SignedCookie
 from .fields import OWNER_PROOF
-from .store import Changes, CorruptRecord, Lifetime, Outcome, Record, Store, UnknownKey
+from .store import Changes, CorruptRecord, Lifetime, Outcome, Record, Store, StoreWrapper, UnknownKey
+
+log = logging.getLogger("nodes.sessions")
 
 KEY_BYTES = 32
-OVERHEAD = 33
-"""How many bytes longer a sealed value is; bounds on the size of a session count them."""
-ID_BYTES = 4
-_MARK = b"\xe1"
+_ID_BYTES = 4
 _NONCE_BYTES = 12
-_NONCE = len(_MARK) + ID_BYTES
+_NONCE = len(ENCRYPTED) + _ID_BYTES
 
 
-class SealingKey:
-    """Seals and opens values; `secret` has 32 bytes."""
+class FieldCipher:
+    """Encrypts and decrypts values of fields with AES-256-GCM; `secret` has 32 bytes.
+
+    An encrypted value is
+
+        0xE1, id of the encryption key (4 bytes), nonce (12 bytes), ciphertext and tag (16 bytes more than the value)
+
+    The nonce is computed (HMAC-SHA-256 over record, field and value, with a key of its own) instead of drawn, so that
+    equal values have equal bytes and compare-and-set works in the store. It repeats no sooner than a drawn one would;
+    all it reveals is that a field has a value that it had before.
+    """
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != KEY_BYTES:
-            raise ValueError(f"an encryption key has {len(secret)} bytes: it must be {KEY_BYTES}")
-        derived = HKDF(SHA256(), 2 * KEY_BYTES + ID_BYTES, salt=None, info=b"session-cluster encryption v1").derive(
+            raise ValueError(f"an encryption key must have {KEY_BYTES} bytes, not {len(secret)}")
+        derived = HKDF(SHA256(), 2 * KEY_BYTES + _ID_BYTES, salt=None, info=b"session-cluster encryption v1").derive(
             secret
         )
         self._cipher = AESGCM(derived[:KEY_BYTES])
         self._nonce_key = derived[KEY_BYTES : 2 * KEY_BYTES]
         self.id = derived[2 * KEY_BYTES :]
 
-    def seal(self, value: bytes, place: bytes) -> bytes:
+    def encrypt(self, value: bytes, place: bytes) -> bytes:
+        """Return `value` encrypted for `place`, which is the name of one field of one record."""
         nonce = hmac.digest(self._nonce_key, len(place).to_bytes(4, "big") + place + value, "sha256")[:_NONCE_BYTES]
-        return _MARK + self.id + nonce + self._cipher.encrypt(nonce, value, place)
+        return ENCRYPTED + self.id + nonce + self._cipher.encrypt(nonce, value, place)
 
-    def open(self, sealed: bytes, place: bytes) -> bytes:
-        """What `seal` was given for this place. `CorruptRecord` for anything else."""
+    def decrypt(self, data: bytes, place: bytes) -> bytes:
+        """Return what was encrypted for this place. Raises `CorruptRecord` for anything else."""
         try:
-            return self._cipher.decrypt(sealed[_NONCE : _NONCE + _NONCE_BYTES], sealed[_NONCE + _NONCE_BYTES :], place)
+            return self._cipher.decrypt(data[_NONCE : _NONCE + _NONCE_BYTES], data[_NONCE + _NONCE_BYTES :], place)
         except (InvalidTag, ValueError) as error:
-            raise CorruptRecord("it is not what was encrypted for this place") from error
-
-
-def is_sealed(value: bytes) -> bool:
-    """Whether it looks like a sealed value, which no plain one does."""
-    return value.startswith(_MARK) and len(value) >= OVERHEAD
-
-
-def any_sealed(fields: Mapping[str, bytes]) -> bool:
-    """Whether a node without keys would have to know more to read these fields."""
-    return any(map(is_sealed, fields.values()))
-
-
-def key_id(sealed: bytes) -> bytes:
-    """Which key it was sealed with: `SealingKey.id`."""
-    return sealed[len(_MARK) : _NONCE]
-
-
-log = logging.getLogger("nodes.sessions")
+            raise CorruptRecord("a value was not encrypted for its place") from error
 
 
 class Encryption(Enum):
-    """What an `EncryptedStore` makes of values that are not encrypted."""
+    """How an `EncryptedStore` treats values that are not encrypted."""
 
     REQUIRE = "require"
-    """Believes none: whoever writes to the store can plant nothing. Sessions from before are not believed either."""
+    """Rejects them, so that write access to the store is not enough to plant values. Older plain sessions are rejected
+    too."""
     WRITE = "write"
-    """Reads both and writes encrypted: while it is turned on or off. Whoever writes to the store can plant values."""
+    """Reads both and writes encrypted values: while encryption is turned on or off. Plain values can be planted."""
     READ = "read"
-    """Reads both and writes plain: beside nodes that have no keys yet, or no longer."""
+    """Reads both and writes plain values: beside nodes that have no keys yet, or no longer."""
 
 
-class EncryptedStore:
+class EncryptedStore(StoreWrapper):
     """`store`, with every value encrypted by the first of `keys` (32 bytes each).
 
-    A record that was changed, moved, given to another owner or never encrypted is damaged: set aside and absent. One
+    A record that was changed, moved, given to another owner or never encrypted is corrupt: quarantined and absent. One
     encrypted with a key that is not here is *unknown* (`UnknownKey`), since another node has that key. With an
-    `encryption` that reads both, what was never encrypted is believed, and only that.
+    `encryption` that reads both, plain values are accepted, and only those.
 
-    One round trip more than the store's for an update, and two for one that applies, where a value that is compared is
-    found encrypted with an older key, or encrypted at all or not, other than this node writes it.
+    An update takes one round trip more, and two where it applies, if a compared value is stored in another form than
+    this node writes: encrypted with an older key, or plain instead of encrypted or the reverse.
     """
 
     def __init__(self, store: Store, keys: Sequence[bytes], encryption: Encryption = Encryption.REQUIRE) -> None:
         if not keys:
-            raise ValueError("give at least one encryption key")
+            raise ValueError("keys must have at least one encryption key")
         if type(store.cookie) is not SignedCookie:
-            raise ValueError("sessions that are shared with another application can't be encrypted: it can't read them")
-        self.codec = store.codec
-        self.cookie: CookieFormat = store.cookie
-        self.wraps = store
+            raise ValueError("sessions shared with another application can't be encrypted: it can't decrypt them")
+        super().__init__(store)
         self._encryption = encryption
-        self._keys = [SealingKey(key) for key in keys]
-        self._by_id = {key.id: key for key in self._keys}
-        self._one_form = len(self._keys) == 1 and encryption is Encryption.REQUIRE
+        self._ciphers = {cipher.id: cipher for cipher in map(FieldCipher, keys)}
+        self._first = next(iter(self._ciphers.values()))
+        self._one_form = len(keys) == 1 and encryption is Encryption.REQUIRE
 
     def load(self, key: str) -> Record | None:
         record = self.wraps.load(key)
-        return self._opened(key, record) if record is not None else None
+        return self._decrypt_or_quarantine(key, record) if record is not None else None
 
     def create(
         self,
@@ -129,91 +120,86 @@ class EncryptedStore:
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        written = self._written(key, fields)
+        encrypted = self._encrypt_fields(key, fields)
         if owner is not None and self._encryption is not Encryption.READ:
-            written[OWNER_PROOF] = self._write(key, OWNER_PROOF, _bytes(owner))
-        return self.wraps.create(key, written, owner, lifetime, created)
+            encrypted[OWNER_PROOF] = self._encrypt(key, OWNER_PROOF, _to_bytes(owner))
+        return self.wraps.create(key, encrypted, owner, lifetime, created)
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         expect = {
-            name: None if value is None else self._write(key, name, value)
+            name: None if value is None else self._encrypt(key, name, value)
             for name, value in changes.expect.items()
-            if name != OWNER_PROOF  # whether there is one concerns who can't read it
+            if name != OWNER_PROOF  # expected to be missing by nodes that can't read it; this one can
         }
-        written = replace(changes, set=self._written(key, changes.set), expect=expect)
-        outcome = self.wraps.update(key, written, lifetime)
+        encrypted = replace(changes, set=self._encrypt_fields(key, changes.set), expect=expect)
+        outcome = self.wraps.update(key, encrypted, lifetime)
         if outcome is Outcome.CONFLICT and not self._one_form:
-            return self._update_of_another_form(key, changes, written, lifetime)
+            return self._update_other_form(key, changes, encrypted, lifetime)
         return outcome
 
     def delete(self, key: str) -> Record | None:
+        """Where the key of a value is missing, its fields are returned encrypted: the session ended all the same."""
         record = self.wraps.delete(key)
         try:
-            return self._opened(key, record, gone=True) if record is not None else None
-        except UnknownKey as error:  # it has ended all the same
-            log.error("it has ended unread, and what others wrote there since is lost: %s", error)  # noqa: TRY400 - a line
-            return replace(record, fields={}, unread=True) if record is not None else None
+            return self._decrypt_record(key, record) if record is not None else None
+        except CorruptRecord:
+            return None
+        except UnknownKey:
+            return record
 
-    def quarantine(self, key: str) -> None:
-        self.wraps.quarantine(key)
-
-    def ping(self) -> float:
-        return self.wraps.ping()
-
-    def close(self) -> None:
-        self.wraps.close()
-
-    def _update_of_another_form(self, key: str, changes: Changes, written: Changes, lifetime: Lifetime) -> Outcome:
-        """Tells a value that an older key or another `Encryption` has left from one that somebody changed."""
+    def _update_other_form(self, key: str, changes: Changes, encrypted: Changes, lifetime: Lifetime) -> Outcome:
+        """Apply the update where the conflict is only one of form: an older key, or another `Encryption`."""
         record = self.wraps.load(key)
-        opened = self._opened(key, record) if record is not None else None
-        if record is None or opened is None:
+        plain = self._decrypt_or_quarantine(key, record) if record is not None else None
+        if record is None or plain is None:
             return Outcome.ABSENT
-        if any(opened.fields.get(name) != changes.expect[name] for name in written.expect):
+        if any(plain.fields.get(name) != changes.expect[name] for name in encrypted.expect):
             return Outcome.CONFLICT
-        expect = {name: record.fields.get(name) for name in written.expect}
-        return self.wraps.update(key, replace(written, expect=expect), lifetime)
+        expect = {name: record.fields.get(name) for name in encrypted.expect}
+        return self.wraps.update(key, replace(encrypted, expect=expect), lifetime)
 
-    def _written(self, key: str, fields: Mapping[str, bytes]) -> dict[str, bytes]:
+    def _encrypt_fields(self, key: str, fields: Mapping[str, bytes]) -> dict[str, bytes]:
         if OWNER_PROOF in fields:
-            raise ValueError(f"{OWNER_PROOF} is the name of no field that can be written")
-        return {name: self._write(key, name, value) for name, value in fields.items()}
+            raise ValueError(f"{OWNER_PROOF} is a reserved field and can't be written")
+        return {name: self._encrypt(key, name, value) for name, value in fields.items()}
 
-    def _write(self, key: str, name: str, value: bytes) -> bytes:
-        return value if self._encryption is Encryption.READ else self._keys[0].seal(value, _place(key, name))
+    def _encrypt(self, key: str, name: str, value: bytes) -> bytes:
+        return value if self._encryption is Encryption.READ else self._first.encrypt(value, _to_place(key, name))
 
-    def _opened(self, key: str, record: Record, gone: bool = False) -> Record | None:
+    def _decrypt_or_quarantine(self, key: str, record: Record) -> Record | None:
         try:
-            opened = {name: self._open(key, name, value) for name, value in record.fields.items()}
-            self._check_owner(record.owner, opened.pop(OWNER_PROOF, None))
-            return replace(record, fields=opened)
+            return self._decrypt_record(key, record)
         except CorruptRecord as error:
-            if not gone:
-                log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - a line
-                self.wraps.quarantine(key)
+            log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - a line
+            self.wraps.quarantine(key)
             return None
 
-    def _open(self, key: str, name: str, value: bytes) -> bytes:
-        if not is_sealed(value):
+    def _decrypt_record(self, key: str, record: Record) -> Record:
+        fields = {name: self._decrypt(key, name, value) for name, value in record.fields.items()}
+        self._check_owner(record.owner, fields.pop(OWNER_PROOF, None))
+        return replace(record, fields=fields)
+
+    def _decrypt(self, key: str, name: str, value: bytes) -> bytes:
+        if not is_encrypted(value):
             if self._encryption is Encryption.REQUIRE:
-                raise CorruptRecord("it is not encrypted")
+                raise CorruptRecord("a value is not encrypted")
             return value
-        known = self._by_id.get(key_id(value))
-        if known is None:
+        cipher = self._ciphers.get(value[len(ENCRYPTED) : _NONCE])
+        if cipher is None:
             raise UnknownKey(f"session {key} is encrypted with a key that this node does not have")
-        return known.open(value, _place(key, name))
+        return cipher.decrypt(value, _to_place(key, name))
 
-    def _check_owner(self, owner: str | None, proven: bytes | None) -> None:
-        """A record without a proof is believed where values that are not encrypted are."""
-        if proven is None and self._encryption is not Encryption.REQUIRE:
+    def _check_owner(self, owner: str | None, proof: bytes | None) -> None:
+        """Raise `CorruptRecord` for another owner. A record without proof is accepted where plain values are."""
+        if proof is None and self._encryption is not Encryption.REQUIRE:
             return
-        if proven != (None if owner is None else _bytes(owner)):
-            raise CorruptRecord("it was made for another owner")
+        if proof != (None if owner is None else _to_bytes(owner)):
+            raise CorruptRecord("it was created for another owner")
 
 
-def _bytes(owner: str) -> bytes:
+def _to_bytes(owner: str) -> bytes:
     return owner.encode("utf-8", "surrogatepass")
 
 
-def _place(key: str, name: str) -> bytes:
+def _to_place(key: str, name: str) -> bytes:
     return f"{key}\0{name}".encode()

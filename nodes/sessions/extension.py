@@ -1,4 +1,4 @@
-"""Cookie -> session -> store, around one request; and the one place that decides what a fault means for a response."""
+"""The Flask extension: cookie -> session -> store, around each request; and what an error means for the response."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import flask
 from blinker import NamedSignal
-from flask import Flask, Request, Response, jsonify, request
+from flask import Flask, Request, Response, jsonify
 from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
-from .cookie import values_of
+from .cookie import cookie_values
 from .fields import COOKIE_KEY
 from .options import OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
 from .session import CookieAction, Session
@@ -27,35 +27,37 @@ from .store import (
     ListsByUser,
     LoginTooOld,
     Outcome,
-    Record,
     SessionEnded,
     SessionError,
     SessionTooLarge,
     Store,
+    StoreWrapper,
     TooManySessions,
     find_capability,
 )
-from .users import UserSessions, end_listed
+from .users import UserSessions, end_all
 
 log = logging.getLogger("nodes.sessions")
 
 RETRY_AFTER = 1
-"""Seconds that a client is asked to wait while the store can't be reached."""
+"""Seconds after which a client may try again while the store does not answer."""
 _MAX_BROWSER = 256
-_OPTIONS = "nodes.sessions.options"
-"""Where a request's environment has the options that `cookie_for` made for it."""
+_STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401, CookieNotSendable: 400}
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Sessions:
-    """The Flask extension: sessions in `store`, behaving as `options` say.
+    """Server-side sessions for a Flask application, in `store`, with these `options`.
 
         app = Flask(__name__)
         Sessions(app, store=RedisStore.from_url("redis://localhost"), options=SessionOptions(secrets=(secret,)))
 
-    It registers handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
+    Registers error handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
     `SessionTooLarge` (413), `LoginTooOld` (401) and `CookieNotSendable` (400). An application may register its own for
-    them; they answer for errors in views and at the end of the request. Raises `OptionsError` for options that the
-    store can't fulfil.
+    them; they apply to errors in views and at the end of the request. Raises `OptionsError` for options that need a
+    capability which the store does not have.
     """
 
     def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
@@ -63,38 +65,35 @@ class Sessions:
         self.options = options
         by_user = find_capability(store, ListsByUser)
         if options.max_sessions is not None and by_user is None:
-            raise OptionsError(f"max_sessions {options.max_sessions}: this store can't list the sessions of a user")
+            raise OptionsError("max_sessions needs a store that lists the sessions of a user; this one does not")
         self.users = UserSessions(store, by_user, options, self.notify) if by_user is not None else None
         """The sessions of a user; None where the store can't list them."""
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Gives `app` these sessions in place of Flask's own."""
+        """Replace Flask's own sessions in `app`."""
         app.session_interface = _Interface(self)
         app.extensions["sessions"] = self
-        app.register_error_handler(SessionError, answer)
+        app.register_error_handler(SessionError, error_response)
 
     def notify(self, signal: NamedSignal, key: str) -> None:
-        """Sends one of `events`; `key` is the SHA-256 of the session's id."""
+        """Send one of `signals`; `key` is the SHA-256 of the session's id."""
         signal.send(self, key=key)
 
     def end_everyone(self) -> int:
-        """Ends every session in the store, whoever's it is, without a signal for each; returns how many.
+        """End every session in the store, without signals, and return how many.
 
-        TypeError where the store can't go through its sessions.
+        Raises TypeError where the store can't iterate over its sessions.
         """
-        all_of_them = find_capability(self.store, Iterable)
-        if all_of_them is None:
-            raise TypeError("this store can't go through its sessions")
-        return len(end_listed(self.store, all_of_them.keys))
+        iterable = find_capability(self.store, Iterable)
+        if iterable is None:
+            raise TypeError("this store can't iterate over its sessions")
+        return len(end_all(self.store, iterable.keys))
 
 
-_STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401, CookieNotSendable: 400}
-
-
-def answer(error: SessionError) -> ResponseReturnValue:
-    """The default answer to a fault of the session: JSON that says what happened and what was not saved."""
+def error_response(error: SessionError) -> ResponseReturnValue:
+    """Return the default response to an error of the session: JSON with the reason."""
     status = _STATUS.get(type(error), 503)
     response = jsonify(error=str(error) if status != 503 else "the session store can't be reached; try again")
     response.status_code = status
@@ -104,231 +103,11 @@ def answer(error: SessionError) -> ResponseReturnValue:
     return response
 
 
-class _Interface(SessionInterface):
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._for_all = sessions.options
-        self._cookie = sessions.store.cookie
-        self._secrets = sessions.options.secret_bytes
-
-    @property
-    def _options(self) -> SessionOptions:
-        """Those of the request at hand."""
-        if self._for_all.cookie_for is None:
-            return self._for_all
-        if _OPTIONS not in request.environ:
-            request.environ[_OPTIONS] = self._for_all.for_request(request)
-        options: SessionOptions = request.environ[_OPTIONS]
-        return options
-
-    def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
-        """The request's session, which has read no cookie and asked nothing of the store."""
-        store = self._sessions.store
-        if self._cookie.is_shared:
-            store = SharedStore(store, lambda: attributes_of(self._options, self._is_secure(request)))
-        return Session(
-            store,
-            self._options,
-            lambda: self._read_id(request),
-            lambda: _client(request),
-            lambda: self._refusal(request),
-            self._sessions.notify,
-        )
-
-    def _read_id(self, request: Request) -> str | None:
-        name = self._name(self._is_secure(request))
-        values = values_of(request.environ.get("HTTP_COOKIE", ""), name)
-        # Of two cookies of one name, one may have been planted from a sibling domain: neither is believed.
-        return self._cookie.verify(values[0], self._secrets) if len(values) == 1 else None
-
-    def _name(self, is_secure: bool) -> str:
-        return self._options.cookie_name(is_secure and not self._cookie.is_shared)
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Commits before the headers leave. A fault here replaces the response: nothing unsaved is ever confirmed."""
-        assert isinstance(session, Session)
-        was_used = session.used
-        try:
-            session.commit()
-        except CookieNotSendable as error:
-            if was_used:
-                log.warning("%s", error)
-        except SessionError as error:
-            _replace(response, app.make_response(app.handle_user_exception(error)))
-        session.close()
-        has_cookie = session.cookie_action is not CookieAction.NONE and self._refusal(request) is None
-        if has_cookie:
-            response.headers.add("Set-Cookie", self._set_cookie(session))
-        if has_cookie or session.used:
-            _keep_from_caches(response)
-
-    def _refusal(self, request: Request) -> str | None:
-        """Why no browser would keep the cookie, or send it back to where it is; None where it would."""
-        options = self._options
-        path = options.path
-        needs_tls = options.secure is Secure.ON or options.same_site is SameSite.NONE or options.partitioned
-        if needs_tls and not self._is_tls(request):
-            return "its cookie is for TLS only, and the request came over plain HTTP"
-        if path != "/" and not _is_below(request.script_root + request.path, path):
-            return f"its cookie is for {path}, and the request for {request.path}"
-        return None
-
-    def _is_secure(self, request: Request) -> bool:
-        """Whether the cookie is one for TLS only."""
-        if self._options.secure is Secure.AUTO:
-            return self._is_tls(request)
-        return self._options.secure is Secure.ON
-
-    def _is_tls(self, request: Request) -> bool:
-        if self._options.proxy is Proxy.TRUST:
-            first = request.environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0]
-            return bool(first.strip().lower() == "https")
-        if self._options.proxy is Proxy.IGNORE:
-            original: dict[str, Any] = request.environ.get("werkzeug.proxy_fix.orig", {})
-            return bool(original.get("wsgi.url_scheme", request.scheme) == "https")
-        return request.is_secure
-
-    def _set_cookie(self, session: Session) -> str:
-        options = self._options
-        is_secure = self._is_secure(request)
-        clear = session.cookie_action is CookieAction.CLEAR
-        max_age, expires = (0, None) if clear else session.cookie_life
-        attributes = attributes_of(options, is_secure)
-        header = dump_cookie(
-            self._name(is_secure),
-            "" if clear or session.id is None else self._cookie.sign(session.id, self._secrets[0]),
-            max_age=max_age,
-            expires=0 if clear else expires,
-            path=attributes.path,
-            domain=attributes.domain,
-            secure=attributes.secure,
-            httponly=attributes.http_only,
-            samesite=attributes.same_site.value,
-            partitioned=attributes.partitioned,
-        )
-        return header + (f"; Priority={options.priority.value}" if options.priority else "")
-
-
-def _keep_from_caches(response: Response) -> None:
-    """Says that the answer is this visitor's alone. Looks at the names itself: werkzeug's own ways cost 5 us more."""
-    headers = response.headers
-    if any(name.lower() == "vary" for name, _ in headers):
-        response.vary.add("Cookie")
-    else:
-        headers.add("Vary", "Cookie")
-    headers["Cache-Control"] = "no-store"
-
-
-def _is_below(path: str, cookie_path: str) -> bool:
-    """Whether a cookie for `cookie_path` goes to `path` (RFC 6265, 5.1.4)."""
-    return path == cookie_path or path.startswith(cookie_path.rstrip("/") + "/")
-
-
-def _client(request: Request) -> dict[str, str]:
-    """Who sent the request, as far as it says: see `SessionOptions.remember_client`."""
-    return {"address": request.remote_addr or "", "browser": request.user_agent.string[:_MAX_BROWSER]}
-
-
-def _replace(response: Response, other: Response) -> None:
-    """Makes `response`, which Flask is about to send, what `other` is."""
-    response.status = other.status
-    response.headers = other.headers
-    response.response = other.response
-
-
-@dataclass(frozen=True, slots=True)
-class CookieAttributes:
-    """What stands behind the cookie's value. `max_age` is that of sessions without one of their own, in seconds."""
-
-    path: str
-    domain: str | None
-    secure: bool
-    http_only: bool
-    same_site: SameSite
-    partitioned: bool
-    priority: Priority | None
-    max_age: int | None
-
-
-def attributes_of(options: SessionOptions, is_secure: bool) -> CookieAttributes:
-    """`same_site` is never AUTO; `secure` is true where browsers would refuse the cookie otherwise."""
-    same_site = options.same_site
-    if same_site is SameSite.AUTO:
-        same_site = SameSite.NONE if is_secure else SameSite.LAX
-    return CookieAttributes(
-        path=options.path,
-        domain=options.domain,
-        secure=is_secure or same_site is SameSite.NONE or options.partitioned,
-        http_only=options.http_only,
-        same_site=same_site,
-        partitioned=options.partitioned,
-        priority=options.priority,
-        max_age=options.max_age,
-    )
-
-
-class SharedStore:
-    """`store` for one request, whose cookie gets the `attributes`."""
-
-    def __init__(self, store: Store, attributes: Callable[[], CookieAttributes]) -> None:
-        self.codec = store.codec
-        self.cookie = store.cookie
-        self.wraps = store
-        self._attributes = attributes
-
-    def load(self, key: str) -> Record | None:
-        return self.wraps.load(key)
-
-    def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
-    ) -> float | None:
-        attributes = self._attributes()
-        told = asdict(attributes) | {
-            "same_site": attributes.same_site.value.lower(),
-            "priority": attributes.priority and attributes.priority.value.lower(),
-        }
-        told |= self._own(fields.get(COOKIE_KEY))
-        return self.wraps.create(key, {**fields, COOKIE_KEY: self.codec.encode(told)}, owner, lifetime, created)
-
-    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        if COOKIE_KEY in changes.set or COOKIE_KEY in changes.delete:
-            own = self.codec.encode(self._own(changes.set.get(COOKIE_KEY)))
-            changes = replace(changes, set={**changes.set, COOKIE_KEY: own}, delete=changes.delete - {COOKIE_KEY})
-        return self.wraps.update(key, changes, lifetime)
-
-    def _own(self, data: bytes | None) -> dict[str, Any]:
-        """A session's own `max_age` and `expires`; where it has neither, the `max_age` of all."""
-        own = self.codec.decode(data) if data is not None else None
-        own = own if isinstance(own, dict) else {}
-        max_age, expires = own.get("max_age"), own.get("expires")
-        return {"max_age": self._attributes().max_age if max_age is expires is None else max_age, "expires": expires}
-
-    def delete(self, key: str) -> Record | None:
-        return self.wraps.delete(key)
-
-    def quarantine(self, key: str) -> None:
-        self.wraps.quarantine(key)
-
-    def ping(self) -> float:
-        return self.wraps.ping()
-
-    def close(self) -> None:
-        self.wraps.close()
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
 def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator for views: unless the user logged in within the last `seconds`, it raises `LoginTooOld` (401).
+    """Decorate a view that needs a recent login (step-up; ASVS 5.0, 7.5.1 and 7.5.3).
 
-    A login by `session.renew(owner=...)` makes it fresh again, and keeps the session's data.
+    Unless the user logged in within the last `seconds`, it raises `LoginTooOld` (401). A new login by
+    `session.renew(owner=...)` keeps the session's data.
     """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
@@ -340,3 +119,211 @@ def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, 
         return checked
 
     return decorate
+
+
+class _Interface(SessionInterface):
+    """Flask's hooks before and after a view."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
+        """Return the request's session. It has read no cookie yet and asked nothing of the store."""
+        context = _RequestContext(self._sessions, request)
+        store = self._sessions.store
+        if store.cookie.is_shared:
+            store = SharedStore(store, context.response_cookie)
+        return Session(store, context.options, context)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Commit before the headers leave. An error replaces the response, so that nothing unsaved is confirmed."""
+        assert isinstance(session, Session)
+        context = session.request_context
+        assert isinstance(context, _RequestContext)
+        was_used = session.used
+        try:
+            session.commit()
+        except CookieNotSendable as error:
+            if was_used:
+                log.warning("%s", error)
+        except SessionError as error:
+            _replace(response, app.make_response(app.handle_user_exception(error)))
+        has_cookie = session.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
+        session.close()
+        if has_cookie:
+            response.headers.add("Set-Cookie", context.set_cookie(session))
+        if has_cookie or session.used:
+            _forbid_caching(response)
+
+
+class _RequestContext:
+    """One request, as its session needs it: which cookie came, and which may be sent."""
+
+    __slots__ = ("_request", "_sessions", "closed", "options")
+
+    def __init__(self, sessions: Sessions, request: Request) -> None:
+        self._sessions = sessions
+        self._request = request
+        self.options = sessions.options.for_request(request)
+        self.closed = False
+
+    def notify(self, signal: NamedSignal, key: str) -> None:
+        self._sessions.notify(signal, key)
+
+    def describe_client(self) -> dict[str, str]:
+        request = self._request
+        return {"address": request.remote_addr or "", "browser": request.user_agent.string[:_MAX_BROWSER]}
+
+    def read_id(self) -> str | None:
+        values = cookie_values(self._request.environ.get("HTTP_COOKIE", ""), self._cookie_name(self._is_secure()))
+        # Of two cookies with one name, one may have been planted from a sibling domain, so neither is accepted.
+        return self._sessions.store.cookie.verify(values[0], self.options.secret_bytes) if len(values) == 1 else None
+
+    def cookie_refusal(self) -> str | None:
+        options, request = self.options, self._request
+        if self.closed:
+            return "the response has begun"
+        needs_tls = options.secure is Secure.ON or options.same_site is SameSite.NONE or options.partitioned
+        if needs_tls and not self._is_tls():
+            return "its cookie is for TLS only, and the request came over plain HTTP"
+        if options.path != "/" and not _is_below(request.script_root + request.path, options.path):
+            return f"its cookie is for {options.path}, and the request for {request.path}"
+        return None
+
+    def set_cookie(self, session: Session) -> str:
+        """Return the Set-Cookie header that sets or clears the session's cookie."""
+        options, is_secure = self.options, self._is_secure()
+        cookie = ResponseCookie.make(options, is_secure)
+        clear = session.cookie_action is CookieAction.CLEAR
+        max_age, expires = (0, None) if clear else session.cookie_lifetime
+        sign = self._sessions.store.cookie.sign
+        header = dump_cookie(
+            self._cookie_name(is_secure),
+            "" if clear or session.id is None else sign(session.id, options.secret_bytes[0]),
+            max_age=max_age,
+            expires=0 if clear else expires,
+            path=cookie.path,
+            domain=cookie.domain,
+            secure=cookie.secure,
+            httponly=cookie.http_only,
+            samesite=cookie.same_site.value,
+            partitioned=cookie.partitioned,
+        )
+        return header + (f"; Priority={options.priority.value}" if options.priority else "")
+
+    def response_cookie(self) -> ResponseCookie:
+        """Return the cookie's attributes in the response to this request."""
+        return ResponseCookie.make(self.options, self._is_secure())
+
+    def _cookie_name(self, is_secure: bool) -> str:
+        return self.options.cookie_name(is_secure and not self._sessions.store.cookie.is_shared)
+
+    def _is_secure(self) -> bool:
+        """Whether the cookie is for TLS only."""
+        return self._is_tls() if self.options.secure is Secure.AUTO else self.options.secure is Secure.ON
+
+    def _is_tls(self) -> bool:
+        """Whether the request came over TLS; `SessionOptions.proxy` decides who says so."""
+        environ = self._request.environ
+        if self.options.proxy is Proxy.TRUST:
+            return bool(environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower() == "https")
+        if self.options.proxy is Proxy.IGNORE:
+            original: dict[str, Any] = environ.get("werkzeug.proxy_fix.orig", {})
+            return bool(original.get("wsgi.url_scheme", self._request.scheme) == "https")
+        return self._request.is_secure
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseCookie:
+    """The cookie's attributes in one response. `max_age` is that of sessions without one of their own, in seconds."""
+
+    path: str
+    domain: str | None
+    secure: bool
+    http_only: bool
+    same_site: SameSite
+    partitioned: bool
+    priority: Priority | None
+    max_age: int | None
+
+    @classmethod
+    def make(cls, options: SessionOptions, is_secure: bool) -> ResponseCookie:
+        """`same_site` is never AUTO; `secure` is true where browsers would refuse the cookie otherwise."""
+        same_site = options.same_site
+        if same_site is SameSite.AUTO:
+            same_site = SameSite.NONE if is_secure else SameSite.LAX
+        return cls(
+            path=options.path,
+            domain=options.domain,
+            secure=is_secure or same_site is SameSite.NONE or options.partitioned,
+            http_only=options.http_only,
+            same_site=same_site,
+            partitioned=options.partitioned,
+            priority=options.priority,
+            max_age=options.max_age,
+        )
+
+
+class SharedStore(StoreWrapper):
+    """A store shared with an application on another framework, during one request that sends `cookie`.
+
+    The other application sends the cookie again as the record says, and does not know our options. So the cookie's
+    attributes go to the store in the field `_cookie`, beside the session's own lifetime: all of them when it is
+    created, and `max_age` also when it loses its own. A load returns only `max_age` and `expires` of them.
+    """
+
+    def __init__(self, store: Store, cookie: Callable[[], ResponseCookie]) -> None:
+        super().__init__(store)
+        self._response_cookie = cookie
+
+    def create(
+        self,
+        key: str,
+        fields: Mapping[str, bytes],
+        owner: str | None,
+        lifetime: Lifetime,
+        created: float | None = None,
+    ) -> float | None:
+        cookie = self._response_cookie()
+        attributes = asdict(cookie) | {
+            "same_site": cookie.same_site.value.lower(),
+            "priority": cookie.priority and cookie.priority.value.lower(),
+        }
+        attributes |= self._own_lifetime(fields.get(COOKIE_KEY))
+        return self.wraps.create(key, {**fields, COOKIE_KEY: self.codec.encode(attributes)}, owner, lifetime, created)
+
+    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        if COOKIE_KEY in changes.set or COOKIE_KEY in changes.delete:
+            own = self.codec.encode(self._own_lifetime(changes.set.get(COOKIE_KEY)))
+            changes = replace(changes, set={**changes.set, COOKIE_KEY: own}, delete=changes.delete - {COOKIE_KEY})
+        return self.wraps.update(key, changes, lifetime)
+
+    def _own_lifetime(self, data: bytes | None) -> dict[str, Any]:
+        """Return the session's own `max_age` and `expires`, or the options' `max_age` where it has neither."""
+        own = self.codec.decode(data) if data is not None else None
+        own = own if isinstance(own, dict) else {}
+        max_age, expires = own.get("max_age"), own.get("expires")
+        inherited = max_age is expires is None
+        return {"max_age": self._response_cookie().max_age if inherited else max_age, "expires": expires}
+
+
+def _forbid_caching(response: Response) -> None:
+    """Mark the response as this visitor's only. Compares names itself: werkzeug's accessors cost 5 us more."""
+    headers = response.headers
+    if any(name.lower() == "vary" for name, _ in headers):
+        response.vary.add("Cookie")
+    else:
+        headers.add("Vary", "Cookie")
+    headers["Cache-Control"] = "no-store"
+
+
+def _is_below(path: str, cookie_path: str) -> bool:
+    """Whether browsers send a cookie for `cookie_path` to `path` (RFC 6265, 5.1.4)."""
+    return path == cookie_path or path.startswith(cookie_path.rstrip("/") + "/")
+
+
+def _replace(response: Response, other: Response) -> None:
+    """Make `response`, which Flask is about to send, equal to `other`."""
+    response.status = other.status
+    response.headers = other.headers
+    response.response = other.response

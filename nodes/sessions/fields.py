@@ -1,4 +1,9 @@
-"""The fields of one session during one request: their values, the bytes behind them, and which of them changed."""
+"""The fields of a session: the application's, of which changes are tracked, and those reserved for the library.
+
+A session is stored as fields, one for each top-level key, each encoded on its own. Reserved fields lie among them, and
+anyone who can write to the store may have left anything under their names, so their types are checked when they are
+read.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +15,36 @@ from msgspec import Meta
 
 from .codec import Codec, DecodeError
 from .options import SessionOptions
-from .store import LATEST, LONGEST, Changes, Lifetime, SessionTooLarge, size_of
+from .store import LATEST, LONGEST, Changes, Lifetime, SessionTooLarge, encoded_size
 
 CLIENT_KEY = "_client"
-"""Where a login keeps the client's address and browser; see `SessionOptions.remember_client`."""
+"""The address and browser of a login; see `SessionOptions.remember_client`."""
 COOKIE_KEY = "_cookie"
-"""Where a session keeps a `max_age` and `expires` of its own."""
+"""The `SessionLifetime` of a session that has one."""
 OWNER_PROOF = "~owner"
-"""Where an encrypted record holds its owner once more, encrypted: only `EncryptedStore` reads and writes it."""
-OWN_KEYS = frozenset({CLIENT_KEY, COOKIE_KEY, OWNER_PROOF})
-_BARE = {key.lstrip("~"): key for key in OWN_KEYS}
+"""The owner of an encrypted record, encrypted. Only `EncryptedStore` reads and writes it."""
+RESERVED = frozenset({CLIENT_KEY, COOKIE_KEY, OWNER_PROOF})
+BLIND_EXPECT: dict[str, bytes | None] = {COOKIE_KEY: None, OWNER_PROOF: None}
+"""What an update without a read expects. A session with one of these fields must be read before it is written: it has a
+lifetime of its own, or it is encrypted."""
+
+_BARE = {key.lstrip("~"): key for key in RESERVED}
+_IMMUTABLE = (str, int, float, bytes, type(None))
+_NO_CHANGES = Changes()
 
 T = TypeVar("T")
 
 
-class Life(msgspec.Struct, frozen=True):
-    """A life of this session's own. None: as the options say."""
+class SessionLifetime(msgspec.Struct, frozen=True):
+    """The lifetime of one session where it differs from the options. None: as the options say."""
 
     max_age: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
-    """Seconds without use until it ends."""
+    """Idle timeout in seconds."""
     expires: Annotated[float, Meta(gt=0, lt=LATEST)] | None = None
-    """When it ends at the latest, in seconds since the epoch."""
+    """Latest end, in seconds since the epoch."""
 
-    def lifetime(self, options: SessionOptions, created: float | None) -> Lifetime:
-        """Both timeouts of a session that was created then; the absolute one of the options bounds them."""
+    def timeouts(self, options: SessionOptions, created: float | None) -> Lifetime:
+        """Return both timeouts of a session created at `created`. The options' absolute timeout bounds them."""
         absolute = options.absolute_timeout
         if self.expires is not None and created is not None:
             absolute = min(absolute, max(self.expires - created, 0.001))
@@ -41,85 +52,87 @@ class Life(msgspec.Struct, frozen=True):
 
 
 class Client(msgspec.Struct, frozen=True):
-    """Who logged in."""
+    """The client of a login."""
 
     address: str | None = None
     browser: str | None = None
 
 
-NO_LIFE = Life()
+DEFAULT_LIFETIME = SessionLifetime()
 
 
-def typed(value: Any, kind: type[T]) -> T:
-    """What a codec decoded, as a `kind`; `DecodeError` where it is none."""
+def convert(value: Any, kind: type[T]) -> T:
+    """Return a decoded value as a `kind`. Raises `DecodeError` where it is not one."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise DecodeError(str(error)) from error
 
 
-def check(fields: Mapping[str, bytes], codec: Codec) -> None:
-    """`DecodeError` where a session can't be used with what is found in these fields."""
+def check_reserved(fields: Mapping[str, bytes], codec: Codec) -> None:
+    """Raise `DecodeError` where a reserved field has a value with which the session can't be used."""
     if COOKIE_KEY in fields:
-        typed(codec.decode(fields[COOKIE_KEY]), Life)
+        convert(codec.decode(fields[COOKIE_KEY]), SessionLifetime)
 
 
-def field_of(key: str) -> str:
-    """The name of the field that keeps the application's `key`: one that is called as one of ours has a `~` before it,
-    and so has one that would then be called as that."""
-    return f"~{key}" if _is_called_as_ours(key) else key
+def to_field(key: str) -> str:
+    """Return the name of the field for the application's `key`.
+
+    A key that is the name of a reserved field gets a `~` before it, and so does a key that would then collide.
+    """
+    return f"~{key}" if _is_reserved(key) else key
 
 
-def application_key(field: str) -> str | None:
-    """The application's key of a field; None for one of ours."""
-    if field in OWN_KEYS:
+def to_application_key(field: str) -> str | None:
+    """Return the application's key for a field; None for a reserved one."""
+    if field in RESERVED:
         return None
-    return field[1:] if field[:1] == "~" and _is_called_as_ours(field) else field
+    return field[1:] if field[:1] == "~" and _is_reserved(field) else field
 
 
-def _is_called_as_ours(name: str) -> bool:
-    """Whether it is the name of one of our fields, after any number of `~`."""
-    ours = _BARE.get(name.lstrip("~"))
-    return ours is not None and name.endswith(ours)
-
-
-_UNCHANGEABLE = (str, int, float, bytes, type(None))
-_NOTHING = Changes()
+def _is_reserved(name: str) -> bool:
+    """Whether `name` is a reserved field, after any number of `~`."""
+    reserved = _BARE.get(name.lstrip("~"))
+    return reserved is not None and name.endswith(reserved)
 
 
 class Fields:
-    """Values by key. What is handed out is remembered as the bytes it came from, so that a change inside it shows."""
+    """Values by field during one request, and which of them changed.
+
+    A value that is handed out is remembered as the bytes it was decoded from. It changed if it encodes to other bytes,
+    so changes inside a list or a dict are noticed too.
+    """
 
     def __init__(self, codec: Codec, max_bytes: int) -> None:
         self.codec = codec
         self.max_bytes = max_bytes
         self.stored: dict[str, bytes] = {}
-        """What the store is known to hold."""
+        """The fields in the store, as far as is known."""
         self.values: dict[str, Any] = {}
         self._handed_out: dict[str, bytes] = {}
         self._assigned: dict[str, bytes] = {}
         self._deleted: set[str] = set()
 
     def read(self, stored: Mapping[str, bytes]) -> None:
-        """Takes in what the store holds, keeping what this request did. `DecodeError` where a value is damaged."""
+        """Take over the store's fields and keep this request's changes. Raises `DecodeError` for a corrupt value."""
         values = {key: self.codec.decode(data) for key, data in stored.items() if key not in self._deleted}
         kept = {key: value for key, value in self.values.items() if key in self._handed_out or key in self._assigned}
         self.stored = dict(stored)
         self.values = values | kept
 
-    def assigned(self, key: str) -> bool:
-        """Whether this request assigned the key, so that its value is known without a read."""
+    def is_assigned(self, key: str) -> bool:
+        """Whether this request assigned the field, so that its value is known without a read."""
         return key in self._assigned
 
     def get(self, key: str) -> Any:
-        """The value to hand out; KeyError where there is none."""
+        """Return the value, and track changes inside it. Raises KeyError."""
         value = self.values[key]
-        if key in self.stored and not isinstance(value, _UNCHANGEABLE):
+        if key in self.stored and not isinstance(value, _IMMUTABLE):
             self._handed_out.setdefault(key, self.stored[key])
         return value
 
     def assign(self, key: str, value: Any) -> None:
-        """TypeError for what can't be stored, `SessionTooLarge` for what would not fit."""
+        """Set the value. Raises TypeError where it can't be encoded, `SessionTooLarge` where it does not fit."""
         data = self.encode(key, value)
         self.check_size({**self.stored, **self._assigned, key: data}, without=self._deleted - {key})
         self.values[key] = value
@@ -127,7 +140,7 @@ class Fields:
         self._deleted.discard(key)
 
     def delete(self, key: str) -> None:
-        """KeyError where there is none."""
+        """Remove the value. Raises KeyError."""
         del self.values[key]
         self._assigned.pop(key, None)
         self._handed_out.pop(key, None)
@@ -135,9 +148,9 @@ class Fields:
             self._deleted.add(key)
 
     def pending(self) -> Changes:
-        """What this request changed and has not saved."""
+        """Return what this request changed and has not saved."""
         if not (self._assigned or self._handed_out or self._deleted):
-            return _NOTHING
+            return _NO_CHANGES
         now = {key: self.encode(key, self.values[key]) for key in self._assigned.keys() | self._handed_out.keys()}
         changed = {key: data for key, data in now.items() if data != self._base(key)}
         return Changes(set=changed, delete=frozenset(self._deleted), max_bytes=self.max_bytes)
@@ -145,16 +158,16 @@ class Fields:
     def _base(self, key: str) -> bytes | None:
         return self.stored.get(key) if key in self._assigned else self._handed_out[key]
 
-    def saved(self, changes: Changes) -> None:
-        """These changes are in the store now."""
-        self.stored = changes.applied_to(self.stored)
+    def mark_saved(self, changes: Changes) -> None:
+        """Note that the store has applied `changes`."""
+        self.stored = changes.apply_to(self.stored)
         self._handed_out.update(changes.set)
         for key in changes.set:
             self._assigned.pop(key, None)
         self._deleted -= changes.delete
 
-    def replaced(self, stored: Mapping[str, bytes]) -> None:
-        """The store holds exactly this now; objects that were handed out and still match it stay the same objects."""
+    def reset(self, stored: Mapping[str, bytes]) -> None:
+        """Note that the store holds exactly `stored`. Values that still match it stay the objects they are."""
         kept = {k: v for k, v in self.values.items() if k in stored and self.encode(k, v) == stored[k]}
         self.values = {key: self.codec.decode(data) for key, data in stored.items()} | kept
         self.stored = dict(stored)
@@ -162,30 +175,33 @@ class Fields:
         self._assigned.clear()
         self._deleted.clear()
 
-    def moved(self, stored: Mapping[str, bytes]) -> Fields:
-        """The same values in another session, of which the store holds exactly this; these here stay as they are."""
+    def copy(self, stored: Mapping[str, bytes]) -> Fields:
+        """Return fields with these values for another session, of which the store holds exactly `stored`."""
         other = Fields(self.codec, self.max_bytes)
         other.values = self.values
-        other.replaced(stored)
+        other.reset(stored)
         return other
 
     def encode(self, key: str, value: Any) -> bytes:
-        """The bytes of a value; TypeError naming the key where it has none."""
+        """Return the bytes of a value. Raises a TypeError that names the key where it has none."""
         try:
             return self.codec.encode(value)
         except TypeError as error:
             raise TypeError(f"session[{key!r}]: {error}") from error
 
     def check_size(self, fields: Mapping[str, bytes], without: set[str] | frozenset[str] = frozenset()) -> None:
-        """`SessionTooLarge` where these fields exceed the bound."""
-        size = size_of({key: data for key, data in fields.items() if key not in without})
+        """Raise `SessionTooLarge` where `fields` exceed the bound."""
+        size = encoded_size({key: data for key, data in fields.items() if key not in without})
         if size > self.max_bytes:
             raise SessionTooLarge(f"the session would have {size} bytes; it may have {self.max_bytes}")
 
 
-def others_changes(before: Mapping[str, bytes], after: Mapping[str, bytes], mine: Changes) -> Changes | None:
-    """What others changed between `before` and `after`, less what `mine` decides; None where that is nothing."""
-    decided = mine.set.keys() | mine.delete
+def concurrent_changes(before: Mapping[str, bytes], after: Mapping[str, bytes], own: Changes) -> Changes | None:
+    """Return what other requests changed between `before` and `after`, without the fields that `own` changes.
+
+    None where they changed nothing.
+    """
+    decided = own.set.keys() | own.delete
     changed = {key: data for key, data in after.items() if key not in decided and before.get(key) != data}
     deleted = frozenset(key for key in before if key not in decided and key not in after)
     return Changes(changed, deleted) if changed or deleted else None

@@ -1,5 +1,8 @@
-"""One session at the store, as far as one request knows it: its key, its record, its fields, and how they are read and
-written."""
+"""One session at the store, during one request: load, save, renew, compare-and-set.
+
+`SessionRecord` is the only code that talks to a store on behalf of a request. Each operation is one round trip unless
+it says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,24 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from blinker import NamedSignal
 
 from . import signals
-from .codec import DecodeError
-from .cookie import key_of
-from .encryption import any_sealed
-from .fields import CLIENT_KEY, COOKIE_KEY, NO_LIFE, OWNER_PROOF, Fields, Life, check, others_changes, typed
+from .codec import DecodeError, EncryptedValue
+from .cookie import hash_id
+from .fields import (
+    BLIND_EXPECT,
+    CLIENT_KEY,
+    COOKIE_KEY,
+    DEFAULT_LIFETIME,
+    Fields,
+    SessionLifetime,
+    check_reserved,
+    concurrent_changes,
+    convert,
+)
 from .options import OptionsError, Resave, SessionLimit, SessionOptions
 from .store import (
     Changes,
@@ -37,43 +49,64 @@ from .store import (
 
 log = logging.getLogger("nodes.sessions")
 
-Notify = Callable[[NamedSignal, str], None]
-Refusal = Callable[[], str | None]
-"""Why no browser would get or keep a cookie of this answer, and come back with it; None where it would."""
-
 TOUCH_FRACTION = 0.1
 """A touch is skipped until this part of the idle timeout has passed since the last one."""
+MAX_CONFLICTS = 200
+"""How often a compare-and-set is tried. In every round one writer wins, so only a pathological crowd gets there."""
 
 
-class StoredSession:
-    """The session of `session_id`, of which nothing is known yet; None: one that has yet to be made."""
+class RequestContext(Protocol):
+    """The request of a session."""
 
-    def __init__(
-        self, store: Store, options: SessionOptions, notify: Notify, refusal: Refusal, session_id: str | None
-    ) -> None:
+    closed: bool
+    """True once the headers of the response leave. No new cookie can be sent then."""
+
+    def read_id(self) -> str | None:
+        """Return the id in the request's cookie; None where there is no genuine one."""
+        ...
+
+    def describe_client(self) -> dict[str, str]:
+        """Return address and browser of the client, as `SessionOptions.remember_client` keeps them."""
+        ...
+
+    def cookie_refusal(self) -> str | None:
+        """Return why no browser would get, keep or return a cookie of this response; None where it would."""
+        ...
+
+    def notify(self, signal: NamedSignal, key: str) -> None:
+        """Send one of `signals`; `key` is the SHA-256 of a session's id."""
+        ...
+
+
+class SessionRecord:
+    """The session of `session_id`, which is not loaded yet; None: one that does not exist yet."""
+
+    def __init__(self, store: Store, options: SessionOptions, request: RequestContext, session_id: str | None) -> None:
         self.store = store
         self.options = options
-        self.tell = notify
-        self.refusal = refusal
+        self.request = request
         self.id = session_id
-        self.key = store.cookie.key_of(session_id) if session_id is not None else None
+        self.key = store.cookie.to_key(session_id) if session_id is not None else None
         self.record: Record | None = None
         self.loaded = session_id is None
         self.fields = Fields(store.codec, options.max_bytes)
         self.touched = False
-        """Whether this request made the session, or sent an update that was applied."""
-
-    def under(self, session_id: str | None) -> StoredSession:
-        """Another one of the same request."""
-        return StoredSession(self.store, self.options, self.tell, self.refusal, session_id)
+        """Whether this request created the session, or sent an update that was applied."""
 
     @property
     def key_hash(self) -> str | None:
         """The SHA-256 of the id, for logs and signals, whatever the store's key is."""
-        return key_of(self.id) if self.id is not None else None
+        return hash_id(self.id) if self.id is not None else None
+
+    def notify(self, signal: NamedSignal) -> None:
+        """Tell the application what happened to this session."""
+        assert self.key_hash is not None
+        self.request.notify(signal, self.key_hash)
+
+    # ---- load
 
     def load(self) -> Record | None:
-        """The record, read at most once. Tells the application where a genuine cookie finds none."""
+        """Return the record; the store is asked at most once. Signals `session_absent` where there is none."""
         if not self.loaded:
             self.fetch()
             self.loaded = True
@@ -82,42 +115,82 @@ class StoredSession:
         return self.record
 
     def fetch(self) -> Record | None:
-        """The record, read anew. One with a damaged value is set aside and counts as absent."""
+        """Ask the store for the record. One with a corrupt value is quarantined and counts as absent."""
         assert self.key is not None
         record = self.store.load(self.key)
         if record is not None:
             try:
-                check(record.fields, self.store.codec)
+                check_reserved(record.fields, self.store.codec)
                 self.fields.read(record.fields)
+            except EncryptedValue as error:
+                raise UnknownKey(f"session {self.key_hash} is encrypted, and this node has no key") from error
             except DecodeError as error:
-                if any_sealed(record.fields):
-                    raise UnknownKey(f"session {self.key_hash} is encrypted, and this node has no key") from error
                 log.error("session %s is corrupt and was quarantined: %s", self.key_hash, error)  # noqa: TRY400 - a line
                 self.store.quarantine(self.key)
                 record = None
         self.record = record
         return record
 
-    def end(self) -> Record | None:
-        """Ends it at the store; what it last was, `unread` where this node can't read that."""
-        assert self.key is not None
-        last = self.store.delete(self.key)
-        if last is not None and any_sealed(last.fields):
-            log.error("session %s, encrypted meanwhile, ended unread; what others wrote since is lost", self.key_hash)
-            return replace(last, fields={}, unread=True)
-        return last
+    @property
+    def own_lifetime(self) -> SessionLifetime:
+        """The lifetime this session was given, as far as is known without asking the store."""
+        own = self.fields.values.get(COOKIE_KEY)
+        return DEFAULT_LIFETIME if own is None else convert(own, SessionLifetime)
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """Both timeouts of this session."""
+        if (own := self.own_lifetime) is DEFAULT_LIFETIME:
+            return self.options.lifetime
+        return own.timeouts(self.options, self.record.created if self.record else None)
+
+    # ---- save
+
+    def commit(self) -> SessionRecord:
+        """Send what is due at the end of a request: changes, a new session, a touch, or nothing.
+
+        Returns the session that the request has from then on, which may be a new one.
+        """
+        if self.loaded and self.record is None:
+            is_due = self.options.save_uninitialized or self.fields.pending().set
+            return self._create_pending() if is_due else self
+        saved = self.save()
+        if saved is not self or self.touched:
+            return saved
+        if self.options.resave is Resave.ALWAYS:
+            # Where a field differs from what was read, another request has saved the session since.
+            self.update(Changes(self.fields.stored, expect=self.fields.stored))
+        elif self._touch_due():
+            self.update(Changes())
+        return self
+
+    def save(self) -> SessionRecord:
+        """Send what changed, if anything. Raises `SessionEnded` where the session that was read is gone.
+
+        One that is written without a read and gone is replaced by a new one, as if the read had found none.
+        """
+        pending = self.fields.pending()
+        if not (pending.set or pending.delete):
+            return self
+        blind = not self.loaded
+        if self.update(pending) is Outcome.APPLIED:
+            self.fields.mark_saved(pending)
+            return self
+        if not blind:
+            raise SessionEnded("the session ended while this request worked with it; nothing was saved")
+        self.notify(signals.session_absent)
+        return self._create_pending()
 
     def update(self, changes: Changes) -> Outcome:
-        """Sends `changes`. Raises `SessionTooLarge` where they do not fit.
+        """Send `changes`. Raises `SessionTooLarge` where they do not fit.
 
-        How long this session lives is part of it. Without a read it is unknown, so the update is made to apply only to
-        a session that has no lifetime of its own; for the others the session is read, and the update sent again. So it
-        is for one whose owner is encrypted: a node that can't read that must not write there.
+        The session's lifetime is part of an update. Without a read it is unknown, so that the update applies only to a
+        session without a lifetime of its own. Where it does not apply, the session is read and the update sent again:
+        two round trips more.
         """
         assert self.key is not None
         blind = not self.loaded
-        unread: dict[str, bytes | None] = {COOKIE_KEY: None, OWNER_PROOF: None}
-        sent = replace(changes, expect={**changes.expect, **unread}) if blind else changes
+        sent = replace(changes, expect={**changes.expect, **BLIND_EXPECT}) if blind else changes
         outcome = self.store.update(self.key, sent, self.lifetime)
         if blind and outcome is Outcome.CONFLICT:
             outcome = Outcome.ABSENT if self.load() is None else self.store.update(self.key, changes, self.lifetime)
@@ -126,188 +199,137 @@ class StoredSession:
         self.touched = self.touched or outcome is Outcome.APPLIED
         return outcome
 
-    def touch_due(self) -> bool:
-        """Whether enough of the idle timeout has passed for a touch, and a touch would change anything."""
+    def compare_and_set(self, key: str, function: Callable[[Any], Any], default: Any) -> Any:
+        """Set a field to `function(current value)` and return that.
+
+        The session must be loaded and have nothing pending. One round trip, two more for each conflict.
+        """
+        fields = self.fields
+        if self.record is None:
+            value = function(deepcopy(fields.values.get(key, default)))
+            fields.assign(key, value)
+            return value
+        for _ in range(MAX_CONFLICTS):
+            before = fields.stored.get(key)
+            value = function(deepcopy(default) if before is None else fields.codec.decode(before))
+            after = fields.encode(key, value)
+            if after == before:
+                return value
+            change = Changes({key: after}, expect={key: before}, max_bytes=fields.max_bytes)
+            outcome = self.update(change)
+            if outcome is Outcome.APPLIED:
+                fields.mark_saved(change)
+                fields.values[key] = value
+                return value
+            if outcome is Outcome.CONFLICT:
+                self.notify(signals.session_conflict)
+            if outcome is Outcome.ABSENT or self.fetch() is None:
+                raise SessionEnded("the session ended before this change; it was not saved")
+        raise StoreUnavailable(f"gave up after {MAX_CONFLICTS} conflicts on one key")
+
+    def _touch_due(self) -> bool:
+        """Whether enough of the idle timeout has passed, and a touch would change anything."""
         if self.record is None or self.record.final:
             return False
         return self.record.ttl <= self.lifetime.idle * (1 - TOUCH_FRACTION)
 
-    @property
-    def life(self) -> Life:
-        """A life of this session's own, as far as is known without asking."""
-        own = self.fields.values.get(COOKIE_KEY)
-        return NO_LIFE if own is None else typed(own, Life)
+    # ---- create and renew
 
-    @property
-    def lifetime(self) -> Lifetime:
-        """Both timeouts of this session."""
-        if (own := self.life) is NO_LIFE:
-            return self.options.lifetime
-        return own.lifetime(self.options, self.record.created if self.record else None)
+    def create(self, fields: dict[str, bytes], owner: str | None = None, created: float | None = None) -> SessionRecord:
+        """Create a session under a new id, with the values of this one.
 
-    def notify(self, signal: NamedSignal) -> None:
-        """Tells the application what happened to this session."""
-        assert self.key_hash is not None
-        self.tell(signal, self.key_hash)
+        Raises `SessionTooLarge` where they exceed the bound, `CookieNotSendable` where no browser would return the id.
+        """
+        if (refusal := self.request.cookie_refusal()) is not None:
+            raise CookieNotSendable(f"no session can be created: {refusal}")
+        store, options = self.store, self.options
+        self.fields.check_size(fields)
+        own = self.own_lifetime if COOKIE_KEY in fields else DEFAULT_LIFETIME
+        if created is None and own.expires is not None:
+            created = store.ping()  # only the store's clock can tell how long it is until `expires`
+        lifetime = own.timeouts(options, created)
+        for _ in range(3):  # a collision can only come from an application's own generate_id
+            session_id = options.generate_id()
+            if not store.cookie.is_canonical(session_id):
+                raise OptionsError("generate_id must return 16 to 128 characters of A-Z a-z 0-9 - _")
+            began = store.create(store.cookie.to_key(session_id), fields, owner, lifetime, created)
+            if began is not None:
+                new = SessionRecord(store, options, self.request, session_id)
+                new.record = Record(fields, owner, began, lifetime.idle)
+                new.loaded = new.touched = True
+                new.fields = self.fields.copy(fields)
+                return new
+        raise OptionsError("generate_id returned ids that are taken, three times in a row: it must be unpredictable")
 
+    def _create_pending(self) -> SessionRecord:
+        new = self.create(dict(self.fields.pending().set))
+        new.notify(signals.session_created)
+        return new
 
-MAX_CONFLICTS = 200
-"""How often `mutate` tries again: every round one writer wins, so only a pathological crowd gets there."""
+    def renew(self, owner: str | None, keep: bool, client: Mapping[str, str] | None) -> SessionRecord:
+        """Move this session, which is loaded, to a new id; see `Session.renew`. `client` is stored with it."""
+        store, is_login = self.store, owner is not None
+        before, own = self.fields.stored, self.fields.pending()
+        fields = own.apply_to(before) if keep else {}
+        if client is not None:
+            fields[CLIENT_KEY] = store.codec.encode(client)
+        created = None
+        if self.record is not None and keep and not is_login:
+            owner, created = self.record.owner, self.record.created
+        new = self.create(fields, owner, created)
+        assert new.key is not None
+        try:
+            excess = new._keys_over_limit(self.key) if is_login else []
+            last = store.delete(self.key) if self.record is not None and self.key is not None else None
+            if last is None and self.record is not None and not is_login:
+                raise SessionEnded("the session ended while its id was renewed")
+        except SessionError:
+            with suppress(StoreUnavailable):  # if it can't be deleted, it expires: its id was never sent
+                store.delete(new.key)
+            raise
+        if keep and last is not None and (late := concurrent_changes(before, last.fields, own)) is not None:
+            new._carry_over(late)
+        new.notify(signals.session_renewed if self.record is not None else signals.session_created)
+        new._end_excess(excess)
+        return new
 
+    def _carry_over(self, late: Changes) -> None:
+        """Apply what other requests saved under the old id while this session moved to its new one."""
+        try:
+            for data in late.set.values():
+                self.store.codec.decode(data)
+        except DecodeError as error:
+            log.error("what others saved while session %s was renewed is lost: %s", self.key_hash, error)  # noqa: TRY400 - a line
+            return
+        self.update(late)
+        self.fields.reset(late.apply_to(self.fields.stored))
 
-def commit(stored: StoredSession) -> StoredSession:
-    """Sends what is due at the end of a request; returns the session that it is in now, which may have been made."""
-    if stored.loaded and stored.record is None:
-        is_due = stored.options.save_uninitialized or stored.fields.pending().set
-        return _make(stored) if is_due else stored
-    made = write(stored)
-    if made is not stored or stored.touched:
-        return made
-    if stored.options.resave is Resave.ALWAYS:
-        # Where a field is no longer what was read, somebody else has saved the session since.
-        stored.update(Changes(stored.fields.stored, expect=stored.fields.stored))
-    elif stored.touch_due():
-        stored.update(Changes())
-    return stored
+    def _keys_over_limit(self, old_key: str | None) -> list[str]:
+        """Return the keys of the user's oldest sessions beyond `max_sessions`, this one included in the count.
 
+        Each login counts after it created its session. So of several concurrent logins the last to count sees all
+        sessions, and all agree on the oldest, which may include their own. Where new logins are refused
+        (`SessionLimit.REFUSE`), concurrent ones may all be refused, since none can tell which came first.
+        """
+        most, record = self.options.max_sessions, self.record
+        if most is None:
+            return []
+        by_user = find_capability(self.store, ListsByUser)
+        assert by_user is not None, "Sessions demands it"
+        assert record is not None
+        assert record.owner is not None
+        keys = [key for key in by_user.keys_of(record.owner) if key != old_key]
+        if len(keys) > most and self.options.session_limit is SessionLimit.REFUSE:
+            raise TooManySessions(f"this user has {most} sessions, the most allowed: end one of them first")
+        return keys[:-most]
 
-def write(stored: StoredSession) -> StoredSession:
-    """Sends what changed, where anything did. Raises `SessionEnded` where the session that was read is gone."""
-    pending = stored.fields.pending()
-    if not (pending.set or pending.delete):
-        return stored
-    blind = not stored.loaded
-    if stored.update(pending) is Outcome.APPLIED:
-        stored.fields.saved(pending)
-        return stored
-    if not blind:
-        raise SessionEnded("the session ended while this request worked with it; nothing was saved")
-    stored.notify(signals.session_absent)  # written without a read: as if the read had found nobody
-    return _make(stored)
-
-
-def _make(stored: StoredSession) -> StoredSession:
-    made = create(stored, dict(stored.fields.pending().set))
-    made.notify(signals.session_created)
-    return made
-
-
-def mutate(stored: StoredSession, key: str, function: Callable[[Any], Any], default: Any) -> Any:
-    """Sets `key` of a session that was loaded, and has nothing pending, to `function(current value)`; returns it."""
-    fields = stored.fields
-    if stored.record is None:
-        value = function(deepcopy(fields.values.get(key, default)))
-        fields.assign(key, value)
-        return value
-    for _ in range(MAX_CONFLICTS):
-        before = fields.stored.get(key)
-        value = function(deepcopy(default) if before is None else fields.codec.decode(before))
-        after = fields.encode(key, value)
-        if after == before:
-            return value
-        change = Changes({key: after}, expect={key: before}, max_bytes=fields.max_bytes)
-        outcome = stored.update(change)
-        if outcome is Outcome.APPLIED:
-            fields.saved(change)
-            fields.values[key] = value
-            return value
-        if outcome is Outcome.CONFLICT:
-            stored.notify(signals.session_conflict)
-        if outcome is Outcome.ABSENT or stored.fetch() is None:
-            raise SessionEnded("the session ended before this change; it was not saved")
-    raise StoreUnavailable(f"gave up after {MAX_CONFLICTS} conflicts on one key")
-
-
-def create(
-    like: StoredSession, fields: dict[str, bytes], owner: str | None = None, created: float | None = None
-) -> StoredSession:
-    """A session under a new id, with the values that `like` holds. `SessionTooLarge` where they exceed the bound,
-    `CookieNotSendable` where nobody could come back with the id."""
-    store, options = like.store, like.options
-    if (why := like.refusal()) is not None:
-        raise CookieNotSendable(f"no session can be made: {why}")
-    like.fields.check_size(fields)
-    life = like.life if COOKIE_KEY in fields else NO_LIFE
-    if created is None and life.expires is not None:
-        created = store.ping()  # what is left until a date, only the store's clock can tell
-    lifetime = life.lifetime(options, created)
-    for _ in range(3):  # a collision can only come from an application's own generate_id
-        session_id = options.generate_id()
-        if not store.cookie.is_canonical(session_id):
-            raise OptionsError("generate_id must return 16 to 128 characters of A-Z a-z 0-9 - _")
-        began = store.create(store.cookie.key_of(session_id), fields, owner, lifetime, created)
-        if began is not None:
-            made = like.under(session_id)
-            made.record = Record(fields, owner, began, lifetime.idle)
-            made.loaded = made.touched = True
-            made.fields = like.fields.moved(fields)
-            return made
-    raise OptionsError("generate_id returned ids that are taken, three times in a row: it must be unpredictable")
-
-
-def renew(old: StoredSession, owner: str | None, keep: bool, client: Mapping[str, str] | None = None) -> StoredSession:
-    """Moves `old`, which is loaded, to a new id; see `Session.renew`. `client` is remembered."""
-    store = old.store
-    is_login = owner is not None
-    before, mine = old.fields.stored, old.fields.pending()
-    fields = mine.applied_to(before) if keep else {}
-    if client is not None:
-        fields[CLIENT_KEY] = store.codec.encode(client)
-    created = None
-    if old.record is not None and keep and not is_login:
-        owner, created = old.record.owner, old.record.created
-    new = create(old, fields, owner, created)
-    try:
-        too_many = _beyond_limit(new, old.key) if is_login else []
-        last = old.end() if old.record is not None else None
-        if last is None and old.record is not None and not is_login:
-            raise SessionEnded("the session ended while its id was renewed")
-    except SessionError:
-        _take_back(new)
-        raise
-    known = keep and last is not None and not last.unread  # what can't be read can't be carried over
-    if known and last is not None and (late := others_changes(before, last.fields, mine)) is not None:
-        new.update(late)
-        new.fields.replaced(late.applied_to(fields))
-    new.notify(signals.session_renewed if old.record is not None else signals.session_created)
-    _end(too_many, new)
-    return new
-
-
-def _take_back(new: StoredSession) -> None:
-    """Nobody knows its id: what can't be deleted now counts as one of the user's until it expires."""
-    assert new.key is not None
-    with suppress(StoreUnavailable):
-        new.store.delete(new.key)
-
-
-def _beyond_limit(new: StoredSession, old_key: str | None) -> list[str]:
-    """The keys of the user's sessions that are too many, now that `new` is one of them.
-
-    Each login looks once its session is made, so that of several at the same time none slips through: whoever looks
-    last sees all of them. All agree on which are the oldest, and an older one may find itself among those. Where the
-    newest is refused, that may be all of them: who came first, those who look earlier can't tell.
-    """
-    most, record = new.options.max_sessions, new.record
-    if most is None:
-        return []
-    by_user = find_capability(new.store, ListsByUser)
-    assert by_user is not None, "Sessions demands it"
-    assert record is not None
-    assert record.owner is not None
-    keys = [key for key in by_user.keys_of(record.owner) if key != old_key]
-    if len(keys) > most and new.options.session_limit is SessionLimit.REFUSE:
-        raise TooManySessions(f"you have {most} sessions, and may have no more: end one of them first")
-    return keys[:-most]
-
-
-def _end(too_many: list[str], new: StoredSession) -> None:
-    """Once the login is done, so that one that fails has ended nobody."""
-    try:
-        for key in too_many:
-            if new.store.delete(key) is not None:
-                new.tell(signals.session_ended, key)
-    except StoreUnavailable as error:
-        log.warning("sessions beyond max_sessions could not be ended; the next login tries again: %s", error)
-    if new.key in too_many:
-        raise SessionEnded("so many later logins took place that this one ended")
+    def _end_excess(self, keys: list[str]) -> None:
+        """End these sessions once the login is done, so that a login that fails has ended none."""
+        try:
+            for key in keys:
+                if self.store.delete(key) is not None:
+                    self.request.notify(signals.session_ended, key)
+        except StoreUnavailable as error:
+            log.warning("sessions beyond max_sessions could not be ended; the next login tries again: %s", error)
+        if self.key in keys:
+            raise SessionEnded("later logins of this user ended this one: it was beyond max_sessions")

@@ -1,10 +1,15 @@
-"""What happens to sessions, as blinker signals. The sender is the `Sessions` extension, `key` the SHA-256 of the
-session's id.
+"""Events of sessions, as blinker signals.
 
-Nothing listens unless an application connects; the nodes' metrics do.
+The sender is the `Sessions` extension, `key` the SHA-256 of the session's id. Nothing listens unless an application
+connects; the nodes' metrics do.
 """
 
-from blinker import Namespace
+from collections.abc import Callable
+
+from blinker import NamedSignal, Namespace
+
+Notify = Callable[[NamedSignal, str], None]
+"""Sends a signal with a session's key; see `Sessions.notify`."""
 
 _signals = Namespace()
 
@@ -15,8 +20,8 @@ session_renewed = _signals.signal("session-renewed")
 session_ended = _signals.signal("session-ended")
 """A session was ended on purpose, as at logout."""
 session_expired = _signals.signal("session-expired")
-"""A sweep removed a session that had expired. Where the store's server does that (Redis), nobody is told."""
+"""A sweep removed an expired session. Not sent where the store's server removes them (Redis)."""
 session_absent = _signals.signal("session-absent")
-"""A genuine cookie came for which the store has no session (any more): it expired, was ended, renewed or got lost."""
+"""A request brought a genuine cookie of a session that the store does not have: expired, ended, renewed or lost."""
 session_conflict = _signals.signal("session-conflict")
 """A compare-and-set met a concurrent writer and is tried again."""

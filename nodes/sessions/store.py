@@ -1,7 +1,7 @@
-"""What a session store is: the protocol that every store fulfils, and the records, changes and errors it speaks in.
+"""The store protocol: what every store does, its records and errors, optional capabilities, and time budgets.
 
 A store never sees a session id. Its keys are the SHA-256 of the id (64 hexadecimal digits), so a dump of the store logs
-nobody in. A session is stored as *fields*, one for each top-level key of the mapping, each encoded on its own.
+nobody in. A session is stored as fields, one for each top-level key of the mapping, each encoded on its own.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Protocol, TypeVar, runtime_checkable
 from .codec import Codec
 from .cookie import CookieFormat
 
+# ---- errors
+
 
 class SessionError(Exception):
-    """Base of what can go wrong with a session while a request is served."""
+    """Base of the errors that a session can raise while a request is served."""
 
 
 class StoreUnavailable(SessionError):
@@ -40,7 +42,7 @@ class SessionEnded(SessionError):
 
 
 class CookieNotSendable(SessionError):
-    """A session would have had to be made, or moved to a new id, whose cookie no browser would get or keep."""
+    """A session was to be created or renewed, but no browser would get or keep its cookie."""
 
 
 class SessionTooLarge(SessionError):
@@ -48,16 +50,24 @@ class SessionTooLarge(SessionError):
 
 
 class TooManySessions(SessionError):
-    """The user has as many sessions as they may, and the newest is refused (`SessionLimit.REFUSE`)."""
+    """The user has `max_sessions` sessions, and a new login is refused (`SessionLimit.REFUSE`)."""
 
 
 class LoginTooOld(SessionError):
-    """What was asked for needs a login more recent than this session's, or a login at all."""
+    """The view needs a more recent login than this session's, or a login at all."""
+
+
+# ---- what a store keeps
+
+LATEST = 253_402_300_800.0
+"""The end of the year 9999, in seconds since the epoch: no session is created or expires later."""
+LONGEST = 100 * 365.25 * 86_400
+"""A hundred years, in seconds: no session lives longer, so that every store can represent its end as a date."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How long a session lives, in seconds: `idle` since the last touch, `absolute` since its creation."""
+    """Timeouts of a session in seconds: `idle` since the last touch, `absolute` since its creation."""
 
     idle: float
     absolute: float
@@ -65,11 +75,10 @@ class Lifetime:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A session as it is stored. Every time in it is the store's clock's.
+    """A session in the store. All times are by the store's clock.
 
-    `created` is in seconds since the epoch, `ttl` in seconds from now. `final` says that the absolute timeout decides
-    when the session expires, so that a touch would change nothing. `unread` is said only by `delete`, of a session that
-    ended although this node can't read its fields: they are unknown, and not none.
+    `created` is in seconds since the epoch, `ttl` in seconds from now. `final` means that the absolute timeout decides
+    when the session expires, so that a touch would change nothing.
     """
 
     fields: Mapping[str, bytes]
@@ -77,15 +86,14 @@ class Record:
     created: float
     ttl: float
     final: bool = False
-    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One atomic update: which fields to set and to delete. With neither it is a touch.
+    """One atomic update: fields to set and to delete. With neither it is a touch.
 
     `expect` makes it a compare-and-set: the update applies only where each of these fields still has these bytes (None:
-    is still missing). `max_bytes` bounds the size of the session after the update; see `size_of`.
+    is still missing). `max_bytes` bounds the size of the session after the update; see `encoded_size`.
     """
 
     set: Mapping[str, bytes] = field(default_factory=dict)
@@ -93,60 +101,56 @@ class Changes:
     expect: Mapping[str, bytes | None] = field(default_factory=dict)
     max_bytes: int | None = None
 
-    def applied_to(self, fields: Mapping[str, bytes]) -> dict[str, bytes]:
-        """What these fields are after the update."""
+    def apply_to(self, fields: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return the fields after the update."""
         return {name: value for name, value in fields.items() if name not in self.delete} | dict(self.set)
 
     def refusal(self, fields: Mapping[str, bytes]) -> Outcome | None:
         """Return CONFLICT or TOO_LARGE where the update must not be applied to these fields."""
         if any(fields.get(name) != value for name, value in self.expect.items()):
             return Outcome.CONFLICT
-        if self.set and self.max_bytes is not None and size_of(self.applied_to(fields)) > self.max_bytes:
+        if self.set and self.max_bytes is not None and encoded_size(self.apply_to(fields)) > self.max_bytes:
             return Outcome.TOO_LARGE
         return None
 
 
 class Outcome(Enum):
-    """What became of an update."""
+    """The result of an update."""
 
     APPLIED = "applied"
     ABSENT = "absent"
-    """There is no such session (any more); nothing was written, so nothing was revived."""
+    """The session does not exist (any more); nothing was written, so nothing was revived."""
     CONFLICT = "conflict"
     """A field of `expect` had other bytes; nothing was written."""
     TOO_LARGE = "too large"
     """The session would have exceeded `max_bytes`; nothing was written."""
 
 
-LATEST = 253_402_300_800.0
-"""The end of the year 9999, in seconds since the epoch: no date is later, so no session was created then."""
-
-LONGEST = 100 * 365.25 * 86_400
-"""A hundred years, in seconds: no session lives longer, so that its end has a date everywhere."""
-
-
-def size_of(fields: Mapping[str, bytes]) -> int:
-    """The size of a session in bytes, as bounds count it: the UTF-8 names of its fields and their values."""
+def encoded_size(fields: Mapping[str, bytes]) -> int:
+    """Return the size of a session in bytes, as bounds count it: the UTF-8 names of its fields and their values."""
     return sum(len(name.encode()) + len(value) for name, value in fields.items())
 
 
+# ---- the protocol
+
+
 class Store(Protocol):
-    """What keeps sessions. A dozen lines of contract; `tests/sessions/test_store_contract.py` holds every store to it.
+    """Keeps sessions. `tests/integration/sessions/test_store_contract.py` holds every store to this.
 
     Every operation is atomic, and takes one round trip unless the store's docstring says otherwise. Absent is a value;
-    `StoreUnavailable` means that the answer is unknown, and is the only exception that a fault of the store raises.
-    An expired session is absent from the moment it expires, by the store's clock and no other. A record that can't be
-    decoded is quarantined and reported as absent; one that a later version wrote raises `UnsupportedRecordVersion`, and
-    stays as it is.
+    `StoreUnavailable` means that the answer is unknown, and is the only exception for a fault of the store. An expired
+    session is absent from the moment it expires, by the store's clock alone. A record that can't be decoded is
+    quarantined and reported as absent; one that a later version wrote raises `UnsupportedRecordVersion` and stays as it
+    is.
     """
 
     codec: Codec
-    """How the fields of this store are encoded."""
+    """Encodes the fields of this store."""
     cookie: CookieFormat
-    """How the ids of this store's sessions travel, and which key of the store belongs to an id."""
+    """The format of the cookie, and the store's key for an id."""
 
     def load(self, key: str) -> Record | None:
-        """The session under `key`, or None where there is none. Changes nothing, not even the idle timeout."""
+        """Return the session under `key`, or None. Changes nothing, not even the idle timeout."""
         ...
 
     def create(
@@ -157,22 +161,22 @@ class Store(Protocol):
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        """Stores a new session and returns when it was created; None, with nothing written, where `key` is taken.
+        """Store a new session and return when it was created; None, with nothing written, where `key` is taken.
 
-        `created` is the time that an older session, which this one replaces, began with; None: now. Where the absolute
-        timeout since then is over, the session has expired as soon as it is made.
+        `created` is when the session that this one replaces was created; None: now. Where the absolute timeout since
+        then is over, the new session is expired at once.
         """
         ...
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        """Applies `changes` where the session still exists, wholly or not at all, and restarts its idle timeout.
+        """Apply all of `changes` or nothing, where the session still exists, and restart its idle timeout.
 
         Never creates a session, and never moves its expiry past `created` plus the absolute timeout.
         """
         ...
 
     def delete(self, key: str) -> Record | None:
-        """Ends the session and returns what it last was; None where there was none. Final once it returns."""
+        """Delete the session and return its last state, or None where there was none. Final once it returns."""
         ...
 
     def quarantine(self, key: str) -> None:
@@ -180,11 +184,11 @@ class Store(Protocol):
         ...
 
     def ping(self) -> float:
-        """The store's clock, in seconds since the epoch; `StoreUnavailable` where it does not answer."""
+        """Return the store's clock in seconds since the epoch. Raises `StoreUnavailable`."""
         ...
 
     def close(self) -> None:
-        """Gives back connections and files. The store is not used after it."""
+        """Release connections and files. The store is not used after it."""
         ...
 
 
@@ -225,21 +229,22 @@ class StoreWrapper:
         self.wraps.close()
 
 
+# ---- optional capabilities
+
 P = TypeVar("P")
+OnExpired = Callable[[str], object]
 
-Expired = Callable[[str], object]
 
-
-def unheard(key: str) -> None:
-    """For sweeps of which nobody wants to know what expired."""
+def ignore(key: str) -> None:
+    """Default of `Sweepable.sweep`: report nothing."""
 
 
 @runtime_checkable
 class ListsByUser(Protocol):
-    """Finds the sessions of a user."""
+    """Lists the sessions of a user."""
 
     def keys_of(self, owner: str) -> list[str]:
-        """The keys of the live sessions of `owner`, by the time they were created, oldest first.
+        """Return the keys of the live sessions of `owner` by the time of their creation, oldest first.
 
         A session is listed from the moment `create` returns, and never once it ended or expired.
         """
@@ -248,64 +253,60 @@ class ListsByUser(Protocol):
 
 @runtime_checkable
 class Iterable(Protocol):
-    """Goes through all sessions."""
+    """Iterates over all sessions."""
 
     def keys(self) -> Iterator[str]:
-        """The key of each live session, in no order. What is created or ends meanwhile may be in it or not."""
+        """Yield the key of each live session, in no order. Sessions created or ended meanwhile may be missing."""
         ...
 
     def count(self) -> int:
-        """How many live sessions there are."""
+        """Return the number of live sessions."""
         ...
 
 
 @runtime_checkable
 class Sweepable(Protocol):
-    """Keeps expired sessions until somebody sweeps them; for the others the server does it."""
+    """Keeps expired sessions until they are swept. In other stores the server removes them."""
 
-    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
-        """Removes up to `limit` expired sessions and returns how many. Of several processes one sweeps at a time.
+    def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
+        """Remove up to `limit` expired sessions and return how many. Of several processes one sweeps at a time.
 
-        `expired` is called with the key of each session that had expired, once it is gone and no lock is held; never
-        for what was set aside.
+        `on_expired` is called with the key of each session that had expired, once it is removed and no lock is held;
+        never for a quarantined record.
         """
         ...
 
 
 @runtime_checkable
 class PingsAtOnce(Protocol):
-    """Holds requests while it is out of reach, and says at once that it is."""
+    """Makes requests wait while its server is unavailable, but can also tell so at once."""
 
     def ping_at_once(self) -> float:
-        """As `ping`, and never held."""
+        """Do what `ping` does, and never wait for the server to come back."""
         ...
 
 
-def find_capability(store: object, power: type[P]) -> P | None:
-    """`store` where it has this power, or the store it wraps; None where none of them has."""
+def find_capability(store: object, capability: type[P]) -> P | None:
+    """Return `store` where it has this capability, or else the first store it wraps that has; None where none has."""
     while store is not None:
-        if isinstance(store, power):
+        if isinstance(store, capability):
             return store
         store = getattr(store, "wraps", None)
     return None
 
 
-def innermost(store: Store) -> Store:
-    """The store that keeps the sessions, below all that wrap it."""
-    while (inner := getattr(store, "wraps", None)) is not None:
-        store = inner
-    return store
+# ---- time budgets
 
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """How long one operation may take. The clients' own defaults are far longer: redis-py's let a silent server hold a
-    worker for 59 s.
+    """Time limits of one operation on a store behind a network, and the number of connections.
 
-    `connect_timeout` and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation
-    (load, ping) is tried again, `deadline` the seconds after which no further attempt starts. Updates are never sent
-    twice: the first may have been applied. `max_connections` bounds the pool of one process; waiting for one of them
-    takes at most `connect_timeout`.
+    The clients' own defaults are far longer: redis-py's let a silent server hold a worker for 59 s. `connect_timeout`
+    and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation (load, ping) is tried
+    again, `deadline` the seconds after which no further attempt starts. Updates are never sent twice, since the first
+    may have been applied. `max_connections` bounds the pool of one process; waiting for a connection takes at most
+    `connect_timeout`.
     """
 
     connect_timeout: float = 0.25
@@ -317,12 +318,12 @@ class Budgets:
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "read_timeout", "deadline"):
             if not 0 < getattr(self, name) <= 60:
-                raise ValueError(f"{name} {getattr(self, name):g} s must be above 0 and at most 60")
+                raise ValueError(f"{name} must be above 0 and at most 60 seconds, not {getattr(self, name):g}")
         if not 0 <= self.retries <= 10:
-            raise ValueError(f"retries {self.retries} must be from 0 to 10")
+            raise ValueError(f"retries must be between 0 and 10, not {self.retries}")
         if self.max_connections < 1:
-            raise ValueError(f"max_connections {self.max_connections} must be at least 1")
+            raise ValueError(f"max_connections must be at least 1, not {self.max_connections}")
 
     def without_retries(self) -> Budgets:
-        """The same for who is tried again by somebody else."""
+        """Return these budgets for an operation whose caller retries it."""
         return replace(self, retries=0)

@@ -1,4 +1,4 @@
-"""Removes expired sessions now and then, from the stores that keep them until somebody does."""
+"""Removes expired sessions from the stores that keep them: files and SQL. Redis expires them itself."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import random
 import threading
 
 from . import signals
-from .persistence import Notify
+from .signals import Notify
 from .store import Store, StoreUnavailable, Sweepable, find_capability
 
 log = logging.getLogger("nodes.sessions")
 
 BATCH = 100
-"""Sessions removed at a time: a few ms, in which nothing else of a gevent worker runs where the store is files."""
+"""Sessions removed at a time: a few ms, in which a gevent worker does nothing else where the store is files."""
 PAUSE = 0.02
 
 
 class Sweeper:
     """Sweeps `store` every `seconds`, in a thread (under gevent a greenlet) that ends with the process.
 
-    Any number of processes may sweep one store: its own `sweep` sees to it that one is at work at a time. The first
-    sweep comes after a random part of `seconds`, so that nodes which start together don't sweep together. An outage is
-    logged once, and the next sweep tries again.
+    Any number of processes may sweep one store: its `sweep` lets one of them work at a time. The first sweep comes
+    after a random part of `seconds`, so that nodes which start together do not sweep together. An outage is logged
+    once, and the next sweep tries again.
 
-    `notify` is that of `Sessions`, for the signal `session_expired`: it is called where the sweeper runs.
+    `notify` is `Sessions.notify`, for the signal `session_expired`; it is called in the sweeper's thread.
     """
 
     def __init__(self, store: Store, seconds: float, notify: Notify | None = None) -> None:
@@ -36,18 +36,18 @@ class Sweeper:
         self._was_down = False
 
     def start(self) -> bool:
-        """False where there is nothing to do, since the store's server removes what expired."""
+        """Start the thread. Returns False where there is nothing to sweep, since the store's server does it."""
         if self._store is None:
             return False
         threading.Thread(target=self._run, name="session-sweeper", daemon=True).start()
         return True
 
     def stop(self) -> None:
-        """Ends it after the batch at hand; waits for nothing."""
+        """Stop after the current batch, without waiting for it."""
         self._stopped.set()
 
     def sweep(self) -> int:
-        """Removes all that has expired, in batches; returns how many. Raises StoreUnavailable."""
+        """Remove all expired sessions, in batches, and return how many. Raises `StoreUnavailable`."""
         assert self._store is not None
         removed = 0
         while not self._stopped.is_set():
@@ -60,7 +60,7 @@ class Sweeper:
 
     def _expired(self, key: str) -> None:
         if self._notify is not None:
-            self._notify(signals.session_expired, self._cookie.hash_of(key))
+            self._notify(signals.session_expired, self._cookie.to_hash(key))
 
     def _run(self) -> None:
         wait = random.uniform(0, self._seconds)  # noqa: S311 - no secret

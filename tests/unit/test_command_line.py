@@ -49,7 +49,7 @@ def test_the_version_is_said() -> None:
 def test_the_command_line_never_loads_locust_or_gevent() -> None:
     """They patch the whole process, sockets and threads and all."""
     code = (
-        "import sys, session_cluster, loadtest.cli, loadtest.demo, loadtest.load, loadtest.matrix\n"
+        "import sys, session_cluster, loadtest.cli.shared, loadtest.demo, loadtest.load, loadtest.matrix\n"
         "import loadtest.suite, loadtest.report.page, loadtest.targets\n"
         "print(sorted({'locust', 'gevent', 'geventhttpclient'} & set(sys.modules)))"
     )

@@ -181,7 +181,7 @@ def test_cookies() -> None:
     def cookies() -> Iterator[str]:
         for cookie in (SignedCookie(), ExpressCookie()):
             yield f"{type(cookie).__name__} {cookie.sign(session_id, secret)}"
-            yield f"{type(cookie).__name__} key {cookie.key_of(session_id)}"
+            yield f"{type(cookie).__name__} key {cookie.to_key(session_id)}"
 
     hold("cookies", cookies())
 

@@ -68,7 +68,7 @@ class MemoryStore:
                 return Outcome.ABSENT
             if refusal := changes.refusal(entry.fields):
                 return refusal
-            entry.fields = changes.applied_to(entry.fields)
+            entry.fields = changes.apply_to(entry.fields)
             self._touch(entry, lifetime)
             return Outcome.APPLIED
 

@@ -56,7 +56,7 @@ def id_of(browser: Browser) -> str:
 
 
 def key_of(browser: Browser) -> str:
-    return cookie.key_of(id_of(browser))
+    return cookie.hash_id(id_of(browser))
 
 
 def produced(folder: Path) -> set[str]:

@@ -57,7 +57,7 @@ def users_of(browser: Browser, nodes: list[RunningNode]) -> list[object]:
 
 def left(valkey: Valkey, browser: Browser) -> float:
     """The seconds until the store ends this session."""
-    key = cookie.key_of(str(browser.session.cookies["session"]).partition(".")[0])
+    key = cookie.hash_id(str(browser.session.cookies["session"]).partition(".")[0])
     with valkey.client() as client:
         return float(client.pttl(f"session:{{{key}}}")) / 1000
 

@@ -87,7 +87,7 @@ def test_7_2_4_no_token_of_a_client_s_own_choosing_is_adopted(cluster: Cluster) 
             logged_in = requests.post(f"{url}/login", json=credentials(), headers=header, timeout=20)
             assert not logged_in.cookies["session"].startswith(chosen)
         assert cluster.users_of(value) == NOBODY
-    assert cookie.key_of(chosen) not in cluster.stored()
+    assert cookie.hash_id(chosen) not in cluster.stored()
 
 
 def test_7_3_1_a_session_that_is_not_used_ends(cluster: Cluster) -> None:
@@ -125,7 +125,7 @@ def test_7_4_1_a_logout_holds_on_every_node_and_no_save_in_flight_revives_it(clu
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
     assert statuses <= {200, 409}
     assert cluster.users_of(value) == NOBODY
-    assert cookie.key_of(value.partition(".")[0]) not in cluster.stored()
+    assert cookie.hash_id(value.partition(".")[0]) not in cluster.stored()
 
 
 def administration(cluster: Cluster, *words: str) -> str:
@@ -190,7 +190,7 @@ def test_7_5_2_a_user_sees_and_ends_their_sessions_and_no_one_else_s(cluster: Cl
         for accept in ("application/json", "text/html"):
             listed = mine.get(f"{url}/sessions", headers={"Accept": accept}, timeout=20).text
             assert not any(id_of(browser) in listed for browser in (mine, other, bob))
-    handle = cookie.key_of(id_of(other))[:16]
+    handle = cookie.hash_id(id_of(other))[:16]
     assert bob.delete(f"{cluster.url}/sessions/{handle}", timeout=20).status_code == 404
     assert cluster.users_of(other) == ["alice"] * 3
     assert mine.delete(f"{cluster.url}/sessions/{handle}", timeout=20).status_code == 204

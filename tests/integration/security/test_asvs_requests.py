@@ -217,11 +217,11 @@ def test_16_2_5_no_log_holds_an_id_a_signature_or_a_password(cluster: Cluster) -
             browser.post(f"{url}/login", data=b"{half", headers={"Content-Type": "application/json"}, timeout=20),
         ):
             assert answer.status_code < 500
-    cluster.store.client().set(f"session:{{{cookie.key_of(id_of(browser))}}}", "damaged", ex=60)
+    cluster.store.client().set(f"session:{{{cookie.hash_id(id_of(browser))}}}", "damaged", ex=60)
     assert browser.get(f"{cluster.url}/me", timeout=20).json()["user"] is None
     logs = [node.log for node in cluster.nodes] + sorted(cluster.folder.glob("*/*.log"))
     text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
-    assert cookie.key_of(id_of(browser)) in text
+    assert cookie.hash_id(id_of(browser)) in text
     for secret in [PASSWORD, "a wrong password", SECRET, *(part for each in cookies for part in each.split("."))]:
         assert secret not in text
 

@@ -253,7 +253,7 @@ class Sessions(RuleBasedStateMachine):
         session_id = self.visit(who, lambda session: session.id).value
         if self.model(who) is None:
             return
-        key = self.harness.store.cookie.key_of(session_id)
+        key = self.harness.store.cookie.to_key(session_id)
         self.harness.damage(key)
         assert self.visit(who, lambda session: (session.owner, dict(session))).value == (None, {})
         self.models[who] = None

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from nodes.sessions import EncryptedStore, Outage, OutagePolicy
-from nodes.sessions.encryption import OVERHEAD
+from nodes.sessions.codec import OVERHEAD
 from tests.support.harness import Harness, MemoryHarness, RedisHarness
 from tests.support.harnesses.encrypted import KEYS, EncryptedHarness, TurnAndTurn
 from tests.support.harnesses.express import ExpressHarness

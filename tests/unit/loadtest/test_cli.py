@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy import ComposeCluster, LocalCluster
-from loadtest.cli import leave_out_containers
+from loadtest.cli.failover import leave_out_containers
 from loadtest.experiment import Place
 from loadtest.experiments import EXPERIMENTS
 from loadtest.suite import Effort, MakeCluster, Suite
@@ -74,7 +74,7 @@ def test_failover_refuses_wrong_usage_with_a_hint(arguments: list[str], message:
     [
         (["kill-node", "node-moves"], "Error: docker is not installed: install Docker, or use local processes"),
         (["kill-node", "--on", "compose"], "Error: docker is not installed: install Docker, or use local processes"),
-        (["kill-node", "--node", "express"], "Error: no Express application here: there is no `node` in PATH"),
+        (["kill-node", "--node", "express"], "Error: Express cannot run here: there is no `node` in PATH"),
     ],
 )
 def test_a_missing_program_is_one_line_before_anything_starts(arguments: list[str], message: str) -> None:

@@ -41,7 +41,7 @@ def run_scene(scene: Experiment, phases: Sequence[Figures], arrival: Figures | N
     figures = zip((ARRIVAL, *(phase.name for phase in case.phases)), (arrival or {}, *phases), strict=True)
     shown = {name: PhaseFigures(**{**CLEAN, **changes}) for name, changes in figures}
     findings: Findings = msgspec.structs.replace(EMPTY, phases=shown)
-    run = Run(0.0, findings)
+    run = Run(findings)
     return make_result(case, run, evaluate_run(case, run, Path(), steady=False), 1, 30, "")
 
 

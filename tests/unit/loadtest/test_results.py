@@ -19,7 +19,7 @@ from tests.support.report_results import Run as ResultOfRun
 
 
 def failure(case: Case, number: int, reason: str) -> Result:
-    return make_result(case, Run(0.0), (make_failure("it can be run", reason),), number, 24, "session-cluster x")
+    return make_result(case, Run(), (make_failure("it can be run", reason),), number, 24, "session-cluster x")
 
 
 CASES = [Case(experiment, variant) for experiment in EXPERIMENTS for variant in experiment.variants]

@@ -22,7 +22,7 @@ from nodes.sessions import (
     SessionOptions,
     Unset,
 )
-from nodes.sessions.cookie import key_of, sign, values_of, verify
+from nodes.sessions.cookie import cookie_values, hash_id, sign, verify
 from nodes.sessions.options import generate_id
 from tests.support.browser import SECRET, Browser, application
 
@@ -210,7 +210,7 @@ def test_an_unknown_id_is_never_adopted() -> None:
     browser = Browser(application(store))
     browser.visit(put, header=f"session={sign(planted, KEY)}")
     assert planted not in browser.header
-    assert set(store._entries) == {key_of(browser.header.removeprefix("session=").partition(".")[0])}
+    assert set(store._entries) == {hash_id(browser.header.removeprefix("session=").partition(".")[0])}
 
 
 def test_secrets_rotate_the_first_signs_and_all_verify() -> None:
@@ -275,12 +275,12 @@ def test_a_cookie_that_is_not_exactly_what_was_set_is_anonymous_and_asks_no_stor
 
 def test_the_exact_cookie_among_others_is_found() -> None:
     for header in (f"session={GOOD}", f"a=1; session={GOOD} ;b=session", f"x;session={GOOD};\t__Host-session=1"):
-        assert [verify(value, [KEY]) for value in values_of(header, "session")] == [SESSION_ID]
+        assert [verify(value, [KEY]) for value in cookie_values(header, "session")] == [SESSION_ID]
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255)))
 def test_no_header_upsets_the_parser_and_no_value_passes_unsigned(text: str) -> None:
-    for value in (text, *values_of(f"a=1; session={text}", "session")):
+    for value in (text, *cookie_values(f"a=1; session={text}", "session")):
         assert verify(value, [KEY]) is None
 
 
@@ -296,12 +296,12 @@ def test_a_signed_id_verifies_and_one_changed_character_does_not(session_id: str
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"secrets": ()}, "secrets is empty"),
-        ({"secrets": ("short",)}, "secret 1 has 5 bytes: use at least 32"),
-        ({"secrets": (SECRET, "é" * 15)}, "secret 2 has 30 bytes"),
-        ({"name": "a b"}, "not a cookie name"),
-        ({"name": ""}, "not a cookie name"),
-        ({"name": "__Host-x"}, "leave the prefix out"),
+        ({"secrets": ()}, "secrets must have at least one"),
+        ({"secrets": ("short",)}, "secret 1 must have at least 32 bytes, not 5"),
+        ({"secrets": (SECRET, "é" * 15)}, "secret 2 must have at least 32 bytes, not 30"),
+        ({"name": "a b"}, "name must be 1 to 64"),
+        ({"name": ""}, "name must be 1 to 64"),
+        ({"name": "__Host-x"}, "must not have a prefix"),
         ({"idle_timeout": 0}, "above 0"),
         ({"idle_timeout": 10, "absolute_timeout": 5}, "idle at most absolute"),
         ({"absolute_timeout": float("inf")}, "above 0"),

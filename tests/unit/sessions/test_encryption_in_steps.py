@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.sessions import Encryption, MemoryStore, Session, Sessions, UnknownKey
-from nodes.sessions.encryption import OVERHEAD, is_sealed
+from nodes.sessions.codec import OVERHEAD, is_encrypted
 from tests.integration.sessions.test_state_machine import VALUES
 from tests.support.browser import Browser, View
 from tests.support.harness import MemoryHarness
@@ -128,8 +128,8 @@ def test_a_session_from_before_goes_on(inner: MemoryStore, steps: tuple[Step, St
     assert old.visit(seen).value == ("alice", {"n": 2, "m": 1, "new": 1})
     assert old.visit(lambda session: session.renew("bob")).status == 200
     assert old.visit(seen).value == ("bob", {"n": 2, "m": 1, "new": 1})
-    is_encrypted = {is_sealed(value) for entry in inner._entries.values() for value in entry.fields.values()}
-    assert is_encrypted == {steps[1] is Encryption.WRITE}
+    forms = {is_encrypted(value) for entry in inner._entries.values() for value in entry.fields.values()}
+    assert forms == {steps[1] is Encryption.WRITE}
 
 
 def test_what_demands_encryption_believes_nothing_that_was_written_without(inner: MemoryStore) -> None:

@@ -403,4 +403,4 @@ def test_the_key_of_a_session_is_known_without_asking_the_store(browser: Browser
     with harness.outage():
         answer = browser.visit(lambda session: session.key_hash)
     assert (answer.status, answer.value) == (200, hashlib.sha256(session_id.encode()).hexdigest())
-    assert harness.keys() == {harness.store.cookie.key_of(session_id)}
+    assert harness.keys() == {harness.store.cookie.to_key(session_id)}

@@ -11,7 +11,7 @@ import pytest
 from nodes.sessions import Sessions, Sweepable, Sweeper, find_capability
 from nodes.sessions.cookie import SignedCookie
 from nodes.sessions.signals import session_absent, session_ended, session_expired
-from nodes.sessions.store import Expired, StoreUnavailable, unheard
+from nodes.sessions.store import OnExpired, StoreUnavailable, ignore
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 from tests.support.node import eventually
@@ -69,7 +69,7 @@ def test_what_was_ended_renewed_or_set_aside_never_expires(harness: Harness, bro
     renewed, ended, damaged = browsers
     renewed.visit(lambda session: session.renew())
     ended.visit(lambda session: session.end())
-    (key,) = harness.keys() - {harness.store.cookie.key_of(renewed.visit(lambda session: session.id).value)}
+    (key,) = harness.keys() - {harness.store.cookie.to_key(renewed.visit(lambda session: session.id).value)}
     harness.damage(key)
     damaged.visit(lambda session: session.get("a"))
     last = renewed.visit(lambda session: session.key_hash).value
@@ -112,7 +112,7 @@ class _Outage:
         self.calls = 0
         self.left = 250
 
-    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
+    def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
         self.calls += 1
         if self.calls <= 2:
             raise StoreUnavailable("no answer")

@@ -73,7 +73,7 @@ def test_a_refused_login_says_why(caplog: pytest.LogCaptureFixture) -> None:
         assert b"the request came over plain HTTP" in reply.body
         assert site.get(put).status == 200
     assert [record.message for record in caplog.records if record.name == "nodes.sessions"] == [
-        "no session can be made: its cookie is for TLS only, and the request came over plain HTTP"
+        "no session can be created: its cookie is for TLS only, and the request came over plain HTTP"
     ]
 
 

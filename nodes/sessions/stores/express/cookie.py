@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote_to_bytes
 
-from ...cookie import key_of
+from ...cookie import hash_id
 
 _PREFIX = "s:"
 _SAFE = "!'()*-._~"
@@ -30,12 +30,12 @@ class ExpressCookie:
         """Return whether this can be an id: 16 to 128 printable characters. Those of Express have 32."""
         return 16 <= len(session_id) <= _MAX_ID and session_id.isprintable()
 
-    def key_of(self, session_id: str) -> str:
+    def to_key(self, session_id: str) -> str:
         """Return the id: anyone who reads the store can log in as any user, unlike with `RedisStore`."""
         return session_id
 
-    def hash_of(self, key: str) -> str:
-        return key_of(key)
+    def to_hash(self, key: str) -> str:
+        return hash_id(key)
 
     def sign(self, session_id: str, secret: bytes) -> str:
         """Return the cookie's value for this id."""

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 import redis
 
 from ...codec import Codec
-from ...cookie import CookieFormat, key_of
+from ...cookie import CookieFormat, hash_id
 from ...store import Budgets, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.connection import Command, CommandExecutor
@@ -198,7 +198,7 @@ class ExpressStore:
             # A key of another type is not JSON either.
             document = Document.parse(b"" if isinstance(value, Exception) else value, self._owner_field)
         except CorruptRecord as error:
-            log.error("session %s is corrupt and was quarantined: %s", key_of(key), error)  # noqa: TRY400 - one line
+            log.error("session %s is corrupt and was quarantined: %s", hash_id(key), error)  # noqa: TRY400 - one line
             self.quarantine(key)
             return None
         return value, document, ttl, to_seconds(time)

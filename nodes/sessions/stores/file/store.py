@@ -30,12 +30,12 @@ from ...cookie import CookieFormat, SignedCookie
 from ...store import (
     Changes,
     CorruptRecord,
-    Expired,
     Lifetime,
+    OnExpired,
     Outcome,
     Record,
     UnsupportedRecordVersion,
-    unheard,
+    ignore,
 )
 from .io import get_times, lock, open_folder, read, remove_older, write_new
 from .layout import (
@@ -115,7 +115,7 @@ class FileStore:
                     return Outcome.ABSENT
                 if refusal := changes.refusal(saved.fields):
                     return refusal
-                fields = changes.applied_to(saved.fields)
+                fields = changes.apply_to(saved.fields)
                 self._replace(shard, key, SavedSession.make(fields, saved.owner, saved.created, now, lifetime))
                 return Outcome.APPLIED
         self._quarantine_corrupt(key, why)
@@ -174,7 +174,7 @@ class FileStore:
     def count(self) -> int:
         return sum(1 for _ in self.keys())
 
-    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
+    def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
         """Remove expired sessions, one process at a time; the others return 0 at once.
 
         Continues with the shard where the last sweep stopped. Quarantines corrupt files, and leaves those of a later
@@ -185,7 +185,7 @@ class FileStore:
             return self._sweep_shards(limit, gone)
         finally:
             for key in gone:
-                expired(key)
+                on_expired(key)
 
     def _sweep_shards(self, limit: int, gone: list[str]) -> int:
         removed = 0

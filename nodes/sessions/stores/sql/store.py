@@ -39,12 +39,12 @@ from ...store import (
     Budgets,
     Changes,
     CorruptRecord,
-    Expired,
     Lifetime,
+    OnExpired,
     Outcome,
     Record,
     UnsupportedRecordVersion,
-    unheard,
+    ignore,
 )
 from .engine import make_engine, make_patient
 from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
@@ -152,7 +152,7 @@ class SqlStore:
                 return Outcome.ABSENT
             if refusal := changes.refusal(fields):
                 return refusal
-            encoded = self._encoder.encode(changes.applied_to(fields))
+            encoded = self._encoder.encode(changes.apply_to(fields))
             written: CursorResult[Any] = connection.execute(self._sql.write, values | {"_fields": encoded})
             return Outcome.APPLIED if written.rowcount else Outcome.ABSENT
 
@@ -190,7 +190,7 @@ class SqlStore:
     def count(self) -> int:
         return int(self._housekeeping.read(lambda connection: connection.execute(self._sql.count).scalar_one()))
 
-    def sweep(self, limit: int = 1000, expired: Expired = unheard) -> int:
+    def sweep(self, limit: int = 1000, on_expired: OnExpired = ignore) -> int:
         """Remove expired rows, and quarantined ones after a day. Skips rows that another transaction has locked.
 
         One process at a time; the others return 0 at once (SQLite: when it is their turn).
@@ -200,7 +200,7 @@ class SqlStore:
             removed += len(batch)
             for row in batch:
                 if not row["_set_aside"]:
-                    expired(row["_key"])
+                    on_expired(row["_key"])
         return removed
 
     def _to_record(self, row: Row[*tuple[Any, ...]]) -> Record:

@@ -1,0 +1,1 @@
+"""The commands of load tests: a file each."""

@@ -1,0 +1,216 @@
+"""`session-cluster failover` and `report`. Imports are inside of the commands, so that `--help` answers at once."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from loadtest.cli.shared import (
+    FOLDER,
+    INTERRUPTED,
+    conclude,
+    local_clusters,
+    prepare,
+    program_options,
+    require_flask_and_own_programs,
+    require_known,
+    run_suite,
+)
+
+if TYPE_CHECKING:
+    from loadtest.experiment import Experiment
+    from loadtest.suite import MakeCluster, Suite
+
+SHORT = 0.5
+
+
+@click.group(short_help="Break real clusters under load, and see what is lost.")
+def failover() -> None:
+    """Experiments: a hypothesis, a real cluster under load, a fault, and what was lost, as numbers.
+
+    Each checks the steady state, applies its fault under load, undoes it in any case, and checks the steady state
+    again. `session-cluster failover list` names them.
+    """
+
+
+@failover.command("list", short_help="List the experiments.")
+def list_() -> None:
+    """List name and title of each experiment, and what it runs on."""
+    from rich.console import Console
+
+    from loadtest.experiments import EXPERIMENTS
+    from loadtest.report.tables import Column, Table
+
+    table = Table([Column(""), *(Column(name, number=False) for name in ("name", "experiment", "on"))], gap=1)
+    for experiment in EXPERIMENTS:
+        table.add([str(experiment.number), experiment.name, experiment.title, ", ".join(experiment.places)])
+    Console().print(table.render())
+
+
+@failover.command(short_help="Run some experiments, or all.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="All experiments that run there.")
+@click.option(
+    "--repeat",
+    metavar="N",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Number of runs of each.",
+)
+@click.option(
+    "--on",
+    "place",
+    metavar="PLACE",
+    type=click.Choice(["local", "compose"]),
+    help="local: processes of this machine; compose: containers. Default: local, and compose for what needs "
+    "containers, where there is Docker.",
+)
+@click.option(
+    "--node",
+    metavar="KIND",
+    type=click.Choice(["flask", "express", "flask-session"]),
+    default="flask",
+    show_default=True,
+    help="Application of the nodes: flask, express, flask-session; only some experiments have others.",
+)
+@click.option(
+    "--out",
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder for results, histories and the report: a new one, an empty one, or one of an earlier run, which is "
+    "added to. Default: results/failover-TIME.",
+)
+@click.option(
+    "--users", metavar="N", type=click.IntRange(1, 1000), default=24, show_default=True, help="Virtual users."
+)
+@click.option("--short", is_flag=True, help="Watch for half as long: for a first look, and for CI.")
+@program_options
+def run(
+    names: tuple[str, ...],
+    everything: bool,
+    repeat: int,
+    place: str | None,
+    node: str,
+    out: Path | None,
+    users: int,
+    short: bool,
+    store_server: Path | None,
+    nginx: Path | None,
+) -> None:
+    """Run experiments, one after another, each with a cluster of its own, and say whether their hypotheses hold.
+
+    Ctrl-C undoes the fault that is there and stops everything.
+
+    Exit status: 0 all hypotheses hold; 1 one is broken, or there was too little data to tell, or something went wrong
+    (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    """
+    from rich.console import Console
+
+    from deploy import ClusterError, ComposeCluster, NodeKind
+    from deploy.compose.docker import require_engine
+    from loadtest.experiment import Place
+    from loadtest.report.page import write_report
+    from loadtest.report.tables import show_experiments
+    from loadtest.suite import Effort, Suite
+    from loadtest.targets import make_application
+
+    kind = NodeKind(node)
+    if place == Place.COMPOSE:
+        require_flask_and_own_programs(kind, nginx, store_server)
+    only_local = kind is not NodeKind.FLASK or nginx or store_server
+    places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
+    chosen = _choose(names, everything, places, kind)
+    factories: dict[Place, MakeCluster] = {
+        Place.LOCAL: local_clusters(nginx, store_server),
+        Place.COMPOSE: ComposeCluster,
+    }
+    options = (f"--users {users}", "--short" if short else "", f"--node {kind}" if kind is not NodeKind.FLASK else "")
+    folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
+    suite = Suite(
+        experiments=chosen,
+        effort=Effort(users, share=SHORT if short else 1.0),
+        folder=folder,
+        clusters={place: factories[place] for place in places},
+        command=f"session-cluster failover run {{name}} --on {{place}} {' '.join(filter(None, options))}",
+        repeat=repeat,
+        node=kind,
+    )
+    try:
+        make_application(kind)  # installing it takes a while, and a failure is not one of an experiment
+        if any(case.place is Place.COMPOSE for case in suite.cases):
+            require_engine()
+    except ClusterError as error:
+        if place or only_local:
+            raise click.ClickException(str(error)) from error
+        suite = leave_out_containers(suite, names, str(error))
+    prepare(folder)
+    console = Console()
+    began = time.monotonic()
+    results, interrupted = run_suite(suite, console)
+    if results:
+        console.print()
+        console.print(show_experiments(results))
+        console.print(f"\nReport: {write_report(folder)}", soft_wrap=True)
+    if interrupted:
+        runs = f"{len(results)} of {suite.runs} runs"
+        console.print(f"\nStopped after {runs}; the fault is undone, everything has ended.")
+        sys.exit(INTERRUPTED)
+    sys.exit(conclude(console, results, "{failed} of {runs} runs did not hold", "All of it holds", began))
+
+
+def leave_out_containers(suite: "Suite", names: Sequence[str], reason: str) -> "Suite":
+    """Return the suite without runs in containers. Raises ClickException if nothing is left of a named experiment."""
+    from loadtest.experiment import Place
+
+    clusters: Mapping[Place, MakeCluster] = {
+        place: factory for place, factory in suite.clusters.items() if place != Place.COMPOSE
+    }
+    rest = replace(suite, clusters=clusters)
+    if set(names) - {case.experiment.name for case in rest.cases}:
+        raise click.ClickException(reason)
+    count = suite.runs - rest.runs
+    click.echo(f"{count} run{'s' if count > 1 else ''} that need containers are left out: {reason}", err=True)
+    return rest
+
+
+def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node: str) -> list["Experiment"]:
+    from loadtest.experiments import BY_NAME, EXPERIMENTS
+
+    if everything and names:
+        raise click.UsageError(f"--all runs everything: leave out {' '.join(names)}, or --all")
+    if not everything and not names:
+        raise click.UsageError("name an experiment, or give --all; `session-cluster failover list` names them")
+    for name in names:
+        require_known(name, BY_NAME, "experiment", "NAME")
+        if not set(places) & set(BY_NAME[name].places):
+            only = ", ".join(BY_NAME[name].places)
+            raise click.BadParameter(f"{name} does not run on {places[0]}; it runs on {only}.", param_hint="--on")
+        if node not in BY_NAME[name].nodes:
+            others = ", ".join(one.name for one in EXPERIMENTS if node in one.nodes)
+            raise click.BadParameter(f"{name} is for flask nodes alone; {node} has {others}.", param_hint="--node")
+    possible = [one for one in EXPERIMENTS if set(places) & set(one.places) and node in one.nodes]
+    return [one for one in possible if everything or one.name in names]
+
+
+@click.command(short_help="Write one page with all results of a folder.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--title", metavar="TEXT", help="Title of the page.")
+def report(folder: Path, title: str | None) -> None:
+    """Write DIR/report.html, results.json and results.md again from the results in DIR.
+
+    The page opens offline: plots and style are in it. results.json has everything; results.md is a table for a pull
+    request.
+    """
+    from loadtest.report.page import TITLE, NothingToReport, write_report
+
+    try:
+        path = write_report(folder, title or TITLE)
+    except (NothingToReport, OSError, ValueError) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise click.ClickException(said) from error
+    click.echo(path)

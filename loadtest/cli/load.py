@@ -1,0 +1,283 @@
+"""`session-cluster load`. Imports are inside of the command: the command line answers `--help` at once."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from loadtest.cli.shared import (
+    FOLDER,
+    INTERRUPTED,
+    local_clusters,
+    program_options,
+    require_flask_and_own_programs,
+    temporary_folder,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from loadtest.load_profile import LoadProfile
+    from loadtest.suite import MakeCluster
+    from loadtest.target import Target
+
+WEB_PORT = 8089
+_CLUSTER_OPTIONS = ("store", "balance", "nodes", "node", "place", "nginx", "store_server")
+_TARGET_OPTIONS = ("users_file", "cookie", "authority", "insecure")
+_MATRIX_OPTIONS = ("stores", "balances")
+
+
+@click.command(
+    short_help="Put load on a cluster, and see what its users lose.", context_settings={"show_default": True}
+)
+@click.option(
+    "--users", type=click.IntRange(1, 100_000), metavar="N", help="Virtual users.  [default: 30; of a matrix 20]"
+)
+@click.option(
+    "--spawn-rate", type=click.FloatRange(0.01, 1000), default=20, metavar="N", help="Users that start per second."
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(1, 86_400),
+    metavar="S",
+    help="Seconds that count, once all have logged in.  [default: 30; of a row of a matrix 5]",
+)
+@click.option(
+    "--wait",
+    nargs=2,
+    type=float,
+    metavar="S S",
+    help="Least and most seconds between a user's requests.  [default: 0.2 0.8; of a matrix 0 0]",
+)
+@click.option(
+    "--mix",
+    default="everyday",
+    metavar="MIX",
+    help="everyday, shared-writers, logout-race, or visitor=6,shopper=3,leaver=1.",
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Processes of Locust.")
+@click.option(
+    "--web",
+    type=click.IntRange(1, 65535),
+    is_flag=False,
+    flag_value=WEB_PORT,
+    metavar="[PORT]",
+    help=f"Locust's own page, on 127.0.0.1; without PORT: {WEB_PORT}.",
+)
+@click.option("--out", type=FOLDER, metavar="DIR", help="Keep figures and history.")
+@click.option("--target", metavar="URL", help="A cluster that runs already, ours or another.")
+@click.option(
+    "--users-file",
+    envvar="CLUSTER_USERS_FILE",
+    default="",
+    metavar="FILE",
+    show_default=False,
+    help="Accounts of the target: a cluster.json, or CLUSTER_USERS_FILE.",
+)
+@click.option("--cookie", metavar="NAME", help="The target's session cookie.  [default: as FILE says, or session]")
+@click.option(
+    "--ca",
+    "authority",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The certificate that signs the target's.",
+)
+@click.option("--insecure", is_flag=True, show_default=False, help="Accept any certificate of the target.")
+@click.option("--store", default="redis", metavar="STORE", help="Store of a new cluster, as for `up`.")
+@click.option("--balance", default="round_robin", metavar="POLICY", help="Balancing policy of a new cluster.")
+@click.option("--nodes", metavar="N", help="Number of nodes (with --matrix: a list).  [default: 3; 1,2,4,8]")
+@click.option(
+    "--node", default="flask", metavar="KIND", help="Application of the nodes: flask, express, flask-session."
+)
+@click.option(
+    "--on",
+    "place",
+    metavar="PLACE",
+    type=click.Choice(["local", "compose"]),
+    default="local",
+    help="A new cluster as processes of this machine (local) or in containers (compose).",
+)
+@program_options
+@click.option("--matrix", is_flag=True, show_default=False, help="Many small clusters, one after another.")
+@click.option("--stores", metavar="LIST", help="Stores of the matrix.  [default: memory,file,sql,redis]")
+@click.option("--balances", metavar="LIST", help="Its policies.  [default: round_robin,least_conn,sticky]")
+@click.pass_context
+def load(context: click.Context, /, **given: Any) -> None:
+    """Put virtual users on a cluster, and check the history of all their requests.
+
+    Without --target it starts a cluster of its own, as `up` does, and stops it afterwards. A target is any cluster that
+    speaks the HTTP interface of docs/http-api.md.
+
+    All users log in first, then the seconds count. The result has percentiles for each request, and what the history
+    proves: sessions lost, updates lost, stale reads, logouts revived, sessions crossed. With --out DIR, DIR/load.json
+    and DIR/history.jsonl.gz keep it.
+
+    --matrix measures stores x balancing x nodes: throughput, the nodes' CPU for each request, operations of the store,
+    p99. DIR/matrix.json and DIR/matrix.md keep it. It says first how long it takes.
+
+    Exit status: 0 nothing was lost and no request failed; 1 something was, or it went wrong (in one line); 2 wrong
+    usage; 130 stopped by Ctrl-C.
+    """
+    from rich.console import Console
+
+    from loadtest.credentials import CredentialsError
+    from loadtest.load_profile import ProfileError
+    from loadtest.runner import interruptible
+    from loadtest.suite import FAILURES
+
+    _refuse_ignored_options(context)
+    console, out = Console(highlight=False), given["out"]
+    try:
+        if out is not None:
+            with writing(out):
+                _prepare_load(out)
+        with interruptible():
+            status = _run_matrix(given, console) if given["matrix"] else _run_load(given, console)
+    except KeyboardInterrupt:
+        console.print("stopped; everything has been ended")
+        status = INTERRUPTED
+    except ProfileError as error:
+        raise click.UsageError(str(error)) from error
+    except (*FAILURES, CredentialsError) as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(status)
+
+
+def _refuse_ignored_options(context: click.Context) -> None:
+    """An option that would be ignored is a misunderstanding."""
+    chosen = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    matrix, target = context.params["matrix"], context.params["target"]
+    for names, allowed, why in (
+        (_TARGET_OPTIONS, bool(target), "needs a --target"),
+        (_CLUSTER_OPTIONS, not target, "is for a new cluster, and a --target is there already"),
+        (_MATRIX_OPTIONS, matrix, "needs --matrix"),
+        (("store", "balance"), not matrix, "is not for --matrix: give it a list, with --stores or --balances"),
+        (("target", "web", "workers", "mix"), not matrix, "is not for --matrix"),
+    ):
+        for option in context.command.params:
+            if option.name in names and option.name in chosen and not allowed:
+                raise click.UsageError(f"{option.opts[0]} {why}")
+
+
+def _prepare_load(out: Path) -> None:
+    from loadtest.load import RESULT
+    from loadtest.results import check_writable
+
+    out.mkdir(parents=True, exist_ok=True)
+    check_writable(out / RESULT)
+
+
+def _make_profile(given: dict[str, Any], users: int, wait: tuple[float, float]) -> "LoadProfile":
+    from loadtest.load_profile import LoadProfile, parse_mix
+
+    mix, weights = parse_mix(given["mix"])
+    return LoadProfile(
+        users=given["users"] or users,
+        spawn_rate=given["spawn_rate"],
+        wait=given["wait"] or wait,
+        mix=mix,
+        weights=weights,
+        processes=given["workers"],
+        web=given["web"],
+    )
+
+
+def _run_load(given: dict[str, Any], console: "Console") -> int:
+    from deploy.ports import require_free
+    from loadtest.claims import Verdict
+    from loadtest.load import run_load, show_load, write_load
+    from loadtest.progress import ProgressLine
+
+    profile = _make_profile(given, users=30, wait=(0.2, 0.8))
+    target, title = _make_target(given)
+    if profile.web is not None:
+        require_free(profile.web, "--web")
+        console.print(f"Locust's page: [bold]http://127.0.0.1:{profile.web}[/], as long as the load lasts")
+    with temporary_folder(given["out"]) as folder, ProgressLine(console) as line:
+        result = run_load(profile, given["duration"] or 30.0, target, folder, title, line)
+        if given["out"] is not None:
+            with writing(folder):
+                write_load(folder, result)
+    console.print(show_load(result))
+    if given["out"] is not None:
+        console.print(f"\nkept: {given['out']}", soft_wrap=True, markup=False)
+    return int(Verdict.BROKEN in {result.lost.verdict, result.failed.verdict})
+
+
+def _make_target(given: dict[str, Any]) -> tuple["Target", str]:
+    """Return the target, and its title."""
+    from deploy import NodeKind, StoreKind
+    from deploy.spec import parse_balance
+    from loadtest.credentials import read_credentials
+    from loadtest.experiment import cluster
+    from loadtest.target import ClusterTarget, RunningTarget
+
+    if given["target"] is not None:
+        credentials = read_credentials(given["users_file"], "--users-file")
+        target = RunningTarget(
+            url=given["target"].rstrip("/"),
+            users=credentials.users,
+            session_cookie=given["cookie"] or credentials.session_cookie,
+            authority=given["authority"],
+            insecure=given["insecure"],
+        )
+        return target, target.url
+    (nodes,) = _parse_numbers(given["nodes"] or "3", most=1)
+    store, balance = StoreKind.parse(given["store"]), parse_balance(given["balance"])
+    spec = cluster(nodes, store, balance, node=NodeKind.parse(given["node"]))
+    kind = "" if spec.node is NodeKind.FLASK else f"{spec.node} "
+    title = f"{spec.nodes} {kind}nodes, {spec.store}, {spec.balance}"
+    return ClusterTarget(_choose_clusters(given, spec.node)(spec)), title
+
+
+def _parse_numbers(text: str, most: int) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or len(parts) > most:
+        what = "a number" if most == 1 else "numbers with commas between them, such as 1,2,4,8"
+        raise click.UsageError(f"--nodes must be {what}, not {text}")
+    return [int(part) for part in parts]
+
+
+def _run_matrix(given: dict[str, Any], console: "Console") -> int:
+    from deploy import NodeKind, StoreKind
+    from deploy.spec import parse_balance
+    from loadtest.matrix import estimate_seconds, make_cells, make_markdown, make_record, run_matrix, show_matrix
+    from loadtest.progress import ProgressLine
+    from loadtest.results import write_json
+    from loadtest.targets import make_application
+
+    profile, seconds = _make_profile(given, users=20, wait=(0.0, 0.0)), given["duration"] or 5.0
+    node = NodeKind.parse(given["node"])
+    usual = "memory,file,sql,redis" if node is NodeKind.FLASK else "memory,redis"
+    stores = [StoreKind.parse(name.strip()) for name in (given["stores"] or usual).split(",")]
+    policies = given["balances"] or "round_robin,least_conn,sticky"
+    balances = [parse_balance(name.strip()) for name in policies.split(",")]
+    cells = make_cells(node, stores, balances, _parse_numbers(given["nodes"] or "1,2,4,8", most=20))
+    clusters = _choose_clusters(given, node)
+    make_application(node)  # installing it takes a while, and a failure is not one of a cell
+    minutes, rest = divmod(round(estimate_seconds(len(cells), profile, seconds)), 60)
+    console.print(f"{len(cells)} clusters, {seconds:g} s each: about {minutes}:{rest:02} min in all")
+    with ProgressLine(console) as line:
+        results = list(run_matrix(cells, profile, seconds, clusters, line))
+    console.print(show_matrix(results, profile, seconds))
+    if (out := given["out"]) is not None:
+        with writing(out):
+            write_json(out / "matrix.json", make_record(results, profile, seconds))
+            (out / "matrix.md").write_text(make_markdown(results, profile, seconds), encoding="utf-8")
+        console.print(f"\nkept: {out}", soft_wrap=True, markup=False)
+    return int(any(one.error for one in results))
+
+
+def _choose_clusters(given: dict[str, Any], node: str) -> "MakeCluster":
+    """Return the factory of clusters of `load`. Raises ClusterError where no containers can be started."""
+    from deploy import ComposeCluster
+    from deploy.compose.docker import require_engine
+
+    if given["place"] == "local":
+        return local_clusters(given["nginx"], given["store_server"])
+    require_flask_and_own_programs(node, given["nginx"], given["store_server"])
+    require_engine()
+    return ComposeCluster
