@@ -62,21 +62,21 @@ FAULTS = (
         "write-revives-session-after-logout",
         "nodes/sessions/persistence.py",
         'raise SessionEnded("the session ended while this request worked with it; nothing was saved")',
-        "return _make(stored)",
+        "return self._create_pending()",
         "tests/unit/sessions/test_session.py",
     ),
     Fault(
         "login-leaves-old-id-alive",
         "nodes/sessions/persistence.py",
-        "last = old.end() if old.record is not None else None",
-        "last = old.record",
+        "last = store.delete(self.key) if self.record is not None and self.key is not None else None",
+        "last = self.record",
         "tests/unit/sessions/test_renewal.py",
     ),
     Fault(
         "renewal-drops-concurrent-write",
         "nodes/sessions/persistence.py",
-        "known = keep and last is not None and not last.unread",
-        "known = False",
+        "if keep and last is not None and (late := concurrent_changes(before, last.fields, own)) is not None:",
+        "if late := None:",
         "tests/unit/sessions/test_session.py",
     ),
     Fault(
@@ -91,7 +91,7 @@ FAULTS = (
         "nodes/sessions/persistence.py",
         "return keys[:-most]",
         "return keys[most:]",
-        "tests/unit/sessions/test_sessions_of_a_user.py",
+        "tests/unit/sessions/test_users.py",
     ),
     Fault(
         "end-all-misses-session-that-moves",
@@ -110,9 +110,9 @@ FAULTS = (
     Fault(
         "application-overwrites-reserved-field",
         "nodes/sessions/fields.py",
-        'return f"~{key}" if _is_called_as_ours(key) else key',
+        'return f"~{key}" if _is_reserved(key) else key',
         "return key",
-        "tests/unit/sessions/test_own_fields.py",
+        "tests/unit/sessions/test_fields.py",
     ),
     Fault(
         "short-signature-accepted",
@@ -146,7 +146,7 @@ FAULTS = (
     Fault(
         "encrypted-session-changes-owner",
         "nodes/sessions/encryption.py",
-        "if proven != (None if owner is None else _bytes(owner)):",
+        "if proof != (None if owner is None else _to_bytes(owner)):",
         "if False:",
         "tests/unit/sessions/test_encryption.py",
     ),
@@ -156,7 +156,7 @@ FAULTS = (
         "nodes/sessions/stores/memory.py",
         "return Outcome.ABSENT",
         "self._entries[key] = _Entry(dict(changes.set), None, self._clock(), self._clock() + lifetime.idle, False)",
-        "tests/unit/sessions/test_life_of_a_session.py",
+        "tests/unit/sessions/test_lifetime.py",
     ),
     Fault(
         "file-store-serves-expired",
@@ -201,7 +201,7 @@ FAULTS = (
         "nodes/sessions/stores/sql/statements.py",
         '.where(columns.owner == bindparam("_owner"), kept, live)',
         '.where(columns.owner == bindparam("_owner"), kept)',
-        "tests/integration/sessions/test_powers_contract.py",
+        "tests/integration/sessions/test_store_contract.py",
         "sqlite",
     ),
     Fault(
