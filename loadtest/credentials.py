@@ -30,7 +30,7 @@ def read_credentials(path: str, option: str = "--session-users-file") -> Credent
     except OSError as error:
         raise CredentialsError(f"cannot read the users file {path}: {error.strerror}; {how}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CredentialsError(f'{path} is no JSON with {{"users": {{name: password}}}}: {error}; {how}') from error
+        raise CredentialsError(f'{path} is not JSON with {{"users": {{name: password}}}}: {error}; {how}') from error
     users = credentials.users
     if not users:
         raise CredentialsError(f"{path} names no users; {how}")

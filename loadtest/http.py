@@ -98,7 +98,7 @@ class HttpInterface(msgspec.Struct, frozen=True):
         """Return what an HTTP answer says.
 
         A status from 500 on leaves the outcome unknown: a 502 or 504 may hide a write that happened. Any other
-        unexpected status says that nothing was done. 409 to a write is no error: the session was ended meanwhile.
+        unexpected status says that nothing was done. 409 to a write is not an error: the session was ended meanwhile.
         """
         action = operation.action
         if status >= 500:

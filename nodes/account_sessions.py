@@ -1,4 +1,4 @@
-"""A user's sessions: where they are logged in, and ending those that should not be (ASVS 5.0, 7.5.2)."""
+"""A user's sessions: list them, and end others of them (ASVS 5.0, 7.5.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .pages import browser_name
 from .sessions import Sessions, UserSession, UserSessions, fresh_login
 
 FRESH_SECONDS = 300
-"""How recent a login has to be for what a thief of a session would like to do."""
+"""How recent a login must be for actions that a thief of a session would want."""
 
 blueprint = Blueprint("account_sessions", __name__)
 
@@ -55,7 +55,7 @@ class Shown:
 
 @blueprint.get("/sessions")
 def list_all() -> Response:
-    """Where the user is logged in, the newest login first."""
+    """List where the user is logged in, the newest login first."""
     shown = [Shown.of(one) for one in _users().of(_user())]
     if wants_page(request):
         return make_response(render_template("sessions.html", user=_user(), sessions=shown))
@@ -66,7 +66,7 @@ def list_all() -> Response:
 @blueprint.post("/sessions/<handle>/end")
 @fresh_login(FRESH_SECONDS)
 def end_one(handle: str) -> Response:
-    """Ends one of the user's sessions. The second address is for forms, which can't send DELETE."""
+    """End one of the user's sessions. The second address is for forms, which can't send DELETE."""
     if not _users().end(_user(), handle):
         raise NotFound("you have no session of this name: it may have ended by itself")
     return pages.json_or(None, "account_sessions.list_all")
@@ -76,7 +76,7 @@ def end_one(handle: str) -> Response:
 @blueprint.post("/sessions/end")
 @fresh_login(FRESH_SECONDS)
 def end_others() -> Response:
-    """Ends all of the user's sessions but this one; with `?all=true` this one too."""
+    """End all of the user's sessions but this one; with `?all=true` this one too."""
     everywhere = request.args.get("all") == "true"
     ended = _users().end_all(_user(), keep=None if everywhere else session.key_hash)
     if everywhere:

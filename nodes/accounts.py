@@ -22,20 +22,20 @@ HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_BYTES = 1024
 DISABLED = "!"
-"""What stands before the hash of a user who may not log in, as in /etc/shadow."""
+"""The prefix of the hash of a user who may not log in, as in /etc/shadow."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
 
 
 class UsersError(ValueError):
-    """The users file can't be used: one line that says which, why, and what to do."""
+    """The users file can't be used. One line that names it, the reason and what to do."""
 
 
 class PasswordChanged(UsersError):
-    """The password that was to be replaced is no longer the user's, or they were disabled meanwhile."""
+    """The password to replace is no longer the user's, or the user was disabled meanwhile."""
 
 
 class Users:
-    """Who may log in, as the file says now: it is read again when it changed.
+    """The users in a file, which is read again when it changed.
 
     `run` calls the hashing, so that a server can have it done where it blocks nobody else.
     """
@@ -49,11 +49,11 @@ class Users:
 
     @classmethod
     def read(cls, path: Path, run: Callable[[Callable[[], bool]], bool] | None = None) -> Users:
-        """The users in the file at `path`. Raises `UsersError`, one line."""
+        """Return the users in the file at `path`. Raises UsersError."""
         return cls(path, run)
 
     def _current(self) -> Mapping[str, str]:
-        """Where the file is gone or damaged by now, who was in it before stays."""
+        """Return the hashes in the file; where it is gone or corrupt by now, those that were read before."""
         try:
             if (seen := _stamp(self._path)) != self._seen:
                 self._hashes, self._seen = read_hashes(self._path), seen
@@ -62,7 +62,7 @@ class Users:
         return self._hashes
 
     def verify(self, name: str, password: str) -> str | None:
-        """The hash of the user's password where this is it, else None. Unknown users cost what wrong passwords cost.
+        """Return the hash of the user's password if this is it, else None; equally slow for unknown users.
 
         What it is now may have changed when it is acted upon: see `holds`. A password of more than 1024 bytes is wrong
         without being hashed: it could only cost time.
@@ -83,7 +83,7 @@ class Users:
         return self._current().get(name) == hash_
 
     def set_password(self, name: str, password: str, instead_of: str) -> str:
-        """Stores the hash of a new password in place of the hash that `verify` found, and returns it.
+        """Store the hash of a new password in place of the hash that `verify` found, and return it.
 
         Raises `UsersError`, one line: too short, too long, no place to write; `PasswordChanged`.
         """
@@ -112,7 +112,7 @@ def _decoy() -> str:
 
 
 def read_hashes(path: Path) -> dict[str, str]:
-    """The hash of each user; `DISABLED` stands before that of one who may not log in. Raises `UsersError`."""
+    """Return the hash of each user, with `DISABLED` before it if they may not log in. Raises UsersError."""
     try:
         users = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -129,7 +129,7 @@ def read_hashes(path: Path) -> dict[str, str]:
 
 
 def change_users(path: Path, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-    """Sets the hashes of some users to what `change` makes of all; of several processes one at a time.
+    """Set the hashes that `change` returns, given all hashes; one process at a time.
 
     Whole or not at all. Raises `UsersError`, and what `change` raises.
     """
@@ -144,7 +144,7 @@ def change_users(path: Path, change: Callable[[Mapping[str, str]], Mapping[str, 
 
 
 def set_enabled(path: Path, name: str, enabled: bool) -> None:
-    """Lets a user log in, or not any more. Their sessions are another matter. Raises `UsersError`."""
+    """Allow or refuse a user's logins; their sessions go on. Raises UsersError."""
 
     def change(hashes: Mapping[str, str]) -> Mapping[str, str]:
         if name not in hashes:
@@ -189,7 +189,7 @@ def _matches(hash_: str, password: bytes) -> bool:
 
 
 def create_users(path: Path, names: Iterable[str], password: str | None = None) -> dict[str, str]:
-    """Makes the users file (mode 0600, whole or not at all) and returns the password of each user.
+    """Create the users file (mode 0600, atomically) and return the password of each user.
 
     Each gets a random password of 20 characters, or all get `password`. A file that is there already is kept as it is;
     then nobody was made, and the answer is empty. Raises `UsersError`, one line.
@@ -215,7 +215,7 @@ def create_users(path: Path, names: Iterable[str], password: str | None = None) 
 
 
 def _write_new(path: Path, text: str) -> bool:
-    """Writes the file unless it exists by now; whether it did. A reader never sees half of it."""
+    """Write the file atomically unless it exists; return whether it was written."""
     temporary = _write_temporary(path, text)
     try:
         os.link(temporary, path)  # unlike a rename, this refuses to replace what another process made meanwhile
@@ -227,7 +227,7 @@ def _write_new(path: Path, text: str) -> bool:
 
 
 def _write_temporary(path: Path, text: str) -> str:
-    """A file beside `path`, mode 0600, that is on the disk."""
+    """Write a temporary file beside `path`, mode 0600, with fsync; return its path."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
@@ -237,7 +237,7 @@ def _write_temporary(path: Path, text: str) -> str:
 
 
 def _is_common(password: str) -> bool:
-    """Whether it is among the 30,000 most frequent, in any case of its letters."""
+    """Return whether the password is among the 30,000 most frequent, ignoring case."""
     return password.lower() in _common_passwords()
 
 

@@ -1,4 +1,4 @@
-"""Logging in and out. Logging in gives the session a new id, keeping what the visitor gathered."""
+"""Login, logout and change of password. A login gives the session a new id and keeps its data."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = logging.getLogger("nodes.auth")
 blueprint = Blueprint("auth", __name__)
 
 _PAGES = {"/": "shop.home", "/sessions": "account_sessions.list_all", "/account": "auth.account"}
-"""Where a login may lead back to: nowhere else, whatever a form says."""
+"""The only pages that a login may lead back to, whatever a form says."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """What a login brings; `back` is where a browser goes then."""
+    """The body of a login; `back` is the page that a browser goes to then."""
 
     user: str
     password: str
@@ -42,7 +42,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class NewPassword(msgspec.Struct, frozen=True):
-    """What a change of password brings."""
+    """The body of a change of password."""
 
     current: str
     new: str
@@ -53,7 +53,7 @@ class NewPassword(msgspec.Struct, frozen=True):
 
 @blueprint.post("/login")
 def login() -> Response:
-    """Logs in: 200 with a renewed id, or 401, the same for an unknown user as for a wrong password.
+    """Log in: 200 with a new id, or 401, which is equal for an unknown user and a wrong password.
 
     429 after too many wrong ones, by `rate_limit`; 409 where the user has too many sessions.
     """
@@ -100,7 +100,7 @@ def logout() -> Response:
 
 @blueprint.get("/account")
 def account() -> Response:
-    """Who is logged in and since when (ISO 8601, UTC, by the store's clock); 401 where nobody is."""
+    """Return who is logged in and since when (ISO 8601, UTC, by the store's clock); 401 for visitors."""
     user, created = session.owner, session.created
     if user is None or created is None:
         raise Unauthorized("log in first")
@@ -112,7 +112,7 @@ def account() -> Response:
 @blueprint.post("/password")
 @fresh_login(account_sessions.FRESH_SECONDS)
 def change_password() -> Response:
-    """Changes the password, gives this session a new id, and ends all others of the user (ASVS 5.0, 7.4.3)."""
+    """Change the password, give this session a new id, and end the user's other sessions (ASVS 5.0, 7.4.3)."""
     users: Users = current_app.extensions["users"]
     limiter: RateLimiter = current_app.extensions["rate_limiter"]
     user = session.owner

@@ -1,4 +1,4 @@
-"""Whose page sent this? The defence against requests that another site makes a browser send.
+"""Protection against requests that another site makes a browser send (CSRF).
 
 The first line is the browser's own word: Origin and Sec-Fetch-Site, which no page can forge and every current browser
 sends with unsafe methods. The second, for forms, is a token that only a page of this node's site can hold, signed with
@@ -26,7 +26,7 @@ _EXTENSION = "csrf"
 
 
 def protect(app: Flask, secrets: Sequence[str]) -> None:
-    """Checks every request of `app` with an unsafe method, and gives its templates `csrf_token()`."""
+    """Check every request of `app` with an unsafe method, and give its templates `csrf_token()`."""
     # itsdangerous signs with the last of several keys and accepts them all.
     app.extensions[_EXTENSION] = URLSafeSerializer(list(reversed(secrets)), salt="nodes.csrf")
     app.before_request(_check)
@@ -34,7 +34,7 @@ def protect(app: Flask, secrets: Sequence[str]) -> None:
 
 
 def token() -> str:
-    """The token for the forms of the page that is being made. Asks nothing of the store and makes no session."""
+    """Return the token for the forms of a page. It neither asks the store nor makes a session."""
     serializer: URLSafeSerializer = current_app.extensions[_EXTENSION]
     signed = serializer.dumps(_subject())
     return signed if isinstance(signed, str) else signed.decode()
@@ -58,7 +58,7 @@ def _check() -> None:
 
 
 def is_own_origin(req: Request) -> bool:
-    """Whether the request comes from a page of this site, or from no page at all.
+    """Return whether the request comes from a page of this site, or from no page.
 
     `Origin: null` is a sandboxed frame, a file or a redirect from elsewhere: a stranger. A sibling domain
     (`same-site`) is one as well. Without both headers it was no browser, and nobody's cookies are at stake.
@@ -73,7 +73,7 @@ def is_own_origin(req: Request) -> bool:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None] | None:
-    """Scheme, host and port; None for what has no host or can't be read."""
+    """Return scheme, host and port; None without a host or for a malformed URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)

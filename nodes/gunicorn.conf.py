@@ -1,5 +1,5 @@
 # ruff: noqa: N999 - the name that gunicorn looks for
-"""How a node is served: `python -m gunicorn -c nodes/gunicorn.conf.py "nodes.app:from_environ()"`."""
+"""gunicorn's configuration of a node: `python -m gunicorn -c nodes/gunicorn.conf.py "nodes.app:from_environ()"`."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""What gunicorn.conf.py hooks into gunicorn: checked settings, JSON logs, the metrics folder, the worker class.
+"""Hooks of gunicorn.conf.py: checked settings, JSON logs, the metrics folder, the worker class.
 
 This is imported by gunicorn's main process, before gevent patches anything, so it imports nothing that opens sockets.
 """
@@ -39,7 +39,7 @@ request on it gets its answer, with `Connection: close`, and loses none."""
 
 
 def checked_settings() -> Settings:
-    """The settings of this process's environment. Ends the process with one line on stderr where they are wrong.
+    """Return the settings of this process's environment, or exit with one line on stderr.
 
     Here and not only in the workers, because gunicorn would start, see its workers die and print their traces.
     """
@@ -54,7 +54,7 @@ def checked_settings() -> Settings:
 
 
 def make_schema(settings: Settings) -> None:
-    """Makes the tables of an SQL store, where DATABASE_CREATE_SCHEMA asks for it.
+    """Create the tables of an SQL store if DATABASE_CREATE_SCHEMA is on.
 
     In a process of its own, so that this one stays free of what opens sockets. Where it fails the node starts all the
     same: its store is out of reach then, as in any other outage.
@@ -92,7 +92,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(node: str, level: str) -> None:
-    """Sends every log of this process to stderr as JSON; `level` is debug, info, warning or error."""
+    """Send every log of this process to stderr as JSON; `level` is debug, info, warning or error."""
     root = logging.getLogger()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(node))
@@ -104,30 +104,30 @@ class JsonLogger(gunicorn.glogging.Logger):  # type: ignore[misc]
     """gunicorn's own messages as JSON lines. It logs no access: the node does, knowing the session and the route."""
 
     def setup(self, cfg: Any) -> None:
-        """Called by gunicorn with its configuration."""
+        """Configure the logs; gunicorn calls this with its configuration."""
         configure_logs(os.environ.get("NODE_NAME", "node"), cfg.loglevel)
         self.error_log.handlers.clear()
         self.error_log.setLevel(cfg.loglevel.upper())
         self.error_log.propagate = True
 
     def access(self, *_: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def reopen_files(self) -> None:
-        """Nothing: logs go to stderr."""
+        """Do nothing: logs go to stderr."""
 
     def close_on_exec(self) -> None:
-        """Nothing: stderr stays open."""
+        """Do nothing: stderr stays open."""
 
 
 class MetricsFolder:
-    """The folder that the workers of one node share their counts in: the one of the environment, or a temporary one."""
+    """The folder of the counters that a node's workers share: from the environment, or a temporary one."""
 
     def __init__(self) -> None:
         self._made: Path | None = None
 
     def open(self) -> None:
-        """Makes it, and empties it of what an earlier run of the same node left."""
+        """Create the folder, and remove the counters of an earlier run."""
         given = os.environ.get(METRICS_DIR)
         if not given:
             self._made = Path(tempfile.mkdtemp(prefix="node-metrics-"))
@@ -138,20 +138,20 @@ class MetricsFolder:
             old.unlink()
 
     def remove(self) -> None:
-        """Takes it away again, if it is a temporary one."""
+        """Remove a temporary folder."""
         if self._made is not None:
             shutil.rmtree(self._made, ignore_errors=True)
 
 
 def number_of(worker: Any, siblings: Any) -> int:
-    """The lowest number that no living worker has, so that a replacement continues the files of the one it replaces."""
+    """Return the lowest number that no living worker has: a replacement continues its predecessor's files."""
     taken = {getattr(sibling, "number", -1) for sibling in siblings}
     worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
     return int(worker.number)
 
 
 def announce(settings: Settings, worker_class: str) -> None:
-    """Logs once, at the start, what this node is and how long it will wait for the store."""
+    """Log at the start what this node is and its budgets for the store."""
     log.info(
         "node is served",
         extra={
@@ -179,7 +179,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
-        """Around waiting for the next request of a connection, and around nothing else."""
+        """Bound the wait for a connection's next request; gunicorn enters this for nothing else."""
         with gevent.Timeout(self.cfg.keepalive if self.alive else CLOSING, False) as timeout:  # type: ignore[arg-type]
             waiting = (gevent.getcurrent(), timeout)
             self._waiting.add(waiting)
@@ -189,7 +189,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 self._waiting.discard(waiting)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Told to stop (SIGTERM), gracefully."""
+        """Stop gracefully (SIGTERM)."""
         super().handle_exit(sig, frame)
         idle = frozenset(self._waiting)
         gevent.spawn_later(CLOSING, self._close, idle)

@@ -1,4 +1,4 @@
-"""What supervises a node asks: does it live, can it serve, what has it done. None of it touches a session."""
+"""Liveness, readiness and metrics of a node. None of them touches a session."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def ready() -> Response:
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """The counters of all workers of this node, in Prometheus's text format."""
+    """Return the counters of all workers of this node, in Prometheus's text format."""
     counted: Metrics = current_app.extensions["metrics"]
     return Response(counted.exposition(), content_type=CONTENT_TYPE)

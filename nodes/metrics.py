@@ -1,4 +1,4 @@
-"""What a node counts, and how its workers add up.
+"""Metrics of a node, added up over its workers.
 
 With several workers each writes into files of its own in PROMETHEUS_MULTIPROC_DIR, and whichever is asked adds them up.
 The files are named by the worker's number (NODE_WORKER, set by gunicorn.conf.py), not by its pid as prometheus-client
@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess, values
 
 from .sessions import (
-    Changes,
-    Lifetime,
-    Outcome,
-    Record,
     Sessions,
     Store,
     StoreUnavailable,
@@ -31,7 +28,7 @@ from .sessions import (
     session_expired,
     session_renewed,
 )
-from .sessions.store import PingsAtOnce
+from .sessions.store import PingsAtOnce, StoreWrapper
 
 T = TypeVar("T")
 
@@ -54,7 +51,7 @@ if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
 
 
 class Metrics:
-    """The counters of one application. Labels only ever hold what the node itself names, so their number is bounded."""
+    """The counters of one application. Labels hold names of the node's own only, so their number is bounded."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -95,12 +92,12 @@ class Metrics:
             self._events.labels(event)  # present from the start, so that a rate over the first event is right
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts one answer. `route` is the rule that matched, never the path, which clients choose."""
+        """Count one response. `route` is the rule that matched, never the path, which clients choose."""
         self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
     def listen_to(self, sessions: Sessions) -> None:
-        """Counts what happens to the sessions of this extension."""
+        """Count the events of this extension's sessions."""
         for event, signal in _EVENTS.items():
             signal.connect(self._count(event), sender=sessions, weak=False)
 
@@ -113,7 +110,7 @@ class Metrics:
         return count
 
     def exposition(self) -> bytes:
-        """The text for Prometheus, of all workers of this node."""
+        """Return the text for Prometheus, of all workers of this node."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
@@ -121,56 +118,31 @@ class Metrics:
         return generate_latest(registry)
 
 
-class MeasuredStore:
+class MeasuredStore(StoreWrapper):
     """Any store, with the latency and the failures of each operation counted."""
 
     def __init__(self, store: Store, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.codec = store.codec
-        self.cookie = store.cookie
-        self.wraps = self._store = store
+        super().__init__(store)
+        self._metrics = metrics
         self._clock = clock
-        operations = ("load", "create", "update", "delete", "quarantine", "ping")
-        self._seconds = {name: metrics.store_seconds.labels(name) for name in operations}
-        self._failures = {name: metrics.store_failures.labels(name) for name in operations}
+        for operation in ("load", "create", "update", "delete", "quarantine", "ping"):
+            setattr(self, operation, partial(self._measure, operation))
+            metrics.store_seconds.labels(operation)  # present from the start, as are the events
+            metrics.store_failures.labels(operation)
 
-    def _measured(self, operation: str, call: Callable[[], T]) -> T:
+    def ping_at_once(self) -> float:
+        store = find_capability(self.wraps, PingsAtOnce)
+        return self._record("ping", store.ping_at_once if store is not None else self.wraps.ping)
+
+    def _measure(self, operation: str, *arguments: Any, **options: Any) -> Any:
+        return self._record(operation, partial(getattr(self.wraps, operation), *arguments, **options))
+
+    def _record(self, operation: str, call: Callable[[], T]) -> T:
         start = self._clock()
         try:
             return call()
         except StoreUnavailable:
-            self._failures[operation].inc()
+            self._metrics.store_failures.labels(operation).inc()
             raise
         finally:
-            self._seconds[operation].observe(self._clock() - start)
-
-    def load(self, key: str) -> Record | None:
-        return self._measured("load", lambda: self._store.load(key))
-
-    def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
-    ) -> float | None:
-        return self._measured("create", lambda: self._store.create(key, fields, owner, lifetime, created))
-
-    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        return self._measured("update", lambda: self._store.update(key, changes, lifetime))
-
-    def delete(self, key: str) -> Record | None:
-        return self._measured("delete", lambda: self._store.delete(key))
-
-    def quarantine(self, key: str) -> None:
-        self._measured("quarantine", lambda: self._store.quarantine(key))
-
-    def ping(self) -> float:
-        return self._measured("ping", self._store.ping)
-
-    def ping_at_once(self) -> float:
-        impatient = find_capability(self._store, PingsAtOnce)
-        return self._measured("ping", impatient.ping_at_once if impatient is not None else self._store.ping)
-
-    def close(self) -> None:
-        self._store.close()
+            self._metrics.store_seconds.labels(operation).observe(self._clock() - start)

@@ -1,4 +1,4 @@
-"""What all requests have in common: an id, security headers, a line in the log, metrics; pages or JSON; the session.
+"""Request ids, security headers, access log and metrics of all requests; pages or JSON; the typed session.
 
 `RequestMiddleware` wraps the WSGI application from outside, because the response to a failed commit is made after
 Flask's own hooks ran.
@@ -100,19 +100,19 @@ class RequestMiddleware:
 
 
 def install(app: Flask, node: str, metrics: Metrics) -> None:
-    """Has every request of `app` counted, logged and marked with the node's name."""
+    """Count and log every request of `app`, and name the node in every response."""
     app.teardown_request(_remember)
     app.wsgi_app = RequestMiddleware(app.wsgi_app, node, metrics)  # type: ignore[method-assign]
 
 
 def _remember(_error: BaseException | None) -> None:
-    """Leaves what only Flask knows where the middleware finds it. By now the session is saved, so it has its key."""
+    """Put the session's key and the route where the middleware finds them. The session is saved by now."""
     request.environ[_SESSION] = session.key_hash if session.used else None
     request.environ[_ROUTE] = request.url_rule.rule if request.url_rule else "none"
 
 
 def request_id() -> str:
-    """The id of the current request, for error pages and for logs."""
+    """Return the id of the current request, for error pages and logs."""
     value = request.environ.get(_ID, "")
     return value if isinstance(value, str) else ""
 
@@ -129,12 +129,12 @@ def wants_page(req: Request) -> bool:
 
 
 def brings_form(req: Request) -> bool:
-    """Whether the body is one that a page's form sends."""
+    """Return whether the body comes from a page's form."""
     return req.mimetype in FORMS
 
 
 def read_body(shape: type[T]) -> T:
-    """The request's body as `shape`, a msgspec struct, out of a form or JSON.
+    """Return the request's body, a form or JSON, as `shape`, a msgspec struct.
 
     Raises 415 for any other type of body, 400 for a malformed one and for missing or wrong fields, which it names, and
     413 for one that is too large. Numbers in forms are text, so there "2" counts as 2; in JSON it does not.

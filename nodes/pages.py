@@ -1,4 +1,4 @@
-"""The page and the errors, for browsers and for programs."""
+"""The page and the errors, for browsers and programs; the visitor's profile; names of browsers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _SYSTEMS = (
 
 
 def register(app: Flask) -> None:
-    """Gives `app` its error pages, and its templates what they all need."""
+    """Give `app` its error pages, and its templates their common values."""
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(SessionError, session_error)
     app.after_request(_vary)
@@ -76,20 +76,20 @@ def register(app: Flask) -> None:
 
 
 def colour_of(node: str) -> int:
-    """A colour for each node, 0 to 7: neighbours by number differ."""
+    """Return a node's colour, 0 to 7: neighbours by number differ."""
     digits = node[len(node.rstrip("0123456789")) :]
     return (int(digits[-9:]) - 1 if digits else zlib.crc32(node.encode())) % COLOURS
 
 
 def home(status: int = 200, error: str | None = None, about: str = "", typed: dict[str, str] | None = None) -> Response:
-    """The page, with `error` beside the form that it is `about`, and in its fields what was `typed`."""
+    """Return the page, with `error` beside the form that it is `about`, and `typed` in its fields."""
     shown = {"error": error, "about": about, "typed": typed or {}, "handle": handle()}
     page = render_template("home.html", **profile(), **shown)
     return make_response(page, status)
 
 
 def failed(error: HTTPException, about: str) -> Response:
-    """The answer to a form that can't be accepted: the page again, with the reason. To a program: the error."""
+    """Return the response to a refused form: the page with the reason, or to a program the error."""
     if not wants_page(request):
         return _http_error(error)
     typed = {name: request.form.get(name, "") for name in ("user", "item", "quantity")}
@@ -109,7 +109,7 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def session_error(error: SessionError) -> Response:
-    """A fault of the session. It asks nothing of the session: the store may be what failed."""
+    """Return the response to a session's error. It does not use the session, because the store may be down."""
     if isinstance(error, SessionEnded):
         return _error(409, "You were logged out, or your session ended, before this was saved. Nothing was changed.")
     if isinstance(error, TooManySessions):
@@ -127,7 +127,7 @@ def session_error(error: SessionError) -> Response:
 
 
 def _login_again() -> Response:
-    """What needs a fresh login: a program is told so, a browser is asked for the password, and led back."""
+    """Ask for a fresh login: a program by an error, a browser by a form that leads back."""
     user = session.owner
     if user is not None and wants_page(request):
         back = request.path if request.method in SAFE_METHODS else session_page_of(request.path)
@@ -141,7 +141,7 @@ def _login_again() -> Response:
 
 
 def session_page_of(path: str) -> str:
-    """The page on which the form stands that was sent to `path`."""
+    """Return the page of the form that was sent to `path`."""
     return "/sessions" if path.startswith("/sessions") else "/account"
 
 
@@ -164,19 +164,19 @@ def _vary(response: Response) -> Response:
 
 
 def json_or_home(answer: dict[str, Any] | None) -> Response:
-    """After a change: back to the page for a browser; for a program `answer`, or 204 where there is none."""
+    """Redirect a browser to the page; return `answer` to a program, or 204 where it is None."""
     return json_or(answer, "shop.home")
 
 
 def json_or(answer: dict[str, Any] | None, endpoint: str) -> Response:
-    """The same, with the page of `endpoint`. By GET, so that a reload repeats nothing."""
+    """Redirect a browser to `endpoint`, by GET, so that a reload repeats nothing; return `answer` to a program."""
     if wants_page(request):
         return make_response(redirect(url_for(endpoint), 303))
     return jsonify(answer) if answer is not None else make_response("", 204)
 
 
 def profile() -> dict[str, Any]:
-    """Who they are, which node answers, how often they visited and what lies in their cart. Makes no session."""
+    """Return user, node, visits and cart. Makes no session."""
     return {
         "user": session.owner,
         "node": current_app.config["NODE_NAME"],
@@ -186,7 +186,7 @@ def profile() -> dict[str, Any]:
 
 
 def handle() -> str | None:
-    """The beginning of the key under which the store keeps the session; None where there is none. Logs nobody in."""
+    """Return the first 8 digits of the session's key, which logs nobody in; None without a session."""
     return session.key_hash[:8] if session.exists and session.key_hash else None
 
 

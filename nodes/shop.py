@@ -1,4 +1,4 @@
-"""What the session is for: a visit counter and a cart, for visitors and for users who are logged in."""
+"""A visit counter and a cart in the session, for visitors and users."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ blueprint = Blueprint("shop", __name__)
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What is put into the cart. msgspec turns the ValueError of a wrong value into an error with its text."""
+    """A line to add to the cart. msgspec turns the ValueError of a wrong value into an error with its text."""
 
     item: str
     quantity: int
@@ -32,7 +32,7 @@ class Line(msgspec.Struct, frozen=True):
             raise ValueError(f"quantity: use a whole number from 1 to {MAX_QUANTITY}")
 
     def added_to(self, cart: dict[str, int]) -> dict[str, int]:
-        """The cart with this in it. Raises 422 where it holds as much as it may."""
+        """Return the cart with this line added. Raises 422 where it would hold too much."""
         item = self.item.strip()
         total = cart.get(item, 0) + self.quantity
         if item not in cart and len(cart) >= MAX_ITEMS:
@@ -44,26 +44,26 @@ class Line(msgspec.Struct, frozen=True):
 
 @blueprint.get("/")
 def home() -> Response:
-    """The page; to programs the same as /me."""
+    """Return the page; to programs the profile."""
     return pages.home() if wants_page(request) else me()
 
 
 @blueprint.get("/me")
 def me() -> Response:
-    """Who I am, which node answers, what my session holds. Never makes a session."""
+    """Return user, node, visits and cart. Never makes a session."""
     return jsonify(pages.profile())
 
 
 @blueprint.post("/visits")
 def visit() -> Response:
-    """Counts a visit, as a compare-and-set: of two at the same time, both count."""
+    """Count a visit, as a compare-and-set: two concurrent visits both count."""
     visits = session.mutate("visits", lambda count: count + 1, default=0)
     return pages.json_or_home({"visits": visits})
 
 
 @blueprint.post("/cart")
 def add_to_cart() -> Response:
-    """Adds to what is in the cart, as a compare-and-set."""
+    """Add to the cart, as a compare-and-set."""
     try:
         line = read_body(Line)
         cart = session.mutate("cart", line.added_to, default={})
@@ -75,7 +75,7 @@ def add_to_cart() -> Response:
 @blueprint.delete("/cart")
 @blueprint.post("/cart/empty")
 def empty_cart() -> Response:
-    """Empties the cart. The second address is for forms, which can't send DELETE."""
+    """Empty the cart. The second address is for forms, which can't send DELETE."""
     if "cart" in session:
         del session["cart"]
     return pages.json_or_home(None)

@@ -75,8 +75,8 @@ FAULTS = (
     Fault(
         "renewal-drops-concurrent-write",
         "nodes/sessions/persistence.py",
-        "if keep and last is not None and (late := concurrent_changes(before, last.fields, own)) is not None:",
-        "if late := None:",
+        "if keep and last is not None and (late :=",
+        "if False and last is not None and (late :=",
         "tests/unit/sessions/test_session.py",
     ),
     Fault(
@@ -201,7 +201,7 @@ FAULTS = (
         "nodes/sessions/stores/sql/statements.py",
         '.where(columns.owner == bindparam("_owner"), kept, live)',
         '.where(columns.owner == bindparam("_owner"), kept)',
-        "tests/integration/sessions/test_store_contract.py",
+        _CONTRACT,
         "sqlite",
     ),
     Fault(

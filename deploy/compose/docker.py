@@ -46,7 +46,7 @@ class Project:
 
     def __init__(self, name: str, variables: Mapping[str, str], override: Mapping[str, Any], folder: Path) -> None:
         if not _FILE.is_file():
-            raise ClusterError(f"there is no {_FILE}: clusters in containers need the checkout, not only the package")
+            raise ClusterError(f"no such file: {_FILE}; clusters in containers need the checkout, not only the package")
         self.name = name
         own = {key: value for key, value in os.environ.items() if key in _PASSED_ON or key.startswith("DOCKER_")}
         self._environment = {**own, **variables}
@@ -94,7 +94,7 @@ class Project:
         try:
             inspected = json.loads(self.docker("inspect", *ids))
         except ClusterError as error:
-            if "No such" not in str(error):
+            if "no such" not in str(error).lower():
                 raise
             return self.containers(service)  # one has been removed meanwhile, by another thread
         found = [_parse_container(self.name, one) for one in inspected]
@@ -122,7 +122,7 @@ class Project:
 
 
 def require_engine() -> None:
-    """Raise ClusterError if there is no usable Docker engine or no compose plugin."""
+    """Raise ClusterError if the Docker engine or its compose plugin is missing or unusable."""
     with tempfile.TemporaryDirectory() as folder:
         project = Project("session-cluster", {}, {}, Path(folder))
         project.docker("version")

@@ -176,7 +176,7 @@ class ComposeRedis:
     def url(self) -> str:
         """It leads to the server where the engine's networks are this machine's, as on Linux."""
         if self._spec.store is not StoreKind.REDIS:
-            raise ClusterError(f"sessions are in {self._spec.store}: there is no Redis with the nodes' user")
+            raise ClusterError(f"sessions are in {self._spec.store}, not in a Redis with the nodes' user")
         (server,) = self._project.containers("redis")
         if "store" not in server.addresses:
             raise ClusterError("the store does not run, so it has no address: restart it first")

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import up
+from deploy.ports import free_ports, is_taken
 
 
 def run(*options: str) -> str:
@@ -32,11 +33,11 @@ def run(*options: str) -> str:
         (["--balance", "round-robin"], "did you mean 'round_robin'?"),
         (["--port", "70000"], "not 70000"),
         (["--nginx", "/nowhere/nginx"], "no such file: /nowhere/nginx"),
-        (["--nginx", "no-such-nginx"], "no 'no-such-nginx' in PATH"),
+        (["--nginx", "no-such-nginx"], "'no-such-nginx' is not in PATH"),
         (["--nginx", "./README.md"], "is not executable"),
         (["--nginx", "/bin/true"], "does not answer like nginx"),
         (["--store-server", "/nowhere/redis-server"], "no such file: /nowhere/redis-server"),
-        (["--store-server", "no-such-server"], "no 'no-such-server' in PATH"),
+        (["--store-server", "no-such-server"], "'no-such-server' is not in PATH"),
         (["--store-server", "./README.md"], "is not executable"),
         (["--store-server", "/bin/true"], "is not a Redis or Valkey server"),
         (["--state", "/etc/hostname"], "is not a folder"),
@@ -75,3 +76,10 @@ def test_a_port_that_is_taken_is_named_with_its_process() -> None:
         line = run("--port", str(port))
     assert f"port {port} is taken by" in line
     assert f"(pid {os.getpid()})" in line
+
+
+def test_free_ports_differ_and_are_below_the_ephemeral_range() -> None:
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert max(ports) < 32_768
+    assert not any(is_taken(port) for port in ports)
