@@ -12,7 +12,7 @@ from typing import Any
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
 from loadtest.claims import DURING, Claim, needed_requests
 from loadtest.faults import NOTHING, Fault
-from loadtest.generator import Mix
+from loadtest.load_profile import Mix
 from proxy import Balance
 
 BEFORE, AFTER = "before", "after"

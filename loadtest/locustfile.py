@@ -20,19 +20,19 @@ import psutil
 from locust import LoadTestShape, between, events
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from loadtest.checker import Findings, check
-from loadtest.concurrent_users import LogoutRacer, SharedWriter
+from loadtest import concurrent_users  # as a module: Locust takes each user class that it finds here
+from loadtest.checker import Checker, Findings
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
-from loadtest.generator import SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
-from loadtest.history import VERSION, Header, Note, Op, PartWriter, now
+from loadtest.history import Note, PartWriter, now
+from loadtest.load_profile import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
 __all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]
 
 USERS: dict[Mix, list[type[SessionUser]]] = {
     Mix.EVERYDAY: [Visitor, Shopper, Leaver],
-    Mix.SHARED_WRITERS: [SharedWriter],
-    Mix.LOGOUT_RACE: [LogoutRacer],
+    Mix.SHARED_WRITERS: [concurrent_users.SharedWriter],
+    Mix.LOGOUT_RACE: [concurrent_users.LogoutRacer],
 }
 FLUSH_INTERVAL = 0.5
 WATCH_INTERVAL = 0.5
@@ -86,13 +86,12 @@ def prepare_plain(environment: Any) -> None:
         accounts = read_credentials(options.session_users_file).users
     except CredentialsError as error:
         sys.exit(f"Error: {error}")
-    ops: list[Op] = []
-    Load(accounts, ops.append, options.session_cookie).attach(environment)
+    checker = Checker()
+    Load(accounts, checker.feed, options.session_cookie).attach(environment)
 
-    @environment.events.quitting.add_listener  # type: ignore[untyped-decorator]
-    def say(**_: Any) -> None:
-        header = Header(version=VERSION, title="locust", started=now())
-        print(f"\n{summary(check([header, *ops]))}\n", flush=True)
+    @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
+    def print_summary(**_: Any) -> None:
+        print(f"\n{summary(checker.findings())}\n", flush=True)
 
 
 def summary(findings: Findings) -> str:
@@ -197,7 +196,7 @@ def end_with_the_parent(command: int) -> NoReturn:
 
 def end(reason: str) -> NoReturn:
     """End this process at once; its parent or its children notice."""
-    print(reason, file=sys.stderr, flush=True)
+    print(f"{REASON}{reason}", file=sys.stderr, flush=True)
     os._exit(1)
 
 

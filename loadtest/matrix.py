@@ -19,8 +19,8 @@ from deploy.cluster import StoreStatistics
 from loadtest.checker import PhaseFigures
 from loadtest.experiment import Phase
 from loadtest.experiment import cluster as make_spec
-from loadtest.generator import LoadProfile
 from loadtest.load import LOAD, record_profile
+from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
 from loadtest.report.tables import SATURATED, Column, Table
 from loadtest.results import record_figures

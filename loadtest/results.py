@@ -16,7 +16,7 @@ from deploy import ClusterSpec, NodeKind
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.claims import ClaimResult, Verdict
 from loadtest.experiment import Place, make_case_name, make_heading
-from loadtest.generator import Mix
+from loadtest.load_profile import Mix
 
 VERSION = 1
 """Rises when a field changes its meaning."""

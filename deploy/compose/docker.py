@@ -94,7 +94,7 @@ class Project:
         try:
             inspected = json.loads(self.docker("inspect", *ids))
         except ClusterError as error:
-            if "No such" not in str(error):
+            if "no such" not in str(error).lower():
                 raise
             return self.containers(service)  # one has been removed meanwhile, by another thread
         found = [_parse_container(self.name, one) for one in inspected]

@@ -41,13 +41,6 @@ def test_a_port_that_another_process_takes_is_replaced(monkeypatch: pytest.Monke
             assert all(not member.address.endswith(f":{lost}") for member in cluster.members())
 
 
-def test_free_ports_differ_and_are_below_the_ephemeral_range() -> None:
-    ports = free_ports(50)
-    assert len(set(ports)) == 50
-    assert max(ports) < 32_768
-    assert not any(is_taken(port) for port in ports)
-
-
 def test_the_port_of_the_spec_is_the_proxys() -> None:
     port = free_ports(1)[0]
     with LocalCluster(ClusterSpec(nodes=1, port=port)) as cluster:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import up
+from deploy.ports import free_ports, is_taken
 
 
 def run(*options: str) -> str:
@@ -75,3 +76,10 @@ def test_a_port_that_is_taken_is_named_with_its_process() -> None:
         line = run("--port", str(port))
     assert f"port {port} is taken by" in line
     assert f"(pid {os.getpid()})" in line
+
+
+def test_free_ports_differ_and_are_below_the_ephemeral_range() -> None:
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert max(ports) < 32_768
+    assert not any(is_taken(port) for port in ports)

@@ -11,8 +11,8 @@ from deploy import ClusterError, NodeKind, Role, StoreKind
 from deploy.cluster import StoreStatistics
 from loadtest import matrix
 from loadtest.checker import PhaseFigures
-from loadtest.generator import LoadProfile, Mix, ProfileError, parse_mix
 from loadtest.load import find_bottleneck
+from loadtest.load_profile import LoadProfile, Mix, ProfileError, parse_mix
 from loadtest.matrix import Cell, CellResult, Cost, Usage, make_cost
 from proxy import Balance
 
