@@ -78,8 +78,8 @@ class Schedule:
             return
         stage, rest = self.stages[position], self.stages[position + 1 :]
         then = next((following.words for following in rest if following.words), "")
-        self.status.turn(stage.words or self.status.doing, then, stage.seconds if stage.exact else 0.0)
-        self.status.over = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
+        self.status.enter(stage.words or self.status.stage, then, stage.seconds if stage.exact else 0.0)
+        self.status.ends_at = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
 
 
 @dataclass(frozen=True)

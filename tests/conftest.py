@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
+from hypothesis import settings
 
 from deploy import StoreKind
 from nodes.sessions import Store
@@ -19,6 +20,9 @@ from tests.support.harnesses.sql import mysql_harness, postgres_harness, sqlite_
 from tests.support.several import SeveralServers
 from tests.support.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests
 from tests.support.valkey import Valkey
+
+settings.register_profile("no deadline", deadline=None)  # how long an example takes says more of the machine than of us
+settings.load_profile("no deadline")
 
 
 @cache

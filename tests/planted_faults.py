@@ -91,7 +91,7 @@ FAULTS = (
         "nodes/sessions/persistence.py",
         "return keys[:-most]",
         "return keys[most:]",
-        "tests/unit/sessions/test_sessions_of_a_user.py",
+        "tests/unit/sessions/test_users.py",
     ),
     Fault(
         "end-all-misses-session-that-moves",
@@ -112,7 +112,7 @@ FAULTS = (
         "nodes/sessions/fields.py",
         'return f"~{key}" if _is_reserved(key) else key',
         "return key",
-        "tests/unit/sessions/test_own_fields.py",
+        "tests/unit/sessions/test_fields.py",
     ),
     Fault(
         "short-signature-accepted",
@@ -156,7 +156,7 @@ FAULTS = (
         "nodes/sessions/stores/memory.py",
         "return Outcome.ABSENT",
         "self._entries[key] = _Entry(dict(changes.set), None, self._clock(), self._clock() + lifetime.idle, False)",
-        "tests/unit/sessions/test_life_of_a_session.py",
+        "tests/unit/sessions/test_lifetime.py",
     ),
     Fault(
         "file-store-serves-expired",

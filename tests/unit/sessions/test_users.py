@@ -1,21 +1,20 @@
-"""The sessions of a user: listed, ended, limited; on every store that can list them."""
+"""The sessions of a user: listed, ended, limited."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from nodes.sessions import ListsByUser, OptionsError, SessionLimit, Sessions, UserSessions, find_capability
+from nodes.sessions import OptionsError, SessionLimit, Sessions, Store, UserSessions
 from tests.support.browser import Browser, application
-from tests.support.harness import Harness, Through
+from tests.support.harness import Harness
 
 
 @pytest.fixture
 def users(harness: Harness) -> UserSessions:
-    if find_capability(harness.store, ListsByUser) is None:
-        pytest.skip("this store can't list the sessions of a user")
     return of(Browser(application(harness.store)))
 
 
@@ -151,9 +150,6 @@ def test_logins_at_the_same_time_do_not_get_past_the_limit(
         assert alive == {key_of(browser) for browser in browsers if statuses[browser] == 200}
 
 
-def test_a_limit_needs_a_store_that_can_list_them(harness: Harness) -> None:
-    class Plain(Through):
-        wraps = None  # type: ignore[assignment]
-
+def test_max_sessions_needs_a_store_that_lists_the_sessions_of_a_user() -> None:
     with pytest.raises(OptionsError, match="max_sessions"):
-        application(Plain(harness.store), max_sessions=1)
+        application(cast(Store, SimpleNamespace(wraps=None)), max_sessions=1)
