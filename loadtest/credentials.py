@@ -1,4 +1,4 @@
-"""The accounts of virtual users: a JSON file with {"users": {name: password}}, as `session-cluster up --state` makes."""
+"""Accounts of virtual users: a JSON file with {"users": {name: password}}, as `session-cluster up --state` makes."""
 
 from collections.abc import Mapping
 from pathlib import Path
