@@ -19,10 +19,9 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Changes, FileStore, Lifetime, Record
+from nodes.sessions import Changes, FileStore, Record
+from tests.support.records import HOUR, KEY, OTHER
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(600, 3600)
 CALLS = (
     "open",
     "close",
