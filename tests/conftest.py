@@ -29,7 +29,7 @@ settings.load_profile("no deadline")
 def lack_of_docker() -> str | None:
     """Why no containers can be started here, or None."""
     if shutil.which("docker") is None:
-        return "no Docker: there is no `docker` in PATH"
+        return "no Docker: `docker` is not in PATH"
     for command, otherwise in (
         (["docker", "info"], "the Docker engine does not answer"),
         (["docker", "compose", "version"], "Docker has no compose plugin"),
@@ -51,7 +51,7 @@ def lack_of_browser() -> str | None:
 def lack_of_node() -> str | None:
     """Why no Express application can be run here, or None."""
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
-    return f"no Node.js: there is no `{missing[0]}` in PATH" if missing else None
+    return f"no Node.js: `{missing[0]}` is not in PATH" if missing else None
 
 
 NEEDS: dict[str, Callable[[], str | None]] = {

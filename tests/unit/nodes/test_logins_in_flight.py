@@ -43,7 +43,7 @@ def after_hashing(app: Flask, users_file: Path, number: int, happens: Callable[[
             happens()
         return answer
 
-    app.extensions["users"] = Users.read(users_file, run=run)
+    app.extensions["users"] = Users(users_file, run=run)
 
 
 def disable(app: Flask, users_file: Path, user: str = "alice") -> None:
@@ -140,7 +140,7 @@ def test_of_two_changes_at_the_same_time_the_second_is_refused(app: Flask, users
 def test_disabling_a_user_keeps_a_password_that_is_being_changed(
     users_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    users, flock = Users.read(users_file), fcntl.flock
+    users, flock = Users(users_file), fcntl.flock
     before = users.verify("alice", PASSWORD)
     assert before is not None
 
