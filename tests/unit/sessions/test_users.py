@@ -60,13 +60,13 @@ def test_they_are_listed_with_the_newest_login_first(harness: Harness, users: Us
     assert (new.address, new.browser) == (None, None)
 
 
-def test_a_list_gives_no_id_away(harness: Harness, users: UserSessions) -> None:
+def test_the_list_of_sessions_contains_no_id(harness: Harness, users: UserSessions) -> None:
     browser = log_in(harness, remember_client=True)
     session_id = browser.header.removeprefix("session=").partition(".")[0]
     assert session_id not in repr(users.of("alice"))
 
 
-def test_one_is_ended_by_its_handle_and_only_by_its_user(harness: Harness, users: UserSessions) -> None:
+def test_only_its_user_ends_a_session_by_its_handle(harness: Harness, users: UserSessions) -> None:
     mine, other, bobs = log_in(harness), log_in(harness), log_in(harness, "bob")
     handle = key_of(other)[:16]
     assert not users.end("bob", handle)
@@ -76,13 +76,13 @@ def test_one_is_ended_by_its_handle_and_only_by_its_user(harness: Harness, users
 
 
 @pytest.mark.parametrize("handle", ["", "a", "*", "../..", "0" * 16])
-def test_no_other_text_ends_one(harness: Harness, users: UserSessions, handle: str) -> None:
+def test_no_text_but_a_handle_ends_a_session(harness: Harness, users: UserSessions, handle: str) -> None:
     browser = log_in(harness)
     assert not users.end("alice", handle)
     assert owner(browser) == "alice"
 
 
-def test_the_others_are_ended_or_all(harness: Harness, users: UserSessions) -> None:
+def test_a_user_ends_the_other_sessions_or_all(harness: Harness, users: UserSessions) -> None:
     mine, other, bobs = log_in(harness), log_in(harness), log_in(harness, "bob")
     assert users.end_all("alice", keep=key_of(mine)) == 1
     assert [owner(browser) for browser in (mine, other, bobs)] == ["alice", None, "bob"]
@@ -91,7 +91,7 @@ def test_the_others_are_ended_or_all(harness: Harness, users: UserSessions) -> N
     assert users.of("alice") == []
 
 
-def test_everyone_is_ended(harness: Harness, users: UserSessions) -> None:
+def test_end_everyone_ends_all_sessions(harness: Harness, users: UserSessions) -> None:
     browsers = [log_in(harness), log_in(harness, "bob"), Browser(application(harness.store))]
     browsers[2].visit(lambda session: session.update(a=1))
     sessions: Sessions = browsers[0].app.extensions["sessions"]
@@ -99,7 +99,7 @@ def test_everyone_is_ended(harness: Harness, users: UserSessions) -> None:
     assert [browser.visit(lambda session: session.exists).value for browser in browsers] == [False] * 3
 
 
-def test_the_oldest_ends_where_there_are_too_many(harness: Harness, users: UserSessions) -> None:
+def test_a_login_beyond_the_limit_ends_the_oldest_session(harness: Harness, users: UserSessions) -> None:
     limited: dict[str, Any] = {"max_sessions": 2, "session_limit": SessionLimit.END_OLDEST}
     browsers = []
     for _ in range(4):
@@ -108,7 +108,7 @@ def test_the_oldest_ends_where_there_are_too_many(harness: Harness, users: UserS
     assert [owner(browser) for browser in browsers] == [None, None, "alice", "alice"]
 
 
-def test_a_login_too_many_is_refused_and_leaves_everything_as_it_was(harness: Harness, users: UserSessions) -> None:
+def test_a_refused_login_beyond_the_limit_changes_nothing(harness: Harness, users: UserSessions) -> None:
     limited: dict[str, Any] = {"max_sessions": 2, "session_limit": SessionLimit.REFUSE}
     one, two = log_in(harness, **limited), log_in(harness, **limited)
     third = Browser(application(harness.store, **limited))
@@ -125,9 +125,7 @@ def test_a_login_too_many_is_refused_and_leaves_everything_as_it_was(harness: Ha
 
 
 @pytest.mark.parametrize("limit", SessionLimit)
-def test_logins_at_the_same_time_do_not_get_past_the_limit(
-    harness: Harness, users: UserSessions, limit: SessionLimit
-) -> None:
+def test_concurrent_logins_do_not_exceed_the_limit(harness: Harness, users: UserSessions, limit: SessionLimit) -> None:
     app = application(harness.store, max_sessions=2, session_limit=limit)
     browsers = [Browser(app) for _ in range(6)]
     statuses: dict[Browser, int] = {}
