@@ -11,7 +11,7 @@ from loadtest.bench.cli import bench
 from loadtest.cli.demo import demo
 from loadtest.cli.failover import failover, report
 from loadtest.cli.load import load
-from loadtest.targets import application_of
+from loadtest.targets import make_application
 from proxy.cli import proxy_config
 
 
@@ -25,7 +25,7 @@ def version() -> str:
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": application_of},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": make_application},
     epilog="""\b
 Examples:
   session-cluster demo                        all six scenes, about a minute

@@ -1,8 +1,4 @@
-"""The cookies of one virtual browser, and which session they are of.
-
-Not an `http.cookiejar`: several requests of one browser may be in flight, and each has to know what it was sent with.
-One browser talks to one host, so of a cookie only its name, its value and its end matter here.
-"""
+"""What one virtual user knows: its cookies, and who its session should be logged in as. Pure: no network, no clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,9 +6,12 @@ from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
+from loadtest.history import Action, Outcome
+from loadtest.http import Answer
+
 
 class Sent(NamedTuple):
-    """What a request takes along: the Cookie header, the session's cookie in it, and the name of that session."""
+    """What a request was sent with: the Cookie header, the session's cookie in it, and the name of that session."""
 
     header: str
     cookie: str | None
@@ -23,9 +22,11 @@ class Sent(NamedTuple):
 class Browser:
     """Cookies by name. `cookie` is the name of the session's, which may also come with the prefix __Host-.
 
-    The browser stays with the cookie of its last login until `fresh` is called, even after a logout: only so can it
-    see that the session is really gone. A write that finds no session brings the cookie of a new one, which says
-    enough and is not taken over.
+    Not an `http.cookiejar`: several requests may be in flight, and each has to know what it was sent with. One browser
+    talks to one host, so of a cookie only its name, its value and its end matter.
+
+    The browser keeps the cookie of its last login until `fresh` is called, even after a logout: only so can it see
+    that the session is gone. A write that finds no session brings the cookie of a new one, which is not taken over.
     """
 
     who: str
@@ -37,6 +38,7 @@ class Browser:
 
     @property
     def session(self) -> str:
+        """The name of its session in the history."""
         return f"{self.who}#{self.sessions}"
 
     def fresh(self) -> None:
@@ -46,7 +48,7 @@ class Browser:
         self.brought = []
 
     def sending(self, other: str | None = None) -> Sent:
-        """What the next request takes along; `other` instead of the session's cookie: one of those `brought`."""
+        """Return what the next request is sent with. `other`, one of those `brought`, replaces the session's cookie."""
         pairs = list(self._cookies.items())
         value = None
         if self._session is not None:
@@ -56,7 +58,7 @@ class Browser:
         return Sent("; ".join(f"{name}={value}" for name, value in pairs), value, self.session)
 
     def receive(self, set_cookies: Iterable[str], sent: Sent, *, login: bool) -> bool | UnsetType:
-        """Take over what an answer sets. Returns whether it replaces the session's cookie; UNSET if none was sent."""
+        """Take over what an answer sets. Return whether it replaces the session's cookie; UNSET if none was sent."""
         replaced = False
         for line in set_cookies:
             pair, _, attributes = line.partition(";")
@@ -73,3 +75,42 @@ class Browser:
                 else:
                     self.brought.append(value)
         return UNSET if sent.cookie is None else replaced
+
+
+class Expectation:
+    """Who a session should be logged in as.
+
+    `user` is the account, None after a logout (and before the first login), and UNSET after an operation or an answer
+    that leaves it open.
+    """
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+        self.user: str | UnsetType | None = None
+
+    @property
+    def is_logged_in(self) -> bool:
+        return self.user == self.account
+
+    def update(self, action: Action, answer: Answer, replaced: bool | UnsetType = UNSET) -> bool:
+        """Take an answer in. Return True if it shows that the user was logged out without having asked for it.
+
+        `replaced`: the answer brought another session's cookie, which a write does that finds no session.
+        """
+        if answer.outcome is Outcome.FAIL:
+            return False
+        changes_user = action in (Action.LOGIN, Action.LOGOUT)
+        if answer.outcome is Outcome.UNKNOWN:
+            self.user = UNSET if changes_user else self.user
+            return False
+        was_replaced = replaced is True and self.is_logged_in and not changes_user
+        if changes_user:
+            self.user = self.account if action is Action.LOGIN else None
+        if was_replaced or (self.is_logged_in and answer.user is None):
+            self.user = UNSET
+            return True
+        if answer.user == self.account and self.user is UNSET:
+            self.user = self.account
+        elif answer.user not in (UNSET, None, self.user):
+            self.user = UNSET  # it is in a session that should not be
+        return False

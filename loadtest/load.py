@@ -11,7 +11,7 @@ from rich.text import Text
 from loadtest.checker import Findings, PhaseFigures, Row
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, Verdict, evaluate, worst
 from loadtest.experiment import Phase
-from loadtest.generator import LoadProfile
+from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
 from loadtest.report.tables import MARKS, SATURATED, Column, Table, explain, mark_grid
 from loadtest.results import HISTORY, record_figures, write_json
@@ -35,12 +35,12 @@ class LoadResult:
 
     @property
     def figures(self) -> PhaseFigures:
-        """Of the load, without the arrival."""
+        """The figures of the load, without the arrival."""
         return Observed(self.findings).within(LOAD).figures
 
     @property
     def lost(self) -> ClaimResult:
-        """Whether anything of any session was lost, arrival included."""
+        """The verdict on lost sessions and updates, arrival included."""
         return worst(evaluate([NOTHING_LOST], Observed(self.findings)))
 
     @property

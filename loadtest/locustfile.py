@@ -3,8 +3,9 @@
 The rows of Locust's statistics are the requests; those that found a user logged out stand apart ("/me [logged out]"),
 and only HTTP failures count as failures. When Locust ends, a summary of what the checker found follows.
 
-`loadtest.generator` starts Locust with this file as well. Then SESSION_LOAD_SETTINGS names what is to be done, each
-process writes its operations to a part of the run's history, and the number of users is read from a file.
+`loadtest.generator` starts Locust with this file as well. Then SESSION_LOAD_SETTINGS names a file with the load profile
+and the target, each process writes its operations to a part of the run's history, and the number of users is read from
+a file.
 """
 
 import os
@@ -20,19 +21,19 @@ import psutil
 from locust import LoadTestShape, between, events
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from loadtest.checker import Findings, check
-from loadtest.concurrent_users import LogoutRacer, SharedWriter
+from loadtest import concurrent_users  # as a module: Locust takes each user class that it finds here
+from loadtest.checker import Checker, Findings
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
-from loadtest.generator import SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
-from loadtest.history import VERSION, Header, Note, Op, PartWriter, now
+from loadtest.history import Note, PartWriter, now
+from loadtest.load_profile import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
 __all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]
 
 USERS: dict[Mix, list[type[SessionUser]]] = {
     Mix.EVERYDAY: [Visitor, Shopper, Leaver],
-    Mix.SHARED_WRITERS: [SharedWriter],
-    Mix.LOGOUT_RACE: [LogoutRacer],
+    Mix.SHARED_WRITERS: [concurrent_users.SharedWriter],
+    Mix.LOGOUT_RACE: [concurrent_users.LogoutRacer],
 }
 FLUSH_INTERVAL = 0.5
 WATCH_INTERVAL = 0.5
@@ -43,7 +44,7 @@ PID = os.getpid()
 
 
 class WantedUsers(LoadTestShape):
-    """As many users as the generator's file says, which is read every second."""
+    """Ask for the number of users in the generator's file, which is read every second."""
 
     abstract = SETTINGS is None  # so Locust does not use it
 
@@ -54,7 +55,7 @@ class WantedUsers(LoadTestShape):
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_options(parser: Any) -> None:
-    """In a group of their own, whose options Locust's web page leaves out."""
+    """Add options in a group of their own, which Locust's web page leaves out."""
     group = parser.add_argument_group("Session Cluster")
     group.add_argument(
         "--session-users-file",
@@ -86,13 +87,12 @@ def prepare_plain(environment: Any) -> None:
         accounts = read_credentials(options.session_users_file).users
     except CredentialsError as error:
         sys.exit(f"Error: {error}")
-    ops: list[Op] = []
-    Load(accounts, ops.append, options.session_cookie).attach(environment)
+    checker = Checker()
+    Load(accounts, checker.feed, options.session_cookie).attach(environment)
 
-    @environment.events.quitting.add_listener  # type: ignore[untyped-decorator]
-    def say(**_: Any) -> None:
-        header = Header(version=VERSION, title="locust", started=now())
-        print(f"\n{summary(check([header, *ops]))}\n", flush=True)
+    @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
+    def print_summary(**_: Any) -> None:
+        print(f"\n{summary(checker.findings())}\n", flush=True)
 
 
 def summary(findings: Findings) -> str:
@@ -197,7 +197,7 @@ def end_with_the_parent(command: int) -> NoReturn:
 
 def end(reason: str) -> NoReturn:
     """End this process at once; its parent or its children notice."""
-    print(reason, file=sys.stderr, flush=True)
+    print(f"{REASON}{reason}", file=sys.stderr, flush=True)
     os._exit(1)
 
 

@@ -17,26 +17,25 @@ from loadtest.checker import Findings
 
 @dataclass
 class Status:
-    """What is happening. Times are on the monotonic clock; 0 stands for unknown."""
+    """The state of a run for display. Times are on the monotonic clock; 0 stands for unknown."""
 
     title: str
     number: int
     total: int
-    doing: str = "starting"
-    then: str = ""
-    began: float = 0.0
-    ends: float = 0.0
-    """When what is being done now began, and when it will be over."""
-    over: float = 0.0
-    """When all of it will be over."""
+    stage: str = "starting"
+    next_stage: str = ""
+    stage_began_at: float = 0.0
+    stage_ends_at: float = 0.0
+    ends_at: float = 0.0
+    """The end of everything, estimated."""
     findings: Findings | None = None
-    """What the checker has found so far."""
+    """Findings of the checker so far."""
 
-    def turn(self, doing: str, then: str = "", seconds: float = 0.0) -> None:
-        """Go on to the next stage; `seconds` is how long it takes."""
-        self.doing, self.then = doing, then
-        self.began = time.monotonic()
-        self.ends = self.began + seconds if seconds else 0.0
+    def enter(self, stage: str, next_stage: str = "", seconds: float = 0.0) -> None:
+        """Enter a stage, which takes `seconds` (0: unknown)."""
+        self.stage, self.next_stage = stage, next_stage
+        self.stage_began_at = time.monotonic()
+        self.stage_ends_at = self.stage_began_at + seconds if seconds else 0.0
 
 
 class ProgressLine:
@@ -61,9 +60,9 @@ class ProgressLine:
 
     def __call__(self, status: Status) -> None:
         self._status = status
-        line = f"{status.number}/{status.total} {status.title}: {status.doing}"
+        line = f"{status.number}/{status.total} {status.title}: {status.stage}"
         if not self._console.is_terminal and line != self._logged:
-            self._console.print(line, _outlook(status), highlight=False, markup=False, sep="", soft_wrap=True)
+            self._console.print(line, _describe_rest(status), highlight=False, markup=False, sep="", soft_wrap=True)
             self._logged = line
 
     def _render(self) -> Table | Text:
@@ -78,21 +77,24 @@ class ProgressLine:
         where = Text.assemble(
             (f"{status.number}/{status.total} ", "dim"),
             (status.title, "bold"),
-            f": {status.doing}",
-            (_outlook(status), "dim"),
+            f": {status.stage}",
+            (_describe_rest(status), "dim"),
         )
-        whole = max(0.001, status.ends - status.began)
-        left = max(0.0, status.ends - time.monotonic())
-        bar = ProgressBar(total=whole, completed=whole - left, width=10, pulse=not status.ends)
-        line.add_row(self._spinner, where, bar, _seen(status))
+        whole = max(0.001, status.stage_ends_at - status.stage_began_at)
+        left = max(0.0, status.stage_ends_at - time.monotonic())
+        bar = ProgressBar(total=whole, completed=whole - left, width=10, pulse=not status.stage_ends_at)
+        line.add_row(self._spinner, where, bar, _count_findings(status))
         return line
 
 
-def _outlook(status: Status) -> str:
-    """ " (next: before; about 40 s left)", as far as it is known."""
-    left = status.over - time.monotonic()
-    said = [f"next: {status.then}" if status.then else "", f"about {_duration(left)} left" if left > 0 else ""]
-    known = "; ".join(filter(None, said))
+def _describe_rest(status: Status) -> str:
+    """ " (next: before; about 40 s left)", as far as that is known."""
+    left = status.ends_at - time.monotonic()
+    parts = [
+        f"next: {status.next_stage}" if status.next_stage else "",
+        f"about {_duration(left)} left" if left > 0 else "",
+    ]
+    known = "; ".join(filter(None, parts))
     return f" ({known})" if known else ""
 
 
@@ -100,7 +102,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _seen(status: Status) -> Text:
+def _count_findings(status: Status) -> Text:
     if status.findings is None:
         return Text("")
     figures = status.findings.total

@@ -15,8 +15,9 @@ from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
 from loadtest.claims import SESSION, SITE
 from loadtest.experiment import AFTER, Phase
-from loadtest.generator import Generator, GeneratorError, LoadProfile
+from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, End, Header, Mark, Note, PartWriter, assemble, follow, now, read_part
+from loadtest.load_profile import LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY, Timing
@@ -77,13 +78,13 @@ class Schedule:
             return
         stage, rest = self.stages[position], self.stages[position + 1 :]
         then = next((following.words for following in rest if following.words), "")
-        self.status.turn(stage.words or self.status.doing, then, stage.seconds if stage.exact else 0.0)
-        self.status.over = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
+        self.status.enter(stage.words or self.status.stage, then, stage.seconds if stage.exact else 0.0)
+        self.status.ends_at = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left behind. `findings` and `timing` are None where there was no steady state to begin with."""
+    """Evidence of one run. `findings` and `timing` are None where there was no steady state to begin with."""
 
     findings: Findings | None = None
     timing: Timing | None = None
@@ -91,7 +92,7 @@ class Run:
     unsteady: str = ""
     """Why there was no steady state before the fault; then no fault was applied."""
     unwell: str = ""
-    """What was still wrong after the undo."""
+    """Why there was no steady state after the undo."""
 
 
 class Recording:

@@ -21,8 +21,9 @@ from loadtest.claims import (
     worst,
 )
 from loadtest.experiment import BEFORE, Case, Experiment, Phase, Place
-from loadtest.generator import GeneratorError, LoadProfile, Mix
+from loadtest.generator import GeneratorError
 from loadtest.history import HistoryError, Op, Probe, read
+from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
 from loadtest.results import (

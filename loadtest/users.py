@@ -12,7 +12,7 @@ from gevent import GreenletExit
 from locust import FastHttpUser, between, task
 from msgspec import UNSET, UnsetType
 
-from loadtest.browser import Browser, Sent
+from loadtest.browser import Browser, Expectation, Sent
 from loadtest.history import STOPPED, Action, Op, Outcome, now
 from loadtest.http import Adapter, Answer, HttpInterface, Operation
 
@@ -50,45 +50,6 @@ class Load:
         """Return a new user's number, account and password. Accounts are dealt out in turn."""
         name = next(self._names)
         return next(self._numbers), name, self.accounts[name]
-
-
-class Expectation:
-    """Who a session should be logged in as. Pure: no network, no clock.
-
-    `user` is the account, None after a logout (and before the first login), and UNSET after an operation or an answer
-    that leaves it open.
-    """
-
-    def __init__(self, account: str) -> None:
-        self.account = account
-        self.user: str | UnsetType | None = None
-
-    @property
-    def is_logged_in(self) -> bool:
-        return self.user == self.account
-
-    def update(self, action: Action, answer: Answer, replaced: bool | UnsetType = UNSET) -> bool:
-        """Take an answer in. Return True if it shows that the user was logged out without having asked for it.
-
-        `replaced`: the answer brought another session's cookie, which a write does that finds no session.
-        """
-        if answer.outcome is Outcome.FAIL:
-            return False
-        changes_user = action in (Action.LOGIN, Action.LOGOUT)
-        if answer.outcome is Outcome.UNKNOWN:
-            self.user = UNSET if changes_user else self.user
-            return False
-        was_replaced = replaced is True and self.is_logged_in and not changes_user
-        if changes_user:
-            self.user = self.account if action is Action.LOGIN else None
-        if was_replaced or (self.is_logged_in and answer.user is None):
-            self.user = UNSET
-            return True
-        if answer.user == self.account and self.user is UNSET:
-            self.user = self.account
-        elif answer.user not in (UNSET, None, self.user):
-            self.user = UNSET  # it is in a session that should not be
-        return False
 
 
 class SessionUser(FastHttpUser):
@@ -202,7 +163,7 @@ class SessionUser(FastHttpUser):
     def _read(self, operation: Operation, response: Any, sent: Sent) -> tuple[Answer, bool | UnsetType]:
         """Return the answer, and whether it replaces the session's cookie (UNSET where it can't tell)."""
         if not response.status_code:
-            # Refused means that nobody was there to do anything; everything else may have been carried out.
+            # Refused: no server was there to carry it out. Everything else may have been carried out.
             outcome = Outcome.FAIL if isinstance(response.error, ConnectionRefusedError) else Outcome.UNKNOWN
             return Answer(outcome, error=f"no answer: {type(response.error).__name__}"), UNSET
         cookies = _header_lines(response, "Set-Cookie")

@@ -30,7 +30,8 @@ NAMES = (
     "names",
     multiple=True,
     type=click.Choice(NAMES),
-    help="Measure this one and its framework alone; may be repeated.",
+    metavar="NAME",
+    help=f"Measure only this one and its framework; may be repeated. One of {', '.join(NAMES)}.",
 )
 @click.option(
     "--json",
@@ -56,7 +57,7 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
     from loadtest.bench.measure import CONNECTIONS, measure_all
     from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
     from loadtest.bench.table import describe_machine, tables, to_json
-    from loadtest.targets.install import PeerError, install_express
+    from loadtest.targets.install import InstallError, install_express
 
     console = Console()
     if record is not None:
@@ -72,7 +73,7 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
         if not all(one.is_flask for one in chosen):
             try:
                 install_express()
-            except PeerError as error:
+            except InstallError as error:
                 missing = {one.name: str(error) for one in chosen if not one.is_flask}
         with console.status("starting") as status, Servers(one for one in chosen if one.name not in missing) as servers:
             measured = measure_all(servers.running, requests, repeat, status.update)

@@ -117,7 +117,7 @@ def run(
     from loadtest.report.page import write_report
     from loadtest.report.tables import show_experiments
     from loadtest.suite import Effort, Suite
-    from loadtest.targets import application_of
+    from loadtest.targets import make_application
 
     kind = NodeKind(node)
     if place == Place.COMPOSE:
@@ -141,7 +141,7 @@ def run(
         node=kind,
     )
     try:
-        application_of(kind)  # installing it takes a while, and a failure is not one of an experiment
+        make_application(kind)  # installing it takes a while, and a failure is not one of an experiment
         if any(case.place is Place.COMPOSE for case in suite.cases):
             require_engine()
     except ClusterError as error:

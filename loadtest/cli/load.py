@@ -20,7 +20,7 @@ from loadtest.cli.shared import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from loadtest.generator import LoadProfile
+    from loadtest.load_profile import LoadProfile
     from loadtest.suite import MakeCluster
     from loadtest.target import Target
 
@@ -124,7 +124,7 @@ def load(context: click.Context, /, **given: Any) -> None:
     from rich.console import Console
 
     from loadtest.credentials import CredentialsError
-    from loadtest.generator import ProfileError
+    from loadtest.load_profile import ProfileError
     from loadtest.runner import interruptible
     from loadtest.suite import FAILURES
 
@@ -171,7 +171,7 @@ def _prepare_load(out: Path) -> None:
 
 
 def _make_profile(given: dict[str, Any], users: int, wait: tuple[float, float]) -> "LoadProfile":
-    from loadtest.generator import LoadProfile, parse_mix
+    from loadtest.load_profile import LoadProfile, parse_mix
 
     mix, weights = parse_mix(given["mix"])
     return LoadProfile(
@@ -247,7 +247,7 @@ def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     from loadtest.matrix import estimate_seconds, make_cells, make_markdown, make_record, run_matrix, show_matrix
     from loadtest.progress import ProgressLine
     from loadtest.results import write_json
-    from loadtest.targets import application_of
+    from loadtest.targets import make_application
 
     profile, seconds = _make_profile(given, users=20, wait=(0.0, 0.0)), given["duration"] or 5.0
     node = NodeKind.parse(given["node"])
@@ -257,7 +257,7 @@ def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     balances = [parse_balance(name.strip()) for name in policies.split(",")]
     cells = make_cells(node, stores, balances, _parse_numbers(given["nodes"] or "1,2,4,8", most=20))
     clusters = _choose_clusters(given, node)
-    application_of(node)  # installing it takes a while, and a failure is not one of a cell
+    make_application(node)  # installing it takes a while, and a failure is not one of a cell
     minutes, rest = divmod(round(estimate_seconds(len(cells), profile, seconds)), 60)
     console.print(f"{len(cells)} clusters, {seconds:g} s each: about {minutes}:{rest:02} min in all")
     with ProgressLine(console) as line:

@@ -4,7 +4,7 @@ from deploy import NodeKind
 from loadtest.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
 from loadtest.experiment import EVERY_STORE, Experiment, Variant
 from loadtest.faults import Nothing
-from loadtest.generator import Mix
+from loadtest.load_profile import Mix
 
 EXPERIMENT = Experiment(
     number=15,

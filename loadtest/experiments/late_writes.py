@@ -4,7 +4,7 @@ from deploy import NodeKind
 from loadtest.claims import NO_FAILED_GET, LogoutsStay
 from loadtest.experiment import EVERY_STORE, Experiment, Variant
 from loadtest.faults import Latency, Nothing
-from loadtest.generator import Mix
+from loadtest.load_profile import Mix
 
 SLOW = 0.06
 """Seconds that every answer of the store takes longer, so that a write, with two round trips, is in flight for long."""

@@ -1,12 +1,10 @@
-"""Applications of other people's making that answer what our nodes answer: for sharing sessions, and for comparison.
+"""Reference implementations: applications with other session libraries that answer what our nodes answer.
 
-Each is written as the documentation of its session library has it, with that library's defaults. They compare
-passwords in plain text, where our nodes compute an Argon2 hash: compare what requests cost, not logins.
-
-`local_cluster` makes a cluster whose nodes are those of its spec, whoever's they are.
+Each is written as the documentation of its library has it, with that library's defaults. They compare passwords in
+plain text, where our nodes compute an Argon2 hash: compare what requests cost, not logins.
 """
 
-from loadtest.targets.install import PeerError
-from loadtest.targets.reference import application_of, local_cluster
+from loadtest.targets.install import InstallError
+from loadtest.targets.reference import local_cluster, make_application
 
-__all__ = ["PeerError", "application_of", "local_cluster"]
+__all__ = ["InstallError", "local_cluster", "make_application"]

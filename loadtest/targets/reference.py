@@ -1,4 +1,4 @@
-"""How the peers are started as nodes of a cluster, and what they may do at its store."""
+"""How reference implementations are started as nodes of a cluster, and their rights at its store."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from pathlib import Path
 
 from deploy import ClusterSpec, LocalCluster, NodeApplication, NodeKind
 from deploy.redis.acl import Rights
-from loadtest.targets.install import PeerError, install_express, locked_version
+from loadtest.targets.install import InstallError, install_express, locked_version
 
 _GUNICORN_CONF = Path(__file__).parent / "flask_session" / "gunicorn.conf.py"
 
-# What connect-redis and Flask-Session send for what the applications do, and their clients as they connect. Neither
-# looks at any other key.
+# The commands that connect-redis and Flask-Session send for these applications, and their clients as they connect.
 _EXPRESS_RIGHTS = Rights(("sess:*",), ("get", "set", "expire", "del"))
 _FLASK_SESSION_RIGHTS = Rights(("session:*",), ("get", "set", "del"))
-# How node-redis and redis-py find the primary: the first asks who is who and listens to what changes, the other asks
-# for all primaries that there are.
+# To find the primary, node-redis asks for all servers and listens for changes, redis-py asks for all primaries.
 _NODE_REDIS_AT_SENTINELS = Rights(
     commands=("sentinel|master", "sentinel|replicas", "sentinel|sentinels", "psubscribe", "punsubscribe"),
     channels=("*",),
@@ -28,8 +26,8 @@ _REDIS_PY_AT_SENTINELS = Rights(commands=("sentinel|masters",))
 _EXPRESS_PACKAGES = ("express", "express-session", "connect-redis")
 
 
-def application_of(kind: NodeKind) -> NodeApplication | None:
-    """How a node of this kind is started; None for ours. Raises PeerError where it cannot be run here.
+def make_application(kind: NodeKind) -> NodeApplication | None:
+    """Return how a node of this kind is started; None for ours. Raises InstallError if it cannot run here.
 
     The Express application is installed with npm the first time, which takes some seconds.
     """
@@ -47,7 +45,7 @@ def application_of(kind: NodeKind) -> NodeApplication | None:
             )
         case NodeKind.FLASK_SESSION:
             if find_spec("flask_session") is None:
-                raise PeerError("Flask-Session is not installed: pip install 'session-cluster[bench]'")
+                raise InstallError("Flask-Session is not installed: pip install 'session-cluster[bench]'")
             app = "loadtest.targets.flask_session.app:from_environ()"
             gunicorn = (sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN_CONF), app)
             return NodeApplication(
@@ -65,5 +63,5 @@ def local_cluster(
     nginx: Path | str | None = None,
     store_server: Path | str | None = None,
 ) -> LocalCluster:
-    """A `LocalCluster` with the nodes that `spec.node` names. Raises ClusterError, of which PeerError is one."""
-    return LocalCluster(spec, state_dir, nginx, store_server, application_of(spec.node))
+    """Return a `LocalCluster` with nodes of the kind `spec.node`. Raises ClusterError, of which InstallError is one."""
+    return LocalCluster(spec, state_dir, nginx, store_server, make_application(spec.node))

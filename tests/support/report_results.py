@@ -8,8 +8,8 @@ from typing import Any
 from loadtest.checker import check
 from loadtest.claims import ClaimResult, Verdict
 from loadtest.experiment import Place, make_case_name
-from loadtest.generator import Mix
 from loadtest.history import VERSION, Action, Event, Header, Mark, Op, Outcome, Probe, assemble, read
+from loadtest.load_profile import Mix
 from loadtest.results import HISTORY, Result, Timing, write_result
 
 BEGAN = 1_800_000_000.0

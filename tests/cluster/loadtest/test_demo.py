@@ -35,31 +35,21 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {scene["name"]: scene for scene in json.loads(path.read_text())["scenes"]}
 
 
-def test_two_workers_with_memories_of_their_own_share_the_requests_and_lose_up_to_half(scenes: dict[str, Any]) -> None:
+def test_two_workers_without_a_shared_store_lose_up_to_half_of_the_requests(scenes: dict[str, Any]) -> None:
     (steady,) = scenes["two-workers"]["phases"][1:]
     assert 0.08 <= steady["share_logged_out"] < 0.7
     assert steady["users_logged_out"] > 8
 
 
-def test_a_killed_node_takes_nobody_along_where_the_store_is_shared(scenes: dict[str, Any]) -> None:
+def test_a_killed_node_logs_no_user_out_where_the_store_is_shared(scenes: dict[str, Any]) -> None:
     steady, killed = scenes["redis-kill"]["phases"][1:]
     assert steady["logged_out"] == killed["logged_out"] == killed["failed_gets"] == 0
     assert killed["retried"] > 0, "the proxy has met the dead node and asked another"
     assert steady["nodes"].keys() == {"node-1", "node-2", "node-3"}
 
 
-def test_too_few_users_are_no_pass_even_where_a_third_of_them_is_lost() -> None:
-    done = demo("--scene", "sticky-kill", "--users", "9", "--seconds", "1")
-    assert done.returncode == 1
-    said = " ".join(done.stdout.split())
-    assert "Not enough data: steady: 9 users; 12 are needed; node-2 killed: 9 users; 15 are needed." in said
-    assert "1 of 1 scenes did not show what they are to show" in said
-
-
 @pytest.mark.parametrize(("number", "when"), [(signal.SIGINT, "steady"), (signal.SIGTERM, "starting")])
-def test_it_can_be_stopped_at_any_time_and_leaves_nothing_running(
-    number: signal.Signals, when: str, tmp_path: Path
-) -> None:
+def test_a_signal_stops_the_demo_and_leaves_nothing_running(number: signal.Signals, when: str, tmp_path: Path) -> None:
     record = tmp_path / "demo.json"
     command = [*COMMAND, "--scene", "redis-kill", "--seconds", "60", "--json", str(record)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -42,7 +42,7 @@ def users_file(folder: Path, **more: object) -> Path:
     return path
 
 
-def test_a_cluster_of_its_own_loses_nothing_and_all_of_it_is_kept(tmp_path: Path) -> None:
+def test_a_load_on_a_new_cluster_loses_nothing_and_keeps_its_history(tmp_path: Path) -> None:
     done = run(*FEW, "--nodes", 2, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stdout + done.stderr
     for text in (
@@ -67,7 +67,7 @@ def test_a_cluster_of_its_own_loses_nothing_and_all_of_it_is_kept(tmp_path: Path
     assert findings.total.operations == kept["findings"]["total"]["operations"]
 
 
-def test_sessions_in_memory_are_lost_and_that_is_the_exit_status() -> None:
+def test_a_load_that_loses_sessions_exits_with_1() -> None:
     done = run(*FEW, "--store", "memory", "--nodes", 2, "--workers", 2)
     assert done.returncode == 1
     assert "✗ sessions lost " in done.stdout
@@ -75,7 +75,7 @@ def test_sessions_in_memory_are_lost_and_that_is_the_exit_status() -> None:
     assert done.stderr == ""
 
 
-def test_any_target_will_do_with_its_users_and_its_cookie(tmp_path: Path) -> None:
+def test_a_load_runs_on_any_target_with_its_users_and_cookie(tmp_path: Path) -> None:
     with serving(StandIn()) as url:
         done = run(*FEW, "--target", url, "--users-file", users_file(tmp_path), "--mix", "visitor=1")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -89,7 +89,7 @@ def test_any_target_will_do_with_its_users_and_its_cookie(tmp_path: Path) -> Non
     assert "first update lost: shopper-" in forgetful.stdout
 
 
-def test_requests_that_fail_are_the_exit_status_too(tmp_path: Path) -> None:
+def test_a_load_with_failed_requests_exits_with_1(tmp_path: Path) -> None:
     with serving(StandIn(failed_visits=True)) as url:
         done = run(*FEW, "--target", url, "--users-file", users_file(tmp_path))
     assert done.returncode == 1
@@ -97,7 +97,8 @@ def test_requests_that_fail_are_the_exit_status_too(tmp_path: Path) -> None:
     assert "x POST /visits: status 502" in " ".join(done.stdout.split())
 
 
-def test_a_target_over_tls_is_trusted_by_its_authority(tmp_path: Path) -> None:
+@pytest.mark.nightly
+def test_a_load_over_tls_trusts_the_authority_of_the_target(tmp_path: Path) -> None:
     spec = ClusterSpec(nodes=1, store=StoreKind.REDIS, tls=True)
     with LocalCluster(spec, tmp_path / "state") as cluster:
         options = (
@@ -140,7 +141,7 @@ def test_the_matrix_says_how_long_it_takes_and_measures_each_cell(tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_all_of_it(number: signal.Signals) -> None:
+def test_a_signal_ends_the_load_and_all_of_its_processes(number: signal.Signals) -> None:
     command = [*COMMAND, "--users", "12", "--workers", "2", "--nodes", "2", "--duration", "60"]
     with default_sigint():
         process = subprocess.Popen(
@@ -163,7 +164,7 @@ def test_a_signal_ends_all_of_it(number: signal.Signals) -> None:
         process.wait()
 
 
-def test_a_port_for_the_page_that_is_taken_is_one_line() -> None:
+def test_a_taken_port_for_the_page_is_one_line() -> None:
     with serving(StandIn()) as url:
         done = run("--web", url.rpartition(":")[2])
     assert done.returncode == 1
@@ -171,7 +172,7 @@ def test_a_port_for_the_page_that_is_taken_is_one_line() -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_target_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_load_on_a_target_that_does_not_run_is_one_line(tmp_path: Path) -> None:
     began = time.monotonic()
     done = run("--target", f"http://127.0.0.1:{free_ports(1)[0]}", "--users-file", users_file(tmp_path))
     assert done.returncode == 1

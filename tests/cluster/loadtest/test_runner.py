@@ -70,7 +70,7 @@ def test_a_run_leaves_a_result_and_its_history_with_all_that_a_report_needs(tmp_
 
     def watch(status: Status) -> None:
         requests = status.findings.total.operations if status.findings else 0
-        said.append((status.doing, status.then, requests > 0))
+        said.append((status.stage, status.next_stage, requests > 0))
 
     result = run(fault, tmp_path, watch=watch)
     assert fault.calls == ["apply", "undo"]
@@ -120,7 +120,7 @@ def test_the_fault_is_undone_when_the_load_generator_dies(tmp_path: Path) -> Non
     fault = Recorded()
 
     def kill_generator(status: Status) -> None:
-        if status.doing.startswith("after: "):
+        if status.stage.startswith("after: "):
             for child in psutil.Process().children():
                 with contextlib.suppress(psutil.ZombieProcess):  # it is dead since the last look
                     if "locust" in child.cmdline():
@@ -135,7 +135,7 @@ def test_ctrl_c_during_the_fault_undoes_it_and_ends_everything(tmp_path: Path) -
     fault = Recorded()
 
     def interrupt(status: Status) -> None:
-        if status.doing.startswith("after: "):
+        if status.stage.startswith("after: "):
             os.kill(os.getpid(), signal.SIGINT)
 
     before = {child.pid for child in psutil.Process().children(recursive=True)}

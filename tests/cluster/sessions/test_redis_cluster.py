@@ -15,7 +15,6 @@ from nodes.sessions import (
     Budgets,
     Changes,
     Durability,
-    Lifetime,
     Outage,
     OutagePolicy,
     Outcome,
@@ -24,10 +23,10 @@ from nodes.sessions import (
 )
 from nodes.sessions.stores.express import ExpressStore
 from tests.support.node import eventually
+from tests.support.records import HOUR
 from tests.support.several import SeveralServers
 from tests.support.writers import Writers
 
-HOUR = Lifetime(600, 3600)
 BUDGETS = Budgets(0.5, 0.5, retries=1, deadline=2)
 WAIT = OutagePolicy(Outage.WAIT, seconds=20)
 

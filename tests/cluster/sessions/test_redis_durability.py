@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis import Durability
 from tests.support.node import eventually
+from tests.support.records import HOUR, KEY, OTHER, load
 from tests.support.valkey import Valkey
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(600, 3600)
 BUDGETS = Budgets(5, 1, retries=0, deadline=5)
 
 
@@ -82,8 +81,7 @@ def test_every_write_is_unknown_while_the_replica_is_silent_and_reads_go_on(pair
             store.update(KEY, Changes({"a": b"2"}), HOUR)
         with pytest.raises(StoreUnavailable, match="only 0 of 1 replicas"):
             store.create(OTHER, {}, "alice", HOUR)
-        record = store.load(KEY)
-        assert record is not None
+        record = load(store)
         assert record.fields["a"] == b"2"  # the primary has it, and only that is known
         assert store.keys_of("alice") == [KEY, OTHER]
         # What wrote nothing has nothing to wait for.

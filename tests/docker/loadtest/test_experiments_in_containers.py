@@ -8,7 +8,7 @@ from deploy import ComposeCluster, NodeKind, StoreKind
 from loadtest.claims import Verdict
 from loadtest.experiment import Place
 from loadtest.experiments import BY_NAME
-from loadtest.generator import LoadProfile
+from loadtest.load_profile import LoadProfile
 from loadtest.matrix import Cell, run_matrix
 from loadtest.suite import Effort, Suite
 from proxy import Balance

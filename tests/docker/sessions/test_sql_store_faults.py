@@ -14,15 +14,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, select, text
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.statements import sessions
 from tests.support.harnesses.sql import SqlHarness
 from tests.support.node import eventually
+from tests.support.records import HOUR, KEY, OTHER, fields_of
 from tests.support.sql_servers import PATIENT, SqlServer, running
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(idle=600, absolute=3600)
 ROOT = Path(__file__).parents[3]
 TRYING_AGAIN = Budgets(10, 20, retries=1, deadline=20)
 SERVERS = ("mysql", "postgres")
@@ -80,12 +79,6 @@ def cut(harness: SqlHarness) -> Callable[[Connection], None]:
             eventually(lambda: other.exec_driver_sql(ended.format(number)).scalar_one() == 0)
 
     return now
-
-
-def fields_of(store: SqlStore) -> dict[str, bytes]:
-    record = store.load(KEY)
-    assert record is not None
-    return dict(record.fields)
 
 
 def test_a_read_whose_connection_is_lost_is_tried_again_on_a_fresh_one(harness: SqlHarness, store: SqlStore) -> None:

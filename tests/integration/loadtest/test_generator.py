@@ -16,9 +16,10 @@ import pytest
 
 from deploy.ports import free_ports
 from loadtest.checker import Findings, Kind, check
-from loadtest.generator import Generator, GeneratorError, LoadProfile, Mix, ProfileError
+from loadtest.generator import Generator, GeneratorError
 from loadtest.history import STOPPED, VERSION, Action, End, Event, Header, Note, Op, Outcome
 from loadtest.http import Answer, HttpInterface, Operation
+from loadtest.load_profile import LoadProfile, Mix, ProfileError
 from loadtest.target import RunningTarget
 from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
 from tests.support.waiting import lives, until

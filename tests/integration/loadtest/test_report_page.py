@@ -28,7 +28,7 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.partition("<body>")[2]))
 
 
-def test_the_answer_comes_first_and_everything_else_follows(folder: Path) -> None:
+def test_the_verdicts_come_first_in_the_report(folder: Path) -> None:
     page = write_report(folder, "Title & more").read_text()
     text = text_of(page)
     assert text.index("✓ 1 holds") < text.index("kill a node, shared store") < text.index("What it ran on")
@@ -39,20 +39,20 @@ def test_the_answer_comes_first_and_everything_else_follows(folder: Path) -> Non
     assert page.count("<img src=") == 3
 
 
-def test_nothing_is_loaded_from_anywhere(folder: Path) -> None:
+def test_the_report_loads_nothing_from_elsewhere(folder: Path) -> None:
     page = write_report(folder, "Report").read_text()
     assert not re.search(r"""(?:src|href)=["'](?!data:image/svg|#)""", page)
     assert "<script" not in page
     assert "url(" not in page.partition("<body>")[0]
 
 
-def test_the_same_nodes_of_other_makes_stand_side_by_side_only_where_there_are_some(folder: Path) -> None:
+def test_kinds_of_nodes_stand_side_by_side_only_if_there_are_several(folder: Path) -> None:
     assert "Side by side" in write_report(folder, "Report").read_text()
     shutil.rmtree(folder / "kill-node.express")
     assert "Side by side" not in write_report(folder, "Report").read_text()
 
 
-def test_a_history_that_cannot_be_read_costs_its_picture_alone(folder: Path) -> None:
+def test_a_damaged_history_costs_its_plot_alone(folder: Path) -> None:
     (folder / "kill-node" / "1" / HISTORY).write_bytes(b"not a history")
     (folder / "primary-killed" / "1" / HISTORY).unlink()
     page = write_report(folder, "Report").read_text()
@@ -60,17 +60,17 @@ def test_a_history_that_cannot_be_read_costs_its_picture_alone(folder: Path) -> 
     assert page.count("No picture: ") == 2
 
 
-def test_a_folder_without_results_says_how_to_make_some(tmp_path: Path) -> None:
+def test_a_report_of_a_folder_without_results_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(NothingToReport, match="has no results: `session-cluster failover run --out"):
         write_report(tmp_path, "Report")
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_report_of_a_missing_folder_names_it(tmp_path: Path) -> None:
     with pytest.raises(NothingToReport, match=f"folder {tmp_path / 'none'} does not exist"):
         write_report(tmp_path / "none", "Report")
 
 
-def test_a_file_of_another_kind_is_named(folder: Path) -> None:
+def test_a_file_that_is_not_a_result_is_named(folder: Path) -> None:
     broken = folder / "kill-node" / "1" / "result.json"
     broken.write_text("{}")
     with pytest.raises(ValueError, match=f"{broken} is not a result of an experiment"):
@@ -79,7 +79,7 @@ def test_a_file_of_another_kind_is_named(folder: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1100, 390])
-def test_it_is_shown_whole_at_any_width_without_a_network(folder: Path, width: int) -> None:
+def test_the_report_is_whole_at_any_width_without_a_network(folder: Path, width: int) -> None:
     path = write_report(folder, "Report")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

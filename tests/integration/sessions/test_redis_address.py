@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,13 @@ import dns.exception
 import dns.resolver
 import pytest
 
-from nodes.sessions import Budgets, Lifetime, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis.address import NamedConnection, Resolver
 from tests.support.dns import Dns
+from tests.support.records import HOUR, in_threads
 from tests.support.valkey import Valkey, free_port
 
 NAME = "store.example"
-HOUR = Lifetime(600, 3600)
 
 
 @contextmanager
@@ -81,12 +80,8 @@ def test_a_dns_server_that_never_answers_costs_the_budget(server: Valkey) -> Non
             with pytest.raises(StoreUnavailable):
                 store.ping()
 
-        waiting = [threading.Thread(target=ask) for _ in range(20)]
         started = time.monotonic()
-        for thread in waiting:
-            thread.start()
-        for thread in waiting:
-            thread.join()
+        in_threads(*[ask] * 20)
         assert time.monotonic() - started < 5
         assert lookup.lookups == 1  # all wait for one
         store.close()

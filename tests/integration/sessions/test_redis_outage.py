@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import redis
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import connection
 from tests.support.node import eventually
+from tests.support.records import HOUR, KEY, OTHER, load
 from tests.support.valkey import Valkey
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(600, 3600)
 HASTY = Budgets(0.1, 0.1, retries=0, deadline=0.2)
 PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
@@ -69,8 +68,7 @@ def test_a_creation_whose_answer_is_lost_is_done_once(server: Valkey, answer: Lo
     store.ping()
     answer.lose()
     created = store.create(KEY, {"a": b"1"}, "alice", HOUR)
-    record = store.load(KEY)
-    assert record is not None
+    record = load(store)
     assert (record.created, record.fields, store.keys_of("alice")) == (created, {"a": b"1"}, [KEY])
     assert store.create(KEY, {}, None, HOUR) is None
     store.close()
@@ -103,8 +101,7 @@ def test_an_update_that_is_repeated_leaves_alone_what_was_written_since(server: 
 
     monkeypatch.setattr(connection, "_read_reply", lost_and_overtaken)
     assert store.update(KEY, Changes({"n": b"2"}), HOUR) is Outcome.APPLIED
-    record = store.load(KEY)
-    assert record is not None
+    record = load(store)
     assert record.fields["n"] == b"9"
     store.close()
     other.close()

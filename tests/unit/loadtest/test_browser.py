@@ -1,8 +1,15 @@
-"""The cookies of a virtual browser."""
+"""What one virtual user knows: its cookies, and who its session should be logged in as."""
 
+import pytest
 from msgspec import UNSET
 
-from loadtest.browser import Browser
+from loadtest.browser import Browser, Expectation
+from loadtest.history import Action, Outcome
+from loadtest.http import Answer
+
+DONE, FAILED, UNKNOWN = Answer(Outcome.OK), Answer(Outcome.FAIL), Answer(Outcome.UNKNOWN)
+ALICE, BOB, ANONYMOUS = (Answer(Outcome.OK, user=user) for user in ("alice", "bob", None))
+LOOK, LOGIN, LOGOUT, VISIT = Action.LOOK, Action.LOGIN, Action.LOGOUT, Action.VISIT
 
 
 def logged_in(*cookies: str) -> Browser:
@@ -38,21 +45,21 @@ def test_the_cookie_of_another_session_is_noticed_and_not_taken_over() -> None:
     assert browser.sending("other").header == "session=other"
 
 
-def test_after_a_logout_the_old_cookie_is_still_sent_so_that_it_can_be_seen_to_be_dead() -> None:
+def test_after_a_logout_the_old_cookie_is_still_sent() -> None:
     browser = logged_in()
     gone = "session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/"
     assert browser.receive([gone], browser.sending(), login=False) is False
     assert browser.sending().cookie == "one"
 
 
-def test_a_fresh_session_has_another_name_and_no_cookie_but_those_of_others() -> None:
+def test_a_fresh_session_has_another_name_and_keeps_the_proxys_cookies_only() -> None:
     browser = logged_in("session=one", "route=node-2; Path=/")
     assert browser.sending().header == "route=node-2; session=one"
     browser.fresh()
     assert browser.sending() == ("route=node-2", None, "visitor-1#2")
 
 
-def test_an_answer_that_comes_after_the_session_was_given_up_changes_nothing() -> None:
+def test_an_answer_to_a_session_that_was_given_up_changes_nothing() -> None:
     browser = logged_in()
     late = browser.sending()
     browser.fresh()
@@ -73,3 +80,49 @@ def test_the_sessions_cookie_may_have_the_prefix_for_tls() -> None:
     named = Browser("visitor-1", "connect.sid")
     named.receive(["connect.sid=s%3Aabc.d=="], named.sending(), login=True)
     assert named.sending().header == "connect.sid=s%3Aabc.d=="
+
+
+@pytest.mark.parametrize(
+    ("answers", "user"),
+    [
+        ([(LOGIN, ALICE), (LOOK, ALICE), (VISIT, DONE)], "alice"),
+        ([(LOGIN, DONE), (VISIT, FAILED), (LOGOUT, FAILED), (VISIT, UNKNOWN)], "alice"),
+        ([(LOGIN, DONE), (LOGOUT, DONE), (LOOK, ANONYMOUS)], None),
+        ([(LOOK, ANONYMOUS)], None),
+        ([(LOGIN, UNKNOWN)], UNSET),
+        ([(LOGIN, UNKNOWN), (LOOK, ANONYMOUS)], UNSET),
+        ([(LOGIN, UNKNOWN), (LOOK, ALICE)], "alice"),
+        ([(LOGIN, DONE), (LOGOUT, UNKNOWN), (LOOK, ANONYMOUS)], UNSET),
+        ([(LOGIN, DONE), (LOGOUT, DONE), (LOOK, ALICE)], UNSET),
+        ([(LOGIN, DONE), (LOOK, BOB)], UNSET),
+    ],
+)
+def test_a_user_expects_what_its_own_operations_left(answers: list[tuple[Action, Answer]], user: object) -> None:
+    expectation = Expectation("alice")
+    assert [expectation.update(*answer) for answer in answers] == [False] * len(answers)
+    assert expectation.user == user
+    assert expectation.is_logged_in is (user == "alice")
+
+
+@pytest.mark.parametrize(
+    ("action", "answer", "replaced", "is_logged_out"),
+    [
+        (LOOK, ANONYMOUS, False, True),
+        (Action.ACCOUNT, ANONYMOUS, UNSET, True),
+        (LOGIN, ANONYMOUS, True, True),
+        (VISIT, DONE, True, True),
+        (VISIT, UNKNOWN, True, False),
+        (VISIT, FAILED, True, False),
+        (LOGIN, DONE, True, False),
+        (LOGOUT, DONE, True, False),
+    ],
+)
+def test_an_answer_to_an_anonymous_user_shows_a_logged_in_one_that_it_is_out(
+    action: Action, answer: Answer, replaced: bool, is_logged_out: bool
+) -> None:
+    expectation = Expectation("alice")
+    expectation.update(LOGIN, DONE)
+    assert expectation.update(action, answer, replaced) is is_logged_out
+    assert not (is_logged_out and expectation.is_logged_in)
+    if is_logged_out:
+        assert expectation.update(LOOK, ANONYMOUS) is False, "it is found once"

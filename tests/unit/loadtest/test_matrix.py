@@ -11,8 +11,8 @@ from deploy import ClusterError, NodeKind, Role, StoreKind
 from deploy.cluster import StoreStatistics
 from loadtest import matrix
 from loadtest.checker import PhaseFigures
-from loadtest.generator import LoadProfile, Mix, ProfileError, parse_mix
 from loadtest.load import find_bottleneck
+from loadtest.load_profile import LoadProfile, Mix, ProfileError, parse_mix
 from loadtest.matrix import Cell, CellResult, Cost, Usage, make_cost
 from proxy import Balance
 
@@ -33,7 +33,7 @@ def test_a_mix_is_a_name_or_weights(text: str, mix: Mix, weights: dict[str, int]
 
 
 @pytest.mark.parametrize("text", ["", "visitors=3", "visitor", "visitor=-1", "visitor=x", "visitor=3;leaver=1"])
-def test_a_mix_that_cannot_be_says_what_can(text: str) -> None:
+def test_an_unknown_mix_is_refused_with_the_choices(text: str) -> None:
     with pytest.raises(
         ProfileError, match="mix must be everyday, shared-writers, logout-race, or weights such as visitor=6,"
     ):
@@ -78,7 +78,7 @@ def test_a_lone_node_is_measured_once_whatever_the_policies() -> None:
         matrix.make_cells(NodeKind.EXPRESS, [StoreKind.SQL], [Balance.STICKY], [1])
 
 
-def test_a_cost_is_what_was_spent_between_two_moments_by_the_requests() -> None:
+def test_a_cost_is_the_usage_between_two_moments_for_each_request() -> None:
     nothing = dict.fromkeys(Role, 0.0)
     before = Usage({**nothing, Role.NODE: 1.0, Role.STORE: 0.5}, StoreStatistics({"hgetall": 10, "hset": 5}, 20))
     after = Usage({**nothing, Role.NODE: 3.0, Role.STORE: 0.6}, StoreStatistics({"hgetall": 60, "hset": 5}, 70))
@@ -125,7 +125,7 @@ def test_the_matrix_fits_80_columns_compares_with_one_node_and_shows_what_failed
     assert "20 users without a pause, 5 s for each row" in text
 
 
-def test_the_matrix_is_there_for_programs_and_for_a_pull_request() -> None:
+def test_the_matrix_is_written_as_json_and_as_markdown() -> None:
     document = json.loads(msgspec.json.encode(matrix.make_record(MEASURED, PROFILE, 5)))
     assert document["plan"]["users"] == 20
     first, *_, last = document["rows"]

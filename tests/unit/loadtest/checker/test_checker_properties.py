@@ -2,16 +2,18 @@
 
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 import msgspec
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from loadtest.checker import Checker, Findings, Kind, check
-from loadtest.history import Action
-from tests.support.checker_model import ITEMS, TICK, Browser, Store
+from loadtest.checker import Checker, Findings, Kind, check, logins, sums
+from loadtest.history import Action, Event, Header, Op
+from tests.support.checker_model import ITEMS, TICK, Browser, Record, Store
 
 OFTEN = (Action.VISIT, Action.VISIT, Action.ADD, Action.ADD, Action.LOOK, Action.LOOK)
 actions = st.sampled_from([*OFTEN, Action.EMPTY, Action.EMPTY, Action.LOGIN, Action.LOGOUT, Action.ACCOUNT])
@@ -147,34 +149,66 @@ def test_anything_of_another_user_is_always_found(schedule: list, clients: int, 
     assert found(run) == {Kind.CROSSED: 1}
 
 
-@settings(max_examples=100, deadline=None)
-@given(schedules(anything), st.integers(1, 4), st.randoms(use_true_random=False), st.floats(0, 5))
-def test_events_one_by_one_prove_what_the_whole_history_proves(
-    schedule: list,  # type: ignore[type-arg]
-    clients: int,
-    rng: random.Random,
-    lateness: float,
-) -> None:
-    """Also on a store that is wrong, and if events come late; with a horizon as long as the history, all is settled
-    at its end."""
-    run = browser(clients, Store(overwrites=rng.random() < 0.5, resurrects=rng.random() < 0.2))
-    for step in schedule:
-        played([step], run)
-        if rng.random() < 0.1 and run.cookie in run.store.records:
+@pytest.fixture(scope="module")
+def forgetful() -> Iterator[None]:
+    """Forget what can be forgotten at once, also in short histories."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sums, "_MANY", 0)
+        patch.setattr(logins, "_FEW", 0)
+        yield
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize("seed", range(8))
+def test_events_one_by_one_prove_what_the_whole_history_proves(seed: int) -> None:
+    """Also on a store that is wrong, and if events come late; with an endless horizon, all is judged at the end."""
+    rng = random.Random(seed)
+    for _ in range(40):
+        lateness = rng.choice([0.0, 1.0, 4.0])
+        ops = faulty_history(rng)
+        longest = max((op.ended - op.started for op in ops), default=0)
+        rest = max((later.ended - op.ended for op, later in itertools.pairwise(ops)), default=0)
+        # With a horizon as long as any rest, the session is never dropped.
+        streamed, whole = Checker(horizon=max(longest + lateness, rest) + TICK), Checker(horizon=1e9)
+        events: list[Event] = [Header(version=1, title="", started=0.0, idle_timeout=rng.choice([None, 5.0]))]
+        events += late(ops, rng, lateness)
+        for number, one in enumerate(events):
+            streamed.feed(one)
+            whole.feed(one)
+            if number == len(ops) // 2:
+                assert proven(streamed) == proven(whole)
+        assert proven(streamed) == proven(whole)
+
+
+def late(ops: list[Op], rng: random.Random, lateness: float) -> list[Op]:
+    return sorted(ops, key=lambda op: op.ended + rng.uniform(0, lateness))
+
+
+WRONG: list[tuple[str, object]] = [("visits", 0), ("user", None), ("user", "bob"), ("cart", {})]
+
+
+def faulty_history(rng: random.Random) -> list[Op]:
+    """Play a random schedule on a store that loses, keeps and shows what it should not."""
+    run = browser(rng.randint(1, 4), Store(overwrites=rng.random() < 0.3, resurrects=rng.random() < 0.2))
+    saved: dict[int, Record] = {}
+    often = rng.choice([[*OFTEN, *Action], [*OFTEN, Action.EMPTY], [*OFTEN, Action.LOGOUT, Action.LOGIN]])
+    steps = [*["end"] * 4, "effect", "fail", "unknown", "unknown, later", "arrive"]
+    for _ in range(rng.choice([10, 40, 120])):
+        action = rng.choice(often)
+        played([(rng.randrange(4), rng.choice(steps), action, rng.choice(ITEMS), rng.randint(1, 3))], run)
+        fault = rng.random()
+        if fault < 0.03 and run.cookie in run.store.records:
             damage(run, visits=-1)
-        if rng.random() < 0.02:
+        elif fault < 0.05:
+            saved.update(run.store.records)
+        elif fault < 0.06:
+            run.store.records.update(saved)
+        elif fault < 0.07:
             run.store.records.clear()
-    longest = max((op.ended - op.started for op in run.ops), default=0)
-    rest = max((later.ended - op.ended for op, later in itertools.pairwise(run.ops)), default=0)
-    horizon = max(longest + lateness, rest)  # so that the session is never dropped
-    late = sorted(run.ops, key=lambda op: op.ended + rng.uniform(0, lateness))
-    streamed, whole = Checker(horizon=horizon + TICK), Checker(horizon=1e9)
-    for number, op in enumerate(late):
-        streamed.feed(op)
-        whole.feed(op)
-        if number == len(late) // 2:
-            assert proven(streamed) == proven(whole)
-    assert proven(streamed) == proven(whole)
+        elif fault < 0.09:
+            field, value = rng.choice(WRONG)
+            stale(run, **{field: value})
+    return run.ops
 
 
 def proven(checker: Checker) -> Findings:

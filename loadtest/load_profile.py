@@ -1,0 +1,121 @@
+"""How much load and of which kind, and what `loadtest.generator` tells the processes of Locust by it."""
+
+from enum import StrEnum
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Self
+
+import msgspec
+
+from loadtest.http import Adapter
+
+SETTINGS_VARIABLE = "SESSION_LOAD_SETTINGS"
+"""Names the file with the GeneratorSettings."""
+WANTED_USERS = "wanted-users"
+"""The file with the wanted number of users, in the folder of the load."""
+REASON = "load generator: "
+"""What a line of Locust's log begins with that says why it ends; others may follow from other processes."""
+
+
+class ProfileError(ValueError):
+    """A load profile with a value out of range; the message is one line."""
+
+
+class Mix(StrEnum):
+    """What the virtual users do."""
+
+    EVERYDAY = "everyday"  # visitors, shoppers and leavers as 6:3:1, each with a session of its own
+    SHARED_WRITERS = "shared writers"  # browsers whose five tabs write to one session at the same time
+    LOGOUT_RACE = "logout race"  # browsers that log out in one tab while five write to the session
+
+
+class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """How much load, and of which kind.
+
+    `spawn_rate` users start per second. A user waits `wait` seconds (from, to) between two requests. `weights` replaces
+    those of the mix's users by name ({"Visitor": 1}; the others do not come). With more than one of `processes`,
+    Locust's users run in that many. `web` is the port of Locust's own page on 127.0.0.1. After `time_limit` seconds the
+    generator ends by itself, with an error.
+    """
+
+    users: int
+    spawn_rate: float
+    wait: tuple[float, float]
+    mix: Mix = Mix.EVERYDAY
+    weights: dict[str, int] = {}
+    processes: int = 1
+    web: int | None = None
+    time_limit: float = 3600.0
+
+    def __post_init__(self) -> None:
+        low, high = self.wait
+        if not 0 <= low <= high <= 3600:
+            raise ProfileError(f"wait must be two ascending numbers between 0 and 3600 s, not {low:g} {high:g}")
+        if not 1 <= self.processes <= self.users:
+            raise ProfileError(
+                f"processes must be between 1 and the number of users ({self.users}), not {self.processes}"
+            )
+
+
+MIXES = {mix.value.replace(" ", "-"): mix for mix in Mix}
+EVERYDAY = {"visitor": "Visitor", "shopper": "Shopper", "leaver": "Leaver"}
+"""The users of Mix.EVERYDAY, by the name on the command line, and by that of their class."""
+
+
+def parse_mix(text: str) -> tuple[Mix, dict[str, int]]:
+    """Parse "shared-writers", "everyday" or "visitor=3,leaver=1". Return the mix, and weights by class of user.
+
+    Raises ProfileError.
+    """
+    if text in MIXES:
+        return MIXES[text], {}
+    weights = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition("=")
+        if name not in EVERYDAY or not weight.isdecimal():
+            wanted = f"{', '.join(MIXES)}, or weights such as {'=6,'.join(EVERYDAY)}=1"
+            raise ProfileError(f"mix must be {wanted}, not {text!r}")
+        weights[EVERYDAY[name]] = int(weight)
+    if not any(weights.values()):
+        raise ProfileError(f"mix must have a weight above 0, not {text!r}")
+    return Mix.EVERYDAY, weights
+
+
+class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the processes of Locust are told by the file that SESSION_LOAD_SETTINGS names.
+
+    `adapter` is the import path of the adapter's class, `adapter_fields` are its values. `parent` is the process that
+    started Locust: Locust ends when that is gone.
+    """
+
+    profile: LoadProfile
+    accounts: dict[str, str]
+    session_cookie: str
+    authority: str | None
+    insecure: bool
+    adapter: str
+    adapter_fields: dict[str, Any]
+    folder: str
+    parent: int
+
+    @classmethod
+    def take(cls, path: str) -> Self:
+        """Read the file and remove it: it holds passwords."""
+        file = Path(path)
+        settings = msgspec.json.decode(file.read_bytes(), type=cls)
+        file.unlink()
+        return settings
+
+    def make_adapter(self) -> Adapter:
+        """Return the target's adapter."""
+        adapter: Adapter = msgspec.convert(self.adapter_fields, resolve_name(self.adapter))
+        return adapter
+
+    def wanted_users(self) -> int:
+        """Return how many users there should be at this moment."""
+        return int((Path(self.folder) / WANTED_USERS).read_text())
+
+
+def part_file(folder: Path | str, process: int) -> Path:
+    """Return the path of the part of the history that a process (from 0) writes."""
+    return Path(folder) / f"part-{process + 1}.jsonl"

@@ -1,0 +1,45 @@
+"""How virtual users read the HTTP interface."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.history import Action, Outcome
+from loadtest.http import Answer, HttpInterface, Operation
+
+INTERFACE = HttpInterface()
+
+
+@pytest.mark.parametrize("action", Action)
+def test_each_operation_has_a_request_and_only_a_login_sends_the_password(action: Action) -> None:
+    request = INTERFACE.request(Operation(action, "apple", 2), "alice", "secret")
+    assert request.path.startswith("/")
+    assert (request.method == "GET") is (action in (Action.LOOK, Action.ACCOUNT))
+    assert ("secret" in (request.body or {}).values()) is (action is Action.LOGIN)
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "body", "answer"),
+    [
+        (Action.LOOK, 200, b'{"user":null,"visits":2,"cart":{"apple":1}}', Answer(Outcome.OK, None, 2, {"apple": 1})),
+        (Action.LOGIN, 200, b'{"user":"alice","node":"node-1"}', Answer(Outcome.OK, "alice")),
+        (Action.ACCOUNT, 401, b'{"error":"log in"}', Answer(Outcome.OK, None)),
+        (Action.VISIT, 200, b'{"visits":3}', Answer(Outcome.OK, visits=3)),
+        (Action.EMPTY, 204, b"", Answer(Outcome.OK)),
+        (Action.VISIT, 409, b"", Answer(Outcome.FAIL)),  # the session was ended while the write was under way
+        (Action.LOOK, 409, b"", Answer(Outcome.FAIL, error="status 409")),
+        (Action.LOGIN, 401, b"", Answer(Outcome.FAIL, error="status 401")),
+        (Action.VISIT, 502, b"", Answer(Outcome.UNKNOWN, error="status 502")),
+        (Action.VISIT, 200, b"{}", Answer(Outcome.UNKNOWN, error="the answer has no 'visits'")),
+        (Action.LOOK, 200, b"", Answer(Outcome.UNKNOWN, error="the answer has no 'user'")),
+    ],
+)
+def test_an_answer_is_read_by_its_status_and_its_json(action: Action, status: int, body: bytes, answer: Answer) -> None:
+    assert INTERFACE.read(Operation(action), status, body) == answer
+
+
+@given(st.sampled_from(Action), st.integers(200, 599), st.binary(max_size=40))
+def test_any_bytes_are_read_without_an_exception(action: Action, status: int, body: bytes) -> None:
+    answer = INTERFACE.read(Operation(action), status, body)
+    assert answer.outcome is not Outcome.OK or not answer.error
+    assert answer.outcome is Outcome.UNKNOWN or status < 500
