@@ -17,7 +17,7 @@ from loadtest.history import STOPPED, Action, Op, Outcome, Probe
 DURING = "during"
 """The phase of an experiment in which the fault is there."""
 SITE, SESSION = "site", "session"
-"""What the prober asks for: a page that needs no session and no store; a read of the store."""
+"""Endpoints of the prober: a page without a session, and one that reads the store."""
 MIN_PROBES = 50
 WRITES = frozenset({Action.LOGIN, Action.LOGOUT, Action.VISIT, Action.ADD, Action.EMPTY})
 _APART = 1.0
@@ -436,7 +436,7 @@ class Bounded:
 
 @dataclass(frozen=True)
 class SiteFast:
-    """What needs no session stays fast while the fault is there: for 99 of 100 probes of it, and none fails."""
+    """Pages without a session stay fast during the fault: 99 of 100 probes, and no probe fails."""
 
     seconds: float
 

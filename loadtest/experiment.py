@@ -21,7 +21,7 @@ MIN_DURING = 3.5
 
 
 class Place(StrEnum):
-    """What a cluster runs on."""
+    """Environment that a cluster runs in."""
 
     LOCAL = "local"
     """Processes of this machine."""
@@ -137,7 +137,7 @@ class Case:
 
     @property
     def fault(self) -> str:
-        """What is done to the cluster, in words; that of NOTHING if nothing is."""
+        """The faults of all phases, in words."""
         faults = [phase.fault.what for phase in self.phases if phase.fault.seconds]
         return ", then ".join(faults) or self.variant.fault.what
 

@@ -65,6 +65,7 @@ def test_a_rolling_restart_leaves_no_process_as_it_was(cluster: Cluster) -> None
     assert not before & after
 
 
+@pytest.mark.nightly
 def test_a_deployment_reaches_every_node_and_the_last_one_stays(cluster: Cluster) -> None:
     faults.RollingDeploy(2, ({"SESSION_NAME": "second"}, {"SESSION_NAME": "third"})).apply(cluster)
     names = set()

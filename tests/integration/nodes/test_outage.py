@@ -105,7 +105,7 @@ def test_a_store_that_is_silent_holds_nobody_for_longer_than_its_budget(node: Ru
     assert_back(node, {"alice": browser})
 
 
-def test_neither_ids_nor_passwords_are_in_the_log(node: RunningNode) -> None:
+def test_the_log_holds_no_ids_and_no_passwords(node: RunningNode) -> None:
     browser = node.log_in()
     ids = {browser.cookies["session"]}
     wrong = "a wrong password"

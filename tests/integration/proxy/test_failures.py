@@ -20,7 +20,7 @@ def hits(nodes: tuple[Backend, ...], path: str) -> int:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_what_is_idempotent_is_retried_when_a_node_hangs_up(
+def test_idempotent_requests_are_retried_when_a_node_hangs_up(
     start_proxy: StartProxy, nodes: tuple[Backend, ...], method: str
 ) -> None:
     proxy = start_proxy(worker_processes=1)

@@ -71,7 +71,7 @@ def test_a_reload_keeps_it(proxy: RunningTls) -> None:
     wait_until(lambda: get(proxy).status_code == 200, "the proxy answers again")
 
 
-def test_what_nginx_could_not_take_is_refused() -> None:
+def test_wrong_tls_settings_are_refused() -> None:
     with pytest.raises(ProxySettingsError, match="tls key"):
         Tls(Path("/a"), Path('/b"; evil'))
     with pytest.raises(ProxySettingsError, match="hsts_seconds"):

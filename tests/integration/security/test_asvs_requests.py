@@ -265,9 +265,7 @@ def test_6_2_1_a_password_has_8_characters_or_more(frank: Frank, new: str, statu
     assert frank.can_enter(new) is (status == 204)
 
 
-def test_6_2_2_and_6_2_3_users_change_their_own_with_the_one_so_far_and_nobody_else_s(
-    cluster: Cluster, frank: Frank
-) -> None:
+def test_6_2_2_and_6_2_3_users_change_only_their_own_password_with_the_old_one(cluster: Cluster, frank: Frank) -> None:
     new = "a password that is new"
     url = f"{cluster.url}/password"
     bob = cluster.log_in("bob")
@@ -320,9 +318,7 @@ class Inputs(HTMLParser):
             self.inputs.append(dict(attrs))
 
 
-def test_6_2_6_and_6_2_7_passwords_are_masked_and_managers_and_pasting_are_not_hindered(
-    cluster: Cluster, frank: Frank
-) -> None:
+def test_6_2_6_and_6_2_7_passwords_are_masked_and_managers_can_paste(cluster: Cluster, frank: Frank) -> None:
     def page(browser: requests.Session, path: str) -> Inputs:
         return Inputs(browser.get(f"{cluster.url}{path}", headers=HTML, timeout=20).text)
 

@@ -54,7 +54,7 @@ def delete(store: FileStore) -> Any:
     return store.delete(KEY)
 
 
-def set_aside(store: FileStore) -> Any:
+def quarantine(store: FileStore) -> Any:
     store.quarantine(KEY)
 
 
@@ -74,7 +74,7 @@ AFTER: dict[Operation, tuple[Any, Any]] = {
     create: ({"a": b"1"}, {"a": b"1"}),
     update: ({"a": b"2", "b": b"x" * 100}, None),
     delete: (None, None),
-    set_aside: (None, None),
+    quarantine: (None, None),
     list_user: BEFORE,
 }
 

@@ -40,7 +40,7 @@ def store(server: Valkey) -> Iterator[RedisStore]:
         lambda client: client.lpush(RAW, "a"),
     ],
 )
-def test_a_record_that_nobody_wrote_is_absent_and_set_aside(
+def test_a_record_that_no_store_wrote_is_absent_and_quarantined(
     store: RedisStore, server: Valkey, plant: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with server.client() as client:

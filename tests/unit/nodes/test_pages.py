@@ -86,7 +86,7 @@ def test_a_wrong_line_is_said_in_the_page_and_what_was_typed_is_kept(client: Fla
         assert f'value="{quantity}"' in page
 
 
-def test_what_visitors_type_is_never_markup(client: FlaskClient) -> None:
+def test_input_is_escaped_in_the_page(client: FlaskClient) -> None:
     attack = '"><script>alert(1)</script>'
     client.post("/cart", json={"item": attack, "quantity": 1})
     response = client.post(

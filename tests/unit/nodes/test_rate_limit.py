@@ -70,7 +70,7 @@ def test_strangers_at_the_same_address_do_not_lock_out_a_browser_that_is_known(a
     assert guess(mine, password=PASSWORD).status_code == 200
 
 
-def test_nor_do_strangers_who_use_up_what_their_common_address_has(app: Flask) -> None:
+def test_an_address_without_guesses_left_does_not_lock_out_a_known_browser(app: Flask) -> None:
     mine = app.test_client()
     assert guess(mine, password=PASSWORD).status_code == 200
     statuses = [guess(app.test_client(), f"user-{number}").status_code for number in range(40)]

@@ -60,7 +60,7 @@ def test_a_user_ends_the_other_sessions_or_all(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", "/sessions/x")])
-def test_who_is_not_logged_in_has_none(client: FlaskClient, method: str, path: str) -> None:
+def test_visitors_have_no_list_of_sessions(client: FlaskClient, method: str, path: str) -> None:
     assert client.open(path, method=method).status_code == 401
 
 

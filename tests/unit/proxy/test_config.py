@@ -70,7 +70,7 @@ def test_the_access_log_has_what_makes_retries_visible() -> None:
 
 
 @pytest.mark.parametrize("balance", list(Balance))
-def test_neither_posts_nor_503_are_ever_handed_on(balance: Balance) -> None:
+def test_posts_and_503_are_never_retried(balance: Balance) -> None:
     text = "\n".join(directives(balance=balance))
     assert "non_idempotent" not in text
     assert "http_503" not in text
