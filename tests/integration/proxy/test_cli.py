@@ -65,7 +65,10 @@ def test_a_login_rate_of_0_is_no_limit(tmp_path: Path) -> None:
         (["--server", "node"], "Error: server address must be "),
         (["--server", "a:80", "--server", "a:80"], "Error: two servers have the address 'a:80': "),
         (["--server", "n;=a:80"], "Error: server name must be "),
-        (["--server", "node:8000", "--resolve"], "Error: server node:8000 is to be resolved: name a resolver"),
+        (
+            ["--server", "node:8000", "--resolve"],
+            "Error: server node:8000 needs a resolver: set one",
+        ),
         (["--host", "a;b"], "Error: host must be "),
         (["--host", "a\nb"], "Error: host must be "),
         (["--listen", "0.0.0.0:99999"], "Error: listen must be "),
