@@ -40,27 +40,24 @@ def store(server: Valkey) -> Iterator[RedisStore]:
         lambda client: client.lpush(RAW, "a"),
     ],
 )
+@pytest.mark.parametrize(
+    "find", [lambda store: store.load(KEY), lambda store: store.update(KEY, Changes({"a": b"1"}), HOUR)]
+)
 def test_a_record_that_no_store_wrote_is_absent_and_quarantined(
-    store: RedisStore, server: Valkey, plant: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
+    store: RedisStore,
+    server: Valkey,
+    plant: Callable[[Any], Any],
+    find: Callable[[RedisStore], Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with server.client() as client:
         plant(client)
-        assert store.load(KEY) is None
+        assert find(store) in (None, Outcome.ABSENT)
         assert client.exists(RAW) == 0
         assert client.exists(ASIDE) == 1
         assert client.pttl(ASIDE) > 0
     assert KEY in caplog.text
     assert store.load(KEY) is None
-
-
-def test_an_update_sets_a_damaged_record_aside_too(store: RedisStore, server: Valkey) -> None:
-    client: Any = server.client()
-    with client:
-        client.set(RAW, "x", ex=60)
-        assert store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.ABSENT
-        client.hset(RAW, "a", "1")
-        assert store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.ABSENT
-        assert client.exists(RAW) == 0
 
 
 def test_a_record_of_a_later_version_is_unknown_and_never_changed(store: RedisStore, server: Valkey) -> None:
@@ -138,22 +135,6 @@ def test_a_crowd_at_a_silent_server_waits_no_longer_than_one(server: Valkey) -> 
     store.close()
 
 
-def test_a_restarted_server_is_used_again_at_once() -> None:
-    server = Valkey()
-    try:
-        store = RedisStore.from_url(server.url, PATIENT)
-        store.create(KEY, {"a": b"1"}, None, HOUR)
-        server.kill()
-        with pytest.raises(StoreUnavailable):
-            store.load(KEY)
-        server.start()
-        assert store.create(KEY, {"a": b"2"}, None, HOUR) is not None
-        assert store.update(KEY, Changes({"a": b"3"}), HOUR) is Outcome.APPLIED
-        store.close()
-    finally:
-        server.close()
-
-
 def test_a_session_that_expires_while_it_is_read_is_absent_not_damaged(
     store: RedisStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,17 +153,3 @@ def test_two_prefixes_are_two_stores(server: Valkey, store: RedisStore) -> None:
 def test_budgets_that_cannot_be_meant_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Budgets(**bad)  # type: ignore[arg-type]
-
-
-def test_forty_concurrent_counters_lose_nothing(server: Valkey, store: RedisStore) -> None:
-    browser = Browser(application(store))
-    browser.visit(lambda session: session.update(n=0))
-    header = browser.header
-
-    def count() -> None:
-        for _ in range(10):
-            answer = Browser(browser.app).visit(lambda s: s.mutate("n", lambda n: n + 1), header=header)
-            assert answer.status == 200
-
-    in_threads(*[count] * 4)
-    assert browser.visit(lambda session: session["n"]).value == 40

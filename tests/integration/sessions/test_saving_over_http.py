@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 
 from nodes.sessions import Resave
-from tests.support.harness import MemoryHarness
 from tests.support.http_server import serve
 
 
@@ -91,20 +88,3 @@ def test_a_new_session_that_is_saved_explicitly_is_written_once(resave: Resave) 
         assert site.get(view).set_cookie
         assert site.store.calls == ["create"]
         assert site.get(lambda session: str(session["a"])).body == b"1"
-
-
-def test_the_stored_expiry_is_the_date_in_the_cookie() -> None:
-    harness = MemoryHarness()
-    end = datetime.fromtimestamp(harness.memory.ping(), UTC) + timedelta(seconds=100)
-
-    def view(session: Any) -> None:
-        session["n"] = session.get("n", 0) + 1
-        session.expires = end
-
-    with serve(harness.memory) as site:
-        for _ in range(2):  # when it is made, and when it is written again
-            reply = site.get(view)
-            assert parsedate_to_datetime(reply.attribute("Expires") or "") == end
-            (entry,) = harness.memory._entries.values()
-            assert entry.expires == end.timestamp()
-            harness.advance(30)
