@@ -47,19 +47,19 @@ def path(folder: Path, key: str = KEY) -> Path:
 @contextlib.contextmanager
 def held_by_a_process(hold: Callable[[], contextlib.AbstractContextManager[Any]]) -> Iterator[Any]:
     """Another process is inside `hold()` as long as the block lasts, or until the block kills it."""
-    started, go_on = FORK.Event(), FORK.Event()
+    ours, theirs = FORK.Pipe()
 
     def run() -> None:
         with hold():
-            started.set()
-            go_on.wait(30)
+            theirs.send("started")
+            theirs.poll(30)
 
     process = in_process(run)
-    assert started.wait(10)
+    assert ours.poll(10)
     try:
         yield process
     finally:
-        go_on.set()
+        ours.send("go on")
         process.join(10)
 
 

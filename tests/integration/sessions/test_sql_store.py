@@ -246,7 +246,7 @@ def test_two_processes_that_sweep_at_once_take_each_row_once(harness: SqlHarness
     store.create(KEY, {}, None, HOUR)
     command = [sys.executable, "-c", SWEEPS, harness.url]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    sweepers = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]
+    sweepers: list[Any] = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]
     assert [sweeper.stdout.readline() for sweeper in sweepers] == ["ready\n"] * 2
     for sweeper in sweepers:
         sweeper.stdin.write("go\n")
