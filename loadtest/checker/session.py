@@ -111,9 +111,8 @@ class SessionJudge:
         judged = Judgement()
         self._frontier = frontier
         self._pending[self._judged :] = sorted(self._pending[self._judged :], key=lambda op: op.started)
-        running = [op.started for ops in (self._pending, self._changes) for op in ops if op.ended > frontier]
-        cut = min(running, default=frontier)
         self._reset(frontier)
+        cut = min([frontier, *(op.started for op in self._changes)])
         while self._judged < len(self._pending) and self._pending[self._judged].ended <= cut:
             self._judge_login(self._pending[self._judged], frontier, judged)
             self._judged += 1

@@ -134,6 +134,38 @@ def test_a_session_that_has_rested_is_still_judged(script: Script, found: dict[K
     assert findings.sessions == 2
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        # an emptying that is still running may have emptied the cart for an answer that is settled
+        Script()
+        .login(at=(1, 2))
+        .add("apple", 1, {"apple": 1}, at=(2.1, 2.2))
+        .look(at=(5, 6))
+        .op(Action.EMPTY, at=(4, 20), outcome=Outcome.UNKNOWN)
+        .look(at=(25, 25.1)),
+        # of many logins, the one without an answer may still come
+        Script()
+        .unknown(Action.LOGIN, at=(1, 2))
+        .login(at=(3, 4))
+        .login(at=(5, 6))
+        .login(at=(7, 8))
+        .login(at=(9, 10))
+        .login(at=(11, 12))
+        .look(at=(80, 81))
+        .look(at=(120, 121))
+        .logout(at=(150, 151))
+        .look(at=(152, 153)),
+    ],
+    ids=["running", "unknown login"],
+)
+def test_what_may_still_be_explained_is_not_judged(script: Script) -> None:
+    checker = Checker(horizon=17.0)
+    for op in script.ops:
+        checker.feed(op)
+    assert checker.findings().examples == {}
+
+
 def test_an_operation_beyond_the_horizon_is_counted_and_judged_from_there() -> None:
     checker = Checker(horizon=10.0)
     script = Script().login().visit(1)
