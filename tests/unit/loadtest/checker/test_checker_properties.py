@@ -224,7 +224,7 @@ def proven(checker: Checker) -> Findings:
 writes = st.sampled_from([Action.VISIT, Action.VISIT, Action.ADD, Action.LOOK])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
 def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients, Store(overwrites=True)))
@@ -243,7 +243,7 @@ def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: li
     assert bool(counted) >= bool(lost)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
 def test_a_store_that_resurrects_a_session_is_found_out(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     store = Store(overwrites=True, resurrects=True)

@@ -114,6 +114,10 @@ UPDATES: Cases = {
         .look(cart={"apple": 3}),
         {Kind.UPDATE_LOST: 2},
     ),
+    "a cart that is full again before the session is lost is a lost update": (
+        emptied().look(cart={"apple": 3, "pear": 1}).look(user=None).add("plum", 1, {"plum": 1}),
+        {**LOST, **UPDATE},
+    ),
     "a stale read is no lost update": (new().visit(1).visit(2).look(visits=1).look(visits=2), STALE),
     "an unknown update may be seen": (new().visit(1).unknown(Action.VISIT).look(visits=1).look(visits=2), CLEAN),
     "an unknown update that was seen may not go again": (
