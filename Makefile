@@ -52,10 +52,11 @@ test-nightly: test test-docker test-faults ## all tiers, experiments in full (ho
 test-faults: $(READY) ## plants faults in a copy and shows which test notices each
 	@$(BIN)/python -m tests.planted_faults $(ARGS)
 
-check: $(READY) ## style and types
+check: $(READY) ## style, types, banned phrases
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@.ci/phrases
 
 format: $(READY) ## puts the code into the house's style
 	@$(BIN)/ruff check --fix .

@@ -137,7 +137,7 @@ class StoreSettings:
     durability: Durability = Durability.PRIMARY
     """What the nodes wait for before a write is acknowledged."""
     outage: Outage = Outage.FAIL_FAST
-    """How the nodes answer while there is no primary."""
+    """How the nodes answer without a primary."""
     append_only: bool = False
     """Whether each server appends its writes to a file every second, and restores them at a restart."""
     max_memory: str = "256mb"

@@ -17,7 +17,7 @@ from loadtest.history import STOPPED, Action, Op, Outcome, Probe
 DURING = "during"
 """The phase of an experiment in which the fault is there."""
 SITE, SESSION = "site", "session"
-"""What the prober asks for: a page that needs no session and no store; a read of the store."""
+"""Endpoints of the prober: a page without a session, and one that reads the store."""
 MIN_PROBES = 50
 WRITES = frozenset({Action.LOGIN, Action.LOGOUT, Action.VISIT, Action.ADD, Action.EMPTY})
 _APART = 1.0
@@ -123,9 +123,9 @@ def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]
 
 def needed_requests(claims: Iterable[Claim]) -> int:
     """Return how many requests of logged-in users all of the claims need before they can hold."""
-    return max(
-        (c.min_requests for c in claims if isinstance(c, NothingLost | ShareOfRequests | ShareOfUsers)), default=0
-    )
+    inner = [claim.claim if isinstance(claim, InPhase) else claim for claim in claims]
+    counted = [claim for claim in inner if isinstance(claim, NothingLost | ShareOfRequests | ShareOfUsers)]
+    return max((claim.min_requests for claim in counted), default=0)
 
 
 @dataclass(frozen=True)
@@ -436,7 +436,7 @@ class Bounded:
 
 @dataclass(frozen=True)
 class SiteFast:
-    """What needs no session stays fast while the fault is there: for 99 of 100 probes of it, and none fails."""
+    """Pages without a session stay fast during the fault: 99 of 100 probes, and no probe fails."""
 
     seconds: float
 

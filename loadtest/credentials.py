@@ -1,4 +1,4 @@
-"""Whom virtual users log in as: a JSON file with {"users": {name: password}}, as `session-cluster up --state` makes."""
+"""Accounts of virtual users: a JSON file with {"users": {name: password}}, as `session-cluster up --state` makes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +14,14 @@ class CredentialsError(Exception):
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """What such a file says: name -> password, and the name of the session's cookie where it tells."""
+    """The content of such a file: name -> password, and the name of the session's cookie."""
 
     users: Mapping[str, str]
     session_cookie: str = "session"
 
 
 def read_credentials(path: str, option: str = "--session-users-file") -> Credentials:
-    """The users of a file. Raises CredentialsError, also for a path that is empty (not given, by `option`)."""
+    """Read a users file. Raises CredentialsError, also for an empty path: `option` was not given."""
     how = _HOW.format(option=option)
     if not path:
         raise CredentialsError(f"no users to log in as: {how}")

@@ -45,6 +45,7 @@ class Generator:
         self._profile, self._target, self._folder = profile, target, folder.resolve()
         self._log = self._folder / LOG
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
 
     @property
     def parts(self) -> tuple[Path, ...]:
@@ -107,10 +108,11 @@ class Generator:
 
     def kill(self) -> None:
         """Kill every process of Locust that is left."""
-        if self._process is not None:
+        if self._process is not None and not self._ended:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            self._ended = True  # its process group may belong to another program from now on
 
     def __enter__(self) -> Self:
         return self

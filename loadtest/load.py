@@ -35,12 +35,12 @@ class LoadResult:
 
     @property
     def figures(self) -> PhaseFigures:
-        """Of the load, without the arrival."""
+        """The figures of the load, without the arrival."""
         return Observed(self.findings).within(LOAD).figures
 
     @property
     def lost(self) -> ClaimResult:
-        """Whether anything of any session was lost, arrival included."""
+        """The verdict on lost sessions and updates, arrival included."""
         return worst(evaluate([NOTHING_LOST], Observed(self.findings)))
 
     @property

@@ -3,8 +3,9 @@
 The rows of Locust's statistics are the requests; those that found a user logged out stand apart ("/me [logged out]"),
 and only HTTP failures count as failures. When Locust ends, a summary of what the checker found follows.
 
-`loadtest.generator` starts Locust with this file as well. Then SESSION_LOAD_SETTINGS names what is to be done, each
-process writes its operations to a part of the run's history, and the number of users is read from a file.
+`loadtest.generator` starts Locust with this file as well. Then SESSION_LOAD_SETTINGS names a file with the load profile
+and the target, each process writes its operations to a part of the run's history, and the number of users is read from
+a file.
 """
 
 import os
@@ -43,7 +44,7 @@ PID = os.getpid()
 
 
 class WantedUsers(LoadTestShape):
-    """As many users as the generator's file says, which is read every second."""
+    """Ask for the number of users in the generator's file, which is read every second."""
 
     abstract = SETTINGS is None  # so Locust does not use it
 
@@ -54,7 +55,7 @@ class WantedUsers(LoadTestShape):
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_options(parser: Any) -> None:
-    """In a group of their own, whose options Locust's web page leaves out."""
+    """Add options in a group of their own, which Locust's web page leaves out."""
     group = parser.add_argument_group("Session Cluster")
     group.add_argument(
         "--session-users-file",

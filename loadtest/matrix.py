@@ -31,7 +31,7 @@ from proxy import Balance
 
 FORMAT = 2
 SECONDS_AROUND = 7.0
-"""What a cell takes beside measuring: the cluster and the generator start, all users log in, all of it stops."""
+"""Seconds of a cell without measuring: start of cluster and generator, logins, stop."""
 _LEGEND = (
     "CPU ms, ops, trips: for each request, of all nodes together; commands that the store carried out, within scripts "
     "too; and how often it read from a node, where commands that came together count once. p50, p99 in ms. out: of the "
@@ -148,7 +148,7 @@ def run_matrix(
 
 
 def measure_usage(cluster: Cluster) -> Usage:
-    """What the cluster has used so far. Raises ClusterError."""
+    """Return what the cluster has used since its start. Raises ClusterError."""
     cpu = dict.fromkeys(Role, 0.0)
     for member in cluster.members():
         if member.pid is not None:
@@ -157,7 +157,7 @@ def measure_usage(cluster: Cluster) -> Usage:
 
 
 def make_cost(before: Usage, after: Usage, requests: int) -> Cost:
-    """What each of `requests` cost between two moments; all zeros for none."""
+    """Return the average cost of `requests` between two moments; zeros for no requests."""
     share = 1 / requests if requests else 0.0
     cpu = {role.value: (after.cpu[role] - before.cpu[role]) * 1000 * share for role in Role}
     if before.store is None or after.store is None:

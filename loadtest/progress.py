@@ -29,7 +29,7 @@ class Status:
     ends_at: float = 0.0
     """The end of everything, estimated."""
     findings: Findings | None = None
-    """What the checker has found so far."""
+    """Findings of the checker so far."""
 
     def enter(self, stage: str, next_stage: str = "", seconds: float = 0.0) -> None:
         """Enter a stage, which takes `seconds` (0: unknown)."""

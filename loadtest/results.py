@@ -239,7 +239,7 @@ class CaseResults:
 
     @property
     def gap(self) -> str:
-        """In seconds; a dash without a prober."""
+        """Seconds without a good answer; a dash without a prober."""
         return self._median(lambda found: found.gap if found.availability else None, "{:.2f}")
 
     def _median(self, figure: Callable[[Findings], float | None], form: str = "{:,}") -> str:
@@ -253,7 +253,7 @@ class CaseResults:
 
 
 def group_by_case(results: Iterable[Result]) -> list[CaseResults]:
-    """In the order of the results, which is that of the experiments."""
+    """Group results by case, in the order of the experiments."""
     ordered = sorted(results, key=lambda result: result.order)
     return [CaseResults(tuple(runs)) for _, runs in groupby(ordered, key=lambda result: result.order[:-1])]
 

@@ -84,7 +84,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left behind. `findings` and `timing` are None where there was no steady state to begin with."""
+    """Evidence of one run. `findings` and `timing` are None where there was no steady state to begin with."""
 
     findings: Findings | None = None
     timing: Timing | None = None
@@ -92,7 +92,7 @@ class Run:
     unsteady: str = ""
     """Why there was no steady state before the fault; then no fault was applied."""
     unwell: str = ""
-    """What was still wrong after the undo."""
+    """Why there was no steady state after the undo."""
 
 
 class Recording:

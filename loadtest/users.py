@@ -163,7 +163,7 @@ class SessionUser(FastHttpUser):
     def _read(self, operation: Operation, response: Any, sent: Sent) -> tuple[Answer, bool | UnsetType]:
         """Return the answer, and whether it replaces the session's cookie (UNSET where it can't tell)."""
         if not response.status_code:
-            # Refused means that nobody was there to do anything; everything else may have been carried out.
+            # Refused: no server was there to carry it out. Everything else may have been carried out.
             outcome = Outcome.FAIL if isinstance(response.error, ConnectionRefusedError) else Outcome.UNKNOWN
             return Answer(outcome, error=f"no answer: {type(response.error).__name__}"), UNSET
         cookies = _header_lines(response, "Set-Cookie")

@@ -1,9 +1,10 @@
-"""One stateless application node: what it is told (`Settings`), and the Flask application made of it (`create_app`).
+"""A stateless application node: its `Settings`, and the Flask application made from them (`create_app`).
 
-The names are loaded when they are first used, so that `nodes.sessions` can be used without what else a node needs, and
-so that gunicorn's main process can read the settings without importing Flask before gevent patched the sockets.
+The names are loaded when first used: `nodes.sessions` works without the rest of a node, and gunicorn's main process
+reads the settings without importing Flask before gevent has patched the sockets.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,16 +15,6 @@ __all__ = ["Settings", "SettingsError", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "create_app":
-        from .app import create_app
-
-        return create_app
-    if name == "Settings":
-        from .settings import Settings
-
-        return Settings
-    if name == "SettingsError":
-        from .settings import SettingsError
-
-        return SettingsError
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(".app" if name == "create_app" else ".settings", __name__), name)

@@ -32,7 +32,7 @@ class Shown:
     current: bool
 
     @classmethod
-    def of(cls, one: UserSession) -> Shown:
+    def from_session(cls, one: UserSession) -> Shown:
         return cls(
             one.handle,
             datetime.fromtimestamp(one.created, UTC),
@@ -56,7 +56,7 @@ class Shown:
 @blueprint.get("/sessions")
 def list_all() -> Response:
     """List where the user is logged in, the newest login first."""
-    shown = [Shown.of(one) for one in _users().of(_user())]
+    shown = [Shown.from_session(one) for one in _users().of(_user())]
     if wants_page(request):
         return make_response(render_template("sessions.html", user=_user(), sessions=shown))
     return jsonify(sessions=[one.as_json() for one in shown])

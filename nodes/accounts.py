@@ -35,9 +35,9 @@ class PasswordChanged(UsersError):
 
 
 class Users:
-    """The users in a file, which is read again when it changed.
+    """The users in a file, which is read again when it changed. Raises UsersError.
 
-    `run` calls the hashing, so that a server can have it done where it blocks nobody else.
+    `run` calls the hashing, so that a server can do it where it blocks no other request.
     """
 
     def __init__(self, path: Path, run: Callable[[Callable[[], bool]], bool] | None = None) -> None:
@@ -46,11 +46,6 @@ class Users:
         self._hashes = read_hashes(path)
         self._run = run or (lambda verify: verify())
         _decoy()  # made here, so that the first unknown user costs no more time than the others
-
-    @classmethod
-    def read(cls, path: Path, run: Callable[[Callable[[], bool]], bool] | None = None) -> Users:
-        """Return the users in the file at `path`. Raises UsersError."""
-        return cls(path, run)
 
     def _current(self) -> Mapping[str, str]:
         """Return the hashes in the file; where it is gone or corrupt by now, those that were read before."""
@@ -155,7 +150,7 @@ def set_enabled(path: Path, name: str, enabled: bool) -> None:
 
 
 def check_password(password: str) -> None:
-    """`UsersError` for a password that nobody may have."""
+    """Raise UsersError for a password that is too short, too long or too common."""
     length = len(password.encode("utf-8", "surrogatepass"))
     if len(password) < MIN_PASSWORD_CHARACTERS or length > MAX_PASSWORD_BYTES:
         raise UsersError(
@@ -192,7 +187,7 @@ def create_users(path: Path, names: Iterable[str], password: str | None = None) 
     """Create the users file (mode 0600, atomically) and return the password of each user.
 
     Each gets a random password of 20 characters, or all get `password`. A file that is there already is kept as it is;
-    then nobody was made, and the answer is empty. Raises `UsersError`, one line.
+    then the result is empty. Raises `UsersError`, one line.
     """
     path = Path(path)
     if path.exists():

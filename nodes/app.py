@@ -41,7 +41,7 @@ def create_app(settings: Settings) -> Flask:
     sessions = Sessions(app, store=store, options=_options(settings))
     metrics.listen_to(sessions)
     app.extensions.update(
-        users=Users.read(settings.users_file, run=_hashing()),
+        users=Users(settings.users_file, run=_hashing()),
         store=store,
         metrics=metrics,
         rate_limiter=RateLimiter(

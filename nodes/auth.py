@@ -116,7 +116,7 @@ def change_password() -> Response:
     users: Users = current_app.extensions["users"]
     limiter: RateLimiter = current_app.extensions["rate_limiter"]
     user = session.owner
-    assert user is not None, "fresh_login lets nobody else in"
+    assert user is not None, "fresh_login lets only users in"
     try:
         passwords = read_body(NewPassword)
         guess = limiter.count(request, user)
@@ -134,7 +134,7 @@ def change_password() -> Response:
         log.warning("password not changed: %s", error, extra={"request_id": request_id()})
         return _not_changed(UnprocessableEntity(str(error).rpartition(": ")[2]))
     session.renew(owner=user)
-    if not users.holds(user, hash_):  # disabled, or changed once more: by somebody who has ended all others already
+    if not users.holds(user, hash_):  # disabled, or changed once more by a session that has ended all others
         session.end()
         raise Unauthorized("Your password was changed, and you were logged out. Log in again.")
     sessions: Sessions = current_app.extensions["sessions"]

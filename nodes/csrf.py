@@ -1,10 +1,9 @@
 """Protection against requests that another site makes a browser send (CSRF).
 
-The first line is the browser's own word: Origin and Sec-Fetch-Site, which no page can forge and every current browser
-sends with unsafe methods. The second, for forms, is a token that only a page of this node's site can hold, signed with
-the secrets of the sessions and bound to the session it was shown in. A visitor without a session has a token as well,
-bound to nobody: it could be fetched by anyone, so for them the first line decides, and no session has to be made just
-to show a form.
+The first defence are the headers Origin and Sec-Fetch-Site, which no page can forge and every current browser sends
+with unsafe methods. The second, for forms, is a token that only a page of this site can hold: it is signed with the
+session secrets and bound to the session. A visitor without a session has an unbound token, which anyone could fetch:
+for visitors the first defence decides, so that showing a form makes no session.
 """
 
 from __future__ import annotations
@@ -60,8 +59,8 @@ def _check() -> None:
 def is_own_origin(req: Request) -> bool:
     """Return whether the request comes from a page of this site, or from no page.
 
-    `Origin: null` is a sandboxed frame, a file or a redirect from elsewhere: a stranger. A sibling domain
-    (`same-site`) is one as well. Without both headers it was no browser, and nobody's cookies are at stake.
+    `Origin: null` (a sandboxed frame, a file, a redirect from elsewhere) and a sibling domain (`same-site`) are
+    foreign. A request without both headers is not from a browser, so that no cookies are at stake.
     """
     if req.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
         return False

@@ -21,13 +21,13 @@ worker_connections = 1000
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats must not wait for a disk
 preload_app = False  # each worker makes its own connections and, with the memory store, its own sessions
 
-keepalive = 75  # longer than nginx keeps idle connections to a node (30 s), so that it is never nginx who is surprised
-timeout = 30  # a worker that is silent for so long is replaced; no request may take half of it
+keepalive = 75  # longer than nginx keeps idle connections (30 s), so that a request never meets one that is closing
+timeout = 30  # a worker that is silent for this long is replaced; no request may take half of it
 graceful_timeout = 8  # requests in flight when told to stop; below the 10 s after which Docker kills
 
 limit_request_line = 8190
 limit_request_field_size = 16380  # a cookie of 8 KB arrives, and is refused by the session layer, not with a 400
-# X-Forwarded-* is believed in one place, ProxyFix, as often as TRUSTED_PROXIES says; gunicorn itself believes nobody.
+# X-Forwarded-* is trusted in one place, ProxyFix, as often as TRUSTED_PROXIES says; gunicorn itself trusts no client.
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
@@ -35,7 +35,7 @@ forwarder_headers = ""
 logger_class = gunicorn_hooks.JsonLogger
 loglevel = settings.log_level
 accesslog = None
-control_socket_disable = True  # one path for all nodes of a machine, and nobody uses it
+control_socket_disable = True  # one path for all nodes of a machine, and unused
 
 
 def on_starting(_server: Any) -> None:

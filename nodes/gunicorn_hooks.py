@@ -45,7 +45,7 @@ def checked_settings() -> Settings:
     """
     try:
         settings = Settings.from_environ(os.environ)
-        Users.read(settings.users_file)
+        Users(settings.users_file)
     except (SettingsError, UsersError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -90,7 +90,7 @@ class RequestMiddleware:
             fields: dict[str, Any] = {
                 "request_id": environ[_ID],
                 "method": method,
-                "path": path,  # without the query, where somebody may have put a password
+                "path": path,  # without the query, which may hold a password
                 "status": status,
                 "duration_ms": round(seconds * 1000, 2),
             }

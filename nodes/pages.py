@@ -69,13 +69,13 @@ def register(app: Flask) -> None:
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_SECONDS  # for ever, since a new one gets another address
     app.jinja_env.globals.update(
         node=app.config["NODE_NAME"],
-        colour=colour_of(app.config["NODE_NAME"]),
+        colour=node_colour(app.config["NODE_NAME"]),
         store=app.config["STORE_KIND"],
         style_version=f"{style:08x}",
     )
 
 
-def colour_of(node: str) -> int:
+def node_colour(node: str) -> int:
     """Return a node's colour, 0 to 7: neighbours by number differ."""
     digits = node[len(node.rstrip("0123456789")) :]
     return (int(digits[-9:]) - 1 if digits else zlib.crc32(node.encode())) % COLOURS
@@ -130,7 +130,7 @@ def _login_again() -> Response:
     """Ask for a fresh login: a program by an error, a browser by a form that leads back."""
     user = session.owner
     if user is not None and wants_page(request):
-        back = request.path if request.method in SAFE_METHODS else session_page_of(request.path)
+        back = request.path if request.method in SAFE_METHODS else form_page(request.path)
         return make_response(render_template("reauthenticate.html", user=user, back=back), 401)
     response = _error(401, "Log in again: this needs a fresh login.")
     if response.is_json:
@@ -140,7 +140,7 @@ def _login_again() -> Response:
     return response
 
 
-def session_page_of(path: str) -> str:
+def form_page(path: str) -> str:
     """Return the page of the form that was sent to `path`."""
     return "/sessions" if path.startswith("/sessions") else "/account"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
+from hypothesis import settings
 
 from deploy import StoreKind
 from nodes.sessions import Store
@@ -20,12 +21,15 @@ from tests.support.several import SeveralServers
 from tests.support.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests
 from tests.support.valkey import Valkey
 
+settings.register_profile("no deadline", deadline=None)  # how long an example takes says more of the machine than of us
+settings.load_profile("no deadline")
+
 
 @cache
 def lack_of_docker() -> str | None:
     """Why no containers can be started here, or None."""
     if shutil.which("docker") is None:
-        return "no Docker: there is no `docker` in PATH"
+        return "no Docker: `docker` is not in PATH"
     for command, otherwise in (
         (["docker", "info"], "the Docker engine does not answer"),
         (["docker", "compose", "version"], "Docker has no compose plugin"),
@@ -47,7 +51,7 @@ def lack_of_browser() -> str | None:
 def lack_of_node() -> str | None:
     """Why no Express application can be run here, or None."""
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
-    return f"no Node.js: there is no `{missing[0]}` in PATH" if missing else None
+    return f"no Node.js: `{missing[0]}` is not in PATH" if missing else None
 
 
 NEEDS: dict[str, Callable[[], str | None]] = {

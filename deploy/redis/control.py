@@ -210,10 +210,17 @@ class Sentinel(_Replicated):
         self._is_coordinated = is_coordinated
 
     def primary(self) -> str:
-        states = [state for state in self._sentinel_states() if state]
-        if not states:
+        sentinels = self._servers.sentinels
+        epochs = self._ask_running(sentinels, "SENTINEL", "MASTER", NAME)
+        # Until a failover has ended, the state still names the primary of before.
+        addresses = self._ask_running(sentinels, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
+        known: list[tuple[int, str]] = []
+        for sentinel, address in addresses.items():
+            if address and (state := _parse_pairs(epochs.get(sentinel) or "")):
+                known.append((int(state["config-epoch"]), self._names[":".join(address.split())]))
+        if not known:
             raise ClusterError("no Sentinel answers")
-        return self._latest(states)
+        return max(known)[1]
 
     def failover(self) -> None:
         self._require_running(self.primary())

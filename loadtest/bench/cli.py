@@ -30,7 +30,8 @@ NAMES = (
     "names",
     multiple=True,
     type=click.Choice(NAMES),
-    help="Measure this one and its framework alone; may be repeated.",
+    metavar="NAME",
+    help=f"Measure only this one and its framework; may be repeated. One of {', '.join(NAMES)}.",
 )
 @click.option(
     "--json",

@@ -12,10 +12,10 @@ from statistics import median
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from loadtest.bench.measure import Measured, Samples, Use, half_range, median_cpu
 from loadtest.bench.servers import APPLICATIONS, Application
+from loadtest.report.tables import Column, Table
 
 AIMS = (
     ("a read", Use.READ, "flask-session", 0.25),
@@ -50,21 +50,21 @@ def smaller(sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
 
 def tables(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, str]) -> RenderableType:
     """Return all rows, also of what could not be measured, and the comparisons."""
-    cpu = _grid("us of CPU for a request", "read\nadds", "write\nadds", "bytes")
-    rates = _grid("requests a second")
+    uses = tuple(use.value for use in Use)
+    cpu, sessions = _table("us of CPU for a request", *uses), _table("a session", "read adds", "write adds", "bytes")
+    rates = _table("requests a second", *uses)
     for application in APPLICATIONS:
         if application.name in missing:
-            cpu.add_row(application.title, *["-"] * 7)
+            cpu.add([application.title, *["-"] * len(uses)])
         if application.name not in measured:
             continue
-        adds = [added(measured, application, use) for use in (Use.READ, Use.WRITE)]
-        cpu.add_row(
-            application.title,
-            *_cells(measured[application.name], lambda samples: samples.cpu),
-            *("" if one is None else f"{one:.0f}" for one in adds),
-            str(sizes.get(application.name, "")),
-        )
-        rates.add_row(application.title, *_cells(measured[application.name], lambda samples: samples.rate))
+        samples = measured[application.name]
+        cpu.add([application.title, *_cells(samples, lambda one: one.cpu)])
+        if application.has_sessions:
+            adds = [added(measured, application, use) for use in (Use.READ, Use.WRITE)]
+            cells = ("" if one is None else f"{one:.0f}" for one in adds)
+            sessions.add([application.title, *cells, str(sizes.get(application.name, ""))])
+        rates.add([application.title, *_cells(samples, lambda one: one.rate)])
     lines = [
         f"{what}: {ratio:.2f} of what it adds there (aim: {aim:g}, {_verdict(ratio <= aim)})"
         for what, ratio, aim in ratios(measured)
@@ -74,15 +74,11 @@ def tables(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, s
         for title, ours, theirs in smaller(sizes)
     ]
     lines += [f"{_BY_NAME[name].title}: not measured, {reason}" for name, reason in missing.items()]
-    return Group(cpu, "", rates, "", *lines)
+    return Group(cpu.render(), "", sessions.render(), "", rates.render(), "", *lines)
 
 
-def _grid(title: str, *more: str) -> Table:
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    grid.add_column(title, no_wrap=True)
-    for name in (*(use.value.replace(" ", "\n") for use in Use), *more):
-        grid.add_column(name, justify="right")
-    return grid
+def _table(title: str, *names: str) -> Table:
+    return Table([Column(title, number=False), *(Column(name, name.replace(" ", "\n")) for name in names)])
 
 
 def _cells(samples: Mapping[Use, Samples], values: Callable[[Samples], list[float]]) -> list[str]:

@@ -136,4 +136,4 @@ class Prober:
         code = self._process.wait()
         self._stderr.seek(0)
         last = self._stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
-        return f"the prober ended early (exit {code}): {last or 'it said nothing'}"
+        return f"the prober ended early (exit {code}): {last or 'it logged nothing'}"

@@ -158,7 +158,7 @@ def main() -> None:
     try:
         asyncio.run(run(orders))
     except BrokenPipeError:
-        sys.exit("nobody reads the probes any more")
+        sys.exit("the probes are not read any more")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class InstallError(ClusterError):
 def lack_of_node() -> str | None:
     """Return why Express cannot run here, or None."""
     missing = next((name for name in ("node", "npm") if shutil.which(name) is None), None)
-    return missing and f"Express cannot run here: there is no `{missing}` in PATH; install Node.js 20 or later"
+    return missing and f"Express cannot run here: `{missing}` is not in PATH; install Node.js 20 or later"
 
 
 def install_express(cache: Path | None = None) -> Path:

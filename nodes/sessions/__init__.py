@@ -1,7 +1,7 @@
-"""The session layer: a Flask extension that stands alone.
+"""The session library: a Flask extension that needs nothing else of this project.
 
-Start with `Sessions`, `SessionOptions` and a store; everything else here is for those who go further: errors to handle,
-signals to connect to, and the protocol for a store of one's own.
+Start with `Sessions`, `SessionOptions` and a store. Beyond these there are errors to handle, signals to connect to, and
+the protocol for a store of your own.
 """
 
 from .encryption import EncryptedStore, Encryption

@@ -62,7 +62,7 @@ class RequestContext(Protocol):
     """True once the headers of the response leave. No new cookie can be sent then."""
 
     def read_id(self) -> str | None:
-        """Return the id in the request's cookie; None where there is no genuine one."""
+        """Return the id in the request's cookie; None without a genuine cookie."""
         ...
 
     def describe_client(self) -> dict[str, str]:

@@ -130,7 +130,7 @@ class Session(SessionMixin):
 
     @property
     def key_hash(self) -> str | None:
-        """The SHA-256 of the id, for logs; it logs nobody in. None where there is no session. No round trip."""
+        """The SHA-256 of the id, for logs; it logs nobody in. None without a session. No round trip."""
         return self._unloaded().key_hash
 
     @property
@@ -276,7 +276,7 @@ class Session(SessionMixin):
         self.used = True
         self._record = self._new_record(self._unloaded().id)
         if self._record.load() is None:
-            raise SessionEnded("there is no session to reload")
+            raise SessionEnded("the session to reload does not exist")
 
     def touch(self) -> None:
         """Restart the idle timeout now; at the end of a request, small steps are skipped. Raises `SessionEnded`."""

@@ -33,7 +33,7 @@ class StandIn:
 
     memories: int = 1
     failed_visits: bool = False  # POST /visits: counted, and answered with 502 every second time
-    crossing: bool = False  # GET /me shows the session that was asked for before, whoever's it was
+    crossing: bool = False  # GET /me shows the session of the request before
     forgetful_cart: bool = False  # additions are acknowledged and not kept
     revived: bool = False  # POST /logout clears nothing
     delay: float = 0.0  # seconds before each answer

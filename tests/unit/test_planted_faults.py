@@ -7,7 +7,7 @@ from tests.planted_faults import FAULTS, ROOT, Fault
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_fault_still_fits_the_code(fault: Fault) -> None:
-    hint = f"where this code or its tests are now belongs in tests/planted_faults.py, at {fault.name!r}"
+    hint = f"where this code or its tests are now belongs in tests/planted_faults.toml, at {fault.name!r}"
     path = ROOT / fault.file
     assert path.is_file(), f"{fault.file} is gone: {hint}"
     assert path.read_text().count(fault.old) == 1, f"{fault.file} must contain {fault.old!r} once: {hint}"

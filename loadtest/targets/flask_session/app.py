@@ -1,9 +1,9 @@
 """`gunicorn -c loadtest/targets/flask_session/gunicorn.conf.py "loadtest.targets.flask_session.app:from_environ()"`.
 
-Written as Flask-Session's documentation has it, with its defaults. Everything is told by the environment:
+Written as Flask-Session's documentation has it, with its defaults. It is configured through the environment:
 
     NODE_NAME               what X-Served-By says
-    SESSION_STORE           memory (cachelib's SimpleCache, of each process its own) or redis
+    SESSION_STORE           memory (cachelib's SimpleCache, one for each process) or redis
     REDIS_URL, ..._FILE     for redis: its URL, or a file that holds it; redis+sentinel:// as the nodes have it
     SESSION_NAME            the cookie's name; session
     SESSION_SECURE          on: the cookie is for TLS only

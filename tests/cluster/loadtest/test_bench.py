@@ -54,7 +54,7 @@ def test_without_node_its_rows_say_so(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Express alone" in done.stdout
-    assert "there is no `node` in PATH" in " ".join(done.stdout.split())
+    assert "`node` is not in PATH" in " ".join(done.stdout.split())
 
 
 def test_an_unknown_application_is_refused_in_one_line() -> None:

@@ -97,7 +97,8 @@ def test_a_load_with_failed_requests_exits_with_1(tmp_path: Path) -> None:
     assert "x POST /visits: status 502" in " ".join(done.stdout.split())
 
 
-def test_a_target_over_tls_is_trusted_by_its_authority(tmp_path: Path) -> None:
+@pytest.mark.nightly
+def test_a_load_over_tls_trusts_the_authority_of_the_target(tmp_path: Path) -> None:
     spec = ClusterSpec(nodes=1, store=StoreKind.REDIS, tls=True)
     with LocalCluster(spec, tmp_path / "state") as cluster:
         options = (

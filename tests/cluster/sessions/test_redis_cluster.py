@@ -15,7 +15,6 @@ from nodes.sessions import (
     Budgets,
     Changes,
     Durability,
-    Lifetime,
     Outage,
     OutagePolicy,
     Outcome,
@@ -23,11 +22,11 @@ from nodes.sessions import (
     StoreUnavailable,
 )
 from nodes.sessions.stores.express import ExpressStore
-from tests.support.node import eventually
+from tests.support.records import HOUR
 from tests.support.several import SeveralServers
+from tests.support.waiting import wait_until
 from tests.support.writers import Writers
 
-HOUR = Lifetime(600, 3600)
 BUDGETS = Budgets(0.5, 0.5, retries=1, deadline=2)
 WAIT = OutagePolicy(Outage.WAIT, seconds=20)
 
@@ -76,7 +75,7 @@ def test_who_fails_fast_goes_on_with_the_other_shards(cluster: SeveralServers, s
     cluster.kill(cluster.store.primary())
     outcomes = {number: answers(store, number) for number in range(60)}
     assert len([None for fine in outcomes.values() if fine]) >= 30
-    eventually(lambda: all(answers(store, number) for number in range(60)))
+    wait_until(lambda: all(answers(store, number) for number in range(60)))
     assert len(store.keys_of("alice")) == 60
 
 

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Durability, Lifetime, Outage, OutagePolicy, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Durability, Outage, OutagePolicy, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis.connection import Command, ServerConnections
-from tests.support.node import eventually
+from tests.support.records import HOUR, KEY, load
 from tests.support.several import SeveralServers
+from tests.support.waiting import wait_until
 from tests.support.writers import Writers
 
-KEY = "a" * 64
-HOUR = Lifetime(600, 3600)
 WAIT = OutagePolicy(Outage.WAIT, seconds=20)
 BUDGETS = Budgets(0.5, 0.5, retries=1, deadline=2)
 
@@ -71,9 +70,9 @@ def test_who_waits_sees_no_failure_when_the_primary_falls_silent(ha: SeveralServ
 
     def silence() -> None:
         with ha.paused(primary):
-            eventually(lambda: ha.store.primary() != primary)
+            wait_until(lambda: ha.store.primary() != primary)
             done = writers.done  # whoever wakes up before the replicas have turned away can still confirm writes
-            eventually(lambda: writers.done > done + 100)
+            wait_until(lambda: writers.done > done + 100)
 
     seen = writers.run(silence)
     assert (seen.failed, seen.wrong) == ([], [])
@@ -148,8 +147,7 @@ def test_a_primary_that_was_demoted_is_not_believed(ha: SeveralServers, hasty: R
         assert old.role()[0] == b"slave"
         old.config_set("replica-read-only", "no")
         old.hset(f"session:{{{KEY}}}", "a", "of old")
-        record = hasty.load(KEY)
-        assert record is not None
+        record = load(hasty)
         assert record.fields["a"] == b"1"
         old.config_set("replica-read-only", "yes")
     hasty.update(KEY, Changes({"a": b"2"}), HOUR)

@@ -8,8 +8,9 @@ from sqlalchemy import text
 from nodes.sessions import Changes
 from nodes.sessions.stores.sql import SqlStore
 from tests.integration.sessions.test_sql_store import *  # noqa: F403
-from tests.integration.sessions.test_sql_store import HOUR, KEY, statements
+from tests.integration.sessions.test_sql_store import statements
 from tests.support.harnesses.sql import SqlHarness
+from tests.support.records import HOUR, KEY
 from tests.support.sql_servers import PATIENT
 
 

@@ -68,7 +68,7 @@ SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXP
 
 
 @SIDES
-def test_who_logs_in_on_one_goes_on_on_the_other(both: OnRedis, one: str, other: str) -> None:
+def test_a_login_at_one_application_holds_at_the_other(both: OnRedis, one: str, other: str) -> None:
     both.post(one, "/visits")
     anonymous = both.cookie
     both.log_in(one)
@@ -115,7 +115,7 @@ def test_in_turns_behind_the_proxy_nobody_notices(both: OnRedis) -> None:
     assert set(served) == {EXPRESS, FLASK}
 
 
-def test_what_one_side_does_not_know_stays_byte_for_byte(both: OnRedis) -> None:
+def test_fields_unknown_to_one_side_stay_byte_for_byte(both: OnRedis) -> None:
     both.log_in(EXPRESS)
     session = both.stored | {"theirs": {"deep": [1, 1e21, "\u2028", None]}, "n": 1.5}
     text = json.dumps(session, separators=(",", ":")).replace("1e+21", "1e21")
@@ -150,7 +150,7 @@ def test_both_write_the_same_record(both: OnRedis) -> None:
 
 
 @SIDES
-def test_what_expired_is_gone_for_both(both: OnRedis, one: str, other: str) -> None:
+def test_an_expired_session_is_gone_for_both(both: OnRedis, one: str, other: str) -> None:
     both.log_in(one)
     cookie, key = both.cookie, both.key
     assert both.replayed(other, cookie) == "alice"
@@ -172,7 +172,7 @@ def test_a_max_age_that_express_gave_a_session_decides_here_too(both: OnRedis) -
     assert both.get(FLASK)["visits"] == 2
 
 
-def test_what_express_can_not_read_is_taken_out_of_its_way(both: OnRedis) -> None:
+def test_a_record_that_express_cannot_read_is_quarantined(both: OnRedis) -> None:
     both.log_in(EXPRESS)
     both.redis.set(both.key, "{broken", ex=1000)
     assert both.browser.get(f"{both.urls[EXPRESS]}/me", timeout=10).status_code >= 500

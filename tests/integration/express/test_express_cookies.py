@@ -192,7 +192,7 @@ def test_a_max_age_for_all_is_the_idle_timeout_on_both_sides(server: Valkey) -> 
             sites.count(site, cookie)
 
 
-def test_who_loses_a_max_age_of_their_own_has_that_of_all_again(server: Valkey) -> None:
+def test_a_session_without_its_own_max_age_has_the_common_one_again(server: Valkey) -> None:
     ages = []
     with both(server.url, *MATRIX["max age"]) as sites:
         cookie = sites.count(sites.flask).pair

@@ -67,7 +67,7 @@ def both(applications: Applications) -> OverTls:
 
 
 @SIDES
-def test_who_logs_in_on_one_goes_on_on_the_other(both: OverTls, one: str, other: str) -> None:
+def test_a_login_at_one_application_holds_at_the_other(both: OverTls, one: str, other: str) -> None:
     both.post(one, "/visits")
     both.log_in(one)
     assert both.get(other) == {"user": "alice", "node": other, "visits": 1, "cart": {}}

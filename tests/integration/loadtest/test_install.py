@@ -18,7 +18,7 @@ def test_an_application_that_cannot_run_here_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InstallError, match=r"^Express cannot run here: there is no `node` in PATH; install"):
+    with pytest.raises(InstallError, match=r"^Express cannot run here: `node` is not in PATH; install"):
         local_cluster(EXPRESS)
     monkeypatch.setattr("loadtest.targets.reference.find_spec", lambda _: None)
     with pytest.raises(InstallError, match=r"^Flask-Session is not installed: pip install 'session-cluster\[bench\]'$"):

@@ -28,7 +28,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return {"SESSION_STORE": "redis", "REDIS_URL": server.url, **PATIENT, **more}
 
 
-def test_what_one_node_did_the_other_knows(
+def test_two_nodes_on_one_store_share_their_sessions(
     run_node: Callable[..., RunningNode], users_file: Path, settings: dict[str, str]
 ) -> None:
     node = run_node(NODE_NAME="node-1", **settings)  # first: it makes the tables

@@ -164,7 +164,7 @@ def test_a_form_of_another_site_is_refused(page: Page, node: RunningNode, foreig
     assert visits(page) == "1"
 
 
-def test_every_text_is_readable_on_the_colour_of_its_node(node: RunningNode) -> None:
+def test_every_text_is_readable_on_the_node_colour_its_node(node: RunningNode) -> None:
     style = (Path(__file__).parents[3] / "nodes" / "static" / "style.css").read_text()
     colours = re.findall(r"\.node-\d \{ --node: #([0-9a-f]{6}); \}", style)
     assert len(colours) == 8

@@ -12,9 +12,9 @@ import pytest
 
 from deploy.fault_proxy import FaultProxy
 from tests.integration.outages.conftest import Start
-from tests.integration.outages.holding import DOCUMENTED, HASTY, PATIENT, hold, id_of, key_of, produced
+from tests.integration.outages.holding import EXPECTED, HASTY, PATIENT, documentation, hold, id_of, key_of
 from tests.integration.outages.observed import READ, WRITE, Browser
-from tests.support.node import RunningNode
+from tests.support.node import ROOT, RunningNode
 from tests.support.valkey import Valkey
 
 
@@ -157,6 +157,8 @@ def test_express_redis_record_damaged(express_node: RunningNode, valkey: Valkey)
     hold("Express, in Redis: record damaged", express_node, damage)
 
 
-def test_every_row_was_produced() -> None:
-    assert len(DOCUMENTED) == 33
-    assert produced(Path(__file__).parent) == set(DOCUMENTED)
+def test_every_row_of_the_table_has_a_test_and_is_in_the_documentation() -> None:
+    folders = (Path(__file__).parent, ROOT / "tests" / "docker" / "outages")
+    tests = "".join(path.read_text(encoding="utf-8") for folder in folders for path in folder.glob("test_*.py"))
+    assert [fault for fault in EXPECTED if f'"{fault}"' not in tests] == []
+    assert documentation() in (ROOT / "docs" / "outages.md").read_text(encoding="utf-8")

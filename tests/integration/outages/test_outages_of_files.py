@@ -114,8 +114,7 @@ def test_sqlite_disk_full(sql_node: RunningNode) -> None:
 def test_sqlite_record(sql_node: RunningNode, database: Path, fault: str, change: str) -> None:
     def make(alice: Browser) -> AbstractContextManager[None]:
         with sqlite3.connect(database, timeout=20) as connection:
-            (table,) = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            changed = connection.execute(f"UPDATE {table} SET {change} WHERE key = ?", [key_of(alice)])
+            changed = connection.execute(f"UPDATE sessions SET {change} WHERE key = ?", [key_of(alice)])
             assert changed.rowcount == 1
         return nullcontext()
 

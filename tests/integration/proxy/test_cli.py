@@ -92,7 +92,7 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_2(arguments: list[str], e
         (["--test", "--runtime-dir", "/dev/null/x"], "Error: cannot make /dev/null/x: Not a directory"),
     ],
 )
-def test_what_nginx_or_the_system_refuses_is_one_line_and_1(arguments: list[str], error: str) -> None:
+def test_a_refusal_by_nginx_or_the_system_is_one_line_and_exit_status_1(arguments: list[str], error: str) -> None:
     result = run(*arguments)
     assert failure(result).startswith(error)
     assert result.exit_code == 1
@@ -106,7 +106,7 @@ def test_a_binary_that_is_too_old_for_the_policy_is_refused_by_its_version(tmp_p
     assert run("--nginx", old, "--balance", "hash").exit_code == 0
 
 
-def test_what_does_not_pass_nginx_t_replaces_nothing(tmp_path: Path) -> None:
+def test_a_configuration_that_nginx_refuses_replaces_nothing(tmp_path: Path) -> None:
     output = tmp_path / "nginx.conf"
     output.write_text("as before")
     result = run("--test", "--server", "no.such.host.invalid:80", "--runtime-dir", tmp_path, "--output", output)
@@ -115,7 +115,7 @@ def test_what_does_not_pass_nginx_t_replaces_nothing(tmp_path: Path) -> None:
     assert output.read_text() == "as before"
 
 
-def test_what_passes_nginx_t_is_written_whole_and_leaves_no_draft(tmp_path: Path) -> None:
+def test_a_tested_configuration_is_written_without_leaving_a_draft(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     result = run("--test", "--runtime-dir", tmp_path / "run", "--output", folder / "nginx.conf")

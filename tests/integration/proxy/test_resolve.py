@@ -9,7 +9,8 @@ from proxy import Balance, Server
 from tests.integration.proxy.conftest import StartProxy
 from tests.support.backend import Backend
 from tests.support.dns import Dns
-from tests.support.proxy import RunningProxy, wait_until
+from tests.support.proxy import RunningProxy
+from tests.support.waiting import wait_until
 
 ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 
@@ -92,7 +93,7 @@ def test_a_name_that_does_not_resolve_yet_is_502_until_it_does(
         wait_until(lambda: proxy.get().status == 200, "the name is resolved")
 
 
-def test_a_read_that_a_node_keeps_waiting_until_the_name_means_others_is_answered_by_one_of_them(
+def test_a_waiting_read_is_answered_by_a_node_that_the_name_resolves_to_later(
     start_proxy: StartProxy, scaled: tuple[Backend, ...]
 ) -> None:
     silent, *others = scaled

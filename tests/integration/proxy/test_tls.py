@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from proxy import ProxySettingsError, Tls
-from tests.support.proxy import RunningProxy, RunningTls, issue_certificate, wait_until
+from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
+from tests.support.waiting import wait_until
 
 Start = Callable[..., RunningProxy]
 
@@ -71,7 +72,7 @@ def test_a_reload_keeps_it(proxy: RunningTls) -> None:
     wait_until(lambda: get(proxy).status_code == 200, "the proxy answers again")
 
 
-def test_what_nginx_could_not_take_is_refused() -> None:
+def test_wrong_tls_settings_are_refused() -> None:
     with pytest.raises(ProxySettingsError, match="tls key"):
         Tls(Path("/a"), Path('/b"; evil'))
     with pytest.raises(ProxySettingsError, match="hsts_seconds"):

@@ -128,7 +128,7 @@ def test_7_4_1_a_logout_holds_on_every_node_and_no_save_in_flight_revives_it(clu
     assert cookie.hash_id(value.partition(".")[0]) not in cluster.stored()
 
 
-def administration(cluster: Cluster, *words: str) -> str:
+def run_admin(cluster: Cluster, *words: str) -> str:
     settings = environment(cluster.users, SESSION_STORE="redis", REDIS_URL=cluster.store.url, **PATIENT)
     result = CliRunner().invoke(admin.main, words, env=dict(settings))
     assert result.exit_code == 0, result.output
@@ -138,7 +138,7 @@ def administration(cluster: Cluster, *words: str) -> str:
 def test_7_4_2_disabling_a_user_ends_all_their_sessions(cluster: Cluster) -> None:
     browsers = [cluster.log_in("erin"), cluster.log_in("erin")]
     bob = cluster.log_in("bob")
-    administration(cluster, "disable", "erin")
+    run_admin(cluster, "disable", "erin")
     assert [cluster.users_of(browser) for browser in browsers] == [NOBODY, NOBODY]
     for url in cluster.urls:
         assert requests.post(f"{url}/login", json=credentials("erin"), timeout=20).status_code == 401
@@ -160,9 +160,9 @@ def test_7_4_3_a_password_change_ends_the_other_sessions_on_every_node(cluster: 
 
 def test_7_4_5_an_administrator_ends_those_of_one_user_or_all(cluster: Cluster) -> None:
     alice, bob = cluster.log_in(), cluster.log_in("bob")
-    assert "sessions ended" in administration(cluster, "end", "--user", "alice")
+    assert "sessions ended" in run_admin(cluster, "end", "--user", "alice")
     assert [cluster.users_of(each) for each in (alice, bob)] == [NOBODY, ["bob"] * 3]
-    administration(cluster, "end", "--all")
+    run_admin(cluster, "end", "--all")
     assert cluster.users_of(bob) == NOBODY
 
 

@@ -61,7 +61,7 @@ def test_an_expired_session_gets_a_new_id_and_its_row_is_gone() -> None:
 
 
 @pytest.mark.parametrize("change", ["signature", "unsigned", "percent", "empty", "huge"])
-def test_a_cookie_that_was_not_signed_here_is_a_stranger_and_costs_no_read(change: str) -> None:
+def test_a_cookie_that_was_not_signed_here_costs_no_read(change: str) -> None:
     with serve() as site:
         name, _, value = site.get(put).pair.partition("=")
         session_id = value.partition(".")[0]
@@ -224,7 +224,7 @@ def test_what_was_sent_already_is_not_sent_again_at_the_end(resave: Resave) -> N
             assert site.store.calls == calls
 
 
-def test_who_did_nothing_has_no_row_and_no_cookie() -> None:
+def test_a_request_that_does_not_use_the_session_stores_nothing() -> None:
     with serve() as site:
         assert site.get(plain).set_cookie is None
         assert site.get(read).set_cookie is None

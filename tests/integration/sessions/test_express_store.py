@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome
+from nodes.sessions import Budgets, Changes, Outcome
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis.client import connect
+from tests.support.records import HOUR, load
 from tests.support.valkey import Valkey
 
 KEY = "Zk3-_" * 6 + "ab"
 NAME = f"sess:{KEY}"
-HOUR = Lifetime(idle=600, absolute=3600)
 COOKIE = {"originalMaxAge": None, "expires": None, "httpOnly": True, "path": "/"}
 
 
@@ -96,8 +96,7 @@ def test_a_concurrent_write_of_express_is_merged(shared: Shared) -> None:
     shared.put(a=1, b=1)
     shared.connections.before_script = lambda: shared.put(a=1, b=2, user="alice")
     assert shared.store.update(KEY, Changes({"a": b"3"}), HOUR) is Outcome.APPLIED
-    record = shared.store.load(KEY)
-    assert record is not None
+    record = load(shared.store, KEY)
     assert (record.owner, dict(record.fields)) == ("alice", {"a": b"3", "b": b"2"})
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Changes, FileStore, Lifetime, Outcome, StoreUnavailable, UnsupportedRecordVersion
+from nodes.sessions import Changes, FileStore, Outcome, StoreUnavailable, UnsupportedRecordVersion
 from nodes.sessions.stores.file.io import lock
 from nodes.sessions.stores.file.layout import FORMAT
+from tests.support.records import HOUR, load
 
 KEY, OTHER = "a" * 64, "ab" + "c" * 62
-HOUR = Lifetime(600, 3600)
 FORK = multiprocessing.get_context("fork")
 
 
@@ -267,8 +267,7 @@ def test_processes_that_count_with_compare_and_set_lose_nothing(store: FileStore
     def count() -> None:
         for _ in range(25):
             while True:
-                record = store.load(KEY)
-                assert record is not None
+                record = load(store, KEY)
                 before = record.fields["n"]
                 changes = Changes({"n": str(int(before) + 1).encode()}, expect={"n": before})
                 if store.update(KEY, changes, HOUR) is Outcome.APPLIED:

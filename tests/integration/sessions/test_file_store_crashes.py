@@ -19,10 +19,9 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Changes, FileStore, Lifetime, Record
+from nodes.sessions import Changes, FileStore, Record
+from tests.support.records import HOUR, KEY, OTHER
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(600, 3600)
 CALLS = (
     "open",
     "close",
@@ -55,7 +54,7 @@ def delete(store: FileStore) -> Any:
     return store.delete(KEY)
 
 
-def set_aside(store: FileStore) -> Any:
+def quarantine(store: FileStore) -> Any:
     store.quarantine(KEY)
 
 
@@ -75,7 +74,7 @@ AFTER: dict[Operation, tuple[Any, Any]] = {
     create: ({"a": b"1"}, {"a": b"1"}),
     update: ({"a": b"2", "b": b"x" * 100}, None),
     delete: (None, None),
-    set_aside: (None, None),
+    quarantine: (None, None),
     list_user: BEFORE,
 }
 

@@ -13,16 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import EncryptedStore, Lifetime, MemoryStore
+from nodes.sessions import EncryptedStore, MemoryStore
 from nodes.sessions.codec import OVERHEAD, DecodeError, MsgpackCodec
 from nodes.sessions.store import CorruptRecord, UnknownKey, UnsupportedRecordVersion
 from nodes.sessions.stores.express.format import Document, JsonCodec
 from nodes.sessions.stores.file import layout
 from nodes.sessions.stores.redis.scripts import FORMAT, META, to_record
 from nodes.sessions.stores.sql import SqlStore
+from tests.support.records import HOUR, KEY
 
-KEY = "a" * 64
-HOUR = Lifetime(idle=600, absolute=3600)
 BYTES = st.binary(max_size=200)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,14 @@ import dns.exception
 import dns.resolver
 import pytest
 
-from nodes.sessions import Budgets, Lifetime, RedisStore, StoreUnavailable
+from deploy.ports import free_ports
+from nodes.sessions import Budgets, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis.address import NamedConnection, Resolver
 from tests.support.dns import Dns
-from tests.support.valkey import Valkey, free_port
+from tests.support.records import HOUR, in_threads
+from tests.support.valkey import Valkey
 
 NAME = "store.example"
-HOUR = Lifetime(600, 3600)
 
 
 @contextmanager
@@ -81,12 +81,8 @@ def test_a_dns_server_that_never_answers_costs_the_budget(server: Valkey) -> Non
             with pytest.raises(StoreUnavailable):
                 store.ping()
 
-        waiting = [threading.Thread(target=ask) for _ in range(20)]
         started = time.monotonic()
-        for thread in waiting:
-            thread.start()
-        for thread in waiting:
-            thread.join()
+        in_threads(*[ask] * 20)
         assert time.monotonic() - started < 5
         assert lookup.lookups == 1  # all wait for one
         store.close()
@@ -174,7 +170,9 @@ def test_an_address_is_asked_of_nobody() -> None:
 
 
 def test_a_name_that_is_none_is_unavailable_by_its_name() -> None:
-    store = RedisStore.from_url(f"redis://{'x' * 70}.invalid:{free_port()}/0", Budgets(2, 2, retries=0, deadline=2))
+    store = RedisStore.from_url(
+        f"redis://{'x' * 70}.invalid:{free_ports(1)[0]}/0", Budgets(2, 2, retries=0, deadline=2)
+    )
     with pytest.raises(StoreUnavailable):
         store.ping()
     store.close()

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
+from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads
 from tests.support.valkey import Valkey
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(600, 3600)
 PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 
@@ -41,19 +40,9 @@ def store_at(server: Valkey, budgets: Budgets = PATIENT) -> RedisStore:
     return store
 
 
-def value(store: RedisStore, key: str) -> dict[str, bytes]:
-    record = store.load(key)
-    assert record is not None
-    return dict(record.fields)
-
-
 def crowd(store: RedisStore, number: int) -> None:
     """Makes the store open up to `number` connections."""
-    threads = [threading.Thread(target=lambda: [store.load(KEY) for _ in range(20)]) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(*[lambda: [store.load(KEY) for _ in range(20)]] * number)
 
 
 def connected(client: Any) -> int:
@@ -70,7 +59,7 @@ def test_a_write_notices_that_the_server_has_closed_the_connection(own: Valkey, 
     client.client_kill_filter(_type="normal", skipme=True)
     assert store.delete(KEY) is not None
     client.client_kill_filter(_type="normal", skipme=True)
-    assert value(store, OTHER) == {"b": b"2"}  # without a retry of the budget
+    assert fields_of(store, OTHER) == {"b": b"2"}  # without a retry of the budget
     store.close()
 
 
@@ -91,7 +80,7 @@ def test_an_answer_that_came_too_late_reaches_nobody(own: Valkey) -> None:
         with own.paused(), pytest.raises(StoreUnavailable):
             store.update(KEY, Changes({"a": b"9"}), HOUR)
         patient = store_at(own)
-        assert value(patient, OTHER) == value(store, OTHER) == {"b": b"2"}
+        assert fields_of(patient, OTHER) == fields_of(store, OTHER) == {"b": b"2"}
         patient.close()
     store.close()
 
@@ -111,7 +100,7 @@ def test_an_exception_from_outside_leaves_no_answer_behind(own: Valkey, monkeypa
     with pytest.raises(KeyboardInterrupt):
         store.load(KEY)
     assert not connection.is_connected
-    assert value(store, OTHER) == {"b": b"2"}
+    assert fields_of(store, OTHER) == {"b": b"2"}
     store.close()
 
 
@@ -122,7 +111,7 @@ def test_what_nobody_asked_for_is_never_an_answer_to_a_write(own: Valkey, client
     while not connection.can_read(1):
         pass
     assert store.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
-    assert value(store, KEY) == {"a": b"2"}
+    assert fields_of(store, KEY) == {"a": b"2"}
     store.close()
 
 
@@ -148,16 +137,12 @@ def test_more_threads_than_connections_wait_for_their_turn(own: Valkey, client: 
         try:
             for round_ in range(50):
                 assert store.update(KEY, Changes({f"n{number}": str(round_).encode()}), HOUR) is Outcome.APPLIED
-                assert value(store, KEY)[f"n{number}"] == str(round_).encode()
+                assert fields_of(store, KEY)[f"n{number}"] == str(round_).encode()
         except BaseException as error:
             failures.append(error)
             raise
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(*(partial(work, number) for number in range(12)))
     assert not failures
     assert connected(client) <= 2
     store.close()
@@ -180,14 +165,14 @@ def test_a_child_process_makes_its_own_connections(own: Valkey, client: Any) -> 
     if child == 0:
         status = 1
         try:
-            if all(value(store, KEY) == {"a": b"1"} for _ in range(200)):
+            if all(fields_of(store, KEY) == {"a": b"1"} for _ in range(200)):
                 status = 0
         finally:
             os._exit(status)
     for _ in range(200):
-        assert value(store, OTHER) == {"b": b"2"}
+        assert fields_of(store, OTHER) == {"b": b"2"}
     assert os.waitpid(child, 0)[1] == 0
-    assert value(store, OTHER) == {"b": b"2"}
+    assert fields_of(store, OTHER) == {"b": b"2"}
     assert connected(client) == 1
     store.close()
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import connection
 from nodes.sessions.stores.redis.address import Resolver
-from tests.support.node import eventually
+from tests.support.records import HOUR, KEY, in_threads
 from tests.support.valkey import Valkey, monitored
+from tests.support.waiting import wait_until
 
-KEY = "a" * 64
-HOUR = Lifetime(600, 3600)
 BUDGETS = Budgets(5, 5, retries=1, deadline=5)
 
 
@@ -33,7 +32,7 @@ def copied(one: Valkey, two: Valkey) -> None:
     """What one has, two has as well, and is on its own again."""
     with two.client() as client:
         client.replicaof("127.0.0.1", str(one.port))
-        eventually(lambda: client.info("replication").get("master_link_status") == "up")
+        wait_until(lambda: client.info("replication").get("master_link_status") == "up")
         client.replicaof("NO", "ONE")
 
 
@@ -77,11 +76,7 @@ def test_whoever_its_name_means_now_is_asked_instead() -> None:
     pool.connection_kwargs["resolver"] = Resolver(lambda name, port: list(means))
     try:
         node.create(KEY, {"a": b"1"}, "alice", HOUR)
-        many = [threading.Thread(target=node.load, args=(KEY,)) for _ in range(8)]  # each may leave a connection behind
-        for thread in many:
-            thread.start()
-        for thread in many:
-            thread.join()
+        in_threads(*(partial(node.load, KEY) for _ in range(8)))
         copied(one, two)
         demote(one)
         assert RedisStore.from_url(two.url, BUDGETS).update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
@@ -91,7 +86,7 @@ def test_whoever_its_name_means_now_is_asked_instead() -> None:
             record = node.load(KEY)  # which fails at no time
             return record is not None and record.fields["a"] == b"2"
 
-        eventually(is_followed)
+        wait_until(is_followed)
         assert all(is_followed() for _ in range(20))
     finally:
         node.close()
@@ -113,7 +108,7 @@ def test_sessions_shared_with_express_are_not_read_from_a_replica(pair: tuple[Va
             return True
         return False
 
-    eventually(is_unavailable)
+    wait_until(is_unavailable)
     node.close()
 
 

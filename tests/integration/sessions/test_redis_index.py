@@ -10,9 +10,9 @@ import pytest
 from nodes.sessions import Budgets, Lifetime, RedisStore
 from nodes.sessions.stores.redis import scripts, user_index
 from tests.support.harness import RedisHarness
+from tests.support.records import HOUR
 from tests.support.valkey import Valkey
 
-HOUR = Lifetime(600, 3600)
 PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import redis
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import connection
-from tests.support.node import eventually
+from tests.support.records import HOUR, KEY, OTHER, load
 from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(600, 3600)
 HASTY = Budgets(0.1, 0.1, retries=0, deadline=0.2)
 PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
@@ -69,8 +68,7 @@ def test_a_creation_whose_answer_is_lost_is_done_once(server: Valkey, answer: Lo
     store.ping()
     answer.lose()
     created = store.create(KEY, {"a": b"1"}, "alice", HOUR)
-    record = store.load(KEY)
-    assert record is not None
+    record = load(store)
     assert (record.created, record.fields, store.keys_of("alice")) == (created, {"a": b"1"}, [KEY])
     assert store.create(KEY, {}, None, HOUR) is None
     store.close()
@@ -103,8 +101,7 @@ def test_an_update_that_is_repeated_leaves_alone_what_was_written_since(server: 
 
     monkeypatch.setattr(connection, "_read_reply", lost_and_overtaken)
     assert store.update(KEY, Changes({"n": b"2"}), HOUR) is Outcome.APPLIED
-    record = store.load(KEY)
-    assert record is not None
+    record = load(store)
     assert record.fields["n"] == b"9"
     store.close()
     other.close()
@@ -189,7 +186,7 @@ def test_one_that_is_held_looks_and_the_others_wait_for_it(own: Valkey) -> None:
     started = time.monotonic()
     for thread in threads:
         thread.start()
-    eventually(lambda: len(attempts) > 40)
+    wait_until(lambda: len(attempts) > 40)
     assert time.monotonic() - started > 0.3  # each its first, and then one every 50 ms
     own.start()
     for thread in threads:
@@ -224,7 +221,7 @@ def test_no_more_wait_than_the_bound(own: Valkey) -> None:
     threads = [threading.Thread(target=ping) for _ in range(5)]
     for thread in threads:
         thread.start()
-    eventually(lambda: len(results) == 3)
+    wait_until(lambda: len(results) == 3)
     assert set(results) == {"2 requests wait for the store already"}
     own.start()
     for thread in threads:

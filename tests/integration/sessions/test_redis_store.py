@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, RedisStore, StoreUnavailable, UnsupportedRecordVersion
+from deploy.ports import free_ports
+from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable, UnsupportedRecordVersion
 from tests.support.browser import Browser, application
-from tests.support.valkey import Valkey, free_port
+from tests.support.records import HOUR, in_threads
+from tests.support.valkey import Valkey
 
 KEY = "c" * 64
 RAW, ASIDE = f"session:{{{KEY}}}", f"session:damaged:{{{KEY}}}"
-HOUR = Lifetime(600, 3600)
 PATIENT = Budgets(5, 5, retries=0, deadline=5)  # where time is not the subject: machines can be busy
 
 
@@ -41,7 +41,7 @@ def store(server: Valkey) -> Iterator[RedisStore]:
         lambda client: client.lpush(RAW, "a"),
     ],
 )
-def test_a_record_that_nobody_wrote_is_absent_and_set_aside(
+def test_a_record_that_no_store_wrote_is_absent_and_quarantined(
     store: RedisStore, server: Valkey, plant: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with server.client() as client:
@@ -99,7 +99,7 @@ def test_a_full_store_refuses_writes_whole_and_serves_reads_and_logouts() -> Non
 
 
 def test_a_refused_connection_is_unavailable_at_once() -> None:
-    store = RedisStore.from_url(f"redis://127.0.0.1:{free_port()}/0")
+    store = RedisStore.from_url(f"redis://127.0.0.1:{free_ports(1)[0]}/0")
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store.load(KEY)
@@ -133,11 +133,7 @@ def test_a_crowd_at_a_silent_server_waits_no_longer_than_one(server: Valkey) -> 
         failures.append(time.monotonic() - started)
 
     with server.paused():
-        threads = [threading.Thread(target=ask) for _ in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(*[ask] * 20)
     assert len(failures) == 20
     assert max(failures) < 2  # redis-py's own defaults: 59 s
     store.close()
@@ -189,9 +185,5 @@ def test_forty_concurrent_counters_lose_nothing(server: Valkey, store: RedisStor
             answer = Browser(browser.app).visit(lambda s: s.mutate("n", lambda n: n + 1), header=header)
             assert answer.status == 200
 
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(*[count] * 4)
     assert browser.visit(lambda session: session["n"]).value == 40

@@ -34,14 +34,14 @@ def put(session: Any) -> str:
     ],
     ids=["unused", "read", "save", "touch", "renew", "regenerate", "put and regenerate", "put and clear", "end"],
 )
-def test_a_visitor_who_has_nothing_is_sent_nothing(options: dict[str, Any], view: Any) -> None:
+def test_an_empty_session_is_not_stored_and_sends_no_cookie(options: dict[str, Any], view: Any) -> None:
     with serve(**options) as site:
         reply = site.get(view)
         assert (reply.status, reply.set_cookies, site.store.calls) == (200, [], [])
 
 
 @pytest.mark.parametrize("view", [lambda session: session.renew(), lambda session: session.renew(keep=False)])
-def test_a_visitor_whose_session_is_gone_is_sent_nothing(view: Any) -> None:
+def test_renewing_an_ended_session_sends_no_cookie(view: Any) -> None:
     with serve() as site:
         cookie = site.get(put).pair
         site.get(lambda session: session.end())

@@ -12,6 +12,7 @@ from nodes.sessions.extension import ResponseCookie, SharedStore
 from nodes.sessions.fields import COOKIE_KEY
 from nodes.sessions.stores.express import ExpressStore
 from tests.support.browser import SECRET
+from tests.support.records import load
 from tests.support.valkey import Valkey
 
 KEY = "k" * 32
@@ -37,8 +38,7 @@ class Shared:
         return {name: self.store.codec.encode(value) for name, value in fields.items()}
 
     def loaded(self) -> dict[str, Any]:
-        record = self.store.load(KEY)
-        assert record is not None
+        record = load(self.store, KEY)
         return {name: self.store.codec.decode(value) for name, value in record.fields.items()}
 
     def cookie(self) -> dict[str, Any]:

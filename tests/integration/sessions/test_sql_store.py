@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, event, func, select, update
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable, UnsupportedRecordVersion
+from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable, UnsupportedRecordVersion
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import make_engine
 from nodes.sessions.stores.sql.statements import FORMAT, ddl, metadata, sessions
 from tests.support.harnesses.sql import SqlHarness
+from tests.support.records import HOUR, KEY, OTHER, load
 from tests.support.sql_servers import PATIENT
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(idle=600, absolute=3600)
 ROOT = Path(__file__).parents[3]
 
 
@@ -336,8 +335,7 @@ def test_a_sweep_that_fails_leaves_the_turn_to_others(harness: SqlHarness, store
 def test_two_processes_that_count_by_compare_and_set_lose_nothing(harness: SqlHarness, store: SqlStore) -> None:
     store.create(KEY, {"n": b"0"}, None, HOUR)
     assert in_two_processes(COUNTS, harness.url) == [100, 100]
-    record = store.load(KEY)
-    assert record is not None
+    record = load(store)
     assert record.fields["n"] == b"200"
 
 

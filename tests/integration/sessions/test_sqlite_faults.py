@@ -12,18 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, event
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
+from tests.support.records import HOUR, KEY, OTHER, fields_of
 
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(idle=600, absolute=3600)
 ROOT = Path(__file__).parents[3]
-
-
-def fields_of(store: SqlStore) -> dict[str, bytes]:
-    record = store.load(KEY)
-    assert record is not None
-    return dict(record.fields)
 
 
 def test_what_a_node_loads_before_it_is_a_gevent_worker_leaves_psycopg_alone() -> None:

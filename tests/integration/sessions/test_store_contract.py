@@ -2,18 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from nodes.sessions import Changes, Lifetime, Outcome, Record, Store, StoreUnavailable
+from nodes.sessions import Changes, Lifetime, Outcome, Store, StoreUnavailable
 from nodes.sessions.store import Iterable, ListsByUser, Sweepable, find_capability
 from tests.support.harness import Harness
-
-KEY, OTHER = "a" * 64, "b" * 64
-HOUR = Lifetime(idle=600, absolute=3600)
+from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads, load
 
 
 @pytest.fixture
@@ -25,22 +21,6 @@ def harness(harness: Harness) -> Harness:
 
 def make(store: Store, key: str = KEY, owner: str | None = None, **fields: bytes) -> None:
     assert store.create(key, fields, owner, HOUR) is not None
-
-
-def load(store: Store, key: str = KEY) -> Record:
-    record = store.load(key)
-    assert record is not None
-    return record
-
-
-def fields_of(store: Store, key: str = KEY) -> dict[str, bytes]:
-    return dict(load(store, key).fields)
-
-
-def in_threads(*calls: Callable[[], object]) -> None:
-    with ThreadPoolExecutor(len(calls)) as pool:
-        for future in [pool.submit(call) for call in calls]:
-            future.result()
 
 
 def test_an_unknown_key_is_absent(store: Store) -> None:

@@ -74,7 +74,7 @@ def test_failover_refuses_wrong_usage_with_a_hint(arguments: list[str], message:
     [
         (["kill-node", "node-moves"], "Error: docker is not installed: install Docker, or use local processes"),
         (["kill-node", "--on", "compose"], "Error: docker is not installed: install Docker, or use local processes"),
-        (["kill-node", "--node", "express"], "Error: Express cannot run here: there is no `node` in PATH"),
+        (["kill-node", "--node", "express"], "Error: Express cannot run here: `node` is not in PATH"),
     ],
 )
 def test_a_missing_program_is_one_line_before_anything_starts(arguments: list[str], message: str) -> None:

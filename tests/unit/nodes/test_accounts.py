@@ -13,7 +13,7 @@ from tests.support.node import PASSWORD
 
 def test_each_user_gets_a_random_password_that_opens_only_their_account(tmp_path: Path) -> None:
     passwords = create_users(tmp_path / "users.json", ["alice", "bob"])
-    users = Users.read(tmp_path / "users.json")
+    users = Users(tmp_path / "users.json")
     assert all(len(password) >= 16 for password in passwords.values())
     assert passwords["alice"] != passwords["bob"]
     assert users.verify("alice", passwords["alice"])
@@ -35,12 +35,12 @@ def test_a_users_file_that_is_there_is_kept(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert create_users(path, ["mallory"]) == {}
     assert path.read_bytes() == before
-    assert Users.read(path).verify("alice", first["alice"])
+    assert Users(path).verify("alice", first["alice"])
     assert [entry.name for entry in tmp_path.iterdir()] == ["users.json"]
 
 
 def test_an_unknown_user_takes_as_long_as_a_wrong_password(users_file: Path) -> None:
-    users = Users.read(users_file)
+    users = Users(users_file)
     taken: dict[str, list[float]] = {"alice": [], "nobody": []}
     for _ in range(15):
         for name, times in taken.items():
@@ -53,11 +53,11 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(users_file: Path) -> 
 
 @pytest.mark.parametrize("password", ["", "x" * 1025, "\ud800", PASSWORD + " ", PASSWORD.upper(), PASSWORD + "\0"])
 def test_anything_but_the_password_is_wrong(users_file: Path, password: str) -> None:
-    assert not Users.read(users_file).verify("alice", password)
+    assert not Users(users_file).verify("alice", password)
 
 
 def test_a_password_of_any_size_costs_no_time(users_file: Path) -> None:
-    users = Users.read(users_file, run=lambda verify: pytest.fail("hashed"))
+    users = Users(users_file, run=lambda verify: pytest.fail("hashed"))
     assert not users.verify("alice", "x" * 1025)
 
 
@@ -77,7 +77,7 @@ def test_a_users_file_that_can_not_be_meant_is_refused_in_one_line(tmp_path: Pat
     path = tmp_path / "users.json"
     path.write_text(content)
     with pytest.raises(UsersError) as caught:
-        Users.read(path)
+        Users(path)
     assert str(path) in str(caught.value)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -91,7 +91,7 @@ def test_a_failed_login_leaves_who_is_logged_in(client: FlaskClient) -> None:
     assert me["user"] == "alice"
 
 
-def test_what_one_user_gathered_is_not_handed_to_the_next(client: FlaskClient) -> None:
+def test_the_next_user_in_a_browser_gets_no_data_of_the_last(client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
     client.post("/visits")
     client.post("/cart", json={"item": "apple", "quantity": 2})
@@ -289,7 +289,7 @@ def test_a_session_has_room_for_no_more_than_its_bound(settings: Settings, users
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/login", 405), ("PUT", "/cart", 405), ("POST", "/nothing", 404)],
 )
-def test_what_does_not_exist_is_said_in_json(client: FlaskClient, method: str, path: str, status: int) -> None:
+def test_a_missing_page_is_404_in_json(client: FlaskClient, method: str, path: str, status: int) -> None:
     response = client.open(path, method=method)
     assert response.status_code == status
     assert response.json is not None

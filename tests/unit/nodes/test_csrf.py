@@ -104,7 +104,7 @@ def test_a_token_dies_with_the_id_it_was_made_for(client: FlaskClient) -> None:
     assert client.post("/visits", data={"csrf_token": early}).status_code == 403
 
 
-def test_who_has_an_expired_session_can_still_send_a_form(app: Flask, client: FlaskClient) -> None:
+def test_a_form_works_with_the_cookie_of_an_expired_session(app: Flask, client: FlaskClient) -> None:
     client.post("/visits")
     stale = client.get_cookie("session")
     assert stale

@@ -43,7 +43,7 @@ def after_hashing(app: Flask, users_file: Path, number: int, happens: Callable[[
             happens()
         return answer
 
-    app.extensions["users"] = Users.read(users_file, run=run)
+    app.extensions["users"] = Users(users_file, run=run)
 
 
 def disable(app: Flask, users_file: Path, user: str = "alice") -> None:
@@ -74,7 +74,7 @@ def test_a_login_does_not_outrun_the_disabling_of_its_user(app: Flask, users_fil
     assert (user_of(client), user_of(before), alive(app)) == (None, None, 0)
 
 
-def test_nor_a_change_of_the_password_that_it_knows(app: Flask, users_file: Path) -> None:
+def test_a_login_does_not_outrun_a_change_of_its_password(app: Flask, users_file: Path) -> None:
     mine, thief = log_in(app), app.test_client()
     after_hashing(app, users_file, 0, lambda: change(mine))
     assert enter(thief).status_code == 401
@@ -118,7 +118,7 @@ def test_a_change_of_password_does_not_enable_who_was_disabled_meanwhile(app: Fl
     assert enter(app.test_client()).status_code == 200  # the password is what it was
 
 
-def test_nor_does_its_new_session_outlive_a_disabling_right_after_it(app: Flask, users_file: Path) -> None:
+def test_disabling_a_user_ends_the_session_of_a_concurrent_password_change(app: Flask, users_file: Path) -> None:
     client = log_in(app)
     after_hashing(app, users_file, 1, lambda: disable(app, users_file))
     answer = change(client)
@@ -140,7 +140,7 @@ def test_of_two_changes_at_the_same_time_the_second_is_refused(app: Flask, users
 def test_disabling_a_user_keeps_a_password_that_is_being_changed(
     users_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    users, flock = Users.read(users_file), fcntl.flock
+    users, flock = Users(users_file), fcntl.flock
     before = users.verify("alice", PASSWORD)
     assert before is not None
 

@@ -24,7 +24,7 @@ def test_requests_are_counted_by_method_route_and_status(client: FlaskClient) ->
     assert samples["node_request_seconds_count{/me}"] == 2
 
 
-def test_what_happens_to_sessions_is_counted(client: FlaskClient) -> None:
+def test_session_events_are_counted(client: FlaskClient) -> None:
     before = samples_in(client.get("/metrics").text)
     assert {event: before[f"node_session_events_total{{{event}}}"] for event in ("created", "conflict")} == {
         "created": 0,

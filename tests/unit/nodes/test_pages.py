@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.pages import colour_of
+from nodes.pages import node_colour
 from tests.support.node import PASSWORD
 from tests.support.node_app import ALICE, HTML, token_of
 
@@ -86,7 +86,7 @@ def test_a_wrong_line_is_said_in_the_page_and_what_was_typed_is_kept(client: Fla
         assert f'value="{quantity}"' in page
 
 
-def test_what_visitors_type_is_never_markup(client: FlaskClient) -> None:
+def test_input_is_escaped_in_the_page(client: FlaskClient) -> None:
     attack = '"><script>alert(1)</script>'
     client.post("/cart", json={"item": attack, "quantity": 1})
     response = client.post(
@@ -135,5 +135,5 @@ def test_the_page_says_where_sessions_live(settings: Settings) -> None:
 
 
 def test_neighbouring_nodes_have_colours_of_their_own() -> None:
-    assert [colour_of(f"node-{number}") for number in range(1, 10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0]
-    assert 0 <= colour_of("a-host") < 8
+    assert [node_colour(f"node-{number}") for number in range(1, 10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0]
+    assert 0 <= node_colour("a-host") < 8

@@ -110,7 +110,7 @@ def test_where_nothing_can_be_written_it_says_so(app: Flask, users_file: Path, m
 
 
 def test_a_disabled_user_takes_as_long_and_is_refused_the_same(users_file: Path) -> None:
-    users = Users.read(users_file)
+    users = Users(users_file)
     set_enabled(users_file, "alice", enabled=False)
     assert not users.verify("alice", PASSWORD)
     set_enabled(users_file, "alice", enabled=True)
@@ -131,6 +131,6 @@ def test_changes_at_the_same_time_are_all_kept(users_file: Path) -> None:
 
 
 def test_a_file_that_was_damaged_meanwhile_changes_nobodys_password(users_file: Path) -> None:
-    users = Users.read(users_file)
+    users = Users(users_file)
     users_file.write_text("{half")
     assert users.verify("alice", PASSWORD)

@@ -108,9 +108,7 @@ def test_a_session_from_before_lasts_until_the_old_one_is_dropped(node: Node) ->
         assert browser.post("/visits", json={}).get_json()["visits"] == number
 
 
-def test_who_puts_the_new_one_first_at_once_is_not_known_to_nodes_without_it(
-    node: Node, request: pytest.FixtureRequest
-) -> None:
+def test_browsers_of_a_new_secret_are_unknown_to_nodes_without_it(node: Node, request: pytest.FixtureRequest) -> None:
     before, hasty = node((OLD,)), node((NEW, OLD))
     browser = logged_in(hasty)
     answer = at(before, browser).get("/me")

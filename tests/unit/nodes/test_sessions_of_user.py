@@ -48,7 +48,7 @@ def test_one_is_ended_by_its_owner_and_by_nobody_else(app: Flask) -> None:
     assert [user_of(client) for client in (mine, other, bob)] == ["alice", None, "bob"]
 
 
-def test_the_others_are_ended_or_all(app: Flask) -> None:
+def test_a_user_ends_the_other_sessions_or_all(app: Flask) -> None:
     mine, other, bob = log_in(app), log_in(app), log_in(app, "bob")
     assert mine.delete("/sessions").get_json() == {"ended": 1}
     assert [user_of(client) for client in (mine, other, bob)] == ["alice", None, "bob"]
@@ -60,7 +60,7 @@ def test_the_others_are_ended_or_all(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", "/sessions/x")])
-def test_who_is_not_logged_in_has_none(client: FlaskClient, method: str, path: str) -> None:
+def test_visitors_have_no_list_of_sessions(client: FlaskClient, method: str, path: str) -> None:
     assert client.open(path, method=method).status_code == 401
 
 

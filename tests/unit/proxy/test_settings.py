@@ -114,7 +114,7 @@ def test_a_name_has_room_for_32_characters_as_nginx_does() -> None:
         {"listen": "8080"},
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(overrides: dict[str, Any]) -> None:
+def test_wrong_proxy_settings_are_refused_in_one_line(overrides: dict[str, Any]) -> None:
     with pytest.raises(ProxySettingsError) as error:
         ProxySettings(**{"servers": ONE, "runtime_dir": RUN, **overrides})
     assert len(one_line(error)) > 20

@@ -24,6 +24,7 @@ from nodes.sessions import (
 )
 from nodes.sessions.cookie import cookie_values, hash_id, sign, verify
 from nodes.sessions.options import generate_id
+from nodes.sessions.stores.express import ExpressCookie
 from tests.support.browser import SECRET, Browser, application
 
 KEY = SECRET.encode()
@@ -144,7 +145,7 @@ def test_max_age_is_sent_again_when_the_session_is_saved_and_not_when_it_is_read
     assert browser.visit(lambda session: session.update(b=1)).set_cookie
 
 
-def test_rolling_sends_the_cookie_with_every_answer_of_a_live_session_and_never_for_a_dead_one() -> None:
+def test_rolling_sends_the_cookie_in_every_response_of_a_live_session() -> None:
     browser = Browser(application(MemoryStore(), rolling=True))
     assert browser.visit().set_cookie is None
     browser.visit(put)
@@ -308,16 +309,28 @@ def test_a_signed_id_verifies_and_one_changed_character_does_not(session_id: str
         ({"idle_timeout": float("nan")}, "above 0"),
         ({"path": "x"}, "path"),
         ({"path": "/;x"}, "path"),
+        ({"domain": "a b"}, "domain"),
         ({"domain": "a;b"}, "domain"),
-        ({"max_age": 0}, "max_age"),
+        *[({"max_age": seconds}, "max_age") for seconds in (0, -1, 3_155_760_001)],
+        ({"absolute_timeout": 1e300}, "at most 100 years"),
+        ({"max_sessions": 0}, "max_sessions"),
         ({"same_site": SameSite.NONE, "secure": Secure.OFF}, "needs secure"),
         ({"partitioned": True, "secure": Secure.OFF}, "needs secure"),
         ({"max_bytes": 0}, "max_bytes"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused_at_start(options: dict[str, Any], message: str) -> None:
+def test_options_out_of_range_are_refused_with_their_name(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionsError, match=message):
         SessionOptions(**{"secrets": (SECRET,), **options})
+
+
+FORGED = st.from_regex(r"(s:)?[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}", fullmatch=True)
+
+
+@given(FORGED | st.text() | st.text(alphabet="s:%3A.=_-aA0\x00\xa0\u2000\ud800", max_size=120))
+def test_no_text_is_a_signed_cookie(value: str) -> None:
+    assert verify(value, [KEY]) is None
+    assert ExpressCookie().verify(value, [KEY]) is None
 
 
 def test_a_secret_is_in_no_representation() -> None:

@@ -55,7 +55,7 @@ def test_the_store_sees_no_value(inner: MemoryStore) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 1, 5, 17, -1])
-def test_a_changed_byte_is_noticed_and_the_record_set_aside(inner: MemoryStore, at: int) -> None:
+def test_a_changed_byte_is_detected_and_the_record_quarantined(inner: MemoryStore, at: int) -> None:
     store = EncryptedStore(inner, [NEW])
     store.create(KEY, {"a": b"1"}, None, HOUR)
     sealed = bytearray(raw(inner)["a"])
@@ -81,7 +81,7 @@ def test_a_value_is_valid_in_its_own_record_and_field_only(inner: MemoryStore) -
     assert store.load(KEY) is None
 
 
-def test_what_was_never_encrypted_is_not_believed(inner: MemoryStore) -> None:
+def test_a_plain_record_is_rejected_where_encryption_is_required(inner: MemoryStore) -> None:
     inner.create(KEY, {"role": b"admin"}, None, HOUR)
     assert EncryptedStore(inner, [NEW]).load(KEY) is None
 
@@ -89,7 +89,7 @@ def test_what_was_never_encrypted_is_not_believed(inner: MemoryStore) -> None:
 # ---- whose a session is
 
 
-def test_nobody_who_has_the_store_makes_a_session_another_users(inner: MemoryStore) -> None:
+def test_write_access_to_the_store_cannot_change_the_owner_of_a_session(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, [NEW, OLD])
     for owner, other in (("mallory", "alice"), ("mallory", None), (None, "alice")):
         store.create(KEY, {"n": b"1"}, owner, HOUR)
@@ -99,7 +99,7 @@ def test_nobody_who_has_the_store_makes_a_session_another_users(inner: MemorySto
         assert inner.load(KEY) is None  # set aside
 
 
-def test_nor_with_the_proof_of_another_session_of_theirs_or_without_any(inner: MemoryStore) -> None:
+def test_the_proof_of_another_session_does_not_change_the_owner(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, [NEW])
     store.create(OTHER, {}, "alice", HOUR)
     (proof,) = raw(inner, OTHER)
@@ -111,7 +111,7 @@ def test_nor_with_the_proof_of_another_session_of_theirs_or_without_any(inner: M
         assert store.delete(KEY) is None
 
 
-def test_no_key_of_the_application_s_is_taken_for_the_proof(inner: MemoryStore) -> None:
+def test_no_key_of_the_application_is_taken_for_the_proof_of_the_owner(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, [NEW, OLD])
     store.create(OTHER, {}, "alice", HOUR)
     (proof,) = raw(inner, OTHER)
@@ -127,7 +127,7 @@ def test_no_key_of_the_application_s_is_taken_for_the_proof(inner: MemoryStore) 
         store.update(KEY, Changes({proof: b"alice"}), HOUR)
 
 
-def test_what_encryption_does_not_notice(inner: MemoryStore) -> None:
+def test_encryption_does_not_detect_old_values_missing_fields_and_other_times(inner: MemoryStore) -> None:
     """docs/sessions.md says so: a value of before that is put back, a field that is gone, and other times."""
     store = EncryptedStore(inner, [NEW])
     store.create(KEY, {"n": b"1", "m": b"1"}, "alice", HOUR)
@@ -164,7 +164,7 @@ def test_a_session_whose_key_is_missing_can_still_be_ended(inner: MemoryStore) -
     assert inner.load(KEY) is None
 
 
-def test_a_login_keeps_what_it_read_where_another_node_writes_with_a_key_that_is_missing_here(
+def test_a_login_keeps_what_it_read_when_another_node_writes_with_an_unknown_key(
     inner: MemoryStore,
 ) -> None:
     mine = Browser(application(EncryptedStore(inner, [OLD])))
@@ -179,7 +179,7 @@ def test_a_login_keeps_what_it_read_where_another_node_writes_with_a_key_that_is
     assert found == ("alice", {"cart": [1], "x": 2, "y": 3})
 
 
-def test_a_login_moves_what_is_encrypted_to_the_new_key_of_the_record(inner: MemoryStore) -> None:
+def test_a_login_encrypts_the_data_for_the_new_record(inner: MemoryStore) -> None:
     browser = Browser(application(EncryptedStore(inner, [NEW])))
 
     def view(session: Session) -> Any:
@@ -206,7 +206,7 @@ def test_a_write_without_a_read_takes_one_update(monkeypatch: pytest.MonkeyPatch
     assert asked == ["update"]
 
 
-def test_an_older_key_costs_more_round_trips_only_where_values_are_compared(inner: MemoryStore) -> None:
+def test_an_update_without_a_comparison_takes_one_round_trip_under_an_older_key(inner: MemoryStore) -> None:
     EncryptedStore(inner, [OLD]).create(KEY, {"n": b"1"}, None, HOUR)
     rotated = EncryptedStore(inner, [NEW, OLD])
     assert rotated.update(KEY, Changes({"m": b"1"}, expect={"_cookie": None}), HOUR) is Outcome.APPLIED
@@ -214,21 +214,21 @@ def test_an_older_key_costs_more_round_trips_only_where_values_are_compared(inne
 
 
 @pytest.mark.parametrize("keys", [[], [b"short"], [NEW, b"x" * 33]])
-def test_keys_that_are_none_are_refused(inner: MemoryStore, keys: list[bytes]) -> None:
+def test_missing_keys_and_keys_of_a_wrong_length_are_refused(inner: MemoryStore, keys: list[bytes]) -> None:
     with pytest.raises(ValueError, match="key"):
         EncryptedStore(inner, keys)
 
 
-def test_sessions_that_another_application_shares_are_not_encrypted(inner: MemoryStore) -> None:
+def test_sessions_shared_with_another_application_cannot_be_encrypted(inner: MemoryStore) -> None:
     class OfAnotherApplication(SignedCookie):
-        key_of = staticmethod(lambda session_id: session_id)
+        to_key = staticmethod(lambda session_id: session_id)
 
     inner.cookie = OfAnotherApplication()
     with pytest.raises(ValueError, match="shared"):
         EncryptedStore(inner, [NEW])
 
 
-def test_the_powers_of_the_store_are_kept(inner: MemoryStore) -> None:
+def test_an_encrypted_store_keeps_the_capabilities_of_its_store(inner: MemoryStore) -> None:
     store = EncryptedStore(inner, [NEW])
     store.create(KEY, {}, "alice", HOUR)
     users = find_capability(store, ListsByUser)

@@ -31,7 +31,7 @@ def inner() -> MemoryStore:
 
 
 @pytest.mark.parametrize("step", [Encryption.WRITE, Encryption.REQUIRE], ids=named)
-def test_who_has_no_key_answers_unknown_and_changes_nothing(inner: MemoryStore, step: Encryption) -> None:
+def test_a_node_without_keys_answers_503_and_changes_nothing(inner: MemoryStore, step: Encryption) -> None:
     home, away = node(step, inner), node(None, inner)
     browser = logged_in(home, n=1)
     before = {key: dict(entry.fields) for key, entry in inner._entries.items()}
@@ -53,14 +53,14 @@ def test_who_has_no_key_answers_unknown_and_changes_nothing(inner: MemoryStore, 
     assert browser.visit(seen).value == ("alice", {"n": 1})
 
 
-def test_who_has_no_key_ends_the_session_of_whoever_logs_out(inner: MemoryStore) -> None:
+def test_a_logout_on_a_node_without_keys_ends_an_encrypted_session(inner: MemoryStore) -> None:
     browser = logged_in(node(Encryption.REQUIRE, inner), n=1)
     answer = at(node(None, inner), browser).visit(lambda session: session.end())
     assert (answer.status, "Max-Age=0" in (answer.set_cookie or "")) == (200, True)
     assert not inner._entries
 
 
-def test_a_damaged_value_of_one_who_has_no_key_is_damaged_still(inner: MemoryStore) -> None:
+def test_a_corrupt_value_is_corrupt_for_a_node_without_keys_too(inner: MemoryStore) -> None:
     browser = Browser(node(None, inner))
     browser.visit(lambda session: session.update(n=1))
     (key,) = inner._entries
@@ -69,7 +69,7 @@ def test_a_damaged_value_of_one_who_has_no_key_is_damaged_still(inner: MemorySto
     assert not inner._entries
 
 
-def test_a_login_without_a_key_keeps_what_it_read_and_carries_over_nothing_that_it_could_not_read(
+def test_a_login_without_a_key_does_not_carry_over_encrypted_values(
     inner: MemoryStore,
 ) -> None:
     mine, writing = Browser(node(None, inner)), node(Encryption.WRITE, inner)
@@ -87,7 +87,7 @@ def test_a_login_without_a_key_keeps_what_it_read_and_carries_over_nothing_that_
 
 
 @pytest.mark.parametrize("steps", ADJACENT, ids=named)
-def test_two_that_follow_each_other_know_each_others_sessions(inner: MemoryStore, steps: tuple[Step, Step]) -> None:
+def test_nodes_of_adjacent_steps_share_their_sessions(inner: MemoryStore, steps: tuple[Step, Step]) -> None:
     one, other = (node(step, inner) for step in steps)
     for home, away in ((one, other), (other, one)):
         browser = logged_in(home, n=1, **{"~": 1, "~n": 1, "~~n": 1, "~owner": 1, "_cookie": 1})
@@ -119,7 +119,9 @@ def test_two_that_follow_each_other_know_each_others_sessions(inner: MemoryStore
 
 
 @pytest.mark.parametrize("steps", [*pairwise(STEPS[:3]), *pairwise(STEPS[2:0:-1])], ids=named)
-def test_a_session_from_before_goes_on(inner: MemoryStore, steps: tuple[Step, Step]) -> None:
+def test_a_session_survives_each_step_of_turning_encryption_on_and_off(
+    inner: MemoryStore, steps: tuple[Step, Step]
+) -> None:
     before, after = (node(step, inner) for step in steps)
     browser = logged_in(before, n=1, m=1)
     old = at(after, browser)
@@ -132,7 +134,7 @@ def test_a_session_from_before_goes_on(inner: MemoryStore, steps: tuple[Step, St
     assert forms == {steps[1] is Encryption.WRITE}
 
 
-def test_what_demands_encryption_believes_nothing_that_was_written_without(inner: MemoryStore) -> None:
+def test_require_rejects_sessions_written_without_encryption(inner: MemoryStore) -> None:
     """Which is why it waits for the absolute timeout."""
     reading, demanding = node(Encryption.READ, inner), node(Encryption.REQUIRE, inner)
     browser = logged_in(demanding, n=1)
@@ -192,7 +194,7 @@ def after(
 
 
 @given(st.lists(st.sampled_from(["forward", "back"]) | DOING, max_size=30))
-def test_on_every_way_on_and_off_a_session_is_what_a_plain_mapping_is(course: list[Any]) -> None:
+def test_a_session_behaves_as_a_mapping_through_all_steps_of_encryption(course: list[Any]) -> None:
     harness = MemoryHarness()
     apps = [node(step, harness.store) for step in STEPS]
     pair, browser = 0, Browser(apps[0])

@@ -19,7 +19,7 @@ HOUR = Lifetime(600, 3600)
 
 
 class Overtaken(MemoryStore):
-    """Whoever reads is overtaken by another writer."""
+    """Another writer changes a value after each load."""
 
     def load(self, key: str) -> Record | None:
         record = super().load(key)
@@ -36,7 +36,7 @@ def inner() -> MemoryStore:
 
 
 @given(VALUES)
-def test_no_plain_value_looks_like_a_sealed_one(value: Any) -> None:
+def test_no_plain_value_has_the_form_of_an_encrypted_one(value: Any) -> None:
     assert not is_encrypted(MsgpackCodec().encode(value))
 
 
@@ -90,7 +90,7 @@ def test_the_bound_counts_what_is_stored(inner: MemoryStore) -> None:
 
 
 @pytest.mark.parametrize("step", BOTH, ids=named)
-def test_an_owner_without_a_proof_is_believed_and_one_with_a_false_one_is_not(
+def test_an_owner_without_proof_is_accepted_and_one_with_a_false_proof_is_not(
     inner: MemoryStore, step: Encryption
 ) -> None:
     store = store_at(step, inner)
@@ -107,7 +107,7 @@ def test_an_owner_without_a_proof_is_believed_and_one_with_a_false_one_is_not(
 
 
 @pytest.mark.parametrize("step", [*BOTH, Encryption.REQUIRE], ids=named)
-def test_what_was_changed_is_damaged_and_a_key_that_is_missing_unknown(inner: MemoryStore, step: Encryption) -> None:
+def test_a_changed_value_is_corrupt_and_an_unknown_key_is_unavailable(inner: MemoryStore, step: Encryption) -> None:
     store = store_at(step, inner)
     EncryptedStore(inner, [UNKNOWN]).create(KEY, {"n": b"1"}, None, HOUR)
     with pytest.raises(UnknownKey):

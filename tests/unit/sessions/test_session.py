@@ -37,7 +37,7 @@ def test_reading_makes_no_session_and_no_cookie(browser: Browser, harness: Harne
     assert harness.keys() == set()
 
 
-def test_an_answer_that_depends_on_the_session_is_not_for_caches_and_others_are(browser: Browser) -> None:
+def test_only_a_response_that_depends_on_the_session_forbids_caching(browser: Browser) -> None:
     untouched = browser.visit().response
     assert (untouched.headers.get("Vary"), untouched.headers.get("Cache-Control")) == (None, None)
     for view in (lambda s: s.get("a"), put(a=1), lambda s: s.owner, lambda s: s.end()):
@@ -104,7 +104,7 @@ def test_concurrent_requests_that_change_different_keys_both_win(browser: Browse
     assert browser.visit(everything).value == {"shared": 0, "slow": 1, "fast": 2}
 
 
-def test_a_mere_reader_overwrites_nobody(browser: Browser) -> None:
+def test_a_reader_overwrites_no_concurrent_write(browser: Browser) -> None:
     browser.visit(put(cart=["apple"]))
     with browser.request() as (reader, _):
         assert reader["cart"] == ["apple"]
@@ -123,7 +123,7 @@ def test_mutate_loses_nothing_to_a_concurrent_request(browser: Browser) -> None:
     assert browser.visit(everything).value == {"n": 111, "log": ["slow"]}
 
 
-def test_mutate_sees_what_the_request_did_before_and_what_it_does_after_is_saved(browser: Browser) -> None:
+def test_mutate_sees_earlier_changes_and_later_ones_are_saved(browser: Browser) -> None:
     browser.visit(put(n=1, gone=1))
 
     def view(session: Session) -> None:
@@ -144,7 +144,7 @@ def test_mutate_of_a_visitor_without_a_session_makes_one(browser: Browser) -> No
     assert browser.visit(lambda session: session.mutate("n", lambda n: n + 1, 0)).value == 2
 
 
-def test_mutate_in_a_request_that_a_logout_overtook_says_so(browser: Browser, harness: Harness) -> None:
+def test_mutate_after_a_concurrent_logout_raises_session_ended(browser: Browser, harness: Harness) -> None:
     browser.visit(put(n=1))
     header = browser.header
     with browser.request() as (slow, _answer):

@@ -1,4 +1,4 @@
-"""Random histories of several browsers, on the stores of this tier; and that the machine notices broken stores."""
+"""Random histories of several browsers on memory, plain and encrypted; and that the machine notices broken stores."""
 
 from dataclasses import replace
 
@@ -10,6 +10,12 @@ from tests.integration.sessions.test_state_machine import run, test_every_histor
 from tests.support.harness import MemoryHarness
 
 __all__ = ["test_every_history_agrees_with_the_model"]
+
+
+@pytest.fixture(params=["memory", "encrypted"])
+def store_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.mark.parametrize("broken", ["expiry", "logout", "compare-and-set"])

@@ -1,3 +1,11 @@
-"""The contract of every store, on the stores of this tier."""
+"""The contract of every store, on memory, plain and encrypted."""
+
+import pytest
 
 from tests.integration.sessions.test_store_contract import *  # noqa: F403
+
+
+@pytest.fixture(params=["memory", "encrypted"])
+def store_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name

@@ -1,4 +1,4 @@
-"""Expired and absent are two things: what a sweep tells, and what a cookie without a session tells."""
+"""The sweeper, on the file store; and the difference between an expired session and an absent one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Sessions, Sweepable, Sweeper, find_capability
+from nodes.sessions import Sessions, Sweeper
 from nodes.sessions.cookie import SignedCookie
 from nodes.sessions.signals import session_absent, session_ended, session_expired
 from nodes.sessions.store import OnExpired, StoreUnavailable, ignore
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
-from tests.support.node import eventually
+from tests.support.waiting import wait_until
 
 SIGNALS = {"absent": session_absent, "ended": session_ended, "expired": session_expired}
+
+
+@pytest.fixture
+def store_name() -> str:
+    return "file"
 
 
 @pytest.fixture
@@ -35,15 +40,13 @@ def heard(browser: Browser) -> Iterator[list[tuple[str, str]]]:
         yield seen
 
 
-def sweeper_of(browser: Browser, harness: Harness) -> Sweeper:
-    if find_capability(harness.store, Sweepable) is None:
-        pytest.skip("nothing has to be swept in this store")
+def make_sweeper(browser: Browser, harness: Harness) -> Sweeper:
     sessions: Sessions = browser.app.extensions["sessions"]
     return Sweeper(harness.store, 60, sessions.notify)
 
 
-def test_a_session_that_expired_is_told_when_it_is_swept(harness: Harness, browser: Browser) -> None:
-    sweeper = sweeper_of(browser, harness)
+def test_a_sweep_signals_each_expired_session(harness: Harness, browser: Browser) -> None:
+    sweeper = make_sweeper(browser, harness)
     other = Browser(browser.app)
     hashes = []
     for one in (browser, other):
@@ -61,8 +64,8 @@ def test_a_session_that_expired_is_told_when_it_is_swept(harness: Harness, brows
         assert seen[1:] == [("expired", hashes[1])]
 
 
-def test_what_was_ended_renewed_or_set_aside_never_expires(harness: Harness, browser: Browser) -> None:
-    sweeper = sweeper_of(browser, harness)
+def test_an_ended_renewed_or_quarantined_session_never_expires(harness: Harness, browser: Browser) -> None:
+    sweeper = make_sweeper(browser, harness)
     browsers = [Browser(browser.app) for _ in range(3)]
     for one in browsers:
         one.visit(lambda session: session.update(a=1))
@@ -84,7 +87,7 @@ def test_what_was_ended_renewed_or_set_aside_never_expires(harness: Harness, bro
     [lambda session: session.end(), lambda session: session.renew()],
     ids=["ended", "renewed"],
 )
-def test_a_cookie_without_a_session_is_absent_and_not_expired(browser: Browser, leave: Any) -> None:
+def test_the_cookie_of_an_ended_session_signals_absent_and_not_expired(browser: Browser, leave: Any) -> None:
     browser.visit(lambda session: session.update(a=1))
     header, key = browser.header, browser.visit(lambda session: session.key_hash).value
     browser.visit(leave)
@@ -94,7 +97,7 @@ def test_a_cookie_without_a_session_is_absent_and_not_expired(browser: Browser, 
     assert seen == [("absent", key), ("absent", key)]
 
 
-def test_whose_session_expired_is_absent_too(harness: Harness, browser: Browser) -> None:
+def test_an_expired_session_is_absent_for_its_browser(harness: Harness, browser: Browser) -> None:
     browser.visit(lambda session: session.update(a=1))
     key = browser.visit(lambda session: session.key_hash).value
     harness.advance(1001)
@@ -126,7 +129,7 @@ def test_an_outage_is_logged_once_and_sweeping_goes_on(caplog: pytest.LogCapture
     sweeper = Sweeper(store, 0.01)  # type: ignore[arg-type]
     assert sweeper.start()
     try:
-        eventually(lambda: store.left == 0)
+        wait_until(lambda: store.left == 0)
     finally:
         sweeper.stop()
     assert [record.message for record in caplog.records if "not swept" in record.message] == [

@@ -1,4 +1,4 @@
-"""Where a browser would not keep the cookie, or not send it back: no session is made, and no id leaves."""
+"""Responses whose cookie no browser would keep or send back: no session is created, and no id is sent."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ FOR_TLS_ONLY = [
     {"same_site": SameSite.NONE},
     {"partitioned": True},
     {"same_site": SameSite.NONE, "partitioned": True, "secure": Secure.ON},
+    {"secure": Secure.ON, "rolling": True},
+    {"secure": Secure.ON, "save_uninitialized": True},
 ]
 
 
@@ -34,7 +36,7 @@ MAKES = [
     pytest.param(lambda session: (put(session), session.save())[0], 400, id="save"),
     pytest.param(login, 400, id="login"),
     pytest.param(lambda session: session.renew("alice", keep=False), 400, id="login without the data"),
-    pytest.param(lambda session: setattr(session, "max_age", 60), 200, id="a life of its own"),
+    pytest.param(lambda session: setattr(session, "max_age", 60), 200, id="its own lifetime"),
 ]
 
 
@@ -44,12 +46,11 @@ def id_in(site: Site) -> str:
 
 @pytest.mark.parametrize("options", FOR_TLS_ONLY, ids=str)
 @pytest.mark.parametrize(("view", "status"), MAKES)
-@pytest.mark.parametrize("always", [{}, {"rolling": True}, {"save_uninitialized": True}], ids=str)
-def test_a_cookie_for_tls_only_and_plain_http_make_no_session(
-    options: dict[str, Any], view: Any, status: int, always: dict[str, Any]
+def test_a_cookie_for_tls_only_makes_no_session_over_plain_http(
+    options: dict[str, Any], view: Any, status: int
 ) -> None:
     memory = MemoryStore()
-    with serve(memory, proxy=Proxy.TRUST, **options, **always) as site:
+    with serve(memory, proxy=Proxy.TRUST, **options) as site:
         reply = site.get(view)
         assert (reply.status, reply.set_cookie, memory.count(), site.store.calls) == (status, None, 0, [])
         reply = site.get(view, **TLS)
@@ -58,7 +59,7 @@ def test_a_cookie_for_tls_only_and_plain_http_make_no_session(
 
 
 @pytest.mark.parametrize(("view", "status"), MAKES)
-def test_outside_the_cookies_path_no_session_is_made(view: Any, status: int) -> None:
+def test_outside_the_cookies_path_no_session_is_created(view: Any, status: int) -> None:
     memory = MemoryStore()
     with serve(memory, path="/shop") as site:
         reply = site.get(view, path="/elsewhere")
@@ -99,7 +100,7 @@ def test_an_id_never_leaves_over_plain_http(options: dict[str, Any]) -> None:
         assert (reply.status, reply.set_cookies, memory.count()) == (200, [], 0)
 
 
-def test_what_is_not_used_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unused_session_that_cannot_be_created_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     with serve(secure=Secure.ON, save_uninitialized=True) as site:
         assert site.get(lambda session: "a health check").set_cookie is None
     assert [record for record in caplog.records if record.name == "nodes.sessions"] == []

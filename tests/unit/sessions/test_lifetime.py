@@ -201,7 +201,7 @@ def test_a_session_that_is_made_with_a_date_ends_at_it(harness: Harness) -> None
 
 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
-def test_a_max_age_that_cannot_be_is_refused(value: float) -> None:
+def test_a_max_age_out_of_range_is_refused(value: float) -> None:
     browser = Browser(application(MemoryStore()))
     with browser.request() as (session, _), pytest.raises(ValueError, match="max_age"):
         session.max_age = value

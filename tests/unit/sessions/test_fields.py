@@ -38,7 +38,7 @@ def browser(harness: Harness) -> Browser:
     return made
 
 
-def test_they_are_not_seen_among_the_data(browser: Browser) -> None:
+def test_reserved_fields_are_not_among_the_data(browser: Browser) -> None:
     assert browser.visit(lambda session: (dict(session), len(session))).value == ({"n": 1}, 1)
     assert browser.visit(lambda session: ("_client" in session, "_cookie" in session)).value == (False, False)
     assert browser.visit(lambda session: session.get("_cookie")).value is None
@@ -73,7 +73,7 @@ def test_an_application_may_use_any_key(browser: Browser, harness: Harness, key:
     assert browser.visit(dict).value == {"n": 1}
 
 
-def test_all_such_keys_are_kept_apart(browser: Browser) -> None:
+def test_keys_that_resemble_reserved_fields_are_kept_apart(browser: Browser) -> None:
     values = {key: position for position, key in enumerate(KEYS)}
     browser.visit(lambda session: session.update(values))
     assert browser.visit(dict).value == {"n": 1} | values
@@ -108,7 +108,7 @@ def is_life(own: Any) -> bool:
 
 
 @given(OWN)
-def test_a_life_of_its_own_is_one_or_the_session_is_damaged(own: Any) -> None:
+def test_a_session_has_a_valid_lifetime_or_is_corrupt(own: Any) -> None:
     for view in (
         lambda session: session.owner,
         lambda session: session.update(a=1),
@@ -133,7 +133,7 @@ def test_a_life_of_its_own_is_one_or_the_session_is_damaged(own: Any) -> None:
     + [{name: value} for name in ("max_age", "expires") for value in (1e300, math.nan, math.inf, -math.inf, True)],
     ids=str,
 )
-def test_who_had_a_damaged_one_is_anonymous_and_can_log_in(own: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_user_with_a_corrupt_lifetime_is_anonymous_and_can_log_in(own: Any, caplog: pytest.LogCaptureFixture) -> None:
     harness, browser = planted("_cookie", own)
     (key,) = harness.keys()
     assert browser.visit(lambda session: (session.owner, dict(session))).value == (None, {})
@@ -144,14 +144,14 @@ def test_who_had_a_damaged_one_is_anonymous_and_can_log_in(own: Any, caplog: pyt
 
 
 @given(CLIENT)
-def test_a_client_that_can_be_read_is_listed_and_another_is_not(client: Any) -> None:
+def test_a_valid_client_is_listed_and_a_corrupt_one_is_not(client: Any) -> None:
     _, browser = planted("_client", client)
     (one,) = list_of(browser)
     assert all(value is None or isinstance(value, str) for value in (one.address, one.browser))
     assert browser.visit(lambda session: session.owner).value == "alice"
 
 
-def test_it_is_read_anew_where_a_writer_comes_in_between() -> None:
+def test_a_lifetime_corrupted_by_a_concurrent_writer_is_noticed() -> None:
     harness, browser = planted("a", 1)
     with browser.request() as (session, answer):
         assert session["a"] == 1
@@ -167,7 +167,7 @@ def test_it_is_read_anew_where_a_writer_comes_in_between() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, 3_155_760_001, 1e14, 1e300, True, "60", [60]])
-def test_a_max_age_that_cannot_be_is_refused(value: Any) -> None:
+def test_a_max_age_out_of_range_is_refused(value: Any) -> None:
     with Browser(application(MemoryStore())).request() as (session, _), pytest.raises(ValueError, match="max_age"):
         session.max_age = value
 
@@ -180,7 +180,7 @@ def test_a_max_age_that_cannot_be_is_refused(value: Any) -> None:
         datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12))),
     ],
 )
-def test_a_date_that_cannot_be_is_refused(date: datetime) -> None:
+def test_a_date_out_of_range_is_refused(date: datetime) -> None:
     with Browser(application(MemoryStore())).request() as (session, _), pytest.raises(ValueError, match="expires"):
         session.expires = date
 
@@ -192,7 +192,7 @@ def test_the_cookie_never_ends_before_the_session(harness: Harness, max_age: flo
     assert (answer.status, f"Max-Age={sent};" in (answer.set_cookie or "")) == (200, True)
 
 
-def test_the_last_date_there_is_can_be_given(harness: Harness) -> None:
+def test_the_last_representable_date_is_accepted(harness: Harness) -> None:
     browser = Browser(application(harness.store))
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     assert browser.visit(lambda session: (session.update(a=1), setattr(session, "expires", end))).status == 200

@@ -1,21 +1,20 @@
-"""The sessions of a user: listed, ended, limited; on every store that can list them."""
+"""The sessions of a user: listed, ended, limited."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from nodes.sessions import ListsByUser, OptionsError, SessionLimit, Sessions, UserSessions, find_capability
+from nodes.sessions import OptionsError, SessionLimit, Sessions, Store, UserSessions
 from tests.support.browser import Browser, application
-from tests.support.harness import Harness, Through
+from tests.support.harness import Harness
 
 
 @pytest.fixture
 def users(harness: Harness) -> UserSessions:
-    if find_capability(harness.store, ListsByUser) is None:
-        pytest.skip("this store can't list the sessions of a user")
     return of(Browser(application(harness.store)))
 
 
@@ -61,13 +60,13 @@ def test_they_are_listed_with_the_newest_login_first(harness: Harness, users: Us
     assert (new.address, new.browser) == (None, None)
 
 
-def test_a_list_gives_no_id_away(harness: Harness, users: UserSessions) -> None:
+def test_the_list_of_sessions_contains_no_id(harness: Harness, users: UserSessions) -> None:
     browser = log_in(harness, remember_client=True)
     session_id = browser.header.removeprefix("session=").partition(".")[0]
     assert session_id not in repr(users.of("alice"))
 
 
-def test_one_is_ended_by_its_handle_and_only_by_its_user(harness: Harness, users: UserSessions) -> None:
+def test_only_its_user_ends_a_session_by_its_handle(harness: Harness, users: UserSessions) -> None:
     mine, other, bobs = log_in(harness), log_in(harness), log_in(harness, "bob")
     handle = key_of(other)[:16]
     assert not users.end("bob", handle)
@@ -77,13 +76,13 @@ def test_one_is_ended_by_its_handle_and_only_by_its_user(harness: Harness, users
 
 
 @pytest.mark.parametrize("handle", ["", "a", "*", "../..", "0" * 16])
-def test_no_other_text_ends_one(harness: Harness, users: UserSessions, handle: str) -> None:
+def test_no_text_but_a_handle_ends_a_session(harness: Harness, users: UserSessions, handle: str) -> None:
     browser = log_in(harness)
     assert not users.end("alice", handle)
     assert owner(browser) == "alice"
 
 
-def test_the_others_are_ended_or_all(harness: Harness, users: UserSessions) -> None:
+def test_a_user_ends_the_other_sessions_or_all(harness: Harness, users: UserSessions) -> None:
     mine, other, bobs = log_in(harness), log_in(harness), log_in(harness, "bob")
     assert users.end_all("alice", keep=key_of(mine)) == 1
     assert [owner(browser) for browser in (mine, other, bobs)] == ["alice", None, "bob"]
@@ -92,7 +91,7 @@ def test_the_others_are_ended_or_all(harness: Harness, users: UserSessions) -> N
     assert users.of("alice") == []
 
 
-def test_everyone_is_ended(harness: Harness, users: UserSessions) -> None:
+def test_end_everyone_ends_all_sessions(harness: Harness, users: UserSessions) -> None:
     browsers = [log_in(harness), log_in(harness, "bob"), Browser(application(harness.store))]
     browsers[2].visit(lambda session: session.update(a=1))
     sessions: Sessions = browsers[0].app.extensions["sessions"]
@@ -100,7 +99,7 @@ def test_everyone_is_ended(harness: Harness, users: UserSessions) -> None:
     assert [browser.visit(lambda session: session.exists).value for browser in browsers] == [False] * 3
 
 
-def test_the_oldest_ends_where_there_are_too_many(harness: Harness, users: UserSessions) -> None:
+def test_a_login_beyond_the_limit_ends_the_oldest_session(harness: Harness, users: UserSessions) -> None:
     limited: dict[str, Any] = {"max_sessions": 2, "session_limit": SessionLimit.END_OLDEST}
     browsers = []
     for _ in range(4):
@@ -109,7 +108,7 @@ def test_the_oldest_ends_where_there_are_too_many(harness: Harness, users: UserS
     assert [owner(browser) for browser in browsers] == [None, None, "alice", "alice"]
 
 
-def test_a_login_too_many_is_refused_and_leaves_everything_as_it_was(harness: Harness, users: UserSessions) -> None:
+def test_a_refused_login_beyond_the_limit_changes_nothing(harness: Harness, users: UserSessions) -> None:
     limited: dict[str, Any] = {"max_sessions": 2, "session_limit": SessionLimit.REFUSE}
     one, two = log_in(harness, **limited), log_in(harness, **limited)
     third = Browser(application(harness.store, **limited))
@@ -126,9 +125,7 @@ def test_a_login_too_many_is_refused_and_leaves_everything_as_it_was(harness: Ha
 
 
 @pytest.mark.parametrize("limit", SessionLimit)
-def test_logins_at_the_same_time_do_not_get_past_the_limit(
-    harness: Harness, users: UserSessions, limit: SessionLimit
-) -> None:
+def test_concurrent_logins_do_not_exceed_the_limit(harness: Harness, users: UserSessions, limit: SessionLimit) -> None:
     app = application(harness.store, max_sessions=2, session_limit=limit)
     browsers = [Browser(app) for _ in range(6)]
     statuses: dict[Browser, int] = {}
@@ -151,9 +148,6 @@ def test_logins_at_the_same_time_do_not_get_past_the_limit(
         assert alive == {key_of(browser) for browser in browsers if statuses[browser] == 200}
 
 
-def test_a_limit_needs_a_store_that_can_list_them(harness: Harness) -> None:
-    class Plain(Through):
-        wraps = None  # type: ignore[assignment]
-
+def test_max_sessions_needs_a_store_that_lists_the_sessions_of_a_user() -> None:
     with pytest.raises(OptionsError, match="max_sessions"):
-        application(Plain(harness.store), max_sessions=1)
+        application(cast(Store, SimpleNamespace(wraps=None)), max_sessions=1)

@@ -1,0 +1,3 @@
+"""On Redis: timeouts and lifetimes."""
+
+from tests.unit.sessions.test_lifetime import *  # noqa: F403

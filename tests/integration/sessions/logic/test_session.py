@@ -1,0 +1,3 @@
+"""On Redis: sessions as applications use them."""
+
+from tests.unit.sessions.test_session import *  # noqa: F403
