@@ -123,9 +123,9 @@ def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]
 
 def needed_requests(claims: Iterable[Claim]) -> int:
     """Return how many requests of logged-in users all of the claims need before they can hold."""
-    return max(
-        (c.min_requests for c in claims if isinstance(c, NothingLost | ShareOfRequests | ShareOfUsers)), default=0
-    )
+    inner = [claim.claim if isinstance(claim, InPhase) else claim for claim in claims]
+    counted = [claim for claim in inner if isinstance(claim, NothingLost | ShareOfRequests | ShareOfUsers)]
+    return max((claim.min_requests for claim in counted), default=0)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
-from loadtest.claims import DURING, Claim, needed_requests
+from loadtest.claims import DURING, Claim, InPhase, needed_requests
 from loadtest.faults import NOTHING, Fault
 from loadtest.load_profile import Mix
 from proxy import Balance
@@ -46,11 +46,13 @@ class Phase:
     undo: bool = False
     min_seconds: float = 0.0
     claims: tuple[Claim, ...] = ()
+    later_claims: tuple[Claim, ...] = ()
+    """Claims about the whole run that need data of this phase."""
 
     @property
     def min_requests(self) -> int:
-        """Requests of logged-in users that all of its claims need."""
-        return needed_requests(self.claims)
+        """Requests of logged-in users that all of these claims need."""
+        return needed_requests((*self.claims, *self.later_claims))
 
     def scaled(self, share: float) -> "Phase":
         """Return the phase with `share` of its duration, and not less than `min_seconds`."""
@@ -131,6 +133,7 @@ class Case:
                 fault=fault,
                 undo=True,
                 min_seconds=MIN_DURING,
+                later_claims=tuple(claim for claim in self.variant.claims if isinstance(claim, InPhase)),
             ),
             Phase(name=AFTER, seconds=experiment.after, words="steady again"),
         )

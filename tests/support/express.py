@@ -11,9 +11,10 @@ from urllib.parse import unquote
 
 import requests
 
+from deploy.ports import free_ports
 from loadtest.targets.install import install_express
-from tests.support.node import PASSWORD, SECRET, RunningNode, eventually
-from tests.support.valkey import free_port
+from tests.support.node import PASSWORD, SECRET, RunningNode
+from tests.support.waiting import wait_until
 
 EXPRESS, FLASK = "express-1", "node-1"
 
@@ -24,7 +25,7 @@ class RunningExpress:
     def __init__(self, folder: Path, **settings: str) -> None:
         users = folder / "passwords.json"
         users.write_text(json.dumps({"users": {"alice": PASSWORD, "bob": PASSWORD}}))
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / "express.log"
         self._environment = {
@@ -40,7 +41,7 @@ class RunningExpress:
         log: IO[bytes]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(["node", str(app)], env=self._environment, stdout=log, stderr=log)
-        eventually(self._lives)
+        wait_until(self._lives)
         return self
 
     def _lives(self) -> bool:

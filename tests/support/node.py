@@ -6,36 +6,24 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import pytest
 import requests
 
-from tests.support.valkey import Valkey, free_port
-
-T = TypeVar("T")
+from deploy.ports import free_ports
+from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of more than thirty-two bytes"
 PASSWORD = "correct horse battery"
 PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADLINE": "10"}
 """For tests that are not about slow stores, on a busy machine."""
-
-
-def eventually(condition: Callable[[], T | None], seconds: float = 30.0) -> T:
-    """The first true answer of `condition`; AssertionError where there is none within `seconds`."""
-    until = time.monotonic() + seconds
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        assert time.monotonic() < until, f"not within {seconds:g} s; last answer: {answer!r}"
-        time.sleep(0.02)
 
 
 def environment(users_file: Path, **settings: str) -> dict[str, str]:
@@ -59,7 +47,7 @@ class RunningNode:
     application = APPLICATION
 
     def __init__(self, users_file: Path, log: Path, **settings: str) -> None:
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._environment = environment(users_file, NODE_BIND=f"127.0.0.1:{self.port}", **settings)
@@ -68,7 +56,7 @@ class RunningNode:
         with self.log.open("wb") as stderr:
             self.process = subprocess.Popen(command(self.application), cwd=ROOT, env=self._environment, stderr=stderr)
         try:
-            eventually(self._lives)
+            wait_until(self._lives)
         except AssertionError:
             self.stop()
             raise AssertionError(f"the node did not start:\n{self.log.read_text()}") from None

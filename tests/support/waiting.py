@@ -2,20 +2,28 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import psutil
 
+T = TypeVar("T")
 
-def until(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+
+def wait_until(condition: Callable[[], T | None], message: str = "", timeout: float = 30.0) -> T:
+    """Return the first true answer of `condition`; AssertionError if there is none within `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {message or repr(answer)}"
         time.sleep(0.02)
+    return answer
 
 
-def lives(pid: int) -> bool:
-    """Whether the process still does something: one that nobody has reaped yet does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def lives(*pids: int) -> bool:
+    """Return whether one of the processes still runs; one that has ended and is not reaped does not."""
+    for pid in pids:
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            continue
+    return False

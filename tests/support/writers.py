@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from nodes.sessions import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.store import Store
+from tests.support.waiting import wait_until
 
 HOUR = Lifetime(600, 3600)
 
@@ -36,22 +37,16 @@ class Writers:
         for thread in threads:
             thread.start()
         try:
-            self._wait(lambda: self.done > 20 * self.number)
+            wait_until(lambda: self.done > 20 * self.number)
             during()
             before = self.done
-            self._wait(lambda: self.done > before + 20 * self.number)
+            wait_until(lambda: self.done > before + 20 * self.number)
             time.sleep(after)  # more of the same: how much does not matter
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
         return self
-
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < until, (self.done, self.failed[-3:])
-            time.sleep(0.005)
 
     def _write(self, stop: threading.Event) -> None:
         key, value, ended = secrets.token_hex(32), -1, list[str]()

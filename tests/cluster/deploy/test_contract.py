@@ -18,7 +18,7 @@ from deploy import (
 )
 from proxy import Balance
 from tests.support.traffic import Browser, Traffic
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 NODES = ["node-1", "node-2", "node-3"]
 SPEC = ClusterSpec(
@@ -103,10 +103,10 @@ def test_no_request_fails_while_it_is_scaled_out_and_in_again(cluster: Cluster) 
     with Traffic(cluster.url) as traffic:
         cluster.scale(5)
         assert [one.name for one in cluster.members() if one.role is Role.NODE] == [*NODES, "node-4", "node-5"]
-        until(lambda: {"node-4", "node-5"} <= set(traffic.served), "the new nodes serve")
+        wait_until(lambda: {"node-4", "node-5"} <= set(traffic.served), "the new nodes serve")
         cluster.scale(3)
         traffic.served.clear()
-        until(lambda: set(NODES) <= set(traffic.served), "the old nodes serve on")
+        wait_until(lambda: set(NODES) <= set(traffic.served), "the old nodes serve on")
     assert traffic.failed == []
     assert set(traffic.served) == set(NODES)
 
@@ -126,7 +126,7 @@ def test_no_request_fails_while_a_node_that_serves_is_restarted(cluster: Cluster
     with Traffic(cluster.url) as traffic:
         cluster.restart("node-1")
         traffic.served.clear()
-        until(lambda: traffic.served["node-1"] > 0, "it serves again")
+        wait_until(lambda: traffic.served["node-1"] > 0, "it serves again")
     assert traffic.failed == []
     assert member(cluster, "node-1").pid != before
 
@@ -159,14 +159,14 @@ def test_a_paused_node_is_passed_over_until_it_is_resumed(cluster: Cluster) -> N
     assert serving(cluster, requests=6) == {"node-1", "node-2"}
     cluster.resume("node-3")
     assert member(cluster, "node-3").state is MemberState.RUNNING
-    until(lambda: Browser(cluster.url).get("/live").node == "node-3", "it serves again")
+    wait_until(lambda: Browser(cluster.url).get("/live").node == "node-3", "it serves again")
 
 
 def test_a_drained_node_gets_nothing_new_until_it_is_restarted(cluster: Cluster) -> None:
     with Traffic(cluster.url) as traffic:
         cluster.drain("node-2")
         traffic.served.clear()
-        until(lambda: traffic.served.total() > 20, "requests are answered")
+        wait_until(lambda: traffic.served.total() > 20, "requests are answered")
     assert traffic.failed == []
     assert set(traffic.served) == {"node-1", "node-3"}
     assert member(cluster, "node-2").state is MemberState.DRAINED

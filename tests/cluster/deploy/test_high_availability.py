@@ -9,7 +9,7 @@ import requests
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from nodes.sessions import Outage
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 SERVERS = {
     StoreKind.REDIS_HA: [f"store-{number}" for number in (1, 2, 3)] + [f"sentinel-{number}" for number in (1, 2, 3)],
@@ -68,7 +68,7 @@ def test_no_request_fails_when_the_primary_is_killed_and_comes_back_as_a_replica
     shopper.visit()
     cluster.kill(primary)
     shopper.visit()
-    until(lambda: cluster.store.primary() != primary, "another primary")
+    wait_until(lambda: cluster.store.primary() != primary, "another primary")
     successor = cluster.store.primary()
     cluster.restart(primary)
     assert cluster.store.primary() == successor != primary
@@ -103,7 +103,7 @@ def test_a_killed_primary_is_not_restarted_before_another_one_is_promoted(cluste
 def test_a_paused_primary_is_replaced(cluster: Cluster) -> None:
     shopper, primary = Shopper(cluster), cluster.store.primary()
     cluster.pause(primary)
-    until(lambda: cluster.store.primary() != primary, "another primary")
+    wait_until(lambda: cluster.store.primary() != primary, "another primary")
     shopper.visit()
     assert next(one for one in cluster.members() if one.name == primary).state is MemberState.PAUSED
 

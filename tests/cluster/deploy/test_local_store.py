@@ -7,7 +7,7 @@ import redis
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, StoreKind, StoreSettings
 from tests.support.traffic import Browser, set_cookie_names
-from tests.support.waiting import lives, until
+from tests.support.waiting import lives, wait_until
 
 SPEC = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_proxy=True, store_settings=StoreSettings(append_only=True))
 
@@ -20,7 +20,7 @@ def test_a_proxy_before_the_store_breaks_its_network_and_ends_with_the_cluster()
         assert browser.get("/me").status == 503
         assert redis.Redis.from_url(cluster.store.url).ping(), "the store itself is well"
         cluster.store.proxy.reset()
-        until(lambda: browser.get("/me").status == 200, "the store is back")
+        wait_until(lambda: browser.get("/me").status == 200, "the store is back")
         assert browser.get("/me").json["visits"] == 1
         pid = cluster.store.proxy.pid
     assert not lives(pid)
@@ -35,7 +35,7 @@ def test_an_append_only_store_survives_a_kill_and_its_file_goes_with_the_cluster
         cluster.kill("store")
         assert browser.get("/me").status == 503
         cluster.restart("store")
-        until(lambda: browser.get("/me").status == 200, "the store is back")
+        wait_until(lambda: browser.get("/me").status == 200, "the store is back")
         assert browser.get("/me").json["visits"] == 1
         assert list(tmp_path.rglob("*.aof"))
     assert not list(tmp_path.rglob("*.aof"))

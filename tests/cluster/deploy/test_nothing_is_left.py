@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.waiting import lives, until
+from tests.support.waiting import lives, wait_until
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
@@ -41,8 +41,8 @@ def test_killing_the_command_ends_every_process_and_removes_the_temporary_folder
     assert len(processes) >= 1 + 1 + 4 + 2 + 2  # the command, its reaper, two nodes with workers, nginx with one, store
     command.kill()
     command.communicate()
-    until(lambda: not any(lives(pid) for pid in processes), "every process has ended")
-    until(lambda: not Path(folder).exists(), "the folder is gone")
+    wait_until(lambda: not lives(*processes), "every process has ended")
+    wait_until(lambda: not Path(folder).exists(), "the folder is gone")
 
 
 def test_killing_the_command_while_it_starts_leaves_nothing() -> None:
@@ -54,11 +54,11 @@ def test_killing_the_command_while_it_starts_leaves_nothing() -> None:
             found.update(group(pid))
             return len(found) > 2 + most
 
-        until(grow, "it has started some processes")
+        wait_until(grow, "it has started some processes")
         found.update(group(command.pid))
         command.kill()
         command.communicate()
-        until(lambda found=found: not any(lives(pid) for pid in found), "every process has ended")  # type: ignore[misc]
+        wait_until(lambda found=found: not lives(*found), "every process has ended")  # type: ignore[misc]
 
 
 def test_the_reaper_ignores_signals_of_the_terminal(tmp_path: Path) -> None:
@@ -72,4 +72,4 @@ def test_the_reaper_ignores_signals_of_the_terminal(tmp_path: Path) -> None:
         os.kill(reaper.pid, number)
     command.kill()
     command.communicate()
-    until(lambda: not any(lives(pid) for pid in members), "every process has ended")
+    wait_until(lambda: not lives(*members), "every process has ended")

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.support.traffic import Browser
-from tests.support.waiting import lives, until
+from tests.support.waiting import lives, wait_until
 
 COMMAND = [sys.executable, "-m", "session_cluster", "up"]
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ class Up:
                 env={**os.environ, "COLUMNS": "80"},
                 preexec_fn=set_signals,
             )
-        until(lambda: "Ctrl-C" in self.output.read_text() or self.process.poll() is not None, "up is ready", 60)
+        wait_until(lambda: "Ctrl-C" in self.output.read_text() or self.process.poll() is not None, "up is ready", 60)
         assert self.process.poll() is None, self.output.read_text()
         self.state: dict[str, Any] = json.loads((folder / "cluster.json").read_text())
 
@@ -135,7 +135,7 @@ def test_a_signal_stops_everything_also_in_the_background(
         pids = up.pids
         assert len(pids) >= 6
         assert up.end(number) == 128 + number
-        until(lambda: not any(lives(pid) for pid in pids), "everything has ended")
+        wait_until(lambda: not lives(*pids), "everything has ended")
         for removed in ("cluster.json", "secrets", "data", "tls"):
             assert not (up.folder / removed).exists()
         assert (up.folder / "logs" / "node-1.log").exists()
@@ -146,14 +146,14 @@ def test_no_process_outlives_a_killed_command_not_even_a_paused_node(up: Up) -> 
     node = next(process for process in up.state["processes"] if process["name"] == "node-1")
     os.killpg(node["pid"], signal.SIGSTOP)
     up.end(signal.SIGKILL)
-    until(lambda: not any(lives(pid) for pid in pids), "everything has ended")
+    wait_until(lambda: not lives(*pids), "everything has ended")
     assert not (up.folder / "cluster.json").exists()
 
 
 def test_a_process_that_ends_is_reported(up: Up) -> None:
     node = next(process for process in up.state["processes"] if process["name"] == "node-1")
     os.killpg(node["pid"], signal.SIGKILL)
-    until(lambda: "node-1 ended" in up.output.read_text(), "the report")
+    wait_until(lambda: "node-1 ended" in up.output.read_text(), "the report")
 
 
 def test_the_nodes_may_run_another_application(tmp_path: Path) -> None:

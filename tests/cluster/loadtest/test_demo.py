@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from tests.support.signals import default_sigint
+from tests.support.waiting import lives, wait_until
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, str(ROOT / "session_cluster.py"), "demo"]
@@ -67,7 +67,4 @@ def test_a_signal_stops_the_demo_and_leaves_nothing_running(number: signal.Signa
     assert "Stopped after 0 of 1 scenes; everything has been ended." in rest
     assert not record.exists()
     assert when == "starting" or len(family) >= 9, "the generator, nginx, three nodes, their workers, the store"
-    deadline = time.monotonic() + 10
-    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family):
-        assert time.monotonic() < deadline, "something still runs"
-        time.sleep(0.05)
+    wait_until(lambda: not lives(*(process.pid for process in family)), "every process has ended")

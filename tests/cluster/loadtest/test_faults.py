@@ -8,7 +8,7 @@ import pytest
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from loadtest import faults
 from tests.support.traffic import Browser
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 SPEC = ClusterSpec(
     nodes=2,
@@ -29,7 +29,7 @@ def started() -> Iterator[Cluster]:
 def cluster(started: Cluster) -> Iterator[Cluster]:
     yield started
     assert {member.state for member in started.members()} == {MemberState.RUNNING}, "the undo is complete"
-    until(lambda: Browser(started.url).post("/visits").status == 200, "the store serves")
+    wait_until(lambda: Browser(started.url).post("/visits").status == 200, "the store serves")
     assert served_by(started) == {"node-1", "node-2"}
 
 
@@ -114,7 +114,7 @@ def test_the_network_to_the_store_breaks_and_is_reset(cluster: Cluster, fault: f
     fault.apply(cluster)
     assert browser.get("/me").status == 503
     fault.undo(cluster)
-    until(lambda: browser.get("/me").status == 200, "the store is in reach")
+    wait_until(lambda: browser.get("/me").status == 200, "the store is in reach")
     assert browser.get("/me").json["visits"] == 1
 
 
@@ -172,7 +172,7 @@ def started_replicated() -> Iterator[Cluster]:
 def replicated(started_replicated: Cluster) -> Iterator[Cluster]:
     yield started_replicated
     assert {member.state for member in started_replicated.members()} == {MemberState.RUNNING}, "the undo is complete"
-    until(lambda: writes(started_replicated), "the store serves", timeout=40)
+    wait_until(lambda: writes(started_replicated), "the store serves", timeout=40)
 
 
 def writes(cluster: Cluster) -> bool:
@@ -184,7 +184,7 @@ def test_a_killed_primary_comes_back_as_a_replica(replicated: Cluster) -> None:
     fault.undo(replicated)
     assert replicated.store.primary() == before
     fault.apply(replicated)
-    until(lambda: replicated.store.primary() != before and writes(replicated), "another one has taken over")
+    wait_until(lambda: replicated.store.primary() != before and writes(replicated), "another one has taken over")
     fault.undo(replicated)
     assert replicated.store.primary() != before
 
@@ -200,5 +200,5 @@ def test_a_primary_without_replicas_refuses_writes_until_they_are_back(replicate
     fault.undo(replicated)
     assert writes(replicated)
     fault.apply(replicated)
-    until(lambda: not writes(replicated), "writes are refused")
+    wait_until(lambda: not writes(replicated), "writes are refused")
     fault.undo(replicated)

@@ -14,7 +14,7 @@ from loadtest.history import VERSION, Header, Op, read_part
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.target import ClusterTarget
 from loadtest.targets import local_cluster
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,7 +30,7 @@ def load(spec: ClusterSpec, folder: Path, users: int, mix: Mix = Mix.EVERYDAY, s
             generator.check()
             return part.exists() and part.stat().st_size > size
 
-        until(enough, f"{size} bytes of history", timeout=40)
+        wait_until(enough, f"{size} bytes of history", timeout=40)
         generator.stop()
     first = next(event for event in read_part(part) if isinstance(event, Op))
     assert first.upstream.startswith("127.0.0.1:")

@@ -11,7 +11,7 @@ import requests
 from deploy import ClusterSpec, LocalCluster, MemberState, NodeKind, StoreKind
 from loadtest.targets import local_cluster
 from proxy import Balance
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 KINDS = [pytest.param(NodeKind.EXPRESS, marks=pytest.mark.node), NodeKind.FLASK_SESSION]
 
@@ -147,8 +147,8 @@ def test_with_sentinels_a_session_survives_a_planned_and_an_unplanned_failover(k
                 cluster.store.failover()
             else:
                 cluster.kill(before)
-            until(lambda before=before: cluster.store.primary() != before, "the next primary", timeout=40)  # type: ignore[misc]
-            until(lambda: visitor.browser.get(me, timeout=20).status_code == 200, "the nodes have found it", timeout=40)
+            wait_until(lambda before=before: cluster.store.primary() != before, "the next primary", timeout=40)  # type: ignore[misc]
+            wait_until(lambda: visitor.browser.get(me, timeout=20).ok, "the nodes have found it", timeout=40)
             assert {visitor.user() for _ in range(4)} == {"alice"}
             assert visitor.ask("POST", "/visits", {}).json() == {"visits": number}
         logs = "".join(Path(member.log).read_text() for member in cluster.members())

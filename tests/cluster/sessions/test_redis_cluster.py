@@ -21,9 +21,9 @@ from nodes.sessions import (
     RedisStore,
     StoreUnavailable,
 )
-from tests.support.node import eventually
 from tests.support.records import HOUR
 from tests.support.several import SeveralServers
+from tests.support.waiting import wait_until
 from tests.support.writers import Writers
 
 BUDGETS = Budgets(0.5, 0.5, retries=1, deadline=2)
@@ -74,7 +74,7 @@ def test_who_fails_fast_goes_on_with_the_other_shards(cluster: SeveralServers, s
     cluster.kill(cluster.store.primary())
     outcomes = {number: answers(store, number) for number in range(60)}
     assert len([None for fine in outcomes.values() if fine]) >= 30
-    eventually(lambda: all(answers(store, number) for number in range(60)))
+    wait_until(lambda: all(answers(store, number) for number in range(60)))
     assert len(store.keys_of("alice")) == 60
 
 

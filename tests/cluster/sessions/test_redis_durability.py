@@ -9,9 +9,9 @@ import pytest
 
 from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis import Durability
-from tests.support.node import eventually
 from tests.support.records import HOUR, KEY, OTHER, load
 from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 
 BUDGETS = Budgets(5, 1, retries=0, deadline=5)
 
@@ -23,7 +23,7 @@ class Pair:
         self.primary = Valkey("--repl-diskless-sync-delay", "0")
         self.replica = Valkey("--replicaof", "127.0.0.1", str(self.primary.port))
         try:
-            eventually(self.in_touch)
+            wait_until(self.in_touch)
         except BaseException:
             self.close()
             raise
@@ -99,7 +99,7 @@ def test_with_revocations_only_the_end_of_a_session_waits(pair: Pair) -> None:
         assert store.create(OTHER, {}, "alice", HOUR) is not None
         with pytest.raises(StoreUnavailable, match="unknown"):
             store.delete(KEY)
-    eventually(lambda: pair.at_the_replica(OTHER))
+    wait_until(lambda: pair.at_the_replica(OTHER))
     assert store.delete(OTHER) is not None
     assert not pair.at_the_replica(OTHER)
     store.close()
@@ -148,7 +148,7 @@ def test_a_replica_that_died_is_missed_and_one_that_comes_back_counts() -> None:
         with pytest.raises(StoreUnavailable, match="only 0 of 1 replicas"):
             store.update(KEY, Changes(), HOUR)
         pair.replica.start()
-        eventually(pair.in_touch)
+        wait_until(pair.in_touch)
         patient = pair.store(Durability.EVERY_WRITE)
         assert patient.update(KEY, Changes(), HOUR) is Outcome.APPLIED
         # The primary dies; what was acknowledged is there.

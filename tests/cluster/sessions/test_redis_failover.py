@@ -11,9 +11,9 @@ import pytest
 
 from nodes.sessions import Budgets, Changes, Durability, Outage, OutagePolicy, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis.connection import Command, ServerConnections
-from tests.support.node import eventually
 from tests.support.records import HOUR, KEY, load
 from tests.support.several import SeveralServers
+from tests.support.waiting import wait_until
 from tests.support.writers import Writers
 
 WAIT = OutagePolicy(Outage.WAIT, seconds=20)
@@ -70,9 +70,9 @@ def test_who_waits_sees_no_failure_when_the_primary_falls_silent(ha: SeveralServ
 
     def silence() -> None:
         with ha.paused(primary):
-            eventually(lambda: ha.store.primary() != primary)
+            wait_until(lambda: ha.store.primary() != primary)
             done = writers.done  # whoever wakes up before the replicas have turned away can still confirm writes
-            eventually(lambda: writers.done > done + 100)
+            wait_until(lambda: writers.done > done + 100)
 
     seen = writers.run(silence)
     assert (seen.failed, seen.wrong) == ([], [])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.docker.compose.project import Compose
 from tests.support.traffic import Browser
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 LONG_RUNNING = ["node-1", "node-2", "proxy-1", "redis-1"]
 
@@ -104,7 +104,7 @@ def test_more_nodes_start_without_a_restart_of_anything_else_and_secrets_stay(co
     after = compose.starts()
     assert {name: after[name] for name in LONG_RUNNING} == {name: before[name] for name in LONG_RUNNING}
     for node in ("node-3", "node-4"):
-        until(lambda node=node: browser.get("/me").node == node, f"{node} serves")  # type: ignore[misc]
+        wait_until(lambda node=node: browser.get("/me").node == node, f"{node} serves")  # type: ignore[misc]
     assert browser.get("/me").json["user"] == "alice"
     assert compose.passwords() == passwords
 
@@ -123,7 +123,7 @@ def test_sessions_outlive_a_restart_of_redis(compose: Compose) -> None:
     browser = Browser(compose.url)
     assert browser.post("/visits").status == 200
     compose("restart", "redis")
-    until(lambda: Browser(compose.url).get("/ready").status == 200, "the store is back")
+    wait_until(lambda: Browser(compose.url).get("/ready").status == 200, "the store is back")
     assert browser.get("/me").json["visits"] == 1
 
 
@@ -140,14 +140,14 @@ def test_locust_and_its_workers_find_the_users_and_the_proxy(compose: Compose) -
     def stats() -> Any:
         return json.loads(urllib.request.urlopen(f"{place}/stats/requests", timeout=10).read())
 
-    until(lambda: [one["state"] for one in stats()["workers"]] == ["ready"] * 2, "both workers are there")
+    wait_until(lambda: [one["state"] for one in stats()["workers"]] == ["ready"] * 2, "both workers are there")
     form = b"user_count=4&spawn_rate=4&host=http%3A%2F%2Fproxy%3A8080"
     urllib.request.urlopen(f"{place}/swarm", data=form, timeout=10).close()
 
     def total() -> dict[str, Any]:
         return next(row for row in stats()["stats"] if row["name"] == "Aggregated")
 
-    until(lambda: total()["num_requests"] > 20, "requests are made")
+    wait_until(lambda: total()["num_requests"] > 20, "requests are made")
     assert total()["num_failures"] == 0
     compose("--profile", "load", "stop", "load-worker", "load")
     said = compose("--profile", "load", "logs", "load", "load-worker")

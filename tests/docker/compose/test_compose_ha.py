@@ -6,7 +6,7 @@ import subprocess
 from deploy.compose.members import SENTINELS, SHARDS, STORES
 from tests.docker.compose.project import Compose
 from tests.support.traffic import Browser
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 NODES = {"node-1", "node-2"}
 BROWSERS = 8
@@ -15,7 +15,7 @@ BROWSERS = 8
 
 def start(compose: Compose, profile: str, **settings: str) -> None:
     compose("--profile", profile, "up", "--detach", "--wait", "--no-build", **settings)
-    until(lambda: {Browser(compose.url).get("/me").node for _ in range(6)} == NODES, "both of them serve")
+    wait_until(lambda: {Browser(compose.url).get("/me").node for _ in range(6)} == NODES, "both of them serve")
 
 
 def logged_in(compose: Compose, number: int) -> list[Browser]:
@@ -55,10 +55,10 @@ def test_no_user_is_logged_out_when_the_primary_is_killed(compose: Compose) -> N
     answer = browser.get("/me")
     assert (answer.status, answer.json["user"], answer.json["visits"]) == (200, "alice", 1)
     assert browser.post("/visits", {}).json == {"visits": 2}
-    until(lambda: primary(compose) != killed, "the Sentinels agree")
+    wait_until(lambda: primary(compose) != killed, "the Sentinels agree")
     successor = primary(compose)
     compose("--profile", "ha", "start", killed)
-    until(lambda: follows(compose, killed), "the old primary comes back as a replica")
+    wait_until(lambda: follows(compose, killed), "the old primary comes back as a replica")
     # What a Sentinel has learned it keeps.
     compose("--profile", "ha", "restart", "--timeout", "2", *SENTINELS)
     assert primary(compose) == successor
@@ -91,7 +91,7 @@ def test_no_user_is_logged_out_when_a_primary_of_a_redis_cluster_is_killed(compo
     ] * BROWSERS
     assert [browser.post("/visits", {}).json for browser in browsers] == [{"visits": 2}] * BROWSERS
     compose("--profile", "cluster", "start", killed)
-    until(lambda: follows(compose, killed), "the old primary comes back as a replica")
+    wait_until(lambda: follows(compose, killed), "the old primary comes back as a replica")
 
 
 def test_the_network_has_room_for_fixed_addresses(compose: Compose) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.docker.compose.project import Compose
 from tests.support.traffic import Browser
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 NODES = {"node-1", "node-2"}
 
@@ -40,7 +40,7 @@ def start(compose: Compose, choice: Choice) -> None:
     profiles = [word for profile in choice.profiles for word in ("--profile", profile)]
     compose(*profiles, "up", "--detach", "--wait", "--no-build", "--remove-orphans", **choice.settings)
     # The nodes were recreated at other addresses, which the proxy learns from Docker's DNS within some seconds.
-    until(lambda: {Browser(compose.url).get("/me").node for _ in range(6)} == choice.servers, "all of them serve")
+    wait_until(lambda: {Browser(compose.url).get("/me").node for _ in range(6)} == choice.servers, "all of them serve")
 
 
 @pytest.mark.parametrize("name", SHARED)
@@ -77,7 +77,9 @@ def test_with_sessions_in_memory_each_node_has_its_own(compose: Compose) -> None
 def test_the_express_application_refuses_nodes_that_do_not_share_with_it(compose: Compose) -> None:
     start(compose, Choice({"SESSION_STORE": "redis"}))
     compose("--profile", "express", "up", "--detach", "--no-build", "--no-deps", "express", SESSION_STORE="redis")
-    until(lambda: "nodes share their sessions with SESSION_STORE=express" in compose("logs", "express"), "it says so")
+    wait_until(
+        lambda: "nodes share their sessions with SESSION_STORE=express" in compose("logs", "express"), "it says so"
+    )
     assert {Browser(compose.url).get("/me").node for _ in range(6)} == NODES
     compose("--profile", "express", "rm", "--stop", "--force", "express")
 

@@ -8,7 +8,7 @@ import redis
 from deploy import ClusterError, ClusterSpec, ComposeCluster, Database, Discovery, MemberState, Role, StoreKind
 from deploy.ports import free_ports, is_taken
 from tests.support.traffic import Browser, set_cookie_names
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 def test_a_proxy_before_the_store_breaks_its_network_and_nodes_are_configured() -> None:
@@ -23,7 +23,7 @@ def test_a_proxy_before_the_store_breaks_its_network_and_nodes_are_configured() 
         assert browser.get("/me").status == 503
         assert redis.Redis.from_url(cluster.store.url).ping(), "the store itself is well"
         cluster.store.proxy.reset()
-        until(lambda: browser.get("/me").status == 200, "the store is back")
+        wait_until(lambda: browser.get("/me").status == 200, "the store is back")
         assert browser.get("/me").json["visits"] == 1
 
         cluster.configure({"SESSION_NAME": "nobody's", "SESSION_ROLLING": "maybe"})
@@ -44,7 +44,7 @@ def test_a_database_that_is_killed_and_restarted_keeps_the_sessions() -> None:
         assert cluster.members()[-1].state is MemberState.ENDED
         assert browser.get("/me").status == 503
         cluster.restart("store")
-        until(lambda: browser.get("/me").status == 200, "the nodes have found it again")
+        wait_until(lambda: browser.get("/me").status == 200, "the nodes have found it again")
         assert {browser.get("/me").json["user"] for _ in range(4)} == {"alice"}
 
 
@@ -60,7 +60,7 @@ def test_a_node_at_another_address_is_found_by_dns_and_cannot_be_drained() -> No
             seen.add(Browser(cluster.url).get("/me").node)
             return {"node-1", "node-2"} <= seen
 
-        until(served, "both of them serve")
+        wait_until(served, "both of them serve")
         with pytest.raises(ClusterError, match="a node that the proxy finds by DNS can't be taken out of rotation"):
             cluster.drain("node-1")
         with pytest.raises(ClusterError, match="proxy is not a node"):

@@ -16,7 +16,7 @@ from tests.cluster.deploy.test_high_availability import (  # noqa: F401
     test_statistics_count_commands_of_clients_at_the_primaries_alone,
 )
 from tests.support.traffic import Browser
-from tests.support.waiting import until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module", params=list(SERVERS))
@@ -36,7 +36,7 @@ def test_a_primary_without_its_replicas_refuses_writes_until_they_are_back(start
         started.restart(node)
     visitor, primary = Browser(started.url), started.store.primary()
     started.store.disconnect_replicas()
-    until(lambda: visitor.post("/visits").status == 503, "writes are refused", timeout=20)
+    wait_until(lambda: visitor.post("/visits").status == 503, "writes are refused", timeout=20)
     assert started.store.primary() == primary
     started.store.reconnect_replicas()
-    until(lambda: visitor.post("/visits").status == 200, "writes are taken", timeout=20)
+    wait_until(lambda: visitor.post("/visits").status == 200, "writes are taken", timeout=20)

@@ -18,9 +18,9 @@ from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.statements import sessions
 from tests.support.harnesses.sql import SqlHarness
-from tests.support.node import eventually
 from tests.support.records import HOUR, KEY, OTHER, fields_of
 from tests.support.sql_servers import PATIENT, SqlServer, running
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 TRYING_AGAIN = Budgets(10, 20, retries=1, deadline=20)
@@ -76,7 +76,7 @@ def cut(harness: SqlHarness) -> Callable[[Connection], None]:
         number = raw.fetchone()[0]
         with harness.engine.connect() as other:
             other.exec_driver_sql(end.format(number))
-            eventually(lambda: other.exec_driver_sql(ended.format(number)).scalar_one() == 0)
+            wait_until(lambda: other.exec_driver_sql(ended.format(number)).scalar_one() == 0)
 
     return now
 
@@ -163,7 +163,7 @@ def test_a_silent_server_costs_the_budget_and_no_more(harness: SqlHarness, serve
     """Over a connection that was made before as well as over one that can't be made."""
     budgets = Budgets(0.2, 0.2, retries=1, deadline=0.3)
     connected, fresh = (SqlStore.from_url(harness.url, budgets) for _ in range(2))
-    eventually(lambda: answers(connected))
+    wait_until(lambda: answers(connected))
     with server.paused():
         for store in (connected, fresh):
             for call in CALLS:
@@ -173,7 +173,7 @@ def test_a_silent_server_costs_the_budget_and_no_more(harness: SqlHarness, serve
                 # Two attempts of 0.2 s, 0.1 s for the server, 0.1 s of psycopg's clock; and a busy machine.
                 assert time.monotonic() - started < 2
     for store in (connected, fresh):
-        eventually(partial(answers, store))
+        wait_until(partial(answers, store))
         store.close()
 
 
@@ -239,7 +239,7 @@ def test_a_process_that_hangs_in_a_sweep_delays_the_others_for_a_bounded_time(
     thread.start()
     assert inside.wait(20)
     assert store.sweep() == 0
-    eventually(store.sweep)
+    wait_until(store.sweep)
     go_on.set()
     thread.join()
     hanging.close()
@@ -247,7 +247,7 @@ def test_a_process_that_hangs_in_a_sweep_delays_the_others_for_a_bounded_time(
 
 def test_a_pool_that_is_used_up_costs_the_budget(harness: SqlHarness) -> None:
     store = SqlStore.from_url(harness.url, Budgets(0.1, 20, retries=1, deadline=20, max_connections=1))
-    eventually(lambda: answers(store))
+    wait_until(lambda: answers(store))
     with store._database._engine.connect():
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):

@@ -16,7 +16,7 @@ import pytest
 
 from deploy import ClusterError
 from deploy.fault_proxy import FaultProxy
-from tests.support.waiting import lives, until
+from tests.support.waiting import lives, wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -204,4 +204,4 @@ def test_the_proxy_ends_when_its_parent_is_killed() -> None:
         pid = int(parent.stdout.readline())
         assert psutil.Process(pid).is_running()
         parent.send_signal(signal.SIGKILL)
-    until(lambda: not lives(pid), "the fault proxy has ended")
+    wait_until(lambda: not lives(pid), "the fault proxy has ended")

@@ -22,7 +22,7 @@ from loadtest.http import Answer, HttpInterface, Operation
 from loadtest.load_profile import LoadProfile, Mix, ProfileError
 from loadtest.target import RunningTarget
 from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
-from tests.support.waiting import lives, until
+from tests.support.waiting import lives, wait_until
 
 ROOT = Path(__file__).parents[3]
 USERS = 12
@@ -59,7 +59,7 @@ class Load:
             self.generator.check()
             return condition()
 
-        until(reached, what)
+        wait_until(reached, what)
 
     def processes(self) -> list[psutil.Process]:
         first = psutil.Process(self.generator.pid)
@@ -238,10 +238,10 @@ def test_it_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
             assert parent.stdout is not None
             first = psutil.Process(int(parent.stdout.readline()))
-            until(lambda: len(first.children()) == 2, "its workers")
+            wait_until(lambda: len(first.children()) == 2, "its workers")
             everyone = [first, *first.children()]
             parent.kill()
-        until(lambda: not any(lives(process.pid) for process in everyone), "all of Locust to be gone")
+        wait_until(lambda: not lives(*(process.pid for process in everyone)), "all of Locust to be gone")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_process_that_dies_ends_the_load_in_one_line(tmp_path: Path, number: i
         os.kill(everyone[number].pid, signal.SIGKILL)
         with pytest.raises(GeneratorError, match=reason):
             running.wait_for(lambda: False, "an error")
-        until(lambda: not any(lives(process.pid) for process in everyone), "all of Locust to be gone")
+        wait_until(lambda: not lives(*(process.pid for process in everyone)), "all of Locust to be gone")
         assert len(running.ops) > 100, "what was written until then can be read"
 
 

@@ -20,7 +20,7 @@ from loadtest.prober import Endpoint, Prober, ProberError
 from loadtest.prober.process import NotHttp, parse
 from loadtest.target import TargetError, log_in
 from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
-from tests.support.waiting import lives, until
+from tests.support.waiting import lives, wait_until
 
 ROOT = Path(__file__).parents[3]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Served-By: node-7\r\n\r\nok"
@@ -57,7 +57,7 @@ def prober(*urls: str, timeout: float = 5.0, time_limit: float = 60.0) -> Prober
 
 def some_probes(running: Prober, count: int) -> list[Probe]:
     with running:
-        until(lambda: len(running.probes) >= count, f"{count} probes")
+        wait_until(lambda: len(running.probes) >= count, f"{count} probes")
         return running.stop()
 
 
@@ -128,7 +128,7 @@ def test_a_login_that_fails_is_reported_in_one_line() -> None:
 
 def test_it_ends_by_itself_after_its_time_limit() -> None:
     with answering(GOOD) as url, prober(url, time_limit=0.5) as running:
-        until(lambda: not lives(running.pid), "the prober to be gone")
+        wait_until(lambda: not lives(running.pid), "the prober to be gone")
         assert 2 <= len(running.stop()) <= 12
 
 
@@ -144,13 +144,13 @@ def test_it_ends_by_itself_when_its_parent_is_killed() -> None:
             assert parent.stdout is not None
             pid = int(parent.stdout.readline())
             parent.kill()
-        until(lambda: not lives(pid), "the prober to be gone")
+        wait_until(lambda: not lives(pid), "the prober to be gone")
 
 
 def test_a_prober_that_dies_is_reported_in_one_line() -> None:
     with answering(GOOD) as url, prober(url) as running:
         os.kill(running.pid, signal.SIGKILL)
-        until(lambda: not lives(running.pid), "the prober to be gone")
+        wait_until(lambda: not lives(running.pid), "the prober to be gone")
         with pytest.raises(ProberError, match=r"ended early \(exit -9\)"):
             running.stop()
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import requests
 
-from tests.support.node import PATIENT, RunningNode, eventually
+from tests.support.node import PATIENT, RunningNode
 from tests.support.node_app import samples_in
 from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 
 FILES = {"counter_0.db", "counter_1.db", "histogram_0.db", "histogram_1.db"}
 """Of a node with two workers, however many have died."""
@@ -28,7 +29,7 @@ def test_any_worker_answers_for_all_of_them(run_node: Callable[..., RunningNode]
         assert answer.status_code == 200
         return len({line["pid"] for line in node.lines() if line.get("path") == "/visits"}) == 2
 
-    eventually(served)
+    wait_until(served)
     visits = requests.get(f"{node.url}/me", cookies=browser.cookies, timeout=10).json()["visits"]
     for _ in range(6):
         samples = of(node)
@@ -44,14 +45,14 @@ def test_counters_survive_replaced_workers_and_no_restart_of_the_node(
     folder = tmp_path / "metrics"
     settings = {"NODE_WORKERS": "2", "SESSION_STORE": "redis", "REDIS_URL": valkey.url, **PATIENT}
     with RunningNode(users_file, tmp_path / "node.log", PROMETHEUS_MULTIPROC_DIR=str(folder), **settings) as node:
-        eventually(lambda: {path.name for path in folder.iterdir()} == FILES)
+        wait_until(lambda: {path.name for path in folder.iterdir()} == FILES)
         requests.get(f"{node.url}/me", timeout=10)
         for round_ in (1, 2):
             old = {worker.pid for worker in node.workers()}
             for worker in node.workers():
                 worker.send_signal(signal.SIGKILL)
-            eventually(lambda old=old: len({w.pid for w in node.workers()} - old) == 2)  # type: ignore[misc]
-            eventually(lambda: _answers(node))
+            wait_until(lambda old=old: len({w.pid for w in node.workers()} - old) == 2)  # type: ignore[misc]
+            wait_until(lambda: _answers(node))
             assert of(node)["node_requests_total{GET,/me,200}"] == round_
             requests.get(f"{node.url}/me", timeout=10)
         assert {path.name for path in folder.iterdir()} == FILES

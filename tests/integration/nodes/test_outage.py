@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.node import PASSWORD, RunningNode, eventually
+from tests.support.node import PASSWORD, RunningNode
 from tests.support.node_app import HTML
 from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 
 NEEDS_SESSION = [
     ("GET", "/me", None),
@@ -71,7 +72,7 @@ def assert_outage(node: RunningNode, browser: requests.Session) -> None:
 
 
 def assert_back(node: RunningNode, browsers: dict[str, requests.Session]) -> None:
-    eventually(lambda: requests.get(f"{node.url}/ready", timeout=10).status_code == 200)
+    wait_until(lambda: requests.get(f"{node.url}/ready", timeout=10).status_code == 200)
     for user, browser in browsers.items():
         me = browser.get(f"{node.url}/me", timeout=10).json()
         assert (me["user"], me["visits"], me["cart"]) == (user, 1, {})

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.node import ROOT, RunningNode, command, environment, eventually
-from tests.support.valkey import free_port
+from deploy.ports import free_ports
+from tests.support.node import ROOT, RunningNode, command, environment
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from tests.support.valkey import free_port
     ],
 )
 def test_a_wrong_setting_is_one_line_and_a_failure(users_file: Path, settings: dict[str, str], expected: str) -> None:
-    given = {"NODE_BIND": f"127.0.0.1:{free_port()}", **settings}
+    given = {"NODE_BIND": f"127.0.0.1:{free_ports(1)[0]}", **settings}
     done = subprocess.run(
         command(), cwd=ROOT, env=environment(users_file, **given), capture_output=True, text=True, timeout=30
     )
@@ -39,7 +40,7 @@ def test_a_request_in_flight_is_finished_before_the_node_stops(run_node: Callabl
     with socket.create_connection(("127.0.0.1", node.port), timeout=20) as connection:
         connection.sendall((head + body[:5]).encode())
         node.process.send_signal(signal.SIGTERM)
-        eventually(lambda: any("Handling signal: term" in line["message"] for line in node.lines()))
+        wait_until(lambda: any("Handling signal: term" in line["message"] for line in node.lines()))
         connection.sendall(body[5:].encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
     assert node.process.wait(timeout=20) == 0
@@ -64,7 +65,7 @@ def test_a_busy_connection_is_told_to_close_and_loses_no_request(run_node: Calla
             assert answer.status_code == 200
             return answer.headers["Connection"] == "close"
 
-        eventually(told_to_close)
+        wait_until(told_to_close)
     assert node.process.wait(timeout=6) == 0
 
 

@@ -11,9 +11,10 @@ import pytest
 import requests
 
 from nodes import Settings, create_app
-from tests.support.node import PATIENT, RunningNode, environment, eventually
+from tests.support.node import PATIENT, RunningNode, environment
 from tests.support.node_app import log_in
 from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 
 SOON = {"SESSION_IDLE_TIMEOUT": "2", "LOGIN_ATTEMPTS": "0"}
 
@@ -45,10 +46,10 @@ def test_a_node_sweeps_what_expired_and_leaves_what_lives(
     for _ in range(3):
         log_in(brief)
     assert kept_by(store, tmp_path) == 4
-    eventually(lambda: kept_by(store, tmp_path) == 1)
+    wait_until(lambda: kept_by(store, tmp_path) == 1)
     assert browser.get(f"{node.url}/me", timeout=10).json()["user"] == "alice"
     swept = "expired sessions were swept"
-    eventually(lambda: sum(line["removed"] for line in node.lines() if line["message"] == swept) == 3)
+    wait_until(lambda: sum(line["removed"] for line in node.lines() if line["message"] == swept) == 3)
     metrics = requests.get(f"{node.url}/metrics", timeout=10).text
     assert 'node_session_events_total{event="expired"} 3.0' in metrics
 
@@ -56,5 +57,5 @@ def test_a_node_sweeps_what_expired_and_leaves_what_lives(
 def test_a_redis_node_has_nothing_to_sweep(run_node: Callable[..., RunningNode], valkey: Valkey) -> None:
     node = run_node(SESSION_STORE="redis", REDIS_URL=valkey.url, SESSION_SWEEP_SECONDS="0.05", **SOON)
     node.log_in()
-    eventually(lambda: valkey.client().keys("session:[0-9a-f][0-9a-f]*") == [])
+    wait_until(lambda: valkey.client().keys("session:[0-9a-f][0-9a-f]*") == [])
     assert not [line for line in node.lines() if "swe" in line["message"]]

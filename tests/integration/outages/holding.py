@@ -11,7 +11,8 @@ import requests
 
 from nodes.sessions import cookie
 from tests.integration.outages.observed import KINDS, LOGOUT, READ, WRITE, Browser
-from tests.support.node import RunningNode, eventually
+from tests.support.node import RunningNode
+from tests.support.waiting import wait_until
 
 EXPECTED = {
     "Redis killed": "503 503 503 503 ok 503",
@@ -65,8 +66,8 @@ def hold(fault: str, node: RunningNode, make: Fault, trouble: RunningNode | None
         assert requests.get(f"{alice.node.url}/live", timeout=20).status_code == 200
     expected = dict(zip(KINDS, EXPECTED[fault].split(), strict=True))
     assert observed == expected, {kind for kind in KINDS if observed[kind] != expected[kind]}
-    eventually(bystander.is_logged_in)
-    eventually(lambda: requests.get(f"{node.url}/ready", timeout=20).status_code == 200)
+    wait_until(bystander.is_logged_in)
+    wait_until(lambda: requests.get(f"{node.url}/ready", timeout=20).status_code == 200)
     if observed[LOGOUT] == "503" and observed[WRITE] == "503" and "slower" not in fault:
         alice.node = node
         assert alice.is_logged_in()

@@ -12,8 +12,9 @@ import requests
 from nodes.accounts import create_users
 from nodes.sessions import cookie
 from tests.integration.outages.observed import CREDENTIALS, Browser
-from tests.support.node import PASSWORD, RunningNode, eventually
+from tests.support.node import PASSWORD, RunningNode
 from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 
 WRONG_CLOCK = """
 import os, time
@@ -101,6 +102,6 @@ def test_a_node_starts_while_its_store_is_away_and_serves_when_it_is_back(start:
         answer = requests.get(f"{late.url}/me", headers={"Cookie": f"session={value}"}, timeout=20)
         assert (answer.status_code, answer.json()["user"]) == (200, None)
     valkey.start()
-    eventually(lambda: requests.get(f"{late.url}/ready", timeout=20).status_code == 200)
+    wait_until(lambda: requests.get(f"{late.url}/ready", timeout=20).status_code == 200)
     assert browser.is_logged_in()
     assert requests.post(f"{late.url}/login", json=CREDENTIALS, timeout=20).status_code == 200

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
+from deploy.ports import free_ports
 from proxy import Balance, Server
 from tests.integration.proxy.conftest import StartProxy
 from tests.support.backend import Backend
-from tests.support.proxy import free_port
 
 
 def drop_requests(nodes: tuple[Backend, ...]) -> None:
@@ -110,5 +110,5 @@ def test_a_dead_node_is_not_asked_again_until_fail_timeout(start_proxy: StartPro
 
 
 def test_without_any_node_the_answer_is_502(start_proxy: StartProxy) -> None:
-    nobody = tuple(Server(f"127.0.0.1:{free_port()}") for _ in range(2))
+    nobody = tuple(Server(f"127.0.0.1:{free_ports(1)[0]}") for _ in range(2))
     assert start_proxy(nobody).get().status == 502

@@ -10,7 +10,8 @@ import pytest
 from proxy import Balance, NginxError, Server, ServerState
 from tests.integration.proxy.conftest import StartProxy
 from tests.support.backend import Backend
-from tests.support.proxy import RunningProxy, wait_until
+from tests.support.proxy import RunningProxy
+from tests.support.waiting import wait_until
 
 
 @dataclass

@@ -9,7 +9,8 @@ from proxy import Balance, Server
 from tests.integration.proxy.conftest import StartProxy
 from tests.support.backend import Backend
 from tests.support.dns import Dns
-from tests.support.proxy import RunningProxy, wait_until
+from tests.support.proxy import RunningProxy
+from tests.support.waiting import wait_until
 
 ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 

@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from proxy import ProxySettingsError, Tls
-from tests.support.proxy import RunningProxy, RunningTls, issue_certificate, wait_until
+from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
+from tests.support.waiting import wait_until
 
 Start = Callable[..., RunningProxy]
 

@@ -13,11 +13,12 @@ import dns.exception
 import dns.resolver
 import pytest
 
+from deploy.ports import free_ports
 from nodes.sessions import Budgets, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis.address import NamedConnection, Resolver
 from tests.support.dns import Dns
 from tests.support.records import HOUR, in_threads
-from tests.support.valkey import Valkey, free_port
+from tests.support.valkey import Valkey
 
 NAME = "store.example"
 
@@ -161,7 +162,9 @@ def test_an_address_is_asked_of_nobody() -> None:
 
 
 def test_a_name_that_is_none_is_unavailable_by_its_name() -> None:
-    store = RedisStore.from_url(f"redis://{'x' * 70}.invalid:{free_port()}/0", Budgets(2, 2, retries=0, deadline=2))
+    store = RedisStore.from_url(
+        f"redis://{'x' * 70}.invalid:{free_ports(1)[0]}/0", Budgets(2, 2, retries=0, deadline=2)
+    )
     with pytest.raises(StoreUnavailable):
         store.ping()
     store.close()

@@ -12,9 +12,9 @@ from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailab
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import connection
 from nodes.sessions.stores.redis.address import Resolver
-from tests.support.node import eventually
 from tests.support.records import HOUR, KEY, in_threads
 from tests.support.valkey import Valkey, monitored
+from tests.support.waiting import wait_until
 
 BUDGETS = Budgets(5, 5, retries=1, deadline=5)
 
@@ -32,7 +32,7 @@ def copied(one: Valkey, two: Valkey) -> None:
     """What one has, two has as well, and is on its own again."""
     with two.client() as client:
         client.replicaof("127.0.0.1", str(one.port))
-        eventually(lambda: client.info("replication").get("master_link_status") == "up")
+        wait_until(lambda: client.info("replication").get("master_link_status") == "up")
         client.replicaof("NO", "ONE")
 
 
@@ -86,7 +86,7 @@ def test_whoever_its_name_means_now_is_asked_instead() -> None:
             record = node.load(KEY)  # which fails at no time
             return record is not None and record.fields["a"] == b"2"
 
-        eventually(is_followed)
+        wait_until(is_followed)
         assert all(is_followed() for _ in range(20))
     finally:
         node.close()
@@ -108,7 +108,7 @@ def test_sessions_shared_with_express_are_not_read_from_a_replica(pair: tuple[Va
             return True
         return False
 
-    eventually(is_unavailable)
+    wait_until(is_unavailable)
     node.close()
 
 

@@ -13,9 +13,9 @@ import redis
 from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import connection
-from tests.support.node import eventually
 from tests.support.records import HOUR, KEY, OTHER, load
 from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 
 HASTY = Budgets(0.1, 0.1, retries=0, deadline=0.2)
 PATIENT = Budgets(5, 5, retries=0, deadline=5)
@@ -186,7 +186,7 @@ def test_one_that_is_held_looks_and_the_others_wait_for_it(own: Valkey) -> None:
     started = time.monotonic()
     for thread in threads:
         thread.start()
-    eventually(lambda: len(attempts) > 40)
+    wait_until(lambda: len(attempts) > 40)
     assert time.monotonic() - started > 0.3  # each its first, and then one every 50 ms
     own.start()
     for thread in threads:
@@ -221,7 +221,7 @@ def test_no_more_wait_than_the_bound(own: Valkey) -> None:
     threads = [threading.Thread(target=ping) for _ in range(5)]
     for thread in threads:
         thread.start()
-    eventually(lambda: len(results) == 3)
+    wait_until(lambda: len(results) == 3)
     assert set(results) == {"2 requests wait for the store already"}
     own.start()
     for thread in threads:

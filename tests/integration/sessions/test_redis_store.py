@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from deploy.ports import free_ports
 from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable, UnsupportedRecordVersion
 from tests.support.browser import Browser, application
 from tests.support.records import HOUR, in_threads
-from tests.support.valkey import Valkey, free_port
+from tests.support.valkey import Valkey
 
 KEY = "c" * 64
 RAW, ASIDE = f"session:{{{KEY}}}", f"session:damaged:{{{KEY}}}"
@@ -98,7 +99,7 @@ def test_a_full_store_refuses_writes_whole_and_serves_reads_and_logouts() -> Non
 
 
 def test_a_refused_connection_is_unavailable_at_once() -> None:
-    store = RedisStore.from_url(f"redis://127.0.0.1:{free_port()}/0")
+    store = RedisStore.from_url(f"redis://127.0.0.1:{free_ports(1)[0]}/0")
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store.load(KEY)

@@ -9,11 +9,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from deploy.ports import free_ports
 from nodes import Settings, create_app
 from nodes.sessions import Iterable, find_capability
 from nodes.settings import StoreKind
 from tests.support.node import PASSWORD, SECRET
-from tests.support.valkey import free_port
 
 
 class PlainUsers:
@@ -154,7 +154,7 @@ def test_without_the_store_no_password_is_looked_at(users_file: Path) -> None:
         secrets=(SECRET,),
         users_file=users_file,
         store=StoreKind.REDIS,
-        redis_url=f"redis://127.0.0.1:{free_port()}/0",
+        redis_url=f"redis://127.0.0.1:{free_ports(1)[0]}/0",
     )
     answer = guess(create_app(settings).test_client(), password=PASSWORD)
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)

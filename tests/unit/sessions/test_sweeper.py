@@ -14,7 +14,7 @@ from nodes.sessions.signals import session_absent, session_ended, session_expire
 from nodes.sessions.store import OnExpired, StoreUnavailable, ignore
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
-from tests.support.node import eventually
+from tests.support.waiting import wait_until
 
 SIGNALS = {"absent": session_absent, "ended": session_ended, "expired": session_expired}
 
@@ -129,7 +129,7 @@ def test_an_outage_is_logged_once_and_sweeping_goes_on(caplog: pytest.LogCapture
     sweeper = Sweeper(store, 0.01)  # type: ignore[arg-type]
     assert sweeper.start()
     try:
-        eventually(lambda: store.left == 0)
+        wait_until(lambda: store.left == 0)
     finally:
         sweeper.stop()
     assert [record.message for record in caplog.records if "not swept" in record.message] == [
