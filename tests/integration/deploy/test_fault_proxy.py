@@ -8,17 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy import ClusterError
 from deploy.fault_proxy import FaultProxy
+from tests.support.node import ROOT
 from tests.support.servers import tcp_server
 from tests.support.waiting import lives, wait_until
-
-ROOT = Path(__file__).parents[3]
 
 
 def echo(client: socket.socket) -> None:

@@ -17,12 +17,10 @@ import requests
 from proxy import Server
 from tests.support.express import RunningExpress
 from tests.support.node import PASSWORD, SECRET, RunningNode
-from tests.support.node_app import users_file
 from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
-__all__ = ["users_file"]
 
 EXPRESS, FLASK, PROXY = "express-1", "node-1", "proxy"
 NEW = "another secret of more than 32 bytes"

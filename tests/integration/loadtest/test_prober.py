@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -18,11 +17,11 @@ from loadtest.history import Outcome, Probe
 from loadtest.prober import Endpoint, Prober, ProberError
 from loadtest.prober.process import NotHttp, parse
 from loadtest.target import TargetError, log_in
+from tests.support.node import ROOT
 from tests.support.servers import tcp_server
 from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
 from tests.support.waiting import lives, wait_until
 
-ROOT = Path(__file__).parents[3]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Served-By: node-7\r\n\r\nok"
 
 
