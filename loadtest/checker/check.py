@@ -45,6 +45,9 @@ class Checker:
       the session is alive (see `session`).
     """
 
+    sweeps = 4.0
+    """How often what is settled is judged, per horizon."""
+
     def __init__(self, *, slow_after: float = SLOW_AFTER, examples: int = EXAMPLES, horizon: float = HORIZON) -> None:
         self._slow_after, self._horizon = slow_after, horizon
         self._title, self._expiry, self._complete = "", Expiry(), False
@@ -89,7 +92,7 @@ class Checker:
         self._now = max(self._now, when(event))
         if self._now >= self._sweep_at:
             self._sweep()
-            self._sweep_at = self._now + self._horizon / 4
+            self._sweep_at = self._now + self._horizon / self.sweeps
 
     def findings(self) -> Findings:
         """Return what all events so far prove; what may still be explained by later ones counts."""
