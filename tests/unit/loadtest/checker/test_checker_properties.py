@@ -14,7 +14,7 @@ from msgspec import UNSET
 from loadtest.checker import Checker, Findings, Kind, check, logins, sums
 from loadtest.checker.session import SessionJudge
 from loadtest.history import Action, Event, Header, Op
-from tests.support.checker_model import ITEMS, TICK, Browser, Record, Store
+from tests.support.checker_model import ITEMS, TICK, Record, SharedBrowser, Store
 
 OFTEN = (Action.VISIT, Action.VISIT, Action.ADD, Action.ADD, Action.LOOK, Action.LOOK)
 actions = st.sampled_from([*OFTEN, Action.EMPTY, Action.EMPTY, Action.LOGIN, Action.LOGOUT, Action.ACCOUNT])
@@ -28,21 +28,21 @@ def schedules(what: st.SearchStrategy[str], actions: st.SearchStrategy[Action] =
     return st.lists(step, max_size=20) | st.lists(step, min_size=30, max_size=80)
 
 
-def browser(clients: int, store: Store | None = None, *, login: bool = True) -> Browser:
-    made = Browser(store or Store(), clients)
+def browser(clients: int, store: Store | None = None, *, login: bool = True) -> SharedBrowser:
+    made = SharedBrowser(store or Store(), clients)
     if login:
         made.do(Action.LOGIN)
     return made
 
 
-def played(schedule: list, browser: Browser) -> Browser:  # type: ignore[type-arg]
+def played(schedule: list, browser: SharedBrowser) -> SharedBrowser:  # type: ignore[type-arg]
     for client, what, action, item, quantity in schedule:
         named = (item, quantity) if action is Action.ADD else ("", 0)
         browser.step(client, what, action, *named)
     return browser
 
 
-def found(browser: Browser) -> dict[Kind, int]:
+def found(browser: SharedBrowser) -> dict[Kind, int]:
     findings = check(browser.ops)
     return {kind: findings.count(kind) for kind in Kind if findings.count(kind)}
 
@@ -260,19 +260,19 @@ def test_a_store_that_resurrects_a_session_is_found_out(schedule: list, clients:
     assert alive == bool(in_flight)
 
 
-def damage(run: Browser, visits: int = 0, item: str = "apple", pieces: int = 0) -> None:
+def damage(run: SharedBrowser, visits: int = 0, item: str = "apple", pieces: int = 0) -> None:
     assert run.cookie is not None
     record = run.store.records[run.cookie]
     cart = {**record.cart, item: record.cart[item] + pieces} if pieces else record.cart
     run.store.records[run.cookie] = replace(record, visits=record.visits + visits, cart=cart)
 
 
-def put(run: Browser, cart: dict[str, int]) -> None:
+def put(run: SharedBrowser, cart: dict[str, int]) -> None:
     assert run.cookie is not None
     run.store.records[run.cookie] = replace(run.store.records[run.cookie], cart=cart)
 
 
-def stale(run: Browser, **shown: object) -> None:
+def stale(run: SharedBrowser, **shown: object) -> None:
     """One answer that shows something else than what is in the store."""
     op = run.do(Action.LOOK)
     run.ops[-1] = msgspec.structs.replace(op, **shown)
