@@ -42,6 +42,9 @@ class Checker:
       the session is alive (see `session`).
     """
 
+    sweeps = 4.0
+    """How often what is settled is judged, per horizon."""
+
     def __init__(self, *, horizon: float = HORIZON) -> None:
         self._horizon = horizon
         self._title, self._expiry, self._complete = "", Expiry(), False
@@ -86,7 +89,7 @@ class Checker:
         self._now = max(self._now, when(event))
         if self._now >= self._sweep_at:
             self._sweep()
-            self._sweep_at = self._now + self._horizon / 4
+            self._sweep_at = self._now + self._horizon / self.sweeps
 
     def findings(self) -> Findings:
         """Return what all events so far prove; what may still be explained by later ones counts."""

@@ -112,3 +112,23 @@ def test_parts_are_assembled_to_one_history(paths: list[Path], tmp_path: Path) -
     assemble(tmp_path / "all.gz", HEADER, *(read_part(path) for path in paths[:2]))
     kinds = [type(event) for event in read(tmp_path / "all.gz")]
     assert kinds == [Header, Mark, Op, Mark, Op, End]
+
+
+def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match="cannot be read"):
+        follow(tmp_path).finish()
+
+
+def test_all_the_rest_comes_at_the_end_also_what_is_new_or_has_equal_times(paths: list[Path], clock: Clock) -> None:
+    write(paths[0], op(1), op(1), op(2000))
+    paths[1].write_bytes(msgspec.json.encode(HEADER) + b"\n")
+    follower = Follower(*paths[:2], clock=clock)
+    assert times(follower.poll()) == []
+    events = follower.finish()
+    assert times(events) == [1001.5, 1001.5, 3000.5]
+    assert len(events) == 3
+    assert not follower.complete, "one of two parts has no End"
+    for number in range(2):
+        with paths[1].open("ab") as file:
+            file.write(msgspec.json.encode(op(number)) + b"\n")
+        assert times(follower.finish()) == [1000.5 + number]
