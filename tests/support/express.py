@@ -6,17 +6,14 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import unquote
+from typing import IO
 
 import requests
 
 from deploy.ports import free_ports
 from loadtest.targets.install import install_express
-from tests.support.node import PASSWORD, SECRET, RunningNode
+from tests.support.node import PASSWORD, SECRET
 from tests.support.waiting import wait_until
-
-EXPRESS, FLASK = "express-1", "node-1"
 
 
 class RunningExpress:
@@ -54,48 +51,3 @@ class RunningExpress:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait(timeout=20)
-
-
-class Both:
-    """One browser, and both applications: at their own addresses, or at `urls` over TLS, signed by `authority`."""
-
-    def __init__(
-        self,
-        express: RunningExpress,
-        flask: RunningNode,
-        urls: dict[str, str] | None = None,
-        authority: Path | None = None,
-    ) -> None:
-        self.urls = urls or {EXPRESS: express.url, FLASK: flask.url}
-        self.browser = requests.Session()
-        self.browser.trust_env = False  # REQUESTS_CA_BUNDLE would take precedence
-        self.browser.verify = str(authority) if authority else True
-
-    def get(self, where: str, path: str = "/me") -> dict[str, Any]:
-        answer = self.browser.get(self.urls[where] + path, timeout=10)
-        assert answer.headers["X-Served-By"] == where
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
-
-    def post(self, where: str, path: str, **body: Any) -> requests.Response:
-        answer = self.browser.post(self.urls[where] + path, json=body, timeout=10)
-        assert answer.status_code in {200, 204}, answer.text
-        return answer
-
-    def log_in(self, where: str) -> requests.Response:
-        return self.post(where, "/login", user="alice", password=PASSWORD)
-
-    def replayed(self, where: str, cookie: str) -> str | None:
-        """Whom a browser with this cookie is taken for."""
-        headers = {"Cookie": f"connect.sid={cookie}"}
-        answer = requests.get(f"{self.urls[where]}/me", headers=headers, verify=self.browser.verify, timeout=10)
-        user: str | None = answer.json()["user"]
-        return user
-
-    @property
-    def cookie(self) -> str:
-        return str(self.browser.cookies["connect.sid"])
-
-    @property
-    def id(self) -> str:
-        return unquote(self.cookie)[2:].rpartition(".")[0]

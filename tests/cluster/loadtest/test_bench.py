@@ -10,8 +10,7 @@ from pathlib import Path
 
 from loadtest.bench.cli import NAMES
 from loadtest.bench.servers import APPLICATIONS
-
-ROOT = Path(__file__).parents[3]
+from tests.support.node import ROOT
 
 
 def bench(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.node import ROOT
 from tests.support.signals import default_sigint
 from tests.support.waiting import lives, wait_until
 
-ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, str(ROOT / "session_cluster.py"), "demo"]
 
 

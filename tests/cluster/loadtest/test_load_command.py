@@ -16,10 +16,10 @@ from deploy import ClusterSpec, LocalCluster, StoreKind
 from deploy.ports import free_ports
 from loadtest.checker import check
 from loadtest.history import read
+from tests.support.node import ROOT
 from tests.support.signals import default_sigint
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
 
-ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "session_cluster", "load"]
 FEW = ("--users", "15", "--wait", "0.02", "0.08", "--duration", "3")
 
