@@ -145,7 +145,7 @@ LAST = '{"is":"end","ops":0,"probes":0}'
         (['{"is":"history","version":0}'], "line 1: "),
         (
             ['{"is":"history","version":2,"title":3}'],
-            "of version 2, and this program reads up to 1: use the program that",
+            "of version 2, and this program reads up to 1: use the program",
         ),
         *(([FIRST, line], "line 2: ") for line in ('{"is":"op","who":"a"}', '{"is":"dance"}', "{", "\\u00ff")),
         ([FIRST, FIRST], "line 2: a second header"),
