@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -106,6 +107,10 @@ class Cluster(Protocol):
     @property
     def url(self) -> str:
         """The address for a browser: "http://127.0.0.1:8080"."""
+
+    @property
+    def authority(self) -> Path | None:
+        """The certificate (PEM) that a client has to trust to reach `url`; None without TLS."""
 
     @property
     def users(self) -> Mapping[str, str]:

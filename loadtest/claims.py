@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from loadtest.checker import Findings, Kind, PhaseFigures
+from loadtest.checker.figures import percentile
 from loadtest.history import STOPPED, Action, Op, Outcome, Probe
 
 DURING = "during"
@@ -20,6 +21,8 @@ SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
 MIN_PROBES = 50
 WRITES = frozenset({Action.LOGIN, Action.LOGOUT, Action.VISIT, Action.ADD, Action.EMPTY})
+_SLOW = 0.5
+"""Seconds after which an answer to a probe is slow."""
 _APART = 1.0
 """Seconds between two slow probes that belong to different windows."""
 
@@ -333,7 +336,6 @@ class GapWithin:
     """The prober never waits longer than this many seconds for a good answer, on any target."""
 
     seconds: float
-    min_probes: int = MIN_PROBES
 
     @property
     def text(self) -> str:
@@ -343,8 +345,8 @@ class GapWithin:
         if not seen.findings.availability:
             return not_enough("there was no prober")
         for name, target in seen.findings.availability.items():
-            if target.probes < self.min_probes:
-                return not_enough(f"{target.probes} probes of {name}; {self.min_probes} are needed")
+            if target.probes < MIN_PROBES:
+                return not_enough(f"{target.probes} probes of {name}; {MIN_PROBES} are needed")
             if target.late > self.seconds:
                 return not_enough(f"the prober of {name} was itself late by {target.late:.2f} s")
         gap = seen.findings.gap
@@ -397,22 +399,21 @@ class FailuresEndWithin:
 
 @dataclass(frozen=True)
 class SlowWindow:
-    """Probes get answers later than `slow` seconds for at most this long in one window: then the node is taken out.
+    """Probes get answers later than 0.5 s for at most this long in one window: then the node is taken out.
 
     Now and then nginx sends the node a request to see whether it is back, which is a window of its own.
     """
 
     seconds: float
-    slow: float = 0.5
 
     @property
     def text(self) -> str:
         return f"answers are slow for at most {self.seconds:g} s"
 
     def check(self, seen: Observed) -> ClaimResult:
-        longest = longest_slow_window(seen.probes, self.slow)
+        longest = longest_slow_window(seen.probes, _SLOW)
         if longest > self.seconds:
-            return broken(f"answers took more than {self.slow:g} s for {longest:.2f} s; {self.seconds:g} s expected")
+            return broken(f"answers took more than {_SLOW:g} s for {longest:.2f} s; {self.seconds:g} s expected")
         return _enough_probes(seen.probes)
 
 
@@ -446,12 +447,12 @@ class SiteFast:
 
     def check(self, seen: Observed) -> ClaimResult:
         probes = [p for p in seen.probes if p.target == SITE and seen.times.fault <= p.started < seen.times.undo]
-        durations = sorted(probe.ended - probe.started for probe in probes)
+        durations = [probe.ended - probe.started for probe in probes]
         if failed := sum(probe.outcome is not Outcome.OK for probe in probes):
             return broken(f"{failed} probes failed")
         if len(durations) < MIN_PROBES:
             return _enough_probes(probes)
-        p99 = durations[math.ceil(0.99 * len(durations)) - 1]
+        p99 = percentile(durations, 0.99)
         return broken(f"p99 {p99:.2f} s; {self.seconds:g} s expected") if p99 > self.seconds else HOLDS
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from deploy import StoreKind
+from deploy import ClusterSpec, StoreKind
 from loadtest.checker import PhaseFigures
 from loadtest.claims import (
     NOTHING_LOST,
@@ -57,97 +57,73 @@ def _phase(name: str, nodes: int, claims: tuple[Claim, ...], fault: Fault = NOTH
     return Phase(name=name, seconds=SECONDS / of, nodes=nodes, fault=fault, claims=claims)
 
 
+def _scene(
+    number: int,
+    name: str,
+    title: str,
+    hypothesis: str,
+    spec: ClusterSpec,
+    *phases: Phase,
+    arrival: tuple[Claim, ...] = _ARRIVAL,
+) -> Experiment:
+    variant = Variant(spec=spec, arrival=arrival, phases=phases)
+    return Experiment(number=number, name=name, title=title, hypothesis=hypothesis, variants=(variant,))
+
+
 SCENES = (
-    Experiment(
-        number=1,
-        name="one-worker",
-        title="1 node, 1 worker",
-        hypothesis="Sessions in a process's memory work, as long as there is one process.",
-        variants=(
-            Variant(spec=cluster(1, StoreKind.MEMORY), arrival=_ARRIVAL, phases=(_phase("steady", 1, _STEADY),)),
-        ),
+    _scene(
+        1,
+        "one-worker",
+        "1 node, 1 worker",
+        "Sessions in a process's memory work, as long as there is one process.",
+        cluster(1, StoreKind.MEMORY),
+        _phase("steady", 1, _STEADY),
     ),
-    Experiment(
-        number=2,
-        name="two-workers",
-        title="1 node, 2 workers",
-        hypothesis="Scaling up breaks it: each of two workers has sessions of its own, so up to half the requests"
-        " miss.",
-        variants=(
-            Variant(
-                spec=cluster(1, StoreKind.MEMORY, proxy=_NO_KEEPALIVE, workers=2),
-                arrival=_ARRIVAL_MISSES,
-                phases=(_phase("steady", 1, (ShareOfRequests(1 / 2, "up to half", least=0.08), _NO_FAILED)),),
-            ),
-        ),
+    _scene(
+        2,
+        "two-workers",
+        "1 node, 2 workers",
+        "Scaling up breaks it: each of two workers has sessions of its own, so up to half the requests miss.",
+        cluster(1, StoreKind.MEMORY, proxy=_NO_KEEPALIVE, workers=2),
+        _phase("steady", 1, (ShareOfRequests(1 / 2, "up to half", least=0.08), _NO_FAILED)),
+        arrival=_ARRIVAL_MISSES,
     ),
-    Experiment(
-        number=3,
-        name="three-nodes",
-        title="3 nodes",
-        hypothesis="Scaling out breaks it more: with N nodes that take turns, (N-1)/N of the requests miss.",
-        variants=(
-            Variant(
-                spec=cluster(3, StoreKind.MEMORY),
-                arrival=_ARRIVAL_MISSES,
-                phases=(_phase("steady", 3, (ShareOfRequests(2 / 3, "about two thirds"), _NO_FAILED)),),
-            ),
-        ),
+    _scene(
+        3,
+        "three-nodes",
+        "3 nodes",
+        "Scaling out breaks it more: with N nodes that take turns, (N-1)/N of the requests miss.",
+        cluster(3, StoreKind.MEMORY),
+        _phase("steady", 3, (ShareOfRequests(2 / 3, "about two thirds"), _NO_FAILED)),
+        arrival=_ARRIVAL_MISSES,
     ),
-    Experiment(
-        number=4,
-        name="sticky-kill",
-        title="3 nodes, pinned",
-        hypothesis="Pinning each browser to a node hides it, until a node dies and takes its share of the users along.",
-        variants=(
-            Variant(
-                spec=cluster(3, StoreKind.MEMORY, Balance.STICKY),
-                arrival=_ARRIVAL,
-                phases=(
-                    _phase("steady", 3, _STEADY, of=2),
-                    _phase(
-                        "node-2 killed",
-                        2,
-                        (ShareOfUsers(1 / 3, "about a third"), *_ONE_NODE_DIES),
-                        Kill("node-2"),
-                        of=2,
-                    ),
-                ),
-            ),
-        ),
+    _scene(
+        4,
+        "sticky-kill",
+        "3 nodes, pinned",
+        "Pinning each browser to a node hides it, until a node dies and takes its share of the users along.",
+        cluster(3, StoreKind.MEMORY, Balance.STICKY),
+        _phase("steady", 3, _STEADY, of=2),
+        _phase("node-2 killed", 2, (_A_THIRD, *_ONE_NODE_DIES), Kill("node-2"), of=2),
     ),
-    Experiment(
-        number=5,
-        name="redis-kill",
-        title="3 nodes, shared",
-        hypothesis="With a shared store any node can serve any user, so any node can die and no user is logged out.",
-        variants=(
-            Variant(
-                spec=cluster(3, StoreKind.REDIS),
-                arrival=_ARRIVAL,
-                phases=(
-                    _phase("steady", 3, (*_STEADY, ServedBy(3)), of=2),
-                    _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), Kill("node-2"), of=2),
-                ),
-            ),
-        ),
+    _scene(
+        5,
+        "redis-kill",
+        "3 nodes, shared",
+        "With a shared store any node can serve any user, so any node can die and no user is logged out.",
+        cluster(3, StoreKind.REDIS),
+        _phase("steady", 3, (*_STEADY, ServedBy(3)), of=2),
+        _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), Kill("node-2"), of=2),
     ),
-    Experiment(
-        number=6,
-        name="scale",
-        title="scaled out and in",
-        hypothesis="And nodes come and go under load without anyone noticing: drained first, they drop no request.",
-        variants=(
-            Variant(
-                spec=cluster(3, StoreKind.REDIS),
-                arrival=_ARRIVAL,
-                phases=(
-                    _phase("steady", 3, (*_STEADY, ServedBy(3)), of=3),
-                    _phase("out to 5", 5, (*_STEADY, ServedBy(5)), Scale(5), of=3),
-                    _phase("back to 3", 3, _STEADY, Scale(3), of=3),
-                ),
-            ),
-        ),
+    _scene(
+        6,
+        "scale",
+        "scaled out and in",
+        "And nodes come and go under load without anyone noticing: drained first, they drop no request.",
+        cluster(3, StoreKind.REDIS),
+        _phase("steady", 3, (*_STEADY, ServedBy(3)), of=3),
+        _phase("out to 5", 5, (*_STEADY, ServedBy(5)), Scale(5), of=3),
+        _phase("back to 3", 3, _STEADY, Scale(3), of=3),
     ),
 )
 
@@ -179,8 +155,7 @@ def _make_table(results: Sequence[Result], width: int) -> Table:
 
 
 def _make_row(number: int, result: Result, wide: bool) -> list[Text | str]:
-    phases = BY_NAME[result.name].variants[0].phases
-    spec = BY_NAME[result.name].variants[0].spec
+    spec, phases = _variant(result).spec, _variant(result).phases
     shown = [_figures(result, phase.name) for phase in phases]
     balancing = "-" if spec.nodes == 1 else spec.balance.value.replace("_", " " if wide else "\n")
     return [
@@ -197,6 +172,11 @@ def _make_row(number: int, result: Result, wide: bool) -> list[Text | str]:
         _lines(_users(figures, wide) for figures in shown),
         _lines(Text(f"{figures.failed:,}", "red" if figures.failed else "") for figures in shown),
     ]
+
+
+def _variant(result: Result) -> Variant:
+    (variant,) = BY_NAME[result.name].variants
+    return variant
 
 
 def _figures(result: Result, phase: str) -> PhaseFigures:
@@ -233,8 +213,8 @@ def _sentences(results: Sequence[Result]) -> RenderableType:
         grid.add_row(Text(str(number), "dim"), Text(mark, style), result.hypothesis)
         if result.verdict is not Verdict.HOLDS:
             grid.add_row("", "", Text(explain(result.verdict, result.reason), style))
-        phases = BY_NAME[result.name].variants[0].phases
-        failures = sum((Counter(_figures(result, phase.name).failures) for phase in phases), Counter[str]())
+        figures = (_figures(result, phase.name) for phase in _variant(result).phases)
+        failures = sum((Counter(one.failures) for one in figures), Counter[str]())
         if failures and result.verdict is Verdict.HOLDS:
             # A POST that was sent is never repeated, because it may have been carried out: a fact to be shown.
             said = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
@@ -254,7 +234,7 @@ def make_record(results: Sequence[Result], users: int, seconds: float) -> dict[s
 
 
 def _record_scene(result: Result) -> dict[str, Any]:
-    spec = BY_NAME[result.name].variants[0].spec
+    spec = _variant(result).spec
     return {
         "name": result.name,
         "title": result.title,

@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
 from loadtest.claims import DURING, Claim, InPhase, needed_requests
-from loadtest.faults import NOTHING, Fault
+from loadtest.faults import NOTHING, Fault, Latency
 from loadtest.load_profile import Mix
 from proxy import Balance
 
@@ -213,6 +213,22 @@ class Store:
         """
         spec = cluster(1 if self.kind is StoreKind.MEMORY else 3, self.kind, database=self.database)
         return replace(spec, store_proxy=store_proxy and spec.has_single_server)
+
+
+def make_variants(claims: tuple[Claim, ...], latency: float = 0.0) -> tuple[Variant, ...]:
+    """Return a variant for each store. Answers of a store with one server come `latency` seconds later."""
+    specs = ((store, store.make_spec(store_proxy=latency > 0)) for store in EVERY_STORE)
+    return tuple(
+        Variant(
+            name=store.name,
+            title=store.name,
+            spec=spec,
+            fault=Latency(latency) if spec.store_proxy else NOTHING,
+            claims=claims,
+            places=store.places,
+        )
+        for store, spec in specs
+    )
 
 
 EVERY_STORE = (

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
@@ -21,7 +20,7 @@ from loadtest.load_profile import LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY, Timing
-from loadtest.target import Target, TargetError, log_in
+from loadtest.target import Target, TargetError, log_in, visit
 
 STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
 READY_TIMEOUT = 30.0
@@ -373,17 +372,6 @@ def _find_complaint(cluster: Cluster) -> str | None:
         if not missing:
             return None
     return f"{', '.join(sorted(missing))} does not serve"
-
-
-def visit(url: str) -> tuple[int, str]:
-    """Send a new visitor's first write; return the status, and the node that answered."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
-    try:
-        connection.request("POST", "/visits", "{}", {"Content-Type": "application/json", "Accept": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.getheader("X-Served-By", "")
-    finally:
-        connection.close()
 
 
 @contextlib.contextmanager

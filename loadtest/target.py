@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from deploy import Cluster, ClusterSpec, LocalCluster
+from deploy import Cluster, ClusterSpec
 from loadtest.history import Action
 from loadtest.http import Adapter, HttpInterface, Operation
 
@@ -87,7 +87,7 @@ class ClusterTarget:
 
     @property
     def authority(self) -> Path | None:
-        return self.cluster.authority if isinstance(self.cluster, LocalCluster) else None
+        return self.cluster.authority
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -144,13 +144,18 @@ class RunningTarget:
 
 def get(target: Target, path: str) -> tuple[int, bytes]:
     """Send a GET. Return status and body (64 KiB at most). Raises OSError and HTTPException."""
-    connection = connect(target)
-    try:
-        connection.request("GET", path, headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read(65536)
-    finally:
-        connection.close()
+    status, _, body = _exchange(connect(target), "GET", path)
+    return status, body
+
+
+def visit(url: str) -> tuple[int, str]:
+    """Send the first write of a new visitor. Return the status, and the node that answered ("": none).
+
+    Raises OSError and HTTPException.
+    """
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT)
+    status, headers, _ = _exchange(connection, "POST", "/visits", {})
+    return status, headers.get("X-Served-By", "")
 
 
 def log_in(target: Target) -> str:
@@ -160,21 +165,29 @@ def log_in(target: Target) -> str:
     """
     account, password = next(iter(target.users.items()))
     request = target.adapter.request(Operation(Action.LOGIN), account, password)
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    connection = connect(target)
     try:
-        connection.request(request.method, request.path, msgspec.json.encode(request.body), headers)
-        response = connection.getresponse()
-        lines = response.headers.get_all("Set-Cookie", [])
+        status, headers, _ = _exchange(connect(target), request.method, request.path, request.body)
     except (OSError, http.client.HTTPException) as error:
         raise TargetError(f"cannot log in at {target.url} as {account}: {type(error).__name__}") from error
-    finally:
-        connection.close()
+    lines = headers.get_all("Set-Cookie", [])
     names = (target.session_cookie, f"__Host-{target.session_cookie}")
     pairs = [pair for line in lines if (pair := line.partition(";")[0].strip()).partition("=")[0] in names]
-    if response.status != http.client.OK or not pairs:
-        raise TargetError(f"cannot log in at {target.url} as {account}: status {response.status}")
+    if status != http.client.OK or not pairs:
+        raise TargetError(f"cannot log in at {target.url} as {account}: status {status}")
     return pairs[0]
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, method: str, path: str, body: Mapping[str, Any] | None = None
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Send one request and close the connection. Return status, headers and body (64 KiB at most)."""
+    headers = {"Accept": "application/json", **({} if body is None else {"Content-Type": "application/json"})}
+    try:
+        connection.request(method, path, None if body is None else msgspec.json.encode(body), headers)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read(65536)
+    finally:
+        connection.close()
 
 
 def connect(target: Target) -> http.client.HTTPConnection:

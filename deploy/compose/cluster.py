@@ -181,6 +181,10 @@ class ComposeCluster:
         return StandaloneRedis(servers, kind, self._fault_proxy) if kind.needs_redis else Store(kind, self._fault_proxy)
 
     @property
+    def authority(self) -> None:
+        return None  # containers of a `ComposeCluster` serve http
+
+    @property
     def policy(self) -> Balance:
         self._running_project()
         return self._proxy.policy

@@ -66,7 +66,6 @@ class LocalCluster:
 
     @property
     def authority(self) -> Path | None:
-        """The certificate (PEM) that a client has to trust to reach `url`; None without TLS."""
         return self._proxy.authority
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from loadtest.cli.shared import json_option, require_writable, writing
 
 NAMES = (
     *("redis", "memory", "file", "sql", "flask-session", "flask-alone"),
@@ -33,13 +34,7 @@ NAMES = (
     metavar="NAME",
     help=f"Measure only this one and its framework; may be repeated. One of {', '.join(NAMES)}.",
 )
-@click.option(
-    "--json",
-    "record",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write every sample to FILE.",
-)
+@json_option("Write every sample to FILE.")
 def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | None) -> None:
     """Measure the CPU time of a request with the session read, written, unused and without one.
 
@@ -57,14 +52,11 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
     from loadtest.bench.measure import CONNECTIONS, measure_all
     from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
     from loadtest.bench.table import describe_machine, tables, to_json
+    from loadtest.results import write_json
     from loadtest.targets.install import InstallError, install_express
 
     console = Console()
-    if record is not None:
-        try:  # minutes of measuring are not to be lost to a path that was wrong from the start
-            record.open("a", encoding="utf-8").close()
-        except OSError as error:
-            raise click.ClickException(f"cannot write {record}: {error.strerror}") from error
+    require_writable(record)
     requests -= requests % CONNECTIONS
     bases = {one.base for one in APPLICATIONS if one.name in names}  # without them nothing can be said of the others
     chosen = [one for one in APPLICATIONS if not names or one.name in names or one.name in bases]
@@ -92,4 +84,5 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
     console.print(f"measured on {', '.join(machine.values())}", highlight=False)
     if record is not None:
         document = {"requests": requests, "repeat": repeat, "machine": machine, **to_json(measured, sizes, missing)}
-        record.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        with writing(record):
+            write_json(record, document)

@@ -8,6 +8,8 @@ from loadtest.checker.figures import Histogram
 from loadtest.checker.findings import Availability, Window
 from loadtest.history import Outcome, Probe
 
+SLOW_AFTER = 1.0
+"""Seconds after which an answer to the prober is slow."""
 MOST_WINDOWS = 1000
 """Windows without a good answer that are kept; of more, the longest."""
 
@@ -15,8 +17,7 @@ MOST_WINDOWS = 1000
 class TargetProbes:
     """The probes of one target. They may come in any order until they are settled."""
 
-    def __init__(self, slow_after: float) -> None:
-        self._slow_after = slow_after
+    def __init__(self) -> None:
         self._pending: list[Probe] = []
         self._outcomes: Counter[Outcome] = Counter()
         self._times = Histogram()
@@ -48,7 +49,7 @@ class TargetProbes:
         self._outcomes[probe.outcome] += 1
         self._times.add(took)
         self._late = max(self._late, probe.late)
-        if probe.outcome is not Outcome.OK or took > self._slow_after:
+        if probe.outcome is not Outcome.OK or took > SLOW_AFTER:
             begin, end = (self._slow.begin, self._slow.end) if self._slow is not None else (probe.started, probe.ended)
             self._slow = Window(begin, max(end, probe.ended))
         if probe.outcome is not Outcome.OK:
@@ -83,7 +84,7 @@ class TargetProbes:
             late=round(self._late, 3),
             errors=tuple(self._errors),
             slow=self._slow,
-            slow_after=self._slow_after,
+            slow_after=SLOW_AFTER,
             p50=p50,
             p99=p99,
             slowest=self._times.largest,

@@ -15,7 +15,7 @@ from loadtest.checker.sums import FOREVER
 from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
 
 EXAMPLES = 10
-SLOW_AFTER = 1.0
+"""Evidence of each kind that the findings name."""
 HORIZON = 30.0
 """Seconds: more than any request takes; the virtual users give up after 20."""
 RESTS_AT_MOST = 3600.0
@@ -26,9 +26,6 @@ PhaseName = str | None
 
 class Checker:
     """Judges a history while it is being written: `feed` events, and ask for `findings` at any time.
-
-    `examples` is how many of each kind of evidence the findings name, `slow_after` from how many seconds on an answer
-    to the prober is slow.
 
     Events may come out of order. An operation is judged when `horizon` seconds of the history have passed since, so no
     event may come later than `horizon` seconds after it began. The start of an operation that does is taken to be the
@@ -45,8 +42,11 @@ class Checker:
       the session is alive (see `session`).
     """
 
-    def __init__(self, *, slow_after: float = SLOW_AFTER, examples: int = EXAMPLES, horizon: float = HORIZON) -> None:
-        self._slow_after, self._horizon = slow_after, horizon
+    sweeps = 4.0
+    """How often what is settled is judged, per horizon."""
+
+    def __init__(self, *, horizon: float = HORIZON) -> None:
+        self._horizon = horizon
         self._title, self._expiry, self._complete = "", Expiry(), False
         self._marks: list[Mark] = []
         self._phases = Phases.from_marks([], FOREVER)
@@ -55,7 +55,7 @@ class Checker:
         self._count = 0  # of sessions
         self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
         self._figures: dict[PhaseName, Figures] = defaultdict(Figures)
-        self._tally = Tally(examples)
+        self._tally = Tally(EXAMPLES)
         self._targets: dict[str, TargetProbes] = {}
         self._notes: dict[str, Note] = {}
         self._first, self._last = FOREVER, -FOREVER  # when operations began and ended
@@ -71,7 +71,7 @@ class Checker:
                 self._session(event.session).add(event)
             case Probe():
                 if event.target not in self._targets:
-                    self._targets[event.target] = TargetProbes(self._slow_after)
+                    self._targets[event.target] = TargetProbes()
                 self._targets[event.target].add(event)
             case Mark():
                 self._marks.append(event)
@@ -89,7 +89,7 @@ class Checker:
         self._now = max(self._now, when(event))
         if self._now >= self._sweep_at:
             self._sweep()
-            self._sweep_at = self._now + self._horizon / 4
+            self._sweep_at = self._now + self._horizon / self.sweeps
 
     def findings(self) -> Findings:
         """Return what all events so far prove; what may still be explained by later ones counts."""
@@ -177,9 +177,9 @@ class Checker:
         return Figures.merge(figures[phase] for figures in (self._figures, recent) if phase in figures)
 
 
-def check(events: Iterable[Event], *, examples: int = EXAMPLES, slow_after: float = SLOW_AFTER) -> Findings:
-    """Judge a whole history; see Checker for what it is called with and how far events may be out of order."""
-    checker = Checker(examples=examples, slow_after=slow_after)
+def check(events: Iterable[Event]) -> Findings:
+    """Judge a whole history; see Checker for how far events may be out of order."""
+    checker = Checker()
     for event in events:
         checker.feed(event)
     return checker.findings()

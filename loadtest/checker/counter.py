@@ -147,12 +147,12 @@ class Counter(State):
         if not self._open:
             return
         self._open = False
-        self._after = generation = max(self._after, ended)
+        self._after = max(self._after, ended)
         self._waiting = [
-            shown._replace(generation=generation) if shown.generation == OPEN else shown for shown in self._waiting
+            shown._replace(generation=ended) if shown.generation == OPEN else shown for shown in self._waiting
         ]
         if OPEN in self._generations:
-            self._generations[generation] = self._generations.pop(OPEN)
+            self._generations[ended] = self._generations.pop(OPEN)
 
     def conclude(self, before: float, verdicts: Verdicts) -> None:
         """Judge the answers that came before that time, when no other one can come before it any more."""
@@ -203,5 +203,5 @@ class Counter(State):
     def forget(self, before: float) -> None:
         """Keep of the increments what operations that start at `before` or later can depend on."""
         self._added.forget(before, ())
-        self._acknowledged_by_start.forget(before, (*self.resets.ends, self._after))
+        self._acknowledged_by_start.forget(before, self.resets.ends)
         self._acknowledged_by_end.forget(before, self.resets.starts)

@@ -12,6 +12,12 @@ from loadtest.history import STOPPED, Action, Note, Op, Outcome
 CPU = "generator_cpu"
 
 
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return the least value that at least this share (0 to 1) stays within; NaN for no values."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+
+
 @dataclass(slots=True)
 class Histogram:
     """Durations, rounded up to three significant digits of microseconds: a percentile is at most 1 % too high."""

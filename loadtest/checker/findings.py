@@ -126,10 +126,6 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
     def gap(self) -> float:
         return max((window.seconds for window in self.errors), default=0.0)
 
-    @property
-    def slow_seconds(self) -> float:
-        return self.slow.seconds if self.slow is not None else 0.0
-
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """What a history proves. `complete` is false for a truncated one: what was in flight when it ended is missing.
@@ -162,16 +158,6 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
             Kind.REVIVED: self.revived,
             Kind.CROSSED: self.crossed,
         }[kind]
-
-    @property
-    def running_users(self) -> int:
-        """How many users run, as the load generator's processes noted last."""
-        return int(sum(note.figures.get("users", 0) for note in self.notes))
-
-    @property
-    def generator_cpu(self) -> float:
-        """The share of one core that the load generator's busiest process used last."""
-        return max((note.figures.get("generator_cpu", 0.0) for note in self.notes), default=0.0)
 
     @property
     def gap(self) -> float:

@@ -1,25 +1,17 @@
 """What sets the counters of a session to 0: logouts, logins whose new id may be lost, emptied carts, lost sessions."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from loadtest.checker.fork import State
 from loadtest.checker.sums import FOREVER, Latest
-
-
-class Loss(NamedTuple):
-    """A session that was lost after `started`, its last sign of life, and before the answer asked for at `found`."""
-
-    started: float
-    found: float
 
 
 @dataclass(slots=True)
 class Resets(State):
     """Resets by time. One that is not certain may happen, until FOREVER unless it is known when it is over."""
 
-    loss: Loss | None = None
-    """A loss that no login has ended yet."""
+    loss: float | None = None
+    """The last sign of life before a loss that no login has ended yet."""
     _over: Latest = field(default_factory=Latest)
     _certain: Latest = field(default_factory=Latest)
     _logouts: Latest = field(default_factory=Latest)
@@ -34,12 +26,12 @@ class Resets(State):
     def end_loss(self, ended: float) -> None:
         """Note that a login, acknowledged at `ended`, began a new generation after the loss."""
         if self.loss is not None:
-            self._over.add(self.loss.started, ended)
+            self._over.add(self.loss, ended)
             self.loss = None
 
     def open_loss(self, before: float) -> bool:
         """Return whether the session is lost before that time, and no login has ended that."""
-        return self.loss is not None and self.loss.started < before
+        return self.loss is not None and self.loss < before
 
     def over(self, before: float) -> float:
         """Return when the last reset that began before that time is over."""

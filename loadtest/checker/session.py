@@ -19,7 +19,7 @@ from loadtest.checker.findings import Evidence, Kind
 from loadtest.checker.fork import fork
 from loadtest.checker.generation import LostUpdates
 from loadtest.checker.logins import Change, Expiry, Logins, over, shows_anonymous, tells
-from loadtest.checker.resets import Loss, Resets
+from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER
 from loadtest.history import Action, Op, Outcome
 
@@ -111,9 +111,8 @@ class SessionJudge:
         judged = Judgement()
         self._frontier = frontier
         self._pending[self._judged :] = sorted(self._pending[self._judged :], key=lambda op: op.started)
-        running = [op.started for ops in (self._pending, self._changes) for op in ops if op.ended > frontier]
-        cut = min(running, default=frontier)
         self._reset(frontier)
+        cut = min([frontier, *(op.started for op in self._changes)])
         while self._judged < len(self._pending) and self._pending[self._judged].ended <= cut:
             self._judge_login(self._pending[self._judged], frontier, judged)
             self._judged += 1
@@ -169,7 +168,7 @@ class SessionJudge:
                 continue
             if op.outcome is Outcome.UNKNOWN or renewed:
                 self._add_reset(op.started, FOREVER)
-            if self._resets.loss is not None and op.outcome is Outcome.OK and op.started > self._resets.loss.found:
+            if op.outcome is Outcome.OK:
                 self._end_loss(op.ended)
 
     def _add_reset(self, started: float, ended: float, *, certain: bool = False, logout: bool | None = None) -> None:
@@ -234,8 +233,7 @@ class SessionJudge:
         self._lost = login.ended
         index = bisect_right(self._signs, found.ended)
         sign = max(self._signs[index - 1], login.ended) if index else login.ended
-        loss = Loss(sign, found.started)
-        self._resets.loss = self._item_resets.loss = loss
+        self._resets.loss = self._item_resets.loss = sign
         again = [one.ended for one in self._logins.logins if one.ok and one.started > found.started]
         if again and min(again) <= frontier:
             self._end_loss(min(again))
@@ -302,7 +300,6 @@ class SessionJudge:
             counter.conclude(before, verdicts)
             judged.evidence += self._evidence(counter.name, verdicts)
             oldest = counter.oldest(oldest)
-        oldest = min([oldest, *(op.started for op in self._changes)])
         self._logins.forget(oldest)
         for counter in self._counters.values():
             counter.forget(oldest)

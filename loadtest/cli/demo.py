@@ -10,10 +10,12 @@ from loadtest.cli.shared import (
     FOLDER,
     INTERRUPTED,
     conclude,
+    json_option,
     local_clusters,
     prepare,
     program_options,
     require_known,
+    require_writable,
     run_suite,
     temporary_folder,
     writing,
@@ -40,13 +42,7 @@ from loadtest.cli.shared import (
 @click.option(
     "--scene", "names", multiple=True, metavar="NAME", help="Run this scene only; may be given more than once."
 )
-@click.option(
-    "--json",
-    "record",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write all figures to FILE.",
-)
+@json_option("Write all figures to FILE.")
 @click.option(
     "--out",
     type=FOLDER,
@@ -86,15 +82,13 @@ def demo(
     from loadtest.demo import BY_NAME, SCENES, SECONDS, make_record, show_scenes
     from loadtest.experiment import Place
     from loadtest.report.page import write_report
-    from loadtest.results import check_writable, write_json
+    from loadtest.results import write_json
     from loadtest.suite import Effort, Suite
 
     for name in names:
         require_known(name, BY_NAME, "scene", "--scene")
     scenes = [scene for scene in SCENES if not names or scene.name in names]
-    if record is not None:
-        with writing(record):
-            check_writable(record)
+    require_writable(record)
     if out is not None:
         prepare(out)
     console = Console()

@@ -14,6 +14,7 @@ from loadtest.cli.shared import (
     INTERRUPTED,
     conclude,
     local_clusters,
+    place_option,
     prepare,
     program_options,
     require_flask_and_own_programs,
@@ -62,13 +63,10 @@ def list_() -> None:
     show_default=True,
     help="Number of runs of each.",
 )
-@click.option(
-    "--on",
-    "place",
-    metavar="PLACE",
-    type=click.Choice(["local", "compose"]),
-    help="local: processes of this machine; compose: containers. Default: local, and compose for what needs "
-    "containers, where there is Docker.",
+@place_option(
+    None,
+    "local: processes of this machine; compose: containers. Default: local, and compose for what needs containers, "
+    "where there is Docker.",
 )
 @click.option(
     "--node",

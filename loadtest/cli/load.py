@@ -11,6 +11,7 @@ from loadtest.cli.shared import (
     FOLDER,
     INTERRUPTED,
     local_clusters,
+    place_option,
     program_options,
     require_flask_and_own_programs,
     temporary_folder,
@@ -92,14 +93,7 @@ _MATRIX_OPTIONS = ("stores", "balances")
 @click.option(
     "--node", default="flask", metavar="KIND", help="Application of the nodes: flask, express, flask-session."
 )
-@click.option(
-    "--on",
-    "place",
-    metavar="PLACE",
-    type=click.Choice(["local", "compose"]),
-    default="local",
-    help="A new cluster as processes of this machine (local) or in containers (compose).",
-)
+@place_option("local", "A new cluster as processes of this machine (local) or in containers (compose).")
 @program_options
 @click.option("--matrix", is_flag=True, show_default=False, help="Many small clusters, one after another.")
 @click.option("--stores", metavar="LIST", help="Stores of the matrix.  [default: memory,file,sql,redis]")

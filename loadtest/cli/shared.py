@@ -38,6 +38,27 @@ def program_options(command: Command) -> Command:
     return store_server(nginx(command))
 
 
+def place_option(default: str | None, text: str) -> Callable[[Command], Command]:
+    """--on: where a cluster runs."""
+    places = click.Choice(["local", "compose"])
+    return click.option("--on", "place", metavar="PLACE", type=places, default=default, help=text)
+
+
+def json_option(text: str) -> Callable[[Command], Command]:
+    """--json: a file for all figures."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--json", "record", type=file, metavar="FILE", help=text)
+
+
+def require_writable(record: Path | None) -> None:
+    """Refuse a file that cannot be written, before minutes of measuring."""
+    from loadtest.results import check_writable
+
+    if record is not None:
+        with writing(record):
+            check_writable(record)
+
+
 def prepare(out: Path) -> None:
     """Make the folder, and refuse one with other things in it."""
     from loadtest.results import RESULTS, write_results

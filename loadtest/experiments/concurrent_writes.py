@@ -2,8 +2,7 @@
 
 from deploy import NodeKind
 from loadtest.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
-from loadtest.experiment import EVERY_STORE, Experiment, Variant
-from loadtest.faults import Nothing
+from loadtest.experiment import Experiment, make_variants
 from loadtest.load_profile import Mix
 
 EXPERIMENT = Experiment(
@@ -17,16 +16,6 @@ EXPERIMENT = Experiment(
     before=1,
     during=5,
     after=1,
-    variants=tuple(
-        Variant(
-            name=store.name,
-            title=store.name,
-            spec=store.make_spec(),
-            fault=Nothing(),
-            claims=(NO_UPDATE_LOST, NO_FAILED_REQUEST),
-            places=store.places,
-        )
-        for store in EVERY_STORE
-    ),
+    variants=make_variants((NO_UPDATE_LOST, NO_FAILED_REQUEST)),
     nodes=frozenset(NodeKind),
 )

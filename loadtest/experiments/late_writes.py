@@ -2,8 +2,7 @@
 
 from deploy import NodeKind
 from loadtest.claims import NO_FAILED_GET, LogoutsStay
-from loadtest.experiment import EVERY_STORE, Experiment, Variant
-from loadtest.faults import Latency, Nothing
+from loadtest.experiment import Experiment, make_variants
 from loadtest.load_profile import Mix
 
 SLOW = 0.06
@@ -20,16 +19,6 @@ EXPERIMENT = Experiment(
     before=1,
     during=6,
     after=1,
-    variants=tuple(
-        Variant(
-            name=store.name,
-            title=store.name,
-            spec=store.make_spec(store_proxy=True),
-            fault=Latency(SLOW) if store.make_spec(store_proxy=True).store_proxy else Nothing(),
-            claims=(LogoutsStay(), NO_FAILED_GET),
-            places=store.places,
-        )
-        for store in EVERY_STORE
-    ),
+    variants=make_variants((LogoutsStay(), NO_FAILED_GET), latency=SLOW),
     nodes=frozenset(NodeKind),
 )

@@ -3,7 +3,6 @@
 from deploy import NodeKind, StoreKind
 from loadtest.claims import DURING, NO_FAILED_REQUEST, InPhase, ShareOfRequests
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Nothing
 
 EXPERIMENT = Experiment(
     number=1,
@@ -17,7 +16,6 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.MEMORY),
-            fault=Nothing(),
             claims=(InPhase(DURING, ShareOfRequests(2 / 3, "about two thirds")), NO_FAILED_REQUEST),
         ),
     ),

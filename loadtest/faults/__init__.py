@@ -1,7 +1,7 @@
 """Faults: small objects that are applied to a cluster and undone."""
 
 from loadtest.faults.changes import Reload, RollingDeploy, RollingRestart, Scale
-from loadtest.faults.fault import NOTHING, Fault, FaultSequence, Nothing, restore
+from loadtest.faults.fault import NOTHING, Fault, FaultSequence, restore
 from loadtest.faults.members import Kill, Move, Pause
 from loadtest.faults.network import Blackhole, Latency, StoreDown
 from loadtest.faults.store import DisconnectReplicas, Failover, FillStore, KillPrimary
@@ -18,7 +18,6 @@ __all__ = [
     "KillPrimary",
     "Latency",
     "Move",
-    "Nothing",
     "Pause",
     "Reload",
     "RollingDeploy",

@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import redis
 
 from deploy import Cluster, ClusterError, Role
 from loadtest.faults.fault import restore
+from loadtest.target import visit
 
 _KEYS = "session:filler-"
 _SIZES = (64 * 1024, 1024, 64)
@@ -44,7 +44,11 @@ class FillStore:
         # without a request. New sessions fill that, too.
         deadline = time.monotonic() + _SECONDS_OF_VISITORS
         while time.monotonic() < deadline:
-            if _is_refused(cluster.url):
+            try:
+                status, _ = visit(cluster.url)
+            except (OSError, http.client.HTTPException) as error:
+                raise ClusterError(f"the cluster does not answer while its store is being filled: {error!r}") from error
+            if status == http.client.SERVICE_UNAVAILABLE:
                 time.sleep(_POLL)
 
     def undo(self, cluster: Cluster) -> None:
@@ -52,18 +56,6 @@ class FillStore:
             names = list(store.scan_iter(match=f"{_KEYS}*", count=1000))
             for start in range(0, len(names), 500):
                 store.delete(*names[start : start + 500])
-
-
-def _is_refused(url: str) -> bool:
-    """Return whether a new visitor gets no session."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
-    try:
-        connection.request("POST", "/visits", "{}", {"Content-Type": "application/json", "Accept": "application/json"})
-        return connection.getresponse().status == http.client.SERVICE_UNAVAILABLE
-    except (OSError, http.client.HTTPException) as error:
-        raise ClusterError(f"the cluster does not answer while its store is being filled: {error!r}") from error
-    finally:
-        connection.close()
 
 
 def _put(store: "redis.Redis", number: int, size: int) -> bool:

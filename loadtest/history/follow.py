@@ -48,11 +48,6 @@ class Follower:
         self._read()
         return self._release(float("inf"))
 
-    @property
-    def complete(self) -> bool:
-        """Whether every part has ended, as its writer says."""
-        return all(part.ended for part in self._parts)
-
     def _read(self) -> None:
         for part in self._parts:
             for event in part.read():

@@ -12,16 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from deploy import NodeKind
 from loadtest.checker import Findings
 from loadtest.claims import Verdict
+from loadtest.faults import NOTHING
 from loadtest.history import HistoryError, read
 from loadtest.report.tables import MARKS, make_experiment_table
 from loadtest.results import CaseResults, Result, group_by_case, write_results
 
 REPORT, MARKDOWN = "report.html", "results.md"
 TITLE = "Failover experiments"
-NOTHING = "nothing"
-"""The name of a fault that does nothing."""
-
-
 _MARGIN = 0.5
 """Seconds that are shown before the first phase and after the last."""
 
@@ -104,9 +101,8 @@ def _plot(result: Result, folder: Path) -> dict[str, str]:
         return {"none": f"No picture: {error}"}
     begin, end, zero = timing.before - _MARGIN, timing.ended + _MARGIN, timing.fault
     losses = sorted(one.at - zero for of_kind in found.examples.values() for one in of_kind)
-    svg = draw(
-        make_timeline(events, begin, end, zero), (0.0, timing.undo - zero) if result.fault != NOTHING else None, losses
-    )
+    fault = None if result.fault == NOTHING.what else (0.0, timing.undo - zero)
+    svg = draw(make_timeline(events, begin, end, zero), fault, losses)
     return {"source": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()}
 
 
@@ -137,7 +133,7 @@ def summarize(result: Result) -> str:
     timing, total = result.timing, result.findings.total
     load = f"{result.users} users sent {total.operations:,} requests ({total.rate:.0f}/s)"
     fault = f"; after {timing.fault - timing.before:.0f} s: {result.fault}, for {timing.undo - timing.fault:.0f} s"
-    first = f"{load}{'' if result.fault == NOTHING else fault}."
+    first = f"{load}{'' if result.fault == NOTHING.what else fault}."
     return f"{first} {_lost(result.findings)} {_served(result.findings)}"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from loadtest.checker.figures import percentile
 from loadtest.history import STOPPED, Event, Op, Outcome, Probe
 
 _MOST_STEPS = 60
@@ -91,16 +92,10 @@ def make_timeline(events: Iterable[Event], begin: float, end: float, zero: float
         times=tuple(begin - zero + at * step for at in range(count)),
         outcomes={outcome: rates(counted) for outcome, counted in outcomes.items()},
         nodes={node: rates(nodes[node]) for node in sorted(nodes)},
-        p50=tuple(_percentile(latencies[at], 0.5) for at in range(count)),
-        p99=tuple(_percentile(latencies[at], 0.99) for at in range(count)),
+        p50=tuple(percentile(latencies[at], 0.5) for at in range(count)),
+        p99=tuple(percentile(latencies[at], 0.99) for at in range(count)),
         probes=tuple(sorted(probes)),
     )
-
-
-def _percentile(values: Sequence[float], share: float) -> float:
-    """By nearest rank; NaN for no values."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
 def draw(shown: Timeline, fault: tuple[float, float] | None, losses: Sequence[float] = ()) -> str:

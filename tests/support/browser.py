@@ -12,8 +12,7 @@ from werkzeug.http import parse_cookie
 from werkzeug.test import EnvironBuilder
 
 from nodes.sessions import Session, SessionError, SessionOptions, Sessions, Store
-
-SECRET = "a secret of the tests, at least 32 bytes"
+from tests.support.node import SECRET as SECRET
 
 View = Callable[[Session], Any]
 

@@ -116,7 +116,7 @@ class Running:
 
 
 @dataclass
-class Browser:
+class SharedBrowser:
     """Clients that share one cookie: that of the last login, or the first one that came without any sent."""
 
     store: Store

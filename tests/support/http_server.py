@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, SessionOptions, Sessions, Store
 from tests.support.browser import SECRET
 from tests.support.harness import Through
+from tests.support.servers import running
 
 View = Callable[[Any], Any]
 
@@ -135,11 +135,5 @@ def serve(store: Store | None = None, extend: Callable[[Flask], Any] | None = No
         extend(app)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     site.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(server):
         yield site
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 from loadtest.target import RunningTarget
+from tests.support.servers import QuietHandler, running
 
 ACCOUNTS = {"alice": "alice's password", "bob": "bob's password", "carol": "carol's password"}
 
@@ -54,37 +55,25 @@ def serving(behaviour: StandIn) -> Iterator[str]:
     class Handler(_Handler):
         stand_in = behaviour
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(_Server(("127.0.0.1", 0), Handler)) as url:
+        yield url
 
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # all users connect at once; a full queue would cost them a second each
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     stand_in: StandIn
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
 
     def setup(self) -> None:
         super().setup()
         self.cookie: str | None = None
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         self._serve()
 
     do_POST = do_DELETE = do_GET  # noqa: N815
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet."""
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -2,9 +2,12 @@
 
 import http.client
 import json
+import ssl
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -25,11 +28,12 @@ class Answer:
         return json.loads(self.body)
 
 
-class Browser:
-    """Keeps cookies, as little else as possible."""
+class Visitor:
+    """Keeps cookies, as little else as possible. `authority` is the certificate to trust over TLS."""
 
-    def __init__(self, url: str) -> None:
-        self._place = urlsplit(url).netloc
+    def __init__(self, url: str, authority: Path | None = None) -> None:
+        self._url = urlsplit(url)
+        self._context = ssl.create_default_context(cafile=authority) if self._url.scheme == "https" else None
         self.cookies: dict[str, str] = {}
 
     def get(self, path: str) -> Answer:
@@ -40,7 +44,11 @@ class Browser:
 
     def request(self, method: str, path: str, value: Any = None) -> Answer:
         """Raises OSError or HTTPException where no answer comes."""
-        connection = http.client.HTTPConnection(self._place, timeout=10)
+        connection = (
+            http.client.HTTPSConnection(self._url.netloc, timeout=20, context=self._context)
+            if self._context
+            else http.client.HTTPConnection(self._url.netloc, timeout=20)
+        )
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -55,14 +63,33 @@ class Browser:
             self.cookies[name] = rest.partition(";")[0]
         return answer
 
+    def ask(self, method: str, path: str, value: Any = None, status: int = 200) -> Answer:
+        """Return the answer; AssertionError if its status is another one."""
+        answer = self.request(method, path, value)
+        assert answer.status == status, answer.body
+        return answer
+
+    def log_in(self, users: Mapping[str, str], user: str = "alice") -> Answer:
+        return self.ask("POST", "/login", {"user": user, "password": users[user]})
+
+    @property
+    def user(self) -> str | None:
+        found: str | None = self.ask("GET", "/me").json["user"]
+        return found
+
+
+def served_by(url: str, requests: int = 8) -> set[str | None]:
+    """Return the nodes that answer new visitors."""
+    return {Visitor(url).get("/me").node for _ in range(requests)}
+
 
 def set_cookie_names(url: str) -> set[str]:
     """Names of the cookies that new visitors get from the nodes."""
     names = set()
     for _ in range(8):
-        browser = Browser(url)
-        assert browser.post("/visits").status == 200
-        names |= set(browser.cookies)
+        visitor = Visitor(url)
+        assert visitor.post("/visits").status == 200
+        names |= set(visitor.cookies)
     return names
 
 
@@ -90,7 +117,7 @@ class Traffic:
             thread.join()
 
     def _visit(self) -> None:
-        visitor = Browser(self._url)
+        visitor = Visitor(self._url)
         visits = 0
         while not self._leave.is_set():
             method, path = ("GET", "/me") if visits % 2 else ("POST", "/visits")

@@ -17,7 +17,7 @@ from deploy import (
     StoreKind,
 )
 from proxy import Balance
-from tests.support.traffic import Browser, Traffic
+from tests.support.traffic import Traffic, Visitor, served_by, set_cookie_names
 from tests.support.waiting import wait_until
 
 NODES = ["node-1", "node-2", "node-3"]
@@ -49,13 +49,6 @@ def member(cluster: Cluster, name: str) -> Member:
     return next(one for one in cluster.members() if one.name == name)
 
 
-def serving(cluster: Cluster, requests: int = 24) -> set[str | None]:
-    """The nodes that answer newcomers."""
-    answers = [Browser(cluster.url).get("/me") for _ in range(requests)]
-    assert {answer.status for answer in answers} == {200}
-    return {answer.node for answer in answers}
-
-
 def test_members_have_a_name_a_role_an_address_and_a_state(cluster: Cluster) -> None:
     members = cluster.members()
     assert [(one.name, one.role) for one in members] == [
@@ -69,8 +62,8 @@ def test_members_have_a_name_a_role_an_address_and_a_state(cluster: Cluster) -> 
 
 
 def test_a_login_at_one_node_is_known_to_every_node(cluster: Cluster) -> None:
-    browser = Browser(cluster.url)
-    assert browser.post("/login", {"user": "bob", "password": cluster.users["bob"]}).status == 200
+    browser = Visitor(cluster.url)
+    browser.log_in(cluster.users, "bob")
     answers = [browser.get("/me") for _ in range(12)]
     assert {answer.node for answer in answers} == set(NODES)
     assert {answer.json["user"] for answer in answers} == {"bob"}
@@ -79,24 +72,24 @@ def test_a_login_at_one_node_is_known_to_every_node(cluster: Cluster) -> None:
 def test_users_have_random_passwords(cluster: Cluster) -> None:
     assert list(cluster.users) == ["alice", "bob", "carol"]
     assert all(len(password) >= 16 for password in cluster.users.values())
-    assert Browser(cluster.url).post("/login", {"user": "alice", "password": "alice"}).status == 401
+    assert Visitor(cluster.url).post("/login", {"user": "alice", "password": "alice"}).status == 401
 
 
 def test_the_nodes_get_the_settings_of_the_spec(cluster: Cluster) -> None:
-    browser = Browser(cluster.url)
+    browser = Visitor(cluster.url)
     answers = [browser.post("/cart", {"item": f"{number:060}", "quantity": 1}).status for number in range(40)]
     assert (answers[0], answers[-1]) == (200, 413)
 
 
 def test_the_proxy_gets_the_settings_of_the_spec(cluster: Cluster) -> None:
-    refused = Browser(cluster.url).post("/cart", {"item": "a" * 3000, "quantity": 1})
+    refused = Visitor(cluster.url).post("/cart", {"item": "a" * 3000, "quantity": 1})
     assert (refused.status, refused.node) == (413, None)
 
 
 def test_a_running_cluster_is_not_started_again(cluster: Cluster) -> None:
     with pytest.raises(ClusterError, match="running already"):
         cluster.start()
-    assert serving(cluster) == set(NODES)
+    assert served_by(cluster.url, 24) == set(NODES)
 
 
 def test_no_request_fails_while_it_is_scaled_out_and_in_again(cluster: Cluster) -> None:
@@ -115,10 +108,10 @@ def test_no_read_fails_when_a_node_is_killed_and_restarted(cluster: Cluster) -> 
     cluster.kill("node-2")
     assert member(cluster, "node-2").state is MemberState.ENDED
     assert member(cluster, "node-2").pid is None
-    assert serving(cluster) == {"node-1", "node-3"}
+    assert served_by(cluster.url, 24) == {"node-1", "node-3"}
     cluster.restart("node-2")
     assert member(cluster, "node-2").state is MemberState.RUNNING
-    assert serving(cluster) == set(NODES)
+    assert served_by(cluster.url, 24) == set(NODES)
 
 
 def test_no_request_fails_while_a_node_that_serves_is_restarted(cluster: Cluster) -> None:
@@ -156,10 +149,10 @@ def test_policy_and_node_count_follow_the_changes(cluster: Cluster) -> None:
 def test_a_paused_node_is_passed_over_until_it_is_resumed(cluster: Cluster) -> None:
     cluster.pause("node-3")
     assert member(cluster, "node-3").state is MemberState.PAUSED
-    assert serving(cluster, requests=6) == {"node-1", "node-2"}
+    assert served_by(cluster.url) == {"node-1", "node-2"}
     cluster.resume("node-3")
     assert member(cluster, "node-3").state is MemberState.RUNNING
-    wait_until(lambda: Browser(cluster.url).get("/live").node == "node-3", "it serves again")
+    wait_until(lambda: Visitor(cluster.url).get("/live").node == "node-3", "it serves again")
 
 
 def test_a_drained_node_gets_nothing_new_until_it_is_restarted(cluster: Cluster) -> None:
@@ -171,35 +164,29 @@ def test_a_drained_node_gets_nothing_new_until_it_is_restarted(cluster: Cluster)
     assert set(traffic.served) == {"node-1", "node-3"}
     assert member(cluster, "node-2").state is MemberState.DRAINED
     cluster.restart("node-2")
-    assert serving(cluster) == set(NODES)
+    assert served_by(cluster.url, 24) == set(NODES)
 
 
 def test_the_policy_changes_under_load_and_pinned_clients_stay_at_a_drained_node(cluster: Cluster) -> None:
     with Traffic(cluster.url) as traffic:
         cluster.balance(Balance.STICKY)
     assert traffic.failed == []
-    pinned: dict[str | None, Browser] = {}
+    pinned: dict[str | None, Visitor] = {}
     while set(pinned) != set(NODES):
-        browser = Browser(cluster.url)
+        browser = Visitor(cluster.url)
         pinned[browser.get("/me").node] = browser
     assert [{browser.get("/me").node for _ in range(4)} for browser in pinned.values()] == [{node} for node in pinned]
     cluster.drain("node-1")
     assert {pinned["node-1"].get("/me").node for _ in range(6)} == {"node-1"}
-    assert serving(cluster) == {"node-2", "node-3"}
+    assert served_by(cluster.url, 24) == {"node-2", "node-3"}
     cluster.restart("node-1")
     cluster.balance(Balance.ROUND_ROBIN)
-    assert "node" not in _set_by(cluster)
-
-
-def _set_by(cluster: Cluster) -> set[str]:
-    browser = Browser(cluster.url)
-    browser.get("/me")
-    return set(browser.cookies)
+    assert "node" not in set_cookie_names(cluster.url)
 
 
 def test_without_its_store_a_node_is_live_but_not_ready_until_the_store_is_back(cluster: Cluster) -> None:
     cluster.kill("store")
-    browser = Browser(cluster.url)
+    browser = Visitor(cluster.url)
     assert browser.get("/live").status == 200
     assert browser.get("/ready").status == 503
     with pytest.raises(ClusterError, match=r"not ready within 0\.5 s"):
@@ -216,7 +203,7 @@ def test_the_proxy_comes_back_at_its_address(cluster: Cluster) -> None:
         cluster.scale(4)
     cluster.restart("proxy")
     assert cluster.url == url
-    assert serving(cluster) == set(NODES)
+    assert served_by(cluster.url, 24) == set(NODES)
 
 
 def test_an_impossible_change_is_refused_in_one_line_and_changes_nothing(cluster: Cluster) -> None:

@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import requests
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from nodes.sessions import Outage
+from tests.support.traffic import Visitor
 from tests.support.waiting import wait_until
 
 SERVERS = {
@@ -34,20 +34,17 @@ def cluster(started: Cluster) -> Iterator[Cluster]:
     started.wait_ready()
 
 
-class Shopper:
+class Shopper(Visitor):
     """Counts its visits, over all nodes."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._url = cluster.url
-        self._browser = requests.Session()
-        credentials = {"user": "alice", "password": cluster.users["alice"]}
-        assert self._browser.post(f"{self._url}/login", json=credentials, timeout=20).status_code == 200
+        super().__init__(cluster.url)
+        self.log_in(cluster.users)
         self.visits = 0
 
     def visit(self) -> None:
         self.visits += 1
-        answer = self._browser.post(f"{self._url}/visits", json={}, timeout=20)
-        assert (answer.status_code, answer.json()) == (200, {"visits": self.visits})
+        assert self.ask("POST", "/visits", {}).json == {"visits": self.visits}
 
 
 def test_members_are_the_proxy_the_nodes_the_servers_and_the_sentinels(cluster: Cluster) -> None:

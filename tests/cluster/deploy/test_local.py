@@ -2,16 +2,16 @@
 
 import json
 import socket
+import ssl
 import stat
 from pathlib import Path
 
 import pytest
-import requests
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind
 from deploy.local import servers
 from deploy.ports import free_ports, is_taken
-from tests.support.traffic import Browser
+from tests.support.traffic import Visitor
 
 
 def test_two_clusters_live_side_by_side() -> None:
@@ -20,8 +20,8 @@ def test_two_clusters_live_side_by_side() -> None:
         assert not {member.address for member in one.members()} & {member.address for member in other.members()}
         assert one.state_dir != other.state_dir
         assert one.users != other.users
-        browser, stranger = Browser(one.url), Browser(other.url)
-        assert browser.post("/login", {"user": "alice", "password": one.users["alice"]}).status == 200
+        browser, stranger = Visitor(one.url), Visitor(other.url)
+        browser.log_in(one.users)
         stranger.cookies = dict(browser.cookies)
         assert stranger.get("/me").json["user"] is None
         one.stop()
@@ -37,7 +37,7 @@ def test_a_port_that_another_process_takes_is_replaced(monkeypatch: pytest.Monke
         monkeypatch.setattr(servers, "free_ports", lambda count: offers.pop() if offers else free_ports(count))
         with LocalCluster(ClusterSpec(nodes=1)) as cluster:
             assert offers == []
-            assert Browser(cluster.url).get("/ready").status == 200
+            assert Visitor(cluster.url).get("/ready").status == 200
             assert all(not member.address.endswith(f":{lost}") for member in cluster.members())
 
 
@@ -109,36 +109,33 @@ def test_with_every_shared_store_all_nodes_know_a_session(store: StoreKind) -> N
         assert {member.role for member in cluster.members()} == (
             {Role.PROXY, Role.NODE, Role.STORE} if store.needs_redis else {Role.PROXY, Role.NODE}
         )
-        browser = requests.Session()
-        credentials = {"user": "alice", "password": cluster.users["alice"]}
-        assert browser.post(f"{cluster.url}/login", json=credentials, timeout=20).status_code == 200
-        assert cluster.spec.session_cookie in browser.cookies
+        visitor = Visitor(cluster.url)
+        visitor.log_in(cluster.users)
+        assert cluster.spec.session_cookie in visitor.cookies
         served = set()
         for number in range(1, 7):
-            answer = browser.post(f"{cluster.url}/visits", json={}, timeout=20)
-            served.add(answer.headers["X-Served-By"])
-            assert answer.json() == {"visits": number}
+            answer = visitor.ask("POST", "/visits", {})
+            served.add(answer.node)
+            assert answer.json == {"visits": number}
         assert served == {"node-1", "node-2"}
-        cookies = browser.cookies.copy()
-        assert browser.post(f"{cluster.url}/logout", json={}, timeout=20).status_code == 204
-        for _ in range(4):
-            assert requests.get(f"{cluster.url}/me", cookies=cookies, timeout=20).json()["user"] is None
+        thief = Visitor(cluster.url)
+        thief.cookies = dict(visitor.cookies)
+        visitor.ask("POST", "/logout", {}, status=204)
+        assert [thief.user for _ in range(4)] == [None] * 4
 
 
 def test_over_tls_the_cookie_has_the_host_prefix_and_every_node_knows_it() -> None:
     with LocalCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, tls=True)) as cluster:
         assert cluster.url.startswith("https://")
-        browser = requests.Session()
-        browser.verify, browser.trust_env = str(cluster.authority), False
-        credentials = {"user": "alice", "password": cluster.users["alice"]}
-        answer = browser.post(f"{cluster.url}/login", json=credentials, timeout=20)
-        cookies = dict(part.partition("=")[::2] for part in answer.headers["Set-Cookie"].split(", ") if "=" in part)
-        assert {"__Host-session", "__Host-device"} <= set(cookies)
-        for cookie in browser.cookies:
-            assert (cookie.secure, cookie.path, cookie.domain_specified) == (True, "/", False)
-        served = {browser.get(f"{cluster.url}/account", timeout=20).headers["X-Served-By"] for _ in range(8)}
+        visitor = Visitor(cluster.url, cluster.authority)
+        login = visitor.log_in(cluster.users)
+        assert {"__Host-session", "__Host-device"} <= set(visitor.cookies)
+        for line in login.headers.get_all("Set-Cookie", []):
+            assert {"Secure", "Path=/"} <= set(line.split("; ")[1:])
+            assert "Domain" not in line
+        served = {visitor.ask("GET", "/account").node for _ in range(8)}
         assert served == {"node-1", "node-2"}
         cluster.restart("proxy")
-        assert browser.get(f"{cluster.url}/account", timeout=20).status_code == 200
-        with pytest.raises(requests.exceptions.SSLError):
-            requests.get(cluster.url, timeout=20)
+        visitor.ask("GET", "/account")
+        with pytest.raises(ssl.SSLError):
+            Visitor(cluster.url).get("/")

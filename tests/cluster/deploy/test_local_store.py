@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, StoreKind, StoreSettings
-from tests.support.traffic import Browser, set_cookie_names
+from tests.support.traffic import Visitor, set_cookie_names
 from tests.support.waiting import lives, wait_until
 
 SPEC = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_proxy=True, store_settings=StoreSettings(append_only=True))
@@ -14,7 +14,7 @@ SPEC = ClusterSpec(nodes=1, store=StoreKind.REDIS, store_proxy=True, store_setti
 
 def test_a_proxy_before_the_store_breaks_its_network_and_ends_with_the_cluster() -> None:
     with LocalCluster(SPEC) as cluster:
-        browser = Browser(cluster.url)
+        browser = Visitor(cluster.url)
         assert browser.post("/visits").status == 200
         cluster.store.proxy.down()
         assert browser.get("/me").status == 503
@@ -30,7 +30,7 @@ def test_an_append_only_store_survives_a_kill_and_its_file_goes_with_the_cluster
     tmp_path: Path,
 ) -> None:
     with LocalCluster(SPEC, tmp_path) as cluster:
-        browser = Browser(cluster.url)
+        browser = Visitor(cluster.url)
         assert browser.post("/visits").status == 200
         cluster.kill("store")
         assert browser.get("/me").status == 503

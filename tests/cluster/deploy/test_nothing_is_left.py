@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.node import ROOT
 from tests.support.waiting import lives, wait_until
 
-ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import json, sys
 from deploy import ClusterSpec, LocalCluster, StoreKind

@@ -9,7 +9,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.traffic import Browser
+from tests.support.commands import COMMAND, run_command
+from tests.support.node import ROOT
+from tests.support.traffic import Visitor
 from tests.support.waiting import lives, wait_until
-
-COMMAND = [sys.executable, "-m", "session_cluster", "up"]
-ROOT = Path(__file__).parents[3]
 
 
 class Up:
@@ -40,7 +38,7 @@ class Up:
         self.output = folder.with_suffix(".out")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, "--port", "0", "--state", str(folder), *options],
+                [*COMMAND, "up", "--port", "0", "--state", str(folder), *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
@@ -86,10 +84,6 @@ def up(tmp_path: Path) -> Iterator[Up]:
         yield command
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *options], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-
-
 def test_the_output_names_the_address_the_users_and_the_logs(shared: Up) -> None:
     said = shared.output.read_text()
     for text in (
@@ -117,9 +111,9 @@ def test_the_state_folder_is_private_and_names_every_process(shared: Up) -> None
 
 
 def test_a_user_logs_in_with_the_printed_password_alone(shared: Up) -> None:
-    browser = Browser(shared.state["url"])
-    assert browser.post("/login", {"user": "alice", "password": "alice"}).status == 401
-    assert browser.post("/login", {"user": "alice", "password": shared.state["users"]["alice"]}).status == 200
+    browser = Visitor(shared.state["url"])
+    browser.ask("POST", "/login", {"user": "alice", "password": "alice"}, status=401)
+    browser.log_in(shared.state["users"])
     served = {browser.get("/me").node for _ in range(6)}
     assert served == {"node-1", "node-2"}
     assert browser.get("/me").json["user"] == "alice"
@@ -160,20 +154,16 @@ def test_the_nodes_may_run_another_application(tmp_path: Path) -> None:
     with running(tmp_path / "state", "--nodes", "2", "--node", "flask-session") as up:
         assert "2 flask-session nodes, sessions in redis" in up.output.read_text()
         assert (up.state["node"], up.state["session_cookie"]) == ("flask-session", "session")
-        browser = Browser(up.state["url"])
-        assert browser.post("/login", {"user": "alice", "password": up.state["password"]}).status == 200
+        browser = Visitor(up.state["url"])
+        browser.log_in(up.state["users"])
         assert {browser.get("/me").node for _ in range(4)} == {"node-1", "node-2"}
         assert browser.get("/me").json["user"] == "alice"
 
 
-def test_two_run_side_by_side_and_a_folder_holds_one(shared: Up, tmp_path: Path) -> None:
-    refused = run("--port", "0", "--state", str(shared.folder))
+def test_a_folder_holds_one_cluster(shared: Up) -> None:
+    refused = run_command("up", "--port", "0", "--state", str(shared.folder))
     assert refused.returncode == 1
     assert f"in use by a cluster (pid {shared.process.pid})" in refused.stderr
-    with running(tmp_path / "other", "--nodes", "1", "--store", "memory") as other:
-        assert other.state["url"] != shared.state["url"]
-        assert Browser(other.state["url"]).get("/me").node == "node-1"
-        assert Browser(shared.state["url"]).get("/me").status == 200
 
 
 def test_starting_costs_at_most_six_seconds_of_cpu(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from loadtest import faults
-from tests.support.traffic import Browser
+from tests.support.traffic import Visitor, served_by, set_cookie_names
 from tests.support.waiting import wait_until
 
 SPEC = ClusterSpec(
@@ -29,16 +29,12 @@ def started() -> Iterator[Cluster]:
 def cluster(started: Cluster) -> Iterator[Cluster]:
     yield started
     assert {member.state for member in started.members()} == {MemberState.RUNNING}, "the undo is complete"
-    wait_until(lambda: Browser(started.url).post("/visits").status == 200, "the store serves")
-    assert served_by(started) == {"node-1", "node-2"}
+    wait_until(lambda: Visitor(started.url).post("/visits").status == 200, "the store serves")
+    assert served_by(started.url) == {"node-1", "node-2"}
 
 
 def state(cluster: Cluster, name: str) -> MemberState:
     return next(member.state for member in cluster.members() if member.name == name)
-
-
-def served_by(cluster: Cluster) -> set[str | None]:
-    return {Browser(cluster.url).get("/me").node for _ in range(8)}
 
 
 @pytest.mark.parametrize(
@@ -68,12 +64,7 @@ def test_a_rolling_restart_leaves_no_process_as_it_was(cluster: Cluster) -> None
 @pytest.mark.nightly
 def test_a_deployment_reaches_every_node_and_the_last_one_stays(cluster: Cluster) -> None:
     faults.RollingDeploy(2, ({"SESSION_NAME": "second"}, {"SESSION_NAME": "third"})).apply(cluster)
-    names = set()
-    for _ in range(4):
-        browser = Browser(cluster.url)
-        browser.post("/visits")
-        names |= set(browser.cookies)
-    assert names == {"third"}
+    assert set_cookie_names(cluster.url) == {"third"}
     faults.RollingDeploy(2, ({},)).apply(cluster)
 
 
@@ -88,26 +79,26 @@ def test_scaling_goes_out_and_back_to_the_number_in_the_spec(cluster: Cluster) -
     fault = faults.Scale(3)
     fault.undo(cluster)
     fault.apply(cluster)
-    assert served_by(cluster) == {"node-1", "node-2", "node-3"}
+    assert served_by(cluster.url) == {"node-1", "node-2", "node-3"}
     fault.undo(cluster)
 
 
 def test_a_full_store_refuses_writes_serves_readers_and_is_emptied_again(cluster: Cluster) -> None:
-    fault, reader = faults.FillStore(), Browser(cluster.url)
+    fault, reader = faults.FillStore(), Visitor(cluster.url)
     fault.undo(cluster)
-    assert reader.post("/login", {"user": "alice", "password": cluster.users["alice"]}).status == 200
+    reader.log_in(cluster.users)
     fault.apply(cluster)
-    assert Browser(cluster.url).post("/visits").status == 503
+    assert Visitor(cluster.url).post("/visits").status == 503
     assert reader.get("/me").json["user"] == "alice"
     fault.undo(cluster)
-    assert Browser(cluster.url).post("/visits").status == 200
+    assert Visitor(cluster.url).post("/visits").status == 200
 
 
 @pytest.mark.parametrize(
     "fault", [faults.StoreDown(), faults.Blackhole(), faults.Latency(1.0)], ids=lambda fault: fault.what
 )
 def test_the_network_to_the_store_breaks_and_is_reset(cluster: Cluster, fault: faults.Fault) -> None:
-    browser = Browser(cluster.url)
+    browser = Visitor(cluster.url)
     assert browser.post("/visits").status == 200
     fault.undo(cluster)
     assert browser.get("/me").status == 200
@@ -176,7 +167,7 @@ def replicated(started_replicated: Cluster) -> Iterator[Cluster]:
 
 
 def writes(cluster: Cluster) -> bool:
-    return Browser(cluster.url).post("/visits").status == 200
+    return Visitor(cluster.url).post("/visits").status == 200
 
 
 def test_a_killed_primary_comes_back_as_a_replica(replicated: Cluster) -> None:

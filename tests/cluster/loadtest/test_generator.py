@@ -14,9 +14,8 @@ from loadtest.history import VERSION, Header, Op, read_part
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.target import ClusterTarget
 from loadtest.targets import local_cluster
+from tests.support.node import ROOT
 from tests.support.waiting import wait_until
-
-ROOT = Path(__file__).parents[3]
 
 
 def load(spec: ClusterSpec, folder: Path, users: int, mix: Mix = Mix.EVERYDAY, size: int = 200_000) -> Findings:

@@ -6,36 +6,14 @@ from pathlib import Path
 
 import pytest
 import redis
-import requests
 
 from deploy import ClusterSpec, LocalCluster, MemberState, NodeKind, StoreKind
 from loadtest.targets import local_cluster
 from proxy import Balance
+from tests.support.traffic import Visitor
 from tests.support.waiting import wait_until
 
 KINDS = [pytest.param(NodeKind.EXPRESS, marks=pytest.mark.node), NodeKind.FLASK_SESSION]
-
-
-class Visitor:
-    """One browser on a cluster."""
-
-    def __init__(self, cluster: LocalCluster) -> None:
-        self.cluster = cluster
-        self.browser = requests.Session()
-        self.browser.trust_env = False
-        self.browser.verify = str(cluster.authority) if cluster.authority else True
-
-    def ask(self, method: str, path: str, body: object = None, status: int = 200) -> requests.Response:
-        answer = self.browser.request(method, self.cluster.url + path, json=body, timeout=20)
-        assert answer.status_code == status, answer.text
-        return answer
-
-    def log_in(self) -> requests.Response:
-        return self.ask("POST", "/login", {"user": "alice", "password": self.cluster.users["alice"]})
-
-    def user(self) -> str | None:
-        found: str | None = self.ask("GET", "/me").json()["user"]
-        return found
 
 
 def shared(kind: NodeKind, nodes: int = 2) -> ClusterSpec:
@@ -49,68 +27,68 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalClu
 
 
 def test_a_session_begun_on_one_node_continues_on_the_other(cluster: LocalCluster) -> None:
-    visitor = Visitor(cluster)
+    visitor = Visitor(cluster.url, cluster.authority)
     visitor.ask("POST", "/visits", {})
-    anonymous = visitor.browser.cookies[cluster.spec.session_cookie]
-    login = visitor.log_in()
-    assert visitor.browser.cookies[cluster.spec.session_cookie] != anonymous
-    served = [login.headers["X-Served-By"]]
+    anonymous = visitor.cookies[cluster.spec.session_cookie]
+    login = visitor.log_in(cluster.users)
+    assert visitor.cookies[cluster.spec.session_cookie] != anonymous
+    served = [login.node]
     for number in range(2, 6):
         answer = visitor.ask("POST", "/visits", {})
-        served.append(answer.headers["X-Served-By"])
-        assert answer.json() == {"visits": number}
+        served.append(answer.node)
+        assert answer.json == {"visits": number}
     assert all(one != other for one, other in pairwise(served))
-    assert visitor.ask("POST", "/cart", {"item": "apple", "quantity": 2}).json() == {"cart": {"apple": 2}}
-    assert visitor.ask("POST", "/cart", {"item": "apple", "quantity": 1}).json() == {"cart": {"apple": 3}}
+    assert visitor.ask("POST", "/cart", {"item": "apple", "quantity": 2}).json == {"cart": {"apple": 2}}
+    assert visitor.ask("POST", "/cart", {"item": "apple", "quantity": 1}).json == {"cart": {"apple": 3}}
     me = visitor.ask("GET", "/me")
-    node = me.headers["X-Served-By"]
-    assert me.json() == {"user": "alice", "node": node, "visits": 5, "cart": {"apple": 3}}
-    assert visitor.ask("GET", "/account").json() == {"user": "alice"}
+    node = me.node
+    assert me.json == {"user": "alice", "node": node, "visits": 5, "cart": {"apple": 3}}
+    assert visitor.ask("GET", "/account").json == {"user": "alice"}
     visitor.ask("DELETE", "/cart", status=204)
-    assert visitor.ask("GET", "/me").json()["cart"] == {}
+    assert visitor.ask("GET", "/me").json["cart"] == {}
 
 
 def test_a_logout_on_one_node_is_final_on_the_other(cluster: LocalCluster) -> None:
-    visitor, thief = Visitor(cluster), Visitor(cluster)
+    visitor, thief = Visitor(cluster.url, cluster.authority), Visitor(cluster.url, cluster.authority)
     visitor.ask("POST", "/visits", {})
-    visitor.log_in()
-    thief.browser.cookies.update(visitor.browser.cookies)
-    assert [thief.user(), thief.user()] == ["alice", "alice"]
+    visitor.log_in(cluster.users)
+    thief.cookies.update(visitor.cookies)
+    assert [thief.user, thief.user] == ["alice", "alice"]
     visitor.ask("POST", "/logout", {}, status=204)
     for _ in range(2):
-        assert {"user": None, "visits": 0}.items() <= thief.ask("GET", "/me").json().items()
+        assert {"user": None, "visits": 0}.items() <= thief.ask("GET", "/me").json.items()
     visitor.ask("GET", "/account", status=401)
 
 
 def test_wrong_requests_are_refused_as_our_nodes_refuse_them(cluster: LocalCluster) -> None:
-    visitor = Visitor(cluster)
+    visitor = Visitor(cluster.url, cluster.authority)
     visitor.ask("GET", "/account", status=401)
     for user, password in (("alice", "wrong"), ("nobody", "wrong"), ("", "")):
         visitor.ask("POST", "/login", {"user": user, "password": password}, status=401)
     for body in ({"item": "apple", "quantity": 0}, {"item": "apple", "quantity": "1"}, {"item": 1, "quantity": 1}):
         visitor.ask("POST", "/cart", body, status=422)
-    assert visitor.ask("GET", "/me").json()["user"] is None
-    assert not visitor.browser.cookies
+    assert visitor.ask("GET", "/me").json["user"] is None
+    assert not visitor.cookies
 
 
 def test_a_session_survives_killing_restarting_and_scaling_its_nodes(cluster: LocalCluster) -> None:
-    visitor = Visitor(cluster)
-    visitor.log_in()
+    visitor = Visitor(cluster.url, cluster.authority)
+    visitor.log_in(cluster.users)
     cluster.kill("node-2")
-    assert {visitor.ask("GET", "/me").json()["node"] for _ in range(4)} == {"node-1"}
+    assert {visitor.ask("GET", "/me").json["node"] for _ in range(4)} == {"node-1"}
     cluster.restart("node-2")
     cluster.scale(3)
-    answers = [visitor.ask("GET", "/me").json() for _ in range(9)]
+    answers = [visitor.ask("GET", "/me").json for _ in range(9)]
     assert {answer["node"] for answer in answers} == {"node-1", "node-2", "node-3"}
     cluster.restart("node-1")
     cluster.scale(1)
-    assert {answer["user"] for answer in answers} == {"alice"} == {visitor.user()}
+    assert {answer["user"] for answer in answers} == {"alice"} == {visitor.user}
     assert [member.state for member in cluster.members()] == [MemberState.RUNNING] * 3
 
 
 def test_the_user_at_the_store_may_run_the_commands_it_needs_and_no_others(cluster: LocalCluster) -> None:
-    visitor = Visitor(cluster)
-    visitor.log_in()
+    visitor = Visitor(cluster.url, cluster.authority)
+    visitor.log_in(cluster.users)
     visitor.ask("POST", "/visits", {})
     visitor.ask("POST", "/logout", {}, status=204)
     logs = "".join(Path(member.log).read_text() for member in cluster.members())
@@ -126,21 +104,20 @@ def test_the_user_at_the_store_may_run_the_commands_it_needs_and_no_others(clust
 @pytest.mark.parametrize("kind", KINDS)
 def test_sessions_in_memory_belong_to_a_node_and_pinning_hides_it(kind: NodeKind) -> None:
     with local_cluster(ClusterSpec(nodes=2, node=kind, store=StoreKind.MEMORY)) as cluster:
-        visitor = Visitor(cluster)
-        visitor.log_in()
-        assert [visitor.user() for _ in range(4)] == [None, "alice", None, "alice"]
+        visitor = Visitor(cluster.url, cluster.authority)
+        visitor.log_in(cluster.users)
+        assert [visitor.user for _ in range(4)] == [None, "alice", None, "alice"]
         cluster.balance(Balance.STICKY)
-        pinned = Visitor(cluster)
-        pinned.log_in()
-        assert [pinned.user() for _ in range(4)] == ["alice"] * 4
+        pinned = Visitor(cluster.url, cluster.authority)
+        pinned.log_in(cluster.users)
+        assert [pinned.user for _ in range(4)] == ["alice"] * 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_sentinels_a_session_survives_a_planned_and_an_unplanned_failover(kind: NodeKind) -> None:
     with local_cluster(ClusterSpec(nodes=2, node=kind, store=StoreKind.REDIS_HA)) as cluster:
-        visitor = Visitor(cluster)
-        visitor.log_in()
-        me = f"{cluster.url}/me"
+        visitor = Visitor(cluster.url, cluster.authority)
+        visitor.log_in(cluster.users)
         for number, planned in enumerate((True, False), 1):
             before = cluster.store.primary()
             if planned:
@@ -148,9 +125,9 @@ def test_with_sentinels_a_session_survives_a_planned_and_an_unplanned_failover(k
             else:
                 cluster.kill(before)
             wait_until(lambda before=before: cluster.store.primary() != before, "the next primary", timeout=40)  # type: ignore[misc]
-            wait_until(lambda: visitor.browser.get(me, timeout=20).ok, "the nodes have found it", timeout=40)
-            assert {visitor.user() for _ in range(4)} == {"alice"}
-            assert visitor.ask("POST", "/visits", {}).json() == {"visits": number}
+            wait_until(lambda: visitor.get("/me").status == 200, "the nodes have found it", timeout=40)
+            assert {visitor.user for _ in range(4)} == {"alice"}
+            assert visitor.ask("POST", "/visits", {}).json == {"visits": number}
         logs = "".join(Path(member.log).read_text() for member in cluster.members())
         assert "NOPERM" not in logs
         assert "permission" not in logs
@@ -159,8 +136,8 @@ def test_with_sentinels_a_session_survives_a_planned_and_an_unplanned_failover(k
 @pytest.mark.parametrize("kind", KINDS)
 def test_over_tls_the_cookie_is_for_tls_only(kind: NodeKind) -> None:
     with local_cluster(ClusterSpec(nodes=1, node=kind, store=StoreKind.REDIS, tls=True)) as cluster:
-        visitor = Visitor(cluster)
-        visitor.log_in()
-        seen = {cookie.name: cookie.secure for cookie in visitor.browser.cookies}
-        assert seen == {cluster.spec.session_cookie: True}
-        assert visitor.user() == "alice"
+        visitor = Visitor(cluster.url, cluster.authority)
+        (line,) = visitor.log_in(cluster.users).headers.get_all("Set-Cookie", [])
+        assert line.startswith(f"{cluster.spec.session_cookie}=")
+        assert "; Secure" in line
+        assert visitor.user == "alice"

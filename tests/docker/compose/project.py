@@ -4,13 +4,11 @@ import json
 import os
 import secrets
 import subprocess
-from pathlib import Path
 from typing import Any
 
 from deploy.compose.override import SUBNET_ERRORS, choose_subnet
 from deploy.ports import free_ports
-
-ROOT = Path(__file__).parents[3]
+from tests.support.node import ROOT
 
 
 class Compose:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.docker.compose.project import Compose
-from tests.support.traffic import Browser
+from tests.support.traffic import Visitor, served_by
 from tests.support.waiting import wait_until
 
 LONG_RUNNING = ["node-1", "node-2", "proxy-1", "redis-1"]
@@ -23,14 +23,14 @@ def started(compose: Compose) -> None:
 def test_the_page_is_served_by_every_node_under_its_own_name(compose: Compose) -> None:
     page = urllib.request.Request(compose.url, headers={"Accept": "text/html"})
     assert b"</html>" in urllib.request.urlopen(page, timeout=10).read()
-    assert {Browser(compose.url).get("/me").node for _ in range(8)} == {"node-1", "node-2"}
+    assert served_by(compose.url, 8) == {"node-1", "node-2"}
 
 
 def test_passwords_are_random_and_printed_on_request_alone(compose: Compose) -> None:
     passwords = compose.passwords()
     assert list(passwords) == ["alice", "bob", "carol"]
     assert len(passwords["alice"]) >= 16
-    assert Browser(compose.url).post("/login", {"user": "alice", "password": passwords["alice"]}).status == 200
+    Visitor(compose.url).log_in(passwords)
     assert passwords["alice"] not in compose("logs")
     assert "setup passwords" in compose("logs", "setup")
 
@@ -98,8 +98,8 @@ def test_redis_has_no_user_without_a_password(compose: Compose) -> None:
 
 def test_more_nodes_start_without_a_restart_of_anything_else_and_secrets_stay(compose: Compose) -> None:
     before, passwords = compose.starts(), compose.passwords()
-    browser = Browser(compose.url)
-    browser.post("/login", {"user": "alice", "password": passwords["alice"]})
+    browser = Visitor(compose.url)
+    browser.log_in(passwords)
     compose.up("--scale", "node=4")
     after = compose.starts()
     assert {name: after[name] for name in LONG_RUNNING} == {name: before[name] for name in LONG_RUNNING}
@@ -114,16 +114,16 @@ def test_another_balancing_recreates_the_proxy_alone(compose: Compose) -> None:
     compose.up("--scale", "node=4", BALANCE="sticky")
     after = compose.starts()
     assert {name for name in LONG_RUNNING if after[name] != before[name]} == {"proxy-1"}
-    browser = Browser(compose.url)
+    browser = Visitor(compose.url)
     assert len({browser.get("/me").node for _ in range(6)}) == 1
     assert "node" in browser.cookies
 
 
 def test_sessions_outlive_a_restart_of_redis(compose: Compose) -> None:
-    browser = Browser(compose.url)
+    browser = Visitor(compose.url)
     assert browser.post("/visits").status == 200
     compose("restart", "redis")
-    wait_until(lambda: Browser(compose.url).get("/ready").status == 200, "the store is back")
+    wait_until(lambda: Visitor(compose.url).get("/ready").status == 200, "the store is back")
     assert browser.get("/me").json["visits"] == 1
 
 

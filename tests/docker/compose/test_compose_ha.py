@@ -5,7 +5,7 @@ import subprocess
 
 from deploy.compose.members import SENTINELS, SHARDS, STORES
 from tests.docker.compose.project import Compose
-from tests.support.traffic import Browser
+from tests.support.traffic import Visitor, served_by
 from tests.support.waiting import wait_until
 
 NODES = {"node-1", "node-2"}
@@ -15,14 +15,14 @@ BROWSERS = 8
 
 def start(compose: Compose, profile: str, **settings: str) -> None:
     compose("--profile", profile, "up", "--detach", "--wait", "--no-build", **settings)
-    wait_until(lambda: {Browser(compose.url).get("/me").node for _ in range(6)} == NODES, "both of them serve")
+    wait_until(lambda: served_by(compose.url, 6) == NODES, "both of them serve")
 
 
-def logged_in(compose: Compose, number: int) -> list[Browser]:
-    password = compose.passwords()["alice"]
-    browsers = [Browser(compose.url) for _ in range(number)]
+def logged_in(compose: Compose, number: int) -> list[Visitor]:
+    passwords = compose.passwords()
+    browsers = [Visitor(compose.url) for _ in range(number)]
     for browser in browsers:
-        assert browser.post("/login", {"user": "alice", "password": password}).status == 200
+        browser.log_in(passwords)
         assert browser.post("/visits", {}).json == {"visits": 1}
     return browsers
 

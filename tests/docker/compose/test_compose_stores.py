@@ -1,13 +1,12 @@
 """Every store of compose.yaml, one after another in one project, as a person changes it; and TLS."""
 
-import http.client
-import ssl
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.docker.compose.project import Compose
-from tests.support.traffic import Browser
+from tests.support.traffic import Visitor, served_by
 from tests.support.waiting import wait_until
 
 NODES = {"node-1", "node-2"}
@@ -40,7 +39,7 @@ def start(compose: Compose, choice: Choice) -> None:
     profiles = [word for profile in choice.profiles for word in ("--profile", profile)]
     compose(*profiles, "up", "--detach", "--wait", "--no-build", "--remove-orphans", **choice.settings)
     # The nodes were recreated at other addresses, which the proxy learns from Docker's DNS within some seconds.
-    wait_until(lambda: {Browser(compose.url).get("/me").node for _ in range(6)} == choice.servers, "all of them serve")
+    wait_until(lambda: served_by(compose.url, 6) == choice.servers, "all of them serve")
 
 
 @pytest.mark.parametrize("name", SHARED)
@@ -48,8 +47,8 @@ def test_a_session_is_shared_by_all_servers_and_ends_on_all_of_them(compose: Com
     """And what lies on a disk outlives the containers."""
     choice = SHARED[name]
     start(compose, choice)
-    browser = Browser(compose.url)
-    assert browser.post("/login", {"user": "alice", "password": compose.passwords()["alice"]}).status == 200
+    browser = Visitor(compose.url)
+    browser.log_in(compose.passwords())
     writers = {(answer := browser.post("/visits", {})).node: answer.json["visits"] for _ in range(4)}
     assert max(writers.values()) == 4
     readers = [browser.get("/me") for _ in range(6)]
@@ -60,7 +59,7 @@ def test_a_session_is_shared_by_all_servers_and_ends_on_all_of_them(compose: Com
     browser.cookies = replayed
     assert {browser.get("/me").json["user"] for _ in range(6)} == {None}
     if name in ON_A_DISK:
-        visitor = Browser(compose.url)
+        visitor = Visitor(compose.url)
         assert visitor.post("/visits", {}).status == 200
         compose("--profile", "*", "down", "--timeout", "5")
         start(compose, choice)
@@ -69,8 +68,8 @@ def test_a_session_is_shared_by_all_servers_and_ends_on_all_of_them(compose: Com
 
 def test_with_sessions_in_memory_each_node_has_its_own(compose: Compose) -> None:
     start(compose, Choice({"SESSION_STORE": "memory"}))
-    browser = Browser(compose.url)
-    browser.post("/login", {"user": "alice", "password": compose.passwords()["alice"]})
+    browser = Visitor(compose.url)
+    browser.log_in(compose.passwords())
     assert {browser.get("/me").json["user"] for _ in range(4)} == {"alice", None}
 
 
@@ -80,26 +79,18 @@ def test_the_express_application_refuses_nodes_that_do_not_share_with_it(compose
     wait_until(
         lambda: "nodes share their sessions with SESSION_STORE=express" in compose("logs", "express"), "it says so"
     )
-    assert {Browser(compose.url).get("/me").node for _ in range(6)} == NODES
+    assert served_by(compose.url, 6) == NODES
     compose("--profile", "express", "rm", "--stop", "--force", "express")
 
 
-def test_over_tls_the_cookie_has_the_host_prefix(compose: Compose) -> None:
+def test_over_tls_the_cookie_has_the_host_prefix(compose: Compose, tmp_path: Path) -> None:
     start(compose, Choice({}, ("tls",)))
     authority = compose("run", "--rm", "--no-deps", "setup", "certificate")
-    context = ssl.create_default_context(cadata=authority)
-    connection = http.client.HTTPSConnection("127.0.0.1", compose.tls_port, timeout=10, context=context)
-    connection.request("POST", "/visits", "{}", {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    answer.read()
-    (cookie,) = answer.headers.get_all("Set-Cookie", [])
+    (tmp_path / "ca.pem").write_text(authority)
+    visitor = Visitor(f"https://127.0.0.1:{compose.tls_port}", tmp_path / "ca.pem")
+    (cookie,) = visitor.ask("POST", "/visits", {}).headers.get_all("Set-Cookie", [])
     assert cookie.startswith("__Host-session=")
     assert "; Secure" in cookie
-    seen = set()
-    for _ in range(4):
-        connection.request("GET", "/me", headers={"Cookie": cookie.partition(";")[0]})
-        answer = connection.getresponse()
-        seen.add((answer.headers["X-Served-By"], b'"visits":1' in answer.read()))
-    assert seen == {("node-1", True), ("node-2", True)}
-    connection.close()
-    assert Browser(compose.url).get("/me").status == 200, "and the plain proxy goes on"
+    answers = [visitor.ask("GET", "/me") for _ in range(4)]
+    assert {(answer.node, answer.json["visits"]) for answer in answers} == {("node-1", 1), ("node-2", 1)}
+    assert Visitor(compose.url).get("/me").status == 200, "and the plain proxy goes on"

@@ -7,13 +7,13 @@ import redis
 
 from deploy import ClusterError, ClusterSpec, ComposeCluster, Database, Discovery, MemberState, Role, StoreKind
 from deploy.ports import free_ports, is_taken
-from tests.support.traffic import Browser, set_cookie_names
+from tests.support.traffic import Visitor, served_by, set_cookie_names
 from tests.support.waiting import wait_until
 
 
 def test_a_proxy_before_the_store_breaks_its_network_and_nodes_are_configured() -> None:
     with ComposeCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, store_proxy=True)) as cluster:
-        browser = Browser(cluster.url)
+        browser = Visitor(cluster.url)
         assert browser.post("/visits").status == 200
         before = cluster.store.statistics()
         assert browser.get("/me").json["visits"] == 1
@@ -38,8 +38,8 @@ def test_a_database_that_is_killed_and_restarted_keeps_the_sessions() -> None:
         store = cluster.members()[-1]
         assert (store.name, store.role, store.state) == ("store", Role.STORE, MemberState.RUNNING)
         assert store.address.endswith(":5432")
-        browser = Browser(cluster.url)
-        assert browser.post("/login", {"user": "alice", "password": cluster.users["alice"]}).status == 200
+        browser = Visitor(cluster.url)
+        browser.log_in(cluster.users)
         cluster.kill("store")
         assert cluster.members()[-1].state is MemberState.ENDED
         assert browser.get("/me").status == 503
@@ -54,13 +54,7 @@ def test_a_node_at_another_address_is_found_by_dns_and_cannot_be_drained() -> No
         cluster.move("node-2")
         after = {member.name: member.address for member in cluster.members()}
         assert {name for name in before if before[name] != after[name]} == {"node-2"}
-        seen: set[str | None] = set()
-
-        def served() -> bool:
-            seen.add(Browser(cluster.url).get("/me").node)
-            return {"node-1", "node-2"} <= seen
-
-        wait_until(served, "both of them serve")
+        wait_until(lambda: served_by(cluster.url) == {"node-1", "node-2"}, "both of them serve")
         with pytest.raises(ClusterError, match="a node that the proxy finds by DNS can't be taken out of rotation"):
             cluster.drain("node-1")
         with pytest.raises(ClusterError, match="proxy is not a node"):

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from nodes.sessions.stores.sql.engine import make_engine
 from tests.integration.outages.conftest import Start
 from tests.integration.outages.holding import hold, key_of
-from tests.integration.outages.observed import READ, WRITE, Browser
+from tests.integration.outages.observed import READ, WRITE, AliceBrowser
 from tests.support.node import RunningNode
 from tests.support.sql_servers import PATIENT, SqlServer
 
@@ -89,7 +89,7 @@ def test_killed(database: Database) -> None:
 
 def test_silent(database: Database) -> None:
     @contextmanager
-    def silent(alice: Browser) -> Iterator[None]:
+    def silent(alice: AliceBrowser) -> Iterator[None]:
         with database.server.paused():
             started = time.monotonic()
             assert alice.observe(READ) == "503"
@@ -101,7 +101,7 @@ def test_silent(database: Database) -> None:
 
 def test_disk_full(database: Database) -> None:
     @contextmanager
-    def full(_: Browser) -> Iterator[None]:
+    def full(_: AliceBrowser) -> Iterator[None]:
         if database.name == "PostgreSQL":
             database.run("VACUUM sessions", "SELECT pg_switch_wal()", "CHECKPOINT")
         with database.server.without_room():
@@ -113,7 +113,7 @@ def test_disk_full(database: Database) -> None:
 
 
 def test_record_damaged(database: Database) -> None:
-    def damage(alice: Browser) -> AbstractContextManager[None]:
+    def damage(alice: AliceBrowser) -> AbstractContextManager[None]:
         broken = "X'C1'" if database.name == "MySQL" else "'\\xC1'"
         database.run(f"UPDATE sessions SET fields = {broken} WHERE {at(database)} = '{key_of(alice)}'")
         return nullcontext()
@@ -123,7 +123,7 @@ def test_record_damaged(database: Database) -> None:
 
 def test_record_of_a_later_version(database: Database) -> None:
     @contextmanager
-    def renew(alice: Browser) -> Iterator[None]:
+    def renew(alice: AliceBrowser) -> Iterator[None]:
         database.run(f"UPDATE sessions SET format = 2 WHERE {at(database)} = '{key_of(alice)}'")
         assert (alice.observe(READ), alice.observe(WRITE)) == ("503", "503")
         yield

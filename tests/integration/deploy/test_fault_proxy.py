@@ -8,48 +8,25 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy import ClusterError
 from deploy.fault_proxy import FaultProxy
+from tests.support.node import ROOT
+from tests.support.servers import tcp_server
 from tests.support.waiting import lives, wait_until
 
-ROOT = Path(__file__).parents[3]
 
-
-@contextmanager
-def echoing() -> Iterator[int]:
-    """The port of a server that sends back whatever it gets."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = server.accept()
-                except OSError:
-                    return
-                threading.Thread(target=answer, args=(client,), daemon=True).start()
-
-        def answer(client: socket.socket) -> None:
-            with client:
-                try:
-                    while data := client.recv(65536):
-                        client.sendall(data)
-                except OSError:
-                    return
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
+def echo(client: socket.socket) -> None:
+    while data := client.recv(65536):
+        client.sendall(data)
 
 
 @pytest.fixture
 def proxy() -> Iterator[FaultProxy]:
-    with echoing() as target:
+    with tcp_server(echo) as target:
         made = FaultProxy.to(target)
         try:
             yield made

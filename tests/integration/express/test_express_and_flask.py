@@ -3,72 +3,119 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+import requests
 
 from proxy import Server
-from tests.support.express import EXPRESS, FLASK, Both, RunningExpress
+from tests.support.express import RunningExpress
 from tests.support.node import PASSWORD, SECRET, RunningNode
-from tests.support.node_app import users_file
-from tests.support.proxy import RunningProxy
+from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
-__all__ = ["users_file"]
 
+EXPRESS, FLASK, PROXY = "express-1", "node-1", "proxy"
 NEW = "another secret of more than 32 bytes"
 
 
-class OnRedis(Both):
-    """One browser at both applications, at `url` behind one proxy, on an empty Redis."""
+@dataclass(frozen=True)
+class Applications:
+    """Both applications. `plain` and `tls` are the URLs of each, and of a proxy in front of both."""
 
-    def __init__(self, express: RunningExpress, flask: RunningNode, url: str, server: Valkey) -> None:
-        super().__init__(express, flask)
-        self.url = url
+    flask: RunningNode
+    plain: dict[str, str]
+    tls: dict[str, str]
+    authority: Path
+
+
+class Both:
+    """One browser at both applications, on an empty Redis."""
+
+    def __init__(self, urls: dict[str, str], authority: Path, server: Valkey) -> None:
+        self.urls = urls
+        self.browser = requests.Session()
+        self.browser.trust_env = False  # REQUESTS_CA_BUNDLE would take precedence
+        self.browser.verify = str(authority)
         self.redis: Any = server.client()
         self.redis.flushdb()
 
+    def get(self, where: str, path: str = "/me") -> dict[str, Any]:
+        answer = self.browser.get(self.urls[where] + path, timeout=10)
+        assert answer.headers["X-Served-By"] == where
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def post(self, where: str, path: str, **body: Any) -> requests.Response:
+        answer = self.browser.post(self.urls[where] + path, json=body, timeout=10)
+        assert answer.status_code in {200, 204}, answer.text
+        return answer
+
+    def log_in(self, where: str) -> requests.Response:
+        return self.post(where, "/login", user="alice", password=PASSWORD)
+
+    def replayed(self, where: str, cookie: str) -> str | None:
+        """Return the user that a browser with this cookie is taken for."""
+        headers = {"Cookie": f"connect.sid={cookie}"}
+        answer = requests.get(f"{self.urls[where]}/me", headers=headers, verify=self.browser.verify, timeout=10)
+        user: str | None = answer.json()["user"]
+        return user
+
+    @property
+    def cookie(self) -> str:
+        return str(self.browser.cookies["connect.sid"])
+
     @property
     def key(self) -> str:
-        return f"sess:{self.id}"
+        return f"sess:{unquote(self.cookie)[2:].rpartition('.')[0]}"
 
     @property
     def stored(self) -> dict[str, Any]:
         return dict(json.loads(self.redis.get(self.key)))
 
 
-Applications = tuple[RunningExpress, RunningNode, str]
-
-
-@pytest.fixture(scope="module")
-def applications(users_file: Path, server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
+@pytest.fixture(scope="module", params=[{}], ids=["defaults"])
+def applications(
+    users_file: Path, server: Valkey, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Applications]:
+    """Both applications with these settings."""
     folder = tmp_path_factory.mktemp("both")
-    settings = {"NODE_NAME": FLASK, "SESSION_STORE": "express", "REDIS_URL": server.url}
-    with (
-        RunningExpress(folder, REDIS_URL=server.url) as express,
-        RunningNode(users_file, folder / "node.log", **settings) as flask,
-        RunningProxy(
-            folder,
-            (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK)),
-            {"login_rate": None},
-        ) as proxy,
-    ):
-        yield express, flask, f"http://127.0.0.1:{proxy.port}"
+    settings = {"REDIS_URL": server.url} | request.param
+    certificate = issue_certificate(folder)
+    with ExitStack() as stack:
+        node = RunningNode(users_file, folder / "node.log", NODE_NAME=FLASK, SESSION_STORE="express", **settings)
+        flask = stack.enter_context(node)
+        express = stack.enter_context(RunningExpress(folder, **settings))
+        servers = (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK))
+        plain = stack.enter_context(RunningProxy(folder, servers, {"login_rate": None}))
+        tls = {}
+        for name, behind in [(PROXY, servers), (EXPRESS, servers[:1]), (FLASK, servers[1:])]:
+            (folder / name).mkdir()
+            tls[name] = stack.enter_context(RunningTls(folder / name, behind, certificate, login_rate=None)).url
+        urls = {PROXY: f"http://127.0.0.1:{plain.port}", EXPRESS: express.url, FLASK: flask.url}
+        yield Applications(flask, urls, tls, certificate.authority)
 
 
 @pytest.fixture
-def both(applications: Applications, server: Valkey) -> OnRedis:
-    return OnRedis(*applications, server)
+def both(applications: Applications, server: Valkey, request: pytest.FixtureRequest) -> Both:
+    urls = applications.tls if getattr(request, "param", "plain") == "tls" else applications.plain
+    return Both(urls, applications.authority, server)
 
 
 SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
+CONNECTIONS = pytest.mark.parametrize("both", ["plain", "tls"], indirect=True)
 
 
+@CONNECTIONS
 @SIDES
-def test_a_login_at_one_application_holds_at_the_other(both: OnRedis, one: str, other: str) -> None:
+def test_a_login_at_one_application_holds_at_the_other(both: Both, one: str, other: str) -> None:
     both.post(one, "/visits")
     anonymous = both.cookie
     both.log_in(one)
@@ -81,18 +128,20 @@ def test_a_login_at_one_application_holds_at_the_other(both: OnRedis, one: str, 
     assert both.get(other)["cart"] == {"apple": 2, "pear": 1}
 
 
+@CONNECTIONS
 @SIDES
-def test_a_logout_on_one_is_final_on_the_other(both: OnRedis, one: str, other: str) -> None:
+def test_a_logout_on_one_is_final_on_the_other(both: Both, one: str, other: str) -> None:
     both.log_in(one)
     replayed = both.cookie
     both.post(other, "/logout")
+    assert "connect.sid" not in both.browser.cookies
     assert both.redis.keys("sess:*") == []
-    for where in (one, other):
-        assert both.replayed(where, replayed) is None
+    assert [both.replayed(where, replayed) for where in (one, other)] == [None, None]
 
 
+@CONNECTIONS
 @SIDES
-def test_a_login_gives_the_id_of_the_other_a_new_one(both: OnRedis, one: str, other: str) -> None:
+def test_a_login_gives_the_id_of_the_other_a_new_one(both: Both, one: str, other: str) -> None:
     both.log_in(one)
     first = both.cookie
     both.post(one, "/visits")
@@ -102,20 +151,19 @@ def test_a_login_gives_the_id_of_the_other_a_new_one(both: OnRedis, one: str, ot
     assert len(both.redis.keys("sess:*")) == 1
 
 
-def test_in_turns_behind_the_proxy_nobody_notices(both: OnRedis) -> None:
+@CONNECTIONS
+def test_both_applications_take_turns_behind_one_proxy(both: Both) -> None:
     served = []
-    both.browser.post(f"{both.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=10)
-    for number in range(1, 13):
-        answer = both.browser.post(f"{both.url}/visits", json={}, timeout=10)
-        served.append(answer.headers["X-Served-By"])
-        assert answer.json() == {"visits": number}
-        me = both.browser.get(f"{both.url}/me", timeout=10)
-        served.append(me.headers["X-Served-By"])
-        assert me.json()["user"] == "alice"
+    both.log_in(PROXY)
+    for number in range(1, 9):
+        answer = both.post(PROXY, "/visits")
+        me = both.browser.get(f"{both.urls[PROXY]}/me", timeout=10)
+        served += [answer.headers["X-Served-By"], me.headers["X-Served-By"]]
+        assert (answer.json(), me.json()["user"]) == ({"visits": number}, "alice")
     assert set(served) == {EXPRESS, FLASK}
 
 
-def test_fields_unknown_to_one_side_stay_byte_for_byte(both: OnRedis) -> None:
+def test_fields_unknown_to_one_side_stay_byte_for_byte(both: Both) -> None:
     both.log_in(EXPRESS)
     session = both.stored | {"theirs": {"deep": [1, 1e21, "\u2028", None]}, "n": 1.5}
     text = json.dumps(session, separators=(",", ":")).replace("1e+21", "1e21")
@@ -127,7 +175,7 @@ def test_fields_unknown_to_one_side_stay_byte_for_byte(both: OnRedis) -> None:
     assert both.get(EXPRESS)["visits"] == 1
 
 
-def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: OnRedis) -> None:
+def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: Both) -> None:
     both.log_in(EXPRESS)
     both.redis.expire(both.key, 100)
     before = both.redis.get(both.key)
@@ -139,7 +187,7 @@ def test_a_touch_renews_the_time_to_live_and_writes_nothing(both: OnRedis) -> No
     assert 1790 < both.redis.ttl(both.key) <= 1800
 
 
-def test_both_write_the_same_record(both: OnRedis) -> None:
+def test_both_write_the_same_record(both: Both) -> None:
     found = []
     for where in (EXPRESS, FLASK):
         both.log_in(where)
@@ -150,7 +198,7 @@ def test_both_write_the_same_record(both: OnRedis) -> None:
 
 
 @SIDES
-def test_an_expired_session_is_gone_for_both(both: OnRedis, one: str, other: str) -> None:
+def test_an_expired_session_is_gone_for_both(both: Both, one: str, other: str) -> None:
     both.log_in(one)
     cookie, key = both.cookie, both.key
     assert both.replayed(other, cookie) == "alice"
@@ -158,7 +206,7 @@ def test_an_expired_session_is_gone_for_both(both: OnRedis, one: str, other: str
     assert [both.replayed(where, cookie) for where in (one, other)] == [None, None]
 
 
-def test_a_max_age_that_express_gave_a_session_decides_here_too(both: OnRedis) -> None:
+def test_a_max_age_that_express_gave_a_session_decides_here_too(both: Both) -> None:
     both.log_in(EXPRESS)
     session = both.stored
     session["cookie"]["originalMaxAge"] = 600_000
@@ -172,7 +220,7 @@ def test_a_max_age_that_express_gave_a_session_decides_here_too(both: OnRedis) -
     assert both.get(FLASK)["visits"] == 2
 
 
-def test_a_record_that_express_cannot_read_is_quarantined(both: OnRedis) -> None:
+def test_a_record_that_express_cannot_read_is_quarantined(both: Both) -> None:
     both.log_in(EXPRESS)
     both.redis.set(both.key, "{broken", ex=1000)
     assert both.browser.get(f"{both.urls[EXPRESS]}/me", timeout=10).status_code >= 500
@@ -181,7 +229,7 @@ def test_a_record_that_express_cannot_read_is_quarantined(both: OnRedis) -> None
     assert both.redis.get(f"damaged:{both.key}") == b"{broken"
 
 
-def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: OnRedis) -> None:
+def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: Both) -> None:
     both.log_in(EXPRESS)
     account = both.browser.get(f"{both.urls[FLASK]}/account", timeout=10).json()
     both.log_in(FLASK)
@@ -193,7 +241,7 @@ def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: OnRe
 def test_secrets_rotate_across_both(
     applications: Applications, users_file: Path, server: Valkey, tmp_path: Path
 ) -> None:
-    old, redis = applications[1], {"REDIS_URL": server.url}
+    old, redis = applications.flask, {"REDIS_URL": server.url}
     browser = old.log_in()
     rotated = {"NODE_NAME": "node-2", "SESSION_STORE": "express", "SESSION_SECRETS": NEW}
     with (
@@ -204,3 +252,29 @@ def test_secrets_rotate_across_both(
         browser.post(f"{express.url}/login", json={"user": "alice", "password": PASSWORD}, timeout=10)
         assert browser.get(f"{old.url}/me", timeout=10).json()["user"] is None
         assert browser.get(f"{new.url}/me", timeout=10).json()["user"] == "alice"
+
+
+CHOSEN = {"SESSION_MAX_AGE": "600", "SESSION_ROLLING": "on", "SESSION_SECURE": "on", "SESSION_SAME_SITE": "strict"}
+
+
+def sent(answer: requests.Response) -> tuple[str, set[str]]:
+    """The name of the session's cookie and its attributes, without the date and the seconds at which it ends."""
+    (cookie,) = [part for part in re.split(r", (?=[^;, ]+=)", answer.headers["Set-Cookie"]) if "connect.sid=" in part]
+    first, *attributes = cookie.split("; ")
+    return first.partition("=")[0], {re.sub(r"^(Expires|Max-Age)=.*", "Expires", part) for part in attributes}
+
+
+@pytest.mark.parametrize("both", ["tls"], indirect=True)
+def test_both_send_one_cookie_by_one_name_for_tls_only(both: Both) -> None:
+    for where in (EXPRESS, FLASK):
+        assert sent(both.log_in(where)) == ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Lax", "Secure"})
+
+
+@pytest.mark.parametrize("both", ["tls"], indirect=True)
+@SIDES
+@pytest.mark.parametrize("applications", [CHOSEN], indirect=True)
+def test_the_cookie_keeps_its_attributes_when_the_other_application_sends_it(both: Both, one: str, other: str) -> None:
+    wanted = ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Strict", "Secure", "Expires"})
+    assert sent(both.log_in(one)) == wanted
+    for where in (other, one, other):
+        assert sent(both.browser.get(f"{both.urls[where]}/me", timeout=10)) == wanted

@@ -1,9 +1,7 @@
 """The bench refuses to measure an application that does not do what it is measured for."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from loadtest.bench.apps import TEXTS
 from loadtest.bench.client import load, request_for
 from loadtest.bench.measure import Samples, Use, counter, measure, start_session
 from loadtest.bench.servers import Application, BenchError, Running
+from tests.support.servers import http_server
 
 
 class Fake(Running):
@@ -26,29 +25,11 @@ class Fake(Running):
 
 @contextmanager
 def serving(answers: dict[str, tuple[int, dict[str, str]]]) -> Iterator[Fake]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(path: str) -> tuple[int, dict[str, str], bytes]:
+        return (*answers.get(path, (404, {})), b"ok")
 
-        def do_GET(self) -> None:
-            status, headers = answers.get(self.path, (404, {}))
-            self.send_response(status)
-            for name, value in {"Content-Length": "2", **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(b"ok")
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield Fake(server.server_port)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_server(answer) as url:
+        yield Fake(int(url.rpartition(":")[2]))
 
 
 SEEN = {"X-Seen": f"{sum(map(len, TEXTS.values()))} 0"}

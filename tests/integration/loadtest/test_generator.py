@@ -21,10 +21,10 @@ from loadtest.history import STOPPED, VERSION, Action, End, Event, Header, Note,
 from loadtest.http import Answer, HttpInterface, Operation
 from loadtest.load_profile import LoadProfile, Mix, ProfileError
 from loadtest.target import RunningTarget
+from tests.support.node import ROOT
 from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
 from tests.support.waiting import lives, wait_until
 
-ROOT = Path(__file__).parents[3]
 USERS = 12
 decode = msgspec.json.Decoder(Event).decode
 

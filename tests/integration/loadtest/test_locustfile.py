@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.node import ROOT
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
-
-ROOT = Path(__file__).parents[3]
 
 
 def locust(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":

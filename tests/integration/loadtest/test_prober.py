@@ -6,12 +6,10 @@ import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -19,35 +17,25 @@ from loadtest.history import Outcome, Probe
 from loadtest.prober import Endpoint, Prober, ProberError
 from loadtest.prober.process import NotHttp, parse
 from loadtest.target import TargetError, log_in
+from tests.support.node import ROOT
+from tests.support.servers import tcp_server
 from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
 from tests.support.waiting import lives, wait_until
 
-ROOT = Path(__file__).parents[3]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Served-By: node-7\r\n\r\nok"
 
 
 @contextmanager
 def answering(answer: bytes, delay: float = 0.0) -> Iterator[str]:
     """The URL of a server that sends this answer to every request, after `delay` seconds."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
 
-        def serve(connection: socket.socket) -> None:
-            with connection:
-                connection.recv(65536)
-                time.sleep(delay)
-                connection.sendall(answer)
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        time.sleep(delay)
+        connection.sendall(answer)
 
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
+    with tcp_server(serve) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def prober(*urls: str, timeout: float = 5.0, time_limit: float = 60.0) -> Prober:

@@ -1,10 +1,6 @@
 """A target is checked before a crowd of users comes to it."""
 
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,38 +8,12 @@ import trustme
 
 from deploy.ports import free_ports
 from loadtest.target import RunningTarget, TargetError
+from tests.support.servers import http_server
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
 
 
 def target(url: str, **more: object) -> RunningTarget:
     return RunningTarget(url=url, users=ACCOUNTS, **more)  # type: ignore[arg-type]
-
-
-@contextmanager
-def answering(status: int, body: bytes, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Yield the address of a server with one answer for all."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if context:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_a_target_that_speaks_the_interface_is_accepted() -> None:
@@ -55,8 +25,9 @@ def test_a_target_that_speaks_the_interface_is_accepted() -> None:
     ("status", "body"), [(200, b"<html>"), (200, b'{"name": 1}'), (200, b"[]"), (404, b'{"user": null}'), (503, b"")]
 )
 def test_a_target_that_speaks_something_else_is_refused(status: int, body: bytes) -> None:
-    with answering(status, body) as address, pytest.raises(TargetError, match=f"GET /me answered {status}; see docs"):
-        target(f"http://{address}").check()
+    with http_server(lambda _: (status, {}, body)) as url:
+        with pytest.raises(TargetError, match=f"GET /me answered {status}; see docs"):
+            target(url).check()
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:80", "ftp://host", "http://", "http://127.0.0.1/shop"])
@@ -75,8 +46,8 @@ def test_a_target_over_tls_needs_a_trusted_certificate_unless_insecure(tmp_path:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with answering(200, b'{"user": null}', context) as address:
-        target(f"https://{address}", authority=tmp_path / "ca.pem").check()
-        target(f"https://{address}", insecure=True).check()
+    with http_server(lambda _: (200, {}, b'{"user": null}'), context) as url:
+        target(url, authority=tmp_path / "ca.pem").check()
+        target(url, insecure=True).check()
         with pytest.raises(TargetError, match=r"is not trusted: .*name its authority with --ca"):
-            target(f"https://{address}").check()
+            target(url).check()

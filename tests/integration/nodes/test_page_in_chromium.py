@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from nodes.accounts import create_users
 from tests.support.node import PASSWORD, RunningNode
+from tests.support.servers import http_server
 
 pytestmark = pytest.mark.browser
 
@@ -133,25 +132,9 @@ def test_a_wrong_password_is_said_where_it_was_typed(page: Page) -> None:
 def foreign_site(node: RunningNode) -> Iterator[str]:
     """A page of another origin whose form is aimed at the node; its address."""
 
-    class Site(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            form = f'<form method="post" action="{node.url}/visits"><button>Win a prize</button></form>'
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(form.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    # localhost and 127.0.0.1 are different sites to a browser.
-    yield f"http://localhost:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    form = f'<form method="post" action="{node.url}/visits"><button>Win a prize</button></form>'
+    with http_server(lambda _: (200, {"Content-Type": "text/html"}, form.encode())) as url:
+        yield url.replace("127.0.0.1", "localhost")  # to a browser, another site
 
 
 def test_a_form_of_another_site_is_refused(page: Page, node: RunningNode, foreign_site: str) -> None:

@@ -8,26 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from nodes.accounts import create_users
-from tests.support.node import PASSWORD, RunningNode
+from tests.support.node import RunningNode
 from tests.support.valkey import Valkey
 
 Start = Callable[..., RunningNode]
 
 
-@pytest.fixture(scope="session")
-def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = tmp_path_factory.mktemp("users") / "users.json"
-    create_users(path, ["alice", "bob"], PASSWORD)
-    return path
-
-
 @pytest.fixture(scope="module")
-def start(users: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+def start(users_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts a node with these settings, which ends with the module."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(
-            RunningNode(users, tmp_path_factory.mktemp("node") / "log", **settings)
+            RunningNode(users_file, tmp_path_factory.mktemp("node") / "log", **settings)
         )
 
 

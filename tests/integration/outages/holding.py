@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import requests
 
 from nodes.sessions import cookie
-from tests.integration.outages.observed import KINDS, LOGOUT, READ, WRITE, Browser
+from tests.integration.outages.observed import KINDS, LOGOUT, READ, WRITE, AliceBrowser
 from tests.support.node import RunningNode
 from tests.support.waiting import wait_until
 
@@ -51,12 +51,12 @@ EXPECTED = {
 PATIENT = {"STORE_CONNECT_TIMEOUT": "2", "STORE_READ_TIMEOUT": "2", "STORE_DEADLINE": "4"}
 HASTY = {"STORE_CONNECT_TIMEOUT": "0.3", "STORE_READ_TIMEOUT": "0.3", "STORE_RETRIES": "0", "STORE_DEADLINE": "0.6"}
 
-Fault = Callable[[Browser], AbstractContextManager[Any]]
+Fault = Callable[[AliceBrowser], AbstractContextManager[Any]]
 
 
 def hold(fault: str, node: RunningNode, make: Fault, trouble: RunningNode | None = None) -> None:
     """Make the fault, observe each outcome, and compare. `trouble` is the node that has the fault."""
-    alice, bystander = Browser(node), Browser(node)
+    alice, bystander = AliceBrowser(node), AliceBrowser(node)
     with make(alice):
         alice.node = trouble or node
         # Logging out comes last: where it works, nobody is there afterwards.
@@ -74,7 +74,7 @@ def hold(fault: str, node: RunningNode, make: Fault, trouble: RunningNode | None
     assert not [line["exception"][-700:] for line in node.lines() if "exception" in line]
 
 
-def id_of(browser: Browser) -> str:
+def id_of(browser: AliceBrowser) -> str:
     """The id of its session, in this project's cookie or in Express's."""
     value = browser.session.cookies.get("connect.sid")
     if value is not None:
@@ -82,7 +82,7 @@ def id_of(browser: Browser) -> str:
     return str(browser.session.cookies["session"]).partition(".")[0]
 
 
-def key_of(browser: Browser) -> str:
+def key_of(browser: AliceBrowser) -> str:
     return cookie.hash_id(id_of(browser))
 
 

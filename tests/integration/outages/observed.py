@@ -16,7 +16,7 @@ CREDENTIALS = {"user": "alice", "password": PASSWORD}
 
 
 @dataclass
-class Browser:
+class AliceBrowser:
     """Alice's, with one visit counted; another, anonymous one logs in where a login is looked at."""
 
     node: RunningNode

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from nodes.accounts import create_users
 from nodes.sessions import cookie
-from tests.integration.outages.observed import CREDENTIALS, Browser
-from tests.support.node import PASSWORD, RunningNode
+from tests.integration.outages.observed import CREDENTIALS, AliceBrowser
+from tests.support.node import RunningNode
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
@@ -28,22 +27,13 @@ Start = Callable[..., RunningNode]
 
 
 @pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    server = Valkey("--appendonly", "yes")
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def start(valkey: Valkey, tmp_path: Path) -> Iterator[Start]:
-    users = tmp_path / "users.json"
-    create_users(users, ["alice"], PASSWORD)
+def start(users_file: Path, valkey: Valkey, tmp_path: Path) -> Iterator[Start]:
     redis = {"SESSION_STORE": "redis", "REDIS_URL": valkey.url, "STORE_READ_TIMEOUT": "2", "STORE_DEADLINE": "4"}
     with ExitStack() as stack:
         nodes: list[RunningNode] = []
 
         def started(name: str, **settings: str) -> RunningNode:
-            node = RunningNode(users, tmp_path / f"{name}.log", NODE_NAME=name, **(redis | settings))
+            node = RunningNode(users_file, tmp_path / f"{name}.log", NODE_NAME=name, **(redis | settings))
             nodes.append(stack.enter_context(node))
             return node
 
@@ -52,11 +42,11 @@ def start(valkey: Valkey, tmp_path: Path) -> Iterator[Start]:
             node.process.terminate()  # all at once: each takes its time
 
 
-def users_of(browser: Browser, nodes: list[RunningNode]) -> list[object]:
+def users_of(browser: AliceBrowser, nodes: list[RunningNode]) -> list[object]:
     return [browser.session.get(f"{node.url}/me", timeout=20).json()["user"] for node in nodes]
 
 
-def left(valkey: Valkey, browser: Browser) -> float:
+def left(valkey: Valkey, browser: AliceBrowser) -> float:
     """The seconds until the store ends this session."""
     key = cookie.hash_id(str(browser.session.cookies["session"]).partition(".")[0])
     with valkey.client() as client:
@@ -77,7 +67,7 @@ def test_clocks_that_differ_by_days_end_no_session_and_lengthen_none(
     assert len(days) == 2  # they are wrong indeed, as their own logs say
     nodes = [start("node-0"), *wrong]
     for home in nodes:
-        browser = Browser(home)
+        browser = AliceBrowser(home)
         assert users_of(browser, nodes) == ["alice"] * 3
         since = [browser.session.get(f"{node.url}/account", timeout=20).json()["since"] for node in nodes]
         assert len(set(since)) == 1
@@ -88,7 +78,7 @@ def test_clocks_that_differ_by_days_end_no_session_and_lengthen_none(
 
 
 def test_a_node_starts_while_its_store_is_away_and_serves_when_it_is_back(start: Start, valkey: Valkey) -> None:
-    browser = Browser(start("node-1"))
+    browser = AliceBrowser(start("node-1"))
     valkey.kill()
     late = start("node-2")
     browser.node = late

@@ -13,7 +13,7 @@ import pytest
 from deploy.fault_proxy import FaultProxy
 from tests.integration.outages.conftest import Start
 from tests.integration.outages.holding import EXPECTED, HASTY, PATIENT, documentation, hold, id_of, key_of
-from tests.integration.outages.observed import READ, WRITE, Browser
+from tests.integration.outages.observed import READ, WRITE, AliceBrowser
 from tests.support.node import ROOT, RunningNode
 from tests.support.valkey import Valkey
 
@@ -38,7 +38,7 @@ def test_redis_killed(redis_node: RunningNode, valkey: Valkey) -> None:
 
 def test_redis_silent(redis_node: RunningNode, valkey: Valkey) -> None:
     @contextmanager
-    def silent(alice: Browser) -> Iterator[None]:
+    def silent(alice: AliceBrowser) -> Iterator[None]:
         with valkey.paused():
             started = time.monotonic()
             assert alice.observe(READ) == "503"
@@ -50,7 +50,7 @@ def test_redis_silent(redis_node: RunningNode, valkey: Valkey) -> None:
 
 def test_redis_full(redis_node: RunningNode, valkey: Valkey) -> None:
     @contextmanager
-    def full(_: Browser) -> Iterator[None]:
+    def full(_: AliceBrowser) -> Iterator[None]:
         with valkey.client() as client:
             client.config_set("maxmemory", "1kb")
             yield
@@ -82,7 +82,7 @@ def late(proxy: FaultProxy, seconds: float) -> Iterator[None]:
 
 def test_redis_slow_but_answering(slow_node: RunningNode, slow: FaultProxy) -> None:
     @contextmanager
-    def make(alice: Browser) -> Iterator[None]:
+    def make(alice: AliceBrowser) -> Iterator[None]:
         with late(slow, 0.03):
             started = time.monotonic()
             assert alice.me().status_code == 200
@@ -103,7 +103,7 @@ def test_redis_whose_name_is_not_known(redis_node: RunningNode, start: Start) ->
 
 
 def test_redis_record_damaged(redis_node: RunningNode, valkey: Valkey) -> None:
-    def damage(alice: Browser) -> AbstractContextManager[None]:
+    def damage(alice: AliceBrowser) -> AbstractContextManager[None]:
         valkey.client().hset(f"session:{{{key_of(alice)}}}", "visits", b"\xc1")
         return nullcontext()
 
@@ -112,7 +112,7 @@ def test_redis_record_damaged(redis_node: RunningNode, valkey: Valkey) -> None:
 
 def test_redis_record_of_a_later_version(redis_node: RunningNode, valkey: Valkey) -> None:
     @contextmanager
-    def renew(alice: Browser) -> Iterator[None]:
+    def renew(alice: AliceBrowser) -> Iterator[None]:
         client: Any = valkey.client()
         name = f"session:{{{key_of(alice)}}}"
         client.hset(name, "@", b"2:another:layout")
@@ -150,7 +150,7 @@ def test_express_redis_killed(express_node: RunningNode, valkey: Valkey) -> None
 
 
 def test_express_redis_record_damaged(express_node: RunningNode, valkey: Valkey) -> None:
-    def damage(alice: Browser) -> AbstractContextManager[None]:
+    def damage(alice: AliceBrowser) -> AbstractContextManager[None]:
         assert valkey.client().set(f"sess:{id_of(alice)}", "{broken", xx=True, keepttl=True)
         return nullcontext()
 

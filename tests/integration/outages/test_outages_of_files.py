@@ -14,7 +14,7 @@ import requests
 
 from tests.integration.outages.conftest import Start
 from tests.integration.outages.holding import HASTY, PATIENT, hold, key_of
-from tests.integration.outages.observed import Browser
+from tests.integration.outages.observed import AliceBrowser
 from tests.support.node import PASSWORD, RunningNode
 
 
@@ -48,7 +48,7 @@ def test_files_disk_full(file_node: RunningNode, sessions_folder: Path) -> None:
 
 def test_files_folder_gone(file_node: RunningNode, sessions_folder: Path) -> None:
     @contextmanager
-    def gone(_: Browser) -> Iterator[None]:
+    def gone(_: AliceBrowser) -> Iterator[None]:
         away = sessions_folder.with_suffix(".away")
         sessions_folder.rename(away)
         try:
@@ -65,7 +65,7 @@ def test_files_folder_gone(file_node: RunningNode, sessions_folder: Path) -> Non
     ("fault", "at", "byte"), [("files: record damaged", -1, 0xC1), ("files: record of a later version", 2, 9)]
 )
 def test_files_record(file_node: RunningNode, sessions_folder: Path, fault: str, at: int, byte: int) -> None:
-    def change(alice: Browser) -> AbstractContextManager[None]:
+    def change(alice: AliceBrowser) -> AbstractContextManager[None]:
         path = sessions_folder / key_of(alice)[:2] / key_of(alice)
         data = bytearray(path.read_bytes())
         data[at] ^= byte
@@ -92,7 +92,7 @@ def sql_node(start: Start, database: Path) -> RunningNode:
 
 def test_sqlite_locked_by_another(sql_node: RunningNode, database: Path) -> None:
     @contextmanager
-    def locked(_: Browser) -> Iterator[None]:
+    def locked(_: AliceBrowser) -> Iterator[None]:
         holder = sqlite3.connect(database, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         try:
@@ -112,7 +112,7 @@ def test_sqlite_disk_full(sql_node: RunningNode) -> None:
     [("SQLite: record damaged", "fields = x'c1'"), ("SQLite: record of a later version", "format = 2")],
 )
 def test_sqlite_record(sql_node: RunningNode, database: Path, fault: str, change: str) -> None:
-    def make(alice: Browser) -> AbstractContextManager[None]:
+    def make(alice: AliceBrowser) -> AbstractContextManager[None]:
         with sqlite3.connect(database, timeout=20) as connection:
             changed = connection.execute(f"UPDATE sessions SET {change} WHERE key = ?", [key_of(alice)])
             assert changed.rowcount == 1
@@ -124,12 +124,12 @@ def test_sqlite_record(sql_node: RunningNode, database: Path, fault: str, change
 # ---- memory
 
 
-def test_memory_full(users: Path, tmp_path: Path) -> None:
-    node = RunningNode(users, tmp_path / "log")
+def test_memory_full(users_file: Path, tmp_path: Path) -> None:
+    node = RunningNode(users_file, tmp_path / "log")
     node.application = "tests.integration.outages.small_memory:application()"
 
     @contextmanager
-    def full(_: Browser) -> Iterator[None]:
+    def full(_: AliceBrowser) -> Iterator[None]:
         bob = {"user": "bob", "password": PASSWORD}
         logins = [requests.post(f"{node.url}/login", json=bob, timeout=20).status_code for _ in range(12)]
         assert (logins[0], logins[-1]) == (200, 503)

@@ -3,51 +3,30 @@
 import json
 import os
 
-import pytest
-
 from tests.integration.proxy.conftest import StartProxy
 from tests.support.backend import Backend
 
+FOREIGN = ["evil.example", "localhost.evil.example", "evil", "127.0.0.2"]
+ODD = [
+    b"",
+    b"Host:\r\n",
+    b"Host: localhost, evil\r\n",
+    b"Host: localhost:80:90\r\n",
+    b"Host: localhost\r\nHost: evil\r\n",
+]
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "evil", "127.0.0.2"])
-def test_a_foreign_host_is_closed_without_an_answer(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...], host: str
-) -> None:
+
+def test_a_foreign_missing_or_odd_host_reaches_no_node(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
     proxy = start_proxy()
-    assert proxy.raw(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()) == b""
+    assert proxy.raw(b"GET / HTTP/1.0\r\n\r\n") == b""
+    for host in FOREIGN:
+        assert proxy.raw(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()) == b"", host
+    for lines in ODD:
+        answer = proxy.raw(b"GET / HTTP/1.1\r\n" + lines + b"Connection: close\r\n\r\n")
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), lines
     assert not any(node.seen for node in nodes)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        b"",
-        b"Host:\r\n",
-        b"Host: localhost, evil\r\n",
-        b"Host: localhost:80:90\r\n",
-        b"Host: localhost\r\nHost: evil\r\n",
-    ],
-)
-def test_a_missing_or_odd_host_reaches_no_node(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...], lines: bytes
-) -> None:
-    answer = start_proxy().raw(b"GET / HTTP/1.1\r\n" + lines + b"Connection: close\r\n\r\n")
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
-    assert not any(node.seen for node in nodes)
-
-
-def test_http_1_0_without_a_host_is_closed(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
-    assert start_proxy().raw(b"GET / HTTP/1.0\r\n\r\n") == b""
-    assert not any(node.seen for node in nodes)
-
-
-def test_a_known_host_in_the_request_line_does_not_smuggle_a_foreign_one(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...]
-) -> None:
-    proxy = start_proxy()
     proxy.raw(b"GET http://localhost/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
-    for seen in [seen for node in nodes for seen in node.seen]:
-        assert "evil" not in str(seen.headers)
+    assert not any("evil" in str(seen.headers) for node in nodes for seen in node.seen)
 
 
 def test_every_named_host_is_served_and_keeps_its_port(start_proxy: StartProxy) -> None:
@@ -73,12 +52,10 @@ def test_forged_forwarding_headers_are_overwritten(start_proxy: StartProxy) -> N
     assert len(forwarded["x-request-id"]) == 32
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["Forwarded", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Protocol", "X-Real-IP"],
-)
-def test_other_headers_that_a_node_might_believe_are_dropped(start_proxy: StartProxy, name: str) -> None:
-    assert name.lower() not in start_proxy().get(headers={name: "on"}).forwarded
+def test_other_headers_that_a_node_might_believe_are_dropped(start_proxy: StartProxy) -> None:
+    names = {"Forwarded", *(f"X-Forwarded-{name}" for name in ("Port", "Prefix", "Ssl", "Protocol")), "X-Real-IP"}
+    forwarded = start_proxy().get(headers=dict.fromkeys(names, "on")).forwarded
+    assert not {name.lower() for name in names} & forwarded.keys()
 
 
 def test_a_body_over_the_limit_is_413_and_reaches_no_node(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
@@ -95,15 +72,13 @@ def test_a_body_that_does_not_fit_into_memory_passes(start_proxy: StartProxy, no
     assert [seen.body for node in nodes for seen in node.seen] == [body]
 
 
-@pytest.mark.parametrize("size", [8 * 1024, 16 * 1024])
-def test_a_cookie_of_8_and_of_16_kb_reaches_the_node(start_proxy: StartProxy, size: int) -> None:
-    cookie = "session=" + "x" * size
-    assert start_proxy().get(headers={"Cookie": cookie}).forwarded["cookie"] == cookie
-
-
-def test_a_header_line_beyond_that_is_refused_by_the_proxy(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
-    assert start_proxy().get(headers={"Cookie": "x" * 30_000}).status == 400
-    assert not any(node.seen for node in nodes)
+def test_a_cookie_of_16_kb_reaches_the_node_and_one_of_30_kb_is_refused(
+    start_proxy: StartProxy, nodes: tuple[Backend, ...]
+) -> None:
+    proxy, cookie = start_proxy(), "session=" + "x" * 16 * 1024
+    assert proxy.get(headers={"Cookie": cookie}).forwarded["cookie"] == cookie
+    assert proxy.get(headers={"Cookie": "x" * 30_000}).status == 400
+    assert sum(len(node.seen) for node in nodes) == 1
 
 
 def test_logins_beyond_rate_and_burst_are_429_with_retry_after(
@@ -118,14 +93,11 @@ def test_logins_beyond_rate_and_burst_are_429_with_retry_after(
     assert sum(node.hits("/login") for node in nodes) == len(answers) - len(refused)
 
 
-def test_only_the_login_itself_is_limited(start_proxy: StartProxy) -> None:
+def test_only_the_login_itself_is_limited_and_only_with_a_rate(start_proxy: StartProxy) -> None:
     proxy = start_proxy(login_rate=1, login_burst=1)
     assert {proxy.get("/login").status for _ in range(10)} == {200}
     assert {proxy.post("/visits").status for _ in range(10)} == {200}
-
-
-def test_no_login_rate_is_no_limit(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(login_rate=None)
+    proxy.reload(login_rate=None)
     assert {proxy.post("/login").status for _ in range(150)} == {200}
 
 

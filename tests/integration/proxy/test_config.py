@@ -6,22 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy import Balance, Nginx, ProxySettings, Server, ServerState, render
-
-NODES = tuple(Server(f"127.0.0.1:{8000 + number}", f"node-{number}") for number in (1, 2, 3))
-
-
-@pytest.mark.parametrize("state", list(ServerState))
-@pytest.mark.parametrize("balance", list(Balance))
-def test_every_policy_and_state_passes_nginx_t(tmp_path: Path, balance: Balance, state: ServerState) -> None:
-    nginx = Nginx()
-    settings = ProxySettings(
-        servers=(*NODES[:2], Server("127.0.0.1:8003", "node-3", state)),
-        runtime_dir=tmp_path,
-        balance=balance,
-        nginx_version=nginx.version,
-    )
-    nginx.install(render(settings), tmp_path / "nginx.conf")
+from proxy import Balance, Nginx, ProxySettings, Server, render
 
 
 @pytest.mark.parametrize("balance", list(Balance))

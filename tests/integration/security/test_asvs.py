@@ -19,7 +19,7 @@ from tests.support.node import PASSWORD, PATIENT, SECRET, RunningNode, environme
 
 
 def test_7_1_2_the_cap_on_sessions_is_none_unless_set_and_then_holds(cluster: Cluster, tmp_path: Path) -> None:
-    assert SessionOptions(secrets=("a secret of more than thirty-two bytes",)).max_sessions is None
+    assert SessionOptions(secrets=(SECRET,)).max_sessions is None
     settings = {"SESSION_STORE": "redis", "REDIS_URL": cluster.store.url, "SESSION_MAX_PER_USER": "2"}
     uncapped = [cluster.log_in("bob") for _ in range(3)]
     assert [cluster.users_of(browser)[0] for browser in uncapped] == ["bob"] * 3
@@ -51,7 +51,7 @@ def test_7_2_1_a_token_is_checked_by_every_node_and_through_the_proxy(cluster: C
 def test_7_2_2_and_7_2_3_tokens_are_256_random_bits(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr("secrets.token_urlsafe", lambda size: asked.append(size) or "x" * 43)
-    options = SessionOptions(secrets=("a secret of more than thirty-two bytes",))
+    options = SessionOptions(secrets=(SECRET,))
     assert (options.generate_id(), asked) == ("x" * 43, [32])
     ids = [
         requests.post(f"{cluster.urls[number % 3]}/visits", json={}, timeout=20).cookies["session"].partition(".")[0]

@@ -7,8 +7,6 @@ import pickle
 import random
 import re
 import socket
-from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -16,16 +14,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import requests
-from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
-from werkzeug.wsgi import ClosingIterator
 
-from nodes import Settings, create_app
-from nodes.accounts import create_users
+from nodes import Settings
 from nodes.sessions import SessionOptions, cookie
-from nodes.sessions.store import Iterable, find_capability
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, raw, signed
-from tests.support.node import PASSWORD, SECRET
+from tests.support.node import SECRET
 from tests.support.valkey import monitored
 
 
@@ -116,33 +110,7 @@ def test_a_huge_or_forged_cookie_asks_no_store(cluster: Cluster) -> None:
     assert commands == []
 
 
-FLOOD = 3_000
 PAGES = ("/", "/account", "/sessions", "/live", "/nothing")
-
-
-def test_flooding_without_a_cookie_leaves_no_key(tmp_path: Path) -> None:
-    """In this process and without a client, which would take longer than the application."""
-    create_users(tmp_path / "users.json", ["alice"], PASSWORD)
-    app = create_app(Settings(node_name="n", secrets=(SECRET,), users_file=tmp_path / "users.json"))
-    sessions = find_capability(app.extensions["store"], Iterable)
-    environs = [EnvironBuilder(path=path, headers=[("Accept", "text/html")]).get_environ() for path in ("/me", *PAGES)]
-    cookies: list[str] = []
-    answered: Counter[str] = Counter()
-
-    def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], object]:
-        answered[status[:3]] += 1
-        cookies.extend(value for name, value in headers if name.lower() == "set-cookie")
-        return lambda _data: None
-
-    for number in range(FLOOD):
-        # Every hundredth is for a page, whose template takes far longer than all else.
-        environ = environs[number // 100 % len(environs)] if number % 100 == 0 else environs[0]
-        for _ in ClosingIterator(app(dict(environ), start_response)):
-            pass
-    assert sum(answered.values()) == FLOOD
-    assert set(answered) == {"200", "401", "404"}
-    assert sessions is not None
-    assert (cookies, sessions.count()) == ([], 0)
 
 
 def test_flooding_real_nodes_leaves_no_key_in_the_store(cluster: Cluster) -> None:

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from nodes.sessions import SessionOptions
+from tests.support.node import ROOT, SECRET
 
-ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 OUTAGES = (ROOT / "docs" / "outages.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", DOCUMENT + OUTAGES)
@@ -45,7 +45,7 @@ def test_a_test_that_is_named_after_an_id_stands_in_the_row_of_that_id() -> None
 
 
 def test_7_1_1_the_documented_values_are_the_configured_ones() -> None:
-    options = SessionOptions(secrets=("a secret of more than thirty-two bytes",))
+    options = SessionOptions(secrets=(SECRET,))
     documented = dict(re.findall(r"^\| `(\w+)` \| ([\d,]+|none)", DOCUMENT, re.MULTILINE))
     assert set(documented) == {"idle_timeout", "absolute_timeout", "max_bytes", "max_sessions"}
     for name, value in documented.items():

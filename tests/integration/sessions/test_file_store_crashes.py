@@ -1,19 +1,22 @@
 """A writer that is killed at any of its system calls leaves the old record or the new one, and nothing else for long.
 
 The writer is a process of its own that SIGKILL ends right before its n-th system call, for every n until it gets
-through. That these are all of its calls is checked under strace.
+through. A run under strace checks that these are all of its calls. The folders are in memory where the system has a
+file system there: a process that dies takes nothing out of the page cache, so a disk would add time alone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ import pytest
 from nodes.sessions import Changes, FileStore, Record
 from tests.support.records import HOUR, KEY, OTHER
 
-CALLS = (
+CALLS = [
     "open",
     "close",
     "read",
@@ -36,8 +39,10 @@ CALLS = (
     "scandir",
     "stat",
     "rmdir",
-)
+]
 MOST_CALLS = 2000
+ROOT = Path(__file__).parents[3]
+MEMORY = Path("/dev/shm")
 
 Operation = Callable[[FileStore], Any]
 
@@ -62,6 +67,12 @@ def list_user(store: FileStore) -> Any:
     return store.keys_of("alice")
 
 
+@pytest.fixture
+def folders() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as made:
+        yield Path(made)
+
+
 def state(store: FileStore) -> tuple[dict[str, bytes] | None, dict[str, bytes] | None]:
     def fields(record: Record | None) -> dict[str, bytes] | None:
         return dict(record.fields) if record else None
@@ -79,28 +90,29 @@ AFTER: dict[Operation, tuple[Any, Any]] = {
 }
 
 
-def die_before(call: int) -> None:
-    """Kills this process right before its system call of this number."""
-    import fcntl
+def before_each_call(act: Callable[[], None]) -> None:
+    """Have this process call `act` right before each of its system calls on files."""
 
-    left = [call]
-
-    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            left[0] -= 1
-            if left[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            act()
             return original(*args, **kwargs)
 
         return wrapped
 
     for name in CALLS:
-        setattr(os, name, counted(getattr(os, name)))
-    fcntl.flock = counted(fcntl.flock)
+        setattr(os, name, wrap(getattr(os, name)))
+    fcntl.flock = wrap(fcntl.flock)
+
+
+def die_before(call: int) -> None:
+    """Kill this process right before its system call of this number."""
+    left = iter(range(call))
+    before_each_call(lambda: None if next(left, None) is not None else os.kill(os.getpid(), signal.SIGKILL))
 
 
 def run_until_killed(folder: Path, operation: Operation, call: int) -> bool:
-    """Whether the writer was killed before it was through."""
+    """Return whether the writer was killed before it was through."""
     child = os.fork()
     if child == 0:  # no way back into pytest from here
         status = 1
@@ -118,12 +130,12 @@ def run_until_killed(folder: Path, operation: Operation, call: int) -> bool:
 
 
 @pytest.mark.parametrize("operation", AFTER, ids=lambda operation: operation.__name__)
-def test_killed_at_any_system_call_it_leaves_the_old_or_the_new(
-    tmp_path: Path, operation: Operation, monkeypatch: pytest.MonkeyPatch
+def test_a_writer_killed_at_any_system_call_leaves_the_old_record_or_the_new_one(
+    folders: Path, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     for call in range(MOST_CALLS):
-        folder = tmp_path / str(call)
+        folder = folders / str(call)
         store = FileStore(folder)
         store.create(KEY, {"a": b"1"}, "alice", HOUR)
         was_killed = run_until_killed(folder, operation, call)
@@ -131,7 +143,7 @@ def test_killed_at_any_system_call_it_leaves_the_old_or_the_new(
         assert after in (BEFORE, AFTER[operation]), f"killed before call {call}"
         seen.append(after)
         assert store.keys_of("alice") == [key for key, fields in zip((KEY, OTHER), after, strict=True) if fields]
-        # No lock stays, and whatever the dead writer left is gone after a sweep.
+        # No lock stays, and a sweep removes the temporary file of the dead writer.
         assert store.update(KEY, Changes({"c": b"3"}), HOUR) is not None
         with monkeypatch.context() as patch:
             now = time.time()
@@ -146,9 +158,9 @@ def test_killed_at_any_system_call_it_leaves_the_old_or_the_new(
     assert seen == sorted(seen, key=lambda after: after == AFTER[operation])  # once it is the new one, it stays
 
 
-def test_a_sweeper_that_is_killed_removes_only_what_has_expired(tmp_path: Path) -> None:
-    for call in [*range(60), *range(60, 3000, 97)]:
-        folder = tmp_path / str(call)
+def test_a_sweeper_that_is_killed_removes_only_what_has_expired(folders: Path) -> None:
+    for call in [*range(0, 60, 2), *range(60, 3000, 197)]:
+        folder = folders / str(call)
         past = FileStore(folder, clock=lambda: time.time() - 10_000)
         past.create(KEY, {"a": b"1"}, "alice", HOUR)
         store = FileStore(folder)
@@ -161,51 +173,35 @@ def test_a_sweeper_that_is_killed_removes_only_what_has_expired(tmp_path: Path) 
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("operation", AFTER, ids=lambda operation: operation.__name__)
-def test_no_system_call_on_files_was_left_out(tmp_path: Path, operation: Operation) -> None:
+def print_calls(folder: Path) -> None:
+    """Print how many calls each operation made, as counted here, with a getppid before and after each for strace."""
+    made: list[int] = []
+    before_each_call(lambda: made.append(1))
+    for number, operation in enumerate(AFTER):
+        store = FileStore(folder / str(number))
+        store.create(KEY, {"a": b"1"}, "alice", HOUR)
+        made.clear()
+        os.getppid()
+        operation(store)
+        os.getppid()
+        print(len(made))
+
+
+def test_the_counted_calls_are_all_system_calls_on_files(folders: Path) -> None:
     if shutil.which("strace") is None:
         if os.environ.get("REQUIRE_ALL") == "1":
             pytest.fail("REQUIRE_ALL=1, but there is no `strace` in PATH", pytrace=False)
         pytest.skip("no strace")
-    script = f"""
-import os, sys
-sys.path.insert(0, {str(Path(__file__).parents[3])!r})
-from pathlib import Path
-from tests.integration.sessions import test_file_store_crashes as crashes
-store = crashes.FileStore(Path({str(tmp_path / "sessions")!r}))
-store.create(crashes.KEY, {{"a": b"1"}}, "alice", crashes.HOUR)
-store.ping()
-os.getppid()
-counts = {{}}
-def counted(name, original):
-    def wrapped(*args, **kwargs):
-        counts[name] = counts.get(name, 0) + 1
-        return original(*args, **kwargs)
-    return wrapped
-if len(sys.argv) > 1:
-    import fcntl
-    for name in crashes.CALLS:
-        setattr(os, name, counted(name, getattr(os, name)))
-    fcntl.flock = counted("flock", fcntl.flock)
-crashes.{operation.__name__}(store)
-os.getppid()
-print(sum(counts.values()))
-"""
-    counted = int(
-        subprocess.run([sys.executable, "-c", script, "count"], capture_output=True, text=True, check=True).stdout
-    )
-    shutil.rmtree(tmp_path / "sessions")
-    trace = tmp_path / "trace"
-    subprocess.run(
-        ["strace", "-o", str(trace), "-e", "trace=%file,%desc,getppid,flock", sys.executable, "-c", script],
-        check=True,
-        capture_output=True,
-    )
-    between = trace.read_text().split("getppid()")[1:-1]
-    lines = [line for line in "".join(between).splitlines()[1:] if re.match(r"[a-z]", line)]
-    # Python's own: listing a folder is several calls, and opening one duplicates the descriptor.
-    calls = [
-        line for line in lines if not re.match(r"(getdents64|dup|fcntl|lseek|newfstatat\(\d+, \"\"|brk|mmap)", line)
-    ]
-    assert len(calls) <= counted + 2 * sum("getdents64" in line for line in lines), "\n".join(lines)
-    assert len(calls) >= counted - 4
+    trace = folders / "trace"
+    code = f"from {__name__} import *; print_calls(Path({str(folders)!r}))"
+    strace = ["strace", "-o", str(trace), "-e", "trace=%file,%desc,getppid,flock"]
+    run = subprocess.run([*strace, sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    operations = trace.read_text().split("getppid()")[1::2]
+    for operation, traced, counted in zip(AFTER, operations, run.stdout.split(), strict=True):
+        lines = [line for line in traced.splitlines()[1:] if re.match(r"[a-z]", line)]
+        # Python's own: listing a folder is several calls, and opening one duplicates the descriptor.
+        own = r"(getdents64|dup|fcntl|lseek|newfstatat\(\d+, \"\"|brk|mmap)"
+        calls = [line for line in lines if not re.match(own, line)]
+        listed = sum("getdents64" in line for line in lines)
+        message = "\n".join([operation.__name__, *lines])
+        assert int(counted) - 4 <= len(calls) <= int(counted) + 2 * listed, message

@@ -62,11 +62,6 @@ def test_any_hash_is_a_record_damaged_or_of_a_later_version(meta: bytes, fields:
     assert len(record.fields) <= len(fields)
 
 
-def test_a_hash_without_metadata_is_damaged() -> None:
-    with pytest.raises(CorruptRecord):
-        to_record(KEY, {b"a": b"1"}, 1000)
-
-
 SAVED = layout.SavedSession({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
 
 

@@ -60,14 +60,6 @@ def forget_connections(server: Valkey) -> None:
         client.client_kill_filter(_type="normal", skipme=True)
 
 
-def test_a_name_is_looked_up(server: Valkey) -> None:
-    with Dns("127.0.0.1") as answers:
-        store = store_at(server.port, Asked(answers.address), Budgets(5, 5, retries=0, deadline=5))
-        assert store.ping() > 0
-        store.close()
-    assert answers.queries == 1
-
-
 def test_a_dns_server_that_never_answers_costs_the_budget(server: Valkey) -> None:
     with silent_dns() as address:
         lookup = Asked(address)

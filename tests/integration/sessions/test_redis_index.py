@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Lifetime, RedisStore
+from nodes.sessions import Lifetime, RedisStore
 from nodes.sessions.stores.redis import scripts, user_index
 from tests.support.harness import RedisHarness
-from tests.support.records import HOUR
+from tests.support.records import HOUR, PATIENT
 from tests.support.valkey import Valkey
-
-PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 
 def key(number: int) -> str:
@@ -117,18 +115,7 @@ def test_the_index_outlives_its_longest_session_and_not_by_much(store: RedisStor
     assert 3600 < client.ttl(index_of(client)) <= 3600 + user_index.MARGIN_MS / 1000
 
 
-def test_sessions_of_one_millisecond_and_beginnings_that_are_given_are_in_order(store: RedisStore) -> None:
-    now = store.ping()
-    store.create(key(3), {}, "alice", HOUR)
-    store.create(key(9), {}, "alice", HOUR, now - 100)
-    store.create(key(8), {}, "alice", Lifetime(60, 60))
-    store.create(key(1), {}, "alice", HOUR, now - 50)
-    found = store.keys_of("alice")
-    assert found[:2] == [key(9), key(1)]
-    assert set(found[2:]) == {key(3), key(8)}
-
-
-@pytest.mark.parametrize("owner", ["", "}{", "session:of:{x}", "a\r\nFLUSHALL", "é" * 10_000, "*", "\ud800", "0"])
+@pytest.mark.parametrize("owner", ["", "}{", "session:of:{x}", "a\r\nFLUSHALL", "é" * 10_000, "\ud800"])
 def test_any_text_can_be_an_owner(store: RedisStore, client: Any, owner: str) -> None:
     store.create(key(1), {}, "somebody else", HOUR)
     if owner == "\ud800":  # no text that a session could hold, and none that finds anything

@@ -81,42 +81,25 @@ LIMITED = """
 import resource, sys
 from nodes.sessions import Changes, Lifetime, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-store = SqlStore.from_url(sys.argv[1])
-try:
-    store.update("a" * 64, Changes({"a": bytes(2_000_000)}), Lifetime(600, 3600))
-except StoreUnavailable as error:
-    print("refused", dict(store.load("a" * 64).fields))
-"""
-
-
-def test_a_file_that_may_not_grow_refuses_a_write_and_keeps_what_it_had(embedded: SqlStore, path: Path) -> None:
-    """The system's own refusal (EFBIG), in the middle of SQLite's writing."""
-    command = [sys.executable, "-c", LIMITED, f"sqlite:///{path}"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout == "refused {'a': b'1'}\n"
-    assert fields_of(embedded) == {"a": b"1"}
-
-
-LAST_CONNECTION = """
-import resource, sys
-from nodes.sessions import Changes, Lifetime, StoreUnavailable
-from nodes.sessions.stores.sql import SqlStore
+limit, size = int(sys.argv[2]), int(sys.argv[3])
 store = SqlStore.from_url(sys.argv[1])
 store.load("a" * 64)
-resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 for _ in range(2):
     try:
-        store.update("a" * 64, Changes({"a": b"2"}), Lifetime(600, 3600))
+        store.update("a" * 64, Changes({"a": bytes(size)}), Lifetime(600, 3600))
     except StoreUnavailable as error:
         print("refused", dict(store.load("a" * 64).fields))
 """
 
 
-def test_a_write_that_a_full_disk_refused_leaves_the_reads_their_connection(embedded: SqlStore, path: Path) -> None:
-    """The last one: without it SQLite takes its shared memory away, and has no room for another."""
+@pytest.mark.parametrize(("limit", "size"), [(200_000, 2_000_000), (10, 1)], ids=["a part is written", "nothing is"])
+def test_a_file_that_may_not_grow_refuses_writes_and_serves_reads(
+    embedded: SqlStore, path: Path, limit: int, size: int
+) -> None:
+    """Without its last connection SQLite removes its shared memory, and has no room for another."""
     embedded.close()
-    command = [sys.executable, "-c", LAST_CONNECTION, f"sqlite:///{path}"]
+    command = [sys.executable, "-c", LIMITED, f"sqlite:///{path}", str(limit), str(size)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "refused {'a': b'1'}\n" * 2
 

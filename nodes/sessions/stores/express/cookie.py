@@ -65,7 +65,7 @@ def _decode(value: str) -> str | None:
         return value if value.isascii() else None
     try:
         return unquote_to_bytes(value).decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None
 
 

@@ -49,8 +49,6 @@ def test_fast_probes_between_slow_ones_do_not_end_the_slow_window() -> None:
     """One of three nodes is silent: two of three probes are fast all the while."""
     seen = check(probes("...s..s..x....")).availability["proxy"]
     assert seen.slow == Window(pytest.approx(100.15), pytest.approx(102.3))  # type: ignore[arg-type]
-    assert seen.slow_seconds == pytest.approx(2.15)
-    assert check(probes("...s..."), slow_after=3.0).availability["proxy"].slow is None
 
 
 def test_probes_may_come_in_any_order() -> None:

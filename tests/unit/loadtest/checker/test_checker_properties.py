@@ -1,6 +1,6 @@
 """The checker against a model of concurrent clients on a store that is right, and on stores that are wrong."""
 
-import itertools
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from loadtest.checker import Checker, Findings, Kind, check, logins, sums
+from loadtest.checker.session import SessionJudge
 from loadtest.history import Action, Event, Header, Op
-from tests.support.checker_model import ITEMS, TICK, Browser, Record, Store
+from tests.support.checker_model import ITEMS, TICK, Record, SharedBrowser, Store
 
 OFTEN = (Action.VISIT, Action.VISIT, Action.ADD, Action.ADD, Action.LOOK, Action.LOOK)
 actions = st.sampled_from([*OFTEN, Action.EMPTY, Action.EMPTY, Action.LOGIN, Action.LOGOUT, Action.ACCOUNT])
@@ -27,21 +28,21 @@ def schedules(what: st.SearchStrategy[str], actions: st.SearchStrategy[Action] =
     return st.lists(step, max_size=20) | st.lists(step, min_size=30, max_size=80)
 
 
-def browser(clients: int, store: Store | None = None, *, login: bool = True) -> Browser:
-    made = Browser(store or Store(), clients)
+def browser(clients: int, store: Store | None = None, *, login: bool = True) -> SharedBrowser:
+    made = SharedBrowser(store or Store(), clients)
     if login:
         made.do(Action.LOGIN)
     return made
 
 
-def played(schedule: list, browser: Browser) -> Browser:  # type: ignore[type-arg]
+def played(schedule: list, browser: SharedBrowser) -> SharedBrowser:  # type: ignore[type-arg]
     for client, what, action, item, quantity in schedule:
         named = (item, quantity) if action is Action.ADD else ("", 0)
         browser.step(client, what, action, *named)
     return browser
 
 
-def found(browser: Browser) -> dict[Kind, int]:
+def found(browser: SharedBrowser) -> dict[Kind, int]:
     findings = check(browser.ops)
     return {kind: findings.count(kind) for kind in Kind if findings.count(kind)}
 
@@ -151,10 +152,12 @@ def test_anything_of_another_user_is_always_found(schedule: list, clients: int, 
 
 @pytest.fixture(scope="module")
 def forgetful() -> Iterator[None]:
-    """Forget what can be forgotten at once, also in short histories."""
+    """Judge what is settled, and forget what can be forgotten, at every event."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sums, "_MANY", 0)
         patch.setattr(logins, "_FEW", 0)
+        patch.setattr(Checker, "sweeps", math.inf)
+        patch.setattr(SessionJudge, "has_ended", lambda session: False)  # else its values are not judged after a rest
         yield
 
 
@@ -167,9 +170,7 @@ def test_events_one_by_one_prove_what_the_whole_history_proves(seed: int) -> Non
         lateness = rng.choice([0.0, 1.0, 4.0])
         ops = faulty_history(rng)
         longest = max((op.ended - op.started for op in ops), default=0)
-        rest = max((later.ended - op.ended for op, later in itertools.pairwise(ops)), default=0)
-        # With a horizon as long as any rest, the session is never dropped.
-        streamed, whole = Checker(horizon=max(longest + lateness, rest) + TICK), Checker(horizon=1e9)
+        streamed, whole = Checker(horizon=longest + lateness + TICK), Checker(horizon=1e9)
         events: list[Event] = [Header(version=1, title="", started=0.0, idle_timeout=rng.choice([None, 5.0]))]
         events += late(ops, rng, lateness)
         for number, one in enumerate(events):
@@ -192,10 +193,12 @@ def faulty_history(rng: random.Random) -> list[Op]:
     run = browser(rng.randint(1, 4), Store(overwrites=rng.random() < 0.3, resurrects=rng.random() < 0.2))
     saved: dict[int, Record] = {}
     often = rng.choice([[*OFTEN, *Action], [*OFTEN, Action.EMPTY], [*OFTEN, Action.LOGOUT, Action.LOGIN]])
+    rests = [0.0, *rng.choice([[], [0.0, 0.0, 0.0, 9.0]])]
     steps = [*["end"] * 4, "effect", "fail", "unknown", "unknown, later", "arrive"]
     for _ in range(rng.choice([10, 40, 120])):
         action = rng.choice(often)
         played([(rng.randrange(4), rng.choice(steps), action, rng.choice(ITEMS), rng.randint(1, 3))], run)
+        run.now += rng.choice(rests)
         fault = rng.random()
         if fault < 0.03 and run.cookie in run.store.records:
             damage(run, visits=-1)
@@ -221,7 +224,7 @@ def proven(checker: Checker) -> Findings:
 writes = st.sampled_from([Action.VISIT, Action.VISIT, Action.ADD, Action.LOOK])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
 def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients, Store(overwrites=True)))
@@ -240,7 +243,7 @@ def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: li
     assert bool(counted) >= bool(lost)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
 def test_a_store_that_resurrects_a_session_is_found_out(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     store = Store(overwrites=True, resurrects=True)
@@ -257,19 +260,19 @@ def test_a_store_that_resurrects_a_session_is_found_out(schedule: list, clients:
     assert alive == bool(in_flight)
 
 
-def damage(run: Browser, visits: int = 0, item: str = "apple", pieces: int = 0) -> None:
+def damage(run: SharedBrowser, visits: int = 0, item: str = "apple", pieces: int = 0) -> None:
     assert run.cookie is not None
     record = run.store.records[run.cookie]
     cart = {**record.cart, item: record.cart[item] + pieces} if pieces else record.cart
     run.store.records[run.cookie] = replace(record, visits=record.visits + visits, cart=cart)
 
 
-def put(run: Browser, cart: dict[str, int]) -> None:
+def put(run: SharedBrowser, cart: dict[str, int]) -> None:
     assert run.cookie is not None
     run.store.records[run.cookie] = replace(run.store.records[run.cookie], cart=cart)
 
 
-def stale(run: Browser, **shown: object) -> None:
+def stale(run: SharedBrowser, **shown: object) -> None:
     """One answer that shows something else than what is in the store."""
     op = run.do(Action.LOOK)
     run.ops[-1] = msgspec.structs.replace(op, **shown)

@@ -114,6 +114,10 @@ UPDATES: Cases = {
         .look(cart={"apple": 3}),
         {Kind.UPDATE_LOST: 2},
     ),
+    "a cart that is full again before the session is lost is a lost update": (
+        emptied().look(cart={"apple": 3, "pear": 1}).look(user=None).add("plum", 1, {"plum": 1}),
+        {**LOST, **UPDATE},
+    ),
     "a stale read is no lost update": (new().visit(1).visit(2).look(visits=1).look(visits=2), STALE),
     "an unknown update may be seen": (new().visit(1).unknown(Action.VISIT).look(visits=1).look(visits=2), CLEAN),
     "an unknown update that was seen may not go again": (
@@ -124,6 +128,14 @@ UPDATES: Cases = {
     "an unknown update excuses no loss before it": (new().visit(1).unknown(Action.VISIT).look(visits=0), UPDATE),
     "the answer to a visit must count it": (new().visit(0), UPDATE),
     "the answer to an addition must show it": (new().add("apple", 2, {"apple": 1}), UPDATE),
+    "a value seen long ago still counts when lower ones followed": (
+        new().visit(1).unknown(Action.VISIT).unknown(Action.VISIT).look(visits=3).look(visits=2).look(visits=1),
+        {Kind.UPDATE_LOST: 2},
+    ),
+    "only what a later answer shows is stale": (
+        new().visit(1).visit(2).visit(3).look(visits=2).look(visits=1).look(visits=2),
+        {**UPDATE, **STALE},
+    ),
     "what is acknowledged comes on top of what was seen before": (
         new().unknown(Action.VISIT).look(visits=1).op(Action.VISIT, replaced=False).look(visits=1),
         UPDATE,

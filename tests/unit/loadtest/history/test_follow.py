@@ -59,7 +59,6 @@ def test_parts_are_merged_in_order_of_time(paths: list[Path]) -> None:
     write(paths[2], op(2), op(3))
     follower = follow(*paths)
     assert times(follower.finish()) == [1000.0, 1001.5, 1002.5, 1003.0, 1003.5, 1004.5]
-    assert follower.complete
 
 
 def test_an_event_is_held_back_until_older_ones_have_had_their_time(paths: list[Path], clock: Clock) -> None:
@@ -77,7 +76,6 @@ def test_an_event_is_held_back_until_older_ones_have_had_their_time(paths: list[
     first.write(op(0))  # later than allowed
     first.flush()
     assert times(follower.poll()) == [1000.5]
-    assert not follower.complete
 
 
 def test_a_part_may_not_exist_yet_and_its_last_line_may_be_incomplete(paths: list[Path], clock: Clock) -> None:
@@ -90,7 +88,6 @@ def test_a_part_may_not_exist_yet_and_its_last_line_may_be_incomplete(paths: lis
     with paths[0].open("ab") as file:
         file.write(line[50:])
     assert times(follower.poll()) == [1001.5]
-    assert not follower.complete, "there is no End"
 
 
 @pytest.mark.parametrize("reading", [lambda path: follow(path).finish(), lambda path: list(read_part(path))])
@@ -115,3 +112,22 @@ def test_parts_are_assembled_to_one_history(paths: list[Path], tmp_path: Path) -
     assemble(tmp_path / "all.gz", HEADER, *(read_part(path) for path in paths[:2]))
     kinds = [type(event) for event in read(tmp_path / "all.gz")]
     assert kinds == [Header, Mark, Op, Mark, Op, End]
+
+
+def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match="cannot be read"):
+        follow(tmp_path).finish()
+
+
+def test_all_the_rest_comes_at_the_end_also_what_is_new_or_has_equal_times(paths: list[Path], clock: Clock) -> None:
+    write(paths[0], op(1), op(1), op(2000))
+    paths[1].write_bytes(msgspec.json.encode(HEADER) + b"\n")
+    follower = Follower(*paths[:2], clock=clock)
+    assert times(follower.poll()) == []
+    events = follower.finish()
+    assert times(events) == [1001.5, 1001.5, 3000.5]
+    assert len(events) == 3
+    for number in range(2):
+        with paths[1].open("ab") as file:
+            file.write(msgspec.json.encode(op(number)) + b"\n")
+        assert times(follower.finish()) == [1000.5 + number]
