@@ -13,7 +13,7 @@ bind = settings.bind
 workers = settings.workers
 # gevent, because waiting requests must not block others. Measured: GET /live while 8 clients of the same worker wait
 # for a silent store takes 4 ms (median) with gevent, 520 ms with gthread and 4 threads, 4 s with sync and with gthread
-# and 1 thread. The CPU time decides nothing: GET /me with a session in Valkey costs the worker 1.29 ms with gevent, 1.36
+# and 1 thread. CPU time decides nothing: GET /me with a session in Valkey costs the worker 1.29 ms with gevent, 1.36
 # and 1.30 with gthread (4 threads, 1 thread), 1.25 with sync, which keeps no connection (8 keep-alive connections,
 # medians of 5 interleaved runs of 3200 requests on 2 busy cores; the runs of one class differ by 26 to 71 %, more than
 # the classes).
