@@ -293,12 +293,12 @@ def test_what_is_still_open_is_not_judged_too_early(name: str, horizon: float | 
     assert {kind: findings.count(kind) for kind in Kind if findings.count(kind)} == found
 
 
-def test_an_operation_beyond_the_horizon_is_counted_and_judged_from_there() -> None:
+def test_an_operation_beyond_the_horizon_is_judged_by_when_it_began() -> None:
     checker = Checker(horizon=10.0)
     script = Script().login().visit(1)
     for second in range(10, 60, 5):
         script.look(visits=1, at=(second, second + 1))
-    script.visit(2, at=(5, 65)).look(visits=2)
+    script.visit(2, at=(5, 65)).look(user=None, at=(1.2, 66)).look(visits=2)
     for op in script.ops:
         checker.feed(op)
     assert checker.findings().total.operations == len(script.ops)
