@@ -200,7 +200,7 @@ def test_a_url_that_cannot_be_meant_is_refused_before_anything_is_asked(users_fi
 
 def test_express_has_no_place_in_a_cluster(users_file: Path) -> None:
     variables = EXPRESS | {"REDIS_URL": "redis+cluster://h1"}
-    with pytest.raises(SettingsError, match="a Redis Cluster is not for what Express reads"):
+    with pytest.raises(SettingsError, match="a Redis Cluster can't hold Express's sessions"):
         make_stores(Settings.from_environ(environ(users_file, **variables)))
 
 
