@@ -130,7 +130,7 @@ def test_fields_of_a_later_program_are_ignored(tmp_path: Path) -> None:
 
 def test_a_newer_version_is_refused_with_a_reason(tmp_path: Path) -> None:
     path = lines(tmp_path / "h.gz", '{"is":"history","version":2,"title":3}')
-    assert error(path) == "of version 2, and this program reads up to 1: use the program that wrote it"
+    assert error(path) == "version must be at most 1, not 2; use the program that wrote it"
 
 
 @pytest.mark.parametrize("partial", [True, False])
@@ -138,7 +138,7 @@ def test_a_newer_version_is_refused_with_a_reason(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, partial: bool) -> None:
     path = tmp_path / "foreign"
     path.write_bytes(content)
-    assert "no history" in error(path, partial=partial)
+    assert "not a history" in error(path, partial=partial)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_line_without_an_event_is_named(tmp_path: Path, line: str) -> None:
 def test_a_header_or_an_end_in_the_wrong_place_is_named(tmp_path: Path) -> None:
     first, end = msgspec.json.encode(HEADER).decode(), '{"is":"end","ops":0,"probes":0}'
     assert error(lines(tmp_path / "a.gz", first, first)) == "line 2: a second header"
-    assert error(lines(tmp_path / "b.gz", first, end, end)) == "line 3: there is more after the end"
+    assert error(lines(tmp_path / "b.gz", first, end, end)) == "line 3: data after the end"
     wrong = error(lines(tmp_path / "c.gz", first, '{"is":"end","ops":7,"probes":0}'))
     assert wrong == "line 2: the end counts 7 operations and 0 probes, but the file holds 0 and 0"
 
@@ -175,7 +175,7 @@ def test_a_missing_file_is_an_error_with_its_name(tmp_path: Path) -> None:
 def test_data_after_the_compressed_data_is_damage(tmp_path: Path) -> None:
     path = written(tmp_path / "h.gz")
     path.write_bytes(path.read_bytes() + b"junk")
-    assert "there is more after the end of the compressed data" in error(path)
+    assert "data after the end of the compressed data" in error(path)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_the_beginning_of_a_truncated_file_is_readable_wherever_it_is_cut_off(
     with contextlib.suppress(HistoryError):  # not even the header is left
         beginning = list(read(cut, partial=True))
     if not beginning:
-        assert "no history" in error(cut)
+        assert "not a history" in error(cut)
         return
     assert beginning == complete[: len(beginning)]
     with pytest.raises(Truncated, match=r"truncated after \d+ operations and 0 probes"):
