@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from nodes.sessions import Budgets, MemoryStore, OutagePolicy, RedisStore, Store, StoreUnavailable
 from nodes.sessions.store import StoreWrapper
+from tests.support.records import PATIENT
+
+HASTY = Budgets(0.05, 0.05, retries=0, deadline=0.1)
 
 
 class Harness(Protocol):
@@ -94,16 +97,30 @@ class Servers(Protocol):
     def paused(self) -> contextlib.AbstractContextManager[None]: ...
 
 
-class RedisHarness:
+class ServerHarness:
     """A real server. Its clock can't be turned, so what is stored is made older instead."""
 
-    def __init__(self, server: Servers, outage: OutagePolicy | None = None) -> None:
-        self.server = server
-        # Patient with a busy machine; hasty only while the server is known to be silent.
-        self._through = Through(RedisStore.from_url(server.url, Budgets(5, 5, retries=0, deadline=5), outage=outage))
-        self._hasty = RedisStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
+    def __init__(self, server: Servers, store: Store, hasty: Store) -> None:
+        """`store` is patient with a busy machine; `hasty` is used only while the server is known to be silent."""
+        self._server = server
+        self._through, self._hasty = Through(store), hasty
         self.store: Store = self._through
         self._client: Any = server.client()
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        with self._server.paused(), self._through.through(self._hasty):
+            yield
+        self._client.ping()
+
+    def clear(self) -> None:
+        self._client.flushdb()
+
+
+class RedisHarness(ServerHarness):
+    def __init__(self, server: Servers, outage: OutagePolicy | None = None) -> None:
+        store = RedisStore.from_url(server.url, PATIENT, outage=outage)
+        super().__init__(server, store, RedisStore.from_url(server.url, HASTY))
 
     def _names(self, pattern: str) -> set[bytes]:
         """At all servers; KEYS asks only one of a cluster."""
@@ -130,12 +147,3 @@ class RedisHarness:
 
     def keys(self) -> set[str]:
         return {raw.decode()[9:-1] for raw in self._names("session:{*")}
-
-    @contextlib.contextmanager
-    def outage(self) -> Iterator[None]:
-        with self.server.paused(), self._through.through(self._hasty):
-            yield
-        self._client.ping()
-
-    def clear(self) -> None:
-        self._client.flushdb()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import pytest
@@ -41,25 +41,24 @@ def command(application: str = APPLICATION) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", application]
 
 
-class RunningNode:
-    """A node from `with` to its end; `settings` are environment variables."""
+class RunningServer:
+    """A process from `with` to its end. It serves HTTP at `url`, /live too, and logs to `log`."""
 
-    application = APPLICATION
-
-    def __init__(self, users_file: Path, log: Path, **settings: str) -> None:
+    def __init__(self, log: Path) -> None:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
-        self._environment = environment(users_file, NODE_BIND=f"127.0.0.1:{self.port}", **settings)
 
-    def __enter__(self) -> RunningNode:
-        with self.log.open("wb") as stderr:
-            self.process = subprocess.Popen(command(self.application), cwd=ROOT, env=self._environment, stderr=stderr)
+    def start(self) -> subprocess.Popen[bytes]:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.process = self.start()
         try:
             wait_until(self._lives)
         except AssertionError:
             self.stop()
-            raise AssertionError(f"the node did not start:\n{self.log.read_text()}") from None
+            raise AssertionError(f"{self.url} did not start:\n{self.log.read_text()}") from None
         return self
 
     def _lives(self) -> bool:
@@ -75,6 +74,20 @@ class RunningNode:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=20)
+
+
+class RunningNode(RunningServer):
+    """A node; `settings` are environment variables."""
+
+    application = APPLICATION
+
+    def __init__(self, users_file: Path, log: Path, **settings: str) -> None:
+        super().__init__(log)
+        self._environment = environment(users_file, NODE_BIND=f"127.0.0.1:{self.port}", **settings)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("wb") as stderr:
+            return subprocess.Popen(command(self.application), cwd=ROOT, env=self._environment, stderr=stderr)
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()

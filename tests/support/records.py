@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from nodes.sessions import Lifetime, Record, Store
+from nodes.sessions import Budgets, Lifetime, Record, Store
 
 KEY, OTHER = "a" * 64, "b" * 64
 HOUR = Lifetime(idle=600, absolute=3600)
+PATIENT = Budgets(5, 5, retries=0, deadline=5)
+"""For a server that answers, on a busy machine."""
 
 
 def load(store: Store, key: str = KEY) -> Record:

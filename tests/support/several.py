@@ -16,6 +16,7 @@ from deploy.local.processes import ProcessReaper
 from deploy.local.redis_server import LocalRedis, RedisBinary
 from deploy.local.servers import Server, wait_until_ready
 from deploy.local.state import StateDir
+from deploy.redis.acl import SESSIONS, Rights
 from deploy.redis.control import Cluster, Sentinel
 from tests.support.waiting import wait_until
 
@@ -25,23 +26,22 @@ ADMIN = "admin"
 class SeveralServers:
     """`url` is the nodes'. `client` may do anything, at the primary of this moment."""
 
-    def __init__(self, kind: StoreKind, **settings: Any) -> None:
+    def __init__(self, kind: StoreKind, rights: Rights = SESSIONS, **settings: Any) -> None:
         self._kind = kind
         self._state = StateDir(None)
         spec = ClusterSpec(store=kind, store_settings=StoreSettings(**settings))
-        self._redis = LocalRedis(RedisBinary(), spec, self._state)
-        assert isinstance(self._redis.control, Sentinel | Cluster)
-        self.store = self._redis.control
+        self.redis = LocalRedis(RedisBinary(), spec, self._state, rights)
         with (self._state.secrets / "users.acl").open("a") as acl:
             acl.write(f"user {ADMIN} on >{ADMIN} ~* &* +@all\n")
         self._reaper = ProcessReaper(self._state.path, self._state.keep, self._state.lock)
-        self.servers = {server.name: server for stage in self._redis.stages for server in stage}
+        self.servers = {server.name: server for stage in self.redis.stages for server in stage}
         try:
-            for stage in self._redis.stages:
+            for stage in self.redis.stages:
                 for server in stage:
                     self._start(server)
                 wait_until_ready(stage, 30, self._start)
-            self.store.bootstrap()
+            if kind is not StoreKind.REDIS:
+                self.store.bootstrap()
         except BaseException:
             self.close()
             raise
@@ -50,8 +50,13 @@ class SeveralServers:
         server.start(self._reaper, self._state.path)
 
     @property
+    def store(self) -> Sentinel | Cluster:
+        assert isinstance(self.redis.control, Sentinel | Cluster)
+        return self.redis.control
+
+    @property
     def url(self) -> str:
-        return Path(self._redis.node_environment()["REDIS_URL_FILE"]).read_text()
+        return Path(self.redis.node_environment()["REDIS_URL_FILE"]).read_text()
 
     def client(self) -> Any:
         if self._kind is StoreKind.REDIS_CLUSTER:

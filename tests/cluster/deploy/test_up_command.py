@@ -9,7 +9,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.commands import COMMAND, run_command
 from tests.support.node import ROOT
 from tests.support.traffic import Visitor
 from tests.support.waiting import lives, wait_until
-
-COMMAND = [sys.executable, "-m", "session_cluster", "up"]
 
 
 class Up:
@@ -40,7 +38,7 @@ class Up:
         self.output = folder.with_suffix(".out")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, "--port", "0", "--state", str(folder), *options],
+                [*COMMAND, "up", "--port", "0", "--state", str(folder), *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
@@ -84,10 +82,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def up(tmp_path: Path) -> Iterator[Up]:
     with running(tmp_path / "state", "--nodes", "1") as command:
         yield command
-
-
-def run(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *options], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_the_output_names_the_address_the_users_and_the_logs(shared: Up) -> None:
@@ -167,7 +161,7 @@ def test_the_nodes_may_run_another_application(tmp_path: Path) -> None:
 
 
 def test_a_folder_holds_one_cluster(shared: Up) -> None:
-    refused = run("--port", "0", "--state", str(shared.folder))
+    refused = run_command("up", "--port", "0", "--state", str(shared.folder))
     assert refused.returncode == 1
     assert f"in use by a cluster (pid {shared.process.pid})" in refused.stderr
 

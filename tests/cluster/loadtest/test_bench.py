@@ -1,26 +1,17 @@
 """`session-cluster bench` in short form, on the real servers."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from loadtest.bench.cli import NAMES
 from loadtest.bench.servers import APPLICATIONS
-from tests.support.node import ROOT
-
-
-def bench(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "session_cluster", "bench", *arguments]
-    environment = {**os.environ, "COLUMNS": "80", **environ}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110, check=False)
+from tests.support.commands import run_command
 
 
 def test_a_short_run_has_every_row_with_plausible_figures(tmp_path: Path) -> None:
-    done = bench("--requests", "100", "--repeat", "1", "--json", str(tmp_path / "bench.json"))
+    done = run_command("bench", "--requests", "100", "--repeat", "1", "--json", str(tmp_path / "bench.json"))
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     record = json.loads((tmp_path / "bench.json").read_text())
@@ -48,8 +39,17 @@ def test_without_node_its_rows_say_so(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("env", "sh"):
         (folder / name).symlink_to(str(shutil.which(name)))
-    done = bench(
-        "--requests", "20", "--repeat", "1", "--only", "flask-alone", "--only", "express-alone", PATH=str(folder)
+    done = run_command(
+        "bench",
+        "--requests",
+        "20",
+        "--repeat",
+        "1",
+        "--only",
+        "flask-alone",
+        "--only",
+        "express-alone",
+        PATH=str(folder),
     )
     assert done.returncode == 0, done.stderr
     assert "Express alone" in done.stdout
@@ -57,6 +57,6 @@ def test_without_node_its_rows_say_so(tmp_path: Path) -> None:
 
 
 def test_an_unknown_application_is_refused_in_one_line() -> None:
-    done = bench("--only", "django")
+    done = run_command("bench", "--only", "django")
     assert done.returncode == 2
     assert "django" in done.stderr.splitlines()[-1]

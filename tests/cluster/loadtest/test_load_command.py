@@ -1,39 +1,26 @@
 """`session-cluster load`, as a person runs it."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from deploy import ClusterSpec, LocalCluster, StoreKind
 from deploy.ports import free_ports
 from loadtest.checker import check
 from loadtest.history import read
-from tests.support.node import ROOT
-from tests.support.signals import default_sigint
+from tests.support.commands import interrupt_command, run_command
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
 
-COMMAND = [sys.executable, "-m", "session_cluster", "load"]
 FEW = ("--users", "15", "--wait", "0.02", "0.08", "--duration", "3")
 
 
 def run(*options: object, **changes: str) -> "subprocess.CompletedProcess[str]":
-    clean = {name: value for name, value in os.environ.items() if name != "CLUSTER_USERS_FILE"}
-    return subprocess.run(
-        [*COMMAND, *map(str, options)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**clean, "COLUMNS": "80", **changes},
-        timeout=110,
-    )
+    return run_command("load", *options, **changes)
 
 
 def users_file(folder: Path, **more: object) -> Path:
@@ -142,26 +129,10 @@ def test_the_matrix_says_how_long_it_takes_and_measures_each_cell(tmp_path: Path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_load_and_all_of_its_processes(number: signal.Signals) -> None:
-    command = [*COMMAND, "--users", "12", "--workers", "2", "--nodes", "2", "--duration", "60"]
-    with default_sigint():
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}
-        )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if ": load (next" in line:
-                break
-        everybody = psutil.Process(process.pid).children(recursive=True)
-        assert len(everybody) >= 8
-        process.send_signal(number)
-        assert process.wait(timeout=40) == 130
-        assert "everything has been ended" in process.stdout.read()
-        assert psutil.wait_procs(everybody, timeout=20)[1] == []
-    finally:
-        process.kill()
-        process.stdout.close()
-        process.wait()
+    words = ("load", "--users", "12", "--workers", "2", "--nodes", "2", "--duration", "60")
+    status, rest, processes = interrupt_command(number, ": load (next", *words)
+    assert (status, processes >= 8) == (130, True)
+    assert "everything has been ended" in rest
 
 
 def test_a_taken_port_for_the_page_is_one_line() -> None:

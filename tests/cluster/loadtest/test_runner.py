@@ -19,7 +19,7 @@ from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, read_result, write_results
 from loadtest.runner import interruptible
 from loadtest.suite import Effort, Suite
-from tests.support.signals import default_sigint
+from tests.support.commands import default_sigint
 
 EFFORT = Effort(users=14, wait=(0.1, 0.3))
 COMMAND = "session-cluster failover run {name} --on {place} --users 14"

@@ -61,7 +61,6 @@ def test_who_waits_sees_no_failure_when_a_primary_is_killed(cluster: SeveralServ
     seen = Writers(waiting, number=6).run(lambda: cluster.kill(primary))
     assert seen.failed == []
     assert cluster.store.primary() != primary
-    print(f"gap {seen.gap:.2f} s, {seen.done} operations, wrong {seen.wrong}")
     assert 0.3 < seen.gap < 15
     waiting.close()
 
@@ -90,7 +89,6 @@ def test_a_planned_failover_fails_nobody(cluster: SeveralServers, store: RedisSt
     seen = Writers(store, number=6).run(cluster.store.failover)
     assert (seen.failed, seen.wrong) == ([], [])
     assert cluster.store.primary() != primary
-    print(f"gap {seen.gap:.3f} s, {seen.done} operations")
 
 
 @pytest.fixture

@@ -48,7 +48,6 @@ def test_who_waits_sees_no_failure_when_the_primary_is_killed(ha: SeveralServers
     seen = Writers(waiting).run(lambda: ha.kill(primary))
     assert (seen.failed, seen.wrong) == ([], [])
     assert ha.store.primary() != primary
-    print(f"gap {seen.gap:.2f} s, {seen.done} operations")
     assert 0.3 < seen.gap < 15
 
 
@@ -59,7 +58,6 @@ def test_who_fails_fast_loses_nothing_that_was_acknowledged_when_the_primary_is_
     seen = Writers(hasty).run(lambda: ha.kill(primary))
     assert seen.failed
     assert seen.wrong == []
-    print(f"gap {seen.gap:.2f} s, {seen.done} operations, {len(seen.failed)} failed")
     assert seen.gap < 15
 
 
@@ -76,7 +74,6 @@ def test_who_waits_sees_no_failure_when_the_primary_falls_silent(ha: SeveralServ
 
     seen = writers.run(silence)
     assert (seen.failed, seen.wrong) == ([], [])
-    print(f"gap {seen.gap:.2f} s")
 
 
 def test_a_planned_failover_fails_nobody_who_waits(ha: SeveralServers) -> None:
@@ -85,7 +82,6 @@ def test_a_planned_failover_fails_nobody_who_waits(ha: SeveralServers) -> None:
     seen = Writers(store).run(ha.store.failover)
     assert (seen.failed, seen.wrong) == ([], [])
     assert ha.store.primary() != primary
-    print(f"gap {seen.gap:.3f} s, {seen.done} operations")
     assert seen.gap < 5
     store.close()
 
@@ -109,7 +105,6 @@ def test_a_planned_failover_fails_no_read_and_loses_nothing_that_was_acknowledge
     stop.set()
     thread.join()
     assert (failed, seen.wrong) == ([], [])
-    print(f"{len(seen.failed)} writes failed, gap {seen.gap:.3f} s")
     store.close()
     reader.close()
 
@@ -123,7 +118,6 @@ def test_a_sentinel_that_is_gone_is_not_waited_for(ha: SeveralServers, how: str)
         started = time.monotonic()
         store.ping()
         took = time.monotonic() - started
-    print(f"{how}: {took:.3f} s")
     assert took < 1.0
     store.close()
 

@@ -1,46 +1,29 @@
 """The store lets in the nodes' user alone, with what the session layer sends and nothing more."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 
-from deploy import ClusterError, ClusterSpec, StoreKind
-from deploy.local.processes import ProcessReaper
-from deploy.local.redis_server import LocalRedis, RedisBinary
-from deploy.local.servers import wait_until_ready
-from deploy.local.state import StateDir
+from deploy import ClusterError, StoreKind
+from deploy.local.redis_server import LocalRedis
 from deploy.redis import acl
 from nodes.sessions import RedisStore
 from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import Durability
+from tests.support.several import SeveralServers
 
 LIFETIME = Lifetime(idle=60, absolute=600)
 
 
-@contextmanager
-def running_redis(rights: acl.Rights = acl.SESSIONS) -> Iterator[LocalRedis]:
-    """A store as a cluster has it."""
-    state = StateDir(None)
-    reaper = ProcessReaper(state.path, state.keep, state.lock)
-    try:
-        servers = LocalRedis(RedisBinary(), ClusterSpec(store=StoreKind.REDIS), state, rights)
-        ((server,),) = servers.stages
-        server.start(reaper, state.path)
-        wait_until_ready([server], 20, lambda server: server.start(reaper, state.path))
-        yield servers
-    finally:
-        reaper.close()
-        state.close()
-
-
 @pytest.fixture(scope="module")
 def servers() -> Iterator[LocalRedis]:
-    with running_redis() as servers:
-        yield servers
+    """A store as a cluster has it."""
+    with closing(SeveralServers(StoreKind.REDIS)) as made:
+        yield made.redis
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +34,8 @@ def url(servers: LocalRedis) -> str:
 @pytest.fixture(scope="module")
 def express_url() -> Iterator[str]:
     """A store that a Node application shares."""
-    with running_redis(acl.SHARED_WITH_EXPRESS) as servers:
-        yield servers.url()
+    with closing(SeveralServers(StoreKind.REDIS, acl.SHARED_WITH_EXPRESS)) as made:
+        yield made.url
 
 
 def test_the_express_store_can_do_everything_it_needs_and_has_no_other_keys(express_url: str) -> None:
@@ -154,7 +137,7 @@ def test_the_operator_reads_statistics_and_no_session(servers: LocalRedis, node:
 def test_no_other_user_can_log_in(url: str) -> None:
     login, _, place = url.rpartition("@")
     password = login.rpartition(":")[2]
-    for who in ("", "default:@", ":@", f"default:{password}@", f":{password}@", "node:wrong@", "admin:admin@"):
+    for who in ("", "default:@", ":@", f"default:{password}@", f":{password}@", "node:wrong@", "root:root@"):
         with redis.Redis.from_url(f"redis://{who}{place}") as client, pytest.raises(redis.AuthenticationError):
             client.ping()
 

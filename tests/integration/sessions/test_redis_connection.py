@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
-from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads
+from tests.support.records import HOUR, KEY, OTHER, PATIENT, fields_of, in_threads
 from tests.support.valkey import Valkey
-
-PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Lifetime, RedisStore
+from nodes.sessions import Lifetime, RedisStore
 from nodes.sessions.stores.redis import scripts, user_index
 from tests.support.harness import RedisHarness
-from tests.support.records import HOUR
+from tests.support.records import HOUR, PATIENT
 from tests.support.valkey import Valkey
-
-PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 
 def key(number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,12 +12,11 @@ import redis
 from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import connection
-from tests.support.records import HOUR, KEY, OTHER, load
+from tests.support.records import HOUR, KEY, OTHER, PATIENT, during, load
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
 HASTY = Budgets(0.1, 0.1, retries=0, deadline=0.2)
-PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 
 def waiting(server: Valkey, budgets: Budgets = PATIENT, seconds: float = 20, most: int = 100) -> RedisStore:
@@ -160,15 +158,11 @@ def test_who_comes_while_the_server_is_away_waits_for_it(own: Valkey) -> None:
         lambda: store.keys_of("alice"),
         *([lambda: store.load(KEY)] * 20),
     ]
-    threads = [threading.Thread(target=lambda call=call: results.append(call())) for call in calls]
-    for thread in threads:
-        thread.start()
-    with pytest.raises(StoreUnavailable):
-        store.ping_at_once()
-    assert not results
-    own.start()
-    for thread in threads:
-        thread.join()
+    with during(*(lambda call=call: results.append(call()) for call in calls)):
+        with pytest.raises(StoreUnavailable):
+            store.ping_at_once()
+        assert not results
+        own.start()
     assert len(results) == len(calls)
     assert Outcome.APPLIED in results
     store.close()
@@ -182,15 +176,11 @@ def test_one_that_is_held_looks_and_the_others_wait_for_it(own: Valkey) -> None:
     executor = store._connections
     execute = executor.execute
     executor.execute = lambda *given: (attempts.append(time.monotonic()), execute(*given))[1]  # type: ignore[method-assign]
-    threads = [threading.Thread(target=store.ping) for _ in range(30)]
     started = time.monotonic()
-    for thread in threads:
-        thread.start()
-    wait_until(lambda: len(attempts) > 40)
-    assert time.monotonic() - started > 0.3  # each its first, and then one every 50 ms
-    own.start()
-    for thread in threads:
-        thread.join()
+    with during(*[store.ping] * 30):
+        wait_until(lambda: len(attempts) > 40)
+        assert time.monotonic() - started > 0.3  # each its first, and then one every 50 ms
+        own.start()
     store.close()
 
 
@@ -218,14 +208,10 @@ def test_no_more_wait_than_the_bound(own: Valkey) -> None:
         except StoreUnavailable as error:
             results.append(str(error))
 
-    threads = [threading.Thread(target=ping) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    wait_until(lambda: len(results) == 3)
-    assert set(results) == {"2 requests wait for the store already"}
-    own.start()
-    for thread in threads:
-        thread.join()
+    with during(*[ping] * 5):
+        wait_until(lambda: len(results) == 3)
+        assert set(results) == {"2 requests wait for the store already"}
+        own.start()
     assert results[3:] == ["held", "held"]
     store.close()
 
@@ -237,10 +223,8 @@ def test_a_write_of_express_waits_where_it_was_certainly_not_applied_and_fails_o
     assert store.create("a" * 32, {"n": b"1"}, None, HOUR) is not None
     own.kill()
     done: list[object] = []
-    thread = threading.Thread(target=lambda: done.append(store.delete("a" * 32)))
-    thread.start()
-    own.start()
-    thread.join()
+    with during(lambda: done.append(store.delete("a" * 32))):
+        own.start()
     assert done != [None]
     answer.lose()
     with pytest.raises(StoreUnavailable, match="the answer is lost"):

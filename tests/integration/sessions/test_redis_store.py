@@ -11,12 +11,11 @@ import pytest
 from deploy.ports import free_ports
 from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable, UnsupportedRecordVersion
 from tests.support.browser import Browser, application
-from tests.support.records import HOUR, in_threads
+from tests.support.records import HOUR, PATIENT, in_threads
 from tests.support.valkey import Valkey
 
 KEY = "c" * 64
 RAW, ASIDE = f"session:{{{KEY}}}", f"session:damaged:{{{KEY}}}"
-PATIENT = Budgets(5, 5, retries=0, deadline=5)  # where time is not the subject: machines can be busy
 
 
 @pytest.fixture

@@ -15,11 +15,9 @@ import trustme
 
 from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis.address import Resolver
-from tests.support.records import HOUR, KEY, fields_of
+from tests.support.records import HOUR, KEY, PATIENT, fields_of
 from tests.support.servers import tcp_server
 from tests.support.valkey import Valkey
-
-PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 
 class TlsFront:

@@ -1,14 +1,13 @@
-import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nodes.sessions import Budgets, Changes, Lifetime, Outcome, Record, Store
+from nodes.sessions import Changes, Lifetime, Outcome, Record
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.express.format import MAX_SAFE_INTEGER
-from tests.support.harness import Harness, Through
-from tests.support.valkey import Valkey
+from tests.support.harness import HASTY, Harness, ServerHarness, Servers, Through
+from tests.support.records import PATIENT
 
 
 def plain(value: Any) -> Any:
@@ -24,22 +23,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-class ExpressHarness:
-    """A real server. Its clock can't be turned, so what is stored is made older instead."""
-
+class ExpressHarness(ServerHarness):
     overhead = 2  # the quotes around a text
     plain = staticmethod(plain)
 
-    def __init__(self, server: Valkey) -> None:
-        self.server = server
-        self._through = Through(ExpressStore.from_url(server.url, Budgets(5, 5, retries=0, deadline=5)))
-        self._hasty = ExpressStore.from_url(server.url, Budgets(0.05, 0.05, retries=0, deadline=0.1))
-        self.store: Store = self._through
-        self._client: Any = server.client()
+    def __init__(self, server: Servers) -> None:
+        super().__init__(server, *(ExpressStore.from_url(server.url, budgets) for budgets in (PATIENT, HASTY)))
 
     def of_bytes(self) -> Harness:
         """The same for tests that store bytes which are no JSON."""
-        made = ExpressHarness(self.server)
+        made = ExpressHarness(self._server)
         made.store = BytesAsText(made._through)
         return made
 
@@ -56,15 +49,6 @@ class ExpressHarness:
 
     def keys(self) -> set[str]:
         return {raw.decode().removeprefix("sess:") for raw in self._client.keys("sess:*")}
-
-    @contextlib.contextmanager
-    def outage(self) -> Iterator[None]:
-        with self.server.paused(), self._through.through(self._hasty):
-            yield
-        self._client.ping()
-
-    def clear(self) -> None:
-        self._client.flushdb()
 
 
 class BytesAsText(Through):

@@ -15,10 +15,7 @@ class FileHarness:
     folder: Path
 
     def __post_init__(self) -> None:
-        self._moved = 0.0
-        # Many at once on a busy disk: how long one waits has tests of its own.
-        self.file = FileStore(self.folder, lock_timeout=20, clock=lambda: time.time() + self._moved)
-        self.store: Store = self.file
+        self.clear()
 
     def path(self, key: str) -> Path:
         return self.folder / key[:2] / key
@@ -51,4 +48,4 @@ class FileHarness:
         self._moved = 0.0
         # Many at once on a busy disk: how long one waits has tests of its own.
         self.file = FileStore(self.folder, lock_timeout=20, clock=lambda: time.time() + self._moved)
-        self.store = self.file
+        self.store: Store = self.file

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from loadtest.runner import interruptible, uninterrupted
-from tests.support.signals import default_sigint
+from tests.support.commands import default_sigint
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

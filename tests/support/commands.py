@@ -1,0 +1,54 @@
+"""`session-cluster` as a person runs it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+
+from tests.support.node import ROOT
+from tests.support.waiting import lives, wait_until
+
+COMMAND = (sys.executable, "-m", "session_cluster")
+
+
+def run_command(*words: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, on a terminal of 80 columns."""
+    clean = {name: value for name, value in os.environ.items() if name != "CLUSTER_USERS_FILE"}
+    environment = {**clean, "COLUMNS": "80", **environ}
+    command = [*COMMAND, *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110, check=False)
+
+
+def interrupt_command(number: signal.Signals, line: str, *words: object) -> tuple[int, str, int]:
+    """Send a signal once a line with this text is out. Return the exit status, the output after that line, and the
+    number of processes that the command had; all of them have ended."""
+    environment = {**os.environ, "COLUMNS": "80", "PYTHONUNBUFFERED": "1"}
+    command = [*COMMAND, *map(str, words)]
+    with default_sigint():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+    with process:
+        assert process.stdout is not None
+        try:
+            next(text for text in process.stdout if line in text)
+            family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+            process.send_signal(number)
+            rest = process.stdout.read()
+            status = process.wait(timeout=40)
+            wait_until(lambda: not lives(*family), "every process has ended")
+        finally:
+            process.kill()
+    return status, rest, len(family)
+
+
+@contextlib.contextmanager
+def default_sigint() -> Iterator[None]:
+    """SIGINT as in the foreground: where tests run in the background it is ignored, by their children, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
