@@ -22,8 +22,8 @@ from proxy import Balance
 _POLL = 0.3
 
 Applications = Callable[[NodeKind], NodeApplication | None]
-"""Returns how nodes of another kind than NodeKind.FLASK are started, or raises ClusterError. It is click's context
-object, set where the command line is assembled: this package does not know the applications."""
+"""Makes the application of nodes that are not NodeKind.FLASK, or raises ClusterError. It is Click's context object and
+comes from the command line, because this package does not know the applications."""
 
 
 class _Signalled(BaseException):
@@ -96,7 +96,7 @@ def up(
             tls=tls,
         )
         cluster = LocalCluster(spec, state_dir, nginx, store_server, applications(spec.node))
-        with _until_signalled(), contextlib.ExitStack() as running:
+        with _catch_signals(), contextlib.ExitStack() as running:
             with console.status("starting"):
                 running.enter_context(cluster)
             _introduce(console, cluster)
@@ -109,7 +109,7 @@ def up(
 
 
 @contextlib.contextmanager
-def _until_signalled() -> Iterator[None]:
+def _catch_signals() -> Iterator[None]:
     def stop(number: int, _: FrameType | None) -> None:
         for each in before:  # stopping must not be interrupted
             signal.signal(each, signal.SIG_IGN)

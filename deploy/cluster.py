@@ -1,4 +1,4 @@
-"""The protocols of a cluster and its store. The demo, load tests and experiments are written against them."""
+"""The protocols of a cluster and of its store, for the demo, load tests and experiments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -51,14 +51,14 @@ class Member:
 
 @dataclass(frozen=True)
 class StoreStatistics:
-    """What a store has done since its servers started."""
+    """Counters of a store since its servers started."""
 
     commands: Mapping[str, int]
-    """How often it has carried out each command ("hgetall": 12), within scripts too, without those that belong to a
-    connection, ask about the server itself or are sent between servers."""
+    """Calls of each command ("hgetall": 12), scripts included. Not counted are commands of a connection, commands about
+    the server itself, and commands between servers."""
     reads: int
-    """How often it has read from a client, which is once for each pipeline: about the round trips. Of several servers
-    this includes what they send to each other."""
+    """Reads from clients, one for each pipeline: about the number of round trips. With several servers this includes
+    their messages to each other."""
 
     def __add__(self, other: Self) -> Self:
         names = sorted({*self.commands, *other.commands})
@@ -67,7 +67,7 @@ class StoreStatistics:
 
 
 class StoreControl(Protocol):
-    """What can be done to a cluster's store. Every method and property raises ClusterError for a store without it."""
+    """Control of a cluster's store. Every method and property raises ClusterError if the store does not support it."""
 
     @property
     def url(self) -> str:
@@ -78,8 +78,8 @@ class StoreControl(Protocol):
         """The connections between the nodes and the store. Raises unless the spec asks for `store_proxy`."""
 
     def primary(self) -> str:
-        """Return the name of the member that takes the writes, as its Sentinels or servers know; in a Redis Cluster
-        that of the first shard."""
+        """Return the name of the primary, as reported by its Sentinels or servers; in a Redis Cluster that of the first
+        shard."""
 
     def failover(self) -> None:
         """Promote a replica of the primary. Block until every Sentinel (or server) reports the new primary."""
@@ -91,7 +91,7 @@ class StoreControl(Protocol):
         """Undo `disconnect_replicas`."""
 
     def statistics(self) -> StoreStatistics:
-        """Return what the primaries have done since they started, summed up."""
+        """Return the sum of the primaries' counters since they started."""
 
 
 class Cluster(Protocol):
@@ -102,7 +102,7 @@ class Cluster(Protocol):
 
     @property
     def spec(self) -> ClusterSpec:
-        """The spec it was made from; `policy` and `node_count` say what has changed since."""
+        """The spec it was made from; `policy` and `node_count` have the current values."""
 
     @property
     def url(self) -> str:
@@ -133,7 +133,7 @@ class Cluster(Protocol):
         """Control of the store."""
 
     def start(self) -> None:
-        """Start everything and return when it is ready. After a failure nothing of it is left."""
+        """Start everything and return when it is ready. After a failure no process is left."""
 
     def stop(self) -> None:
         """End everything, paused members too, first gracefully and after some seconds by force. Members that have
@@ -164,7 +164,7 @@ class Cluster(Protocol):
         stopped gracefully first; a primary fails over first."""
 
     def move(self, name: str) -> None:
-        """Give a node another address, as an orchestrator does that starts it elsewhere, without telling the proxy.
+        """Give a node another address without telling the proxy, like an orchestrator that starts it elsewhere.
         Raises where nodes cannot have another address."""
 
     def balance(self, policy: Balance) -> None:

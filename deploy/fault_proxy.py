@@ -1,4 +1,4 @@
-"""Breaks the network between the nodes and their store: a TCP proxy that is slow, silent or down on request."""
+"""A fault proxy: breaks the network between the nodes and their store on request (slow, silent or down)."""
 
 import json
 import select
@@ -26,7 +26,7 @@ class FaultProxy:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                # Ctrl-C at the terminal is for the command, which ends the proxy by closing its stdin.
+                # Ctrl-C at the terminal must reach only the command, which ends the proxy by closing its stdin.
                 start_new_session=True,
                 cwd="/",
             )

@@ -1,4 +1,4 @@
-"""Free ports on 127.0.0.1, and the process that has a port that is taken."""
+"""Free ports on 127.0.0.1, and the process at a taken port."""
 
 import errno
 import secrets
@@ -28,9 +28,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_taken(port: int) -> bool:
-    """Whether another process listens on 127.0.0.1:port. Raises ClusterError if this user may not listen there."""
+    """Return whether another process listens on 127.0.0.1:port. Raises ClusterError if this user may not listen."""
     with socket.socket() as candidate:
-        # As servers do: connections of an earlier server that are still closing are no obstacle.
+        # Set as servers do, because connections of an earlier server may still be closing.
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind(("127.0.0.1", port))

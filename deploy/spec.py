@@ -13,7 +13,7 @@ from proxy.settings import did_you_mean
 MOST_NODES = 100
 MOST_WORKERS = 32
 DURABLE_REPLICAS = 1
-"""How many replicas must have a write that `durability` waits for: of two, one may be down."""
+"""Number of replicas that `durability` waits for: of two, one may be down."""
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
@@ -120,14 +120,14 @@ class NodeKind(_Choice):
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
-    """How a Redis or Valkey is run, and what the nodes require of it. Times are in seconds.
+    """Settings of a Redis or Valkey, and of the nodes that use it. Times are in seconds.
 
     Settings of replicas have no effect on a single server. Raises ClusterError for the first value out of range.
     """
 
     min_replicas_to_write: int | None = None
-    """A primary with fewer connected replicas refuses writes: one that is cut off would acknowledge writes that are
-    lost at the failover. None: 1 where a primary has two replicas; 0 in a Redis Cluster, where it has one and would
+    """A primary with fewer connected replicas refuses writes: a disconnected one would acknowledge writes that the
+    failover loses. None: 1 where a primary has two replicas; 0 in a Redis Cluster, where it has one and would
     refuse all writes from a failover until the old primary is back."""
     max_lag: int = 2
     """Whole seconds since the last message of a replica, sent once a second, for which it counts as connected."""
@@ -135,9 +135,9 @@ class StoreSettings:
     """How long a primary may be silent until it is replaced (down-after-milliseconds, cluster-node-timeout of
     a Redis Cluster)."""
     durability: Durability = Durability.PRIMARY
-    """What the nodes wait for before a write is acknowledged."""
+    """The writes for which the nodes wait for replicas."""
     outage: Outage = Outage.FAIL_FAST
-    """How the nodes answer without a primary."""
+    """The behaviour of requests without a primary: fail fast or wait."""
     append_only: bool = False
     """Whether each server appends its writes to a file every second, and restores them at a restart."""
     max_memory: str = "256mb"
@@ -175,7 +175,7 @@ def parse_balance(text: str) -> Balance:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
-    """Raises ClusterError for the first value out of range. Times are in seconds."""
+    """The description of a cluster. Raises ClusterError for the first value out of range. Times are in seconds."""
 
     nodes: int = 3
     workers: int = 1
@@ -196,7 +196,7 @@ class ClusterSpec:
     node_settings: Mapping[str, str] = field(default_factory=dict)
     """More environment for the nodes, such as SESSION_IDLE_TIMEOUT; see `nodes.settings`."""
     store_settings: StoreSettings = field(default_factory=StoreSettings)
-    """How its Redis or Valkey is run."""
+    """Settings of its Redis or Valkey."""
     store_proxy: bool = False
     """Whether the nodes reach the store, which must be a single server, through a `deploy.FaultProxy`."""
     proxy: Mapping[str, Any] = field(default_factory=dict)

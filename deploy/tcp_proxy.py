@@ -7,8 +7,8 @@ outlives the process that started it.
 
 - up: bytes pass in both directions, answers `latency` seconds late. They arrive in order, and any number of them can be
   in flight: late, not slower.
-- blackhole: connections stay and new ones are accepted, but nothing passes. What was sent meanwhile passes afterwards,
-  as TCP's own retransmissions would bring it.
+- blackhole: connections stay and new ones are accepted, but nothing passes. Bytes sent meanwhile pass afterwards, like
+  TCP's own retransmissions.
 - down: connections are reset, new ones refused.
 
 `deploy.fault_proxy` is the other end of the pipes. Uses the standard library alone, so that it starts quickly.
@@ -88,7 +88,7 @@ class TcpProxy:
         try:
             await self._connect(reader, writer)
         except (OSError, asyncio.CancelledError):
-            _reset(writer)  # A target that refuses is refused here as well: as near to it as a proxy can come.
+            _reset(writer)  # The target refuses connections, and a reset is the closest equivalent at a proxy.
         finally:
             self._tasks.discard(task)
 

@@ -12,7 +12,7 @@ _POLL = 0.02
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, message: str) -> None:
-    """Return when `condition` holds. Raises ClusterError("<message> within <timeout> s") after `timeout` seconds."""
+    """Block until `condition` holds. Raises ClusterError("<message> within <timeout> s") after `timeout` seconds."""
     if not holds_within(condition, timeout):
         raise ClusterError(f"{message} within {timeout:g} s")
 
@@ -28,8 +28,8 @@ def holds_within(condition: Callable[[], bool], timeout: float) -> bool:
 
 
 def http_ok(port: int, path: str, authority: Path | None = None) -> bool:
-    """Whether GET http://127.0.0.1:port/path is answered with 200 within a second. With `authority` (a PEM file) it is
-    https, and the server's certificate must be from that authority."""
+    """Return whether GET http://127.0.0.1:port/path is answered with 200 within a second. With `authority` (a PEM file)
+    it is https, and the server's certificate must be from that authority."""
     if authority is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     else:

@@ -1,4 +1,4 @@
-"""A user's sessions: list them, and end others of them (ASVS 5.0, 7.5.2)."""
+"""Views of a user's sessions: list them and end them (ASVS 5.0, 7.5.2)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .pages import browser_name
 from .sessions import Sessions, UserSession, UserSessions, fresh_login
 
 FRESH_SECONDS = 300
-"""How recent a login must be for actions that a thief of a session would want."""
+"""Seconds since the login that are allowed for actions which a stolen session must not do."""
 
 blueprint = Blueprint("account_sessions", __name__)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A session as the page shows it. Times in UTC; `last_seen` is None within the last idle timeout of a session."""
+class SessionView:
+    """One session on the page. Times in UTC; `last_seen` is None within the last idle timeout of a session."""
 
     handle: str
     created: datetime
@@ -32,7 +32,7 @@ class Shown:
     current: bool
 
     @classmethod
-    def from_session(cls, one: UserSession) -> Shown:
+    def from_session(cls, one: UserSession) -> SessionView:
         return cls(
             one.handle,
             datetime.fromtimestamp(one.created, UTC),
@@ -55,8 +55,8 @@ class Shown:
 
 @blueprint.get("/sessions")
 def list_all() -> Response:
-    """List where the user is logged in, the newest login first."""
-    shown = [Shown.from_session(one) for one in _users().of(_user())]
+    """List the user's sessions, the newest login first."""
+    shown = [SessionView.from_session(one) for one in _users().of(_user())]
     if wants_page(request):
         return make_response(render_template("sessions.html", user=_user(), sessions=shown))
     return jsonify(sessions=[one.as_json() for one in shown])
@@ -68,7 +68,7 @@ def list_all() -> Response:
 def end_one(handle: str) -> Response:
     """End one of the user's sessions. The second address is for forms, which can't send DELETE."""
     if not _users().end(_user(), handle):
-        raise NotFound("you have no session of this name: it may have ended by itself")
+        raise NotFound("you have no session of this name: it may have expired; reload the list")
     return pages.json_or(None, "account_sessions.list_all")
 
 

@@ -27,11 +27,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
 
 
 class UsersError(ValueError):
-    """The users file can't be used. One line that names it, the reason and what to do."""
+    """The users file can't be used. The message is one line: file, cause, fix."""
 
 
 class PasswordChanged(UsersError):
-    """The password to replace is no longer the user's, or the user was disabled meanwhile."""
+    """Another change replaced the password first, or the user was disabled meanwhile."""
 
 
 class Users:
@@ -48,19 +48,19 @@ class Users:
         _decoy()  # made here, so that the first unknown user costs no more time than the others
 
     def _current(self) -> Mapping[str, str]:
-        """Return the hashes in the file; where it is gone or corrupt by now, those that were read before."""
+        """Return the hashes in the file; if it is missing or corrupt by now, return those of the last read."""
         try:
             if (seen := _stamp(self._path)) != self._seen:
                 self._hashes, self._seen = read_hashes(self._path), seen
         except UsersError as error:
-            log.error("the users stay as they were: %s", error)  # noqa: TRY400 - a line, no trace
+            log.error("the users file was not read again: %s", error)  # noqa: TRY400 - a line, no trace
         return self._hashes
 
     def verify(self, name: str, password: str) -> str | None:
         """Return the hash of the user's password if this is it, else None; equally slow for unknown users.
 
-        What it is now may have changed when it is acted upon: see `holds`. A password of more than 1024 bytes is wrong
-        without being hashed: it could only cost time.
+        The hash may change before the caller acts on it: see `holds`. A password of more than 1024 bytes is wrong
+        without being hashed, which would only cost time.
         """
         data = password.encode("utf-8", "surrogatepass")
         if len(data) > MAX_PASSWORD_BYTES:
@@ -70,10 +70,10 @@ class Users:
         return hash_ if matches and hash_ is not None and not hash_.startswith(DISABLED) else None
 
     def holds(self, name: str, hash_: str) -> bool:
-        """Return whether what `verify` found still holds: the user has this password, and is not disabled.
+        """Return whether the result of `verify` still holds: the user has this password, and is not disabled.
 
-        Call it once the session is made: a change of the password is noticed here if it came before, and one that comes
-        later finds the session among those to end.
+        Call it after the session is created. This call notices an earlier change of the password, and a later change
+        finds the session and ends it.
         """
         return self._current().get(name) == hash_
 
@@ -117,7 +117,7 @@ def read_hashes(path: Path) -> dict[str, str]:
     if not isinstance(users, dict) or not users:
         raise UsersError(f"{path}: holds no users; it must be an object of names and Argon2id hashes")
     for name, hash_ in users.items():
-        # One set of parameters for all, or the time of an answer would tell who exists.
+        # One set of parameters for all, or the response time would show which users exist.
         if not isinstance(hash_, str) or not _is_current(hash_.removeprefix(DISABLED)):
             raise UsersError(f"{path}: the hash of {name!r} is not Argon2id with m=19456,t=2,p=1; make it again")
     return users
@@ -154,8 +154,8 @@ def check_password(password: str) -> None:
     length = len(password.encode("utf-8", "surrogatepass"))
     if len(password) < MIN_PASSWORD_CHARACTERS or length > MAX_PASSWORD_BYTES:
         raise UsersError(
-            f"the password has {len(password)} characters: use at least {MIN_PASSWORD_CHARACTERS},"
-            f" and at most {MAX_PASSWORD_BYTES} bytes"
+            f"the password must have at least {MIN_PASSWORD_CHARACTERS} characters and at most {MAX_PASSWORD_BYTES}"
+            f" bytes, not {len(password)} characters"
         )
     if _is_common(password):
         raise UsersError("this password is too common; choose another")
@@ -186,8 +186,8 @@ def _matches(hash_: str, password: bytes) -> bool:
 def create_users(path: Path, names: Iterable[str], password: str | None = None) -> dict[str, str]:
     """Create the users file (mode 0600, atomically) and return the password of each user.
 
-    Each gets a random password of 20 characters, or all get `password`. A file that is there already is kept as it is;
-    then the result is empty. Raises `UsersError`, one line.
+    Each gets a random password of 20 characters, or all get `password`. An existing file is kept, and then the result
+    is empty. Raises `UsersError`, one line.
     """
     path = Path(path)
     if path.exists():
@@ -213,7 +213,7 @@ def _write_new(path: Path, text: str) -> bool:
     """Write the file atomically unless it exists; return whether it was written."""
     temporary = _write_temporary(path, text)
     try:
-        os.link(temporary, path)  # unlike a rename, this refuses to replace what another process made meanwhile
+        os.link(temporary, path)  # unlike a rename, a link does not replace a file that another process made meanwhile
     except FileExistsError:
         return False
     finally:
@@ -238,6 +238,6 @@ def _is_common(password: str) -> bool:
 
 @cache
 def _common_passwords() -> frozenset[str]:
-    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # 10 MB, for who sets passwords alone
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # here: it takes 10 MB, and only a change of password needs it
 
     return frozenset(FREQUENCY_LISTS["passwords"])

@@ -1,4 +1,4 @@
-"""Administration of users and their sessions, on the store that this environment's settings name:
+"""Administration of users and their sessions, in the store of this environment's settings:
 
     python -m nodes.admin list --user alice
     python -m nodes.admin end --user alice        or --all
@@ -38,7 +38,7 @@ def main() -> None:
 @main.command("list")
 @click.option("--user", required=True)
 def list_sessions(user: str) -> None:
-    """List where a user is logged in."""
+    """List the sessions of a user."""
     for one in _users(_sessions(_settings())).of(user):
         since = datetime.fromtimestamp(one.created, UTC).isoformat(timespec="seconds")
         click.echo(f"{one.handle}  {since}  {one.address or '-':<15}  {browser_name(one.browser or '')}")

@@ -31,7 +31,7 @@ _PAGES = {"/": "shop.home", "/sessions": "account_sessions.list_all", "/account"
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """The body of a login; `back` is the page that a browser goes to then."""
+    """The body of a login; `back` is the page to which a browser is redirected."""
 
     user: str
     password: str
@@ -62,22 +62,22 @@ def login() -> Response:
     try:
         credentials = read_body(Credentials)
     except BadRequest as error:
-        return pages.failed(error, about="login")
+        return pages.refuse_form(error, about="login")
     try:
         guess = limiter.count(request, credentials.user)
     except TooManyRequests as error:
         log.warning("login throttled", extra={"request_id": request_id()})
-        return pages.failed(error, about="login")
+        return pages.refuse_form(error, about="login")
     hash_ = users.verify(credentials.user, credentials.password)
     if hash_ is None:
-        return _login_refused()
+        return _refuse_login()
     guess.success()
     if session.owner not in {None, credentials.user}:
-        session.clear()  # what belongs to one user is not handed to another
+        session.clear()  # another user must not get the data of this session
     session.renew(owner=credentials.user)
     if not users.holds(credentials.user, hash_):  # disabled, or another password, while this login was under way
         session.end()
-        return _login_refused()
+        return _refuse_login()
     log.info("logged in", extra={"request_id": request_id(), "user": credentials.user, "session": session.key_hash})
     answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
     back = credentials.back if credentials.back in _PAGES else "/"
@@ -86,14 +86,14 @@ def login() -> Response:
     return response
 
 
-def _login_refused() -> Response:
+def _refuse_login() -> Response:
     log.info("login refused", extra={"request_id": request_id()})
-    return pages.failed(Unauthorized("User or password is wrong."), about="login")
+    return pages.refuse_form(Unauthorized("User or password is wrong."), about="login")
 
 
 @blueprint.post("/logout")
 def logout() -> Response:
-    """End the session at the store before the answer is sent. Without a session, do nothing."""
+    """End the session at the store before the response is sent. Without a session, do nothing."""
     session.end()
     return pages.json_or_home(None)
 
@@ -121,18 +121,18 @@ def change_password() -> Response:
         passwords = read_body(NewPassword)
         guess = limiter.count(request, user)
     except (BadRequest, TooManyRequests) as error:
-        return _not_changed(error)
+        return _refuse_change(error)
     hash_ = users.verify(user, passwords.current)
     if hash_ is None:
-        return _not_changed(Forbidden("The password so far is not this one."))
+        return _refuse_change(Forbidden("The current password is wrong."))
     guess.success()
     try:
         hash_ = users.set_password(user, passwords.new, instead_of=hash_)
     except PasswordChanged:
-        return _not_changed(Forbidden("The password so far is not this one."))
+        return _refuse_change(Forbidden("The current password is wrong."))
     except UsersError as error:
         log.warning("password not changed: %s", error, extra={"request_id": request_id()})
-        return _not_changed(UnprocessableEntity(str(error).rpartition(": ")[2]))
+        return _refuse_change(UnprocessableEntity(str(error).rpartition(": ")[2]))
     session.renew(owner=user)
     if not users.holds(user, hash_):  # disabled, or changed once more by a session that has ended all others
         session.end()
@@ -144,7 +144,7 @@ def change_password() -> Response:
     return pages.json_or(None, "auth.account")
 
 
-def _not_changed(error: HTTPException) -> Response:
+def _refuse_change(error: HTTPException) -> Response:
     if not wants_page(request):
         raise error
     return _account_page(error.code or 400, error.description)

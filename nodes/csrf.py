@@ -1,9 +1,9 @@
-"""Protection against requests that another site makes a browser send (CSRF).
+"""Protection against cross-site request forgery (CSRF): requests that a page of another site makes a browser send.
 
-The first defence are the headers Origin and Sec-Fetch-Site, which no page can forge and every current browser sends
-with unsafe methods. The second, for forms, is a token that only a page of this site can hold: it is signed with the
-session secrets and bound to the session. A visitor without a session has an unbound token, which anyone could fetch:
-for visitors the first defence decides, so that showing a form makes no session.
+The first defence is the headers Origin and Sec-Fetch-Site. No page can forge them, and every current browser sends them
+with unsafe methods. The second defence, for forms, is a token that is signed with the session secrets and bound to the
+session. A visitor without a session gets an unbound token, which anyone could fetch. For visitors the first defence
+decides, so that showing a form creates no session.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flask import Flask, Request, current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import Forbidden, UnsupportedMediaType
 
-from .middleware import SAFE_METHODS, brings_form, session
+from .middleware import SAFE_METHODS, has_form, session
 
 FIELD = "csrf_token"
 _ANONYMOUS = "anonymous"
@@ -49,8 +49,8 @@ def _check() -> None:
     if not is_own_origin(request):
         raise Forbidden("this request was sent by a page of another site, so it was refused")
     if request.url_rule is None or request.is_json:
-        return  # a page elsewhere can't send JSON without asking first (CORS), and is never given leave
-    if brings_form(request):
+        return  # a page of another site needs permission to send JSON (CORS), and never gets it
+    if has_form(request):
         _check_token(request.form.get(FIELD, ""))
     elif request.mimetype or request.content_length:
         raise UnsupportedMediaType("send a form (application/x-www-form-urlencoded) or JSON (application/json)")

@@ -6,16 +6,17 @@ from typing import Any
 
 from nodes import gunicorn_hooks
 
-settings = gunicorn_hooks.checked_settings()
+settings = gunicorn_hooks.read_settings()
 _metrics_folder = gunicorn_hooks.MetricsFolder()
 
 bind = settings.bind
 workers = settings.workers
-# gevent, for what waiting costs. Run: GET /live while 8 clients of the same worker wait for a silent store takes 4 ms
-# (median) with gevent, 520 ms with gthread and 4 threads, 4 s with sync and with gthread and 1 thread. CPU decides
-# nothing: GET /me with a session in Valkey costs the worker 1.29 ms with gevent, 1.36 and 1.30 with gthread (4 threads,
-# 1 thread), 1.25 with sync, which keeps no connection (8 keep-alive connections, medians of 5 interleaved runs of 3200
-# requests on 2 busy cores; the runs of one class differ by 26 to 71 %, far more than the classes do).
+# gevent, because waiting requests must not block others. Measured: GET /live while 8 clients of the same worker wait
+# for a silent store takes 4 ms (median) with gevent, 520 ms with gthread and 4 threads, 4 s with sync and with gthread
+# and 1 thread. CPU time decides nothing: GET /me with a session in Valkey costs the worker 1.29 ms with gevent, 1.36
+# and 1.30 with gthread (4 threads, 1 thread), 1.25 with sync, which keeps no connection (8 keep-alive connections,
+# medians of 5 interleaved runs of 3200 requests on 2 busy cores; the runs of one class differ by 26 to 71 %, more than
+# the classes).
 worker_class = "nodes.gunicorn_hooks.Worker"
 worker_connections = 1000
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats must not wait for a disk
@@ -48,7 +49,7 @@ def when_ready(_server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    os.environ[gunicorn_hooks.WORKER] = str(gunicorn_hooks.number_of(worker, server.WORKERS.values()))
+    os.environ[gunicorn_hooks.WORKER] = str(gunicorn_hooks.assign_number(worker, server.WORKERS.values()))
 
 
 def on_exit(_server: Any) -> None:

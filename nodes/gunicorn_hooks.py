@@ -34,14 +34,14 @@ log = logging.getLogger("nodes")
 # What every LogRecord has; the rest of its attributes are the fields that the call passed as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 CLOSING = 1.0
-"""Seconds that a connection may stay idle once the worker is to stop. Not 0: a client that still sends a
-request on it gets its answer, with `Connection: close`, and loses none."""
+"""Seconds that a connection may stay idle once the worker is to stop. Not 0, so that a request
+which a client is just sending still gets its response, with `Connection: close`."""
 
 
-def checked_settings() -> Settings:
+def read_settings() -> Settings:
     """Return the settings of this process's environment, or exit with one line on stderr.
 
-    Here and not only in the workers, because gunicorn would start, see its workers die and print their traces.
+    Checked here too, because gunicorn would start otherwise, see its workers die and print their tracebacks.
     """
     try:
         settings = Settings.from_environ(os.environ)
@@ -56,8 +56,8 @@ def checked_settings() -> Settings:
 def make_schema(settings: Settings) -> None:
     """Create the tables of an SQL store if DATABASE_CREATE_SCHEMA is on.
 
-    In a process of its own, so that this one stays free of what opens sockets. Where it fails the node starts all the
-    same: its store is out of reach then, as in any other outage.
+    Runs in a separate process, so that this one imports nothing that opens sockets. After a failure the node starts
+    anyway: its store is unavailable then, as in any other outage.
     """
     if not settings.create_schema:
         return
@@ -101,7 +101,7 @@ def configure_logs(node: str, level: str) -> None:
 
 
 class JsonLogger(gunicorn.glogging.Logger):  # type: ignore[misc]
-    """gunicorn's own messages as JSON lines. It logs no access: the node does, knowing the session and the route."""
+    """gunicorn's own messages as JSON lines. The node logs access itself, because it knows session and route."""
 
     def setup(self, cfg: Any) -> None:
         """Configure the logs; gunicorn calls this with its configuration."""
@@ -143,15 +143,15 @@ class MetricsFolder:
             shutil.rmtree(self._made, ignore_errors=True)
 
 
-def number_of(worker: Any, siblings: Any) -> int:
-    """Return the lowest number that no living worker has: a replacement continues its predecessor's files."""
+def assign_number(worker: Any, siblings: Any) -> int:
+    """Give a worker the lowest free number and return it: a replacement continues its predecessor's files."""
     taken = {getattr(sibling, "number", -1) for sibling in siblings}
     worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
     return int(worker.number)
 
 
 def announce(settings: Settings, worker_class: str) -> None:
-    """Log at the start what this node is and its budgets for the store."""
+    """Log the start of this node, with its settings and its budgets for the store."""
     log.info(
         "node is served",
         extra={
@@ -170,7 +170,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     """gunicorn's gevent worker, which on stop doesn't wait for idle connections.
 
     nginx keeps connections to a node open that no request is using. gunicorn's own worker waits for them until
-    `graceful_timeout`, so that it stops late however little there is to do (measured: 8 s instead of 2 s).
+    `graceful_timeout`, so it stops late even without work (measured: 8 s instead of 2 s).
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -13,20 +13,20 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.after_request
-def _not_stored(response: Response) -> Response:
+def _forbid_storing(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 @blueprint.get("/live")
 def live() -> Response:
-    """200 while the process answers, whatever the store does: an outage there must not restart every node."""
+    """Return 200 while the process answers. The store is not asked: its outage must not restart every node."""
     return jsonify(live=True, node=current_app.config["NODE_NAME"])
 
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """200 if the store answers, else 503. For load balancers, which decide about traffic."""
+    """Return 200 if the store answers, else 503. For load balancers, which route traffic by it."""
     store: Store = current_app.extensions["store"]
     impatient = find_capability(store, PingsAtOnce)
     try:

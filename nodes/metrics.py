@@ -1,9 +1,9 @@
 """Metrics of a node, added up over its workers.
 
-With several workers each writes into files of its own in PROMETHEUS_MULTIPROC_DIR, and whichever is asked adds them up.
+With several workers, each writes its own files in PROMETHEUS_MULTIPROC_DIR, and the worker that is asked adds them up.
 The files are named by the worker's number (NODE_WORKER, set by gunicorn.conf.py), not by its pid as prometheus-client
 does by default: a worker that takes the place of a dead one goes on counting in the same files. So counters never fall,
-and no number of restarts makes the folder, or the time that an answer takes, grow.
+and restarts make neither the folder nor the response time grow.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Metrics:
 
 
 class MeasuredStore(StoreWrapper):
-    """Any store, with the latency and the failures of each operation counted."""
+    """Wrapper of a store that counts the latency and the failures of each operation."""
 
     def __init__(self, store: Store, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(store)

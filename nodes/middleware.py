@@ -68,7 +68,7 @@ class RequestMiddleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start = self._clock()
         sent = environ.get("HTTP_X_REQUEST_ID", "")
-        # Echoed and logged, so only what can do no harm there is taken over.
+        # The id is echoed and logged, so only harmless characters are accepted.
         request_id = environ[_ID] = sent if _REQUEST_ID.match(sent) else secrets.token_hex(16)
         seen: list[int] = []
 
@@ -106,7 +106,7 @@ def install(app: Flask, node: str, metrics: Metrics) -> None:
 
 
 def _remember(_error: BaseException | None) -> None:
-    """Put the session's key and the route where the middleware finds them. The session is saved by now."""
+    """Pass the session's key and the route to the middleware. The session is saved by now."""
     request.environ[_SESSION] = session.key_hash if session.used else None
     request.environ[_ROUTE] = request.url_rule.rule if request.url_rule else "none"
 
@@ -128,7 +128,7 @@ def wants_page(req: Request) -> bool:
     return req.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html"
 
 
-def brings_form(req: Request) -> bool:
+def has_form(req: Request) -> bool:
     """Return whether the body comes from a page's form."""
     return req.mimetype in FORMS
 
@@ -140,7 +140,7 @@ def read_body(shape: type[T]) -> T:
     413 for one that is too large. Numbers in forms are text, so there "2" counts as 2; in JSON it does not.
     """
     try:
-        if brings_form(request):
+        if has_form(request):
             return msgspec.convert(request.form.to_dict(), shape, strict=False)
         if request.is_json:
             return msgspec.json.decode(request.get_data(), type=shape)
@@ -152,7 +152,7 @@ def read_body(shape: type[T]) -> T:
 
 
 def _readable(message: str) -> str:
-    """msgspec's message with the field in front: `quantity: expected int, got str`."""
+    """Return msgspec's message with the field in front: `quantity: expected int, got str`."""
     at = _AT.search(message)
     text = _AT.sub("", message).replace("`", "")
     text = text[:1].lower() + text[1:]

@@ -13,7 +13,7 @@ from .middleware import SAFE_METHODS, request_id, session, wants_page
 from .sessions import CookieNotSendable, LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions
 
 RETRY_AFTER = 2
-"""Seconds that clients are asked to wait while the store is out: a failover takes about this long."""
+"""Value of Retry-After while the store is unavailable, in seconds: a failover takes about this long."""
 COLOURS = 8
 _STATIC_SECONDS = 365 * 86400
 _OUTAGE_READ = "Right now your session can't be read. This logs nobody out: please try again in a moment."
@@ -36,7 +36,7 @@ _TITLES = {
     503: "The session store can't be reached",
 }
 
-# In this order: each of them also claims to be those below it.
+# In this order, because each of them also claims to be the browsers below it.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -66,7 +66,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(SessionError, session_error)
     app.after_request(_vary)
     style = zlib.crc32((Path(app.static_folder or "") / "style.css").read_bytes())
-    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_SECONDS  # for ever, since a new one gets another address
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_SECONDS  # for ever, because a new version gets another address
     app.jinja_env.globals.update(
         node=app.config["NODE_NAME"],
         colour=node_colour(app.config["NODE_NAME"]),
@@ -76,7 +76,7 @@ def register(app: Flask) -> None:
 
 
 def node_colour(node: str) -> int:
-    """Return a node's colour, 0 to 7: neighbours by number differ."""
+    """Return the number of a node's colour, 0 to 7; nodes with consecutive numbers differ."""
     digits = node[len(node.rstrip("0123456789")) :]
     return (int(digits[-9:]) - 1 if digits else zlib.crc32(node.encode())) % COLOURS
 
@@ -88,7 +88,7 @@ def home(status: int = 200, error: str | None = None, about: str = "", typed: di
     return make_response(page, status)
 
 
-def failed(error: HTTPException, about: str) -> Response:
+def refuse_form(error: HTTPException, about: str) -> Response:
     """Return the response to a refused form: the page with the reason, or to a program the error."""
     if not wants_page(request):
         return _http_error(error)
@@ -100,7 +100,7 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     original = error.get_response()
     if not isinstance(original, Response) and 300 <= status < 400:
-        return make_response(original)  # a redirect of the routing's
+        return make_response(original)  # a redirect by the routing
     response = _error(status, error.description or "the node could not answer this request")
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
         if name in original.headers:
@@ -127,7 +127,7 @@ def session_error(error: SessionError) -> Response:
 
 
 def _login_again() -> Response:
-    """Ask for a fresh login: a program by an error, a browser by a form that leads back."""
+    """Return an error to a program, and to a browser a form for a fresh login that leads back."""
     user = session.owner
     if user is not None and wants_page(request):
         back = request.path if request.method in SAFE_METHODS else form_page(request.path)
@@ -176,7 +176,7 @@ def json_or(answer: dict[str, Any] | None, endpoint: str) -> Response:
 
 
 def profile() -> dict[str, Any]:
-    """Return user, node, visits and cart. Makes no session."""
+    """Return user, node, visits and cart. Creates no session."""
     return {
         "user": session.owner,
         "node": current_app.config["NODE_NAME"],
@@ -191,7 +191,7 @@ def handle() -> str | None:
 
 
 def browser_name(user_agent: str) -> str:
-    """ "Firefox on Linux"; "an unknown browser" for what says nothing that is known here."""
+    """Return a name such as "Firefox on Linux"; "an unknown browser" for an unknown User-Agent."""
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), None)
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), None)
     if browser and system:

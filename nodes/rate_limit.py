@@ -1,13 +1,13 @@
 """Limits on wrong passwords: counted for all nodes together, without locking users out of their accounts.
 
-Failures are counted for each pair of user and address, and for each address whichever user is tried. A stranger at
-another address can't lock a user out, because only the user's own failures count against that address. Nor can one at
-the same address, once the user has logged in with a browser: the browser then carries a device cookie and is counted by
-that alone (OWASP, Authentication Cheat Sheet: device cookies).
+Failures are counted for each pair of user and address, and for each address over all users. A stranger at another
+address can't lock a user out, because the failures there don't count at the user's address. A stranger at the same
+address can't either, once the user has logged in with a browser: the browser then has a device cookie, and only its own
+failures count (OWASP, Authentication Cheat Sheet: device cookies).
 
 Counters are records of a store of their own (`nodes.stores`), on the sessions' servers: all nodes share them, and they
 expire by themselves. Each guess is a field of its record. The bound on a record's size bounds the number of guesses,
-atomically and in one round trip, before the password is looked at: guesses at one time don't slip through.
+atomically and in one round trip, before the password is checked. So concurrent guesses can't exceed the limit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAME_CHARACTERS = 8
 _GUESS = b"0"
 _BYTES = _NAME_CHARACTERS + len(_GUESS)
 PER_ADDRESS = 10
-"""How many times more guesses an address has than one user at it, because many people may share an address."""
+"""Ratio of an address's guesses to those of one user there, because many people may share an address."""
 _YEAR = 365 * 86400
 
 

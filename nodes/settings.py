@@ -24,18 +24,18 @@ _YEAR = 365 * 86400
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 _DATABASES = ("sqlite", "mysql", "mariadb", "postgresql")
-# No more than a look at the URL: the store reads it as a whole.
+# Only a first check of the URL: the store parses it in full.
 _SEVERAL_SERVERS = re.compile(r"rediss?\+(?:sentinel://[^/?#]+/[^/?#]+|cluster://[^/?#]+)")
 _MAKE_SECRET = "make one with `openssl rand -hex 32`"  # noqa: S105 - no secret
 
 
 class SettingsError(ValueError):
-    """A wrong setting. One line that names the variable, its value and what to do; secrets are never repeated."""
+    """A wrong setting. The message is one line: variable, value, fix. It never contains a secret."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Typed access to environment variables. An empty variable counts as unset, because compose files pass those on."""
+    """Typed access to environment variables. An empty one counts as unset, because compose files pass empty ones."""
 
     values: Mapping[str, str]
 
@@ -91,9 +91,9 @@ class Environment:
         return None if value is None else Path(value)
 
     def secret(self, name: str) -> tuple[str | None, str]:
-        """Return the secret in `name`, or in the file that `name`_FILE names, and which of the two variables it was.
+        """Return the secret in `name` or in the file `name`_FILE, and the name of the variable that was set.
 
-        Container platforms pass secrets in files, because an environment shows to everyone who can inspect a container.
+        Container platforms pass secrets in files, because everyone who can inspect a container sees its environment.
         """
         in_file = f"{name}_FILE"
         value, path = self.text(name), self.file(in_file)
@@ -108,7 +108,7 @@ class Environment:
             raise SettingsError(f"{in_file}={path}: can't be read ({reason})") from None
 
     def secrets(self, name: str) -> tuple[tuple[str, ...], str]:
-        """Return several secrets, separated by commas in the variable or one a line in the file; and which it was."""
+        """Return secrets, separated by commas in the variable or one a line in the file, and the variable's name."""
         value, source = self.secret(name)
         parts = (value or "").split("\n" if source.endswith("_FILE") else ",")
         return tuple(part.strip() for part in parts if part.strip()), source
@@ -118,7 +118,7 @@ class StoreKind(Enum):
     """Where sessions live."""
 
     MEMORY = "memory"
-    """In each worker's own memory: what breaks as soon as there are two."""
+    """In each worker's own memory: with two workers, each misses the sessions of the other."""
     FILE = "file"
     """In files of one folder, shared by the nodes of one machine."""
     SQL = "sql"
@@ -165,7 +165,7 @@ def _setting(
 
 
 def _whole(variable: str, default: int | None, low: int, high: int, help_: str) -> Any:
-    """A whole number; where the default is None, 0 stands for it."""
+    """Return the field of a whole number; 0 stands for a default of None."""
     number = default or 0
 
     def read(env: Environment) -> int | None:
@@ -186,7 +186,7 @@ def _switch(variable: str, default: bool, help_: str) -> Any:
 
 
 def _choice(variable: str, choices: str, help_: str) -> Any:
-    """One of several words, of which the first is the default."""
+    """Return the field of a choice; the first word is the default."""
     words = choices.split()
     values = ", ".join(f"`{word}`" for word in words)
     return _setting(variable, words[0], values, help_, lambda env: env.choice(variable, words[0], words))
@@ -252,7 +252,7 @@ def _database_url(env: Environment) -> str:
 
 
 def _without_password(url: str) -> str:
-    """Return the URL without what may be a password: all before the host, and all after a question mark."""
+    """Return the URL without the parts that may hold a password: before the host and after the question mark."""
     shown = url.partition("?")[0]
     return f"***{shown[shown.rindex('@') :]}" if "@" in shown else shown
 
@@ -457,7 +457,7 @@ class Settings:
             raise SettingsError(f"SESSION_ENCRYPTION={self.encryption}: it needs SESSION_ENCRYPTION_KEYS")
 
     def budgets(self) -> dict[str, float | str]:
-        """Return how long a request may wait for the store, for the log."""
+        """Return the time budgets of requests to the store, for the log."""
         waits = {"wait_seconds": self.wait_seconds, "waiting": self.waiting} if self.outage == "wait" else {}
         return {
             "connect_timeout": self.connect_timeout,
@@ -494,11 +494,11 @@ _REPLICA = re.compile(r"(?:^|[-_])(node)[-_](\d+)(?:\.|$)")
 
 
 def _reverse_name() -> str:
-    """Return the name that the container engine's DNS has for the own address; an empty one where it has none.
+    """Return this container's name in the engine's DNS, by its address; empty without one.
 
-    It is asked directly: the system's resolver finds the address in /etc/hosts first, with the host name.
+    The DNS is asked directly: the system's resolver finds the address in /etc/hosts first, with the host name.
     """
-    import dns.exception  # here, because it takes a tenth of a second and only containers need it
+    import dns.exception  # here: it takes a tenth of a second, and only containers need it
     import dns.resolver
 
     resolver = dns.resolver.Resolver(configure=False)

@@ -12,9 +12,9 @@ from .middleware import read_body, session, wants_page
 MAX_ITEM_CHARACTERS = 64
 MAX_QUANTITY = 1000
 MAX_ITEMS = 100
-"""The most different items in one cart."""
+"""Maximum number of different items in one cart."""
 MAX_TOTAL = 1_000_000
-"""The most of one item in one cart."""
+"""Maximum quantity of one item in one cart."""
 
 blueprint = Blueprint("shop", __name__)
 
@@ -27,11 +27,11 @@ class Line(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not self.item.strip() or not self.item.isprintable() or len(self.item) > MAX_ITEM_CHARACTERS:
-            raise ValueError(f"item: use 1 to {MAX_ITEM_CHARACTERS} printable characters")
+            raise ValueError(f"item must be 1 to {MAX_ITEM_CHARACTERS} printable characters")
         if not 1 <= self.quantity <= MAX_QUANTITY:
-            raise ValueError(f"quantity: use a whole number from 1 to {MAX_QUANTITY}")
+            raise ValueError(f"quantity must be a whole number from 1 to {MAX_QUANTITY}, not {self.quantity}")
 
-    def added_to(self, cart: dict[str, int]) -> dict[str, int]:
+    def add_to(self, cart: dict[str, int]) -> dict[str, int]:
         """Return the cart with this line added. Raises 422 where it would hold too much."""
         item = self.item.strip()
         total = cart.get(item, 0) + self.quantity
@@ -44,13 +44,13 @@ class Line(msgspec.Struct, frozen=True):
 
 @blueprint.get("/")
 def home() -> Response:
-    """Return the page; to programs the profile."""
+    """Return the page to a browser, the profile to a program."""
     return pages.home() if wants_page(request) else me()
 
 
 @blueprint.get("/me")
 def me() -> Response:
-    """Return user, node, visits and cart. Never makes a session."""
+    """Return user, node, visits and cart. Never creates a session."""
     return jsonify(pages.profile())
 
 
@@ -66,9 +66,9 @@ def add_to_cart() -> Response:
     """Add to the cart, as a compare-and-set."""
     try:
         line = read_body(Line)
-        cart = session.mutate("cart", line.added_to, default={})
+        cart = session.mutate("cart", line.add_to, default={})
     except (BadRequest, UnprocessableEntity) as error:
-        return pages.failed(error, about="cart")
+        return pages.refuse_form(error, about="cart")
     return pages.json_or_home({"cart": cart})
 
 

@@ -1,4 +1,4 @@
-"""The stores that a node's settings name, and the tables that they need."""
+"""The stores of a node, made from its settings, and their tables."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _make_stores(settings: Settings) -> Stores:
             folders = (settings.folder, settings.folder / RATE_LIMITS)
             return Stores(*(FileStore(folder, lock_timeout=settings.deadline) for folder in folders))
         case StoreKind.SQL:
-            # Databases have far fewer connections to give away than Redis: PostgreSQL 100, for all nodes.
+            # Databases allow far fewer connections than Redis: PostgreSQL 100, for all nodes.
             return Stores(*_make_sql_stores(settings, replace(budgets, max_connections=16)))
         case StoreKind.EXPRESS | StoreKind.REDIS:
             return _make_redis_stores(settings, budgets)
@@ -91,11 +91,11 @@ def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
 def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]:
     # Here, because the other stores don't need SQLAlchemy.
     from .sessions.stores.sql import SqlStore
-    from .sessions.stores.sql.engine import make_engine, make_patient
+    from .sessions.stores.sql.engine import make_engine, make_housekeeping_budgets
 
     assert settings.database_url is not None
     engine = make_engine(settings.database_url, budgets)
-    housekeeping = make_engine(settings.database_url, make_patient(budgets))
+    housekeeping = make_engine(settings.database_url, make_housekeeping_budgets(budgets))
     for table in ("sessions", RATE_LIMITS):
         yield SqlStore(engine, budgets, housekeeping, table)
 
@@ -110,7 +110,7 @@ def create_schema(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Create the tables that this environment's settings name: `python -m nodes.stores`."""
+    """Create the tables for this environment's settings: `python -m nodes.stores`."""
     try:
         create_schema(Settings.from_environ(os.environ))
     except (SettingsError, StoreUnavailable) as error:

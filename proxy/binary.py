@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class BinaryNotUsable(Exception):
-    """The binary is missing or can't be executed. One line."""
+    """The binary is missing or can't be executed. The message is one line."""
 
 
 def find_binary(name: str | Path, what: str) -> Path:

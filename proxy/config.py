@@ -161,7 +161,7 @@ def _forwarding(settings: ProxySettings) -> EmptyBlock:
         "X-Forwarded-For": "$remote_addr",
         "X-Forwarded-Proto": "$scheme",
         "X-Request-ID": "$request_id",
-        # Both are the default from nginx 1.29.7 on; before, nodes would be reached by HTTP/1.0 without keep-alive.
+        # Before nginx 1.29.7, where both became the default, nodes would get HTTP/1.0 without keep-alive.
         "Connection": '""',
         **dict.fromkeys(_DROPPED_HEADERS, '""'),
     }
@@ -202,8 +202,8 @@ def _server(settings: ProxySettings) -> Section:
     server = Section(
         "server",
         Location(f"= {HEALTH_PATH}", **{"access_log": False, "return": ["200", "ok"]}),
-        # The only way to a timeout by method: an `if` with nothing but a `return` in it is safe, and a named location
-        # leaves the request as it is.
+        # nginx has no timeout by method, so reads go to a named location, which does not change the request. An `if`
+        # that holds nothing but a `return` is safe.
         Location(
             "/",
             Section('if ($request_method ~ "^(GET|HEAD)$")', **{"return": str(_TO_READ)}),

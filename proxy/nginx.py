@@ -14,7 +14,7 @@ from proxy.binary import BinaryNotUsable, find_binary
 from proxy.settings import Version
 
 OLDEST: Version = (1, 19, 5)
-"""The first with `-e`, without which nginx opens the log it was compiled for before it reads its configuration."""
+"""The first with `-e`. Without it, nginx opens its compiled-in log before it reads its configuration."""
 
 _VERSION = re.compile(r"nginx version: \S+?/(\d+)\.(\d+)\.(\d+)")
 _PID = re.compile(r'^\s*pid\s+"?([^";]+)"?;', re.MULTILINE)
@@ -22,7 +22,7 @@ _SECONDS_TO_ANSWER = 10.0
 
 
 class NginxError(Exception):
-    """nginx is missing, not usable or not running, or refuses a configuration. One line."""
+    """nginx is missing, not usable or not running, or refuses a configuration. The message is one line."""
 
 
 class Nginx:

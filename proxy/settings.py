@@ -25,7 +25,7 @@ _UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f\"'\\$;{}]")
 
 
 class ProxySettingsError(ValueError):
-    """A wrong setting. One line that names it, its value and what to do."""
+    """A wrong setting. The message is one line: name, value, fix."""
 
 
 def did_you_mean(text: str, choices: Iterable[str]) -> str:
@@ -45,7 +45,7 @@ class Balance(StrEnum):
     RANDOM_TWO = "random_two"
     """The less busy of two drawn at random: for several proxies that do not know of each other's load."""
     IP_HASH = "ip_hash"
-    """By the client's network (IPv4: /24): no cookie needed, but everybody behind one address shares a node."""
+    """By the client's network (IPv4: /24): needs no cookie, but all clients behind one address share a node."""
     HASH = "hash"
     """Consistent hash of the session cookie, or of the client's address where there is none: a change of the set of
     nodes moves few sessions (most, with `Server.resolve`: a plain hash then). A renewed id, as at login, may move its
@@ -108,9 +108,9 @@ class Tls:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySettings:
-    """Everything that the generated configuration depends on. Times are in seconds, sizes in bytes.
+    """All settings of the generated configuration. Times are in seconds, sizes in bytes.
 
-    Raises ProxySettingsError for the first wrong value. `proxy.render` finds what an nginx is too old for.
+    Raises ProxySettingsError for the first wrong value. `proxy.render` refuses settings that need a later nginx.
     """
 
     servers: tuple[Server, ...]
@@ -122,7 +122,7 @@ class ProxySettings:
     """The Host names that are served; any other gets its connection closed (444)."""
     balance: Balance = Balance.ROUND_ROBIN
     session_cookie: str = "session"
-    """What `Balance.HASH` hashes; its `__Host-` form counts as well."""
+    """The cookie that `Balance.HASH` hashes, with or without the prefix `__Host-`."""
     sticky_cookie: str = "node"
     resolver: str | None = None
     """DNS server for servers with resolve=True: "127.0.0.11" is Docker's."""
@@ -195,7 +195,9 @@ class ProxySettings:
         if self.resolver is None:
             for server in self.servers:
                 if server.resolve:
-                    raise ProxySettingsError(f"server {server.address} is to be resolved: name a resolver")
+                    raise ProxySettingsError(
+                        f"server {server.address} needs a resolver: set one, for example 127.0.0.11"
+                    )
 
     def _check_paths(self) -> None:
         if not self.runtime_dir.is_absolute():

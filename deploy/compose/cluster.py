@@ -13,11 +13,11 @@ from deploy.compose.docker import Container, Project
 from deploy.compose.members import (
     ComposeRedis,
     find_members,
+    get_role,
+    get_state,
     log_tail,
     make_member,
     read_versions,
-    role_of,
-    state_of,
     wait_until_ready,
 )
 from deploy.compose.override import (
@@ -84,7 +84,7 @@ class ComposeCluster:
     def stop(self) -> None:
         self._close_fault_proxy()
         if self._project is not None:
-            paused = [one.id for one in self._project.containers() if state_of(one) is MemberState.PAUSED]
+            paused = [one.id for one in self._project.containers() if get_state(one) is MemberState.PAUSED]
             if paused:
                 self._project.docker("unpause", *paused)
             arguments = ("--volumes", "--remove-orphans", "--timeout", str(_SECONDS_TO_STOP))
@@ -95,7 +95,7 @@ class ComposeCluster:
             self._folder = None
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        running = [one for one in self._members().values() if state_of(one) is MemberState.RUNNING]
+        running = [one for one in self._members().values() if get_state(one) is MemberState.RUNNING]
         self._wait_ready(running, timeout)
 
     def scale(self, nodes: int) -> None:
@@ -109,23 +109,23 @@ class ComposeCluster:
             self._take_away(leaving)
 
     def kill(self, name: str) -> None:
-        container = self._awake(name)
-        if state_of(container) is MemberState.RUNNING:
+        container = self._unpause(name)
+        if get_state(container) is MemberState.RUNNING:
             self._running_project().docker("kill", container.id)
 
     def pause(self, name: str) -> None:
         container = self._container(name)
-        state = state_of(container)
+        state = get_state(container)
         if state is MemberState.ENDED:
             raise ClusterError(f"{name} has ended and cannot be paused: restart it first")
         if state is MemberState.RUNNING:
             self._running_project().docker("pause", container.id)
 
     def resume(self, name: str) -> None:
-        self._awake(name)
+        self._unpause(name)
 
     def drain(self, name: str) -> None:
-        if role_of(self._container(name)) is not Role.NODE:
+        if get_role(self._container(name)) is not Role.NODE:
             raise ClusterError(f"{name} is not a node")
         if not self._has_others(name):
             raise ClusterError(f"{name} cannot be drained: no other node is in rotation")
@@ -134,10 +134,10 @@ class ComposeCluster:
     def restart(self, name: str) -> None:
         project = self._running_project()
         container = self._container(name)
-        before, is_node = state_of(container), role_of(container) is Role.NODE
-        if role_of(container) is Role.STORE:
+        before, is_node = get_state(container), get_role(container) is Role.NODE
+        if get_role(container) is Role.STORE:
             self.store.prepare_restart(name)
-        container = self._awake(name)
+        container = self._unpause(name)
         if is_node and before is MemberState.RUNNING and self._has_others(name):
             self._proxy.set_state(name, ServerState.DOWN)
         project.docker("stop", "--time", str(round(self.spec.drain_timeout)), container.id, timeout=120)
@@ -149,7 +149,7 @@ class ComposeCluster:
 
     def move(self, name: str) -> None:
         container = self._container(name)
-        if role_of(container) is not Role.NODE:
+        if get_role(container) is not Role.NODE:
             raise ClusterError(f"{name} is not a node")
         project, network = self._running_project(), f"{self._name}_app"
         project.docker("network", "disconnect", network, container.id)
@@ -211,9 +211,9 @@ class ComposeCluster:
 
     def _up(self, folder: Path) -> Project:
         if self.spec.store_settings.max_lag != StoreSettings.max_lag:
-            raise ClusterError("max_lag is for a cluster of local processes: containers have one of 2 s")
+            raise ClusterError("max_lag is for local processes: in containers it is 2 s; leave it out")
         if self.spec.tls:
-            raise ClusterError("TLS is for a cluster of local processes; of containers, `docker compose --profile tls`")
+            raise ClusterError("TLS is for local processes: use `docker compose --profile tls`")
         for attempt in range(1, _STARTS + 1):
             self._port = self.spec.port or free_ports(1)[0]
             self._subnet = choose_subnet()
@@ -256,7 +256,7 @@ class ComposeCluster:
         project = self._running_project()
         self._proxy.apply(without=names)
         self._proxy.wait_finished()
-        ids = [self._awake(name).id for name in names]
+        ids = [self._unpause(name).id for name in names]
         project.docker("stop", "--time", str(round(self.spec.drain_timeout)), *ids, timeout=120)
         project.docker("rm", *ids)
         for name in names:
@@ -272,7 +272,7 @@ class ComposeCluster:
         return find_members(self._running_project(), self.spec)
 
     def _nodes(self) -> list[str]:
-        return [name for name, one in self._members().items() if role_of(one) is Role.NODE]
+        return [name for name, one in self._members().items() if get_role(one) is Role.NODE]
 
     def _container(self, name: str) -> Container:
         found = self._members()
@@ -280,10 +280,10 @@ class ComposeCluster:
             raise ClusterError(f"the cluster has no member {name!r}: it has {', '.join(found)}")
         return found[name]
 
-    def _awake(self, name: str) -> Container:
+    def _unpause(self, name: str) -> Container:
         """Return a member after it is unpaused: the engine neither stops nor kills a paused one."""
         container = self._container(name)
-        if state_of(container) is MemberState.PAUSED:
+        if get_state(container) is MemberState.PAUSED:
             self._running_project().docker("unpause", container.id)
             return self._container(name)
         return container

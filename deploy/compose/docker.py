@@ -79,7 +79,7 @@ class Project:
         self._run(["docker", "cp", "-", f"{container.id}:{path.parent}"], 60.0, packed.getvalue())
 
     def succeeds(self, container: Container, *command: str) -> bool:
-        """Whether a command in a container ends with 0, within some seconds."""
+        """Return whether a command in a container ends with 0, within some seconds."""
         try:
             self.docker("exec", container.id, *command, timeout=5.0)
         except ClusterError:

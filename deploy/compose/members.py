@@ -19,7 +19,7 @@ STORES = {f"store-{number}": 10 + number for number in range(1, config.SERVERS +
 """Service of `--profile ha` -> the last part of its address. The first is the primary at first."""
 SENTINELS = {f"sentinel-{number}": 20 + number for number in range(1, config.SERVERS + 1)}
 SHARDS = {f"shard-{number}": 30 + number for number in range(1, 2 * config.SHARDS + 1)}
-"""Of `--profile cluster`: the first half are the primaries at first, the others their replicas in this order."""
+"""Services of `--profile cluster`: at first the first half are primaries, the others their replicas in this order."""
 PROFILES = {RedisMode.SENTINEL: "ha", RedisMode.CLUSTER: "cluster"}
 _REDIS_SERVICES = {
     RedisMode.STANDALONE: ("redis",),
@@ -90,19 +90,19 @@ def find_members(project: Project, spec: ClusterSpec) -> dict[str, Container]:
     }
 
 
-def role_of(container: Container) -> Role:
-    """Return its role."""
+def get_role(container: Container) -> Role:
+    """Return the role of a container."""
     return _ROLES[container.service]
 
 
-def state_of(container: Container) -> MemberState:
-    """Return its state, without regard to the proxy's rotation."""
+def get_state(container: Container) -> MemberState:
+    """Return the state of a container, without regard to the proxy's rotation."""
     return _STATES.get(container.state, MemberState.ENDED)
 
 
 def make_member(name: str, container: Container, drained: bool) -> Member:
-    """Return what `Cluster.members` says of it."""
-    role, state = role_of(container), state_of(container)
+    """Return a container as a member of the cluster."""
+    role, state = get_role(container), get_state(container)
     address = container.addresses.get(_NETWORKS[role], "")
     return Member(
         name=name,
@@ -115,17 +115,17 @@ def make_member(name: str, container: Container, drained: bool) -> Member:
 
 
 def read_versions(project: Project, containers: Iterable[Container]) -> dict[str, str]:
-    """Return program -> version of those that run."""
+    """Return program -> version of the running containers."""
     outputs: dict[str, str] = {}
     for container in containers:
         program, command = _VERSION_COMMANDS.get(container.service, ("", ""))
-        if program and program not in outputs and state_of(container) is MemberState.RUNNING:
+        if program and program not in outputs and get_state(container) is MemberState.RUNNING:
             outputs[program] = project.docker("exec", container.id, "sh", "-c", command)
     return {program: match[0] for program, text in outputs.items() if (match := re.search(r"\d+(\.\d+)+", text))}
 
 
 def wait_until_ready(project: Project, containers: Iterable[Container], proxy_port: int, timeout: float) -> None:
-    """Return when all answer. Raises ClusterError with the names of the others after `timeout` seconds."""
+    """Block until all answer. Raises ClusterError with the names of the others after `timeout` seconds."""
     waiting = list(containers)
 
     def all_ready() -> bool:
@@ -150,7 +150,7 @@ class ComposeRedis:
     """The Redis servers of a cluster: `deploy.redis.control.RedisServers`. `subnet`: the first three parts of the
     addresses in the network `store`.
 
-    They are asked inside their containers, since the engine may be on another machine than this program.
+    Commands run inside their containers, because the engine may be on another machine.
     """
 
     def __init__(self, project: Project, spec: ClusterSpec, subnet: str) -> None:
@@ -174,7 +174,7 @@ class ComposeRedis:
         return acl.Passwords(**json.loads(self._project.read(setup, "/cluster/operator/passwords.json")))
 
     def url(self) -> str:
-        """It leads to the server where the engine's networks are this machine's, as on Linux."""
+        """The URL of the single server. This machine reaches it if the engine's networks are its own, as on Linux."""
         if self._spec.store is not StoreKind.REDIS:
             raise ClusterError(f"sessions are in {self._spec.store}, not in a Redis with the nodes' user")
         (server,) = self._project.containers("redis")
@@ -185,13 +185,13 @@ class ComposeRedis:
 
     def running(self) -> frozenset[str]:
         members = find_members(self._project, self._spec).items()
-        return frozenset(name for name, one in members if state_of(one) is MemberState.RUNNING)
+        return frozenset(name for name, one in members if get_state(one) is MemberState.RUNNING)
 
     def kill(self, member: str) -> None:
         container = find_members(self._project, self._spec)[member]
-        if state_of(container) is MemberState.PAUSED:  # the engine does not kill a paused one
+        if get_state(container) is MemberState.PAUSED:  # the engine does not kill a paused one
             self._project.docker("unpause", container.id)
-        if state_of(container) is not MemberState.ENDED:
+        if get_state(container) is not MemberState.ENDED:
             self._project.docker("kill", container.id)
 
     def ask(self, member: str, *command: str, secret: str = "") -> str:
@@ -210,7 +210,7 @@ def _find_database(spec: ClusterSpec) -> Database | None:
 
 
 def _ready(project: Project, container: Container, proxy_port: int) -> bool:
-    match role_of(container):
+    match get_role(container):
         case Role.PROXY:
             return http_ok(proxy_port, "/proxy/health")
         case Role.NODE:

@@ -1,4 +1,4 @@
-"""What `docker compose` gets for a spec: variables of compose.yaml, an override file, the proxy before the store."""
+"""A spec as input of `docker compose`: variables of compose.yaml, an override file, the fault proxy."""
 
 import secrets
 import shlex
@@ -20,12 +20,12 @@ _NODE = (
 )
 _FAULT_PROXY = "fault-proxy"
 _LAST_PART = 41
-"""Of the fault proxy's address."""
+"""The last part of the fault proxy's address."""
 
 
 def choose_subnet() -> str:
-    """Return the first three parts of one of 512 subnets in 198.18.0.0/15, which is set aside for measurements: no
-    network that a machine has to reach is there. Another project may have it: try again then."""
+    """Return the first three parts of one of 512 subnets in 198.18.0.0/15. This range is reserved for benchmarks, so
+    no network is there that a machine has to reach. If another project has the subnet, try again."""
     return f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}"
 
 
@@ -76,8 +76,7 @@ def make_override(spec: ClusterSpec, subnet: str) -> dict[str, object]:
 
 
 def start_fault_proxy(project: Project, spec: ClusterSpec) -> FaultProxy:
-    """Start the proxy between the nodes and the store, without which the nodes do not become ready. Raises
-    ClusterError."""
+    """Start the proxy between nodes and store; nodes do not become ready without it. Raises ClusterError."""
     project.compose("up", "--detach", "--no-build", _FAULT_PROXY, timeout=spec.start_timeout)
     (container,) = project.containers(_FAULT_PROXY)
     (store,) = store_services(spec)

@@ -18,8 +18,8 @@ EXPRESS = Server(f"express:{NODE_PORT}", resolve=True)
 _HOSTS = ("127.0.0.1", "localhost", "proxy")
 """"proxy" is its name for other containers."""
 _RUNTIME = Path("/tmp")  # noqa: S108 - the container's own, in memory
-"""A folder that the image has: where an engine mounts a tmpfs that the image knows nothing of, it forgets the mode at
-the second start (seen with runc 1.1)."""
+"""A folder of the image. For a tmpfs on a folder that the image lacks, the engine forgets the mode at the second start
+(seen with runc 1.1)."""
 _DOCKER_DNS = "127.0.0.11"
 # A node that has just been started is in the DNS before it listens. Refused connections cost no time, so a request may
 # try more nodes than are likely to be starting at once.
@@ -47,9 +47,9 @@ def container_settings(servers: Sequence[Server] = (ALL_NODES,), **changes: obje
 class ComposeProxy:
     """The proxy of a running cluster: a list of the nodes' addresses, renewed with each change.
 
-    compose.yaml itself has nginx ask Docker's DNS, which needs no list to be kept. But when the answer changes,
-    nginx fails the requests that are just being tried at a second node (502 for readers after one of three kills of a
-    node under load), and that would be a fault of the engine, not of the cluster.
+    compose.yaml alone lets nginx ask Docker's DNS, which needs no list. But when the answer changes, nginx fails
+    requests that are being tried at a second node: readers got 502 after one of three kills of a node under load. An
+    experiment would count this fault of the engine as one of the cluster.
     """
 
     def __init__(self, project: Project, spec: ClusterSpec) -> None:
@@ -130,7 +130,7 @@ class ComposeProxy:
         ]
 
     def _install(self, text: str) -> None:
-        # In the only container that may write there; it has ended, but the engine writes to it all the same.
+        # `setup` is the only container that may write there. It has ended, but the engine can still write to it.
         for setup in self._project.containers("setup"):
             self._project.write(setup, _CONF, text)
 
@@ -151,7 +151,7 @@ class ComposeProxy:
         raise ClusterError("the proxy does not run, so it cannot be changed: restart it first")
 
     def _workers(self) -> dict[int, bool]:
-        """Return pid -> whether it only finishes its last requests."""
+        """Return pid -> True if the worker is shutting down."""
         lines = self._project.docker("top", self._proxy().id, "-o", "pid,args").splitlines()[1:]
         split = (line.split(maxsplit=1) for line in lines)
         return {int(pid): "shutting down" in title for pid, title in split if title.startswith("nginx: worker")}

@@ -72,7 +72,7 @@ def prepare() -> None:
 @setup.command()
 @click.option("--json", "as_json", is_flag=True, help="As the file that `load` gets.")
 def passwords(as_json: bool) -> None:
-    """Print the users and their password."""
+    """Print the users and their passwords."""
     try:
         text = _PASSWORDS.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def certificate() -> None:
 
 
 def check_settings(environ: Mapping[str, str]) -> None:
-    """Refuse settings that no node could start with: before any container waits for what cannot come.
+    """Refuse settings with which no node could start, before any container waits for a node.
 
     Raises ClusterError or SettingsError, in one line.
     """
@@ -132,7 +132,7 @@ def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
     rate = environ["PROXY_LOGIN_RATE"]
     if not rate.isdecimal():
         raise ClusterError(f"PROXY_LOGIN_RATE must be a number, or 0 for no limit, not {rate!r}")
-    # A read that is held until there is a primary must not be taken for one of a silent node.
+    # A read that waits for a primary must not look like a read at a silent node.
     held = {"get_timeout": ProxySettings.read_timeout} if environ["STORE_OUTAGE"] == Outage.WAIT.value else {}
     settings = container_settings(
         servers=(ALL_NODES, EXPRESS) if environ["SESSION_STORE"] == StoreKind.EXPRESS else (ALL_NODES,),
@@ -186,8 +186,8 @@ def node_urls(passwords: acl.Passwords, subnet: str) -> dict[RedisMode, str]:
 
 
 def _write_secrets(names: list[str], subnet: str) -> None:
-    """Make what is missing. What follows from a secret is written at each start, so that an interrupted one leaves
-    nothing half done. Raises UsersError."""
+    """Make missing secrets. Files that depend on a secret are written at each start, so that an interrupted start
+    leaves nothing incomplete. Raises UsersError."""
     sessions = _keep("node/session-secrets")
     node, express = _keep("store/password", _READABLE), _keep("express/password")
     database = _keep("database/password", _READABLE)

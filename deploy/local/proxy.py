@@ -20,7 +20,7 @@ from proxy import Server as Upstream
 
 
 class LocalProxy:
-    """Raises ClusterError for whatever nginx refuses. A change that fails leaves everything as it was."""
+    """The proxy of a local cluster. Raises ClusterError if nginx refuses a change, which then has no effect."""
 
     def __init__(self, spec: ClusterSpec, nginx: Path | str | None) -> None:
         with _as_cluster_error():
@@ -52,11 +52,11 @@ class LocalProxy:
         )
 
     def clear(self) -> None:
-        """Return to no nodes, with nothing running."""
+        """Forget all nodes; call it while the proxy does not run."""
         self.nodes, self.policy, self._state, self._tls, self.authority = {}, self._spec.balance, None, None, None
 
     def has_others(self, name: str) -> bool:
-        """Whether any other node is in rotation."""
+        """Return whether any other node is in rotation."""
         return any(node.state is ServerState.UP for node in self.nodes.values() if node.name != name)
 
     def add(self, ports: Mapping[str, int]) -> None:

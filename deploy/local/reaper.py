@@ -3,8 +3,8 @@
 Run as `python -S -E reaper.py STATE_DIR KEEP`, with a pipe as stdin whose other end the command holds. A line on it is
 the id of a process group that now belongs to the cluster, or "-" and the id of a group that has ended. The end of the
 pipe is the end of the command, by SIGKILL too: then the groups get TERM (and CONT, which a stopped process needs to
-receive TERM), and KILL after some seconds. KEEP is "keep" or "remove": what happens to the state directory. What it
-says about a running cluster is removed in any case.
+receive TERM), and KILL after some seconds. KEEP is "keep" or "remove" and applies to the state directory. Its files
+about a running cluster are removed in any case.
 
 Uses the standard library alone, and imports little of it: it starts first and must start quickly.
 """
@@ -17,7 +17,7 @@ import time
 GRACE = 3.0
 """Seconds from TERM to KILL."""
 REMOVED = ("cluster.json", "secrets", "metrics", "data", "tls")
-"""What the state directory must not hold when no cluster runs."""
+"""Files and folders that the state directory holds only while a cluster runs."""
 
 
 def main(state_dir: str, keep: bool) -> None:

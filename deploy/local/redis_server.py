@@ -22,9 +22,9 @@ from proxy.binary import BinaryNotUsable, find_binary
 
 OLDEST = (6, 2)
 _OLDEST_CLUSTER = (7, 0)
-"""Of Redis: the first with a configurable port of the cluster bus."""
+"""The oldest Redis: the first with a configurable port of the cluster bus."""
 _COORDINATED_SINCE = (9, 0)
-"""Of Valkey."""
+"""The oldest Valkey."""
 _VERSION = re.compile(r"(?:redis|valkey) server v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
 
 
@@ -54,7 +54,7 @@ class RedisBinary:
 
     @property
     def versions(self) -> dict[str, str]:
-        """{"valkey": "9.1.2"}, or {"redis": ...}."""
+        """The version by program: {"valkey": "9.1.2"} or {"redis": ...}."""
         return {"valkey" if self.is_valkey else "redis": ".".join(map(str, self.version))}
 
     @property
@@ -66,8 +66,8 @@ class RedisBinary:
 class LocalRedis:
     """The servers of one store on 127.0.0.1: `deploy.redis.control.RedisServers` for `control`.
 
-    `stages` are the servers to start, those of a stage when those before are ready. `rights` and `sentinel_rights` are
-    those of the nodes' user. A server keeps nothing on disk unless the spec asks for `append_only`.
+    `stages` are the servers in the order of starting: a stage starts when the stage before is ready. `rights` and
+    `sentinel_rights` belong to the nodes' user. A server keeps nothing on disk unless the spec asks for `append_only`.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class LocalRedis:
         return config.redis_url(self.passwords.node, self.stores["store"])
 
     def node_environment(self) -> dict[str, str]:
-        """Return the variables that tell the nodes where the store is, once all servers have their ports."""
+        """Return the nodes' variables with the store's address, once all servers have their ports."""
         match self._spec.store:
             case StoreKind.REDIS_HA:
                 url = config.sentinel_url(self.passwords, self.sentinels.values())
@@ -216,7 +216,7 @@ class LocalRedis:
             if not nodes.exists():
                 addresses = {other: f"{address}@{self._bus[other]}" for other, address in self.stores.items()}
                 write_atomically(nodes, config.nodes_conf(name, self.passwords, addresses))
-        # In a file: it holds passwords, which a command line shows to every user of this machine.
+        # Every user of this machine can read a command line, so the passwords are in a file.
         return [str(self._binary.path), str(self._state.write_secret(f"{name}.conf", config.redis_conf(options)))]
 
     def _find_primary(self, name: str) -> str | None:

@@ -26,12 +26,12 @@ _NODES = Path(nodes.__file__)
 # Nothing else of this process's environment reaches the servers: it might hold settings of another cluster.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _STARTS = 3
-"""How often a server is started when another process takes the port that was free a moment ago."""
+"""Maximum number of starts of a server, because another process may take its port in between."""
 
 
 @dataclass
 class Server:
-    """Mutable: its process comes and goes, and its port may have to change before it is ready for the first time."""
+    """A process at a port. Both can change: it may be restarted, and get another port before it is first ready."""
 
     name: str
     role: Role
@@ -52,26 +52,26 @@ class Server:
         self.process = reaper.start(self.command(self.port), self.environment(self.port), self.log, folder)
 
     def ready(self) -> bool:
-        """Whether it answers, and the answer comes from this process: not from another cluster's at that port."""
+        """Return whether this process answers, and not a process of another cluster at its port."""
         return self.running() and self.probe(self.port) and self._listens()
 
     def running(self) -> bool:
-        """Whether its process runs: neither paused nor ended."""
+        """Return whether its process runs: neither paused nor ended."""
         return self.state() is MemberState.RUNNING
 
     def state(self) -> MemberState:
-        """Return its state, without regard to the proxy's rotation."""
+        """Return the state of the process, without regard to the proxy's rotation."""
         process = self.process
         if process is None or process.ended():
             return MemberState.ENDED
         return MemberState.PAUSED if process.paused() else MemberState.RUNNING
 
     def port_taken(self) -> bool:
-        """Whether it has ended because another process listens at its port."""
+        """Return whether it has ended because another process listens at its port."""
         return self.state() is MemberState.ENDED and is_taken(self.port)
 
     def member(self, drained: bool = False) -> Member:
-        """Return what `Cluster.members` says of it."""
+        """Return it as a member of the cluster."""
         state = self.state()
         if drained and state is MemberState.RUNNING:
             state = MemberState.DRAINED
@@ -93,7 +93,7 @@ class Server:
 
 
 def wait_until_ready(servers: Iterable[Server], timeout: float, start: Callable[[Server], None]) -> None:
-    """Return when all are ready. A server whose port was taken gets another and is started again by `start`.
+    """Block until all are ready. A server whose port was taken gets another port, and `start` starts it again.
 
     Raises ClusterError, with the last line of its log, for a server that ends, and after `timeout` seconds.
     """
@@ -128,7 +128,7 @@ def make_environment(variables: Mapping[str, str]) -> dict[str, str]:
 class NodeApplication:
     """Another application as a node of the cluster. It serves the HTTP interface of docs/http-api.md, on plain HTTP.
 
-    It is configured like our nodes, as far as it cares: NODE_NAME, NODE_WORKERS, SESSION_STORE, SESSION_SECRETS_FILE,
+    It gets the variables of our nodes: NODE_NAME, NODE_WORKERS, SESSION_STORE, SESSION_SECRETS_FILE,
     TRUSTED_PROXIES, with a Redis REDIS_URL_FILE (redis:// or redis+sentinel://), and `ClusterSpec.node_settings`. More
     variables are HOST and PORT to listen at, CLUSTER_USERS_FILE, a file with the passwords ({"users": {name:
     password}}), and SESSION_SECURE=on where the proxy serves TLS. GET /ready answers 200 when it can serve.
@@ -138,9 +138,9 @@ class NodeApplication:
     command: tuple[str, ...]
     """Runs in the foreground until SIGTERM; its first process listens itself."""
     rights: Rights
-    """Of its user at the store: its keys and commands."""
+    """The keys and commands that its user needs at the store."""
     rights_at_sentinels: Rights
-    """Of its user at the Sentinels of StoreKind.REDIS_HA: how its client finds the primary."""
+    """The commands that its user needs at the Sentinels of StoreKind.REDIS_HA to find the primary."""
     environment: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of its libraries: {"flask-session": "0.8.0"}."""

@@ -28,7 +28,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     balance: str
     session_cookie: str
-    """Its name, by which a load test sees whether a write found the session when sessions are in memory."""
+    """Its name: with sessions in memory, a load test recognizes by it a write that found no session."""
     users: Mapping[str, str]
     """Name -> password."""
     password: str
@@ -37,7 +37,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StateDir:
-    """Mode 0700, locked against a second cluster. None makes a temporary one, removed with the cluster.
+    """A folder with mode 0700, locked against a second cluster. None makes a temporary one, removed with the cluster.
 
     Raises ClusterError if it cannot be written, is used by a running cluster, or holds other files.
     """
@@ -72,7 +72,7 @@ class StateDir:
         write_atomically(self.path / DESCRIPTION, text + b"\n")
 
     def close(self) -> None:
-        """Release the lock. The reaper removes what must not stay."""
+        """Release the lock. The reaper removes the secrets, or the whole folder if it is temporary."""
         os.close(self.lock)
 
     def _take_lock(self) -> None:

@@ -17,7 +17,7 @@ OPERATOR = "operator"
 
 @dataclass(frozen=True)
 class Rights:
-    """What a user may do, beyond what every connection begins with. `this | that`: what either may."""
+    """The rights of a user, besides those to begin a connection. `a | b` are the rights of both."""
 
     keys: tuple[str, ...] = ()
     """Patterns of the only keys that it can name."""
@@ -29,8 +29,8 @@ class Rights:
         return Rights(self.keys + other.keys, self.commands + other.commands, self.channels + other.channels)
 
 
-# What `nodes.sessions.stores.redis` sends, itself and inside its scripts, for records of no user: the counters of the
-# rate limiter.
+# Commands of `nodes.sessions.stores.redis` and its scripts for records without a user: the counters of the rate
+# limiter.
 RATE_LIMITS = Rights(
     ("rate_limits:*",),
     (
@@ -43,16 +43,16 @@ SESSIONS = RATE_LIMITS | Rights(
     ("session:*",),
     ("zadd", "zrange", "zrem", "zcard", "zremrangebyscore", "zrandmember", "scan"),
 )
-# What `nodes.sessions.stores.express` sends, and connect-redis.
+# Commands of `nodes.sessions.stores.express` and of connect-redis.
 SHARED_WITH_EXPRESS = RATE_LIMITS | Rights(
     ("sess:*", "damaged:sess:*"),
     ("get", "set", "expire", "ttl", "scan", "mget"),
 )
 """For sessions in the format of express-session, which a Node application reaches with the same rights."""
 SHARDS = Rights(commands=("cluster|slots", "cluster|info", "asking"))
-"""To find out which server of a Redis Cluster has which sessions."""
+"""To find the servers of a Redis Cluster and their slots."""
 PRIMARY = Rights(commands=("sentinel|master", "sentinel|get-master-addr-by-name"))
-"""To find out at the Sentinels which server takes the writes, as our nodes do."""
+"""To find the primary at the Sentinels, as our nodes do."""
 STATISTICS = Rights(commands=("info",))
 
 # AUTH and HELLO are allowed to everybody. ROLE tells a client whether its server was demoted.
@@ -85,7 +85,7 @@ def _random() -> str:
 
 @dataclass(frozen=True, repr=False)
 class Passwords:
-    """Of the users of a store of several servers."""
+    """The passwords of the users of a store with several servers."""
 
     node: str = field(default_factory=_random)
     node_at_sentinels: str = field(default_factory=_random)

@@ -40,7 +40,7 @@ def replication_options(passwords: acl.Passwords, max_lag: int, primary: str | N
         "masteruser": acl.REPLICA,
         "masterauth": passwords.replica,
         "min-replicas-max-lag": str(max_lag),
-        # A replica that has lost its primary answers nothing rather than old data.
+        # A replica that has lost its primary must not answer with old data.
         "replica-serve-stale-data": "no",
         # By default a primary that is stopped waits for its replicas, which are stopped as well.
         "shutdown-timeout": "0",
@@ -141,5 +141,5 @@ def cluster_url(passwords: acl.Passwords, servers: Iterable[str]) -> str:
 
 
 def _make_id(name: str, passwords: acl.Passwords) -> str:
-    # The same at every start: servers that have started before know each other by it.
+    # Equal at every start, because servers that have started before know each other by their ids.
     return hashlib.sha256(f"{name} {passwords.sentinel}".encode()).hexdigest()[:40]

@@ -64,7 +64,7 @@ class RedisServers(Protocol):
 
 
 class Store:
-    """A `deploy.StoreControl` that supports nothing: the base of the others, and the control of an SQL server."""
+    """A `deploy.StoreControl` without operations: base class of the others, and the control of an SQL server."""
 
     def __init__(self, kind: StoreKind, proxy: FaultProxy | None = None) -> None:
         self.kind = kind
@@ -117,7 +117,7 @@ class StandaloneRedis(Store):
         return next(iter(self._servers.stores))
 
     def is_ready(self, member: str) -> bool:
-        """Whether the server answers."""
+        """Return whether the server answers."""
         try:
             return "PONG" in self._servers.ask(member, "PING")
         except ClusterError:
@@ -128,7 +128,7 @@ class StandaloneRedis(Store):
 
 
 class _Replicated(Store):
-    """Several servers; what Sentinel and Redis Cluster have in common."""
+    """Several servers: the common part of Sentinel and Redis Cluster."""
 
     def __init__(self, servers: RedisServers, kind: StoreKind, timeout: float) -> None:
         super().__init__(kind)
@@ -144,7 +144,7 @@ class _Replicated(Store):
         return reduce(add, (_statistics(self._servers, name) for name in primaries))
 
     def is_settled(self) -> bool:
-        """Whether the running servers agree on the primaries, and every replica gets all that its primary does."""
+        """Return whether the running servers agree on the primaries, and every replica is up to date."""
         raise NotImplementedError
 
     def _primaries(self) -> set[str]:
@@ -173,7 +173,7 @@ class _Replicated(Store):
         return {name: _parse_info(reply or "") for name, reply in replies.items()}
 
     def _follows(self, member: str, states: Mapping[str, Mapping[str, str]]) -> bool:
-        """Whether `member` is a primary, or a replica that gets everything its primary does."""
+        """Return whether `member` is a primary, or a replica that gets everything its primary does."""
         state = states.get(member, {})
         if state.get("role") == "master":
             return True
@@ -212,7 +212,7 @@ class Sentinel(_Replicated):
     def primary(self) -> str:
         sentinels = self._servers.sentinels
         epochs = self._ask_running(sentinels, "SENTINEL", "MASTER", NAME)
-        # Until a failover has ended, the state still names the primary of before.
+        # Until a failover has ended, the state still names the previous primary.
         addresses = self._ask_running(sentinels, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
         known: list[tuple[int, str]] = []
         for sentinel, address in addresses.items():
@@ -227,13 +227,13 @@ class Sentinel(_Replicated):
         self._wait(self.is_settled, "the Sentinels do not agree")
         before = self.primary()
         self._require_running(before)
-        with self._refused_writes(before):
+        with self._refuse_writes(before):
             self._wait(lambda: self._failover_finished(before), f"no replica has taken over from {before}")
             self._wait(self.is_settled, f"{before} does not follow the new primary")
 
     def disconnect_replicas(self) -> None:
-        # By a wrong password: the network of one machine cannot be cut between two ports, and the Sentinels must still
-        # reach a container.
+        # The network of one machine cannot be cut between two ports, and the Sentinels must still reach a container. So
+        # the replicas get a wrong password.
         self._set_password("wrong")
         self._servers.ask(self.primary(), "CLIENT", "KILL", "TYPE", "REPLICA")
 
@@ -241,7 +241,7 @@ class Sentinel(_Replicated):
         self._set_password(self._servers.passwords.replica)
 
     def prepare_restart(self, member: str) -> None:
-        # Without a disk, a primary that came back as one would be empty, and its replicas with it.
+        # A primary without a disk would come back empty, and its replicas would become empty too.
         if member not in self._servers.stores or self.primary() != member:
             return
         running = self._servers.running()
@@ -262,7 +262,7 @@ class Sentinel(_Replicated):
         return len(primaries) == 1 and self._all_follow(primaries)
 
     def is_ready(self, member: str) -> bool:
-        """Whether a server replicates, or whether a Sentinel knows all others and enough of them to agree."""
+        """Return whether a server replicates, or whether a Sentinel knows all others and enough of them to agree."""
         if member in self._servers.stores:
             return self._follows(member, self._replication())
         state = _parse_pairs(self._try(member, "SENTINEL", "MASTER", NAME) or "")
@@ -276,14 +276,14 @@ class Sentinel(_Replicated):
         return {self.primary()}
 
     def _failover_finished(self, before: str) -> bool:
-        """Whether another server is the primary; asks for the failover if none is in progress."""
+        """Return whether another server is the primary; asks for the failover if none is in progress."""
         states = self._sentinel_states()
         if not all(states):
             return False
         if self._latest(states) != before:
             return True
-        # Asked again if it came to nothing: a Sentinel that has just started is not elected. Both conditions are from
-        # the same replies, or a failover that has just succeeded would be followed by another.
+        # A Sentinel that has just started is not elected, so a failed request is repeated. Both conditions use the same
+        # replies, or a second failover would follow a successful one.
         if not _in_progress(states) and (self._is_coordinated or self._have_caught_up()):
             command = ["SENTINEL", "FAILOVER", NAME, *(["COORDINATED"] if self._is_coordinated else [])]
             sentinels = self._servers.running() & self._servers.sentinels.keys()
@@ -291,16 +291,16 @@ class Sentinel(_Replicated):
         return False
 
     def _have_caught_up(self) -> bool:
-        """Whether all running replicas have as much as the primary."""
+        """Return whether all running replicas have as much as the primary."""
         states = self._replication().values()
         wanted = {state.get("master_repl_offset") for state in states if state.get("role") == "master"}
         return {state.get("slave_repl_offset", state.get("master_repl_offset")) for state in states} == wanted
 
     @contextmanager
-    def _refused_writes(self, primary: str) -> Iterator[None]:
-        """Have the primary refuse writes during a failover that is not coordinated: Redis promotes a replica without
-        asking whether it has everything, and the old primary goes on for some seconds. Not by CLIENT PAUSE, which would
-        hold up the Sentinels' commands as well."""
+    def _refuse_writes(self, primary: str) -> Iterator[None]:
+        """Make the primary refuse writes during a failover that is not coordinated. Redis promotes a replica that may
+        lack writes, and the old primary accepts writes for some seconds more. CLIENT PAUSE would delay the Sentinels'
+        commands too."""
         if self._is_coordinated:
             yield
             return
@@ -322,7 +322,7 @@ class Sentinel(_Replicated):
             raise ClusterError(f"the primary, {primary}, does not run, so no failover can be planned")
 
     def _sentinel_states(self) -> list[dict[str, str]]:
-        """Return what each running Sentinel knows of the primary, empty for one that does not answer."""
+        """Return the state of the primary at each running Sentinel, empty for one that does not answer."""
         replies = self._ask_running(self._servers.sentinels, "SENTINEL", "MASTER", NAME)
         return [_parse_pairs(reply or "") for reply in replies.values()]
 
@@ -368,8 +368,8 @@ class Cluster(_Replicated):
         )
 
     def is_ready(self, member: str) -> bool:
-        """Whether a server knows what the others know, and follows its primary if it is a replica. A replaced primary
-        believes for a moment after its restart that it is still one."""
+        """Return whether a server agrees with the others, and follows its primary if it is a replica. A replaced
+        primary believes for a moment after its restart that it is still the primary."""
         if _parse_info(self._try(member, "CLUSTER", "INFO") or "").get("cluster_state") != "ok":
             return False
         tables = self._tables()

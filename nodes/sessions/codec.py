@@ -1,4 +1,4 @@
-"""Values to bytes and back. Nothing in the session library ever unpickles."""
+"""Codecs: the values of fields as bytes. Nothing in the session library unpickles."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ class MsgpackCodec:
 
 
 def is_encrypted(data: bytes) -> bool:
-    """Whether `data` has the form of an encrypted value, which no codec writes."""
+    """Return whether `data` has the form of an encrypted value, which no codec writes."""
     return data.startswith(ENCRYPTED) and len(data) >= OVERHEAD

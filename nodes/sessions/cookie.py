@@ -29,7 +29,7 @@ class CookieFormat(Protocol):
     exactly its name, so no prefix is added, and it sends the cookie again as the session says."""
 
     def is_canonical(self, session_id: str) -> bool:
-        """Whether `session_id` has the form of an id."""
+        """Return whether `session_id` has the form of an id."""
         ...
 
     def to_key(self, session_id: str) -> str:
@@ -50,7 +50,7 @@ class CookieFormat(Protocol):
 
 
 def is_canonical(session_id: str) -> bool:
-    """Whether `session_id` has the form of an id: 16 to 128 characters of the base64url alphabet."""
+    """Return whether `session_id` has the form of an id: 16 to 128 characters of the base64url alphabet."""
     return _ID.match(session_id) is not None
 
 

@@ -1,16 +1,16 @@
-"""Encryption at rest: a store around any other one, whose values only the nodes can read.
+"""Encryption at rest: a wrapper around any store, so that only the nodes can read the values.
 
 Each value is encrypted for its record and its field, so that none can be moved elsewhere. Names of fields, owners and
 times stay readable: the store needs them. A record with an owner has one more field, `~owner`, with the owner
 encrypted, so that write access to the store is not enough to give a session to another user.
 
-What this does not detect: a value put back that the same field had before, a field removed, other times. Each write
-sends only the fields that it changes and has not read the others, so nothing can authenticate all of them.
+Not detected: an old value that is written back to its field, a removed field, changed times. Each write sends only the
+fields that it changes and has not read the others, so nothing can authenticate all fields together.
 
 Keys rotate as secrets do: the first encrypts, all decrypt. Add a new one at the end on every node; then put it first on
 every node; remove the old one when the absolute timeout has passed since. `Encryption` turns encryption on or off in
-such steps. Meanwhile plain and encrypted values lie beside each other in one record: a field has the same name either
-way, so that no field is ever there twice.
+such steps. Meanwhile one record may hold plain and encrypted values: a field has the same name in both forms, so no
+field exists twice.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class FieldCipher:
 
         0xE1, id of the encryption key (4 bytes), nonce (12 bytes), ciphertext and tag (16 bytes more than the value)
 
-    The nonce is computed (HMAC-SHA-256 over record, field and value, with a key of its own) instead of drawn, so that
-    equal values have equal bytes and compare-and-set works in the store. It repeats no sooner than a drawn one would;
-    all it reveals is that a field has a value that it had before.
+    The nonce is not random but computed (HMAC-SHA-256 over record, field and value, with a separate key), so that equal
+    values have equal bytes and compare-and-set works in the store. Different values are as unlikely to get the same
+    nonce as with random ones. The store learns only that a field returns to an earlier value.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -67,7 +67,7 @@ class FieldCipher:
         return ENCRYPTED + self.id + nonce + self._cipher.encrypt(nonce, value, place)
 
     def decrypt(self, data: bytes, place: bytes) -> bytes:
-        """Return what was encrypted for this place. Raises `CorruptRecord` for anything else."""
+        """Return the plain value of `data`. Raises `CorruptRecord` unless it was encrypted for this place."""
         try:
             return self._cipher.decrypt(data[_NONCE : _NONCE + _NONCE_BYTES], data[_NONCE + _NONCE_BYTES :], place)
         except (InvalidTag, ValueError) as error:
@@ -89,9 +89,9 @@ class Encryption(Enum):
 class EncryptedStore(StoreWrapper):
     """`store`, with every value encrypted by the first of `keys` (32 bytes each).
 
-    A record that was changed, moved, given to another owner or never encrypted is corrupt: quarantined and absent. One
-    encrypted with a key that is not here is *unknown* (`UnknownKey`), since another node has that key. With an
-    `encryption` that reads both, plain values are accepted, and only those.
+    A record that was changed, moved, given to another owner or never encrypted is corrupt: quarantined and absent. A
+    record encrypted with a key that this node lacks is *unknown* (`UnknownKey`), since another node has the key. Where
+    `encryption` reads both forms, a plain value is accepted too, but not a changed one.
 
     An update takes one round trip more, and two where it applies, if a compared value is stored in another form than
     this node writes: encrypted with an older key, or plain instead of encrypted or the reverse.
@@ -138,7 +138,7 @@ class EncryptedStore(StoreWrapper):
         return outcome
 
     def delete(self, key: str) -> Record | None:
-        """Where the key of a value is missing, its fields are returned encrypted: the session ended all the same."""
+        """Delete the session. Return its fields encrypted if a key is missing, because the session has ended anyway."""
         record = self.wraps.delete(key)
         try:
             return self._decrypt_record(key, record) if record is not None else None

@@ -1,4 +1,4 @@
-"""The Flask extension: cookie -> session -> store, around each request; and what an error means for the response."""
+"""The Flask extension: cookie -> session -> store, around each request, and the response to each error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from .users import UserSessions, end_all
 log = logging.getLogger("nodes.sessions")
 
 RETRY_AFTER = 1
-"""Seconds after which a client may try again while the store does not answer."""
+"""Value of Retry-After while the store is unavailable, in seconds."""
 _MAX_BROWSER = 256
 _STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401, CookieNotSendable: 400}
 
@@ -128,7 +128,7 @@ class _Interface(SessionInterface):
         self._sessions = sessions
 
     def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
-        """Return the request's session. It has read no cookie yet and asked nothing of the store."""
+        """Return the request's session, which has not yet read the cookie or the store."""
         context = _RequestContext(self._sessions, request)
         store = self._sessions.store
         if store.cookie.is_shared:
@@ -157,7 +157,7 @@ class _Interface(SessionInterface):
 
 
 class _RequestContext:
-    """One request, as its session needs it: which cookie came, and which may be sent."""
+    """The request of a session: the cookie that it brought, and the cookie that its response may set."""
 
     __slots__ = ("_request", "_sessions", "closed", "options")
 
@@ -219,11 +219,11 @@ class _RequestContext:
         return self.options.cookie_name(is_secure and not self._sessions.store.cookie.is_shared)
 
     def _is_secure(self) -> bool:
-        """Whether the cookie is for TLS only."""
+        """Return whether the cookie is for TLS only."""
         return self._is_tls() if self.options.secure is Secure.AUTO else self.options.secure is Secure.ON
 
     def _is_tls(self) -> bool:
-        """Whether the request came over TLS; `SessionOptions.proxy` decides who says so."""
+        """Return whether the request came over TLS; `SessionOptions.proxy` names the source."""
         environ = self._request.environ
         if self.options.proxy is Proxy.TRUST:
             return bool(environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower() == "https")
@@ -267,9 +267,9 @@ class ResponseCookie:
 class SharedStore(StoreWrapper):
     """A store shared with an application on another framework, during one request that sends `cookie`.
 
-    The other application sends the cookie again as the record says, and does not know our options. So the cookie's
-    attributes go to the store in the field `_cookie`, beside the session's own lifetime: all of them when it is
-    created, and `max_age` also when it loses its own. A load returns only `max_age` and `expires` of them.
+    The other application takes the cookie's attributes from the record, because it does not know our options. So the
+    field `_cookie` holds them beside the session's own lifetime: all attributes once the session is created, and the
+    options' `max_age` once the session's own is removed. A load returns only `max_age` and `expires`.
     """
 
     def __init__(self, store: Store, cookie: Callable[[], ResponseCookie]) -> None:
@@ -308,7 +308,7 @@ class SharedStore(StoreWrapper):
 
 
 def _forbid_caching(response: Response) -> None:
-    """Mark the response as this visitor's only. Compares names itself: werkzeug's accessors cost 5 us more."""
+    """Forbid shared caches to store the response. Compares names itself: werkzeug's accessors cost 5 us more."""
     headers = response.headers
     if any(name.lower() == "vary" for name, _ in headers):
         response.vary.add("Cookie")
@@ -318,7 +318,7 @@ def _forbid_caching(response: Response) -> None:
 
 
 def _is_below(path: str, cookie_path: str) -> bool:
-    """Whether browsers send a cookie for `cookie_path` to `path` (RFC 6265, 5.1.4)."""
+    """Return whether browsers send a cookie for `cookie_path` to `path` (RFC 6265, 5.1.4)."""
     return path == cookie_path or path.startswith(cookie_path.rstrip("/") + "/")
 
 

@@ -1,8 +1,7 @@
 """The fields of a session: the application's, of which changes are tracked, and those reserved for the library.
 
-A session is stored as fields, one for each top-level key, each encoded on its own. Reserved fields lie among them, and
-anyone who can write to the store may have left anything under their names, so their types are checked when they are
-read.
+A session is stored as fields, one for each top-level key, each encoded on its own. Anyone with write access to the
+store can put any value into a reserved field, so its type is checked when it is read.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ OWNER_PROOF = "~owner"
 """The owner of an encrypted record, encrypted. Only `EncryptedStore` reads and writes it."""
 RESERVED = frozenset({CLIENT_KEY, COOKIE_KEY, OWNER_PROOF})
 BLIND_EXPECT: dict[str, bytes | None] = {COOKIE_KEY: None, OWNER_PROOF: None}
-"""What an update without a read expects. A session with one of these fields must be read before it is written: it has a
-lifetime of its own, or it is encrypted."""
+"""`Changes.expect` of an update without a read: these fields are missing. A session that has one of them must be read
+before it is written, because it has a lifetime of its own or is encrypted."""
 
 _BARE = {key.lstrip("~"): key for key in RESERVED}
 _IMMUTABLE = (str, int, float, bytes, type(None))
@@ -70,7 +69,7 @@ def convert(value: Any, kind: type[T]) -> T:
 
 
 def check_reserved(fields: Mapping[str, bytes], codec: Codec) -> None:
-    """Raise `DecodeError` where a reserved field has a value with which the session can't be used."""
+    """Raise `DecodeError` if the session's lifetime has a wrong type, since no request could use the session."""
     if COOKIE_KEY in fields:
         convert(codec.decode(fields[COOKIE_KEY]), SessionLifetime)
 
@@ -91,7 +90,7 @@ def to_application_key(field: str) -> str | None:
 
 
 def _is_reserved(name: str) -> bool:
-    """Whether `name` is a reserved field, after any number of `~`."""
+    """Return whether `name` is a reserved field, after any number of `~`."""
     reserved = _BARE.get(name.lstrip("~"))
     return reserved is not None and name.endswith(reserved)
 
@@ -121,7 +120,7 @@ class Fields:
         self.values = values | kept
 
     def is_assigned(self, key: str) -> bool:
-        """Whether this request assigned the field, so that its value is known without a read."""
+        """Return whether this request assigned the field, so that its value is known without a read."""
         return key in self._assigned
 
     def get(self, key: str) -> Any:
@@ -148,7 +147,7 @@ class Fields:
             self._deleted.add(key)
 
     def pending(self) -> Changes:
-        """Return what this request changed and has not saved."""
+        """Return the changes of this request that are not saved yet."""
         if not (self._assigned or self._handed_out or self._deleted):
             return _NO_CHANGES
         now = {key: self.encode(key, self.values[key]) for key in self._assigned.keys() | self._handed_out.keys()}
@@ -193,13 +192,13 @@ class Fields:
         """Raise `SessionTooLarge` where `fields` exceed the bound."""
         size = encoded_size({key: data for key, data in fields.items() if key not in without})
         if size > self.max_bytes:
-            raise SessionTooLarge(f"the session would have {size} bytes; it may have {self.max_bytes}")
+            raise SessionTooLarge(f"the session must have at most {self.max_bytes} bytes, not {size}")
 
 
 def concurrent_changes(before: Mapping[str, bytes], after: Mapping[str, bytes], own: Changes) -> Changes | None:
-    """Return what other requests changed between `before` and `after`, without the fields that `own` changes.
+    """Return the changes of other requests between `before` and `after`, without the fields that `own` changes.
 
-    None where they changed nothing.
+    None if there are none.
     """
     decided = own.set.keys() | own.delete
     changed = {key: data for key, data in after.items() if key not in decided and before.get(key) != data}

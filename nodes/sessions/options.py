@@ -48,7 +48,7 @@ class SameSite(Enum):
 
 
 class Proxy(Enum):
-    """What tells whether the request came over TLS."""
+    """The source of the information that a request came over TLS."""
 
     FRAMEWORK = "framework"
     """The WSGI environment's scheme, as ProxyFix or the server set it (express-session: unset)."""

@@ -52,7 +52,7 @@ log = logging.getLogger("nodes.sessions")
 TOUCH_FRACTION = 0.1
 """A touch is skipped until this part of the idle timeout has passed since the last one."""
 MAX_CONFLICTS = 200
-"""How often a compare-and-set is tried. In every round one writer wins, so only a pathological crowd gets there."""
+"""Maximum number of attempts of a compare-and-set. In each round one writer wins, so it takes extreme contention."""
 
 
 class RequestContext(Protocol):
@@ -70,7 +70,7 @@ class RequestContext(Protocol):
         ...
 
     def cookie_refusal(self) -> str | None:
-        """Return why no browser would get, keep or return a cookie of this response; None where it would."""
+        """Return the reason why a browser would not keep or return a cookie of this response; None if it would."""
         ...
 
     def notify(self, signal: NamedSignal, key: str) -> None:
@@ -79,7 +79,7 @@ class RequestContext(Protocol):
 
 
 class SessionRecord:
-    """The session of `session_id`, which is not loaded yet; None: one that does not exist yet."""
+    """One session, not loaded yet. `session_id` None: a session that does not exist yet."""
 
     def __init__(self, store: Store, options: SessionOptions, request: RequestContext, session_id: str | None) -> None:
         self.store = store
@@ -91,7 +91,7 @@ class SessionRecord:
         self.loaded = session_id is None
         self.fields = Fields(store.codec, options.max_bytes)
         self.touched = False
-        """Whether this request created the session, or sent an update that was applied."""
+        """Return whether this request created the session, or sent an update that was applied."""
 
     @property
     def key_hash(self) -> str | None:
@@ -99,7 +99,7 @@ class SessionRecord:
         return hash_id(self.id) if self.id is not None else None
 
     def notify(self, signal: NamedSignal) -> None:
-        """Tell the application what happened to this session."""
+        """Send a signal about this session."""
         assert self.key_hash is not None
         self.request.notify(signal, self.key_hash)
 
@@ -147,7 +147,7 @@ class SessionRecord:
     # ---- save
 
     def commit(self) -> SessionRecord:
-        """Send what is due at the end of a request: changes, a new session, a touch, or nothing.
+        """Save at the end of a request: send changes, a new session, a touch, or nothing.
 
         Returns the session that the request has from then on, which may be a new one.
         """
@@ -165,9 +165,9 @@ class SessionRecord:
         return self
 
     def save(self) -> SessionRecord:
-        """Send what changed, if anything. Raises `SessionEnded` where the session that was read is gone.
+        """Send the changes, if any. Raises `SessionEnded` if the session was read and has ended since.
 
-        One that is written without a read and gone is replaced by a new one, as if the read had found none.
+        A session that has ended and was not read is replaced by a new one, as if a read had found none.
         """
         pending = self.fields.pending()
         if not (pending.set or pending.delete):
@@ -228,7 +228,7 @@ class SessionRecord:
         raise StoreUnavailable(f"gave up after {MAX_CONFLICTS} conflicts on one key")
 
     def _touch_due(self) -> bool:
-        """Whether enough of the idle timeout has passed, and a touch would change anything."""
+        """Return whether enough of the idle timeout has passed, and a touch would change anything."""
         if self.record is None or self.record.final:
             return False
         return self.record.ttl <= self.lifetime.idle * (1 - TOUCH_FRACTION)
@@ -294,12 +294,12 @@ class SessionRecord:
         return new
 
     def _carry_over(self, late: Changes) -> None:
-        """Apply what other requests saved under the old id while this session moved to its new one."""
+        """Apply the changes that other requests saved under the old id during the renewal."""
         try:
             for data in late.set.values():
                 self.store.codec.decode(data)
         except DecodeError as error:
-            log.error("what others saved while session %s was renewed is lost: %s", self.key_hash, error)  # noqa: TRY400 - a line
+            log.error("changes by other requests during the renewal of session %s are lost: %s", self.key_hash, error)  # noqa: TRY400 - a line
             return
         self.update(late)
         self.fields.reset(late.apply_to(self.fields.stored))
@@ -320,7 +320,7 @@ class SessionRecord:
         assert record.owner is not None
         keys = [key for key in by_user.keys_of(record.owner) if key != old_key]
         if len(keys) > most and self.options.session_limit is SessionLimit.REFUSE:
-            raise TooManySessions(f"this user has {most} sessions, the most allowed: end one of them first")
+            raise TooManySessions(f"login refused: this user has {most} sessions, the maximum; end one of them first")
         return keys[:-most]
 
     def _end_excess(self, keys: list[str]) -> None:

@@ -20,7 +20,7 @@ from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store, StoreUnav
 
 
 class CookieAction(Enum):
-    """What the response tells the browser about the cookie."""
+    """The effect of the response on the browser's cookie."""
 
     NONE = "none"
     SET = "set"
@@ -28,11 +28,11 @@ class CookieAction(Enum):
 
 
 class Session(SessionMixin):
-    """One visitor's session during one request; `flask.session` stands for it.
+    """One visitor's session during one request; `flask.session` is a proxy for it.
 
-    Keys are strings; values are what the store's codec can encode. Whatever was assigned, deleted, or changed inside a
-    value that was read is saved with the response. For a value that concurrent requests change too, use `mutate`.
-    `StoreUnavailable` can be raised wherever the store is needed; nothing is assumed in its place.
+    Keys are strings; values are of the types that the store's codec can encode. Assignments, deletions and changes
+    inside a value that was read are saved with the response. For a value that concurrent requests change too, use
+    `mutate`. `StoreUnavailable` can be raised wherever the store is needed.
     """
 
     def __init__(self, store: Store, options: SessionOptions, request_context: RequestContext) -> None:
@@ -43,7 +43,7 @@ class Session(SessionMixin):
         self._detached = False
         self.request_context = request_context
         self.used = False
-        """Whether the response depends on the session, so that no cache may share it."""
+        """Return whether the response depends on the session, so that no cache may share it."""
         self.cookie_action = CookieAction.NONE
 
     # ---- the record behind it
@@ -121,7 +121,7 @@ class Session(SessionMixin):
         for key in self:
             del self[key]
 
-    # ---- the session's own API: what is known of it
+    # ---- the session's own API: id, owner, times
 
     @property
     def id(self) -> str | None:
@@ -208,7 +208,7 @@ class Session(SessionMixin):
             raise ValueError(error) from None
         self._assign(COOKIE_KEY, own)
 
-    # ---- what happens at once
+    # ---- operations that reach the store at once
 
     def mutate(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
         """Set `key` to `function(current value)` and return it; nothing is lost to concurrent requests.
@@ -266,13 +266,13 @@ class Session(SessionMixin):
         self.cookie_action = CookieAction.CLEAR if self._brought_cookie else CookieAction.NONE
 
     def unset(self) -> None:
-        """Detach the session from this request; `SessionOptions.unset` says what becomes of it."""
+        """Detach the session from this request; `SessionOptions.unset` decides whether the store keeps it."""
         if self._options.unset is Unset.DESTROY:
             self.end()
         self._detached = True
 
     def reload(self) -> None:
-        """Read the session again and drop what this request changed and has not saved. Raises `SessionEnded`."""
+        """Read the session again and drop the unsaved changes of this request. Raises `SessionEnded`."""
         self.used = True
         self._record = self._new_record(self._unloaded().id)
         if self._record.load() is None:
@@ -286,14 +286,14 @@ class Session(SessionMixin):
             raise SessionEnded("the session ended before it was touched")
 
     def save(self) -> None:
-        """Save what changed now instead of with the response. What changes later is saved with the response."""
+        """Save the changes now instead of with the response. Later changes are saved with the response."""
         self.used = True
         self.commit()
 
     # ---- the end of the request
 
     def commit(self) -> None:
-        """Save what changed and decide about the cookie. Called before the headers leave.
+        """Save the changes and decide about the cookie. Called before the headers leave.
 
         One round trip where something changed, a session is created or a touch is due; otherwise none. Raises
         `SessionEnded` where changes were not saved because the session is gone.

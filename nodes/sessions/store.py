@@ -180,7 +180,7 @@ class Store(Protocol):
         ...
 
     def quarantine(self, key: str) -> None:
-        """Take a corrupt record out of the way. Stores that can keep it for a day, for an inspection."""
+        """Make a corrupt record absent. Stores that can do so keep it for a day, for inspection."""
         ...
 
     def ping(self) -> float:
@@ -193,7 +193,7 @@ class Store(Protocol):
 
 
 class StoreWrapper:
-    """Base of a store around another one: `wraps` does what a subclass does not override."""
+    """Base class of a store around another one: calls `wraps` for each operation that a subclass does not override."""
 
     def __init__(self, wraps: Store) -> None:
         self.wraps = wraps
@@ -236,7 +236,7 @@ OnExpired = Callable[[str], object]
 
 
 def ignore(key: str) -> None:
-    """Default of `Sweepable.sweep`: report nothing."""
+    """Do nothing: the default `on_expired` of `Sweepable.sweep`."""
 
 
 @runtime_checkable
@@ -279,15 +279,15 @@ class Sweepable(Protocol):
 
 @runtime_checkable
 class PingsAtOnce(Protocol):
-    """Makes requests wait while its server is unavailable, but can also tell so at once."""
+    """Holds requests while its server is unavailable, and can also ping without waiting."""
 
     def ping_at_once(self) -> float:
-        """Do what `ping` does, and never wait for the server to come back."""
+        """Return the store's clock as `ping` does, without waiting for the server to come back."""
         ...
 
 
 def find_capability(store: object, capability: type[P]) -> P | None:
-    """Return `store` where it has this capability, or else the first store it wraps that has; None where none has."""
+    """Return `store` if it has this capability, or else the first wrapped store that has it, or else None."""
     while store is not None:
         if isinstance(store, capability):
             return store

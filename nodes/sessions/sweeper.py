@@ -36,7 +36,7 @@ class Sweeper:
         self._was_down = False
 
     def start(self) -> bool:
-        """Start the thread. Returns False where there is nothing to sweep, since the store's server does it."""
+        """Start the thread. Return False without a thread if the store's server removes expired sessions itself."""
         if self._store is None:
             return False
         threading.Thread(target=self._run, name="session-sweeper", daemon=True).start()
@@ -73,7 +73,7 @@ class Sweeper:
                     log.warning("expired sessions were not swept: %s", error)
                 self._was_down = True
             except Exception:
-                log.exception("the sweeper failed, and goes on")
+                log.exception("a sweep failed; the next one tries again")
             else:
                 self._was_down = False
                 if removed:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class UserSession:
-    """One session of a user, as they may see it. Times are in seconds since the epoch, by the store's clock."""
+    """One session of a user, as shown to that user. Times are in seconds since the epoch, by the store's clock."""
 
     handle: str
     """Its public name: the beginning of the store's key. It logs nobody in."""

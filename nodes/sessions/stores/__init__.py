@@ -1,1 +1,1 @@
-"""The stores, one a file; each fulfils `nodes.sessions.store.Store`."""
+"""The stores, one per file; each fulfils `nodes.sessions.store.Store`."""

@@ -26,7 +26,7 @@ class _Entry:
 
 
 class MemoryStore:
-    """`max_sessions` bounds it; `clock` returns seconds since the epoch."""
+    """Holds at most `max_sessions` sessions; `clock` returns seconds since the epoch."""
 
     def __init__(self, max_sessions: int = 100_000, clock: Callable[[], float] = time.time) -> None:
         self.codec: Codec = MsgpackCodec()

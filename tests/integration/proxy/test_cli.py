@@ -65,7 +65,7 @@ def test_a_login_rate_of_0_is_no_limit(tmp_path: Path) -> None:
         (2, ["--server", "node"], "Error: server address must be "),
         (2, ["--server", "a:80", "--server", "a:80"], "Error: two servers have the address 'a:80': "),
         (2, ["--server", "n;=a:80"], "Error: server name must be "),
-        (2, ["--server", "node:8000", "--resolve"], "Error: server node:8000 is to be resolved: name a resolver"),
+        (2, ["--server", "node:8000", "--resolve"], "Error: server node:8000 needs a resolver: set one"),
         (2, ["--host", "a;b"], "Error: host must be "),
         (2, ["--listen", "0.0.0.0:99999"], "Error: listen must be "),
         (2, ["--runtime-dir", "here"], "Error: runtime_dir must be "),

@@ -3,6 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -39,13 +40,12 @@ def test_a_visitor_is_nobody_and_gets_no_session(client: FlaskClient) -> None:
 
 def test_the_page_is_the_same_as_me_for_programs(client: FlaskClient) -> None:
     client.post("/visits")
-    assert client.get("/").json == client.get("/me").json
+    assert client.get("/").json == client.get("/me").get_json()
 
 
 def test_visits_are_counted_for_visitors_who_are_not_logged_in(client: FlaskClient) -> None:
     assert [client.post("/visits").json for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
-    me = client.get("/me").json
-    assert me is not None
+    me = client.get("/me").get_json()
     assert (me["user"], me["visits"]) == (None, 2)
 
 
@@ -86,9 +86,7 @@ def test_unknown_and_wrong_get_the_same_answer_and_no_cookie(client: FlaskClient
 def test_a_failed_login_leaves_who_is_logged_in(client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
     client.post("/login", json={"user": "bob", "password": "wrong"})
-    me = client.get("/me").json
-    assert me is not None
-    assert me["user"] == "alice"
+    assert client.get("/me").get_json()["user"] == "alice"
 
 
 def test_the_next_user_in_a_browser_gets_no_data_of_the_last(client: FlaskClient) -> None:
@@ -103,23 +101,18 @@ def test_logging_in_again_keeps_what_is_one_s_own(client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
     client.post("/visits")
     client.post("/login", json=ALICE)
-    me = client.get("/me").json
-    assert me is not None
+    me = client.get("/me").get_json()
     assert (me["user"], me["visits"]) == ("alice", 1)
 
 
 def test_a_logout_ends_the_session_at_the_store_and_clears_the_cookie(app: Flask, client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
     value = cookie_of(client)
-    held = holder_of(app, value).get("/me").json
-    assert held is not None
-    assert held["user"] == "alice"
+    assert holder_of(app, value).get("/me").get_json()["user"] == "alice"
     response = client.post("/logout")
     assert (response.status_code, response.data) == (204, b"")
     assert cookie_of(client) is None
-    replayed = holder_of(app, value).get("/me").json
-    assert replayed is not None
-    assert replayed["user"] is None
+    assert holder_of(app, value).get("/me").get_json()["user"] is None
 
 
 def test_a_visitor_without_a_session_can_log_out(client: FlaskClient) -> None:
@@ -135,9 +128,8 @@ def test_an_account_says_who_is_logged_in_and_since_when(client: FlaskClient) ->
     client.post("/login", json=ALICE)
     account = client.get("/account")
     assert account.status_code == 200
-    assert account.json is not None
-    assert account.json["user"] == "alice"
-    age = datetime.now(UTC) - datetime.fromisoformat(account.json["since"])
+    assert account.get_json()["user"] == "alice"
+    age = datetime.now(UTC) - datetime.fromisoformat(account.get_json()["since"])
     assert 0 <= age.total_seconds() < 30
 
 
@@ -157,36 +149,28 @@ def test_emptying_no_cart_makes_no_session(client: FlaskClient) -> None:
     assert "Set-Cookie" not in response.headers
 
 
-@pytest.mark.parametrize(
-    ("line", "named"),
-    [
-        ({"quantity": 1}, "item"),
-        ({"item": "apple"}, "quantity"),
-        ({"item": "", "quantity": 1}, "item"),
-        ({"item": "  ", "quantity": 1}, "item"),
-        ({"item": "x" * 65, "quantity": 1}, "item"),
-        ({"item": "a\nb", "quantity": 1}, "item"),
-        ({"item": "a\0", "quantity": 1}, "item"),
-        ({"item": 5, "quantity": 1}, "item"),
-        ({"item": None, "quantity": 1}, "item"),
-        ({"item": ["apple"], "quantity": 1}, "item"),
-        ({"item": "apple", "quantity": 0}, "quantity"),
-        ({"item": "apple", "quantity": -1}, "quantity"),
-        ({"item": "apple", "quantity": 1001}, "quantity"),
-        ({"item": "apple", "quantity": 10**400}, "quantity"),
-        ({"item": "apple", "quantity": 1.5}, "quantity"),
-        ({"item": "apple", "quantity": True}, "quantity"),
-        ({"item": "apple", "quantity": "2"}, "quantity"),
-        ({"item": "apple", "quantity": None}, "quantity"),
-    ],
-)
-def test_a_wrong_line_is_refused_by_the_name_of_its_field(
-    client: FlaskClient, line: dict[str, object], named: str
+WRONG: list[tuple[str, Any, str]] = [
+    ("/cart", {"quantity": 1}, "item"),
+    ("/cart", {"item": "apple"}, "quantity"),
+    *(("/cart", {"item": item, "quantity": 1}, "item") for item in ("", "  ", "x" * 65, "a\nb", "a\0", 5, None, ["a"])),
+    *(
+        ("/cart", {"item": "apple", "quantity": much}, "quantity")
+        for much in (0, -1, 1001, 10**400, 1.5, True, "2", None)
+    ),
+    ("/login", {"password": "x"}, "user"),
+    ("/login", {"user": ["alice"], "password": "x"}, "user"),
+    ("/login", {"user": "alice"}, "password"),
+    *(("/login", {"user": "alice", "password": word}, "password") for word in (5, None)),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "named"), WRONG)
+def test_a_missing_or_wrong_field_is_refused_by_its_name(
+    client: FlaskClient, path: str, body: dict[str, object], named: str
 ) -> None:
-    response = client.post("/cart", json=line)
+    response = client.post(path, json=body)
     assert response.status_code == 400
-    assert response.json is not None
-    assert named in response.json["error"]
+    assert re.search(rf"\b{named}\b", response.get_json()["error"])
     assert "Set-Cookie" not in response.headers
 
 
@@ -195,11 +179,9 @@ def test_a_cart_is_bounded_and_keeps_what_it_holds(client: FlaskClient) -> None:
         assert client.post("/cart", json={"item": f"item {number}", "quantity": 1}).status_code == 200
     refused = client.post("/cart", json={"item": "one more", "quantity": 1})
     assert refused.status_code == 422
-    assert refused.json is not None
-    assert f"{MAX_ITEMS} different items" in refused.json["error"]
+    assert f"{MAX_ITEMS} different items" in refused.get_json()["error"]
     assert client.post("/cart", json={"item": "item 0", "quantity": 1}).status_code == 200
-    me = client.get("/me").json
-    assert me is not None
+    me = client.get("/me").get_json()
     assert len(me["cart"]) == MAX_ITEMS
     assert me["cart"]["item 0"] == 2
 
@@ -237,35 +219,13 @@ def test_any_printable_name_comes_back_as_it_was(client: FlaskClient, name: str)
         (b"x" * (64 * 1024 + 1), "application/x-www-form-urlencoded", 413),
     ],
 )
-def test_a_login_body_that_can_not_be_meant_gets_the_right_status(
+def test_a_login_body_that_is_no_json_object_gets_the_right_status(
     client: FlaskClient, body: bytes, content_type: str, status: int
 ) -> None:
     response = client.post("/login", data=body, content_type=content_type)
     assert response.status_code == status
-    assert response.json is not None
-    assert response.json["error"]
+    assert response.get_json()["error"]
     assert "Set-Cookie" not in response.headers
-
-
-@pytest.mark.parametrize(
-    ("body", "named"),
-    [
-        ({"password": "x"}, "user"),
-        ({"user": "alice"}, "password"),
-        ({"user": "alice", "password": 5}, "password"),
-        ({"user": "alice", "password": None}, "password"),
-        ({"user": ["alice"], "password": "x"}, "user"),
-    ],
-)
-def test_a_login_without_a_field_is_told_which(client: FlaskClient, body: dict[str, object], named: str) -> None:
-    response = client.post("/login", json=body)
-    assert response.status_code == 400
-    assert response.json is not None
-    assert re.search(rf"\b{named}\b", response.json["error"])
-
-
-def test_a_password_that_is_too_long_is_just_wrong(client: FlaskClient) -> None:
-    assert client.post("/login", json={"user": "alice", "password": "x" * 1025}).status_code == 401
 
 
 def test_a_large_body_is_refused_where_nobody_reads_it(client: FlaskClient) -> None:
@@ -278,10 +238,8 @@ def test_a_session_has_room_for_no_more_than_its_bound(settings: Settings, users
     statuses = {small.post("/cart", json={"item": f"{n:064}", "quantity": 1}).status_code for n in range(20)}
     assert statuses == {200, 413}
     refused = small.post("/cart", json={"item": "x" * 64, "quantity": 1})
-    assert refused.json is not None
-    assert "full" in refused.json["error"]
-    me = small.get("/me").json
-    assert me is not None
+    assert "full" in refused.get_json()["error"]
+    me = small.get("/me").get_json()
     assert len(me["cart"]) > 10
 
 
@@ -292,8 +250,7 @@ def test_a_session_has_room_for_no_more_than_its_bound(settings: Settings, users
 def test_a_missing_page_is_404_in_json(client: FlaskClient, method: str, path: str, status: int) -> None:
     response = client.open(path, method=method)
     assert response.status_code == status
-    assert response.json is not None
-    assert set(response.json) == {"error"}
+    assert set(response.get_json()) == {"error"}
     if status == 405:
         assert "POST" in response.headers["Allow"]
 
@@ -310,4 +267,3 @@ def test_a_fault_of_the_node_is_answered_without_its_details(app: Flask, client:
     response = client.post("/login", json=ALICE)
     assert response.status_code == 500
     assert PASSWORD not in response.text
-    assert response.json is not None

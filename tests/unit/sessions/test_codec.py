@@ -37,16 +37,6 @@ def test_bytes_of_any_kind_are_a_value_or_a_decode_error(data: bytes) -> None:
         pass
 
 
-@given(VALUES, st.integers(0, 1000), st.integers(0, 255))
-def test_a_damaged_byte_is_a_value_or_a_decode_error(value: object, at: int, byte: int) -> None:
-    data = bytearray(MsgpackCodec().encode(value))
-    data[at % len(data)] = byte
-    try:
-        MsgpackCodec().decode(bytes(data))
-    except DecodeError:
-        pass
-
-
 def test_deep_nesting_is_refused_both_ways() -> None:
     deep: list[object] = []
     for _ in range(100_000):

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from nodes.sessions import (
     Changes,
     EncryptedStore,
     Lifetime,
-    ListsByUser,
     MemoryStore,
     Outcome,
     Record,
-    Session,
     UnknownKey,
-    find_capability,
 )
-from nodes.sessions.codec import OVERHEAD, is_encrypted
+from nodes.sessions.codec import OVERHEAD
 from nodes.sessions.cookie import SignedCookie
 from tests.support.browser import Browser, application
 
@@ -79,11 +74,6 @@ def test_a_value_is_valid_in_its_own_record_and_field_only(inner: MemoryStore) -
     assert store.load(OTHER) is None
     raw(inner)["name"] = stolen
     assert store.load(KEY) is None
-
-
-def test_a_plain_record_is_rejected_where_encryption_is_required(inner: MemoryStore) -> None:
-    inner.create(KEY, {"role": b"admin"}, None, HOUR)
-    assert EncryptedStore(inner, [NEW]).load(KEY) is None
 
 
 # ---- whose a session is
@@ -155,46 +145,6 @@ def test_keys_rotate_without_losing_a_session_or_an_update(inner: MemoryStore) -
     assert dict(loaded(after).fields) == {"n": b"3", "m": b"2"}
 
 
-def test_a_session_whose_key_is_missing_can_still_be_ended(inner: MemoryStore) -> None:
-    EncryptedStore(inner, [OLD]).create(KEY, {"a": b"1"}, "alice", HOUR)
-    last = EncryptedStore(inner, [NEW]).delete(KEY)
-    assert last is not None
-    assert last.owner == "alice"
-    assert all(map(is_encrypted, last.fields.values()))
-    assert inner.load(KEY) is None
-
-
-def test_a_login_keeps_what_it_read_when_another_node_writes_with_an_unknown_key(
-    inner: MemoryStore,
-) -> None:
-    mine = Browser(application(EncryptedStore(inner, [OLD])))
-    other = Browser(application(EncryptedStore(inner, [NEW, OLD])))
-    mine.visit(lambda session: session.update(cart=[1], x=2))
-    with mine.request() as (session, _):
-        assert session["cart"] == [1]
-        other.visit(lambda session: session.update(theme="dark"), header=mine.header)
-        session["y"] = 3
-        session.renew("alice")
-    found = mine.visit(lambda session: (session.owner, dict(session))).value
-    assert found == ("alice", {"cart": [1], "x": 2, "y": 3})
-
-
-def test_a_login_encrypts_the_data_for_the_new_record(inner: MemoryStore) -> None:
-    browser = Browser(application(EncryptedStore(inner, [NEW])))
-
-    def view(session: Session) -> Any:
-        session["cart"] = {"apple": 2}
-        session.renew("alice")
-        return session.mutate("n", lambda n: n + 1, default=0)
-
-    browser.visit(lambda session: session.update(n=1))
-    assert browser.visit(view).value == 2
-    assert browser.visit(lambda session: (session.owner, dict(session))).value == (
-        "alice",
-        {"n": 2, "cart": {"apple": 2}},
-    )
-
-
 def test_a_write_without_a_read_takes_one_update(monkeypatch: pytest.MonkeyPatch, inner: MemoryStore) -> None:
     browser = Browser(application(EncryptedStore(inner, [NEW, OLD])))
     browser.visit(lambda session: session.renew("alice"))
@@ -204,13 +154,6 @@ def test_a_write_without_a_read_takes_one_update(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(inner, name, lambda *what, name=name, asks=asks: (asked.append(name), asks(*what))[1])
     browser.visit(lambda session: session.update(n=1))
     assert asked == ["update"]
-
-
-def test_an_update_without_a_comparison_takes_one_round_trip_under_an_older_key(inner: MemoryStore) -> None:
-    EncryptedStore(inner, [OLD]).create(KEY, {"n": b"1"}, None, HOUR)
-    rotated = EncryptedStore(inner, [NEW, OLD])
-    assert rotated.update(KEY, Changes({"m": b"1"}, expect={"_cookie": None}), HOUR) is Outcome.APPLIED
-    assert dict(loaded(rotated).fields) == {"n": b"1", "m": b"1"}
 
 
 @pytest.mark.parametrize("keys", [[], [b"short"], [NEW, b"x" * 33]])
@@ -226,11 +169,3 @@ def test_sessions_shared_with_another_application_cannot_be_encrypted(inner: Mem
     inner.cookie = OfAnotherApplication()
     with pytest.raises(ValueError, match="shared"):
         EncryptedStore(inner, [NEW])
-
-
-def test_an_encrypted_store_keeps_the_capabilities_of_its_store(inner: MemoryStore) -> None:
-    store = EncryptedStore(inner, [NEW])
-    store.create(KEY, {}, "alice", HOUR)
-    users = find_capability(store, ListsByUser)
-    assert users is not None
-    assert users.keys_of("alice") == [KEY]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.sessions.stores.express import ExpressCookie
@@ -35,11 +35,6 @@ def test_a_bad_escape_leaves_all_of_it_undecoded_as_there() -> None:
     assert COOKIE.verify(value, [SECRET]) == session_id
     assert COOKIE.verify(value.replace("%25", "%"), [SECRET]) is None
     assert COOKIE.verify(unquote(value), [SECRET]) == session_id
-
-
-def test_the_last_dot_divides() -> None:
-    session_id = "with.dots.in.the.id"
-    assert COOKIE.verify(COOKIE.sign(session_id, SECRET), [SECRET]) == session_id
 
 
 def test_any_secret_verifies_and_no_other_one() -> None:
@@ -73,11 +68,7 @@ def test_anything_else_is_nobodys(value: str) -> None:
     assert COOKIE.verify(value, [SECRET]) is None
 
 
-@given(st.text(max_size=200))
-def test_no_text_does_any_harm(value: str) -> None:
-    assert COOKIE.verify(value, [SECRET]) is None
-
-
+@settings(max_examples=50)
 @given(st.text(st.characters(codec="utf-8"), min_size=16, max_size=128).filter(str.isprintable))
 def test_every_id_comes_back(session_id: str) -> None:
     assert COOKIE.verify(COOKIE.sign(session_id, SECRET), [SECRET]) == session_id

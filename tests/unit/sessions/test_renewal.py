@@ -155,21 +155,6 @@ def test_of_logins_at_the_same_time_the_latest_remain(store: Watched, harness: H
     assert {one: statuses[one] for one in browsers} == {one: 200 if one in alive else 409 for one in browsers}
 
 
-def test_a_login_that_another_overtakes_ends_and_the_other_stays(store: Watched, harness: Harness) -> None:
-    app = application(store, max_sessions=1, session_limit=SessionLimit.END_OLDEST)
-    first, second = Browser(app), Browser(app)
-    statuses: list[int] = []
-
-    def overtake() -> None:
-        harness.advance(10)
-        statuses.append(log_in(second))
-
-    store.listed = once(overtake)
-    log_in(first)
-    assert statuses == [200]
-    assert (owner(first), owner(second)) == (None, "alice")
-
-
 def test_others_end_only_once_the_login_is_done(store: Watched, harness: Harness) -> None:
     app = application(store, max_sessions=1, session_limit=SessionLimit.END_OLDEST)
     first, second = Browser(app), Browser(app)

@@ -27,7 +27,7 @@ class ExpressCookie:
     is_shared = True
 
     def is_canonical(self, session_id: str) -> bool:
-        """Return whether this can be an id: 16 to 128 printable characters. Those of Express have 32."""
+        """Return whether this can be an id: 16 to 128 printable characters. Express makes ids of 32 characters."""
         return 16 <= len(session_id) <= _MAX_ID and session_id.isprintable()
 
     def to_key(self, session_id: str) -> str:
@@ -45,7 +45,7 @@ class ExpressCookie:
         """Return the id in the cookie's value, or None where no secret signed it."""
         if len(value) > _MAX_COOKIE:
             return None
-        text = _decoded(value)
+        text = _decode(value)
         if text is None or not text.startswith(_PREFIX):
             return None
         session_id, dot, signature = text[len(_PREFIX) :].rpartition(".")
@@ -57,15 +57,15 @@ class ExpressCookie:
         return None
 
 
-def _decoded(value: str) -> str | None:
-    """Return the value decoded as decodeURIComponent does; where Express would leave it encoded, as it came."""
+def _decode(value: str) -> str | None:
+    """Return the value decoded as by decodeURIComponent, unchanged where Express leaves it encoded, or None."""
     if "%" not in value:
         return value if value.isascii() else None
     if _BAD_ESCAPE.search(value):
         return value if value.isascii() else None
     try:
         return unquote_to_bytes(value).decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None
 
 

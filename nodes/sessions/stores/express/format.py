@@ -3,9 +3,9 @@
     {"cookie": {"originalMaxAge": 3600000, "expires": "2026-11-23T07:13:56.386Z", "httpOnly": true, "path": "/"},
      "user": "alice", "visits": 3, "_created": 1795850000000}
 
-The session layer's keys are: the owner, a text under `user` (or another key); `_created`, when our side made the
-session (milliseconds); `_final`, that its absolute timeout decides; `_cookie`, a date at which it ends. A field of the
-application with one of these names, or one that begins with `~`, gets a `~` before it, so that assigning
+The library's own keys are: the owner, a string under `user` (or another key); `_created`, the time at which this side
+created the session (milliseconds); `_final`, true if the absolute timeout ends it; `_cookie`, the date of its end. A
+field of the application with one of these names, or one that begins with `~`, gets a `~` before it, so that assigning
 `session["user"]` logs nobody in. The field `_cookie` of a new session also holds the attributes of the cookie
 (`SharedStore`); they go into `cookie`.
 """
@@ -33,7 +33,7 @@ _RESERVED = ("_created", "_final", COOKIE_KEY)
 
 
 class _Cookie(msgspec.Struct, rename="camel"):
-    """What express-session writes of a cookie, in its order. It omits attributes that are not set."""
+    """The attributes of a cookie that express-session writes, in its order. Attributes that are not set are omitted."""
 
     original_max_age: int | None = None
     partitioned: bool | msgspec.UnsetType = msgspec.UNSET
@@ -54,7 +54,7 @@ class JsonCodec:
         self._decoder = msgspec.json.Decoder()
 
     def encode(self, value: Any) -> bytes:
-        """Raises TypeError for what JavaScript would read differently, such as bytes, NaN and integers above 2^53."""
+        """Return JSON. Raises TypeError for bytes, NaN, integers above 2^53: JavaScript would read another value."""
         try:
             _check(value)
             return self._encoder.encode(value)
@@ -99,7 +99,7 @@ class Document:
 
     @classmethod
     def parse(cls, data: bytes, owner_field: str) -> Document:
-        """Raises `CorruptRecord` where express-session itself would fail."""
+        """Parse the JSON of a session. Raises `CorruptRecord` where express-session itself would fail."""
         try:
             raws = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
             cookie = msgspec.json.decode(raws.pop("cookie"), type=dict[str, Any])
@@ -128,7 +128,7 @@ class Document:
         return owner if isinstance(owner, str) else None
 
     def created_or(self, default: float) -> float:
-        """Return when our side made the session; `default` for a session of Express, or for a time out of range."""
+        """Return when this side created the session; `default` for Express's sessions and times out of range."""
         milliseconds = _positive(_value(self.values.get("_created")), below=LATEST * 1000)
         return default if milliseconds is None else milliseconds / 1000
 
@@ -137,7 +137,7 @@ class Document:
         return "_final" in self.values
 
     def to_record(self, ttl: float, now: float) -> Record:
-        """Return what the session layer sees of it, with `ttl` seconds left."""
+        """Return the record of a session that expires in `ttl` seconds."""
         return Record(self.fields(), self.owner, self.created_or(now - UNKNOWN_AGE), ttl, self.final)
 
     def fields(self) -> dict[str, bytes]:
@@ -194,10 +194,10 @@ class Document:
         return f"~{name}" if name in {"cookie", self.owner_field, *_RESERVED} or name.startswith("~") else name
 
     def expire(self, lifetime: Lifetime, created: float, now: float) -> int:
-        """Write down when the session was created and when it ends. Return how many milliseconds are left.
+        """Set the times of the session's creation and end. Return how many milliseconds are left.
 
-        A cookie's maxAge is the only idle timeout that Express knows, so where there is one, it is ours too. The end is
-        in the cookie only where the cookie has an end.
+        A cookie's maxAge is the only idle timeout that Express knows, so it replaces the idle timeout here too. The
+        cookie's `expires` is set only if the cookie has a maxAge or the session has an end of its own.
         """
         self.values["_created"] = b"%d" % round(created * 1000)
         age = _number(self.cookie.get("originalMaxAge")) or 0
@@ -223,25 +223,25 @@ def make_cookie(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_lifetime(own: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return `max_age`, seconds without use, and `expires`, a date; None for what is not one."""
+    """Return `max_age` (seconds without use) and `expires` (seconds since the epoch), each None if not valid."""
     expires = _positive(own.get("expires"), below=LATEST)
     return {"max_age": _clamp_age(own.get("max_age")), "expires": expires}
 
 
 def _positive(value: Any, below: float = MAX_SAFE_INTEGER) -> float | None:
-    """Return the number where it can be a time."""
+    """Return the number if it is above 0 and below `below`, else None."""
     number = _number(value)
     return number if number is not None and 0 < number < below else None
 
 
 def _clamp_age(seconds: Any) -> float | None:
-    """Express accepts any age; ours has a limit."""
+    """Return the age, at most `LONGEST`, since Express has no limit; None for what is not an age."""
     positive = _positive(seconds)
     return None if positive is None else min(positive, LONGEST)
 
 
 def _number(value: Any) -> float | None:
-    """Return the number where JavaScript can count with it."""
+    """Return the number if JavaScript represents it exactly, else None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and abs(value) <= MAX_SAFE_INTEGER else None
 

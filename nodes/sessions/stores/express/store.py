@@ -59,7 +59,7 @@ return {value, ttl}
 
 
 class ExpressStore:
-    """`prefix` is connect-redis's; `owner_field` the key of the session in which Express keeps the user.
+    """Sessions under `prefix`, as connect-redis has it. `owner_field` is the key under which Express keeps the user.
 
     Keys are ids here, not hashes: anyone who reads this Redis can log in as any user. Logs name only the hash.
     """
@@ -93,7 +93,9 @@ class ExpressStore:
         """
         connections = connect(url, budgets or Budgets())
         if url.partition("://")[0].endswith("+cluster"):
-            raise ValueError("a Redis Cluster is not for what Express reads: a session would be in more than one slot")
+            raise ValueError(
+                "a Redis Cluster can't hold Express's sessions: their keys have no hash tag; use Sentinels"
+            )
         return cls(connections, prefix, owner_field, outage)
 
     def load(self, key: str) -> Record | None:
@@ -128,7 +130,7 @@ class ExpressStore:
         raise StoreUnavailable(f"gave up after {MAX_SWAPS} writers in between")
 
     def _try_update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome | None:
-        """Return None where another client wrote between the read and the swap."""
+        """Read, merge and swap once. Return None if another client wrote between the read and the swap."""
         found = self._read(key)
         if found is None:
             return Outcome.ABSENT
@@ -158,7 +160,7 @@ class ExpressStore:
             return None
 
     def quarantine(self, key: str) -> None:
-        """Take a record out of Express's way as well, which would answer 500 until it is gone."""
+        """Rename a corrupt record, so that Express does not find it and answer 500."""
         name = f"damaged:{self._name(key)}"
         commands: list[Command] = [("RENAME", self._name(key), name), ("PEXPIRE", name, QUARANTINE_MS)]
         for reply in self._client.send(commands):
@@ -205,5 +207,5 @@ class ExpressStore:
 
 
 def _to_ttl(milliseconds: int) -> float:
-    """Return the seconds left by the reply to PTTL."""
+    """Return the remaining time to live in seconds, from the reply to PTTL."""
     return milliseconds / 1000 if milliseconds >= 0 else NO_EXPIRY

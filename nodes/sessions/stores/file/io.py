@@ -19,7 +19,7 @@ _LOCK_INTERVAL = 0.002
 
 
 def make_folder(folder: Path, parts: Iterable[str]) -> None:
-    """Make the folder and its parts. Raises PermissionError where another user owns it or others may write to it."""
+    """Create the folder and its parts. Raises PermissionError where another user owns it or others may write to it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
@@ -30,7 +30,7 @@ def make_folder(folder: Path, parts: Iterable[str]) -> None:
 
 @contextmanager
 def open_folder(name: str, parent: int | None = None, make: bool = False) -> Iterator[int]:
-    """Yield the descriptor of a folder below `parent`; `make` makes it where it is missing."""
+    """Yield the descriptor of a folder below `parent`; `make` creates a missing one."""
     try:
         descriptor = os.open(name, _FOLDER, dir_fd=parent)
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def read(name: str, folder: int) -> bytes:
 
 
 def write_new(data: bytes, folder: int, mtime: float) -> str:
-    """Write a new file to the disk and return its name, which ends in `.new`. Remove it where that fails."""
+    """Write a new file to the disk and return its name, which ends in `.new`. Remove it after a failure."""
     name = f".{secrets.token_hex(8)}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=folder)
@@ -129,7 +129,7 @@ def remove_older(folder: int, ending: str, seconds: float) -> None:
 
 
 def get_times(entry: os.DirEntry[str]) -> tuple[float, float]:
-    """Return mtime and ctime in seconds since the epoch; 0 and now for a file that is gone by now."""
+    """Return mtime and ctime in seconds since the epoch; 0 and now for a file that no longer exists."""
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:

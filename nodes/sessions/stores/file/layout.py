@@ -1,12 +1,12 @@
-"""What lies in the folder of the file store: shards of sessions, an index of users, quarantined records.
+"""The content of the file store's folder: shards of sessions, an index of users, quarantined records.
 
     00 … ff/<key>         a session: `SC`, the version, a digest of the rest, then MessagePack
     00 … ff/lock          the lock of the shard
     users/<hash>/<key>    an empty file for each session of a user
     damaged/<key>.<time>  a corrupt record, kept for a day
 
-An entry of the index is made before its session and removed after it, under the lock of the session's shard. So no
-session is ever missing from it, whenever a process dies. An entry without a session is removed by the next process that
+An entry of the index is created before its session and removed after it, under the lock of the session's shard. So the
+index never lacks a session, whenever a process dies. An entry without a session is removed by the next process that
 finds it, and a user's folder with its last entry.
 """
 
@@ -32,7 +32,7 @@ _MAGIC = b"SC"
 _DIGEST_BYTES = 16
 _HEADER = len(_MAGIC) + 1 + _DIGEST_BYTES
 _ATTEMPTS = 100
-"""How often a user's folder may be removed just before an entry is added to it."""
+"""Maximum number of attempts to add an entry, because another process may remove the empty folder in between."""
 
 
 class SavedSession(msgspec.Struct, array_like=True, frozen=True):
@@ -86,7 +86,7 @@ def _digest(data: bytes) -> bytes:
 
 
 class Folders:
-    """The folders below `path`, which is made when it is first needed.
+    """The folders below `path`, which is created when first needed.
 
     An OSError inside one of its blocks becomes `StoreUnavailable`.
     """
@@ -118,7 +118,7 @@ class Folders:
 
     @contextmanager
     def lock_shard(self, key: str) -> Iterator[tuple[int, int]]:
-        """As `open_shard`, with the shard's lock. Raises `StoreUnavailable` after `lock_timeout` seconds."""
+        """Yield as `open_shard` does, with the shard locked. Raises `StoreUnavailable` after `lock_timeout` seconds."""
         with self.open_shard(key) as (folder, shard), lock("lock", shard, self._lock_timeout) as is_mine:
             if not is_mine:
                 raise StoreUnavailable(f"the folder {self._path}: a shard was locked for {self._lock_timeout:g} s")

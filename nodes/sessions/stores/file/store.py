@@ -59,7 +59,7 @@ ABANDONED_SECONDS = 60.0
 
 
 class FileStore:
-    """In `folder`, which is made when it is first needed.
+    """Sessions in `folder`, which is created when first needed.
 
     An operation waits `lock_timeout` seconds for others of the same shard; then it raises `StoreUnavailable`. `clock`
     returns seconds since the epoch, and must be the same for all processes.
@@ -98,7 +98,7 @@ class FileStore:
             now = self._clock()
             created = now if created is None else created
             if owner is not None:
-                # First, so that no session is ever missing in the index.
+                # First, so that the index never lacks a session.
                 add_to_index(folder, owner, key)
             self._replace(shard, key, SavedSession.make(dict(fields), owner, created, now, lifetime))
             return created
@@ -158,7 +158,7 @@ class FileStore:
             found += alive
             if len(alive) == len(keys):
                 break
-            seen |= keys  # a session that is gone may have moved to a key that was added meanwhile
+            seen |= keys  # a missing session may have moved to a key that was added meanwhile
         return [key for _, key in sorted(found)]
 
     def _indexed_keys(self, owner: str) -> set[str]:
@@ -267,5 +267,5 @@ class FileStore:
 
 
 def _expires(entry: os.DirEntry[str]) -> float:
-    """Return when a session expires; 0 for other files, and for one that is gone by now."""
+    """Return when a session expires; 0 for other files and for a file that no longer exists."""
     return get_times(entry)[0] if KEYS.match(entry.name) else 0.0

@@ -1,4 +1,4 @@
-"""Redis URLs and what they lead to: the addresses of servers, and pools of connections to one of them.
+"""Redis URLs, the addresses of their servers, and pools of connections to one of them.
 
 Names are looked up within the budget for connecting. The system's resolver may take 20 s to say that it has no answer,
 and a lookup can't be interrupted. So each lookup runs in a thread of its own (under gevent: a greenlet), shared by all
@@ -65,14 +65,14 @@ class ServerList:
     """User and password as in the URL: "user:password"."""
     addresses: tuple[Address, ...]
     name: str
-    """What the Sentinels call the primary."""
+    """The primary's name at the Sentinels."""
     database: str
     options: tuple[tuple[str, str], ...]
     sentinel_user: str = ""
 
     @classmethod
     def parse(cls, url: str) -> ServerList | None:
-        """Return None for the URL of one server. Raises ValueError, whose text repeats no password."""
+        """Parse `url`; return None for the URL of one server. Raises ValueError, without the password in its text."""
         if "+" not in url.partition("://")[0]:
             return None
         match = _URL.match(url)
@@ -85,7 +85,7 @@ class ServerList:
         account = tuple(quote(options.pop(f"sentinel_{part}", ""), safe="") for part in ("username", "password"))
         database = options.pop("db", "0")
         if kind == "sentinel" and not path:
-            raise ValueError("the URL names no primary: end it with /NAME, what the Sentinels call it")
+            raise ValueError("the URL names no primary: end it with /NAME, its name at the Sentinels")
         if kind == "cluster" and (path or "0", database) != ("0", "0"):
             raise ValueError("a cluster has database 0 alone: leave it out of the URL")
         addresses = tuple(_parse_address(each, _PORTS[kind]) for each in hosts.split(","))
@@ -166,7 +166,7 @@ class Resolver:
             pass
         last = self._last.get((name, port))
         try:
-            # With addresses of before, half of the time is left for connecting to them.
+            # If earlier addresses are known, half of the time is left for connecting to them.
             return self._start(name, port).result(seconds / 2 if last else seconds)
         except TimeoutError:
             if last is None:
@@ -215,7 +215,7 @@ class NamedConnection(redis.Connection):
         try:
             for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
                 self.host = address
-                # An address that is silent leaves the next ones their share of the time.
+                # A silent address must leave the next ones their share of the time.
                 self.socket_connect_timeout = max((until - time.monotonic()) / left, timeout / 20)
                 try:
                     return super()._connect()  # type: ignore[no-any-return,no-untyped-call]
@@ -228,4 +228,4 @@ class NamedConnection(redis.Connection):
 
 
 class NamedTlsConnection(redis.SSLConnection, NamedConnection):
-    """The same with TLS, which redis-py adds to the connection of the other base class."""
+    """A `NamedConnection` with TLS, which redis-py's `SSLConnection` adds."""

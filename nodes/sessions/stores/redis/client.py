@@ -60,7 +60,7 @@ class RedisClient:
         return to_seconds(self.run([command], idempotent=True)[0])
 
     def scan(self, pattern: str) -> Iterator[bytes]:
-        """Yield the names of all servers that match `pattern`: each at least once that is there all the time."""
+        """Yield the keys on all servers that match `pattern`. May repeat keys, and lack keys created meanwhile."""
         for executor in self._executor.partitions():
             client, cursor = RedisClient(executor), b"0"
             while True:
@@ -78,7 +78,7 @@ class RedisClient:
             if isinstance(reply, redis.exceptions.NoScriptError):
                 loads[str(command[1])] = scripts.BY_SHA[str(command[1])].load
                 again.append(at)
-            elif command[0] == "WAIT":  # it was about a write that had not been done
+            elif command[0] == "WAIT":  # its write had not been applied
                 again.append(at)
         new = self._executor.execute([*loads.values(), *(commands[at] for at in again)], idempotent)
         for at, reply in zip(again, new[len(loads) :], strict=True):

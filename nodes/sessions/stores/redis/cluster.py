@@ -20,9 +20,9 @@ from .connection import Command, NotApplied, ServerConnections, generation, is_p
 from .discovery import ask_once, describe, gather
 
 _PAUSE = 0.05
-"""Seconds between two looks at the topology."""
+"""Seconds between two lookups of the topology."""
 _REDIRECTIONS = 4
-"""How often a command follows redirections in one attempt. A slot moves once, and then once more."""
+"""Maximum number of redirections in one attempt: enough for a slot that moves twice meanwhile."""
 _ASKING: Command = ("ASKING",)
 
 
@@ -169,7 +169,7 @@ class ClusterConnections:
                 has_moved = any(isinstance(reply, redis.exceptions.MovedError) for reply in replies)
                 for at, reply in zip(positions, replies, strict=True):
                     if has_moved and not call.has_key(at):
-                        continue  # it was about a command that has not been done
+                        continue  # its write has not been applied
                     if isinstance(reply, redis.exceptions.MovedError):
                         self._is_doubtful = True
                         call.moved[at] = to_address(reply.host, reply.port, address.host)
@@ -270,7 +270,7 @@ class _Call:
 
 
 def _lowest(one: Any, other: Any) -> Any:
-    """Return which of two servers' replies counts: an error, or else the lower number."""
+    """Return the reply of two servers that counts: an error, or else the lower number."""
     for reply in (one, other):
         if isinstance(reply, Exception):
             return reply

@@ -49,7 +49,7 @@ _generation = 0
 """Number of forks between the first process and this one."""
 
 
-def _forked() -> None:
+def _count_fork() -> None:
     global _generation
     _generation += 1
 
@@ -59,7 +59,7 @@ def generation() -> int:
     return _generation
 
 
-os.register_at_fork(after_in_child=_forked)
+os.register_at_fork(after_in_child=_count_fork)
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Connection: TypeAlias = Any
@@ -88,11 +88,11 @@ class CommandExecutor(Protocol):
 
 ROLE: Command = ("ROLE",)
 ROLE_INTERVAL = 1.0
-"""Seconds after which a read asks again whether the server still is a primary."""
+"""Seconds after which a read checks again that the server is still a primary."""
 
 
 def is_primary(role: Any) -> bool:
-    """Return what a reply to ROLE says; True for a user that may not send ROLE."""
+    """Return whether a reply to ROLE is a primary's; True if the user may not send ROLE."""
     return isinstance(role, redis.ResponseError) or role[0] == b"master"
 
 

@@ -1,4 +1,4 @@
-"""What a store does about lost primaries: which writes wait for replicas, and which requests wait for a new primary."""
+"""Policies for a lost primary: which writes wait for replicas, and which requests wait for a new primary."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .connection import Command, CommandExecutor, NotApplied, generation, is_per
 _WAIT_LATENESS = 0.12
 """Seconds by which the reply to WAIT may be late: the server looks at its clock ten times a second (seen: 100 ms)."""
 _RETRY_INTERVAL = 0.05
-"""Seconds between two attempts of the one request that tries whether the store is back."""
+"""Seconds between two attempts of the one request that probes the store."""
 
 
 class Durability(Enum):
     """Which writes count only once replicas have them.
 
-    Replication is asynchronous: what only the primary has is lost with it. A lost deletion revives a session, so it
-    matters more than a lost visit. Waiting costs a round trip between primary and replica. With too few replicas in
-    reach, a write that has to wait raises `StoreUnavailable`.
+    Replication is asynchronous: a write that only the primary has is lost with it. A lost deletion revives a session,
+    so it matters more than a lost visit. Waiting costs a round trip between primary and replica. With too few reachable
+    replicas, a write that has to wait raises `StoreUnavailable`.
     """
 
     PRIMARY = "primary"
@@ -60,10 +60,10 @@ class Acknowledgement:
 
 
 class Outage(Enum):
-    """What a request does while its store does not answer, or has no primary.
+    """The behaviour of a request while its store does not answer, or has no primary.
 
-    Failing fast keeps a node free for requests without a session, and tells the user at once. Waiting hides a failover
-    but for its time, and meanwhile keeps connections and memory of the node and of the proxy.
+    Failing fast keeps a node free for requests without a session, and tells the user at once. Waiting turns a
+    failover into a delay, and uses connections and memory of the node and of the proxy meanwhile.
     """
 
     FAIL_FAST = "fail_fast"
@@ -178,7 +178,7 @@ class WaitingExecutor:
 
 
 class _Call:
-    """Commands, some of which may have replies. `failure` is what the others failed with."""
+    """Commands, some of which may have replies. `failure` is the error of the others."""
 
     def __init__(self, commands: Sequence[Command], idempotent: bool) -> None:
         self._commands = commands
@@ -208,7 +208,7 @@ class _Call:
         return not refused
 
     def _with_waits(self, refused: Sequence[int]) -> Sequence[int]:
-        """Return the refused commands, and each WAIT: it was about a write that was refused."""
+        """Return the refused commands and each WAIT, because the write before it was refused."""
         return [at for at in self._open if at in refused or self._commands[at][0] == "WAIT"]
 
     def _lacks_replicas(self, at: int) -> bool:

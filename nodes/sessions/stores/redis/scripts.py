@@ -7,7 +7,7 @@ gets a second one.
 Each script works on one slot of a Redis Cluster: its keys share a hash tag. The scripts that write a session can be
 made safe to send twice. They are given a second key, named by a new token: the first time they leave their reply
 there, in the same transaction of the replication as the write; the second time they find it, change nothing and return
-the same reply. They still write to that key, so that a WAIT after it is about a time after the first write.
+the same reply. They still write to that key, so that a WAIT after it covers the first write.
 
 A script is called by its SHA-1, and sent in full only to a server that does not know it yet.
 """
@@ -139,8 +139,8 @@ return 'ok'
 # KEYS: the session, perhaps a token. ARGV: 1 where a WAIT follows. Returns its fields as a flat list and its time to
 # live in ms, or nil where there is none. With a token the session is not deleted but becomes the token's hash: its
 # fields, and its time to live under @ttl, which is not the name of a field.
-# WAIT is about the writes of this connection. So that it is also about a deletion by another client, whose WAIT may
-# have failed, there is always something to write.
+# WAIT covers the writes of this connection alone. Another client may have deleted the session and failed at its WAIT,
+# so the script writes in any case, and the WAIT covers that deletion too.
 DELETE = Script(f"""
 local once = KEYS[2]
 if once then

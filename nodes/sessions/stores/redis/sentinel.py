@@ -19,7 +19,7 @@ from .outage import lacks_replicas
 from .scripts import to_dict
 
 _TRUST_SECONDS = 1.0
-"""How long a primary without replicas is trusted once the Sentinels have confirmed it."""
+"""Seconds for which a primary without replicas is trusted after the Sentinels confirmed it."""
 _PAUSE = 0.05
 """Seconds between two searches that found no primary; requests in between get the failure of the last one."""
 
@@ -28,7 +28,7 @@ class Sentinels:
     """The Sentinels of a URL. All are asked at the same time: a dead one costs nothing, a silent one 50 ms.
 
     redis-py's own `Sentinel` has no such budget: it asks one after another, trusts the first, and does not check that
-    the server it is told of is a primary.
+    the named server is a primary.
     """
 
     def __init__(self, servers: ServerList, budgets: Budgets, ca_file: Path | None) -> None:
@@ -37,9 +37,9 @@ class Sentinels:
         self._seconds = budgets.connect_timeout + budgets.read_timeout
 
     def primaries(self) -> list[Address]:
-        """Return the primaries that they name, the one of the latest epoch first. Raises `NotApplied` for none.
+        """Return the primaries that the Sentinels name, latest epoch first. Raises `NotApplied` for none.
 
-        A Sentinel that was cut off may still name the primary of before.
+        A disconnected Sentinel may still name the previous primary.
         """
         answers, failures = gather([partial(self._ask, pool) for pool in self._pools], self._seconds)
         epochs: dict[Address, int] = {}
@@ -51,7 +51,7 @@ class Sentinels:
         return sorted(epochs, key=lambda address: epochs[address], reverse=True)
 
     def _ask(self, pool: redis.ConnectionPool) -> tuple[Address, int]:
-        # During a failover, the second still names the primary of before.
+        # During a failover, the second still names the previous primary.
         get_address: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
         get_state: Command = ("SENTINEL", "MASTER", self._name)
         (host, port), state = ask_once(pool, [get_address, get_state])
@@ -71,10 +71,10 @@ class _Demoted(NotApplied):
 
 
 class _Connections(ServerConnections):
-    """To one server that may be the primary."""
+    """Connections to one server that may be the primary."""
 
     trusted_until = 0.0
-    """By the monotonic clock, for a primary without replicas."""
+    """The end of `_TRUST_SECONDS` by the monotonic clock, for a primary without replicas."""
 
 
 class SentinelConnections:
@@ -139,7 +139,7 @@ class SentinelConnections:
         *replies, role = connections.execute([*commands, ROLE], idempotent)
         if _has_replicas(role) or connections.trusted_until > time.monotonic():
             return replies
-        # It may have been replaced while it was silent or cut off, and not know; the Sentinels do.
+        # It may have been replaced while it was silent or disconnected, without knowing it; the Sentinels know.
         self._distrust(connections)
         if self._find_primary() is not connections:
             raise NotApplied("Redis: the primary has been replaced")
@@ -147,7 +147,7 @@ class SentinelConnections:
         return replies
 
     def _find_primary(self) -> _Connections:
-        """Return the primary. One request searches for it, the others wait for what it finds."""
+        """Return the primary. One request searches for it, and the others wait for the result."""
         if self._generation != generation():
             self._reset()
         with self._searching:
@@ -200,7 +200,7 @@ class SentinelConnections:
 
 
 def _has_replicas(role: Any) -> bool:
-    """Return whether a primary has replicas in touch, by its reply to ROLE. Raises `NotApplied` for a replica's."""
+    """Return whether a reply to ROLE lists connected replicas. Raises `NotApplied` for the reply of a replica."""
     if isinstance(role, redis.ResponseError):
         raise NotApplied(f"Redis: {role}") from role
     if role[0] != b"master":

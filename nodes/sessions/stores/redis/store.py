@@ -59,7 +59,7 @@ _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflic
 
 
 class RedisStore:
-    """Over connections that the caller made and that reply in bytes; `from_url` makes them within `budgets`.
+    """Sessions over `connections`, whose replies are bytes; `from_url` makes connections within `budgets`.
 
     `replicas` is the number of replicas that `durability` waits for. Where `outage` waits or another server can take
     over, each write carries a token that makes it safe to repeat.

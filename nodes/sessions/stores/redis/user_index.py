@@ -1,12 +1,12 @@
 """The sessions of a user: a sorted set for each user, written with each session.
 
-The set lists candidates; each reading asks the sessions themselves. A logout leaves its member behind, because it does
-not know the session's owner and has one round trip. Members are removed by readers that find them dead, by each
+The set lists candidates; a read checks the sessions themselves. A logout leaves its member behind, because it has one
+round trip and does not know the session's owner. Members are removed by readers that find them dead, by each
 insertion when they have expired, and by every 64th insertion among 256 members. So the index of a user that logs in and
 out all day has a third more members than sessions, or 256. The set expires with its last member.
 
-The index is written before the session, so that no session is ever missing. A member without a session is not dead
-before it is a minute old.
+The index is written before the session, so that it never lacks a session. A member without a session counts as dead
+only after a minute.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .scripts import parse_metadata
 PRUNE_EVERY = 64
 """Number of insertions between two that look for dead members."""
 PRUNE_SAMPLE = 256
-"""Number of members that are looked at then."""
+"""Number of members in the sample."""
 YOUNG_SECONDS = 60
 MARGIN_MS = 60_000
 """Time by which a member outlives its session: the clocks of two servers of a cluster may differ by as much."""

@@ -1,4 +1,4 @@
-"""Engines of SQLAlchemy within budgets: the drivers' own timeouts are minutes, or none."""
+"""SQLAlchemy engines with time budgets, because the drivers' own timeouts are minutes or none."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def make_engine(url: str, budgets: Budgets) -> Engine:
     return _postgresql(parsed, budgets) if kind == "postgresql" else _mysql(parsed, budgets)
 
 
-def make_patient(budgets: Budgets) -> Budgets:
+def make_housekeeping_budgets(budgets: Budgets) -> Budgets:
     """Return the budgets of housekeeping: twenty times the read timeout, and two connections."""
     read_timeout = min(20 * budgets.read_timeout, 60)
     return replace(budgets, read_timeout=read_timeout, max_connections=2)

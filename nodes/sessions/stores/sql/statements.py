@@ -235,7 +235,7 @@ class Statements:
         """Insert a session and return when it was created, in ms. IntegrityError where its key is taken."""
         if connection.dialect.insert_returning:
             return int(connection.execute(self.insert_returning, values).scalar_one())
-        # MySQL can't return what it inserted: it is asked for the time first, so that a failure leaves nothing behind.
+        # MySQL can't return the inserted row. So the time is read first, and a failure leaves nothing behind.
         created = values["_created"] if values["_created"] is not None else connection.execute(self.ping).one().now
         connection.execute(self.insert, values | {"_created": created})
         return int(created)

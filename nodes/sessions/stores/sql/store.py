@@ -46,7 +46,7 @@ from ...store import (
     UnsupportedRecordVersion,
     ignore,
 )
-from .engine import make_engine, make_patient
+from .engine import make_engine, make_housekeeping_budgets
 from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
 from .transactions import Database
 
@@ -54,7 +54,7 @@ log = logging.getLogger("nodes.sessions")
 
 
 class SqlStore:
-    """Over an engine that only session stores use; `from_url` makes one within `budgets`.
+    """Sessions in one table, over an engine that only session stores use; `from_url` makes one within `budgets`.
 
     The engine's connections are used in autocommit mode. `housekeeping` is another engine, with longer timeouts, for
     work outside of requests: the schema, sweeping and counting. `close` disposes of both.
@@ -85,7 +85,7 @@ class SqlStore:
         times the read timeout, and two connections of its own.
         """
         budgets = budgets or Budgets()
-        return cls(make_engine(url, budgets), budgets, make_engine(url, make_patient(budgets)), table)
+        return cls(make_engine(url, budgets), budgets, make_engine(url, make_housekeeping_budgets(budgets)), table)
 
     def create_schema(self) -> None:
         """Create the table and its indexes where they are missing. Several nodes may do so at the same time."""
@@ -111,7 +111,7 @@ class SqlStore:
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        """Raises ValueError for an owner that not every database can hold: above 255 characters, or with a NUL."""
+        """Store a new session. Raises ValueError for an owner above 255 characters or with a NUL."""
         if owner is not None and (len(owner) > MAX_OWNER or "\0" in owner):
             raise ValueError(f"owner {owner!r} must have at most {MAX_OWNER} characters, and no NUL")
         values = _to_milliseconds(lifetime) | {"_key": key, "_owner": owner}
@@ -128,7 +128,7 @@ class SqlStore:
             return insert(connection) if connection.execute(self._sql.delete_expired, {"_key": key}).rowcount else None
 
         made = self._database.write(insert)
-        if made is None:  # taken, if only by a session that has expired and was not swept
+        if made is None:  # taken, perhaps by an expired session that was not swept yet
             made = self._database.transaction(replace)
         return made / 1000 if made is not None else None
 
@@ -209,7 +209,7 @@ class SqlStore:
         return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
 
     def _fields(self, row: Row[*tuple[Any, ...]]) -> dict[str, bytes]:
-        """Raises ValueError for a corrupt row."""
+        """Return the fields of a row. Raises ValueError for a corrupt one."""
         if row.format != FORMAT:
             raise CorruptRecord(f"its format is {row.format}")
         return self._decoder.decode(row.fields)

@@ -1,6 +1,6 @@
-"""Statements and transactions within budgets: what is tried again, what a lock protects, which error is left.
+"""Statements and transactions within budgets: retries, the advisory lock of a sweep, errors.
 
-Of several processes that sweep a database, one works at a time, and the others are told so at once. The database keeps
+Of several processes that sweep a database, one works at a time, and the others return at once. The database keeps
 the lock for the connection or the transaction that asked for it, so a process that dies releases it. One that hangs
 loses it when the database ends its idle transaction (PostgreSQL and MariaDB, after four times the read timeout) or its
 idle connection (MySQL, `engine.LONGEST_IDLE`). In SQLite, BEGIN IMMEDIATE is a lock already.
@@ -151,7 +151,7 @@ class Database:
         return self.once(make_missing)
 
     def pages(self, keys: Select[str]) -> Iterator[str]:
-        """Yield what `keys` selects, page by page: up to `_limit` keys after `_after`."""
+        """Yield the keys that `keys` selects, page by page: up to `_limit` keys after `_after`."""
         after = ""
         while True:
             page = self.read(partial(_page, keys=keys, after=after))
@@ -161,7 +161,7 @@ class Database:
             after = page[-1]
 
     def in_batches(self, take: Callable[[Connection, int], Sequence[T]], limit: int) -> Iterator[Sequence[T]]:
-        """Yield what `take` takes, in transactions of up to `BATCH` rows, until none is left or `limit` are taken.
+        """Yield the rows that `take` returns, in transactions of up to `BATCH` rows, until none or `limit` are taken.
 
         Each batch is yielded after its transaction. Ends at once where another process has the lock.
         """

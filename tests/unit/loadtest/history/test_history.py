@@ -103,14 +103,6 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert list(read(path)) == [HEADER, *EVENTS, End(3, 1)]
 
 
-def test_a_missing_user_differs_from_an_anonymous_one(tmp_path: Path) -> None:
-    silent, nobody = op(user=UNSET), op(user=None)
-    _, first, second, _ = read(written(tmp_path / "h.gz", [silent, nobody]))
-    assert isinstance(first, Op)
-    assert isinstance(second, Op)
-    assert (first.user, second.user) == (UNSET, None)
-
-
 def test_a_history_is_lines_of_json_compressed_with_gzip(tmp_path: Path) -> None:
     path = written(tmp_path / "history.jsonl.gz")
     text = gzip.decompress(path.read_bytes()).decode().splitlines()
@@ -128,11 +120,6 @@ def test_fields_of_a_later_program_are_ignored(tmp_path: Path) -> None:
     assert list(read(path)) == [Header(version=1, title="t", started=1.0), End(0, 0)]
 
 
-def test_a_newer_version_is_refused_with_a_reason(tmp_path: Path) -> None:
-    path = lines(tmp_path / "h.gz", '{"is":"history","version":2,"title":3}')
-    assert error(path) == "of version 2, and this program reads up to 1: use the program that wrote it"
-
-
 @pytest.mark.parametrize("partial", [True, False])
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b'{"is":"history"}\n', gzip.compress(b"", mtime=0)])
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, partial: bool) -> None:
@@ -141,31 +128,33 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, parti
     assert "no history" in error(path, partial=partial)
 
 
-@pytest.mark.parametrize(
-    "first", ["hello", "{}", '{"is":"op"}', '{"is":"history"}', "[1]", '{"is":"history","version":0}']
-)
-def test_a_first_line_of_another_kind_is_named(tmp_path: Path, first: str) -> None:
-    assert "line 1" in error(lines(tmp_path / "h.gz", first))
-
-
 def test_a_file_without_line_ends_is_not_read_into_memory(tmp_path: Path) -> None:
     path = tmp_path / "h.gz"
     path.write_bytes(gzip.compress(b" " * 3_000_000))
     assert "a line of more than" in error(path)
 
 
-@pytest.mark.parametrize("line", ['{"is":"op","who":"a"}', '{"is":"dance"}', "{", "\\u00ff"])
-def test_a_line_without_an_event_is_named(tmp_path: Path, line: str) -> None:
-    first = msgspec.json.encode(HEADER).decode()
-    assert error(lines(tmp_path / "h.gz", first, line)).startswith("line 2: ")
+FIRST = msgspec.json.encode(HEADER).decode()
+LAST = '{"is":"end","ops":0,"probes":0}'
 
 
-def test_a_header_or_an_end_in_the_wrong_place_is_named(tmp_path: Path) -> None:
-    first, end = msgspec.json.encode(HEADER).decode(), '{"is":"end","ops":0,"probes":0}'
-    assert error(lines(tmp_path / "a.gz", first, first)) == "line 2: a second header"
-    assert error(lines(tmp_path / "b.gz", first, end, end)) == "line 3: there is more after the end"
-    wrong = error(lines(tmp_path / "c.gz", first, '{"is":"end","ops":7,"probes":0}'))
-    assert wrong == "line 2: the end counts 7 operations and 0 probes, but the file holds 0 and 0"
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        *(([first], "line 1: ") for first in ("hello", "{}", '{"is":"op"}', '{"is":"history"}', "[1]")),
+        (['{"is":"history","version":0}'], "line 1: "),
+        (
+            ['{"is":"history","version":2,"title":3}'],
+            "of version 2, and this program reads up to 1: use the program",
+        ),
+        *(([FIRST, line], "line 2: ") for line in ('{"is":"op","who":"a"}', '{"is":"dance"}', "{", "\\u00ff")),
+        ([FIRST, FIRST], "line 2: a second header"),
+        ([FIRST, LAST, LAST], "line 3: there is more after the end"),
+        ([FIRST, LAST.replace('"ops":0', '"ops":7')], "line 2: the end counts 7 operations and 0 probes, but the file"),
+    ],
+)
+def test_a_line_that_does_not_belong_there_is_named(tmp_path: Path, texts: list[str], reason: str) -> None:
+    assert error(lines(tmp_path / "h.gz", *texts)).startswith(reason)
 
 
 def test_a_missing_file_is_an_error_with_its_name(tmp_path: Path) -> None:
@@ -211,16 +200,16 @@ def test_the_beginning_of_a_truncated_file_is_readable_wherever_it_is_cut_off(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
-def test_a_changed_byte_anywhere_is_a_history_error(whole: Path, tmp_path: Path, share: float, flip: int) -> None:
+def test_a_changed_byte_is_a_history_error_or_changes_no_event(
+    whole: Path, tmp_path: Path, share: float, flip: int
+) -> None:
+    """gzip ignores a few bits: the time in its header, and those that fill a byte up."""
     content = bytearray(whole.read_bytes())
-    where = int(len(content) * share)
-    content[where] ^= flip
+    content[int(len(content) * share)] ^= flip
     damaged = tmp_path / "damaged.gz"
     damaged.write_bytes(content)
-    if where in range(3, 10):
-        return  # flags, time and system of gzip's header: they change nothing, or what they say is missing
-    with pytest.raises(HistoryError):
-        list(read(damaged))
+    with contextlib.suppress(HistoryError):
+        assert list(read(damaged)) == list(read(whole))
 
 
 def test_what_was_flushed_is_readable_after_the_writer_was_killed(tmp_path: Path) -> None:
