@@ -28,8 +28,8 @@ class Checker:
     """Judges a history while it is being written: `feed` events, and ask for `findings` at any time.
 
     Events may come out of order. An operation is judged when `horizon` seconds of the history have passed since, so no
-    event may come later than `horizon` seconds after it began. The start of an operation that does is taken to be the
-    latest time that is still open.
+    event may come later than `horizon` seconds after it began. What one that does would have explained may have been
+    found already.
 
     Memory grows with users, with sessions that are alive, and with the operations of the last `horizon` seconds, not
     with the number of operations. It is bounded at these prices:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from loadtest.checker.counter import Counter, ShownValue, Verdicts
 from loadtest.checker.findings import Evidence, Kind
@@ -54,7 +53,6 @@ class SessionJudge:
     def __init__(self, name: str, expiry: Expiry) -> None:
         self.name = name
         self.last_used = -FOREVER
-        self._frontier = -FOREVER
         self._expiry = expiry
         self._born = FOREVER
         self._pending: list[Op] = []  # carried out; those whose login is judged come first, by start
@@ -83,9 +81,7 @@ class SessionJudge:
         return session
 
     def add(self, op: Op) -> None:
-        """Note an operation that has ended. Of one that comes too late, nothing before the frontier is judged."""
-        if op.started < self._frontier:
-            op = replace(op, started=self._frontier, ended=max(op.ended, self._frontier))
+        """Note an operation that has ended."""
         self.last_used = max(self.last_used, op.ended)
         self._born = min(self._born, op.started)
         if op.outcome is Outcome.FAIL:
@@ -109,7 +105,6 @@ class SessionJudge:
     def settle(self, frontier: float) -> Judgement:
         """Judge what can be judged when all operations that started before `frontier` are known."""
         judged = Judgement()
-        self._frontier = frontier
         self._pending[self._judged :] = sorted(self._pending[self._judged :], key=lambda op: op.started)
         self._reset(frontier)
         cut = min([frontier, *(op.started for op in self._changes)])

@@ -84,6 +84,7 @@ def test_without_an_end_the_last_phase_lasts_as_long_as_the_history() -> None:
         (29, 31, "during"),  # what was in flight when the fault was undone
         (19, 31, "during"),
         (31, 32, "after"),
+        (39, 40, "after"),
         (39, 41, None),
     ],
 )

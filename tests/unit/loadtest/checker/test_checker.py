@@ -119,6 +119,8 @@ LATER = 1000.0  # when all of what happened before is settled, and ended session
         (Script().login().visit(1).logout().unknown(Action.LOGIN).look(at=(LATER, LATER + 1)), {}),
         (Script().login().visit(1).look(visits=0, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
         (Script().login().visit(1).look(user=None, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
+        # A lost session is over: its values are not judged any more.
+        (Script().login().look(user=None).look(user=None, visits=9, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
     ],
 )
 def test_a_session_that_has_rested_is_still_judged(script: Script, found: dict[Kind, int]) -> None:
@@ -248,6 +250,34 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .look(at=(22, 23)),
         {Kind.SESSION_LOST: 1, Kind.UPDATE_LOST: 1, Kind.STALE_READ: 1},
     ),
+    "a visit under way may explain a value though all emptyings come later": (
+        16.0,
+        Script().look(user=None, visits=1, at=(6, 7)).op(Action.EMPTY, at=(10, 11)).visit(1, at=(5, 20)),
+        {},
+    ),
+    "a login after a loss settles nothing of what came before that login": (
+        6.0,
+        Script()
+        .login(at=(1, 2))
+        .visit(1, at=(3, 4))
+        .visit(1, at=(7, 8))
+        .look(user=None, at=(12, 13))
+        .login(at=(15, 16)),
+        {Kind.SESSION_LOST: 1},
+    ),
+    "a long answer that is right remembers the emptying before it": (
+        23.0,
+        Script()
+        .add("apple", 1, {"apple": 1}, at=(1, 2))
+        .op(Action.EMPTY, at=(3, 4))
+        .look(user=None, cart={"apple": 1}, at=(5, 6))
+        .op(Action.EMPTY, at=(7, 8))
+        .op(Action.EMPTY, at=(10, 11))
+        .look(user=None, at=(9, 20))
+        .look(user=None, at=(19, 40))
+        .look(user=None, at=(45, 46)),
+        {Kind.UPDATE_LOST: 1},
+    ),
 }
 
 
@@ -263,12 +293,12 @@ def test_what_is_still_open_is_not_judged_too_early(name: str, horizon: float | 
     assert {kind: findings.count(kind) for kind in Kind if findings.count(kind)} == found
 
 
-def test_an_operation_beyond_the_horizon_is_counted_and_judged_from_there() -> None:
+def test_an_operation_beyond_the_horizon_is_judged_by_when_it_began() -> None:
     checker = Checker(horizon=10.0)
     script = Script().login().visit(1)
     for second in range(10, 60, 5):
         script.look(visits=1, at=(second, second + 1))
-    script.visit(2, at=(5, 65)).look(visits=2)
+    script.visit(2, at=(5, 65)).look(user=None, at=(1.2, 66)).look(visits=2)
     for op in script.ops:
         checker.feed(op)
     assert checker.findings().total.operations == len(script.ops)

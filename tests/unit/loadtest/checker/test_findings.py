@@ -118,6 +118,15 @@ UPDATES: Cases = {
         emptied().look(cart={"apple": 3, "pear": 1}).look(user=None).add("plum", 1, {"plum": 1}),
         {**LOST, **UPDATE},
     ),
+    "a full cart is no stale read if the session is lost before it is empty": (
+        new()
+        .add("apple", 1, {"apple": 1})
+        .op(Action.EMPTY)
+        .look(cart={"apple": 1})
+        .op(Action.ACCOUNT, user=None)
+        .look(),
+        {**LOST, **UPDATE},
+    ),
     "a stale read is no lost update": (new().visit(1).visit(2).look(visits=1).look(visits=2), STALE),
     "an unknown update may be seen": (new().visit(1).unknown(Action.VISIT).look(visits=1).look(visits=2), CLEAN),
     "an unknown update that was seen may not go again": (
@@ -153,6 +162,10 @@ UPDATES: Cases = {
     "emptying a cart again excuses nothing before it": (
         new().add("apple", 1, {"apple": 1}).op(Action.EMPTY).look(cart={"apple": 1}).op(Action.EMPTY).look(),
         UPDATE,
+    ),
+    "each emptying that is undone is a lost update": (
+        emptied().look(cart={"apple": 3, "pear": 1}).op(Action.EMPTY).look(cart={"apple": 3, "pear": 1}),
+        {Kind.UPDATE_LOST: 2},
     ),
     "emptying a cart again makes no loss of a stale read before it": (
         new().add("apple", 1, {"apple": 1}).op(Action.EMPTY).look(cart={"apple": 1}).look().op(Action.EMPTY).look(),
