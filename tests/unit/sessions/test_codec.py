@@ -1,7 +1,6 @@
 """Values <-> bytes: what comes back, and that no bytes do any harm."""
 
 import datetime
-import pickle
 
 import pytest
 from hypothesis import given
@@ -47,16 +46,6 @@ def test_deep_nesting_is_refused_both_ways() -> None:
         MsgpackCodec().decode(b"\x91" * 100_000 + b"\xc0")
     while deep:  # taken apart by hand: the interpreter's own recursion would overflow
         deep = deep[0]  # type: ignore[assignment]
-
-
-class Bomb:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (pytest.fail, ("a pickle was executed",))
-
-
-def test_a_planted_pickle_is_inert() -> None:
-    with pytest.raises(DecodeError):
-        MsgpackCodec().decode(pickle.dumps(Bomb()))
 
 
 @pytest.mark.parametrize("value", [object(), 2**64, -(2**63) - 1, lambda: None, {"a": object()}])
