@@ -233,12 +233,12 @@ def test_an_unknown_id_is_answered_with_another_one() -> None:
         reply = site.get(put, Cookie=cookie)
         assert reply.set_cookie
         assert reply.pair != cookie
-        assert site.store.calls == ["update", "create"]
+        assert site.store.calls == ["load", "create"]
 
 
 def test_with_save_uninitialized_everyone_gets_both() -> None:
     with serve(save_uninitialized=True) as site:
-        assert site.get(plain).set_cookie
+        assert site.get(lambda session: "unused").set_cookie
         assert site.store.calls == ["create"]
 
 
