@@ -40,7 +40,7 @@ def test_a_visitor_is_nobody_and_gets_no_session(client: FlaskClient) -> None:
 
 def test_visits_of_a_visitor_are_counted_and_shown_at_both_addresses(client: FlaskClient) -> None:
     assert [client.post("/visits").json for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
-    me = {"user": None, "node": "node-2", "visits": 2, "cart": {}}
+    me: dict[str, object] = {"user": None, "node": "node-2", "visits": 2, "cart": {}}
     assert client.get("/").json == client.get("/me").json == me
 
 
