@@ -76,15 +76,6 @@ def test_no_text_but_a_handle_ends_a_session(harness: Harness, users: UserSessio
     assert owner(browser) == "alice"
 
 
-def test_a_user_ends_the_other_sessions_or_all(harness: Harness, users: UserSessions) -> None:
-    mine, other, bobs = log_in(harness), log_in(harness), log_in(harness, "bob")
-    assert users.end_all("alice", keep=key_of(mine)) == 1
-    assert [owner(browser) for browser in (mine, other, bobs)] == ["alice", None, "bob"]
-    assert users.end_all("alice") == 1
-    assert [owner(browser) for browser in (mine, bobs)] == [None, "bob"]
-    assert users.of("alice") == []
-
-
 def test_end_everyone_ends_all_sessions(harness: Harness, users: UserSessions) -> None:
     browsers = [log_in(harness), log_in(harness, "bob"), Browser(application(harness.store))]
     browsers[2].visit(lambda session: session.update(a=1))
