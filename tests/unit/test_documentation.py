@@ -51,3 +51,9 @@ def test_links_to_files_lead_somewhere(page: str) -> None:
     path: Path = ROOT / page
     for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_tests_that_a_page_names_exist(page: str) -> None:
+    for name in re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / page).read_text()):
+        assert (ROOT / name).exists(), name

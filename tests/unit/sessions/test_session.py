@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import MemoryStore, Session, SessionEnded, Sessions, SessionTooLarge, Store
+from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, Sessions, SessionTooLarge, Store
 from nodes.sessions.signals import session_absent, session_conflict, session_created, session_ended, session_renewed
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
@@ -350,3 +350,9 @@ def test_the_key_of_a_session_is_known_without_asking_the_store(browser: Browser
         answer = browser.visit(lambda session: session.key_hash)
     assert (answer.status, answer.value) == (200, hashlib.sha256(session_id.encode()).hexdigest())
     assert harness.keys() == {harness.store.cookie.to_key(session_id)}
+
+
+def test_7_1_1_timeouts_and_caps_have_the_documented_values() -> None:
+    options = SessionOptions(secrets=("x" * 32,))
+    assert (options.idle_timeout, options.absolute_timeout) == (30 * 60, 8 * 60 * 60)
+    assert (options.max_bytes, options.max_sessions) == (64 * 1024, None)
