@@ -119,6 +119,7 @@ LATER = 1000.0  # when all of what happened before is settled, and ended session
         (Script().login().visit(1).logout().unknown(Action.LOGIN).look(at=(LATER, LATER + 1)), {}),
         (Script().login().visit(1).look(visits=0, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
         (Script().login().visit(1).look(user=None, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
+        (Script().add("apple", 1, {"apple": 1}).look(user=None, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
         # A lost session is over: its values are not judged any more.
         (Script().login().look(user=None).look(user=None, visits=9, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
     ],
@@ -191,6 +192,18 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .look(user=None, at=(21, 22)),
         {},
     ),
+    "a session that expires during a long operation may be gone since the use before it": (
+        16.0,
+        Script()
+        .login(at=(0, 1))
+        .visit(1, at=(2, 3))
+        .visit(2, at=(4, 5))
+        .look(visits=1, at=(6, 7))
+        .op(Action.ACCOUNT, at=(8, 10))
+        .look(user=None, at=(9, 24))
+        .op(Action.LOGOUT, outcome=Outcome.FAIL, at=(27, 28)),
+        {},
+    ),
     "a loss after a login reaches back to what ended after that login": (
         46.0,
         Script()
@@ -213,6 +226,17 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .visit(1, at=(40.5, 41))
         .visit(2, at=(41.2, 41.5))
         .look(visits=1, at=(51, 52)),
+        {Kind.SESSION_LOST: 1, Kind.UPDATE_LOST: 1},
+    ),
+    "of two logins after a loss the first ended it": (
+        7.0,
+        Script()
+        .login(at=(1, 2))
+        .look(user=None, at=(10, 11))
+        .login(at=(12, 13))
+        .visit(1, at=(13.1, 13.2))
+        .look(visits=0, at=(13.3, 13.4))
+        .login(at=(13.5, 20)),
         {Kind.SESSION_LOST: 1, Kind.UPDATE_LOST: 1},
     ),
     "the account of a login long ago is known": (
