@@ -121,6 +121,7 @@ LATER = 1000.0  # when all of what happened before is settled, and ended session
         (Script().login().visit(1).look(visits=0, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
         (Script().login().visit(1).look(user=None, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
         (Script().add("apple", 1, {"apple": 1}).look(user=None, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
+        (Script().login().login().visit(1).look(visits=0, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
         # A lost session is over: its values are not judged any more.
         (Script().login().look(user=None).look(user=None, visits=9, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
     ],
@@ -180,6 +181,19 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .look(at=(120, 121))
         .logout(at=(150, 151))
         .look(at=(152, 153)),
+        {},
+    ),
+    "of many logouts the one without an answer may still come": (
+        17.0,
+        Script()
+        .unknown(Action.LOGOUT, at=(1, 2))
+        .logout(at=(3, 4))
+        .logout(at=(5, 6))
+        .logout(at=(7, 8))
+        .logout(at=(9, 10))
+        .login(at=(80, 81))
+        .look(at=(120, 121))
+        .look(user=None, at=(150, 151)),
         {},
     ),
     "the last answer before a session expires may come from an empty one": (
