@@ -8,8 +8,8 @@ ENV PYTHONUNBUFFERED=1 \
 
 WORKDIR /app
 
-# Before the code, so that a change of code does not install everything again. In an environment of its own, which
-# leaves alone what the base image has installed.
+# A change of the code must not install everything again, so this comes before the code. The packages of the base image
+# must stay as they are, so there is a separate environment.
 COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-deps --require-hashes -r requirements.lock
@@ -26,7 +26,7 @@ COPY proxy proxy
 COPY nodes nodes
 COPY loadtest loadtest
 COPY pyproject.toml session_cluster.py ./
-# The file system is read-only when it runs, so what Python would write at its first import is written here.
+# The file system is read-only at run time, so Python's bytecode is written here.
 RUN python -m compileall -q .
 
 USER app

@@ -7,16 +7,16 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-unit test-docker test-cluster test-all test-nightly test-faults check format lock clean
 
-# Workers that share the tests of a tier: many of them wait for servers, so there are more than cores.
+# Many tests wait for servers, so there are more workers than cores.
 PYTEST := $(BIN)/python -m pytest
 PARALLEL ?= -n 4 --dist loadfile
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(READY) ## installs everything into .venv, from the lock
+setup: $(READY) ## install everything into .venv, from the lock
 
-# pip stands outside the environment that it fills, so that a Python without ensurepip (Debian's) will do.
+# A Python without ensurepip (Debian's) must do, so pip runs outside the environment that it fills.
 $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or later is needed; {sys.executable} is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.13 ...")'
 	@$(PYTHON) -m pip --version >/dev/null || { echo "pip is missing: install it, for example python3-pip" >&2; exit 1; }
@@ -26,10 +26,10 @@ $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## shows what breaks and what holds, with figures and a report (less than 90 s)
+demo: $(READY) ## show what breaks and what holds, with figures and a report (less than 90 s)
 	@$(BIN)/session-cluster demo --out results/demo $(ARGS)
 
-up: $(READY) ## a cluster to look at: http://127.0.0.1:8080
+up: $(READY) ## start a cluster: http://127.0.0.1:8080
 	@$(BIN)/session-cluster up $(ARGS)
 
 test: $(READY) ## unit and integration tests (less than 5 min)
@@ -49,7 +49,7 @@ test-all: test test-docker test-cluster ## all tiers
 test-nightly: test test-docker test-faults ## all tiers, experiments in full (hours)
 	@$(PYTEST) tests/cluster $(ARGS)
 
-test-faults: $(READY) ## plants faults in a copy and shows which test notices each
+test-faults: $(READY) ## plant faults in a copy and show which test notices each
 	@$(BIN)/python -m tests.planted_faults $(ARGS)
 
 check: $(READY) ## style, types, banned phrases
@@ -58,16 +58,16 @@ check: $(READY) ## style, types, banned phrases
 	@$(BIN)/mypy
 	@.ci/phrases
 
-format: $(READY) ## puts the code into the house's style
+format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 # enum34, which nginx-config-builder asks for, is a backport for Python 2 that breaks the standard library's enum.
-lock: $(READY) ## pins the newest versions, with hashes, for the image and for development
+lock: $(READY) ## pin the newest versions, with hashes, for the image and for development
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet uv
 	@echo "enum34 ; python_version < '3'" > $(VENV)/overrides.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt --extra embedded --extra bench --extra report --group dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
 
-clean: ## removes what was set up and cached
+clean: ## remove .venv and caches
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

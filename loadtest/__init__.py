@@ -1,5 +1,5 @@
-"""Load on a cluster or another target: virtual users, the history of what they did, and what the checker proves by it.
+"""Load on a cluster or another target: virtual users, the history of their requests, and the checker on it.
 
-Only `users`, `concurrent_users` and `locustfile` import Locust and gevent, which patch the whole process: they run in
-processes of their own, which `generator` starts, or a person with `locust -f loadtest/locustfile.py`.
+Locust and gevent patch the whole process. So only `users`, `concurrent_users` and `locustfile` import them, which run
+in processes of their own: `generator` starts these, or a person with `locust -f loadtest/locustfile.py`.
 """

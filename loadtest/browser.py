@@ -1,4 +1,4 @@
-"""What one virtual user knows: its cookies, and who its session should be logged in as. Pure: no network, no clock."""
+"""The cookies of one virtual user, and the account that it expects to be logged in. Pure: no network, no clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from loadtest.http import Answer
 
 
 class Sent(NamedTuple):
-    """What a request was sent with: the Cookie header, the session's cookie in it, and the name of that session."""
+    """Of one request: the Cookie header, the session's cookie in it, and the name of that session."""
 
     header: str
     cookie: str | None
@@ -22,8 +22,8 @@ class Sent(NamedTuple):
 class Browser:
     """Cookies by name. `cookie` is the name of the session's, which may also come with the prefix __Host-.
 
-    Not an `http.cookiejar`: several requests may be in flight, and each has to know what it was sent with. One browser
-    talks to one host, so of a cookie only its name, its value and its end matter.
+    Several requests may be in flight, and each must know its own cookies, so this is not an `http.cookiejar`. One
+    browser talks to one host, so only the name, the value and the end of a cookie matter.
 
     The browser keeps the cookie of its last login until `fresh` is called, even after a logout: only so can it see
     that the session is gone. A write that finds no session brings the cookie of a new one, which is not taken over.
@@ -48,7 +48,7 @@ class Browser:
         self.brought = []
 
     def sending(self, other: str | None = None) -> Sent:
-        """Return what the next request is sent with. `other`, one of those `brought`, replaces the session's cookie."""
+        """Return the cookies of the next request. `other`, one of those `brought`, replaces the session's cookie."""
         pairs = list(self._cookies.items())
         value = None
         if self._session is not None:
@@ -58,7 +58,10 @@ class Browser:
         return Sent("; ".join(f"{name}={value}" for name, value in pairs), value, self.session)
 
     def receive(self, set_cookies: Iterable[str], sent: Sent, *, login: bool) -> bool | UnsetType:
-        """Take over what an answer sets. Return whether it replaces the session's cookie; UNSET if none was sent."""
+        """Store the cookies that an answer sets.
+
+        Return whether it replaces the session's cookie; UNSET if none was sent.
+        """
         replaced = False
         for line in set_cookies:
             pair, _, attributes = line.partition(";")
@@ -78,7 +81,7 @@ class Browser:
 
 
 class Expectation:
-    """Who a session should be logged in as.
+    """The account that a session should be logged in as.
 
     `user` is the account, None after a logout (and before the first login), and UNSET after an operation or an answer
     that leaves it open.
@@ -93,7 +96,7 @@ class Expectation:
         return self.user == self.account
 
     def update(self, action: Action, answer: Answer, replaced: bool | UnsetType = UNSET) -> bool:
-        """Take an answer in. Return True if it shows that the user was logged out without having asked for it.
+        """Apply an answer. Return True if it shows that the user is logged out without a logout.
 
         `replaced`: the answer brought another session's cookie, which a write does that finds no session.
         """
@@ -112,5 +115,5 @@ class Expectation:
         if answer.user == self.account and self.user is UNSET:
             self.user = self.account
         elif answer.user not in (UNSET, None, self.user):
-            self.user = UNSET  # it is in a session that should not be
+            self.user = UNSET  # the session belongs to another user
         return False

@@ -16,7 +16,7 @@ from loadtest.checker.figures import percentile
 from loadtest.history import STOPPED, Action, Op, Outcome, Probe
 
 DURING = "during"
-"""The phase of an experiment in which the fault is there."""
+"""The phase of an experiment during which the fault is active."""
 SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
 MIN_PROBES = 50
@@ -68,7 +68,7 @@ def worst(results: Iterable[ClaimResult]) -> ClaimResult:
 
 @dataclass(frozen=True)
 class Times:
-    """In epoch seconds: when the fault began to be applied, when its undo began, and when that ended."""
+    """In epoch seconds: the start of applying the fault, the start of its undo, and the end of the undo."""
 
     fault: float
     undo: float
@@ -117,7 +117,10 @@ class Claim(Protocol):
 
 
 def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]:
-    """Check each claim. A truncated history supports nothing: what was in flight at its end might explain a loss."""
+    """Check each claim.
+
+    A truncated history supports nothing: an operation in flight at its end might explain a loss.
+    """
     if not seen.findings.complete:
         truncated = f"the history is truncated, after {seen.findings.total.operations} operations"
         return (msgspec.structs.replace(not_enough(truncated), claim="the history is complete"),)
@@ -190,14 +193,14 @@ class FewFailedWrites:
 class ShareOfRequests:
     """About this share of the requests made as a logged-in user find it logged out.
 
-    The tolerance is what a binomial share of the requests seen stays within in 99 % of all runs (2.58 standard
-    deviations), plus 0.05 for what the model leaves out: round robin takes strict turns, so consecutive requests are
-    not quite independent. From 150 requests on that is at most 0.05 + 2.58 * 0.5 / sqrt(150) = 0.155, less than the
-    1/6 between a half and its neighbours (a third, two thirds): they cannot be confused. 10 users: fewer follow the
-    strict turns in lockstep (a single one would always find itself logged out).
+    The tolerance is the 99 % interval of a binomial share (2.58 standard deviations), plus 0.05 because the model is
+    not exact: round robin takes strict turns, so consecutive requests are not quite independent. From 150 requests on
+    that is at most 0.05 + 2.58 * 0.5 / sqrt(150) = 0.155, less than the 1/6 between a half and its neighbours (a third,
+    two thirds): they cannot be confused. 10 users: fewer follow the strict turns in lockstep (a single one would always
+    find itself logged out).
 
-    `least` replaces the lower bound where the share is the most that can be expected. Two workers that accept from one
-    socket share its connections as the kernel pleases: if one takes the part p, 2p(1-p) of the requests miss, which is
+    `least` replaces the lower bound where the share is an upper bound. The kernel decides how two workers that accept
+    from one socket share its connections: if one takes the part p, 2p(1-p) of the requests miss, which is
     a half for p = 0.5, a third for 0.79 and 0.095 for 0.95 (run: 19 to 49 % in 17 runs).
     """
 
@@ -321,7 +324,7 @@ class SomethingLost:
 
 @dataclass(frozen=True)
 class WritesRefused:
-    """Writes fail while the fault is there: nothing is confirmed that could not be stored."""
+    """Writes fail during the fault: no write is acknowledged that could not be stored."""
 
     text: str = "writes are refused, and say so"
 
@@ -357,7 +360,7 @@ class GapWithin:
 
 @dataclass(frozen=True)
 class RecoversWithin:
-    """This many seconds after the undo, the prober gets good answers again, and keeps getting them."""
+    """From this many seconds after the undo on, the prober gets good answers only."""
 
     seconds: float
 
@@ -375,9 +378,9 @@ class RecoversWithin:
 
 @dataclass(frozen=True)
 class FailuresEndWithin:
-    """This many seconds after the fault, no request of a user fails any more.
+    """From this many seconds after the fault on, no request of a user fails.
 
-    For a store of which a part is gone with some of the sessions: the prober's session need not be among them.
+    For a store that lost a shard: the prober's session may be on another shard.
     """
 
     seconds: float
@@ -401,7 +404,7 @@ class FailuresEndWithin:
 class SlowWindow:
     """Probes get answers later than 0.5 s for at most this long in one window: then the node is taken out.
 
-    Now and then nginx sends the node a request to see whether it is back, which is a window of its own.
+    nginx sends the node a request from time to time, to see whether it is back: a window of its own.
     """
 
     seconds: float
@@ -419,7 +422,7 @@ class SlowWindow:
 
 @dataclass(frozen=True)
 class Bounded:
-    """Each request made while the fault is there gets its answer, good or not, within this time."""
+    """Each request made during the fault gets its answer, good or not, within this time."""
 
     seconds: float
 
@@ -482,14 +485,14 @@ NO_FAILED_GET = NoFailedRequest("no GET fails", gets=True)
 
 
 def list_failures(failures: Mapping[str, int]) -> str:
-    """ "2 x POST /visits: status 502, 1 x ..." """
+    """Return the failures in words: "2 x POST /visits: status 502, 1 x ..."."""
     return ", ".join(f"{count} x {what}" for what, count in failures.items())
 
 
 def longest_slow_window(probes: Sequence[Probe], slow: float) -> float:
     """Return the longest time, in seconds, over which probes were sent whose answers took more than `slow` seconds.
 
-    By when they were sent: an answer that takes 2 s says nothing about the next request.
+    The time of sending counts, because an answer that takes 2 s says nothing about the next request.
     """
     sent = sorted(probe.started for probe in probes if probe.ended - probe.started > slow)
     longest = begin = 0.0

@@ -12,29 +12,29 @@ from loadtest.http import Operation
 from loadtest.users import FRUIT, SessionUser
 
 TABS = 5
-ROUND = 6  # operations of a tab before all of them come to rest
+ROUND = 6  # operations of each tab before all tabs pause
 # Long enough for each tab to have a request or two answered, so that some are in flight when the logout comes.
 HEAD_START = (0.005, 0.05)
 
 
 class ConcurrentUser(SessionUser):
-    """A browser with several tabs, each of them a `who` of its own.
+    """A browser with several tabs, each of them a `who` of its own in the history.
 
-    No tab can know what the others do meanwhile, so nothing is expected of an answer here.
+    A tab does not know what the others do meanwhile, so it accepts every answer.
     """
 
     abstract = True
 
     def start_tabs(self, work: Callable[[str], None]) -> "list[gevent.Greenlet[..., None]]":
-        """Start the tabs, and return them at work."""
+        """Start the tabs and return them."""
         return [gevent.spawn(work, f"{self.who}/tab-{number}") for number in range(1, TABS + 1)]
 
     def wait_for(self, tabs: "list[gevent.Greenlet[..., None]]") -> None:
-        """Wait for all of them; an error in one is raised here."""
+        """Wait for all tabs. Raises the first error of a tab."""
         try:
             gevent.joinall(tabs, raise_error=True)
         finally:
-            gevent.killall(tabs)  # of a user that is stopped, nothing goes on
+            gevent.killall(tabs)  # no tab outlives its user
 
     def open_session(self) -> bool:
         """Log in, with one tab. Return True if that succeeded."""
@@ -43,7 +43,7 @@ class ConcurrentUser(SessionUser):
 
 
 def writes(who: str) -> "itertools.cycle[Operation]":
-    """Return a tab's endless work, begun anywhere: mostly writes, to what all tabs share and to its own."""
+    """Return endless operations of a tab, from a random one on: mostly writes, to shared items and to its own."""
     shared, own = random.choice(FRUIT), f"{random.choice(FRUIT)} of {who}"  # noqa: S311  # no secret
     work = [
         Operation(Action.VISIT),
@@ -57,7 +57,7 @@ def writes(who: str) -> "itertools.cycle[Operation]":
 
 
 class SharedWriter(ConcurrentUser):
-    """All tabs write to one session at the same time, then one looks whether everything is there."""
+    """All tabs write to one session at the same time, then one reads the result."""
 
     _open = False
 
@@ -85,7 +85,7 @@ class LogoutRacer(ConcurrentUser):
     _over = False
 
     def on_start(self) -> None:
-        """Each round logs in by itself."""
+        """Do nothing: each round logs in by itself."""
 
     @task
     def race(self) -> None:

@@ -10,7 +10,7 @@ _HOW = "give {option} or " + USERS_FILE_VARIABLE + "; `session-cluster up --stat
 
 
 class CredentialsError(Exception):
-    """There are no credentials to log in with; the message is one line that says why and what to do."""
+    """No credentials to log in with; the message is one line with cause and fix."""
 
 
 class Credentials(msgspec.Struct, frozen=True):

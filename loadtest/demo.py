@@ -1,8 +1,8 @@
 """The demo: six scenes on real clusters that show when sessions are lost, and when they are not.
 
 A scene is an experiment whose hypothesis is the sentence below the table. Before its first phase all users log in
-within a second or two. That rush would dominate p99, so it is a phase of its own, which has claims and is in the
-record, but not in the table.
+within a second or two. These logins would dominate p99, so they are a phase of their own, with claims, in the record
+but not in the table.
 """
 
 from collections import Counter
@@ -47,8 +47,8 @@ _ONE_NODE_DIES: tuple[Claim, ...] = (NoFailedRequest("no GET fails", gets=True, 
 _A_THIRD = ShareOfUsers(1 / 3, "about a third")
 _ARRIVAL: tuple[Claim, ...] = (NothingLost(min_requests=0, min_users=0), _NO_FAILED)
 _ARRIVAL_MISSES: tuple[Claim, ...] = (_NO_FAILED,)
-# nginx keeps connections to the nodes open, and each belongs to one worker for good. With few of them it is chance
-# how often a request meets the other worker; with a connection for each request it is theory.
+# Each connection that nginx keeps open to a node belongs to one worker. With few connections chance decides how often a
+# request meets the other worker, so here each request has a connection of its own.
 _NO_KEEPALIVE = {"keepalive": 1, "keepalive_timeout": 0.001}
 
 
@@ -131,7 +131,7 @@ BY_NAME: Mapping[str, Experiment] = {scene.name: scene for scene in SCENES}
 
 
 def show_scenes(results: Sequence[Result], width: int) -> RenderableType:
-    """The demo's result for a console that is `width` columns wide: one table, and a sentence for each scene."""
+    """Return the demo's result for a console of `width` columns: one table, and a sentence for each scene."""
     note = "found logged out: % of the requests made by users who had logged in"
     parts = [_make_table(results, width).render(), Text(""), _sentences(results), Text(""), Text(note, "dim")]
     if any(result.generator_cpu > SATURATED for result in results):
@@ -188,7 +188,7 @@ def _lines(cells: Iterable[Text]) -> Text:
 
 
 def _count(number: int, wide: bool) -> str:
-    """80 columns have room for four digits; the JSON has them all."""
+    """Return the number; in a narrow table abbreviated from 10,000 on: "12k"."""
     return f"{number:,}" if wide or number < 10_000 else f"{number / 1000:.0f}k"
 
 
@@ -206,7 +206,7 @@ def _users(figures: PhaseFigures, wide: bool) -> Text:
 
 
 def _sentences(results: Sequence[Result]) -> RenderableType:
-    """For each scene: whether it showed what it is to show, the lesson, and its failures."""
+    """Return a line for each scene: its verdict, its hypothesis, and the requests that failed."""
     grid = mark_grid()
     for number, result in enumerate(results, 1):
         mark, _, style = MARKS[result.verdict]
@@ -216,7 +216,7 @@ def _sentences(results: Sequence[Result]) -> RenderableType:
         figures = (_figures(result, phase.name) for phase in _variant(result).phases)
         failures = sum((Counter(one.failures) for one in figures), Counter[str]())
         if failures and result.verdict is Verdict.HOLDS:
-            # A POST that was sent is never repeated, because it may have been carried out: a fact to be shown.
+            # A POST that was sent may have been carried out, so it is never repeated.
             said = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
             grid.add_row("", "", Text(said, "dim"))
     return grid

@@ -1,4 +1,4 @@
-"""An experiment is data: a hypothesis, clusters, what is done to them under load, and what must hold then.
+"""An experiment is data: a hypothesis, clusters, the faults applied to them under load, and the claims.
 
 A scene of the demo and a load test are experiments too. The experiments of `session-cluster failover` are files of
 their own in `loadtest/experiments`, the scenes are in `loadtest/demo.py`.
@@ -17,7 +17,7 @@ from proxy import Balance
 
 BEFORE, AFTER = "before", "after"
 MIN_DURING = 3.5
-"""Seconds that a fault lasts at least, however short the form: claims need the data."""
+"""Minimum duration of a fault in seconds, also in the short form: claims need the data."""
 
 
 class Place(StrEnum):
@@ -61,7 +61,7 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A cluster, the fault, and what must hold then.
+    """A cluster, the fault, and the claims.
 
     `name` is empty where an experiment has one variant only; `title` follows the experiment's. `phases` replaces the
     usual ones: before, during the fault, after its undo. `places`: where such a cluster can run.
@@ -82,10 +82,9 @@ class Variant:
 class Experiment:
     """A hypothesis and how to refute it.
 
-    `before`, `during` and `after` are seconds: under load and well, from the fault (once it is applied) to its undo,
-    and well again. `reference` is the best known figure, for comparison; where variants differ, it is theirs. `users`
-    replaces the number that the command asks for, where each user has several tabs. `nodes`: kinds of nodes that it
-    makes sense for; the claims are the same for all.
+    `before`, `during` and `after` are seconds: before the fault, from the applied fault to its undo, and after the
+    undo. `reference` is the best known figure, for comparison; a variant may have its own. `users` replaces the number
+    of the command, where each user has several tabs. `nodes`: the kinds of nodes that it runs on, with equal claims.
     """
 
     number: int
@@ -103,7 +102,7 @@ class Experiment:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where any of its variants can run."""
+        """The places where at least one variant can run."""
         return tuple(place for place in Place if any(place in variant.places for variant in self.variants))
 
 

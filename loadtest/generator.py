@@ -26,7 +26,7 @@ LOCUSTFILE = ROOT / "loadtest" / "locustfile.py"
 SETTINGS, LOG = ".generator.json", "locust.log"
 
 IN_FLIGHT_TIMEOUT = 5
-"""Seconds that requests in flight may take to end, so that the last figures are no artefact of stopping."""
+"""Seconds for requests in flight to end, so that stopping does not distort the last figures."""
 STOP_TIMEOUT = 30.0
 
 
@@ -35,10 +35,10 @@ class GeneratorError(Exception):
 
 
 class Generator:
-    """Virtual users on a target, in processes of Locust that never outlive this one.
+    """Virtual users on a target, in processes of Locust that end with this one.
 
-    Each process writes its part of the history into `folder`; Locust's log is there, too. Leaving it as a context
-    manager kills what has not been stopped.
+    Each process writes its part of the history into `folder`, which also has Locust's log. Leaving it as a context
+    manager kills processes that have not been stopped.
     """
 
     def __init__(self, profile: LoadProfile, target: Target, folder: Path) -> None:
@@ -71,16 +71,16 @@ class Generator:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=log,
-                    cwd=self._folder,  # no locust.conf of the user's
+                    cwd=self._folder,  # a locust.conf of the user must not apply
                     env=self._environment(settings),
-                    # Its own session: Ctrl-C at the terminal is for the command, which ends the others in order.
+                    # Ctrl-C at the terminal is for the command, which stops the others in order.
                     start_new_session=True,
                 )
         except OSError as error:
             raise GeneratorError(f"the load generator cannot write into {self._folder}: {error.strerror}") from error
 
     def set_users(self, users: int) -> None:
-        """Change the wanted number of users. They come and go at the spawn rate, from within a second on."""
+        """Set the number of users. Locust starts or stops them at the spawn rate, beginning within a second."""
         write_atomically(self._folder / WANTED_USERS, str(users))
 
     def check(self) -> None:
@@ -90,14 +90,14 @@ class Generator:
             raise GeneratorError(f"the load generator ended early (exit {code}): {self._reason()}")
 
     def stop(self) -> None:
-        """End the users and all processes: every part is complete then.
+        """Stop the users and all processes; every part of the history is complete then.
 
         Requests in flight have 5 s to end; those that do not are recorded as STOPPED. Raises GeneratorError if Locust
         has ended before, does not end, or a virtual user failed.
         """
         self.check()
         process = self._running()
-        # Locust handles SIGTERM only where it has a page, and where it has one, SIGINT leaves the page open.
+        # With its web page Locust does not end on SIGINT, and without it not on SIGTERM.
         process.send_signal(signal.SIGINT if self._profile.web is None else signal.SIGTERM)
         has_stopped = holds_within(self._is_gone, STOP_TIMEOUT)
         self.kill()
@@ -112,7 +112,7 @@ class Generator:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            self._ended = True  # its process group may belong to another program from now on
+            self._ended = True  # from now on the id of its process group may belong to another program
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +141,7 @@ class Generator:
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", self._target.url]
         command += ["--stop-timeout", str(IN_FLIGHT_TIMEOUT), "--loglevel", "WARNING", "--only-summary"]
-        command += ["--exit-code-on-error", "0"]  # a failed request is a result, and no failure of the generator
+        command += ["--exit-code-on-error", "0"]  # a failed request is a result, not a failure of the generator
         if self._profile.processes > 1:
             (port,) = map(str, free_ports(1))
             command += ["--processes", str(self._profile.processes)]
@@ -161,7 +161,7 @@ class Generator:
         return self._process
 
     def _is_gone(self) -> bool:
-        """Whether no process of it is left: the first ends before its workers do."""
+        """Return True when every process has ended; the first one ends before its workers."""
         if self._running().poll() is None:
             return False
         try:

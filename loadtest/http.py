@@ -1,6 +1,6 @@
-"""The HTTP interface of the nodes as virtual users speak it: the request of each operation, and how its answer is read.
+"""The HTTP interface of the nodes for virtual users: the request of each operation, and the parsing of its answer.
 
-An `Adapter` is all that a virtual user knows of the interface, so another application needs another adapter only.
+Only an `Adapter` knows the interface, so another application needs only another adapter.
 """
 
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an operation ended, and what its answer shows (UNSET where it does not tell).
+    """How an operation ended, and the values that its answer shows (UNSET: not shown).
 
-    `user` None: nobody is logged in. `error` is what is wrong with the answer as HTTP; empty: nothing.
+    `user` None: no user is logged in. `error` is the failure as HTTP; empty: none.
     """
 
     outcome: Outcome
@@ -45,13 +45,13 @@ class Answer:
 
 
 class Adapter(Protocol):
-    """What virtual users send and expect. A msgspec.Struct, so that the processes of Locust can be told of it."""
+    """Makes requests and parses answers. A msgspec.Struct, so that it can be passed to the processes of Locust."""
 
     def request(self, operation: Operation, account: str, password: str) -> Request:
         """Return the request that carries an operation out for an account."""
 
     def read(self, operation: Operation, status: int, body: bytes) -> Answer:
-        """Return what an HTTP answer says."""
+        """Parse an HTTP answer."""
 
 
 _OK = {
@@ -95,10 +95,10 @@ class HttpInterface(msgspec.Struct, frozen=True):
                 return Request("DELETE", "/cart")
 
     def read(self, operation: Operation, status: int, body: bytes) -> Answer:
-        """Return what an HTTP answer says.
+        """Parse an HTTP answer.
 
-        A status from 500 on leaves the outcome unknown: a 502 or 504 may hide a write that happened. Any other
-        unexpected status says that nothing was done. 409 to a write is not an error: the session was ended meanwhile.
+        A status from 500 on leaves the outcome unknown, because a 502 or 504 may hide a write. Any other unexpected
+        status means that nothing was done. 409 to a write is not an error: the session was ended meanwhile.
         """
         action = operation.action
         if status >= 500:

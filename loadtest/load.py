@@ -25,7 +25,7 @@ LOAD = "load"
 
 @dataclass(frozen=True)
 class LoadResult:
-    """`description` is what to say of the target in a record."""
+    """The findings on one load. `description` describes the target in a record."""
 
     profile: LoadProfile
     seconds: float
@@ -63,7 +63,7 @@ def run_load(
 
 
 def show_load(result: LoadResult) -> RenderableType:
-    """The result for people, within 80 columns: percentiles of each request, and what the history proves."""
+    """Return the result within 80 columns: percentiles of each request, and the findings on the history."""
     load = result.figures
     head = f"{load.users:,} users, {load.operations:,} requests in {load.seconds:.0f} s: {load.rate:,.0f} a second"
     parts: list[RenderableType] = [Text(head, "bold"), Text(""), _requests(load).render(), Text(""), _verdicts(result)]
@@ -114,7 +114,7 @@ def _verdicts(result: LoadResult) -> RenderableType:
     )
     failed = (
         f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included), "
-        f"asked again by the proxy {found.total.retried:,}"
+        f"retried by the proxy {found.total.retried:,}"
     )
     for claim, words in ((result.lost, lost), (result.failed, failed)):
         mark, _, style = MARKS[claim.verdict]

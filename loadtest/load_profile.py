@@ -1,4 +1,4 @@
-"""How much load and of which kind, and what `loadtest.generator` tells the processes of Locust by it."""
+"""Amount and kind of the load, and the settings that `loadtest.generator` passes to the processes of Locust."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ SETTINGS_VARIABLE = "SESSION_LOAD_SETTINGS"
 WANTED_USERS = "wanted-users"
 """The file with the wanted number of users, in the folder of the load."""
 REASON = "load generator: "
-"""What a line of Locust's log begins with that says why it ends; others may follow from other processes."""
+"""Prefix of the line in Locust's log with the reason of its end; lines of other processes may follow."""
 
 
 class ProfileError(ValueError):
@@ -30,12 +30,12 @@ class Mix(StrEnum):
 
 
 class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """How much load, and of which kind.
+    """Amount and kind of the load.
 
     `spawn_rate` users start per second. A user waits `wait` seconds (from, to) between two requests. `weights` replaces
-    those of the mix's users by name ({"Visitor": 1}; the others do not come). With more than one of `processes`,
-    Locust's users run in that many. `web` is the port of Locust's own page on 127.0.0.1. After `time_limit` seconds the
-    generator ends by itself, with an error.
+    those of the mix's users by name ({"Visitor": 1}; users of other names are left out). With more than one of
+    `processes`, Locust's users run in that many. `web` is the port of Locust's own page on 127.0.0.1. After
+    `time_limit` seconds the generator ends by itself, with an error.
     """
 
     users: int
@@ -82,10 +82,10 @@ def parse_mix(text: str) -> tuple[Mix, dict[str, int]]:
 
 
 class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the processes of Locust are told by the file that SESSION_LOAD_SETTINGS names.
+    """Settings of the processes of Locust, in the file that SESSION_LOAD_SETTINGS names.
 
     `adapter` is the import path of the adapter's class, `adapter_fields` are its values. `parent` is the process that
-    started Locust: Locust ends when that is gone.
+    started Locust: Locust ends when that process has ended.
     """
 
     profile: LoadProfile
@@ -112,7 +112,7 @@ class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
         return adapter
 
     def wanted_users(self) -> int:
-        """Return how many users there should be at this moment."""
+        """Return the wanted number of users at this moment."""
         return int((Path(self.folder) / WANTED_USERS).read_text())
 
 

@@ -1,7 +1,7 @@
 """For plain Locust: `locust -f loadtest/locustfile.py --host http://127.0.0.1:8080`, with its web page or --headless.
 
 The rows of Locust's statistics are the requests; those that found a user logged out stand apart ("/me [logged out]"),
-and only HTTP failures count as failures. When Locust ends, a summary of what the checker found follows.
+and only HTTP failures count as failures. When Locust ends, it prints a summary of the checker's findings.
 
 `loadtest.generator` starts Locust with this file as well. Then SESSION_LOAD_SETTINGS names a file with the load profile
 and the target, each process writes its operations to a part of the run's history, and the number of users is read from
@@ -44,7 +44,7 @@ PID = os.getpid()
 
 
 class WantedUsers(LoadTestShape):
-    """Ask for the number of users in the generator's file, which is read every second."""
+    """Make Locust run the number of users in the generator's file, which it reads every second."""
 
     abstract = SETTINGS is None  # so Locust does not use it
 
@@ -73,10 +73,10 @@ def add_options(parser: Any) -> None:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def prepare(environment: Any, runner: Any, **_: Any) -> None:
-    """Give the users of this process what they need."""
+    """Prepare this process for its users."""
     if SETTINGS is not None:
         prepare_generator(environment, runner, SETTINGS)
-    elif not isinstance(runner, MasterRunner):  # it has no users
+    elif not isinstance(runner, MasterRunner):  # a master has no users
         prepare_plain(environment)
 
 
@@ -110,7 +110,7 @@ def summary(findings: Findings) -> str:
         f"  sessions crossed   {findings.crossed:,}",
         f"  failed requests    {total.failed:,}",
         *(f"    {count:,} x {reason}" for reason, count in total.failures.items()),
-        f"  asked again        {total.retried:,} by the proxy, at another node",
+        f"  retried            {total.retried:,} by the proxy, on another node",
         f"  answered by        {', '.join(f'{node} {count:,}' for node, count in total.nodes.items()) or '-'}",
     ]
     return "\n".join(lines)
@@ -169,7 +169,7 @@ def record_part(environment: Any, runner: Any, settings: GeneratorSettings) -> N
 
 
 def watch(runner: Any, time_limit: float, processes: int) -> None:
-    """End with one line once the figures would be incomplete, or the time is over."""
+    """End the process with one line when the figures would be incomplete, or after the time limit."""
     deadline = time.monotonic() + time_limit
     while True:
         gevent.sleep(WATCH_INTERVAL)
@@ -183,25 +183,25 @@ def watch(runner: Any, time_limit: float, processes: int) -> None:
 
 
 def end_if_a_user_failed(runner: Any) -> None:
-    """A virtual user that ended with an exception is missing from then on."""
+    """End the process if a virtual user failed, because it sends no more requests."""
     for error in runner.exceptions.values():
         end(f"a virtual user failed, so the figures are incomplete: {error['msg']}")
 
 
 def end_with_the_parent(command: int) -> NoReturn:
-    """The command may have been killed; Locust's workers notice their master's end within a minute only."""
+    """End the process when its parent has ended, which Locust's workers notice only within a minute."""
     while os.getppid() == (command if os.getpid() == PID else PID):
         gevent.sleep(WATCH_INTERVAL)
     os._exit(1)
 
 
 def end(reason: str) -> NoReturn:
-    """End this process at once; its parent or its children notice."""
+    """End this process at once with a reason on stderr; its parent and its children notice."""
     print(f"{REASON}{reason}", file=sys.stderr, flush=True)
     os._exit(1)
 
 
 if SETTINGS is not None:
     gevent.spawn(end_with_the_parent, SETTINGS.parent)
-    # Not by Python's own handler, which raises KeyboardInterrupt in whichever virtual user runs at this moment.
+    # Python's own handler would raise KeyboardInterrupt in the virtual user that runs at this moment.
     gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)

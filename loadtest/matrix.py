@@ -1,6 +1,6 @@
 """The load matrix: small clusters under equal load, one after another, over stores, policies and numbers of nodes.
 
-For each it measures throughput, processor time by role, and what the store does for a request.
+For each it measures throughput, CPU time by role, and the operations of the store for each request.
 """
 
 import os
@@ -51,7 +51,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One cluster. A lone node is the same under every policy, so it is measured once: `balance` is None."""
+    """One cluster. A single node behaves equally under every policy, so it is measured once: `balance` is None."""
 
     node: NodeKind
     store: StoreKind
@@ -70,7 +70,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Usage:
-    """Since everything started: seconds of processor time of all processes by role, and the store's own counts."""
+    """Since the start: seconds of CPU time of all processes by role, and the statistics of the store."""
 
     cpu: Mapping[Role, float]
     store: StoreStatistics | None
@@ -78,7 +78,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Of one request, on average. `cpu` in ms by role; the others are None where the store has no server."""
+    """Cost of one request, on average. `cpu` in ms by role; the others are None where the store has no server."""
 
     cpu: Mapping[str, float]
     commands: Mapping[str, float] | None
@@ -92,7 +92,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class CellResult:
-    """The figures of one cell; `error` is why there are none."""
+    """The figures of one cell, or the error."""
 
     cell: Cell
     load: PhaseFigures | None = None
@@ -103,7 +103,7 @@ class CellResult:
 def make_cells(
     node: NodeKind, stores: Iterable[StoreKind], balances: Iterable[Balance], nodes: Iterable[int]
 ) -> tuple[Cell, ...]:
-    """All combinations, by store, policy and number of nodes. Raises ClusterError for an impossible one."""
+    """Return all combinations, by store, policy and number of nodes. Raises ClusterError for an invalid one."""
     sizes, policies = sorted(set(nodes)), tuple(dict.fromkeys(balances))
     cells = []
     for store in dict.fromkeys(stores):
@@ -115,7 +115,7 @@ def make_cells(
 
 
 def estimate_seconds(count: int, profile: LoadProfile, seconds: float) -> float:
-    """About how long this many cells take."""
+    """Return the estimated seconds for `count` cells."""
     return count * (SECONDS_AROUND + profile.users / profile.spawn_rate + seconds)
 
 
@@ -126,7 +126,7 @@ def run_matrix(
     make_cluster: MakeCluster,
     watch: Callable[[Status], None],
 ) -> Iterator[CellResult]:
-    """Measure one cell after another. A cell that fails says so and does not end the others."""
+    """Measure one cell after another. A cell that fails yields its error, and the others go on."""
     for number, cell in enumerate(cells, 1):
         later = estimate_seconds(len(cells) - number, profile, seconds)
         phase = Phase(name=LOAD, seconds=seconds)
@@ -168,7 +168,7 @@ def make_cost(before: Usage, after: Usage, requests: int) -> Cost:
 
 
 def _measure_cpu(pid: int) -> float:
-    """Seconds of a process and all below it, in user mode and in the kernel."""
+    """Return the CPU time of a process and its descendants in seconds, user and system."""
     total = 0.0
     try:
         first = psutil.Process(pid)
@@ -176,12 +176,12 @@ def _measure_cpu(pid: int) -> float:
             times = process.cpu_times()
             total += times.user + times.system
     except psutil.NoSuchProcess:
-        pass  # it ended meanwhile, which shows in the requests
+        pass  # it ended meanwhile, so requests failed
     return total
 
 
 def show_matrix(results: Sequence[CellResult], profile: LoadProfile, seconds: float) -> RenderableType:
-    """All rows within 80 columns, also of cells that failed, and what the columns mean."""
+    """Return all rows within 80 columns, also of cells that failed, and a legend."""
     notes = [_LEGEND, _conditions(profile, seconds)]
     if any(_is_saturated(one) for one in results):
         notes.append(
@@ -192,7 +192,7 @@ def show_matrix(results: Sequence[CellResult], profile: LoadProfile, seconds: fl
 
 
 def make_markdown(results: Sequence[CellResult], profile: LoadProfile, seconds: float) -> str:
-    """The table for a pull request."""
+    """Return the table for a pull request."""
     return "\n".join([make_table(results).markdown(), _LEGEND, "", _conditions(profile, seconds), ""])
 
 
@@ -237,7 +237,7 @@ def _is_saturated(one: CellResult) -> bool:
 
 
 def make_record(results: Sequence[CellResult], profile: LoadProfile, seconds: float) -> dict[str, Any]:
-    """Everything, for JSON. `version` rises when a field changes its meaning; CPU and latencies are in ms."""
+    """Return all figures for JSON. `version` rises when a field changes its meaning; CPU and latencies are in ms."""
     return {
         "version": FORMAT,
         "plan": record_profile(profile, seconds),

@@ -88,7 +88,7 @@ class ProgressLine:
 
 
 def _describe_rest(status: Status) -> str:
-    """ " (next: before; about 40 s left)", as far as that is known."""
+    """Return the known parts of " (next: before; about 40 s left)"."""
     left = status.ends_at - time.monotonic()
     parts = [
         f"next: {status.next_stage}" if status.next_stage else "",

@@ -1,4 +1,4 @@
-"""Results of runs as JSON: everything that a report needs. Several runs of one case give medians with their range."""
+"""Results of runs as JSON, for the report. Several runs of one case give medians with their range."""
 
 import os
 import platform
@@ -146,7 +146,7 @@ def record_figures(phase: str, figures: PhaseFigures) -> dict[str, Any]:
 
 
 def list_versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
-    """Return the versions of everything that took part."""
+    """Return the versions of the cluster's programs, Python and the main packages."""
     return {
         **of_cluster,
         "python": platform.python_version(),
@@ -159,7 +159,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Raises OSError."""
+    """Write result.json. Raises OSError."""
     write_json(folder / RESULT, result)
 
 
@@ -172,7 +172,7 @@ def write_results(out: Path) -> Results:
 
 
 def read_result(path: Path) -> Result:
-    """Raises OSError, and ValueError with one line for a file of another kind."""
+    """Read a result. Raises OSError, and ValueError with one line for a file of another kind."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Result)
     except msgspec.DecodeError as error:
@@ -180,14 +180,14 @@ def read_result(path: Path) -> Result:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Replace the file atomically, so that no reader meets half a document. Raises OSError."""
+    """Replace the file atomically. Raises OSError."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     part.replace(path)
 
 
 def check_writable(path: Path) -> None:
-    """Raises OSError if `write_json` could not write there; leaves a file that exists as it is."""
+    """Raise OSError if `write_json` cannot write to this path. An existing file stays unchanged."""
     part = path.with_name(f".{path.name}.part")
     part.touch()
     part.unlink()
@@ -243,7 +243,7 @@ class CaseResults:
         return self._median(lambda found: found.gap if found.availability else None, "{:.2f}")
 
     def _median(self, figure: Callable[[Findings], float | None], form: str = "{:,}") -> str:
-        """The median, and the range behind it where the runs differ."""
+        """Return the median, followed by the range where the runs differ."""
         found = [run.findings for run in self.runs if run.findings is not None]
         values = [value for one in found if (value := figure(one)) is not None]
         if not values:

@@ -25,19 +25,19 @@ from loadtest.target import Target, TargetError, log_in, visit
 STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
-WELL_AGAIN_TIMEOUT = 20.0  # nginx takes a node up again after its fail_timeout, 5 s by default
+WELL_AGAIN_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
 ARRIVAL_TIMEOUT = 60.0
 SLACK = 240.0
 """Seconds for starting, arriving, applying and undoing, until the generator ends by itself."""
 PATIENCE = 5
-"""How many times as long a phase may take on a machine that is too slow to see enough in its seconds."""
+"""Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
 _FINDINGS_INTERVAL = 0.3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NotSteadyError(Exception):
-    """The cluster is not well where it has to be; one line says what is wrong."""
+    """The cluster is not in its steady state; the message is one line with the cause."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Stage:
 
 
 class Schedule:
-    """The stages of a run, with how long each takes. `later`: seconds that further runs will take."""
+    """The stages of a run with their durations. `later`: the estimated seconds of the following runs."""
 
     def __init__(self, phases: Sequence[Phase], status: Status, later: float = 0.0) -> None:
         # Estimates for a machine with two busy cores.
@@ -67,11 +67,11 @@ class Schedule:
 
     @property
     def seconds(self) -> float:
-        """About how long all of it takes."""
+        """The estimated duration of the run in seconds."""
         return sum(stage.seconds for stage in self.stages)
 
     def enter(self, name: str) -> None:
-        """Say that this stage has begun; nothing if the run has no such stage."""
+        """Enter a stage in the status. Do nothing if the run has no such stage."""
         position = next((at for at, stage in enumerate(self.stages) if stage.name == name), None)
         if position is None:
             return
@@ -83,7 +83,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Run:
-    """Evidence of one run. `findings` and `timing` are None where there was no steady state to begin with."""
+    """Evidence of one run. `findings` and `timing` are None without a steady state before the fault."""
 
     findings: Findings | None = None
     timing: Timing | None = None
@@ -113,7 +113,7 @@ class Recording:
         self._marks.flush()
 
     def read(self, prober: Prober | None) -> Findings:
-        """Return what the checker finds so far. Costs at most a tenth of the time."""
+        """Return the findings so far. Takes at most a tenth of the time."""
         begin = time.monotonic()
         if begin >= self._due:
             self._take_probes(prober)
@@ -125,7 +125,7 @@ class Recording:
         return self._findings
 
     def finish(self, prober: Prober | None) -> Findings:
-        """All writers have ended: assemble the history, and return the findings on it. Raises HistoryError."""
+        """Assemble the history when all writers have ended, and return its findings. Raises HistoryError."""
         self._take_probes(prober)
         self._marks.close()
         self._probes.close()
@@ -151,12 +151,12 @@ class Recording:
 class Runner:
     """Drives a target through phases. Entering it starts the target and waits until all users have arrived.
 
-    `folder` gets the history, whose header has `title` and `description`. With `probes`, members and nodes have to be
-    well before each fault and after its undo, and a prober asks for two pages all the time. `watch` is called several
-    times a second.
+    `folder` gets the history, whose header has `title` and `description`. With `probes`, the cluster must be in its
+    steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
+    several times a second.
 
     Everything raises ClusterError, GeneratorError, ProberError, TargetError, HistoryError, and OSError where the folder
-    is not writable. However it is left, a fault is undone and nothing keeps running.
+    is not writable. In any case the fault is undone and all processes are stopped.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class Runner:
         self._stack.__exit__(kind, error, trace)
 
     def run(self, phase: Phase) -> None:
-        """Run one phase. Its fault, if it is to be undone, is undone however this ends."""
+        """Run one phase. A fault with `undo` is undone in any case."""
         if self._probes and phase.undo:
             wait_steady(self._cluster, STEADY_TIMEOUT)
         self._mark(phase.name)
@@ -256,7 +256,7 @@ class Runner:
         return self._target.cluster
 
     def _make_prober(self) -> Prober:
-        """Raises NotSteadyError where no session can be made for it."""
+        """Return a prober with a session of its own. Raises NotSteadyError if the login fails."""
         try:
             cookie = log_in(self._target)
         except TargetError as error:
@@ -266,7 +266,10 @@ class Runner:
         return Prober(endpoints, time_limit=self._schedule.seconds + SLACK)
 
     def _wait_for_arrival(self) -> None:
-        """Wait until every user has an answer to its login, however slow the machine is, within reason."""
+        """Wait until every user has an answer to its login, also on a slow machine.
+
+        Raises GeneratorError after a timeout.
+        """
         users = self._profile.users
         seconds = users / self._profile.spawn_rate + ARRIVAL_TIMEOUT
         deadline = time.monotonic() + seconds
@@ -317,7 +320,10 @@ class Runner:
         self._recording.write(note)
 
     def _make_timing(self) -> Timing:
-        """Without a fault it counts from the first phase on; a fault that stays is there until the end."""
+        """Return the timing.
+
+        Without a fault its time is that of the first phase; a fault without undo lasts to the end.
+        """
         ended = self._times[END]
         before = next((at for name, at in self._times.items() if name != ARRIVAL), ended)
         fault, undo = self._times.get("fault", before), self._times.get("undo", ended)
@@ -344,7 +350,7 @@ def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
 
 
 def wait_steady(cluster: Cluster, timeout: float) -> None:
-    """Return when every member runs, and every node serves a visitor and saves a session for it.
+    """Block until every member runs and every node saves a session of a new visitor.
 
     Raises NotSteadyError after `timeout` seconds.
     """
@@ -361,7 +367,7 @@ def _find_complaint(cluster: Cluster) -> str | None:
         if member.state is not MemberState.RUNNING:
             return f"{member.name} is {member.state}"
     missing = {member.name for member in members if member.role is Role.NODE}
-    for _ in range(4 * len(missing)):  # nodes take turns, but requests of the load come in between
+    for _ in range(4 * len(missing)):  # requests of the load come between the turns of the nodes
         try:
             status, node = visit(cluster.url)
         except (OSError, http.client.HTTPException) as error:
@@ -376,9 +382,9 @@ def _find_complaint(cluster: Cluster) -> str | None:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a KeyboardInterrupt and ignore the next: cleaning up takes a while.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a KeyboardInterrupt and ignore later ones during the clean-up.
 
-    A signal that is ignored from the start stays so, as a shell has it for SIGINT of programs in the background.
+    A signal that is ignored from the start stays ignored: shells ignore SIGINT for programs in the background.
     """
 
     def interrupt(*_: object) -> None:
@@ -398,7 +404,7 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold signals that ask for the end until the block is left."""
+    """Hold termination signals until the block is left."""
     came: list[tuple[int, FrameType | None]] = []
     before = {number: signal.signal(number, lambda *signalled: came.append(signalled)) for number in _SIGNALS}
     try:

@@ -44,8 +44,8 @@ FAILURES = (ClusterError, GeneratorError, ProberError, HistoryError, TargetError
 
 @dataclass(frozen=True)
 class Effort:
-    """The number of users, who wait `wait` seconds (from, to) between two requests; and the share (0 to 1) of each
-    phase's own seconds that it takes."""
+    """The number of users, their wait in seconds (from, to) between two requests, and the factor (0 to 1) for the
+    duration of each phase."""
 
     users: int = 24
     wait: tuple[float, float] = (0.2, 0.8)
@@ -73,7 +73,7 @@ class Suite:
 
     @property
     def cases(self) -> list[Case]:
-        """Without variants whose cluster cannot run in any of the places, or whose store such nodes do not have."""
+        """The variants that can run in one of the places, with a store that the kind of node supports."""
         return [
             Case(experiment, variant, self.node, places[0])
             for experiment in self.experiments
@@ -88,7 +88,7 @@ class Suite:
         return len(self.cases) * self.repeat
 
     def run(self, watch: Callable[[Status], None]) -> Iterator[Result]:
-        """Run everything, and yield each result when it is there. A run that fails is a result too.
+        """Run everything, and yield each result as soon as it exists. A run that fails is a result too.
 
         Raises OSError where results cannot be written, and KeyboardInterrupt.
         """
@@ -131,8 +131,8 @@ class Suite:
 
 
 def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:
-    """Evaluate the claims of each phase, and those of the whole run. With `steady` also that the cluster was well
-    before the fault and is well again after it. Raises HistoryError."""
+    """Evaluate the claims of each phase, and those of the whole run. With `steady` also the steady state
+    before the fault and after its undo. Raises HistoryError."""
     if run.findings is None:
         return (make_failure("the cluster is well before the fault", run.unsteady),)
     seen = Observed(run.findings)
@@ -157,9 +157,9 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
 
 
 def _check_steady(case: Case, seen: Observed) -> ClaimResult:
-    """Failures before the fault do not break the hypothesis, but then the run says nothing about it."""
+    """Return NOT_ENOUGH_DATA for failures before the fault: they neither support nor break the hypothesis."""
     if case.experiment.mix is Mix.LOGOUT_RACE:
-        return HOLDS  # never steady: writes after the logout find their session gone
+        return HOLDS  # never steady: writes after the logout fail, because their session has ended
     for phase in (ARRIVAL, BEFORE):
         figures = seen.within(phase).figures
         if figures.failed:
@@ -168,7 +168,7 @@ def _check_steady(case: Case, seen: Observed) -> ClaimResult:
 
 
 def make_failure(claim: str, reason: str) -> ClaimResult:
-    """Return the result of a run that did not come to its end."""
+    """Return the claim of a run that ended early."""
     return ClaimResult(claim=claim, verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""Systems under test: where users go, who they log in as, and what they send."""
+"""Systems under test: address, accounts and HTTP interface."""
 
 import http.client
 import ssl
@@ -19,19 +19,19 @@ _TIMEOUT = 10.0
 
 
 class TargetError(Exception):
-    """The target does not answer as it should; one line that says where and why."""
+    """The target does not answer as expected; the message is one line with address and cause."""
 
 
 class Target(Protocol):
-    """A system under test. Entering it as a context manager starts it, or checks that it is there."""
+    """A system under test. Entering it as a context manager starts it, or checks that it answers."""
 
     @property
     def url(self) -> str:
-        """Its address, without a path."""
+        """The address, without a path."""
 
     @property
     def users(self) -> Mapping[str, str]:
-        """The accounts that users log in as: name -> password."""
+        """Accounts of the users: name -> password."""
 
     @property
     def session_cookie(self) -> str:
@@ -39,23 +39,23 @@ class Target(Protocol):
 
     @property
     def authority(self) -> Path | None:
-        """The certificate of the authority that signs its https; None: one that the system knows."""
+        """The certificate of the authority for https; None: the authorities that the system trusts."""
 
     @property
     def insecure(self) -> bool:
-        """Whether any certificate will do."""
+        """Whether any certificate is accepted."""
 
     @property
     def adapter(self) -> Adapter:
-        """What users send to it and read from it."""
+        """Makes its requests and parses its answers."""
 
     @property
     def cluster(self) -> Cluster | None:
-        """The cluster, where faults can be applied to it."""
+        """The cluster if faults can be applied, otherwise None."""
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """What a record says of it."""
+        """Description for records."""
 
     def __enter__(self) -> Self: ...
 
@@ -65,7 +65,7 @@ class Target(Protocol):
 
 
 class ClusterTarget:
-    """A cluster that runs for as long as it is entered."""
+    """A cluster that runs while the target is entered."""
 
     insecure = False
 
@@ -125,7 +125,7 @@ class RunningTarget:
     ) -> None: ...
 
     def check(self) -> None:
-        """Ask for GET /me, before a crowd does. Raises TargetError unless the answer is that of the HTTP interface."""
+        """Send GET /me before the load starts. Raises TargetError unless the answer is that of the HTTP interface."""
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
             raise TargetError(f"target must be http:// or https:// with a host and no path, not {self.url}")
@@ -159,7 +159,7 @@ def visit(url: str) -> tuple[int, str]:
 
 
 def log_in(target: Target) -> str:
-    """Log in as the first account. Return the Cookie header of the session, and of it alone: it is pinned to no node.
+    """Log in as the first account. Return the session's cookie alone, so that no sticky cookie pins to a node.
 
     Raises TargetError.
     """
@@ -209,7 +209,7 @@ def _has_user(body: bytes) -> bool:
 
 
 def describe(spec: ClusterSpec) -> dict[str, Any]:
-    """Return what a record says of a cluster's kind."""
+    """Describe the kind of a cluster in a record."""
     return {
         "node": spec.node.value,
         "nodes": spec.nodes,

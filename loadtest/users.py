@@ -1,6 +1,6 @@
-"""Virtual users for Locust. Each is one browser with its own cookies, and logs in again when it is found logged out.
+"""Virtual users for Locust. Each is one browser with its own cookies, and logs in again after a lost session.
 
-A user knows just enough of its session to notice that. What was lost, the checker finds in the history of a run.
+A user only notices a logout. The checker finds the losses in the history of a run.
 """
 
 import itertools
@@ -18,12 +18,12 @@ from loadtest.http import Adapter, Answer, HttpInterface, Operation
 
 FRUIT = ("apple", "pear", "plum", "cherry")
 LOGGED_OUT = "logged out"
-"""What a user objects to: it never logged out, and the answer is to an anonymous user."""
+"""The remark of a user that never logged out and gets an answer for an anonymous user."""
 
 
 @dataclass
 class Load:
-    """What all users of a process share. Give it to Locust's environment with `attach` before users are spawned.
+    """Shared by all users of a process. Call `attach` on Locust's environment before users are spawned.
 
     `record` is called with every operation as it ends. The process is number `worker` (from 0) of `workers`: no two
     users of a run have the same number.
@@ -43,7 +43,7 @@ class Load:
         self._names = itertools.islice(itertools.cycle(self.accounts), self.worker, None, self.workers)
 
     def attach(self, environment: Any) -> None:
-        """Make it known to the users of an environment."""
+        """Make the load available to the users of an environment."""
         environment.session_load = self
 
     def next_user(self) -> tuple[int, str, str]:
@@ -53,10 +53,10 @@ class Load:
 
 
 class SessionUser(FastHttpUser):
-    """Sends operations, and logs in again at once whenever it is found logged out.
+    """Sends operations, and logs in again at once when it finds itself logged out.
 
-    At once, so that the share of requests that find the user logged out is what theory says: (N-1)/N for N nodes
-    that each keep their own sessions and take turns.
+    At once, so that the share of requests that find the user logged out agrees with theory: (N-1)/N for N nodes that
+    keep their own sessions and take turns.
     """
 
     abstract = True
@@ -87,7 +87,7 @@ class SessionUser(FastHttpUser):
         self.perform(Operation(Action.LOGIN))
 
     def act(self, action: Action, item: str = "", quantity: int = 0) -> None:
-        """Do something as a logged-in user: log in first if need be, and again if the answer shows that it is out."""
+        """Send an operation as a logged-in user: log in before if necessary, and again if the answer shows a logout."""
         if not self.expectation.is_logged_in:
             self.log_in()
         self.perform(Operation(action, item, quantity))
@@ -95,7 +95,7 @@ class SessionUser(FastHttpUser):
             self.log_in()
 
     def perform(self, operation: Operation) -> Op:
-        """Send one operation and hold the answer against the expectation."""
+        """Send one operation and compare the answer with the expectation."""
         return self.send(operation, self.who, self.expectation)
 
     def send(
@@ -103,7 +103,7 @@ class SessionUser(FastHttpUser):
     ) -> Op:
         """Send one operation, record it and tell Locust. `cookie` replaces the session's own.
 
-        Without an expectation, nothing is expected of the answer.
+        Without an expectation, every answer is accepted.
         """
         request = self.load.adapter.request(operation, self.account, self._password)
         sent = self.browser.sending(cookie)
@@ -161,9 +161,9 @@ class SessionUser(FastHttpUser):
         return op
 
     def _read(self, operation: Operation, response: Any, sent: Sent) -> tuple[Answer, bool | UnsetType]:
-        """Return the answer, and whether it replaces the session's cookie (UNSET where it can't tell)."""
+        """Return the answer, and whether it replaces the session's cookie (UNSET if unknown)."""
         if not response.status_code:
-            # Refused: no server was there to carry it out. Everything else may have been carried out.
+            # A refused connection reached no server. After any other error the request may have been carried out.
             outcome = Outcome.FAIL if isinstance(response.error, ConnectionRefusedError) else Outcome.UNKNOWN
             return Answer(outcome, error=f"no answer: {type(response.error).__name__}"), UNSET
         cookies = _header_lines(response, "Set-Cookie")
@@ -182,7 +182,7 @@ def _header_lines(response: Any, name: str) -> list[str]:
 
 
 class Everyday(SessionUser):
-    """What all users do who have a session to themselves; each class adds its own."""
+    """Tasks of all users that do not share their session; each class adds its own."""
 
     abstract = True
 
@@ -224,7 +224,7 @@ class Shopper(Everyday):
 
 
 class Leaver(Everyday):
-    """Works, logs out, checks with the old cookie that it is out, and logs in again."""
+    """Works, logs out, checks the logout with the old cookie, and logs in again."""
 
     weight = 1
 

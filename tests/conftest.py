@@ -16,6 +16,7 @@ from deploy import StoreKind
 from nodes.sessions import Store
 from tests.support.harness import Harness
 from tests.support.harnesses import make_harness
+from tests.support.harnesses.file import memory_folder  # noqa: F401 - a fixture
 from tests.support.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
 from tests.support.node_app import users_file  # noqa: F401 - a fixture
 from tests.support.several import SeveralServers

@@ -1,8 +1,9 @@
-"""The application that is measured, once for each session layer: `gunicorn loadtest.bench.apps:application()`.
+"""The application to measure, one for each session layer: `gunicorn loadtest.bench.apps:application()`.
 
-Its answers are equal for all layers, with a header X-Seen: how many characters of the session the view saw, and the
-session's count. `/start` makes a session of 5 fields with 300 bytes, `/read` reads all of them, `/write` reads one and
-changes it, `/none` does not use the session. The environment configures it: BENCH_APP, and BENCH_URL or BENCH_FOLDER.
+Its answers are equal for all layers. The header X-Seen has the number of characters of the session that the view read,
+and the session's counter. `/start` makes a session of 5 fields with 300 bytes, `/read` reads all of them, `/write`
+reads one and changes it, `/none` does not use the session. The environment configures it: BENCH_APP, and BENCH_URL or
+BENCH_FOLDER.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
     console = Console()
     require_writable(record)
     requests -= requests % CONNECTIONS
-    bases = {one.base for one in APPLICATIONS if one.name in names}  # without them nothing can be said of the others
+    bases = {one.base for one in APPLICATIONS if one.name in names}  # the others are compared with them
     chosen = [one for one in APPLICATIONS if not names or one.name in names or one.name in bases]
     missing: dict[str, str] = {}
     try:

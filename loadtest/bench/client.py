@@ -1,8 +1,9 @@
-"""The load: a bounded number of GETs over a few kept connections, in a process of its own, cheap and not measured.
+"""Send a bounded number of GETs over a few persistent connections, in a process of its own that is not measured.
 
     python -m loadtest.bench.client PORT PATH REQUESTS CONNECTIONS COOKIE SEEN
 
-prints the seconds that it took. Any answer but a 200 that saw SEEN characters of the session ends it with one line.
+prints the seconds that it took. It fails with one line on an answer other than a 200 that saw SEEN characters of the
+session.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def request_for(path: str, cookie: str = "") -> bytes:
 
 
 def load(port: int, request: bytes, requests: int, connections: int, seen: int) -> float:
-    """Send `requests` over `connections` in parallel; return the seconds that it took. Raises OSError."""
+    """Send `requests` over `connections` in parallel; return the duration in seconds. Raises OSError."""
     expected = b"\r\nx-seen: %d " % seen
     failures: list[Exception] = []
 

@@ -1,4 +1,4 @@
-"""Measuring: each application in turn, again and again, so that a slow moment of the machine hits them all."""
+"""Measure each application in turn, repeatedly, so that a slow moment of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Use(Enum):
 
     @property
     def seen(self) -> int:
-        """How many characters of the session such a request sees; every answer has to say so."""
+        """Characters of the session that such a request reads; every answer must confirm them."""
         return {Use.READ: sum(map(len, TEXTS.values())), Use.WRITE: CHARACTERS}.get(self, 0)
 
 
@@ -50,7 +50,7 @@ Measured = dict[str, dict[Use, Samples]]
 
 
 def half_range(values: Sequence[float]) -> float:
-    """Return half of what lies between the smallest and the largest."""
+    """Return half of the difference between the smallest and the largest."""
     return (max(values) - min(values)) / 2
 
 
@@ -66,7 +66,7 @@ def start_session(running: Running) -> str:
 
 
 def counter(running: Running, cookie: str) -> int:
-    """Return the number in the session. Raises BenchError if the rest is not there."""
+    """Return the counter in the session. Raises BenchError if the other fields are missing."""
     seen = _SEEN.search(running.get("/read", cookie))
     if seen is None or int(seen[1]) != Use.READ.seen:
         raise BenchError(f"{running.application.title} does not know its session any more")
@@ -109,7 +109,7 @@ def measure_all(running: Sequence[Running], requests: int, repeat: int, progress
 
 
 def uses(application: Application) -> tuple[Use, ...]:
-    """Return what its requests can do; without sessions there is only one way."""
+    """Return the uses to measure; without sessions there is only NONE."""
     return tuple(Use) if application.has_sessions else (Use.NONE,)
 
 

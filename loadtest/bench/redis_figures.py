@@ -48,7 +48,7 @@ def encoded(values: dict[str, str]) -> dict[str, bytes]:
 
 
 def speed(url: str) -> None:
-    """CPU time of this process for each operation, in us: medians of interleaved repetitions, and their spread."""
+    """Print the CPU time of this process for each operation, in us: median and range of interleaved repetitions."""
     store = RedisStore.from_url(url, PATIENT)
     client: Any = redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, socket_timeout=5))
     update = client.register_script(scripts.UPDATE.text)
@@ -97,7 +97,7 @@ def speed(url: str) -> None:
 
 
 def memory(url: str) -> None:
-    """MEMORY USAGE in bytes of one session of five fields and 300 bytes of data."""
+    """Print MEMORY USAGE in bytes of one session of five fields and 300 bytes of data."""
     store = RedisStore.from_url(url, PATIENT)
     client: Any = redis.Redis.from_url(url)
     cookie = {"originalMaxAge": 1_800_000, "expires": "2030-01-01T00:00:00.000Z", "httpOnly": True, "path": "/"}

@@ -31,12 +31,12 @@ _GUNICORN = (
 
 
 class BenchError(Exception):
-    """The bench can't go on; one line that says why."""
+    """The bench failed; the message is one line with the cause."""
 
 
 @dataclass(frozen=True)
 class Application:
-    """One that is measured. `base` is the name of its framework without sessions, which it is compared with."""
+    """An application to measure. `base` is the name of its framework without sessions, for comparison."""
 
     name: str
     title: str
@@ -56,7 +56,7 @@ class Application:
 
 
 FLASK_ALONE, EXPRESS_ALONE = "flask-alone", "express-alone"
-WARM_V8 = 2400  # V8 has compiled by then what a request uses; before, a request takes up to three times as long
+WARM_V8 = 2400  # before V8 has compiled the code of a request, the request takes up to three times as long
 APPLICATIONS = (
     Application("redis", "this layer, Redis", FLASK_ALONE, 0),
     Application("memory", "this layer, memory", FLASK_ALONE),
@@ -81,7 +81,7 @@ class Running:
             return get(connection, request_for(path, cookie))[0]
 
     def cpu_seconds(self) -> float:
-        """Return what the worker's threads have used so far, in user mode and in the kernel, to the nanosecond."""
+        """Return the CPU time of the worker's threads so far, user and system, in seconds."""
         threads = Path(f"/proc/{self._worker}/task")
         try:
             return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads.iterdir()) / 1e9
@@ -90,9 +90,9 @@ class Running:
 
 
 class Servers:
-    """The Redis and the applications, as servers of a local cluster that cannot outlive the command.
+    """The Redis and the applications, as servers of a local cluster that end with the command.
 
-    A context manager: `running` and `redis_port` are there once it has been entered. Raises ClusterError.
+    A context manager; `running` and `redis_port` are set while it is entered. Raises ClusterError.
     """
 
     def __init__(self, applications: Iterable[Application]) -> None:
@@ -115,7 +115,7 @@ class Servers:
                 Running(application, server.port, _worker(application, server))
                 for application, server in zip(self._applications, servers, strict=True)
             ]
-        except BaseException:  # Ctrl-C too: nothing of it may stay
+        except BaseException:  # Ctrl-C too: no process may stay
             self.__exit__()
             raise
         return self
@@ -187,7 +187,7 @@ class Servers:
 
 
 def _worker(application: Application, server: Server) -> int:
-    """Return the process that serves requests: gunicorn's first one only watches."""
+    """Return the process that serves requests: gunicorn's first process only supervises."""
     assert server.process is not None
     pid = server.process.pid
     return psutil.Process(pid).children()[0].pid if application.is_flask else pid

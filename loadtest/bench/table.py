@@ -1,4 +1,4 @@
-"""What the bench found, as tables of 80 columns and as JSON."""
+"""Results of the bench, as tables of 80 columns and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AIMS = (
     ("a read", Use.READ, "express-session", 0.5),
     ("a write", Use.WRITE, "flask-session", 0.4),
 )
-"""What a session in Redis may add to a request, as a part of what the other one's adds."""
+"""Upper bounds: what a session in Redis adds to a request, relative to what the other session layer adds."""
 _BY_NAME = {application.name: application for application in APPLICATIONS}
 
 
@@ -33,7 +33,7 @@ def added(measured: Measured, application: Application, use: Use) -> float | Non
 
 
 def ratios(measured: Measured) -> list[tuple[str, float, float]]:
-    """Return what is compared, how it came out, and what was aimed for."""
+    """Return each comparison of AIMS: its title, the measured ratio, and the bound."""
     found = []
     for what, use, other, aim in AIMS:
         ours, theirs = added(measured, _BY_NAME["redis"], use), added(measured, _BY_NAME[other], use)
@@ -49,7 +49,7 @@ def smaller(sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
 
 
 def tables(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, str]) -> RenderableType:
-    """Return all rows, also of what could not be measured, and the comparisons."""
+    """Return all rows, also of applications that could not be measured, and the comparisons."""
     uses = tuple(use.value for use in Use)
     cpu, sessions = _table("us of CPU for a request", *uses), _table("a session", "read adds", "write adds", "bytes")
     rates = _table("requests a second", *uses)
@@ -124,7 +124,7 @@ def to_json(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, 
 
 
 def describe_machine(servers: Mapping[str, str]) -> dict[str, str]:
-    """Return what it was measured on: processor, cores, system, and versions with those of the `servers`."""
+    """Return processor, cores, system and versions, with those of the `servers`."""
     cpu = platform.processor() or platform.machine()
     with suppress(OSError, StopIteration):  # Linux
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -182,7 +182,7 @@ class Counter(State):
                     verdicts.lost.append(lost)
 
     def _right(self, right: ShownValue, verdicts: Verdicts) -> None:
-        """An answer is right again: those before it that were too much are stale, unless a reset may explain it."""
+        """Judge too large answers before a right one: they are stale, unless a reset may explain them."""
         reset_over = self.resets.over(right.started)
         for shown in self._too_much:
             if right.whole and shown.started < right.started and shown.started >= reset_over:

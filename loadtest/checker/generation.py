@@ -49,7 +49,7 @@ class Generation(State):
             self._number(shown)
 
     def _number(self, shown: "ShownValue") -> None:
-        """Two increments that were answered with the same number: one of them overwrote the other."""
+        """Find two increments that were answered with one number: one of them overwrote the other."""
         earlier = self._numbers.pop(shown.value, None)
         if earlier is not None:
             self._doubled += min(shown.own, earlier.own)

@@ -18,12 +18,12 @@ _FEW = 4  # logins or logouts; below, forgetting saves nothing
 
 
 def over(op: Op) -> float:
-    """When the operation's effect is certain to have happened, if it happens at all."""
+    """Return the time by which the effect of the operation has happened, if it happens at all."""
     return FOREVER if op.outcome is Outcome.UNKNOWN else op.ended
 
 
 def shows_anonymous(op: Op) -> bool:
-    """The answer is to an anonymous user, or to one whose session is unknown.
+    """Return True if the answer is to an anonymous user, or to one whose session is unknown.
 
     A write that finds no session makes a new one, so its cookie tells.
     """
@@ -31,7 +31,7 @@ def shows_anonymous(op: Op) -> bool:
 
 
 def tells(op: Op) -> bool:
-    """The answer shows whether a user is logged in."""
+    """Return True if the answer shows whether a user is logged in."""
     return op.user is not UNSET or (op.replaced is not UNSET and op.action in (Action.VISIT, Action.ADD))
 
 

@@ -30,7 +30,7 @@ class Phases:
         return cls(tuple(mark.name for mark in begins), tuple(mark.at for mark in begins), end)
 
     def windows(self) -> dict[str, list[Window]]:
-        """When each was; a name that comes again has several windows."""
+        """Return the windows of each phase; a repeated name has several."""
         result: dict[str, list[Window]] = {}
         for name, begin, end in zip(self.names, self.begins, (*self.begins[1:], self.end), strict=False):
             result.setdefault(name, []).append(Window(begin, max(begin, end)))

@@ -34,7 +34,7 @@ _CHANGES = frozenset({Action.LOGIN, Action.LOGOUT, Action.EMPTY})
 
 @dataclass
 class Judgement:
-    """What is wrong, and all operations that show whether a user is logged in who must be: true if not."""
+    """The evidence, and all answers to users that must be logged in; True marks an anonymous answer."""
 
     evidence: list[Evidence] = field(default_factory=list)
     told: list[tuple[Op, bool]] = field(default_factory=list)
@@ -167,7 +167,7 @@ class SessionJudge:
                 self._end_loss(op.ended)
 
     def _add_reset(self, started: float, ended: float, *, certain: bool = False, logout: bool | None = None) -> None:
-        """`logout` is False for an emptying, which takes no visits away."""
+        """Note a reset. `logout` is False for an emptying, which resets no visits."""
         if logout is not False:
             self._resets.add(started, ended, certain=certain, logout=bool(logout))
         self._item_resets.add(started, ended, certain=certain, logout=bool(logout))
@@ -188,7 +188,7 @@ class SessionJudge:
         if isinstance(op.user, str):
             allowed = self._logins.names(op.ended) if allowed is None else allowed
             if op.user not in allowed:
-                whose = f"nobody but {', '.join(sorted(allowed))} logged in" if allowed else "nobody had logged in"
+                whose = f"only {', '.join(sorted(allowed))} logged in" if allowed else "no user had logged in"
                 judged.evidence.append(self._make(Kind.CROSSED, op, f"shows {op.user} as logged in; {whose}"))
                 self._crossed.add((op.who, op.ended))
                 return
@@ -209,7 +209,7 @@ class SessionJudge:
             self._lose(op, login, frontier)
 
     def _expire(self, op: Op) -> None:
-        """A session that was not used for long may have expired since its last use, with all that was in it."""
+        """Note that an unused session may have expired since its last use, with all values."""
         idle_since = self._idle_before(op.started)
         while self._used and self._used[0][0] < op.started:
             del self._used[0]
@@ -224,7 +224,7 @@ class SessionJudge:
         return max(self._born, self._idle_since, *used)
 
     def _lose(self, found: Op, login: Change, frontier: float) -> None:
-        """The session was lost at some time between its last sign of life and the next login."""
+        """Note that the session was lost between its last sign of life and the next login."""
         self._lost = login.ended
         index = bisect_right(self._signs, found.ended)
         sign = max(self._signs[index - 1], login.ended) if index else login.ended
@@ -276,7 +276,7 @@ class SessionJudge:
                 self._counters[name].show(op, value, own, whole=whole)
 
     def _shown(self, op: Op) -> Iterator[tuple[str, int, int]]:
-        """Which counter the answer shows, what the operation itself added to it, and the value."""
+        """Yield the name of each counter in the answer, the amount that the operation added, and the value."""
         target, amount = _adds(op)
         if op.visits is not UNSET:
             yield _as_own(op, VISITS, amount if target == VISITS else 0, op.visits)
@@ -319,13 +319,13 @@ class SessionJudge:
             yield self._undone.pop(min(self._undone))
 
     def _once(self, stale: Evidence) -> Iterator[Evidence]:
-        """A stale answer counts once, however much of it is old."""
+        """Yield a stale answer once, also if several of its values are old."""
         if (stale.who, stale.at) not in self._stale:
             self._stale.append((stale.who, stale.at))
             yield stale
 
     def _revive(self, evidence: Evidence) -> None:
-        """A revived session counts once."""
+        """Keep the earliest evidence of a revived session, which counts once."""
         if self._revived is None or evidence.at < self._revived.at:
             self._revived = evidence
 

@@ -1,4 +1,4 @@
-"""Sums and maxima over time that forget what can never be asked for again.
+"""Sums and maxima over time that forget values without further use.
 
 A long session makes many operations. Of those that are settled, a few totals are enough: how much there was before the
 times that later questions name. So each of these keeps points in time with the total up to there, and drops the points
@@ -41,7 +41,7 @@ class Sums(State):
         return self._sums[index - 1] if index else 0
 
     def forget(self, before: float, times: Iterable[float]) -> None:
-        """Answer only for `times`, and for all times from `before` on."""
+        """Drop values that are not needed for `times` or for times from `before` on."""
         if len(self._times) < _MANY:
             return
         cut = bisect_left(self._times, before)
@@ -77,7 +77,7 @@ class Latest(State):
         return self._greatest
 
     def forget(self, before: float) -> None:
-        """Answer only for times from `before` on."""
+        """Drop values that are not needed for times from `before` on."""
         cut = bisect_left(self._times, before) - 1
         if cut > 0:
             del self._times[:cut], self._greatest[:cut]

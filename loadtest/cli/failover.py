@@ -139,7 +139,7 @@ def run(
         node=kind,
     )
     try:
-        make_application(kind)  # installing it takes a while, and a failure is not one of an experiment
+        make_application(kind)  # before the runs, because it may install packages
         if any(case.place is Place.COMPOSE for case in suite.cases):
             require_engine()
     except ClusterError as error:
@@ -180,7 +180,7 @@ def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node:
     from loadtest.experiments import BY_NAME, EXPERIMENTS
 
     if everything and names:
-        raise click.UsageError(f"--all runs everything: leave out {' '.join(names)}, or --all")
+        raise click.UsageError(f"--all and names exclude each other; leave out {' '.join(names)} or --all")
     if not everything and not names:
         raise click.UsageError("name an experiment, or give --all; `session-cluster failover list` names them")
     for name in names:

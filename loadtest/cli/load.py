@@ -141,14 +141,14 @@ def load(context: click.Context, /, **given: Any) -> None:
 
 
 def _refuse_ignored_options(context: click.Context) -> None:
-    """An option that would be ignored is a misunderstanding."""
+    """Refuse options that would be ignored."""
     chosen = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     matrix, target = context.params["matrix"], context.params["target"]
     for names, allowed, why in (
-        (_TARGET_OPTIONS, bool(target), "needs a --target"),
-        (_CLUSTER_OPTIONS, not target, "is for a new cluster, and a --target is there already"),
+        (_TARGET_OPTIONS, bool(target), "needs --target"),
+        (_CLUSTER_OPTIONS, not target, "is for a new cluster; leave it out with --target"),
         (_MATRIX_OPTIONS, matrix, "needs --matrix"),
-        (("store", "balance"), not matrix, "is not for --matrix: give it a list, with --stores or --balances"),
+        (("store", "balance"), not matrix, "is not for --matrix; use --stores or --balances"),
         (("target", "web", "workers", "mix"), not matrix, "is not for --matrix"),
     ):
         for option in context.command.params:
@@ -202,7 +202,7 @@ def _run_load(given: dict[str, Any], console: "Console") -> int:
 
 
 def _make_target(given: dict[str, Any]) -> tuple["Target", str]:
-    """Return the target, and its title."""
+    """Return the target and its title."""
     from deploy import NodeKind, StoreKind
     from deploy.spec import parse_balance
     from loadtest.credentials import read_credentials
@@ -251,7 +251,7 @@ def _run_matrix(given: dict[str, Any], console: "Console") -> int:
     balances = [parse_balance(name.strip()) for name in policies.split(",")]
     cells = make_cells(node, stores, balances, _parse_numbers(given["nodes"] or "1,2,4,8", most=20))
     clusters = _choose_clusters(given, node)
-    make_application(node)  # installing it takes a while, and a failure is not one of a cell
+    make_application(node)  # before the cells, because it may install packages
     minutes, rest = divmod(round(estimate_seconds(len(cells), profile, seconds)), 60)
     console.print(f"{len(cells)} clusters, {seconds:g} s each: about {minutes}:{rest:02} min in all")
     with ProgressLine(console) as line:

@@ -25,7 +25,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def program_options(command: Command) -> Command:
-    """--store-server and --nginx: the programs of local clusters."""
+    """Add --store-server and --nginx: the programs of local clusters."""
     nginx = click.option(
         "--nginx", type=_EXECUTABLE, metavar="PATH", help="The nginx to use; default: the embedded one."
     )
@@ -39,13 +39,13 @@ def program_options(command: Command) -> Command:
 
 
 def place_option(default: str | None, text: str) -> Callable[[Command], Command]:
-    """--on: where a cluster runs."""
+    """Return the option --on: where a cluster runs."""
     places = click.Choice(["local", "compose"])
     return click.option("--on", "place", metavar="PLACE", type=places, default=default, help=text)
 
 
 def json_option(text: str) -> Callable[[Command], Command]:
-    """--json: a file for all figures."""
+    """Return the option --json: a file for all figures."""
     file = click.Path(dir_okay=False, path_type=Path)
     return click.option("--json", "record", type=file, metavar="FILE", help=text)
 
@@ -60,7 +60,7 @@ def require_writable(record: Path | None) -> None:
 
 
 def prepare(out: Path) -> None:
-    """Make the folder, and refuse one with other things in it."""
+    """Create the folder of results. Refuse a folder with other contents."""
     from loadtest.results import RESULTS, write_results
 
     try:

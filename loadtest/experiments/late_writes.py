@@ -6,7 +6,7 @@ from loadtest.experiment import Experiment, make_variants
 from loadtest.load_profile import Mix
 
 SLOW = 0.06
-"""Seconds that every answer of the store takes longer, so that a write, with two round trips, is in flight for long."""
+"""Delay of every answer of the store in seconds, so that a write, with two round trips, is in flight for long."""
 
 EXPERIMENT = Experiment(
     number=16,

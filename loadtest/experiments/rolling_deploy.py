@@ -1,9 +1,9 @@
 """20: new secrets, and another format of the records, by rolling deployments.
 
 The formats are plain records and encrypted ones. In steps, first every node reads both, then they begin to write the
-new one: while that is under way some nodes write plain values and some encrypted ones, side by side in one record, and
-sign cookies by the old secret and by the new one. At once, without the first step, nodes that can't read the new format
-serve beside nodes that write it, and must not take what they can't read for nothing.
+new one: in between some nodes write plain values and some encrypted ones, side by side in one record, and sign cookies
+by the old secret and by the new one. At once, without the first step, nodes that cannot read the new format serve
+beside nodes that write it, and must not treat an unreadable record as absent.
 """
 
 import secrets
@@ -17,7 +17,7 @@ OLD, NEW, KEY = (secrets.token_hex(32) for _ in range(3))
 
 
 def _settings(*signing: str, encryption: str = "") -> dict[str, str]:
-    """The first secret signs, all verify. Without the file that the cluster makes by itself."""
+    """Return settings of the nodes: the first secret signs, all verify. They replace the cluster's own secrets file."""
     return {
         "SESSION_SECRETS_FILE": "",
         "SESSION_SECRETS": ",".join(signing),

@@ -5,8 +5,8 @@ from loadtest.claims import NOTHING_LOST, Bounded, RecoversWithin, SiteFast
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Blackhole, Latency, Pause
 
-# A request asks the store up to three times, and each may take 0.25 s, twice for what is only read; the load generator
-# and the nodes share two cores, so a second more does not prove that a worker is stuck.
+# A request asks the store up to three times, for at most 0.25 s each, and repeats a read once. The load generator and
+# the nodes share two cores, so a second more does not prove that a worker is stuck.
 BUDGET = 2.5
 CLAIMS = (Bounded(BUDGET), SiteFast(0.5), NOTHING_LOST, RecoversWithin(0.5))
 

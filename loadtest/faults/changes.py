@@ -77,7 +77,7 @@ class Reload:
             cluster.balance(cluster.spec.balance)
 
     def undo(self, cluster: Cluster) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ class Nothing:
     seconds: float = 0.0
 
     def apply(self, cluster: Cluster) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def undo(self, cluster: Cluster) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 NOTHING = Nothing()
@@ -80,7 +80,7 @@ class FaultSequence:
 def restore(cluster: Cluster, *names: str) -> None:
     """Resume members that are paused, and restart those that have ended or are drained; all members without `names`.
 
-    Paused members first: a restarted one may need their answers.
+    Resume paused members first, because a restarted one may need their answers.
     """
     broken = {member.name: member.state for member in cluster.members() if not names or member.name in names}
     for name, state in broken.items():

@@ -54,4 +54,4 @@ class Move(MemberFault):
         cluster.move(self.name)
 
     def undo(self, cluster: Cluster) -> None:
-        pass  # the way back would be another move
+        """Do nothing: the way back would be another move."""

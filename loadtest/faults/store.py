@@ -39,9 +39,9 @@ class FillStore:
                 while _put(store, number, size):
                     number, written = number + 1, written + size
                     if written > _MOST:
-                        raise ClusterError(f"the store is not full after {written:,} bytes: give it a maxmemory")
-        # The last connection frees some memory now, and so do the nodes' connections, whose buffers shrink after 2 s
-        # without a request. New sessions fill that, too.
+                        raise ClusterError(f"the store is not full after {written:,} bytes; give it a maxmemory")
+        # Memory becomes free when the last connection closes, and when buffers of the nodes' connections shrink after
+        # 2 s without a request. New sessions fill it.
         deadline = time.monotonic() + _SECONDS_OF_VISITORS
         while time.monotonic() < deadline:
             try:
@@ -59,7 +59,7 @@ class FillStore:
 
 
 def _put(store: "redis.Redis", number: int, size: int) -> bool:
-    """Return whether the store took it."""
+    """Write one value. Return False if the store is full."""
     key = f"{_KEYS}{number}"
     try:
         store.hset(key, "filler", "x" * size)
@@ -106,7 +106,7 @@ class Failover:
         cluster.store.failover()
 
     def undo(self, cluster: Cluster) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)

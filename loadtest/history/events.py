@@ -11,7 +11,7 @@ VERSION = 1
 """Rises when a field changes its meaning; new fields do not raise it, and readers ignore those they do not know."""
 
 STOPPED = "stopped"
-"""The error of an operation that its own client gave up because the run had ended: unknown, and not a failure."""
+"""The error of an operation that its client cancelled at the end of the run: unknown, and not a failure."""
 
 
 class Action(StrEnum):
@@ -27,7 +27,7 @@ class Action(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an operation ended: carried out, certainly not carried out, or unknown: it may have been, or may be later."""
+    """How an operation ended: carried out, certainly not carried out, or unknown (carried out now, later or never)."""
 
     OK = "ok"
     FAIL = "fail"
@@ -58,8 +58,8 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     `user`, `visits`, `cart` are what the answer shows, UNSET where it does not show it (user None: no user is
     logged in). `replaced`: the answer brought another session's cookie than the one sent; UNSET if none was sent.
 
-    The expectations are the virtual user's own when it asked, and `found` what it noticed in the answer; UNSET and
-    empty where it could not know, because other clients use the session, too. The checker reads none of them.
+    `expected_…` are the expectations of the virtual user, and `found` its own conclusion. They are UNSET and empty
+    where other clients use the session too, so that the user cannot know. The checker reads none of them.
     """
 
     who: str

@@ -1,4 +1,4 @@
-"""Reads parts of a history, also while their writers are at work."""
+"""Read parts of a history, also while their writers are at work."""
 
 import heapq
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from loadtest.history.events import End, Event, Header, Mark, Note, Op, Probe, w
 from loadtest.history.reader import CHUNK, HistoryError, Truncated
 
 LATENESS = 2.0
-"""Seconds. Writers flush at least every half second; the rest is for a machine that is busy."""
+"""Seconds. Writers flush at least every half second; the rest is for a busy machine."""
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -28,7 +28,7 @@ class Follower:
     """Reads parts while they grow, and merges them in order of time.
 
     An event is held back until it is `lateness` seconds old, since another process may still have an older one to
-    flush. One that comes later than that is handed on at once, out of order.
+    flush. A later event is returned at once, out of order.
     """
 
     def __init__(self, *paths: str | Path, lateness: float = LATENESS, clock: Callable[[], float] = now) -> None:
@@ -38,13 +38,13 @@ class Follower:
         self._count = 0
 
     def poll(self) -> list[Event]:
-        """Return what is new, in order of time. Raises HistoryError; a part that does not exist yet is empty."""
+        """Return new events, in order of time. Raises HistoryError; a part that does not exist yet is empty."""
         self._read()
         limit = self._clock() - self._lateness
         return self._release(limit)
 
     def finish(self) -> list[Event]:
-        """Return all the rest, when the writers have ended."""
+        """Return the rest, once the writers have ended."""
         self._read()
         return self._release(float("inf"))
 

@@ -1,4 +1,4 @@
-"""Reads a history. What is wrong with a file of another kind, or a damaged one, is said in one line."""
+"""Read a history. An error about a damaged file, or one of another kind, is one line."""
 
 import zlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from loadtest.history.events import VERSION, End, Event, Header, Op, Probe
 from loadtest.history.writer import GZIP
 
 CHUNK = 256 * 1024
-# The longest line an operation can have is a few KB; a file of something else may have no line ends at all.
+# A file of another kind may have no line ends at all; the longest line of an operation has a few KB.
 MAX_LINE = 1024 * 1024
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -32,7 +32,7 @@ def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
     """Yield the events, from the Header to the End, in the order of the file. Raises HistoryError.
 
     With `partial`, a truncated file is not an error: its events end without an End. A damaged file, one of another
-    kind and one of a newer version always are. Memory: one chunk of the file at a time.
+    kind and one of a newer version always are errors. Memory: one chunk of the file at a time.
     """
     name = str(path)
     ops = probes = 0
@@ -42,7 +42,7 @@ def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
         for number, line in enumerate(_lines(Path(path)), 1):
             event = _event(name, number, line)
             if end is not None:
-                raise HistoryError(f"{name}: line {number}: there is more after the end")
+                raise HistoryError(f"{name}: line {number}: data after the end")
             if (number == 1) is not isinstance(event, Header):
                 raise HistoryError(f"{name}: line {number}: {'a second header' if number > 1 else _foreign(line)}")
             ops += isinstance(event, Op)
@@ -60,10 +60,10 @@ def read(path: str | Path, *, partial: bool = False) -> Iterator[Event]:
     except OSError as error:
         raise HistoryError(f"{name}: cannot be read: {error.strerror}") from error
     except zlib.error as error:
-        what = f"damaged after line {number}" if number else "no history, which is lines of JSON compressed with gzip"
+        what = f"damaged after line {number}" if number else "not a history in gzip's format"
         raise HistoryError(f"{name}: {what}: {error}") from error
     if number == 0:
-        raise HistoryError(f"{name}: no history: the file has no lines")
+        raise HistoryError(f"{name}: not a history: the file has no lines")
     if (end is None or not whole) and not partial:
         raise Truncated(f"{name}: truncated after {ops} operations and {probes} probes (line {number})")
 
@@ -86,7 +86,7 @@ def _lines(path: Path) -> Iterator[bytes]:
                 if len(rest) > MAX_LINE:
                     raise zlib.error(f"a line of more than {MAX_LINE} bytes")
         if gzip.unused_data or file.read(1):
-            raise zlib.error("there is more after the end of the compressed data")
+            raise zlib.error("data after the end of the compressed data")
     if not gzip.eof or rest:
         raise _CutOff
 
@@ -107,13 +107,11 @@ def _event(name: str, number: int, line: bytes) -> Event:
 def _check_header(name: str, line: bytes) -> None:
     version = msgspec.json.decode(line, type=_Version).version
     if version > VERSION:
-        raise HistoryError(
-            f"{name}: of version {version}, and this program reads up to {VERSION}: use the program that wrote it"
-        )
+        raise HistoryError(f"{name}: version must be at most {VERSION}, not {version}; use the program that wrote it")
     if version < 1:
         raise HistoryError(f"{name}: line 1: version must be at least 1, not {version}")
 
 
 def _foreign(line: bytes) -> str:
     shown = line[:40].decode(errors="replace")
-    return f'no history: it should begin with {{"is":"history",…}} and begins with {shown!r}'
+    return f'not a history: the first line must begin with {{"is":"history",…}} , not {shown!r}'

@@ -1,4 +1,4 @@
-"""The independent prober: a process that sends requests at a fixed rate, whatever the answers take."""
+"""The independent prober: a process that sends requests at a fixed rate, however long answers take."""
 
 from loadtest.prober.client import Endpoint, Prober, ProberError
 

@@ -1,4 +1,4 @@
-"""The prober as the rest of the program sees it: a process that is told what to do on stdin and reports each probe."""
+"""Start and stop the prober, a process that gets its orders on stdin and writes each probe to stdout."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ class ProberError(Exception):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What is probed: GET `url`, with this Cookie header if any. `name` is what the history calls it."""
+    """A probed URL: GET `url`, with this Cookie header if any. `name` is its name in the history."""
 
     name: str
     url: str
@@ -43,11 +43,11 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prober:
-    """A context manager: it probes from when it is entered until `stop`, for `time_limit` seconds at most.
+    """A context manager that probes until `stop`, for `time_limit` seconds at most.
 
-    Each endpoint is asked every `interval` seconds, whether the last answer has come or not; an answer that takes
-    longer than `timeout` seconds is unknown. An endpoint that is to show whether the store answers needs a session's
-    cookie. Cookies travel over a pipe and appear in no argument list.
+    It requests each endpoint every `interval` seconds, also while an earlier answer is outstanding; an answer that
+    takes longer than `timeout` seconds is unknown. An endpoint that tests the store needs a session's cookie. Cookies
+    are sent over a pipe, so they appear in no argument list.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class Prober:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,  # Ctrl-C at the terminal is for the command, which ends the others in order
+            start_new_session=True,  # Ctrl-C at the terminal is for the command, which stops the others in order
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        with contextlib.suppress(BrokenPipeError):  # then it has ended, and says why
+        with contextlib.suppress(BrokenPipeError):  # it has ended; its log has the reason
             self._stdin.write(msgspec.json.encode(self._orders) + b"\n")
             self._stdin.flush()
         if not self._began.wait(START_TIMEOUT) or self._process.poll() is not None:
@@ -97,11 +97,11 @@ class Prober:
 
     @property
     def probes(self) -> Sequence[Probe]:
-        """Those that have ended so far."""
+        """Probes that have ended so far."""
         return tuple(self._probes)
 
     def stop(self) -> list[Probe]:
-        """Send no more, wait for what is in flight, and return all probes in the order they ended.
+        """Stop sending, wait for probes in flight, and return all probes in the order they ended.
 
         Raises ProberError if the prober ended before, other than by its time limit.
         """
@@ -111,7 +111,7 @@ class Prober:
         return list(self._probes)
 
     def _end(self) -> None:
-        """Close its stdin, upon which it ends: by itself, or by force."""
+        """Close its stdin, which ends it; kill it if it does not end in time."""
         with contextlib.suppress(BrokenPipeError):  # it has ended already
             self._stdin.close()
         try:
@@ -128,7 +128,7 @@ class Prober:
                     self._probes.append(msgspec.json.decode(line, type=Probe))
                 self._began.set()
         except msgspec.DecodeError:
-            self._process.kill()  # it is not the prober that speaks there
+            self._process.kill()  # not the output of a prober
         self._began.set()
 
     def _exit_reason(self) -> str:

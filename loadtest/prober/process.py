@@ -1,9 +1,9 @@
 """The prober's process: `python -m loadtest.prober.process` sends requests at a fixed rate.
 
-Open loop: each probe is sent when it is due, over a connection of its own, whatever became of those before it. A load
-generator that waits for its answers waits with its victim, and understates every outage.
+Open loop: each probe is sent when it is due, over a connection of its own, also while earlier ones wait. A load
+generator that waits for answers sends fewer requests during an outage, and understates it (coordinated omission).
 
-One line on stdin says what to do. The process ends when stdin ends (its parent is gone, or calls it off), and at the
+One line on stdin has the orders. The process ends when stdin ends (its parent has ended, or stops it), and at the
 latest after its time limit. `loadtest.prober.client` is the other end of the pipes.
 """
 
@@ -48,7 +48,7 @@ async def ask(endpoint: Endpoint) -> Response:
 
 
 def parse(answer: bytes) -> Response:
-    """Return the status, and which node the answer is from. Raises NotHttp if anything is missing."""
+    """Return the status and the node that answered. Raises NotHttp for an incomplete answer."""
     head, separator, body = answer.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
@@ -64,7 +64,7 @@ def parse(answer: bytes) -> Response:
 
 def any_certificate() -> ssl.SSLContext:
     """Return a TLS context that accepts every certificate."""
-    # A cluster under test has an authority of its own, which no system knows.
+    # A cluster under test has an authority of its own, which the system does not know.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -100,7 +100,7 @@ async def probe(endpoint: Endpoint, due: float, timeout: float) -> Probe:
 
 
 async def watch(endpoints: Sequence[Endpoint], orders: Orders, stopped: asyncio.Event) -> None:
-    """Probe all endpoints, each at its own moment of the interval, until `stopped`; then wait for what is in flight."""
+    """Probe all endpoints, each at its own moment of the interval, until `stopped`; then wait for probes in flight."""
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[None]] = set()
     begin, epoch = loop.time(), now() - loop.time()
@@ -121,10 +121,10 @@ async def watch(endpoints: Sequence[Endpoint], orders: Orders, stopped: asyncio.
 
 
 async def _report(endpoint: Endpoint, due: float, timeout: float) -> None:
-    say(await probe(endpoint, due, timeout))
+    write(await probe(endpoint, due, timeout))
 
 
-def say(message: Any) -> None:
+def write(message: Any) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
     sys.stdout.buffer.flush()
 
@@ -132,20 +132,20 @@ def say(message: Any) -> None:
 async def run(orders: Orders) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_reader(sys.stdin.fileno(), _heard, loop, stopped)
+    loop.add_reader(sys.stdin.fileno(), _end_with_stdin, loop, stopped)
     loop.call_later(orders.time_limit, stopped.set)
-    say("ready")
+    write("ready")
     await watch(orders.endpoints, orders, stopped)
 
 
-def _heard(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+def _end_with_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
     if not os.read(sys.stdin.fileno(), 1024):
         loop.remove_reader(sys.stdin.fileno())
         stopped.set()
 
 
 def _first_line() -> bytes:
-    """Read unbuffered, so that nothing of what follows is taken along."""
+    """Read one line unbuffered, so that the rest stays readable at the descriptor."""
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:  # it has no path
         return stdin.readline()
 

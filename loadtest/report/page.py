@@ -24,7 +24,7 @@ _MARGIN = 0.5
 
 
 class NothingToReport(ValueError):
-    """The folder has no results; the message says what to do."""
+    """The folder has no results; the message has the fix."""
 
 
 def write_report(folder: Path, title: str = TITLE) -> Path:
@@ -36,7 +36,9 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
         raise NothingToReport(f"folder {folder} does not exist")
     results = write_results(folder).results
     if not results:
-        raise NothingToReport(f"{folder} has no results: `session-cluster failover run --out {folder} NAME` makes some")
+        raise NothingToReport(
+            f"{folder} has no results; make some with `session-cluster failover run --out {folder} NAME`"
+        )
     (folder / MARKDOWN).write_text(make_experiment_table(results).markdown(), encoding="utf-8")
     html = render_page(results, folder, title)
     part = folder / f".{REPORT}.part"
@@ -87,7 +89,7 @@ def _side_by_side(cases: Sequence[CaseResults]) -> dict[str, Any] | None:
 
 
 def _plot(result: Result, folder: Path) -> dict[str, str]:
-    """The picture as a data address, or why there is none."""
+    """Return the picture as a data URL, or the reason why there is none."""
     timing, found = result.timing, result.findings
     if timing is None or found is None:
         return {"none": "Nothing was measured, so there is nothing to show."}
@@ -107,7 +109,7 @@ def _plot(result: Result, folder: Path) -> dict[str, str]:
 
 
 def _evidence(result: Result) -> list[dict[str, Any]]:
-    """Some of what was found wrong, the earliest first, with times after the fault."""
+    """Return examples of the losses, the earliest first, with times after the fault."""
     found, timing = result.findings, result.timing
     if found is None or timing is None:
         return []
@@ -119,7 +121,7 @@ def _evidence(result: Result) -> list[dict[str, Any]]:
 
 
 def _in_common(mappings: Sequence[Any]) -> dict[str, str]:
-    """Return what all of them share, for the head of the page."""
+    """Return the entries that all mappings have in common, for the head of the page."""
     if not mappings:
         return {}
     first, *others = mappings

@@ -1,6 +1,6 @@
 """Plots of a history: requests by outcome and by node, latency, and where the fault was. SVG, by matplotlib.
 
-Okabe and Ito's colours, which colour-blind people can tell apart; hatching and dashes say it again in a grey print.
+The colours are Okabe and Ito's, which colour-blind people can distinguish; hatching and dashes serve a grey print.
 """
 
 import io
@@ -49,7 +49,7 @@ _SETTINGS: Any = {
 class Timeline:
     """`times` are the beginnings of the steps in seconds after the fault; each series has a value for each of them.
 
-    `outcomes` and `nodes` are requests per second, by when they ended; `nodes` by who answered. `p50`, `p99` and
+    `outcomes` and `nodes` are requests per second, by when they ended; `nodes` by the answering node. `p50`, `p99` and
     `slowest` are milliseconds, NaN where nothing ended. `probes` are the prober's: seconds after the fault when each
     was sent, how long it took in milliseconds, and whether its answer was good.
     """
@@ -64,7 +64,7 @@ class Timeline:
 
 
 def make_timeline(events: Iterable[Event], begin: float, end: float, zero: float) -> Timeline:
-    """Return what ended between `begin` and `end`; all three in epoch seconds, `zero` being the fault's."""
+    """Count what ended between `begin` and `end`. All times in epoch seconds; `zero` is that of the fault."""
     step = next((step for step in _STEPS if (end - begin) / step <= _MOST_STEPS), _STEPS[-1])
     count = max(1, math.ceil((end - begin) / step))
     outcomes: dict[Outcome, Counter[int]] = {outcome: Counter() for outcome in Outcome}
@@ -99,8 +99,8 @@ def make_timeline(events: Iterable[Event], begin: float, end: float, zero: float
 
 
 def draw(shown: Timeline, fault: tuple[float, float] | None, losses: Sequence[float] = ()) -> str:
-    """The SVG. `fault` is when it was there, None for none, and `losses` when answers proved a loss; both in seconds
-    as the timeline counts them."""
+    """Return the SVG. `fault` is its begin and end (None: no fault), `losses` are the times of answers that proved a
+    loss; both in seconds of the timeline."""
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         requests, nodes, latency = figure.subplots(3, 1, sharex=True, height_ratios=(5, 4, 4))

@@ -12,7 +12,7 @@ from loadtest.claims import Verdict
 from loadtest.results import CaseResults, Result, group_by_case
 
 SATURATED = 0.9
-"""Of the one core that a Locust process can use; Locust warns from there on."""
+"""The share of its one core from which on a Locust process is the limit; Locust warns from there on too."""
 BUSY_GENERATOR = "The load generator itself was busy all the time: rates and times are its own."
 MARKS = {
     Verdict.HOLDS: ("✓", "holds", "green"),
@@ -34,7 +34,7 @@ class Column:
     number: bool = True
     max_width: int | None = None
     flexible: bool = False
-    """Takes the space that the others leave, and breaks lines."""
+    """Takes the remaining space, and breaks lines."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Table:
         self.rows.append((cells, style))
 
     def add_section(self) -> None:
-        """Draw a line, in a terminal, above the rows to come."""
+        """Draw a line above the following rows, in a terminal."""
         self.sections.append(len(self.rows))
 
     def render(self) -> RichTable:
@@ -103,12 +103,12 @@ def mark_grid() -> RichTable:
 
 
 def explain(result_verdict: Verdict, reason: str) -> str:
-    """ "Broken: 3 x session lost; expected none." """
+    """Return verdict and reason as a sentence: "Broken: 3 x session lost; expected none."."""
     return f"{result_verdict.capitalize()}: {reason}."
 
 
 def make_experiment_table(results: Iterable[Result]) -> Table:
-    """A row for each case, for any width from 80 columns on."""
+    """Return a row for each case, for any width from 80 columns on."""
     columns = (
         Column("#", "", number=False),
         Column("experiment", number=False, flexible=True),
@@ -136,7 +136,7 @@ def make_experiment_table(results: Iterable[Result]) -> Table:
 
 
 def show_experiments(results: Sequence[Result]) -> RenderableType:
-    """The table, with a line for each run that did not hold."""
+    """Return the table, and a line for each run that did not hold."""
     parts: list[RenderableType] = [make_experiment_table(results).render(), Text("")]
     repeated = {case.first.order[:-1] for case in group_by_case(results) if len(case.runs) > 1}
     for result in results:

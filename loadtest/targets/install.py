@@ -19,7 +19,7 @@ _COMMAND = ("npm", "ci", "--omit=dev", "--ignore-scripts", "--loglevel=error")
 
 
 class InstallError(ClusterError):
-    """An application cannot be installed or run here; one line that says why and what to do."""
+    """An application cannot be installed or run here; the message is one line with cause and fix."""
 
 
 def lack_of_node() -> str | None:
@@ -65,8 +65,8 @@ def _digest(files: Iterable[Path]) -> str:
 
 @contextmanager
 def _new_folder(path: Path, files: Iterable[Path]) -> Iterator[Path]:
-    """Make a folder beside its place, for the block to complete, and rename it then: it is complete as soon as it is
-    there. Another process that was faster wins."""
+    """Make a folder beside its place, for the block to complete, and rename it then: it is complete as soon as it
+    exists. If another process was faster, its folder stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
         draft = Path(temporary) / path.name

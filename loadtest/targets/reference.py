@@ -27,7 +27,7 @@ _EXPRESS_PACKAGES = ("express", "express-session", "connect-redis")
 
 
 def make_application(kind: NodeKind) -> NodeApplication | None:
-    """Return how a node of this kind is started; None for ours. Raises InstallError if it cannot run here.
+    """Return how a node of this kind is started; None for Flask nodes. Raises InstallError if it cannot run here.
 
     The Express application is installed with npm the first time, which takes some seconds.
     """

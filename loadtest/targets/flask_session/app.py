@@ -29,18 +29,17 @@ from flask_session import Session  # type: ignore[import-untyped]
 from redis.sentinel import Sentinel
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-# Its default is 500, and of more sessions it would drop the oldest. What is to be seen of sessions in memory is that
-# each process has its own.
+# SimpleCache's default of 500 would drop sessions, and the only loss to show here is that each process has its own.
 MOST_SESSIONS_IN_MEMORY = 1_000_000
 
 
 def from_environ() -> Flask:
-    """The application as this process's environment describes it. KeyError where a setting is missing."""
+    """Create the application from the environment of the process. Raises KeyError for a missing setting."""
     return create_app(os.environ)
 
 
 def create_app(environ: Mapping[str, str]) -> Flask:
-    """The application as `environ` describes it."""
+    """Create the application from `environ`."""
     app = Flask(__name__)
     proxies = int(environ.get("TRUSTED_PROXIES", "0"))
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
@@ -60,7 +59,7 @@ def create_app(environ: Mapping[str, str]) -> Flask:
 
 
 def _use_store(app: Flask, environ: Mapping[str, str]) -> Callable[[], object]:
-    """Tells Flask-Session where sessions are; what to call to see whether the store answers."""
+    """Configure the store of Flask-Session. Return a function that raises RedisError if the store does not answer."""
     if environ["SESSION_STORE"] == "memory":
         app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=SimpleCache(threshold=MOST_SESSIONS_IN_MEMORY))
         return lambda: None
@@ -71,7 +70,7 @@ def _use_store(app: Flask, environ: Mapping[str, str]) -> Callable[[], object]:
 
 
 def _primary(url: str) -> Any:
-    """redis-py's client of whichever server the Sentinels of a URL name:
+    """Return redis-py's client of the primary that the Sentinels of a URL name:
     redis+sentinel://user:password@h1:p1,h2:p2/NAME?sentinel_username=…&sentinel_password=…"""
     parts = urlsplit(url)
     user, _, places = parts.netloc.rpartition("@")

@@ -54,7 +54,7 @@ def slot_of(key: str) -> int:
     return key_slot(b"{%s}" % key.encode())
 
 
-def test_who_waits_sees_no_failure_when_a_primary_is_killed(cluster: SeveralServers) -> None:
+def test_a_waiting_store_sees_no_failure_when_a_primary_is_killed(cluster: SeveralServers) -> None:
     primary = cluster.store.primary()
     waiting = RedisStore.from_url(cluster.url, BUDGETS, outage=WAIT)
     # Acknowledged by the primary alone, a write may be lost with it, so what was lost is not looked at here.
@@ -65,7 +65,7 @@ def test_who_waits_sees_no_failure_when_a_primary_is_killed(cluster: SeveralServ
     waiting.close()
 
 
-def test_who_fails_fast_goes_on_with_the_other_shards(cluster: SeveralServers, store: RedisStore) -> None:
+def test_a_fail_fast_store_goes_on_with_the_other_shards(cluster: SeveralServers, store: RedisStore) -> None:
     careful = RedisStore.from_url(cluster.url, BUDGETS, durability=Durability.EVERY_WRITE, replicas=1)
     for number in range(60):
         assert careful.create(key(number), {}, "alice", HOUR) is not None
@@ -84,7 +84,7 @@ def answers(store: RedisStore, number: int) -> bool:
         return False
 
 
-def test_a_planned_failover_fails_nobody(cluster: SeveralServers, store: RedisStore) -> None:
+def test_a_planned_failover_fails_no_operation(cluster: SeveralServers, store: RedisStore) -> None:
     primary = cluster.store.primary()
     seen = Writers(store, number=6).run(cluster.store.failover)
     assert (seen.failed, seen.wrong) == ([], [])

@@ -165,6 +165,6 @@ def test_a_replica_that_died_is_missed_and_one_that_comes_back_counts() -> None:
 @pytest.mark.parametrize(
     ("durability", "replicas"), [(Durability.EVERY_WRITE, 0), (Durability.REVOCATIONS, 0), (Durability.PRIMARY, -1)]
 )
-def test_a_durability_that_cannot_be_meant_is_refused(durability: Durability, replicas: int) -> None:
+def test_a_durability_that_contradicts_the_replicas_is_refused(durability: Durability, replicas: int) -> None:
     with pytest.raises(ValueError, match="replicas"):
         RedisStore.from_url("redis://localhost", durability=durability, replicas=replicas)

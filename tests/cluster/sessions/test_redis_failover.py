@@ -43,7 +43,7 @@ def hasty(ha: SeveralServers) -> Iterator[RedisStore]:
     made.close()
 
 
-def test_who_waits_sees_no_failure_when_the_primary_is_killed(ha: SeveralServers, waiting: RedisStore) -> None:
+def test_a_waiting_store_sees_no_failure_when_the_primary_is_killed(ha: SeveralServers, waiting: RedisStore) -> None:
     primary = ha.store.primary()
     seen = Writers(waiting).run(lambda: ha.kill(primary))
     assert (seen.failed, seen.wrong) == ([], [])
@@ -51,7 +51,7 @@ def test_who_waits_sees_no_failure_when_the_primary_is_killed(ha: SeveralServers
     assert 0.3 < seen.gap < 15
 
 
-def test_who_fails_fast_loses_nothing_that_was_acknowledged_when_the_primary_is_killed(
+def test_a_fail_fast_store_loses_no_acknowledged_write_when_the_primary_is_killed(
     ha: SeveralServers, hasty: RedisStore
 ) -> None:
     primary = ha.store.primary()
@@ -61,7 +61,7 @@ def test_who_fails_fast_loses_nothing_that_was_acknowledged_when_the_primary_is_
     assert seen.gap < 15
 
 
-def test_who_waits_sees_no_failure_when_the_primary_falls_silent(ha: SeveralServers, waiting: RedisStore) -> None:
+def test_a_waiting_store_sees_no_failure_when_the_primary_falls_silent(ha: SeveralServers, waiting: RedisStore) -> None:
     primary = ha.store.primary()
 
     writers = Writers(waiting)
@@ -76,7 +76,7 @@ def test_who_waits_sees_no_failure_when_the_primary_falls_silent(ha: SeveralServ
     assert (seen.failed, seen.wrong) == ([], [])
 
 
-def test_a_planned_failover_fails_nobody_who_waits(ha: SeveralServers) -> None:
+def test_a_planned_failover_fails_no_operation_of_a_waiting_store(ha: SeveralServers) -> None:
     primary = ha.store.primary()
     store = RedisStore.from_url(ha.url, BUDGETS, outage=WAIT)
     seen = Writers(store).run(ha.store.failover)
@@ -122,7 +122,7 @@ def test_a_sentinel_that_is_gone_is_not_waited_for(ha: SeveralServers, how: str)
     store.close()
 
 
-def test_without_any_sentinel_who_knows_the_primary_goes_on(ha: SeveralServers, hasty: RedisStore) -> None:
+def test_a_store_that_knows_the_primary_needs_no_sentinel(ha: SeveralServers, hasty: RedisStore) -> None:
     hasty.ping()
     for number in (1, 2, 3):
         ha.kill(f"sentinel-{number}")

@@ -61,7 +61,7 @@ def test_a_damaged_history_costs_its_plot_alone(folder: Path) -> None:
 
 
 def test_a_report_of_a_folder_without_results_says_how_to_make_some(tmp_path: Path) -> None:
-    with pytest.raises(NothingToReport, match="has no results: `session-cluster failover run --out"):
+    with pytest.raises(NothingToReport, match="has no results; make some with `session-cluster failover run --out"):
         write_report(tmp_path, "Report")
 
 

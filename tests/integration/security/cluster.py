@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,37 @@ class Cluster:
 
 
 NOBODY = [None, None, None]
+
+
+HTML = {"Accept": "text/html"}
+
+
+class Page(HTMLParser):
+    """Where a page leads, its forms by where they are sent, their inputs and token, and how many scripts it has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.forms: dict[str, set[str]] = {}
+        self.inputs: list[dict[str, str]] = []
+        self.token = ""
+        self.scripts = 0
+        self._form: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.scripts += tag == "script" or any(name.startswith("on") for name in found)
+        if tag == "a":
+            self.links.add(found["href"])
+        elif tag == "form":
+            assert found["method"] == "post"
+            self._form = self.forms.setdefault(found["action"], set())
+        elif tag in {"input", "button"}:
+            self._form.add(found.get("name", tag))
+            self.token = found["value"] if found.get("name") == "csrf_token" else self.token
+        if tag == "input":
+            self.inputs.append(found)
 
 
 def credentials(user: str = "alice", password: str = PASSWORD) -> dict[str, str]:

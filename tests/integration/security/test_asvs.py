@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -14,7 +13,7 @@ from click.testing import CliRunner
 
 from nodes import Settings, admin, create_app
 from nodes.sessions import SessionOptions, cookie
-from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
+from tests.integration.security.cluster import HTML, NOBODY, Cluster, Page, credentials, id_of, signed
 from tests.support.node import PASSWORD, PATIENT, SECRET, RunningNode, environment
 
 
@@ -205,32 +204,6 @@ def test_7_6_2_nobody_gets_a_session_by_looking(cluster: Cluster) -> None:
                 answer = requests.get(url + path, headers={"Accept": accept}, timeout=20)
                 assert "Set-Cookie" not in answer.headers, path
     assert cluster.stored() == before
-
-
-HTML = {"Accept": "text/html"}
-
-
-class Page(HTMLParser):
-    """Where a page leads, its forms by where they are sent, and the token in them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.links: set[str] = set()
-        self.forms: dict[str, set[str]] = {}
-        self.token = ""
-        self._form: set[str] = set()
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        if tag == "a":
-            self.links.add(found["href"])
-        elif tag == "form":
-            assert found["method"] == "post"
-            self._form = self.forms.setdefault(found["action"], set())
-        elif tag in {"input", "button"}:
-            self._form.add(found.get("name", tag))
-            self.token = found["value"] if found.get("name") == "csrf_token" else self.token
 
 
 def routes(cluster: Cluster) -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -18,10 +17,8 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 from nodes import Settings, create_app
 from nodes.accounts import create_users, read_hashes
 from nodes.sessions import SameSite, SessionOptions, cookie
-from tests.integration.security.cluster import USERS, Cluster, credentials, id_of
+from tests.integration.security.cluster import HTML, USERS, Cluster, Page, credentials, id_of
 from tests.support.node import PASSWORD, SECRET
-
-HTML = {"Accept": "text/html"}
 
 
 def attributes(header: str) -> dict[str, str]:
@@ -85,6 +82,9 @@ def test_3_3_5_name_and_value_stay_within_4096_bytes(tmp_path: Any, secure: bool
 
 
 def test_3_5_1_what_another_site_sends_is_refused(cluster: Cluster) -> None:
+    def token_of(browser: requests.Session) -> str:
+        return Page(browser.get(f"{cluster.url}/", headers=HTML, timeout=20).text).token
+
     browser = cluster.log_in("bob")
     for headers in (
         {"Origin": "https://evil.example"},
@@ -96,18 +96,13 @@ def test_3_5_1_what_another_site_sends_is_refused(cluster: Cluster) -> None:
         for path in ("/logout", "/visits", "/password", "/sessions/end", "/cart/empty"):
             answer = browser.post(cluster.url + path, json={}, headers=headers, timeout=20)
             assert answer.status_code == 403, (headers, path)
-    for form in ({}, {"csrf_token": "x"}, {"csrf_token": _token(cluster, cluster.log_in())}):
+    for form in ({}, {"csrf_token": "x"}, {"csrf_token": token_of(cluster.log_in())}):
         answer = browser.post(f"{cluster.url}/logout", data=form | {"a": "b"}, headers=HTML, timeout=20)
         assert answer.status_code == 403
     assert cluster.users_of(browser) == ["bob"] * 3
-    mine = {"csrf_token": _token(cluster, browser)}
+    mine = {"csrf_token": token_of(browser)}
     answer = browser.post(f"{cluster.url}/logout", data=mine, headers=HTML, timeout=20, allow_redirects=False)
     assert answer.status_code == 303
-
-
-def _token(cluster: Cluster, browser: requests.Session) -> str:
-    page = browser.get(f"{cluster.url}/", headers=HTML, timeout=20).text
-    return page.partition('name="csrf_token" value="')[2].partition('"')[0]
 
 
 def test_3_5_3_what_changes_something_answers_to_no_safe_method(cluster: Cluster) -> None:
@@ -303,33 +298,16 @@ def test_6_2_5_no_kind_of_character_is_demanded_or_forbidden(frank: Frank, new: 
     assert frank.can_enter(new)
 
 
-class Inputs(HTMLParser):
-    """The input elements of a page, and whether it has scripts."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.inputs: list[dict[str, str | None]] = []
-        self.scripts = 0
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.scripts += tag == "script" or any(name.startswith("on") for name, _ in attrs)
-        if tag == "input":
-            self.inputs.append(dict(attrs))
-
-
 def test_6_2_6_and_6_2_7_passwords_are_masked_and_managers_can_paste(cluster: Cluster, frank: Frank) -> None:
-    def page(browser: requests.Session, path: str) -> Inputs:
-        return Inputs(browser.get(f"{cluster.url}{path}", headers=HTML, timeout=20).text)
+    def page(browser: requests.Session, path: str) -> Page:
+        return Page(browser.get(f"{cluster.url}{path}", headers=HTML, timeout=20).text)
 
     stranger = page(requests.Session(), "/")
     account = page(frank.browser, "/account")
     cluster.age(301)
-    token = next(each["value"] for each in page(frank.browser, "/sessions").inputs if each["name"] == "csrf_token")
-    again = Inputs(
-        frank.browser.post(
-            f"{cluster.url}/sessions/end", data={"csrf_token": token or ""}, headers=HTML, timeout=20
-        ).text
+    token = page(frank.browser, "/sessions").token
+    again = Page(
+        frank.browser.post(f"{cluster.url}/sessions/end", data={"csrf_token": token}, headers=HTML, timeout=20).text
     )
     asked = {}
     for shown in (stranger, account, again):

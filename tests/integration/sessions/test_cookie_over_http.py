@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from typing import Any
 
 import flask
@@ -19,6 +20,7 @@ from nodes.sessions import (
     SameSite,
     Secure,
     SessionOptions,
+    Unset,
 )
 from tests.support.browser import SECRET
 from tests.support.http_server import serve
@@ -131,15 +133,6 @@ def test_attributes_out_of_range_are_an_error(own: Any, complaint: str) -> None:
 # ---- secure
 
 
-@pytest.mark.parametrize(("forwarded", "name"), [("https", "__Host-session="), ("http", "session=")])
-def test_the_framework_knows_from_proxy_fix_whether_the_connection_is_tls(forwarded: str, name: str) -> None:
-    def behind_a_proxy(app: flask.Flask) -> None:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
-
-    with serve(extend=behind_a_proxy) as site:
-        assert site.get(put, X_Forwarded_Proto=forwarded).pair.startswith(name)
-
-
 @pytest.mark.parametrize(
     ("same_site", "over_tls", "over_http"),
     [
@@ -154,3 +147,104 @@ def test_same_site_auto_depends_on_tls(same_site: SameSite, over_tls: str, over_
         assert (tls.attribute("SameSite"), tls.attribute("Secure")) == (over_tls, "")
         assert plain.attribute("SameSite") == over_http
         assert plain.attribute("Secure") is None
+
+
+def test_a_cookie_is_http_only_and_same_site_lax_by_default() -> None:
+    with serve() as site:
+        reply = site.get(put)
+        assert reply.pair.startswith("session=")
+        assert (reply.set_cookie or "").partition("; ")[2] == "HttpOnly; Path=/; SameSite=Lax"
+
+
+def test_name_and_attributes_are_chosen() -> None:
+    with serve(name="sid", http_only=False, path="/shop", domain="example.com", priority=Priority.HIGH) as site:
+        reply = site.get(put, path="/shop/cart")
+        assert reply.pair.startswith("sid=")
+        attributes = (reply.set_cookie or "").partition("; ")[2].split("; ")
+        assert sorted(attributes) == ["Domain=example.com", "Path=/shop", "Priority=High", "SameSite=Lax"]
+
+
+@pytest.mark.parametrize("session_id", ["a b;c" * 5, "é" * 20, "short", "x" * 129, 'quoted"' * 5, ""])
+def test_generate_id_must_return_an_id_that_a_cookie_can_carry(session_id: str) -> None:
+    memory = MemoryStore()
+    with serve(memory, generate_id=lambda: session_id) as site:
+        assert site.get(put).status == 500
+        assert memory.count() == 0
+
+
+def test_max_age_for_all_sessions_and_for_one() -> None:
+    with serve(max_age=60) as site:
+        assert site.get(put).attribute("Max-Age") == "60"
+        assert site.get(lambda session: setattr(session, "max_age", 7)).attribute("Max-Age") == "7"
+        assert site.get(put).attribute("Max-Age") == "7"
+        assert site.get(put, Cookie="").attribute("Max-Age") == "60"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "forwarded", "is_secure"),
+    [
+        (Proxy.FRAMEWORK, "https", True),
+        (Proxy.FRAMEWORK, "http", False),
+        (Proxy.FRAMEWORK, None, False),
+        (Proxy.TRUST, "https", True),
+        (Proxy.TRUST, "HTTPS , http", True),
+        (Proxy.TRUST, "http, https", False),
+        (Proxy.TRUST, "", False),
+        (Proxy.TRUST, None, False),
+        (Proxy.IGNORE, "https", False),
+        (Proxy.IGNORE, None, False),
+    ],
+)
+@pytest.mark.parametrize("secure", Secure)
+def test_secure_as_the_proxy_says(secure: Secure, proxy: Proxy, forwarded: str | None, is_secure: bool) -> None:
+    def behind_a_proxy(app: flask.Flask) -> None:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
+
+    headers = {} if forwarded is None else {"X_Forwarded_Proto": forwarded}
+    with serve(extend=behind_a_proxy, secure=secure, proxy=proxy) as site:
+        reply = site.get(put, **headers)
+        if secure is Secure.ON and not is_secure:
+            assert reply.set_cookie is None
+        else:
+            marked = is_secure and secure is not Secure.OFF
+            assert (reply.attribute("Secure") is not None) is marked
+            assert reply.pair.startswith("__Host-session=" if marked else "session=")
+
+
+def test_the_first_secret_signs_and_all_verify_on_two_nodes_that_rotate() -> None:
+    old, new, store = "o" * 32, "n" * 32, MemoryStore()
+    with (
+        serve(store, secrets=(old,)) as before,
+        serve(store, secrets=(old, new)) as added,
+        serve(store, secrets=(new, old)) as first,
+        serve(store, secrets=(new,)) as after,
+    ):
+        for beside in pairwise((before, added, first, after)):
+            for node in beside:
+                signed = node.get(put, Cookie="").pair
+                assert [each.get(read, Cookie=signed).body for each in beside] == [b"1", b"1"]
+        assert after.get(read, Cookie=added.get(put, Cookie="").pair).body == b"None"
+        assert before.get(read, Cookie=first.get(put, Cookie="").pair).body == b"None"
+
+
+def test_an_unknown_id_is_answered_with_another_one() -> None:
+    with serve() as site, serve() as other:
+        cookie = other.get(put).pair
+        reply = site.get(put, Cookie=cookie)
+        assert reply.set_cookie
+        assert reply.pair != cookie
+        assert site.store.calls == ["load", "create"]
+
+
+def test_with_save_uninitialized_everyone_gets_both() -> None:
+    with serve(save_uninitialized=True) as site:
+        assert site.get(lambda session: "unused").set_cookie
+        assert site.store.calls == ["create"]
+
+
+def test_unset_keeps_or_destroys() -> None:
+    for unset, left in ((Unset.KEEP, b"1"), (Unset.DESTROY, b"None")):
+        with serve(unset=unset) as site:
+            cookie = site.get(put).pair
+            site.get(lambda session: (session.update(a=2), session.unset()) and "ok")
+            assert site.get(read, Cookie=cookie).body == left

@@ -151,7 +151,7 @@ def test_a_shard_that_is_a_symbolic_link_is_refused(folder: Path, store: FileSto
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_what_is_no_regular_file_is_set_aside_and_hangs_nobody(folder: Path, store: FileStore) -> None:
+def test_anything_but_a_regular_file_is_set_aside_without_blocking(folder: Path, store: FileStore) -> None:
     store.ping()
     os.mkfifo(path(folder))
     assert store.load(KEY) is None

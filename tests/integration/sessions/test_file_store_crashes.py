@@ -1,8 +1,7 @@
 """A writer that is killed at any of its system calls leaves the old record or the new one, and nothing else for long.
 
 The writer is a process of its own that SIGKILL ends right before its n-th system call, for every n until it gets
-through. A run under strace checks that these are all of its calls. The folders are in memory where the system has a
-file system there: a process that dies takes nothing out of the page cache, so a disk would add time alone.
+through. A run under strace checks that these are all of its calls.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +40,6 @@ CALLS = [
 ]
 MOST_CALLS = 2000
 ROOT = Path(__file__).parents[3]
-MEMORY = Path("/dev/shm")
 
 Operation = Callable[[FileStore], Any]
 
@@ -65,12 +62,6 @@ def quarantine(store: FileStore) -> Any:
 
 def list_user(store: FileStore) -> Any:
     return store.keys_of("alice")
-
-
-@pytest.fixture
-def folders() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as made:
-        yield Path(made)
 
 
 def state(store: FileStore) -> tuple[dict[str, bytes] | None, dict[str, bytes] | None]:
@@ -131,11 +122,11 @@ def run_until_killed(folder: Path, operation: Operation, call: int) -> bool:
 
 @pytest.mark.parametrize("operation", AFTER, ids=lambda operation: operation.__name__)
 def test_a_writer_killed_at_any_system_call_leaves_the_old_record_or_the_new_one(
-    folders: Path, operation: Operation, monkeypatch: pytest.MonkeyPatch
+    memory_folder: Path, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     for call in range(MOST_CALLS):
-        folder = folders / str(call)
+        folder = memory_folder / str(call)
         store = FileStore(folder)
         store.create(KEY, {"a": b"1"}, "alice", HOUR)
         was_killed = run_until_killed(folder, operation, call)
@@ -158,9 +149,9 @@ def test_a_writer_killed_at_any_system_call_leaves_the_old_record_or_the_new_one
     assert seen == sorted(seen, key=lambda after: after == AFTER[operation])  # once it is the new one, it stays
 
 
-def test_a_sweeper_that_is_killed_removes_only_what_has_expired(folders: Path) -> None:
+def test_a_sweeper_that_is_killed_removes_only_what_has_expired(memory_folder: Path) -> None:
     for call in [*range(0, 60, 2), *range(60, 3000, 197)]:
-        folder = folders / str(call)
+        folder = memory_folder / str(call)
         past = FileStore(folder, clock=lambda: time.time() - 10_000)
         past.create(KEY, {"a": b"1"}, "alice", HOUR)
         store = FileStore(folder)
@@ -187,13 +178,13 @@ def print_calls(folder: Path) -> None:
         print(len(made))
 
 
-def test_the_counted_calls_are_all_system_calls_on_files(folders: Path) -> None:
+def test_the_counted_calls_are_all_system_calls_on_files(memory_folder: Path) -> None:
     if shutil.which("strace") is None:
         if os.environ.get("REQUIRE_ALL") == "1":
             pytest.fail("REQUIRE_ALL=1, but there is no `strace` in PATH", pytrace=False)
         pytest.skip("no strace")
-    trace = folders / "trace"
-    code = f"from {__name__} import *; print_calls(Path({str(folders)!r}))"
+    trace = memory_folder / "trace"
+    code = f"from {__name__} import *; print_calls(Path({str(memory_folder)!r}))"
     strace = ["strace", "-o", str(trace), "-e", "trace=%file,%desc,getppid,flock"]
     run = subprocess.run([*strace, sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     operations = trace.read_text().split("getppid()")[1::2]

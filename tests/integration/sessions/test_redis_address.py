@@ -161,7 +161,7 @@ def test_an_address_is_asked_of_nobody() -> None:
         assert Resolver(nobody).addresses(address, 6379, 0.1) == [address]
 
 
-def test_a_name_that_is_none_is_unavailable_by_its_name() -> None:
+def test_a_host_name_that_cannot_exist_is_unavailable() -> None:
     store = RedisStore.from_url(
         f"redis://{'x' * 70}.invalid:{free_ports(1)[0]}/0", Budgets(2, 2, retries=0, deadline=2)
     )
@@ -170,7 +170,7 @@ def test_a_name_that_is_none_is_unavailable_by_its_name() -> None:
     store.close()
 
 
-def test_the_host_is_its_name_again_after_connecting(server: Valkey) -> None:
+def test_a_connection_keeps_the_host_name_after_connecting(server: Valkey) -> None:
     connection = NamedConnection(
         resolver=Resolver(lambda name, port: ["127.0.0.1"]), host=NAME, port=server.port, socket_connect_timeout=5
     )

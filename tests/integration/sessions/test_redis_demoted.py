@@ -67,7 +67,7 @@ def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(pair: tup
     node.close()
 
 
-def test_whoever_its_name_means_now_is_asked_instead() -> None:
+def test_a_demoted_primary_is_left_for_the_server_its_name_means_now() -> None:
     one = Valkey()
     two = Valkey(host="127.0.0.2", port=one.port)
     means = ["127.0.0.1"]
@@ -112,7 +112,7 @@ def test_sessions_shared_with_express_are_not_read_from_a_replica(pair: tuple[Va
     node.close()
 
 
-def test_it_is_asked_once_a_second_and_not_at_all_where_that_is_denied(server: Valkey) -> None:
+def test_a_server_is_asked_its_role_once_a_second_unless_that_is_denied(server: Valkey) -> None:
     with server.client() as client:
         client.acl_setuser("deaf", enabled=True, passwords=["+p"], keys=["*"], commands=["+@all", "-role"])
         for url, asked in ((server.url, 1), (f"redis://deaf:p@127.0.0.1:{server.port}/0", 0)):

@@ -43,7 +43,9 @@ def index_of(client: Any) -> bytes:
     return bytes(name)
 
 
-def test_what_logged_out_is_removed_by_whoever_reads(store: RedisStore, harness: RedisHarness, client: Any) -> None:
+def test_reading_the_index_removes_sessions_that_logged_out(
+    store: RedisStore, harness: RedisHarness, client: Any
+) -> None:
     for number in range(5):
         store.create(key(number), {}, "alice", HOUR)
     store.delete(key(2))
@@ -78,7 +80,7 @@ def test_a_session_that_is_about_to_be_made_is_not_healed_away(store: RedisStore
     assert store.keys_of("alice") == [key(1)]
 
 
-def test_who_logs_in_and_out_all_day_leaves_a_bounded_index(store: RedisStore, client: Any) -> None:
+def test_many_logins_and_logouts_leave_a_bounded_index(store: RedisStore, client: Any) -> None:
     most = 0
     for number in range(20):
         store.create(key(number), {}, "alice", HOUR)
@@ -127,7 +129,9 @@ def test_any_text_can_be_an_owner(store: RedisStore, client: Any, owner: str) ->
     assert all(len(name) == len("session:of:{}") + 64 for name in client.keys("session:of:*"))
 
 
-def test_a_member_is_no_proof_of_whose_session_it_is(store: RedisStore, harness: RedisHarness, client: Any) -> None:
+def test_an_index_entry_alone_does_not_prove_whose_a_session_is(
+    store: RedisStore, harness: RedisHarness, client: Any
+) -> None:
     store.create(key(1), {}, "bob", HOUR)
     store._client.run([store._index.insert_command("alice", key(1), HOUR, "")])
     client.set(store._name(key(2)), "no session", ex=60)

@@ -146,7 +146,7 @@ def test_without_waiting_nothing_is_sent_twice(server: Valkey, answer: LostAnswe
     store.close()
 
 
-def test_who_comes_while_the_server_is_away_waits_for_it(own: Valkey) -> None:
+def test_an_operation_during_an_outage_waits_for_the_server(own: Valkey) -> None:
     store = waiting(own, HASTY)
     store.create(KEY, {"n": b"0"}, None, HOUR)
     own.kill()
@@ -216,9 +216,7 @@ def test_no_more_wait_than_the_bound(own: Valkey) -> None:
     store.close()
 
 
-def test_a_write_of_express_waits_where_it_was_certainly_not_applied_and_fails_otherwise(
-    own: Valkey, answer: LostAnswer
-) -> None:
+def test_an_express_write_waits_only_if_it_was_certainly_not_applied(own: Valkey, answer: LostAnswer) -> None:
     store = ExpressStore.from_url(own.url, PATIENT, outage=OutagePolicy(Outage.WAIT, 20))
     assert store.create("a" * 32, {"n": b"1"}, None, HOUR) is not None
     own.kill()
@@ -233,6 +231,6 @@ def test_a_write_of_express_waits_where_it_was_certainly_not_applied_and_fails_o
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0, 1), (26, 1), (1, 0)])
-def test_a_policy_that_cannot_be_meant_is_refused(seconds: float, most: int) -> None:
+def test_an_outage_policy_out_of_range_is_refused(seconds: float, most: int) -> None:
     with pytest.raises(ValueError, match="must be"):
         OutagePolicy(Outage.WAIT, seconds, most)

@@ -153,6 +153,6 @@ def test_two_prefixes_are_two_stores(server: Valkey, store: RedisStore) -> None:
 
 
 @pytest.mark.parametrize("bad", [{"connect_timeout": 0}, {"read_timeout": 61}, {"retries": 11}, {"max_connections": 0}])
-def test_budgets_that_cannot_be_meant_are_refused(bad: dict[str, float]) -> None:
+def test_budgets_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Budgets(**bad)  # type: ignore[arg-type]

@@ -88,7 +88,7 @@ def test_a_round_trip_is_a_packet_each_way(server: Valkey, browser: Browser, vie
     assert packets(server, browser, view) == count
 
 
-def test_waiting_for_replicas_is_no_round_trip_more(server: Valkey, browser: Browser) -> None:
+def test_waiting_for_replicas_adds_no_round_trip(server: Valkey, browser: Browser) -> None:
     durable = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
     durable.ping()
     with monitored(server) as sent, pytest.raises(StoreUnavailable):  # this server has none

@@ -58,7 +58,7 @@ def test_attributes_are_in_the_cookie_and_no_field(shared: Shared) -> None:
     assert shared.loaded() == {"a": 1, COOKIE_KEY: {"max_age": 3600, "expires": None}}
 
 
-def test_a_life_of_its_own_comes_first(shared: Shared) -> None:
+def test_the_lifetime_of_one_session_overrides_the_common_one(shared: Shared) -> None:
     shared.create(**{COOKIE_KEY: {"max_age": 7, "expires": None}})
     assert shared.cookie() == {"originalMaxAge": 7000, **PLAIN}
 
@@ -66,14 +66,14 @@ def test_a_life_of_its_own_comes_first(shared: Shared) -> None:
 @pytest.mark.parametrize(
     "change", [{"delete": frozenset({COOKIE_KEY})}, {"set": {COOKIE_KEY: b'{"max_age":null,"expires":null}'}}]
 )
-def test_who_loses_it_has_that_of_all_again(shared: Shared, change: dict[str, Any]) -> None:
+def test_a_session_that_loses_its_own_lifetime_has_the_common_one(shared: Shared, change: dict[str, Any]) -> None:
     shared.create(**{COOKIE_KEY: {"max_age": 7, "expires": None}})
     shared.store.update(KEY, Changes(**change), LIFETIME)
     assert shared.cookie() == {"originalMaxAge": 3_600_000, **PLAIN}
 
 
 @pytest.mark.parametrize("own", [None, [], "x", {"max_age": "x", "expires": []}, {"path": "/x", "secure": True}])
-def test_what_can_be_no_life_of_its_own_is_none(shared: Shared, own: Any) -> None:
+def test_an_invalid_lifetime_of_its_own_is_ignored(shared: Shared, own: Any) -> None:
     shared.create(**{COOKIE_KEY: own})
     assert {"path": "/", "secure": False}.items() <= shared.cookie().items()
     shared.store.update(KEY, Changes(set=shared.encoded({COOKIE_KEY: own})), LIFETIME)

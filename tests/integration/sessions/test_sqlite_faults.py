@@ -114,7 +114,7 @@ def test_a_read_only_database_serves_reads_and_refuses_writes(embedded: SqlStore
     read_only.close()
 
 
-def test_a_file_that_is_no_database_is_unavailable_and_left_alone(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_unavailable_and_left_alone(path: Path) -> None:
     path.write_bytes(b"something else entirely " * 100)
     store = SqlStore.from_url(f"sqlite:///{path}")
     with pytest.raises(StoreUnavailable, match="not a database"):

@@ -314,4 +314,4 @@ def run(harness: Harness, examples: int, phases: tuple[Phase, ...] = tuple(Phase
 
 
 def test_every_history_agrees_with_the_model(harness: Harness) -> None:
-    run(harness, 200 if isinstance(harness, MemoryHarness) else 25)
+    run(harness, 100 if isinstance(harness, MemoryHarness) else 25)

@@ -29,7 +29,7 @@ _MAKERS: dict[str, Callable[[pytest.FixtureRequest], Harness]] = {
     "memory": lambda _: MemoryHarness(),
     "encrypted": lambda _: EncryptedHarness(lambda store: EncryptedStore(store, KEYS), OVERHEAD),
     "encrypting": lambda _: EncryptedHarness(TurnAndTurn, overhead=None),
-    "file": lambda request: FileHarness(request.getfixturevalue("tmp_path") / "sessions"),
+    "file": lambda request: FileHarness(request.getfixturevalue("memory_folder") / "sessions"),
     "redis": partial(_redis, servers="server"),
     "redis_waiting": partial(_redis, servers="server", outage=OutagePolicy(Outage.WAIT)),
     "redis_ha": partial(_redis, servers="sentinels"),

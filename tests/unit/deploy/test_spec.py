@@ -1,5 +1,6 @@
 """A cluster that cannot be is refused before anything starts."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,6 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         parse_balance("leastconn")
 
 
-def test_local_processes_have_sqlite_alone() -> None:
-    with pytest.raises(ClusterError, match="database postgres is for containers: local processes have SQLite"):
-        LocalCluster(ClusterSpec(store=StoreKind.SQL, database=Database.POSTGRES))
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -88,24 +84,28 @@ def test_writes_need_a_replica_only_where_a_primary_has_two() -> None:
     }
 
 
-def test_local_processes_have_no_discovery_by_dns() -> None:
-    with pytest.raises(ClusterError, match="discovery by dns is for containers"):
-        LocalCluster(ClusterSpec(discovery=Discovery.DNS))
-
-
-def test_a_store_without_a_server_can_have_no_proxy() -> None:
-    with pytest.raises(ClusterError, match="store memory has no single server that a proxy could stand before"):
-        ClusterSpec(store_proxy=True)
-
-
-def test_containers_refuse_before_anything_starts_what_only_local_processes_can_do() -> None:
-    settings = StoreSettings(max_lag=3)
-    with pytest.raises(ClusterError, match="max_lag is for"):
-        ComposeCluster(ClusterSpec(store=StoreKind.REDIS_HA, store_settings=settings)).start()
-    with pytest.raises(ClusterError, match="TLS is for"):
-        ComposeCluster(ClusterSpec(tls=True)).start()
-    with pytest.raises(ClusterError, match="nodes in containers are flask"):
-        ComposeCluster(ClusterSpec(node=NodeKind.EXPRESS)).start()
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (lambda: ClusterSpec(store_proxy=True), "store memory has no single server that a proxy could stand before"),
+        (lambda: LocalCluster(ClusterSpec(discovery=Discovery.DNS)), "discovery by dns is for containers"),
+        (
+            lambda: LocalCluster(ClusterSpec(store=StoreKind.SQL, database=Database.POSTGRES)),
+            "database postgres is for containers: local processes have SQLite",
+        ),
+        (
+            lambda: ComposeCluster(
+                ClusterSpec(store=StoreKind.REDIS_HA, store_settings=StoreSettings(max_lag=3))
+            ).start(),
+            "max_lag is for",
+        ),
+        (lambda: ComposeCluster(ClusterSpec(tls=True)).start(), "TLS is for"),
+        (lambda: ComposeCluster(ClusterSpec(node=NodeKind.EXPRESS)).start(), "nodes in containers are flask"),
+    ],
+)
+def test_what_a_kind_of_cluster_cannot_do_is_refused_before_it_starts(start: Callable[[], object], said: str) -> None:
+    with pytest.raises(ClusterError, match=said):
+        start()
 
 
 def test_a_missing_docker_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

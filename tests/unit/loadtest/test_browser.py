@@ -25,31 +25,30 @@ def test_a_new_browser_sends_no_cookie_and_takes_the_first_that_comes() -> None:
     assert browser.sending() == ("session=one", "one", "visitor-1#1")
 
 
-def test_a_login_renews_the_cookie_of_the_same_session() -> None:
+@pytest.mark.parametrize(
+    ("received", "login", "is_replaced", "sent"),
+    [
+        (["session=two; Path=/"], True, True, "two"),
+        (["session=one; Max-Age=1800"], False, False, "one"),
+        ([], False, False, "one"),
+        (["session=other"], False, True, "one"),
+        (["session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/"], False, False, "one"),
+    ],
+    ids=["a login", "the same cookie", "no cookie", "another session", "a logout"],
+)
+def test_only_a_login_changes_the_cookie_of_a_session(
+    received: list[str], login: bool, is_replaced: bool, sent: str
+) -> None:
     browser = logged_in()
-    assert browser.receive(["session=two; Path=/"], browser.sending(), login=True) is True
-    assert browser.sending() == ("session=two", "two", "visitor-1#1")
+    assert browser.receive(received, browser.sending(), login=login) is is_replaced
+    assert browser.sending() == (f"session={sent}", sent, "visitor-1#1")
 
 
-def test_the_same_cookie_again_replaces_nothing() -> None:
+def test_the_cookie_of_another_session_is_kept_for_a_look() -> None:
     browser = logged_in()
-    assert browser.receive(["session=one; Max-Age=1800"], browser.sending(), login=False) is False
-    assert browser.receive([], browser.sending(), login=False) is False
-
-
-def test_the_cookie_of_another_session_is_noticed_and_not_taken_over() -> None:
-    browser = logged_in()
-    assert browser.receive(["session=other"], browser.sending(), login=False) is True
-    assert browser.sending().cookie == "one"
+    browser.receive(["session=other"], browser.sending(), login=False)
     assert browser.brought == ["other"]
     assert browser.sending("other").header == "session=other"
-
-
-def test_after_a_logout_the_old_cookie_is_still_sent() -> None:
-    browser = logged_in()
-    gone = "session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/"
-    assert browser.receive([gone], browser.sending(), login=False) is False
-    assert browser.sending().cookie == "one"
 
 
 def test_a_fresh_session_has_another_name_and_keeps_the_proxys_cookies_only() -> None:

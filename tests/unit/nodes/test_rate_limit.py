@@ -14,6 +14,7 @@ from nodes import Settings, create_app
 from nodes.sessions import Iterable, find_capability
 from nodes.settings import StoreKind
 from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import token_of
 
 
 class PlainUsers:
@@ -129,7 +130,7 @@ def test_of_ipv6_a_network_is_one_client(app: Flask, one: str, other: str, same:
 def test_the_page_says_it_as_well(app: Flask) -> None:
     client = app.test_client()
     page = {"Accept": "text/html", "Origin": "http://localhost"}
-    token = client.get("/", headers=page).text.partition('name="csrf_token" value="')[2].partition('"')[0]
+    token = token_of(client)
     form = {"csrf_token": token, "user": "alice", "password": "wrong password"}
     answers = [client.post("/login", data=form, headers=page) for _ in range(4)]
     assert answers[-1].status_code == 429

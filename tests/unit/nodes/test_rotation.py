@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from nodes import Settings, create_app
 from nodes.settings import StoreKind
 from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import HTML, token_of
 
 OLD, NEW = "old", "new"
 STEPS = [(OLD,), (OLD, NEW), (NEW, OLD), (NEW,)]
@@ -25,7 +26,6 @@ SECRETS = {OLD: SECRET, NEW: "another secret of more than thirty-two bytes"}
 KEYS = {OLD: b"o" * 32, NEW: b"n" * 32}
 ENCRYPTION = dict(zip(STEPS, [None, "read", "write", "require"], strict=True))
 COOKIES = ("session", "device")
-HTML = {"Accept": "text/html", "Origin": "http://localhost"}
 
 Step = tuple[str, ...]
 Node = Callable[[Step], Flask]
@@ -74,10 +74,6 @@ def at(app: Flask, browser: FlaskClient) -> FlaskClient:
     return client
 
 
-def token(client: FlaskClient) -> str:
-    return client.get("/", headers=HTML).text.partition('name="csrf_token" value="')[2].partition('"')[0]
-
-
 @pytest.mark.parametrize("step", list(pairwise(STEPS)), ids=lambda step: " | ".join(",".join(each) for each in step))
 def test_two_configurations_that_follow_each_other_know_each_others_browsers(
     node: Node, step: tuple[Step, Step]
@@ -88,7 +84,7 @@ def test_two_configurations_that_follow_each_other_know_each_others_browsers(
         abroad = at(away, browser)
         assert abroad.get("/me").get_json()["user"] == "alice"
         assert abroad.post("/visits", json={}).get_json()["visits"] == 2
-        form = {"csrf_token": token(browser)}  # a page of the one, sent to the other
+        form = {"csrf_token": token_of(browser)}  # a page of the one, sent to the other
         assert abroad.post("/visits", data=form, headers=HTML).status_code == 303
         assert browser.get("/me").get_json()["visits"] == 3
         stranger = away.test_client()
@@ -98,6 +94,14 @@ def test_two_configurations_that_follow_each_other_know_each_others_browsers(
         assert at(home, abroad).get("/me").get_json() | {"node": ""} == abroad.get("/me").get_json() | {"node": ""}
         assert at(home, abroad).post("/logout", json={}).status_code == 204
         assert abroad.get("/me").get_json()["user"] is None
+
+
+def test_a_session_from_before_lasts_until_the_old_one_is_dropped(node: Node) -> None:
+    browser = logged_in(node((OLD,)))
+    for number, step in enumerate(STEPS[:3], start=2):
+        browser = at(node(step), browser)
+        assert browser.get("/me").get_json()["user"] == "alice"
+        assert browser.post("/visits", json={}).get_json()["visits"] == number
 
 
 def test_browsers_of_a_new_secret_are_unknown_to_nodes_without_it(node: Node, request: pytest.FixtureRequest) -> None:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from nodes import Settings, create_app
 from nodes.pages import browser_name
 from tests.support.node import PASSWORD, SECRET
-from tests.support.node_app import FIREFOX, age_login, log_in, user_of
+from tests.support.node_app import FIREFOX, age_login, log_in, token_of, user_of
 
 
 def sessions_of(client: FlaskClient) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def test_a_page_asks_for_the_password_and_leads_back(app: Flask) -> None:
     client = log_in(app)
     page = {"Accept": "text/html", "Origin": "http://localhost"}
     age_login(app, 301)
-    token = client.get("/sessions", headers=page).text.partition('name="csrf_token" value="')[2].partition('"')[0]
+    token = token_of(client)
     answer = client.post("/sessions/end", data={"csrf_token": token}, headers=page)
     assert answer.status_code == 401
     assert "Is it you, alice?" in answer.text
@@ -96,7 +96,7 @@ def test_a_page_asks_for_the_password_and_leads_back(app: Flask) -> None:
 @pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "/logout", "/sessions/../x", ""])
 def test_a_login_leads_nowhere_else(app: Flask, client: FlaskClient, back: str) -> None:
     page = {"Accept": "text/html", "Origin": "http://localhost"}
-    token = client.get("/", headers=page).text.partition('name="csrf_token" value="')[2].partition('"')[0]
+    token = token_of(client)
     form = {"csrf_token": token, "user": "alice", "password": PASSWORD, "back": back}
     assert client.post("/login", data=form, headers=page).headers["Location"] == "/"
 

@@ -1,10 +1,9 @@
 """Values <-> bytes: what comes back, and that no bytes do any harm."""
 
 import datetime
-import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.sessions.codec import DecodeError, MsgpackCodec
@@ -21,6 +20,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(VALUES)
 def test_every_value_comes_back_as_it_was(value: object) -> None:
     codec = MsgpackCodec()
@@ -47,16 +47,6 @@ def test_deep_nesting_is_refused_both_ways() -> None:
         MsgpackCodec().decode(b"\x91" * 100_000 + b"\xc0")
     while deep:  # taken apart by hand: the interpreter's own recursion would overflow
         deep = deep[0]  # type: ignore[assignment]
-
-
-class Bomb:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (pytest.fail, ("a pickle was executed",))
-
-
-def test_a_planted_pickle_is_inert() -> None:
-    with pytest.raises(DecodeError):
-        MsgpackCodec().decode(pickle.dumps(Bomb()))
 
 
 @pytest.mark.parametrize("value", [object(), 2**64, -(2**63) - 1, lambda: None, {"a": object()}])

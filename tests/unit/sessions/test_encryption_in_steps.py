@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.sessions import EncryptedStore, Encryption, MemoryStore, Session, Sessions, Store, UnknownKey
@@ -159,6 +159,7 @@ def after(
     return ("alice" if what == "login" else owner), data
 
 
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(["forward", "back"]) | DOING, max_size=30))
 def test_a_session_behaves_as_a_mapping_through_all_steps_of_encryption(course: list[Any]) -> None:
     harness = MemoryHarness()

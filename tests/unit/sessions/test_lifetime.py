@@ -87,15 +87,6 @@ def test_a_login_holds_even_where_the_old_session_ended_meanwhile(browser: Brows
 # ---- save, reload, touch
 
 
-def test_save_saves_at_once_and_the_end_of_the_request_only_what_came_after(browser: Browser) -> None:
-    with browser.request() as (session, _):
-        session["a"] = 1
-        session.save()
-        assert browser.visit(everything).value == ("alice", {"n": 1, "a": 1})
-        session["b"] = 2
-    assert browser.visit(everything).value == ("alice", {"n": 1, "a": 1, "b": 2})
-
-
 def test_reload_shows_what_others_saved_and_drops_what_was_not(browser: Browser) -> None:
     with browser.request() as (session, answer):
         assert session["n"] == 1

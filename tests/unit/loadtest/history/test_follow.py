@@ -7,18 +7,14 @@ import msgspec
 import pytest
 
 from loadtest.history import (
-    End,
     Event,
     Follower,
-    Header,
     HistoryError,
     Mark,
     Op,
     PartWriter,
     Truncated,
-    assemble,
     follow,
-    read,
     read_part,
 )
 from tests.unit.loadtest.history.test_history import HEADER, op
@@ -104,14 +100,6 @@ def test_a_part_without_an_end_is_truncated(paths: list[Path]) -> None:
     with pytest.raises(Truncated, match="truncated after 1 events"):
         list(read_part(paths[0]))
     assert times(list(read_part(paths[0], partial=True))) == [1001.5]
-
-
-def test_parts_are_assembled_to_one_history(paths: list[Path], tmp_path: Path) -> None:
-    write(paths[0], Mark(1000.0, "before"), Mark(1003.0, "end"))
-    write(paths[1], op(1), op(4))
-    assemble(tmp_path / "all.gz", HEADER, *(read_part(path) for path in paths[:2]))
-    kinds = [type(event) for event in read(tmp_path / "all.gz")]
-    assert kinds == [Header, Mark, Op, Mark, Op, End]
 
 
 def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:

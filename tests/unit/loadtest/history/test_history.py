@@ -125,7 +125,7 @@ def test_fields_of_a_later_program_are_ignored(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, partial: bool) -> None:
     path = tmp_path / "foreign"
     path.write_bytes(content)
-    assert "no history" in error(path, partial=partial)
+    assert "not a history" in error(path, partial=partial)
 
 
 def test_a_file_without_line_ends_is_not_read_into_memory(tmp_path: Path) -> None:
@@ -145,11 +145,11 @@ LAST = '{"is":"end","ops":0,"probes":0}'
         (['{"is":"history","version":0}'], "line 1: "),
         (
             ['{"is":"history","version":2,"title":3}'],
-            "of version 2, and this program reads up to 1: use the program",
+            "version must be at most 1, not 2; use the program",
         ),
         *(([FIRST, line], "line 2: ") for line in ('{"is":"op","who":"a"}', '{"is":"dance"}', "{", "\\u00ff")),
         ([FIRST, FIRST], "line 2: a second header"),
-        ([FIRST, LAST, LAST], "line 3: there is more after the end"),
+        ([FIRST, LAST, LAST], "line 3: data after the end"),
         ([FIRST, LAST.replace('"ops":0', '"ops":7')], "line 2: the end counts 7 operations and 0 probes, but the file"),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_missing_file_is_an_error_with_its_name(tmp_path: Path) -> None:
 def test_data_after_the_compressed_data_is_damage(tmp_path: Path) -> None:
     path = written(tmp_path / "h.gz")
     path.write_bytes(path.read_bytes() + b"junk")
-    assert "there is more after the end of the compressed data" in error(path)
+    assert "data after the end of the compressed data" in error(path)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_the_beginning_of_a_truncated_file_is_readable_wherever_it_is_cut_off(
     with contextlib.suppress(HistoryError):  # not even the header is left
         beginning = list(read(cut, partial=True))
     if not beginning:
-        assert "no history" in error(cut)
+        assert "not a history" in error(cut)
         return
     assert beginning == complete[: len(beginning)]
     with pytest.raises(Truncated, match=r"truncated after \d+ operations and 0 probes"):

@@ -39,11 +39,17 @@ def test_every_kind_of_finding_is_explained() -> None:
     assert set(re.findall(r"^- \*\*([a-z ]+)\*\*", PAGE, re.MULTILINE)) == set(Kind)
 
 
-def test_the_example_in_the_documentation_proves_what_it_says(tmp_path: Path) -> None:
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The history in the documentation, as a file."""
     lines = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
     path = tmp_path / "history.jsonl.gz"
     path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
-    events = list(read(path))
+    return path
+
+
+def test_the_example_in_the_documentation_proves_what_it_says(example: Path) -> None:
+    events = list(read(example))
     assert {type(event) for event in events} == set(EVENTS.values())
     findings = check(events)
     assert {kind: findings.count(kind) for kind in Kind if findings.count(kind)} == {Kind.UPDATE_LOST: 1}
@@ -52,10 +58,8 @@ def test_the_example_in_the_documentation_proves_what_it_says(tmp_path: Path) ->
     assert list(findings.phases) == ["before", "during"]
 
 
-def test_the_example_program_in_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = re.findall(r"^    (\{.*\})$", PAGE, re.MULTILINE)
-    (tmp_path / "history.jsonl.gz").write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
-    monkeypatch.chdir(tmp_path)
+def test_the_example_program_in_the_documentation_runs(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(example.parent)
     programs = re.findall(r"^    from loadtest\.\w+ import (?:.*\n)(?:(?:    .*)?\n)*", PAGE, re.MULTILINE)
     assert len(programs) == 2
     for program in programs:
