@@ -24,7 +24,7 @@ preload_app = False  # each worker makes its own connections and, with the memor
 
 keepalive = 75  # longer than nginx keeps idle connections (30 s), so that a request never meets one that is closing
 timeout = 30  # a worker that is silent for this long is replaced; no request may take half of it
-graceful_timeout = 8  # requests in flight when told to stop; below the 10 s after which Docker kills
+graceful_timeout = 8  # seconds for requests in flight at a stop; below the 10 s after which Docker kills
 
 limit_request_line = 8190
 limit_request_field_size = 16380  # a cookie of 8 KB arrives, and is refused by the session layer, not with a 400

@@ -112,7 +112,7 @@ class LocalProxy:
             "runtime_dir": self._state.proxy,
             "access_log": str(self._state.logs / "access.log"),
             "error_log": "stderr",
-            # As root, nginx would run its workers as "nobody", who may not enter the state folder.
+            # As root, nginx would run its workers as the user `nobody`, which may not enter the state folder.
             "user": getpass.getuser() if os.geteuid() == 0 else None,
             "nginx_version": self._nginx.version,
             "session_cookie": self._spec.session_cookie,

@@ -179,7 +179,7 @@ class _Replicated(Store):
             return True
         if state.get("master_link_status") != "up":
             return False
-        # A replica reports "up" as soon as it has the data of before. Its primary sends it new data only when it lists
+        # A replica reports "up" as soon as it has the earlier data. Its primary sends it new data only when it lists
         # the replica as online; if the primary died in between, acknowledged writes would be lost.
         primary = states.get(self._names.get(f"{state['master_host']}:{state['master_port']}", ""), {})
         replicas = [_parse_fields(value) for name, value in primary.items() if name.startswith("slave")]

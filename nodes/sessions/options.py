@@ -65,7 +65,7 @@ class Resave(Enum):
     """Only changes are sent; activity is recorded by a throttled touch. express-session resaves by default, with a
     deprecation warning, because some of its stores can't touch; all stores here can."""
     ALWAYS = "always"
-    """Every request writes back what it read, as a compare-and-set, so that unlike in express-session a reader never
+    """Every request writes the read values back, as a compare-and-set, so that unlike in express-session a reader never
     overwrites a concurrent writer. One round trip per request; for stores whose expiry another program evaluates."""
 
 

@@ -296,7 +296,7 @@ class Session(SessionMixin):
         """Save the changes and decide about the cookie. Called before the headers leave.
 
         One round trip where something changed, a session is created or a touch is due; otherwise none. Raises
-        `SessionEnded` where changes were not saved because the session is gone.
+        `SessionEnded` where changes were not saved because the session has ended.
         """
         options = self._options
         reads = options.rolling or options.save_uninitialized or options.resave is Resave.ALWAYS

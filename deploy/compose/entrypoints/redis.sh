@@ -7,7 +7,7 @@ name=$1
 ask() { REDISCLI_AUTH=$(cat /cluster/servers/operator-password) timeout 1 redis-cli -t 0.5 --user operator "$@"; }
 
 # A server that was replaced while it was down would believe that it is still the primary until the Sentinels correct it,
-# which takes them seconds. So it asks them for the primary, and believes the latest epoch.
+# which takes them seconds. So it asks them for the primary, and uses the latest epoch.
 primary() {
   for sentinel in $SENTINELS; do
     ask -h "$sentinel" -p 26379 sentinel master sessions 2>/dev/null | awk '

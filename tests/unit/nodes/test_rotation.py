@@ -96,6 +96,14 @@ def test_two_configurations_that_follow_each_other_know_each_others_browsers(
         assert abroad.get("/me").get_json()["user"] is None
 
 
+def test_a_session_from_before_lasts_until_the_old_one_is_dropped(node: Node) -> None:
+    browser = logged_in(node((OLD,)))
+    for number, step in enumerate(STEPS[:3], start=2):
+        browser = at(node(step), browser)
+        assert browser.get("/me").get_json()["user"] == "alice"
+        assert browser.post("/visits", json={}).get_json()["visits"] == number
+
+
 def test_browsers_of_a_new_secret_are_unknown_to_nodes_without_it(node: Node, request: pytest.FixtureRequest) -> None:
     before, hasty = node((OLD,)), node((NEW, OLD))
     browser = logged_in(hasty)
