@@ -26,7 +26,7 @@ class Browser:
     browser talks to one host, so only the name, the value and the end of a cookie matter.
 
     The browser keeps the cookie of its last login until `fresh` is called, even after a logout: only so can it see
-    that the session is gone. A write that finds no session brings the cookie of a new one, which is not taken over.
+    that the session has ended. A write without a session brings the cookie of a new one, which is not used.
     """
 
     who: str

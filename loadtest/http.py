@@ -74,7 +74,7 @@ class _Shown(msgspec.Struct):
 
 
 class HttpInterface(msgspec.Struct, frozen=True):
-    """The interface of docs/http-api.md, which our nodes and the reference implementations speak."""
+    """The interface of docs/http-api.md, of the Flask nodes and the reference implementations."""
 
     def request(self, operation: Operation, account: str, password: str) -> Request:
         """Return the request that carries an operation out for an account."""

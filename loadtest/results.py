@@ -25,7 +25,7 @@ _PACKAGES = {"flask": "flask", "gunicorn": "gunicorn", "redis-py": "redis", "loc
 """Name here -> name of the package. A cluster has a "redis" of its own: the server."""
 _SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
 _FORMERLY_FLASK = "ours"
-"""Our own node kind in results of earlier versions."""
+"""The name of the kind `flask` in results of earlier versions."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):

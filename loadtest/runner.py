@@ -95,7 +95,7 @@ class Run:
 
 
 class Recording:
-    """The history of a run while it grows: the generator's parts, our marks and probes, and the checker on them."""
+    """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them."""
 
     def __init__(self, folder: Path, header: Header, parts: Sequence[Path]) -> None:
         self._folder, self._header = folder, header

@@ -105,7 +105,7 @@ class ClusterTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class RunningTarget:
-    """An application that runs already and speaks our HTTP interface."""
+    """A running application with the HTTP interface of docs/http-api.md."""
 
     url: str
     users: Mapping[str, str]

@@ -1,1 +1,1 @@
-"""What a session costs: the same small application with different session layers, measured in one run."""
+"""The cost of a session: one small application with several session layers, measured in one run."""

@@ -43,7 +43,7 @@ def ratios(measured: Measured) -> list[tuple[str, float, float]]:
 
 
 def smaller(sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
-    """Return the layers whose sessions in Redis should take more bytes than ours: title, ours, theirs."""
+    """Return the layers that should need more bytes per session in Redis: title, bytes here, bytes there."""
     others = [name for name in ("flask-session", "express-session") if name in sizes and "redis" in sizes]
     return [(_BY_NAME[name].title, sizes["redis"], sizes[name]) for name in others]
 

@@ -14,7 +14,7 @@ class State:
 
 
 def fork(value: Any) -> Any:
-    """Return a copy that may change on its own. Whatever is neither a container nor State is shared."""
+    """Return a copy that may change on its own. Values other than containers and State are shared."""
     if isinstance(value, dict):
         return {key: fork(item) for key, item in value.items()}
     if isinstance(value, list | set | deque):

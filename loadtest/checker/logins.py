@@ -31,9 +31,7 @@ def shows_anonymous(op: Op) -> bool:
 
 
 def tells(op: Op) -> bool:
-    """Return True if the answer shows whether a user is logged in, and the operation does not change that."""
-    if op.outcome is not Outcome.OK or op.action in (Action.LOGIN, Action.LOGOUT):
-        return False
+    """Return True if the answer shows whether a user is logged in."""
     return op.user is not UNSET or (op.replaced is not UNSET and op.action in (Action.VISIT, Action.ADD))
 
 

@@ -38,7 +38,7 @@ class Resets(State):
         return FOREVER if self.open_loss(before) else self._over.before(before)
 
     def over_known(self, before: float) -> float:
-        """Return the same without a loss that no login has ended."""
+        """Return when the last reset before that time is over, without a loss that no login has ended."""
         return self._over.before(before)
 
     def last_certain(self, before: float) -> float:

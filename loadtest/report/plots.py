@@ -40,7 +40,7 @@ _SETTINGS: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "hatch.linewidth": 0.6,
-    "svg.fonttype": "path",  # the same everywhere, whatever fonts a reader has
+    "svg.fonttype": "path",  # independent of the fonts of the reader
     "svg.hashsalt": "session-cluster",
 }
 

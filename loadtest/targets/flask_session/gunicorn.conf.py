@@ -1,5 +1,5 @@
 # ruff: noqa: N999 - the name that gunicorn looks for
-"""How the Flask-Session application is served: as our nodes are, so that what differs is the sessions."""
+"""gunicorn settings of the Flask-Session application: those of the Flask nodes, so that only the sessions differ."""
 
 import os
 

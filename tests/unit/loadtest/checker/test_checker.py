@@ -33,7 +33,8 @@ def test_operations_are_counted_by_outcome_and_reason() -> None:
 
 
 def test_answers_to_logged_in_users_are_counted_by_what_they_show() -> None:
-    total = Script().login().visit(1).look(user=None).op(Action.ACCOUNT, user=None).check().total
+    script = Script().login().visit(1).op(Action.EMPTY, replaced=False).op(Action.VISIT)  # these two show no user
+    total = script.look(user=None).op(Action.ACCOUNT, user=None).check().total
     assert (total.as_logged_in, total.logged_out, total.users_logged_out) == (3, 2, 1)
     assert total.share_logged_out == pytest.approx(2 / 3)
 
@@ -119,6 +120,8 @@ LATER = 1000.0  # when all of what happened before is settled, and ended session
         (Script().login().visit(1).logout().unknown(Action.LOGIN).look(at=(LATER, LATER + 1)), {}),
         (Script().login().visit(1).look(visits=0, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
         (Script().login().visit(1).look(user=None, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
+        (Script().add("apple", 1, {"apple": 1}).look(user=None, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
+        (Script().login().login().visit(1).look(visits=0, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
         # A lost session is over: its values are not judged any more.
         (Script().login().look(user=None).look(user=None, visits=9, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
     ],
@@ -180,6 +183,19 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .look(at=(152, 153)),
         {},
     ),
+    "of many logouts the one without an answer may still come": (
+        17.0,
+        Script()
+        .unknown(Action.LOGOUT, at=(1, 2))
+        .logout(at=(3, 4))
+        .logout(at=(5, 6))
+        .logout(at=(7, 8))
+        .logout(at=(9, 10))
+        .login(at=(80, 81))
+        .look(at=(120, 121))
+        .look(user=None, at=(150, 151)),
+        {},
+    ),
     "the last answer before a session expires may come from an empty one": (
         5.0,
         Script()
@@ -189,6 +205,18 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .look(visits=1, at=(7, 8))
         .op(Action.LOGOUT, outcome=Outcome.FAIL, at=(14, 15))
         .look(user=None, at=(21, 22)),
+        {},
+    ),
+    "a session that expires during a long operation may be gone since the use before it": (
+        16.0,
+        Script()
+        .login(at=(0, 1))
+        .visit(1, at=(2, 3))
+        .visit(2, at=(4, 5))
+        .look(visits=1, at=(6, 7))
+        .op(Action.ACCOUNT, at=(8, 10))
+        .look(user=None, at=(9, 24))
+        .op(Action.LOGOUT, outcome=Outcome.FAIL, at=(27, 28)),
         {},
     ),
     "a loss after a login reaches back to what ended after that login": (
@@ -213,6 +241,17 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .visit(1, at=(40.5, 41))
         .visit(2, at=(41.2, 41.5))
         .look(visits=1, at=(51, 52)),
+        {Kind.SESSION_LOST: 1, Kind.UPDATE_LOST: 1},
+    ),
+    "of two logins after a loss the first ended it": (
+        7.0,
+        Script()
+        .login(at=(1, 2))
+        .look(user=None, at=(10, 11))
+        .login(at=(12, 13))
+        .visit(1, at=(13.1, 13.2))
+        .look(visits=0, at=(13.3, 13.4))
+        .login(at=(13.5, 20)),
         {Kind.SESSION_LOST: 1, Kind.UPDATE_LOST: 1},
     ),
     "the account of a login long ago is known": (

@@ -262,6 +262,10 @@ LOGOUTS: Cases = {
         early().visit(1, at=(2, 3)).logout(at=(4, 8)).look(user=None).look(visits=1, who="tab-2"),
         REVIVED,
     ),
+    "a login between two logouts excuses nothing after the second": (
+        new().logout().login().logout().look(),
+        REVIVED,
+    ),
     "an unknown logout promises nothing": (new().unknown(Action.LOGOUT).look().look(user=None), CLEAN),
     "an unknown login may come after the logout": (new().unknown(Action.LOGIN).logout().look(), CLEAN),
 }
