@@ -12,6 +12,7 @@ from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, S
 from deploy.local import servers
 from deploy.ports import free_ports, is_taken
 from tests.support.traffic import Visitor
+from tests.support.waiting import wait_until
 
 
 def test_two_clusters_live_side_by_side() -> None:
@@ -54,7 +55,7 @@ def test_killing_the_first_process_of_a_node_ends_its_workers() -> None:
     with LocalCluster(ClusterSpec(nodes=2)) as cluster:
         cluster.kill("node-1")
         port = int(next(one for one in cluster.members() if one.name == "node-1").address.rpartition(":")[2])
-        assert not is_taken(port)
+        wait_until(lambda: not is_taken(port), "the workers have ended")
         with pytest.raises(ClusterError, match="node-1 has ended and cannot be paused"):
             cluster.pause("node-1")
         cluster.kill("node-1")
