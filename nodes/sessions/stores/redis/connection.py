@@ -29,6 +29,15 @@ _CODES = ("READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRY
 _KINDS = (redis.ReadOnlyError, redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError)
 
 
+def make_condition() -> threading.Condition:
+    """Return a condition that greenlets can wait for and be interrupted at any point.
+
+    With a plain Lock, under gevent, the check that the lock is held switches to other greenlets while it is held. One
+    that is interrupted as it takes the lock again then releases it for another. An RLock knows its owner.
+    """
+    return threading.Condition(threading.RLock())
+
+
 class NotApplied(StoreUnavailable):
     """No server has applied any of the commands."""
 
@@ -118,7 +127,7 @@ class ServerConnections:
         self._free: deque[Connection] = deque()
         self._made = 0
         self._waiting = 0
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = make_condition()
 
     def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
         """Send `commands` in one packet and return the replies, an error of the server as a `ResponseError`.

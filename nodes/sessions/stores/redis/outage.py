@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,15 @@ from enum import Enum
 from typing import Any
 
 from ...store import Budgets, StoreUnavailable
-from .connection import Command, CommandExecutor, NotApplied, generation, is_permanent, is_refusal
+from .connection import (
+    Command,
+    CommandExecutor,
+    NotApplied,
+    generation,
+    is_permanent,
+    is_refusal,
+    make_condition,
+)
 
 _WAIT_LATENESS = 0.12
 """Seconds by which the reply to WAIT may be late: the server looks at its clock ten times a second (seen: 100 ms)."""
@@ -115,7 +122,7 @@ class WaitingExecutor:
 
     def _reset(self) -> None:
         self._generation = generation()
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = make_condition()
         self._waiting = 0
         self._has_prober = False
         self._recoveries = 0
