@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
+import psutil
 
 from deploy.files import write_atomically
 from deploy.ports import free_ports
@@ -27,7 +28,9 @@ SETTINGS, LOG = ".generator.json", "locust.log"
 
 IN_FLIGHT_TIMEOUT = 5
 """Seconds for requests in flight to end, so that stopping does not distort the last figures."""
-STOP_TIMEOUT = 30.0
+START_TIMEOUT, STOP_TIMEOUT = 30.0, 30.0
+_STARTS = 3
+"""Attempts, each on another port, to start several processes."""
 
 
 class GeneratorError(Exception):
@@ -58,7 +61,16 @@ class Generator:
         return self._running().pid
 
     def start(self) -> None:
-        """Start Locust, and return at once: users come some seconds later. Raises GeneratorError."""
+        """Start Locust; users come some seconds later. Several processes are started when the first one listens for the
+        others. Raises GeneratorError."""
+        for _ in range(_STARTS):
+            (port,) = free_ports(1)
+            self._launch(port)
+            if self._profile.processes == 1 or self._comes_to_listen(port) or "already in use" not in self._reason():
+                return
+            self.kill()  # another program took the port in the second that Locust needs to load
+
+    def _launch(self, port: int) -> None:
         settings = self._folder / SETTINGS
         try:
             for part in self.parts:
@@ -67,7 +79,7 @@ class Generator:
             write_atomically(settings, msgspec.json.encode(self._settings()))
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    self._command(),
+                    self._command(port),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=log,
@@ -76,8 +88,22 @@ class Generator:
                     # Ctrl-C at the terminal is for the command, which stops the others in order.
                     start_new_session=True,
                 )
+                self._ended = False
         except OSError as error:
             raise GeneratorError(f"the load generator cannot write into {self._folder}: {error.strerror}") from error
+
+    def _comes_to_listen(self, port: int) -> bool:
+        """Block until the first process listens on `port`, and return True; return False if it ends instead."""
+        process = psutil.Process(self._running().pid)
+
+        def has_decided() -> bool:
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                listening = [one for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+                return any(one.laddr.port == port for one in listening) or self._running().poll() is not None
+            return True
+
+        holds_within(has_decided, START_TIMEOUT)
+        return self._running().poll() is None
 
     def set_users(self, users: int) -> None:
         """Set the number of users. Locust starts or stops them at the spawn rate, beginning within a second."""
@@ -138,14 +164,13 @@ class Generator:
             parent=os.getpid(),
         )
 
-    def _command(self) -> list[str]:
+    def _command(self, port: int) -> list[str]:
         command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", self._target.url]
         command += ["--stop-timeout", str(IN_FLIGHT_TIMEOUT), "--loglevel", "WARNING", "--only-summary"]
         command += ["--exit-code-on-error", "0"]  # a failed request is a result, not a failure of the generator
         if self._profile.processes > 1:
-            (port,) = map(str, free_ports(1))
-            command += ["--processes", str(self._profile.processes)]
-            command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+            command += ["--processes", str(self._profile.processes), "--master-bind-host", "127.0.0.1"]
+            command += ["--master-bind-port", str(port), "--master-port", str(port)]
         if self._profile.web is None:
             return [*command, "--headless"]
         return [*command, "--autostart", "--web-host", "127.0.0.1", "--web-port", str(self._profile.web)]

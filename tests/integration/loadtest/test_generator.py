@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -212,10 +213,13 @@ def test_locusts_own_page_is_there_and_weights_say_who_comes(tmp_path: Path, pro
     assert running.findings().complete
 
 
+def test_only_their_owner_may_read_the_settings_with_passwords(tmp_path: Path) -> None:
+    with serving(StandIn()) as url, load(tmp_path, url, processes=1):
+        assert stat.S_IMODE((tmp_path / ".generator.json").stat().st_mode) == 0o600
+
+
 def test_passwords_are_in_no_argument_list_and_no_file_that_stays(tmp_path: Path) -> None:
     with serving(StandIn()) as url, load(tmp_path, url, processes=2) as running:
-        settings = tmp_path / ".generator.json"
-        assert stat.S_IMODE(settings.stat().st_mode) == 0o600
         running.wait_for(lambda: len(running.ops) > 0, "a request")
         told = [" ".join([*one.cmdline(), *one.environ().values()]) for one in running.processes()]
         running.generator.stop()
@@ -256,6 +260,17 @@ def test_a_process_that_dies_ends_the_load_in_one_line(tmp_path: Path, number: i
             running.wait_for(lambda: False, "an error")
         wait_until(lambda: not lives(*(process.pid for process in everyone)), "all of Locust to be gone")
         assert len(running.ops) > 100, "what was written until then can be read"
+
+
+def test_several_processes_get_another_port_where_theirs_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, serving(StandIn()) as url:
+        ports = iter([taken.getsockname()[1], *free_ports(1)])
+        monkeypatch.setattr("loadtest.generator.free_ports", lambda _: [next(ports)])
+        with load(tmp_path, url, processes=2) as running:
+            running.wait_for(lambda: len(running.ops) > 10, "10 requests")
+    assert list(ports) == []
 
 
 def test_it_ends_by_itself_after_its_time_limit(tmp_path: Path) -> None:
