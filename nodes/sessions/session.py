@@ -43,7 +43,7 @@ class Session(SessionMixin):
         self._detached = False
         self.request_context = request_context
         self.used = False
-        """Return whether the response depends on the session, so that no cache may share it."""
+        """Whether the response depends on the session, so that no cache may share it."""
         self.cookie_action = CookieAction.NONE
 
     # ---- the record behind it
