@@ -4,6 +4,7 @@ Every command goes through `RedisServers.ask`, as the ACL user `operator`.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -127,7 +128,7 @@ class StandaloneRedis(Store):
         return _statistics(self._servers, self.primary())
 
 
-class _Replicated(Store):
+class _Replicated(Store, ABC):
     """Several servers: the common part of Sentinel and Redis Cluster."""
 
     def __init__(self, servers: RedisServers, kind: StoreKind, timeout: float) -> None:
@@ -143,12 +144,12 @@ class _Replicated(Store):
         primaries = sorted(self._primaries())
         return reduce(add, (_statistics(self._servers, name) for name in primaries))
 
+    @abstractmethod
     def is_settled(self) -> bool:
         """Return whether the running servers agree on the primaries, and every replica is up to date."""
-        raise NotImplementedError
 
-    def _primaries(self) -> set[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _primaries(self) -> set[str]: ...
 
     def _wait(self, condition: Callable[[], bool], message: str) -> None:
         wait_until(condition, self._timeout, message)
