@@ -46,6 +46,7 @@ test-cluster: $(READY) ## tests that need several servers: clusters, experiments
 
 test-all: test test-docker test-cluster ## all tiers
 
+test-nightly: PYTEST += --hypothesis-profile random
 test-nightly: test test-docker test-faults ## all tiers, experiments in full (hours)
 	@$(PYTEST) tests/cluster $(ARGS)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from deploy import StoreKind
 from nodes.sessions import Store
@@ -23,8 +23,11 @@ from tests.support.several import SeveralServers
 from tests.support.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests
 from tests.support.valkey import Valkey
 
-settings.register_profile("no deadline", deadline=None)  # how long an example takes says more of the machine than of us
-settings.load_profile("no deadline")
+# How long an example takes says more about the machine than about the code: no deadline, no check of speed.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.register_profile("repeatable", UNTIMED, derandomize=True)  # the same examples in each run
+settings.register_profile("random", UNTIMED)  # make test-nightly
+settings.load_profile("repeatable")
 
 
 @cache

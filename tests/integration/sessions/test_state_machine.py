@@ -305,7 +305,6 @@ def run(harness: Harness, examples: int, phases: tuple[Phase, ...] = tuple(Phase
         settings=settings(
             max_examples=examples,
             stateful_step_count=25,
-            deadline=None,
             database=None,
             phases=phases,
             suppress_health_check=list(HealthCheck),

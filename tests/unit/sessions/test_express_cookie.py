@@ -68,8 +68,11 @@ def test_anything_else_is_nobodys(value: str) -> None:
     assert COOKIE.verify(value, [SECRET]) is None
 
 
+PRINTABLE = st.characters(codec="utf-8", exclude_categories=("C", "Z"), include_characters=" ")
+
+
 @settings(max_examples=50)
-@given(st.text(st.characters(codec="utf-8"), min_size=16, max_size=128).filter(str.isprintable))
+@given(st.text(PRINTABLE, min_size=16, max_size=128))
 def test_every_id_comes_back(session_id: str) -> None:
     assert COOKIE.verify(COOKIE.sign(session_id, SECRET), [SECRET]) == session_id
 

@@ -51,7 +51,7 @@ def told(findings: Findings) -> str:
     return msgspec.json.encode(findings.examples).decode()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(schedules(anything), st.integers(1, 4), st.booleans())
 def test_a_correct_store_is_never_accused(schedule: list, clients: int, login: bool) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients, login=login))
@@ -63,7 +63,7 @@ def test_a_correct_store_is_never_accused(schedule: list, clients: int, login: b
     event(f"answers as logged in: {findings.total.as_logged_in > 0}")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(schedules(certain), st.integers(1, 4), st.sampled_from([("", 1), *((i, p) for i in ITEMS for p in (1, 2, 3))]))
 def test_lost_updates_are_found_once_and_nothing_else(schedule: list, clients: int, lost: tuple[str, int]) -> None:  # type: ignore[type-arg]
     item, pieces = lost
@@ -82,7 +82,7 @@ def test_lost_updates_are_found_once_and_nothing_else(schedule: list, clients: i
     assert found(run) == {Kind.UPDATE_LOST: pieces}, "and counted once"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(schedules(certain), st.integers(1, 4))
 def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -96,7 +96,7 @@ def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(schedule: 
     assert found(run) == {Kind.UPDATE_LOST: 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(schedules(certain), st.integers(1, 4), schedules(certain))
 def test_a_stale_read_is_found_and_nothing_else(schedule: list, clients: int, more: list) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -110,7 +110,7 @@ def test_a_stale_read_is_found_and_nothing_else(schedule: list, clients: int, mo
     assert found(run) == {Kind.STALE_READ: 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(schedules(certain), st.integers(1, 4))
 def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -121,7 +121,7 @@ def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) 
     assert found(run) == {Kind.SESSION_LOST: 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(schedules(certain), st.integers(1, 4))
 def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -134,7 +134,7 @@ def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int
     assert found(run) == {Kind.REVIVED: 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(schedules(anything), st.integers(1, 4), st.sampled_from(["name", "visits", "item"]))
 def test_anything_of_another_user_is_always_found(schedule: list, clients: int, what: str) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients))
@@ -224,7 +224,7 @@ def proven(checker: Checker) -> Findings:
 writes = st.sampled_from([Action.VISIT, Action.VISIT, Action.ADD, Action.LOOK])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
 def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     run = played(schedule, browser(clients, Store(overwrites=True)))
@@ -243,7 +243,7 @@ def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: li
     assert bool(counted) >= bool(lost)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
 def test_a_store_that_resurrects_a_session_is_found_out(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
     store = Store(overwrites=True, resurrects=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
@@ -178,7 +178,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_the_beginning_of_a_truncated_file_is_readable_wherever_it_is_cut_off(
     whole: Path, tmp_path: Path, share: float
@@ -198,7 +197,6 @@ def test_the_beginning_of_a_truncated_file_is_readable_wherever_it_is_cut_off(
         list(read(cut))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_a_changed_byte_is_a_history_error_or_changes_no_event(
     whole: Path, tmp_path: Path, share: float, flip: int
