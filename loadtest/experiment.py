@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
-from loadtest.claims import DURING, Claim, InPhase, needed_requests
+from loadtest.claims import DURING, Claim
 from loadtest.faults import NOTHING, Fault, Latency
 from loadtest.load_profile import Mix
 from proxy import Balance
@@ -52,7 +52,7 @@ class Phase:
     @property
     def min_requests(self) -> int:
         """Requests of logged-in users that all of these claims need."""
-        return needed_requests((*self.claims, *self.later_claims))
+        return max((claim.min_requests for claim in (*self.claims, *self.later_claims)), default=0)
 
     def scaled(self, share: float) -> "Phase":
         """Return the phase with `share` of its duration, and not less than `min_seconds`."""
@@ -132,7 +132,7 @@ class Case:
                 fault=fault,
                 undo=True,
                 min_seconds=MIN_DURING,
-                later_claims=tuple(claim for claim in self.variant.claims if isinstance(claim, InPhase)),
+                later_claims=tuple(claim for claim in self.variant.claims if claim.phase == DURING),
             ),
             Phase(name=AFTER, seconds=experiment.after, words="steady again"),
         )

@@ -12,14 +12,14 @@ from typing import Any, Self
 
 from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
-from loadtest.claims import SESSION, SITE
+from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, End, Header, Mark, Note, PartWriter, assemble, follow, now, read_part
 from loadtest.load_profile import LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
-from loadtest.results import HISTORY, Timing
+from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, visit
 
 STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"

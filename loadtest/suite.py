@@ -12,7 +12,6 @@ from loadtest.claims import (
     HOLDS,
     ClaimResult,
     Observed,
-    Times,
     Verdict,
     broken,
     evaluate,
@@ -142,7 +141,7 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
             run.findings,
             [event for event in events if isinstance(event, Op)],
             [event for event in events if isinstance(event, Probe)],
-            Times(run.timing.fault, run.timing.undo, run.timing.undone),
+            run.timing,
         )
     results: list[ClaimResult] = []
     if steady:

@@ -1,7 +1,7 @@
 """19: one of the three primaries of a Redis Cluster dies, and its replica takes over."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NOTHING_LOST, FailuresEndWithin
+from loadtest.claims import NOTHING_LOST, failures_end_within
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import KillPrimary
 
@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS_CLUSTER, store_settings=StoreSettings(down_after=NODE_TIMEOUT)),
             fault=KillPrimary(),
-            claims=(NOTHING_LOST, FailuresEndWithin(NODE_TIMEOUT + 2.0)),
+            claims=(NOTHING_LOST, failures_end_within(NODE_TIMEOUT + 2.0)),
         ),
     ),
 )

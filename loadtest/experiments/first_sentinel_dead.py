@@ -1,7 +1,7 @@
 """13: the first Sentinel does not answer when the nodes look for the new primary."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, GapWithin
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, gap_within
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Failover, FaultSequence, Kill, Pause
 
@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
             title=name,
             spec=cluster(3, StoreKind.REDIS_HA),
             fault=FaultSequence((fault, Failover()), pause=0.5),
-            claims=(NOTHING_LOST, NO_FAILED_GET, GapWithin(0.3)),
+            claims=(NOTHING_LOST, NO_FAILED_GET, gap_within(0.3)),
         )
         for name, fault in (("dead", Kill("sentinel-1")), ("silent", Pause("sentinel-1")))
     ),

@@ -1,7 +1,7 @@
 """7: a node gets another address, and the proxy is not told."""
 
 from deploy import Discovery, StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, ServedBy, SlowWindow
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, served_by, slow_window
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import Move
 
@@ -19,7 +19,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS, discovery=Discovery.DNS),
             fault=Move("node-2"),
-            claims=(SlowWindow(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, ServedBy(3)),
+            claims=(slow_window(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, served_by(3)),
             places=frozenset({Place.COMPOSE}),
         ),
     ),

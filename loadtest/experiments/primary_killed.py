@@ -1,7 +1,7 @@
 """9: the primary dies, and the Sentinels promote a replica."""
 
 from deploy import NodeKind, StoreKind, StoreSettings
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, GapWithin
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import KillPrimary
 from nodes.sessions import Durability, Outage
@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
             claims=(NOTHING_LOST, *claims),
         )
         for outage, title, claims in (
-            (Outage.FAIL_FAST, "failing fast", (GapWithin(DOWN_AFTER + 1.5),)),
+            (Outage.FAIL_FAST, "failing fast", (gap_within(DOWN_AFTER + 1.5),)),
             (Outage.WAIT, "waiting", (NO_FAILED_REQUEST,)),
         )
     ),

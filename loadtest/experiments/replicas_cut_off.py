@@ -1,7 +1,7 @@
 """11: the primary goes on without its replicas, and then it dies."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NOTHING_LOST, SomethingLost
+from loadtest.claims import NOTHING_LOST, SOMETHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import DisconnectReplicas, FaultSequence, KillPrimary
 
@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
             title="unguarded",
             spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(min_replicas_to_write=0)),
             fault=FAULT,
-            claims=(SomethingLost(),),
+            claims=(SOMETHING_LOST,),
         ),
     ),
 )

@@ -9,7 +9,7 @@ beside nodes that write it, and must not treat an unreadable record as absent.
 import secrets
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WritesRefused
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WRITES_REFUSED
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import RollingDeploy
 
@@ -49,7 +49,7 @@ EXPERIMENT = Experiment(
             spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
             # With a pause, since the two kinds of nodes have to meet.
             fault=RollingDeploy(3, (_settings(OLD, encryption="write"),), pause=2.0),
-            claims=(NOTHING_LOST, WritesRefused()),
+            claims=(NOTHING_LOST, WRITES_REFUSED),
         ),
     ),
 )

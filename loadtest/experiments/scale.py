@@ -1,7 +1,7 @@
 """18: nodes are added and removed under load."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ServedBy
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import Scale
 
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
             fault=Scale(6),
-            claims=(NOTHING_LOST, NO_FAILED_REQUEST, ServedBy(6)),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST, served_by(6)),
         ),
     ),
 )

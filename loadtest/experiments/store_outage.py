@@ -1,7 +1,7 @@
 """14: no node reaches the store for a while."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import NO_SESSION_LOST, RecoversWithin, WritesRefused
+from loadtest.claims import NO_SESSION_LOST, WRITES_REFUSED, recovers_within
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import StoreDown
 
@@ -17,7 +17,7 @@ EXPERIMENT = Experiment(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
             fault=StoreDown(),
-            claims=(NO_SESSION_LOST, WritesRefused(), RecoversWithin(0.5)),
+            claims=(NO_SESSION_LOST, WRITES_REFUSED, recovers_within(0.5)),
         ),
     ),
     nodes=frozenset(NodeKind),
