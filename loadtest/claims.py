@@ -41,6 +41,9 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     reason: str = ""
 
+    def named(self, claim: str) -> "ClaimResult":
+        return msgspec.structs.replace(self, claim=claim)
+
 
 HOLDS = ClaimResult(verdict=Verdict.HOLDS)
 
@@ -147,8 +150,8 @@ def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]
     """
     if not seen.findings.complete:
         truncated = f"the history is truncated, after {seen.findings.total.operations} operations"
-        return (msgspec.structs.replace(not_enough(truncated), claim="the history is complete"),)
-    return tuple(msgspec.structs.replace(claim.check(seen), claim=claim.text) for claim in claims)
+        return (not_enough(truncated).named("the history is complete"),)
+    return tuple(claim.check(seen).named(claim.text) for claim in claims)
 
 
 def nothing_lost(

@@ -29,7 +29,7 @@ from loadtest.claims import (
     share_of_users,
 )
 from loadtest.experiment import Experiment, Phase, Variant, cluster
-from loadtest.faults import NOTHING, Fault, Kill, Scale
+from loadtest.faults import NOTHING, Fault, kill, scale
 from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, explain, mark_grid
 from loadtest.results import Result, record_figures
 from proxy import Balance
@@ -104,7 +104,7 @@ SCENES = (
         "Pinning each browser to a node hides it, until a node dies and takes its share of the users along.",
         cluster(3, StoreKind.MEMORY, Balance.STICKY),
         _phase("steady", 3, _STEADY, of=2),
-        _phase("node-2 killed", 2, (_A_THIRD, *_ONE_NODE_DIES), Kill("node-2"), of=2),
+        _phase("node-2 killed", 2, (_A_THIRD, *_ONE_NODE_DIES), kill("node-2"), of=2),
     ),
     _scene(
         5,
@@ -113,7 +113,7 @@ SCENES = (
         "With a shared store any node can serve any user, so any node can die and no user is logged out.",
         cluster(3, StoreKind.REDIS),
         _phase("steady", 3, (*_STEADY, served_by(3)), of=2),
-        _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), Kill("node-2"), of=2),
+        _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), kill("node-2"), of=2),
     ),
     _scene(
         6,
@@ -122,8 +122,8 @@ SCENES = (
         "And nodes come and go under load without anyone noticing: drained first, they drop no request.",
         cluster(3, StoreKind.REDIS),
         _phase("steady", 3, (*_STEADY, served_by(3)), of=3),
-        _phase("out to 5", 5, (*_STEADY, served_by(5)), Scale(5), of=3),
-        _phase("back to 3", 3, _STEADY, Scale(3), of=3),
+        _phase("out to 5", 5, (*_STEADY, served_by(5)), scale(5), of=3),
+        _phase("back to 3", 3, _STEADY, scale(3), of=3),
     ),
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
 from loadtest.claims import DURING, Claim
-from loadtest.faults import NOTHING, Fault, Latency
+from loadtest.faults import NOTHING, Fault, latency
 from loadtest.load_profile import Mix
 from proxy import Balance
 
@@ -189,48 +189,29 @@ def cluster(
     return ClusterSpec(nodes=nodes, store=store, balance=balance, proxy={"login_rate": None, **(proxy or {})}, **more)
 
 
-@dataclass(frozen=True)
-class Store:
-    """A store that a cluster can have, for experiments that hold for all stores."""
-
-    kind: StoreKind
-    database: Database = Database.SQLITE
-
-    @property
-    def name(self) -> str:
-        return str(self.kind if self.database is Database.SQLITE else self.database)
-
-    @property
-    def places(self) -> frozenset[Place]:
-        """Local clusters have no database server."""
-        return frozenset(Place if self.database is Database.SQLITE else {Place.COMPOSE})
-
-    def make_spec(self, store_proxy: bool = False) -> ClusterSpec:
-        """Return a cluster of as many nodes as can share it: memory is shared within one process alone.
-
-        With `store_proxy` there is a fault proxy in front of it, where the store has one server.
-        """
-        spec = cluster(1 if self.kind is StoreKind.MEMORY else 3, self.kind, database=self.database)
-        return replace(spec, store_proxy=store_proxy and spec.has_single_server)
-
-
-def make_variants(claims: tuple[Claim, ...], latency: float = 0.0) -> tuple[Variant, ...]:
-    """Return a variant for each store. Answers of a store with one server come `latency` seconds later."""
-    specs = ((store, store.make_spec(store_proxy=latency > 0)) for store in EVERY_STORE)
-    return tuple(
-        Variant(
-            name=store.name,
-            title=store.name,
-            spec=spec,
-            fault=Latency(latency) if spec.store_proxy else NOTHING,
-            claims=claims,
-            places=store.places,
-        )
-        for store, spec in specs
-    )
-
-
 EVERY_STORE = (
-    *(Store(kind) for kind in StoreKind),
-    *(Store(StoreKind.SQL, database) for database in Database if database is not Database.SQLITE),
+    *((kind, Database.SQLITE) for kind in StoreKind),
+    *((StoreKind.SQL, database) for database in Database if database is not Database.SQLITE),
 )
+
+
+def make_variants(claims: tuple[Claim, ...], delay: float = 0.0) -> tuple[Variant, ...]:
+    """Return a variant for each store. Answers of a store with one server come `delay` seconds later."""
+    return tuple(_make_variant(store, database, claims, delay) for store, database in EVERY_STORE)
+
+
+def _make_variant(store: StoreKind, database: Database, claims: tuple[Claim, ...], delay: float) -> Variant:
+    nodes = 1 if store is StoreKind.MEMORY else 3  # memory is shared within one process alone
+    spec = cluster(nodes, store, database=database)
+    if delay and spec.has_single_server:
+        spec = replace(spec, store_proxy=True)
+    needs_server = database is not Database.SQLITE  # which local clusters do not have
+    name = str(database if needs_server else store)
+    return Variant(
+        name=name,
+        title=name,
+        spec=spec,
+        fault=latency(delay) if spec.store_proxy else NOTHING,
+        claims=claims,
+        places=frozenset({Place.COMPOSE} if needs_server else Place),
+    )

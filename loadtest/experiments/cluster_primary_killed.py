@@ -3,7 +3,7 @@
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import NOTHING_LOST, failures_end_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import KillPrimary
+from loadtest.faults import KILL_PRIMARY
 
 NODE_TIMEOUT = 1.0
 
@@ -17,7 +17,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS_CLUSTER, store_settings=StoreSettings(down_after=NODE_TIMEOUT)),
-            fault=KillPrimary(),
+            fault=KILL_PRIMARY,
             claims=(NOTHING_LOST, failures_end_within(NODE_TIMEOUT + 2.0)),
         ),
     ),

@@ -3,7 +3,7 @@
 from deploy import NodeKind, StoreKind
 from loadtest.claims import FEW_FAILED_WRITES, NO_FAILED_GET, NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Kill
+from loadtest.faults import kill
 
 EXPERIMENT = Experiment(
     number=2,
@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
-            fault=Kill("node-2"),
+            fault=kill("node-2"),
             claims=(NOTHING_LOST, NO_FAILED_GET, FEW_FAILED_WRITES),
         ),
     ),

@@ -19,6 +19,6 @@ EXPERIMENT = Experiment(
     before=1,
     during=6,
     after=1,
-    variants=make_variants((LOGOUTS_STAY, NO_FAILED_GET), latency=SLOW),
+    variants=make_variants((LOGOUTS_STAY, NO_FAILED_GET), delay=SLOW),
     nodes=frozenset(NodeKind),
 )

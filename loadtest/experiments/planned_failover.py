@@ -3,7 +3,7 @@
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, gap_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Failover
+from loadtest.faults import FAILOVER
 from nodes.sessions import Outage
 
 EXPERIMENT = Experiment(
@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
             name=outage.value.replace("_", "-"),
             title=title,
             spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(outage=outage)),
-            fault=Failover(),
+            fault=FAILOVER,
             claims=(NOTHING_LOST, claim, gap_within(0.5)),
         )
         # The primary takes no writes until the replica has all of them, which it says once a second: longer than a

@@ -3,9 +3,9 @@
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import NOTHING_LOST, SOMETHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import DisconnectReplicas, FaultSequence, KillPrimary
+from loadtest.faults import DISCONNECT_REPLICAS, KILL_PRIMARY, fault_sequence
 
-FAULT = FaultSequence((DisconnectReplicas(), KillPrimary()), pause=4.0)
+FAULT = fault_sequence(DISCONNECT_REPLICAS, KILL_PRIMARY, pause=4.0)
 
 EXPERIMENT = Experiment(
     number=11,

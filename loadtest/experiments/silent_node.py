@@ -3,7 +3,7 @@
 from deploy import StoreKind
 from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, slow_window
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Pause
+from loadtest.faults import pause
 
 EXPERIMENT = Experiment(
     number=5,
@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
-            fault=Pause("node-2"),
+            fault=pause("node-2"),
             claims=(slow_window(3.0), NOTHING_LOST, NO_FAILED_GET),
         ),
     ),

@@ -3,7 +3,7 @@
 from deploy import StoreKind, StoreSettings
 from loadtest.claims import lost_at_most, recovers_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Kill
+from loadtest.faults import kill
 
 EXPERIMENT = Experiment(
     number=8,
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(append_only=True)),
-            fault=Kill("store"),
+            fault=kill("store"),
             claims=(lost_at_most(1.0), recovers_within(0.5)),
         ),
     ),

@@ -3,7 +3,7 @@
 from deploy import NodeKind, StoreKind
 from loadtest.claims import NO_SESSION_LOST, WRITES_REFUSED, recovers_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import StoreDown
+from loadtest.faults import STORE_DOWN
 
 EXPERIMENT = Experiment(
     number=14,
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=StoreDown(),
+            fault=STORE_DOWN,
             claims=(NO_SESSION_LOST, WRITES_REFUSED, recovers_within(0.5)),
         ),
     ),
