@@ -33,12 +33,7 @@ class Recorded(Through):
         return super().load(key)
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         self.calls.append("create")
         return super().create(key, fields, owner, lifetime, created)
