@@ -15,7 +15,7 @@ from loadtest.checker import Checker, Findings
 from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
-from loadtest.history import VERSION, End, Header, Mark, Note, PartWriter, assemble, follow, now, read_part
+from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
 from loadtest.load_profile import LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
@@ -103,7 +103,7 @@ class Recording:
         self._paths = (marks, probes, *parts)
         self._marks, self._probes = PartWriter(marks), PartWriter(probes)
         self._probe_count = 0
-        self._follower = follow(*self._paths, lateness=0.0)
+        self._follower = Follower(*self._paths)
         self._checker = Checker()
         self._checker.feed(header)
         self._findings, self._due = self._checker.findings(), 0.0
@@ -129,7 +129,7 @@ class Recording:
         self._take_probes(prober)
         self._marks.close()
         self._probes.close()
-        for event in self._follower.finish():
+        for event in self._follower.poll():
             self._checker.feed(event)
         assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
         self._checker.feed(End(self._checker.findings().total.operations, self._probe_count))
