@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from loadtest.checker import Findings, Kind, PhaseFigures, check
-from loadtest.claims import Verdict
+from loadtest.claims import Timing, Verdict
 from loadtest.demo import BY_NAME, SCENES, make_record, show_scenes
 from loadtest.experiment import Case, Experiment
 from loadtest.history import End
@@ -25,6 +25,7 @@ CLEAN: Figures = {
     "nodes": {f"node-{number}": 240 for number in range(1, 6)},
 }  # fmt: skip
 EMPTY = check([End(0, 0)])
+NO_TIMES = Timing(**dict.fromkeys(Timing.__struct_fields__, 0.0))
 # What each scene is to show, phase by phase.
 SHOWN: dict[str, list[Figures]] = {
     "one-worker": [{}],
@@ -41,7 +42,7 @@ def run_scene(scene: Experiment, phases: Sequence[Figures], arrival: Figures | N
     figures = zip((ARRIVAL, *(phase.name for phase in case.phases)), (arrival or {}, *phases), strict=True)
     shown = {name: PhaseFigures(**{**CLEAN, **changes}) for name, changes in figures}
     findings: Findings = msgspec.structs.replace(EMPTY, phases=shown)
-    run = Run(findings)
+    run = Run(findings, NO_TIMES, {})
     return make_result(case, run, evaluate_run(case, run, Path(), steady=False), 1, 30, "")
 
 
