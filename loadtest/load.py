@@ -9,11 +9,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from loadtest.checker import Findings, PhaseFigures, Row
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, Verdict, evaluate, worst
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, evaluate, worst
 from loadtest.experiment import Phase
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
-from loadtest.report.tables import MARKS, SATURATED, Column, Table, explain, mark_grid
+from loadtest.report.tables import SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import HISTORY, record_figures, write_json
 from loadtest.runner import ARRIVAL, Runner, Schedule, run_phases
 from loadtest.target import Target
@@ -107,11 +107,8 @@ def _verdicts(result: LoadResult) -> RenderableType:
         f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included), "
         f"retried by the proxy {found.total.retried:,}"
     )
-    for claim, words in ((result.lost, lost), (result.failed, failed)):
-        mark, _, style = MARKS[claim.verdict]
-        grid.add_row("", Text(mark, style), Text(words))
-        if claim.verdict is not Verdict.HOLDS:
-            grid.add_row("", "", Text(explain(claim.verdict, claim.reason), "dim"))
+    add_verdict(grid, "", result.lost, lost)
+    add_verdict(grid, "", result.failed, failed)
     for kind, examples in found.examples.items():
         grid.add_row("", "", Text(f"first {kind}: {examples[0].who}, {examples[0].what}", "dim"))
     return grid
