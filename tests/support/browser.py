@@ -96,6 +96,12 @@ class Browser:
             answer.value = view(session)
         return answer
 
+    def at(self, app: Flask) -> Browser:
+        """Return this browser, with its cookies, at another node."""
+        browser = Browser(app, self._base_url)
+        browser.cookies = self.cookies
+        return browser
+
     def put(self, **values: Any) -> Answer:
         """Assign values to keys without a read."""
         return self.visit(lambda session: session.update(values))
