@@ -294,21 +294,15 @@ def is_stale(connection: Connection) -> bool:
     timeout = sock.gettimeout()
     try:
         sock.settimeout(0)
-        sock.recv(1, socket.MSG_PEEK)
+        try:
+            sock.recv(1, socket.MSG_PEEK)
+        except ValueError:  # TLS sockets can't peek, and TLS itself may have sent something
+            connection.can_read(0)
+            return False
+        finally:
+            sock.settimeout(timeout)
     except BlockingIOError:
-        sock.settimeout(timeout)
         return False
-    except ValueError:  # TLS sockets can't peek
-        sock.settimeout(timeout)
-        return _is_closed(connection)
-    except OSError:
-        return True
-    return True
-
-
-def _is_closed(connection: Connection) -> bool:
-    try:
-        connection.can_read(0)
     except (redis.RedisError, OSError):
-        return True
-    return False
+        pass
+    return True

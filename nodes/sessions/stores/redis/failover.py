@@ -113,15 +113,15 @@ class FailoverConnections(ABC, Generic[Found]):
         one costs nothing and a silent one 50 ms. redis-py asks one after another, each for as long as its timeouts
         allow (4.6 s for a dead one with its defaults), and trusts the first.
         """
-        arrived: queue.Queue[tuple[Answer | None, Exception | None]] = queue.Queue()
+        arrived: queue.Queue[Answer | Exception] = queue.Queue()
 
         def ask(address: Address, url: str) -> None:
             try:
                 if url not in self._discovery_pools:
                     self._discovery_pools[url] = self._make_pool(url)
-                arrived.put((parse(address, _ask_once(self._discovery_pools[url], commands)), None))
+                arrived.put(parse(address, _ask_once(self._discovery_pools[url], commands)))
             except (redis.RedisError, OSError, ValueError, LookupError) as error:
-                arrived.put((None, error))
+                arrived.put(error)
 
         for item in urls.items():
             threading.Thread(target=ask, args=item, name="discovery", daemon=True).start()
@@ -130,15 +130,15 @@ class FailoverConnections(ABC, Generic[Found]):
         failures: list[Exception] = []
         for _ in urls:
             try:
-                answer, failure = arrived.get(timeout=max(until - time.monotonic(), 0))
+                answer = arrived.get(timeout=max(until - time.monotonic(), 0))
             except queue.Empty:
                 break
-            if failure is not None:
-                failures.append(failure)
+            if isinstance(answer, Exception):
+                failures.append(answer)
                 continue
             if not answers:
                 until = min(until, time.monotonic() + _GRACE)
-            answers.append(answer)  # type: ignore[arg-type]
+            answers.append(answer)
         if not answers:
             why = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or "none answered in time"
             # The cause if all have the same one: a wrong password is worth no second try.

@@ -73,25 +73,21 @@ class SentinelConnections(FailoverConnections[ServerConnections]):
         return replies
 
     def _search(self) -> ServerConnections:
-        failure = NotApplied("Redis: no primary")
+        failure: StoreUnavailable | None = None
         addresses = self._ask_sentinels()
         for address in addresses:
             connections = self._at(address)
             try:
                 _has_replicas(connections.execute([ROLE], idempotent=True)[0])
-            except _Demoted as demoted:
-                failure = demoted
-                # In a coordinated failover it knows its successor up to a second earlier than the Sentinels.
-                if demoted.primary not in addresses:
-                    addresses.append(demoted.primary)
-                continue
             except StoreUnavailable as error:
-                failure = NotApplied(str(error))
-                failure.__cause__ = error.__cause__
-                continue
-            self._retire_all_but([address])
-            return connections
-        raise failure
+                failure = error
+                # In a coordinated failover it knows its successor up to a second earlier than the Sentinels.
+                if isinstance(error, _Demoted) and error.primary not in addresses:
+                    addresses.append(error.primary)
+            else:
+                self._retire_all_but([address])
+                return connections
+        raise failure or NotApplied("Redis: no primary")
 
     def _ask_sentinels(self) -> list[Address]:
         """Return the primaries that the Sentinels name, latest epoch first. Raises `NotApplied` for none.
