@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request
@@ -43,14 +43,9 @@ class SessionView:
         )
 
     def as_json(self) -> dict[str, object]:
-        return {
-            "handle": self.handle,
-            "created": self.created.isoformat(timespec="seconds"),
-            "last_seen": self.last_seen.isoformat(timespec="seconds") if self.last_seen else None,
-            "address": self.address,
-            "browser": self.browser,
-            "current": self.current,
-        }
+        values = asdict(self)
+        moments = {name: value for name, value in values.items() if isinstance(value, datetime)}
+        return values | {name: moment.isoformat(timespec="seconds") for name, moment in moments.items()}
 
 
 @blueprint.get("/sessions")
@@ -81,7 +76,7 @@ def end_others() -> Response:
     ended = _users().end_all(_user(), keep=None if everywhere else session.key_hash)
     if everywhere:
         session.end()
-        return pages.json_or_home({"ended": ended})
+        return pages.json_or({"ended": ended})
     return pages.json_or({"ended": ended}, "account_sessions.list_all")
 
 

@@ -9,9 +9,11 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import argon2
 
@@ -30,6 +32,10 @@ class UsersError(ValueError):
     """The users file can't be used. The message is one line: file, cause, fix."""
 
 
+class PasswordRefused(UsersError):
+    """The password is too short, too long or too common."""
+
+
 class PasswordChanged(UsersError):
     """Another change replaced the password first, or the user was disabled meanwhile."""
 
@@ -40,11 +46,11 @@ class Users:
     `run` calls the hashing, so that a server can do it where it blocks no other request.
     """
 
-    def __init__(self, path: Path, run: Callable[[Callable[[], bool]], bool] | None = None) -> None:
+    def __init__(self, path: Path, run: Callable[[Callable[[], Any]], Any] | None = None) -> None:
         self._path = path
         self._seen = _stamp(path)
         self._hashes = read_hashes(path)
-        self._run = run or (lambda verify: verify())
+        self._run = run or (lambda hashing: hashing())
         _decoy()  # made here, so that the first unknown user costs no more time than the others
 
     def _current(self) -> Mapping[str, str]:
@@ -80,24 +86,19 @@ class Users:
     def set_password(self, name: str, password: str, instead_of: str) -> str:
         """Store the hash of a new password in place of the hash that `verify` found, and return it.
 
-        Raises `UsersError`, one line: too short, too long, no place to write; `PasswordChanged`.
+        Raises `PasswordRefused`, `PasswordChanged`, and `UsersError` where the file can't be written; one line each.
         """
         check_password(password)
-        new = ""
 
-        def change(hashes: Mapping[str, str]) -> Mapping[str, str]:
-            if hashes.get(name) != instead_of:
-                raise PasswordChanged(f"the password of {name!r} was changed meanwhile, or they were disabled")
-            return {name: new}
-
-        def hash_and_store() -> bool:
-            nonlocal new
+        def hash_and_store() -> str:
             new = HASHER.hash(password)
-            change_users(self._path, change)
-            return True
+            with change_users(self._path) as hashes:
+                if hashes.get(name) != instead_of:
+                    raise PasswordChanged(f"the password of {name!r} was changed meanwhile, or they were disabled")
+                hashes[name] = new
+            return new
 
-        self._run(hash_and_store)
-        return new
+        return str(self._run(hash_and_store))
 
 
 @cache
@@ -111,7 +112,7 @@ def read_hashes(path: Path) -> dict[str, str]:
     try:
         users = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsersError(f"{path}: can't be read ({error.strerror})") from None
+        raise UsersError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise UsersError(f"{path}: is not JSON; delete it and have it made again") from None
     if not isinstance(users, dict) or not users:
@@ -123,42 +124,40 @@ def read_hashes(path: Path) -> dict[str, str]:
     return users
 
 
-def change_users(path: Path, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-    """Set the hashes that `change` returns, given all hashes; one process at a time.
+@contextmanager
+def change_users(path: Path) -> Iterator[dict[str, str]]:
+    """Yield all hashes for the block to change, then replace the file; one process at a time.
 
-    Whole or not at all. Raises `UsersError`, and what `change` raises.
+    The file is kept where the block raises. Raises `UsersError`.
     """
     try:
         with (path.parent / f".{path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # held for a few milliseconds
             hashes = read_hashes(path)
-            text = json.dumps({**hashes, **change(hashes)}, indent=2) + "\n"
-            Path(_write_temporary(path, text)).replace(path)
+            yield hashes
+            Path(_write_temporary(path, json.dumps(hashes, indent=2) + "\n")).replace(path)
     except OSError as error:
-        raise UsersError(f"{path}: can't be written ({error.strerror})") from None
+        raise UsersError(f"cannot write {path}: {error.strerror}") from None
 
 
 def set_enabled(path: Path, name: str, enabled: bool) -> None:
     """Allow or refuse a user's logins; their sessions go on. Raises UsersError."""
-
-    def change(hashes: Mapping[str, str]) -> Mapping[str, str]:
+    with change_users(path) as hashes:
         if name not in hashes:
             raise UsersError(f"{path}: no such user: {name!r}")
-        return {name: ("" if enabled else DISABLED) + hashes[name].removeprefix(DISABLED)}
-
-    change_users(path, change)
+        hashes[name] = ("" if enabled else DISABLED) + hashes[name].removeprefix(DISABLED)
 
 
 def check_password(password: str) -> None:
-    """Raise UsersError for a password that is too short, too long or too common."""
+    """Raise PasswordRefused for a password that is too short, too long or too common."""
     length = len(password.encode("utf-8", "surrogatepass"))
     if len(password) < MIN_PASSWORD_CHARACTERS or length > MAX_PASSWORD_BYTES:
-        raise UsersError(
+        raise PasswordRefused(
             f"the password must have at least {MIN_PASSWORD_CHARACTERS} characters and at most {MAX_PASSWORD_BYTES}"
             f" bytes, not {len(password)} characters"
         )
-    if _is_common(password):
-        raise UsersError("this password is too common; choose another")
+    if password.lower() in _common_passwords():
+        raise PasswordRefused("this password is too common; choose another")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -205,7 +204,7 @@ def create_users(path: Path, names: Iterable[str], password: str | None = None) 
     try:
         made = _write_new(path, json.dumps(hashes, indent=2) + "\n")
     except OSError as error:
-        raise UsersError(f"{path}: can't be written ({error.strerror})") from None
+        raise UsersError(f"cannot write {path}: {error.strerror}") from None
     return passwords if made else {}
 
 
@@ -231,13 +230,9 @@ def _write_temporary(path: Path, text: str) -> str:
     return temporary
 
 
-def _is_common(password: str) -> bool:
-    """Return whether the password is among the 30,000 most frequent, ignoring case."""
-    return password.lower() in _common_passwords()
-
-
 @cache
 def _common_passwords() -> frozenset[str]:
+    """Return the 30,000 most frequent passwords, in lower case."""
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # here: it takes 10 MB, and only a change of password needs it
 
     return frozenset(FREQUENCY_LISTS["passwords"])

@@ -17,7 +17,7 @@ from werkzeug.exceptions import (
 )
 
 from . import account_sessions, pages
-from .accounts import PasswordChanged, Users, UsersError
+from .accounts import PasswordChanged, PasswordRefused, Users, UsersError
 from .middleware import read_body, request_id, session, wants_page
 from .rate_limit import RateLimiter
 from .sessions import Sessions, fresh_login
@@ -61,12 +61,10 @@ def login() -> Response:
     limiter: RateLimiter = current_app.extensions["rate_limiter"]
     try:
         credentials = read_body(Credentials)
-    except BadRequest as error:
-        return pages.refuse_form(error, about="login")
-    try:
         guess = limiter.count(request, credentials.user)
-    except TooManyRequests as error:
-        log.warning("login throttled", extra={"request_id": request_id()})
+    except (BadRequest, TooManyRequests) as error:
+        if isinstance(error, TooManyRequests):
+            log.warning("login throttled", extra={"request_id": request_id()})
         return pages.refuse_form(error, about="login")
     hash_ = users.verify(credentials.user, credentials.password)
     if hash_ is None:
@@ -95,7 +93,7 @@ def _refuse_login() -> Response:
 def logout() -> Response:
     """End the session at the store before the response is sent. Without a session, do nothing."""
     session.end()
-    return pages.json_or_home(None)
+    return pages.json_or(None)
 
 
 @blueprint.get("/account")
@@ -132,7 +130,8 @@ def change_password() -> Response:
         return _refuse_change(Forbidden("The current password is wrong."))
     except UsersError as error:
         log.warning("password not changed: %s", error, extra={"request_id": request_id()})
-        return _refuse_change(UnprocessableEntity(str(error).rpartition(": ")[2]))
+        reason = str(error) if isinstance(error, PasswordRefused) else "the new password could not be stored"
+        return _refuse_change(UnprocessableEntity(reason))
     session.renew(owner=user)
     if not users.holds(user, hash_):  # disabled, or changed once more by a session that has ended all others
         session.end()

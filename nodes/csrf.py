@@ -35,8 +35,7 @@ def protect(app: Flask, secrets: Sequence[str]) -> None:
 def token() -> str:
     """Return the token for the forms of a page. It neither asks the store nor makes a session."""
     serializer: URLSafeSerializer = current_app.extensions[_EXTENSION]
-    signed = serializer.dumps(_subject())
-    return signed if isinstance(signed, str) else signed.decode()
+    return str(serializer.dumps(_subject()))
 
 
 def _subject() -> str:

@@ -113,12 +113,6 @@ class JsonLogger(gunicorn.glogging.Logger):  # type: ignore[misc]
     def access(self, *_: object) -> None:
         """Do nothing."""
 
-    def reopen_files(self) -> None:
-        """Do nothing: logs go to stderr."""
-
-    def close_on_exec(self) -> None:
-        """Do nothing: stderr stays open."""
-
 
 class MetricsFolder:
     """The folder of the counters that a node's workers share: from the environment, or a temporary one."""

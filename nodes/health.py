@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, jsonify, make_response
 
-from .metrics import CONTENT_TYPE, Metrics
+from .metrics import CONTENT_TYPE, MeasuredStore, Metrics
 from .pages import RETRY_AFTER
-from .sessions import Store, StoreUnavailable, find_capability
-from .sessions.store import PingsAtOnce
+from .sessions import StoreUnavailable
 
 blueprint = Blueprint("health", __name__)
 
@@ -27,13 +26,9 @@ def live() -> Response:
 @blueprint.get("/ready")
 def ready() -> Response:
     """Return 200 if the store answers, else 503. For load balancers, which route traffic by it."""
-    store: Store = current_app.extensions["store"]
-    impatient = find_capability(store, PingsAtOnce)
+    store: MeasuredStore = current_app.extensions["store"]
     try:
-        if impatient is not None:
-            impatient.ping_at_once()
-        else:
-            store.ping()
+        store.ping_at_once()
     except StoreUnavailable:
         response = make_response(jsonify(ready=False, error="the session store can't be reached"), 503)
         response.headers["Retry-After"] = str(RETRY_AFTER)

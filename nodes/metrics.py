@@ -55,38 +55,28 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "node_requests_total",
-            "Requests answered, by method, route and status.",
-            ("method", "route", "status"),
-            registry=self._registry,
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        self._requests = counter(
+            "node_requests_total", "Requests answered, by method, route and status.", ("method", "route", "status")
         )
-        self._request_seconds = Histogram(
-            "node_request_seconds",
-            "Seconds until the response began, by route.",
-            ("route",),
-            registry=self._registry,
-            buckets=_REQUEST_BUCKETS,
+        self._request_seconds = histogram(
+            "node_request_seconds", "Seconds until the response began, by route.", ("route",), buckets=_REQUEST_BUCKETS
         )
-        self._events = Counter(
+        self._events = counter(
             "node_session_events_total",
             "Sessions created, renewed (login), ended (logout), expired (as far as a sweep finds them) and absent (a"
             " cookie came without one); conflict: a compare-and-set retried.",
             ("event",),
-            registry=self._registry,
         )
-        self.store_seconds = Histogram(
+        self.store_seconds = histogram(
             "node_store_seconds",
             "Seconds that the session store took, by operation.",
             ("operation",),
-            registry=self._registry,
             buckets=_STORE_BUCKETS,
         )
-        self.store_failures = Counter(
-            "node_store_failures_total",
-            "Operations in which the session store was unavailable.",
-            ("operation",),
-            registry=self._registry,
+        self.store_failures = counter(
+            "node_store_failures_total", "Operations in which the session store was unavailable.", ("operation",)
         )
         for event in _EVENTS:
             self._events.labels(event)  # present from the start, so that a rate over the first event is right
@@ -99,15 +89,7 @@ class Metrics:
     def listen_to(self, sessions: Sessions) -> None:
         """Count the events of this extension's sessions."""
         for event, signal in _EVENTS.items():
-            signal.connect(self._count(event), sender=sessions, weak=False)
-
-    def _count(self, event: str) -> Callable[..., None]:
-        counter = self._events.labels(event)
-
-        def count(_sender: Sessions, **_: str) -> None:
-            counter.inc()
-
-        return count
+            signal.connect(partial(_count, self._events.labels(event)), sender=sessions, weak=False)
 
     def exposition(self) -> bytes:
         """Return the text for Prometheus, of all workers of this node."""
@@ -116,6 +98,10 @@ class Metrics:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def _count(counter: Counter, _sender: Sessions, **_: str) -> None:
+    counter.inc()
 
 
 class MeasuredStore(StoreWrapper):
@@ -131,6 +117,7 @@ class MeasuredStore(StoreWrapper):
             metrics.store_failures.labels(operation)
 
     def ping_at_once(self) -> float:
+        """Ping without waiting for a primary, as far as the store can."""
         store = find_capability(self.wraps, PingsAtOnce)
         return self._record("ping", store.ping_at_once if store is not None else self.wraps.ping)
 

@@ -63,7 +63,7 @@ _SYSTEMS = (
 def register(app: Flask) -> None:
     """Give `app` its error pages, and its templates their common values."""
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(SessionError, session_error)
+    app.register_error_handler(SessionError, _session_error)
     app.after_request(_vary)
     style = zlib.crc32((Path(app.static_folder or "") / "style.css").read_bytes())
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_SECONDS  # for ever, because a new version gets another address
@@ -108,7 +108,7 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
-def session_error(error: SessionError) -> Response:
+def _session_error(error: SessionError) -> Response:
     """Return the response to a session's error. It does not use the session, because the store may be down."""
     if isinstance(error, SessionEnded):
         return _error(409, "You were logged out, or your session ended, before this was saved. Nothing was changed.")
@@ -130,28 +130,24 @@ def _login_again() -> Response:
     """Return an error to a program, and to a browser a form for a fresh login that leads back."""
     user = session.owner
     if user is not None and wants_page(request):
-        back = request.path if request.method in SAFE_METHODS else form_page(request.path)
+        back = request.path if request.method in SAFE_METHODS else _form_page(request.path)
         return make_response(render_template("reauthenticate.html", user=user, back=back), 401)
-    response = _error(401, "Log in again: this needs a fresh login.")
-    if response.is_json:
-        response = make_response(jsonify(error="log in again: this needs a fresh login", login="again"), 401)
-        response.headers["Cache-Control"] = "no-store"
-        response.vary.add("Accept")
-    return response
+    return _error(401, "log in again: this needs a fresh login", login="again")
 
 
-def form_page(path: str) -> str:
+def _form_page(path: str) -> str:
     """Return the page of the form that was sent to `path`."""
     return "/sessions" if path.startswith("/sessions") else "/account"
 
 
-def _error(status: int, message: str) -> Response:
+def _error(status: int, message: str, **more: str) -> Response:
+    """Return the error as a page, or as JSON together with `more`."""
     if wants_page(request):
         title = _TITLES.get(status, "Something went wrong" if status >= 500 else "That did not work")
         page = render_template("error.html", status=status, title=title, message=message, request_id=request_id())
         response = make_response(page, status)
     else:
-        response = make_response(jsonify(error=message), status)
+        response = make_response(jsonify(error=message, **more), status)
     response.headers["Cache-Control"] = "no-store"
     response.vary.add("Accept")
     return response
@@ -163,13 +159,11 @@ def _vary(response: Response) -> Response:
     return response
 
 
-def json_or_home(answer: dict[str, Any] | None) -> Response:
-    """Redirect a browser to the page; return `answer` to a program, or 204 where it is None."""
-    return json_or(answer, "shop.home")
+def json_or(answer: dict[str, Any] | None, endpoint: str = "shop.home") -> Response:
+    """Redirect a browser to `endpoint`, by GET, so that a reload repeats nothing.
 
-
-def json_or(answer: dict[str, Any] | None, endpoint: str) -> Response:
-    """Redirect a browser to `endpoint`, by GET, so that a reload repeats nothing; return `answer` to a program."""
+    Return `answer` to a program, or 204 where it is None.
+    """
     if wants_page(request):
         return make_response(redirect(url_for(endpoint), 303))
     return jsonify(answer) if answer is not None else make_response("", 204)

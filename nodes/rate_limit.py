@@ -83,10 +83,9 @@ class RateLimiter:
         if not self._attempts or self._device(request, user) is not None:
             return
         is_secure = request.is_secure and self._secure
-        signed = self._serializer.dumps([user, secrets.token_urlsafe(16)])
         response.set_cookie(
             "__Host-device" if is_secure else "device",
-            signed if isinstance(signed, str) else signed.decode(),
+            str(self._serializer.dumps([user, secrets.token_urlsafe(16)])),
             max_age=_YEAR,
             secure=is_secure,
             httponly=True,

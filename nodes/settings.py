@@ -23,7 +23,7 @@ _SWITCH = {"on": True, "true": True, "1": True, "yes": True, "off": False, "fals
 _YEAR = 365 * 86400
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
-_DATABASES = ("sqlite", "mysql", "mariadb", "postgresql")
+_DATABASES = ("sqlite://", "mysql://", "mariadb://", "postgresql://")
 # Only a first check of the URL: the store parses it in full.
 _SEVERAL_SERVERS = re.compile(r"rediss?\+(?:sentinel://[^/?#]+/[^/?#]+|cluster://[^/?#]+)")
 _MAKE_SECRET = "make one with `openssl rand -hex 32`"  # noqa: S105 - no secret
@@ -63,24 +63,22 @@ class Environment:
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
         """Return a whole number from `low` to `high`."""
-        value = self.text(name)
-        try:
-            number = default if value is None else int(value)
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {value}")
-        return number
+        return int(self._number(name, default, low, high, int, "whole number"))
 
     def seconds(self, name: str, default: float, low: float, high: float) -> float:
         """Return a number of seconds from `low` to `high`."""
+        return self._number(name, default, low, high, float, "number of seconds")
+
+    def _number(
+        self, name: str, default: float, low: float, high: float, read: Callable[[str], float], kind: str
+    ) -> float:
         value = self.text(name)
         try:
-            number = default if value is None else float(value)
+            number = default if value is None else read(value)
         except ValueError:
             number = math.nan
         if not low <= number <= high:
-            raise SettingsError(f"{name} must be a number of seconds from {low:g} to {high:g}, not {value}")
+            raise SettingsError(f"{name} must be a {kind} from {low} to {high}, not {value}")
         return number
 
     def file(self, name: str) -> Path | None:
@@ -105,7 +103,7 @@ class Environment:
             return path.read_text(encoding="utf-8").strip() or None, in_file
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise SettingsError(f"{in_file}={path}: can't be read ({reason})") from None
+            raise SettingsError(f"cannot read {in_file}={path}: {reason}") from None
 
     def secrets(self, name: str) -> tuple[tuple[str, ...], str]:
         """Return secrets, separated by commas in the variable or one a line in the file, and the variable's name."""
@@ -143,6 +141,17 @@ class Setting:
     """For the documentation."""
     stores: tuple[StoreKind, ...] = ()
     """Read for these stores only; for all where it is empty."""
+    example: str = ""
+    """What to set, in the error for a value that is required and not set. Empty where none is required."""
+
+    def from_environment(self, env: Environment) -> Any:
+        """Return the value, or None where the default holds. Raises SettingsError."""
+        value = self.read(env)
+        if value is None and self.example:
+            kinds = " or ".join(kind.value for kind in self.stores)
+            needed = f", and SESSION_STORE={kinds} needs it" if kinds else ""
+            raise SettingsError(f"{self.variable} is not set{needed}: {self.example}")
+        return value
 
 
 def _setting(
@@ -153,15 +162,15 @@ def _setting(
     read: Callable[[Environment], Any],
     *,
     stores: tuple[StoreKind, ...] = (),
+    example: str = "",
     shown: str | None = None,
     is_secret: bool = False,
 ) -> Any:
     """Return a dataclass field of this setting; `shown` is its default in the documentation."""
     if shown is None:
         shown = f"`{default}`" if isinstance(default, str) else f"{default:g}"
-    return field(
-        default=default, repr=not is_secret, metadata={"": Setting(variable, values, help_, read, shown, stores)}
-    )
+    setting = Setting(variable, values, help_, read, shown, stores, example)
+    return field(default=default, repr=not is_secret, metadata={"": setting})
 
 
 def _whole(variable: str, default: int | None, low: int, high: int, help_: str) -> Any:
@@ -185,11 +194,14 @@ def _switch(variable: str, default: bool, help_: str) -> Any:
     return _setting(variable, default, "on, off", help_, lambda env: env.switch(variable, default), shown=shown)
 
 
-def _choice(variable: str, choices: str, help_: str) -> Any:
-    """Return the field of a choice; the first word is the default."""
+def _choice(variable: str, choices: str, help_: str, make: Callable[[str], Any] = str) -> Any:
+    """Return the field of a choice, which `make` converts; the first word is the default."""
     words = choices.split()
     values = ", ".join(f"`{word}`" for word in words)
-    return _setting(variable, words[0], values, help_, lambda env: env.choice(variable, words[0], words))
+    return _setting(
+        variable, make(words[0]), values, help_, lambda env: make(env.choice(variable, words[0], words)),
+        shown=f"`{words[0]}`",
+    )  # fmt: skip
 
 
 def _text(variable: str, default: Any, values: str, help_: str, shown: str, **more: Any) -> Any:
@@ -217,13 +229,9 @@ def _encryption_keys(env: Environment) -> tuple[bytes, ...]:
     return tuple(bytes.fromhex(text) for text in texts)
 
 
-def _redis_url(env: Environment) -> str:
+def _redis_url(env: Environment) -> str | None:
     url, source = env.secret("REDIS_URL")
-    if url is None:
-        raise SettingsError(
-            "REDIS_URL is not set, and SESSION_STORE=redis or express needs it: redis://user:password@host:6379/0"
-        )
-    if _SEVERAL_SERVERS.match(url):
+    if url is None or _SEVERAL_SERVERS.match(url):
         return url
     try:
         parts = urlsplit(url)
@@ -239,15 +247,10 @@ def _redis_url(env: Environment) -> str:
     return url
 
 
-def _database_url(env: Environment) -> str:
+def _database_url(env: Environment) -> str | None:
     url, source = env.secret("DATABASE_URL")
-    if url is None:
-        raise SettingsError(
-            "DATABASE_URL is not set, and SESSION_STORE=sql needs it: postgresql://user:password@host/db"
-        )
-    if not url.startswith(tuple(f"{name}://" for name in _DATABASES)):
-        schemes = ", ".join(f"{name}://" for name in _DATABASES)
-        raise SettingsError(f"{source} must begin with one of {schemes}, not {_without_password(url)}")
+    if url is not None and not url.startswith(_DATABASES):
+        raise SettingsError(f"{source} must begin with one of {', '.join(_DATABASES)}, not {_without_password(url)}")
     return url
 
 
@@ -255,22 +258,6 @@ def _without_password(url: str) -> str:
     """Return the URL without the parts that may hold a password: before the host and after the question mark."""
     shown = url.partition("?")[0]
     return f"***{shown[shown.rindex('@') :]}" if "@" in shown else shown
-
-
-def _folder(env: Environment) -> Path:
-    folder = env.text("SESSION_FOLDER")
-    if folder is None:
-        raise SettingsError(
-            "SESSION_FOLDER is not set, and SESSION_STORE=file needs it: a folder that belongs to this node's user"
-        )
-    return Path(folder)
-
-
-def _users_file(env: Environment) -> Path:
-    path = env.file("USERS_FILE")
-    if path is None:
-        raise SettingsError("USERS_FILE is not set: give the path of the users file that `nodes.accounts` makes")
-    return path
 
 
 def _bind(env: Environment) -> str | None:
@@ -304,29 +291,30 @@ class Settings:
     workers: int = _whole(
         "NODE_WORKERS", 1, 1, 64, "gunicorn workers; with the memory store each has sessions of its own."
     )
-    store: StoreKind = _setting(
-        "SESSION_STORE", StoreKind.MEMORY, ", ".join(f"`{kind.value}`" for kind in StoreKind),
-        "Where sessions live; `express` shares them with a Node application, see [express.md](express.md).",
-        lambda env: StoreKind(env.choice("SESSION_STORE", "memory", [kind.value for kind in StoreKind])),
-        shown="`memory`",
+    store: StoreKind = _choice(
+        "SESSION_STORE", "memory file sql redis express",
+        "Where sessions live; `express` shares them with a Node application, see [express.md](express.md).", StoreKind,
     )  # fmt: skip
     redis_url: str | None = _setting(
         "REDIS_URL", None, "`redis://user:password@host:port/0`, `rediss://` (TLS), `unix://`,"
         " `redis+sentinel://user:password@h1:26379,h2,h3/NAME?sentinel_username=…&sentinel_password=…`;"
         " for redis also `redis+cluster://user:password@h1:6379,h2,h3`",
-        "The store's servers, see [redis.md](redis.md).", _redis_url, stores=_REDIS, shown="", is_secret=True,
+        "The store's servers, see [redis.md](redis.md).", _redis_url, stores=_REDIS,
+        example="redis://user:password@host:6379/0", shown="", is_secret=True,
     )  # fmt: skip
     database_url: str | None = _setting(
         "DATABASE_URL", None, "`sqlite:////path`, `mysql://`, `mariadb://`, `postgresql://user:password@host/database`",
-        "The store's database, see [sql.md](sql.md).", _database_url, stores=(StoreKind.SQL,), shown="", is_secret=True,
+        "The store's database, see [sql.md](sql.md).", _database_url, stores=(StoreKind.SQL,),
+        example="postgresql://user:password@host/db", shown="", is_secret=True,
     )  # fmt: skip
     create_schema: bool = _switch(
         "DATABASE_CREATE_SCHEMA", False,
         "Create missing tables when the node starts. Else `python -m nodes.stores` does, or your migrations.",
     )  # fmt: skip
     folder: Path | None = _setting(
-        "SESSION_FOLDER", None, "a path", "The folder of the sessions, on a disk that all nodes share.", _folder,
-        stores=(StoreKind.FILE,), shown="",
+        "SESSION_FOLDER", None, "a path", "The folder of the sessions, on a disk that all nodes share.",
+        lambda env: Path(folder) if (folder := env.text("SESSION_FOLDER")) else None,
+        stores=(StoreKind.FILE,), example="a folder that belongs to this node's user", shown="",
     )  # fmt: skip
     durability: str = _choice(
         "STORE_DURABILITY", "primary revocations every_write",
@@ -403,15 +391,14 @@ class Settings:
     )
     waiting: int = _whole("STORE_WAITING", 500, 1, 10_000, "How many requests each worker holds; others fail fast.")
     users_file: Path = _setting(
-        "USERS_FILE", MISSING, "a path", "JSON: each user's name and Argon2id hash.", _users_file, shown="required"
-    )
+        "USERS_FILE", MISSING, "a path", "JSON: each user's name and Argon2id hash.",
+        lambda env: env.file("USERS_FILE"), shown="required",
+        example="give the path of the users file that `nodes.accounts` makes",
+    )  # fmt: skip
     trusted_proxies: int = _whole(
         "TRUSTED_PROXIES", 1, 0, 10, "How many proxies stand in front, for X-Forwarded-For, -Proto and -Host."
     )
-    log_level: str = _setting(
-        "LOG_LEVEL", "info", "`debug`, `info`, `warning`, `error`", "The least severe messages that are logged.",
-        lambda env: env.choice("LOG_LEVEL", "info", ["debug", "info", "warning", "error"]),
-    )  # fmt: skip
+    log_level: str = _choice("LOG_LEVEL", "info debug warning error", "The least severe messages that are logged.")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], name: Callable[[], str] | None = None) -> Settings:
@@ -424,7 +411,7 @@ class Settings:
         for each in fields(cls):
             setting: Setting = each.metadata[""]
             if not setting.stores or values["store"] in setting.stores:
-                value = setting.read(env)
+                value = setting.from_environment(env)
                 if value is not None:
                     values[each.name] = value
         values.setdefault("node_name", (name or default_name)())
@@ -458,15 +445,10 @@ class Settings:
 
     def budgets(self) -> dict[str, float | str]:
         """Return the time budgets of requests to the store, for the log."""
-        waits = {"wait_seconds": self.wait_seconds, "waiting": self.waiting} if self.outage == "wait" else {}
-        return {
-            "connect_timeout": self.connect_timeout,
-            "read_timeout": self.read_timeout,
-            "retries": self.retries,
-            "deadline": self.deadline,
-            "outage": self.outage,
-            **waits,
-        }
+        names = ["connect_timeout", "read_timeout", "retries", "deadline", "outage"]
+        if self.outage == "wait":
+            names += ["wait_seconds", "waiting"]
+        return {name: getattr(self, name) for name in names}
 
 
 def _check_name(variable: str, value: str, pattern: re.Pattern[str], longest: int) -> None:

@@ -58,7 +58,7 @@ def me() -> Response:
 def visit() -> Response:
     """Count a visit, as a compare-and-set: two concurrent visits both count."""
     visits = session.mutate("visits", lambda count: count + 1, default=0)
-    return pages.json_or_home({"visits": visits})
+    return pages.json_or({"visits": visits})
 
 
 @blueprint.post("/cart")
@@ -69,7 +69,7 @@ def add_to_cart() -> Response:
         cart = session.mutate("cart", line.add_to, default={})
     except (BadRequest, UnprocessableEntity) as error:
         return pages.refuse_form(error, about="cart")
-    return pages.json_or_home({"cart": cart})
+    return pages.json_or({"cart": cart})
 
 
 @blueprint.delete("/cart")
@@ -78,4 +78,4 @@ def empty_cart() -> Response:
     """Empty the cart. The second address is for forms, which can't send DELETE."""
     if "cart" in session:
         del session["cart"]
-    return pages.json_or_home(None)
+    return pages.json_or(None)

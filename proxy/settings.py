@@ -21,6 +21,18 @@ _SERVER_NAME = re.compile(rf"(?:\*\.)?{_HOST}", re.ASCII)
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", re.ASCII)
+# Zero seconds would mean "no limit" or "off" to nginx, depending on the directive.
+_LEAST = {
+    0: ("max_fails",),
+    1: (
+        *("worker_processes", "worker_connections", "max_body_bytes", "login_rate", "login_burst"),
+        *("tries", "keepalive", "resolver_valid", "fail_timeout"),
+    ),
+    0.001: (
+        *("worker_shutdown_timeout", "client_timeout", "client_keepalive", "connect_timeout", "read_timeout"),
+        *("get_timeout", "tries_timeout", "keepalive_timeout"),
+    ),
+}
 _UNSAFE_IN_PATH = re.compile(r"[\x00-\x1f\x7f\"'\\$;{}]")
 
 
@@ -206,22 +218,11 @@ class ProxySettings:
             _check_path(name, getattr(self, name))
 
     def _check_numbers(self) -> None:
-        if self.worker_processes != "auto":
-            _at_least("worker_processes", self.worker_processes, 1)
-        if self.login_rate is not None:
-            _at_least("login_rate", self.login_rate, 1)
-        _at_least("max_fails", self.max_fails, 0)
-        for name in (
-            *("worker_connections", "max_body_bytes", "login_burst", "tries", "keepalive"),
-            *("resolver_valid", "fail_timeout"),
-        ):
-            _at_least(name, getattr(self, name), 1)
-        for name in (
-            *("worker_shutdown_timeout", "client_timeout", "client_keepalive", "connect_timeout", "read_timeout"),
-            *("get_timeout", "tries_timeout", "keepalive_timeout"),
-        ):
-            # Zero would mean "no limit" or "off" to nginx, depending on the directive.
-            _at_least(name, getattr(self, name), 0.001)
+        for least, names in _LEAST.items():
+            for name in names:
+                value = getattr(self, name)
+                if value not in ("auto", None):
+                    _at_least(name, value, least)
 
 
 def _match(what: str, value: str, pattern: re.Pattern[str], wanted: str) -> None:

@@ -1,109 +1,56 @@
 """The session library: a Flask extension that needs nothing else of this project.
 
 Start with `Sessions`, `SessionOptions` and a store. Beyond these there are errors to handle, signals to connect to, and
-the protocol for a store of your own.
+the protocol for a store of your own. Every name below is public.
 """
 
-from .encryption import EncryptedStore, Encryption
-from .extension import Sessions, fresh_login
-from .options import (
-    CookieAttributes,
-    OptionsError,
-    Priority,
-    Proxy,
-    Resave,
-    SameSite,
-    Secure,
-    SessionLimit,
-    SessionOptions,
-    Unset,
-)
-from .session import Session
-from .signals import (
-    session_absent,
-    session_conflict,
-    session_created,
-    session_ended,
-    session_expired,
-    session_renewed,
-)
-from .store import (
-    Budgets,
-    Changes,
-    CookieNotSendable,
-    CorruptRecord,
-    Iterable,
-    Lifetime,
-    ListsByUser,
-    LoginTooOld,
-    Outcome,
-    Record,
-    SessionEnded,
-    SessionError,
-    SessionTooLarge,
-    Store,
-    StoreUnavailable,
-    Sweepable,
-    TooManySessions,
-    UnknownKey,
-    UnsupportedRecordVersion,
-    find_capability,
-)
-from .stores.file import FileStore
-from .stores.memory import MemoryStore
-from .stores.redis import Durability, Outage, OutagePolicy, RedisStore
-from .sweeper import Sweeper
-from .users import UserSession, UserSessions
-
-__all__ = [
-    "Budgets",
-    "Changes",
-    "CookieAttributes",
-    "CookieNotSendable",
-    "CorruptRecord",
-    "Durability",
-    "EncryptedStore",
-    "Encryption",
-    "FileStore",
-    "Iterable",
-    "Lifetime",
-    "ListsByUser",
-    "LoginTooOld",
-    "MemoryStore",
-    "OptionsError",
-    "Outage",
-    "OutagePolicy",
-    "Outcome",
-    "Priority",
-    "Proxy",
-    "Record",
-    "RedisStore",
-    "Resave",
-    "SameSite",
-    "Secure",
-    "Session",
-    "SessionEnded",
-    "SessionError",
-    "SessionLimit",
-    "SessionOptions",
-    "SessionTooLarge",
-    "Sessions",
-    "Store",
-    "StoreUnavailable",
-    "Sweepable",
-    "Sweeper",
-    "TooManySessions",
-    "UnknownKey",
-    "Unset",
-    "UnsupportedRecordVersion",
-    "UserSession",
-    "UserSessions",
-    "find_capability",
-    "fresh_login",
-    "session_absent",
-    "session_conflict",
-    "session_created",
-    "session_ended",
-    "session_expired",
-    "session_renewed",
-]
+from .encryption import EncryptedStore as EncryptedStore
+from .encryption import Encryption as Encryption
+from .extension import Sessions as Sessions
+from .extension import fresh_login as fresh_login
+from .options import CookieAttributes as CookieAttributes
+from .options import OptionsError as OptionsError
+from .options import Priority as Priority
+from .options import Proxy as Proxy
+from .options import Resave as Resave
+from .options import SameSite as SameSite
+from .options import Secure as Secure
+from .options import SessionLimit as SessionLimit
+from .options import SessionOptions as SessionOptions
+from .options import Unset as Unset
+from .session import Session as Session
+from .signals import session_absent as session_absent
+from .signals import session_conflict as session_conflict
+from .signals import session_created as session_created
+from .signals import session_ended as session_ended
+from .signals import session_expired as session_expired
+from .signals import session_renewed as session_renewed
+from .store import Budgets as Budgets
+from .store import Changes as Changes
+from .store import CookieNotSendable as CookieNotSendable
+from .store import CorruptRecord as CorruptRecord
+from .store import Iterable as Iterable
+from .store import Lifetime as Lifetime
+from .store import ListsByUser as ListsByUser
+from .store import LoginTooOld as LoginTooOld
+from .store import Outcome as Outcome
+from .store import Record as Record
+from .store import SessionEnded as SessionEnded
+from .store import SessionError as SessionError
+from .store import SessionTooLarge as SessionTooLarge
+from .store import Store as Store
+from .store import StoreUnavailable as StoreUnavailable
+from .store import Sweepable as Sweepable
+from .store import TooManySessions as TooManySessions
+from .store import UnknownKey as UnknownKey
+from .store import UnsupportedRecordVersion as UnsupportedRecordVersion
+from .store import find_capability as find_capability
+from .stores.file import FileStore as FileStore
+from .stores.memory import MemoryStore as MemoryStore
+from .stores.redis import Durability as Durability
+from .stores.redis import Outage as Outage
+from .stores.redis import OutagePolicy as OutagePolicy
+from .stores.redis import RedisStore as RedisStore
+from .sweeper import Sweeper as Sweeper
+from .users import UserSession as UserSession
+from .users import UserSessions as UserSessions

@@ -113,12 +113,7 @@ class EncryptedStore(StoreWrapper):
         return self._decrypt_or_quarantine(key, record) if record is not None else None
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         encrypted = self._encrypt_fields(key, fields)
         if owner is not None and self._encryption is not Encryption.READ:

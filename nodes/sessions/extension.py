@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -17,7 +17,7 @@ from werkzeug.http import dump_cookie
 
 from .cookie import cookie_values
 from .fields import COOKIE_KEY
-from .options import OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
+from .options import CookieAttributes, OptionsError, Proxy, Secure, SessionOptions
 from .session import CookieAction, Session
 from .store import (
     Changes,
@@ -132,7 +132,7 @@ class _Interface(SessionInterface):
         context = _RequestContext(self._sessions, request)
         store = self._sessions.store
         if store.cookie.is_shared:
-            store = SharedStore(store, context.response_cookie)
+            store = SharedStore(store, context.options, context.is_secure())
         return Session(store, context.options, context)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -175,7 +175,7 @@ class _RequestContext:
         return {"address": request.remote_addr or "", "browser": request.user_agent.string[:_MAX_BROWSER]}
 
     def read_id(self) -> str | None:
-        values = cookie_values(self._request.environ.get("HTTP_COOKIE", ""), self._cookie_name(self._is_secure()))
+        values = cookie_values(self._request.environ.get("HTTP_COOKIE", ""), self._cookie_name(self.is_secure()))
         # Of two cookies with one name, one may have been planted from a sibling domain, so neither is accepted.
         return self._sessions.store.cookie.verify(values[0], self.options.secret_bytes) if len(values) == 1 else None
 
@@ -183,8 +183,7 @@ class _RequestContext:
         options, request = self.options, self._request
         if self.closed:
             return "the response has begun"
-        needs_tls = options.secure is Secure.ON or options.same_site is SameSite.NONE or options.partitioned
-        if needs_tls and not self._is_tls():
+        if (options.secure is Secure.ON or options.sent_secure(is_secure=False)) and not self._is_tls():
             return "its cookie is for TLS only, and the request came over plain HTTP"
         if options.path != "/" and not _is_below(request.script_root + request.path, options.path):
             return f"its cookie is for {options.path}, and the request for {request.path}"
@@ -192,8 +191,7 @@ class _RequestContext:
 
     def set_cookie(self, session: Session) -> str:
         """Return the Set-Cookie header that sets or clears the session's cookie."""
-        options, is_secure = self.options, self._is_secure()
-        cookie = ResponseCookie.make(options, is_secure)
+        options, is_secure = self.options, self.is_secure()
         clear = session.cookie_action is CookieAction.CLEAR
         max_age, expires = (0, None) if clear else session.cookie_lifetime
         sign = self._sessions.store.cookie.sign
@@ -202,23 +200,19 @@ class _RequestContext:
             "" if clear or session.id is None else sign(session.id, options.secret_bytes[0]),
             max_age=max_age,
             expires=0 if clear else expires,
-            path=cookie.path,
-            domain=cookie.domain,
-            secure=cookie.secure,
-            httponly=cookie.http_only,
-            samesite=cookie.same_site.value,
-            partitioned=cookie.partitioned,
+            path=options.path,
+            domain=options.domain,
+            secure=options.sent_secure(is_secure),
+            httponly=options.http_only,
+            samesite=options.sent_same_site(is_secure).value,
+            partitioned=options.partitioned,
         )
         return header + (f"; Priority={options.priority.value}" if options.priority else "")
-
-    def response_cookie(self) -> ResponseCookie:
-        """Return the cookie's attributes in the response to this request."""
-        return ResponseCookie.make(self.options, self._is_secure())
 
     def _cookie_name(self, is_secure: bool) -> str:
         return self.options.cookie_name(is_secure and not self._sessions.store.cookie.is_shared)
 
-    def _is_secure(self) -> bool:
+    def is_secure(self) -> bool:
         """Return whether the cookie is for TLS only."""
         return self._is_tls() if self.options.secure is Secure.AUTO else self.options.secure is Secure.ON
 
@@ -233,61 +227,27 @@ class _RequestContext:
         return self._request.is_secure
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseCookie:
-    """The cookie's attributes in one response. `max_age` is that of sessions without one of their own, in seconds."""
-
-    path: str
-    domain: str | None
-    secure: bool
-    http_only: bool
-    same_site: SameSite
-    partitioned: bool
-    priority: Priority | None
-    max_age: int | None
-
-    @classmethod
-    def make(cls, options: SessionOptions, is_secure: bool) -> ResponseCookie:
-        """`same_site` is never AUTO; `secure` is true where browsers would refuse the cookie otherwise."""
-        same_site = options.same_site
-        if same_site is SameSite.AUTO:
-            same_site = SameSite.NONE if is_secure else SameSite.LAX
-        return cls(
-            path=options.path,
-            domain=options.domain,
-            secure=is_secure or same_site is SameSite.NONE or options.partitioned,
-            http_only=options.http_only,
-            same_site=same_site,
-            partitioned=options.partitioned,
-            priority=options.priority,
-            max_age=options.max_age,
-        )
-
-
 class SharedStore(StoreWrapper):
-    """A store shared with an application on another framework, during one request that sends `cookie`.
+    """A store shared with an application on another framework, during one request. `is_secure`: its cookie is for TLS.
 
     The other application takes the cookie's attributes from the record, because it does not know our options. So the
     field `_cookie` holds them beside the session's own lifetime: all attributes once the session is created, and the
     options' `max_age` once the session's own is removed. A load returns only `max_age` and `expires`.
     """
 
-    def __init__(self, store: Store, cookie: Callable[[], ResponseCookie]) -> None:
+    def __init__(self, store: Store, options: SessionOptions, is_secure: bool) -> None:
         super().__init__(store)
-        self._response_cookie = cookie
+        self._options = options
+        self._is_secure = is_secure
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
-        cookie = self._response_cookie()
-        attributes = asdict(cookie) | {
-            "same_site": cookie.same_site.value.lower(),
-            "priority": cookie.priority and cookie.priority.value.lower(),
+        options = self._options
+        attributes = {name: getattr(options, name) for name in CookieAttributes.__annotations__} | {
+            "secure": options.sent_secure(self._is_secure),
+            "same_site": options.sent_same_site(self._is_secure).value.lower(),
+            "priority": options.priority and options.priority.value.lower(),
         }
         attributes |= self._own_lifetime(fields.get(COOKIE_KEY))
         return self.wraps.create(key, {**fields, COOKIE_KEY: self.codec.encode(attributes)}, owner, lifetime, created)
@@ -304,7 +264,7 @@ class SharedStore(StoreWrapper):
         own = own if isinstance(own, dict) else {}
         max_age, expires = own.get("max_age"), own.get("expires")
         inherited = max_age is expires is None
-        return {"max_age": self._response_cookie().max_age if inherited else max_age, "expires": expires}
+        return {"max_age": self._options.max_age if inherited else max_age, "expires": expires}
 
 
 def _forbid_caching(response: Response) -> None:

@@ -221,3 +221,13 @@ class SessionOptions:
     def cookie_name(self, is_secure: bool) -> str:
         """Return the cookie's name over TLS (`is_secure`) or plain HTTP."""
         return f"__Host-{self.name}" if is_secure and self.path == "/" and self.domain is None else self.name
+
+    def sent_same_site(self, is_secure: bool) -> SameSite:
+        """Return the cookie's SameSite, which is never AUTO."""
+        if self.same_site is SameSite.AUTO:
+            return SameSite.NONE if is_secure else SameSite.LAX
+        return self.same_site
+
+    def sent_secure(self, is_secure: bool) -> bool:
+        """Return whether the cookie carries Secure; True also where browsers would refuse it otherwise."""
+        return is_secure or self.partitioned or self.sent_same_site(is_secure) is SameSite.NONE

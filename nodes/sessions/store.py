@@ -154,12 +154,7 @@ class Store(Protocol):
         ...
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         """Store a new session and return when it was created; None, with nothing written, where `key` is taken.
 
@@ -204,12 +199,7 @@ class StoreWrapper:
         return self.wraps.load(key)
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         return self.wraps.create(key, fields, owner, lifetime, created)
 

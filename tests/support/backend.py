@@ -107,7 +107,8 @@ class _Handler(QuietHandler):
         if self.path == "/503":
             self.send_header("Retry-After", "7")
             self.send_header("Cache-Control", "no-store")
-        answer = json.dumps({"node": backend.name, "headers": seen.headers}).encode()
+        answer = json.dumps(seen.headers).encode()
+        self.send_header("X-Served-By", backend.name)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Changes, Lifetime, SessionOptions
-from nodes.sessions.extension import ResponseCookie, SharedStore
+from nodes.sessions.extension import SharedStore
 from nodes.sessions.fields import COOKIE_KEY
 from nodes.sessions.stores.express import ExpressStore
 from tests.support.browser import SECRET
@@ -27,9 +27,7 @@ class Shared:
         self.client: Any = server.client()
         self.client.flushdb()
         options = SessionOptions(secrets=(SECRET,), max_age=3600)
-        self.store = SharedStore(
-            ExpressStore.from_url(server.url), lambda: ResponseCookie.make(options, is_secure=False)
-        )
+        self.store = SharedStore(ExpressStore.from_url(server.url), options, is_secure=False)
 
     def create(self, **fields: Any) -> None:
         assert self.store.create(KEY, self.encoded(fields), None, LIFETIME) is not None

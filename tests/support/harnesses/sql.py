@@ -52,7 +52,7 @@ class SqlHarness:
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
         if self.engine.dialect.name == "sqlite":
-            self.forget_connections()
+            self.close()
         with self._silence(), self._through.through(self._hasty):
             yield
             self._hasty.close()
@@ -62,9 +62,6 @@ class SqlHarness:
             connection.execute(delete(sessions))
 
     def close(self) -> None:
-        self.forget_connections()
-
-    def forget_connections(self) -> None:
         self.sql.close()
         self._hasty.close()
         self.engine.dispose()

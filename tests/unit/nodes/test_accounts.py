@@ -101,5 +101,5 @@ def test_users_that_can_not_be_meant_are_not_made(
 
 
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsersError, match="can't be written"):
+    with pytest.raises(UsersError, match="cannot write"):
         create_users(tmp_path / "missing" / "users.json", ["alice"])

@@ -166,7 +166,7 @@ def test_a_secret_given_twice_or_in_a_file_that_is_no_text_is_refused(users_file
     path.write_bytes(b"\xff" * 40)
     assert "both set" in complaint(environ(users_file, SESSION_SECRETS_FILE=str(path)))
     values = environ(users_file, SESSION_SECRETS="", SESSION_SECRETS_FILE=str(path))
-    assert complaint(values) == f"SESSION_SECRETS_FILE={path}: can't be read (it is not UTF-8 text)"
+    assert complaint(values) == f"cannot read SESSION_SECRETS_FILE={path}: it is not UTF-8 text"
 
 
 SENTINEL_URL = "redis+sentinel://node:word@h1:26379,h2,h3/sessions?sentinel_username=node&sentinel_password=secret"
