@@ -11,9 +11,9 @@ from typing import Any
 import flask
 import pytest
 
-from nodes.sessions import MemoryStore, Resave, StoreUnavailable
-from tests.support.harness import MemoryHarness, _OutOfReach
-from tests.support.http_server import Site, serve
+from nodes.sessions import MemoryStore, Resave
+from tests.support.harness import MemoryHarness
+from tests.support.http_server import serve
 
 
 def put(session: Any) -> str:
@@ -47,9 +47,17 @@ def test_an_empty_session_is_not_stored_and_sends_no_cookie(options: dict[str, A
         assert (reply.status, reply.set_cookies, site.store.calls) == (200, [], [])
 
 
-@pytest.mark.parametrize("view", [lambda session: session.renew(), lambda session: session.renew(keep=False)])
-def test_renewing_an_ended_session_sends_no_cookie(view: Any) -> None:
-    with serve() as site:
+@pytest.mark.parametrize(
+    ("options", "view"),
+    [
+        ({}, lambda session: session.renew()),
+        ({}, lambda session: session.renew(keep=False)),
+        ({"rolling": True}, lambda session: "unused"),
+    ],
+    ids=["renew", "regenerate", "rolling"],
+)
+def test_a_request_of_an_ended_session_sends_no_cookie(options: dict[str, Any], view: Any) -> None:
+    with serve(**options) as site:
         cookie = site.get(put).pair
         site.get(lambda session: session.end())
         site.store.calls.clear()
@@ -137,13 +145,6 @@ def test_a_session_is_stored_before_the_first_byte_of_any_answer(answer: Any) ->
         assert site.get(read).body == b"1"
 
 
-def writes_of(site: Site, view: Any) -> list[str]:
-    site.get(lambda session: session.update(a=1, cart={"apple": [1]}))
-    site.store.calls.clear()
-    site.get(view)
-    return site.store.calls
-
-
 @pytest.mark.parametrize(
     ("view", "calls"),
     [
@@ -179,7 +180,10 @@ def writes_of(site: Site, view: Any) -> list[str]:
 )
 def test_a_request_sends_the_store_only_what_it_needs(view: Any, calls: list[str]) -> None:
     with serve() as site:
-        assert writes_of(site, view) == calls
+        site.get(lambda session: session.update(a=1, cart={"apple": [1]}))
+        site.store.calls.clear()
+        site.get(view)
+        assert site.store.calls == calls
 
 
 @pytest.mark.parametrize("resave", Resave)
@@ -198,19 +202,3 @@ def test_a_change_that_was_saved_is_not_sent_again_at_the_end(resave: Resave) ->
             site.store.calls.clear()
             site.get(view)
             assert site.store.calls == calls
-
-
-def test_a_view_may_handle_an_error_of_the_store_itself() -> None:
-    memory = MemoryStore()
-
-    def view(session: Any) -> str:
-        try:
-            return str(session.get("a"))
-        except StoreUnavailable:
-            return "later"
-
-    with serve(memory) as site:
-        site.get(put)
-        with site.store.through(_OutOfReach()):
-            reply = site.get(view)
-        assert (reply.status, reply.body, reply.set_cookie) == (200, b"later", None)

@@ -163,5 +163,15 @@ def test_options_out_of_range_are_refused_with_their_name(options: dict[str, Any
         SessionOptions(**{"secrets": (SECRET,), **options})
 
 
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [({"max_age": 0}, "max_age must"), ({"idle_timeout": 5}, "unknown attributes of a cookie: idle_timeout")],
+)
+def test_attributes_of_cookie_for_out_of_range_are_refused(own: Any, message: str) -> None:
+    options = SessionOptions(secrets=(SECRET,), cookie_for=lambda request: own)
+    with pytest.raises(OptionsError, match=message):
+        options.for_request(object())
+
+
 def test_a_secret_is_in_no_representation() -> None:
     assert SECRET not in repr(SessionOptions(secrets=(SECRET,)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, SessionTooLarge, Store
+from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, SessionTooLarge, Store, StoreUnavailable
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 
@@ -250,6 +250,19 @@ def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_nobody_out(browser: 
         assert browser.visit().status == 200
     assert browser.header == header
     assert browser.read() == ("alice", {"a": 1})
+
+
+def test_a_view_may_handle_an_outage_itself(browser: Browser, harness: Harness) -> None:
+    def view(session: Session) -> Any:
+        try:
+            return session.get("a")
+        except StoreUnavailable:
+            return "later"
+
+    browser.put(a=1)
+    with harness.outage():
+        answer = browser.visit(view)
+    assert (answer.status, answer.value, answer.set_cookie) == (200, "later", None)
 
 
 def test_a_value_that_cannot_be_stored_is_refused_where_it_is_assigned(browser: Browser) -> None:
