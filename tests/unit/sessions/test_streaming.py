@@ -1,4 +1,4 @@
-"""A response that is made while it is sent: what its generator can still do with the session, and what it is told."""
+"""A streamed response: what its generator can still do with the session after the headers have left."""
 
 from __future__ import annotations
 
@@ -9,40 +9,34 @@ import flask
 import pytest
 
 from nodes.sessions import CookieNotSendable, MemoryStore
-from tests.support.browser import Browser, application
+from tests.support.browser import Browser, View, application
 
 
-class Streaming:
-    """GET / begins to answer, having put `a`, and calls `late` when the headers have left."""
+def stream(late: View) -> tuple[Exception | None, dict[str, Any]]:
+    """Store `a` in a new session, and call `late` once the headers have left. Return its error and the data stored."""
+    app = application(MemoryStore())
+    errors: list[Exception | None] = []
 
-    def __init__(self, late: Any, **options: Any) -> None:
-        self.memory = MemoryStore()
-        self.app = application(self.memory, **options)
-        self.error: BaseException | None = None
+    @app.get("/")
+    def view() -> flask.Response:
+        flask.session["a"] = [1]
 
-        @self.app.get("/")
-        def answer() -> flask.Response:
-            flask.session["a"] = [1]
+        def body() -> Iterator[str]:
+            yield "begun"
+            try:
+                late(flask.session)  # type: ignore[arg-type]
+                errors.append(None)
+            except (RuntimeError, CookieNotSendable) as error:
+                errors.append(error)
+            yield "ended"
 
-            def body() -> Iterator[str]:
-                yield "begun"
-                try:
-                    late(flask.session)
-                except (RuntimeError, CookieNotSendable) as error:
-                    self.error = error
-                yield "ended"
+        return flask.Response(flask.stream_with_context(body()))
 
-            return flask.Response(flask.stream_with_context(body()))
-
-        client = self.app.test_client()
-        reply = client.get("/")
-        assert reply.text == "begunended"
-        self.cookie = reply.headers["Set-Cookie"].partition(";")[0]
-
-    def stored(self) -> tuple[Any, dict[str, Any]]:
-        answer = Browser(self.app).visit(lambda session: (session.owner, dict(session)), header=self.cookie)
-        owner, data = answer.value
-        return owner, data
+    reply = app.test_client().get("/")
+    assert reply.text == "begunended"
+    owner, data = Browser(app).read(header=reply.headers["Set-Cookie"].partition(";")[0])
+    assert owner is None
+    return errors[0], data
 
 
 @pytest.mark.parametrize(
@@ -54,20 +48,19 @@ class Streaming:
         lambda session: session.setdefault("b", 2),
         lambda session: setattr(session, "max_age", 60),
     ],
-    ids=["set", "delete", "clear", "setdefault", "a life of its own"],
+    ids=["set", "delete", "clear", "setdefault", "lifetime"],
 )
-def test_a_write_that_nobody_would_save_is_an_error(late: Any) -> None:
-    site = Streaming(late)
-    assert isinstance(site.error, RuntimeError)
-    assert "the response has begun" in str(site.error)
-    assert site.stored() == (None, {"a": [1]})
+def test_a_change_that_would_not_be_saved_is_an_error(late: View) -> None:
+    error, data = stream(late)
+    assert isinstance(error, RuntimeError)
+    assert "the response has begun" in str(error)
+    assert data == {"a": [1]}
 
 
-def test_a_login_whose_cookie_nobody_would_get_is_an_error() -> None:
-    site = Streaming(lambda session: session.renew("alice"))
-    assert isinstance(site.error, CookieNotSendable)
-    assert site.stored() == (None, {"a": [1]})
-    assert site.memory.count() == 1
+def test_a_login_whose_cookie_cannot_be_sent_is_an_error() -> None:
+    error, data = stream(lambda session: session.renew("alice"))
+    assert isinstance(error, CookieNotSendable)
+    assert data == {"a": [1]}
 
 
 @pytest.mark.parametrize(
@@ -81,15 +74,12 @@ def test_a_login_whose_cookie_nobody_would_get_is_an_error() -> None:
     ],
     ids=["read", "mutate", "save", "touch", "end"],
 )
-def test_what_is_done_at_the_store_at_once_works(late: Any, left: dict[str, Any]) -> None:
-    site = Streaming(late)
-    assert site.error is None
-    assert site.stored() == (None, left)
+def test_operations_that_reach_the_store_at_once_work(late: View, left: dict[str, Any]) -> None:
+    assert stream(late) == (None, left)
 
 
-def test_a_visitor_without_a_session_gets_none_late() -> None:
-    app = application(MemoryStore())
-    with Browser(app).request() as (session, _):
+def test_no_session_is_created_after_the_response() -> None:
+    with Browser(application(MemoryStore())).request() as (session, _):
         pass
     with pytest.raises(RuntimeError, match="the response has begun"):
         session.mutate("n", lambda n: n + 1, 0)
