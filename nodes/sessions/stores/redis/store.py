@@ -107,19 +107,17 @@ class RedisStore:
 
     def load(self, key: str) -> Record | None:
         name = self._name(key)
-        stored, ttl = self._client.send((("HGETALL", name), ("PTTL", name)), idempotent=True)
-        if isinstance(stored, Exception):
-            if not str(stored).startswith("WRONGTYPE"):
-                raise StoreUnavailable(f"Redis: {stored}") from stored
-            self._quarantine_corrupt(key, "it is not a hash")
-            return None
-        if isinstance(ttl, Exception):
-            raise StoreUnavailable(f"Redis: {ttl}") from ttl
         try:
+            stored, ttl = self._client.run((("HGETALL", name), ("PTTL", name)), idempotent=True)
             return self._to_record(key, to_dict(stored), ttl)
         except CorruptRecord as error:
-            self._quarantine_corrupt(key, str(error))
-            return None
+            why = str(error)
+        except StoreUnavailable as error:
+            if not str(error.__cause__).startswith("WRONGTYPE"):
+                raise
+            why = "it is not a hash"
+        self._quarantine_corrupt(key, why)
+        return None
 
     def create(
         self,
