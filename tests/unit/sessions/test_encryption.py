@@ -68,7 +68,9 @@ def test_a_changed_byte_is_detected_and_the_record_quarantined(inner: MemoryStor
     changed = bytearray(raw(inner)["a"])
     changed[at] ^= 1
     raw(inner)["a"] = bytes(changed)
-    assert is_quarantined(EncryptedStore(inner, [NEW], step))
+    store = EncryptedStore(inner, [NEW], step)
+    assert store.update(KEY, Changes({"b": b"1"}, expect={"a": b"1"}), HOUR) is not Outcome.APPLIED
+    assert is_quarantined(store)
 
 
 def test_a_value_is_valid_in_its_own_record_and_field_only(inner: MemoryStore, store: EncryptedStore) -> None:

@@ -83,6 +83,14 @@ def test_a_session_that_moves_while_all_are_ended_is_ended(store: Watched, harne
     assert harness.keys() == set()
 
 
+def test_a_session_that_moves_while_all_are_listed_is_left_out(store: Watched) -> None:
+    browser = Browser(application(store))
+    browser.log_in()
+    store.listed = once(lambda: browser.visit(lambda session: session.renew()))
+    assert browser.users.of("alice") == []
+    assert [one.key for one in browser.users.of("alice")] == [browser.key]
+
+
 def test_ending_all_sessions_ends_although_the_user_logs_in_all_the_time(store: Watched) -> None:
     browser = Browser(application(store))
     store.listed = lambda keys: Browser(browser.app).log_in()

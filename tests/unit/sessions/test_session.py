@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, SessionTooLarge, Store
-from tests.support.browser import Browser, application
+from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, SessionTooLarge, Store, StoreUnavailable
+from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 
 
@@ -155,14 +155,27 @@ def test_login_renews_the_id_keeps_the_data_and_kills_the_old_id(browser: Browse
     assert browser.read(header=before) == (None, {})
 
 
-def test_a_concurrent_write_before_a_renewal_is_carried_over(browser: Browser) -> None:
+@pytest.mark.parametrize(
+    ("concurrent", "expected"),
+    [
+        (
+            lambda s: (s["cart"].append("pear"), s.update(new=1, mine=3)),
+            {"cart": ["apple", "pear"], "gone": 1, "new": 1},
+        ),
+        (lambda s: (s.pop("gone"), s.pop("mine")), {"cart": ["apple"]}),
+    ],
+    ids=["writes", "deletions"],
+)
+def test_concurrent_changes_before_a_renewal_are_carried_over(
+    browser: Browser, concurrent: View, expected: dict[str, Any]
+) -> None:
     browser.put(cart=["apple"], mine=1, gone=1)
     with browser.request() as (session, _):
         session["mine"] = 2
         assert session["cart"] == ["apple"]
-        browser.visit(lambda s: (s["cart"].append("pear"), s.pop("gone"), s.update(new=1, mine=3)))
+        browser.visit(concurrent)
         session.renew("alice")
-    assert browser.data == {"cart": ["apple", "pear"], "mine": 2, "new": 1}
+    assert browser.data == expected | {"mine": 2}
 
 
 def test_a_write_to_the_old_id_after_a_renewal_is_refused_not_lost_silently(browser: Browser) -> None:
@@ -180,7 +193,9 @@ def test_logout_clears_cookie_and_store_and_the_next_session_is_new(browser: Bro
     for _ in range(2):
         browser.log_out()
         assert (browser.cookies, harness.keys()) == ({}, set())
-    assert browser.visit(lambda session: (session.end(), session.update(b=1))).set_cookie is not None
+    browser.put(a=1)
+    view: View = lambda session: (session["a"], session.end(), dict(session), session.update(b=1))  # noqa: E731
+    assert browser.visit(view).value == (1, None, {}, None)
     assert browser.data == {"b": 1}
 
 
@@ -235,6 +250,19 @@ def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_nobody_out(browser: 
         assert browser.visit().status == 200
     assert browser.header == header
     assert browser.read() == ("alice", {"a": 1})
+
+
+def test_a_view_may_handle_an_outage_itself(browser: Browser, harness: Harness) -> None:
+    def view(session: Session) -> Any:
+        try:
+            return session.get("a")
+        except StoreUnavailable:
+            return "later"
+
+    browser.put(a=1)
+    with harness.outage():
+        answer = browser.visit(view)
+    assert (answer.status, answer.value, answer.set_cookie) == (200, "later", None)
 
 
 def test_a_value_that_cannot_be_stored_is_refused_where_it_is_assigned(browser: Browser) -> None:
