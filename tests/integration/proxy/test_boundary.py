@@ -131,5 +131,5 @@ def test_nginx_names_no_version_and_leaves_nothing_outside_its_folder(start_prox
     proxy = start_proxy()
     assert proxy.get("/").headers["Server"] == "nginx"
     temporary = {f"{kind}_temp" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")}
-    ours = {"nginx.conf", "nginx.pid", "access.log", "error.log"}
+    ours = {"nginx.conf", "nginx.pid", "access.log", "error.log", "stderr.log"}
     assert {path.name for path in proxy.folder.iterdir()} == temporary | ours
