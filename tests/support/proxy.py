@@ -4,7 +4,6 @@ import getpass
 import http.client
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import trustme
 
 from deploy.ports import free_ports
 from proxy import Nginx, ProxySettings, Server, Tls, render
+from tests.support.servers import exchange
 from tests.support.waiting import wait_until
 
 
@@ -95,9 +95,7 @@ class RunningProxy:
 
     def raw(self, request: bytes) -> bytes:
         """Everything that comes back for these bytes until nginx closes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
-            connection.sendall(request)
-            return b"".join(iter(lambda: connection.recv(65536), b""))
+        return exchange(self.port, request)
 
     def open_request(self, path: str) -> http.client.HTTPConnection:
         """A request that is sent and not waited for: `.getresponse()` does."""

@@ -9,6 +9,21 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 
+def exchange(port: int, request: bytes, quiet: float | None = None) -> bytes:
+    """Return all that comes back for these bytes until the server closes or resets the connection.
+
+    A server that sends nothing for `quiet` seconds has answered too; without `quiet` it is a TimeoutError after 10 s.
+    """
+    answer = b""
+    ended = (ConnectionError, TimeoutError) if quiet else (ConnectionError,)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, contextlib.suppress(*ended):
+        connection.sendall(request)
+        connection.settimeout(quiet or 10)
+        while data := connection.recv(65536):
+            answer += data
+    return answer
+
+
 @contextmanager
 def running(server: HTTPServer) -> Iterator[str]:
     """Serve inside the block. Yield the server's URL."""

@@ -42,6 +42,11 @@ def cookie(header: str | None) -> tuple[str, str, dict[str, Any]]:
     return name, morsel.value, {key: value for key, value in morsel.items() if value}
 
 
+def test_ids_are_32_bytes_from_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_urlsafe", lambda size: f"{size} random bytes")
+    assert generate_id() == "32 random bytes"
+
+
 def test_ids_are_256_bits_unique_and_of_one_alphabet_and_length() -> None:
     ids = {generate_id() for _ in range(100_000)}
     assert len(ids) == 100_000
