@@ -14,7 +14,7 @@ import msgspec
 
 from deploy import ClusterSpec, NodeKind
 from loadtest.checker import Findings, Kind, PhaseFigures
-from loadtest.claims import ClaimResult, Verdict
+from loadtest.claims import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name, make_heading
 from loadtest.load_profile import Mix
 
@@ -26,18 +26,6 @@ _PACKAGES = {"flask": "flask", "gunicorn": "gunicorn", "redis-py": "redis", "loc
 _SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
-
-
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """In epoch seconds. The fault is applied from `fault` to `faulty`, and undone from `undo` to `undone`."""
-
-    started: float
-    before: float
-    fault: float
-    faulty: float
-    undo: float
-    undone: float
-    ended: float
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

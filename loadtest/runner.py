@@ -12,20 +12,20 @@ from typing import Any, Self
 
 from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
-from loadtest.claims import SESSION, SITE
+from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
-from loadtest.history import VERSION, End, Header, Mark, Note, PartWriter, assemble, follow, now, read_part
+from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
 from loadtest.load_profile import LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
-from loadtest.results import HISTORY, Timing
+from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, visit
 
 STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
-WELL_AGAIN_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
+RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
 ARRIVAL_TIMEOUT = 60.0
 SLACK = 240.0
 """Seconds for starting, arriving, applying and undoing, until the generator ends by itself."""
@@ -88,9 +88,9 @@ class Run:
     findings: Findings | None = None
     timing: Timing | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
-    unsteady: str = ""
+    unsteady_before: str = ""
     """Why there was no steady state before the fault; then no fault was applied."""
-    unwell: str = ""
+    unsteady_after: str = ""
     """Why there was no steady state after the undo."""
 
 
@@ -103,7 +103,7 @@ class Recording:
         self._paths = (marks, probes, *parts)
         self._marks, self._probes = PartWriter(marks), PartWriter(probes)
         self._probe_count = 0
-        self._follower = follow(*self._paths, lateness=0.0)
+        self._follower = Follower(*self._paths)
         self._checker = Checker()
         self._checker.feed(header)
         self._findings, self._due = self._checker.findings(), 0.0
@@ -129,7 +129,7 @@ class Recording:
         self._take_probes(prober)
         self._marks.close()
         self._probes.close()
-        for event in self._follower.finish():
+        for event in self._follower.poll():
             self._checker.feed(event)
         assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
         self._checker.feed(End(self._checker.findings().total.operations, self._probe_count))
@@ -177,7 +177,7 @@ class Runner:
         self._title, self._description = title, description
         self._times: dict[str, float] = {}
         self._prober: Prober | None = None
-        self._unwell = ""
+        self._unsteady_after = ""
 
     def __enter__(self) -> Self:
         self._enter(STARTING)
@@ -247,7 +247,7 @@ class Runner:
             self._recording.finish(self._prober),
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
-            unwell=self._unwell,
+            unsteady_after=self._unsteady_after,
         )
 
     @property
@@ -294,9 +294,9 @@ class Runner:
 
     def _check_recovery(self) -> None:
         try:
-            wait_steady(self._cluster, WELL_AGAIN_TIMEOUT)
+            wait_steady(self._cluster, RECOVERY_TIMEOUT)
         except NotSteadyError as error:
-            self._unwell = str(error)
+            self._unsteady_after = str(error)
 
     def _look(self) -> Findings:
         self._generator.check()
@@ -346,7 +346,7 @@ def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
                 runner.run(phase)
             return runner.finish()
     except NotSteadyError as error:
-        return Run(unsteady=str(error))
+        return Run(unsteady_before=str(error))
 
 
 def wait_steady(cluster: Cluster, timeout: float) -> None:

@@ -5,15 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
 from loadtest.claims import (
     HOLDS,
     ClaimResult,
     Observed,
-    Times,
-    Verdict,
     broken,
     evaluate,
     list_failures,
@@ -56,9 +52,9 @@ class Effort:
 class Suite:
     """Experiments and where to run them.
 
-    `clusters` has a factory for each place: a variant is run in the first place that it can run in. `variants` limits
-    it to those of these names. `command` repeats one experiment: "session-cluster failover run {name}". Without
-    `probes` there is neither a prober nor a check of the steady state.
+    `clusters` has a factory for each place: a variant is run in the first place that it can run in. `command` repeats
+    one experiment: "session-cluster failover run {name}". Without `probes` there is neither a prober nor a check of
+    the steady state.
     """
 
     experiments: Sequence[Experiment]
@@ -68,7 +64,6 @@ class Suite:
     command: str = ""
     repeat: int = 1
     node: NodeKind = NodeKind.FLASK
-    variants: Sequence[str] | None = None
     probes: bool = True
 
     @property
@@ -78,7 +73,6 @@ class Suite:
             Case(experiment, variant, self.node, places[0])
             for experiment in self.experiments
             for variant in experiment.variants
-            if self.variants is None or variant.name in self.variants
             if variant.spec.store in self.node.stores
             if (places := [place for place in self.clusters if place in variant.places])
         ]
@@ -122,7 +116,7 @@ class Suite:
             run = run_phases(runner, self._phases(case))
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
         except FAILURES as error:
-            run, claims = Run(), (make_failure("it can be run", str(error)),)
+            run, claims = Run(), (not_enough(str(error)).named("the experiment runs"),)
         command = self.command.format(name=case.experiment.name, place=case.place)
         result = make_result(case, run, claims, number, users, command)
         write_result(folder, result)
@@ -134,7 +128,7 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
     """Evaluate the claims of each phase, and those of the whole run. With `steady` also the steady state
     before the fault and after its undo. Raises HistoryError."""
     if run.findings is None:
-        return (make_failure("the cluster is well before the fault", run.unsteady),)
+        return (not_enough(run.unsteady_before).named("the cluster is steady before the fault"),)
     seen = Observed(run.findings)
     if case.variant.claims and run.timing is not None:
         events = list(read(history))
@@ -142,17 +136,18 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
             run.findings,
             [event for event in events if isinstance(event, Op)],
             [event for event in events if isinstance(event, Probe)],
-            Times(run.timing.fault, run.timing.undo, run.timing.undone),
+            run.timing,
         )
     results: list[ClaimResult] = []
     if steady:
-        results.append(_named("steady before the fault", _check_steady(case, seen)))
+        results.append(_check_steady(case, seen).named("no request fails before the fault"))
     for name, claims in ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases)):
         if claims:
-            results.append(_named(name, worst(claim.check(seen.within(name)) for claim in claims)))
+            results.append(worst(claim.check(seen.within(name)) for claim in claims).named(name))
     results += evaluate(case.variant.claims, seen)
     if steady:
-        results.append(_named("well again after it", broken(run.unwell) if run.unwell else HOLDS))
+        recovery = broken(run.unsteady_after) if run.unsteady_after else HOLDS
+        results.append(recovery.named("the cluster is steady after the undo"))
     return tuple(results)
 
 
@@ -165,11 +160,6 @@ def _check_steady(case: Case, seen: Observed) -> ClaimResult:
         if figures.failed:
             return not_enough(f"requests failed already: {list_failures(figures.failures)}")
     return HOLDS
-
-
-def make_failure(claim: str, reason: str) -> ClaimResult:
-    """Return the claim of a run that ended early."""
-    return ClaimResult(claim=claim, verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
 
 
 def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: int, users: int, command: str) -> Result:
@@ -199,7 +189,3 @@ def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: i
         machine=describe_machine(),
         command=command,
     )
-
-
-def _named(claim: str, result: ClaimResult) -> ClaimResult:
-    return msgspec.structs.replace(result, claim=claim)

@@ -9,20 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
 from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable
-
-
-@dataclass(slots=True)
-class _Entry:
-    fields: dict[str, bytes]
-    owner: str | None
-    created: float
-    expires: float
-    final: bool
+from .saved import SavedSession
 
 
 class MemoryStore:
@@ -31,7 +22,7 @@ class MemoryStore:
     def __init__(self, max_sessions: int = 100_000, clock: Callable[[], float] = time.time) -> None:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, SavedSession] = {}
         self._lock = threading.Lock()
         self._max_sessions = max_sessions
         self._clock = clock
@@ -39,7 +30,7 @@ class MemoryStore:
     def load(self, key: str) -> Record | None:
         with self._lock:
             entry = self._live(key)
-            return self._record(entry) if entry else None
+            return entry.to_record(self._clock()) if entry else None
 
     def create(
         self,
@@ -56,27 +47,27 @@ class MemoryStore:
                 self._drop_expired()
             if len(self._entries) >= self._max_sessions:
                 raise StoreUnavailable(f"the memory store is full: it holds {self._max_sessions} sessions")
-            entry = _Entry(dict(fields), owner, self._clock() if created is None else created, 0.0, False)
-            self._touch(entry, lifetime)
-            self._entries[key] = entry
-            return entry.created
+            now = self._clock()
+            created = now if created is None else created
+            self._entries[key] = SavedSession.make(dict(fields), owner, created, now, lifetime)
+            return created
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         with self._lock:
             entry = self._live(key)
-            if entry is None or entry.created + lifetime.absolute <= self._clock():
+            if entry is None:
                 return Outcome.ABSENT
-            if refusal := changes.refusal(entry.fields):
-                return refusal
-            entry.fields = changes.apply_to(entry.fields)
-            self._touch(entry, lifetime)
+            updated = entry.update(changes, lifetime, self._clock())
+            if isinstance(updated, Outcome):
+                return updated
+            self._entries[key] = updated
             return Outcome.APPLIED
 
     def delete(self, key: str) -> Record | None:
         with self._lock:
             entry = self._live(key)
             self._entries.pop(key, None)
-            return self._record(entry) if entry else None
+            return entry.to_record(self._clock()) if entry else None
 
     def quarantine(self, key: str) -> None:
         with self._lock:
@@ -101,22 +92,14 @@ class MemoryStore:
     def close(self) -> None:
         return None
 
-    def _live(self, key: str) -> _Entry | None:
+    def _live(self, key: str) -> SavedSession | None:
         entry = self._entries.get(key)
         if entry is not None and entry.expires <= self._clock():
             del self._entries[key]
             return None
         return entry
 
-    def _record(self, entry: _Entry) -> Record:
-        ttl = entry.expires - self._clock()
-        return Record(dict(entry.fields), entry.owner, entry.created, ttl, entry.final)
-
-    def _touch(self, entry: _Entry, lifetime: Lifetime) -> None:
-        idle, absolute = self._clock() + lifetime.idle, entry.created + lifetime.absolute
-        entry.expires, entry.final = min(idle, absolute), absolute <= idle
-
-    def _alive(self) -> list[tuple[str, _Entry]]:
+    def _alive(self) -> list[tuple[str, SavedSession]]:
         now = self._clock()
         return [(key, entry) for key, entry in self._entries.items() if entry.expires > now]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.http_client import send_raw
 from tests.support.node import PASSWORD, HttpClient, RunningNode
-from tests.support.servers import exchange
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def genuine(node: RunningNode) -> bytes:
 def user_of(node: RunningNode, *headers: bytes) -> bytes | None:
     """Who `GET /me` says that this is; fails unless it answers 200."""
     lines = [b"GET /me HTTP/1.1", b"Host: 127.0.0.1", b"Connection: close", *headers]
-    answer = exchange(node.port, b"\r\n".join(lines) + b"\r\n\r\n")
+    answer = send_raw(node.port, b"\r\n".join(lines) + b"\r\n\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), answer
     assert b"set-cookie" not in head.lower()

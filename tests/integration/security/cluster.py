@@ -10,12 +10,13 @@ from typing import Any
 
 import requests
 
+from deploy.certificate import make_certificate
 from nodes.accounts import create_users
 from nodes.sessions import cookie
 from proxy import Server
 from tests.support.harness import RedisHarness
 from tests.support.node import PASSWORD, PATIENT, SECRET, HttpClient, RunningNode
-from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
+from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.valkey import Valkey
 
 USERS = ["alice", "bob", "dave"]
@@ -97,7 +98,7 @@ def running(folder: Path) -> Iterator[Cluster]:
         for name in ("plain", "tls"):
             (folder / name).mkdir()
         proxy = stack.enter_context(RunningProxy(folder / "plain", servers, {"login_rate": None}))
-        certificate = issue_certificate(folder / "tls")
+        certificate = make_certificate(folder / "tls")
         tls = stack.enter_context(RunningTls(folder / "tls", servers, certificate, login_rate=None))
         yield Cluster(folder, users, store, nodes, proxy, tls)
         for node in nodes:

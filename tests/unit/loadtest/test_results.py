@@ -7,19 +7,19 @@ import pytest
 from rich.console import Console
 
 from deploy import NodeKind
-from loadtest.claims import Verdict
+from loadtest.claims import Verdict, not_enough
 from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.report.page import summarize, write_report
 from loadtest.report.tables import make_experiment_table, show_experiments
 from loadtest.results import Result, describe, group_by_case, read_result, write_json, write_result, write_results
 from loadtest.runner import Run
-from loadtest.suite import Effort, Suite, make_failure, make_result
+from loadtest.suite import Effort, Suite, make_result
 from tests.support.report_results import Run as ResultOfRun
 
 
 def failure(case: Case, number: int, reason: str) -> Result:
-    return make_result(case, Run(), (make_failure("it can be run", reason),), number, 24, "session-cluster x")
+    return make_result(case, Run(), (not_enough(reason).named("the experiment runs"),), number, 24, "session-cluster x")
 
 
 CASES = [Case(experiment, variant) for experiment in EXPERIMENTS for variant in experiment.variants]
@@ -104,15 +104,15 @@ def test_flask_nodes_come_first_and_each_kind_has_a_folder_and_a_row(tmp_path: P
 def test_the_table_fits_80_columns_and_explains_each_failure() -> None:
     text = render(FAILURES, 80)
     assert max(map(len, text.splitlines())) <= 80
-    assert " ".join(text.split()).count("it can be run: no plug") == len(FAILURES)
+    assert " ".join(text.split()).count("the experiment runs: no plug") == len(FAILURES)
     assert "? no data" in text
 
 
 def test_several_runs_of_a_case_are_one_row_and_each_explains_its_failure() -> None:
     text = " ".join(render([FAILURES[0], AGAIN], 120).split())
     assert text.count("(2 runs)") == 1
-    assert "(run 1): it can be run: no plug." in text
-    assert "(run 2): it can be run: a fuse." in text
+    assert "(run 1): the experiment runs: no plug." in text
+    assert "(run 2): the experiment runs: a fuse." in text
     assert "(run 1)" not in render([FAILURES[0]], 120)
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import msgspec
 
-from ...store import LATEST, CorruptRecord, Lifetime, StoreUnavailable, UnsupportedRecordVersion
+from ...store import LATEST, CorruptRecord, StoreUnavailable, UnsupportedRecordVersion
+from ..saved import SavedSession
 from .io import lock, make_folder, open_folder
 
 KEYS = re.compile(r"[0-9a-f]{64}\Z")
@@ -33,24 +34,6 @@ _DIGEST_BYTES = 16
 _HEADER = len(_MAGIC) + 1 + _DIGEST_BYTES
 _ATTEMPTS = 100
 """Maximum number of attempts to add an entry, because another process may remove the empty folder in between."""
-
-
-class SavedSession(msgspec.Struct, array_like=True, frozen=True):
-    """A session in its file. Times are in seconds since the epoch."""
-
-    fields: dict[str, bytes]
-    owner: str | None
-    created: float
-    expires: float
-    final: bool
-
-    @classmethod
-    def make(
-        cls, fields: dict[str, bytes], owner: str | None, created: float, now: float, lifetime: Lifetime
-    ) -> SavedSession:
-        """Return a session that is used `now`, with the rest of its lifetime."""
-        idle, absolute = now + lifetime.idle, created + lifetime.absolute
-        return cls(fields, owner, created, min(idle, absolute), absolute <= idle)
 
 
 _encoder = msgspec.msgpack.Encoder()

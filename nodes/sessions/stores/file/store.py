@@ -22,7 +22,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...codec import Codec, MsgpackCodec
@@ -37,13 +37,13 @@ from ...store import (
     UnsupportedRecordVersion,
     ignore,
 )
+from ..saved import SavedSession
 from .io import get_times, lock, open_folder, read, remove_older, write_new
 from .layout import (
     DAMAGED,
     KEYS,
     SHARDS,
     Folders,
-    SavedSession,
     add_to_index,
     list_index,
     pack,
@@ -73,14 +73,9 @@ class FileStore:
         self._next_shard = 0
 
     def load(self, key: str) -> Record | None:
-        with self._folders.open_shard(key) as (_, shard):
-            try:
-                saved = self._load_live(shard, key)
-            except CorruptRecord as error:
-                why = str(error)
-            else:
-                return self._to_record(saved) if saved else None
-        self._quarantine_corrupt(key, why)
+        with self._quarantine_corrupt(key), self._folders.open_shard(key) as (_, shard):
+            saved = self._load_live(shard, key)
+            return saved.to_record(self._clock()) if saved else None
         return None
 
     def create(
@@ -104,21 +99,15 @@ class FileStore:
             return created
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        with self._folders.lock_shard(key) as (_, shard):
-            try:
-                saved = self._load_live(shard, key)
-            except CorruptRecord as error:
-                why = str(error)
-            else:
-                now = self._clock()
-                if saved is None or saved.created + lifetime.absolute <= now:
-                    return Outcome.ABSENT
-                if refusal := changes.refusal(saved.fields):
-                    return refusal
-                fields = changes.apply_to(saved.fields)
-                self._replace(shard, key, SavedSession.make(fields, saved.owner, saved.created, now, lifetime))
-                return Outcome.APPLIED
-        self._quarantine_corrupt(key, why)
+        with self._quarantine_corrupt(key), self._folders.lock_shard(key) as (_, shard):
+            saved = self._load_live(shard, key)
+            if saved is None:
+                return Outcome.ABSENT
+            updated = saved.update(changes, lifetime, self._clock())
+            if isinstance(updated, Outcome):
+                return updated
+            self._replace(shard, key, updated)
+            return Outcome.APPLIED
         return Outcome.ABSENT
 
     def delete(self, key: str) -> Record | None:
@@ -131,7 +120,7 @@ class FileStore:
                 os.fsync(shard)
             if saved is not None and saved.owner is not None:
                 remove_from_index(folder, saved.owner, key)
-            return self._to_record(saved) if saved else None
+            return saved.to_record(self._clock()) if saved else None
 
     def quarantine(self, key: str) -> None:
         with (
@@ -216,22 +205,17 @@ class FileStore:
         return removed
 
     def _remove_expired(self, key: str, gone: list[str]) -> bool:
-        with self._folders.lock_shard(key) as (folder, shard):
+        with self._quarantine_corrupt(key), self._folders.lock_shard(key) as (folder, shard):
             try:
                 saved = unpack(read(key, shard))
             except (UnsupportedRecordVersion, FileNotFoundError):
                 return False  # only a later version knows when its sessions end
-            except CorruptRecord as error:
-                why = str(error)
-            else:
-                if saved.expires > self._clock():
-                    return False
-                os.unlink(key, dir_fd=shard)
-                gone.append(key)
-                if saved.owner is not None:
-                    remove_from_index(folder, saved.owner, key)
-                return True
-        self._quarantine_corrupt(key, why)
+            if saved.expires > self._clock():
+                return False
+            os.unlink(key, dir_fd=shard)
+            gone.append(key)
+            if saved.owner is not None:
+                remove_from_index(folder, saved.owner, key)
         return True
 
     def _load_owned(self, key: str, owner: str) -> SavedSession | None:
@@ -253,17 +237,19 @@ class FileStore:
             return None
         return saved if saved.expires > self._clock() else None
 
-    def _to_record(self, saved: SavedSession) -> Record:
-        return Record(saved.fields, saved.owner, saved.created, saved.expires - self._clock(), saved.final)
-
     def _replace(self, shard: int, key: str, saved: SavedSession) -> None:
         temporary = write_new(pack(saved), shard, mtime=saved.expires)
         os.rename(temporary, key, src_dir_fd=shard, dst_dir_fd=shard)
         os.fsync(shard)
 
-    def _quarantine_corrupt(self, key: str, why: str) -> None:
-        log.error("session %s is corrupt and was quarantined: %s", key, why)
-        self.quarantine(key)
+    @contextmanager
+    def _quarantine_corrupt(self, key: str) -> Iterator[None]:
+        """End the block where the record is corrupt, and quarantine it once the block has released its lock."""
+        try:
+            yield
+        except CorruptRecord as error:
+            log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - one line
+            self.quarantine(key)
 
 
 def _expires(entry: os.DirEntry[str]) -> float:

@@ -9,31 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    Index,
-    LargeBinary,
-    MetaData,
-    Row,
-    RowMapping,
-    SmallInteger,
-    String,
-    Table,
-    and_,
-    bindparam,
-    case,
-    create_mock_engine,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -44,47 +20,49 @@ FORMAT = 1
 MAX_OWNER = 255
 """Maximum length of an owner's name in characters."""
 
-metadata = MetaData()
+metadata = sa.MetaData()
 """For migrations: name it in Alembic's `target_metadata`."""
 
 
-def _text(length: int, charset: str) -> String:
+def _text(length: int, charset: str) -> sa.String:
     """Return a type that is compared byte by byte, whatever the database's own collation is."""
     exact = mysql.VARCHAR(length, charset=charset, collation=f"{charset}_bin")
     return (
-        String(length)
+        sa.String(length)
         .with_variant(exact, "mysql", "mariadb")
-        .with_variant(String(length, collation="C"), "postgresql")
-        .with_variant(String(length, collation="BINARY"), "sqlite")
+        .with_variant(sa.String(length, collation="C"), "postgresql")
+        .with_variant(sa.String(length, collation="BINARY"), "sqlite")
     )
 
 
-def make_table(name: str, metadata: MetaData) -> Table:
+def make_table(name: str, metadata: sa.MetaData) -> sa.Table:
     """Return the table of a store, with its indexes."""
-    return Table(
+    return sa.Table(
         name,
         metadata,
-        Column("key", _text(64, "ascii"), primary_key=True, comment="SHA-256 of the session's id, hexadecimal"),
-        Column(
+        sa.Column("key", _text(64, "ascii"), primary_key=True, comment="SHA-256 of the session's id, hexadecimal"),
+        sa.Column(
             "set_aside",
-            BigInteger,
+            sa.BigInteger,
             primary_key=True,
             autoincrement=False,
             comment="0 for a session; when a damaged one was taken out of the way, in ms since the epoch",
         ),
-        Column("owner", _text(MAX_OWNER, "utf8mb4"), comment="whom the session belongs to; NULL: nobody is logged in"),
-        Column("created", BigInteger, nullable=False, comment="ms since the epoch"),
-        Column("expires", BigInteger, nullable=False, comment="ms since the epoch"),
-        Column("final", Boolean, nullable=False, comment="whether the absolute timeout decides when it expires"),
-        Column("format", SmallInteger, nullable=False, comment="version of the row"),
-        Column(
+        sa.Column(
+            "owner", _text(MAX_OWNER, "utf8mb4"), comment="whom the session belongs to; NULL: nobody is logged in"
+        ),
+        sa.Column("created", sa.BigInteger, nullable=False, comment="ms since the epoch"),
+        sa.Column("expires", sa.BigInteger, nullable=False, comment="ms since the epoch"),
+        sa.Column("final", sa.Boolean, nullable=False, comment="whether the absolute timeout decides when it expires"),
+        sa.Column("format", sa.SmallInteger, nullable=False, comment="version of the row"),
+        sa.Column(
             "fields",
-            LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+            sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
             nullable=False,
             comment="MessagePack: a map of names to encoded values",
         ),
-        Index(f"{name}_by_owner", "owner", "created"),
-        Index(f"{name}_by_expiry", "expires"),
+        sa.Index(f"{name}_by_owner", "owner", "created"),
+        sa.Index(f"{name}_by_expiry", "expires"),
     )
 
 
@@ -98,7 +76,7 @@ class now_ms(FunctionElement[int]):  # noqa: N801 - used like a function
     session's time zone (MySQL's `UNIX_TIMESTAMP(NOW())`): one hour of it comes twice a year.
     """
 
-    type = BigInteger()
+    type = sa.BigInteger()
     inherit_cache = True
 
 
@@ -118,7 +96,7 @@ def _sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
-def create_missing(connection: Connection, table: Table) -> None:
+def create_missing(connection: sa.Connection, table: sa.Table) -> None:
     """Create the table and its indexes, each where it is missing."""
     table.create(connection, checkfirst=True)
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
@@ -133,7 +111,7 @@ def ddl(url: str) -> str:
         text = str(statement.compile(dialect=engine.dialect)).strip().replace("\t", "    ")
         statements.append("\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + ";")
 
-    engine = create_mock_engine(url, collect)
+    engine = sa.create_mock_engine(url, collect)
     metadata.create_all(engine, checkfirst=False)
     # The indexes of a table are a set, whose order differs between processes.
     indexes = sorted(statement for statement in statements if statement.startswith("CREATE INDEX"))
@@ -144,31 +122,31 @@ def ddl(url: str) -> str:
 QUARANTINE_MS = 24 * 60 * 60 * 1000
 """How long a corrupt row is kept, before `sweep` removes it."""
 
-_KEY = bindparam("_key", type_=String)
-_IDLE = bindparam("_idle", type_=BigInteger)
-_ABSOLUTE = bindparam("_absolute", type_=BigInteger)
-_FIELDS = bindparam("_fields", type_=LargeBinary)
+_KEY = sa.bindparam("_key", type_=sa.String)
+_IDLE = sa.bindparam("_idle", type_=sa.BigInteger)
+_ABSOLUTE = sa.bindparam("_absolute", type_=sa.BigInteger)
+_FIELDS = sa.bindparam("_fields", type_=sa.LargeBinary)
 
 
-def _expires(created: ColumnElement[int]) -> ColumnElement[int]:
+def _expires(created: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
     idle, absolute = now_ms() + _IDLE, created + _ABSOLUTE
-    return case((absolute < idle, absolute), else_=idle)
+    return sa.case((absolute < idle, absolute), else_=idle)
 
 
-def _final(created: ColumnElement[int]) -> ColumnElement[bool]:
-    return case((created + _ABSOLUTE <= now_ms() + _IDLE, True), else_=False)
+def _final(created: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    return sa.case((created + _ABSOLUTE <= now_ms() + _IDLE, True), else_=False)
 
 
 class Statements:
     """The statements on one table."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: sa.Table) -> None:
         columns = table.c
         kept = columns.set_aside == 0
-        this = and_(columns.key == _KEY, kept)
+        this = sa.and_(columns.key == _KEY, kept)
         live = columns.expires > now_ms()
         # Checked in every statement of an update, since between two of them time passes.
-        updatable = and_(this, live, columns.created + _ABSOLUTE > now_ms())
+        updatable = sa.and_(this, live, columns.created + _ABSOLUTE > now_ms())
         record = (
             columns.owner,
             columns.created,
@@ -178,16 +156,16 @@ class Statements:
             columns.fields,
         )
 
-        self.load = select(*record).where(this, live)
-        self.delete = delete(table).where(this)
+        self.load = sa.select(*record).where(this, live)
+        self.delete = sa.delete(table).where(this)
         self.delete_returning = self.delete.returning(*record)
-        self.load_locked = select(*record).where(this).with_for_update()
+        self.load_locked = sa.select(*record).where(this).with_for_update()
 
-        created = func.coalesce(bindparam("_created", type_=BigInteger), now_ms(), type_=BigInteger)
-        self.insert = insert(table).values(
+        created = sa.func.coalesce(sa.bindparam("_created", type_=sa.BigInteger), now_ms(), type_=sa.BigInteger)
+        self.insert = sa.insert(table).values(
             key=_KEY,
             set_aside=0,
-            owner=bindparam("_owner"),
+            owner=sa.bindparam("_owner"),
             created=created,
             expires=_expires(created),
             final=_final(created),
@@ -195,43 +173,43 @@ class Statements:
             fields=_FIELDS,
         )
         self.insert_returning = self.insert.returning(columns.created)
-        self.delete_expired = delete(table).where(this, columns.expires <= now_ms())
+        self.delete_expired = sa.delete(table).where(this, columns.expires <= now_ms())
 
-        self.lock = select(columns.format, columns.fields).where(updatable).with_for_update()
+        self.lock = sa.select(columns.format, columns.fields).where(updatable).with_for_update()
         renewed = {"expires": _expires(columns.created), "final": _final(columns.created)}
-        self.write = update(table).where(updatable).values(fields=_FIELDS, **renewed)
-        self.touch = update(table).where(updatable, columns.format == FORMAT).values(**renewed)
+        self.write = sa.update(table).where(updatable).values(fields=_FIELDS, **renewed)
+        self.touch = sa.update(table).where(updatable, columns.format == FORMAT).values(**renewed)
 
-        self.quarantine = update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + QUARANTINE_MS)
+        self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + QUARANTINE_MS)
 
         # Asks the table too: a database that is up but can't read the sessions is not available.
-        self.ping = select(now_ms().label("now"), exists(select(columns.key)).label("any"))
+        self.ping = sa.select(now_ms().label("now"), sa.exists(sa.select(columns.key)).label("any"))
 
         self.keys_of = (
-            select(columns.key, columns.owner)
-            .where(columns.owner == bindparam("_owner"), kept, live)
+            sa.select(columns.key, columns.owner)
+            .where(columns.owner == sa.bindparam("_owner"), kept, live)
             .order_by(columns.created, columns.key)
         )
         self.keys = (
-            select(columns.key)
-            .where(columns.key > bindparam("_after"), kept, live)
+            sa.select(columns.key)
+            .where(columns.key > sa.bindparam("_after"), kept, live)
             .order_by(columns.key)
-            .limit(bindparam("_limit"))
+            .limit(sa.bindparam("_limit"))
         )
-        self.count = select(func.count()).select_from(table).where(kept, live)
+        self.count = sa.select(sa.func.count()).select_from(table).where(kept, live)
 
         self.expired = (
-            select(columns.key.label("_key"), columns.set_aside.label("_set_aside"))
+            sa.select(columns.key.label("_key"), columns.set_aside.label("_set_aside"))
             .where(columns.expires <= now_ms())
             .order_by(columns.expires)
-            .limit(bindparam("_limit"))
+            .limit(sa.bindparam("_limit"))
             .with_for_update(skip_locked=True)
         )
         # Row by row: with a list of keys and old statistics MySQL may look at every row, and wait for those of another
         # sweep.
-        self.remove = delete(table).where(columns.key == _KEY, columns.set_aside == bindparam("_set_aside"))
+        self.remove = sa.delete(table).where(columns.key == _KEY, columns.set_aside == sa.bindparam("_set_aside"))
 
-    def insert_session(self, connection: Connection, values: dict[str, Any]) -> int:
+    def insert_session(self, connection: sa.Connection, values: dict[str, Any]) -> int:
         """Insert a session and return when it was created, in ms. IntegrityError where its key is taken."""
         if connection.dialect.insert_returning:
             return int(connection.execute(self.insert_returning, values).scalar_one())
@@ -240,18 +218,14 @@ class Statements:
         connection.execute(self.insert, values | {"_created": created})
         return int(created)
 
-    def delete_session(self, connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
-        """Delete a session and return it, in one statement."""
-        return connection.execute(self.delete_returning, {"_key": key}).one_or_none()
-
-    def load_and_delete_session(self, connection: Connection, key: str) -> Row[*tuple[Any, ...]] | None:
+    def load_and_delete_session(self, connection: sa.Connection, key: str) -> sa.Row[*tuple[Any, ...]] | None:
         """Delete a session and return it, in two statements of one transaction, for MySQL."""
         row = connection.execute(self.load_locked, {"_key": key}).one_or_none()
         if row is not None:
             connection.execute(self.delete, {"_key": key})
         return row
 
-    def take_expired(self, connection: Connection, limit: int) -> Sequence[RowMapping]:
+    def take_expired(self, connection: sa.Connection, limit: int) -> Sequence[sa.RowMapping]:
         """Delete the first `limit` expired rows that no other transaction has locked. Return `_key` and `_set_aside`
         of each."""
         expired = connection.execute(self.expired, {"_limit": limit}).mappings().all()

@@ -160,7 +160,7 @@ class SqlStore:
 
     def delete(self, key: str) -> Record | None:
         if self._database.deletes_returning:
-            row = self._database.write(partial(self._sql.delete_session, key=key))
+            row = self._database.write(lambda it: it.execute(self._sql.delete_returning, {"_key": key}).one_or_none())
         else:
             row = self._database.transaction(partial(self._sql.load_and_delete_session, key=key))
         if row is None or row.ttl <= 0 or row.format > FORMAT:

@@ -77,7 +77,10 @@ def advisory_lock(connection: Connection, table: str) -> Iterator[bool]:
         yield is_mine
     finally:
         if is_mine and not connection.invalidated:
-            _release(connection, table)
+            try:
+                connection.execute(_RELEASE, {"table": table})
+            except SQLAlchemyError:
+                connection.invalidate()  # which releases it as well
 
 
 def advisory_transaction_lock(connection: Connection, table: str) -> bool:
@@ -85,14 +88,6 @@ def advisory_transaction_lock(connection: Connection, table: str) -> bool:
     if connection.dialect.name != "postgresql":
         return True
     return bool(connection.execute(_POSTGRESQL, {"table": table}).scalar_one())
-
-
-def _release(connection: Connection, table: str) -> None:
-    """Release the lock, or close the connection, which releases it."""
-    try:
-        connection.execute(_RELEASE, {"table": table})
-    except SQLAlchemyError:
-        connection.invalidate()
 
 
 T = TypeVar("T")
@@ -152,36 +147,34 @@ class Database:
 
     def pages(self, keys: Select[str]) -> Iterator[str]:
         """Yield the keys that `keys` selects, page by page: up to `_limit` keys after `_after`."""
-        after = ""
+        values = {"_after": "", "_limit": PAGE}
         while True:
-            page = self.read(partial(_page, keys=keys, after=after))
+            page = self.read(lambda connection: connection.execute(keys, values).scalars().all())
             yield from page
             if len(page) < PAGE:
                 return
-            after = page[-1]
+            values["_after"] = page[-1]
 
     def in_batches(self, take: Callable[[Connection, int], Sequence[T]], limit: int) -> Iterator[Sequence[T]]:
         """Yield the rows that `take` returns, in transactions of up to `BATCH` rows, until none or `limit` are taken.
 
         Each batch is yielded after its transaction. Ends at once where another process has the lock.
         """
-        taken = 0
-        while taken < limit:
-            size = min(BATCH, limit - taken)
-            batch = self._attempt(partial(self._take_batch, take=take, size=size), is_transient)
-            yield batch
-            taken += len(batch)
-            if len(batch) < size:
-                break
 
-    def _take_batch(
-        self, connection: Connection, take: Callable[[Connection, int], Sequence[T]], size: int
-    ) -> Sequence[T]:
-        with advisory_lock(connection, self._table) as is_mine:
-            if not is_mine:
-                return ()
-            with self._transaction(connection):
-                return take(connection, size) if advisory_transaction_lock(connection, self._table) else ()
+        def take_batch(connection: Connection, size: int) -> Sequence[T]:
+            with advisory_lock(connection, self._table) as is_mine:
+                if not is_mine:
+                    return ()
+                with self._transaction(connection):
+                    return take(connection, size) if advisory_transaction_lock(connection, self._table) else ()
+
+        while limit > 0:
+            size = min(BATCH, limit)
+            batch = self._attempt(partial(take_batch, size=size), is_transient)
+            yield batch
+            if len(batch) < size:
+                return
+            limit -= size
 
     def dispose(self) -> None:
         self._engine.dispose()
@@ -226,7 +219,3 @@ def _roll_back(connection: Connection) -> None:
         connection.exec_driver_sql("ROLLBACK")
     except SQLAlchemyError:
         connection.invalidate()
-
-
-def _page(connection: Connection, keys: Select[str], after: str) -> Sequence[str]:
-    return connection.execute(keys, {"_after": after, "_limit": PAGE}).scalars().all()

@@ -19,6 +19,7 @@ from nodes.sessions.store import CorruptRecord, UnknownKey, UnsupportedRecordVer
 from nodes.sessions.stores.express.format import Document, JsonCodec
 from nodes.sessions.stores.file import layout
 from nodes.sessions.stores.redis.scripts import FORMAT, META, to_record
+from nodes.sessions.stores.saved import SavedSession
 from nodes.sessions.stores.sql import SqlStore
 from tests.support.records import HOUR, KEY
 
@@ -62,7 +63,7 @@ def test_any_hash_is_a_record_damaged_or_of_a_later_version(meta: bytes, fields:
     assert len(record.fields) <= len(fields)
 
 
-SAVED = layout.SavedSession({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
+SAVED = SavedSession({"cart": b"\x81\xa5apple\x01"}, "alice", 1795850000.0, 1795851800.0, final=False)
 
 
 def sealed(data: bytes) -> bytes:
