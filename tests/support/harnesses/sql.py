@@ -44,6 +44,11 @@ class SqlHarness:
         with self.engine.begin() as connection:
             connection.execute(update(sessions).where(sessions.c.key == key).values(fields=b"\xc1"))
 
+    def set_format(self, key: str, number: int) -> None:
+        """Make the record one that another version wrote."""
+        with self.engine.begin() as connection:
+            connection.execute(update(sessions).where(sessions.c.key == key).values(format=number))
+
     def keys(self) -> set[str]:
         live = select(sessions.c.key).where(sessions.c.set_aside == 0, sessions.c.expires > now_ms())
         with self.engine.connect() as connection:
