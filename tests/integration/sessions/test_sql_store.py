@@ -24,15 +24,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def sql_name() -> str:
+def store_name() -> str:
     return "sqlite"
-
-
-@pytest.fixture
-def harness(request: pytest.FixtureRequest, sql_name: str) -> SqlHarness:
-    made: SqlHarness = request.getfixturevalue(f"{sql_name}_harness")
-    made.clear()
-    return made
 
 
 @pytest.fixture
