@@ -30,7 +30,7 @@ from loadtest.claims import (
 )
 from loadtest.experiment import Experiment, Phase, Variant, cluster
 from loadtest.faults import NOTHING, Fault, kill, scale
-from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, explain, mark_grid
+from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import Result, record_figures
 from proxy import Balance
 
@@ -209,16 +209,13 @@ def _sentences(results: Sequence[Result]) -> RenderableType:
     """Return a line for each scene: its verdict, its hypothesis, and the requests that failed."""
     grid = mark_grid()
     for number, result in enumerate(results, 1):
-        mark, _, style = MARKS[result.verdict]
-        grid.add_row(Text(str(number), "dim"), Text(mark, style), result.hypothesis)
-        if result.verdict is not Verdict.HOLDS:
-            grid.add_row("", "", Text(explain(result.verdict, result.reason), style))
+        add_verdict(grid, str(number), result, result.hypothesis)
         figures = (_figures(result, phase.name) for phase in _variant(result).phases)
         failures = sum((Counter(one.failures) for one in figures), Counter[str]())
         if failures and result.verdict is Verdict.HOLDS:
             # A POST that was sent may have been carried out, so it is never repeated.
-            said = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
-            grid.add_row("", "", Text(said, "dim"))
+            note = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
+            grid.add_row("", "", Text(note, "dim"))
     return grid
 
 

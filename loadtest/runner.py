@@ -5,7 +5,7 @@ import http.client
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -83,13 +83,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Run:
-    """Evidence of one run. `findings` and `timing` are None without a steady state before the fault."""
+    """Evidence of one run."""
 
-    findings: Findings | None = None
-    timing: Timing | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    unsteady_before: str = ""
-    """Why there was no steady state before the fault; then no fault was applied."""
+    findings: Findings
+    timing: Timing
+    versions: Mapping[str, str]
     unsteady_after: str = ""
     """Why there was no steady state after the undo."""
 
@@ -247,7 +245,7 @@ class Runner:
             self._recording.finish(self._prober),
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
-            unsteady_after=self._unsteady_after,
+            self._unsteady_after,
         )
 
     @property
@@ -339,14 +337,11 @@ class Runner:
 
 
 def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
-    """Run all phases. Without a steady state before a fault, the rest is left out."""
-    try:
-        with runner:
-            for phase in phases:
-                runner.run(phase)
-            return runner.finish()
-    except NotSteadyError as error:
-        return Run(unsteady_before=str(error))
+    """Run all phases. Raises NotSteadyError without a steady state before a fault, and what `Runner` raises."""
+    with runner:
+        for phase in phases:
+            runner.run(phase)
+        return runner.finish()
 
 
 def wait_steady(cluster: Cluster, timeout: float) -> None:

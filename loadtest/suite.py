@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
@@ -24,14 +24,15 @@ from loadtest.prober import ProberError
 from loadtest.progress import Status
 from loadtest.results import (
     HISTORY,
+    RESULT,
     Result,
     describe,
     describe_machine,
     list_versions,
-    write_result,
+    write_json,
     write_results,
 )
-from loadtest.runner import ARRIVAL, SLACK, Run, Runner, Schedule, run_phases
+from loadtest.runner import ARRIVAL, SLACK, NotSteadyError, Run, Runner, Schedule, run_phases
 from loadtest.target import ClusterTarget, TargetError
 
 MakeCluster = Callable[[ClusterSpec], Cluster]
@@ -115,11 +116,13 @@ class Suite:
             runner = Runner(target, profile, folder, header, schedule, watch, title=case.title, probes=self.probes)
             run = run_phases(runner, self._phases(case))
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
+        except NotSteadyError as error:
+            run, claims = None, (not_enough(str(error)).named("the cluster is steady before the fault"),)
         except FAILURES as error:
-            run, claims = Run(), (not_enough(str(error)).named("the experiment runs"),)
+            run, claims = None, (not_enough(str(error)).named("the experiment runs"),)
         command = self.command.format(name=case.experiment.name, place=case.place)
         result = make_result(case, run, claims, number, users, command)
-        write_result(folder, result)
+        write_json(folder / RESULT, result)
         write_results(self.folder)
         return result
 
@@ -127,17 +130,12 @@ class Suite:
 def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:
     """Evaluate the claims of each phase, and those of the whole run. With `steady` also the steady state
     before the fault and after its undo. Raises HistoryError."""
-    if run.findings is None:
-        return (not_enough(run.unsteady_before).named("the cluster is steady before the fault"),)
-    seen = Observed(run.findings)
-    if case.variant.claims and run.timing is not None:
+    seen = Observed(run.findings, timing=run.timing)
+    if case.variant.claims:
         events = list(read(history))
-        seen = Observed(
-            run.findings,
-            [event for event in events if isinstance(event, Op)],
-            [event for event in events if isinstance(event, Probe)],
-            run.timing,
-        )
+        ops = [event for event in events if isinstance(event, Op)]
+        probes = [event for event in events if isinstance(event, Probe)]
+        seen = replace(seen, ops=ops, probes=probes)
     results: list[ClaimResult] = []
     if steady:
         results.append(_check_steady(case, seen).named("no request fails before the fault"))
@@ -162,9 +160,11 @@ def _check_steady(case: Case, seen: Observed) -> ClaimResult:
     return HOLDS
 
 
-def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: int, users: int, command: str) -> Result:
+def make_result(
+    case: Case, run: Run | None, claims: tuple[ClaimResult, ...], number: int, users: int, command: str
+) -> Result:
     experiment, variant = case.experiment, case.variant
-    overall, phases = worst(claims), run.findings.phases.values() if run.findings is not None else ()
+    overall = worst(claims)
     return Result(
         number=experiment.number,
         name=experiment.name,
@@ -181,11 +181,11 @@ def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: i
         verdict=overall.verdict,
         reason=overall.reason,
         claims=claims,
-        timing=run.timing,
-        findings=run.findings,
-        generator_cpu=max((phase.generator_cpu for phase in phases), default=0.0),
+        timing=run.timing if run else None,
+        findings=run.findings if run else None,
+        generator_cpu=max(phase.generator_cpu for phase in run.findings.phases.values()) if run else 0.0,
         cluster=describe(case.spec),
-        versions=list_versions(run.versions),
+        versions=list_versions(run.versions if run else {}),
         machine=describe_machine(),
         command=command,
     )

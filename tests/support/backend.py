@@ -4,10 +4,9 @@ import json
 import socket
 import threading
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from typing import Any
 
-from tests.support.servers import QuietHandler
+from tests.support.servers import QuietHandler, ThreadingServer
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,8 @@ class Backend:
         return thread
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(ThreadingServer):
     block_on_close = False
-    request_queue_size = 128
 
     def __init__(self, backend: Backend, address: tuple[str, int]) -> None:
         self.backend = backend

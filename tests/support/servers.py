@@ -61,6 +61,12 @@ def running(server: HTTPServer) -> Iterator[str]:
         thread.join()
 
 
+class ThreadingServer(ThreadingHTTPServer):
+    """Takes many connections at once: a full queue would cost each client a second."""
+
+    request_queue_size = 128
+
+
 class QuietHandler(BaseHTTPRequestHandler):
     """A handler that logs nothing."""
 
@@ -86,7 +92,7 @@ def http_server(
             self.end_headers()
             self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingServer(("127.0.0.1", 0), Handler)
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     with running(server) as url:

@@ -6,35 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from loadtest import claims
 from loadtest.checker import Availability, Findings, Kind, PhaseFigures, Window, check
-from loadtest.claims import (
-    FEW_FAILED_WRITES,
-    HOLDS,
-    LOGOUTS_STAY,
-    NO_FAILED_GET,
-    NO_FAILED_REQUEST,
-    NOTHING_LOST,
-    SOMETHING_LOST,
-    WRITES_REFUSED,
-    Claim,
-    ClaimResult,
-    Observed,
-    Timing,
-    Verdict,
-    bounded,
-    evaluate,
-    failures_end_within,
-    gap_within,
-    lost_at_most,
-    nothing_lost,
-    recovers_within,
-    served_by,
-    share_of_requests,
-    share_of_users,
-    site_fast,
-    slow_window,
-    worst,
-)
+from loadtest.claims import HOLDS, NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, Claim, ClaimResult, Observed, Verdict
 from loadtest.experiment import Phase
 from loadtest.history import STOPPED, Action, End, Mark, Op, Outcome, Probe
 
@@ -51,10 +25,10 @@ PLENTY: Mapping[str, object] = {
 }  # fmt: skip
 EMPTY = check([End(0, 0)])
 HALF, UP_TO_HALF, TWO_THIRDS, THIRD = (
-    share_of_requests(1 / 2, "about half"),
-    share_of_requests(1 / 2, "up to half", least=0.08),
-    share_of_requests(2 / 3, "about two thirds"),
-    share_of_users(1 / 3, "about a third"),
+    claims.share_of_requests(1 / 2, "about half"),
+    claims.share_of_requests(1 / 2, "up to half", least=0.08),
+    claims.share_of_requests(2 / 3, "about two thirds"),
+    claims.share_of_users(1 / 3, "about a third"),
 )
 
 
@@ -72,7 +46,9 @@ def verdict(claim: Claim, seen: Observed) -> Verdict:
     return claim.check(seen).verdict
 
 
-@pytest.mark.parametrize("claim", [NOTHING_LOST, NO_FAILED_REQUEST, NO_FAILED_GET, FEW_FAILED_WRITES, served_by(2)])
+@pytest.mark.parametrize(
+    "claim", [NOTHING_LOST, NO_FAILED_REQUEST, NO_FAILED_GET, claims.FEW_FAILED_WRITES, claims.served_by(2)]
+)
 def test_clean_figures_support_that_nothing_is_lost_or_fails(claim: Claim) -> None:
     assert claim.check(found()) == HOLDS
 
@@ -82,7 +58,7 @@ def test_one_loss_of_any_kind_breaks_that_nothing_is_lost(kind: Kind) -> None:
     lost = found({COUNTS[kind]: 1})
     assert NOTHING_LOST.check(lost) == ClaimResult(verdict=Verdict.BROKEN, reason=f"1 x {kind}; expected none")
     others = tuple(other for other in Kind if other is not kind)
-    assert verdict(nothing_lost(kinds=others), lost) is Verdict.HOLDS
+    assert verdict(claims.nothing_lost(kinds=others), lost) is Verdict.HOLDS
 
 
 def test_a_claim_about_a_phase_looks_at_that_phase_alone() -> None:
@@ -103,8 +79,8 @@ def test_little_data_supports_no_claim(claim: Claim, little: dict[str, int]) -> 
 
 
 def test_a_phase_takes_longer_until_its_claims_have_the_requests_they_need() -> None:
-    claims = (NOTHING_LOST, TWO_THIRDS, NO_FAILED_REQUEST)
-    assert Phase(name="steady", seconds=1, claims=claims).min_requests == TWO_THIRDS.min_requests == 150
+    needing = (NOTHING_LOST, TWO_THIRDS, NO_FAILED_REQUEST)
+    assert Phase(name="steady", seconds=1, claims=needing).min_requests == TWO_THIRDS.min_requests == 150
     assert Phase(name="steady", seconds=1, claims=(NO_FAILED_REQUEST,)).min_requests == 0
 
 
@@ -120,9 +96,9 @@ def test_a_failed_request_breaks_that_none_fails_with_its_reason() -> None:
         (NO_FAILED_GET, found(failed=1, failed_writes=1), "holds"),
         (NO_FAILED_GET, found(failed=1, failed_gets=1), "broken"),
         (NO_FAILED_REQUEST, found(operations=59), "not enough data"),
-        (FEW_FAILED_WRITES, found(failed=3, failed_writes=3), "holds"),  # a tenth of the users
-        (FEW_FAILED_WRITES, found(failed=4, failed_writes=4), "broken"),
-        (served_by(3), found(), "broken"),
+        (claims.FEW_FAILED_WRITES, found(failed=3, failed_writes=3), "holds"),  # a tenth of the users
+        (claims.FEW_FAILED_WRITES, found(failed=4, failed_writes=4), "broken"),
+        (claims.served_by(3), found(), "broken"),
         (THIRD, found(users_logged_out=10), "holds"),
         (THIRD, found(users_logged_out=6), "holds"),
         (THIRD, found(users_logged_out=20), "broken"),
@@ -176,7 +152,7 @@ def probed(probes: int = 400, gap: float = 0.0, late: float = 0.0) -> dict[str, 
 def test_a_gap_is_judged_only_by_a_prober_that_could_see_it(
     availability: dict[str, Availability], expected: Verdict
 ) -> None:
-    assert verdict(gap_within(1.0), found({"availability": availability})) is expected
+    assert verdict(claims.gap_within(1.0), found({"availability": availability})) is expected
 
 
 def test_the_worst_result_decides_and_gives_the_reasons() -> None:
@@ -185,21 +161,21 @@ def test_the_worst_result_decides_and_gives_the_reasons() -> None:
         ClaimResult(claim="steady", verdict=Verdict.BROKEN, reason="1 lost"),
         ClaimResult(verdict=Verdict.BROKEN, reason="2 failed"),
     )
-    assert worst([]) == worst([HOLDS, HOLDS]) == HOLDS
-    assert worst([HOLDS, little]) == little
-    assert worst([wrong, little, failed]).reason == "steady: 1 lost; 2 failed"
+    assert claims.worst([]) == claims.worst([HOLDS, HOLDS]) == HOLDS
+    assert claims.worst([HOLDS, little]) == little
+    assert claims.worst([wrong, little, failed]).reason == "steady: 1 lost; 2 failed"
 
 
 def test_a_truncated_history_decides_nothing() -> None:
     truncated = Observed(msgspec.structs.replace(found({"sessions_lost": 1}).findings, complete=False))
-    (result,) = evaluate([NOTHING_LOST, NO_FAILED_REQUEST], truncated)
+    (result,) = claims.evaluate([NOTHING_LOST, NO_FAILED_REQUEST], truncated)
     assert (result.verdict, result.reason) == (
         Verdict.NOT_ENOUGH_DATA,
         "the history is truncated, after 1000 operations",
     )
 
 
-TIMING = Timing(started=89.0, before=90.0, fault=100.0, faulty=100.1, undo=110.0, undone=111.0, ended=120.0)
+TIMING = claims.Timing(started=89.0, before=90.0, fault=100.0, faulty=100.1, undo=110.0, undone=111.0, ended=120.0)
 MARKS = [Mark(90.0, "before"), Mark(100.0, "during"), Mark(111.0, "after"), Mark(120.0, "end")]
 
 
@@ -239,36 +215,36 @@ LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
     ("claim", "history", "expected"),
     [
         # A slow window is measured by when its probes were sent; later ones are of nginx trying the node again.
-        (slow_window(3.0), probes(slow=(100, 102.5), took=5.0), "holds"),
-        (slow_window(3.0), probes(slow=(100, 103.5)), "broken"),
-        (slow_window(3.0), [*probes(slow=(100, 102)), probe(107.0, 2.0), probe(114.0, 2.0)], "holds"),
-        (slow_window(3.0), probes(105, 106), "not enough data"),
-        (recovers_within(0.5), [*probes(), probe(111.3, ok=False)], "holds"),
-        (recovers_within(0.5), [*probes(), probe(112.0, ok=False)], "broken"),
-        (recovers_within(0.5), probes(105, 106), "not enough data"),
+        (claims.slow_window(3.0), probes(slow=(100, 102.5), took=5.0), "holds"),
+        (claims.slow_window(3.0), probes(slow=(100, 103.5)), "broken"),
+        (claims.slow_window(3.0), [*probes(slow=(100, 102)), probe(107.0, 2.0), probe(114.0, 2.0)], "holds"),
+        (claims.slow_window(3.0), probes(105, 106), "not enough data"),
+        (claims.recovers_within(0.5), [*probes(), probe(111.3, ok=False)], "holds"),
+        (claims.recovers_within(0.5), [*probes(), probe(112.0, ok=False)], "broken"),
+        (claims.recovers_within(0.5), probes(105, 106), "not enough data"),
         # Only probes of the site count for it.
-        (site_fast(0.5), probes(), "holds"),
-        (site_fast(0.5), probes(slow=(101, 104)), "broken"),
-        (site_fast(0.5), [*probes(), probe(105.0, 9.0, target="session")], "holds"),
-        (site_fast(0.5), [*probes(), probe(105.0, ok=False)], "broken"),
-        (site_fast(0.5), probes(105, 106), "not enough data"),
+        (claims.site_fast(0.5), probes(), "holds"),
+        (claims.site_fast(0.5), probes(slow=(101, 104)), "broken"),
+        (claims.site_fast(0.5), [*probes(), probe(105.0, 9.0, target="session")], "holds"),
+        (claims.site_fast(0.5), [*probes(), probe(105.0, ok=False)], "broken"),
+        (claims.site_fast(0.5), probes(105, 106), "not enough data"),
         # Only requests made during the fault must be answered in time.
-        (bounded(2.0), [*ASKED, op(95.0, 4.0)], "holds"),
-        (bounded(2.0), [*ASKED, op(105.0, 2.1)], "broken"),
-        (bounded(2.0), ASKED[:5], "not enough data"),
-        (failures_end_within(3.0), [op(95), failed(101), failed(102.9)], "holds"),
-        (failures_end_within(3.0), [failed(101), failed(103.1)], "broken"),
-        (failures_end_within(3.0), [op(101)], "not enough data"),
-        (failures_end_within(3.0), [failed(101), failed(119.9, error=STOPPED)], "holds"),  # the end of the load
-        (WRITES_REFUSED, [failed(101), op(102)], "holds"),
-        (WRITES_REFUSED, [op(101), failed(101, Action.LOOK)], "broken"),
-        (lost_at_most(1.0), lost_session(writes_before=3), "holds"),
-        (lost_at_most(1.0), lost_session(writes_before=0), "broken"),
-        (lost_at_most(1.0), [op(91.0)], "not enough data"),
-        (SOMETHING_LOST, lost_session(writes_before=0), "holds"),
-        (SOMETHING_LOST, [op(91.0)], "broken"),
-        (LOGOUTS_STAY, LOGOUTS, "holds"),
-        (LOGOUTS_STAY, LOGOUTS[:9], "not enough data"),
+        (claims.bounded(2.0), [*ASKED, op(95.0, 4.0)], "holds"),
+        (claims.bounded(2.0), [*ASKED, op(105.0, 2.1)], "broken"),
+        (claims.bounded(2.0), ASKED[:5], "not enough data"),
+        (claims.failures_end_within(3.0), [op(95), failed(101), failed(102.9)], "holds"),
+        (claims.failures_end_within(3.0), [failed(101), failed(103.1)], "broken"),
+        (claims.failures_end_within(3.0), [op(101)], "not enough data"),
+        (claims.failures_end_within(3.0), [failed(101), failed(119.9, error=STOPPED)], "holds"),  # the end of the load
+        (claims.WRITES_REFUSED, [failed(101), op(102)], "holds"),
+        (claims.WRITES_REFUSED, [op(101), failed(101, Action.LOOK)], "broken"),
+        (claims.lost_at_most(1.0), lost_session(writes_before=3), "holds"),
+        (claims.lost_at_most(1.0), lost_session(writes_before=0), "broken"),
+        (claims.lost_at_most(1.0), [op(91.0)], "not enough data"),
+        (claims.SOMETHING_LOST, lost_session(writes_before=0), "holds"),
+        (claims.SOMETHING_LOST, [op(91.0)], "broken"),
+        (claims.LOGOUTS_STAY, LOGOUTS, "holds"),
+        (claims.LOGOUTS_STAY, LOGOUTS[:9], "not enough data"),
     ],
 )
 def test_operations_and_probes_support_or_break_a_claim(claim: Claim, history: list[Any], expected: str) -> None:

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -115,16 +114,9 @@ def _parse_address(text: str, port: int) -> Address:
     return Address(match[1] or match[2], int(match[3] or port))
 
 
-def make_pool(url: str, budgets: Budgets, ca_file: Path | None) -> redis.ConnectionPool:
+def make_pool(url: str, budgets: Budgets) -> redis.ConnectionPool:
     """Return a pool for `url` (redis://, rediss://, unix://) that connects within `budgets`. Raises ValueError."""
-    options: dict[str, Any] = {}
-    tls = url.startswith("rediss://")
-    if ca_file is not None:
-        if not tls:
-            raise ValueError("a CA file is for rediss:// alone: the URL asks for a connection without TLS")
-        options["ssl_ca_certs"] = str(ca_file)
-    if not url.startswith("unix://"):
-        options["resolver"] = Resolver()
+    has_host = not url.startswith("unix://")
     pool = redis.ConnectionPool.from_url(
         url,
         max_connections=budgets.max_connections,
@@ -135,10 +127,10 @@ def make_pool(url: str, budgets: Budgets, ca_file: Path | None) -> redis.Connect
         # Each would be one more round trip, of up to read_timeout, before the first command.
         driver_info=None,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        **options,
+        **({"resolver": Resolver()} if has_host else {}),
     )
-    if not url.startswith("unix://"):
-        pool.connection_class = NamedTlsConnection if tls else NamedConnection
+    if has_host:
+        pool.connection_class = NamedTlsConnection if url.startswith("rediss://") else NamedConnection
     return pool
 
 

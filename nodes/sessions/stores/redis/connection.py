@@ -137,21 +137,17 @@ class ServerConnections:
         return (self,)
 
     def _attempt(self, commands: Sequence[Command], idempotent: bool) -> list[Any]:
+        # The server may have closed an idle connection (a restart, its idle timeout), which must not count as a
+        # failure. A write looks before it sends anything; a read is simply sent again.
+        if not idempotent:
+            return self._exchange(self._take_fresh(), commands)
         connection, used = self._take()
-        if used:
-            # The server may have closed it meanwhile (a restart, its idle timeout), which must not count as a failure.
-            # A write looks before it sends anything; a read is simply sent again.
-            if idempotent:
-                try:
-                    return self._read(connection, commands)
-                except StoreUnavailable as error:
-                    if not isinstance(error.__cause__, (redis.ConnectionError, ConnectionError)):
-                        raise
-                    connection = self._replace_stale()
-            elif is_stale(connection):
-                self._discard(connection)
-                connection = self._replace_stale()
-        return self._read(connection, commands) if idempotent else self._exchange(connection, commands)
+        try:
+            return self._read(connection, commands)
+        except StoreUnavailable as error:
+            if not used or not isinstance(error.__cause__, (redis.ConnectionError, ConnectionError)):
+                raise
+        return self._read(self._take_fresh(), commands)
 
     def _read(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
         now = time.monotonic()
@@ -223,8 +219,8 @@ class ServerConnections:
         connection.check_role_at = 0.0
         return connection
 
-    def _replace_stale(self) -> Connection:
-        """Return a connection that is not stale. The other idle ones are likely to be stale as well."""
+    def _take_fresh(self) -> Connection:
+        """Return a connection that is new or not stale. Where one is stale, the other idle ones are likely to be."""
         while True:
             connection, used = self._take()
             if not used or not is_stale(connection):

@@ -7,7 +7,6 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import redis
@@ -37,12 +36,11 @@ class FailoverConnections(ABC, Generic[Found]):
     _until_replicated = False
     """Whether a primary is in doubt when too few replicas confirm its write."""
 
-    def __init__(self, servers: ServerList, budgets: Budgets, ca_file: Path | None = None) -> None:
+    def __init__(self, servers: ServerList, budgets: Budgets) -> None:
         self._servers = servers
         self._budgets = budgets
-        self._ca_file = ca_file
         self._discovery_pools: dict[str, redis.ConnectionPool] = {}
-        self._make_pool(servers.server_url(servers.addresses[0]))  # to raise ValueError here, not in a request
+        make_pool(servers.server_url(servers.addresses[0]), budgets)  # to raise ValueError here, not in a request
         reset_in_children(self)
 
     def _reset(self) -> None:
@@ -88,7 +86,7 @@ class FailoverConnections(ABC, Generic[Found]):
     def _at(self, address: Address) -> ServerConnections:
         connections = self._known.get(address)
         if connections is None:
-            pool = self._make_pool(self._servers.server_url(address))
+            pool = make_pool(self._servers.server_url(address), self._budgets)
             made = ServerConnections(pool, self._budgets.without_retries(), check_role=False)
             connections = self._known.setdefault(address, made)
         return connections
@@ -96,9 +94,6 @@ class FailoverConnections(ABC, Generic[Found]):
     def _retire_all_but(self, primaries: Collection[Address]) -> None:
         for address in self._known.keys() - set(primaries):
             self._known.pop(address).retire()
-
-    def _make_pool(self, url: str) -> redis.ConnectionPool:
-        return make_pool(url, self._budgets, self._ca_file)
 
     def _ask_all(
         self,
@@ -118,7 +113,7 @@ class FailoverConnections(ABC, Generic[Found]):
         def ask(address: Address, url: str) -> None:
             try:
                 if url not in self._discovery_pools:
-                    self._discovery_pools[url] = self._make_pool(url)
+                    self._discovery_pools[url] = make_pool(url, self._budgets)
                 arrived.put(parse(address, _ask_once(self._discovery_pools[url], commands)))
             except (redis.RedisError, OSError, ValueError, LookupError) as error:
                 arrived.put(error)

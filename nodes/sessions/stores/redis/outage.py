@@ -49,8 +49,11 @@ class Acknowledgement:
         """The commands that follow a write in its packet: WAIT is about all writes of the connection before it."""
         self.after_delete = [wait] if durability is not Durability.PRIMARY else []
 
-    def check(self, reply: object) -> None:
-        """Raise `StoreUnavailable` unless the reply to WAIT names enough replicas."""
+    def check(self, replies: Sequence[object]) -> None:
+        """Raise `StoreUnavailable` unless the last of `replies`, if it is to WAIT, names enough replicas."""
+        if len(replies) == 1:
+            return
+        reply = replies[-1]
         if isinstance(reply, Exception):
             raise StoreUnavailable(f"Redis: {reply}") from reply
         if not isinstance(reply, int) or reply < self._replicas:
