@@ -5,24 +5,19 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import redis
 
-from deploy import (
-    Cluster,
-    ClusterError,
-    ClusterSpec,
-    LocalCluster,
-    Member,
-    MemberState,
-    Role,
-    StoreKind,
-)
+from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from proxy import Balance
+from tests.cluster.deploy.conftest import find_member
 from tests.support.traffic import Traffic, Visitor, served_by, set_cookie_names
-from tests.support.waiting import wait_until
+from tests.support.waiting import lives, wait_until
 
 NODES = ["node-1", "node-2", "node-3"]
 SPEC = ClusterSpec(
     store=StoreKind.REDIS,
+    store_proxy=True,
+    store_settings=StoreSettings(append_only=True),
     start_timeout=110,
     node_settings={"SESSION_MAX_BYTES": "2000"},
     proxy={"read_timeout": 2.0, "max_body_bytes": 3000},
@@ -33,20 +28,6 @@ SPEC = ClusterSpec(
 def started() -> Iterator[Cluster]:
     with LocalCluster(SPEC) as cluster:
         yield cluster
-
-
-@pytest.fixture
-def cluster(started: Cluster) -> Iterator[Cluster]:
-    """Three nodes that serve, before and after."""
-    yield started
-    for one in started.members():
-        if one.state is not MemberState.RUNNING:
-            started.restart(one.name)
-    assert [one.name for one in started.members() if one.role is Role.NODE] == NODES
-
-
-def member(cluster: Cluster, name: str) -> Member:
-    return next(one for one in cluster.members() if one.name == name)
 
 
 def test_members_have_a_name_a_role_an_address_and_a_state(cluster: Cluster) -> None:
@@ -83,7 +64,7 @@ def test_the_nodes_get_the_settings_of_the_spec(cluster: Cluster) -> None:
 
 def test_the_proxy_gets_the_settings_of_the_spec(cluster: Cluster) -> None:
     refused = Visitor(cluster.url).post("/cart", {"item": "a" * 3000, "quantity": 1})
-    assert (refused.status, refused.node) == (413, None)
+    assert (refused.status, refused.node) == (413, "")
 
 
 def test_a_running_cluster_is_not_started_again(cluster: Cluster) -> None:
@@ -106,22 +87,22 @@ def test_no_request_fails_while_it_is_scaled_out_and_in_again(cluster: Cluster) 
 
 def test_no_read_fails_when_a_node_is_killed_and_restarted(cluster: Cluster) -> None:
     cluster.kill("node-2")
-    assert member(cluster, "node-2").state is MemberState.ENDED
-    assert member(cluster, "node-2").pid is None
+    assert find_member(cluster, "node-2").state is MemberState.ENDED
+    assert find_member(cluster, "node-2").pid is None
     assert served_by(cluster.url, 24) == {"node-1", "node-3"}
     cluster.restart("node-2")
-    assert member(cluster, "node-2").state is MemberState.RUNNING
+    assert find_member(cluster, "node-2").state is MemberState.RUNNING
     assert served_by(cluster.url, 24) == set(NODES)
 
 
 def test_no_request_fails_while_a_node_that_serves_is_restarted(cluster: Cluster) -> None:
-    before = member(cluster, "node-1").pid
+    before = find_member(cluster, "node-1").pid
     with Traffic(cluster.url) as traffic:
         cluster.restart("node-1")
         traffic.served.clear()
         wait_until(lambda: traffic.served["node-1"] > 0, "it serves again")
     assert traffic.failed == []
-    assert member(cluster, "node-1").pid != before
+    assert find_member(cluster, "node-1").pid != before
 
 
 def test_members_answers_quickly_in_another_thread_during_a_restart(cluster: Cluster) -> None:
@@ -130,7 +111,7 @@ def test_members_answers_quickly_in_another_thread_during_a_restart(cluster: Clu
     seen, slowest = set[MemberState](), 0.0
     while restart.is_alive():
         began = time.monotonic()
-        seen.add(member(cluster, "node-1").state)
+        seen.add(find_member(cluster, "node-1").state)
         slowest = max(slowest, time.monotonic() - began)
     restart.join()
     assert MemberState.ENDED in seen
@@ -148,10 +129,10 @@ def test_policy_and_node_count_follow_the_changes(cluster: Cluster) -> None:
 
 def test_a_paused_node_is_passed_over_until_it_is_resumed(cluster: Cluster) -> None:
     cluster.pause("node-3")
-    assert member(cluster, "node-3").state is MemberState.PAUSED
+    assert find_member(cluster, "node-3").state is MemberState.PAUSED
     assert served_by(cluster.url) == {"node-1", "node-2"}
     cluster.resume("node-3")
-    assert member(cluster, "node-3").state is MemberState.RUNNING
+    assert find_member(cluster, "node-3").state is MemberState.RUNNING
     wait_until(lambda: Visitor(cluster.url).get("/live").node == "node-3", "it serves again")
 
 
@@ -162,7 +143,7 @@ def test_a_drained_node_gets_nothing_new_until_it_is_restarted(cluster: Cluster)
         wait_until(lambda: traffic.served.total() > 20, "requests are answered")
     assert traffic.failed == []
     assert set(traffic.served) == {"node-1", "node-3"}
-    assert member(cluster, "node-2").state is MemberState.DRAINED
+    assert find_member(cluster, "node-2").state is MemberState.DRAINED
     cluster.restart("node-2")
     assert served_by(cluster.url, 24) == set(NODES)
 
@@ -184,16 +165,51 @@ def test_the_policy_changes_under_load_and_pinned_clients_stay_at_a_drained_node
     assert "node" not in set_cookie_names(cluster.url)
 
 
-def test_without_its_store_a_node_is_live_but_not_ready_until_the_store_is_back(cluster: Cluster) -> None:
-    cluster.kill("store")
+def test_without_its_store_a_node_is_live_and_the_store_comes_back_with_its_data(cluster: Cluster) -> None:
     browser = Visitor(cluster.url)
+    assert browser.post("/visits").status == 200
+    cluster.kill("store")
     assert browser.get("/live").status == 200
+    assert browser.get("/me").status == 503
     assert browser.get("/ready").status == 503
     with pytest.raises(ClusterError, match=r"not ready within 0\.5 s"):
         cluster.wait_ready(timeout=0.5)
     cluster.restart("store")
     cluster.wait_ready()
-    assert browser.get("/ready").status == 200
+    wait_until(lambda: browser.get("/me").status == 200, "the store is back")
+    assert browser.get("/me").json["visits"] == 1
+
+
+def test_a_fault_proxy_breaks_the_network_between_the_nodes_and_the_store(cluster: Cluster) -> None:
+    browser = Visitor(cluster.url)
+    assert browser.post("/visits").status == 200
+    cluster.store.proxy.down()
+    assert browser.get("/me").status == 503
+    with redis.Redis.from_url(cluster.store.url) as client:
+        assert client.ping(), "the store itself is well"
+    cluster.store.proxy.reset()
+    wait_until(lambda: browser.get("/me").status == 200, "the store is back")
+    assert browser.get("/me").json["visits"] == 1
+
+
+def test_statistics_count_the_commands_of_the_nodes(cluster: Cluster) -> None:
+    before = cluster.store.statistics()
+    browser = Visitor(cluster.url)
+    for _ in range(3):
+        browser.post("/visits")
+    after = cluster.store.statistics()
+    assert after.commands["hgetall"] - before.commands.get("hgetall", 0) >= 2
+    assert after.reads > before.reads
+
+
+def test_nodes_take_their_configuration_when_they_restart(cluster: Cluster) -> None:
+    cluster.configure({"SESSION_NAME": "nobody's", "SESSION_ROLLING": "maybe"})
+    cluster.configure({"SESSION_NAME": "other"})
+    cluster.restart("node-1")
+    assert set_cookie_names(cluster.url) == {"session", "other"}
+    cluster.configure({})
+    cluster.restart("node-1")
+    assert set_cookie_names(cluster.url) == {"session"}
 
 
 def test_the_proxy_comes_back_at_its_address(cluster: Cluster) -> None:
@@ -224,8 +240,10 @@ def test_an_impossible_change_is_refused_in_one_line_and_changes_nothing(cluster
 def test_a_cluster_with_a_paused_member_stops(started: Cluster) -> None:
     """The last test: afterwards there is no cluster."""
     started.pause("node-1")
+    fault_proxy = started.store.proxy.pid
     started.stop()
     started.stop()
+    assert not lives(fault_proxy)
     with pytest.raises(ClusterError, match="start it first"):
         started.members()
     with pytest.raises(ClusterError, match="start it first"):

@@ -10,65 +10,57 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.support.commands import COMMAND, run_command
+from tests.support.commands import COMMAND, default_sigint, run_command
 from tests.support.node import ROOT
 from tests.support.traffic import Visitor
 from tests.support.waiting import lives, wait_until
 
+IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+"""A shell without job control starts a background job with SIGINT ignored."""
 
+
+@dataclass(frozen=True)
 class Up:
-    """The command in the background, with its state in `folder`."""
+    """The running command, with its state in `folder`."""
 
-    def __init__(self, folder: Path, *options: str, ignored: int | None = None) -> None:
-        """`ignored`: a signal that the command ignores at its start, as a shell's job in the background does SIGINT."""
+    process: subprocess.Popen[bytes]
+    folder: Path
+    output: Path
 
-        def set_signals() -> None:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # whatever this process inherited
-            if ignored is not None:
-                signal.signal(ignored, signal.SIG_IGN)
-
-        self.folder = folder
-        self.output = folder.with_suffix(".out")
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [*COMMAND, "up", "--port", "0", "--state", str(folder), *options],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, "COLUMNS": "80"},
-                preexec_fn=set_signals,
-            )
-        wait_until(lambda: "Ctrl-C" in self.output.read_text() or self.process.poll() is not None, "up is ready", 60)
-        assert self.process.poll() is None, self.output.read_text()
-        self.state: dict[str, Any] = json.loads((folder / "cluster.json").read_text())
+    @property
+    def state(self) -> dict[str, Any]:
+        described: dict[str, Any] = json.loads((self.folder / "cluster.json").read_text())
+        return described
 
     @property
     def pids(self) -> list[int]:
-        """Of everything that belongs to the cluster: the processes and their children, and the reaper."""
-        command = psutil.Process(self.process.pid)
-        return [child.pid for child in command.children(recursive=True)]
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        """The ids of the cluster's processes, with their children and the reaper."""
+        return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
 
 
 @contextlib.contextmanager
-def running(folder: Path, *options: str, ignored: int | None = None) -> Iterator[Up]:
-    command = Up(folder, *options, ignored=ignored)
-    try:
-        yield command
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            command.process.kill()
-        command.process.wait()
+def running(folder: Path, *options: str, prefix: Sequence[str] = ()) -> Iterator[Up]:
+    output = folder.with_suffix(".out")
+    command = [*prefix, *COMMAND, "up", "--port", "0", "--state", str(folder), *options]
+    with output.open("wb") as file, default_sigint():
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}
+        )
+    with process:
+        try:
+            wait_until(lambda: "Ctrl-C" in output.read_text() or process.poll() is not None, "up is ready", 60)
+            assert process.poll() is None, output.read_text()
+            yield Up(process, folder, output)
+        finally:
+            process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +70,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield command
 
 
-@pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    with running(tmp_path / "state", "--nodes", "1") as command:
-        yield command
-
-
 def test_the_output_names_the_address_the_users_and_the_logs(shared: Up) -> None:
-    said = shared.output.read_text()
-    for text in (
-        shared.state["url"],
-        "alice, bob, carol",
-        shared.state["password"],
-        str(shared.folder / "logs"),
-        "node-2",
-    ):
-        assert text in said
-    assert max(len(line) for line in said.splitlines() if str(shared.folder) not in line) <= 80
+    output, state = shared.output.read_text(), shared.state
+    for text in (state["url"], "alice, bob, carol", state["password"], str(shared.folder / "logs"), "node-2"):
+        assert text in output
+    assert max(len(line) for line in output.splitlines() if str(shared.folder) not in line) <= 80
 
 
 def test_the_state_folder_is_private_and_names_every_process(shared: Up) -> None:
@@ -110,44 +90,34 @@ def test_the_state_folder_is_private_and_names_every_process(shared: Up) -> None
         assert Path(process["log"]).exists()
 
 
-def test_a_user_logs_in_with_the_printed_password_alone(shared: Up) -> None:
+def test_a_user_logs_in_with_the_printed_password(shared: Up) -> None:
     browser = Visitor(shared.state["url"])
-    browser.ask("POST", "/login", {"user": "alice", "password": "alice"}, status=401)
-    browser.log_in(shared.state["users"])
-    served = {browser.get("/me").node for _ in range(6)}
-    assert served == {"node-1", "node-2"}
-    assert browser.get("/me").json["user"] == "alice"
+    browser.log_in({"alice": shared.state["password"]})
+    assert browser.user == "alice"
 
 
 @pytest.mark.parametrize(
-    ("number", "ignored"), [(signal.SIGINT, None), (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, None)]
+    ("number", "prefix"), [(signal.SIGINT, ()), (signal.SIGTERM, IN_BACKGROUND), (signal.SIGHUP, ())]
 )
 def test_a_signal_stops_everything_also_in_the_background(
-    tmp_path: Path, number: signal.Signals, ignored: int | None
+    tmp_path: Path, number: signal.Signals, prefix: Sequence[str]
 ) -> None:
-    with running(tmp_path / "state", "--nodes", "1", ignored=ignored) as up:
+    with running(tmp_path / "state", "--nodes", "1", prefix=prefix) as up:
         pids = up.pids
         assert len(pids) >= 6
-        assert up.end(number) == 128 + number
+        up.process.send_signal(number)
+        assert up.process.wait(timeout=30) == 128 + number
         wait_until(lambda: not lives(*pids), "everything has ended")
         for removed in ("cluster.json", "secrets", "data", "tls"):
             assert not (up.folder / removed).exists()
         assert (up.folder / "logs" / "node-1.log").exists()
 
 
-def test_no_process_outlives_a_killed_command_not_even_a_paused_node(up: Up) -> None:
-    pids = up.pids
-    node = next(process for process in up.state["processes"] if process["name"] == "node-1")
-    os.killpg(node["pid"], signal.SIGSTOP)
-    up.end(signal.SIGKILL)
-    wait_until(lambda: not lives(*pids), "everything has ended")
-    assert not (up.folder / "cluster.json").exists()
-
-
-def test_a_process_that_ends_is_reported(up: Up) -> None:
-    node = next(process for process in up.state["processes"] if process["name"] == "node-1")
-    os.killpg(node["pid"], signal.SIGKILL)
-    wait_until(lambda: "node-1 ended" in up.output.read_text(), "the report")
+def test_a_process_that_ends_is_reported(tmp_path: Path) -> None:
+    with running(tmp_path / "state", "--nodes", "1") as up:
+        node = next(process for process in up.state["processes"] if process["name"] == "node-1")
+        os.killpg(node["pid"], signal.SIGKILL)
+        wait_until(lambda: "node-1 ended" in up.output.read_text(), "the report")
 
 
 def test_the_nodes_may_run_another_application(tmp_path: Path) -> None:
@@ -157,7 +127,7 @@ def test_the_nodes_may_run_another_application(tmp_path: Path) -> None:
         browser = Visitor(up.state["url"])
         browser.log_in(up.state["users"])
         assert {browser.get("/me").node for _ in range(4)} == {"node-1", "node-2"}
-        assert browser.get("/me").json["user"] == "alice"
+        assert browser.user == "alice"
 
 
 def test_a_folder_holds_one_cluster(shared: Up) -> None:

@@ -3,33 +3,11 @@
 from pathlib import Path
 
 import pytest
-import redis
 
 from deploy import ClusterError, ClusterSpec, ComposeCluster, Database, Discovery, MemberState, Role, StoreKind
 from deploy.ports import free_ports, is_taken
-from tests.support.traffic import Visitor, served_by, set_cookie_names
+from tests.support.traffic import Visitor, served_by
 from tests.support.waiting import wait_until
-
-
-def test_a_proxy_before_the_store_breaks_its_network_and_nodes_are_configured() -> None:
-    with ComposeCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, store_proxy=True)) as cluster:
-        browser = Visitor(cluster.url)
-        assert browser.post("/visits").status == 200
-        before = cluster.store.statistics()
-        assert browser.get("/me").json["visits"] == 1
-        after = cluster.store.statistics()
-        assert after.commands["hgetall"] > before.commands.get("hgetall", 0)
-        cluster.store.proxy.down()
-        assert browser.get("/me").status == 503
-        assert redis.Redis.from_url(cluster.store.url).ping(), "the store itself is well"
-        cluster.store.proxy.reset()
-        wait_until(lambda: browser.get("/me").status == 200, "the store is back")
-        assert browser.get("/me").json["visits"] == 1
-
-        cluster.configure({"SESSION_NAME": "nobody's", "SESSION_ROLLING": "maybe"})
-        cluster.configure({"SESSION_NAME": "other"})
-        cluster.restart("node-1")
-        assert set_cookie_names(cluster.url) == {"session", "other"}
 
 
 def test_a_database_that_is_killed_and_restarted_keeps_the_sessions() -> None:

@@ -8,7 +8,6 @@ from deploy import Cluster, ClusterError, ClusterSpec, ComposeCluster, StoreKind
 from nodes.sessions import Outage
 from tests.cluster.deploy.test_high_availability import (  # noqa: F401
     SERVERS,
-    cluster,
     test_a_killed_primary_is_not_restarted_before_another_one_is_promoted,
     test_a_planned_failover_promotes_a_replica_and_loses_nothing,
     test_members_are_the_proxy_the_nodes_the_servers_and_the_sentinels,

@@ -14,10 +14,11 @@ from urllib.parse import unquote
 import pytest
 import requests
 
+from deploy.certificate import make_certificate
 from proxy import Server
 from tests.support.express import RunningExpress
 from tests.support.node import PASSWORD, SECRET, RunningNode
-from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
+from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
@@ -88,7 +89,7 @@ def applications(
     """Both applications with these settings."""
     folder = tmp_path_factory.mktemp("both")
     settings = {"REDIS_URL": server.url} | request.param
-    certificate = issue_certificate(folder)
+    certificate = make_certificate(folder)
     with ExitStack() as stack:
         node = RunningNode(users_file, folder / "node.log", NODE_NAME=FLASK, SESSION_STORE="express", **settings)
         flask = stack.enter_context(node)
@@ -163,7 +164,7 @@ def test_both_applications_take_turns_behind_one_proxy(both: Both) -> None:
     assert set(served) == {EXPRESS, FLASK}
 
 
-def test_a_max_age_that_express_gave_a_session_holds_in_flask(both: Both) -> None:
+def test_a_max_age_that_express_gave_a_session_counts_in_flask_too(both: Both) -> None:
     both.log_in(EXPRESS)
     session = both.stored
     session["cookie"]["originalMaxAge"] = 600_000
@@ -177,7 +178,7 @@ def test_a_max_age_that_express_gave_a_session_holds_in_flask(both: Both) -> Non
     assert both.get(FLASK)["visits"] == 2
 
 
-def test_a_login_at_express_is_older_for_flask_than_its_own(both: Both) -> None:
+def test_a_login_at_express_is_not_fresh_before_flask_has_seen_it(both: Both) -> None:
     both.log_in(EXPRESS)
     account = both.browser.get(f"{both.urls[FLASK]}/account", timeout=10).json()
     both.log_in(FLASK)

@@ -173,7 +173,7 @@ BROKEN: dict[str, Callable[[str], str]] = {
     "one at the end": lambda value: value + "%",
     "a broken one beside good ones": lambda value: value.replace("s%3A", "s%3A%"),
     "encoded twice": lambda value: value.replace("%", "%25"),
-    "bytes that are no UTF-8": lambda value: value.replace("s%3A", "s%3A%ff%fe"),
+    "bytes that are not UTF-8": lambda value: value.replace("s%3A", "s%3A%ff%fe"),
     "a character that is cut off": lambda value: value + "%E0%A4",
     "longer than it has to be": lambda value: value.replace("s%3A", "s%C0%BA"),
     "half of a surrogate pair": lambda value: value.replace("s%3A", "s%3A%ED%A0%80"),

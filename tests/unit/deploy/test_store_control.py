@@ -1,0 +1,27 @@
+"""A store refuses what it does not support, with the reason."""
+
+from collections.abc import Callable
+
+import pytest
+
+from deploy import ClusterError, StoreKind
+from deploy.redis.control import Store
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (lambda store: store.url, "the store has no single address: it is memory"),
+        (lambda store: store.proxy, "no proxy to its store: set store_proxy"),
+        (Store.primary, "sessions are in memory: the store has no primary"),
+        (Store.failover, "no replica that could take over: it is memory"),
+        (Store.disconnect_replicas, "no replicas that could be disconnected: it is memory"),
+        (Store.reconnect_replicas, "no replicas that could be disconnected: it is memory"),
+        (Store.statistics, "sessions are in memory: no statistics"),
+    ],
+)
+def test_an_unsupported_operation_is_refused_with_the_reason(
+    operation: Callable[[Store], object], message: str
+) -> None:
+    with pytest.raises(ClusterError, match=message):
+        operation(Store(StoreKind.MEMORY))
