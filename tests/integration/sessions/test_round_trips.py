@@ -71,7 +71,9 @@ def read_and_write(session: Session) -> None:
         pytest.param(lambda session: session["a"] and write(session), READ, id="write of the same value"),
     ],
 )
-def test_a_request_with_a_session_costs(server: Valkey, browser: Browser, view: View, commands: list[str]) -> None:
+def test_commands_of_a_request_with_a_session(
+    server: Valkey, browser: Browser, view: View, commands: list[str]
+) -> None:
     browser.put(a=1)
     with monitored(server) as sent:
         browser.visit(view)
@@ -79,7 +81,9 @@ def test_a_request_with_a_session_costs(server: Valkey, browser: Browser, view: 
 
 
 @pytest.mark.parametrize(("view", "commands"), [(lambda session: None, []), (read, []), (write, ["EVALSHA"])])
-def test_a_request_without_a_cookie_costs(server: Valkey, browser: Browser, view: View, commands: list[str]) -> None:
+def test_commands_of_a_request_without_a_cookie(
+    server: Valkey, browser: Browser, view: View, commands: list[str]
+) -> None:
     with monitored(server) as sent:
         browser.visit(view, header="")
         browser.visit(view, header=FORGED)

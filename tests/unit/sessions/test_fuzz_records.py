@@ -154,7 +154,7 @@ def test_any_row_holds_fields_or_is_corrupt(data: bytes) -> None:
 
 
 @given(BYTES | mutated(ROW))
-def test_any_value_is_one_or_a_decode_error(data: bytes) -> None:
+def test_any_bytes_are_a_value_or_a_decode_error(data: bytes) -> None:
     for codec in (MsgpackCodec(), JsonCodec()):
         try:
             codec.decode(data)
