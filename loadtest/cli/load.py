@@ -206,7 +206,7 @@ def _run_load(given: dict[str, Any], console: Console) -> int:
                 write_load(folder, result)
     console.print(show_load(result))
     if given["out"] is not None:
-        console.print(f"\nkept: {given['out']}", soft_wrap=True, markup=False)
+        console.print(f"\nResults: {given['out']}", soft_wrap=True, markup=False)
     return int(Verdict.BROKEN in {result.lost.verdict, result.failed.verdict})
 
 
@@ -257,7 +257,7 @@ def _run_matrix(given: dict[str, Any], console: Console) -> int:
         with writing(out):
             write_json(out / "matrix.json", make_record(results, profile, seconds))
             (out / "matrix.md").write_text(make_markdown(results, profile, seconds), encoding="utf-8")
-        console.print(f"\nkept: {out}", soft_wrap=True, markup=False)
+        console.print(f"\nResults: {out}", soft_wrap=True, markup=False)
     return int(any(one.error for one in results))
 
 
