@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 
 from loadtest.cli.shared import (
+    INTERRUPTED,
     json_option,
     local_clusters,
     out_option,
@@ -95,7 +96,7 @@ def demo(
             well="As expected",
             strict=True,
         )
-    if record is not None:
+    if record is not None and status != INTERRUPTED:
         with writing(record):
             write_json(record, make_record(results, users, seconds))
     sys.exit(status)

@@ -1,7 +1,6 @@
 """Options and steps that several commands have."""
 
 import difflib
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -89,10 +88,10 @@ def run_suite(
     well: str,
     strict: bool = False,
 ) -> tuple[list[Result], int]:
-    """Run a suite, show the results, and return them with the exit status.
+    """Run a suite, show the results, and return them with the exit status: 130 if a signal stopped it.
 
-    `report` is the title of the report (None: write none); the other texts are for the last line. Exits with 130 if a
-    signal stopped the suite. With `strict` a run that fails ends it.
+    `report` is the title of the report (None: write none); the other texts are for the last line. With `strict` a run
+    that fails ends the suite.
     """
     began, interrupted, results = time.monotonic(), False, []
     try:
@@ -106,15 +105,15 @@ def run_suite(
     if results:
         console.print()
         console.print(show(results))
-        if report is not None:
-            console.print(f"\nReport: {write_report(suite.folder, report)}", soft_wrap=True)
+    failed = sum(result.verdict is not Verdict.HOLDS for result in results)
     if interrupted:
         console.print(f"\nStopped after {len(results)} of {suite.runs} {stopped}.")
-        sys.exit(INTERRUPTED)
-    failed = sum(result.verdict is not Verdict.HOLDS for result in results)
-    last = f"{failed} of {len(results)} {broken}" if failed else well
-    console.print(f"\n{last}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
-    return results, int(failed > 0)
+    else:
+        last = f"{failed} of {len(results)} {broken}" if failed else well
+        console.print(f"\n{last}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
+    if results and report is not None:
+        console.print(f"Report: {write_report(suite.folder, report)}", soft_wrap=True)
+    return results, INTERRUPTED if interrupted else int(failed > 0)
 
 
 def local_clusters(nginx: Path | None, store_server: Path | None) -> Callable[..., LocalCluster]:
