@@ -8,8 +8,8 @@ from rich.console import Console
 
 from loadtest.cli.shared import (
     INTERRUPTED,
+    choose_clusters,
     json_option,
-    local_clusters,
     out_option,
     prepare,
     program_options,
@@ -82,7 +82,7 @@ def demo(
             experiments=[scene for scene in SCENES if not names or scene.name in names],
             effort=Effort(users, share=seconds / SECONDS),
             folder=folder,
-            clusters={Place.LOCAL: local_clusters(nginx, store_server)},
+            clusters={Place.LOCAL: choose_clusters(Place.LOCAL, "flask", nginx, store_server)},
             command=f"session-cluster demo --scene {{name}} --users {users}",
             probes=False,
         )

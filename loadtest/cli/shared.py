@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console, RenderableType
 
-from deploy import LocalCluster
+from deploy import ComposeCluster
 from loadtest.claims import Verdict
+from loadtest.experiment import Place
 from loadtest.progress import ProgressLine
 from loadtest.report.page import write_report
 from loadtest.results import RESULTS, Result, check_writable, write_results
 from loadtest.runner import interruptible
-from loadtest.suite import Suite
+from loadtest.suite import MakeCluster, Suite
 from loadtest.targets import local_cluster
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
@@ -116,15 +117,15 @@ def run_suite(
     return results, INTERRUPTED if interrupted else int(failed > 0)
 
 
-def local_clusters(nginx: Path | None, store_server: Path | None) -> Callable[..., LocalCluster]:
-    return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
-
-
-def require_flask_and_own_programs(node: str, nginx: Path | None, store_server: Path | None) -> None:
+def choose_clusters(place: Place, node: str, nginx: Path | None, store_server: Path | None) -> MakeCluster:
+    """Return what makes clusters in this place. Refuse options that it does not have."""
+    if place is Place.LOCAL:
+        return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
     if node != "flask":
         raise click.UsageError(f"--node {node} is for local processes: nodes in containers are flask")
     if nginx or store_server:
         raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
+    return ComposeCluster
 
 
 def require_known(name: str, known: Collection[str], what: str, option: str) -> None:
