@@ -142,7 +142,7 @@ def test_a_logout_on_one_is_final_on_the_other(both: Both, one: str, other: str)
 
 @CONNECTIONS
 @SIDES
-def test_a_login_gives_the_id_of_the_other_a_new_one(both: Both, one: str, other: str) -> None:
+def test_a_login_renews_an_id_that_the_other_application_made(both: Both, one: str, other: str) -> None:
     both.log_in(one)
     first = both.cookie
     both.post(one, "/visits")
@@ -207,7 +207,7 @@ def test_an_expired_session_is_gone_for_both(both: Both, one: str, other: str) -
     assert [both.replayed(where, cookie) for where in (one, other)] == [None, None]
 
 
-def test_a_max_age_that_express_gave_a_session_decides_here_too(both: Both) -> None:
+def test_a_max_age_that_express_gave_a_session_counts_in_flask_too(both: Both) -> None:
     both.log_in(EXPRESS)
     session = both.stored
     session["cookie"]["originalMaxAge"] = 600_000
@@ -230,7 +230,7 @@ def test_a_record_that_express_cannot_read_is_quarantined(both: Both) -> None:
     assert both.redis.get(f"damaged:{both.key}") == b"{broken"
 
 
-def test_no_login_of_expresss_counts_as_fresh_before_this_side_saw_it(both: Both) -> None:
+def test_a_login_at_express_is_not_fresh_before_flask_has_seen_it(both: Both) -> None:
     both.log_in(EXPRESS)
     account = both.browser.get(f"{both.urls[FLASK]}/account", timeout=10).json()
     both.log_in(FLASK)

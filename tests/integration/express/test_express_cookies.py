@@ -189,7 +189,7 @@ def test_a_cookie_sent_again_is_the_same_whoever_made_it_and_sends_it(sites: Sit
             assert attributes(sites.look(sender, first.pair)) == wanted, (maker, sender)
 
 
-def test_a_login_and_a_rotation_write_it_as_well(server: Valkey) -> None:
+def test_a_login_and_a_rotation_keep_the_attributes_of_the_cookie(server: Valkey) -> None:
     with both(server.url, *MATRIX["several"]) as sites:
         wanted = sites.count(sites.express)
         cookie = sites.count(sites.flask).pair
@@ -238,7 +238,7 @@ def test_both_read_the_same_percent_encodings(
             assert [sites.look(site, cookie).body for site in (sites.express, sites.flask)] == [count] * 2, what
 
 
-def test_of_two_cookies_express_believes_the_first_and_we_none(server: Valkey) -> None:
+def test_of_two_cookies_express_takes_the_first_and_flask_none(server: Valkey) -> None:
     with both(server.url, {}, {}, {}) as sites:
         one = sites.count(sites.express).pair
         other = sites.count(sites.express, sites.count(sites.express).pair).pair

@@ -89,7 +89,7 @@ def test_a_session_that_moves_once_the_index_was_read_is_found(
 # ---- who may see and plant what
 
 
-def test_nobody_else_can_read_or_list_them(folder: Path, store: FileStore) -> None:
+def test_only_the_user_of_the_process_can_read_or_list_sessions(folder: Path, store: FileStore) -> None:
     store.create(KEY, {"a": b"1"}, "alice", HOUR)
     for each in [folder, *folder.rglob("*")]:
         mode = stat.S_IMODE(each.stat().st_mode)
@@ -111,7 +111,7 @@ def test_a_folder_that_others_may_write_to_is_refused(folder: Path, store: FileS
         *("g/../" + "a" * 59, "g" * 64, "g" + "a" * 62, "G" + "a" * 63, "ag" + "a" * 62),
     ],
 )
-def test_only_a_key_becomes_a_name(store: FileStore, key: str) -> None:
+def test_only_a_valid_key_becomes_the_name_of_a_file(store: FileStore, key: str) -> None:
     for call in (store.load, store.delete, store.quarantine):
         with pytest.raises(ValueError, match="a key must be"):
             call(key)
@@ -120,7 +120,7 @@ def test_only_a_key_becomes_a_name(store: FileStore, key: str) -> None:
 
 
 @pytest.mark.parametrize("owner", ["../../x", "/etc", "a\0b", "", "." * 300])
-def test_no_owner_becomes_a_path(folder: Path, store: FileStore, owner: str) -> None:
+def test_an_owner_never_becomes_a_path(folder: Path, store: FileStore, owner: str) -> None:
     store.create(KEY, {}, owner, HOUR)
     assert store.keys_of(owner) == [KEY]
     assert {each.parent.parent for each in folder.rglob(KEY)} <= {folder, folder / "users"}
@@ -151,7 +151,7 @@ def test_a_shard_that_is_a_symbolic_link_is_refused(folder: Path, store: FileSto
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_anything_but_a_regular_file_is_set_aside_without_blocking(folder: Path, store: FileStore) -> None:
+def test_anything_but_a_regular_file_is_quarantined_without_blocking(folder: Path, store: FileStore) -> None:
     store.ping()
     os.mkfifo(path(folder))
     assert store.load(KEY) is None
@@ -175,7 +175,7 @@ def test_anything_but_a_regular_file_is_set_aside_without_blocking(folder: Path,
         lambda data: b"\x80\x04\x95pickled",
     ],
 )
-def test_damage_is_set_aside_once_and_kept_for_a_day(
+def test_a_corrupt_file_is_quarantined_once_and_kept_for_a_day(
     folder: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     now = time.time()
@@ -255,7 +255,7 @@ def test_every_error_of_the_system_means_unavailable(
     assert fields(store) in ({"a": b"1"}, {"a": b"2"} if call == "fsync" else None)
 
 
-def test_a_lock_that_is_held_makes_nobody_wait_for_longer_than_its_timeout(folder: Path) -> None:
+def test_a_held_lock_delays_no_operation_for_longer_than_its_timeout(folder: Path) -> None:
     store = FileStore(folder, lock_timeout=0.2)
     store.create(KEY, {"a": b"1"}, None, HOUR)
     with held_by_a_process(lambda: store._folders.lock_shard(KEY)) as process:
@@ -270,7 +270,7 @@ def test_a_lock_that_is_held_makes_nobody_wait_for_longer_than_its_timeout(folde
 # ---- several processes
 
 
-def test_of_processes_that_create_a_session_one_does_and_all_count_in_it(store: FileStore) -> None:
+def test_one_of_many_processes_creates_a_session_and_all_count_in_it(store: FileStore) -> None:
     made = FORK.Queue()
 
     def count() -> None:
@@ -307,14 +307,14 @@ def test_one_process_sweeps_at_a_time(folder: Path) -> None:
     assert list((folder / "users").rglob(KEY)) == []
 
 
-def test_what_was_touched_while_the_sweeper_looked_stays(folder: Path, store: FileStore) -> None:
+def test_a_session_that_is_touched_during_a_sweep_stays(folder: Path, store: FileStore) -> None:
     store.create(KEY, {"a": b"1"}, None, HOUR)
     os.utime(path(folder), (0.5, 0.5))  # as the sweeper saw it, before somebody else's update
     assert store.sweep() == 0
     assert fields(store) == {"a": b"1"}
 
 
-def test_what_dead_writers_left_is_swept_and_what_living_ones_write_is_not(
+def test_files_of_dead_writers_are_swept_and_those_of_living_ones_are_not(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FileStore(folder)
@@ -360,7 +360,7 @@ def test_a_sweep_goes_on_past_what_it_may_not_remove(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "ab").glob("ab*")) == sorted(first)
 
 
-def test_a_damaged_session_that_nobody_asks_for_is_set_aside_when_it_expires(
+def test_a_corrupt_session_that_is_never_read_is_quarantined_when_it_expires(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [time.time()]
@@ -378,7 +378,7 @@ def test_a_damaged_session_that_nobody_asks_for_is_set_aside_when_it_expires(
     assert list((folder / "damaged").iterdir()) == []
 
 
-def test_a_folder_that_was_set_aside_stops_no_sweep(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quarantined_folder_stops_no_sweep(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FileStore(folder)
     store.ping()
     path(folder).mkdir()
@@ -388,7 +388,7 @@ def test_a_folder_that_was_set_aside_stops_no_sweep(folder: Path, monkeypatch: p
     assert store.sweep() == 0
 
 
-def test_a_shard_that_is_locked_keeps_no_other_from_being_swept(folder: Path) -> None:
+def test_a_locked_shard_keeps_no_other_from_being_swept(folder: Path) -> None:
     now = [time.time()]
     store = FileStore(folder, lock_timeout=0.05, clock=lambda: now[0])
     for shard in ("20", "40", "60"):
@@ -402,7 +402,7 @@ def test_a_shard_that_is_locked_keeps_no_other_from_being_swept(folder: Path) ->
     assert store.sweep() == 1
 
 
-def test_of_a_user_without_sessions_nothing_is_left(folder: Path) -> None:
+def test_the_index_of_a_user_without_sessions_is_removed(folder: Path) -> None:
     now = [time.time()]
     store = FileStore(folder, clock=lambda: now[0])
     for number in range(4):

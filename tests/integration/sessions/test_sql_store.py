@@ -167,7 +167,7 @@ def test_a_missing_table_is_unavailable_and_says_what_to_do(harness: SqlHarness,
         store.create_schema()
 
 
-def test_a_damaged_row_is_set_aside_and_kept_for_a_day(
+def test_a_corrupt_row_is_quarantined_and_kept_for_a_day(
     harness: SqlHarness, store: SqlStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     for key, notice in (
@@ -188,7 +188,7 @@ def test_a_damaged_row_is_set_aside_and_kept_for_a_day(
 
 
 @pytest.mark.parametrize("created", [-1, 253_402_300_800_000])
-def test_a_row_that_was_made_at_no_time_is_damaged(harness: SqlHarness, store: SqlStore, created: int) -> None:
+def test_a_row_without_a_valid_creation_time_is_corrupt(harness: SqlHarness, store: SqlStore, created: int) -> None:
     store.create(KEY, {"a": b"1"}, None, HOUR)
     with harness.engine.begin() as connection:
         connection.execute(update(sessions).values(created=created))
@@ -291,7 +291,7 @@ def test_while_one_sweeps_another_finds_nothing_to_do(harness: SqlHarness, store
     other.close()
 
 
-def test_a_sweep_that_fails_leaves_the_turn_to_others(harness: SqlHarness, store: SqlStore) -> None:
+def test_a_sweep_that_fails_lets_others_sweep(harness: SqlHarness, store: SqlStore) -> None:
     expired(harness, store, 3)
 
     def fail() -> None:
@@ -323,13 +323,13 @@ def test_a_failed_write_leaves_its_connection_as_it_was(harness: SqlHarness, sto
     single.close()
 
 
-def test_a_host_may_be_named(harness: SqlHarness) -> None:
+def test_the_url_may_have_a_host_name(harness: SqlHarness) -> None:
     named = SqlStore.from_url(harness.url.replace("127.0.0.1", "localhost"), PATIENT)
     assert named.load(KEY) is None
     named.close()
 
 
-def test_an_engine_of_the_callers_in_any_mode_will_do(harness: SqlHarness) -> None:
+def test_any_engine_of_the_application_can_be_used(harness: SqlHarness) -> None:
     encoding = {"client_encoding": "utf8"} if harness.engine.dialect.name == "postgresql" else {}
     plain = SqlStore(create_engine(harness.engine.url, connect_args=encoding))
     assert plain.create(KEY, {"a": b"1"}, "alice", HOUR) is not None

@@ -82,10 +82,10 @@ def test_the_number_comes_from_the_engine_s_dns(engine_dns: Answer) -> None:
     ],
     ids=["unknown", "cut off", "empty", "nonsense", "not ASCII"],
 )
-def test_whatever_else_it_answers_the_host_name_is_used(engine_dns: Answer, make: Callable[[bytes], bytes]) -> None:
+def test_with_any_other_answer_of_dns_the_host_name_is_used(engine_dns: Answer, make: Callable[[bytes], bytes]) -> None:
     engine_dns(make)
     assert in_container() == "3f2a9c"
 
 
-def test_where_nobody_answers_the_host_name_is_used(engine_dns: Answer) -> None:
+def test_without_an_answer_of_dns_the_host_name_is_used(engine_dns: Answer) -> None:
     assert in_container() == "3f2a9c"

@@ -40,7 +40,7 @@ def guess(
     return client.post("/login", json={"user": user, "password": password}, environ_base={"REMOTE_ADDR": address})
 
 
-def test_after_so_many_wrong_passwords_even_the_right_one_has_to_wait(app: Flask) -> None:
+def test_after_too_many_wrong_passwords_the_right_one_has_to_wait_too(app: Flask) -> None:
     client = app.test_client()
     assert [guess(client).status_code for _ in range(4)] == [401, 401, 401, 429]
     answer = guess(client, password=PASSWORD)
@@ -49,7 +49,7 @@ def test_after_so_many_wrong_passwords_even_the_right_one_has_to_wait(app: Flask
     assert "Set-Cookie" not in answer.headers
 
 
-def test_a_user_who_does_not_exist_is_answered_the_same(app: Flask) -> None:
+def test_an_unknown_user_is_throttled_in_the_same_way(app: Flask) -> None:
     known, unknown = ([guess(app.test_client(), user) for _ in range(4)] for user in ("alice", "nobody"))
     assert [answer.status_code for answer in known] == [answer.status_code for answer in unknown]
     assert [answer.data for answer in known] == [answer.data for answer in unknown]
@@ -81,7 +81,7 @@ def test_an_address_without_guesses_left_does_not_lock_out_a_known_browser(app: 
     assert [guess(mine).status_code for _ in range(4)] == [401, 401, 401, 429]  # whoever has it may guess no more
 
 
-def test_guesses_are_no_sessions_and_outlive_the_end_of_all(app: Flask) -> None:
+def test_counts_of_guesses_are_not_sessions_and_outlive_the_end_of_all_sessions(app: Flask) -> None:
     client = app.test_client()
     assert [guess(client).status_code for _ in range(4)] == [401, 401, 401, 429]
     [guess(app.test_client(), f"user-{number}", address=f"198.51.100.{number}") for number in range(10)]
@@ -107,7 +107,7 @@ def test_a_known_browser_is_known_for_its_user_alone_and_not_when_forged(app: Fl
         assert [guess(thief, user, address="203.0.113.5").status_code for _ in range(4)] == [401, 401, 401, 429]
 
 
-def test_right_passwords_do_not_count(app: Flask) -> None:
+def test_right_passwords_do_not_count_as_guesses(app: Flask) -> None:
     client = app.test_client()
     for _ in range(40):
         assert guess(client, password=PASSWORD).status_code == 200
@@ -121,13 +121,13 @@ def test_right_passwords_do_not_count(app: Flask) -> None:
     ("2001:db8::1", "2001:db8:0:1::1", False),
     ("192.0.2.1", "192.0.2.2", False),
 ])  # fmt: skip
-def test_of_ipv6_a_network_is_one_client(app: Flask, one: str, other: str, same: bool) -> None:
+def test_an_ipv6_network_counts_as_one_client(app: Flask, one: str, other: str, same: bool) -> None:
     for _ in range(3):
         guess(app.test_client(), address=one)
     assert guess(app.test_client(), address=other).status_code == (429 if same else 401)
 
 
-def test_the_page_says_it_as_well(app: Flask) -> None:
+def test_the_page_reports_the_throttling_as_well(app: Flask) -> None:
     client = app.test_client()
     page = {"Accept": "text/html", "Origin": "http://localhost"}
     token = token_of(client)
@@ -137,13 +137,13 @@ def test_the_page_says_it_as_well(app: Flask) -> None:
     assert "Too many wrong passwords" in answers[-1].text
 
 
-def test_it_can_be_switched_off(users_file: Path) -> None:
+def test_the_rate_limit_can_be_switched_off(users_file: Path) -> None:
     app = create_app(Settings(node_name="n", secrets=(SECRET,), users_file=users_file, login_attempts=0))
     assert {guess(app.test_client()).status_code for _ in range(15)} == {401}
     assert guess(app.test_client(), password=PASSWORD).status_code == 200
 
 
-def test_without_the_store_no_password_is_looked_at(users_file: Path) -> None:
+def test_without_the_store_no_password_is_checked(users_file: Path) -> None:
     settings = Settings(
         node_name="n",
         secrets=(SECRET,),

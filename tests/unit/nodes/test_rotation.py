@@ -75,9 +75,7 @@ def at(app: Flask, browser: FlaskClient) -> FlaskClient:
 
 
 @pytest.mark.parametrize("step", list(pairwise(STEPS)), ids=lambda step: " | ".join(",".join(each) for each in step))
-def test_two_configurations_that_follow_each_other_know_each_others_browsers(
-    node: Node, step: tuple[Step, Step]
-) -> None:
+def test_nodes_one_step_of_a_rotation_apart_know_each_others_browsers(node: Node, step: tuple[Step, Step]) -> None:
     one, other = (node(each) for each in step)
     for home, away, address in ((one, other, "192.0.2.1"), (other, one, "192.0.2.2")):
         browser = logged_in(home)
@@ -96,7 +94,7 @@ def test_two_configurations_that_follow_each_other_know_each_others_browsers(
         assert abroad.get("/me").get_json()["user"] is None
 
 
-def test_a_session_from_before_lasts_until_the_old_one_is_dropped(node: Node) -> None:
+def test_a_session_lasts_until_the_secret_that_signed_it_is_dropped(node: Node) -> None:
     browser = logged_in(node((OLD,)))
     for number, step in enumerate(STEPS[:3], start=2):
         browser = at(node(step), browser)

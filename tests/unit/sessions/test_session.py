@@ -175,6 +175,7 @@ def test_concurrent_changes_before_a_renewal_are_carried_over(
         assert session["cart"] == ["apple"]
         browser.visit(concurrent)
         session.renew("alice")
+        assert dict(session) == expected | {"mine": 2}
     assert browser.data == expected | {"mine": 2}
 
 
