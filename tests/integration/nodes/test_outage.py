@@ -78,7 +78,7 @@ def assert_back(browsers: dict[str, HttpClient]) -> None:
         assert (me["user"], me["visits"], me["cart"]) == (user, 1, {})
 
 
-def test_a_store_that_was_killed_logs_nobody_out(node: RunningNode, valkey: Valkey) -> None:
+def test_a_killed_store_logs_no_user_out(node: RunningNode, valkey: Valkey) -> None:
     browsers = {user: log_in_and_visit(node, user) for user in ("alice", "bob")}
     valkey.kill()
     assert_outage(browsers["alice"])

@@ -72,7 +72,7 @@ def test_a_body_that_does_not_say_its_size_is_cut_off(node: RunningNode) -> None
     assert status(b'{"item": "apple", "quantity": 1}', *[b" " * 65536] * 20) == 413
 
 
-def test_a_connection_that_ends_in_the_middle_of_a_body_is_no_error(node: RunningNode) -> None:
+def test_a_connection_that_ends_in_the_middle_of_a_body_is_not_an_error(node: RunningNode) -> None:
     with socket.create_connection(("127.0.0.1", node.port), timeout=10) as connection:
         connection.sendall(
             b"POST /cart HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"

@@ -45,7 +45,7 @@ def test_the_containers_configuration_can_be_written_without_nginx(tmp_path: Pat
     assert stat.S_IMODE(output.stat().st_mode) == 0o644
 
 
-def test_states_are_given_by_name(tmp_path: Path) -> None:
+def test_draining_and_dead_nodes_are_given_by_name(tmp_path: Path) -> None:
     text = run("--balance", "sticky", "--drain", "node-1", "--down", "node-2", "--runtime-dir", tmp_path).output
     assert "route=node-1 drain;" in text
     assert "route=node-2 down;" in text

@@ -29,7 +29,7 @@ def get(proxy: RunningTls, path: str = "/", **options: Any) -> requests.Response
     return requests.get(url, verify=str(proxy.authority), timeout=10, allow_redirects=False, **options)
 
 
-def test_the_node_learns_that_it_was_tls_whatever_the_client_sends(proxy: RunningTls) -> None:
+def test_the_node_is_told_about_tls_whatever_the_client_says(proxy: RunningTls) -> None:
     answer = get(proxy, headers={"X-Forwarded-Proto": "http"})
     assert answer.json()["x-forwarded-proto"] == "https"
     assert answer.headers["Strict-Transport-Security"] == "max-age=600"
@@ -41,14 +41,14 @@ def test_plain_http_is_sent_to_https_with_its_method_and_body(proxy: RunningTls)
     assert answer.headers["Location"] == f"https://127.0.0.1:{proxy.port}/a?b=1"
 
 
-def test_a_foreign_host_gets_no_answer_over_tls(proxy: RunningTls) -> None:
+def test_connections_for_other_hosts_are_closed(proxy: RunningTls) -> None:
     with pytest.raises(requests.ConnectionError):
         get(proxy, headers={"Host": "evil.example"})
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 @pytest.mark.parametrize(("version", "works"), [("TLSv1_1", False), ("TLSv1_2", True), ("TLSv1_3", True)])
-def test_tls_1_2_and_later_are_spoken_with_http_2(proxy: RunningTls, version: str, works: bool) -> None:
+def test_only_current_versions_of_tls_are_accepted(proxy: RunningTls, version: str, works: bool) -> None:
     context = ssl.create_default_context(cafile=str(proxy.authority))
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.maximum_version = ssl.TLSVersion[version]
@@ -66,6 +66,6 @@ def test_tls_1_2_and_later_are_spoken_with_http_2(proxy: RunningTls, version: st
                 context.wrap_socket(raw, server_hostname="127.0.0.1")
 
 
-def test_tls_is_kept_by_a_reload(proxy: RunningTls) -> None:
+def test_a_reload_keeps_tls(proxy: RunningTls) -> None:
     proxy.reload()
     wait_until(lambda: get(proxy).status_code == 200, "the proxy answers again")

@@ -38,7 +38,7 @@ SPACES = {"U+00A0": b"\xc2\xa0", "0xA0": b"\xa0", "U+2000": b"\xe2\x80\x80", "0x
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
-def test_no_space_before_host_passes_for_the_prefix(cluster: Cluster, space: bytes) -> None:
+def test_a_space_before_the_host_prefix_does_not_count_as_the_prefix(cluster: Cluster, space: bytes) -> None:
     genuine = cluster.log_in().cookies["session"].encode()
     port = cluster.nodes[0].port
 
@@ -90,7 +90,7 @@ def test_a_pickle_in_the_store_is_never_executed(cluster: Cluster, tmp_path: Pat
     ],
     ids=["string", "list", "endless time", "no date", "no expiry"],
 )
-def test_a_record_that_is_none_is_anonymous_on_every_node(cluster: Cluster, plant: Any) -> None:
+def test_a_malformed_record_is_anonymous_on_every_node(cluster: Cluster, plant: Any) -> None:
     browser = cluster.log_in()
     name = f"session:{{{cookie.hash_id(id_of(browser))}}}"
     plant(cluster.store.client(), name)

@@ -43,7 +43,7 @@ def test_a_browser_gets_a_page_and_a_program_json(client: FlaskClient, accept: s
         assert "Accept" in response.headers["Vary"]
 
 
-def test_the_page_shows_who_where_how_often_and_what(client: FlaskClient) -> None:
+def test_the_page_shows_user_node_visits_and_cart(client: FlaskClient) -> None:
     page = client.get("/", headers=HTML).text
     assert "node-2" in page
     assert "Not logged in" in page
@@ -69,7 +69,7 @@ def test_forms_lead_back_to_the_page(client: FlaskClient) -> None:
     assert (status, "Not logged in" in page) == (303, True)
 
 
-def test_a_wrong_password_is_said_in_the_page_and_the_name_is_kept(client: FlaskClient) -> None:
+def test_the_page_reports_a_wrong_password_and_keeps_the_user_name(client: FlaskClient) -> None:
     status, page = send(client, "/login", user="alice", password="wrong word")
     assert status == 401
     assert "User or password is wrong." in page
@@ -77,7 +77,7 @@ def test_a_wrong_password_is_said_in_the_page_and_the_name_is_kept(client: Flask
     assert "wrong word" not in page
 
 
-def test_a_wrong_line_is_said_in_the_page_and_what_was_typed_is_kept(client: FlaskClient) -> None:
+def test_the_page_reports_an_invalid_item_and_keeps_the_input(client: FlaskClient) -> None:
     for item, quantity in (("pear", "0"), ("pear", "many"), ("x" * 65, "1")):
         status, page = send(client, "/cart", item=item, quantity=quantity)
         assert status == 400

@@ -87,7 +87,7 @@ def log_in_by_form(client: FlaskClient, back: str) -> tuple[int, str]:
     return answer.status_code, answer.headers["Location"]
 
 
-def test_a_page_asks_for_the_password_and_leads_back(app: Flask) -> None:
+def test_a_page_asks_for_the_password_and_returns_to_the_sessions(app: Flask) -> None:
     client = log_in(app)
     age_login(app, 301)
     answer = client.post("/sessions/end", data={"csrf_token": token_of(client)}, headers=HTML)
