@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import psutil
 import pytest
@@ -40,6 +41,19 @@ def command(application: str = APPLICATION) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", application]
 
 
+class HttpClient(requests.Session):
+    """A browser's worth of cookies. A path is one of the server at `url`."""
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.url = url
+        self.headers.update(headers or {})
+
+    def request(self, method: str | bytes, url: str | bytes, *arguments: Any, **options: Any) -> requests.Response:
+        address = urljoin(self.url, url if isinstance(url, str) else url.decode())
+        return super().request(method, address, *arguments, **{"timeout": 20, **options})
+
+
 class RunningNode(RunningServer):
     """A node; `settings` are environment variables."""
 
@@ -61,10 +75,9 @@ class RunningNode(RunningServer):
         text = self.log.read_text(encoding="utf-8")
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def log_in(self, user: str = "alice") -> requests.Session:
-        """A browser's worth of cookies, logged in."""
-        browser = requests.Session()
-        answer = browser.post(f"{self.url}/login", json={"user": user, "password": PASSWORD}, timeout=10)
+    def log_in(self, user: str = "alice") -> HttpClient:
+        browser = HttpClient(self.url)
+        answer = browser.post("/login", json={"user": user, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         return browser
 
