@@ -12,7 +12,6 @@ from deploy.compose.docker import Container, Project
 from deploy.compose.members import (
     ComposeRedis,
     find_members,
-    get_state,
     log_tail,
     make_member,
     read_versions,
@@ -28,9 +27,8 @@ from deploy.compose.override import (
 )
 from deploy.compose.proxy import ComposeProxy
 from deploy.ports import free_ports
-from deploy.redis.config import SERVERS
-from deploy.redis.control import Cluster, Sentinel, StandaloneRedis, Store
-from deploy.spec import ClusterError, ClusterSpec, NodeKind, RedisMode, StoreSettings
+from deploy.redis.control import Store, make_control
+from deploy.spec import ClusterError, ClusterSpec, NodeKind, StoreSettings
 
 _SECONDS_TO_BUILD = 900.0
 _SECONDS_TO_STOP = 5
@@ -60,7 +58,7 @@ class ComposeCluster(BaseCluster):
     def stop(self) -> None:
         self._reset()
         if self._project is not None:
-            paused = [one.id for one in self._project.containers() if get_state(one) is MemberState.PAUSED]
+            paused = [one.id for one in self._project.containers() if one.state is MemberState.PAUSED]
             if paused:
                 self._project.docker("unpause", *paused)
             arguments = ("--volumes", "--remove-orphans", "--timeout", str(_SECONDS_TO_STOP))
@@ -71,7 +69,7 @@ class ComposeCluster(BaseCluster):
             self._folder = None
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        running = [one for one in self._members().values() if get_state(one) is MemberState.RUNNING]
+        running = [one for one in self._members().values() if one.state is MemberState.RUNNING]
         self._wait_ready(running, timeout)
 
     def move(self, name: str) -> None:
@@ -92,15 +90,11 @@ class ComposeCluster(BaseCluster):
 
     @property
     def store(self) -> Store:
-        servers = ComposeRedis(self._running_project(), self.spec, self._subnet)
-        kind, timeout = self.spec.store, self.spec.start_timeout
-        match RedisMode.from_store(kind):
-            case RedisMode.SENTINEL:
-                required = self.spec.store_settings.required_replicas(SERVERS - 1)
-                return Sentinel(servers, kind, timeout, required, is_coordinated=False)
-            case RedisMode.CLUSTER:
-                return Cluster(servers, kind, timeout)
-        return StandaloneRedis(servers, kind, self._fault_proxy) if kind.needs_redis else Store(kind, self._fault_proxy)
+        project, store = self._running_project(), Store(self.spec.store)
+        if self.spec.store.needs_redis:
+            store = make_control(ComposeRedis(project, self.spec, self._subnet), self.spec, is_coordinated=False)
+        store.fault_proxy = self._fault_proxy
+        return store
 
     @property
     def authority(self) -> None:
@@ -203,7 +197,7 @@ class ComposeCluster(BaseCluster):
     def _unpause(self, name: str) -> Container:
         """Return a member after it is unpaused: the engine neither stops nor kills a paused one."""
         container = self._container(name)
-        if get_state(container) is MemberState.PAUSED:
+        if container.state is MemberState.PAUSED:
             self._running_project().docker("unpause", container.id)
             return self._container(name)
         return container

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from deploy.cluster import MemberState
 from deploy.compose.docker import Container, Project
 from deploy.compose.members import NODE_PORT, PROXY_PORT
 from deploy.spec import ClusterError, ClusterSpec, Discovery
@@ -95,7 +96,7 @@ class ComposeProxy:
 
     def _proxy(self) -> Container:
         for proxy in self._project.containers("proxy"):
-            if proxy.state == "running":
+            if proxy.state is MemberState.RUNNING:
                 return proxy
         raise ClusterError("the proxy does not run, so it cannot be changed: restart it first")
 

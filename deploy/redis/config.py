@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from deploy.redis import acl
+from deploy.spec import StoreKind
 
 NAME = "sessions"
 """The name of the primary at the Sentinels."""
@@ -19,6 +20,17 @@ SHARDS = 3
 _SLOTS = 16384
 _EMPTY = '""'
 _SINCE_LISTPACK = (7, 0, 0)
+
+
+def server_names(store: StoreKind) -> tuple[list[str], list[str]]:
+    """Return the names of a store's servers, of which the first is the primary at first, and of its Sentinels."""
+    match store:
+        case StoreKind.REDIS_HA:
+            numbers = range(1, SERVERS + 1)
+            return [f"store-{number}" for number in numbers], [f"sentinel-{number}" for number in numbers]
+        case StoreKind.REDIS_CLUSTER:
+            return [f"store-{number}" for number in range(1, 2 * SHARDS + 1)], []
+    return ["store"], []
 
 
 def redis_options(acl_file: str, folder: str, version: tuple[int, ...]) -> dict[str, str]:
