@@ -28,7 +28,7 @@ from deploy.compose.override import (
 from deploy.compose.proxy import ComposeProxy
 from deploy.ports import free_ports
 from deploy.redis.control import Store, make_control
-from deploy.spec import ClusterError, ClusterSpec, NodeKind, StoreSettings
+from deploy.spec import ClusterError, ClusterSpec, NodeKind
 
 _SECONDS_TO_BUILD = 900.0
 _SECONDS_TO_STOP = 5
@@ -36,15 +36,11 @@ _STARTS = 3
 
 
 class ComposeCluster(BaseCluster):
-    """A `deploy.Cluster` of containers. They run in the engine, so they outlive a command that is killed; a cluster
-    that is started under the same `project` name takes them over.
+    """A `deploy.Cluster` of containers. They run in the engine, so they outlive a command that is killed."""
 
-    `project` None chooses a name that no other cluster has.
-    """
-
-    def __init__(self, spec: ClusterSpec, project: str | None = None) -> None:
+    def __init__(self, spec: ClusterSpec) -> None:
         super().__init__(spec)
-        self._name = project or f"session-cluster-{secrets.token_hex(4)}"
+        self._name = f"session-cluster-{secrets.token_hex(4)}"
         self._project: Project | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._subnet = ""
@@ -157,8 +153,6 @@ class ComposeCluster(BaseCluster):
         return str(round(self.spec.drain_timeout))
 
     def _up(self, folder: Path) -> Project:
-        if self.spec.store_settings.max_lag != StoreSettings.max_lag:
-            raise ClusterError("max_lag is for local processes: in containers it is 2 s; leave it out")
         if self.spec.tls:
             raise ClusterError("TLS is for local processes: use `docker compose --profile tls`")
         for attempt in range(1, _STARTS + 1):

@@ -63,6 +63,12 @@ def member_name(service: str, number: int = 1) -> str:
     return f"{role.value}-{service.partition('-')[2]}" if "-" in service else role.value
 
 
+def find_addresses(subnet: str) -> dict[str, str]:
+    """Return the address of every Redis server and Sentinel. `subnet`: its first three parts in the network `store`."""
+    places = (STORES | SENTINELS | SHARDS).items()
+    return {"redis": f"redis:{REDIS_PORT}"} | {name: f"{subnet}.{last}:{SERVICES[name].port}" for name, last in places}
+
+
 def find_profile(spec: ClusterSpec) -> str:
     """Return the profile of compose.yaml that the store needs; empty if it needs none."""
     return PROFILES.get(RedisMode.from_store(spec.store)) or _find_database(spec) or ""
@@ -147,16 +153,11 @@ class ComposeRedis:
         self._project = project
         self._spec = spec
         self._services = {member_name(service): service for service in store_services(spec)}
+        addresses = find_addresses(subnet)
         self.stores, self.sentinels = (
-            {
-                member_name(service): f"{subnet}.{last}:{SERVICES[service].port}"
-                for service, last in places.items()
-                if service in self._services.values()
-            }
-            for places in (STORES | SHARDS, SENTINELS)
+            {name: addresses[service] for name, service in self._services.items() if SERVICES[service].role is role}
+            for role in (Role.STORE, Role.SENTINEL)
         )
-        if not self.stores:
-            self.stores = {"store": f"redis:{REDIS_PORT}"}
 
     @cached_property
     def passwords(self) -> acl.Passwords:

@@ -187,7 +187,7 @@ class LocalRedis:
         }
         if kind.has_several_servers:
             replicas = 1 if kind is StoreKind.REDIS_CLUSTER else config.SERVERS - 1
-            options |= config.replication_options(self.passwords, settings.max_lag, self._find_primary(name))
+            options |= config.replication_options(self.passwords, self._find_primary(name))
             options["min-replicas-to-write"] = str(settings.required_replicas(replicas))
         if kind is StoreKind.REDIS_CLUSTER:
             options |= config.CLUSTER_OPTIONS | {

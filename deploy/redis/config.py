@@ -17,6 +17,8 @@ SERVERS = 3
 """A primary and its replicas; as many Sentinels."""
 SHARDS = 3
 """Primaries of a Redis Cluster. Server number n + SHARDS is the replica of server number n."""
+_MAX_LAG = "2"
+"""Seconds since the last message of a replica, sent once a second, for which it counts as connected."""
 _SLOTS = 16384
 _EMPTY = '""'
 _SINCE_LISTPACK = (7, 0, 0)
@@ -46,12 +48,12 @@ def redis_options(acl_file: str, folder: str, version: tuple[int, ...]) -> dict[
     }
 
 
-def replication_options(passwords: acl.Passwords, max_lag: int, primary: str | None = None) -> dict[str, str]:
+def replication_options(passwords: acl.Passwords, primary: str | None = None) -> dict[str, str]:
     """Return the options of a server that has replicas or is one. `primary` is the one it replicates at its start."""
     options = {
         "masteruser": acl.REPLICA,
         "masterauth": passwords.replica,
-        "min-replicas-max-lag": str(max_lag),
+        "min-replicas-max-lag": _MAX_LAG,
         # A replica that has lost its primary must not answer with old data.
         "replica-serve-stale-data": "no",
         # By default a primary that is stopped waits for its replicas, which are stopped as well.

@@ -65,7 +65,6 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
     ("settings", "message"),
     [
         ({"min_replicas_to_write": 3}, "min_replicas_to_write must be between 0 and 2, not 3"),
-        ({"max_lag": 0}, "max_lag must be between 1 and 3600 s"),
         ({"down_after": 0.1}, "down_after must be between 0.2"),
     ],
 )
@@ -92,12 +91,6 @@ def test_writes_need_a_replica_only_where_a_primary_has_two() -> None:
         (
             lambda: LocalCluster(ClusterSpec(store=StoreKind.SQL, database=Database.POSTGRES)),
             "database postgres is for containers: local processes have SQLite",
-        ),
-        (
-            lambda: ComposeCluster(
-                ClusterSpec(store=StoreKind.REDIS_HA, store_settings=StoreSettings(max_lag=3))
-            ).start(),
-            "max_lag is for",
         ),
         (lambda: ComposeCluster(ClusterSpec(tls=True)).start(), "TLS is for"),
         (lambda: ComposeCluster(ClusterSpec(node=NodeKind.EXPRESS)).start(), "nodes in containers are flask"),
