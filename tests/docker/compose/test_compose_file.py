@@ -94,20 +94,6 @@ def test_another_balancing_recreates_the_proxy_alone(compose: Compose) -> None:
     assert "node" in browser.cookies
 
 
-def test_sessions_outlive_a_restart_of_redis(compose: Compose) -> None:
-    browser = Visitor(compose.url)
-    assert browser.post("/visits").status == 200
-    compose("restart", "redis")
-    wait_until(lambda: Visitor(compose.url).get("/ready").status == 200, "the store is back")
-    assert browser.get("/me").json["visits"] == 1
-
-
-def test_setup_refuses_a_setting_in_one_line(compose: Compose) -> None:
-    with pytest.raises(AssertionError) as refused:
-        compose("run", "--rm", "--no-deps", "setup", BALANCE="stiky")
-    assert "Error: unknown balancing policy 'stiky': did you mean 'sticky'?" in str(refused.value)
-
-
 def test_locust_and_its_workers_find_the_users_and_the_proxy(compose: Compose) -> None:
     compose.up("load", "load-worker", COMPOSE_PROFILES="load")
     place = f"http://127.0.0.1:{compose.load_port}"
