@@ -15,22 +15,22 @@ from rich.text import Text
 from deploy import ClusterSpec, StoreKind
 from loadtest.checker import PhaseFigures
 from loadtest.claims import (
+    FEW_FAILED_WRITES,
     NOTHING_LOST,
     Claim,
     ClaimResult,
-    FewFailedWrites,
-    NoFailedRequest,
-    NothingLost,
     Observed,
-    ServedBy,
-    ShareOfRequests,
-    ShareOfUsers,
     Verdict,
     list_failures,
+    no_failed_request,
+    nothing_lost,
+    served_by,
+    share_of_requests,
+    share_of_users,
 )
 from loadtest.experiment import Experiment, Phase, Variant, cluster
-from loadtest.faults import NOTHING, Fault, Kill, Scale
-from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, explain, mark_grid
+from loadtest.faults import NOTHING, Fault, kill, scale
+from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import Result, record_figures
 from proxy import Balance
 
@@ -41,11 +41,11 @@ ROOMY = 112
 
 SECONDS = 5.0
 """How long a scene measures by default."""
-_NO_FAILED = NoFailedRequest(min_operations=0)
+_NO_FAILED = no_failed_request(min_operations=0)
 _STEADY: tuple[Claim, ...] = (NOTHING_LOST, _NO_FAILED)
-_ONE_NODE_DIES: tuple[Claim, ...] = (NoFailedRequest("no GET fails", gets=True, min_operations=0), FewFailedWrites())
-_A_THIRD = ShareOfUsers(1 / 3, "about a third")
-_ARRIVAL: tuple[Claim, ...] = (NothingLost(min_requests=0, min_users=0), _NO_FAILED)
+_ONE_NODE_DIES: tuple[Claim, ...] = (no_failed_request("no GET fails", gets=True, min_operations=0), FEW_FAILED_WRITES)
+_A_THIRD = share_of_users(1 / 3, "about a third")
+_ARRIVAL: tuple[Claim, ...] = (nothing_lost(min_requests=0, min_users=0), _NO_FAILED)
 _ARRIVAL_MISSES: tuple[Claim, ...] = (_NO_FAILED,)
 # Each connection that nginx keeps open to a node belongs to one worker. With few connections chance decides how often a
 # request meets the other worker, so here each request has a connection of its own.
@@ -85,7 +85,7 @@ SCENES = (
         "1 node, 2 workers",
         "Scaling up breaks it: each of two workers has sessions of its own, so up to half the requests miss.",
         cluster(1, StoreKind.MEMORY, proxy=_NO_KEEPALIVE, workers=2),
-        _phase("steady", 1, (ShareOfRequests(1 / 2, "up to half", least=0.08), _NO_FAILED)),
+        _phase("steady", 1, (share_of_requests(1 / 2, "up to half", least=0.08), _NO_FAILED)),
         arrival=_ARRIVAL_MISSES,
     ),
     _scene(
@@ -94,7 +94,7 @@ SCENES = (
         "3 nodes",
         "Scaling out breaks it more: with N nodes that take turns, (N-1)/N of the requests miss.",
         cluster(3, StoreKind.MEMORY),
-        _phase("steady", 3, (ShareOfRequests(2 / 3, "about two thirds"), _NO_FAILED)),
+        _phase("steady", 3, (share_of_requests(2 / 3, "about two thirds"), _NO_FAILED)),
         arrival=_ARRIVAL_MISSES,
     ),
     _scene(
@@ -104,7 +104,7 @@ SCENES = (
         "Pinning each browser to a node hides it, until a node dies and takes its share of the users along.",
         cluster(3, StoreKind.MEMORY, Balance.STICKY),
         _phase("steady", 3, _STEADY, of=2),
-        _phase("node-2 killed", 2, (_A_THIRD, *_ONE_NODE_DIES), Kill("node-2"), of=2),
+        _phase("node-2 killed", 2, (_A_THIRD, *_ONE_NODE_DIES), kill("node-2"), of=2),
     ),
     _scene(
         5,
@@ -112,8 +112,8 @@ SCENES = (
         "3 nodes, shared",
         "With a shared store any node can serve any user, so any node can die and no user is logged out.",
         cluster(3, StoreKind.REDIS),
-        _phase("steady", 3, (*_STEADY, ServedBy(3)), of=2),
-        _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), Kill("node-2"), of=2),
+        _phase("steady", 3, (*_STEADY, served_by(3)), of=2),
+        _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), kill("node-2"), of=2),
     ),
     _scene(
         6,
@@ -121,9 +121,9 @@ SCENES = (
         "scaled out and in",
         "And nodes come and go under load without anyone noticing: drained first, they drop no request.",
         cluster(3, StoreKind.REDIS),
-        _phase("steady", 3, (*_STEADY, ServedBy(3)), of=3),
-        _phase("out to 5", 5, (*_STEADY, ServedBy(5)), Scale(5), of=3),
-        _phase("back to 3", 3, _STEADY, Scale(3), of=3),
+        _phase("steady", 3, (*_STEADY, served_by(3)), of=3),
+        _phase("out to 5", 5, (*_STEADY, served_by(5)), scale(5), of=3),
+        _phase("back to 3", 3, _STEADY, scale(3), of=3),
     ),
 )
 
@@ -209,16 +209,13 @@ def _sentences(results: Sequence[Result]) -> RenderableType:
     """Return a line for each scene: its verdict, its hypothesis, and the requests that failed."""
     grid = mark_grid()
     for number, result in enumerate(results, 1):
-        mark, _, style = MARKS[result.verdict]
-        grid.add_row(Text(str(number), "dim"), Text(mark, style), result.hypothesis)
-        if result.verdict is not Verdict.HOLDS:
-            grid.add_row("", "", Text(explain(result.verdict, result.reason), style))
+        add_verdict(grid, str(number), result, result.hypothesis)
         figures = (_figures(result, phase.name) for phase in _variant(result).phases)
         failures = sum((Counter(one.failures) for one in figures), Counter[str]())
         if failures and result.verdict is Verdict.HOLDS:
             # A POST that was sent may have been carried out, so it is never repeated.
-            said = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
-            grid.add_row("", "", Text(said, "dim"))
+            note = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
+            grid.add_row("", "", Text(note, "dim"))
     return grid
 
 

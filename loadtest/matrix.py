@@ -139,9 +139,7 @@ def run_matrix(
                     before = measure_usage(target.cluster)
                     runner.run(phase)
                     after = measure_usage(target.cluster)
-                    findings = runner.finish().findings
-            assert findings is not None
-            load = findings.phases[LOAD]
+                    load = runner.finish().findings.phases[LOAD]
             yield CellResult(cell=cell, load=load, cost=make_cost(before, after, load.operations))
         except FAILURES as error:
             yield CellResult(cell=cell, error=str(error))

@@ -5,27 +5,27 @@ import http.client
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
-from loadtest.claims import SESSION, SITE
+from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
-from loadtest.history import VERSION, End, Header, Mark, Note, PartWriter, assemble, follow, now, read_part
+from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
 from loadtest.load_profile import LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
-from loadtest.results import HISTORY, Timing
+from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, visit
 
 STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
-WELL_AGAIN_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
+RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
 ARRIVAL_TIMEOUT = 60.0
 SLACK = 240.0
 """Seconds for starting, arriving, applying and undoing, until the generator ends by itself."""
@@ -83,14 +83,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Run:
-    """Evidence of one run. `findings` and `timing` are None without a steady state before the fault."""
+    """Evidence of one run."""
 
-    findings: Findings | None = None
-    timing: Timing | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    unsteady: str = ""
-    """Why there was no steady state before the fault; then no fault was applied."""
-    unwell: str = ""
+    findings: Findings
+    timing: Timing
+    versions: Mapping[str, str]
+    unsteady_after: str = ""
     """Why there was no steady state after the undo."""
 
 
@@ -103,7 +101,7 @@ class Recording:
         self._paths = (marks, probes, *parts)
         self._marks, self._probes = PartWriter(marks), PartWriter(probes)
         self._probe_count = 0
-        self._follower = follow(*self._paths, lateness=0.0)
+        self._follower = Follower(*self._paths)
         self._checker = Checker()
         self._checker.feed(header)
         self._findings, self._due = self._checker.findings(), 0.0
@@ -129,7 +127,7 @@ class Recording:
         self._take_probes(prober)
         self._marks.close()
         self._probes.close()
-        for event in self._follower.finish():
+        for event in self._follower.poll():
             self._checker.feed(event)
         assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
         self._checker.feed(End(self._checker.findings().total.operations, self._probe_count))
@@ -177,7 +175,7 @@ class Runner:
         self._title, self._description = title, description
         self._times: dict[str, float] = {}
         self._prober: Prober | None = None
-        self._unwell = ""
+        self._unsteady_after = ""
 
     def __enter__(self) -> Self:
         self._enter(STARTING)
@@ -247,7 +245,7 @@ class Runner:
             self._recording.finish(self._prober),
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
-            unwell=self._unwell,
+            self._unsteady_after,
         )
 
     @property
@@ -294,9 +292,9 @@ class Runner:
 
     def _check_recovery(self) -> None:
         try:
-            wait_steady(self._cluster, WELL_AGAIN_TIMEOUT)
+            wait_steady(self._cluster, RECOVERY_TIMEOUT)
         except NotSteadyError as error:
-            self._unwell = str(error)
+            self._unsteady_after = str(error)
 
     def _look(self) -> Findings:
         self._generator.check()
@@ -339,14 +337,11 @@ class Runner:
 
 
 def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
-    """Run all phases. Without a steady state before a fault, the rest is left out."""
-    try:
-        with runner:
-            for phase in phases:
-                runner.run(phase)
-            return runner.finish()
-    except NotSteadyError as error:
-        return Run(unsteady=str(error))
+    """Run all phases. Raises NotSteadyError without a steady state before a fault, and what `Runner` raises."""
+    with runner:
+        for phase in phases:
+            runner.run(phase)
+        return runner.finish()
 
 
 def wait_steady(cluster: Cluster, timeout: float) -> None:

@@ -1,11 +1,9 @@
 """Events of a history in, findings out. Pure: no network, no clock, no file."""
 
-import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from loadtest.checker.availability import TargetProbes
-from loadtest.checker.evidence import Tally
 from loadtest.checker.figures import Figures
 from loadtest.checker.findings import Findings, Kind
 from loadtest.checker.logins import Expiry
@@ -14,8 +12,6 @@ from loadtest.checker.session import EndedSession, Judgement, SessionJudge
 from loadtest.checker.sums import FOREVER
 from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
 
-EXAMPLES = 10
-"""Evidence of each kind that the findings name."""
 HORIZON = 30.0
 """Seconds: more than any request takes; the virtual users give up after 20."""
 RESTS_AT_MOST = 3600.0
@@ -55,7 +51,6 @@ class Checker:
         self._count = 0  # of sessions
         self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
         self._figures: dict[PhaseName, Figures] = defaultdict(Figures)
-        self._tally = Tally(EXAMPLES)
         self._targets: dict[str, TargetProbes] = {}
         self._notes: dict[str, Note] = {}
         self._first, self._last = FOREVER, -FOREVER  # when operations began and ended
@@ -93,32 +88,29 @@ class Checker:
 
     def findings(self) -> Findings:
         """Return what all events so far prove; what may still be explained by later ones counts."""
-        tally = copy.deepcopy(self._tally)
         recent: dict[PhaseName, Figures] = defaultdict(Figures)
         for event in self._recent:
             recent[self._phase(event)].add(event)
         for session in self._sessions.values():
-            self._collect(session.judge_all(), recent, tally)
+            self._collect(session.judge_all(), recent)
         windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
-        counts = {kind: tally.count(kind) for kind in Kind}
+        total = Figures.merge([*self._figures.values(), *recent.values()])
         return Findings(
             title=self._title,
             complete=self._complete,
-            total=Figures.merge([*self._figures.values(), *recent.values()]).result(
-                max(self._last - self._first, 0.0), {kind: count for kind, count in counts.items() if count}
-            ),
+            total=total.result(max(self._last - self._first, 0.0)),
             phases={
-                name: self._merged(name, recent).result(sum(one.seconds for one in passed), tally.found(name))
+                name: self._merged(name, recent).result(sum(one.seconds for one in passed))
                 for name, passed in windows.items()
             },
             sessions=self._count,
-            sessions_lost=counts[Kind.SESSION_LOST],
-            users_lost=tally.users_lost,
-            updates_lost=counts[Kind.UPDATE_LOST],
-            stale_reads=counts[Kind.STALE_READ],
-            revived=counts[Kind.REVIVED],
-            crossed=counts[Kind.CROSSED],
-            examples=tally.examples,
+            sessions_lost=total.found[Kind.SESSION_LOST],
+            users_lost=len(total.users_lost),
+            updates_lost=total.found[Kind.UPDATE_LOST],
+            stale_reads=total.found[Kind.STALE_READ],
+            revived=total.found[Kind.REVIVED],
+            crossed=total.found[Kind.CROSSED],
+            examples=total.examples,
             availability={name: target.result() for name, target in sorted(self._targets.items())},
             notes=tuple(self._notes.values()),
         )
@@ -147,7 +139,7 @@ class Checker:
         for target in self._targets.values():
             target.settle(frontier)
         for session in list(self._sessions.values()):
-            self._collect(session.settle(frontier), self._figures, self._tally)
+            self._collect(session.settle(frontier), self._figures)
             rest = self._now - session.last_used
             if rest > RESTS_AT_MOST or (rest > 2 * self._horizon and session.has_ended()):
                 self._drop(session)
@@ -155,7 +147,7 @@ class Checker:
             del self._ended[next(iter(self._ended))]
 
     def _drop(self, session: SessionJudge) -> None:
-        self._collect(session.end(), self._figures, self._tally)
+        self._collect(session.end(), self._figures)
         self._ended[session.name] = session.remains()
         del self._sessions[session.name]
 
@@ -164,11 +156,11 @@ class Checker:
         for session in list(self._sessions.values()):
             self._drop(session)
 
-    def _collect(self, judged: Judgement, figures: dict[PhaseName, Figures], tally: Tally) -> None:
+    def _collect(self, judged: Judgement, figures: dict[PhaseName, Figures]) -> None:
         for op, anonymous in judged.told:
             figures[self._phase(op)].tell(op, anonymous=anonymous)
         for evidence in judged.evidence:
-            tally.add(evidence, self._phases.at(evidence.at))
+            figures[self._phases.at(evidence.at)].find(evidence)
 
     def _phase(self, event: Op | Note) -> PhaseName:
         return self._phases.during(event.started, event.ended) if isinstance(event, Op) else self._phases.at(event.at)

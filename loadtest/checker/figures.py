@@ -1,15 +1,18 @@
-"""Operations counted, for a phase or for a whole run, in memory that does not grow with their number."""
+"""Operations and evidence counted, for a phase or a whole run, in memory that does not grow with their number."""
 
 import math
+from bisect import insort
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from loadtest.checker.findings import Kind, PhaseFigures, Row
+from loadtest.checker.findings import Evidence, Kind, PhaseFigures, Row
 from loadtest.history import STOPPED, Action, Note, Op, Outcome
 
 CPU = "generator_cpu"
+EXAMPLES = 10
+"""Evidence of each kind that the findings name."""
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -76,13 +79,17 @@ class _Request:
 
 @dataclass
 class Figures:
-    """Counts operations, and the answers that tell who is logged in."""
+    """Counts operations, the answers that tell who is logged in, and the evidence that answers give."""
 
+    found: Counter[Kind] = field(default_factory=Counter)
+    users_lost: set[str] = field(default_factory=set)
+    """Users who lost a session at least once."""
     _counts: Counter[str] = field(default_factory=Counter)  # by field of PhaseFigures
     _failures: Counter[str] = field(default_factory=Counter)
     _nodes: Counter[str] = field(default_factory=Counter)
     _users: set[str] = field(default_factory=set)
     _users_logged_out: set[str] = field(default_factory=set)
+    _examples: dict[Kind, list[Evidence]] = field(default_factory=dict)
     _requests: dict[tuple[str, str], _Request] = field(default_factory=dict)
     _cpu: dict[str, tuple[float, float]] = field(default_factory=dict)
     """By process: the sum of its notes, and how many there are."""
@@ -124,10 +131,32 @@ class Figures:
             self._counts["logged_out"] += 1
             self._users_logged_out.add(op.who)
 
+    def find(self, evidence: Evidence) -> None:
+        """Count evidence, which comes in any order."""
+        self.found[evidence.kind] += evidence.count
+        if evidence.kind is Kind.SESSION_LOST:
+            self.users_lost.add(evidence.who)
+        self._add_example(evidence)
+
+    def _add_example(self, evidence: Evidence) -> None:
+        examples = self._examples.setdefault(evidence.kind, [])
+        insort(examples, evidence, key=lambda one: one.at)
+        del examples[EXAMPLES:]
+
+    @property
+    def examples(self) -> dict[Kind, tuple[Evidence, ...]]:
+        """The earliest of each kind that was found."""
+        return {kind: tuple(self._examples[kind]) for kind in Kind if kind in self._examples}
+
     @classmethod
     def merge(cls, parts: Iterable["Figures"]) -> Self:
         result = cls()
         for part in parts:
+            result.found.update(part.found)
+            result.users_lost |= part.users_lost
+            for examples in part._examples.values():
+                for evidence in examples:
+                    result._add_example(evidence)
             result._counts.update(part._counts)
             result._failures.update(part._failures)
             result._nodes.update(part._nodes)
@@ -141,8 +170,8 @@ class Figures:
                 own.times.merge(request.times)
         return result
 
-    def result(self, seconds: float, found: dict[Kind, int]) -> PhaseFigures:
-        """Return the figures of a phase that took so long, and in which this was found."""
+    def result(self, seconds: float) -> PhaseFigures:
+        """Return the figures of a phase that took so long."""
         times = Histogram()
         for request in self._requests.values():
             times.merge(request.times)
@@ -155,7 +184,7 @@ class Figures:
             failures=dict(sorted(self._failures.items())),
             users_logged_out=len(self._users_logged_out),
             nodes=dict(sorted(self._nodes.items())),
-            found={kind: found[kind] for kind in sorted(found)},
+            found=dict(sorted(self.found.items())),
             p50=p50,
             p90=p90,
             p99=p99,

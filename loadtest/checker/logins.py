@@ -85,27 +85,21 @@ class Logins(State):
         """Return the accounts that may be logged in by that time."""
         return {login.account for login in self.logins if login.started < before} | self._forgotten
 
-    def certainly_in(self, op: Op) -> Change | None:
-        """Return the login that must hold for as long as the operation takes; None if none does for certain."""
-        login = None
-        for one in self.logins:
-            if one.ok and one.ended < op.started and (login is None or one.ended > login.ended):
-                login = one
-        if login is None or any(one.started < op.ended and one.over > login.started for one in self.logouts):
+    def certainly_in(self, started: float = FOREVER, ended: float = FOREVER) -> Change | None:
+        """Return the login that must hold from `started` to `ended`, or may still for what comes later; None if none
+        does for certain."""
+        login = max((one for one in self.logins if one.ok and one.ended < started), key=_by_end, default=None)
+        if login is None or any(one.started < ended and one.over > login.started for one in self.logouts):
             return None
-        for one in self.logins:
-            # A login renews the id: one in flight, or lost on its way back, leaves the user with an id that is dead.
-            if one is not login and one.started < op.ended and one.ended > login.started:
-                return None
+        # A login renews the id: one in flight, or lost on its way back, leaves the user with an id that is dead.
+        if any(one is not login and one.started < ended and one.ended > login.started for one in self.logins):
+            return None
         return login
 
-    def certainly_out(self, op: Op) -> Change | None:
-        """Return the logout that must hold for as long as the operation takes; None if none does for certain."""
-        done = [one for one in self.logouts if one.ok and one.ended < op.started]
-        if not done:
-            return None
-        logout = max(done)
-        if any(one.over > logout.started and one.started < op.ended for one in self.logins):
+    def certainly_out(self, started: float = FOREVER, ended: float = FOREVER) -> Change | None:
+        """Return the logout that must hold from `started` to `ended`; None if none does for certain."""
+        logout = max((one for one in self.logouts if one.ok and one.ended < started), default=None)
+        if logout is None or any(one.over > logout.started and one.started < ended for one in self.logins):
             return None
         return logout
 
@@ -114,20 +108,6 @@ class Logins(State):
         own = Change.from_op(op) if op.action is Action.LOGIN else None
         others = (one for one in self.logins if one.ok and one != own)
         return any(one.started < op.ended and op.started < one.ended for one in others)
-
-    def standing(self, started: float = FOREVER, ended: float = FOREVER) -> Change | None:
-        """Return the login that may still be certain for operations that start and end at these times or later."""
-        login = max((one for one in self.logins if one.ok and one.ended < started), key=_by_end, default=None)
-        if login is None or any(one.started < ended and one.over > login.started for one in self.logouts):
-            return None
-        if any(one is not login and one.started < ended and one.ended > login.started for one in self.logins):
-            return None
-        return login
-
-    def last_logout(self) -> Change | None:
-        """Return the logout after which no user may be logged in; None if there is none for certain."""
-        logout = max((one for one in self.logouts if one.ok), default=None)
-        return None if logout is None or any(one.over > logout.started for one in self.logins) else logout
 
     def restore(self, names: frozenset[str], logout: Change | None) -> None:
         """Begin with what is remembered of an ended session."""

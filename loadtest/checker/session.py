@@ -133,13 +133,13 @@ class SessionJudge:
 
     def has_ended(self) -> bool:
         """Return whether no user is logged in for certain after a login, or nothing was ever acknowledged."""
-        login = self._logins.standing()
+        login = self._logins.certainly_in()
         if login is not None:
             return login.ended == self._lost
         return self._logins.began(FOREVER) or not any(c.most(FOREVER) for c in self._counters.values())
 
     def remains(self) -> EndedSession:
-        return EndedSession(frozenset(self._logins.names(FOREVER)), self._logins.last_logout())
+        return EndedSession(frozenset(self._logins.names(FOREVER)), self._logins.certainly_out())
 
     def judge_all(self) -> Judgement:
         """Judge everything as if nothing came after it, and go on as before."""
@@ -195,10 +195,11 @@ class SessionJudge:
         if not tells(op):
             return
         anonymous = shows_anonymous(op)
-        if not anonymous and op.user is not UNSET and (out := self._logins.certainly_out(op)) is not None:
-            what = f"{op.user} is logged in again, {op.started - out.ended:.3f} s after the logout was acknowledged"
+        logout = self._logins.certainly_out(op.started, op.ended)
+        if not anonymous and op.user is not UNSET and logout is not None:
+            what = f"{op.user} is logged in again, {op.started - logout.ended:.3f} s after the logout was acknowledged"
             self._revive(self._make(Kind.REVIVED, op, what))
-        login = self._logins.certainly_in(op)
+        login = self._logins.certainly_in(op.started, op.ended)
         if login is None or self._expired:
             return
         judged.told.append((op, anonymous))
@@ -245,7 +246,7 @@ class SessionJudge:
         known = bisect_right(self._signs, first_end)
         sign = self._signs[known - 1] if known else -FOREVER
         del self._signs[: max(known - 1, 0)]
-        login = self._logins.standing(first, first_end)
+        login = self._logins.certainly_in(first, first_end)
         if login is not None and login.ended != self._lost:
             limit = min(limit, max(login.ended, sign))
         return limit

@@ -3,10 +3,22 @@
 The format is described in docs/history.md.
 """
 
-from loadtest.history.clock import now
-from loadtest.history.events import STOPPED, VERSION, Action, End, Event, Header, Mark, Note, Op, Outcome, Probe, when
-from loadtest.history.follow import Follower, follow, read_part
-from loadtest.history.reader import HistoryError, Truncated, read
+from loadtest.history.events import (
+    STOPPED,
+    VERSION,
+    Action,
+    End,
+    Event,
+    Header,
+    Mark,
+    Note,
+    Op,
+    Outcome,
+    Probe,
+    now,
+    when,
+)
+from loadtest.history.reader import Follower, HistoryError, Truncated, read, read_part
 from loadtest.history.writer import PartWriter, Writer, assemble
 
 __all__ = [
@@ -27,7 +39,6 @@ __all__ = [
     "Truncated",
     "Writer",
     "assemble",
-    "follow",
     "now",
     "read",
     "read_part",

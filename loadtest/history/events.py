@@ -1,5 +1,6 @@
 """The lines of a history. Times are seconds since the epoch, and agree between processes of one machine."""
 
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -9,6 +10,8 @@ from msgspec import UNSET, UnsetType
 
 VERSION = 1
 """Rises when a field changes its meaning; new fields do not raise it, and readers ignore those they do not know."""
+
+_EPOCH = time.time() - time.monotonic()
 
 STOPPED = "stopped"
 """The error of an operation that its client cancelled at the end of the run: unknown, and not a failure."""
@@ -130,3 +133,11 @@ Event = Header | Op | Probe | Mark | Note | End
 def when(event: Op | Probe | Mark | Note) -> float:
     """Return when the event became known: when an operation ended, or a mark was set."""
     return event.ended if isinstance(event, Op | Probe) else event.at
+
+
+def now() -> float:
+    """Return seconds since the epoch: the monotonic clock, set to the wall clock when the process began.
+
+    It is never set back, and one for all processes of a machine.
+    """
+    return _EPOCH + time.monotonic()

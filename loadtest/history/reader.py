@@ -1,4 +1,4 @@
-"""Read a history. An error about a damaged file, or one of another kind, is one line."""
+"""Read histories, and their parts while they grow. An error about a damaged file is one line."""
 
 import zlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtest.history.events import VERSION, End, Event, Header, Op, Probe
+from loadtest.history.events import VERSION, End, Event, Header, Mark, Note, Op, Probe, when
 from loadtest.history.writer import GZIP
 
 CHUNK = 256 * 1024
@@ -115,3 +115,62 @@ def _check_header(name: str, line: bytes) -> None:
 def _foreign(line: bytes) -> str:
     shown = line[:40].decode(errors="replace")
     return f'not a history: the first line must begin with {{"is":"history",…}} , not {shown!r}'
+
+
+def read_part(path: str | Path) -> Iterator[Op | Probe | Mark | Note]:
+    """Yield the events of a part, without its End. Raises HistoryError; Truncated if it has none."""
+    part = _Part(Path(path))
+    yield from part.read()
+    if not part.ended:
+        raise Truncated(f"{path}: truncated after {part.count} events")
+
+
+class Follower:
+    """Reads parts while they grow. A part that does not exist yet is empty."""
+
+    def __init__(self, *paths: str | Path) -> None:
+        self._parts = [_Part(Path(path)) for path in paths]
+
+    def poll(self) -> list[Op | Probe | Mark | Note]:
+        """Return the new events, in order of time. The next call may return older ones: each writer flushes on its own.
+
+        Raises HistoryError.
+        """
+        return sorted((event for part in self._parts for event in part.read()), key=when)
+
+
+class _Part:
+    """One file, as far as it has been read."""
+
+    def __init__(self, path: Path) -> None:
+        self.ended = False
+        self.count = 0
+        self._path = path
+        self._position = 0
+        self._rest = b""
+
+    def read(self) -> Iterator[Op | Probe | Mark | Note]:
+        """Yield the events of the lines that are complete by now."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._position)
+                while data := file.read(CHUNK):
+                    yield from self._events(data)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise HistoryError(f"{self._path}: cannot be read: {error.strerror}") from error
+
+    def _events(self, data: bytes) -> Iterator[Op | Probe | Mark | Note]:
+        self._position += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self.count += 1
+            try:
+                event = _decoder.decode(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise HistoryError(f"{self._path}: line {self.count}: {error}") from error
+            if isinstance(event, End):
+                self.ended = True
+            elif not isinstance(event, Header):
+                yield event

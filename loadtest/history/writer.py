@@ -20,9 +20,8 @@ FLUSH_BYTES = 256 * 1024
 class PartWriter:
     """A context manager over the part of one process: plain JSON lines. Raises OSError. Not thread-safe.
 
-    Call `flush` at least every half second: late events are not merged in order of time (see `follow`). Left without an
-    error, it writes the End. Left with an error, or killed, it leaves a truncated file that is readable up to the last
-    `flush`.
+    Call `flush` at least every half second: what is not flushed, no `Follower` sees. Left without an error, it writes
+    the End. Left with an error, or killed, it leaves a truncated file that is readable up to the last `flush`.
     """
 
     def __init__(self, path: str | Path) -> None:

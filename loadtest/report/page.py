@@ -15,7 +15,7 @@ from loadtest.claims import Verdict
 from loadtest.faults import NOTHING
 from loadtest.history import HistoryError, read
 from loadtest.report.tables import MARKS, make_experiment_table
-from loadtest.results import CaseResults, Result, group_by_case, write_results
+from loadtest.results import CaseResults, Result, group_by_case, replace_file, write_results
 
 REPORT, MARKDOWN = "report.html", "results.md"
 TITLE = "Failover experiments"
@@ -40,10 +40,7 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
             f"{folder} has no results; make some with `session-cluster failover run --out {folder} NAME`"
         )
     (folder / MARKDOWN).write_text(make_experiment_table(results).markdown(), encoding="utf-8")
-    html = render_page(results, folder, title)
-    part = folder / f".{REPORT}.part"
-    part.write_text(html, encoding="utf-8")
-    return part.replace(folder / REPORT)
+    return replace_file(folder / REPORT, render_page(results, folder, title).encode())
 
 
 def render_page(results: Sequence[Result], folder: Path, title: str) -> str:

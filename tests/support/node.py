@@ -9,15 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil
 import pytest
 import requests
 
-from deploy.ports import free_ports
+from tests.support.servers import RunningServer
 from tests.support.valkey import Valkey
-from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of more than thirty-two bytes"
@@ -39,41 +38,6 @@ APPLICATION = "nodes.app:from_environ()"
 
 def command(application: str = APPLICATION) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", application]
-
-
-class RunningServer:
-    """A process from `with` to its end. It serves HTTP at `url`, /live too, and logs to `log`."""
-
-    def __init__(self, log: Path) -> None:
-        self.port = free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = log
-
-    def start(self) -> subprocess.Popen[bytes]:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        self.process = self.start()
-        try:
-            wait_until(self._lives)
-        except AssertionError:
-            self.stop()
-            raise AssertionError(f"{self.url} did not start:\n{self.log.read_text()}") from None
-        return self
-
-    def _lives(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            return requests.get(f"{self.url}/live", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=20)
 
 
 class RunningNode(RunningServer):

@@ -14,10 +14,11 @@ from urllib.parse import unquote
 import pytest
 import requests
 
+from deploy.certificate import make_certificate
 from proxy import Server
 from tests.support.express import RunningExpress
 from tests.support.node import PASSWORD, SECRET, RunningNode
-from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
+from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
@@ -88,7 +89,7 @@ def applications(
     """Both applications with these settings."""
     folder = tmp_path_factory.mktemp("both")
     settings = {"REDIS_URL": server.url} | request.param
-    certificate = issue_certificate(folder)
+    certificate = make_certificate(folder)
     with ExitStack() as stack:
         node = RunningNode(users_file, folder / "node.log", NODE_NAME=FLASK, SESSION_STORE="express", **settings)
         flask = stack.enter_context(node)

@@ -25,7 +25,6 @@ from nodes.sessions import MemoryStore, OptionsError, Priority, Proxy, SameSite,
 from nodes.sessions.stores.express import ExpressStore
 from tests import support
 from tests.support.browser import SECRET
-from tests.support.express_cookies import BROKEN, READABLE
 from tests.support.http_server import Recorded, Reply, Site, serve
 from tests.support.valkey import Valkey
 
@@ -34,6 +33,28 @@ pytestmark = pytest.mark.node
 TLS = {"X_Forwarded_Proto": "https"}
 OURS: dict[str, Any] = {"secrets": (SECRET,), "name": "connect.sid", "proxy": Proxy.TRUST, "rolling": True}
 THEIRS: dict[str, Any] = {"secret": SECRET, "rolling": True}
+BROKEN: dict[str, Callable[[str], str]] = {
+    "nothing but a percent sign": lambda value: "%",
+    "cut off in an escape": lambda value: value[:-1] + "%2",
+    "an escape of no digits": lambda value: "%zz" + value,
+    "one at the end": lambda value: value + "%",
+    "a broken one beside good ones": lambda value: value.replace("s%3A", "s%3A%"),
+    "encoded twice": lambda value: value.replace("%", "%25"),
+    "bytes that are not UTF-8": lambda value: value.replace("s%3A", "s%3A%ff%fe"),
+    "a character that is cut off": lambda value: value + "%E0%A4",
+    "longer than it has to be": lambda value: value.replace("s%3A", "s%C0%BA"),
+    "half of a surrogate pair": lambda value: value.replace("s%3A", "s%3A%ED%A0%80"),
+    "a zero": lambda value: value + "%00",
+    "a line break": lambda value: value + "%0d%0aSet-Cookie:%20a=b",
+    "bytes beyond ASCII": lambda value: value + "\xff\xe9",
+    "thousands of them": lambda value: "%" * 4000,
+}
+READABLE: dict[str, Callable[[str], str]] = {
+    "as it was set": lambda value: value,
+    "not encoded": lambda value: value.replace("%3A", ":").replace("%2F", "/").replace("%2B", "+"),
+    "in small letters": lambda value: value.replace("%3A", "%3a").replace("%2F", "%2f").replace("%2B", "%2b"),
+    "encoded without need": lambda value: value.replace(".", "%2E"),
+}
 MATRIX: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
     "the defaults": ({}, {}, {}),
     "the defaults over TLS": ({}, {}, TLS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 from collections.abc import Callable
@@ -12,8 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from deploy.certificate import make_certificate
 from proxy import ProxySettingsError, Tls
-from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
+from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.waiting import wait_until
 
 Start = Callable[..., RunningProxy]
@@ -21,7 +21,7 @@ Start = Callable[..., RunningProxy]
 
 @pytest.fixture
 def proxy(tmp_path: Path, servers: Any) -> Any:
-    with RunningTls(tmp_path, servers, issue_certificate(tmp_path), hsts_seconds=600) as running:
+    with RunningTls(tmp_path, servers, make_certificate(tmp_path), hsts_seconds=600) as running:
         yield running
 
 
@@ -32,7 +32,7 @@ def get(proxy: RunningTls, path: str = "/", **options: Any) -> requests.Response
 
 def test_the_node_is_told_that_it_was_tls_whatever_the_client_says(proxy: RunningTls) -> None:
     answer = get(proxy, headers={"X-Forwarded-Proto": "http"})
-    assert json.loads(answer.content)["headers"]["x-forwarded-proto"] == "https"
+    assert answer.json()["x-forwarded-proto"] == "https"
     assert answer.headers["Strict-Transport-Security"] == "max-age=600"
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 
 import requests
 
+from deploy.certificate import make_certificate
 from nodes.accounts import create_users
 from nodes.sessions import cookie
 from proxy import Server
 from tests.support.harness import RedisHarness
 from tests.support.node import PASSWORD, PATIENT, SECRET, RunningNode
-from tests.support.proxy import RunningProxy, RunningTls, issue_certificate
+from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.valkey import Valkey
 
 USERS = ["alice", "bob", "carol", "dave", "erin", "frank"]
@@ -121,17 +121,6 @@ def signed(session_id: str) -> str:
     return cookie.sign(session_id, SECRET.encode())
 
 
-def raw(port: int, request: bytes) -> bytes:
-    """Everything that comes back until the other side closes, or resets since it read not all; TimeoutError."""
-    answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        with suppress(ConnectionError):
-            connection.sendall(request)
-            while data := connection.recv(65536):
-                answer += data
-    return answer
-
-
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
     with ExitStack() as stack:
@@ -152,7 +141,7 @@ def running(folder: Path) -> Iterator[Cluster]:
         (folder / "plain").mkdir()
         proxy = stack.enter_context(RunningProxy(folder / "plain", servers, {"login_rate": None}))
         (folder / "tls").mkdir()
-        certificate = issue_certificate(folder / "tls")
+        certificate = make_certificate(folder / "tls")
         tls = stack.enter_context(RunningTls(folder / "tls", servers, certificate, login_rate=None))
         yield Cluster(folder, users, store, nodes, proxy, tls)
         for node in nodes:

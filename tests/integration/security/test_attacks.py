@@ -18,7 +18,8 @@ from werkzeug.wrappers import Request
 
 from nodes import Settings
 from nodes.sessions import SessionOptions, cookie
-from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, raw, signed
+from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
+from tests.support.http_client import send_raw
 from tests.support.node import SECRET
 from tests.support.valkey import monitored
 
@@ -44,7 +45,7 @@ def test_no_space_before_host_passes_for_the_prefix(cluster: Cluster, space: byt
 
     def me(pair: bytes) -> bytes:
         lines = [b"GET /me HTTP/1.1", b"Host: a", b"X-Forwarded-Proto: https", b"Connection: close", b"Cookie: " + pair]
-        return raw(port, b"\r\n".join(lines) + b"\r\n\r\n")
+        return send_raw(port, b"\r\n".join(lines) + b"\r\n\r\n")
 
     assert b'"user":"alice"' in me(b"other=1; __Host-session=" + genuine)
     for pair in (space + b"__Host-session=", b"other=1; " + space + b"__Host-session=", b"a=" + space + b";" + space):
@@ -297,7 +298,7 @@ def test_smuggling_is_refused_once_and_closed_and_the_node_serves_on(
     }[where]
     host = b"127.0.0.1:%d" % port
     before = seen(cluster)
-    answer = raw(port, b"POST /visits HTTP/1.1\r\nHost: " + host + b"\r\n" + smuggled.rest + SECOND % host)
+    answer = send_raw(port, b"POST /visits HTTP/1.1\r\nHost: " + host + b"\r\n" + smuggled.rest + SECOND % host)
     assert statuses(answer) == [b"%d" % status], answer
     assert b"set-cookie" not in answer.lower()
     assert (b"Server: nginx" in answer) is (where == "proxy")
@@ -313,18 +314,18 @@ def test_smuggling_is_refused_once_and_closed_and_the_node_serves_on(
 def test_bare_lf_ends_no_line_for_a_node_and_frames_nothing_else_for_nginx(cluster: Cluster) -> None:
     direct, proxied = cluster.nodes[0].port, cluster.proxy.port
     bare = b"POST /visits HTTP/1.1\nHost: 127.0.0.1\nConnection: close\nContent-Length: 0\n\n"
-    answer = raw(direct, bare + SECOND % b"127.0.0.1")
+    answer = send_raw(direct, bare + SECOND % b"127.0.0.1")
     assert statuses(answer) == [b"400"]
     assert b"bare LF as line terminator" in answer
     # nginx takes it (RFC 9112, 2.2, allows that) and writes it anew.
-    assert statuses(raw(proxied, bare)) == [b"200"]
+    assert statuses(send_raw(proxied, bare)) == [b"200"]
     first = b"GET /me HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     inside = b"X-A: b\n\nGET /smuggled HTTP/1.1\nHost: evil\r\n\r\n"
-    answer = raw(direct, first + inside)
+    answer = send_raw(direct, first + inside)
     assert statuses(answer) == [b"400"]
     assert b"Invalid HTTP Header" in answer
     # To nginx these are two requests, the second for a foreign Host: closed without an answer.
-    answer = raw(proxied, first + inside)
+    answer = send_raw(proxied, first + inside)
     assert statuses(answer) == [b"200"]
     assert b'"user":null' in answer
     assert "/smuggled" not in seen(cluster)

@@ -98,7 +98,7 @@ def test_compare_and_set_applies_only_to_what_was_expected(
 def test_an_update_past_the_bound_changes_nothing(harness: Harness) -> None:
     store, more = harness.store, getattr(harness, "overhead", 0)
     if more is None:
-        pytest.skip("what a value takes depends on who wrote it: tests/unit/sessions/test_encryption_of_some.py")
+        pytest.skip("what a value takes depends on who wrote it: tests/unit/sessions/test_encryption.py")
     make(store, a=b"12345", b=b"1")
 
     def update(changes: Changes, most: int, fields: int) -> Outcome:

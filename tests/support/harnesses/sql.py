@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 import pytest
 from sqlalchemy import Engine, delete, select, update
@@ -52,7 +52,7 @@ class SqlHarness:
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
         if self.engine.dialect.name == "sqlite":
-            self.forget_connections()
+            self.close()
         with self._silence(), self._through.through(self._hasty):
             yield
             self._hasty.close()
@@ -62,9 +62,6 @@ class SqlHarness:
             connection.execute(delete(sessions))
 
     def close(self) -> None:
-        self.forget_connections()
-
-    def forget_connections(self) -> None:
         self.sql.close()
         self._hasty.close()
         self.engine.dispose()
@@ -85,20 +82,17 @@ def locked(path: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def sqlite_harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlHarness]:
     path = str(tmp_path_factory.mktemp("sqlite") / "sessions.db")
-    harness = SqlHarness(f"sqlite:///{path}", lambda: locked(path))
-    yield harness
-    harness.close()
+    with closing(SqlHarness(f"sqlite:///{path}", lambda: locked(path))) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="session")
 def mysql_harness(mysql: SqlServer) -> Iterator[SqlHarness]:
-    harness = SqlHarness(mysql.url, mysql.paused)
-    yield harness
-    harness.close()
+    with closing(SqlHarness(mysql.url, mysql.paused)) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="session")
 def postgres_harness(postgres: SqlServer) -> Iterator[SqlHarness]:
-    harness = SqlHarness(postgres.url, postgres.paused)
-    yield harness
-    harness.close()
+    with closing(SqlHarness(postgres.url, postgres.paused)) as harness:
+        yield harness

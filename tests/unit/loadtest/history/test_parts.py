@@ -1,0 +1,87 @@
+"""Parts of a history that several processes write, read while they grow and when they have ended."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadtest.history import Event, Follower, HistoryError, Mark, Op, PartWriter, Truncated, read_part, when
+from tests.unit.loadtest.history.test_history import HEADER, op
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    return [tmp_path / "parent.jsonl", tmp_path / "part-1.jsonl", tmp_path / "part-2.jsonl"]
+
+
+def write(path: Path, *events: Op | Mark) -> None:
+    with PartWriter(path) as writer:
+        for event in events:
+            writer.write(event)
+
+
+def encode(*events: Event) -> bytes:
+    return b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+
+
+def test_events_of_all_parts_come_in_order_of_time(paths: list[Path]) -> None:
+    write(paths[0], Mark(1000.0, "before"), Mark(1003.0, "fault"))
+    write(paths[1], op(1), op(4))
+    write(paths[2], op(2), op(2), op(3))
+    times = [when(event) for event in Follower(*paths).poll()]
+    assert times == [1000.0, 1001.5, 1002.5, 1002.5, 1003.0, 1003.5, 1004.5]
+
+
+def test_each_poll_returns_the_events_flushed_since_the_last_one(paths: list[Path]) -> None:
+    follower = Follower(*paths[:2])
+    assert follower.poll() == [], "no part exists yet"
+    first, second = PartWriter(paths[0]), PartWriter(paths[1])
+    second.write(op(2))
+    second.flush()
+    assert follower.poll() == [op(2)]
+    first.write(op(1))
+    first.flush()
+    second.write(op(3))
+    assert follower.poll() == [op(1)], "an older event is not left out, and an event that was not flushed is not read"
+    second.close()
+    first.close()
+    assert follower.poll() == [op(3)]
+    assert follower.poll() == []
+
+
+def test_an_incomplete_line_is_read_once_its_rest_has_come(paths: list[Path]) -> None:
+    follower = Follower(paths[0])
+    content = encode(HEADER, op(1), op(2))
+    for begin in range(0, len(content), 400):
+        with paths[0].open("ab") as file:
+            file.write(content[begin : begin + 400])
+        complete = content[: begin + 400].count(b"\n") - content[:begin].count(b"\n")
+        assert len(follower.poll()) == complete - (begin == 0)
+
+
+def test_a_part_that_has_ended_is_read_whole(paths: list[Path]) -> None:
+    events = [op(number) for number in range(1000)]  # more than one chunk
+    write(paths[0], *events)
+    assert list(read_part(paths[0])) == Follower(paths[0]).poll() == events
+
+
+@pytest.mark.parametrize("reading", [lambda path: Follower(path).poll(), lambda path: list(read_part(path))])
+def test_a_damaged_line_is_named(paths: list[Path], reading: Callable[[Path], object]) -> None:
+    paths[0].write_bytes(encode(op(1)) + b'{"is":"dance"}\n')
+    with pytest.raises(HistoryError, match=r"parent\.jsonl: line 2: "):
+        reading(paths[0])
+
+
+def test_a_part_without_an_end_is_truncated(paths: list[Path]) -> None:
+    with pytest.raises(ZeroDivisionError), PartWriter(paths[0]) as writer:
+        writer.write(op(1))
+        raise ZeroDivisionError
+    with pytest.raises(Truncated, match="truncated after 1 events"):
+        list(read_part(paths[0]))
+    assert Follower(paths[0]).poll() == [op(1)]
+
+
+def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match="cannot be read"):
+        Follower(tmp_path).poll()
