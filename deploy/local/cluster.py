@@ -1,17 +1,16 @@
 """The cluster as processes of this machine: real nginx, real Valkey or Redis, gunicorn nodes."""
 
 import os
-import signal
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from deploy.base import BaseCluster
 from deploy.cluster import Member, Role
 from deploy.fault_proxy import FaultProxy
-from deploy.local.processes import Process, ProcessReaper
+from deploy.local.processes import Process
 from deploy.local.proxy import LocalProxy
 from deploy.local.redis_server import LocalRedis, RedisBinary
-from deploy.local.servers import LocalNodes, NodeApplication, Server, wait_until_ready
+from deploy.local.servers import LocalNodes, NodeApplication, Server, ServerGroup
 from deploy.local.state import Description, StateDir
 from deploy.redis import acl
 from deploy.redis.control import Store
@@ -52,8 +51,7 @@ class LocalCluster(BaseCluster):
         self._proxy = LocalProxy(spec, nginx)
         self._application = application
         self._redis_binary = RedisBinary(store_server) if spec.store.needs_redis else None
-        self._state: StateDir | None = None
-        self._reaper: ProcessReaper | None = None
+        self._group: ServerGroup | None = None
         self._redis: LocalRedis | None = None
         self._servers: dict[str, Server] = {}
 
@@ -68,35 +66,32 @@ class LocalCluster(BaseCluster):
     @property
     def state_dir(self) -> Path:
         """The folder of cluster.json, the logs and the secrets while the cluster runs."""
-        return self._running_state().path
+        return self._running_group().state.path
 
     def stop(self) -> None:
-        for role, seconds in _SECONDS_TO_END.items():
-            self._end([server for server in self._servers.values() if server.role is role], seconds)
+        if self._group is not None:
+            for role, seconds in _SECONDS_TO_END.items():
+                self._end([server for server in self._servers.values() if server.role is role], seconds)
+            self._reset()
+            self._group.close()
         self._proxy.clear()
-        self._reset()
-        if self._reaper is not None:
-            self._reaper.close()
-        if self._state is not None:
-            self._state.close()
-        self._redis = self._reaper = self._state = None
+        self._redis = self._group = None
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        self._running_state()
         running = [server for server in self._servers.values() if server.running()]
-        wait_until_ready(running, timeout, self._start_server)
+        self._running_group().wait_ready(running, timeout)
 
     def move(self, name: str) -> None:
         self._require_node(name)
         raise ClusterError("local nodes have one address, 127.0.0.1: only containers can be moved")
 
     def configure(self, node_settings: Mapping[str, str]) -> None:
-        self._running_state()
+        self._running_group()
         self._nodes.configured = dict(node_settings)
 
     @property
     def store(self) -> Store:
-        self._running_state()
+        self._running_group()
         return self._redis.control if self._redis else Store(self.spec.store)
 
     @property
@@ -106,17 +101,17 @@ class LocalCluster(BaseCluster):
         return {"nginx": self._proxy.version, **store, **application}
 
     def members(self) -> tuple[Member, ...]:
-        self._running_state()
+        self._running_group()
         servers = sorted(self._servers.values(), key=lambda server: _ORDER.index(server.role))
         return tuple(server.member(server.name in self._states) for server in servers)
 
     def _is_started(self) -> bool:
-        return self._state is not None
+        return self._group is not None
 
     def _start(self) -> None:
-        self._state = state = StateDir(self._state_dir)
+        self._group = ServerGroup(self._state_dir)
+        state = self._group.state
         try:
-            self._reaper = ProcessReaper(state.path, state.keep, state.lock)
             self._nodes = LocalNodes(self.spec, state, self._application)
             self.users = self._nodes.users
             if self._redis_binary is not None:
@@ -146,9 +141,8 @@ class LocalCluster(BaseCluster):
         self._process(name).resume()
 
     def _restart(self, name: str) -> None:
-        server, process = self._servers[name], self._process(name)
-        process.terminate(_stop_signal(server))
-        process.wait_ended(self.spec.drain_timeout)
+        server = self._servers[name]
+        self._running_group().end([server], self.spec.drain_timeout)
         self._bring_up([server])
 
     def _start_redis(self, binary: RedisBinary, state: StateDir) -> None:
@@ -172,28 +166,18 @@ class LocalCluster(BaseCluster):
         return {**settings, **self._redis.node_environment()}
 
     def _bring_up(self, servers: Sequence[Server]) -> None:
-        for server in servers:
-            self._servers[server.name] = server
-            self._start_server(server)
-        wait_until_ready(servers, self.spec.start_timeout, self._start_server)
-
-    def _start_server(self, server: Server) -> None:
-        assert self._reaper is not None
-        server.start(self._reaper, self._running_state().path)
+        self._servers |= {server.name: server for server in servers}
+        self._running_group().start(servers, self.spec.start_timeout)
 
     def _end(self, servers: list[Server], timeout: float) -> None:
+        self._running_group().end(servers, timeout)
         for server in servers:
-            if server.process is not None:
-                server.process.terminate(_stop_signal(server))
-        for server in servers:
-            if server.process is not None:
-                server.process.wait_ended(timeout)
             del self._servers[server.name]
 
-    def _running_state(self) -> StateDir:
-        if self._state is None:
+    def _running_group(self) -> ServerGroup:
+        if self._group is None:
             raise ClusterError("the cluster does not run: start it first")
-        return self._state
+        return self._group
 
     def _process(self, name: str) -> Process:
         process = self._servers[name].process
@@ -201,7 +185,7 @@ class LocalCluster(BaseCluster):
         return process
 
     def _describe(self) -> None:
-        self._running_state().describe(
+        self._running_group().state.describe(
             Description(
                 url=self.url,
                 pid=os.getpid(),
@@ -214,8 +198,3 @@ class LocalCluster(BaseCluster):
                 processes=self.members(),
             )
         )
-
-
-def _stop_signal(server: Server) -> int:
-    # On TERM, nginx drops its open requests.
-    return signal.SIGQUIT if server.role is Role.PROXY else signal.SIGTERM

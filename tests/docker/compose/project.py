@@ -52,7 +52,7 @@ class Compose:
     def up(self, *arguments: str, **variables: str) -> None:
         self("up", "--detach", "--wait", "--no-build", *arguments, **variables)
 
-    def serve(self, servers: set[str] = NODES, **variables: str) -> None:
+    def serve(self, servers: set[str] = NODES, /, **variables: str) -> None:
         """Start with these settings. Return when the proxy has learned the addresses of all servers from Docker's DNS,
         some seconds after they are recreated."""
         self.up("--remove-orphans", **variables)
