@@ -145,7 +145,7 @@ class BaseCluster(ABC):
 
     @abstractmethod
     def _add_nodes(self, count: int) -> None:
-        """Start so many more nodes, and return when they are ready."""
+        """Start `count` more nodes, and return when they are ready."""
 
     @abstractmethod
     def _remove_nodes(self, names: Collection[str]) -> None:

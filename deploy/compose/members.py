@@ -46,11 +46,6 @@ SERVICES = {
 }
 PROXY_PORT, NODE_PORT = SERVICES["proxy"].port, SERVICES["node"].port
 REDIS_PORT, SENTINEL_PORT = _REDIS.port, _SENTINEL.port
-_REDIS_SERVICES = {
-    RedisMode.STANDALONE: ("redis",),
-    RedisMode.SENTINEL: (*STORES, *SENTINELS),
-    RedisMode.CLUSTER: (*SHARDS,),
-}
 # The password is not an argument, which every user of this machine could read.
 _ASK = 'REDISCLI_AUTH="$(cat /cluster/{folder}/operator-password)" exec redis-cli -e --raw --user "$0" -p {port} "$@"'
 
@@ -71,15 +66,12 @@ def find_addresses(subnet: str) -> dict[str, str]:
 
 def find_profile(spec: ClusterSpec) -> str:
     """Return the profile of compose.yaml that the store needs; empty if it needs none."""
-    return PROFILES.get(RedisMode.from_store(spec.store)) or _find_database(spec) or ""
+    return _find_store(spec)[0]
 
 
 def store_services(spec: ClusterSpec) -> tuple[str, ...]:
     """Return the services of the store's servers and its Sentinels; none for a store without a server."""
-    if spec.store.needs_redis:
-        return _REDIS_SERVICES[RedisMode.from_store(spec.store)]
-    database = _find_database(spec)
-    return (database,) if database else ()
+    return _find_store(spec)[1]
 
 
 def find_members(project: Project, spec: ClusterSpec) -> dict[str, Container]:
@@ -195,9 +187,16 @@ class ComposeRedis:
         return self._project.docker(*words, timeout=5.0, stdin=secret)
 
 
-def _find_database(spec: ClusterSpec) -> Database | None:
-    """Return the database that has to run beside the nodes: a service of compose.yaml, and its profile."""
-    return spec.database if spec.store is StoreKind.SQL and spec.database is not Database.SQLITE else None
+def _find_store(spec: ClusterSpec) -> tuple[str, tuple[str, ...]]:
+    """Return the profile and the services of the store."""
+    match spec.store:
+        case StoreKind.REDIS_HA:
+            return PROFILES[RedisMode.SENTINEL], (*STORES, *SENTINELS)
+        case StoreKind.REDIS_CLUSTER:
+            return PROFILES[RedisMode.CLUSTER], (*SHARDS,)
+        case StoreKind.SQL if spec.database is not Database.SQLITE:
+            return spec.database, (spec.database,)
+    return "", ("redis",) if spec.store.needs_redis else ()
 
 
 def _ready(project: Project, container: Container, proxy_port: int) -> bool:

@@ -27,7 +27,7 @@ class Compose:
     def __call__(self, *arguments: str, **variables: str) -> str:
         place = ["-p", self.name, "--project-directory", str(ROOT), "--env-file", os.devnull]
         done = self._run([*place, *arguments], variables)
-        if any(said in done.stderr for said in SUBNET_ERRORS):
+        if any(error in done.stderr for error in SUBNET_ERRORS):
             self.subnet = choose_subnet()
             done = self._run([*place, *arguments], variables)
         assert done.returncode == 0, done.stderr

@@ -135,8 +135,8 @@ def test_the_end_of_a_connection_is_passed_on(client: socket.socket) -> None:
 
 
 def test_clients_of_a_target_that_refuses_are_reset() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     proxy = FaultProxy.to(port)
     try:
         with pytest.raises(ConnectionError), connect(proxy) as client:  # the reset may come before connect returns

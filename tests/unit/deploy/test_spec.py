@@ -22,7 +22,7 @@ from nodes.sessions import Durability
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"nodes": 0}, "nodes must be between 1 and 100, not 0"),
         ({"nodes": 101}, "nodes must be between 1 and 100, not 101"),
@@ -44,8 +44,8 @@ from nodes.sessions import Durability
         ({"drain_timeout": float("nan")}, "drain_timeout must be above 0 s.* not nan s"),
     ],
 )
-def test_a_value_out_of_range_is_named(fields: dict[str, Any], said: str) -> None:
-    with pytest.raises(ClusterError, match=said):
+def test_a_value_out_of_range_is_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
         ClusterSpec(**fields)
 
 
@@ -84,7 +84,7 @@ def test_writes_need_a_replica_only_where_a_primary_has_two() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "said"),
+    ("start", "message"),
     [
         (lambda: ClusterSpec(store_proxy=True), "store memory has no single server that a proxy could stand before"),
         (lambda: LocalCluster(ClusterSpec(discovery=Discovery.DNS)), "discovery by dns is for containers"),
@@ -96,8 +96,10 @@ def test_writes_need_a_replica_only_where_a_primary_has_two() -> None:
         (lambda: ComposeCluster(ClusterSpec(node=NodeKind.EXPRESS)).start(), "nodes in containers are flask"),
     ],
 )
-def test_what_a_kind_of_cluster_cannot_do_is_refused_before_it_starts(start: Callable[[], object], said: str) -> None:
-    with pytest.raises(ClusterError, match=said):
+def test_what_a_kind_of_cluster_cannot_do_is_refused_before_it_starts(
+    start: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(ClusterError, match=message):
         start()
 
 
