@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,11 +32,9 @@ class Recorded(Through):
         self.calls.append("load")
         return super().load(key)
 
-    def create(
-        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
-    ) -> float | None:
+    def create(self, *args: Any, **kwargs: Any) -> float | None:
         self.calls.append("create")
-        return super().create(key, fields, owner, lifetime, created)
+        return super().create(*args, **kwargs)
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         self.calls.append("update" if changes.set or changes.delete else "touch")

@@ -57,15 +57,8 @@ class BytesAsText(Through):
     def load(self, key: str) -> Record | None:
         return self._decoded(super().load(key))
 
-    def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
-    ) -> float | None:
-        return super().create(key, self._encoded(fields), owner, lifetime, created)
+    def create(self, key: str, fields: Mapping[str, bytes], *args: Any, **kwargs: Any) -> float | None:
+        return super().create(key, self._encoded(fields), *args, **kwargs)
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         expect = {name: None if value is None else self._text(value) for name, value in changes.expect.items()}
