@@ -1,4 +1,4 @@
-"""A DNS server that knows one name, whose addresses the test changes: what Docker's does when a service is scaled."""
+"""A DNS server with one name, whose addresses change as when Docker scales a service."""
 
 import socket
 import struct

@@ -14,7 +14,7 @@ NODES = {"node-1", "node-2"}
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person sets, and who serves then. `profiles` are those of compose.yaml."""
+    """The settings of a store, and the servers that it starts. `profiles` are those of compose.yaml."""
 
     settings: dict[str, str]
     profiles: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ def connect(proxy: FaultProxy) -> socket.socket:
 
 
 def asked(client: socket.socket, text: bytes = b"ping") -> tuple[bytes, float]:
-    """What comes back, and after how many seconds."""
+    """Return the answer, and after how many seconds it came."""
     began = time.monotonic()
     client.sendall(text)
     answer = b""

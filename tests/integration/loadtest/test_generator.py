@@ -78,7 +78,7 @@ def load(folder: Path, at: RunningTarget | str, **changes: object) -> Iterator[L
 
 
 def history(folder: Path, behaviour: StandIn, requests: int = 600, host: str = "127.0.0.1", **changes: object) -> Load:
-    """What was written down of about that many requests."""
+    """Return the history of about that many requests."""
     with serving(behaviour) as url, load(folder, url.replace("127.0.0.1", host), **changes) as running:
         running.wait_for(lambda: len(running.ops) >= requests, f"{requests} requests")
         running.generator.stop()
@@ -280,7 +280,7 @@ def test_it_ends_by_itself_after_its_time_limit(tmp_path: Path) -> None:
 
 
 class FailingAdapter(HttpInterface, frozen=True):
-    """What its user does not survive."""
+    """An error that ends a virtual user."""
 
     def read(self, operation: Operation, status: int, body: bytes) -> Answer:
         if operation.action is Action.VISIT:

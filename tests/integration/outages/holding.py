@@ -1,4 +1,4 @@
-"""What a browser gets during each fault, and how a test compares it. docs/outages.md prints the table."""
+"""The expected answers during each fault, and their comparison. docs/outages.md prints the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser sees of a node in trouble, in the words of docs/outages.md."""
+"""Observed answers of a node during a fault, in the words of docs/outages.md."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AliceBrowser:
         return requests.post(f"{self.node.url}/login", json=CREDENTIALS, timeout=20)
 
     def is_logged_in(self, visits: int = 1) -> bool:
-        """Whether alice is still who this is, with so many visits."""
+        """Return whether alice is still logged in, with this number of visits."""
         answer = self.me()
         return (answer.status_code, *_who(answer)) == (200, "alice", visits)
 

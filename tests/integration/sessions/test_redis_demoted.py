@@ -29,7 +29,7 @@ def pair() -> Iterator[tuple[Valkey, Valkey]]:
 
 
 def copied(one: Valkey, two: Valkey) -> None:
-    """What one has, two has as well, and is on its own again."""
+    """Copy the data of the first server to the second by a short replication."""
     with two.client() as client:
         client.replicaof("127.0.0.1", str(one.port))
         wait_until(lambda: client.info("replication").get("master_link_status") == "up")

@@ -1,4 +1,4 @@
-"""What only Redis can do to a session: other types, other formats, full, killed, slow, forbidden."""
+"""Faults of Redis: keys of other types and formats, a full, killed or slow server, missing rights."""
 
 from __future__ import annotations
 

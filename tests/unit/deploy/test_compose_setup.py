@@ -1,4 +1,4 @@
-"""What setup refuses, in one line, before any container waits for what cannot come."""
+"""Settings that setup refuses in one line, before other containers start."""
 
 import re
 from pathlib import Path
