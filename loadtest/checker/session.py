@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
-from loadtest.checker.counter import Counter, ShownValue, Verdicts
+from loadtest.checker.counter import Counter, LostUpdates, ShownValue, Verdicts
 from loadtest.checker.findings import Evidence, Kind
 from loadtest.checker.fork import fork
-from loadtest.checker.generation import LostUpdates
 from loadtest.checker.logins import Change, Expiry, Logins, over, shows_anonymous, tells
 from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER
