@@ -6,7 +6,7 @@ but not in the table.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,22 +15,21 @@ from rich.text import Text
 from deploy import ClusterSpec, StoreKind
 from loadtest.checker import PhaseFigures
 from loadtest.claims import (
+    FEW_FAILED_WRITES,
     NOTHING_LOST,
     Claim,
-    ClaimResult,
-    FewFailedWrites,
-    NoFailedRequest,
-    NothingLost,
     Observed,
-    ServedBy,
-    ShareOfRequests,
-    ShareOfUsers,
     Verdict,
     list_failures,
+    no_failed_request,
+    nothing_lost,
+    served_by,
+    share_of_requests,
+    share_of_users,
 )
 from loadtest.experiment import Experiment, Phase, Variant, cluster
-from loadtest.faults import NOTHING, Fault, Kill, Scale
-from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, explain, mark_grid
+from loadtest.faults import NOTHING, Fault, kill, scale
+from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import Result, record_figures
 from proxy import Balance
 
@@ -41,11 +40,11 @@ ROOMY = 112
 
 SECONDS = 5.0
 """How long a scene measures by default."""
-_NO_FAILED = NoFailedRequest(min_operations=0)
+_NO_FAILED = no_failed_request(min_operations=0)
 _STEADY: tuple[Claim, ...] = (NOTHING_LOST, _NO_FAILED)
-_ONE_NODE_DIES: tuple[Claim, ...] = (NoFailedRequest("no GET fails", gets=True, min_operations=0), FewFailedWrites())
-_A_THIRD = ShareOfUsers(1 / 3, "about a third")
-_ARRIVAL: tuple[Claim, ...] = (NothingLost(min_requests=0, min_users=0), _NO_FAILED)
+_ONE_NODE_DIES: tuple[Claim, ...] = (no_failed_request("no GET fails", gets=True, min_operations=0), FEW_FAILED_WRITES)
+_A_THIRD = share_of_users(1 / 3, "about a third")
+_ARRIVAL: tuple[Claim, ...] = (nothing_lost(min_requests=0, min_users=0), _NO_FAILED)
 _ARRIVAL_MISSES: tuple[Claim, ...] = (_NO_FAILED,)
 # Each connection that nginx keeps open to a node belongs to one worker. With few connections chance decides how often a
 # request meets the other worker, so here each request has a connection of its own.
@@ -85,7 +84,7 @@ SCENES = (
         "1 node, 2 workers",
         "Scaling up breaks it: each of two workers has sessions of its own, so up to half the requests miss.",
         cluster(1, StoreKind.MEMORY, proxy=_NO_KEEPALIVE, workers=2),
-        _phase("steady", 1, (ShareOfRequests(1 / 2, "up to half", least=0.08), _NO_FAILED)),
+        _phase("steady", 1, (share_of_requests(1 / 2, "up to half", least=0.08), _NO_FAILED)),
         arrival=_ARRIVAL_MISSES,
     ),
     _scene(
@@ -94,7 +93,7 @@ SCENES = (
         "3 nodes",
         "Scaling out breaks it more: with N nodes that take turns, (N-1)/N of the requests miss.",
         cluster(3, StoreKind.MEMORY),
-        _phase("steady", 3, (ShareOfRequests(2 / 3, "about two thirds"), _NO_FAILED)),
+        _phase("steady", 3, (share_of_requests(2 / 3, "about two thirds"), _NO_FAILED)),
         arrival=_ARRIVAL_MISSES,
     ),
     _scene(
@@ -104,7 +103,7 @@ SCENES = (
         "Pinning each browser to a node hides it, until a node dies and takes its share of the users along.",
         cluster(3, StoreKind.MEMORY, Balance.STICKY),
         _phase("steady", 3, _STEADY, of=2),
-        _phase("node-2 killed", 2, (_A_THIRD, *_ONE_NODE_DIES), Kill("node-2"), of=2),
+        _phase("node-2 killed", 2, (_A_THIRD, *_ONE_NODE_DIES), kill("node-2"), of=2),
     ),
     _scene(
         5,
@@ -112,8 +111,8 @@ SCENES = (
         "3 nodes, shared",
         "With a shared store any node can serve any user, so any node can die and no user is logged out.",
         cluster(3, StoreKind.REDIS),
-        _phase("steady", 3, (*_STEADY, ServedBy(3)), of=2),
-        _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), Kill("node-2"), of=2),
+        _phase("steady", 3, (*_STEADY, served_by(3)), of=2),
+        _phase("node-2 killed", 2, (NOTHING_LOST, *_ONE_NODE_DIES), kill("node-2"), of=2),
     ),
     _scene(
         6,
@@ -121,9 +120,9 @@ SCENES = (
         "scaled out and in",
         "And nodes come and go under load without anyone noticing: drained first, they drop no request.",
         cluster(3, StoreKind.REDIS),
-        _phase("steady", 3, (*_STEADY, ServedBy(3)), of=3),
-        _phase("out to 5", 5, (*_STEADY, ServedBy(5)), Scale(5), of=3),
-        _phase("back to 3", 3, _STEADY, Scale(3), of=3),
+        _phase("steady", 3, (*_STEADY, served_by(3)), of=3),
+        _phase("out to 5", 5, (*_STEADY, served_by(5)), scale(5), of=3),
+        _phase("back to 3", 3, _STEADY, scale(3), of=3),
     ),
 )
 
@@ -155,22 +154,26 @@ def _make_table(results: Sequence[Result], width: int) -> Table:
 
 
 def _make_row(number: int, result: Result, wide: bool) -> list[Text | str]:
+    """Return the cells of a scene, with a line for each phase."""
     spec, phases = _variant(result).spec, _variant(result).phases
-    shown = [_figures(result, phase.name) for phase in phases]
     balancing = "-" if spec.nodes == 1 else spec.balance.value.replace("_", " " if wide else "\n")
+    titles = [Text(result.title), *(Text(f"  {phase.name}", "dim") for phase in phases[1:])]
+    lines = [[Text(str(phase.nodes)), *_make_cells(_figures(result, phase.name), wide)] for phase in phases]
+    nodes, *figures = (Text("\n").join(column) for column in zip(*lines, strict=True))
+    return [Text(str(number), "dim"), Text("\n").join(titles), nodes, spec.store.value, balancing, *figures]
+
+
+def _make_cells(figures: PhaseFigures, wide: bool) -> list[Text]:
+    found, users = figures.logged_out, figures.users_logged_out
+    total = f"/{figures.users}" if wide or figures.users < 100 else ""
     return [
-        Text(str(number), "dim"),
-        _lines([Text(result.title), *(Text(f"  {phase.name}", "dim") for phase in phases[1:])]),
-        _lines(Text(str(phase.nodes)) for phase in phases),
-        spec.store.value,
-        balancing,
-        _lines(Text(_count(figures.operations, wide)) for figures in shown),
-        _lines(Text(f"{figures.rate:.0f}") for figures in shown),
-        _lines(Text(f"{figures.p50:.0f}") for figures in shown),
-        _lines(Text(f"{figures.p99:.0f}") for figures in shown),
-        _lines(_found(figures, wide) for figures in shown),
-        _lines(_users(figures, wide) for figures in shown),
-        _lines(Text(f"{figures.failed:,}", "red" if figures.failed else "") for figures in shown),
+        Text(_count(figures.operations, wide)),
+        Text(f"{figures.rate:.0f}"),
+        Text(f"{figures.p50:.0f}"),
+        Text(f"{figures.p99:.0f}"),
+        Text(f"{_count(found, wide)} {figures.share_logged_out:.0%}", "yellow") if found else Text("0"),
+        Text(f"{users}{total}", "yellow") if users else Text("0"),
+        Text(f"{figures.failed:,}", "red" if figures.failed else ""),
     ]
 
 
@@ -183,42 +186,22 @@ def _figures(result: Result, phase: str) -> PhaseFigures:
     return Observed(result.findings).within(phase).figures if result.findings else PhaseFigures(seconds=0.0)
 
 
-def _lines(cells: Iterable[Text]) -> Text:
-    return Text("\n").join(cells)
-
-
 def _count(number: int, wide: bool) -> str:
     """Return the number; in a narrow table abbreviated from 10,000 on: "12k"."""
     return f"{number:,}" if wide or number < 10_000 else f"{number / 1000:.0f}k"
-
-
-def _found(figures: PhaseFigures, wide: bool) -> Text:
-    if not figures.logged_out:
-        return Text("0")
-    return Text(f"{_count(figures.logged_out, wide)} {figures.share_logged_out:.0%}", "yellow")
-
-
-def _users(figures: PhaseFigures, wide: bool) -> Text:
-    total = f"/{figures.users}" if wide or figures.users < 100 else ""
-    if not figures.users_logged_out:
-        return Text("0")
-    return Text(f"{figures.users_logged_out}{total}", "yellow")
 
 
 def _sentences(results: Sequence[Result]) -> RenderableType:
     """Return a line for each scene: its verdict, its hypothesis, and the requests that failed."""
     grid = mark_grid()
     for number, result in enumerate(results, 1):
-        mark, _, style = MARKS[result.verdict]
-        grid.add_row(Text(str(number), "dim"), Text(mark, style), result.hypothesis)
-        if result.verdict is not Verdict.HOLDS:
-            grid.add_row("", "", Text(explain(result.verdict, result.reason), style))
+        add_verdict(grid, str(number), result, result.hypothesis)
         figures = (_figures(result, phase.name) for phase in _variant(result).phases)
         failures = sum((Counter(one.failures) for one in figures), Counter[str]())
         if failures and result.verdict is Verdict.HOLDS:
             # A POST that was sent may have been carried out, so it is never repeated.
-            said = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
-            grid.add_row("", "", Text(said, "dim"))
+            note = f"In flight on the killed node, and not repeated because they write: {list_failures(failures)}."
+            grid.add_row("", "", Text(note, "dim"))
     return grid
 
 
@@ -246,14 +229,12 @@ def _record_scene(result: Result) -> dict[str, Any]:
         "proxy": dict(spec.proxy),
         "verdict": result.verdict.value,
         "reason": result.reason,
-        "phases": [_record_phase(result, claim) for claim in result.claims],
-    }
-
-
-def _record_phase(result: Result, claim: ClaimResult) -> dict[str, Any]:
-    figures = _figures(result, claim.claim)
-    return {
-        **record_figures(claim.claim, figures),
-        "verdict": claim.verdict.value,
-        "reason": claim.reason,
+        "phases": [
+            {
+                **record_figures(phase.claim, _figures(result, phase.claim)),
+                "verdict": phase.verdict.value,
+                "reason": phase.reason,
+            }
+            for phase in result.claims  # the verdict on a phase has its name
+        ],
     }

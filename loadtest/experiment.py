@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
-from loadtest.claims import DURING, Claim, InPhase, needed_requests
-from loadtest.faults import NOTHING, Fault, Latency
+from loadtest.claims import DURING, Claim
+from loadtest.faults import NOTHING, Fault, latency
 from loadtest.load_profile import Mix
 from proxy import Balance
 
@@ -52,7 +52,7 @@ class Phase:
     @property
     def min_requests(self) -> int:
         """Requests of logged-in users that all of these claims need."""
-        return needed_requests((*self.claims, *self.later_claims))
+        return max((claim.min_requests for claim in (*self.claims, *self.later_claims)), default=0)
 
     def scaled(self, share: float) -> "Phase":
         """Return the phase with `share` of its duration, and not less than `min_seconds`."""
@@ -132,7 +132,7 @@ class Case:
                 fault=fault,
                 undo=True,
                 min_seconds=MIN_DURING,
-                later_claims=tuple(claim for claim in self.variant.claims if isinstance(claim, InPhase)),
+                later_claims=tuple(claim for claim in self.variant.claims if claim.phase == DURING),
             ),
             Phase(name=AFTER, seconds=experiment.after, words="steady again"),
         )
@@ -189,48 +189,29 @@ def cluster(
     return ClusterSpec(nodes=nodes, store=store, balance=balance, proxy={"login_rate": None, **(proxy or {})}, **more)
 
 
-@dataclass(frozen=True)
-class Store:
-    """A store that a cluster can have, for experiments that hold for all stores."""
-
-    kind: StoreKind
-    database: Database = Database.SQLITE
-
-    @property
-    def name(self) -> str:
-        return str(self.kind if self.database is Database.SQLITE else self.database)
-
-    @property
-    def places(self) -> frozenset[Place]:
-        """Local clusters have no database server."""
-        return frozenset(Place if self.database is Database.SQLITE else {Place.COMPOSE})
-
-    def make_spec(self, store_proxy: bool = False) -> ClusterSpec:
-        """Return a cluster of as many nodes as can share it: memory is shared within one process alone.
-
-        With `store_proxy` there is a fault proxy in front of it, where the store has one server.
-        """
-        spec = cluster(1 if self.kind is StoreKind.MEMORY else 3, self.kind, database=self.database)
-        return replace(spec, store_proxy=store_proxy and spec.has_single_server)
-
-
-def make_variants(claims: tuple[Claim, ...], latency: float = 0.0) -> tuple[Variant, ...]:
-    """Return a variant for each store. Answers of a store with one server come `latency` seconds later."""
-    specs = ((store, store.make_spec(store_proxy=latency > 0)) for store in EVERY_STORE)
-    return tuple(
-        Variant(
-            name=store.name,
-            title=store.name,
-            spec=spec,
-            fault=Latency(latency) if spec.store_proxy else NOTHING,
-            claims=claims,
-            places=store.places,
-        )
-        for store, spec in specs
-    )
-
-
 EVERY_STORE = (
-    *(Store(kind) for kind in StoreKind),
-    *(Store(StoreKind.SQL, database) for database in Database if database is not Database.SQLITE),
+    *((kind, Database.SQLITE) for kind in StoreKind),
+    *((StoreKind.SQL, database) for database in Database if database is not Database.SQLITE),
 )
+
+
+def make_variants(claims: tuple[Claim, ...], delay: float = 0.0) -> tuple[Variant, ...]:
+    """Return a variant for each store. Answers of a store with one server come `delay` seconds later."""
+    return tuple(_make_variant(store, database, claims, delay) for store, database in EVERY_STORE)
+
+
+def _make_variant(store: StoreKind, database: Database, claims: tuple[Claim, ...], delay: float) -> Variant:
+    nodes = 1 if store is StoreKind.MEMORY else 3  # memory is shared within one process alone
+    spec = cluster(nodes, store, database=database)
+    if delay and spec.has_single_server:
+        spec = replace(spec, store_proxy=True)
+    needs_server = database is not Database.SQLITE  # which local clusters do not have
+    name = str(database if needs_server else store)
+    return Variant(
+        name=name,
+        title=name,
+        spec=spec,
+        fault=latency(delay) if spec.store_proxy else NOTHING,
+        claims=claims,
+        places=frozenset({Place.COMPOSE} if needs_server else Place),
+    )

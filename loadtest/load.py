@@ -9,13 +9,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from loadtest.checker import Findings, PhaseFigures, Row
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, Verdict, evaluate, worst
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, evaluate, worst
 from loadtest.experiment import Phase
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
-from loadtest.report.tables import MARKS, SATURATED, Column, Table, explain, mark_grid
+from loadtest.report.tables import SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import HISTORY, record_figures, write_json
-from loadtest.runner import ARRIVAL, Runner, Schedule
+from loadtest.runner import ARRIVAL, Runner, Schedule, run_phases
 from loadtest.target import Target
 
 FORMAT = 2
@@ -55,11 +55,9 @@ def run_load(
     phase = Phase(name=LOAD, seconds=seconds)
     schedule = Schedule([phase], Status(title, 1, 1))
     load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
-    with Runner(target, profile, folder, load, schedule, watch, title=profile.mix.value) as runner:
-        runner.run(phase)
-        run = runner.finish()
-        assert run.findings is not None
-        return LoadResult(profile, seconds, target.url, dict(target.description), run.findings)
+    runner = Runner(target, profile, folder, load, schedule, watch, title=profile.mix.value)
+    run = run_phases(runner, [phase])
+    return LoadResult(profile, seconds, target.url, dict(target.description), run.findings)
 
 
 def show_load(result: LoadResult) -> RenderableType:
@@ -89,21 +87,14 @@ def _requests(load: PhaseFigures) -> Table:
     for row in load.rows:
         table.add(_make_row(row, f"{row.method:<6} {row.path}", load.seconds))
     table.add_section()
-    table.add(_make_row(_make_total(load), "all", load.seconds))
+    table.add(_make_row(load, "all", load.seconds))
     return table
 
 
-def _make_row(row: Row, name: str, seconds: float) -> list[str | Text]:
-    failed = Text(f"{row.failed:,}", "red" if row.failed else "")
-    times = [f"{time:,.0f}" for time in (row.p50, row.p90, row.p99, row.p999)]
-    return [Text(name), f"{row.operations:,}", f"{row.operations / seconds:.1f}", failed, *times]
-
-
-def _make_total(load: PhaseFigures) -> Row:
-    return Row(
-        method="", path="", operations=load.operations, failed=load.failed, p50=load.p50, p90=load.p90, p99=load.p99,
-        p999=load.p999,
-    )  # fmt: skip
+def _make_row(figures: Row | PhaseFigures, name: str, seconds: float) -> list[str | Text]:
+    failed = Text(f"{figures.failed:,}", "red" if figures.failed else "")
+    times = [f"{time:,.0f}" for time in (figures.p50, figures.p90, figures.p99, figures.p999)]
+    return [Text(name), f"{figures.operations:,}", f"{figures.operations / seconds:.1f}", failed, *times]
 
 
 def _verdicts(result: LoadResult) -> RenderableType:
@@ -116,11 +107,8 @@ def _verdicts(result: LoadResult) -> RenderableType:
         f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included), "
         f"retried by the proxy {found.total.retried:,}"
     )
-    for claim, words in ((result.lost, lost), (result.failed, failed)):
-        mark, _, style = MARKS[claim.verdict]
-        grid.add_row("", Text(mark, style), Text(words))
-        if claim.verdict is not Verdict.HOLDS:
-            grid.add_row("", "", Text(explain(claim.verdict, claim.reason), "dim"))
+    add_verdict(grid, "", result.lost, lost)
+    add_verdict(grid, "", result.failed, failed)
     for kind, examples in found.examples.items():
         grid.add_row("", "", Text(f"first {kind}: {examples[0].who}, {examples[0].what}", "dim"))
     return grid
@@ -139,28 +127,23 @@ def write_load(folder: Path, result: LoadResult) -> None:
         "plan": record_profile(result.profile, result.seconds),
         "arrival": record_figures(ARRIVAL, arrival),
         "load": record_figures(LOAD, load),
-        "latency": {"rows": [_record_row(row) for row in load.rows], "total": _record_row(_make_total(load))},
+        "latency": {
+            "rows": [{"method": row.method, "name": row.path, **_record_latency(row)} for row in load.rows],
+            "total": {"method": "", "name": "", **_record_latency(load)},
+        },
         "findings": result.findings,
         "verdicts": {
-            "nothing lost": {"verdict": result.lost.verdict, "reason": result.lost.reason},
-            "no request failed": {"verdict": result.failed.verdict, "reason": result.failed.reason},
+            name: {"verdict": claim.verdict, "reason": claim.reason}
+            for name, claim in (("nothing lost", result.lost), ("no request failed", result.failed))
         },
         "history": HISTORY,
     }
     write_json(folder / RESULT, document)
 
 
-def _record_row(row: Row) -> dict[str, Any]:
-    return {
-        "method": row.method,
-        "name": row.path,
-        "requests": row.operations,
-        "failed": row.failed,
-        "p50": row.p50,
-        "p90": row.p90,
-        "p99": row.p99,
-        "p999": row.p999,
-    }
+def _record_latency(figures: Row | PhaseFigures) -> dict[str, Any]:
+    times = {name: getattr(figures, name) for name in ("p50", "p90", "p99", "p999")}
+    return {"requests": figures.operations, "failed": figures.failed, **times}
 
 
 def record_profile(profile: LoadProfile, seconds: float) -> dict[str, Any]:

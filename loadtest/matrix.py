@@ -134,14 +134,12 @@ def run_matrix(
         try:
             with tempfile.TemporaryDirectory(prefix="session-matrix-") as folder:
                 target = ClusterTarget(make_cluster(cell.spec))
-                with Runner(target, profile, Path(folder), {}, schedule, watch, title=cell.name) as runner:
-                    assert target.cluster is not None
+                runner = Runner(target, profile, Path(folder), {}, schedule, watch, title=cell.name)
+                with runner.running():
                     before = measure_usage(target.cluster)
                     runner.run(phase)
                     after = measure_usage(target.cluster)
-                    findings = runner.finish().findings
-            assert findings is not None
-            load = findings.phases[LOAD]
+                    load = runner.finish().findings.phases[LOAD]
             yield CellResult(cell=cell, load=load, cost=make_cost(before, after, load.operations))
         except FAILURES as error:
             yield CellResult(cell=cell, error=str(error))

@@ -14,7 +14,7 @@ import msgspec
 
 from deploy import ClusterSpec, NodeKind
 from loadtest.checker import Findings, Kind, PhaseFigures
-from loadtest.claims import ClaimResult, Verdict
+from loadtest.claims import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name, make_heading
 from loadtest.load_profile import Mix
 
@@ -24,20 +24,18 @@ RESULT, RESULTS, HISTORY = "result.json", "results.json", "history.jsonl.gz"
 _PACKAGES = {"flask": "flask", "gunicorn": "gunicorn", "redis-py": "redis", "locust": "locust"}
 """Name here -> name of the package. A cluster has a "redis" of its own: the server."""
 _SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
+_RECORDED = (
+    *("seconds", "users", "logins", "as_logged_in", "logged_out", "users_logged_out", "failed", "failed_gets"),
+    *("failures", "retried", "nodes", "p50", "p99", "generator_cpu"),
+)
+_LOSSES = {
+    "updates_lost": Kind.UPDATE_LOST,
+    "stale_reads": Kind.STALE_READ,
+    "revived": Kind.REVIVED,
+    "crossed": Kind.CROSSED,
+}
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
-
-
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """In epoch seconds. The fault is applied from `fault` to `faulty`, and undone from `undo` to `undone`."""
-
-    started: float
-    before: float
-    fault: float
-    faulty: float
-    undo: float
-    undone: float
-    ended: float
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,27 +119,11 @@ def record_figures(phase: str, figures: PhaseFigures) -> dict[str, Any]:
     """Return the figures of one phase for JSON: `demo --json`, load.json and matrix.json."""
     return {
         "phase": phase,
-        "seconds": figures.seconds,
-        "users": figures.users,
         "requests": figures.operations,
         "requests_per_second": round(figures.rate, 2),
-        "logins": figures.logins,
-        "as_logged_in": figures.as_logged_in,
-        "logged_out": figures.logged_out,
-        "users_logged_out": figures.users_logged_out,
         "share_logged_out": round(figures.share_logged_out, 4),
-        "updates_lost": figures.found.get(Kind.UPDATE_LOST, 0),
-        "stale_reads": figures.found.get(Kind.STALE_READ, 0),
-        "revived": figures.found.get(Kind.REVIVED, 0),
-        "crossed": figures.found.get(Kind.CROSSED, 0),
-        "failed": figures.failed,
-        "failed_gets": figures.failed_gets,
-        "failures": figures.failures,
-        "retried": figures.retried,
-        "nodes": figures.nodes,
-        "p50": figures.p50,
-        "p99": figures.p99,
-        "generator_cpu": figures.generator_cpu,
+        **{name: getattr(figures, name) for name in _RECORDED},
+        **{name: figures.found.get(kind, 0) for name, kind in _LOSSES.items()},
     }
 
 
@@ -156,11 +138,6 @@ def list_versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
 
 def describe_machine() -> dict[str, Any]:
     return {"system": platform.system(), "release": platform.release(), "cores": os.cpu_count()}
-
-
-def write_result(folder: Path, result: Result) -> None:
-    """Write result.json. Raises OSError."""
-    write_json(folder / RESULT, result)
 
 
 def write_results(out: Path) -> Results:
@@ -181,9 +158,14 @@ def read_result(path: Path) -> Result:
 
 def write_json(path: Path, document: Any) -> None:
     """Replace the file atomically. Raises OSError."""
+    replace_file(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def replace_file(path: Path, content: bytes) -> Path:
+    """Replace the file atomically, and return its path. Raises OSError."""
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-    part.replace(path)
+    part.write_bytes(content)
+    return part.replace(path)
 
 
 def check_writable(path: Path) -> None:

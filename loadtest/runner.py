@@ -5,27 +5,27 @@ import http.client
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
+from typing import Any
 
 from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
-from loadtest.claims import SESSION, SITE
+from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
 from loadtest.load_profile import LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
-from loadtest.results import HISTORY, Timing
+from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, visit
 
 STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
-WELL_AGAIN_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
+RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
 ARRIVAL_TIMEOUT = 60.0
 SLACK = 240.0
 """Seconds for starting, arriving, applying and undoing, until the generator ends by itself."""
@@ -83,14 +83,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Run:
-    """Evidence of one run. `findings` and `timing` are None without a steady state before the fault."""
+    """Evidence of one run."""
 
-    findings: Findings | None = None
-    timing: Timing | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    unsteady: str = ""
-    """Why there was no steady state before the fault; then no fault was applied."""
-    unwell: str = ""
+    findings: Findings
+    timing: Timing
+    versions: Mapping[str, str]
+    unsteady_after: str = ""
     """Why there was no steady state after the undo."""
 
 
@@ -149,7 +147,7 @@ class Recording:
 
 
 class Runner:
-    """Drives a target through phases. Entering it starts the target and waits until all users have arrived.
+    """Drives a target through phases while it is `running`.
 
     `folder` gets the history, whose header has `title` and `description`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
@@ -177,9 +175,11 @@ class Runner:
         self._title, self._description = title, description
         self._times: dict[str, float] = {}
         self._prober: Prober | None = None
-        self._unwell = ""
+        self._unsteady_after = ""
 
-    def __enter__(self) -> Self:
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Start the target and the load, and wait until all users have arrived; stop everything in the end."""
         self._enter(STARTING)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._target)
@@ -203,13 +203,7 @@ class Runner:
             self._wait_for_arrival()
             if self._probes:
                 self._prober = stack.enter_context(self._make_prober())
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+            yield
 
     def run(self, phase: Phase) -> None:
         """Run one phase. A fault with `undo` is undone in any case."""
@@ -247,7 +241,7 @@ class Runner:
             self._recording.finish(self._prober),
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
-            unwell=self._unwell,
+            self._unsteady_after,
         )
 
     @property
@@ -294,9 +288,9 @@ class Runner:
 
     def _check_recovery(self) -> None:
         try:
-            wait_steady(self._cluster, WELL_AGAIN_TIMEOUT)
+            wait_steady(self._cluster, RECOVERY_TIMEOUT)
         except NotSteadyError as error:
-            self._unwell = str(error)
+            self._unsteady_after = str(error)
 
     def _look(self) -> Findings:
         self._generator.check()
@@ -339,14 +333,11 @@ class Runner:
 
 
 def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
-    """Run all phases. Without a steady state before a fault, the rest is left out."""
-    try:
-        with runner:
-            for phase in phases:
-                runner.run(phase)
-            return runner.finish()
-    except NotSteadyError as error:
-        return Run(unsteady=str(error))
+    """Run all phases. Raises NotSteadyError without a steady state before a fault, and what `Runner` raises."""
+    with runner.running():
+        for phase in phases:
+            runner.run(phase)
+        return runner.finish()
 
 
 def wait_steady(cluster: Cluster, timeout: float) -> None:

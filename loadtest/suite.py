@@ -2,18 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import msgspec
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
 from loadtest.claims import (
     HOLDS,
     ClaimResult,
     Observed,
-    Times,
-    Verdict,
     broken,
     evaluate,
     list_failures,
@@ -28,14 +24,15 @@ from loadtest.prober import ProberError
 from loadtest.progress import Status
 from loadtest.results import (
     HISTORY,
+    RESULT,
     Result,
     describe,
     describe_machine,
     list_versions,
-    write_result,
+    write_json,
     write_results,
 )
-from loadtest.runner import ARRIVAL, SLACK, Run, Runner, Schedule, run_phases
+from loadtest.runner import ARRIVAL, SLACK, NotSteadyError, Run, Runner, Schedule, run_phases
 from loadtest.target import ClusterTarget, TargetError
 
 MakeCluster = Callable[[ClusterSpec], Cluster]
@@ -56,9 +53,9 @@ class Effort:
 class Suite:
     """Experiments and where to run them.
 
-    `clusters` has a factory for each place: a variant is run in the first place that it can run in. `variants` limits
-    it to those of these names. `command` repeats one experiment: "session-cluster failover run {name}". Without
-    `probes` there is neither a prober nor a check of the steady state.
+    `clusters` has a factory for each place: a variant is run in the first place that it can run in. `command` repeats
+    one experiment: "session-cluster failover run {name}". Without `probes` there is neither a prober nor a check of
+    the steady state.
     """
 
     experiments: Sequence[Experiment]
@@ -68,7 +65,6 @@ class Suite:
     command: str = ""
     repeat: int = 1
     node: NodeKind = NodeKind.FLASK
-    variants: Sequence[str] | None = None
     probes: bool = True
 
     @property
@@ -78,7 +74,6 @@ class Suite:
             Case(experiment, variant, self.node, places[0])
             for experiment in self.experiments
             for variant in experiment.variants
-            if self.variants is None or variant.name in self.variants
             if variant.spec.store in self.node.stores
             if (places := [place for place in self.clusters if place in variant.places])
         ]
@@ -121,11 +116,13 @@ class Suite:
             runner = Runner(target, profile, folder, header, schedule, watch, title=case.title, probes=self.probes)
             run = run_phases(runner, self._phases(case))
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
+        except NotSteadyError as error:
+            run, claims = None, (not_enough(str(error)).named("the cluster is steady before the fault"),)
         except FAILURES as error:
-            run, claims = Run(), (make_failure("it can be run", str(error)),)
+            run, claims = None, (not_enough(str(error)).named("the experiment runs"),)
         command = self.command.format(name=case.experiment.name, place=case.place)
         result = make_result(case, run, claims, number, users, command)
-        write_result(folder, result)
+        write_json(folder / RESULT, result)
         write_results(self.folder)
         return result
 
@@ -133,26 +130,22 @@ class Suite:
 def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:
     """Evaluate the claims of each phase, and those of the whole run. With `steady` also the steady state
     before the fault and after its undo. Raises HistoryError."""
-    if run.findings is None:
-        return (make_failure("the cluster is well before the fault", run.unsteady),)
-    seen = Observed(run.findings)
-    if case.variant.claims and run.timing is not None:
+    seen = Observed(run.findings, timing=run.timing)
+    if case.variant.claims:
         events = list(read(history))
-        seen = Observed(
-            run.findings,
-            [event for event in events if isinstance(event, Op)],
-            [event for event in events if isinstance(event, Probe)],
-            Times(run.timing.fault, run.timing.undo, run.timing.undone),
-        )
+        ops = [event for event in events if isinstance(event, Op)]
+        probes = [event for event in events if isinstance(event, Probe)]
+        seen = replace(seen, ops=ops, probes=probes)
     results: list[ClaimResult] = []
     if steady:
-        results.append(_named("steady before the fault", _check_steady(case, seen)))
+        results.append(_check_steady(case, seen).named("no request fails before the fault"))
     for name, claims in ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases)):
         if claims:
-            results.append(_named(name, worst(claim.check(seen.within(name)) for claim in claims)))
+            results.append(worst(claim.check(seen.within(name)) for claim in claims).named(name))
     results += evaluate(case.variant.claims, seen)
     if steady:
-        results.append(_named("well again after it", broken(run.unwell) if run.unwell else HOLDS))
+        recovery = broken(run.unsteady_after) if run.unsteady_after else HOLDS
+        results.append(recovery.named("the cluster is steady after the undo"))
     return tuple(results)
 
 
@@ -167,14 +160,11 @@ def _check_steady(case: Case, seen: Observed) -> ClaimResult:
     return HOLDS
 
 
-def make_failure(claim: str, reason: str) -> ClaimResult:
-    """Return the claim of a run that ended early."""
-    return ClaimResult(claim=claim, verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
-
-
-def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: int, users: int, command: str) -> Result:
+def make_result(
+    case: Case, run: Run | None, claims: tuple[ClaimResult, ...], number: int, users: int, command: str
+) -> Result:
     experiment, variant = case.experiment, case.variant
-    overall, phases = worst(claims), run.findings.phases.values() if run.findings is not None else ()
+    overall = worst(claims)
     return Result(
         number=experiment.number,
         name=experiment.name,
@@ -191,15 +181,11 @@ def make_result(case: Case, run: Run, claims: tuple[ClaimResult, ...], number: i
         verdict=overall.verdict,
         reason=overall.reason,
         claims=claims,
-        timing=run.timing,
-        findings=run.findings,
-        generator_cpu=max((phase.generator_cpu for phase in phases), default=0.0),
+        timing=run.timing if run else None,
+        findings=run.findings if run else None,
+        generator_cpu=max(phase.generator_cpu for phase in run.findings.phases.values()) if run else 0.0,
         cluster=describe(case.spec),
-        versions=list_versions(run.versions),
+        versions=list_versions(run.versions if run else {}),
         machine=describe_machine(),
         command=command,
     )
-
-
-def _named(claim: str, result: ClaimResult) -> ClaimResult:
-    return msgspec.structs.replace(result, claim=claim)

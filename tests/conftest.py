@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import cache
 
 import pytest
@@ -77,23 +78,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Valkey]:
-    valkey = Valkey()
-    yield valkey
-    valkey.close()
+    with closing(Valkey()) as valkey:
+        yield valkey
 
 
 @pytest.fixture(scope="session")
 def sentinels() -> Iterator[SeveralServers]:
-    servers = SeveralServers(StoreKind.REDIS_HA, min_replicas_to_write=0)
-    yield servers
-    servers.close()
+    with closing(SeveralServers(StoreKind.REDIS_HA, min_replicas_to_write=0)) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")
 def sharded() -> Iterator[SeveralServers]:
-    servers = SeveralServers(StoreKind.REDIS_CLUSTER)
-    yield servers
-    servers.close()
+    with closing(SeveralServers(StoreKind.REDIS_CLUSTER)) as servers:
+        yield servers
 
 
 @pytest.fixture

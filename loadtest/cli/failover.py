@@ -1,51 +1,51 @@
-"""`session-cluster failover` and `report`. Imports are inside of the commands, so that `--help` answers at once."""
+"""`session-cluster failover` and `report`."""
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
+from deploy import ClusterError, NodeKind
+from deploy.compose.docker import require_engine
 from loadtest.cli.shared import (
-    FOLDER,
-    INTERRUPTED,
-    conclude,
-    local_clusters,
+    choose_clusters,
+    out_option,
     place_option,
     prepare,
     program_options,
-    require_flask_and_own_programs,
     require_known,
     run_suite,
+    users_option,
 )
-
-if TYPE_CHECKING:
-    from loadtest.experiment import Experiment
-    from loadtest.suite import MakeCluster, Suite
+from loadtest.experiment import Experiment, Place
+from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.report.page import TITLE, write_report
+from loadtest.report.tables import Column, Table, show_experiments
+from loadtest.suite import Effort, Suite
+from loadtest.targets import make_application
 
 SHORT = 0.5
 
 
 @click.group(short_help="Break real clusters under load, and see what is lost.")
 def failover() -> None:
-    """Experiments: a hypothesis, a real cluster under load, a fault, and what was lost, as numbers.
+    """Run experiments: each has a hypothesis, a real cluster under load, a fault, and figures of what was lost.
 
-    Each checks the steady state, applies its fault under load, undoes it in any case, and checks the steady state
-    again. `session-cluster failover list` names them.
+    Each checks that the cluster is steady, applies its fault under load, undoes it in any case, and checks again that
+    the cluster is steady. `session-cluster failover list` names them.
     """
 
 
 @failover.command("list", short_help="List the experiments.")
 def list_() -> None:
-    """List name and title of each experiment, and what it runs on."""
-    from rich.console import Console
+    """List number, name and title of each experiment, and where it runs.
 
-    from loadtest.experiments import EXPERIMENTS
-    from loadtest.report.tables import Column, Table
-
+    local: processes of this machine; compose: containers.
+    """
     table = Table([Column(""), *(Column(name, number=False) for name in ("name", "experiment", "on"))], gap=1)
     for experiment in EXPERIMENTS:
         table.add([str(experiment.number), experiment.name, experiment.title, ", ".join(experiment.places)])
@@ -54,7 +54,7 @@ def list_() -> None:
 
 @failover.command(short_help="Run some experiments, or all.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="All experiments that run there.")
+@click.option("--all", "everything", is_flag=True, help="Run all experiments; with --on or --node all that can run so.")
 @click.option(
     "--repeat",
     metavar="N",
@@ -65,8 +65,8 @@ def list_() -> None:
 )
 @place_option(
     None,
-    "local: processes of this machine; compose: containers. Default: local, and compose for what needs containers, "
-    "where there is Docker.",
+    "Where the clusters run: local (processes of this machine) or compose (containers). Default: local, and compose "
+    "for experiments that need containers, if Docker is there.",
 )
 @click.option(
     "--node",
@@ -74,19 +74,14 @@ def list_() -> None:
     type=click.Choice(["flask", "express", "flask-session"]),
     default="flask",
     show_default=True,
-    help="Application of the nodes: flask, express, flask-session; only some experiments have others.",
+    help="Application of the nodes: flask, express, flask-session; only some experiments run with the latter two.",
 )
-@click.option(
-    "--out",
-    type=FOLDER,
-    metavar="DIR",
-    help="Folder for results, histories and the report: a new one, an empty one, or one of an earlier run, which is "
-    "added to. Default: results/failover-TIME.",
+@out_option(
+    "Folder for results, histories and the report: a new or empty one, or one of an earlier run, whose results are "
+    "kept. Default: results/failover-TIME."
 )
-@click.option(
-    "--users", metavar="N", type=click.IntRange(1, 1000), default=24, show_default=True, help="Virtual users."
-)
-@click.option("--short", is_flag=True, help="Watch for half as long: for a first look, and for CI.")
+@users_option(24, "Number of virtual users.")
+@click.option("--short", is_flag=True, help="Run for half as long, for a first look.")
 @program_options
 def run(
     names: tuple[str, ...],
@@ -100,40 +95,25 @@ def run(
     store_server: Path | None,
     nginx: Path | None,
 ) -> None:
-    """Run experiments, one after another, each with a cluster of its own, and say whether their hypotheses hold.
+    """Run experiments one after another, each with its own cluster, and say whether their hypotheses hold.
 
-    Ctrl-C undoes the fault that is there and stops everything.
+    Name experiments of `session-cluster failover list`, or give --all. Ctrl-C undoes the current fault and stops
+    everything.
 
-    Exit status: 0 all hypotheses hold; 1 one is broken, or there was too little data to tell, or something went wrong
-    (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    Exit status: 0 all hypotheses hold; 1 one is broken, or there was too little data, or there was an error (in one
+    line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
-    from rich.console import Console
-
-    from deploy import ClusterError, ComposeCluster, NodeKind
-    from deploy.compose.docker import require_engine
-    from loadtest.experiment import Place
-    from loadtest.report.page import write_report
-    from loadtest.report.tables import show_experiments
-    from loadtest.suite import Effort, Suite
-    from loadtest.targets import make_application
-
     kind = NodeKind(node)
-    if place == Place.COMPOSE:
-        require_flask_and_own_programs(kind, nginx, store_server)
     only_local = kind is not NodeKind.FLASK or nginx or store_server
     places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
     chosen = _choose(names, everything, places, kind)
-    factories: dict[Place, MakeCluster] = {
-        Place.LOCAL: local_clusters(nginx, store_server),
-        Place.COMPOSE: ComposeCluster,
-    }
     options = (f"--users {users}", "--short" if short else "", f"--node {kind}" if kind is not NodeKind.FLASK else "")
     folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
     suite = Suite(
         experiments=chosen,
         effort=Effort(users, share=SHORT if short else 1.0),
         folder=folder,
-        clusters={place: factories[place] for place in places},
+        clusters={place: choose_clusters(place, kind, nginx, store_server) for place in places},
         command=f"session-cluster failover run {{name}} --on {{place}} {' '.join(filter(None, options))}",
         repeat=repeat,
         node=kind,
@@ -147,28 +127,21 @@ def run(
             raise click.ClickException(str(error)) from error
         suite = leave_out_containers(suite, names, str(error))
     prepare(folder)
-    console = Console()
-    began = time.monotonic()
-    results, interrupted = run_suite(suite, console)
-    if results:
-        console.print()
-        console.print(show_experiments(results))
-        console.print(f"\nReport: {write_report(folder)}", soft_wrap=True)
-    if interrupted:
-        runs = f"{len(results)} of {suite.runs} runs"
-        console.print(f"\nStopped after {runs}; the fault is undone, everything has ended.")
-        sys.exit(INTERRUPTED)
-    sys.exit(conclude(console, results, "{failed} of {runs} runs did not hold", "All of it holds", began))
+    _, status = run_suite(
+        suite,
+        Console(),
+        show_experiments,
+        report=TITLE,
+        stopped="runs; the fault is undone, everything has ended",
+        broken="runs did not hold",
+        well="All of it holds",
+    )
+    sys.exit(status)
 
 
-def leave_out_containers(suite: "Suite", names: Sequence[str], reason: str) -> "Suite":
+def leave_out_containers(suite: Suite, names: Sequence[str], reason: str) -> Suite:
     """Return the suite without runs in containers. Raises ClickException if nothing is left of a named experiment."""
-    from loadtest.experiment import Place
-
-    clusters: Mapping[Place, MakeCluster] = {
-        place: factory for place, factory in suite.clusters.items() if place != Place.COMPOSE
-    }
-    rest = replace(suite, clusters=clusters)
+    rest = replace(suite, clusters={place: make for place, make in suite.clusters.items() if place != Place.COMPOSE})
     if set(names) - {case.experiment.name for case in rest.cases}:
         raise click.ClickException(reason)
     count = suite.runs - rest.runs
@@ -176,9 +149,7 @@ def leave_out_containers(suite: "Suite", names: Sequence[str], reason: str) -> "
     return rest
 
 
-def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node: str) -> list["Experiment"]:
-    from loadtest.experiments import BY_NAME, EXPERIMENTS
-
+def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node: str) -> list[Experiment]:
     if everything and names:
         raise click.UsageError(f"--all and names exclude each other; leave out {' '.join(names)} or --all")
     if not everything and not names:
@@ -195,7 +166,7 @@ def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node:
     return [one for one in possible if everything or one.name in names]
 
 
-@click.command(short_help="Write one page with all results of a folder.")
+@click.command(short_help="Write a page with all results in a folder.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 def report(folder: Path, title: str | None) -> None:
@@ -204,11 +175,9 @@ def report(folder: Path, title: str | None) -> None:
     The page opens offline: plots and style are in it. results.json has everything; results.md is a table for a pull
     request.
     """
-    from loadtest.report.page import TITLE, NothingToReport, write_report
-
     try:
         path = write_report(folder, title or TITLE)
-    except (NothingToReport, OSError, ValueError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        raise click.ClickException(said) from error
+    except (OSError, ValueError) as error:
+        cause = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise click.ClickException(cause) from error
     click.echo(path)

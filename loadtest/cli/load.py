@@ -1,29 +1,39 @@
-"""`session-cluster load`. Imports are inside of the command: the command line answers `--help` at once."""
+"""`session-cluster load`."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
+from rich.console import Console
 
+from deploy import NodeKind, StoreKind
+from deploy.compose.docker import require_engine
+from deploy.ports import require_free
+from deploy.spec import parse_balance
+from loadtest.claims import Verdict
 from loadtest.cli.shared import (
-    FOLDER,
     INTERRUPTED,
-    local_clusters,
+    choose_clusters,
+    out_option,
     place_option,
     program_options,
-    require_flask_and_own_programs,
     temporary_folder,
     writing,
 )
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from loadtest.load_profile import LoadProfile
-    from loadtest.suite import MakeCluster
-    from loadtest.target import Target
+from loadtest.credentials import CredentialsError, read_credentials
+from loadtest.experiment import Place, cluster
+from loadtest.load import RESULT, run_load, show_load, write_load
+from loadtest.load_profile import LoadProfile, ProfileError, parse_mix
+from loadtest.matrix import estimate_seconds, make_cells, make_markdown, make_record, run_matrix, show_matrix
+from loadtest.progress import ProgressLine
+from loadtest.results import check_writable, write_json
+from loadtest.runner import interruptible
+from loadtest.suite import FAILURES, MakeCluster
+from loadtest.target import ClusterTarget, RunningTarget, Target
+from loadtest.targets import make_application
+from proxy import Balance
 
 WEB_PORT = 8089
 _CLUSTER_OPTIONS = ("store", "balance", "nodes", "node", "place", "nginx", "store_server")
@@ -35,7 +45,10 @@ _MATRIX_OPTIONS = ("stores", "balances")
     short_help="Put load on a cluster, and see what its users lose.", context_settings={"show_default": True}
 )
 @click.option(
-    "--users", type=click.IntRange(1, 100_000), metavar="N", help="Virtual users.  [default: 30; of a matrix 20]"
+    "--users",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="Number of virtual users.  [default: 30; with --matrix 20]",
 )
 @click.option(
     "--spawn-rate", type=click.FloatRange(0.01, 1000), default=20, metavar="N", help="Users that start per second."
@@ -44,90 +57,100 @@ _MATRIX_OPTIONS = ("stores", "balances")
     "--duration",
     type=click.FloatRange(1, 86_400),
     metavar="S",
-    help="Seconds that count, once all have logged in.  [default: 30; of a row of a matrix 5]",
+    help="Seconds to measure, after all users have logged in.  [default: 30; with --matrix 5 for each cluster]",
 )
 @click.option(
     "--wait",
     nargs=2,
     type=float,
-    metavar="S S",
-    help="Least and most seconds between a user's requests.  [default: 0.2 0.8; of a matrix 0 0]",
+    metavar="MIN MAX",
+    help="Each user waits MIN to MAX seconds before its next request.  [default: 0.2 0.8; with --matrix 0 0]",
 )
 @click.option(
     "--mix",
     default="everyday",
     metavar="MIX",
-    help="everyday, shared-writers, logout-race, or visitor=6,shopper=3,leaver=1.",
+    help="What users do: everyday, shared-writers, logout-race, or weights such as visitor=6,shopper=3,leaver=1.",
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Processes of Locust.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Number of Locust processes.")
 @click.option(
     "--web",
     type=click.IntRange(1, 65535),
     is_flag=False,
     flag_value=WEB_PORT,
     metavar="[PORT]",
-    help=f"Locust's own page, on 127.0.0.1; without PORT: {WEB_PORT}.",
+    help=f"Serve Locust's own page on 127.0.0.1; without PORT on {WEB_PORT}.",
 )
-@click.option("--out", type=FOLDER, metavar="DIR", help="Keep figures and history.")
-@click.option("--target", metavar="URL", help="A cluster that runs already, ours or another.")
+@out_option("Keep figures and history in DIR.")
+@click.option(
+    "--target",
+    metavar="URL",
+    help="Use a running cluster instead of a new one: one of `session-cluster up`, or any application with its HTTP "
+    "interface.",
+)
 @click.option(
     "--users-file",
     envvar="CLUSTER_USERS_FILE",
     default="",
     metavar="FILE",
     show_default=False,
-    help="Accounts of the target: a cluster.json, or CLUSTER_USERS_FILE.",
+    help="Users and passwords of the target: cluster.json of `up --state`, or a file like it.  [default: "
+    "CLUSTER_USERS_FILE]",
 )
-@click.option("--cookie", metavar="NAME", help="The target's session cookie.  [default: as FILE says, or session]")
+@click.option(
+    "--cookie", metavar="NAME", help="The target's session cookie.  [default: as the file of users says, or session]"
+)
 @click.option(
     "--ca",
     "authority",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The certificate that signs the target's.",
+    help="Certificate (PEM) of the authority that signed the target's.",
 )
 @click.option("--insecure", is_flag=True, show_default=False, help="Accept any certificate of the target.")
-@click.option("--store", default="redis", metavar="STORE", help="Store of a new cluster, as for `up`.")
-@click.option("--balance", default="round_robin", metavar="POLICY", help="Balancing policy of a new cluster.")
-@click.option("--nodes", metavar="N", help="Number of nodes (with --matrix: a list).  [default: 3; 1,2,4,8]")
+@click.option("--store", default="redis", metavar="STORE", help=f"Store of a new cluster: {', '.join(StoreKind)}.")
+@click.option(
+    "--balance",
+    default="round_robin",
+    metavar="POLICY",
+    help=f"Balancing policy of a new cluster: {', '.join(Balance)}.",
+)
+@click.option("--nodes", metavar="N", help="Number of nodes.  [default: 3; with --matrix a list, 1,2,4,8]")
 @click.option(
     "--node", default="flask", metavar="KIND", help="Application of the nodes: flask, express, flask-session."
 )
-@place_option("local", "A new cluster as processes of this machine (local) or in containers (compose).")
+@place_option("local", "Where a new cluster runs: local (processes of this machine) or compose (containers).")
 @program_options
-@click.option("--matrix", is_flag=True, show_default=False, help="Many small clusters, one after another.")
+@click.option("--matrix", is_flag=True, show_default=False, help="Measure many small clusters, one after another.")
 @click.option("--stores", metavar="LIST", help="Stores of the matrix.  [default: memory,file,sql,redis]")
-@click.option("--balances", metavar="LIST", help="Its policies.  [default: round_robin,least_conn,sticky]")
+@click.option(
+    "--balances", metavar="LIST", help="Balancing policies of the matrix.  [default: round_robin,least_conn,sticky]"
+)
 @click.pass_context
 def load(context: click.Context, /, **given: Any) -> None:
     """Put virtual users on a cluster, and check the history of all their requests.
 
-    Without --target it starts a cluster of its own, as `up` does, and stops it afterwards. A target is any cluster that
-    speaks the HTTP interface of docs/http-api.md.
+    Without --target it starts a new cluster, as `up` does, and stops it afterwards. A target is any cluster that speaks
+    the HTTP interface of docs/http-api.md.
 
-    All users log in first, then the seconds count. The result has percentiles for each request, and what the history
-    proves: sessions lost, updates lost, stale reads, logouts revived, sessions crossed. With --out DIR, DIR/load.json
-    and DIR/history.jsonl.gz keep it.
+    All users log in first, then the measurement begins. The result has percentiles for each request, and what the
+    history proves: sessions lost (a user was logged out), updates lost, stale reads (older than an earlier answer),
+    logouts revived (a session that was logged out works again), sessions crossed (data of another user). With --out
+    DIR, DIR/load.json and DIR/history.jsonl.gz keep it.
 
-    --matrix measures stores x balancing x nodes: throughput, the nodes' CPU for each request, operations of the store,
-    p99. DIR/matrix.json and DIR/matrix.md keep it. It says first how long it takes.
+    --matrix measures each store with each balancing policy and number of nodes: throughput, CPU of the nodes for each
+    request, operations of the store, p99. DIR/matrix.json and DIR/matrix.md keep it. It says first how long it takes.
 
-    Exit status: 0 nothing was lost and no request failed; 1 something was, or it went wrong (in one line); 2 wrong
-    usage; 130 stopped by Ctrl-C.
+    Exit status: 0 nothing was lost and no request failed; 1 something was lost or failed, or there was an error (in one
+    line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
-    from rich.console import Console
-
-    from loadtest.credentials import CredentialsError
-    from loadtest.load_profile import ProfileError
-    from loadtest.runner import interruptible
-    from loadtest.suite import FAILURES
-
     _refuse_ignored_options(context)
     console, out = Console(highlight=False), given["out"]
     try:
         if out is not None:
             with writing(out):
-                _prepare_load(out)
+                out.mkdir(parents=True, exist_ok=True)
+                check_writable(out / RESULT)
         with interruptible():
             status = _run_matrix(given, console) if given["matrix"] else _run_load(given, console)
     except KeyboardInterrupt:
@@ -156,17 +179,7 @@ def _refuse_ignored_options(context: click.Context) -> None:
                 raise click.UsageError(f"{option.opts[0]} {why}")
 
 
-def _prepare_load(out: Path) -> None:
-    from loadtest.load import RESULT
-    from loadtest.results import check_writable
-
-    out.mkdir(parents=True, exist_ok=True)
-    check_writable(out / RESULT)
-
-
-def _make_profile(given: dict[str, Any], users: int, wait: tuple[float, float]) -> "LoadProfile":
-    from loadtest.load_profile import LoadProfile, parse_mix
-
+def _make_profile(given: dict[str, Any], users: int, wait: tuple[float, float]) -> LoadProfile:
     mix, weights = parse_mix(given["mix"])
     return LoadProfile(
         users=given["users"] or users,
@@ -179,12 +192,7 @@ def _make_profile(given: dict[str, Any], users: int, wait: tuple[float, float]) 
     )
 
 
-def _run_load(given: dict[str, Any], console: "Console") -> int:
-    from deploy.ports import require_free
-    from loadtest.claims import Verdict
-    from loadtest.load import run_load, show_load, write_load
-    from loadtest.progress import ProgressLine
-
+def _run_load(given: dict[str, Any], console: Console) -> int:
     profile = _make_profile(given, users=30, wait=(0.2, 0.8))
     target, title = _make_target(given)
     if profile.web is not None:
@@ -197,18 +205,12 @@ def _run_load(given: dict[str, Any], console: "Console") -> int:
                 write_load(folder, result)
     console.print(show_load(result))
     if given["out"] is not None:
-        console.print(f"\nkept: {given['out']}", soft_wrap=True, markup=False)
+        console.print(f"\nResults: {given['out']}", soft_wrap=True, markup=False)
     return int(Verdict.BROKEN in {result.lost.verdict, result.failed.verdict})
 
 
-def _make_target(given: dict[str, Any]) -> tuple["Target", str]:
+def _make_target(given: dict[str, Any]) -> tuple[Target, str]:
     """Return the target and its title."""
-    from deploy import NodeKind, StoreKind
-    from deploy.spec import parse_balance
-    from loadtest.credentials import read_credentials
-    from loadtest.experiment import cluster
-    from loadtest.target import ClusterTarget, RunningTarget
-
     if given["target"] is not None:
         credentials = read_credentials(given["users_file"], "--users-file")
         target = RunningTarget(
@@ -235,14 +237,7 @@ def _parse_numbers(text: str, most: int) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _run_matrix(given: dict[str, Any], console: "Console") -> int:
-    from deploy import NodeKind, StoreKind
-    from deploy.spec import parse_balance
-    from loadtest.matrix import estimate_seconds, make_cells, make_markdown, make_record, run_matrix, show_matrix
-    from loadtest.progress import ProgressLine
-    from loadtest.results import write_json
-    from loadtest.targets import make_application
-
+def _run_matrix(given: dict[str, Any], console: Console) -> int:
     profile, seconds = _make_profile(given, users=20, wait=(0.0, 0.0)), given["duration"] or 5.0
     node = NodeKind.parse(given["node"])
     usual = "memory,file,sql,redis" if node is NodeKind.FLASK else "memory,redis"
@@ -261,17 +256,14 @@ def _run_matrix(given: dict[str, Any], console: "Console") -> int:
         with writing(out):
             write_json(out / "matrix.json", make_record(results, profile, seconds))
             (out / "matrix.md").write_text(make_markdown(results, profile, seconds), encoding="utf-8")
-        console.print(f"\nkept: {out}", soft_wrap=True, markup=False)
+        console.print(f"\nResults: {out}", soft_wrap=True, markup=False)
     return int(any(one.error for one in results))
 
 
-def _choose_clusters(given: dict[str, Any], node: str) -> "MakeCluster":
-    """Return the factory of clusters of `load`. Raises ClusterError where no containers can be started."""
-    from deploy import ComposeCluster
-    from deploy.compose.docker import require_engine
-
-    if given["place"] == "local":
-        return local_clusters(given["nginx"], given["store_server"])
-    require_flask_and_own_programs(node, given["nginx"], given["store_server"])
-    require_engine()
-    return ComposeCluster
+def _choose_clusters(given: dict[str, Any], node: str) -> MakeCluster:
+    """Raises ClusterError where no containers can be started."""
+    place = Place(given["place"])
+    clusters = choose_clusters(place, node, given["nginx"], given["store_server"])
+    if place is Place.COMPOSE:
+        require_engine()
+    return clusters

@@ -3,45 +3,53 @@
 import difflib
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
+from rich.console import Console, RenderableType
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from deploy import LocalCluster
-    from loadtest.results import Result
-    from loadtest.suite import Suite
+from deploy import ComposeCluster
+from loadtest.claims import Verdict
+from loadtest.experiment import Place
+from loadtest.progress import ProgressLine
+from loadtest.report.page import write_report
+from loadtest.results import RESULTS, Result, check_writable, write_results
+from loadtest.runner import interruptible
+from loadtest.suite import MakeCluster, Suite
+from loadtest.targets import local_cluster
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
-FOLDER = click.Path(file_okay=False, path_type=Path)
-_EXECUTABLE = click.Path(path_type=Path)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def program_options(command: Command) -> Command:
     """Add --store-server and --nginx: the programs of local clusters."""
-    nginx = click.option(
-        "--nginx", type=_EXECUTABLE, metavar="PATH", help="The nginx to use; default: the embedded one."
-    )
-    store_server = click.option(
-        "--store-server",
-        type=_EXECUTABLE,
-        metavar="PATH",
-        help="The Redis or Valkey server to use; default: the embedded one.",
-    )
-    return store_server(nginx(command))
+    executable = click.Path(path_type=Path)
+    for option, program in (("--nginx", "nginx"), ("--store-server", "Redis or Valkey server")):
+        text = f"The {program} to use; default: the embedded one."
+        command = click.option(option, type=executable, metavar="PATH", help=text)(command)
+    return command
 
 
 def place_option(default: str | None, text: str) -> Callable[[Command], Command]:
     """Return the option --on: where a cluster runs."""
     places = click.Choice(["local", "compose"])
     return click.option("--on", "place", metavar="PLACE", type=places, default=default, help=text)
+
+
+def users_option(default: int, text: str) -> Callable[[Command], Command]:
+    """Return the option --users of a suite."""
+    count = click.IntRange(1, 1000)
+    return click.option("--users", metavar="N", type=count, default=default, show_default=True, help=text)
+
+
+def out_option(text: str) -> Callable[[Command], Command]:
+    """Return the option --out: a folder to keep results in."""
+    return click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help=text)
 
 
 def json_option(text: str) -> Callable[[Command], Command]:
@@ -52,8 +60,6 @@ def json_option(text: str) -> Callable[[Command], Command]:
 
 def require_writable(record: Path | None) -> None:
     """Refuse a file that cannot be written, before minutes of measuring."""
-    from loadtest.results import check_writable
-
     if record is not None:
         with writing(record):
             check_writable(record)
@@ -61,25 +67,34 @@ def require_writable(record: Path | None) -> None:
 
 def prepare(out: Path) -> None:
     """Create the folder of results. Refuse a folder with other contents."""
-    from loadtest.results import RESULTS, write_results
-
     try:
-        if out.is_dir() and any(out.iterdir()) and not (out / RESULTS).is_file():
-            raise click.BadParameter(f"{out} holds other things; name an empty folder or a new one", param_hint="--out")
-        out.mkdir(parents=True, exist_ok=True)
-        write_results(out)
-    except OSError as error:
-        raise click.ClickException(f"cannot write to {out}: {error.strerror}") from error
+        with writing(out):
+            if out.is_dir() and any(out.iterdir()) and not (out / RESULTS).is_file():
+                taken = f"{out} holds other things; name an empty folder or a new one"
+                raise click.BadParameter(taken, param_hint="--out")
+            out.mkdir(parents=True, exist_ok=True)
+            write_results(out)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
 
 
-def run_suite(suite: "Suite", console: "Console", strict: bool = False) -> tuple[list["Result"], bool]:
-    """Return the results, and whether a signal stopped the suite. With `strict` a run that fails ends it."""
-    from loadtest.progress import ProgressLine
-    from loadtest.runner import interruptible
+def run_suite(
+    suite: Suite,
+    console: Console,
+    show: Callable[[list[Result]], RenderableType],
+    *,
+    report: str | None,
+    stopped: str,
+    broken: str,
+    well: str,
+    strict: bool = False,
+) -> tuple[list[Result], int]:
+    """Run a suite, show the results, and return them with the exit status: 130 if a signal stopped it.
 
-    results: list[Result] = []
+    `report` is the title of the report (None: write none); the other texts are for the last line. With `strict` a run
+    that fails ends the suite.
+    """
+    began, interrupted, results = time.monotonic(), False, []
     try:
         with interruptible(), ProgressLine(console) as line, writing(suite.folder):
             for result in suite.run(line):
@@ -87,31 +102,30 @@ def run_suite(suite: "Suite", console: "Console", strict: bool = False) -> tuple
                     raise click.ClickException(result.claims[0].reason)
                 results.append(result)
     except KeyboardInterrupt:
-        return results, True
-    return results, False
-
-
-def conclude(console: "Console", results: Sequence["Result"], broken: str, well: str, began: float) -> int:
-    """Print the last line, and return the exit status."""
-    from loadtest.claims import Verdict
-
+        interrupted = True
+    if results:
+        console.print()
+        console.print(show(results))
     failed = sum(result.verdict is not Verdict.HOLDS for result in results)
-    said = broken.format(failed=failed, runs=len(results)) if failed else well
-    console.print(f"\n{said}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
-    return 1 if failed else 0
+    if interrupted:
+        console.print(f"\nStopped after {len(results)} of {suite.runs} {stopped}.")
+    else:
+        last = f"{failed} of {len(results)} {broken}" if failed else well
+        console.print(f"\n{last}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
+    if results and report is not None:
+        console.print(f"Report: {write_report(suite.folder, report)}", soft_wrap=True)
+    return results, INTERRUPTED if interrupted else int(failed > 0)
 
 
-def local_clusters(nginx: Path | None, store_server: Path | None) -> "Callable[..., LocalCluster]":
-    from loadtest.targets import local_cluster
-
-    return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
-
-
-def require_flask_and_own_programs(node: str, nginx: Path | None, store_server: Path | None) -> None:
+def choose_clusters(place: Place, node: str, nginx: Path | None, store_server: Path | None) -> MakeCluster:
+    """Return what makes clusters in this place. Refuse options that it does not have."""
+    if place is Place.LOCAL:
+        return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
     if node != "flask":
         raise click.UsageError(f"--node {node} is for local processes: nodes in containers are flask")
     if nginx or store_server:
         raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
+    return ComposeCluster
 
 
 def require_known(name: str, known: Collection[str], what: str, option: str) -> None:

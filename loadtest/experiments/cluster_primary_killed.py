@@ -1,9 +1,9 @@
 """19: one of the three primaries of a Redis Cluster dies, and its replica takes over."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NOTHING_LOST, FailuresEndWithin
+from loadtest.claims import NOTHING_LOST, failures_end_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import KillPrimary
+from loadtest.faults import KILL_PRIMARY
 
 NODE_TIMEOUT = 1.0
 
@@ -17,8 +17,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS_CLUSTER, store_settings=StoreSettings(down_after=NODE_TIMEOUT)),
-            fault=KillPrimary(),
-            claims=(NOTHING_LOST, FailuresEndWithin(NODE_TIMEOUT + 2.0)),
+            fault=KILL_PRIMARY,
+            claims=(NOTHING_LOST, failures_end_within(NODE_TIMEOUT + 2.0)),
         ),
     ),
 )

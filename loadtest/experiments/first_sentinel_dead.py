@@ -1,9 +1,9 @@
 """13: the first Sentinel does not answer when the nodes look for the new primary."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, GapWithin
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, gap_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Failover, FaultSequence, Kill, Pause
+from loadtest.faults import FAILOVER, fault_sequence, kill, pause
 
 EXPERIMENT = Experiment(
     number=13,
@@ -17,9 +17,9 @@ EXPERIMENT = Experiment(
             name=name,
             title=name,
             spec=cluster(3, StoreKind.REDIS_HA),
-            fault=FaultSequence((fault, Failover()), pause=0.5),
-            claims=(NOTHING_LOST, NO_FAILED_GET, GapWithin(0.3)),
+            fault=fault_sequence(fault, FAILOVER, pause=0.5),
+            claims=(NOTHING_LOST, NO_FAILED_GET, gap_within(0.3)),
         )
-        for name, fault in (("dead", Kill("sentinel-1")), ("silent", Pause("sentinel-1")))
+        for name, fault in (("dead", kill("sentinel-1")), ("silent", pause("sentinel-1")))
     ),
 )

@@ -1,9 +1,9 @@
 """17: the store has no memory left, and evicts nothing."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, WritesRefused
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, WRITES_REFUSED
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import FillStore
+from loadtest.faults import FILL_STORE
 
 EXPERIMENT = Experiment(
     number=17,
@@ -15,8 +15,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(max_memory="8mb")),
-            fault=FillStore(),
-            claims=(NOTHING_LOST, NO_FAILED_GET, WritesRefused()),
+            fault=FILL_STORE,
+            claims=(NOTHING_LOST, NO_FAILED_GET, WRITES_REFUSED),
         ),
     ),
 )

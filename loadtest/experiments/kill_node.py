@@ -1,9 +1,9 @@
 """2: a node dies, and the store is shared."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, FewFailedWrites
+from loadtest.claims import FEW_FAILED_WRITES, NO_FAILED_GET, NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Kill
+from loadtest.faults import kill
 
 EXPERIMENT = Experiment(
     number=2,
@@ -14,8 +14,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
-            fault=Kill("node-2"),
-            claims=(NOTHING_LOST, NO_FAILED_GET, FewFailedWrites()),
+            fault=kill("node-2"),
+            claims=(NOTHING_LOST, NO_FAILED_GET, FEW_FAILED_WRITES),
         ),
     ),
     nodes=frozenset(NodeKind),

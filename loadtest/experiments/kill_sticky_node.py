@@ -1,9 +1,9 @@
 """3: a node dies with the sessions in its memory, those of the users that are pinned to it."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, ShareOfUsers
+from loadtest.claims import NO_FAILED_GET, share_of_users
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Kill
+from loadtest.faults import kill
 from proxy import Balance
 
 EXPERIMENT = Experiment(
@@ -15,8 +15,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.MEMORY, Balance.STICKY),
-            fault=Kill("node-2"),
-            claims=(ShareOfUsers(1 / 3, "about a third"), NO_FAILED_GET),
+            fault=kill("node-2"),
+            claims=(share_of_users(1 / 3, "about a third"), NO_FAILED_GET),
         ),
     ),
 )

@@ -1,7 +1,7 @@
 """16: a logout while other requests of its session are in flight, on every store."""
 
 from deploy import NodeKind
-from loadtest.claims import NO_FAILED_GET, LogoutsStay
+from loadtest.claims import LOGOUTS_STAY, NO_FAILED_GET
 from loadtest.experiment import Experiment, make_variants
 from loadtest.load_profile import Mix
 
@@ -19,6 +19,6 @@ EXPERIMENT = Experiment(
     before=1,
     during=6,
     after=1,
-    variants=make_variants((LogoutsStay(), NO_FAILED_GET), latency=SLOW),
+    variants=make_variants((LOGOUTS_STAY, NO_FAILED_GET), delay=SLOW),
     nodes=frozenset(NodeKind),
 )

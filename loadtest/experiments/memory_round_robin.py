@@ -1,7 +1,7 @@
 """1: sessions in each node's memory, and nodes that take turns."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import DURING, NO_FAILED_REQUEST, InPhase, ShareOfRequests
+from loadtest.claims import DURING, NO_FAILED_REQUEST, share_of_requests
 from loadtest.experiment import Experiment, Variant, cluster
 
 EXPERIMENT = Experiment(
@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.MEMORY),
-            claims=(InPhase(DURING, ShareOfRequests(2 / 3, "about two thirds")), NO_FAILED_REQUEST),
+            claims=(share_of_requests(2 / 3, "about two thirds").within(DURING), NO_FAILED_REQUEST),
         ),
     ),
     nodes=frozenset(NodeKind),

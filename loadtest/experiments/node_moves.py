@@ -1,9 +1,9 @@
 """7: a node gets another address, and the proxy is not told."""
 
 from deploy import Discovery, StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, ServedBy, SlowWindow
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, served_by, slow_window
 from loadtest.experiment import Experiment, Place, Variant, cluster
-from loadtest.faults import Move
+from loadtest.faults import move
 
 FORGOTTEN_AFTER = 5.0
 """Seconds for which the proxy believes Docker's DNS (`resolver … valid=5s`)."""
@@ -18,8 +18,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, discovery=Discovery.DNS),
-            fault=Move("node-2"),
-            claims=(SlowWindow(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, ServedBy(3)),
+            fault=move("node-2"),
+            claims=(slow_window(FORGOTTEN_AFTER + 2.0), NOTHING_LOST, NO_FAILED_GET, served_by(3)),
             places=frozenset({Place.COMPOSE}),
         ),
     ),

@@ -1,9 +1,9 @@
 """10: an operator promotes a replica."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, GapWithin
+from loadtest.claims import NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, gap_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Failover
+from loadtest.faults import FAILOVER
 from nodes.sessions import Outage
 
 EXPERIMENT = Experiment(
@@ -18,8 +18,8 @@ EXPERIMENT = Experiment(
             name=outage.value.replace("_", "-"),
             title=title,
             spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(outage=outage)),
-            fault=Failover(),
-            claims=(NOTHING_LOST, claim, GapWithin(0.5)),
+            fault=FAILOVER,
+            claims=(NOTHING_LOST, claim, gap_within(0.5)),
         )
         # The primary takes no writes until the replica has all of them, which it says once a second: longer than a
         # node that fails fast gives it.

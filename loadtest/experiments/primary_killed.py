@@ -1,9 +1,9 @@
 """9: the primary dies, and the Sentinels promote a replica."""
 
 from deploy import NodeKind, StoreKind, StoreSettings
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, GapWithin
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import KillPrimary
+from loadtest.faults import KILL_PRIMARY
 from nodes.sessions import Durability, Outage
 
 DOWN_AFTER = 1.0
@@ -24,11 +24,11 @@ EXPERIMENT = Experiment(
                 StoreKind.REDIS_HA,
                 store_settings=StoreSettings(down_after=DOWN_AFTER, outage=outage, durability=Durability.EVERY_WRITE),
             ),
-            fault=KillPrimary(),
+            fault=KILL_PRIMARY,
             claims=(NOTHING_LOST, *claims),
         )
         for outage, title, claims in (
-            (Outage.FAIL_FAST, "failing fast", (GapWithin(DOWN_AFTER + 1.5),)),
+            (Outage.FAIL_FAST, "failing fast", (gap_within(DOWN_AFTER + 1.5),)),
             (Outage.WAIT, "waiting", (NO_FAILED_REQUEST,)),
         )
     ),

@@ -3,7 +3,7 @@
 from deploy import StoreKind
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Reload
+from loadtest.faults import reload
 
 EXPERIMENT = Experiment(
     number=6,
@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
-            fault=Reload(20),
+            fault=reload(20),
             claims=(NOTHING_LOST, NO_FAILED_REQUEST),
         ),
     ),

@@ -1,11 +1,11 @@
 """11: the primary goes on without its replicas, and then it dies."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NOTHING_LOST, SomethingLost
+from loadtest.claims import NOTHING_LOST, SOMETHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import DisconnectReplicas, FaultSequence, KillPrimary
+from loadtest.faults import DISCONNECT_REPLICAS, KILL_PRIMARY, fault_sequence
 
-FAULT = FaultSequence((DisconnectReplicas(), KillPrimary()), pause=4.0)
+FAULT = fault_sequence(DISCONNECT_REPLICAS, KILL_PRIMARY, pause=4.0)
 
 EXPERIMENT = Experiment(
     number=11,
@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
             title="unguarded",
             spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(min_replicas_to_write=0)),
             fault=FAULT,
-            claims=(SomethingLost(),),
+            claims=(SOMETHING_LOST,),
         ),
     ),
 )

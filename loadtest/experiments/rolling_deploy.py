@@ -9,9 +9,9 @@ beside nodes that write it, and must not treat an unreadable record as absent.
 import secrets
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WritesRefused
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WRITES_REFUSED
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import RollingDeploy
+from loadtest.faults import rolling_deploy
 
 OLD, NEW, KEY = (secrets.token_hex(32) for _ in range(3))
 
@@ -39,7 +39,7 @@ EXPERIMENT = Experiment(
             title="secret rotation, in steps",
             reference="0 lost, 0 failed",
             spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
-            fault=RollingDeploy(3, (_settings(OLD, NEW, encryption="read"), _settings(NEW, OLD, encryption="write"))),
+            fault=rolling_deploy(3, _settings(OLD, NEW, encryption="read"), _settings(NEW, OLD, encryption="write")),
             claims=(NOTHING_LOST, NO_FAILED_REQUEST),
         ),
         Variant(
@@ -48,8 +48,8 @@ EXPERIMENT = Experiment(
             reference="0 lost",
             spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
             # With a pause, since the two kinds of nodes have to meet.
-            fault=RollingDeploy(3, (_settings(OLD, encryption="write"),), pause=2.0),
-            claims=(NOTHING_LOST, WritesRefused()),
+            fault=rolling_deploy(3, _settings(OLD, encryption="write"), pause=2.0),
+            claims=(NOTHING_LOST, WRITES_REFUSED),
         ),
     ),
 )

@@ -3,7 +3,7 @@
 from deploy import StoreKind
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import RollingRestart
+from loadtest.faults import rolling_restart
 
 EXPERIMENT = Experiment(
     number=4,
@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
-            fault=RollingRestart(3),
+            fault=rolling_restart(3),
             claims=(NOTHING_LOST, NO_FAILED_REQUEST),
         ),
     ),

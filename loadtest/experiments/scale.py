@@ -1,9 +1,9 @@
 """18: nodes are added and removed under load."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ServedBy
+from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Scale
+from loadtest.faults import scale
 
 EXPERIMENT = Experiment(
     number=18,
@@ -15,8 +15,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
-            fault=Scale(6),
-            claims=(NOTHING_LOST, NO_FAILED_REQUEST, ServedBy(6)),
+            fault=scale(6),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST, served_by(6)),
         ),
     ),
 )

@@ -1,9 +1,9 @@
 """5: a node that accepts connections and does not answer."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, SlowWindow
+from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, slow_window
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Pause
+from loadtest.faults import pause
 
 EXPERIMENT = Experiment(
     number=5,
@@ -15,8 +15,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),
-            fault=Pause("node-2"),
-            claims=(SlowWindow(3.0), NOTHING_LOST, NO_FAILED_GET),
+            fault=pause("node-2"),
+            claims=(slow_window(3.0), NOTHING_LOST, NO_FAILED_GET),
         ),
     ),
 )

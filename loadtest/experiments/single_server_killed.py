@@ -1,9 +1,9 @@
 """8: the only Redis, which syncs its append-only file every second, is killed and started again."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import LostAtMost, RecoversWithin
+from loadtest.claims import lost_at_most, recovers_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Kill
+from loadtest.faults import kill
 
 EXPERIMENT = Experiment(
     number=8,
@@ -16,8 +16,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(append_only=True)),
-            fault=Kill("store"),
-            claims=(LostAtMost(1.0), RecoversWithin(0.5)),
+            fault=kill("store"),
+            claims=(lost_at_most(1.0), recovers_within(0.5)),
         ),
     ),
 )

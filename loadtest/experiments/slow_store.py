@@ -1,14 +1,14 @@
 """12: a store that does not answer, and a slow one."""
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST, Bounded, RecoversWithin, SiteFast
+from loadtest.claims import NOTHING_LOST, bounded, recovers_within, site_fast
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import Blackhole, Latency, Pause
+from loadtest.faults import BLACKHOLE, latency, pause
 
 # A request asks the store up to three times, for at most 0.25 s each, and repeats a read once. The load generator and
 # the nodes share two cores, so a second more does not prove that a worker is stuck.
 BUDGET = 2.5
-CLAIMS = (Bounded(BUDGET), SiteFast(0.5), NOTHING_LOST, RecoversWithin(0.5))
+CLAIMS = (bounded(BUDGET), site_fast(0.5), NOTHING_LOST, recovers_within(0.5))
 
 EXPERIMENT = Experiment(
     number=12,
@@ -22,21 +22,21 @@ EXPERIMENT = Experiment(
             name="silent",
             title="silent (SIGSTOP)",
             spec=cluster(3, StoreKind.REDIS),
-            fault=Pause("store"),
+            fault=pause("store"),
             claims=CLAIMS,
         ),
         Variant(
             name="unreachable",
             title="behind a silent network",
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=Blackhole(),
+            fault=BLACKHOLE,
             claims=CLAIMS,
         ),
         Variant(
             name="slow",
             title="slow (+100 ms)",
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=Latency(0.1),
+            fault=latency(0.1),
             claims=CLAIMS,
         ),
     ),

@@ -1,9 +1,9 @@
 """14: no node reaches the store for a while."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import NO_SESSION_LOST, RecoversWithin, WritesRefused
+from loadtest.claims import NO_SESSION_LOST, WRITES_REFUSED, recovers_within
 from loadtest.experiment import Experiment, Variant, cluster
-from loadtest.faults import StoreDown
+from loadtest.faults import STORE_DOWN
 
 EXPERIMENT = Experiment(
     number=14,
@@ -16,8 +16,8 @@ EXPERIMENT = Experiment(
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
-            fault=StoreDown(),
-            claims=(NO_SESSION_LOST, WritesRefused(), RecoversWithin(0.5)),
+            fault=STORE_DOWN,
+            claims=(NO_SESSION_LOST, WRITES_REFUSED, recovers_within(0.5)),
         ),
     ),
     nodes=frozenset(NodeKind),

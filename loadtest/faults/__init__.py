@@ -1,28 +1,28 @@
 """Faults: small objects that are applied to a cluster and undone."""
 
-from loadtest.faults.changes import Reload, RollingDeploy, RollingRestart, Scale
-from loadtest.faults.fault import NOTHING, Fault, FaultSequence, restore
-from loadtest.faults.members import Kill, Move, Pause
-from loadtest.faults.network import Blackhole, Latency, StoreDown
-from loadtest.faults.store import DisconnectReplicas, Failover, FillStore, KillPrimary
+from loadtest.faults.changes import reload, rolling_deploy, rolling_restart, scale
+from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
+from loadtest.faults.members import kill, move, pause
+from loadtest.faults.network import BLACKHOLE, STORE_DOWN, latency
+from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY
 
 __all__ = [
+    "BLACKHOLE",
+    "DISCONNECT_REPLICAS",
+    "FAILOVER",
+    "FILL_STORE",
+    "KILL_PRIMARY",
     "NOTHING",
-    "Blackhole",
-    "DisconnectReplicas",
-    "Failover",
+    "STORE_DOWN",
     "Fault",
-    "FaultSequence",
-    "FillStore",
-    "Kill",
-    "KillPrimary",
-    "Latency",
-    "Move",
-    "Pause",
-    "Reload",
-    "RollingDeploy",
-    "RollingRestart",
-    "Scale",
-    "StoreDown",
+    "fault_sequence",
+    "kill",
+    "latency",
+    "move",
+    "pause",
+    "reload",
     "restore",
+    "rolling_deploy",
+    "rolling_restart",
+    "scale",
 ]

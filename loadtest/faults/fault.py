@@ -1,80 +1,64 @@
-"""The protocol of faults, a sequence of faults, and the repair of members."""
+"""The fault, a sequence of faults, and the repair of members."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from deploy import Cluster, ClusterError, MemberState
 
+Operation = Callable[[Cluster], None]
 
-class Fault(Protocol):
+
+def do_nothing(cluster: Cluster) -> None:
+    """The undo of a fault that leaves nothing to undo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
     """A change of a cluster that can be undone. `apply` and `undo` raise ClusterError.
 
     A fault is data: it remembers nothing of the cluster. `undo` is called in any case, also where `apply` failed
     half-way or was never called, so it repairs only what is broken.
+
+    `what` is its name in the progress line and the report: "kill node-2". `seconds` is about how long `apply` takes,
+    for the progress line; 0 for a fault that does nothing.
     """
 
-    @property
-    def what(self) -> str:
-        """Name of the fault in the progress line and the report: "kill node-2"."""
-
-    @property
-    def seconds(self) -> float:
-        """About how long `apply` takes, for the progress line; 0 for a fault that does nothing."""
-
-    def apply(self, cluster: Cluster) -> None: ...
-
-    def undo(self, cluster: Cluster) -> None: ...
+    what: str
+    seconds: float = 0.1
+    apply: Operation
+    undo: Operation = do_nothing
 
 
-@dataclass(frozen=True)
-class Nothing:
-    """No fault."""
-
-    what: str = "nothing"
-    seconds: float = 0.0
-
-    def apply(self, cluster: Cluster) -> None:
-        """Do nothing."""
-
-    def undo(self, cluster: Cluster) -> None:
-        """Do nothing."""
+NOTHING = Fault(what="nothing", seconds=0.0, apply=do_nothing)
 
 
-NOTHING = Nothing()
+def fault_sequence(*faults: Fault, pause: float = 0.0) -> Fault:
+    """Return several faults as one, each `pause` seconds after the one before; undone in reverse order."""
 
-
-@dataclass(frozen=True)
-class FaultSequence:
-    """Several faults, each `pause` seconds after the one before; undone in reverse order."""
-
-    faults: tuple[Fault, ...]
-    pause: float = 0.0
-
-    @property
-    def what(self) -> str:
-        return ", ".join(fault.what for fault in self.faults)
-
-    @property
-    def seconds(self) -> float:
-        return sum(fault.seconds for fault in self.faults) + self.pause * (len(self.faults) - 1)
-
-    def apply(self, cluster: Cluster) -> None:
-        for number, fault in enumerate(self.faults):
+    def apply(cluster: Cluster) -> None:
+        for number, fault in enumerate(faults):
             if number:
-                time.sleep(self.pause)
+                time.sleep(pause)
             fault.apply(cluster)
 
-    def undo(self, cluster: Cluster) -> None:
+    def undo(cluster: Cluster) -> None:
         """Undo all of them, even if one undo fails; then raise the first error."""
         errors = []
-        for fault in reversed(self.faults):
+        for fault in reversed(faults):
             try:
                 fault.undo(cluster)
             except ClusterError as error:
                 errors.append(error)
         if errors:
             raise errors[0]
+
+    return Fault(
+        what=", ".join(fault.what for fault in faults),
+        seconds=sum(fault.seconds for fault in faults) + pause * (len(faults) - 1),
+        apply=apply,
+        undo=undo,
+    )
 
 
 def restore(cluster: Cluster, *names: str) -> None:

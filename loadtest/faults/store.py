@@ -4,12 +4,11 @@ import http.client
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import redis
 
 from deploy import Cluster, ClusterError, Role
-from loadtest.faults.fault import restore
+from loadtest.faults.fault import Fault, restore
 from loadtest.target import visit
 
 _KEYS = "session:filler-"
@@ -21,41 +20,32 @@ _MOST = 256 * 1024 * 1024
 _SECONDS_TO_LIVE = 600
 
 
-@dataclass(frozen=True)
-class FillStore:
-    """Fill the store's memory until it refuses writes; undone by deleting the filling.
-
-    The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB.
-    """
-
-    what: str = "fill the store"
-    seconds: float = 4.0
-
-    def apply(self, cluster: Cluster) -> None:
-        written = number = 0
-        for size in _SIZES:
-            # A connection's buffers grow with its values and are freed when it closes, so each size has its own.
-            with _connect(cluster) as store:
-                while _put(store, number, size):
-                    number, written = number + 1, written + size
-                    if written > _MOST:
-                        raise ClusterError(f"the store is not full after {written:,} bytes; give it a maxmemory")
-        # Memory becomes free when the last connection closes, and when buffers of the nodes' connections shrink after
-        # 2 s without a request. New sessions fill it.
-        deadline = time.monotonic() + _SECONDS_OF_VISITORS
-        while time.monotonic() < deadline:
-            try:
-                status, _ = visit(cluster.url)
-            except (OSError, http.client.HTTPException) as error:
-                raise ClusterError(f"the cluster does not answer while its store is being filled: {error!r}") from error
-            if status == http.client.SERVICE_UNAVAILABLE:
-                time.sleep(_POLL)
-
-    def undo(self, cluster: Cluster) -> None:
+def _fill(cluster: Cluster) -> None:
+    written = number = 0
+    for size in _SIZES:
+        # A connection's buffers grow with its values and are freed when it closes, so each size has its own.
         with _connect(cluster) as store:
-            names = list(store.scan_iter(match=f"{_KEYS}*", count=1000))
-            for start in range(0, len(names), 500):
-                store.delete(*names[start : start + 500])
+            while _put(store, number, size):
+                number, written = number + 1, written + size
+                if written > _MOST:
+                    raise ClusterError(f"the store is not full after {written:,} bytes; give it a maxmemory")
+    # Memory becomes free when the last connection closes, and when buffers of the nodes' connections shrink after 2 s
+    # without a request. New sessions fill it.
+    deadline = time.monotonic() + _SECONDS_OF_VISITORS
+    while time.monotonic() < deadline:
+        try:
+            status, _ = visit(cluster.url)
+        except (OSError, http.client.HTTPException) as error:
+            raise ClusterError(f"the cluster does not answer while its store is being filled: {error!r}") from error
+        if status == http.client.SERVICE_UNAVAILABLE:
+            time.sleep(_POLL)
+
+
+def _empty(cluster: Cluster) -> None:
+    with _connect(cluster) as store:
+        names = list(store.scan_iter(match=f"{_KEYS}*", count=1000))
+        for start in range(0, len(names), 500):
+            store.delete(*names[start : start + 500])
 
 
 def _put(store: "redis.Redis", number: int, size: int) -> bool:
@@ -81,43 +71,27 @@ def _connect(cluster: Cluster) -> Iterator["redis.Redis"]:
         client.close()
 
 
-@dataclass(frozen=True)
-class KillPrimary:
-    """Kill the primary; undone by a restart, as a replica if there is another primary."""
-
-    what: str = "kill the primary"
-    seconds: float = 0.1
-
-    def apply(self, cluster: Cluster) -> None:
-        cluster.kill(cluster.store.primary())
-
-    def undo(self, cluster: Cluster) -> None:
-        restore(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
+def _restart_stores(cluster: Cluster) -> None:
+    restore(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
 
 
-@dataclass(frozen=True)
-class Failover:
-    """Promote a replica, as an operator does. There is nothing to undo."""
+FILL_STORE = Fault(what="fill the store", seconds=4.0, apply=_fill, undo=_empty)
+"""Fill the store's memory until it refuses writes; undone by deleting the filling.
 
-    what: str = "fail over, as planned"
-    seconds: float = 1.0
+The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB.
+"""
 
-    def apply(self, cluster: Cluster) -> None:
-        cluster.store.failover()
+KILL_PRIMARY = Fault(
+    what="kill the primary", apply=lambda cluster: cluster.kill(cluster.store.primary()), undo=_restart_stores
+)
+"""Kill the primary; undone by a restart, as a replica if there is another primary."""
 
-    def undo(self, cluster: Cluster) -> None:
-        """Do nothing."""
+FAILOVER = Fault(what="fail over, as planned", seconds=1.0, apply=lambda cluster: cluster.store.failover())
+"""Promote a replica, as an operator does."""
 
-
-@dataclass(frozen=True)
-class DisconnectReplicas:
-    """Disconnect the replicas from the primary, which continues alone; undone by reconnecting them."""
-
-    what: str = "cut the replicas off"
-    seconds: float = 0.1
-
-    def apply(self, cluster: Cluster) -> None:
-        cluster.store.disconnect_replicas()
-
-    def undo(self, cluster: Cluster) -> None:
-        cluster.store.reconnect_replicas()
+DISCONNECT_REPLICAS = Fault(
+    what="cut the replicas off",
+    apply=lambda cluster: cluster.store.disconnect_replicas(),
+    undo=lambda cluster: cluster.store.reconnect_replicas(),
+)
+"""Disconnect the replicas from the primary, which continues alone; undone by reconnecting them."""

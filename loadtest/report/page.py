@@ -11,11 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
 from loadtest.checker import Findings
-from loadtest.claims import Verdict
 from loadtest.faults import NOTHING
 from loadtest.history import HistoryError, read
 from loadtest.report.tables import MARKS, make_experiment_table
-from loadtest.results import CaseResults, Result, group_by_case, write_results
+from loadtest.results import CaseResults, Result, group_by_case, replace_file, write_results
 
 REPORT, MARKDOWN = "report.html", "results.md"
 TITLE = "Failover experiments"
@@ -40,10 +39,7 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
             f"{folder} has no results; make some with `session-cluster failover run --out {folder} NAME`"
         )
     (folder / MARKDOWN).write_text(make_experiment_table(results).markdown(), encoding="utf-8")
-    html = render_page(results, folder, title)
-    part = folder / f".{REPORT}.part"
-    part.write_text(html, encoding="utf-8")
-    return part.replace(folder / REPORT)
+    return replace_file(folder / REPORT, render_page(results, folder, title).encode())
 
 
 def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
@@ -60,7 +56,7 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
         title=title,
         results=results,
         cases=cases,
-        verdicts=[(verdict, MARKS[verdict][0], count) for verdict, count in _verdicts(cases)],
+        verdicts=Counter(case.worst.verdict for case in cases),
         marks={verdict: mark for verdict, (mark, *_) in MARKS.items()},
         versions=_in_common([result.versions for result in results]),
         machine=_in_common([result.machine for result in results]),
@@ -70,11 +66,6 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
         what_happened=summarize,
         evidence=_evidence,
     )
-
-
-def _verdicts(cases: Sequence[CaseResults]) -> list[tuple[Verdict, int]]:
-    counted = Counter(case.worst.verdict for case in cases)
-    return [(verdict, counted[verdict]) for verdict in Verdict if counted[verdict]]
 
 
 def _side_by_side(cases: Sequence[CaseResults]) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ The colours are Okabe and Ito's, which colour-blind people can distinguish; hatc
 import io
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -112,6 +112,8 @@ def draw(shown: Timeline, fault: tuple[float, float] | None, losses: Sequence[fl
         _requests(requests, shown, losses)
         _nodes(nodes, shown)
         _latency(latency, shown)
+        requests.set_ylim(bottom=0)
+        nodes.set_ylim(bottom=0)
         if fault is not None:
             _say_when(requests, fault)
         latency.set_xlabel("seconds after the fault" if fault is not None else "seconds")
@@ -122,38 +124,39 @@ def draw(shown: Timeline, fault: tuple[float, float] | None, losses: Sequence[fl
 
 
 def _requests(axes: Any, shown: Timeline, losses: Sequence[float]) -> None:
-    edges = [*shown.times, shown.times[-1] + shown.step]
-    below = [0.0] * len(shown.times)
-    for outcome, (label, colour, hatch) in _OUTCOMES.items():
-        rates = shown.outcomes[outcome]
-        if outcome is not Outcome.OK and not any(rates):
-            continue
-        above = [low + rate for low, rate in zip(below, rates, strict=True)]
-        axes.stairs(above, edges, baseline=below, fill=True, facecolor=colour, edgecolor="white", hatch=hatch,
-                    linewidth=0, label=label)  # fmt: skip
-        below = above
-    losses = [at for at in losses if edges[0] <= at <= edges[-1]]
+    drawn = {
+        style: shown.outcomes[outcome]
+        for outcome, style in _OUTCOMES.items()
+        if outcome is Outcome.OK or any(shown.outcomes[outcome])
+    }
+    highest = _stack(axes, shown, drawn)
+    losses = [at for at in losses if shown.times[0] <= at <= shown.times[-1] + shown.step]
     if losses:
-        top = max(below) * 1.06
-        axes.plot(losses, [top] * len(losses), "x", color=_INK, markersize=6, label="an answer proves a loss")
-    axes.set_ylim(bottom=0)
+        axes.plot(
+            losses, [highest * 1.06] * len(losses), "x", color=_INK, markersize=6, label="an answer proves a loss"
+        )
     axes.set_ylabel("requests/s")
     _legend(axes)
 
 
 def _nodes(axes: Any, shown: Timeline) -> None:
-    edges = [*shown.times, shown.times[-1] + shown.step]
-    below = [0.0] * len(shown.times)
-    styles = zip(cycle(_COLOURS), cycle(_HATCHES), strict=False)
-    for (node, rates), (colour, hatch) in zip(shown.nodes.items(), styles, strict=False):
-        above = [low + rate for low, rate in zip(below, rates, strict=True)]
-        axes.stairs(above, edges, baseline=below, fill=True, facecolor=colour, edgecolor="white", hatch=hatch,
-                    linewidth=0, label=node)  # fmt: skip
-        below = above
-    axes.set_ylim(bottom=0)
+    styles = zip(shown.nodes, cycle(_COLOURS), cycle(_HATCHES), strict=False)
+    _stack(axes, shown, dict(zip(styles, shown.nodes.values(), strict=True)))
     axes.set_ylabel("requests/s\nby node")
     if shown.nodes:
         _legend(axes)
+
+
+def _stack(axes: Any, shown: Timeline, series: Mapping[tuple[str, str, str], Sequence[float]]) -> float:
+    """Draw series on top of each other, by label, colour and hatch. Return the greatest sum."""
+    edges = [*shown.times, shown.times[-1] + shown.step]
+    below = [0.0] * len(shown.times)
+    for (label, colour, hatch), rates in series.items():
+        above = [low + rate for low, rate in zip(below, rates, strict=True)]
+        axes.stairs(above, edges, baseline=below, fill=True, facecolor=colour, edgecolor="white", hatch=hatch,
+                    linewidth=0, label=label)  # fmt: skip
+        below = above
+    return max(below)
 
 
 def _latency(axes: Any, shown: Timeline) -> None:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from loadtest.claims import Verdict
+from loadtest.claims import ClaimResult, Verdict
 from loadtest.results import CaseResults, Result, group_by_case
 
 SATURATED = 0.9
@@ -102,9 +102,12 @@ def mark_grid() -> RichTable:
     return grid
 
 
-def explain(result_verdict: Verdict, reason: str) -> str:
-    """Return verdict and reason as a sentence: "Broken: 3 x session lost; expected none."."""
-    return f"{result_verdict.capitalize()}: {reason}."
+def add_verdict(grid: RichTable, number: str, of: ClaimResult | Result, sentence: str) -> None:
+    """Add a sentence with its mark, and below it what did not hold: "Broken: 3 x session lost; expected none."."""
+    mark, _, style = MARKS[of.verdict]
+    grid.add_row(Text(number, "dim"), Text(mark, style), sentence)
+    if of.verdict is not Verdict.HOLDS:
+        grid.add_row("", "", Text(f"{of.verdict.capitalize()}: {of.reason}.", style))
 
 
 def make_experiment_table(results: Iterable[Result]) -> Table:

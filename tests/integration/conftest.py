@@ -2,7 +2,7 @@
 
 import pytest
 
-STORES = ("encrypting", "express", "file", "redis", "redis_waiting", "sqlite")
+STORES = ("express", "file", "redis", "redis_waiting", "sqlite")
 
 
 @pytest.fixture(params=STORES)

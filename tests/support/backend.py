@@ -4,10 +4,9 @@ import json
 import socket
 import threading
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from typing import Any
 
-from tests.support.servers import QuietHandler
+from tests.support.servers import QuietHandler, ThreadingServer
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,8 @@ class Backend:
         return thread
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(ThreadingServer):
     block_on_close = False
-    request_queue_size = 128
 
     def __init__(self, backend: Backend, address: tuple[str, int]) -> None:
         self.backend = backend
@@ -107,7 +104,8 @@ class _Handler(QuietHandler):
         if self.path == "/503":
             self.send_header("Retry-After", "7")
             self.send_header("Cache-Control", "no-store")
-        answer = json.dumps({"node": backend.name, "headers": seen.headers}).encode()
+        answer = json.dumps(seen.headers).encode()
+        self.send_header("X-Served-By", backend.name)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from flask import Flask, Response
@@ -11,7 +11,7 @@ from flask.globals import session as flask_session
 from werkzeug.http import parse_cookie
 from werkzeug.test import EnvironBuilder
 
-from nodes.sessions import Session, SessionError, SessionOptions, Sessions, Store
+from nodes.sessions import Session, SessionError, SessionOptions, Sessions, Store, UserSessions, signals
 from tests.support.node import SECRET as SECRET
 
 View = Callable[[Session], Any]
@@ -47,6 +47,16 @@ class Browser:
         self.app = app
         self.cookies: dict[str, str] = {}
         self._base_url = base_url
+
+    @property
+    def sessions(self) -> Sessions:
+        sessions: Sessions = self.app.extensions["sessions"]
+        return sessions
+
+    @property
+    def users(self) -> UserSessions:
+        assert self.sessions.users is not None
+        return self.sessions.users
 
     @property
     def header(self) -> str:
@@ -85,3 +95,48 @@ class Browser:
         with self.request(**request) as (session, answer):
             answer.value = view(session)
         return answer
+
+    def at(self, app: Flask) -> Browser:
+        """Return this browser, with its cookies, at another node."""
+        browser = Browser(app, self._base_url)
+        browser.cookies = self.cookies
+        return browser
+
+    def put(self, **values: Any) -> Answer:
+        """Assign values to keys without a read."""
+        return self.visit(lambda session: session.update(values))
+
+    def log_in(self, user: str = "alice") -> Answer:
+        return self.visit(lambda session: session.renew(user))
+
+    def log_out(self) -> Answer:
+        return self.visit(lambda session: session.end())
+
+    def read(self, **request: Any) -> tuple[str | None, dict[str, Any]]:
+        """Return the session's owner and data."""
+        owner, data = self.visit(lambda session: (session.owner, dict(session)), **request).value
+        return owner, data
+
+    @property
+    def owner(self) -> str | None:
+        return self.read()[0]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self.read()[1]
+
+    @property
+    def key(self) -> str:
+        """The hash of its session's id, without a read."""
+        return str(self.visit(lambda session: session.key_hash).value)
+
+    @contextmanager
+    def signals(self) -> Iterator[list[tuple[str, str]]]:
+        """Collect the signals of the application's sessions inside the block: name and key."""
+        seen: list[tuple[str, str]] = []
+        with ExitStack() as stack:
+            for name in ("absent", "conflict", "created", "ended", "expired", "renewed"):
+                listen = lambda _sender, key, name=name: seen.append((name, key))  # noqa: E731
+                signal = getattr(signals, f"session_{name}")
+                stack.enter_context(signal.connected_to(listen, sender=self.sessions))
+            yield seen

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 from loadtest.targets.install import install_express
-from tests.support.node import PASSWORD, SECRET, RunningServer
+from tests.support.node import PASSWORD, SECRET
+from tests.support.servers import RunningServer
 
 
 class RunningExpress(RunningServer):

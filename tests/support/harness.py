@@ -145,5 +145,10 @@ class RedisHarness(ServerHarness):
     def damage(self, key: str) -> None:
         self._client.hset(self._raw(key), "broken", b"\xc1")
 
+    def set_format(self, key: str, number: int) -> None:
+        """Make the record one that another version wrote."""
+        _, _, metadata = self._client.hget(self._raw(key), "@").partition(b":")
+        self._client.hset(self._raw(key), "@", b"%d:%s" % (number, metadata))
+
     def keys(self) -> set[str]:
         return {raw.decode()[9:-1] for raw in self._names("session:{*")}

@@ -15,6 +15,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, SessionOptions, Sessions, Store
 from tests.support.browser import SECRET
 from tests.support.harness import Through
+from tests.support.http_client import Answer, send
 from tests.support.servers import running
 
 View = Callable[[Any], Any]
@@ -51,15 +52,10 @@ class _Quiet(WSGIRequestHandler):
         pass
 
 
-@dataclass
-class Reply:
-    status: int
-    body: bytes
-    headers: list[tuple[str, str]]
-
+class Reply(Answer):
     @property
     def set_cookies(self) -> list[str]:
-        return [value for name, value in self.headers if name == "Set-Cookie"]
+        return self.headers.get_all("Set-Cookie", [])
 
     @property
     def set_cookie(self) -> str | None:
@@ -101,13 +97,8 @@ class Site:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie is not None:
             sent.setdefault("Cookie", self.cookie)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path, headers=sent)
-            answer = connection.getresponse()
-            reply = Reply(answer.status, answer.read(), answer.getheaders())
-        finally:
-            connection.close()
+        answer = send(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "GET", path, headers=sent)
+        reply = Reply(answer.status, answer.headers, answer.body)
         if reply.set_cookie is not None:
             self.cookie = reply.pair
         return reply

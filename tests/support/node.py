@@ -6,18 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+from urllib.parse import urljoin
 
 import psutil
 import pytest
 import requests
 
-from deploy.ports import free_ports
+from tests.support.servers import RunningServer
 from tests.support.valkey import Valkey
-from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of more than thirty-two bytes"
@@ -41,39 +41,17 @@ def command(application: str = APPLICATION) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", application]
 
 
-class RunningServer:
-    """A process from `with` to its end. It serves HTTP at `url`, /live too, and logs to `log`."""
+class HttpClient(requests.Session):
+    """A browser's worth of cookies. A path is one of the server at `url`."""
 
-    def __init__(self, log: Path) -> None:
-        self.port = free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = log
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.url = url
+        self.headers.update(headers or {})
 
-    def start(self) -> subprocess.Popen[bytes]:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        self.process = self.start()
-        try:
-            wait_until(self._lives)
-        except AssertionError:
-            self.stop()
-            raise AssertionError(f"{self.url} did not start:\n{self.log.read_text()}") from None
-        return self
-
-    def _lives(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            return requests.get(f"{self.url}/live", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=20)
+    def request(self, method: str | bytes, url: str | bytes, *arguments: Any, **options: Any) -> requests.Response:
+        address = urljoin(self.url, url if isinstance(url, str) else url.decode())
+        return super().request(method, address, *arguments, **{"timeout": 20, **options})
 
 
 class RunningNode(RunningServer):
@@ -97,10 +75,9 @@ class RunningNode(RunningServer):
         text = self.log.read_text(encoding="utf-8")
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def log_in(self, user: str = "alice") -> requests.Session:
-        """A browser's worth of cookies, logged in."""
-        browser = requests.Session()
-        answer = browser.post(f"{self.url}/login", json={"user": user, "password": PASSWORD}, timeout=10)
+    def log_in(self, user: str = "alice") -> HttpClient:
+        browser = HttpClient(self.url)
+        answer = browser.post("/login", json={"user": user, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         return browser
 

@@ -4,47 +4,28 @@ import getpass
 import http.client
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import requests
-import trustme
-
-from deploy.ports import free_ports
+from deploy.certificate import Certificate
+from deploy.waiting import http_ok
 from proxy import Nginx, ProxySettings, Server, Tls, render
+from tests.support.http_client import Answer, send
+from tests.support.servers import RunningServer
 from tests.support.waiting import wait_until
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def node(self) -> str:
-        return str(json.loads(self.body)["node"])
-
-    @property
-    def forwarded(self) -> dict[str, str]:
-        """The headers that reached the node."""
-        headers: dict[str, str] = json.loads(self.body)["headers"]
-        return headers
-
-
-class RunningProxy:
-    """nginx in front of `servers` in its own folder; a context manager that ends it. `overrides` are ProxySettings."""
+class RunningProxy(RunningServer):
+    """nginx in front of `servers` in its own folder. `overrides` are ProxySettings."""
 
     def __init__(self, folder: Path, servers: tuple[Server, ...], overrides: Mapping[str, Any]) -> None:
+        super().__init__(folder / "stderr.log")
         self.nginx = Nginx()
         self.folder = folder
         self.conf = folder / "nginx.conf"
-        self.port = free_ports(1)[0]
         self.settings = ProxySettings(
             servers=servers,
             runtime_dir=folder,
@@ -55,55 +36,31 @@ class RunningProxy:
             **{"worker_processes": 2, **overrides},
         )
 
-    def __enter__(self) -> Self:
+    def start(self) -> subprocess.Popen[bytes]:
         self.nginx.install(render(self.settings), self.conf)
-        self.process = subprocess.Popen(
-            self.nginx.command(self.conf, self.folder), stderr=subprocess.PIPE, cwd=self.folder
-        )
-        try:
-            wait_until(self._answers, "the proxy answers")
-        except AssertionError:
-            self.__exit__(None, None, None)
-            raise
-        return self
+        with self.log.open("wb") as stderr:
+            return subprocess.Popen(self.nginx.command(self.conf, self.folder), stderr=stderr, cwd=self.folder)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.process.terminate()
-        self.process.communicate(timeout=20)
+    def answers(self) -> bool:
+        try:
+            return self.get("/proxy/health", {"Host": self.settings.hosts[0]}).status == 200
+        except OSError:
+            return False
 
     def get(self, path: str = "/", headers: Mapping[str, str] | None = None, source: str = "127.0.0.1") -> Answer:
-        return self.request("GET", path, headers=headers, source=source)
+        return send(self.connect(source), "GET", path, headers=headers)
 
     def post(self, path: str = "/", body: bytes = b"x", headers: Mapping[str, str] | None = None) -> Answer:
-        return self.request("POST", path, body, headers)
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        source: str = "127.0.0.1",
-    ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30, source_address=(source, 0))
-        try:
-            connection.request(method, path, body, dict(headers or {}))
-            answer = connection.getresponse()
-            return Answer(answer.status, dict(answer.headers.items()), answer.read())
-        finally:
-            connection.close()
-
-    def raw(self, request: bytes) -> bytes:
-        """Everything that comes back for these bytes until nginx closes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
-            connection.sendall(request)
-            return b"".join(iter(lambda: connection.recv(65536), b""))
+        return send(self.connect(), "POST", path, body, headers)
 
     def open_request(self, path: str) -> http.client.HTTPConnection:
-        """A request that is sent and not waited for: `.getresponse()` does."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        """Send a request without waiting for its answer: `.getresponse()` does."""
+        connection = self.connect()
         connection.request("GET", path)
         return connection
+
+    def connect(self, source: str = "127.0.0.1") -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30, source_address=(source, 0))
 
     def reload(
         self, servers: tuple[Server, ...] | None = None, timeout: float = 20, **overrides: Any
@@ -113,47 +70,17 @@ class RunningProxy:
         return self.nginx.reload(self.conf, timeout)
 
     def log_lines(self, path: str) -> list[dict[str, Any]]:
-        """What the access log says of the requests for this path, once it says anything."""
+        """Return the lines of the access log for this path as soon as there is one."""
 
         def lines() -> list[dict[str, Any]]:
             read = [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
             return [line for line in read if line["uri"] == path]
 
-        wait_until(lambda: bool(lines()), f"a log line for {path}")
-        return lines()
-
-    def _answers(self) -> bool:
-        if self.process.poll() is not None:
-            assert self.process.stderr is not None
-            raise AssertionError(f"nginx ended: {self.process.stderr.read().decode()}")
-        try:
-            return self.get("/proxy/health", {"Host": self.settings.hosts[0]}).status == 200
-        except OSError:
-            return False
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """Files: the authority that browsers have to trust, what it signed, and the key of that."""
-
-    authority: Path
-    certificate: Path
-    key: Path
-
-
-def issue_certificate(folder: Path) -> Certificate:
-    """For this machine, by an authority of its own."""
-    made = Certificate(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1", "localhost")
-    authority.cert_pem.write_to_path(str(made.authority))
-    issued.cert_chain_pems[0].write_to_path(str(made.certificate))
-    issued.private_key_pem.write_to_path(str(made.key))
-    return made
+        return wait_until(lines, f"a log line for {path}")
 
 
 class RunningTls(RunningProxy):
-    """The same over TLS."""
+    """nginx over TLS."""
 
     def __init__(
         self,
@@ -168,8 +95,5 @@ class RunningTls(RunningProxy):
         self.authority = certificate.authority
         self.url = f"https://127.0.0.1:{self.port}"
 
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/proxy/health", verify=str(self.authority), timeout=5).ok
-        except requests.ConnectionError:
-            return False
+    def answers(self) -> bool:
+        return http_ok(self.port, "/proxy/health", self.authority)

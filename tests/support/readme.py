@@ -1,9 +1,9 @@
 """What the README and the docs show as code: blocks indented by four spaces."""
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.node import ROOT
+
 _BLOCK = re.compile(r"(?:^    .*\n(?:\n(?=    ))?)+", re.MULTILINE)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.checker import check
-from loadtest.claims import ClaimResult, Verdict
+from loadtest.claims import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name
 from loadtest.history import VERSION, Action, Event, Header, Mark, Op, Outcome, Probe, assemble, read
 from loadtest.load_profile import Mix
-from loadtest.results import HISTORY, Result, Timing, write_result
+from loadtest.results import HISTORY, RESULT, Result, write_json
 
 BEGAN = 1_800_000_000.0
 """When the phase before the fault begins. The fault comes 4 s later and is undone at 8, the run ends at 12."""
@@ -48,7 +48,7 @@ class Run:
         header = Header(version=VERSION, title=self.title, started=BEGAN)
         assemble(place / HISTORY, header, self._ops(), self._probes(), self._marks())
         result = self._result(list(read(place / HISTORY)))
-        write_result(place, result)
+        write_json(place / RESULT, result)
         return result
 
     def _ops(self) -> Iterator[Event]:

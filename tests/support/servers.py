@@ -1,12 +1,51 @@
-"""Small servers on 127.0.0.1, in threads of the test's process."""
+"""Servers on 127.0.0.1: a process with its log, and small ones in threads of the test's process."""
 
 import contextlib
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from pathlib import Path
+from typing import Self
+
+from deploy.ports import free_ports
+from deploy.waiting import http_ok
+from tests.support.waiting import wait_until
+
+
+class RunningServer:
+    """A process from `with` to its end. It serves HTTP at `url`, /live too, and logs to `log`."""
+
+    def __init__(self, log: Path) -> None:
+        self.port = free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+
+    def start(self) -> subprocess.Popen[bytes]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        return http_ok(self.port, "/live")
+
+    def __enter__(self) -> Self:
+        self.process = self.start()
+        try:
+            wait_until(lambda: self.process.poll() is not None or self.answers())
+            assert self.process.poll() is None, "it ended"
+        except AssertionError as error:
+            self.stop()
+            raise AssertionError(f"{self.url} did not start: {error}\n{self.log.read_text()}") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
 
 
 @contextmanager
@@ -20,6 +59,12 @@ def running(server: HTTPServer) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class ThreadingServer(ThreadingHTTPServer):
+    """Takes many connections at once: a full queue would cost each client a second."""
+
+    request_queue_size = 128
 
 
 class QuietHandler(BaseHTTPRequestHandler):
@@ -47,7 +92,7 @@ def http_server(
             self.end_headers()
             self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingServer(("127.0.0.1", 0), Handler)
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     with running(server) as url:

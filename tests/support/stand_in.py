@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
-from http.server import ThreadingHTTPServer
 from typing import Any
 
 from loadtest.target import RunningTarget
-from tests.support.servers import QuietHandler, running
+from tests.support.servers import QuietHandler, ThreadingServer, running
 
 ACCOUNTS = {"alice": "alice's password", "bob": "bob's password", "carol": "carol's password"}
 
@@ -50,15 +49,12 @@ class StandIn:
 
 @contextmanager
 def serving(behaviour: StandIn) -> Iterator[str]:
-    """Serve inside the block. Yield the server's URL."""
+    """Run a server that behaves so. Yield its URL."""
 
     class Handler(_Handler):
         stand_in = behaviour
 
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128  # all users connect at once; a full queue would cost them a second each
-
-    with running(Server(("127.0.0.1", 0), Handler)) as url:
+    with running(ThreadingServer(("127.0.0.1", 0), Handler)) as url:
         yield url
 
 

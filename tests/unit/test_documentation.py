@@ -9,7 +9,8 @@ import click
 import pytest
 
 from session_cluster import main
-from tests.support.readme import ROOT, commands
+from tests.support.node import ROOT
+from tests.support.readme import commands
 
 PAGES = (
     "README.md",

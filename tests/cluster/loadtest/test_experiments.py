@@ -6,18 +6,19 @@ import pytest
 
 from deploy import LocalCluster
 from loadtest.claims import Verdict
-from loadtest.experiment import EVERY_STORE, Case, Place
-from loadtest.experiments import EXPERIMENTS
+from loadtest.experiment import Case, Place
+from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.suite import Effort, Suite
+from tests.support.experiments import only
 
 EFFORT = Effort(users=20, wait=(0.1, 0.4), share=0.4)
 # The stores' contract holds what a store promises for one session; here one stands for all. And of two ways to be
 # silent one is enough.
 LEFT_OUT = {
-    f"{name}.{store.name}"
+    f"{name}.{variant.name}"
     for name in ("concurrent-writes", "late-writes")
-    for store in EVERY_STORE
-    if store.name != "redis"
+    for variant in BY_NAME[name].variants
+    if variant.name != "redis"
 } | {"slow-store.unreachable", "first-sentinel-dead.silent"}
 QUICK = {"memory-round-robin", "kill-node", "primary-killed.fail-fast", "store-outage", "concurrent-writes.redis"}
 CASES = [
@@ -30,6 +31,6 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES)
 def test_its_hypothesis_holds(case: Case, tmp_path: Path) -> None:
-    suite = Suite([case.experiment], EFFORT, tmp_path, {Place.LOCAL: LocalCluster}, variants=(case.variant.name,))
+    suite = Suite([only(case.experiment.name, case.variant.name)], EFFORT, tmp_path, {Place.LOCAL: LocalCluster})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason

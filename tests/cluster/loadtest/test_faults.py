@@ -1,7 +1,7 @@
 """Every fault on a real cluster: it does what it says, its undo puts it right, and an undo alone changes nothing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 
@@ -40,8 +40,8 @@ def state(cluster: Cluster, name: str) -> MemberState:
 @pytest.mark.parametrize(
     ("fault", "becomes"),
     [
-        (faults.Kill("node-2"), MemberState.ENDED),
-        (faults.Pause("node-2"), MemberState.PAUSED),
+        (faults.kill("node-2"), MemberState.ENDED),
+        (faults.pause("node-2"), MemberState.PAUSED),
     ],
     ids=lambda value: getattr(value, "what", None),
 )
@@ -55,7 +55,7 @@ def test_a_node_is_killed_or_paused_and_comes_back(cluster: Cluster, fault: faul
 
 def test_a_rolling_restart_leaves_no_process_as_it_was(cluster: Cluster) -> None:
     before = {member.pid for member in cluster.members() if member.role is Role.NODE}
-    faults.RollingRestart(2).apply(cluster)
+    faults.rolling_restart(2).apply(cluster)
     after = {member.pid for member in cluster.members() if member.role is Role.NODE}
     assert len(after) == 2
     assert not before & after
@@ -63,20 +63,20 @@ def test_a_rolling_restart_leaves_no_process_as_it_was(cluster: Cluster) -> None
 
 @pytest.mark.nightly
 def test_a_deployment_reaches_every_node_and_the_last_one_stays(cluster: Cluster) -> None:
-    faults.RollingDeploy(2, ({"SESSION_NAME": "second"}, {"SESSION_NAME": "third"})).apply(cluster)
+    faults.rolling_deploy(2, {"SESSION_NAME": "second"}, {"SESSION_NAME": "third"}).apply(cluster)
     assert set_cookie_names(cluster.url) == {"third"}
-    faults.RollingDeploy(2, ({},)).apply(cluster)
+    faults.rolling_deploy(2, {}).apply(cluster)
 
 
 def test_a_reload_keeps_the_master_process_of_the_proxy(cluster: Cluster) -> None:
     master = next(member.pid for member in cluster.members() if member.role is Role.PROXY)
-    faults.Reload(3).apply(cluster)
-    faults.Reload(3).undo(cluster)
+    faults.reload(3).apply(cluster)
+    faults.reload(3).undo(cluster)
     assert next(member.pid for member in cluster.members() if member.role is Role.PROXY) == master
 
 
 def test_scaling_goes_out_and_back_to_the_number_in_the_spec(cluster: Cluster) -> None:
-    fault = faults.Scale(3)
+    fault = faults.scale(3)
     fault.undo(cluster)
     fault.apply(cluster)
     assert served_by(cluster.url) == {"node-1", "node-2", "node-3"}
@@ -84,7 +84,7 @@ def test_scaling_goes_out_and_back_to_the_number_in_the_spec(cluster: Cluster) -
 
 
 def test_a_full_store_refuses_writes_serves_readers_and_is_emptied_again(cluster: Cluster) -> None:
-    fault, reader = faults.FillStore(), Visitor(cluster.url)
+    fault, reader = faults.FILL_STORE, Visitor(cluster.url)
     fault.undo(cluster)
     reader.log_in(cluster.users)
     fault.apply(cluster)
@@ -95,7 +95,7 @@ def test_a_full_store_refuses_writes_serves_readers_and_is_emptied_again(cluster
 
 
 @pytest.mark.parametrize(
-    "fault", [faults.StoreDown(), faults.Blackhole(), faults.Latency(1.0)], ids=lambda fault: fault.what
+    "fault", [faults.STORE_DOWN, faults.BLACKHOLE, faults.latency(1.0)], ids=lambda fault: fault.what
 )
 def test_the_network_to_the_store_breaks_and_is_reset(cluster: Cluster, fault: faults.Fault) -> None:
     browser = Visitor(cluster.url)
@@ -109,31 +109,23 @@ def test_the_network_to_the_store_breaks_and_is_reset(cluster: Cluster, fault: f
     assert browser.get("/me").json["visits"] == 1
 
 
-@dataclass(frozen=True)
-class Stuck:
-    """Cannot be undone."""
-
-    what: str
-    undone: list[str]
-    seconds: float = 0.0
-
-    def apply(self, cluster: Cluster) -> None:
-        """Nothing."""
-
-    def undo(self, cluster: Cluster) -> None:
-        self.undone.append(self.what)
-        raise ClusterError(f"{self.what} is stuck")
-
-
 def test_a_sequence_is_undone_in_reverse_even_if_one_undo_fails(cluster: Cluster) -> None:
     undone: list[str] = []
+
+    def stuck(name: str) -> faults.Fault:
+        def undo(cluster: Cluster) -> None:
+            undone.append(name)
+            raise ClusterError(f"{name} is stuck")
+
+        return replace(faults.NOTHING, undo=undo)
+
     with pytest.raises(ClusterError, match="second is stuck"):
-        faults.FaultSequence((Stuck("first", undone), Stuck("second", undone))).undo(cluster)
+        faults.fault_sequence(stuck("first"), stuck("second")).undo(cluster)
     assert undone == ["second", "first"]
 
 
 def test_a_sequence_stops_at_a_fault_that_fails_and_undoes_the_earlier_ones(cluster: Cluster) -> None:
-    both = faults.FaultSequence((faults.Kill("node-2"), faults.Kill("nobody"), faults.Pause("node-1")))
+    both = faults.fault_sequence(faults.kill("node-2"), faults.kill("nobody"), faults.pause("node-1"))
     assert both.what == "kill node-2, kill nobody, pause node-1"
     with pytest.raises(ClusterError, match="no member 'nobody'"):
         both.apply(cluster)
@@ -143,14 +135,14 @@ def test_a_sequence_stops_at_a_fault_that_fails_and_undoes_the_earlier_ones(clus
 
 
 def test_paused_members_are_resumed_before_others_are_restarted(cluster: Cluster) -> None:
-    faults.Kill("store").apply(cluster)
-    faults.Pause("node-1").apply(cluster)
+    faults.kill("store").apply(cluster)
+    faults.pause("node-1").apply(cluster)
     faults.restore(cluster)
 
 
 def test_a_fault_of_an_unknown_member_is_an_error(cluster: Cluster) -> None:
     with pytest.raises(ClusterError, match="no member 'node-9'"):
-        faults.Kill("node-9").apply(cluster)
+        faults.kill("node-9").apply(cluster)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +163,7 @@ def writes(cluster: Cluster) -> bool:
 
 
 def test_a_killed_primary_comes_back_as_a_replica(replicated: Cluster) -> None:
-    before, fault = replicated.store.primary(), faults.KillPrimary()
+    before, fault = replicated.store.primary(), faults.KILL_PRIMARY
     fault.undo(replicated)
     assert replicated.store.primary() == before
     fault.apply(replicated)
@@ -182,12 +174,12 @@ def test_a_killed_primary_comes_back_as_a_replica(replicated: Cluster) -> None:
 
 def test_a_planned_failover_changes_the_primary(replicated: Cluster) -> None:
     before = replicated.store.primary()
-    faults.Failover().apply(replicated)
+    faults.FAILOVER.apply(replicated)
     assert replicated.store.primary() != before
 
 
 def test_a_primary_without_replicas_refuses_writes_until_they_are_back(replicated: Cluster) -> None:
-    fault = faults.DisconnectReplicas()
+    fault = faults.DISCONNECT_REPLICAS
     fault.undo(replicated)
     assert writes(replicated)
     fault.apply(replicated)

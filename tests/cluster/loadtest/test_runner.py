@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,8 @@ import pytest
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, StoreKind
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, Claim, Verdict
 from loadtest.experiment import Experiment, Place, Variant, cluster
-from loadtest.faults import Fault, Pause
+from loadtest.faults import Fault, pause
+from loadtest.faults.fault import do_nothing
 from loadtest.history import Mark, Note, read
 from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, read_result, write_results
@@ -25,22 +26,18 @@ EFFORT = Effort(users=14, wait=(0.1, 0.3))
 COMMAND = "session-cluster failover run {name} --on {place} --users 14"
 
 
-@dataclass
-class Recorded:
-    """A fault that only writes down its calls; or raises `error`."""
+class Recorder:
+    """Makes a fault that only writes down its calls; or raises `error`."""
 
-    calls: list[str] = field(default_factory=list)
-    error: BaseException | None = None
-    what: str = "write it down"
-    seconds: float = 0.1
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.calls: list[str] = []
+        self.error = error
+        self.fault = Fault(what="write it down", apply=self.apply, undo=lambda _: self.calls.append("undo"))
 
     def apply(self, cluster: Cluster) -> None:
         self.calls.append("apply")
         if self.error is not None:
             raise self.error
-
-    def undo(self, cluster: Cluster) -> None:
-        self.calls.append("undo")
 
 
 def run(
@@ -66,14 +63,14 @@ def run(
 
 
 def test_a_run_leaves_a_result_and_its_history_with_all_that_a_report_needs(tmp_path: Path) -> None:
-    fault, said = Recorded(), []
+    recorder, said = Recorder(), []
 
     def watch(status: Status) -> None:
         requests = status.findings.total.operations if status.findings else 0
         said.append((status.stage, status.next_stage, requests > 0))
 
-    result = run(fault, tmp_path, watch=watch)
-    assert fault.calls == ["apply", "undo"]
+    result = run(recorder.fault, tmp_path, watch=watch)
+    assert recorder.calls == ["apply", "undo"]
     assert result.verdict is Verdict.HOLDS, result.reason
     folder = tmp_path / "test" / "1"
     assert read_result(folder / RESULT) == result
@@ -100,7 +97,7 @@ def test_a_run_leaves_a_result_and_its_history_with_all_that_a_report_needs(tmp_
 
 
 def test_a_loss_breaks_the_hypothesis(tmp_path: Path) -> None:
-    result = run(Recorded(), tmp_path, NOTHING_LOST, NO_FAILED_REQUEST, store=StoreKind.MEMORY)
+    result = run(Recorder().fault, tmp_path, NOTHING_LOST, NO_FAILED_REQUEST, store=StoreKind.MEMORY)
     assert result.verdict is Verdict.BROKEN
     assert result.findings is not None
     assert result.findings.sessions_lost > 0
@@ -108,16 +105,16 @@ def test_a_loss_breaks_the_hypothesis(tmp_path: Path) -> None:
 
 
 def test_a_fault_that_fails_half_way_is_undone_and_the_run_does_not_hold(tmp_path: Path) -> None:
-    fault = Recorded(error=ClusterError("the plug is stuck"))
-    result = run(fault, tmp_path)
-    assert fault.calls == ["apply", "undo"]
+    recorder = Recorder(error=ClusterError("the plug is stuck"))
+    result = run(recorder.fault, tmp_path)
+    assert recorder.calls == ["apply", "undo"]
     assert result.verdict is Verdict.NOT_ENOUGH_DATA
     assert "the plug is stuck" in result.reason
     assert read_result(tmp_path / "test" / "1" / RESULT) == result
 
 
 def test_the_fault_is_undone_when_the_load_generator_dies(tmp_path: Path) -> None:
-    fault = Recorded()
+    recorder = Recorder()
 
     def kill_generator(status: Status) -> None:
         if status.stage.startswith("after: "):
@@ -126,13 +123,13 @@ def test_the_fault_is_undone_when_the_load_generator_dies(tmp_path: Path) -> Non
                     if "locust" in child.cmdline():
                         child.kill()
 
-    result = run(fault, tmp_path, watch=kill_generator)
-    assert fault.calls == ["apply", "undo"]
+    result = run(recorder.fault, tmp_path, watch=kill_generator)
+    assert recorder.calls == ["apply", "undo"]
     assert "the load generator ended early" in result.reason
 
 
 def test_ctrl_c_during_the_fault_undoes_it_and_ends_everything(tmp_path: Path) -> None:
-    fault = Recorded()
+    recorder = Recorder()
 
     def interrupt(status: Status) -> None:
         if status.stage.startswith("after: "):
@@ -140,29 +137,28 @@ def test_ctrl_c_during_the_fault_undoes_it_and_ends_everything(tmp_path: Path) -
 
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     with default_sigint(), pytest.raises(KeyboardInterrupt), interruptible():
-        run(fault, tmp_path, watch=interrupt)
-    assert fault.calls == ["apply", "undo"]
+        run(recorder.fault, tmp_path, watch=interrupt)
+    assert recorder.calls == ["apply", "undo"]
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 
 def test_without_a_steady_state_no_fault_is_applied(tmp_path: Path) -> None:
-    class Unwell(LocalCluster):
+    class OneNodePaused(LocalCluster):
         def wait_ready(self, timeout: float = 30.0) -> None:
             super().wait_ready(timeout)
             self.pause("node-2")
 
-    fault = Recorded()
-    result = run(fault, tmp_path, make=Unwell)
-    assert fault.calls == []
+    recorder = Recorder()
+    result = run(recorder.fault, tmp_path, make=OneNodePaused)
+    assert recorder.calls == []
     assert result.verdict is Verdict.NOT_ENOUGH_DATA
     assert "node-2 is paused" in result.reason
 
 
-def test_a_cluster_that_is_not_well_after_the_undo_breaks_the_hypothesis(
+def test_a_cluster_that_is_not_steady_after_the_undo_breaks_the_hypothesis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loadtest.runner.WELL_AGAIN_TIMEOUT", 0.5)
-    monkeypatch.setattr(Pause, "undo", lambda self, cluster: None)
-    result = run(Pause("node-2"), tmp_path)
+    monkeypatch.setattr("loadtest.runner.RECOVERY_TIMEOUT", 0.5)
+    result = run(replace(pause("node-2"), undo=do_nothing), tmp_path)
     assert result.verdict is Verdict.BROKEN
-    assert "well again after it: node-2 is paused" in result.reason
+    assert "the cluster is steady after the undo: node-2 is paused" in result.reason

@@ -7,11 +7,11 @@ import pytest
 from deploy import ComposeCluster, NodeKind, StoreKind
 from loadtest.claims import Verdict
 from loadtest.experiment import Place
-from loadtest.experiments import BY_NAME
 from loadtest.load_profile import LoadProfile
 from loadtest.matrix import Cell, run_matrix
 from loadtest.suite import Effort, Suite
 from proxy import Balance
+from tests.support.experiments import only
 
 EFFORT = Effort(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
@@ -26,7 +26,7 @@ SERVERS = {"mysql": "mariadb", "postgres": "postgres"}
 @pytest.mark.docker
 @pytest.mark.parametrize(("name", "variant"), CASES)
 def test_its_hypothesis_holds_in_containers(name: str, variant: str, tmp_path: Path) -> None:
-    suite = Suite([BY_NAME[name]], EFFORT, tmp_path, {Place.COMPOSE: ComposeCluster}, variants=(variant,))
+    suite = Suite([only(name, variant)], EFFORT, tmp_path, {Place.COMPOSE: ComposeCluster})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason
     assert {"nginx", SERVERS.get(variant, "redis")} <= set(result.versions)

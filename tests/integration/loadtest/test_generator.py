@@ -105,7 +105,7 @@ def test_a_correct_server_loses_nothing(tmp_path: Path, mix: Mix, users: int, ho
 
 
 @pytest.mark.parametrize("memories", [2, 3])
-def test_nodes_with_separate_memories_log_out_as_many_as_theory_says(tmp_path: Path, memories: int) -> None:
+def test_nodes_with_separate_memories_lose_the_predicted_share_of_sessions(tmp_path: Path, memories: int) -> None:
     written = history(tmp_path, StandIn(memories=memories), 1500)
     total, theory = written.findings().total, (memories - 1) / memories
     assert total.share_logged_out == pytest.approx(theory, abs=4 * (theory * (1 - theory) / 600) ** 0.5)
@@ -135,7 +135,7 @@ def test_a_fault_of_the_server_is_found(tmp_path: Path, behaviour: StandIn, mix:
     assert findings.total.failures == failures
 
 
-def test_every_operation_is_written_down_with_what_came_of_it(tmp_path: Path) -> None:
+def test_every_operation_is_recorded_with_its_outcome(tmp_path: Path) -> None:
     written = history(tmp_path, StandIn())
     assert {op.action for op in written.ops} == set(Action)
     assert len({op.who for op in written.ops}) == USERS
@@ -201,7 +201,7 @@ def test_the_number_of_users_changes_while_it_runs(tmp_path: Path, processes: in
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_locusts_own_page_is_there_and_weights_say_who_comes(tmp_path: Path, processes: int) -> None:
+def test_locusts_page_is_served_and_weights_choose_the_users(tmp_path: Path, processes: int) -> None:
     (port,) = free_ports(1)
     settings = {"web": port, "processes": processes, "weights": {"Visitor": 1}}
     with serving(StandIn()) as url, load(tmp_path, url, **settings) as running:

@@ -60,14 +60,13 @@ def test_a_damaged_history_costs_its_plot_alone(folder: Path) -> None:
     assert page.count("No picture: ") == 2
 
 
-def test_a_report_of_a_folder_without_results_says_how_to_make_some(tmp_path: Path) -> None:
-    with pytest.raises(NothingToReport, match="has no results; make some with `session-cluster failover run --out"):
-        write_report(tmp_path, "Report")
-
-
-def test_a_report_of_a_missing_folder_names_it(tmp_path: Path) -> None:
-    with pytest.raises(NothingToReport, match=f"folder {tmp_path / 'none'} does not exist"):
-        write_report(tmp_path / "none", "Report")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(".", "has no results; make some with `session-cluster failover run --out"), ("none", "/none does not exist")],
+)
+def test_a_folder_without_results_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(NothingToReport, match=message):
+        write_report(tmp_path / name)
 
 
 def test_a_file_that_is_not_a_result_is_named(folder: Path) -> None:

@@ -5,6 +5,7 @@ import os
 
 from tests.integration.proxy.conftest import StartProxy
 from tests.support.backend import Backend
+from tests.support.http_client import send_raw
 
 FOREIGN = ["evil.example", "localhost.evil.example", "evil", "127.0.0.2"]
 ODD = [
@@ -18,14 +19,14 @@ ODD = [
 
 def test_a_foreign_missing_or_odd_host_reaches_no_node(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
     proxy = start_proxy()
-    assert proxy.raw(b"GET / HTTP/1.0\r\n\r\n") == b""
+    assert send_raw(proxy.port, b"GET / HTTP/1.0\r\n\r\n") == b""
     for host in FOREIGN:
-        assert proxy.raw(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()) == b"", host
+        assert send_raw(proxy.port, f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()) == b"", host
     for lines in ODD:
-        answer = proxy.raw(b"GET / HTTP/1.1\r\n" + lines + b"Connection: close\r\n\r\n")
+        answer = send_raw(proxy.port, b"GET / HTTP/1.1\r\n" + lines + b"Connection: close\r\n\r\n")
         assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), lines
     assert not any(node.seen for node in nodes)
-    proxy.raw(b"GET http://localhost/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+    send_raw(proxy.port, b"GET http://localhost/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
     assert not any("evil" in str(seen.headers) for node in nodes for seen in node.seen)
 
 
@@ -34,8 +35,8 @@ def test_every_named_host_is_served_and_keeps_its_port(start_proxy: StartProxy) 
     for host in ("shop.example", "localhost:8080", "[::1]:8080", "[::1]"):
         answer = proxy.get(headers={"Host": host})
         assert answer.status == 200
-        assert answer.forwarded["host"] == host
-        assert answer.forwarded["x-forwarded-host"] == host
+        assert answer.json["host"] == host
+        assert answer.json["x-forwarded-host"] == host
 
 
 def test_forged_forwarding_headers_are_overwritten(start_proxy: StartProxy) -> None:
@@ -45,7 +46,7 @@ def test_forged_forwarding_headers_are_overwritten(start_proxy: StartProxy) -> N
         "X-Forwarded-Host": "evil.example",
         "X-Request-ID": "mine",
     }
-    forwarded = start_proxy().get(headers=forged).forwarded
+    forwarded = start_proxy().get(headers=forged).json
     assert forwarded["x-forwarded-for"] == "127.0.0.1"
     assert forwarded["x-forwarded-proto"] == "http"
     assert forwarded["x-forwarded-host"].startswith("127.0.0.1:")
@@ -54,7 +55,7 @@ def test_forged_forwarding_headers_are_overwritten(start_proxy: StartProxy) -> N
 
 def test_other_headers_that_a_node_might_believe_are_dropped(start_proxy: StartProxy) -> None:
     names = {"Forwarded", *(f"X-Forwarded-{name}" for name in ("Port", "Prefix", "Ssl", "Protocol")), "X-Real-IP"}
-    forwarded = start_proxy().get(headers=dict.fromkeys(names, "on")).forwarded
+    forwarded = start_proxy().get(headers=dict.fromkeys(names, "on")).json
     assert not {name.lower() for name in names} & forwarded.keys()
 
 
@@ -76,7 +77,7 @@ def test_a_cookie_of_16_kb_reaches_the_node_and_one_of_30_kb_is_refused(
     start_proxy: StartProxy, nodes: tuple[Backend, ...]
 ) -> None:
     proxy, cookie = start_proxy(), "session=" + "x" * 16 * 1024
-    assert proxy.get(headers={"Cookie": cookie}).forwarded["cookie"] == cookie
+    assert proxy.get(headers={"Cookie": cookie}).json["cookie"] == cookie
     assert proxy.get(headers={"Cookie": "x" * 30_000}).status == 400
     assert sum(len(node.seen) for node in nodes) == 1
 
@@ -118,7 +119,7 @@ def test_the_access_log_is_json_whatever_the_client_sends(start_proxy: StartProx
     answer = proxy.get("/logged", headers={"User-Agent": nasty, "Cookie": "session=secret"})
     (line,) = proxy.log_lines("/logged")
     assert line["user_agent"] == nasty
-    assert line["request_id"] == answer.forwarded["x-request-id"]
+    assert line["request_id"] == answer.json["x-request-id"]
     assert line["upstream"] == answer.headers["X-Upstream"]
     assert (line["status"], line["upstream_status"]) == (200, "200")
     # nginx takes the two from clocks of their own, each rounded to a millisecond.
@@ -130,5 +131,5 @@ def test_nginx_names_no_version_and_leaves_nothing_outside_its_folder(start_prox
     proxy = start_proxy()
     assert proxy.get("/").headers["Server"] == "nginx"
     temporary = {f"{kind}_temp" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")}
-    ours = {"nginx.conf", "nginx.pid", "access.log", "error.log"}
+    ours = {"nginx.conf", "nginx.pid", "access.log", "error.log", "stderr.log"}
     assert {path.name for path in proxy.folder.iterdir()} == temporary | ours

@@ -8,6 +8,7 @@ from deploy.ports import free_ports
 from proxy import Balance, Server
 from tests.integration.proxy.conftest import StartProxy
 from tests.support.backend import Backend
+from tests.support.http_client import send
 
 
 def drop_requests(nodes: tuple[Backend, ...]) -> None:
@@ -25,7 +26,7 @@ def test_idempotent_requests_are_retried_when_a_node_hangs_up(
 ) -> None:
     proxy = start_proxy(worker_processes=1)
     nodes[0].dropping.set()
-    answers = [proxy.request(method, "/drop") for _ in range(3)]
+    answers = [send(proxy.connect(), method, "/drop") for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 200]
     assert hits(nodes, "/drop") == 4
     assert sorted(answer.headers["X-Upstream-Status"] for answer in answers) == ["200", "200", "502, 200"]
@@ -89,7 +90,7 @@ def test_a_503_passes_unchanged_and_is_tried_once(start_proxy: StartProxy, nodes
     assert answer.headers["Retry-After"] == "7"
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Upstream-Status"] == "503"
-    assert b"node-" in answer.body
+    assert answer.json["host"]
     assert hits(nodes, "/503") == 1
 
 

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from tests.support.readme import ROOT, blocks
+from tests.support.node import ROOT
+from tests.support.readme import blocks
 from tests.support.valkey import Valkey
 
 

@@ -116,7 +116,7 @@ def test_under_gevent_other_requests_go_on_during_a_lookup() -> None:
     assert done.stdout == "unavailable in time\n", done.stderr
 
 
-def test_where_dns_is_silent_what_the_name_meant_last_still_stands(server: Valkey) -> None:
+def test_while_dns_is_silent_the_last_address_is_used(server: Valkey) -> None:
     with Dns("127.0.0.1") as answers, silent_dns() as silence:
         lookup = Asked(answers.address)
         store = store_at(server.port, lookup, Budgets(0.4, 5, retries=0, deadline=1))
@@ -147,14 +147,14 @@ def test_a_name_that_moved_is_followed() -> None:
             moved.close()
 
 
-def test_the_next_address_is_tried_where_one_is_dead(server: Valkey) -> None:
+def test_the_next_address_is_tried_after_a_dead_one(server: Valkey) -> None:
     with Dns("127.0.0.3", "127.0.0.1") as answers:
         store = store_at(server.port, Asked(answers.address), Budgets(2, 2, retries=0, deadline=2))
         store.ping()
         store.close()
 
 
-def test_an_address_is_asked_of_nobody() -> None:
+def test_an_ip_address_is_not_looked_up() -> None:
     def nobody(name: str, port: int) -> list[str]:
         raise AssertionError(name)
 

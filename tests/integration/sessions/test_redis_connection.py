@@ -70,7 +70,7 @@ def test_a_write_after_a_restart_does_not_fail(own: Valkey) -> None:
     store.close()
 
 
-def test_an_answer_that_came_too_late_reaches_nobody(own: Valkey) -> None:
+def test_a_late_answer_is_not_taken_for_the_answer_to_another_command(own: Valkey) -> None:
     store = store_at(own, Budgets(5, 0.1, retries=0, deadline=1))
     for _ in range(5):
         with own.paused(), pytest.raises(StoreUnavailable):
@@ -83,7 +83,7 @@ def test_an_answer_that_came_too_late_reaches_nobody(own: Valkey) -> None:
     store.close()
 
 
-def test_an_exception_from_outside_leaves_no_answer_behind(own: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_read_leaves_no_answer_behind(own: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     store = store_at(own)
     connection = store._connections._free[-1]  # type: ignore[attr-defined]
     read, calls = connection.read_response, []
@@ -102,7 +102,7 @@ def test_an_exception_from_outside_leaves_no_answer_behind(own: Valkey, monkeypa
     store.close()
 
 
-def test_what_nobody_asked_for_is_never_an_answer_to_a_write(own: Valkey, client: Any) -> None:
+def test_data_without_a_request_is_never_an_answer_to_a_write(own: Valkey, client: Any) -> None:
     store = store_at(own)
     connection = store._connections._free[-1]  # type: ignore[attr-defined]
     connection.send_command("PING")
@@ -113,7 +113,7 @@ def test_what_nobody_asked_for_is_never_an_answer_to_a_write(own: Valkey, client
     store.close()
 
 
-def test_a_primary_that_became_a_replica_is_left(own: Valkey, client: Any) -> None:
+def test_connections_to_a_demoted_primary_are_closed(own: Valkey, client: Any) -> None:
     store = store_at(own)
     client.replicaof("127.0.0.1", "1")
     assert connected(client) == 1

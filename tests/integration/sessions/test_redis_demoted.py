@@ -42,7 +42,7 @@ def demote(server: Valkey) -> None:
         client.replicaof("127.0.0.1", "1")
 
 
-def test_a_logout_at_its_successor_counts_a_second_later_at_the_latest(pair: tuple[Valkey, Valkey]) -> None:
+def test_a_logout_at_the_new_primary_counts_within_a_second(pair: tuple[Valkey, Valkey]) -> None:
     one, two = pair
     node = RedisStore.from_url(one.url, BUDGETS)
     node.create(KEY, {"a": b"1"}, "alice", HOUR)
@@ -131,7 +131,7 @@ def test_a_server_is_asked_its_role_once_a_second_unless_that_is_denied(server: 
         client.acl_deluser("deaf")
 
 
-def test_a_write_asks_nothing(server: Valkey) -> None:
+def test_a_write_does_not_ask_the_role(server: Valkey) -> None:
     node = RedisStore.from_url(server.url, BUDGETS)
     node.ping()
     with server.client() as client:

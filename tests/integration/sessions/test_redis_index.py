@@ -71,7 +71,7 @@ def test_a_session_that_moves_between_the_two_readings_is_found(
     assert store.keys_of("alice") == [key(2)]
 
 
-def test_a_session_that_is_about_to_be_made_is_not_healed_away(store: RedisStore, client: Any) -> None:
+def test_healing_the_index_keeps_a_session_that_is_being_created(store: RedisStore, client: Any) -> None:
     # The moment between the two halves of a login, seen by somebody who reads just then.
     store._client.run([store._index.insert_command("alice", key(1), HOUR, "")])
     assert store.keys_of("alice") == []
@@ -148,7 +148,7 @@ def test_a_session_of_a_later_version_is_listed_so_that_it_can_be_ended(store: R
     assert store.keys_of("alice") == []
 
 
-def test_all_sessions_are_gone_through_and_nothing_else(server: Valkey, store: RedisStore, client: Any) -> None:
+def test_iterating_yields_all_sessions_and_nothing_else(server: Valkey, store: RedisStore, client: Any) -> None:
     for number in range(2500):
         client.hset(store._name(key(number)), "@", b"1:0::")
     strangers = ("session:x", "session:damaged:{x}", "other:{x}", "xsession:{x}", b"session:{\xff}", "session:{x}")

@@ -120,7 +120,7 @@ def test_a_logout_whose_answer_is_lost_still_says_what_it_ended(server: Valkey, 
     store.close()
 
 
-def test_what_makes_a_write_repeatable_is_gone_after_half_a_minute(server: Valkey) -> None:
+def test_the_token_of_a_repeatable_write_expires_after_half_a_minute(server: Valkey) -> None:
     client: Any = server.client()
     store = waiting(server)
     client.flushdb()
@@ -168,7 +168,7 @@ def test_an_operation_during_an_outage_waits_for_the_server(own: Valkey) -> None
     store.close()
 
 
-def test_one_that_is_held_looks_and_the_others_wait_for_it(own: Valkey) -> None:
+def test_one_waiting_operation_asks_for_the_server_and_the_others_wait_for_it(own: Valkey) -> None:
     store = waiting(own, HASTY)
     store.ping()
     own.kill()
@@ -184,7 +184,7 @@ def test_one_that_is_held_looks_and_the_others_wait_for_it(own: Valkey) -> None:
     store.close()
 
 
-def test_nobody_waits_for_longer_than_the_bound(own: Valkey) -> None:
+def test_no_operation_waits_for_longer_than_the_bound(own: Valkey) -> None:
     store = waiting(own, HASTY, seconds=0.5)
     store.ping()
     own.kill()
@@ -195,7 +195,7 @@ def test_nobody_waits_for_longer_than_the_bound(own: Valkey) -> None:
     store.close()
 
 
-def test_no_more_wait_than_the_bound(own: Valkey) -> None:
+def test_no_more_operations_wait_than_the_bound(own: Valkey) -> None:
     store = waiting(own, HASTY, seconds=20, most=2)
     store.ping()
     own.kill()

@@ -53,7 +53,7 @@ def test_a_record_that_no_store_wrote_is_absent_and_quarantined(
     assert store.load(KEY) is None
 
 
-def test_an_update_sets_a_damaged_record_aside_too(store: RedisStore, server: Valkey) -> None:
+def test_an_update_quarantines_a_corrupt_record_too(store: RedisStore, server: Valkey) -> None:
     client: Any = server.client()
     with client:
         client.set(RAW, "x", ex=60)
@@ -121,7 +121,7 @@ def test_a_silent_server_costs_the_budget_and_no_more(server: Valkey) -> None:
     store.close()
 
 
-def test_a_crowd_at_a_silent_server_waits_no_longer_than_one(server: Valkey) -> None:
+def test_many_threads_at_a_silent_server_wait_no_longer_than_one(server: Valkey) -> None:
     store = RedisStore.from_url(server.url, Budgets(0.1, 0.1, retries=0, deadline=0.1, max_connections=2))
     failures: list[float] = []
 

@@ -87,7 +87,7 @@ def test_a_session_is_stored_over_tls(front: TlsFront, ca_file: Path, is_in_the_
     store.close()
 
 
-def test_the_certificate_is_held_against_the_name_of_the_url(front: TlsFront, ca_file: Path) -> None:
+def test_the_certificate_must_match_the_host_name_of_the_url(front: TlsFront, ca_file: Path) -> None:
     for name, fits in (("store.example", True), ("other.example", False)):
         store = RedisStore.from_url(f"rediss://{name}:{front.port}/0", PATIENT, ca_file=ca_file)
         pool = store._connections.pool  # type: ignore[attr-defined]
@@ -100,7 +100,7 @@ def test_the_certificate_is_held_against_the_name_of_the_url(front: TlsFront, ca
         store.close()
 
 
-def test_a_certificate_of_nobody_we_trust_is_refused(front: TlsFront) -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused(front: TlsFront) -> None:
     store = RedisStore.from_url(f"rediss://127.0.0.1:{front.port}/0", PATIENT)
     with pytest.raises(StoreUnavailable, match="certificate"):
         store.load(KEY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from itertools import cycle
 
 from nodes.sessions import EncryptedStore, Encryption, Store
@@ -13,18 +12,13 @@ KEYS = (b"n" * 32, b"o" * 32)
 """Two, so that conflicts are looked at twice."""
 
 
-class EncryptedHarness:
+class EncryptedHarness(MemoryHarness):
     """The memory store, encrypted; `overhead` is what each value grows by, None where that differs."""
 
     def __init__(self, encrypt: Callable[[Store], Store], overhead: int | None) -> None:
-        inner = MemoryHarness()
-        self.store: Store = encrypt(inner.store)
+        super().__init__()
+        self.store = encrypt(self.store)
         self.overhead = overhead
-        self.advance: Callable[[float], None] = inner.advance
-        self.damage: Callable[[str], None] = inner.damage
-        self.keys: Callable[[], set[str]] = inner.keys
-        self.outage: Callable[[], AbstractContextManager[None]] = inner.outage
-        self.clear: Callable[[], None] = inner.clear
 
 
 class TurnAndTurn(Through):

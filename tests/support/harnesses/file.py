@@ -40,6 +40,12 @@ class FileHarness:
         data[-1] ^= 1
         self.path(key).write_bytes(bytes(data))
 
+    def set_format(self, key: str, number: int) -> None:
+        """Make the record one that another version wrote."""
+        data = bytearray(self.path(key).read_bytes())
+        data[2] = number
+        self.path(key).write_bytes(bytes(data))
+
     def keys(self) -> set[str]:
         return set(self.file.keys())
 

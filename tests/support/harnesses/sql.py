@@ -1,14 +1,15 @@
-"""What the harnesses of SQLite, MySQL and PostgreSQL have in common."""
+"""The harness of SQLite, MySQL and PostgreSQL; and calls between two statements of a store."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, event, select, update
 
 from nodes.sessions import Budgets, Store
 from nodes.sessions.stores.sql import SqlStore
@@ -40,9 +41,17 @@ class SqlHarness:
                 update(sessions).values(created=sessions.c.created - moved, expires=sessions.c.expires - moved)
             )
 
-    def damage(self, key: str) -> None:
+    def change(self, key: str, **values: object) -> None:
+        """Overwrite columns of the session's row."""
         with self.engine.begin() as connection:
-            connection.execute(update(sessions).where(sessions.c.key == key).values(fields=b"\xc1"))
+            connection.execute(update(sessions).where(sessions.c.key == key).values(values))
+
+    def damage(self, key: str) -> None:
+        self.change(key, fields=b"\xc1")
+
+    def set_format(self, key: str, number: int) -> None:
+        """Make the record one that another version wrote."""
+        self.change(key, format=number)
 
     def keys(self) -> set[str]:
         live = select(sessions.c.key).where(sessions.c.set_aside == 0, sessions.c.expires > now_ms())
@@ -52,7 +61,7 @@ class SqlHarness:
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
         if self.engine.dialect.name == "sqlite":
-            self.forget_connections()
+            self.close()
         with self._silence(), self._through.through(self._hasty):
             yield
             self._hasty.close()
@@ -62,17 +71,28 @@ class SqlHarness:
             connection.execute(delete(sessions))
 
     def close(self) -> None:
-        self.forget_connections()
-
-    def forget_connections(self) -> None:
         self.sql.close()
         self._hasty.close()
         self.engine.dispose()
 
 
+def before_statement(engine: Engine, word: str, call: Callable[[Connection], object]) -> list[str]:
+    """Call `call` once, before the first statement that begins with `word`. Return the first words of all statements,
+    to which each later statement adds its own."""
+    sent: list[str] = []
+
+    def executing(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement.split()[0])
+        if sent[-1] == word and sent.count(word) == 1:
+            call(connection)
+
+    event.listen(engine, "before_cursor_execute", executing)
+    return sent
+
+
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Nobody else can read or write this SQLite database, which nobody has open: the nearest to a silent server."""
+    """Lock a SQLite database that nothing has open, as if its server were silent."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=20)
     try:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -85,20 +105,17 @@ def locked(path: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def sqlite_harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlHarness]:
     path = str(tmp_path_factory.mktemp("sqlite") / "sessions.db")
-    harness = SqlHarness(f"sqlite:///{path}", lambda: locked(path))
-    yield harness
-    harness.close()
+    with closing(SqlHarness(f"sqlite:///{path}", lambda: locked(path))) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="session")
 def mysql_harness(mysql: SqlServer) -> Iterator[SqlHarness]:
-    harness = SqlHarness(mysql.url, mysql.paused)
-    yield harness
-    harness.close()
+    with closing(SqlHarness(mysql.url, mysql.paused)) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="session")
 def postgres_harness(postgres: SqlServer) -> Iterator[SqlHarness]:
-    harness = SqlHarness(postgres.url, postgres.paused)
-    yield harness
-    harness.close()
+    with closing(SqlHarness(postgres.url, postgres.paused)) as harness:
+        yield harness

@@ -1,4 +1,4 @@
-"""What supports a claim, what breaks it, and what is too little to tell."""
+"""What supports a claim, what breaks it, and what is too little data to tell."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,36 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from loadtest import claims
 from loadtest.checker import Availability, Findings, Kind, PhaseFigures, Window, check
-from loadtest.claims import (
-    HOLDS,
-    NO_FAILED_GET,
-    NO_FAILED_REQUEST,
-    Bounded,
-    Claim,
-    ClaimResult,
-    FailuresEndWithin,
-    FewFailedWrites,
-    GapWithin,
-    InPhase,
-    LogoutsStay,
-    LostAtMost,
-    NothingLost,
-    Observed,
-    RecoversWithin,
-    ServedBy,
-    ShareOfRequests,
-    ShareOfUsers,
-    SiteFast,
-    SlowWindow,
-    SomethingLost,
-    Times,
-    Verdict,
-    WritesRefused,
-    evaluate,
-    needed_requests,
-    worst,
-)
+from loadtest.claims import HOLDS, NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, Claim, ClaimResult, Observed, Verdict
+from loadtest.experiment import Phase
 from loadtest.history import STOPPED, Action, End, Mark, Op, Outcome, Probe
 
 COUNTS = {
@@ -51,10 +25,10 @@ PLENTY: Mapping[str, object] = {
 }  # fmt: skip
 EMPTY = check([End(0, 0)])
 HALF, UP_TO_HALF, TWO_THIRDS, THIRD = (
-    ShareOfRequests(1 / 2, "about half"),
-    ShareOfRequests(1 / 2, "up to half", least=0.08),
-    ShareOfRequests(2 / 3, "about two thirds"),
-    ShareOfUsers(1 / 3, "about a third"),
+    claims.share_of_requests(1 / 2, "about half"),
+    claims.share_of_requests(1 / 2, "up to half", least=0.08),
+    claims.share_of_requests(2 / 3, "about two thirds"),
+    claims.share_of_users(1 / 3, "about a third"),
 )
 
 
@@ -72,7 +46,9 @@ def verdict(claim: Claim, seen: Observed) -> Verdict:
     return claim.check(seen).verdict
 
 
-@pytest.mark.parametrize("claim", [NothingLost(), NO_FAILED_REQUEST, NO_FAILED_GET, FewFailedWrites(), ServedBy(2)])
+@pytest.mark.parametrize(
+    "claim", [NOTHING_LOST, NO_FAILED_REQUEST, NO_FAILED_GET, claims.FEW_FAILED_WRITES, claims.served_by(2)]
+)
 def test_clean_figures_support_that_nothing_is_lost_or_fails(claim: Claim) -> None:
     assert claim.check(found()) == HOLDS
 
@@ -80,26 +56,22 @@ def test_clean_figures_support_that_nothing_is_lost_or_fails(claim: Claim) -> No
 @pytest.mark.parametrize("kind", Kind)
 def test_one_loss_of_any_kind_breaks_that_nothing_is_lost(kind: Kind) -> None:
     lost = found({COUNTS[kind]: 1})
-    assert NothingLost().check(lost) == ClaimResult(verdict=Verdict.BROKEN, reason=f"1 x {kind}; expected none")
+    assert NOTHING_LOST.check(lost) == ClaimResult(verdict=Verdict.BROKEN, reason=f"1 x {kind}; expected none")
     others = tuple(other for other in Kind if other is not kind)
-    assert verdict(NothingLost(kinds=others), lost) is Verdict.HOLDS
-
-
-def test_a_loss_is_a_fact_even_in_little_data() -> None:
-    assert verdict(NothingLost(), found({"crossed": 1}, users=1, as_logged_in=3)) is Verdict.BROKEN
+    assert verdict(claims.nothing_lost(kinds=others), lost) is Verdict.HOLDS
 
 
 def test_a_claim_about_a_phase_looks_at_that_phase_alone() -> None:
     phases = {"during": figures(found={Kind.UPDATE_LOST: 1}, logged_out=533), "after": figures()}
     seen = Observed(msgspec.structs.replace(EMPTY, total=figures(), phases=phases))
-    assert verdict(NothingLost(), seen.within("during")) is Verdict.BROKEN
-    assert verdict(NothingLost(), seen.within("after")) is Verdict.HOLDS
-    assert verdict(InPhase("during", TWO_THIRDS), seen) is Verdict.HOLDS
-    assert verdict(InPhase("after", TWO_THIRDS), seen) is Verdict.BROKEN
-    assert verdict(InPhase("never", TWO_THIRDS), seen) is Verdict.NOT_ENOUGH_DATA
+    assert verdict(NOTHING_LOST, seen.within("during")) is Verdict.BROKEN
+    assert verdict(NOTHING_LOST, seen.within("after")) is Verdict.HOLDS
+    assert verdict(TWO_THIRDS.within("during"), seen) is Verdict.HOLDS
+    assert verdict(TWO_THIRDS.within("after"), seen) is Verdict.BROKEN
+    assert verdict(TWO_THIRDS.within("never"), seen) is Verdict.NOT_ENOUGH_DATA
 
 
-@pytest.mark.parametrize("claim", [NothingLost(), HALF, TWO_THIRDS, THIRD], ids=lambda claim: claim.text)
+@pytest.mark.parametrize("claim", [NOTHING_LOST, HALF, TWO_THIRDS, THIRD], ids=lambda claim: claim.text)
 @pytest.mark.parametrize("little", [{"users": 5}, {"as_logged_in": 50}, {"users": 0, "as_logged_in": 0}])
 def test_little_data_supports_no_claim(claim: Claim, little: dict[str, int]) -> None:
     planted: dict[str, Any] = dict(little)
@@ -107,21 +79,38 @@ def test_little_data_supports_no_claim(claim: Claim, little: dict[str, int]) -> 
 
 
 def test_a_phase_takes_longer_until_its_claims_have_the_requests_they_need() -> None:
-    assert needed_requests([NothingLost(), TWO_THIRDS, NO_FAILED_REQUEST]) == TWO_THIRDS.min_requests
-    assert needed_requests([NO_FAILED_REQUEST]) == 0
+    needing = (NOTHING_LOST, TWO_THIRDS, NO_FAILED_REQUEST)
+    assert Phase(name="steady", seconds=1, claims=needing).min_requests == TWO_THIRDS.min_requests == 150
+    assert Phase(name="steady", seconds=1, claims=(NO_FAILED_REQUEST,)).min_requests == 0
 
 
 def test_a_failed_request_breaks_that_none_fails_with_its_reason() -> None:
     failed = found(failed=1, failed_writes=1, failures={"POST /visits: status 502": 1})
     assert NO_FAILED_REQUEST.check(failed).reason == "failed: 1 x POST /visits: status 502"
-    assert verdict(NO_FAILED_GET, failed) is Verdict.HOLDS
-    assert verdict(NO_FAILED_GET, found(failed=1, failed_gets=1)) is Verdict.BROKEN
-    assert verdict(NO_FAILED_REQUEST, found(operations=59)) is Verdict.NOT_ENOUGH_DATA
 
 
-@pytest.mark.parametrize(("writes", "expected"), [(3, Verdict.HOLDS), (4, Verdict.BROKEN)])
-def test_writes_in_flight_may_fail_for_a_tenth_of_the_users(writes: int, expected: Verdict) -> None:
-    assert verdict(FewFailedWrites(), found(failed=writes, failed_writes=writes)) is expected
+@pytest.mark.parametrize(
+    ("claim", "seen", "expected"),
+    [
+        (NOTHING_LOST, found({"crossed": 1}, users=1, as_logged_in=3), "broken"),  # a fact even in little data
+        (NO_FAILED_GET, found(failed=1, failed_writes=1), "holds"),
+        (NO_FAILED_GET, found(failed=1, failed_gets=1), "broken"),
+        (NO_FAILED_REQUEST, found(operations=59), "not enough data"),
+        (claims.FEW_FAILED_WRITES, found(failed=3, failed_writes=3), "holds"),  # a tenth of the users
+        (claims.FEW_FAILED_WRITES, found(failed=4, failed_writes=4), "broken"),
+        (claims.served_by(3), found(), "broken"),
+        (THIRD, found(users_logged_out=10), "holds"),
+        (THIRD, found(users_logged_out=6), "holds"),
+        (THIRD, found(users_logged_out=20), "broken"),
+        (THIRD, found(users_logged_out=0), "broken"),
+        (THIRD, found(users=15, users_logged_out=0), "broken"),
+        # with the least data that is enough, a half differs from its neighbours
+        (HALF, found(as_logged_in=150, logged_out=50), "broken"),
+        (HALF, found(as_logged_in=150, logged_out=100), "broken"),
+    ],
+)
+def test_figures_support_or_break_a_claim(claim: Claim, seen: Observed, expected: str) -> None:
+    assert verdict(claim, seen) == expected
 
 
 @pytest.mark.parametrize(
@@ -140,24 +129,6 @@ def test_a_share_of_the_requests_is_within_its_tolerance(
     claim: Claim, percent: int, expected: Verdict, requests: int
 ) -> None:
     assert verdict(claim, found(as_logged_in=requests, logged_out=requests * percent // 100)) is expected
-
-
-def test_a_half_and_its_neighbours_are_told_apart_with_the_least_data() -> None:
-    for share in (1 / 3, 2 / 3):
-        seen = found(as_logged_in=HALF.min_requests, logged_out=round(HALF.min_requests * share))
-        assert verdict(HALF, seen) is Verdict.BROKEN
-
-
-@pytest.mark.parametrize(
-    ("out", "users", "expected"),
-    [(10, 30, "holds"), (6, 30, "holds"), (0, 30, "broken"), (20, 30, "broken"), (0, THIRD.min_users, "broken")],
-)
-def test_a_share_of_the_users_is_within_its_tolerance(out: int, users: int, expected: str) -> None:
-    assert verdict(THIRD, found(users=users, users_logged_out=out)) == expected
-
-
-def test_a_node_that_never_answers_is_missed() -> None:
-    assert verdict(ServedBy(3), found()) is Verdict.BROKEN
 
 
 def probed(probes: int = 400, gap: float = 0.0, late: float = 0.0) -> dict[str, Availability]:
@@ -181,7 +152,7 @@ def probed(probes: int = 400, gap: float = 0.0, late: float = 0.0) -> dict[str, 
 def test_a_gap_is_judged_only_by_a_prober_that_could_see_it(
     availability: dict[str, Availability], expected: Verdict
 ) -> None:
-    assert verdict(GapWithin(1.0), found({"availability": availability})) is expected
+    assert verdict(claims.gap_within(1.0), found({"availability": availability})) is expected
 
 
 def test_the_worst_result_decides_and_gives_the_reasons() -> None:
@@ -190,21 +161,21 @@ def test_the_worst_result_decides_and_gives_the_reasons() -> None:
         ClaimResult(claim="steady", verdict=Verdict.BROKEN, reason="1 lost"),
         ClaimResult(verdict=Verdict.BROKEN, reason="2 failed"),
     )
-    assert worst([]) == worst([HOLDS, HOLDS]) == HOLDS
-    assert worst([HOLDS, little]) == little
-    assert worst([wrong, little, failed]).reason == "steady: 1 lost; 2 failed"
+    assert claims.worst([]) == claims.worst([HOLDS, HOLDS]) == HOLDS
+    assert claims.worst([HOLDS, little]) == little
+    assert claims.worst([wrong, little, failed]).reason == "steady: 1 lost; 2 failed"
 
 
 def test_a_truncated_history_decides_nothing() -> None:
     truncated = Observed(msgspec.structs.replace(found({"sessions_lost": 1}).findings, complete=False))
-    (result,) = evaluate([NothingLost(), NO_FAILED_REQUEST], truncated)
+    (result,) = claims.evaluate([NOTHING_LOST, NO_FAILED_REQUEST], truncated)
     assert (result.verdict, result.reason) == (
         Verdict.NOT_ENOUGH_DATA,
         "the history is truncated, after 1000 operations",
     )
 
 
-TIMES = Times(fault=100.0, undo=110.0, undone=111.0)
+TIMING = claims.Timing(started=89.0, before=90.0, fault=100.0, faulty=100.1, undo=110.0, undone=111.0, ended=120.0)
 MARKS = [Mark(90.0, "before"), Mark(100.0, "during"), Mark(111.0, "after"), Mark(120.0, "end")]
 
 
@@ -231,85 +202,52 @@ def probes(
     return [probe(at, took if slow[0] <= at < slow[1] else 0.01) for at in times]
 
 
-def seen(ops: list[Op] | None = None, probed: list[Probe] | None = None) -> Observed:
-    ops, probed = ops or [], probed or []
-    return Observed(check([*ops, *probed, *MARKS]), ops, probed, TIMES)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (probes(slow=(100, 102.5), took=5.0), Verdict.HOLDS),
-        (probes(slow=(100, 103.5)), Verdict.BROKEN),
-        ([*probes(slow=(100, 102)), probe(107.0, 2.0), probe(114.0, 2.0)], Verdict.HOLDS),
-    ],
-    ids=["by when they were sent", "too long", "nginx looks whether the node is back"],
-)
-def test_slow_windows_are_measured_by_when_probes_were_sent(given: list[Probe], expected: Verdict) -> None:
-    assert verdict(SlowWindow(3.0), seen(probed=given)) is expected
-
-
-@pytest.mark.parametrize("claim", [SlowWindow(3.0), RecoversWithin(1.0), SiteFast(0.5)], ids=lambda one: one.text)
-def test_few_probes_support_no_claim(claim: Claim) -> None:
-    assert verdict(claim, seen(probed=probes(105, 106))) is Verdict.NOT_ENOUGH_DATA
-
-
-@pytest.mark.parametrize(("at", "expected"), [(111.3, Verdict.HOLDS), (112.0, Verdict.BROKEN)])
-def test_a_probe_that_fails_too_long_after_the_undo_breaks_the_recovery(at: float, expected: Verdict) -> None:
-    assert verdict(RecoversWithin(0.5), seen(probed=[*probes(), probe(at, ok=False)])) is expected
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (probes(), Verdict.HOLDS),
-        (probes(slow=(101, 104)), Verdict.BROKEN),
-        ([*probes(), probe(105.0, 9.0, target="session")], Verdict.HOLDS),
-        ([*probes(), probe(105.0, ok=False)], Verdict.BROKEN),
-    ],
-    ids=["fast", "slow", "the session is slow", "one fails"],
-)
-def test_only_probes_of_the_site_tell_whether_it_is_fast(given: list[Probe], expected: Verdict) -> None:
-    assert verdict(SiteFast(0.5), seen(probed=given)) is expected
-
-
-def test_only_requests_made_during_the_fault_must_be_answered_in_time() -> None:
-    asked = [op(100 + number / 10, 0.5) for number in range(30)]
-    assert verdict(Bounded(2.0), seen([*asked, op(95.0, 4.0)])) is Verdict.HOLDS
-    assert verdict(Bounded(2.0), seen([*asked, op(105.0, 2.1)])) is Verdict.BROKEN
-    assert verdict(Bounded(2.0), seen(asked[:5])) is Verdict.NOT_ENOUGH_DATA
-
-
-def test_failures_must_end_in_time_and_there_must_be_some() -> None:
-    claim = FailuresEndWithin(3.0)
-    assert verdict(claim, seen([op(95), failed(101), failed(102.9)])) is Verdict.HOLDS
-    assert verdict(claim, seen([failed(101), failed(103.1)])) is Verdict.BROKEN
-    assert verdict(claim, seen([op(101)])) is Verdict.NOT_ENOUGH_DATA
-    assert verdict(claim, seen([failed(101), failed(119.9, error=STOPPED)])) is Verdict.HOLDS, "the end of the load"
-
-
-def test_a_write_must_be_refused_during_the_fault() -> None:
-    assert verdict(WritesRefused(), seen([failed(101), op(102)])) is Verdict.HOLDS
-    assert verdict(WritesRefused(), seen([op(101), failed(101, Action.LOOK)])) is Verdict.BROKEN
-
-
-def lost_session(writes_before: int) -> Observed:
+def lost_session(writes_before: int) -> list[Op]:
     writes = [op(99.1 + number / 10) for number in range(writes_before)]
-    return seen([op(91.0, action=Action.LOGIN), *writes, op(105.0, action=Action.LOOK, user=None)])
+    return [op(91.0, action=Action.LOGIN), *writes, op(105.0, action=Action.LOOK, user=None)]
 
 
-def test_no_more_may_be_lost_than_was_written_in_the_last_second() -> None:
-    assert verdict(LostAtMost(1.0), lost_session(writes_before=3)) is Verdict.HOLDS
-    assert verdict(LostAtMost(1.0), lost_session(writes_before=0)) is Verdict.BROKEN
-    assert verdict(LostAtMost(1.0), seen([op(91.0)])) is Verdict.NOT_ENOUGH_DATA
+ASKED = [op(100 + number / 10, 0.5) for number in range(30)]
+LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
 
 
-def test_an_expected_loss_must_happen() -> None:
-    assert verdict(SomethingLost(), lost_session(0)) is Verdict.HOLDS
-    assert verdict(SomethingLost(), seen([op(91.0)])) is Verdict.BROKEN
-
-
-def test_a_race_of_logouts_needs_enough_of_them() -> None:
-    logouts = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
-    assert verdict(LogoutsStay(), seen(logouts)) is Verdict.HOLDS
-    assert verdict(LogoutsStay(), seen(logouts[:9])) is Verdict.NOT_ENOUGH_DATA
+@pytest.mark.parametrize(
+    ("claim", "history", "expected"),
+    [
+        # A slow window is measured by when its probes were sent; later ones are of nginx trying the node again.
+        (claims.slow_window(3.0), probes(slow=(100, 102.5), took=5.0), "holds"),
+        (claims.slow_window(3.0), probes(slow=(100, 103.5)), "broken"),
+        (claims.slow_window(3.0), [*probes(slow=(100, 102)), probe(107.0, 2.0), probe(114.0, 2.0)], "holds"),
+        (claims.slow_window(3.0), probes(105, 106), "not enough data"),
+        (claims.recovers_within(0.5), [*probes(), probe(111.3, ok=False)], "holds"),
+        (claims.recovers_within(0.5), [*probes(), probe(112.0, ok=False)], "broken"),
+        (claims.recovers_within(0.5), probes(105, 106), "not enough data"),
+        # Only probes of the site count for it.
+        (claims.site_fast(0.5), probes(), "holds"),
+        (claims.site_fast(0.5), probes(slow=(101, 104)), "broken"),
+        (claims.site_fast(0.5), [*probes(), probe(105.0, 9.0, target="session")], "holds"),
+        (claims.site_fast(0.5), [*probes(), probe(105.0, ok=False)], "broken"),
+        (claims.site_fast(0.5), probes(105, 106), "not enough data"),
+        # Only requests made during the fault must be answered in time.
+        (claims.bounded(2.0), [*ASKED, op(95.0, 4.0)], "holds"),
+        (claims.bounded(2.0), [*ASKED, op(105.0, 2.1)], "broken"),
+        (claims.bounded(2.0), ASKED[:5], "not enough data"),
+        (claims.failures_end_within(3.0), [op(95), failed(101), failed(102.9)], "holds"),
+        (claims.failures_end_within(3.0), [failed(101), failed(103.1)], "broken"),
+        (claims.failures_end_within(3.0), [op(101)], "not enough data"),
+        (claims.failures_end_within(3.0), [failed(101), failed(119.9, error=STOPPED)], "holds"),  # the end of the load
+        (claims.WRITES_REFUSED, [failed(101), op(102)], "holds"),
+        (claims.WRITES_REFUSED, [op(101), failed(101, Action.LOOK)], "broken"),
+        (claims.lost_at_most(1.0), lost_session(writes_before=3), "holds"),
+        (claims.lost_at_most(1.0), lost_session(writes_before=0), "broken"),
+        (claims.lost_at_most(1.0), [op(91.0)], "not enough data"),
+        (claims.SOMETHING_LOST, lost_session(writes_before=0), "holds"),
+        (claims.SOMETHING_LOST, [op(91.0)], "broken"),
+        (claims.LOGOUTS_STAY, LOGOUTS, "holds"),
+        (claims.LOGOUTS_STAY, LOGOUTS[:9], "not enough data"),
+    ],
+)
+def test_operations_and_probes_support_or_break_a_claim(claim: Claim, history: list[Any], expected: str) -> None:
+    ops = [event for event in history if isinstance(event, Op)]
+    probes = [event for event in history if isinstance(event, Probe)]
+    assert verdict(claim, Observed(check([*history, *MARKS]), ops, probes, TIMING)) == expected

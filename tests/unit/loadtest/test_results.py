@@ -7,19 +7,18 @@ import pytest
 from rich.console import Console
 
 from deploy import NodeKind
-from loadtest.claims import Verdict
+from loadtest.claims import Verdict, not_enough
 from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.report.page import summarize, write_report
 from loadtest.report.tables import make_experiment_table, show_experiments
-from loadtest.results import Result, describe, group_by_case, read_result, write_json, write_result, write_results
-from loadtest.runner import Run
-from loadtest.suite import Effort, Suite, make_failure, make_result
-from tests.support.report_results import Run as ResultOfRun
+from loadtest.results import RESULT, Result, describe, group_by_case, read_result, write_json, write_results
+from loadtest.suite import Effort, Suite, make_result
+from tests.support.report_results import Run
 
 
 def failure(case: Case, number: int, reason: str) -> Result:
-    return make_result(case, Run(), (make_failure("it can be run", reason),), number, 24, "session-cluster x")
+    return make_result(case, None, (not_enough(reason).named("the experiment runs"),), number, 24, "session-cluster x")
 
 
 CASES = [Case(experiment, variant) for experiment in EXPERIMENTS for variant in experiment.variants]
@@ -46,14 +45,14 @@ def test_results_come_back_as_written_in_the_order_of_the_experiments(tmp_path: 
     for result in reversed(FAILURES):
         folder = tmp_path / result.folder
         folder.mkdir(parents=True)
-        write_result(folder, result)
+        write_json(folder / RESULT, result)
         assert read_result(folder / "result.json") == result
     assert list(write_results(tmp_path).results) == FAILURES
 
 
 @pytest.mark.parametrize("older", ['"older": "yes"', '"node": "ours"'])
 def test_a_result_of_an_earlier_version_is_of_flask_nodes(older: str, tmp_path: Path) -> None:
-    ResultOfRun().write(tmp_path)
+    Run().write(tmp_path)
     path = tmp_path / "kill-node" / "1" / "result.json"
     path.write_text(path.read_text().replace('"node": "flask"', older))
     (result,) = write_results(tmp_path).results
@@ -77,9 +76,9 @@ def test_no_secret_of_a_cluster_is_in_its_description() -> None:
 
 def test_the_worst_run_decides_and_figures_are_medians_with_their_range(tmp_path: Path) -> None:
     runs = [
-        ResultOfRun(run=1).write(tmp_path),
-        ResultOfRun(run=2, verdict=Verdict.BROKEN, failed=4, gap=0.5).write(tmp_path),
-        ResultOfRun(run=3, verdict=Verdict.NOT_ENOUGH_DATA, failed=1, gap=0.25).write(tmp_path),
+        Run(run=1).write(tmp_path),
+        Run(run=2, verdict=Verdict.BROKEN, failed=4, gap=0.5).write(tmp_path),
+        Run(run=3, verdict=Verdict.NOT_ENOUGH_DATA, failed=1, gap=0.25).write(tmp_path),
     ]
     (case,) = group_by_case(runs)
     assert case.worst.run == 2
@@ -87,9 +86,9 @@ def test_the_worst_run_decides_and_figures_are_medians_with_their_range(tmp_path
 
 
 def test_flask_nodes_come_first_and_each_kind_has_a_folder_and_a_row(tmp_path: Path) -> None:
-    ResultOfRun(name="primary-killed", number=9).write(tmp_path)
+    Run(name="primary-killed", number=9).write(tmp_path)
     for node in ("flask-session", "flask", "express"):
-        ResultOfRun(node=node).write(tmp_path)
+        Run(node=node).write(tmp_path)
     results = write_results(tmp_path).results
     folders = ["kill-node/1", "kill-node.express/1", "kill-node.flask-session/1", "primary-killed/1"]
     assert [result.folder for result in results] == folders
@@ -104,15 +103,15 @@ def test_flask_nodes_come_first_and_each_kind_has_a_folder_and_a_row(tmp_path: P
 def test_the_table_fits_80_columns_and_explains_each_failure() -> None:
     text = render(FAILURES, 80)
     assert max(map(len, text.splitlines())) <= 80
-    assert " ".join(text.split()).count("it can be run: no plug") == len(FAILURES)
+    assert " ".join(text.split()).count("the experiment runs: no plug") == len(FAILURES)
     assert "? no data" in text
 
 
 def test_several_runs_of_a_case_are_one_row_and_each_explains_its_failure() -> None:
     text = " ".join(render([FAILURES[0], AGAIN], 120).split())
     assert text.count("(2 runs)") == 1
-    assert "(run 1): it can be run: no plug." in text
-    assert "(run 2): it can be run: a fuse." in text
+    assert "(run 1): the experiment runs: no plug." in text
+    assert "(run 2): the experiment runs: a fuse." in text
     assert "(run 1)" not in render([FAILURES[0]], 120)
 
 
@@ -124,14 +123,14 @@ def test_the_markdown_table_has_a_line_for_each_case() -> None:
 
 
 def test_two_sentences_summarize_a_run(tmp_path: Path) -> None:
-    well = summarize(ResultOfRun().write(tmp_path))
+    well = summarize(Run().write(tmp_path))
     assert well.startswith("1 users sent 119 requests (")
     assert "after 4 s: kill node-2, for 4 s." in well
     assert "No session, no update and no logout was lost" in well
     assert well.endswith("No request failed.")
-    badly = summarize(ResultOfRun(run=2, failed=1, gap=0.5).write(tmp_path))
+    badly = summarize(Run(run=2, failed=1, gap=0.5).write(tmp_path))
     assert badly.endswith("1 request failed and for 0.50 s no probe had a good answer.")
-    assert "after" not in summarize(ResultOfRun(run=3, fault="nothing").write(tmp_path)).split(".")[0]
+    assert "after" not in summarize(Run(run=3, fault="nothing").write(tmp_path)).split(".")[0]
 
 
 def make_suite(name: str, node: NodeKind = NodeKind.FLASK, places: tuple[Place, ...] = (Place.LOCAL,)) -> Suite:

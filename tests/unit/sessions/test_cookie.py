@@ -1,45 +1,27 @@
-"""The cookie: what is set, what is believed, and what is refused before the store is asked."""
+"""The cookie: what is set, accepted, and refused before the store is asked."""
 
 from __future__ import annotations
 
 import string
-from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import (
-    MemoryStore,
-    OptionsError,
-    Resave,
-    SameSite,
-    Secure,
-    Session,
-    SessionOptions,
-)
+from nodes.sessions import MemoryStore, OptionsError, Resave, SameSite, Secure, SessionOptions
 from nodes.sessions.cookie import cookie_values, sign, verify
 from nodes.sessions.options import generate_id
 from nodes.sessions.stores.express import ExpressCookie
 from tests.support.browser import SECRET, Browser, application
+from tests.support.harness import MemoryHarness
 
 KEY = SECRET.encode()
-HTTPS = "https://site.example"
 
 
-def put(session: Session) -> None:
-    session["a"] = 1
-
-
-def known(session: Session) -> bool:
-    return session.get("a") == 1
-
-
-def cookie(header: str | None) -> tuple[str, str, dict[str, Any]]:
-    assert header is not None
-    ((name, morsel),) = SimpleCookie(header.replace("; Partitioned", "")).items()
-    return name, morsel.value, {key: value for key, value in morsel.items() if value}
+def test_ids_are_32_bytes_from_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_urlsafe", lambda size: f"{size} random bytes")
+    assert generate_id() == "32 random bytes"
 
 
 def test_ids_are_256_bits_unique_and_of_one_alphabet_and_length() -> None:
@@ -49,52 +31,40 @@ def test_ids_are_256_bits_unique_and_of_one_alphabet_and_length() -> None:
     assert set("".join(ids)) <= set(string.ascii_letters + string.digits + "-_")
 
 
-def test_the_cookie_over_tls_has_the_host_prefix_and_a_plain_one_is_not_believed() -> None:
+def test_the_cookie_over_tls_has_the_host_prefix_and_a_plain_one_is_refused() -> None:
     app = application(MemoryStore())
-    plain, secure = Browser(app), Browser(app, HTTPS)
-    name, _, attributes = cookie(secure.visit(put).set_cookie)
+    plain, secure = Browser(app), Browser(app, "https://site.example")
+    name, _, attributes = (secure.put(a=1).set_cookie or "").partition("=")
     assert name == "__Host-session"
-    assert attributes == {"httponly": True, "path": "/", "samesite": "Lax", "secure": True}
-    assert secure.visit(known).value
-    plain.visit(put)
-    assert not secure.visit(known, header=plain.header).value
-    name, _, attributes = cookie(secure.visit(lambda session: session.end()).set_cookie)
-    assert (name, attributes["max-age"], attributes["secure"], attributes["path"]) == ("__Host-session", "0", True, "/")
-
-
-def test_rolling_sends_the_cookie_in_every_response_of_a_live_session() -> None:
-    browser = Browser(application(MemoryStore(), rolling=True))
-    assert browser.visit().set_cookie is None
-    browser.visit(put)
-    header = browser.header
-    first = browser.visit().set_cookie
-    assert first is not None
-    assert header in first
-    browser.visit(lambda session: session.end())
-    assert browser.visit(header=header).set_cookie is None
+    assert attributes.partition("; ")[2] == "Secure; HttpOnly; Path=/; SameSite=Lax"
+    assert secure.data == {"a": 1}
+    plain.put(a=1)
+    assert secure.read(header=plain.header) == (None, {})
+    cleared = secure.log_out().set_cookie or ""
+    assert cleared.startswith("__Host-session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Secure; ")
 
 
 def test_resave_always_keeps_a_session_alive_without_erasing_a_concurrent_write() -> None:
-    now = [0.0]
-    store = MemoryStore(clock=lambda: now[0])
-    browser = Browser(application(store, resave=Resave.ALWAYS))
-    browser.visit(put)
+    harness = MemoryHarness()
+    browser = Browser(application(harness.store, resave=Resave.ALWAYS))
+    browser.put(a=1)
     with browser.request() as (reader, _):
         assert reader["a"] == 1
-        browser.visit(lambda session: session.update(a=2, b=3))
-    assert browser.visit(dict).value == {"a": 2, "b": 3}
-    now[0] += 60  # less than a touch needs
+        browser.put(a=2, b=3)
+    assert browser.data == {"a": 2, "b": 3}
+    harness.advance(60)  # less than a touch needs
     browser.visit()
-    assert next(iter(store._entries.values())).expires == 60 + 1800
+    harness.advance(1799)
+    assert browser.data == {"a": 2, "b": 3}
 
 
 def test_generate_id_is_asked_again_when_its_id_is_taken() -> None:
     ids = iter(["own-id-0123456789", "own-id-0123456789", "other-id-0123456789"])
-    app = application(MemoryStore(), generate_id=lambda: next(ids))
-    _, value, _ = cookie(Browser(app).visit(put).set_cookie)
-    assert verify(value, [KEY]) == "own-id-0123456789"
-    _, value, _ = cookie(Browser(app).visit(put).set_cookie)  # the second is taken
-    assert verify(value, [KEY]) == "other-id-0123456789"
+    browsers = [Browser(application(MemoryStore(), generate_id=lambda: next(ids)))]
+    browsers.append(Browser(browsers[0].app))
+    for browser, session_id in zip(browsers, ("own-id-0123456789", "other-id-0123456789"), strict=True):
+        browser.put(a=1)
+        assert browser.header == f"session={sign(session_id, KEY)}"
 
 
 SESSION_ID = "A" * 43
@@ -149,10 +119,14 @@ def test_the_exact_cookie_among_others_is_found() -> None:
         assert [verify(value, [KEY]) for value in cookie_values(header, "session")] == [SESSION_ID]
 
 
-@given(st.text(alphabet=st.characters(max_codepoint=255)))
-def test_no_header_upsets_the_parser_and_no_value_passes_unsigned(text: str) -> None:
+FORGED = st.from_regex(r"(s:)?[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}", fullmatch=True)
+
+
+@given(FORGED | st.text() | st.text(alphabet="s:%3A.=_-aA0\x00\xa0\u2000\ud800", max_size=120))
+def test_no_text_is_a_signed_cookie(text: str) -> None:
     for value in (text, *cookie_values(f"a=1; session={text}", "session")):
         assert verify(value, [KEY]) is None
+        assert ExpressCookie().verify(value, [KEY]) is None
 
 
 @given(st.text(alphabet=string.ascii_letters + string.digits + "-_", min_size=16, max_size=128), st.integers(0, 200))
@@ -194,13 +168,14 @@ def test_options_out_of_range_are_refused_with_their_name(options: dict[str, Any
         SessionOptions(**{"secrets": (SECRET,), **options})
 
 
-FORGED = st.from_regex(r"(s:)?[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}", fullmatch=True)
-
-
-@given(FORGED | st.text() | st.text(alphabet="s:%3A.=_-aA0\x00\xa0\u2000\ud800", max_size=120))
-def test_no_text_is_a_signed_cookie(value: str) -> None:
-    assert verify(value, [KEY]) is None
-    assert ExpressCookie().verify(value, [KEY]) is None
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [({"max_age": 0}, "max_age must"), ({"idle_timeout": 5}, "unknown attributes of a cookie: idle_timeout")],
+)
+def test_attributes_of_cookie_for_out_of_range_are_refused(own: Any, message: str) -> None:
+    options = SessionOptions(secrets=(SECRET,), cookie_for=lambda request: own)
+    with pytest.raises(OptionsError, match=message):
+        options.for_request(object())
 
 
 def test_a_secret_is_in_no_representation() -> None:

@@ -1,4 +1,4 @@
-"""What the layer keeps in a session for itself: out of the application's reach and sight, and typed."""
+"""Reserved fields: out of the application's reach and sight, and checked when they are read."""
 
 from __future__ import annotations
 
@@ -10,28 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import Changes, Lifetime, ListsByUser, MemoryStore, Sessions, find_capability
+from nodes.sessions import Changes, MemoryStore
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness, MemoryHarness
+from tests.support.records import HOUR
 
 KEYS = ["_client", "_cookie", "~_client", "~_cookie", "~~_cookie", "~", "~a", "a", "owner", "~owner", "~~owner"]
-HOUR = Lifetime(600, 3600)
 
 
-def list_of(browser: Browser, user: str = "alice") -> list[Any]:
-    sessions: Sessions = browser.app.extensions["sessions"]
-    assert sessions.users is not None
-    return sessions.users.of(user)
-
-
-# ---- apart from the application's
+# ---- apart from the application's fields
 
 
 @pytest.fixture
 def browser(harness: Harness) -> Browser:
-    """Logged in as alice, whose client is remembered, with a life of her session's own."""
+    """Logged in as alice; the session remembers the client and has a lifetime of its own."""
     made = Browser(application(harness.store, remember_client=True, idle_timeout=1000, absolute_timeout=5000))
-    made.visit(lambda session: session.update(n=1))
+    made.put(n=1)
     with made.request(environ={"HTTP_USER_AGENT": "Firefox"}) as (session, _):
         session.renew("alice")
         session.max_age = 3000
@@ -46,40 +40,33 @@ def test_reserved_fields_are_not_among_the_data(browser: Browser) -> None:
         browser.visit(lambda session: session.pop("_client"))
 
 
-def test_clearing_a_session_clears_the_data_alone(harness: Harness, browser: Browser) -> None:
+def test_clearing_a_session_clears_the_data_alone(browser: Browser) -> None:
     browser.visit(lambda session: (session.clear(), session.update(m=2)))
-    assert browser.visit(lambda session: (session.owner, session.max_age, dict(session))).value == (
-        "alice",
-        3000,
-        {"m": 2},
-    )
-    if find_capability(harness.store, ListsByUser) is not None:
-        assert [one.browser for one in list_of(browser)] == ["Firefox"]
-    harness.advance(2500)
-    assert browser.visit(lambda session: session.owner).value == "alice"
+    assert browser.read() == ("alice", {"m": 2})
+    assert browser.visit(lambda session: session.max_age).value == 3000
+    assert [one.browser for one in browser.users.of("alice")] == ["Firefox"]
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_an_application_may_use_any_key(browser: Browser, harness: Harness, key: str) -> None:
-    browser.visit(lambda session: session.update({key: {"max_age": "x"}}))
+def test_an_application_may_use_any_key(browser: Browser, key: str) -> None:
+    browser.put(**{key: {"max_age": "x"}})
     browser.visit(lambda session: session.mutate(key, lambda value: value | {"address": 1}))
     expected = {"max_age": "x", "address": 1}
-    assert browser.visit(dict).value == {"n": 1, key: expected}
+    assert browser.data == {"n": 1, key: expected}
     assert browser.visit(lambda session: (session[key], key in session, len(session))).value == (expected, True, 2)
     assert browser.visit(lambda session: session.max_age).value == 3000
-    if find_capability(harness.store, ListsByUser) is not None:
-        assert [one.browser for one in list_of(browser)] == ["Firefox"]
+    assert [one.browser for one in browser.users.of("alice")] == ["Firefox"]
     browser.visit(lambda session: session.pop(key))
-    assert browser.visit(dict).value == {"n": 1}
+    assert browser.data == {"n": 1}
 
 
 def test_keys_that_resemble_reserved_fields_are_kept_apart(browser: Browser) -> None:
     values = {key: position for position, key in enumerate(KEYS)}
-    browser.visit(lambda session: session.update(values))
-    assert browser.visit(dict).value == {"n": 1} | values
+    browser.put(**values)
+    assert browser.data == {"n": 1} | values
 
 
-# ---- typed, whatever is found in the store
+# ---- corrupt in the store
 
 TEXTS = st.text(max_size=3)
 NUMBERS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | TEXTS
@@ -94,7 +81,7 @@ CORRUPT: list[Any] = [
 def planted(name: str, value: Any) -> tuple[MemoryHarness, Browser]:
     harness = MemoryHarness()
     browser = Browser(application(harness.store, rolling=True))
-    browser.visit(lambda session: session.renew("alice"))
+    browser.log_in()
     (entry,) = harness.memory._entries.values()
     entry.fields[name] = harness.memory.codec.encode(value)
     return harness, browser
@@ -113,32 +100,27 @@ def planted(name: str, value: Any) -> tuple[MemoryHarness, Browser]:
     ids=["read", "write", "lifetime", "mutate", "renew", "touch"],
 )
 @pytest.mark.parametrize("own", CORRUPT, ids=str)
-def test_any_use_sets_a_session_with_a_corrupt_lifetime_aside(own: Any, view: View) -> None:
+def test_a_session_with_a_corrupt_lifetime_is_quarantined_by_any_use(
+    own: Any, view: View, caplog: pytest.LogCaptureFixture
+) -> None:
     harness, browser = planted("_cookie", own)
-    before = harness.keys()
+    (listed,) = browser.users.of("alice")  # a list shows it until it is used
+    (key,) = before = harness.keys()
+    assert listed.key == key
     assert browser.visit(view).status in {200, 409}
     assert not harness.keys() & before
-    assert browser.visit(lambda session: session.get("n")).status == 200
-    assert len(list_of(browser)) <= 1
-
-
-@pytest.mark.parametrize("own", CORRUPT, ids=str)
-def test_a_user_with_a_corrupt_lifetime_is_anonymous_and_can_log_in(own: Any, caplog: pytest.LogCaptureFixture) -> None:
-    harness, browser = planted("_cookie", own)
-    (key,) = harness.keys()
-    assert browser.visit(lambda session: (session.owner, dict(session))).value == (None, {})
     assert f"session {key} is corrupt and was quarantined" in caplog.text
-    assert harness.keys() == set()
-    browser.visit(lambda session: session.renew("alice"))
-    assert browser.visit(lambda session: session.owner).value == "alice"
+    assert browser.owner is None
+    browser.log_in()
+    assert [one.key for one in browser.users.of("alice")] == [browser.key]
 
 
 @given(CLIENT)
 def test_a_valid_client_is_listed_and_a_corrupt_one_is_not(client: Any) -> None:
     _, browser = planted("_client", client)
-    (one,) = list_of(browser)
+    (one,) = browser.users.of("alice")
     assert all(value is None or isinstance(value, str) for value in (one.address, one.browser))
-    assert browser.visit(lambda session: session.owner).value == "alice"
+    assert browser.owner == "alice"
 
 
 def test_a_lifetime_corrupted_by_a_concurrent_writer_is_noticed() -> None:
@@ -156,34 +138,30 @@ def test_a_lifetime_corrupted_by_a_concurrent_writer_is_noticed() -> None:
 # ---- what may be assigned
 
 
-@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, 3_155_760_001, 1e14, 1e300, True, "60", [60]])
-def test_a_max_age_out_of_range_is_refused(value: Any) -> None:
-    with Browser(application(MemoryStore())).request() as (session, _), pytest.raises(ValueError, match="max_age"):
-        session.max_age = value
-
-
 @pytest.mark.parametrize(
-    "date",
+    ("name", "value"),
     [
-        datetime(2030, 1, 1),
-        datetime(1960, 1, 1, tzinfo=UTC),
-        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12))),
+        *(("max_age", value) for value in (0, -1, math.inf, math.nan, 3_155_760_001, 1e14, 1e300, True, "60", [60])),
+        ("expires", datetime(2030, 1, 1)),
+        ("expires", datetime(1960, 1, 1, tzinfo=UTC)),
+        ("expires", datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12)))),
     ],
 )
-def test_a_date_out_of_range_is_refused(date: datetime) -> None:
-    with Browser(application(MemoryStore())).request() as (session, _), pytest.raises(ValueError, match="expires"):
-        session.expires = date
+def test_a_lifetime_out_of_range_is_refused(name: str, value: Any) -> None:
+    with Browser(application(MemoryStore())).request() as (session, _), pytest.raises(ValueError, match=name):
+        setattr(session, name, value)
 
 
 @pytest.mark.parametrize(("max_age", "sent"), [(0.5, 1), (1, 1), (1.5, 2), (3_155_760_000, 3_155_760_000)])
 def test_the_cookie_never_ends_before_the_session(harness: Harness, max_age: float, sent: int) -> None:
-    browser = Browser(application(harness.store))
-    answer = browser.visit(lambda session: (session.update(a=1), setattr(session, "max_age", max_age)))
+    answer = Browser(application(harness.store)).visit(
+        lambda session: (session.update(a=1), setattr(session, "max_age", max_age))
+    )
     assert (answer.status, f"Max-Age={sent};" in (answer.set_cookie or "")) == (200, True)
 
 
 def test_the_last_representable_date_is_accepted(harness: Harness) -> None:
     browser = Browser(application(harness.store))
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-    assert browser.visit(lambda session: (session.update(a=1), setattr(session, "expires", end))).status == 200
+    browser.visit(lambda session: (session.update(a=1), setattr(session, "expires", end)))
     assert browser.visit(lambda session: session.expires).value == end

@@ -1,4 +1,4 @@
-"""A session through a Flask application, on every store."""
+"""A session in a Flask application, as views use it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, Sessions, SessionTooLarge, Store
-from nodes.sessions.signals import session_absent, session_conflict, session_created, session_ended, session_renewed
-from tests.support.browser import Browser, application
+from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, SessionTooLarge, Store, StoreUnavailable
+from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 
 
 def put(**values: Any) -> Any:
     return lambda session: session.update(values)
-
-
-def everything(session: Session) -> dict[str, Any]:
-    return dict(session)
 
 
 @pytest.fixture
@@ -45,17 +40,8 @@ def test_only_a_response_that_depends_on_the_session_forbids_caching(browser: Br
         assert (response.headers["Vary"], response.headers["Cache-Control"]) == ("Cookie", "no-store")
 
 
-def test_what_was_written_is_read_in_the_next_request(browser: Browser, harness: Harness) -> None:
-    value = {"none": None, "list": [1, 2.5, "x", b"\x00", {"deep": [True]}], "big": 2**63, "text": "é\0𝄞"}
-    value = getattr(harness, "plain", lambda value: value)(value)
-    assert browser.visit(put(value=value, other=1)).set_cookie is not None
-    answer = browser.visit(everything)
-    assert answer.value == {"value": value, "other": 1}
-    assert answer.set_cookie is None
-
-
 def test_a_change_inside_a_value_is_saved(browser: Browser) -> None:
-    browser.visit(put(cart={"apple": [1]}, other=[1]))
+    browser.put(cart={"apple": [1]}, other=[1])
 
     def change(session: Session) -> None:
         session["cart"]["apple"].append(2)
@@ -63,11 +49,11 @@ def test_a_change_inside_a_value_is_saved(browser: Browser) -> None:
         assert session["other"] == [1]
 
     browser.visit(change)
-    assert browser.visit(everything).value == {"cart": {"apple": [1, 2], "pear": [3]}, "other": [1]}
+    assert browser.data == {"cart": {"apple": [1, 2], "pear": [3]}, "other": [1]}
 
 
 def test_every_method_of_a_mapping_works(browser: Browser) -> None:
-    browser.visit(put(a=1, b=[2], c=3))
+    browser.put(a=1, b=[2], c=3)
 
     def change(session: Session) -> None:
         assert session.pop("a") == 1
@@ -78,36 +64,34 @@ def test_every_method_of_a_mapping_works(browser: Browser) -> None:
         session["c"] = 30
         assert sorted(session) == ["b", "c", "d"]
         assert ("a" in session, "c" in session) == (False, True)
+        for missing in (lambda: session["a"], lambda: session.__delitem__("a")):
+            with pytest.raises(KeyError):
+                missing()
 
     browser.visit(change)
-    assert browser.visit(everything).value == {"b": [2], "c": 30, "d": [4]}
-    with pytest.raises(KeyError):
-        browser.visit(lambda session: session["a"])
-    with pytest.raises(KeyError):
-        browser.visit(lambda session: session.__delitem__("a"))
+    assert browser.data == {"b": [2], "c": 30, "d": [4]}
 
 
 def test_a_reader_overwrites_no_concurrent_write(browser: Browser) -> None:
-    browser.visit(put(cart=["apple"]))
+    browser.put(cart=["apple"])
     with browser.request() as (reader, _):
         assert reader["cart"] == ["apple"]
-        browser.visit(put(cart=["apple", "pear"]))
-    assert browser.visit(everything).value == {"cart": ["apple", "pear"]}
+        browser.put(cart=["apple", "pear"])
+    assert browser.data == {"cart": ["apple", "pear"]}
 
 
 def test_mutate_loses_nothing_to_a_concurrent_request(browser: Browser) -> None:
-    browser.visit(put(n=1, log=[]))
-    with browser.request() as (slow, answer):
+    browser.put(n=1, log=[])
+    with browser.request() as (slow, _):
         assert slow["n"] == 1
         slow["log"].append("slow")
         browser.visit(lambda session: session.mutate("n", lambda n: n + 10))
-        answer.value = slow.mutate("n", lambda n: n + 100)
-    assert answer.value == 111
-    assert browser.visit(everything).value == {"n": 111, "log": ["slow"]}
+        assert slow.mutate("n", lambda n: n + 100) == 111
+    assert browser.data == {"n": 111, "log": ["slow"]}
 
 
 def test_mutate_sees_earlier_changes_and_later_ones_are_saved(browser: Browser) -> None:
-    browser.visit(put(n=1, gone=1))
+    browser.put(n=1, gone=1)
 
     def view(session: Session) -> None:
         session["n"] = 5
@@ -119,48 +103,43 @@ def test_mutate_sees_earlier_changes_and_later_ones_are_saved(browser: Browser) 
         session["after"] = True
 
     browser.visit(view)
-    assert browser.visit(everything).value == {"n": 6, "gone": "default", "items": [1, 2], "after": True}
+    assert browser.data == {"n": 6, "gone": "default", "items": [1, 2], "after": True}
 
 
 def test_mutate_after_a_concurrent_logout_raises_session_ended(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(n=1))
-    header = browser.header
-    with browser.request() as (slow, _answer):
+    browser.put(n=1)
+    with browser.request() as (slow, _):
         assert slow["n"] == 1
-        browser.visit(lambda session: session.end())
+        browser.log_out()
         with pytest.raises(SessionEnded):
             slow.mutate("n", lambda n: n + 1)
     assert harness.keys() == set()
-    assert browser.visit(everything, header=header).value == {}
 
 
 def test_a_request_in_flight_does_not_revive_a_logout(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(a=1))
-    browser.visit(lambda session: session.renew("alice"))
+    browser.put(a=1)
+    browser.log_in()
     header = browser.header
     with browser.request() as (slow, answer):
         assert slow.owner == "alice"
         slow["a"] = 2
-        assert browser.visit(lambda session: session.end()).response.headers["Set-Cookie"].startswith("session=;")
-    assert answer.status == 409
-    assert answer.set_cookie is None
+        assert (browser.log_out().set_cookie or "").startswith("session=;")
+    assert (answer.status, answer.set_cookie) == (409, None)
     assert harness.keys() == set()
-    assert browser.visit(lambda session: session.owner, header=header).value is None
+    assert browser.read(header=header) == (None, {})
 
 
-def test_a_write_without_a_read_to_an_ended_session_starts_a_new_one(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(secret="of before"))
+def test_a_write_without_a_read_to_an_ended_session_starts_a_new_one(browser: Browser) -> None:
+    browser.put(secret="of before")
     header = browser.header
-    browser.visit(lambda session: session.end())
-    answer = browser.visit(put(theme="dark"), header=header)
-    assert answer.status == 200
-    assert answer.set_cookie is not None
-    assert browser.header != header
-    assert browser.visit(everything).value == {"theme": "dark"}
+    browser.log_out()
+    assert browser.visit(put(theme="dark"), header=header).status == 200
+    assert browser.header not in {header, ""}
+    assert browser.data == {"theme": "dark"}
 
 
 def test_login_renews_the_id_keeps_the_data_and_kills_the_old_id(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(cart=["apple"]))
+    browser.put(cart=["apple"])
     before, old_keys = browser.header, harness.keys()
 
     def login(session: Session) -> None:
@@ -172,87 +151,82 @@ def test_login_renews_the_id_keeps_the_data_and_kills_the_old_id(browser: Browse
     browser.visit(login)
     assert browser.header != before
     assert not harness.keys() & old_keys
-    assert browser.visit(everything).value == {"cart": ["apple", "pear", "fig"]}
-    assert browser.visit(lambda session: session.owner).value == "alice"
-    replay = browser.visit(lambda session: (session.owner, dict(session)), header=before)
-    assert replay.value == (None, {})
+    assert browser.read() == ("alice", {"cart": ["apple", "pear", "fig"]})
+    assert browser.read(header=before) == (None, {})
 
 
-def test_a_write_that_lands_during_a_renewal_is_carried_over(harness: Harness) -> None:
-    app = application(harness.store)
-    browser = Browser(app)
-    browser.visit(put(cart=["apple"], mine=1, gone=1))
-    header = browser.header
-    other = Browser(app)
-
-    def write(sender: object, key: str) -> None:
-        other.visit(lambda s: (s["cart"].append("pear"), s.pop("gone"), put(new=1, mine=3)(s)), header=header)
-
-    def login(session: Session) -> None:
+@pytest.mark.parametrize(
+    ("concurrent", "expected"),
+    [
+        (
+            lambda s: (s["cart"].append("pear"), s.update(new=1, mine=3)),
+            {"cart": ["apple", "pear"], "gone": 1, "new": 1},
+        ),
+        (lambda s: (s.pop("gone"), s.pop("mine")), {"cart": ["apple"]}),
+    ],
+    ids=["writes", "deletions"],
+)
+def test_concurrent_changes_before_a_renewal_are_carried_over(
+    browser: Browser, concurrent: View, expected: dict[str, Any]
+) -> None:
+    browser.put(cart=["apple"], mine=1, gone=1)
+    with browser.request() as (session, _):
         session["mine"] = 2
         assert session["cart"] == ["apple"]
-        write(None, "")
+        browser.visit(concurrent)
         session.renew("alice")
-
-    browser.visit(login)
-    assert browser.visit(everything).value == {"cart": ["apple", "pear"], "mine": 2, "new": 1}
+        assert dict(session) == expected | {"mine": 2}
+    assert browser.data == expected | {"mine": 2}
 
 
 def test_a_write_to_the_old_id_after_a_renewal_is_refused_not_lost_silently(browser: Browser) -> None:
-    browser.visit(put(n=1))
+    browser.put(n=1)
     with browser.request() as (slow, answer):
         assert slow["n"] == 1
         slow["n"] = 2
-        browser.visit(lambda session: session.renew("alice"))
+        browser.log_in()
     assert answer.status == 409
-    assert browser.visit(everything).value == {"n": 1}
+    assert browser.data == {"n": 1}
 
 
 def test_logout_clears_cookie_and_store_and_the_next_session_is_new(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(a=1))
-    browser.visit(lambda session: session.end())
-    assert (browser.cookies, harness.keys()) == ({}, set())
-    browser.visit(lambda session: session.end())
-    assert browser.visit(lambda session: (session.end(), put(b=1)(session))).set_cookie is not None
-    assert browser.visit(everything).value == {"b": 1}
+    browser.put(a=1)
+    for _ in range(2):
+        browser.log_out()
+        assert (browser.cookies, harness.keys()) == ({}, set())
+    browser.put(a=1)
+    view: View = lambda session: (session["a"], session.end(), dict(session), session.update(b=1))  # noqa: E731
+    assert browser.visit(view).value == (1, None, {}, None)
+    assert browser.data == {"b": 1}
 
 
 def test_a_session_expires_when_idle_and_reading_keeps_it_alive(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(a=1))
+    browser.put(a=1)
     for _ in range(4):
         harness.advance(1200)
-        assert browser.visit(everything).value == {"a": 1}
+        assert browser.data == {"a": 1}
     harness.advance(1801)
-    assert browser.visit(everything).value == {}
+    assert browser.data == {}
 
 
 def test_created_is_the_time_of_the_login(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(a=1))
+    def age() -> float:
+        return harness.store.ping() - float(browser.visit(lambda session: session.created).value)
+
+    browser.put(a=1)
     harness.advance(100)
-    assert harness.store.ping() - browser.visit(lambda session: session.created).value == pytest.approx(100, abs=5)
-    browser.visit(lambda session: session.renew("alice"))
-    second = browser.visit(lambda session: session.created).value
-    assert harness.store.ping() - second == pytest.approx(0, abs=5)
-    assert browser.visit(lambda session: session.created).value == second
-
-
-def test_a_damaged_session_is_anonymous_and_set_aside(browser: Browser, harness: Harness) -> None:
-    browser.visit(lambda session: session.renew("alice"))
-    (key,) = harness.keys()
-    harness.damage(key)
-    assert browser.visit(lambda session: (session.owner, dict(session))).value == (None, {})
-    assert harness.keys() == set()
-    browser.visit(put(a=1))
-    assert browser.visit(everything).value == {"a": 1}
+    assert age() == pytest.approx(100, abs=5)
+    browser.log_in()
+    assert age() == pytest.approx(0, abs=5)
 
 
 def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_nobody_out(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(a=1))
-    browser.visit(lambda session: session.renew("alice"))
+    browser.put(a=1)
+    browser.log_in()
     header = browser.header
     with harness.outage():
         for view in (
-            everything,
+            dict,
             lambda session: session.owner,
             put(b=1),
             lambda session: session.mutate("a", lambda a: a),
@@ -261,17 +235,29 @@ def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_nobody_out(browser: 
             lambda session: session.end(),
         ):
             answer = browser.visit(view)
-            assert answer.status == 503
+            assert (answer.status, answer.set_cookie) == (503, None)
             assert answer.response.headers["Retry-After"] == "1"
             assert answer.response.headers["Cache-Control"] == "no-store"
-            assert answer.set_cookie is None
         assert browser.visit().status == 200
     assert browser.header == header
-    assert browser.visit(lambda session: (session.owner, session["a"])).value == ("alice", 1)
+    assert browser.read() == ("alice", {"a": 1})
+
+
+def test_a_view_may_handle_an_outage_itself(browser: Browser, harness: Harness) -> None:
+    def view(session: Session) -> Any:
+        try:
+            return session.get("a")
+        except StoreUnavailable:
+            return "later"
+
+    browser.put(a=1)
+    with harness.outage():
+        answer = browser.visit(view)
+    assert (answer.status, answer.value, answer.set_cookie) == (200, "later", None)
 
 
 def test_a_value_that_cannot_be_stored_is_refused_where_it_is_assigned(browser: Browser) -> None:
-    browser.visit(put(a=1))
+    browser.put(a=1)
 
     def view(session: Session) -> None:
         with pytest.raises(TypeError, match=r"session\['b'\]"):
@@ -280,12 +266,12 @@ def test_a_value_that_cannot_be_stored_is_refused_where_it_is_assigned(browser: 
             session[3] = 1  # type: ignore[index]
 
     browser.visit(view)
-    assert browser.visit(everything).value == {"a": 1}
+    assert browser.data == {"a": 1}
 
 
 def test_a_session_over_its_bound_is_refused_where_it_is_written_and_loses_nothing(store: Store) -> None:
     browser = Browser(application(store, max_bytes=1000))
-    browser.visit(put(a="x" * 500))
+    browser.put(a="x" * 500)
 
     def view(session: Session) -> None:
         assert session["a"]
@@ -295,35 +281,24 @@ def test_a_session_over_its_bound_is_refused_where_it_is_written_and_loses_nothi
         session["b"] = "y" * 600
 
     browser.visit(view)
-    assert browser.visit(put(c="x" * 500)).status == 413  # not read before: the store has the last word
+    assert browser.put(c="x" * 500).status == 413  # not read before: the store has the last word
     assert browser.visit(lambda session: session.mutate("b", lambda b: b * 2)).status == 413
-    assert browser.visit(everything).value == {"a": "z", "b": "y" * 600}
+    assert browser.data == {"a": "z", "b": "y" * 600}
 
 
-def test_what_happens_is_signalled(harness: Harness) -> None:
-    app = application(harness.store)
-    sessions: Sessions = app.extensions["sessions"]
-    seen: list[str] = []
-
-    def listen(name: str) -> Any:
-        return lambda sender, key: seen.append(name) if sender is sessions and len(key) == 64 else None
-
-    signals = (session_created, session_renewed, session_ended, session_absent, session_conflict)
-    with session_created.connected_to(listen("created")), session_renewed.connected_to(listen("renewed")):
-        with session_ended.connected_to(listen("ended")), session_absent.connected_to(listen("absent")):
-            with session_conflict.connected_to(listen("conflict")):
-                browser = Browser(app)
-                browser.visit(put(n=1))
-                header = browser.header
-                browser.visit(lambda session: session.renew("alice"))
-                browser.visit(everything, header=header)
-                with browser.request() as (slow, _):
-                    assert slow["n"] == 1
-                    browser.visit(lambda session: session.mutate("n", lambda n: n + 1))
-                    slow.mutate("n", lambda n: n + 1)
-                browser.visit(lambda session: session.end())
-    assert seen == ["created", "renewed", "absent", "conflict", "ended"]
-    assert len(signals) == len(set(seen))
+def test_each_event_of_a_session_is_signalled(browser: Browser) -> None:
+    with browser.signals() as seen:
+        browser.put(n=1)
+        header, first = browser.header, browser.key
+        browser.log_in()
+        browser.read(header=header)
+        with browser.request() as (slow, _):
+            assert slow["n"] == 1
+            browser.visit(lambda session: session.mutate("n", lambda n: n + 1))
+            slow.mutate("n", lambda n: n + 1)
+        key = browser.key
+        browser.log_out()
+    assert seen == [("created", first), ("renewed", key), ("absent", first), ("conflict", key), ("ended", key)]
 
 
 def test_a_session_is_freed_at_once_and_waits_for_no_garbage_collector() -> None:
@@ -343,13 +318,11 @@ def test_a_session_is_freed_at_once_and_waits_for_no_garbage_collector() -> None
         gc.enable()
 
 
-def test_the_key_of_a_session_is_known_without_asking_the_store(browser: Browser, harness: Harness) -> None:
-    browser.visit(put(a=1))
+def test_the_hash_of_the_id_is_known_without_asking_the_store(browser: Browser, harness: Harness) -> None:
+    browser.put(a=1)
     session_id = browser.visit(lambda session: session.id).value
     with harness.outage():
-        answer = browser.visit(lambda session: session.key_hash)
-    assert (answer.status, answer.value) == (200, hashlib.sha256(session_id.encode()).hexdigest())
-    assert harness.keys() == {harness.store.cookie.to_key(session_id)}
+        assert browser.key == hashlib.sha256(session_id.encode()).hexdigest()
 
 
 def test_7_1_1_timeouts_and_caps_have_the_documented_values() -> None:

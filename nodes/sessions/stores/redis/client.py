@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import redis
 
@@ -22,12 +23,14 @@ _SCAN_COUNT = 1000
 
 def connect(url: str, budgets: Budgets, ca_file: Path | None = None) -> CommandExecutor:
     """Return connections to the servers of `url`; they connect when first used. Raises ValueError."""
+    if ca_file is not None:
+        if not url.startswith("rediss"):
+            raise ValueError("a CA file is for rediss:// alone: the URL asks for a connection without TLS")
+        url += ("&" if "?" in url else "?") + urlencode({"ssl_ca_certs": ca_file})
     servers = ServerList.parse(url)
     if servers is None:
-        return ServerConnections(make_pool(url, budgets, ca_file), budgets)
-    if servers.kind == "cluster":
-        return ClusterConnections(servers, budgets, ca_file)
-    return SentinelConnections(servers, budgets, ca_file)
+        return ServerConnections(make_pool(url, budgets), budgets)
+    return (ClusterConnections if servers.kind == "cluster" else SentinelConnections)(servers, budgets)
 
 
 class RedisClient:

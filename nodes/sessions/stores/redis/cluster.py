@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import redis
 from redis.crc import key_slot
 
-from ...store import Budgets, StoreUnavailable
-from .address import Address, ServerList, make_pool
-from .connection import Command, NotApplied, ServerConnections, generation, is_permanent, is_refusal
-from .discovery import ask_once, describe, gather
+from .address import Address
+from .connection import Command, NotApplied, ServerConnections
+from .failover import PAUSE, FailoverConnections
+from .retry import Call
 
-_PAUSE = 0.05
-"""Seconds between two lookups of the topology."""
 _REDIRECTIONS = 4
 """Maximum number of redirections in one attempt: enough for a slot that moves twice meanwhile."""
 _ASKING: Command = ("ASKING",)
@@ -33,11 +28,23 @@ class Topology:
     ranges: tuple[tuple[int, int, Address], ...]
     """First slot, last slot, primary; in order."""
     epoch: int
-    replicas: tuple[Address, ...] = ()
-    primaries: tuple[Address, ...] = field(init=False)
+    replicas: tuple[Address, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "primaries", tuple(dict.fromkeys(primary for *_, primary in self.ranges)))
+    @classmethod
+    def parse(cls, asked: Address, replies: list[Any]) -> Topology:
+        """Parse the replies of the server `asked` to CLUSTER INFO and CLUSTER SLOTS."""
+        info, slots = replies
+        facts = dict(line.split(":", 1) for line in info.decode().split("\r\n") if ":" in line)
+        ranges, replicas = [], []
+        for first, last, *servers in slots:
+            primary, *others = [_to_address(server[0], server[1], asked) for server in servers]
+            ranges.append((int(first), int(last), primary))
+            replicas += others
+        return cls(tuple(sorted(ranges)), int(facts["cluster_current_epoch"]), tuple(replicas))
+
+    @property
+    def primaries(self) -> list[Address]:
+        return list(dict.fromkeys(primary for *_, primary in self.ranges))
 
     def primary_for(self, slot: int) -> Address:
         """Return the primary of `slot`. Raises `NotApplied` where no server has the slot."""
@@ -47,235 +54,97 @@ class Topology:
         return self.ranges[at][2]
 
 
-class ClusterDiscovery:
-    """Asks all known servers at the same time, and takes the answer of the latest epoch.
-
-    redis-py's RedisCluster has no such budget: it asks one after another, each for all its timeouts, and trusts the
-    first.
-    """
-
-    def __init__(self, servers: ServerList, budgets: Budgets, ca_file: Path | None) -> None:
-        self._servers = servers
-        self._budgets = budgets
-        self._ca_file = ca_file
-        self._pools: dict[Address, redis.ConnectionPool] = {}
-        self._seconds = budgets.connect_timeout + budgets.read_timeout
-
-    def topology(self, known: Topology | None) -> Topology:
-        """Ask the servers of the URL and those of `known`. Raises `NotApplied` where none answers."""
-        addresses = dict.fromkeys(self._servers.addresses)
-        if known is not None:
-            addresses |= dict.fromkeys((*known.primaries, *known.replicas))
-        answers, failures = gather([partial(self._ask, address) for address in addresses], self._seconds)
-        if not answers:
-            why, cause = describe(failures)
-            raise NotApplied(f"Redis: no server of the cluster answers: {why}") from cause
-        return max(answers, key=lambda topology: (topology.epoch, len(topology.ranges)))
-
-    def _ask(self, address: Address) -> Topology:
-        pool = self._pools.get(address)
-        if pool is None:
-            pool = self._pools[address] = make_pool(self._servers.server_url(address), self._budgets, self._ca_file)
-        questions: list[Command] = [("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")]
-        info, slots = ask_once(pool, questions)
-        facts = dict(line.split(":", 1) for line in info.decode().split("\r\n") if ":" in line)
-        ranges, replicas = [], []
-        for first, last, *servers in slots:
-            primary, *others = [to_address(server[0], server[1], address.host) for server in servers]
-            ranges.append((int(first), int(last), primary))
-            replicas += others
-        return Topology(tuple(sorted(ranges)), int(facts["cluster_current_epoch"]), tuple(dict.fromkeys(replicas)))
-
-    def close(self) -> None:
-        for pool in self._pools.values():
-            pool.disconnect()
-
-
-def to_address(host: Any, port: Any, asked: str) -> Address:
-    """Return the address that a server named; `asked` is the host where it does not know its own."""
-    name = host.decode() if isinstance(host, bytes) else str(host or "")
-    return Address(name if name not in {"", "?"} else asked, int(port))
-
-
-def first_key(command: Command) -> Sequence[str | bytes | int]:
-    """Return the key that decides the slot, as a sequence of one; an empty one for a command without a key."""
-    match command[0]:
-        case "EVALSHA":
-            return command[3:4]
-        case "WAIT" | "SCRIPT" | "TIME" | "PING":
-            return ()
-        case _:
-            return command[1:2]
-
-
-class ClusterConnections:
+class ClusterConnections(FailoverConnections[Topology]):
     """Connections to the servers of a Redis Cluster.
 
     The commands of a call go in one packet to each server whose slots they concern, one server after another. Commands
-    without a key (WAIT, SCRIPT LOAD) go to all of these servers; the lowest number is the reply to WAIT.
-
-    MOVED and ASK are followed at once. After a failure the topology is looked up again, and idempotent commands are
-    sent again, and writes that were certainly not applied: `budgets.retries` times, and not after `budgets.deadline`.
+    without a key (WAIT, SCRIPT LOAD) go to all of these servers; the lowest number is the reply to WAIT. MOVED and ASK
+    are followed at once.
     """
 
-    can_fail_over = True
-
-    def __init__(self, servers: ServerList, budgets: Budgets, ca_file: Path | None = None) -> None:
-        self._servers = servers
-        self._budgets = budgets
-        self._ca_file = ca_file
-        self._discovery = ClusterDiscovery(servers, budgets, ca_file)
-        self._reset()
-
-    def _reset(self) -> None:
-        self._generation = generation()
-        self._searching = threading.Lock()
-        self._known: dict[Address, ServerConnections] = {}
-        self._topology: Topology | None = None
-        self._is_doubtful = True
-        self._not_before = 0.0
-        self._failure: StoreUnavailable | None = None
-
     def partitions(self) -> Sequence[ServerConnections]:
-        return [self._at(address) for address in self._current_topology().primaries]
+        return [self._at(address) for address in self._current().primaries]
 
-    def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
-        attempts = self._budgets.retries
-        until = time.monotonic() + self._budgets.deadline
-        call = _Call(commands)
-        while True:
-            try:
-                self._attempt(call, idempotent, attempts)
-                if not any(is_refusal(reply) for reply in call.replies):
-                    return call.replies
-                failure: StoreUnavailable | None = None
-            except StoreUnavailable as error:
-                failure = error
-            self._is_doubtful = True
-            may_repeat = failure is None or idempotent or isinstance(failure, NotApplied)
-            if attempts <= 0 or not may_repeat or time.monotonic() >= until or (failure and is_permanent(failure)):
-                if failure is not None:
-                    raise failure
-                return call.replies
-            if failure is None:
-                call.reopen(every=idempotent)
-            attempts -= 1
+    def _send(self, call: Call) -> None:
+        try:
+            self._follow(call)
+        finally:
+            if call.open:
+                self._is_doubtful = True
 
-    def _attempt(self, call: _Call, idempotent: bool, attempts: int) -> None:
+    def _follow(self, call: Call) -> None:
         """Send the open commands to the primaries of their slots, and follow redirections."""
+        slots = {at: slot for at, command in enumerate(call.commands) if (slot := _find_slot(command)) is not None}
+        if not slots:
+            primaries = self._current().primaries or [self._current().primary_for(0)]
+            call.send_open(self._at(primaries[call.attempts % len(primaries)]).execute)
+            return
+        keyless = set(range(len(call.commands))) - slots.keys()
+        unsent = call.open & slots.keys()
+        moved: dict[int, Address] = {}
         for _ in range(_REDIRECTIONS):
-            for address, positions in call.group(self._current_topology(), attempts):
-                replies = self._at(address).execute([call.commands[at] for at in positions], idempotent)
+            topology = self._current()
+            groups: dict[Address, set[int]] = {}
+            for at in sorted(unsent):  # the index of a user before the session
+                address = moved.get(at) or topology.primary_for(slots[at])
+                groups.setdefault(address, set(keyless)).add(at)
+            for address, group in groups.items():
+                positions = sorted(group)
+                replies = self._at(address).execute([call.commands[at] for at in positions], call.idempotent)
                 has_moved = any(isinstance(reply, redis.exceptions.MovedError) for reply in replies)
                 for at, reply in zip(positions, replies, strict=True):
-                    if has_moved and not call.has_key(at):
-                        continue  # its write has not been applied
                     if isinstance(reply, redis.exceptions.MovedError):
                         self._is_doubtful = True
-                        call.moved[at] = to_address(reply.host, reply.port, address.host)
+                        moved[at] = _to_address(reply.host, reply.port, address)
+                        continue
+                    if at in keyless:
+                        if has_moved:  # its write has not been applied
+                            continue
+                        reply = _lowest(call.replies[at], reply)
                     elif isinstance(reply, redis.exceptions.AskError):
-                        other = self._at(to_address(reply.host, reply.port, address.host))
-                        call.add(at, other.execute([_ASKING, call.commands[at]], idempotent)[1])
-                    else:
-                        call.add(at, reply)
-            if not call.open:
+                        other = self._at(_to_address(reply.host, reply.port, address))
+                        reply = other.execute([_ASKING, call.commands[at]], call.idempotent)[1]
+                    call.add([at], [reply])
+                    unsent.discard(at)
+            if not unsent:
                 return
         raise NotApplied("Redis: the servers of the cluster redirect to each other")
 
-    def _current_topology(self) -> Topology:
-        """Return the topology. Where it is in doubt one request looks it up, and the others wait for the result."""
-        if self._generation != generation():
-            self._reset()
-        if self._topology is not None and not self._is_doubtful:
-            return self._topology
-        with self._searching:
-            if time.monotonic() >= self._not_before:
-                self._is_doubtful = False
-                try:
-                    self._topology = self._discovery.topology(self._topology)
-                    self._failure = None
-                except StoreUnavailable as error:
-                    self._is_doubtful, self._failure = True, error
-                self._not_before = time.monotonic() + _PAUSE
-                self._retire()
-            if self._topology is None or self._failure is not None:
-                raise NotApplied(str(self._failure)) from (self._failure.__cause__ if self._failure else None)
-            return self._topology
-
-    def _at(self, address: Address) -> ServerConnections:
-        connections = self._known.get(address)
-        if connections is None:
-            pool = make_pool(self._servers.server_url(address), self._budgets, self._ca_file)
-            made = ServerConnections(pool, self._budgets.without_retries(), check_role=False)
-            connections = self._known.setdefault(address, made)
-        return connections
-
-    def _retire(self) -> None:
-        """Close the connections to servers that are no longer primaries."""
-        if self._topology is not None:
-            for address in self._known.keys() - set(self._topology.primaries):
-                self._known.pop(address).retire()
-
-    def close(self) -> None:
-        for connections in self._known.values():
-            connections.close()
-        self._discovery.close()
+    def _search(self) -> Topology:
+        """Ask the servers of the URL and those known from before, and return the answer of the latest epoch."""
+        addresses = list(self._servers.addresses)
+        if self._found is not None:
+            addresses += (*self._found.primaries, *self._found.replicas)
+        urls = {address: self._servers.server_url(address) for address in addresses}
+        commands: list[Command] = [("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")]
+        answers = self._ask_all(urls, commands, Topology.parse, "no server of the cluster answers")
+        latest = max(answers, key=lambda topology: (topology.epoch, len(topology.ranges)))
+        self._retire_all_but(latest.primaries)
+        # While a primary is missing, each request for its slots wants another search.
+        self._not_before = time.monotonic() + PAUSE
+        return latest
 
 
-class _Call:
-    """Commands, some of which may have replies."""
+def _find_slot(command: Command) -> int | None:
+    """Return the slot of the command's first key; None for a command without a key."""
+    match command[0]:
+        case "WAIT" | "SCRIPT" | "TIME" | "PING":
+            return None
+        case "EVALSHA":
+            key = command[3]
+        case _:
+            key = command[1]
+    return key_slot(key if isinstance(key, bytes) else str(key).encode())
 
-    def __init__(self, commands: Sequence[Command]) -> None:
-        self.commands = commands
-        self.replies: list[Any] = [None] * len(commands)
-        self.open = set(range(len(commands)))
-        self.moved: dict[int, Address] = {}
-        """The servers to which commands were redirected."""
-        keys = [first_key(command) for command in commands]
-        self._slots = {at: key_slot(_to_bytes(key[0])) for at, key in enumerate(keys) if key}
 
-    def group(self, topology: Topology, attempts: int) -> list[tuple[Address, list[int]]]:
-        """Return the open commands by server. Where none has a key, each attempt takes another server."""
-        if not self._slots:
-            primaries = topology.primaries or (topology.primary_for(0),)
-            return [(primaries[attempts % len(primaries)], sorted(self.open))]
-        groups: dict[Address, list[int]] = {}
-        for at in sorted(self.open):
-            if at in self._slots:
-                address = self.moved.get(at) or topology.primary_for(self._slots[at])
-                groups.setdefault(address, []).append(at)
-        keyless = [at for at in range(len(self.commands)) if at not in self._slots]
-        for positions in groups.values():
-            positions += keyless
-            positions.sort()
-        self.open -= set(keyless)
-        return list(groups.items())
-
-    def has_key(self, at: int) -> bool:
-        return at in self._slots
-
-    def add(self, at: int, reply: Any) -> None:
-        if at not in self._slots and self.replies[at] is not None:
-            reply = _lowest(self.replies[at], reply)
-        self.replies[at] = reply
-        self.open.discard(at)
-
-    def reopen(self, every: bool) -> None:
-        """Open the commands that were refused, or all commands."""
-        self.moved.clear()
-        self.open = {at for at, reply in enumerate(self.replies) if every or is_refusal(reply)}
-        for at in range(len(self.commands)):
-            if at in self.open or not self.has_key(at):
-                self.replies[at] = None
+def _to_address(host: Any, port: Any, asked: Address) -> Address:
+    """Return the address that a server named; that of `asked` where it does not know its own host."""
+    name = host.decode() if isinstance(host, bytes) else str(host or "")
+    return Address(name if name not in {"", "?"} else asked.host, int(port))
 
 
 def _lowest(one: Any, other: Any) -> Any:
-    """Return the reply of two servers that counts: an error, or else the lower number."""
-    for reply in (one, other):
-        if isinstance(reply, Exception):
-            return reply
-    return min(one, other)
-
-
-def _to_bytes(key: str | bytes | int) -> bytes:
-    return key if isinstance(key, bytes) else str(key).encode()
+    """Return the reply of two servers that counts: an error, or else the lower number. `one` may be missing."""
+    if one is None or isinstance(other, Exception):
+        return other
+    return one if isinstance(one, Exception) else min(one, other)

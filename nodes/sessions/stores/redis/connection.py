@@ -16,6 +16,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
@@ -25,28 +26,9 @@ import redis
 
 from ...store import Budgets, StoreUnavailable
 
-_CODES = ("READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
-_KINDS = (redis.ReadOnlyError, redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError)
-
-
-def make_condition() -> threading.Condition:
-    """Return a condition that greenlets can wait for and be interrupted at any point.
-
-    With a plain Lock, under gevent, the check that the lock is held switches to other greenlets while it is held. One
-    that is interrupted as it takes the lock again then releases it for another. An RLock knows its owner.
-    """
-    return threading.Condition(threading.RLock())
-
 
 class NotApplied(StoreUnavailable):
     """No server has applied any of the commands."""
-
-
-def is_refusal(reply: object) -> bool:
-    """Return whether a server refuses a command that another server, or the same one a little later, may accept."""
-    if not isinstance(reply, redis.ResponseError):
-        return False
-    return isinstance(reply, _KINDS) or str(reply).startswith(_CODES)
 
 
 def is_permanent(error: StoreUnavailable) -> bool:
@@ -54,21 +36,25 @@ def is_permanent(error: StoreUnavailable) -> bool:
     return isinstance(error.__cause__, redis.AuthenticationError)
 
 
-_generation = 0
-"""Number of forks between the first process and this one."""
+class _PerProcess(Protocol):
+    def _reset(self) -> None: ...
 
 
-def _count_fork() -> None:
-    global _generation
-    _generation += 1
+_per_process: weakref.WeakSet[_PerProcess] = weakref.WeakSet()
 
 
-def generation() -> int:
-    """Return a number that differs between a process and its children."""
-    return _generation
+def reset_in_children(owner: _PerProcess) -> None:
+    """Call `owner._reset()` now and in each child process, which must not share connections, locks and threads."""
+    owner._reset()
+    _per_process.add(owner)
 
 
-os.register_at_fork(after_in_child=_count_fork)
+def _reset_all() -> None:
+    for owner in list(_per_process):
+        owner._reset()
+
+
+os.register_at_fork(after_in_child=_reset_all)
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Connection: TypeAlias = Any
@@ -120,14 +106,15 @@ class ServerConnections:
         self._check_role = check_role
         self._budgets = budgets
         self._is_retired = False
-        self._reset()
+        reset_in_children(self)
 
     def _reset(self) -> None:
-        self._generation = _generation
         self._free: deque[Connection] = deque()
         self._made = 0
         self._waiting = 0
-        self._changed = make_condition()
+        # On an RLock. A plain Lock can't tell its owner: under gevent, a greenlet that is interrupted as it takes the
+        # lock again after waiting would release it for another one.
+        self._changed = threading.Condition()
 
     def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
         """Send `commands` in one packet and return the replies, an error of the server as a `ResponseError`.
@@ -150,21 +137,17 @@ class ServerConnections:
         return (self,)
 
     def _attempt(self, commands: Sequence[Command], idempotent: bool) -> list[Any]:
+        # The server may have closed an idle connection (a restart, its idle timeout), which must not count as a
+        # failure. A write looks before it sends anything; a read is simply sent again.
+        if not idempotent:
+            return self._exchange(self._take_fresh(), commands)
         connection, used = self._take()
-        if used:
-            # The server may have closed it meanwhile (a restart, its idle timeout), which must not count as a failure.
-            # A write looks before it sends anything; a read is simply sent again.
-            if idempotent:
-                try:
-                    return self._read(connection, commands)
-                except StoreUnavailable as error:
-                    if not isinstance(error.__cause__, (redis.ConnectionError, ConnectionError)):
-                        raise
-                    connection = self._replace_stale()
-            elif is_stale(connection):
-                self._discard(connection)
-                connection = self._replace_stale()
-        return self._read(connection, commands) if idempotent else self._exchange(connection, commands)
+        try:
+            return self._read(connection, commands)
+        except StoreUnavailable as error:
+            if not used or not isinstance(error.__cause__, (redis.ConnectionError, ConnectionError)):
+                raise
+        return self._read(self._take_fresh(), commands)
 
     def _read(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
         now = time.monotonic()
@@ -198,8 +181,6 @@ class ServerConnections:
 
     def _take(self) -> tuple[Connection, bool]:
         """Return a connection, and whether it was used before."""
-        if self._generation != _generation:
-            self._reset()
         try:
             return self._free.pop(), True
         except IndexError:
@@ -238,8 +219,8 @@ class ServerConnections:
         connection.check_role_at = 0.0
         return connection
 
-    def _replace_stale(self) -> Connection:
-        """Return a connection that is not stale. The other idle ones are likely to be stale as well."""
+    def _take_fresh(self) -> Connection:
+        """Return a connection that is new or not stale. Where one is stale, the other idle ones are likely to be."""
         while True:
             connection, used = self._take()
             if not used or not is_stale(connection):
@@ -309,21 +290,15 @@ def is_stale(connection: Connection) -> bool:
     timeout = sock.gettimeout()
     try:
         sock.settimeout(0)
-        sock.recv(1, socket.MSG_PEEK)
+        try:
+            sock.recv(1, socket.MSG_PEEK)
+        except ValueError:  # TLS sockets can't peek, and TLS itself may have sent something
+            connection.can_read(0)
+            return False
+        finally:
+            sock.settimeout(timeout)
     except BlockingIOError:
-        sock.settimeout(timeout)
         return False
-    except ValueError:  # TLS sockets can't peek
-        sock.settimeout(timeout)
-        return _is_closed(connection)
-    except OSError:
-        return True
-    return True
-
-
-def _is_closed(connection: Connection) -> bool:
-    try:
-        connection.can_read(0)
     except (redis.RedisError, OSError):
-        return True
-    return False
+        pass
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +10,8 @@ from enum import Enum
 from typing import Any
 
 from ...store import Budgets, StoreUnavailable
-from .connection import (
-    Command,
-    CommandExecutor,
-    NotApplied,
-    generation,
-    is_permanent,
-    is_refusal,
-    make_condition,
-)
+from .connection import Command, CommandExecutor, reset_in_children
+from .retry import Call
 
 _WAIT_LATENESS = 0.12
 """Seconds by which the reply to WAIT may be late: the server looks at its clock ten times a second (seen: 100 ms)."""
@@ -55,8 +49,11 @@ class Acknowledgement:
         """The commands that follow a write in its packet: WAIT is about all writes of the connection before it."""
         self.after_delete = [wait] if durability is not Durability.PRIMARY else []
 
-    def check(self, reply: object) -> None:
-        """Raise `StoreUnavailable` unless the reply to WAIT names enough replicas."""
+    def check(self, replies: Sequence[object]) -> None:
+        """Raise `StoreUnavailable` unless the last of `replies`, if it is to WAIT, names enough replicas."""
+        if len(replies) == 1:
+            return
+        reply = replies[-1]
         if isinstance(reply, Exception):
             raise StoreUnavailable(f"Redis: {reply}") from reply
         if not isinstance(reply, int) or reply < self._replicas:
@@ -118,117 +115,50 @@ class WaitingExecutor:
         self._executor = executor
         self.can_fail_over = executor.can_fail_over
         self._policy = policy
-        self._reset()
+        reset_in_children(self)
 
     def _reset(self) -> None:
-        self._generation = generation()
-        self._changed = make_condition()
-        self._waiting = 0
-        self._has_prober = False
+        # A list, not a semaphore: under gevent, a request can be interrupted while it releases a semaphore.
+        self._places = [None] * self._policy.max_waiting
+        self._probing = threading.Lock()
         self._recoveries = 0
 
     def partitions(self) -> Sequence[CommandExecutor]:
         return [WaitingExecutor(executor, self._policy) for executor in self._executor.partitions()]
 
     def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
-        call = _Call(commands, idempotent)
-        if call.attempt(self._executor):
-            return call.replies
-        if self._generation != generation():
-            self._reset()
-        with self._changed:
-            if self._waiting >= self._policy.max_waiting:
-                raise StoreUnavailable(f"{self._waiting} requests wait for the store already") from call.failure
-            self._waiting += 1
-        try:
-            self._wait(call, time.monotonic() + self._policy.seconds)
-        finally:
-            with self._changed:
-                self._waiting -= 1
+        call = Call(commands, idempotent, until_replicated=True)
+        if not call.attempt(self._send):
+            try:
+                place = self._places.pop()
+            except IndexError:
+                waiting = f"{self._policy.max_waiting} requests wait for the store already"
+                raise StoreUnavailable(waiting) from call.failure
+            try:
+                self._wait(call, time.monotonic() + self._policy.seconds)
+            finally:
+                self._places.append(place)
         return call.result()
 
-    def _wait(self, call: _Call, until: float) -> None:
+    def _send(self, call: Call) -> None:
+        call.send_open(self._executor.execute)
+
+    def _wait(self, call: Call, until: float) -> None:
+        """Try every 50 ms with `_probing` held; without it, once after each success of the request that held it."""
         while (left := until - time.monotonic()) > 0:
-            if not self._become_prober(left):
-                if call.attempt(self._executor):
-                    return
-                continue
+            recoveries = self._recoveries
+            if not self._probing.acquire(timeout=left):
+                return
             try:
-                while time.monotonic() < until:
+                while self._recoveries == recoveries and time.monotonic() < until:
                     time.sleep(_RETRY_INTERVAL)
-                    if call.attempt(self._executor):
+                    if call.attempt(self._send):
+                        self._recoveries += 1
                         return
             finally:
-                self._end_probing(succeeded=call.failure is None)
-
-    def _become_prober(self, seconds: float) -> bool:
-        """Return True for the request that tries every 50 ms; False when another one succeeded or time is over."""
-        with self._changed:
-            before = self._recoveries
-            self._changed.wait_for(lambda: self._recoveries != before or not self._has_prober, seconds)
-            if self._has_prober or self._recoveries != before:
-                return False
-            self._has_prober = True
-            return True
-
-    def _end_probing(self, succeeded: bool) -> None:
-        with self._changed:
-            self._has_prober = False
-            self._recoveries += succeeded
-            if succeeded:
-                self._changed.notify_all()
-            else:
-                self._changed.notify()
+                self._probing.release()
+            if self._recoveries != recoveries and call.attempt(self._send):
+                return
 
     def close(self) -> None:
         self._executor.close()
-
-
-class _Call:
-    """Commands, some of which may have replies. `failure` is the error of the others."""
-
-    def __init__(self, commands: Sequence[Command], idempotent: bool) -> None:
-        self._commands = commands
-        self._idempotent = idempotent
-        self._open: Sequence[int] = range(len(commands))
-        self.replies: list[Any] = [None] * len(commands)
-        self.failure: Exception | None = None
-        self._has_replies = False
-
-    def attempt(self, executor: CommandExecutor) -> bool:
-        """Send the open commands. Return whether all are done; raise for a failure after which none may be repeated."""
-        try:
-            replies = executor.execute([self._commands[at] for at in self._open], self._idempotent)
-        except StoreUnavailable as error:
-            if is_permanent(error) or not (self._idempotent or isinstance(error, NotApplied)):
-                raise
-            self.failure = error
-            return False
-        for at, reply in zip(self._open, replies, strict=True):
-            self.replies[at] = reply
-        self._has_replies = True
-        refused = [at for at in self._open if is_refusal(self.replies[at]) or self._lacks_replicas(at)]
-        self.failure = None
-        if refused:
-            self._open = range(len(self._commands)) if self._idempotent else self._with_waits(refused)
-            self.failure = StoreUnavailable(f"Redis: {self.replies[refused[0]]}")
-        return not refused
-
-    def _with_waits(self, refused: Sequence[int]) -> Sequence[int]:
-        """Return the refused commands and each WAIT, because the write before it was refused."""
-        return [at for at in self._open if at in refused or self._commands[at][0] == "WAIT"]
-
-    def _lacks_replicas(self, at: int) -> bool:
-        """Return whether this WAIT named too few replicas and may be repeated with its write."""
-        return self._idempotent and lacks_replicas(self._commands[at], self.replies[at])
-
-    def result(self) -> list[Any]:
-        """Return the last replies, refusals among them. Raises the failure where there are none."""
-        if self.failure is not None and not self._has_replies:
-            raise self.failure
-        return self.replies
-
-
-def lacks_replicas(command: Command, reply: Any) -> bool:
-    """Return whether `command` is a WAIT that too few replicas confirmed."""
-    return command[0] == "WAIT" and (not isinstance(reply, int) or reply < int(command[1]))

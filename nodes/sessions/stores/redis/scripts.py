@@ -14,23 +14,21 @@ A script is called by its SHA-1, and sent in full only to a server that does not
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ...store import LATEST, CorruptRecord, Record, UnsupportedRecordVersion
 from .connection import Command
 
 
-@dataclass(frozen=True, slots=True)
 class Script:
-    text: str
-    sha: str = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self.text = text
         # Redis names scripts by their SHA-1; no secret depends on it.
-        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         BY_SHA[self.sha] = self
 
     def call(self, keys: tuple[str, ...], *arguments: str | bytes | int) -> Command:
@@ -211,6 +209,7 @@ end
 FORMAT = 1
 """The format that the scripts write and change. They leave other formats alone."""
 META = b"@"
+_METADATA = re.compile(rb"1:(\d{1,15}):(f?):(.*)", re.DOTALL)
 
 
 def flatten(fields: Mapping[str, bytes]) -> list[str | bytes]:
@@ -230,31 +229,17 @@ def parse_metadata(key: str, meta: bytes | None) -> tuple[float, bool, str | Non
 
     Raises `UnsupportedRecordVersion` for a later format, and `CorruptRecord`.
     """
-    try:
-        version, created, final, owner = (meta or b"").split(b":", 3)
-        if version == b"1":
-            return _parse_created(created), final == b"f", owner.decode() or None
-    except ValueError as error:
-        _check_version(key, meta)
-        raise CorruptRecord(f"its metadata can't be read: {error}") from error
-    _check_version(key, meta)
-    raise CorruptRecord("its metadata has no known format")
-
-
-def _parse_created(created: bytes) -> float:
-    milliseconds = int(created)
-    if not 0 <= milliseconds < LATEST * 1000:
-        raise ValueError("its time of creation is out of range")
-    return milliseconds / 1000
-
-
-def _check_version(key: str, meta: bytes | None) -> None:
+    match = _METADATA.fullmatch(meta or b"")
+    if match and int(match[1]) < LATEST * 1000:
+        with contextlib.suppress(UnicodeDecodeError):
+            return int(match[1]) / 1000, match[2] == b"f", match[3].decode() or None
     version = (meta or b"").partition(b":")[0].lstrip(b"0")
     # Python refuses to read thousands of digits as a number; a longer number is a larger one.
     if version.isdigit() and (len(version) > 9 or int(version) > FORMAT):
         raise UnsupportedRecordVersion(
             f"session {key} is of format {version[:10].decode()}; this version reads {FORMAT}"
         )
+    raise CorruptRecord("its metadata can't be read, or its time of creation is out of range")
 
 
 def to_record(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
@@ -262,14 +247,8 @@ def to_record(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
     created, final, owner = parse_metadata(key, stored.get(META))
     if ttl < 0:
         raise CorruptRecord("it has no expiry")
-    fields: dict[str, bytes] = {}
     try:
-        for raw, value in stored.items():
-            name = raw.decode()
-            if name[:1] != "@":
-                fields[name] = value
-            elif name != "@":
-                fields[name[1:]] = value
+        fields = {name.decode().removeprefix("@"): value for name, value in stored.items() if name != META}
     except ValueError as error:
         raise CorruptRecord(f"the name of a field is not text: {error}") from error
     return Record(fields, owner, created, ttl / 1000, final)

@@ -107,19 +107,17 @@ class RedisStore:
 
     def load(self, key: str) -> Record | None:
         name = self._name(key)
-        stored, ttl = self._client.send((("HGETALL", name), ("PTTL", name)), idempotent=True)
-        if isinstance(stored, Exception):
-            if not str(stored).startswith("WRONGTYPE"):
-                raise StoreUnavailable(f"Redis: {stored}") from stored
-            self._quarantine_corrupt(key, "it is not a hash")
-            return None
-        if isinstance(ttl, Exception):
-            raise StoreUnavailable(f"Redis: {ttl}") from ttl
         try:
+            stored, ttl = self._client.run((("HGETALL", name), ("PTTL", name)), idempotent=True)
             return self._to_record(key, to_dict(stored), ttl)
         except CorruptRecord as error:
-            self._quarantine_corrupt(key, str(error))
-            return None
+            why = str(error)
+        except StoreUnavailable as error:
+            if not str(error.__cause__).startswith("WRONGTYPE"):
+                raise
+            why = "it is not a hash"
+        self._quarantine_corrupt(key, why)
+        return None
 
     def create(
         self,
@@ -139,7 +137,7 @@ class RedisStore:
             members, *replies = self._write([self._index.insert_command(owner, key, lifetime, created_ms), *commands])
         if replies[0] is None:
             return None
-        self._check_replicas(replies)
+        self._acknowledgement.check(replies)
         if owner is not None:
             self._index.prune_sample(owner, members)
         return int(replies[0]) / 1000
@@ -161,13 +159,13 @@ class RedisStore:
             return Outcome.ABSENT
         outcome = _UPDATE_OUTCOMES[replies[0]]
         if outcome is Outcome.APPLIED:
-            self._check_replicas(replies)
+            self._acknowledgement.check(replies)
         return outcome
 
     def delete(self, key: str) -> Record | None:
         wait = self._acknowledgement.after_delete
         replies = self._write([scripts.DELETE.call(self._names_for_write(key), 1 if wait else 0), *wait])
-        self._check_replicas(replies)
+        self._acknowledgement.check(replies)
         if replies[0] is None:
             return None
         flat, ttl = replies[0]
@@ -219,10 +217,6 @@ class RedisStore:
 
     def _write(self, commands: list[Command]) -> list[Any]:
         return self._client.run(commands, self._writes_are_repeatable)
-
-    def _check_replicas(self, replies: list[Any]) -> None:
-        if len(replies) > 1:
-            self._acknowledgement.check(replies[1])
 
     def _to_record(self, key: str, stored: dict[bytes, bytes], ttl: int) -> Record | None:
         return None if not stored or ttl == _EXPIRED else to_record(key, stored, ttl)

@@ -62,17 +62,14 @@ class UserIndex:
         """
         alive: dict[str, float] = {}
         seen: set[bytes] = set()
-        while members := [member for member in self._members(owner) if member not in seen]:
+        command: Command = ("ZRANGE", self._name(owner), 0, -1)
+        while members := [each for each in self._client.run([command], idempotent=True)[0] if each not in seen]:
             found = self._alive(owner, members)
             alive |= found
             if len(found) == len(members):
                 break
             seen.update(members)
         return sorted(alive, key=lambda key: alive[key])
-
-    def _members(self, owner: str) -> Sequence[bytes]:
-        members: Sequence[bytes] = self._client.run([("ZRANGE", self._name(owner), 0, -1)], idempotent=True)[0]
-        return members
 
     def _alive(self, owner: str, members: Sequence[bytes]) -> dict[str, float]:
         """Return when each live session among `members` was created, by key. Remove the dead members."""

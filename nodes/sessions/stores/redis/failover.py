@@ -1,0 +1,159 @@
+"""Connections to servers that take over from each other: the common part of Sentinel and Redis Cluster."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import redis
+
+from ...store import Budgets, StoreUnavailable
+from .address import Address, ServerList, make_pool
+from .connection import Command, Connection, NotApplied, ServerConnections, reset_in_children
+from .retry import Call
+
+Found = TypeVar("Found")
+Answer = TypeVar("Answer")
+
+PAUSE = 0.05
+"""Seconds between two searches; requests in between get the result of the last one."""
+_GRACE = 0.05
+"""Seconds after the first answer in which others are still collected: a later answer may be newer."""
+
+
+class FailoverConnections(ABC, Generic[Found]):
+    """Connections to the primaries that `_search` finds.
+
+    After a failure they are searched again, and idempotent commands are sent again, and writes that were certainly not
+    applied: `budgets.retries` times, and not after `budgets.deadline`. Raises ValueError for options of the URL.
+    """
+
+    can_fail_over = True
+    _until_replicated = False
+    """Whether a primary is in doubt when too few replicas confirm its write."""
+
+    def __init__(self, servers: ServerList, budgets: Budgets) -> None:
+        self._servers = servers
+        self._budgets = budgets
+        self._discovery_pools: dict[str, redis.ConnectionPool] = {}
+        make_pool(servers.server_url(servers.addresses[0]), budgets)  # to raise ValueError here, not in a request
+        reset_in_children(self)
+
+    def _reset(self) -> None:
+        self._known: dict[Address, ServerConnections] = {}
+        self._searching = threading.Lock()
+        self._found: Found | None = None
+        self._is_doubtful = True
+        self._not_before = 0.0
+        self._failure: StoreUnavailable | None = None
+
+    def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+        call = Call(commands, idempotent, self._until_replicated)
+        until = time.monotonic() + self._budgets.deadline
+        for _ in range(self._budgets.retries + 1):
+            if call.attempt(self._send) or time.monotonic() >= until:
+                break
+        return call.result()
+
+    @abstractmethod
+    def _send(self, call: Call) -> None:
+        """Send the open commands of the call to their primaries, and doubt those that fail."""
+
+    @abstractmethod
+    def _search(self) -> Found:
+        """Search the primaries. Raises `StoreUnavailable` where none is found."""
+
+    def _current(self) -> Found:
+        """Return the last search's result. Where it is in doubt, one request searches, and others wait for it."""
+        if self._found is not None and not self._is_doubtful:
+            return self._found
+        with self._searching:
+            if self._is_doubtful and time.monotonic() >= self._not_before:
+                self._is_doubtful = False
+                try:
+                    self._found, self._failure = self._search(), None
+                except StoreUnavailable as error:
+                    self._is_doubtful, self._failure = True, error
+                    self._not_before = time.monotonic() + PAUSE
+            if self._found is None or self._failure is not None:
+                raise NotApplied(str(self._failure)) from (self._failure.__cause__ if self._failure else None)
+            return self._found
+
+    def _at(self, address: Address) -> ServerConnections:
+        connections = self._known.get(address)
+        if connections is None:
+            pool = make_pool(self._servers.server_url(address), self._budgets)
+            made = ServerConnections(pool, self._budgets.without_retries(), check_role=False)
+            connections = self._known.setdefault(address, made)
+        return connections
+
+    def _retire_all_but(self, primaries: Collection[Address]) -> None:
+        for address in self._known.keys() - set(primaries):
+            self._known.pop(address).retire()
+
+    def _ask_all(
+        self,
+        urls: Mapping[Address, str],
+        commands: Sequence[Command],
+        parse: Callable[[Address, list[Any]], Answer],
+        failed: str,
+    ) -> list[Answer]:
+        """Return the answers that arrive within `_GRACE` after the first one. Raises `NotApplied` for none.
+
+        All servers are asked at the same time, each in a thread of its own (under gevent: a greenlet), so that a dead
+        one costs nothing and a silent one 50 ms. redis-py asks one after another, each for as long as its timeouts
+        allow (4.6 s for a dead one with its defaults), and trusts the first.
+        """
+        arrived: queue.Queue[Answer | Exception] = queue.Queue()
+
+        def ask(address: Address, url: str) -> None:
+            try:
+                if url not in self._discovery_pools:
+                    self._discovery_pools[url] = make_pool(url, self._budgets)
+                arrived.put(parse(address, _ask_once(self._discovery_pools[url], commands)))
+            except (redis.RedisError, OSError, ValueError, LookupError) as error:
+                arrived.put(error)
+
+        for item in urls.items():
+            threading.Thread(target=ask, args=item, name="discovery", daemon=True).start()
+        until = time.monotonic() + self._budgets.connect_timeout + self._budgets.read_timeout
+        answers: list[Answer] = []
+        failures: list[Exception] = []
+        for _ in urls:
+            try:
+                answer = arrived.get(timeout=max(until - time.monotonic(), 0))
+            except queue.Empty:
+                break
+            if isinstance(answer, Exception):
+                failures.append(answer)
+                continue
+            if not answers:
+                until = min(until, time.monotonic() + _GRACE)
+            answers.append(answer)
+        if not answers:
+            why = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or "none answered in time"
+            # The cause if all have the same one: a wrong password is worth no second try.
+            cause = failures[0] if len({type(failure) for failure in failures}) == 1 else None
+            raise NotApplied(f"Redis: {failed}: {why}") from cause
+        return answers
+
+    def close(self) -> None:
+        for connections in self._known.values():
+            connections.close()
+        for pool in self._discovery_pools.values():
+            pool.disconnect()
+
+
+def _ask_once(pool: redis.ConnectionPool, commands: Sequence[Command]) -> list[Any]:
+    """Return the replies of a server that is rarely asked, and close the connection. Raises redis-py's errors."""
+    connection: Connection = pool.get_connection()
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [connection.read_response() for _ in commands]
+    finally:
+        connection.disconnect()
+        pool.release(connection)
