@@ -20,6 +20,7 @@ from tests.support.harnesses import make_harness
 from tests.support.harnesses.file import memory_folder  # noqa: F401 - a fixture
 from tests.support.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
 from tests.support.node_app import users_file  # noqa: F401 - a fixture
+from tests.support.redis_stores import open_store, own  # noqa: F401 - fixtures
 from tests.support.several import SeveralServers
 from tests.support.sql_servers import mysql, postgres  # noqa: F401 - fixtures: one server of each kind for all tests
 from tests.support.valkey import Valkey

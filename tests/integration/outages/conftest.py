@@ -1,4 +1,4 @@
-"""Users, and a Valkey, for every row."""
+"""Nodes and a Valkey for the rows of a module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, run_node  # noqa: F401 - a fixture
 from tests.support.valkey import Valkey
 
 Start = Callable[..., RunningNode]
@@ -25,7 +25,7 @@ def start(users_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[Valkey]:
-    """What is acknowledged is on its disk."""
+    """A server that has every acknowledged write on its disk."""
     server = Valkey("--appendonly", "yes", "--appendfsync", "always")
     yield server
     server.close()
