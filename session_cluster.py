@@ -39,7 +39,7 @@ Examples:
   session-cluster load --target URL --users-file state/cluster.json
   session-cluster load --matrix               stores x balancing x nodes
   session-cluster bench                       what a session costs
-  session-cluster proxy-config --balance hash    the nginx.conf alone
+  session-cluster proxy-config --balance hash    only an nginx.conf
 
 \b
 Locust itself, with its web page, on a cluster that runs:

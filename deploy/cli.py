@@ -57,7 +57,7 @@ class _Signalled(BaseException):
     "state_dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder for cluster.json and the logs, which stay.",
+    help="Folder for cluster.json and the logs; the logs stay afterwards.",
 )
 @click.option("--nginx", metavar="PATH", help="Use this nginx instead of the installed one.")
 @click.option("--store-server", metavar="PATH", help="Use this redis-server or valkey-server, 6.2 or later.")

@@ -1,4 +1,4 @@
-"""Claims: what must hold after a run, as numbers, and the verdict on each.
+"""Claims: statements with numbers that must hold after a run, and the verdict on each.
 
 Too little data supports nothing: it is NOT_ENOUGH_DATA, never HOLDS. A loss is a fact and needs no amount of data.
 """
@@ -160,7 +160,7 @@ def nothing_lost(
     min_requests: int = 60,
     min_users: int = 12,
 ) -> Claim:
-    """Nothing of these kinds is found.
+    """The claim that nothing of these kinds is found.
 
     Zero losses in n requests leave, by the rule of three, a loss rate of 3/n possible (95 %), so 60 requests exclude
     more than 5 %, where other clusters lose a half. And 12 users: if a third of them were hit, the chance to see none
@@ -177,7 +177,7 @@ def nothing_lost(
 
 
 def no_failed_request(text: str = "no request fails", gets: bool = False, min_operations: int = 60) -> Claim:
-    """No request fails: no 5xx, no broken connection. With `gets` only GETs are counted."""
+    """The claim that no request fails: no 5xx, no broken connection. With `gets` only GETs are counted."""
 
     def judge(seen: Observed) -> ClaimResult:
         figures = seen.figures
@@ -196,7 +196,7 @@ def _judge_failed_writes(seen: Observed) -> ClaimResult:
 
 
 def share_of_requests(share: float, words: str, least: float | None = None) -> Claim:
-    """About this share of the requests made as a logged-in user find it logged out.
+    """The claim that about this share of the requests made as a logged-in user find it logged out.
 
     The tolerance is the 99 % interval of a binomial share (2.58 standard deviations), plus 0.05 because the model is
     not exact: round robin takes strict turns, so consecutive requests are not quite independent. From 150 requests on
@@ -228,7 +228,7 @@ def share_of_requests(share: float, words: str, least: float | None = None) -> C
 
 
 def share_of_users(share: float, words: str) -> Claim:
-    """About this share of the users are logged out, once each or more often.
+    """The claim that about this share of the users are logged out, once each or more often.
 
     nginx takes turns with new clients, so the number pinned to one node varies less than a binomial one: two of its
     standard deviations are wide enough. 15 users, because from there on the lower bound is above one user.
@@ -253,7 +253,7 @@ def share_of_users(share: float, words: str) -> Claim:
 
 
 def served_by(number: int) -> Claim:
-    """At least this many different nodes answer."""
+    """The claim that at least this many different nodes answer."""
 
     def judge(seen: Observed) -> ClaimResult:
         nodes = seen.figures.nodes
@@ -271,7 +271,7 @@ def _judge_logouts(seen: Observed) -> ClaimResult:
 
 
 def lost_at_most(seconds: float) -> Claim:
-    """No more is lost than was acknowledged in the last `seconds` before the fault."""
+    """The claim that no more is lost than was acknowledged in the last `seconds` before the fault."""
 
     def judge(seen: Observed) -> ClaimResult:
         end = seen.times.fault
@@ -295,7 +295,7 @@ def _judge_refusals(seen: Observed) -> ClaimResult:
 
 
 def gap_within(seconds: float) -> Claim:
-    """The prober never waits longer than this many seconds for a good answer, on any target."""
+    """The claim that the prober never waits longer for a good answer, on any target."""
 
     def judge(seen: Observed) -> ClaimResult:
         if not seen.findings.availability:
@@ -315,7 +315,7 @@ def gap_within(seconds: float) -> Claim:
 
 
 def recovers_within(seconds: float) -> Claim:
-    """From this many seconds after the undo on, the prober gets good answers only."""
+    """The claim that the prober gets good answers only, from this many seconds after the undo on."""
 
     def judge(seen: Observed) -> ClaimResult:
         undone = seen.times.undone
@@ -328,7 +328,7 @@ def recovers_within(seconds: float) -> Claim:
 
 
 def failures_end_within(seconds: float) -> Claim:
-    """From this many seconds after the fault on, no request of a user fails.
+    """The claim that no request of a user fails, from this many seconds after the fault on.
 
     For a store that lost a shard: the prober's session may be on another shard.
     """
@@ -344,7 +344,7 @@ def failures_end_within(seconds: float) -> Claim:
 
 
 def slow_window(seconds: float) -> Claim:
-    """Probes get answers later than 0.5 s for at most this long in one window: then the node is taken out.
+    """The claim that probes are answered later than 0.5 s for at most this long in one window: then the node is out.
 
     nginx sends the node a request from time to time, to see whether it is back: a window of its own.
     """
@@ -359,7 +359,7 @@ def slow_window(seconds: float) -> Claim:
 
 
 def bounded(seconds: float) -> Claim:
-    """Each request made during the fault gets its answer, good or not, within this time."""
+    """The claim that each request made during the fault gets its answer, good or not, within this time."""
 
     def judge(seen: Observed) -> ClaimResult:
         asked = [op for op in seen.ops if seen.times.fault <= op.started < seen.times.undo]
@@ -372,7 +372,7 @@ def bounded(seconds: float) -> Claim:
 
 
 def site_fast(seconds: float) -> Claim:
-    """Pages without a session stay fast during the fault: 99 of 100 probes, and no probe fails."""
+    """The claim that pages without a session stay fast during the fault: 99 of 100 probes, and no probe fails."""
 
     def judge(seen: Observed) -> ClaimResult:
         probes = [p for p in seen.probes if p.target == SITE and seen.times.fault <= p.started < seen.times.undo]

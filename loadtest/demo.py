@@ -6,7 +6,7 @@ but not in the table.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -18,7 +18,6 @@ from loadtest.claims import (
     FEW_FAILED_WRITES,
     NOTHING_LOST,
     Claim,
-    ClaimResult,
     Observed,
     Verdict,
     list_failures,
@@ -155,22 +154,26 @@ def _make_table(results: Sequence[Result], width: int) -> Table:
 
 
 def _make_row(number: int, result: Result, wide: bool) -> list[Text | str]:
+    """Return the cells of a scene, with a line for each phase."""
     spec, phases = _variant(result).spec, _variant(result).phases
-    shown = [_figures(result, phase.name) for phase in phases]
     balancing = "-" if spec.nodes == 1 else spec.balance.value.replace("_", " " if wide else "\n")
+    titles = [Text(result.title), *(Text(f"  {phase.name}", "dim") for phase in phases[1:])]
+    lines = [[Text(str(phase.nodes)), *_make_cells(_figures(result, phase.name), wide)] for phase in phases]
+    nodes, *figures = (Text("\n").join(column) for column in zip(*lines, strict=True))
+    return [Text(str(number), "dim"), Text("\n").join(titles), nodes, spec.store.value, balancing, *figures]
+
+
+def _make_cells(figures: PhaseFigures, wide: bool) -> list[Text]:
+    found, users = figures.logged_out, figures.users_logged_out
+    total = f"/{figures.users}" if wide or figures.users < 100 else ""
     return [
-        Text(str(number), "dim"),
-        _lines([Text(result.title), *(Text(f"  {phase.name}", "dim") for phase in phases[1:])]),
-        _lines(Text(str(phase.nodes)) for phase in phases),
-        spec.store.value,
-        balancing,
-        _lines(Text(_count(figures.operations, wide)) for figures in shown),
-        _lines(Text(f"{figures.rate:.0f}") for figures in shown),
-        _lines(Text(f"{figures.p50:.0f}") for figures in shown),
-        _lines(Text(f"{figures.p99:.0f}") for figures in shown),
-        _lines(_found(figures, wide) for figures in shown),
-        _lines(_users(figures, wide) for figures in shown),
-        _lines(Text(f"{figures.failed:,}", "red" if figures.failed else "") for figures in shown),
+        Text(_count(figures.operations, wide)),
+        Text(f"{figures.rate:.0f}"),
+        Text(f"{figures.p50:.0f}"),
+        Text(f"{figures.p99:.0f}"),
+        Text(f"{_count(found, wide)} {figures.share_logged_out:.0%}", "yellow") if found else Text("0"),
+        Text(f"{users}{total}", "yellow") if users else Text("0"),
+        Text(f"{figures.failed:,}", "red" if figures.failed else ""),
     ]
 
 
@@ -183,26 +186,9 @@ def _figures(result: Result, phase: str) -> PhaseFigures:
     return Observed(result.findings).within(phase).figures if result.findings else PhaseFigures(seconds=0.0)
 
 
-def _lines(cells: Iterable[Text]) -> Text:
-    return Text("\n").join(cells)
-
-
 def _count(number: int, wide: bool) -> str:
     """Return the number; in a narrow table abbreviated from 10,000 on: "12k"."""
     return f"{number:,}" if wide or number < 10_000 else f"{number / 1000:.0f}k"
-
-
-def _found(figures: PhaseFigures, wide: bool) -> Text:
-    if not figures.logged_out:
-        return Text("0")
-    return Text(f"{_count(figures.logged_out, wide)} {figures.share_logged_out:.0%}", "yellow")
-
-
-def _users(figures: PhaseFigures, wide: bool) -> Text:
-    total = f"/{figures.users}" if wide or figures.users < 100 else ""
-    if not figures.users_logged_out:
-        return Text("0")
-    return Text(f"{figures.users_logged_out}{total}", "yellow")
 
 
 def _sentences(results: Sequence[Result]) -> RenderableType:
@@ -243,14 +229,12 @@ def _record_scene(result: Result) -> dict[str, Any]:
         "proxy": dict(spec.proxy),
         "verdict": result.verdict.value,
         "reason": result.reason,
-        "phases": [_record_phase(result, claim) for claim in result.claims],
-    }
-
-
-def _record_phase(result: Result, claim: ClaimResult) -> dict[str, Any]:
-    figures = _figures(result, claim.claim)
-    return {
-        **record_figures(claim.claim, figures),
-        "verdict": claim.verdict.value,
-        "reason": claim.reason,
+        "phases": [
+            {
+                **record_figures(phase.claim, _figures(result, phase.claim)),
+                "verdict": phase.verdict.value,
+                "reason": phase.reason,
+            }
+            for phase in result.claims  # the verdict on a phase has its name
+        ],
     }

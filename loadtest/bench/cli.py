@@ -36,7 +36,7 @@ NAMES = (
 )
 @json_option("Write every sample to FILE.")
 def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | None) -> None:
-    """Measure the CPU time of a request with the session read, written, unused and without one.
+    """Measure the CPU time of a request that reads its session, writes it, does not use it, or has none.
 
     The same small application runs under the same gunicorn worker with this session layer on several stores, with
     Flask-Session and without sessions, and under Node.js with express-session and without; on one Redis. All start

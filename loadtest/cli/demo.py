@@ -7,8 +7,9 @@ import click
 from rich.console import Console
 
 from loadtest.cli.shared import (
+    INTERRUPTED,
+    choose_clusters,
     json_option,
-    local_clusters,
     out_option,
     prepare,
     program_options,
@@ -81,7 +82,7 @@ def demo(
             experiments=[scene for scene in SCENES if not names or scene.name in names],
             effort=Effort(users, share=seconds / SECONDS),
             folder=folder,
-            clusters={Place.LOCAL: local_clusters(nginx, store_server)},
+            clusters={Place.LOCAL: choose_clusters(Place.LOCAL, "flask", nginx, store_server)},
             command=f"session-cluster demo --scene {{name}} --users {users}",
             probes=False,
         )
@@ -95,7 +96,7 @@ def demo(
             well="As expected",
             strict=True,
         )
-    if record is not None:
+    if record is not None and status != INTERRUPTED:
         with writing(record):
             write_json(record, make_record(results, users, seconds))
     sys.exit(status)

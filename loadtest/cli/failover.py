@@ -9,15 +9,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from deploy import ClusterError, ComposeCluster, NodeKind
+from deploy import ClusterError, NodeKind
 from deploy.compose.docker import require_engine
 from loadtest.cli.shared import (
-    local_clusters,
+    choose_clusters,
     out_option,
     place_option,
     prepare,
     program_options,
-    require_flask_and_own_programs,
     require_known,
     run_suite,
     users_option,
@@ -26,7 +25,7 @@ from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
-from loadtest.suite import Effort, MakeCluster, Suite
+from loadtest.suite import Effort, Suite
 from loadtest.targets import make_application
 
 SHORT = 0.5
@@ -105,22 +104,16 @@ def run(
     line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
     kind = NodeKind(node)
-    if place == Place.COMPOSE:
-        require_flask_and_own_programs(kind, nginx, store_server)
     only_local = kind is not NodeKind.FLASK or nginx or store_server
     places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
     chosen = _choose(names, everything, places, kind)
-    factories: dict[Place, MakeCluster] = {
-        Place.LOCAL: local_clusters(nginx, store_server),
-        Place.COMPOSE: ComposeCluster,
-    }
     options = (f"--users {users}", "--short" if short else "", f"--node {kind}" if kind is not NodeKind.FLASK else "")
     folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
     suite = Suite(
         experiments=chosen,
         effort=Effort(users, share=SHORT if short else 1.0),
         folder=folder,
-        clusters={place: factories[place] for place in places},
+        clusters={place: choose_clusters(place, kind, nginx, store_server) for place in places},
         command=f"session-cluster failover run {{name}} --on {{place}} {' '.join(filter(None, options))}",
         repeat=repeat,
         node=kind,

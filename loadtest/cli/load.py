@@ -8,23 +8,22 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
-from deploy import ComposeCluster, NodeKind, StoreKind
+from deploy import NodeKind, StoreKind
 from deploy.compose.docker import require_engine
 from deploy.ports import require_free
 from deploy.spec import parse_balance
 from loadtest.claims import Verdict
 from loadtest.cli.shared import (
     INTERRUPTED,
-    local_clusters,
+    choose_clusters,
     out_option,
     place_option,
     program_options,
-    require_flask_and_own_programs,
     temporary_folder,
     writing,
 )
 from loadtest.credentials import CredentialsError, read_credentials
-from loadtest.experiment import cluster
+from loadtest.experiment import Place, cluster
 from loadtest.load import RESULT, run_load, show_load, write_load
 from loadtest.load_profile import LoadProfile, ProfileError, parse_mix
 from loadtest.matrix import estimate_seconds, make_cells, make_markdown, make_record, run_matrix, show_matrix
@@ -206,7 +205,7 @@ def _run_load(given: dict[str, Any], console: Console) -> int:
                 write_load(folder, result)
     console.print(show_load(result))
     if given["out"] is not None:
-        console.print(f"\nkept: {given['out']}", soft_wrap=True, markup=False)
+        console.print(f"\nResults: {given['out']}", soft_wrap=True, markup=False)
     return int(Verdict.BROKEN in {result.lost.verdict, result.failed.verdict})
 
 
@@ -257,14 +256,14 @@ def _run_matrix(given: dict[str, Any], console: Console) -> int:
         with writing(out):
             write_json(out / "matrix.json", make_record(results, profile, seconds))
             (out / "matrix.md").write_text(make_markdown(results, profile, seconds), encoding="utf-8")
-        console.print(f"\nkept: {out}", soft_wrap=True, markup=False)
+        console.print(f"\nResults: {out}", soft_wrap=True, markup=False)
     return int(any(one.error for one in results))
 
 
 def _choose_clusters(given: dict[str, Any], node: str) -> MakeCluster:
-    """Return the factory of clusters of `load`. Raises ClusterError where no containers can be started."""
-    if given["place"] == "local":
-        return local_clusters(given["nginx"], given["store_server"])
-    require_flask_and_own_programs(node, given["nginx"], given["store_server"])
-    require_engine()
-    return ComposeCluster
+    """Raises ClusterError where no containers can be started."""
+    place = Place(given["place"])
+    clusters = choose_clusters(place, node, given["nginx"], given["store_server"])
+    if place is Place.COMPOSE:
+        require_engine()
+    return clusters

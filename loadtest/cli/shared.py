@@ -1,7 +1,6 @@
 """Options and steps that several commands have."""
 
 import difflib
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -12,13 +11,14 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console, RenderableType
 
-from deploy import LocalCluster
+from deploy import ComposeCluster
 from loadtest.claims import Verdict
+from loadtest.experiment import Place
 from loadtest.progress import ProgressLine
 from loadtest.report.page import write_report
 from loadtest.results import RESULTS, Result, check_writable, write_results
 from loadtest.runner import interruptible
-from loadtest.suite import Suite
+from loadtest.suite import MakeCluster, Suite
 from loadtest.targets import local_cluster
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
@@ -89,10 +89,10 @@ def run_suite(
     well: str,
     strict: bool = False,
 ) -> tuple[list[Result], int]:
-    """Run a suite, show the results, and return them with the exit status.
+    """Run a suite, show the results, and return them with the exit status: 130 if a signal stopped it.
 
-    `report` is the title of the report (None: write none); the other texts are for the last line. Exits with 130 if a
-    signal stopped the suite. With `strict` a run that fails ends it.
+    `report` is the title of the report (None: write none); the other texts are for the last line. With `strict` a run
+    that fails ends the suite.
     """
     began, interrupted, results = time.monotonic(), False, []
     try:
@@ -106,26 +106,26 @@ def run_suite(
     if results:
         console.print()
         console.print(show(results))
-        if report is not None:
-            console.print(f"\nReport: {write_report(suite.folder, report)}", soft_wrap=True)
+    failed = sum(result.verdict is not Verdict.HOLDS for result in results)
     if interrupted:
         console.print(f"\nStopped after {len(results)} of {suite.runs} {stopped}.")
-        sys.exit(INTERRUPTED)
-    failed = sum(result.verdict is not Verdict.HOLDS for result in results)
-    last = f"{failed} of {len(results)} {broken}" if failed else well
-    console.print(f"\n{last}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
-    return results, int(failed > 0)
+    else:
+        last = f"{failed} of {len(results)} {broken}" if failed else well
+        console.print(f"\n{last}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
+    if results and report is not None:
+        console.print(f"Report: {write_report(suite.folder, report)}", soft_wrap=True)
+    return results, INTERRUPTED if interrupted else int(failed > 0)
 
 
-def local_clusters(nginx: Path | None, store_server: Path | None) -> Callable[..., LocalCluster]:
-    return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
-
-
-def require_flask_and_own_programs(node: str, nginx: Path | None, store_server: Path | None) -> None:
+def choose_clusters(place: Place, node: str, nginx: Path | None, store_server: Path | None) -> MakeCluster:
+    """Return what makes clusters in this place. Refuse options that it does not have."""
+    if place is Place.LOCAL:
+        return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
     if node != "flask":
         raise click.UsageError(f"--node {node} is for local processes: nodes in containers are flask")
     if nginx or store_server:
         raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
+    return ComposeCluster
 
 
 def require_known(name: str, known: Collection[str], what: str, option: str) -> None:

@@ -9,7 +9,7 @@ def _reset(cluster: Cluster) -> None:
 
 
 def latency(seconds: float) -> Fault:
-    """Return a delay of every answer of the store."""
+    """A delay of every answer of the store."""
     return Fault(
         what=f"slow the store down by {seconds * 1000:g} ms",
         apply=lambda cluster: cluster.store.proxy.latency(seconds),

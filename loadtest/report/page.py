@@ -11,7 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
 from loadtest.checker import Findings
-from loadtest.claims import Verdict
 from loadtest.faults import NOTHING
 from loadtest.history import HistoryError, read
 from loadtest.report.tables import MARKS, make_experiment_table
@@ -57,7 +56,7 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
         title=title,
         results=results,
         cases=cases,
-        verdicts=[(verdict, MARKS[verdict][0], count) for verdict, count in _verdicts(cases)],
+        verdicts=Counter(case.worst.verdict for case in cases),
         marks={verdict: mark for verdict, (mark, *_) in MARKS.items()},
         versions=_in_common([result.versions for result in results]),
         machine=_in_common([result.machine for result in results]),
@@ -67,11 +66,6 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
         what_happened=summarize,
         evidence=_evidence,
     )
-
-
-def _verdicts(cases: Sequence[CaseResults]) -> list[tuple[Verdict, int]]:
-    counted = Counter(case.worst.verdict for case in cases)
-    return [(verdict, counted[verdict]) for verdict in Verdict if counted[verdict]]
 
 
 def _side_by_side(cases: Sequence[CaseResults]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""HTTP requests by the standard library: one connection each, every header as it was sent."""
+"""HTTP requests with the standard library: one connection each, and every header as it was sent."""
 
 import http.client
 import json
@@ -41,12 +41,17 @@ def send(
         connection.close()
 
 
-def send_raw(port: int, request: bytes) -> bytes:
-    """Send these bytes. Return what comes back until the server closes or resets; raises TimeoutError after 10 s."""
+def send_raw(port: int, request: bytes, quiet: float | None = None) -> bytes:
+    """Send these bytes. Return what comes back until the server closes or resets; raises TimeoutError after 10 s.
+
+    With `quiet`, a server that sends nothing for that many seconds has answered, too.
+    """
     answer = b""
+    ends = (ConnectionError, TimeoutError) if quiet else (ConnectionError,)
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        with suppress(ConnectionError):
+        with suppress(*ends):
             connection.sendall(request)
+            connection.settimeout(quiet or 10)
             while data := connection.recv(65536):
                 answer += data
     return answer

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import psutil
 import pytest
@@ -26,7 +27,7 @@ PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADL
 
 
 def environment(users_file: Path, **settings: str) -> dict[str, str]:
-    """A whole environment for a node, with none of this process's own settings in it."""
+    """Return a complete environment for a node, without the settings of this process."""
     foreign = ("NODE_", "SESSION_", "STORE_", "EXPRESS_", "REDIS_", "DATABASE_", "PROMETHEUS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     defaults = {"NODE_NAME": "node-2", "SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)}
@@ -38,6 +39,19 @@ APPLICATION = "nodes.app:from_environ()"
 
 def command(application: str = APPLICATION) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", application]
+
+
+class HttpClient(requests.Session):
+    """A browser's worth of cookies. A path is one of the server at `url`."""
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.url = url
+        self.headers.update(headers or {})
+
+    def request(self, method: str | bytes, url: str | bytes, *arguments: Any, **options: Any) -> requests.Response:
+        address = urljoin(self.url, url if isinstance(url, str) else url.decode())
+        return super().request(method, address, *arguments, **{"timeout": 20, **options})
 
 
 class RunningNode(RunningServer):
@@ -61,17 +75,16 @@ class RunningNode(RunningServer):
         text = self.log.read_text(encoding="utf-8")
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def log_in(self, user: str = "alice") -> requests.Session:
-        """A browser's worth of cookies, logged in."""
-        browser = requests.Session()
-        answer = browser.post(f"{self.url}/login", json={"user": user, "password": PASSWORD}, timeout=10)
+    def log_in(self, user: str = "alice") -> HttpClient:
+        browser = HttpClient(self.url)
+        answer = browser.post("/login", json={"user": user, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         return browser
 
 
 @pytest.fixture
 def run_node(users_file: Path, tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
-    """Starts a node with these environment variables; it ends with the test."""
+    """Yield a function that starts a node with these environment variables. The nodes end with the test."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(
             RunningNode(users_file, tmp_path / f"node-{len(list(tmp_path.iterdir()))}.log", **settings)
@@ -80,7 +93,7 @@ def run_node(users_file: Path, tmp_path: Path) -> Iterator[Callable[..., Running
 
 @pytest.fixture
 def valkey() -> Iterator[Valkey]:
-    """A server that keeps its data when it is killed and started again."""
+    """A Valkey that keeps its data when it is killed and started again."""
     server = Valkey("--appendonly", "yes")
     yield server
     server.close()

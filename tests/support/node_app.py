@@ -1,8 +1,10 @@
-"""A node's application in this process, with two users and the memory store: fixtures, and what its browsers do."""
+"""A node's application in this process, with two users and the memory store."""
 
 from __future__ import annotations
 
 import re
+import shutil
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from werkzeug.test import TestResponse
 
 from nodes import Settings, create_app
 from nodes.accounts import create_users
@@ -25,6 +28,12 @@ def users_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("users") / "users.json"
     create_users(path, ["alice", "bob"], PASSWORD)
     return path
+
+
+@pytest.fixture
+def own_users_file(users_file: Path, tmp_path: Path) -> Path:
+    """A copy of the users file, for a test that changes it."""
+    return Path(shutil.copy(users_file, tmp_path))
 
 
 @pytest.fixture
@@ -49,6 +58,13 @@ def log_in(app: Flask, user: str = "alice", browser: str = FIREFOX) -> FlaskClie
     return client
 
 
+def attempt_login(
+    client: FlaskClient, user: str = "alice", password: str = "wrong password", address: str = "192.0.2.1"
+) -> TestResponse:
+    body = {"user": user, "password": password}
+    return client.post("/login", json=body, environ_base={"REMOTE_ADDR": address})
+
+
 def user_of(client: FlaskClient) -> Any:
     return client.get("/me").get_json()["user"]
 
@@ -58,6 +74,32 @@ def token_of(client: FlaskClient) -> str:
     found = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/", headers=HTML).text)
     assert found
     return found[1]
+
+
+class ParsedPage(HTMLParser):
+    """The links of a page, its forms by action, their inputs and token, and the number of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.forms: dict[str, set[str]] = {}
+        self.inputs: dict[str, dict[str, str]] = {}
+        self.scripts = 0
+        self.feed(text)
+        self.token = self.inputs["csrf_token"]["value"] if "csrf_token" in self.inputs else ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.scripts += tag == "script" or any(name.startswith("on") for name in found)
+        if tag == "a":
+            self.links.add(found["href"])
+        elif tag == "form":
+            assert found["method"] == "post"
+            self._form = self.forms.setdefault(found["action"], set())
+        elif tag in {"input", "button"}:
+            name = found.get("name", tag)
+            self._form.add(name)
+            self.inputs[name] = found
 
 
 def age_login(app: Flask, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A store of several real servers, as a cluster has it, for tests: started once, ended by their processes' ids."""
+"""A store of several real servers, as in a cluster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ADMIN = "admin"
 
 
 class SeveralServers:
-    """`url` is the nodes'. `client` may do anything, at the primary of this moment."""
+    """The servers of one store. `client` connects to the current primary with all rights."""
 
     def __init__(self, kind: StoreKind, rights: Rights = SESSIONS, **settings: Any) -> None:
         self._kind = kind
@@ -68,7 +68,7 @@ class SeveralServers:
         process.kill()
 
     def restart(self, name: str) -> None:
-        """From whatever state it is in."""
+        """Restart a server in any state, and wait until it is ready."""
         server = self.servers[name]
         if name.startswith("store"):
             self.store.prepare_restart(name)
@@ -77,7 +77,7 @@ class SeveralServers:
         self._group.start([server], 30)
 
     def mend(self) -> None:
-        """Brings back all that is not running, and waits until they are one again."""
+        """Restart the servers that do not run, and wait until the store is complete."""
         for name, server in self.servers.items():
             if not server.running():
                 self.restart(name)
@@ -86,7 +86,7 @@ class SeveralServers:
 
     @contextlib.contextmanager
     def paused(self, *names: str) -> Iterator[None]:
-        """These, or all servers of the store, silent."""
+        """Pause these servers, or all of the store, inside the block."""
         chosen = names or [name for name in self.servers if name.startswith("store")]
         pids = [process.pid for name in chosen if (process := self.servers[name].process) is not None]
         for pid in pids:

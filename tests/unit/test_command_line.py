@@ -26,7 +26,7 @@ def test_the_manual_names_the_commands_examples_environment_and_exit_codes() -> 
         assert word in manual.stdout
 
 
-def test_the_version_is_said() -> None:
+def test_the_version_is_printed() -> None:
     assert run("--version").stdout == "session-cluster, version 0.1.0\n"
 
 
@@ -41,7 +41,7 @@ def test_the_command_line_never_loads_locust_or_gevent() -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_wrong_usage_is_said_without_a_traceback() -> None:
+def test_wrong_usage_is_reported_without_a_traceback() -> None:
     done = run("domo")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "Error: No such command 'domo'. Did you mean 'demo'?"

@@ -1,4 +1,4 @@
-"""What only a cluster of local processes has: ports, folders, neighbours."""
+"""Only with local processes: ports, folders, several clusters on one machine."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""What is acknowledged is at the replicas where that was asked for, and what is not is never called done."""
+"""Durability: an acknowledged write is at the replicas, and any other write is reported as unknown."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_waiting_stays_within_the_read_timeout(pair: Pair) -> None:
     store.close()
 
 
-def test_a_replica_that_died_is_missed_and_one_that_comes_back_counts() -> None:
+def test_writes_fail_without_the_replica_and_work_once_it_is_back() -> None:
     pair = Pair()
     try:
         store = pair.store(Durability.EVERY_WRITE, budgets=Budgets(5, 0.5, retries=0, deadline=5))

@@ -133,7 +133,7 @@ def test_a_store_that_knows_the_primary_needs_no_sentinel(ha: SeveralServers, ha
     stranger.close()
 
 
-def test_a_primary_that_was_demoted_is_not_believed(ha: SeveralServers, hasty: RedisStore) -> None:
+def test_a_demoted_primary_is_not_trusted(ha: SeveralServers, hasty: RedisStore) -> None:
     hasty.create(KEY, {"a": b"1"}, None, HOUR)
     primary = ha.store.primary()
     ha.store.failover()
@@ -155,7 +155,7 @@ def test_the_nodes_user_needs_no_more_rights_than_it_has(ha: SeveralServers) -> 
                 assert [(entry["username"], entry["object"]) for entry in denied] == []
 
 
-def test_an_operation_is_one_packet_as_with_a_lone_server(ha: SeveralServers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_is_one_packet_as_with_one_server(ha: SeveralServers, monkeypatch: pytest.MonkeyPatch) -> None:
     store = RedisStore.from_url(ha.url, BUDGETS)
     store.create(KEY, {"a": b"1"}, "alice", HOUR)  # finds the primary, connects, loads the scripts
     store.update(KEY, Changes({"a": b"1"}), HOUR)

@@ -119,7 +119,7 @@ def test_a_user_sees_where_they_are_logged_in_and_ends_the_others(
     expect(page.get_by_text("Not logged in")).to_be_visible()
 
 
-def test_a_wrong_password_is_said_where_it_was_typed(page: Page) -> None:
+def test_a_wrong_password_is_reported_beside_its_form(page: Page) -> None:
     log_in(page, "not the password")
     expect(page.get_by_role("alert")).to_have_text("User or password is wrong.")
     expect(page.get_by_label("User")).to_have_value("alice")
@@ -147,7 +147,7 @@ def test_a_form_of_another_site_is_refused(page: Page, node: RunningNode, foreig
     assert visits(page) == "1"
 
 
-def test_every_text_is_readable_on_the_node_colour_its_node(node: RunningNode) -> None:
+def test_white_text_is_readable_on_the_colour_of_every_node(node: RunningNode) -> None:
     style = (Path(__file__).parents[3] / "nodes" / "static" / "style.css").read_text()
     colours = re.findall(r"\.node-\d \{ --node: #([0-9a-f]{6}); \}", style)
     assert len(colours) == 8

@@ -12,7 +12,6 @@ import pytest
 import requests
 
 from deploy.certificate import make_certificate
-from proxy import ProxySettingsError, Tls
 from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.waiting import wait_until
 
@@ -30,7 +29,7 @@ def get(proxy: RunningTls, path: str = "/", **options: Any) -> requests.Response
     return requests.get(url, verify=str(proxy.authority), timeout=10, allow_redirects=False, **options)
 
 
-def test_the_node_is_told_that_it_was_tls_whatever_the_client_says(proxy: RunningTls) -> None:
+def test_the_node_is_told_about_tls_whatever_the_client_says(proxy: RunningTls) -> None:
     answer = get(proxy, headers={"X-Forwarded-Proto": "http"})
     assert answer.json()["x-forwarded-proto"] == "https"
     assert answer.headers["Strict-Transport-Security"] == "max-age=600"
@@ -42,14 +41,14 @@ def test_plain_http_is_sent_to_https_with_its_method_and_body(proxy: RunningTls)
     assert answer.headers["Location"] == f"https://127.0.0.1:{proxy.port}/a?b=1"
 
 
-def test_other_hosts_are_closed_on(proxy: RunningTls) -> None:
+def test_connections_for_other_hosts_are_closed(proxy: RunningTls) -> None:
     with pytest.raises(requests.ConnectionError):
         get(proxy, headers={"Host": "evil.example"})
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 @pytest.mark.parametrize(("version", "works"), [("TLSv1_1", False), ("TLSv1_2", True), ("TLSv1_3", True)])
-def test_versions(proxy: RunningTls, version: str, works: bool) -> None:
+def test_only_current_versions_of_tls_are_accepted(proxy: RunningTls, version: str, works: bool) -> None:
     context = ssl.create_default_context(cafile=str(proxy.authority))
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.maximum_version = ssl.TLSVersion[version]
@@ -67,13 +66,6 @@ def test_versions(proxy: RunningTls, version: str, works: bool) -> None:
                 context.wrap_socket(raw, server_hostname="127.0.0.1")
 
 
-def test_a_reload_keeps_it(proxy: RunningTls) -> None:
+def test_a_reload_keeps_tls(proxy: RunningTls) -> None:
     proxy.reload()
     wait_until(lambda: get(proxy).status_code == 200, "the proxy answers again")
-
-
-def test_wrong_tls_settings_are_refused() -> None:
-    with pytest.raises(ProxySettingsError, match="tls key"):
-        Tls(Path("/a"), Path('/b"; evil'))
-    with pytest.raises(ProxySettingsError, match="hsts_seconds"):
-        Tls(Path("/a"), Path("/b"), -1)

@@ -1,1 +1,0 @@
-"""The security and outage documents, held to the code."""

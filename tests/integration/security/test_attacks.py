@@ -6,21 +6,20 @@ import html
 import pickle
 import random
 import re
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import requests
 from werkzeug.wrappers import Request
 
 from nodes import Settings
 from nodes.sessions import SessionOptions, cookie
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
 from tests.support.http_client import send_raw
-from tests.support.node import SECRET
+from tests.support.node import SECRET, HttpClient
+from tests.support.node_app import HTML
 from tests.support.valkey import monitored
 
 
@@ -39,7 +38,7 @@ SPACES = {"U+00A0": b"\xc2\xa0", "0xA0": b"\xa0", "U+2000": b"\xe2\x80\x80", "0x
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
-def test_no_space_before_host_passes_for_the_prefix(cluster: Cluster, space: bytes) -> None:
+def test_a_space_before_the_host_prefix_does_not_count_as_the_prefix(cluster: Cluster, space: bytes) -> None:
     genuine = cluster.log_in().cookies["session"].encode()
     port = cluster.nodes[0].port
 
@@ -74,7 +73,7 @@ def test_a_pickle_in_the_store_is_never_executed(cluster: Cluster, tmp_path: Pat
         for url in cluster.urls:
             browser = cluster.log_in()
             cluster.store.client().hset(f"session:{{{cookie.hash_id(id_of(browser))}}}", field, bomb)
-            answer = browser.get(f"{url}/me", timeout=20)
+            answer = browser.get(f"{url}/me")
             assert (answer.status_code, answer.json()["user"]) == (200, None), field
             assert cluster.users_of(browser) == NOBODY
     assert not (tmp_path / "executed").exists()
@@ -91,27 +90,15 @@ def test_a_pickle_in_the_store_is_never_executed(cluster: Cluster, tmp_path: Pat
     ],
     ids=["string", "list", "endless time", "no date", "no expiry"],
 )
-def test_a_record_that_is_none_is_anonymous_on_every_node(cluster: Cluster, plant: Any) -> None:
+def test_a_malformed_record_is_anonymous_on_every_node(cluster: Cluster, plant: Any) -> None:
     browser = cluster.log_in()
     name = f"session:{{{cookie.hash_id(id_of(browser))}}}"
     plant(cluster.store.client(), name)
     for url in cluster.urls:
-        assert browser.get(f"{url}/account", timeout=20).status_code == 401
+        assert browser.get(f"{url}/account").status_code == 401
     assert cluster.users_of(browser) == NOBODY
     assert not cluster.store.client().exists(name)
-    assert browser.post(f"{cluster.url}/login", json=credentials(), timeout=20).status_code == 200
-
-
-def test_a_huge_or_forged_cookie_asks_no_store(cluster: Cluster) -> None:
-    genuine = cluster.log_in().cookies["session"]
-    values = ["x" * 7000, genuine * 60, genuine + "A", "A" * 43 + "." + "A" * 43, "", '"' + genuine + '"']
-    with monitored(cluster.store) as commands:
-        for value in values:
-            assert cluster.users_of(value) == NOBODY
-    assert commands == []
-
-
-PAGES = ("/", "/account", "/sessions", "/live", "/nothing")
+    assert browser.post("/login", json=credentials()).status_code == 200
 
 
 def test_flooding_real_nodes_leaves_no_key_in_the_store(cluster: Cluster) -> None:
@@ -119,16 +106,18 @@ def test_flooding_real_nodes_leaves_no_key_in_the_store(cluster: Cluster) -> Non
     assert Settings(node_name="n", secrets=(SECRET,), users_file=Path("users")).save_uninitialized is False
     client: Any = cluster.store.client()
     before = client.dbsize()
+    pages = ("/", "/me", "/account", "/sessions", "/live", "/nothing")
 
     def flood(url: str) -> int:
-        with requests.Session() as stranger:
+        with HttpClient(url) as stranger:
             stranger.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            answers = [stranger.get(f"{url}{path}", timeout=20) for path in ("/me",) * 300 + PAGES * 10]
+            answers = [stranger.get(path) for path in ("/me",) * 300 + pages * 5]
+            answers += [stranger.get(path, headers=HTML) for path in pages * 5]
         assert not any("Set-Cookie" in answer.headers for answer in answers)
         return len(answers)
 
     with ThreadPoolExecutor(3) as pool, monitored(cluster.store) as commands:
-        assert sum(pool.map(flood, cluster.urls)) == 1050
+        assert sum(pool.map(flood, cluster.urls)) == 1080
     assert client.dbsize() == before
     assert commands == []
 
@@ -139,18 +128,8 @@ QUIET_SECONDS = 0.4
 """After so long without a byte, the other side waits for the rest of a request, which does not come."""
 
 METHODS = [
-    b"GET",
-    b"POST",
-    b"DELETE",
-    b"PUT",
-    b"HEAD",
-    b"OPTIONS",
-    b"PATCH",
-    b"TRACE",
-    b"get",
-    b"G\x00T",
-    b"",
-    b"X" * 70,
+    *(b"GET", b"POST", b"DELETE", b"PUT", b"HEAD", b"OPTIONS"),
+    *(b"PATCH", b"TRACE", b"get", b"G\x00T", b"", b"X" * 70),
 ]
 PATHS = [
     *(b"/", b"/me", b"/login", b"/cart", b"/visits", b"/logout", b"/sessions/x", b"/sessions/%00", b"/static/../../x"),
@@ -188,28 +167,14 @@ def generated(rng: random.Random, host: bytes) -> bytes:
         headers.insert(0, b"Host: " + host)
     if rng.random() < 0.6:  # the rest of it is to be looked at, so the frame is right
         framing = (b"content-length", b"transfer-encoding", b"expect")
-        headers = [each for each in headers if not each.lower().startswith(framing)] + [
-            b"Content-Length: %d" % len(body)
-        ]
+        headers = [each for each in headers if not each.lower().startswith(framing)]
+        headers.append(b"Content-Length: %d" % len(body))
     lines = [b" ".join((rng.choice(METHODS[:6] * 4 + METHODS), rng.choice(PATHS), rng.choice(VERSIONS))), *headers]
     request = b"\r\n".join(lines) + b"\r\n\r\n" + body
     if rng.random() < 0.15:
         at = rng.randrange(len(request))
         request = request[:at] + rng.randbytes(3) + request[at + rng.randrange(4) :]
     return request
-
-
-def answer_to(port: int, request: bytes) -> bytes:
-    answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        try:
-            connection.sendall(request)
-            connection.settimeout(QUIET_SECONDS)
-            while data := connection.recv(65536):
-                answer += data
-        except (TimeoutError, ConnectionError):
-            pass
-    return answer
 
 
 @pytest.mark.parametrize("where", ["node", "proxy"])
@@ -219,7 +184,7 @@ def test_generated_requests_raise_nothing_and_the_node_serves_on(cluster: Cluste
     rng = random.Random(SEED)
     sent = [generated(rng, b"127.0.0.1:%d" % port) for _ in range(REQUESTS)]
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda request: answer_to(port, request), sent))
+        answers = list(pool.map(lambda request: send_raw(port, request, QUIET_SECONDS), sent))
     for request, answer in zip(sent, answers, strict=True):
         for status in re.findall(rb"^HTTP/1\.[01] (\d{3})", answer, re.MULTILINE):
             assert status[:1] != b"5" or status in {b"501", b"505"}, (request[:500], answer[:500])
@@ -227,54 +192,30 @@ def test_generated_requests_raise_nothing_and_the_node_serves_on(cluster: Cluste
     statuses = {answer[9:12] for answer in answers}
     assert statuses >= {b"200", b"400"}, statuses
     assert len(statuses) >= 6, statuses
-    for url in cluster.urls:
-        assert requests.get(f"{url}/me", timeout=20).status_code == 200
+    assert [HttpClient(url).get("/me").status_code for url in cluster.urls] == [200] * 3
     for node, lines in zip(cluster.nodes, before, strict=True):
         assert not [line["exception"][-700:] for line in node.lines()[lines:] if "exception" in line]
         assert len(node.workers()) == 1
 
 
-class Smuggled(NamedTuple):
-    """A second request in the first one's body, or what some may take for it; how nginx answers, and how a node."""
-
-    rest: bytes
-    nginx: int
-    node: int
-    why: str
-
-
+BAD_LENGTH, BAD_CODING = "Invalid HTTP Header: 'CONTENT-LENGTH'", "Invalid HTTP Header: 'TRANSFER-ENCODING'"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
 SMUGGLED = {
-    "length and chunks": Smuggled(
-        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        400,
-        400,
-        "Invalid HTTP Header: 'CONTENT-LENGTH'",
-    ),
-    "two lengths": Smuggled(
-        b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n", 400, 400, "Invalid HTTP Header: 'CONTENT-LENGTH'"
-    ),
-    "signed length": Smuggled(b"Content-Length: +5\r\n\r\n", 400, 400, "Invalid HTTP Header: 'CONTENT-LENGTH'"),
-    "folded": Smuggled(b"X-A: b\r\n c\r\n\r\n", 400, 400, "Obsolete line folding is unacceptable: 'X-A'"),
-    "NUL": Smuggled(b"X-A: b\x00c\r\n\r\n", 400, 400, "Invalid HTTP Header: 'X-A'"),
-    "unknown coding": Smuggled(
-        b"Transfer-Encoding: xchunked\r\n\r\n", 501, 501, "Unsupported transfer coding: 'xchunked'"
-    ),
-    "chunked twice": Smuggled(
-        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        *(400, 400, "Invalid HTTP Header: 'TRANSFER-ENCODING'"),
-    ),
-    "chunked and identity": Smuggled(
-        b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501, 400, "Invalid HTTP Header: 'TRANSFER-ENCODING'"
-    ),
-    "space before the colon": Smuggled(
-        b"Content-Length : 5\r\n\r\n", 400, 400, "Invalid HTTP header name: 'Content-Length '"
-    ),
-    "two hosts": Smuggled(b"Host: evil\r\n\r\n", 400, 400, "Invalid HTTP Header: 'HOST'"),
-    "no chunk": Smuggled(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, 400, "Invalid chunk size: b'zz'"),
-    "bare LF in the chunks": Smuggled(
-        b"Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n", 400, 400, "Invalid chunk size: b'1\\\\nx"
-    ),
+    "length and chunks": (b"Content-Length: 5\r\n" + CHUNKED + b"\r\n0\r\n\r\n", 400, 400, BAD_LENGTH),
+    "two lengths": (b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n", 400, 400, BAD_LENGTH),
+    "signed length": (b"Content-Length: +5\r\n\r\n", 400, 400, BAD_LENGTH),
+    "folded": (b"X-A: b\r\n c\r\n\r\n", 400, 400, "Obsolete line folding is unacceptable: 'X-A'"),
+    "NUL": (b"X-A: b\x00c\r\n\r\n", 400, 400, "Invalid HTTP Header: 'X-A'"),
+    "unknown coding": (b"Transfer-Encoding: xchunked\r\n\r\n", 501, 501, "Unsupported transfer coding: 'xchunked'"),
+    "chunked twice": (CHUNKED * 2 + b"\r\n0\r\n\r\n", 400, 400, BAD_CODING),
+    "chunked and identity": (b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501, 400, BAD_CODING),
+    "space before the colon": (b"Content-Length : 5\r\n\r\n", 400, 400, "Invalid HTTP header name: 'Content-Length '"),
+    "two hosts": (b"Host: evil\r\n\r\n", 400, 400, "Invalid HTTP Header: 'HOST'"),
+    "no chunk": (CHUNKED + b"\r\nzz\r\n", 400, 400, "Invalid chunk size: b'zz'"),
+    "bare LF in the chunks": (CHUNKED + b"\r\n1\nx\n0\n\n", 400, 400, "Invalid chunk size: b'1\\\\nx"),
 }
+"""The rest of a request with a second one in its body, or what some may take for it; how nginx answers, how a node
+answers, and the node's reason."""
 SECOND = b"GET /smuggled HTTP/1.1\r\nHost: %s\r\n\r\n"
 
 
@@ -288,17 +229,14 @@ def statuses(answer: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("where", ["node", "proxy"])
-@pytest.mark.parametrize("smuggled", SMUGGLED.values(), ids=SMUGGLED.keys())
+@pytest.mark.parametrize(("rest", "by_nginx", "by_node", "why"), SMUGGLED.values(), ids=SMUGGLED.keys())
 def test_smuggling_is_refused_once_and_closed_and_the_node_serves_on(
-    cluster: Cluster, smuggled: Smuggled, where: str
+    cluster: Cluster, rest: bytes, by_nginx: int, by_node: int, why: str, where: str
 ) -> None:
-    port, status = {
-        "node": (cluster.nodes[0].port, smuggled.node),
-        "proxy": (cluster.proxy.port, smuggled.nginx),
-    }[where]
+    port, status = (cluster.nodes[0].port, by_node) if where == "node" else (cluster.proxy.port, by_nginx)
     host = b"127.0.0.1:%d" % port
     before = seen(cluster)
-    answer = send_raw(port, b"POST /visits HTTP/1.1\r\nHost: " + host + b"\r\n" + smuggled.rest + SECOND % host)
+    answer = send_raw(port, b"POST /visits HTTP/1.1\r\nHost: " + host + b"\r\n" + rest + SECOND % host)
     assert statuses(answer) == [b"%d" % status], answer
     assert b"set-cookie" not in answer.lower()
     assert (b"Server: nginx" in answer) is (where == "proxy")
@@ -306,9 +244,9 @@ def test_smuggling_is_refused_once_and_closed_and_the_node_serves_on(
     if where == "proxy":
         assert after == before  # no node heard of it
     else:
-        assert smuggled.why in html.unescape(answer.decode()), answer
+        assert why in html.unescape(answer.decode()), answer
         assert "/smuggled" not in after
-    assert [requests.get(f"{url}/live", timeout=20).status_code for url in cluster.urls] == [200] * 3
+    assert [HttpClient(url).get("/live").status_code for url in cluster.urls] == [200] * 3
 
 
 def test_bare_lf_ends_no_line_for_a_node_and_frames_nothing_else_for_nginx(cluster: Cluster) -> None:

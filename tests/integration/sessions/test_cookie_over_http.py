@@ -42,7 +42,7 @@ def test_a_cookie_is_sent_again_where_its_end_moves_or_it_is_rolling(options: di
         assert {reply.pair for reply in replies if reply.set_cookie} == {site.cookie}
 
 
-def test_other_cookies_are_kept() -> None:
+def test_other_cookies_of_a_response_are_kept() -> None:
     def view(session: Any) -> Any:
         session["a"] = 1
         response = flask.make_response("ok")
@@ -148,7 +148,9 @@ def test_max_age_for_all_sessions_and_for_one() -> None:
     ],
 )
 @pytest.mark.parametrize("secure", Secure)
-def test_secure_as_the_proxy_says(secure: Secure, proxy: Proxy, forwarded: str | None, is_secure: bool) -> None:
+def test_the_cookie_is_secure_as_the_proxy_says(
+    secure: Secure, proxy: Proxy, forwarded: str | None, is_secure: bool
+) -> None:
     def behind_a_proxy(app: flask.Flask) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
 
@@ -188,13 +190,13 @@ def test_an_unknown_id_is_answered_with_another_one() -> None:
         assert site.store.calls == ["load", "create"]
 
 
-def test_with_save_uninitialized_everyone_gets_both() -> None:
+def test_with_save_uninitialized_every_visitor_gets_a_session_and_a_cookie() -> None:
     with serve(save_uninitialized=True) as site:
         assert site.get(lambda session: "unused").set_cookie
         assert site.store.calls == ["create"]
 
 
-def test_unset_keeps_or_destroys() -> None:
+def test_unset_keeps_or_destroys_the_session() -> None:
     for unset, left in ((Unset.KEEP, b"1"), (Unset.DESTROY, b"None")):
         with serve(unset=unset) as site:
             cookie = site.get(put).pair

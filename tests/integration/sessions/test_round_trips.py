@@ -1,8 +1,9 @@
-"""What a request costs, counted at the server."""
+"""The round trips of each request, counted at the server."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from nodes.sessions import Budgets, Lifetime, RedisStore, Session, StoreUnavaila
 from nodes.sessions.stores.redis import Durability
 from tests.support.browser import Browser, View, application
 from tests.support.harness import RedisHarness
+from tests.support.records import PATIENT
 from tests.support.valkey import Valkey, monitored
 
 READ = ["HGETALL", "PTTL"]  # one packet
 LOGIN = ["EVALSHA", "EVALSHA", "EVALSHA"]  # the index and the session in one packet, then the end of the old one
+FORGED = f"session={'A' * 43}.{'B' * 43}"
 
 
 @pytest.fixture
@@ -26,13 +29,21 @@ def harness(server: Valkey) -> RedisHarness:
 
 @pytest.fixture
 def browser(server: Valkey, harness: RedisHarness) -> Browser:
-    """With a session, on a store that has loaded its scripts and opened its connection."""
-    store = RedisStore.from_url(server.url, Budgets(5, 5, deadline=5))
-    warm = Browser(application(store))
+    """Logged in, on a store that has loaded its scripts and opened its connection."""
+    warm = Browser(application(RedisStore.from_url(server.url, PATIENT)))
     warm.visit(write)
     warm.visit(lambda session: session.mutate("a", lambda a: a + 1))
-    warm.visit(lambda session: session.renew("alice"))
+    warm.log_in()
     return warm
+
+
+@pytest.fixture
+def durable(server: Valkey, harness: RedisHarness) -> Iterator[RedisStore]:
+    """A store that waits for a replica, which this server does not have."""
+    store = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
+    store.ping()
+    yield store
+    store.close()
 
 
 def write(session: Session) -> None:
@@ -45,10 +56,6 @@ def read(session: Session) -> Any:
 
 def read_and_write(session: Session) -> None:
     session["b"] = session.get("a")
-
-
-def forged(browser: Browser) -> str:
-    return f"session={'A' * 43}.{'B' * 43}"
 
 
 @pytest.mark.parametrize(
@@ -64,18 +71,22 @@ def forged(browser: Browser) -> str:
         pytest.param(lambda session: session["a"] and write(session), READ, id="write of the same value"),
     ],
 )
-def test_a_request_with_a_session_costs(server: Valkey, browser: Browser, view: View, commands: list[str]) -> None:
-    browser.visit(lambda session: session.update(a=1))
+def test_commands_of_a_request_with_a_session(
+    server: Valkey, browser: Browser, view: View, commands: list[str]
+) -> None:
+    browser.put(a=1)
     with monitored(server) as sent:
         browser.visit(view)
     assert sent == commands
 
 
 @pytest.mark.parametrize(("view", "commands"), [(lambda session: None, []), (read, []), (write, ["EVALSHA"])])
-def test_a_request_without_a_cookie_costs(server: Valkey, browser: Browser, view: View, commands: list[str]) -> None:
+def test_commands_of_a_request_without_a_cookie(
+    server: Valkey, browser: Browser, view: View, commands: list[str]
+) -> None:
     with monitored(server) as sent:
         browser.visit(view, header="")
-        browser.visit(view, header=forged(browser))
+        browser.visit(view, header=FORGED)
     assert sent == commands * 2
 
 
@@ -88,22 +99,13 @@ def test_a_round_trip_is_a_packet_each_way(server: Valkey, browser: Browser, vie
     assert packets(server, browser, view) == count
 
 
-def test_waiting_for_replicas_adds_no_round_trip(server: Valkey, browser: Browser) -> None:
-    durable = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
-    durable.ping()
-    with monitored(server) as sent, pytest.raises(StoreUnavailable):  # this server has none
-        durable.create("a" * 64, {}, "bob", Lifetime(60, 600))
-    assert sent == ["EVALSHA", "EVALSHA", "WAIT"]
-    durable.close()
-
-
 def packets(server: Valkey, browser: Browser, view: View) -> int:
-    """How many times the server read from a socket for one request."""
+    """Return how often the server read from a socket during one request."""
 
     def reads() -> int:
         return int(client.info("stats")["total_reads_processed"])
 
-    gc.collect()  # connections that earlier tests left are closed now, which the server reads too, and not meanwhile
+    gc.collect()  # closes connections of earlier tests now, because the server counts their end as a read
     with server.client() as client:
         own = next(one for one in (-reads() + reads() for _ in range(1000)) if one == 1)
         before = reads()
@@ -126,7 +128,7 @@ def test_no_touch_is_sent_where_the_absolute_timeout_decides(
 ) -> None:
     for _ in range(18):
         harness.advance(1500)
-        browser.visit(read)
+        browser.read()
     harness.advance(1000)
     with monitored(server) as sent:
         browser.visit(read)
@@ -137,18 +139,22 @@ def test_a_server_that_forgot_the_scripts_gets_them_again(server: Valkey, browse
     with server.client() as client:
         client.script_flush()
     with monitored(server) as sent:
-        assert browser.visit(write).status == 200
-        assert browser.visit(lambda session: session.update(a=2)).status == 200
+        assert browser.put(a=1).status == 200
+        assert browser.put(a=2).status == 200
     assert sent == ["EVALSHA", "SCRIPT", "EVALSHA", "EVALSHA"]
 
 
-def test_a_login_at_a_server_that_forgot_the_scripts_is_complete(server: Valkey, browser: Browser) -> None:
-    store = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
+def test_waiting_for_replicas_adds_no_round_trip(server: Valkey, browser: Browser, durable: RedisStore) -> None:
+    with monitored(server) as sent, pytest.raises(StoreUnavailable):
+        durable.create("a" * 64, {}, "bob", Lifetime(60, 600))
+    assert sent == ["EVALSHA", "EVALSHA", "WAIT"]
+
+
+def test_a_login_at_a_server_that_forgot_the_scripts_is_complete(server: Valkey, durable: RedisStore) -> None:
     with server.client() as client:
         client.script_flush()
     with monitored(server) as sent, pytest.raises(StoreUnavailable):
-        store.create("a" * 64, {}, "bob", Lifetime(60, 600))
-    # What was waited for the first time was nothing yet.
+        durable.create("a" * 64, {}, "bob", Lifetime(60, 600))
+    # The first WAIT was for nothing.
     assert sent == ["EVALSHA", "EVALSHA", "WAIT", "SCRIPT", "SCRIPT", "EVALSHA", "EVALSHA", "WAIT"]
-    assert store.keys_of("bob") == ["a" * 64]
-    store.close()
+    assert durable.keys_of("bob") == ["a" * 64]

@@ -19,7 +19,7 @@ from tests.support.records import HOUR, KEY, OTHER, fields_of
 ROOT = Path(__file__).parents[3]
 
 
-def test_what_a_node_loads_before_it_is_a_gevent_worker_leaves_psycopg_alone() -> None:
+def test_psycopg_is_not_loaded_before_gevent_patches_the_worker() -> None:
     code = "import sys, nodes.gunicorn_hooks, nodes.app, nodes.sessions.stores.sql; assert 'psycopg' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

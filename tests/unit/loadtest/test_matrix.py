@@ -58,7 +58,7 @@ def test_a_busy_generator_is_named_as_the_bottleneck() -> None:
     assert "busiest Locust worker" in str(find_bottleneck(0.97, 2))
 
 
-def test_a_lone_node_is_measured_once_whatever_the_policies() -> None:
+def test_a_single_node_is_measured_once_whatever_the_policies() -> None:
     chosen = matrix.make_cells(
         NodeKind.FLASK,
         [StoreKind.MEMORY, StoreKind.REDIS, StoreKind.REDIS],

@@ -1,3 +1,3 @@
 """A node's application in this process."""
 
-from tests.support.node_app import app, client, settings  # noqa: F401 - fixtures
+from tests.support.node_app import app, client, own_users_file, settings  # noqa: F401 - fixtures

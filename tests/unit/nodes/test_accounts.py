@@ -7,29 +7,27 @@ from pathlib import Path
 import argon2
 import pytest
 
-from nodes.accounts import Users, UsersError, create_users
+from nodes.accounts import Users, UsersError, create_users, read_hashes
 from tests.support.node import PASSWORD
 
 
 def test_each_user_gets_a_random_password_that_opens_only_their_account(tmp_path: Path) -> None:
     passwords = create_users(tmp_path / "users.json", ["alice", "bob"])
     users = Users(tmp_path / "users.json")
+    assert set(passwords) == set(read_hashes(tmp_path / "users.json")) == {"alice", "bob"}  # no default accounts
     assert all(len(password) >= 16 for password in passwords.values())
     assert passwords["alice"] != passwords["bob"]
     assert users.verify("alice", passwords["alice"])
     assert not users.verify("alice", passwords["bob"])
 
 
-def test_passwords_are_stored_as_argon2id_with_the_parameters_of_owasp(users_file: Path) -> None:
-    for hash_ in json.loads(users_file.read_text()).values():
-        assert hash_.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-
-
-def test_only_the_owner_may_read_the_users_file(users_file: Path) -> None:
+def test_passwords_are_stored_as_argon2id_in_a_file_of_the_owner(users_file: Path) -> None:
+    hashes = read_hashes(users_file).values()
+    assert all(hash_.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for hash_ in hashes)
     assert stat.S_IMODE(users_file.stat().st_mode) == 0o600
 
 
-def test_a_users_file_that_is_there_is_kept(tmp_path: Path) -> None:
+def test_an_existing_users_file_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "users.json"
     first = create_users(path, ["alice"])
     before = path.read_bytes()
@@ -56,7 +54,7 @@ def test_anything_but_the_password_is_wrong(users_file: Path, password: str) -> 
     assert not Users(users_file).verify("alice", password)
 
 
-def test_a_password_of_any_size_costs_no_time(users_file: Path) -> None:
+def test_a_password_over_the_limit_is_wrong_without_being_hashed(users_file: Path) -> None:
     users = Users(users_file, run=lambda verify: pytest.fail("hashed"))
     assert not users.verify("alice", "x" * 1025)
 
@@ -73,7 +71,7 @@ def test_a_password_of_any_size_costs_no_time(users_file: Path) -> None:
         (json.dumps({"alice": argon2.PasswordHasher(1, 8, 1).hash("weak")}), "m=19456,t=2,p=1"),
     ],
 )
-def test_a_users_file_that_can_not_be_meant_is_refused_in_one_line(tmp_path: Path, content: str, expected: str) -> None:
+def test_a_malformed_users_file_is_refused_in_one_line(tmp_path: Path, content: str, expected: str) -> None:
     path = tmp_path / "users.json"
     path.write_text(content)
     with pytest.raises(UsersError) as caught:
@@ -92,7 +90,7 @@ def test_a_users_file_that_can_not_be_meant_is_refused_in_one_line(tmp_path: Pat
         (["alice"], "Password1", "too common"),
     ],
 )
-def test_users_that_can_not_be_meant_are_not_made(
+def test_users_with_a_wrong_name_or_password_are_not_made(
     tmp_path: Path, names: list[str], password: str | None, expected: str
 ) -> None:
     with pytest.raises(UsersError, match=expected):

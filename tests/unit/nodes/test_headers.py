@@ -1,12 +1,19 @@
-"""What every response carries."""
+"""Headers that every response carries, and what caches and cookies of responses depend on."""
 
+from http.cookies import SimpleCookie
+from typing import Any
+
+import flask
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from nodes import Settings, create_app
-from tests.support.node import PASSWORD
-from tests.support.node_app import ALICE
+from nodes.accounts import create_users
+from nodes.sessions import SessionOptions, cookie
+from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import ALICE, attempt_login
 
 EVERY = [
     ("GET", "/", 200),
@@ -42,16 +49,58 @@ def test_every_response_says_who_served_it_and_protects_the_browser(
         assert "Set-Cookie" not in response.headers
 
 
-@pytest.mark.parametrize(("method", "path", "status"), EVERY)
-def test_responses_that_depend_on_the_session_are_not_cached(
-    client: FlaskClient, method: str, path: str, status: int
-) -> None:
+def use(client: FlaskClient, method: str, path: str) -> tuple[bool, TestResponse]:
+    """Return whether the request used its session, and the response."""
+    with client:
+        answer = client.open(path, method=method)
+        session: Any = flask.session
+        return session.used, answer
+
+
+@pytest.mark.parametrize("logged_in", [False, True])
+def test_responses_that_read_or_set_a_session_are_in_no_cache(app: Flask, logged_in: bool) -> None:
+    found = set()
+    for rule in app.url_map.iter_rules():
+        for method in rule.methods or ():
+            client = app.test_client()
+            if logged_in:
+                client.post("/login", json=ALICE)
+            path = rule.rule.replace("<handle>", "0" * 16).replace("<path:filename>", "style.css")
+            used, answer = use(client, method, path)
+            if used or "Set-Cookie" in answer.headers:
+                found.add(path)
+                assert answer.headers["Cache-Control"] == "no-store", (method, path)
+            assert ("Cookie" in answer.headers.get("Vary", "")) is used, (method, path)
+    assert found >= {"/", "/me", "/account", "/sessions", "/logout", "/visits", "/cart"}
+
+
+def test_no_safe_method_changes_anything(app: Flask, client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
-    response = client.open(path, method=method)
-    reads = path in {"/", "/me", "/account", "/logout", "/visits", "/cart"}
-    assert ("Cookie" in response.headers.get("Vary", "")) == reads
-    if reads or "Set-Cookie" in response.headers:
-        assert response.headers["Cache-Control"] == "no-store"
+
+    def state() -> list[Any]:
+        return [client.get(path).get_json() for path in ("/me", "/sessions")]
+
+    before = state()
+    for rule in app.url_map.iter_rules():
+        path = rule.rule.replace("<handle>", before[1]["sessions"][0]["handle"]).replace("<path:filename>", "style.css")
+        for method in ("GET", "HEAD", "OPTIONS"):
+            client.open(f"{path}?all=true", method=method)
+    assert state() == before
+
+
+@pytest.mark.parametrize("base", ["http://localhost", "https://localhost"])
+def test_name_and_value_of_each_cookie_stay_within_4096_bytes(tmp_path: Any, base: str) -> None:
+    users, user, name = tmp_path / "users.json", "u" * 64, "n" * 64
+    create_users(users, [user], PASSWORD)
+    app = create_app(Settings(node_name="n", secrets=(SECRET,), users_file=users, session_name=name))
+    answer = app.test_client().post("/login", json={"user": user, "password": PASSWORD}, base_url=base)
+    sent = SimpleCookie("; ".join(header.partition(";")[0] for header in answer.headers.getlist("Set-Cookie")))
+    assert len(sent) == 2  # the session, and the browser's own, which holds the user's name
+    assert all(len(each.key) + len(each.value) <= 4096 for each in sent.values())
+    with pytest.raises(ValueError, match="name must be 1 to 64"):
+        SessionOptions(secrets=(SECRET,), name="n" * 65)
+    assert not cookie.is_canonical("A" * 129)
+    assert len(cookie.sign("A" * 128, SECRET.encode())) + len(f"__Host-{name}") <= 4096
 
 
 @pytest.mark.parametrize("sent", ["", "short", "x" * 65, "a b c d e f g", "<script>alert(1)", "é" * 10, '12345678"}'])
@@ -92,11 +141,10 @@ def test_only_a_trusted_proxy_says_whether_the_connection_was_tls(app: Flask, se
 
 def test_a_login_whose_cookie_would_be_for_tls_only_is_refused_over_plain_http(settings: Settings) -> None:
     app = create_app(Settings(**{**vars(settings), "secure": "on"}))
-    credentials = {"user": "alice", "password": PASSWORD}
-    refused = app.test_client().post("/login", json=credentials)
+    refused = attempt_login(app.test_client(), password=PASSWORD)
     assert (refused.status_code, refused.headers.getlist("Set-Cookie")) == (400, [])
     assert "plain HTTP" in refused.get_json()["error"]
-    answer = app.test_client().post("/login", json=credentials, headers={"X-Forwarded-Proto": "https"})
+    answer = app.test_client().post("/login", json=ALICE, headers={"X-Forwarded-Proto": "https"})
     assert answer.status_code == 200
 
 

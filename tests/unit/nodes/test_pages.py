@@ -1,15 +1,15 @@
-"""The same addresses as browsers use them: forms in, pages out."""
+"""Forms and pages for browsers, at the addresses of the JSON interface."""
 
 import re
 from html import unescape
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
-from nodes import Settings, create_app
 from nodes.pages import node_colour
 from tests.support.node import PASSWORD
-from tests.support.node_app import ALICE, HTML, token_of
+from tests.support.node_app import ALICE, HTML, ParsedPage, age_login, log_in, token_of, user_of
 
 TWO = "\N{MULTIPLICATION SIGN} 2"
 
@@ -43,7 +43,7 @@ def test_a_browser_gets_a_page_and_a_program_json(client: FlaskClient, accept: s
         assert "Accept" in response.headers["Vary"]
 
 
-def test_the_page_shows_who_where_how_often_and_what(client: FlaskClient) -> None:
+def test_the_page_shows_user_node_visits_and_cart(client: FlaskClient) -> None:
     page = client.get("/", headers=HTML).text
     assert "node-2" in page
     assert "Not logged in" in page
@@ -69,7 +69,7 @@ def test_forms_lead_back_to_the_page(client: FlaskClient) -> None:
     assert (status, "Not logged in" in page) == (303, True)
 
 
-def test_a_wrong_password_is_said_in_the_page_and_the_name_is_kept(client: FlaskClient) -> None:
+def test_the_page_reports_a_wrong_password_and_keeps_the_user_name(client: FlaskClient) -> None:
     status, page = send(client, "/login", user="alice", password="wrong word")
     assert status == 401
     assert "User or password is wrong." in page
@@ -77,7 +77,7 @@ def test_a_wrong_password_is_said_in_the_page_and_the_name_is_kept(client: Flask
     assert "wrong word" not in page
 
 
-def test_a_wrong_line_is_said_in_the_page_and_what_was_typed_is_kept(client: FlaskClient) -> None:
+def test_the_page_reports_an_invalid_item_and_keeps_the_input(client: FlaskClient) -> None:
     for item, quantity in (("pear", "0"), ("pear", "many"), ("x" * 65, "1")):
         status, page = send(client, "/cart", item=item, quantity=quantity)
         assert status == 400
@@ -102,12 +102,72 @@ def test_the_page_needs_no_script_and_no_inline_style(client: FlaskClient) -> No
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", page)
 
 
-def test_every_form_carries_a_token(client: FlaskClient) -> None:
-    client.post("/login", json=ALICE)
+LOGOUT_FORM = {"csrf_token", "button"}
+
+
+def parse(client: FlaskClient, path: str) -> ParsedPage | None:
+    """The page at this path; None where a program would get the same answer."""
+    answer = client.get(path, headers=HTML)
+    assert answer.status_code == 200, path
+    return ParsedPage(answer.text) if answer.mimetype == "text/html" else None
+
+
+def test_every_page_of_a_user_leads_to_the_others_and_to_logout(app: Flask) -> None:
+    client = log_in(app)
     client.post("/cart", json={"item": "apple", "quantity": 2})
-    for path in ("/", "/account"):
-        page = client.get(path, headers=HTML).text
-        assert page.count("<form") == page.count('name="csrf_token"') > 0
+    paths = {rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ()) and not rule.arguments}
+    pages = {path: page for path in paths if (page := parse(client, path)) is not None}
+    assert pages.keys() == {"/", "/account", "/sessions"}
+    assert set().union(*(page.links for page in pages.values())) == pages.keys()
+    for path, page in pages.items():
+        assert page.forms["/logout"] == LOGOUT_FORM, path
+        assert all("csrf_token" in names for names in page.forms.values()), path
+
+
+@pytest.mark.parametrize("path", ["/", "/account", "/sessions"])
+def test_the_logout_form_of_each_page_logs_out(app: Flask, path: str) -> None:
+    client = log_in(app)
+    page = parse(client, path)
+    assert page is not None
+    answer = client.post("/logout", data={"csrf_token": page.token}, headers=HTML)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert user_of(client) is None
+    assert {"/login"} == {"/login", "/logout"} & ParsedPage(client.get("/", headers=HTML).text).forms.keys()
+
+
+def test_pages_that_answer_a_refused_form_have_the_logout_form(app: Flask) -> None:
+    client = log_in(app)
+    token = token_of(client)
+
+    def refused(path: str, **form: str) -> int:
+        answer = client.post(path, data={**form, "csrf_token": token}, headers=HTML)
+        assert ParsedPage(answer.text).forms["/logout"] == LOGOUT_FORM
+        return answer.status_code
+
+    assert refused("/login", user="alice", password="wrong password") == 401
+    assert refused("/cart", item="apple", quantity="none") == 400
+    assert refused("/password", current="wrong password", new="another one") == 403
+    age_login(app, 301)
+    assert refused("/sessions/end") == 401  # the page that asks for the password again
+
+
+def test_passwords_are_masked_and_managers_can_fill_them_in(app: Flask, client: FlaskClient) -> None:
+    user = log_in(app)
+    age_login(app, 301)
+    answers = [
+        client.get("/", headers=HTML),
+        user.get("/account", headers=HTML),
+        user.post("/sessions/end", data={"csrf_token": token_of(user)}, headers=HTML),
+    ]
+    kinds = {}
+    for page in (ParsedPage(answer.text) for answer in answers):
+        assert page.scripts == 0  # nothing that could stand between a manager, or a paste, and its field
+        assert page.inputs["user"]["autocomplete"] == "username"
+        secret = {name: page.inputs[name] for name in ("password", "current", "new") if name in page.inputs}
+        assert secret
+        assert {(field["type"], field["maxlength"]) for field in secret.values()} == {("password", "1024")}
+        kinds.update({name: field["autocomplete"] for name, field in secret.items()})
+    assert kinds == {"password": "current-password", "current": "current-password", "new": "new-password"}
 
 
 def test_the_account_is_a_page_or_asks_to_log_in(client: FlaskClient) -> None:
@@ -129,9 +189,8 @@ def test_errors_are_pages_that_name_the_node_and_the_request(
     assert "node-2" in response.text
 
 
-def test_the_page_says_where_sessions_live(settings: Settings) -> None:
-    page = create_app(settings).test_client().get("/", headers=HTML).text
-    assert "memory of one worker" in page
+def test_the_page_says_where_sessions_live(client: FlaskClient) -> None:
+    assert "memory of one worker" in client.get("/", headers=HTML).text
 
 
 def test_neighbouring_nodes_have_colours_of_their_own() -> None:

@@ -1,8 +1,8 @@
-"""Where a user is logged in: seen and ended by them, on any node, and by an administrator."""
+"""Sessions of a user: seen and ended by them, and limited in number."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.pages import browser_name
-from tests.support.node import PASSWORD, SECRET
-from tests.support.node_app import FIREFOX, age_login, log_in, token_of, user_of
+from tests.support.node import PASSWORD
+from tests.support.node_app import FIREFOX, HTML, age_login, attempt_login, log_in, token_of, user_of
 
 
 def sessions_of(client: FlaskClient) -> list[dict[str, Any]]:
@@ -20,7 +20,7 @@ def sessions_of(client: FlaskClient) -> list[dict[str, Any]]:
     return found
 
 
-def test_all_of_them_are_listed_and_this_one_is_marked(app: Flask) -> None:
+def test_all_sessions_of_a_user_are_listed_and_the_current_one_is_marked(app: Flask) -> None:
     first, second = log_in(app), log_in(app, browser="curl/8.5.0")
     log_in(app, "bob")
     listed = sessions_of(second)
@@ -31,7 +31,7 @@ def test_all_of_them_are_listed_and_this_one_is_marked(app: Flask) -> None:
     assert all(set(one) == {"handle", "created", "last_seen", "address", "browser", "current"} for one in listed)
 
 
-def test_a_list_shows_no_id(app: Flask) -> None:
+def test_a_list_of_sessions_shows_no_id(app: Flask) -> None:
     client = log_in(app)
     cookie = client.get_cookie("session")
     assert cookie is not None
@@ -39,7 +39,7 @@ def test_a_list_shows_no_id(app: Flask) -> None:
         assert cookie.value.partition(".")[0] not in client.get("/sessions", headers={"Accept": accept}).text
 
 
-def test_one_is_ended_by_its_owner_and_by_nobody_else(app: Flask) -> None:
+def test_a_session_is_ended_by_its_owner_and_by_nobody_else(app: Flask) -> None:
     mine, other, bob = log_in(app), log_in(app), log_in(app, "bob")
     handle = next(one["handle"] for one in sessions_of(mine) if not one["current"])
     assert bob.delete(f"/sessions/{handle}").status_code == 404
@@ -64,7 +64,7 @@ def test_visitors_have_no_list_of_sessions(client: FlaskClient, method: str, pat
     assert client.open(path, method=method).status_code == 401
 
 
-def test_ending_them_needs_a_fresh_login_and_looking_does_not(app: Flask) -> None:
+def test_ending_sessions_needs_a_fresh_login_and_looking_does_not(app: Flask) -> None:
     mine, other = log_in(app), log_in(app)
     mine.post("/visits", json={})
     handle = next(one["handle"] for one in sessions_of(mine) if not one["current"])
@@ -75,43 +75,49 @@ def test_ending_them_needs_a_fresh_login_and_looking_does_not(app: Flask) -> Non
         assert "Set-Cookie" not in answer.headers
     assert user_of(other) == "alice"
     assert len(sessions_of(mine)) == 2
-    assert mine.post("/login", json={"user": "alice", "password": PASSWORD}).status_code == 200
+    assert attempt_login(mine, password=PASSWORD).status_code == 200
     assert mine.delete("/sessions").get_json() == {"ended": 1}
     assert mine.get("/me").get_json()["visits"] == 1
 
 
-def test_a_page_asks_for_the_password_and_leads_back(app: Flask) -> None:
+def log_in_by_form(client: FlaskClient, back: str) -> tuple[int, str]:
+    """Return the status and where the browser is led."""
+    form = {"csrf_token": token_of(client), "user": "alice", "password": PASSWORD, "back": back}
+    answer = client.post("/login", data=form, headers=HTML)
+    return answer.status_code, answer.headers["Location"]
+
+
+def test_a_page_asks_for_the_password_and_returns_to_the_sessions(app: Flask) -> None:
     client = log_in(app)
-    page = {"Accept": "text/html", "Origin": "http://localhost"}
     age_login(app, 301)
-    token = token_of(client)
-    answer = client.post("/sessions/end", data={"csrf_token": token}, headers=page)
+    answer = client.post("/sessions/end", data={"csrf_token": token_of(client)}, headers=HTML)
     assert answer.status_code == 401
     assert "Is it you, alice?" in answer.text
-    form = {"csrf_token": token, "user": "alice", "password": PASSWORD, "back": "/sessions"}
-    answer = client.post("/login", data=form, headers=page)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/sessions")
+    assert log_in_by_form(client, "/sessions") == (303, "/sessions")
 
 
 @pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "/logout", "/sessions/../x", ""])
-def test_a_login_leads_nowhere_else(app: Flask, client: FlaskClient, back: str) -> None:
-    page = {"Accept": "text/html", "Origin": "http://localhost"}
-    token = token_of(client)
-    form = {"csrf_token": token, "user": "alice", "password": PASSWORD, "back": back}
-    assert client.post("/login", data=form, headers=page).headers["Location"] == "/"
+def test_a_login_leads_to_no_other_page(client: FlaskClient, back: str) -> None:
+    assert log_in_by_form(client, back) == (303, "/")
 
 
-@pytest.mark.parametrize(("limit", "last", "first"), [("refuse", 409, "alice"), ("end_oldest", 200, None)])
-def test_a_user_has_at_most_so_many(users_file: Path, limit: str, last: int, first: str | None) -> None:
-    app = create_app(
-        Settings(node_name="n", secrets=(SECRET,), users_file=users_file, max_sessions=2, session_limit=limit)
-    )
+@pytest.mark.parametrize(
+    ("limits", "status", "first"),
+    [
+        ({"max_sessions": 2, "session_limit": "refuse"}, 409, "alice"),
+        ({"max_sessions": 2}, 200, None),
+        ({}, 200, "alice"),
+    ],
+)
+def test_the_number_of_sessions_of_a_user_is_limited_where_it_is_set(
+    settings: Settings, limits: dict[str, Any], status: int, first: str | None
+) -> None:
+    app = create_app(replace(settings, **limits))
     browsers = [log_in(app), log_in(app)]
-    answer = app.test_client().post("/login", json={"user": "alice", "password": PASSWORD})
-    assert answer.status_code == last
-    assert user_of(browsers[0]) == first
-    assert user_of(browsers[1]) == "alice"
-    if last == 409:
+    answer = attempt_login(app.test_client(), password=PASSWORD)
+    assert answer.status_code == status
+    assert [user_of(browser) for browser in browsers] == [first, "alice"]
+    if status == 409:
         assert "too many places" in answer.get_json()["error"]
         assert "Set-Cookie" not in answer.headers
 
@@ -129,5 +135,5 @@ def test_a_user_has_at_most_so_many(users_file: Path, limit: str, last: int, fir
         ("", "an unknown browser"),
     ],
 )
-def test_a_browser_is_called_what_its_user_calls_it(user_agent: str, name: str) -> None:
+def test_a_browser_has_the_name_that_its_user_knows(user_agent: str, name: str) -> None:
     assert browser_name(user_agent) == name

@@ -161,7 +161,7 @@ def test_secrets_and_the_address_of_the_store_come_from_files(users_file: Path, 
     assert settings.redis_url == "redis://nodes:word@store:6379/0"
 
 
-def test_a_secret_given_twice_or_in_a_file_that_is_no_text_is_refused(users_file: Path, tmp_path: Path) -> None:
+def test_a_secret_given_twice_or_in_a_file_that_is_not_text_is_refused(users_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "secrets"
     path.write_bytes(b"\xff" * 40)
     assert "both set" in complaint(environ(users_file, SESSION_SECRETS_FILE=str(path)))
@@ -191,14 +191,14 @@ def test_the_url_of_several_servers_and_an_outage_policy_arrive(users_file: Path
         ("redis+cluster://n:s3cret@h1,", "must be host:port, not ''"),
     ],
 )
-def test_a_url_that_cannot_be_meant_is_refused_before_anything_is_asked(users_file: Path, url: str, said: str) -> None:
+def test_an_invalid_url_is_refused_before_anything_connects(users_file: Path, url: str, said: str) -> None:
     settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url))
     with pytest.raises(SettingsError, match=said) as refused:
         make_stores(settings)
     assert "s3cret" not in str(refused.value)
 
 
-def test_express_has_no_place_in_a_cluster(users_file: Path) -> None:
+def test_the_express_store_cannot_use_a_redis_cluster(users_file: Path) -> None:
     variables = EXPRESS | {"REDIS_URL": "redis+cluster://h1"}
     with pytest.raises(SettingsError, match="a Redis Cluster can't hold Express's sessions"):
         make_stores(Settings.from_environ(environ(users_file, **variables)))

@@ -71,7 +71,7 @@ def test_each_server_has_its_failures_counted_and_in_sticky_mode_its_route() -> 
     assert "server 127.0.0.1:8001 max_fails=3 fail_timeout=5s route=node-1;" in directives(balance=Balance.STICKY)
 
 
-def test_docker_s_dns_is_asked_every_five_seconds() -> None:
+def test_the_dns_of_docker_is_asked_every_five_seconds() -> None:
     lines = directives(**RESOLVED)
     assert "resolver 127.0.0.11 valid=5s ipv6=off;" in lines
     assert "server node:8000 max_fails=3 fail_timeout=5s resolve;" in lines

@@ -19,6 +19,11 @@ from tests.support.harness import MemoryHarness
 KEY = SECRET.encode()
 
 
+def test_ids_are_32_bytes_from_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_urlsafe", lambda size: f"{size} random bytes")
+    assert generate_id() == "32 random bytes"
+
+
 def test_ids_are_256_bits_unique_and_of_one_alphabet_and_length() -> None:
     ids = {generate_id() for _ in range(100_000)}
     assert len(ids) == 100_000

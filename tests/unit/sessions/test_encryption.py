@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nodes.sessions import Changes, EncryptedStore, Encryption, MemoryStore, Outcome, Record, Store, UnknownKey
 from nodes.sessions.codec import OVERHEAD, DecodeError, MsgpackCodec, is_encrypted
 from nodes.sessions.cookie import SignedCookie
+from nodes.sessions.encryption import FieldCipher
 from nodes.sessions.stores.express.format import JsonCodec
 from tests.integration.sessions.test_state_machine import VALUES
 from tests.support.browser import Browser, application
@@ -48,6 +49,11 @@ def is_quarantined(store: EncryptedStore, key: str = KEY) -> bool:
 
 
 # ---- values
+
+
+def test_an_encrypted_value_has_the_bytes_of_earlier_versions() -> None:
+    expected = "e1f37a84029ba4d7a2a8386c809037c546a0c6266b8bb13e7c2842a52caa90745f40c2a6814e"
+    assert FieldCipher(NEW).encrypt(b"value", b"place").hex() == expected
 
 
 def test_the_store_sees_no_value(inner: MemoryStore, store: EncryptedStore) -> None:

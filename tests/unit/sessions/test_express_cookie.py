@@ -16,20 +16,20 @@ ID = "abcDEF-_+/=1234 é"
 VALUE = "s%3AabcDEF-_%2B%2F%3D1234%20%C3%A9.4e8hPT15DuhJzsC1lpka9N%2Fw2%2FOt7mNsXfynOV2p%2FR4"
 
 
-def test_the_vectors_of_the_original() -> None:
+def test_values_signed_by_cookie_signature_verify() -> None:
     assert COOKIE.sign("abc", SECRET) == "s%3Aabc.BpxCrWRpvZMh%2Fwk%2Fdjl34N%2Bm%2BVQEU7K%2F5WenLwJCgFU"
     assert COOKIE.sign(ID, SECRET) == VALUE
     assert COOKIE.verify(VALUE, [SECRET]) == ID
 
 
-def test_what_is_not_encoded_is_read_as_well() -> None:
+def test_a_cookie_without_percent_encoding_is_read_as_well() -> None:
     session_id = "A" * 32
     raw = COOKIE.sign(session_id, SECRET).replace("%3A", ":").replace("%2F", "/").replace("%2B", "+")
     assert "%" not in raw
     assert COOKIE.verify(raw, [SECRET]) == session_id
 
 
-def test_a_bad_escape_leaves_all_of_it_undecoded_as_there() -> None:
+def test_an_invalid_escape_leaves_the_whole_value_undecoded_as_in_express() -> None:
     session_id = "A" * 32 + "%zz"
     value = COOKIE.sign(session_id, SECRET)
     assert COOKIE.verify(value, [SECRET]) == session_id
@@ -64,7 +64,7 @@ def test_any_secret_verifies_and_no_other_one() -> None:
         VALUE.replace("abc", "abd"),
     ],
 )
-def test_anything_else_is_nobodys(value: str) -> None:
+def test_anything_else_is_anonymous(value: str) -> None:
     assert COOKIE.verify(value, [SECRET]) is None
 
 
@@ -78,5 +78,5 @@ def test_every_id_comes_back(session_id: str) -> None:
 
 
 @pytest.mark.parametrize("session_id", ["short", "x" * 129, "a" * 20 + "\n", "a" * 20 + "\0", "\u2028" * 20])
-def test_ids_that_no_line_holds_are_none(session_id: str) -> None:
+def test_ids_with_line_breaks_are_not_canonical(session_id: str) -> None:
     assert not COOKIE.is_canonical(session_id)

@@ -1,4 +1,4 @@
-"""What the checker counts, and that it takes events as they come, in memory that does not grow with them."""
+"""The counts of the checker, and events one by one in bounded memory."""
 
 import pickle
 import random
@@ -126,7 +126,7 @@ LATER = 1000.0  # when all of what happened before is settled, and ended session
         (Script().login().look(user=None).look(user=None, visits=9, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
     ],
 )
-def test_a_session_that_has_rested_is_still_judged(script: Script, found: dict[Kind, int]) -> None:
+def test_a_session_that_has_been_idle_is_still_judged(script: Script, found: dict[Kind, int]) -> None:
     checker = Checker()
     between = Script("visitor-2", "bob", "visitor-2#1")
     for second in range(100, 900, 10):
