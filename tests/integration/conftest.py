@@ -1,8 +1,8 @@
-"""One embedded server at most."""
+"""Tests that need at most one embedded server."""
 
 import pytest
 
-STORES = ("encrypting", "express", "file", "redis", "redis_waiting", "sqlite")
+STORES = ("express", "file", "redis", "redis_waiting", "sqlite")
 
 
 @pytest.fixture(params=STORES)

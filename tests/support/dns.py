@@ -1,9 +1,8 @@
-"""A DNS server that knows one name, whose addresses the test changes: what Docker's does when a service is scaled."""
+"""A DNS server with one name, whose addresses change as when Docker scales a service."""
 
 import socket
 import struct
 import threading
-from types import TracebackType
 
 
 class Dns:
@@ -21,8 +20,8 @@ class Dns:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        # An empty datagram is the sign to end: closing a socket does not wake whoever reads from it.
+    def __exit__(self, *_: object) -> None:
+        # An empty datagram is the sign to end: closing a socket does not wake a thread that reads from it.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
             last.sendto(b"", self._socket.getsockname())
         self._thread.join()

@@ -23,7 +23,7 @@ from tests.support.browser import Answer, Browser, View, application
 from tests.support.harness import Harness, MemoryHarness
 
 IDLE, ABSOLUTE, TENTH = 1000.0, 5000.0, 100.0
-KEYS = st.sampled_from(["a", "b", "@", "cart"])
+KEYS = st.sampled_from(["a", "b", "@", "cart", "_cookie", "~owner"])
 PLAIN: list[Callable[[Any], Any]] = [lambda value: value]
 """Converts a value to one that the store under test can hold."""
 VALUES = st.recursive(

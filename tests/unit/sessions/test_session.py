@@ -220,16 +220,6 @@ def test_created_is_the_time_of_the_login(browser: Browser, harness: Harness) ->
     assert age() == pytest.approx(0, abs=5)
 
 
-def test_a_corrupt_session_is_anonymous_and_quarantined(browser: Browser, harness: Harness) -> None:
-    browser.log_in()
-    (key,) = harness.keys()
-    harness.damage(key)
-    assert browser.read() == (None, {})
-    assert harness.keys() == set()
-    browser.put(a=1)
-    assert browser.data == {"a": 1}
-
-
 def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_nobody_out(browser: Browser, harness: Harness) -> None:
     browser.put(a=1)
     browser.log_in()

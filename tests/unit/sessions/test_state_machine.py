@@ -12,7 +12,7 @@ from tests.support.harness import MemoryHarness
 __all__ = ["test_every_history_agrees_with_the_model"]
 
 
-@pytest.fixture(params=["memory", "encrypted"])
+@pytest.fixture(params=["memory", "encrypted", "encrypting"])
 def store_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -1,11 +1,11 @@
-"""The contract of every store, on memory, plain and encrypted."""
+"""The contract of every store, on memory: plain, encrypted, and while encryption is turned on or off."""
 
 import pytest
 
 from tests.integration.sessions.test_store_contract import *  # noqa: F403
 
 
-@pytest.fixture(params=["memory", "encrypted"])
+@pytest.fixture(params=["memory", "encrypted", "encrypting"])
 def store_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
