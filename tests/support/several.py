@@ -12,10 +12,8 @@ from typing import Any
 import redis
 
 from deploy import ClusterSpec, StoreKind, StoreSettings
-from deploy.local.processes import ProcessReaper
 from deploy.local.redis_server import LocalRedis, RedisBinary
-from deploy.local.servers import Server, wait_until_ready
-from deploy.local.state import StateDir
+from deploy.local.servers import ServerGroup
 from deploy.redis.acl import SESSIONS, Rights
 from deploy.redis.control import Cluster, Sentinel
 from tests.support.waiting import wait_until
@@ -28,26 +26,21 @@ class SeveralServers:
 
     def __init__(self, kind: StoreKind, rights: Rights = SESSIONS, **settings: Any) -> None:
         self._kind = kind
-        self._state = StateDir(None)
+        self._group = ServerGroup(None)
+        state = self._group.state
         spec = ClusterSpec(store=kind, store_settings=StoreSettings(**settings))
-        self.redis = LocalRedis(RedisBinary(), spec, self._state, rights)
-        with (self._state.secrets / "users.acl").open("a") as acl:
+        self.redis = LocalRedis(RedisBinary(), spec, state, rights)
+        with (state.secrets / "users.acl").open("a") as acl:
             acl.write(f"user {ADMIN} on >{ADMIN} ~* &* +@all\n")
-        self._reaper = ProcessReaper(self._state.path, self._state.keep, self._state.lock)
         self.servers = {server.name: server for stage in self.redis.stages for server in stage}
         try:
             for stage in self.redis.stages:
-                for server in stage:
-                    self._start(server)
-                wait_until_ready(stage, 30, self._start)
+                self._group.start(stage, 30)
             if kind is not StoreKind.REDIS:
                 self.store.bootstrap()
         except BaseException:
             self.close()
             raise
-
-    def _start(self, server: Server) -> None:
-        server.start(self._reaper, self._state.path)
 
     @property
     def store(self) -> Sentinel | Cluster:
@@ -81,8 +74,7 @@ class SeveralServers:
             self.store.prepare_restart(name)
         if server.process is not None:
             server.process.kill()
-        self._start(server)
-        wait_until_ready([server], 30, self._start)
+        self._group.start([server], 30)
 
     def mend(self) -> None:
         """Restart the servers that do not run, and wait until the store is complete."""
@@ -109,5 +101,4 @@ class SeveralServers:
         for server in self.servers.values():
             if server.process is not None:
                 server.process.kill()
-        self._reaper.close()
-        self._state.close()
+        self._group.close()
