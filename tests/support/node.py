@@ -26,6 +26,14 @@ PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADL
 """For tests that are not about slow stores, on a busy machine."""
 
 
+def store_settings(kind: str, folder: Path) -> dict[str, str]:
+    """The settings of a node on a store in this folder, `file` or `sqlite`."""
+    if kind == "file":
+        return {"SESSION_STORE": "file", "SESSION_FOLDER": str(folder / "sessions"), **PATIENT}
+    url = f"sqlite:///{folder / 'sessions.db'}"
+    return {"SESSION_STORE": "sql", "DATABASE_URL": url, "DATABASE_CREATE_SCHEMA": "on", **PATIENT}
+
+
 def environment(users_file: Path, **settings: str) -> dict[str, str]:
     """Return a complete environment for a node, without the settings of this process."""
     foreign = ("NODE_", "SESSION_", "STORE_", "EXPRESS_", "REDIS_", "DATABASE_", "PROMETHEUS_")
