@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -154,8 +154,8 @@ class Servers:
         return self._make(application.name, _http_answers, command, variables)
 
     def _redis_command(self, port: int) -> list[str]:
-        options = {"port": str(port), "bind": "127.0.0.1", "save": "", "dir": str(self._state.data)}
-        return [str(self._redis.path), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._state.data)]
+        return [str(self._redis.path), *options]
 
     def _make(
         self,
@@ -176,14 +176,13 @@ class Servers:
         self._servers.append(server)
         return server
 
-    def _start(self, servers: Iterable[Server]) -> None:
-        def start(server: Server) -> None:
-            server.start(self._reaper, self._state.path)
-
-        servers = list(servers)
+    def _start(self, servers: Sequence[Server]) -> None:
         for server in servers:
-            start(server)
-        wait_until_ready(servers, _START_SECONDS, start)
+            self._start_process(server)
+        wait_until_ready(servers, _START_SECONDS, self._start_process)
+
+    def _start_process(self, server: Server) -> None:
+        server.start(self._reaper, self._state.path)
 
 
 def _worker(application: Application, server: Server) -> int:
