@@ -128,7 +128,7 @@ class SharedBrowser:
     ops: list[Op] = field(default_factory=list)
 
     def start(self, client: int, action: Action, item: str = "", quantity: int = 0) -> None:
-        """Only one logs in at a time, and nothing else is sent before there is a cookie."""
+        """Begin an operation, unless another login is under way, or the first request has brought no cookie yet."""
         self.now += TICK
         busy = list(self.running.values())
         if (self.cookie is None and busy) or (action is Action.LOGIN and any(o.action is action for o in busy)):
@@ -155,7 +155,7 @@ class SharedBrowser:
             self.ops.append(self.running.pop(client).ended(self.now, Outcome.FAIL))
 
     def give_up(self, client: int, happens_later: bool) -> None:
-        """Ends as unknown; if it has had no effect yet, it has one later, or none."""
+        """End an operation as unknown; if it has had no effect yet, it has one later, or none."""
         self.now += TICK
         op = self.running.pop(client)
         if op.shown is None and happens_later:
@@ -163,27 +163,27 @@ class SharedBrowser:
         self.ops.append(op.ended(self.now, Outcome.UNKNOWN))
 
     def arrive(self) -> None:
-        """What was given up takes effect now."""
+        """Carry out what was given up and happens later."""
         self.now += TICK
         for op in self.late:
             self.store.carry_out(op)
         self.late = []
 
     def settle(self) -> None:
-        """Everything that is under way ends well."""
+        """End everything that is under way, with success."""
         for client in list(self.running):
             self.end(client)
         self.arrive()
 
     def do(self, action: Action, item: str = "", quantity: int = 0) -> Op:
-        """One client's operation from beginning to end, with nothing else going on."""
+        """Carry out one operation while nothing else is under way."""
         self.settle()
         self.start(0, action, item, quantity)
         self.end(0)
         return self.ops[-1]
 
     def step(self, client: int, what: str, action: Action, item: str, quantity: int) -> None:
-        """One step of a schedule: what makes no sense now is another step that does."""
+        """Take one step of a schedule; a step that is impossible now becomes a possible one."""
         client %= self.clients
         if what == "arrive":
             self.arrive()

@@ -17,7 +17,7 @@ def locust(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
 
 
-def test_its_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path) -> None:
+def test_locusts_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path) -> None:
     users = tmp_path / "users.json"
     users.write_text(json.dumps({"users": ACCOUNTS}))
     # Every second visit fails: of few users hardly 20 requests come in 6 s, and now and then no second visit.
@@ -37,7 +37,7 @@ def test_its_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path
     assert failed == {("POST", "/visits"), ("", "Aggregated")}
 
 
-def test_without_credentials_it_says_where_they_come_from() -> None:
+def test_plain_locust_without_credentials_says_where_they_come_from() -> None:
     done = locust("--host", "http://127.0.0.1:9", "-t", "1s")
     assert done.returncode == 1
     assert "Error: no users to log in as: give --session-users-file or CLUSTER_USERS_FILE;" in done.stderr
