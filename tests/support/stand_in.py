@@ -29,7 +29,7 @@ class Record:
 
 @dataclass
 class StandIn:
-    """What the server does wrong: everything defaults to nothing."""
+    """The faults of the server; by default it has none."""
 
     memories: int = 1
     failed_visits: bool = False  # POST /visits: counted, and answered with 502 every second time

@@ -278,7 +278,7 @@ def test_the_generator_ends_by_itself_after_its_time_limit(tmp_path: Path) -> No
 
 
 class FailingAdapter(HttpInterface, frozen=True):
-    """What its user does not survive."""
+    """An error that ends a virtual user."""
 
     def read(self, operation: Operation, status: int, body: bytes) -> Answer:
         if operation.action is Action.VISIT:

@@ -59,7 +59,7 @@ def log_in_and_visit(app: Flask) -> FlaskClient:
 
 
 def at(app: Flask, browser: FlaskClient) -> FlaskClient:
-    """The same browser, when it gets to this node."""
+    """Return this browser at another node."""
     client = app.test_client()
     for name in COOKIES:
         cookie = browser.get_cookie(name)
