@@ -76,7 +76,8 @@ class BaseCluster(ABC):
                 self._add_nodes(nodes - len(names))
                 self._change_proxy()
             except ClusterError:
-                self._remove_nodes([name for name in self._node_names() if name not in names])
+                if added := [name for name in self._node_names() if name not in names]:
+                    self._remove_nodes(added)
                 raise
         elif leaving := names[nodes:]:
             self._change_proxy(without=leaving)

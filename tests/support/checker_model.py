@@ -34,32 +34,30 @@ class Store:
 
     overwrites: bool = False
     resurrects: bool = False
-    records: dict[int, Record] = field(default_factory=dict)
+    records: dict[int | None, Record] = field(default_factory=dict)
+    """No record has the id None, which a request without a cookie sends."""
     ids: Iterator[int] = field(default_factory=lambda: iter(range(10_000)))
 
-    def read(self, sent: int | None) -> Record | None:
-        return None if sent is None else self.records.get(sent)
-
     def carry_out(self, op: "Running") -> None:
-        now, known = self.read(op.sent), self.read(op.sent) is not None
+        now, known = self.records.get(op.sent), op.sent in self.records
         if self.overwrites and op.read is not None and (known or self.resurrects):
             now, known = op.read, True
         record = now or Record()
         match op.action:
             case Action.LOGIN:
-                self.records.pop(-1 if op.sent is None else op.sent, None)
+                self.records.pop(op.sent, None)
                 op.brought = next(self.ids)
                 self.records[op.brought] = replace(record, user="alice")
                 op.shown = {"user": "alice"}
             case Action.LOGOUT:
-                self.records.pop(-1 if op.sent is None else op.sent, None)
+                self.records.pop(op.sent, None)
                 op.shown = {}
             case Action.LOOK:
                 op.shown = {"user": record.user, "visits": record.visits, "cart": record.cart}
             case Action.ACCOUNT:
                 op.shown = {"user": record.user}
             case Action.EMPTY:
-                if known and op.sent is not None:
+                if known:
                     self.records[op.sent] = replace(record, cart={})
                 op.shown = {}
             case Action.VISIT:
@@ -75,7 +73,7 @@ class Store:
     def _save(self, op: "Running", record: Record, known: bool) -> None:
         if not known:
             op.brought = next(self.ids)
-        self.records[op.sent if known and op.sent is not None else op.brought] = record
+        self.records[op.sent if known else op.brought] = record
 
 
 @dataclass
@@ -133,7 +131,7 @@ class SharedBrowser:
         busy = list(self.running.values())
         if (self.cookie is None and busy) or (action is Action.LOGIN and any(o.action is action for o in busy)):
             return
-        read = self.store.read(self.cookie)
+        read = self.store.records.get(self.cookie)
         self.running[client] = Running(f"tab-{client}", action, item, quantity, self.now, self.cookie, read)
 
     def effect(self, client: int) -> None:

@@ -1,45 +1,41 @@
 """A DNS server with one name, whose addresses change as when Docker scales a service."""
 
-import socket
-import struct
+import socketserver
 import threading
+from typing import Self
+
+import dns.message
+import dns.rdatatype
+import dns.rrset
 
 
-class Dns:
-    """Answers every A query with `addresses` (RFC 1035), any other with none. A context manager."""
+class Dns(socketserver.UDPServer):
+    """Answers A queries with `addresses` in this order, any other with none. A context manager."""
 
     def __init__(self, *addresses: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.addresses = addresses
         self.queries = 0
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self.address = f"127.0.0.1:{self.server_address[1]}"
 
-    def __enter__(self) -> "Dns":
-        self._thread.start()
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        # An empty datagram is the sign to end: closing a socket does not wake a thread that reads from it.
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
-            last.sendto(b"", self._socket.getsockname())
-        self._thread.join()
-        self._socket.close()
+        self.shutdown()
+        self.server_close()
 
-    def _serve(self) -> None:
-        while True:
-            query, client = self._socket.recvfrom(512)
-            if not query:
-                return
-            self.queries += 1
-            self._socket.sendto(self._answer(query), client)
 
-    def _answer(self, query: bytes) -> bytes:
-        end = query.index(b"\0", 12) + 5
-        question = query[12:end]
-        addresses = self.addresses if question.endswith(b"\0\1\0\1") else ()
-        header = query[:2] + struct.pack("!5H", 0x8180, 1, len(addresses), 0, 0)
-        # A pointer to the name in the question, type A, class IN, a lifetime of a second, four bytes.
-        records = [struct.pack("!3HIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address) for address in addresses]
-        return header + question + b"".join(records)
+class _Handler(socketserver.BaseRequestHandler):
+    server: Dns
+
+    def handle(self) -> None:
+        data, socket = self.request
+        query = dns.message.from_wire(data)
+        answer, question = dns.message.make_response(query), query.question[0]
+        if question.rdtype == dns.rdatatype.A:
+            # Several addresses in one set would be shuffled.
+            answer.answer += [dns.rrset.from_text(question.name, 1, "IN", "A", each) for each in self.server.addresses]
+        self.server.queries += 1
+        socket.sendto(answer.to_wire(), self.client_address)

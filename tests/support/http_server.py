@@ -12,8 +12,8 @@ import flask
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, SessionOptions, Sessions, Store
-from tests.support.browser import SECRET
+from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, Store
+from tests.support.browser import application
 from tests.support.harness import Through
 from tests.support.http_client import Answer, send
 from tests.support.servers import running
@@ -106,8 +106,8 @@ class Site:
 def serve(store: Store | None = None, extend: Callable[[Flask], Any] | None = None, **options: Any) -> Iterator[Site]:
     """Serve an application with `options` on a real socket inside the block."""
     recorded = Recorded(store or MemoryStore())
-    app = Flask("tests")
-    Sessions(app, store=recorded, options=SessionOptions(**{"secrets": (SECRET,), **options}))
+    app = application(recorded, **options)
+    app.testing = False
     site = Site(0, recorded)
 
     @app.get("/")

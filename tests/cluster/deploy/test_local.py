@@ -11,7 +11,7 @@ import pytest
 from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind
 from deploy.local import servers
 from deploy.ports import free_ports, is_taken
-from tests.support.traffic import Visitor
+from tests.support.traffic import Visitor, served_by
 from tests.support.waiting import wait_until
 
 
@@ -82,6 +82,17 @@ def test_cluster_json_follows_changes_and_a_reused_folder_gets_new_secrets(tmp_p
     assert not (state / "secrets").exists()
     with LocalCluster(ClusterSpec(nodes=1), state_dir=state) as cluster:
         assert cluster.users["alice"] != described["users"]["alice"]
+
+
+def test_nodes_that_do_not_start_are_removed_again() -> None:
+    with LocalCluster(ClusterSpec(nodes=1)) as cluster:
+        cluster.configure({"SESSION_IDLE_TIMEOUT": "never"})
+        with pytest.raises(ClusterError, match=r"node-\d ended as it started: .*SESSION_IDLE_TIMEOUT"):
+            cluster.scale(3)
+        assert cluster.node_count == 1
+        cluster.configure({})
+        cluster.scale(2)
+        assert served_by(cluster.url) == {"node-1", "node-2"}
 
 
 @pytest.mark.parametrize("store", [StoreKind.FILE, StoreKind.SQL, StoreKind.EXPRESS])

@@ -173,7 +173,7 @@ def forgetful() -> Iterator[None]:
 
 @pytest.mark.usefixtures("forgetful")
 @pytest.mark.parametrize("seed", range(8))
-def test_events_one_by_one_prove_what_the_whole_history_proves(seed: int) -> None:
+def test_a_history_judged_event_by_event_has_the_findings_of_the_whole(seed: int) -> None:
     """Also on a store that is wrong, and if events come late; with an endless horizon, all is judged at the end."""
     rng = random.Random(seed)
     for _ in range(40):
@@ -203,7 +203,7 @@ def faulty_history(rng: random.Random) -> list[Op]:
     clients, overwrites, resurrects = rng.randint(1, 4), rng.random() < 0.3, rng.random() < 0.2
     run = SharedBrowser(Store(overwrites, resurrects), clients)
     run.do(Action.LOGIN)
-    saved: dict[int, Record] = {}
+    saved: dict[int | None, Record] = {}
     often = rng.choice([[*OFTEN, *Action], [*OFTEN, Action.EMPTY], [*OFTEN, Action.LOGOUT, Action.LOGIN]])
     rests = [0.0, *rng.choice([[], [0.0, 0.0, 0.0, 9.0]])]
     steps = [*["end"] * 4, "effect", "fail", "unknown", "unknown, later", "arrive"]
@@ -263,7 +263,7 @@ def test_a_store_that_resurrects_a_session_is_found_out(run: SharedBrowser) -> N
     run.end(client)
     run.settle()
     run.do(Action.LOOK)
-    alive = run.store.read(run.cookie) is not None
+    alive = run.cookie in run.store.records
     event(f"revived: {alive}")
     assert found(run).get(Kind.REVIVED, 0) == int(alive)
     assert alive == bool(in_flight)
@@ -277,6 +277,6 @@ def damage(run: SharedBrowser, visits: int = 0, item: str = "apple", pieces: int
 
 
 def stale(run: SharedBrowser, **shown: object) -> None:
-    """One answer that shows something else than what is in the store."""
+    """Add an answer that shows something else than the store holds."""
     op = run.do(Action.LOOK)
     run.ops[-1] = msgspec.structs.replace(op, **shown)
