@@ -83,7 +83,7 @@ def main(names: list[str]) -> int:
 
 
 def _copy(root: Path) -> None:
-    """Copy what git knows of this checkout, as it is on disk."""
+    """Copy the files of this checkout that git tracks, as they are on disk."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():

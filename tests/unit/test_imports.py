@@ -17,17 +17,25 @@ ALLOWED = {
 }
 
 
-def imported(path: Path) -> set[str]:
-    """The absolute names of the modules that a file imports."""
+def imported(path: Path, at_run_time: bool = False) -> set[str]:
+    """The absolute names that a file imports: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
     package = path.relative_to(ROOT).parent.parts
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    if at_run_time:
+        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node))]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            names.add(".".join(part for part in (base, node.module) if part))
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *filter(None, [node.module])))
+            names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
+
+
+def top_level(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported(path)}
 
 
 def files(place: str) -> list[Path]:
@@ -39,8 +47,7 @@ def files(place: str) -> list[Path]:
 def test_a_folder_imports_only_what_lies_below_it(place: str) -> None:
     assert files(place)
     for path in files(place):
-        ours = {name.split(".")[0] for name in imported(path)} & OURS
-        assert ours <= ALLOWED[place], path
+        assert top_level(path) & OURS <= ALLOWED[place], path
 
 
 def test_the_session_layer_knows_nothing_of_the_rest_of_the_nodes() -> None:
@@ -51,13 +58,13 @@ def test_the_session_layer_knows_nothing_of_the_rest_of_the_nodes() -> None:
 
 def test_the_proxy_knows_nothing_of_flask() -> None:
     for path in files("proxy"):
-        assert not {name.split(".")[0] for name in imported(path)} & {"flask", "werkzeug"}, path
+        assert not top_level(path) & {"flask", "werkzeug"}, path
 
 
 def test_nothing_unpickles() -> None:
     for place in ALLOWED:
         for path in files(place):
-            assert not imported(path) & {"pickle", "shelve", "marshal", "dill"}, path
+            assert not top_level(path) & {"pickle", "shelve", "marshal", "dill"}, path
 
 
 BELOW = {
@@ -72,39 +79,20 @@ OPTIONAL = {"nodes.sessions.stores.sql.engine": {"nodes.sessions.stores.sql.post
 def test_redis_does_not_know_where_it_runs_and_containers_import_nothing_from_local() -> None:
     for place, allowed in BELOW.items():
         for path in files(place):
-            folders = {
-                name for name in imported(path) if name.startswith(("deploy.local", "deploy.compose", "deploy.redis"))
-            }
-            ours = (
-                folders if place != "deploy/redis" else {name for name in imported(path) if name.startswith("deploy")}
-            )
+            layers = ("deploy.",) if place == "deploy/redis" else ("deploy.local", "deploy.compose", "deploy.redis")
+            ours = {name for name in imported(path) if name.startswith(layers)}
             assert all(name.startswith(tuple(allowed)) for name in ours), path
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
     paths = {module_name(path): path for place in ALLOWED for path in files(place)}
-    graph = {name: imported_modules(path, paths) - {name} - OPTIONAL.get(name, set()) for name, path in paths.items()}
+    graph = {}
+    for name, path in paths.items():
+        modules = {each if each in paths else each.rpartition(".")[0] for each in imported(path, at_run_time=True)}
+        graph[name] = (modules & paths.keys()) - {name} - OPTIONAL.get(name, set())
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imported_modules(path: Path, modules: dict[str, Path]) -> set[str]:
-    """The modules of the product that a file imports: `from a import b` is a.b if that is a module, or else a."""
-    package = path.relative_to(ROOT).parent.parts
-    names: set[str] = set()
-    tree = ast.parse(path.read_text())
-    for block in [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]:
-        tree.body.remove(block)  # annotations alone
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            base = ".".join(part for part in (base, node.module) if part)
-            found = {f"{base}.{alias.name}" for alias in node.names}
-            names |= {name if name in modules else base for name in found}
-    return names & modules.keys()

@@ -1,4 +1,4 @@
-"""What is acknowledged is at the replicas where that was asked for, and what is not is never called done."""
+"""Durability: an acknowledged write is at the replicas, and any other write is reported as unknown."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import pytest
@@ -14,8 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from nodes.sessions.stores.sql.engine import make_engine
 from tests.integration.outages.conftest import Start
-from tests.integration.outages.holding import hold, key_of
-from tests.integration.outages.observed import READ, WRITE, AliceBrowser
+from tests.integration.outages.rows import READ, WRITE, row
 from tests.support.node import RunningNode
 from tests.support.sql_servers import PATIENT, SqlServer
 
@@ -44,6 +41,10 @@ class Database:
         finally:
             engine.dispose()
 
+    def change(self, key: str, values: str) -> None:
+        column = "`key`" if self.name == "MySQL" else "key"
+        self.run(f"UPDATE sessions SET {values} WHERE {column} = '{key}'")
+
     def fill(self) -> None:
         """Inserts rows, large ones first, until not even the smallest finds a place."""
         insert = text("INSERT INTO sessions VALUES (:key, 0, NULL, 1795000000000, 4102444800000, :final, 1, :fields)")
@@ -70,66 +71,44 @@ def database(request: pytest.FixtureRequest, start: Start) -> Database:
     return Database(request.param, server, url, node)
 
 
-ROWS = {  # each name as a whole, for who looks for it
-    "killed": ("MySQL killed", "PostgreSQL killed"),
-    "silent": ("MySQL silent", "PostgreSQL silent"),
-    "full": ("MySQL: disk full", "PostgreSQL: disk full"),
-    "damaged": ("MySQL: record damaged", "PostgreSQL: record damaged"),
-    "later": ("MySQL: record of a later version", "PostgreSQL: record of a later version"),
-}
-
-
-def row(database: Database, fault: str) -> str:
-    return ROWS[fault][database.name == "PostgreSQL"]
+def fault(database: Database, *names: str) -> str:
+    """Return the name for the database, of MySQL's and PostgreSQL's."""
+    return names[database.name == "PostgreSQL"]
 
 
 def test_killed(database: Database) -> None:
-    hold(row(database, "killed"), database.node, lambda _: database.server.killed())
+    with row(fault(database, "MySQL killed", "PostgreSQL killed"), database.node) as sql, database.server.killed():
+        sql.observe()
 
 
 def test_silent(database: Database) -> None:
-    @contextmanager
-    def silent(alice: AliceBrowser) -> Iterator[None]:
-        with database.server.paused():
-            started = time.monotonic()
-            assert alice.observe(READ) == "503"
-            assert time.monotonic() - started < 4  # the deadline is 1 s, on a machine that may be busy
-            yield
-
-    hold(row(database, "silent"), database.node, silent)
+    with row(fault(database, "MySQL silent", "PostgreSQL silent"), database.node) as sql, database.server.paused():
+        started = time.monotonic()
+        assert sql.alice.observe(READ) == "503"
+        assert time.monotonic() - started < 4  # the deadline is 1 s, on a machine that may be busy
+        sql.observe()
 
 
 def test_disk_full(database: Database) -> None:
-    @contextmanager
-    def full(_: AliceBrowser) -> Iterator[None]:
+    with row(fault(database, "MySQL: disk full", "PostgreSQL: disk full"), database.node) as sql:
         if database.name == "PostgreSQL":
             database.run("VACUUM sessions", "SELECT pg_switch_wal()", "CHECKPOINT")
         with database.server.without_room():
             database.fill()
-            yield
+            sql.observe()
         database.run("DELETE FROM sessions WHERE expires = 4102444800000")
-
-    hold(row(database, "full"), database.node, full)
 
 
 def test_record_damaged(database: Database) -> None:
-    def damage(alice: AliceBrowser) -> AbstractContextManager[None]:
-        broken = "X'C1'" if database.name == "MySQL" else "'\\xC1'"
-        database.run(f"UPDATE sessions SET fields = {broken} WHERE {at(database)} = '{key_of(alice)}'")
-        return nullcontext()
-
-    hold(row(database, "damaged"), database.node, damage)
+    broken = fault(database, "X'C1'", "'\\xC1'")
+    with row(fault(database, "MySQL: record damaged", "PostgreSQL: record damaged"), database.node) as sql:
+        database.change(sql.alice.session_key(), f"fields = {broken}")
+        sql.observe()
 
 
 def test_record_of_a_later_version(database: Database) -> None:
-    @contextmanager
-    def renew(alice: AliceBrowser) -> Iterator[None]:
-        database.run(f"UPDATE sessions SET format = 2 WHERE {at(database)} = '{key_of(alice)}'")
-        assert (alice.observe(READ), alice.observe(WRITE)) == ("503", "503")
-        yield
-
-    hold(row(database, "later"), database.node, renew)
-
-
-def at(database: Database) -> str:
-    return "`key`" if database.name == "MySQL" else "key"
+    name = fault(database, "MySQL: record of a later version", "PostgreSQL: record of a later version")
+    with row(name, database.node) as sql:
+        database.change(sql.alice.session_key(), "format = 2")
+        assert (sql.alice.observe(READ), sql.alice.observe(WRITE)) == ("503", "503")
+        sql.observe()

@@ -8,20 +8,13 @@ import pytest
 from tests.integration.sessions.test_sql_beside_an_application import (
     ORDER,
     Shop,
-    harness,
     seen,
     shop,
     test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view,
     write,
 )
 
-__all__ = ["harness", "shop", "test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view"]
-
-
-@pytest.fixture(params=["mysql", "postgres"])
-def sql_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+__all__ = ["shop", "test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view"]
 
 
 @pytest.mark.parametrize("keeps", [True, False])

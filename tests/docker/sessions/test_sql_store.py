@@ -7,20 +7,17 @@ from sqlalchemy import text
 
 from nodes.sessions import Changes
 from nodes.sessions.stores.sql import SqlStore
+from tests.docker import conftest
 from tests.integration.sessions.test_sql_store import *  # noqa: F403
 from tests.integration.sessions.test_sql_store import statements
 from tests.support.harnesses.sql import SqlHarness
 from tests.support.records import HOUR, KEY
 from tests.support.sql_servers import PATIENT
 
-
-@pytest.fixture(params=["mysql", "postgres"])  # type: ignore[no-redef]
-def sql_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+store_name = conftest.store_name  # instead of SQLite
 
 
-@pytest.mark.parametrize("sql_name", ["mysql"], indirect=True)
+@pytest.mark.parametrize("store_name", ["mysql"])
 def test_a_database_that_returns_nothing_from_a_write_costs_more_and_does_the_same(
     store: SqlStore, sent: list[str]
 ) -> None:
@@ -38,7 +35,7 @@ def test_a_database_that_returns_nothing_from_a_write_costs_more_and_does_the_sa
     assert (record.fields, record.owner, store.delete(KEY)) == ({"a": b"1"}, "alice", None)
 
 
-@pytest.mark.parametrize("sql_name", ["mysql"], indirect=True)
+@pytest.mark.parametrize("store_name", ["mysql"])
 def test_the_driver_adds_nothing_to_what_is_sent(harness: SqlHarness) -> None:
     """PyMySQL would send a ROLLBACK with each connection that goes back to the pool. Counted by the server."""
     store = SqlStore.from_url(harness.url, PATIENT)

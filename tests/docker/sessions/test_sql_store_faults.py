@@ -1,4 +1,4 @@
-"""A database in trouble: what is tried again, what is not, how long it takes, and what is left afterwards."""
+"""Faults of a database: which operations are tried again, how long they take, what is stored afterwards."""
 
 from __future__ import annotations
 
@@ -7,37 +7,36 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, select, text
+from sqlalchemy import Connection, event, select
 
 from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.statements import sessions
-from tests.support.harnesses.sql import SqlHarness
+from tests.support.harnesses.sql import SqlHarness, before_statement
 from tests.support.records import HOUR, KEY, OTHER, fields_of
 from tests.support.sql_servers import PATIENT, SqlServer, running
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 TRYING_AGAIN = Budgets(10, 20, retries=1, deadline=20)
-SERVERS = ("mysql", "postgres")
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=["mysql", "postgres"])
 def server(request: pytest.FixtureRequest) -> SqlServer:
     made: SqlServer = request.getfixturevalue(request.param)
     return made
 
 
 @pytest.fixture
-def harness(request: pytest.FixtureRequest, server: SqlServer) -> SqlHarness:
-    made: SqlHarness = request.getfixturevalue("mysql_harness" if server.scheme == "mysql" else "postgres_harness")
-    made.clear()
-    return made
+def store_name(server: SqlServer) -> str:
+    return "mysql" if server.scheme == "mysql" else "postgres"
 
 
 @pytest.fixture
@@ -48,107 +47,79 @@ def store(harness: SqlHarness) -> Iterator[SqlStore]:
     own.close()
 
 
-def before(store: SqlStore, word: str, call: Callable[[Connection], object]) -> list[str]:
-    """Calls `call` before the first statement that begins with `word`; returns all statements' first words."""
-    sent: list[str] = []
-
-    def executing(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement.split()[0])
-        if sent[-1] == word and sent.count(word) == 1:
-            call(connection)
-
-    event.listen(store._database._engine, "before_cursor_execute", executing)
-    return sent
-
-
 def cut(harness: SqlHarness) -> Callable[[Connection], None]:
-    """Has the server end the connection that the store is using."""
-    mysql = harness.engine.dialect.name == "mysql"
-    whose = text("SELECT CONNECTION_ID()" if mysql else "SELECT pg_backend_pid()")
-    end = "KILL {}" if mysql else "SELECT pg_terminate_backend({})"
-    ended = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = {}" if mysql else (
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE pid = {}"
-    )  # fmt: skip
+    """Return a function that has the server end the connection it gets."""
+    if harness.engine.dialect.name == "mysql":
+        own, end = "SELECT CONNECTION_ID()", "KILL {}"
+        ended = "SELECT COUNT(*) = 0 FROM information_schema.processlist WHERE id = {}"
+    else:
+        own, end = "SELECT pg_backend_pid()", "SELECT pg_terminate_backend({})"
+        ended = "SELECT COUNT(*) = 0 FROM pg_stat_activity WHERE pid = {}"
 
     def now(connection: Connection) -> None:
         raw: Any = connection.connection.cursor()
-        raw.execute(str(whose))
+        raw.execute(own)
         number = raw.fetchone()[0]
         with harness.engine.connect() as other:
             other.exec_driver_sql(end.format(number))
-            wait_until(lambda: other.exec_driver_sql(ended.format(number)).scalar_one() == 0)
+            wait_until(lambda: other.exec_driver_sql(ended.format(number)).scalar_one())
 
     return now
 
 
-def test_a_read_whose_connection_is_lost_is_tried_again_on_a_fresh_one(harness: SqlHarness, store: SqlStore) -> None:
-    sent = before(store, "SELECT", cut(harness))
+UPDATE = Changes({"a": b"2"}, expect={"a": b"1"})
+"""It would fail had an earlier attempt been applied."""
+TRANSACTION = ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+
+
+def test_a_read_whose_connection_is_lost_is_tried_again_on_another_one(harness: SqlHarness, store: SqlStore) -> None:
+    sent = before_statement(store._database._engine, "SELECT", cut(harness))
     assert fields_of(store) == {"a": b"1"}
     assert sent == ["SELECT", "SELECT"]
 
 
 @pytest.mark.parametrize("at", ["BEGIN", "SELECT", "UPDATE"])
-def test_an_update_that_did_not_come_to_its_commit_is_tried_again(
-    harness: SqlHarness, store: SqlStore, at: str
-) -> None:
-    sent = before(store, at, cut(harness))
-    changes = Changes({"a": b"2"}, expect={"a": b"1"})  # which would fail had the first attempt been applied
-    assert store.update(KEY, changes, HOUR) is Outcome.APPLIED
-    assert sent[-4:] == ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+def test_an_update_that_did_not_reach_its_commit_is_tried_again(harness: SqlHarness, store: SqlStore, at: str) -> None:
+    sent = before_statement(store._database._engine, at, cut(harness))
+    assert store.update(KEY, UPDATE, HOUR) is Outcome.APPLIED
+    assert sent[-4:] == TRANSACTION
     assert fields_of(store) == {"a": b"2"}
 
 
-def test_a_commit_without_an_answer_is_unknown_and_not_sent_again(harness: SqlHarness, store: SqlStore) -> None:
-    sent = before(store, "COMMIT", cut(harness))
-    with pytest.raises(StoreUnavailable, match="no answer to COMMIT"):
-        store.update(KEY, Changes({"a": b"2"}), HOUR)
-    assert sent == ["BEGIN", "SELECT", "UPDATE", "COMMIT"]
+@pytest.mark.parametrize(
+    ("call", "sent"),
+    [
+        (lambda store: store.create(OTHER, {}, None, HOUR), ["INSERT"]),
+        (lambda store: store.delete(KEY), ["DELETE"]),
+        (lambda store: store.update(KEY, Changes(), HOUR), ["UPDATE"]),
+        (lambda store: store.update(KEY, UPDATE, HOUR), TRANSACTION),
+    ],
+    ids=["create", "delete", "touch", "update"],
+)
+def test_a_write_without_an_answer_is_unknown_and_not_sent_again(
+    harness: SqlHarness, store: SqlStore, call: Callable[[SqlStore], object], sent: list[str]
+) -> None:
+    seen = before_statement(store._database._engine, sent[-1], cut(harness))
+    with pytest.raises(StoreUnavailable, match="no answer to COMMIT" if sent[-1] == "COMMIT" else None):
+        call(store)
+    assert seen == sent
     assert fields_of(store) == {"a": b"1"}
 
 
-SINGLE: dict[str, Callable[[SqlStore], object]] = {
-    "INSERT": lambda store: store.create(OTHER, {}, None, HOUR),
-    "DELETE": lambda store: store.delete(KEY),
-    "UPDATE": lambda store: store.update(KEY, Changes(), HOUR),
-}
-
-
-@pytest.mark.parametrize("word", SINGLE)
-def test_a_write_without_an_answer_is_not_sent_again(harness: SqlHarness, store: SqlStore, word: str) -> None:
-    sent = before(store, word, cut(harness))
-    with pytest.raises(StoreUnavailable):
-        SINGLE[word](store)
-    assert sent == [word]
-
-
-@pytest.mark.parametrize(("retries", "outcome"), [(1, Outcome.APPLIED), (0, None)])
-def test_the_victim_of_a_deadlock_is_tried_again_as_often_as_the_budget_says(
-    harness: SqlHarness, retries: int, outcome: Outcome | None
-) -> None:
+@pytest.mark.parametrize("retries", [0, 1])
+def test_the_victim_of_a_deadlock_is_tried_again_within_the_budget(harness: SqlHarness, retries: int) -> None:
     store = SqlStore.from_url(harness.url, Budgets(10, 20, retries=retries, deadline=20))
     store.create(KEY, {"a": b"1"}, None, HOUR)
-    raised = (
+    deadlock = (
         "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213"
         if harness.engine.dialect.name == "mysql"
         else "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$"
     )
-
-    failed: list[str] = []
-
-    @event.listens_for(store._database._engine, "before_cursor_execute", retval=True)
-    def instead(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
-        if statement.startswith("UPDATE") and not failed:
-            failed.append(statement)
-            return raised, ()
-        return statement, parameters
-
-    if outcome is None:
-        with pytest.raises(StoreUnavailable):
-            store.update(KEY, Changes({"a": b"2"}), HOUR)
-    else:
-        assert store.update(KEY, Changes({"a": b"2"}), HOUR) is outcome
-    assert len(failed) == 1
-    assert fields_of(store) == {"a": b"2" if outcome else b"1"}
+    sent = before_statement(store._database._engine, "UPDATE", lambda connection: connection.exec_driver_sql(deadlock))
+    with nullcontext() if retries else pytest.raises(StoreUnavailable):
+        assert store.update(KEY, UPDATE, HOUR) is Outcome.APPLIED
+    assert sent.count("UPDATE") == 1 + retries
+    assert fields_of(store) == {"a": b"2" if retries else b"1"}
     store.close()
 
 
@@ -160,7 +131,7 @@ CALLS: list[Callable[[SqlStore], object]] = [
 
 
 def test_a_silent_server_costs_the_budget_and_no_more(harness: SqlHarness, server: SqlServer) -> None:
-    """Over a connection that was made before as well as over one that can't be made."""
+    """On an open connection, and on one that can't be opened."""
     budgets = Budgets(0.2, 0.2, retries=1, deadline=0.3)
     connected, fresh = (SqlStore.from_url(harness.url, budgets) for _ in range(2))
     wait_until(lambda: answers(connected))
@@ -184,7 +155,7 @@ def answers(store: SqlStore) -> bool:
         return False
 
 
-def test_a_row_that_another_keeps_locked_costs_the_budget_and_blocks_no_other_row(harness: SqlHarness) -> None:
+def test_a_locked_row_costs_the_budget_and_blocks_no_other_row(harness: SqlHarness) -> None:
     store = SqlStore.from_url(harness.url, Budgets(5, 1, retries=0, deadline=5, max_connections=1))
     connected: list[object] = []
     event.listen(store._database._engine, "connect", lambda *made: connected.append(made))
@@ -206,7 +177,7 @@ def test_a_row_that_another_keeps_locked_costs_the_budget_and_blocks_no_other_ro
     store.close()
 
 
-def test_a_sweep_passes_by_what_another_keeps_locked(harness: SqlHarness, store: SqlStore) -> None:
+def test_a_sweep_skips_rows_that_another_transaction_has_locked(harness: SqlHarness, store: SqlStore) -> None:
     store.create(OTHER, {}, None, HOUR)
     harness.advance(601)
     with harness.engine.connect() as other:
@@ -217,35 +188,26 @@ def test_a_sweep_passes_by_what_another_keeps_locked(harness: SqlHarness, store:
     assert store.sweep() == 1
 
 
-def test_a_process_that_hangs_in_a_sweep_delays_the_others_for_a_bounded_time(
+def test_a_process_that_hangs_in_a_sweep_holds_its_lock_for_a_bounded_time(
     harness: SqlHarness, store: SqlStore
 ) -> None:
     """For four times the read timeout of housekeeping, which is twenty times that of a request: 4 s here."""
     harness.advance(601)
     hanging = SqlStore.from_url(harness.url, Budgets(5, 0.05, retries=0, deadline=5))
     inside, go_on = threading.Event(), threading.Event()
-
-    @event.listens_for(hanging._housekeeping._engine, "before_cursor_execute")
-    def hang(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("DELETE"):
-            inside.set()
-            go_on.wait(60)
-
-    def sweep() -> None:
+    before_statement(hanging._housekeeping._engine, "DELETE", lambda _connection: (inside.set(), go_on.wait(60)))
+    with ThreadPoolExecutor(1) as pool:
+        sweep = pool.submit(hanging.sweep)
+        assert inside.wait(20)
+        assert store.sweep() == 0
+        wait_until(store.sweep)
+        go_on.set()
         with pytest.raises(StoreUnavailable):
-            hanging.sweep()
-
-    thread = threading.Thread(target=sweep)
-    thread.start()
-    assert inside.wait(20)
-    assert store.sweep() == 0
-    wait_until(store.sweep)
-    go_on.set()
-    thread.join()
+            sweep.result()
     hanging.close()
 
 
-def test_a_pool_that_is_used_up_costs_the_budget(harness: SqlHarness) -> None:
+def test_an_exhausted_pool_costs_the_budget(harness: SqlHarness) -> None:
     store = SqlStore.from_url(harness.url, Budgets(0.1, 20, retries=1, deadline=20, max_connections=1))
     wait_until(lambda: answers(store))
     with store._database._engine.connect():
@@ -258,12 +220,12 @@ def test_a_pool_that_is_used_up_costs_the_budget(harness: SqlHarness) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["mariadb", "postgresql"])
-def test_a_server_killed_in_the_middle_of_an_update_loses_it_whole_and_nothing_else(scheme: str) -> None:
+def test_a_server_killed_during_an_update_loses_the_update_and_nothing_else(scheme: str) -> None:
     with running(scheme, durable=True) as server:
         store = SqlStore.from_url(server.url, PATIENT)
         store.create_schema()
         store.create(KEY, {"a": b"1", "b": b"1"}, "alice", HOUR)
-        before(store, "COMMIT", lambda _connection: server.kill())
+        before_statement(store._database._engine, "COMMIT", lambda _connection: server.kill())
         with pytest.raises(StoreUnavailable):
             store.update(KEY, Changes({"a": b"2"}, frozenset({"b"})), HOUR)
         with pytest.raises(StoreUnavailable):
@@ -302,7 +264,7 @@ print(refused, longest)
 """
 
 
-def test_greenlets_that_wait_for_a_silent_server_let_the_others_work(harness: SqlHarness, server: SqlServer) -> None:
+def test_greenlets_that_wait_for_a_silent_server_block_no_others(harness: SqlHarness, server: SqlServer) -> None:
     command = [sys.executable, "-c", GREENLETS, harness.url]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.sessions import Iterable, find_capability
 from nodes.settings import StoreKind
 from nodes.stores import create_schema
 from tests.support.node import PASSWORD, SECRET
+from tests.support.node_app import attempt_login
 from tests.support.valkey import Valkey
-
-
-def guess(
-    client: FlaskClient, user: str = "alice", password: str = "wrong password", address: str = "192.0.2.1"
-) -> Any:
-    return client.post("/login", json={"user": user, "password": password}, environ_base={"REMOTE_ADDR": address})
 
 
 @pytest.mark.parametrize("kind", [kind for kind in StoreKind if kind is not StoreKind.MEMORY])
@@ -45,10 +38,10 @@ def test_concurrent_guesses_are_counted_over_all_nodes_apart_from_sessions(
     apps = [create_app(settings) for _ in range(2)]
     app = apps[0]
     with ThreadPoolExecutor(8) as pool:
-        statuses = pool.map(lambda number: guess(apps[number % 2].test_client()).status_code, range(12))
+        statuses = pool.map(lambda number: attempt_login(apps[number % 2].test_client()).status_code, range(12))
     assert sorted(statuses) == [401] * 3 + [429] * 9
     sessions = find_capability(app.extensions["store"], Iterable)
     assert sessions is not None
     assert sessions.count() == 0
-    assert guess(app.test_client(), password=PASSWORD, address="192.0.2.2").status_code == 200
+    assert attempt_login(app.test_client(), password=PASSWORD, address="192.0.2.2").status_code == 200
     assert sessions.count() == 1

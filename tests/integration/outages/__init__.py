@@ -1,1 +1,1 @@
-"""Real faults on real servers, and what they do to whoever is logged in."""
+"""Real faults on real servers, and what they do to users who are logged in."""

@@ -1,4 +1,4 @@
-"""Users, and a Valkey, for every row."""
+"""Nodes and a Valkey for the rows of a module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, run_node  # noqa: F401 - a fixture
 from tests.support.valkey import Valkey
 
 Start = Callable[..., RunningNode]
@@ -16,7 +16,7 @@ Start = Callable[..., RunningNode]
 
 @pytest.fixture(scope="module")
 def start(users_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Starts a node with these settings, which ends with the module."""
+    """Yield a function that starts a node with these settings. The nodes end with the module."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(
             RunningNode(users_file, tmp_path_factory.mktemp("node") / "log", **settings)
@@ -25,7 +25,7 @@ def start(users_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[Valkey]:
-    """What is acknowledged is on its disk."""
+    """A server that has every acknowledged write on its disk."""
     server = Valkey("--appendonly", "yes", "--appendfsync", "always")
     yield server
     server.close()

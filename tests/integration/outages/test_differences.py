@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
 
-from nodes.sessions import cookie
-from tests.integration.outages.observed import CREDENTIALS, AliceBrowser
+from tests.integration.outages.rows import CREDENTIALS, AliceBrowser
 from tests.support.node import RunningNode
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
@@ -27,19 +25,10 @@ Start = Callable[..., RunningNode]
 
 
 @pytest.fixture
-def start(users_file: Path, valkey: Valkey, tmp_path: Path) -> Iterator[Start]:
+def start_one(run_node: Start, valkey: Valkey) -> Start:
+    """Starts a node of its own for the test, on the one Valkey."""
     redis = {"SESSION_STORE": "redis", "REDIS_URL": valkey.url, "STORE_READ_TIMEOUT": "2", "STORE_DEADLINE": "4"}
-    with ExitStack() as stack:
-        nodes: list[RunningNode] = []
-
-        def started(name: str, **settings: str) -> RunningNode:
-            node = RunningNode(users_file, tmp_path / f"{name}.log", NODE_NAME=name, **(redis | settings))
-            nodes.append(stack.enter_context(node))
-            return node
-
-        yield started
-        for node in nodes:
-            node.process.terminate()  # all at once: each takes its time
+    return lambda **settings: run_node(**redis, **settings)
 
 
 def users_of(browser: AliceBrowser, nodes: list[RunningNode]) -> list[object]:
@@ -47,25 +36,21 @@ def users_of(browser: AliceBrowser, nodes: list[RunningNode]) -> list[object]:
 
 
 def left(valkey: Valkey, browser: AliceBrowser) -> float:
-    """The seconds until the store ends this session."""
-    key = cookie.hash_id(str(browser.session.cookies["session"]).partition(".")[0])
+    """Return the seconds until the store ends the browser's session."""
     with valkey.client() as client:
-        return float(client.pttl(f"session:{{{key}}}")) / 1000
+        return float(client.pttl(f"session:{{{browser.session_key()}}}")) / 1000
 
 
 def test_clocks_that_differ_by_days_end_no_session_and_lengthen_none(
-    start: Start, tmp_path: Path, valkey: Valkey
+    start_one: Start, tmp_path: Path, valkey: Valkey
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(WRONG_CLOCK)
-    wrong = [
-        start(f"node-{number}", PYTHONPATH=str(tmp_path), NODE_CLOCK_IS_WRONG_BY=str(by))
-        for number, by in ((1, DAY), (2, -DAY))
-    ]
+    wrong = [start_one(PYTHONPATH=str(tmp_path), NODE_CLOCK_IS_WRONG_BY=str(by)) for by in (DAY, -DAY)]
     for node in wrong:
         requests.get(f"{node.url}/me", timeout=20)
     days = {node.lines()[-1]["time"][:10] for node in wrong}
     assert len(days) == 2  # they are wrong indeed, as their own logs say
-    nodes = [start("node-0"), *wrong]
+    nodes = [start_one(), *wrong]
     for home in nodes:
         browser = AliceBrowser(home)
         assert users_of(browser, nodes) == ["alice"] * 3
@@ -77,17 +62,17 @@ def test_clocks_that_differ_by_days_end_no_session_and_lengthen_none(
             assert 1700 < left(valkey, browser) <= 1800
 
 
-def test_a_node_starts_while_its_store_is_away_and_serves_when_it_is_back(start: Start, valkey: Valkey) -> None:
-    browser = AliceBrowser(start("node-1"))
+def test_a_node_starts_while_its_store_is_away_and_serves_when_it_is_back(start_one: Start, valkey: Valkey) -> None:
+    browser = AliceBrowser(start_one())
     valkey.kill()
-    late = start("node-2")
+    late = start_one()
     browser.node = late
     ready = requests.get(f"{late.url}/ready", timeout=20)
     assert (ready.status_code, ready.json()["ready"]) == (503, False)
     assert requests.get(f"{late.url}/live", timeout=20).status_code == 200
     assert requests.get(f"{late.url}/me", timeout=20).json()["user"] is None
     assert (browser.observe("read"), browser.observe("login"), browser.observe("logout")) == ("503",) * 3
-    # A cookie that no node set asks no store, so it is nobody's even now.
+    # A cookie that no node set needs no store: its sender is anonymous even now.
     for value in ("x" * 7000, "", browser.session.cookies["session"] + "A"):
         answer = requests.get(f"{late.url}/me", headers={"Cookie": f"session={value}"}, timeout=20)
         assert (answer.status_code, answer.json()["user"]) == (200, None)

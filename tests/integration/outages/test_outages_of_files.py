@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -13,8 +13,7 @@ import pytest
 import requests
 
 from tests.integration.outages.conftest import Start
-from tests.integration.outages.holding import HASTY, PATIENT, hold, key_of
-from tests.integration.outages.observed import AliceBrowser
+from tests.integration.outages.rows import HASTY, PATIENT, row
 from tests.support.node import PASSWORD, RunningNode
 
 
@@ -42,37 +41,34 @@ def no_room(node: RunningNode, size: int) -> Iterator[None]:
 
 
 def test_files_disk_full(file_node: RunningNode, sessions_folder: Path) -> None:
-    hold("files: disk full", file_node, lambda _: no_room(file_node, 10))
+    with row("files: disk full", file_node) as files, no_room(file_node, 10):
+        files.observe()
     assert not list(sessions_folder.rglob("*.new"))
 
 
 def test_files_folder_gone(file_node: RunningNode, sessions_folder: Path) -> None:
-    @contextmanager
-    def gone(_: AliceBrowser) -> Iterator[None]:
-        away = sessions_folder.with_suffix(".away")
+    away = sessions_folder.with_suffix(".away")
+    with row("files: folder gone", file_node) as files:
         sessions_folder.rename(away)
         try:
-            yield
+            files.observe()
         finally:
             with suppress(FileNotFoundError):
                 sessions_folder.rmdir()
             away.rename(sessions_folder)
-
-    hold("files: folder gone", file_node, gone)
 
 
 @pytest.mark.parametrize(
     ("fault", "at", "byte"), [("files: record damaged", -1, 0xC1), ("files: record of a later version", 2, 9)]
 )
 def test_files_record(file_node: RunningNode, sessions_folder: Path, fault: str, at: int, byte: int) -> None:
-    def change(alice: AliceBrowser) -> AbstractContextManager[None]:
-        path = sessions_folder / key_of(alice)[:2] / key_of(alice)
+    with row(fault, file_node) as files:
+        key = files.alice.session_key()
+        path = sessions_folder / key[:2] / key
         data = bytearray(path.read_bytes())
         data[at] ^= byte
         path.write_bytes(bytes(data))
-        return nullcontext()
-
-    hold(fault, file_node, change)
+        files.observe()
 
 
 # ---- SQLite
@@ -90,21 +86,19 @@ def sql_node(start: Start, database: Path) -> RunningNode:
     return start(**settings, **HASTY)
 
 
-def test_sqlite_locked_by_another(sql_node: RunningNode, database: Path) -> None:
-    @contextmanager
-    def locked(_: AliceBrowser) -> Iterator[None]:
-        holder = sqlite3.connect(database, isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            holder.close()
+def connect(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(database, isolation_level=None, timeout=20)
 
-    hold("SQLite: locked by another", sql_node, locked)
+
+def test_sqlite_locked_by_another(sql_node: RunningNode, database: Path) -> None:
+    with row("SQLite: locked by another", sql_node) as sqlite, closing(connect(database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sqlite.observe()
 
 
 def test_sqlite_disk_full(sql_node: RunningNode) -> None:
-    hold("SQLite: disk full", sql_node, lambda _: no_room(sql_node, 10))
+    with row("SQLite: disk full", sql_node) as sqlite, no_room(sql_node, 10):
+        sqlite.observe()
 
 
 @pytest.mark.parametrize(
@@ -112,13 +106,11 @@ def test_sqlite_disk_full(sql_node: RunningNode) -> None:
     [("SQLite: record damaged", "fields = x'c1'"), ("SQLite: record of a later version", "format = 2")],
 )
 def test_sqlite_record(sql_node: RunningNode, database: Path, fault: str, change: str) -> None:
-    def make(alice: AliceBrowser) -> AbstractContextManager[None]:
-        with sqlite3.connect(database, timeout=20) as connection:
-            changed = connection.execute(f"UPDATE sessions SET {change} WHERE key = ?", [key_of(alice)])
-            assert changed.rowcount == 1
-        return nullcontext()
-
-    hold(fault, sql_node, make)
+    with row(fault, sql_node) as sqlite:
+        with closing(connect(database)) as connection:
+            key = sqlite.alice.session_key()
+            assert connection.execute(f"UPDATE sessions SET {change} WHERE key = ?", [key]).rowcount == 1
+        sqlite.observe()
 
 
 # ---- memory
@@ -128,12 +120,8 @@ def test_memory_full(users_file: Path, tmp_path: Path) -> None:
     node = RunningNode(users_file, tmp_path / "log")
     node.application = "tests.integration.outages.small_memory:application()"
 
-    @contextmanager
-    def full(_: AliceBrowser) -> Iterator[None]:
+    with node, row("memory full", node) as memory:
         bob = {"user": "bob", "password": PASSWORD}
         logins = [requests.post(f"{node.url}/login", json=bob, timeout=20).status_code for _ in range(12)]
         assert (logins[0], logins[-1]) == (200, 503)
-        yield
-
-    with node:
-        hold("memory full", node, full)
+        memory.observe()

@@ -1,5 +1,7 @@
-"""Which nginx is used, and what is said of one that cannot be."""
+"""The nginx binary: which one is used, errors of one that cannot be, and `nginx -t` of what is rendered."""
 
+import getpass
+import os
 import re
 import stat
 import textwrap
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy import Nginx, NginxError
+from proxy import Balance, Nginx, NginxError, ProxySettings, Server, render
 
 
 def script(folder: Path, text: str, mode: int = 0o755) -> Path:
@@ -81,3 +83,24 @@ def test_a_refusal_without_a_reason_is_still_an_error(tmp_path: Path) -> None:
 def test_a_configuration_for_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NginxError, match=r"^cannot write .*: No such file or directory$"):
         Nginx().install("events {}\n", tmp_path / "missing" / "nginx.conf")
+
+
+@pytest.mark.parametrize("balance", list(Balance))
+def test_a_hundred_nodes_and_every_option_pass_nginx_t(tmp_path: Path, balance: Balance) -> None:
+    folder = tmp_path / "a folder  with (odd) = characters, ü"
+    folder.mkdir()
+    nginx = Nginx()
+    settings = ProxySettings(
+        servers=tuple(Server(f"127.0.0.1:{8000 + number}", f"node-{number:027}") for number in range(100)),
+        runtime_dir=folder,
+        listen="*:8080",
+        hosts=("localhost", "shop.example", "*.shop.example", "[::1]", "10.0.0.1"),
+        balance=balance,
+        resolver="127.0.0.11",
+        user=getpass.getuser() if os.geteuid() == 0 else None,
+        worker_processes=4,
+        login_rate=None,
+        nginx_version=nginx.version,
+    )
+    nginx.install(render(settings), folder / "nginx.conf")
+    assert (folder / "error.log").is_file()

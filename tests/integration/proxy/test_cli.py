@@ -74,11 +74,7 @@ def test_a_login_rate_of_0_is_no_limit(tmp_path: Path) -> None:
         (2, ["--hsts", "60"], "Error: hsts needs tls: "),
         (2, ["--login-rate", "-1"], "Error: login_rate must be "),
         (1, ["--nginx", "/nowhere/nginx"], "Error: nginx not found: no such file: /nowhere/nginx"),
-        (
-            1,
-            ["--balance", "sticky", "--nginx-version", "1.22.1"],
-            "Error: nginx 1.22.1 does not support balance ",
-        ),
+        (1, ["--balance", "sticky", "--nginx-version", "1.22.1"], "Error: nginx 1.22.1 does not support balance "),
         (1, ["--output", "/nowhere/nginx.conf"], "Error: cannot write /nowhere/nginx.conf: No such file or directory"),
         (1, ["--test", "--runtime-dir", "/dev/null/x"], "Error: cannot make /dev/null/x: Not a directory"),
     ],

@@ -1,4 +1,4 @@
-"""What is tried again on another node, what never is, and what passes unchanged."""
+"""Failures of nodes: which requests are tried again, and which answers pass unchanged."""
 
 import time
 

@@ -3,7 +3,8 @@
 import http.client
 import subprocess
 import threading
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -14,30 +15,21 @@ from tests.support.proxy import RunningProxy
 from tests.support.waiting import wait_until
 
 
-@dataclass
-class Client:
-    """Sends one POST after the other until it is told to stop."""
-
-    proxy: RunningProxy
-    keep_alive: bool
-    stop: threading.Event
-    statuses: list[int] = field(default_factory=list)
-    errors: list[OSError | http.client.HTTPException] = field(default_factory=list)
-
-    def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.port, timeout=30)
-        while not self.stop.is_set():
-            try:
-                connection.request("POST", "/load", b"x")
-                answer = connection.getresponse()
-                answer.read()
-                self.statuses.append(answer.status)
-            except (OSError, http.client.HTTPException) as error:
-                self.errors.append(error)
-                connection.close()
-            if not self.keep_alive:
-                connection.close()
-        connection.close()
+def post_until(stop: threading.Event, proxy: RunningProxy, keep_alive: bool, results: list[object]) -> None:
+    """Send one POST after the other; add the status of each, or the error."""
+    connection = proxy.connect()
+    while not stop.is_set():
+        try:
+            connection.request("POST", "/load", b"x")
+            answer = connection.getresponse()
+            answer.read()
+            results.append(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            results.append(error)
+            connection.close()
+        if not keep_alive:
+            connection.close()
+    connection.close()
 
 
 @pytest.mark.parametrize("keep_alive", [True, False])
@@ -45,25 +37,18 @@ def test_reloads_under_load_fail_no_request(
     start_proxy: StartProxy, servers: tuple[Server, ...], keep_alive: bool
 ) -> None:
     proxy = start_proxy()
-    stop = threading.Event()
-    clients = [Client(proxy, keep_alive, stop) for _ in range(4)]
-    threads = [threading.Thread(target=client.run) for client in clients]
-    for thread in threads:
-        thread.start()
-    try:
-        for state in (ServerState.DRAIN, ServerState.UP, ServerState.DOWN, ServerState.UP, ServerState.DRAIN):
-            answered = sum(len(client.statuses) for client in clients)
-            proxy.reload((replace(servers[0], state=state), *servers[1:]))
-            wait_until(
-                lambda so_far=answered: sum(len(client.statuses) for client in clients) > so_far + 20,  # type: ignore[misc]
-                "requests are answered after the reload",
-            )
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert [error for client in clients for error in client.errors] == []
-    assert {status for client in clients for status in client.statuses} == {200}
+    stop, results = threading.Event(), list[object]()
+    with ThreadPoolExecutor(4) as pool:
+        posts = [pool.submit(post_until, stop, proxy, keep_alive, results) for _ in range(4)]
+        try:
+            for state in (ServerState.DRAIN, ServerState.UP, ServerState.DOWN, ServerState.UP, ServerState.DRAIN):
+                enough = len(results) + 20
+                proxy.reload((replace(servers[0], state=state), *servers[1:]))
+                wait_until(lambda enough=enough: len(results) > enough, "more answers")  # type: ignore[misc]
+        finally:
+            stop.set()
+    assert [post.result() for post in posts] == [None] * 4
+    assert set(results) == {200}
 
 
 def test_after_a_reload_only_the_new_configuration_serves(start_proxy: StartProxy, servers: tuple[Server, ...]) -> None:
@@ -80,12 +65,18 @@ def test_the_balancing_changes_by_reload(start_proxy: StartProxy) -> None:
     assert proxy.get().headers["Set-Cookie"].startswith("node=")
 
 
+def occupy_worker(proxy: RunningProxy, nodes: tuple[Backend, ...]) -> http.client.HTTPConnection:
+    """Send a request that is answered when its node is told to."""
+    waiting = proxy.open_request("/wait")
+    wait_until(lambda: any(node.hits("/wait") for node in nodes), "the request has reached a node")
+    return waiting
+
+
 def test_an_old_worker_is_reported_until_its_last_request_is_answered(
     start_proxy: StartProxy, nodes: tuple[Backend, ...]
 ) -> None:
     proxy = start_proxy(worker_processes=1)
-    waiting = proxy.open_request("/wait")
-    wait_until(lambda: any(node.hits("/wait") for node in nodes), "the request has reached a node")
+    waiting = occupy_worker(proxy, nodes)
     old = proxy.reload()
     assert len(old) == 1
     assert proxy.nginx.finishing(proxy.conf) == old
@@ -100,8 +91,7 @@ def test_an_old_worker_is_cut_off_after_the_shutdown_timeout(
     start_proxy: StartProxy, nodes: tuple[Backend, ...]
 ) -> None:
     proxy = start_proxy(worker_shutdown_timeout=0.5)
-    waiting = proxy.open_request("/wait")
-    wait_until(lambda: any(node.hits("/wait") for node in nodes), "the request has reached a node")
+    waiting = occupy_worker(proxy, nodes)
     assert proxy.reload()
     wait_until(lambda: proxy.nginx.finishing(proxy.conf) == (), "the old workers are gone")
     with pytest.raises((OSError, http.client.HTTPException)):

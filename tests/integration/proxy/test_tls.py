@@ -12,7 +12,6 @@ import pytest
 import requests
 
 from deploy.certificate import make_certificate
-from proxy import ProxySettingsError, Tls
 from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.waiting import wait_until
 
@@ -70,10 +69,3 @@ def test_only_current_versions_of_tls_are_accepted(proxy: RunningTls, version: s
 def test_a_reload_keeps_tls(proxy: RunningTls) -> None:
     proxy.reload()
     wait_until(lambda: get(proxy).status_code == 200, "the proxy answers again")
-
-
-def test_wrong_tls_settings_are_refused() -> None:
-    with pytest.raises(ProxySettingsError, match="tls key"):
-        Tls(Path("/a"), Path('/b"; evil'))
-    with pytest.raises(ProxySettingsError, match="hsts_seconds"):
-        Tls(Path("/a"), Path("/b"), -1)

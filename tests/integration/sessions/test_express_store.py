@@ -85,6 +85,13 @@ def test_the_max_age_of_its_cookie_is_a_sessions_idle_timeout(shared: Shared, ag
     assert shared.client.pttl(NAME) == pytest.approx(seconds * 1000, abs=2000)
 
 
+def test_values_of_express_keep_their_bytes(shared: Shared) -> None:
+    theirs = '"theirs":{"deep":[1,1e21,"\\u2028",null]},"n":1.50'
+    shared.client.set(NAME, '{"cookie":{},' + theirs + "}", ex=60)
+    assert shared.store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.APPLIED
+    assert theirs in shared.client.get(NAME).decode()
+
+
 def test_a_touch_changes_only_the_time_to_live(shared: Shared) -> None:
     shared.client.set(NAME, '{ "cookie" : {} , "a" : 1 }', ex=60)
     assert shared.store.update(KEY, Changes(), HOUR) is Outcome.APPLIED
@@ -114,7 +121,7 @@ def test_a_concurrent_logout_of_express_wins(shared: Shared) -> None:
     assert shared.client.exists(NAME) == 0
 
 
-def test_the_log_names_a_damaged_session_by_its_hash_and_never_by_its_id(
+def test_a_corrupt_record_is_quarantined_and_its_id_is_not_logged(
     shared: Shared, caplog: pytest.LogCaptureFixture
 ) -> None:
     shared.client.set(NAME, "{", ex=60)

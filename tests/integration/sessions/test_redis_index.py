@@ -1,4 +1,4 @@
-"""The index of a user's sessions: it heals, it is bounded, and it loses nobody."""
+"""The index of a user's sessions: it heals, it is bounded, and it lacks no session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from nodes.sessions import Lifetime, RedisStore
 from nodes.sessions.stores.redis import scripts, user_index
 from tests.support.harness import RedisHarness
-from tests.support.records import HOUR, PATIENT
+from tests.support.records import HOUR
+from tests.support.redis_stores import OpenStore
 from tests.support.valkey import Valkey
 
 
@@ -26,10 +27,8 @@ def harness(server: Valkey) -> RedisHarness:
 
 
 @pytest.fixture
-def store(server: Valkey, harness: RedisHarness) -> Iterator[RedisStore]:
-    made = RedisStore.from_url(server.url, PATIENT)
-    yield made
-    made.close()
+def store(server: Valkey, harness: RedisHarness, open_store: OpenStore) -> RedisStore:
+    return open_store(server)
 
 
 @pytest.fixture
@@ -38,9 +37,14 @@ def client(server: Valkey) -> Iterator[Any]:
         yield made
 
 
-def index_of(client: Any) -> bytes:
+def find_index(client: Any) -> bytes:
     (name,) = client.keys("session:of:*")
     return bytes(name)
+
+
+def insert(store: RedisStore, owner: str, number: int) -> None:
+    """Do the first half of a login: the index is written before the session."""
+    store._client.run([store._index.insert_command(owner, key(number), HOUR, "")])
 
 
 def test_reading_the_index_removes_sessions_that_logged_out(
@@ -49,13 +53,13 @@ def test_reading_the_index_removes_sessions_that_logged_out(
     for number in range(5):
         store.create(key(number), {}, "alice", HOUR)
     store.delete(key(2))
-    assert client.zcard(index_of(client)) == 5
+    assert client.zcard(find_index(client)) == 5
     harness.advance(61)
     assert store.keys_of("alice") == [key(0), key(1), key(3), key(4)]
-    assert client.zcard(index_of(client)) == 4
+    assert client.zcard(find_index(client)) == 4
 
 
-def test_a_session_that_moves_between_the_two_readings_is_found(
+def test_a_session_that_gets_a_new_key_between_two_reads_is_listed(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.create(key(1), {}, "alice", HOUR)
@@ -71,11 +75,10 @@ def test_a_session_that_moves_between_the_two_readings_is_found(
     assert store.keys_of("alice") == [key(2)]
 
 
-def test_healing_the_index_keeps_a_session_that_is_being_created(store: RedisStore, client: Any) -> None:
-    # The moment between the two halves of a login, seen by somebody who reads just then.
-    store._client.run([store._index.insert_command("alice", key(1), HOUR, "")])
+def test_the_index_keeps_a_session_that_is_about_to_be_created(store: RedisStore, client: Any) -> None:
+    insert(store, "alice", 1)
     assert store.keys_of("alice") == []
-    assert client.zcard(index_of(client)) == 1
+    assert client.zcard(find_index(client)) == 1
     store._client.run([scripts.CREATE.call((store._name(key(1)),), 600_000, 3_600_000, "alice", "")])
     assert store.keys_of("alice") == [key(1)]
 
@@ -89,14 +92,14 @@ def test_many_logins_and_logouts_leave_a_bounded_index(store: RedisStore, client
         store.delete(key(number))
         if number % 60 == 0:
             age(client)
-        most = max(most, client.zcard(index_of(client)))
+        most = max(most, client.zcard(find_index(client)))
     assert most <= user_index.PRUNE_SAMPLE + 2 * user_index.PRUNE_EVERY
     assert store.keys_of("alice") == [key(number) for number in range(20)]
 
 
 def age(client: Any) -> None:
     """Makes every member of the index two minutes older, but expire no earlier."""
-    name = index_of(client)
+    name = find_index(client)
     for member, score in client.zrange(name, 0, -1, withscores=True):
         client.zrem(name, member)
         client.zadd(name, {member[:32] + (int.from_bytes(member[32:], "big") - 120).to_bytes(4, "big"): score})
@@ -108,39 +111,39 @@ def test_every_insertion_removes_what_expired(store: RedisStore, harness: RedisH
     store.create(key(3), {}, "alice", HOUR)
     harness.advance(60 + user_index.MARGIN_MS / 1000 + 1)
     store.create(key(4), {}, "alice", HOUR)
-    assert client.zcard(index_of(client)) == 2
+    assert client.zcard(find_index(client)) == 2
 
 
-def test_the_index_outlives_its_longest_session_and_not_by_much(store: RedisStore, client: Any) -> None:
+def test_the_index_expires_a_minute_after_its_last_session(store: RedisStore, client: Any) -> None:
     store.create(key(1), {}, "alice", HOUR)
     store.create(key(2), {}, "alice", Lifetime(60, 60))
-    assert 3600 < client.ttl(index_of(client)) <= 3600 + user_index.MARGIN_MS / 1000
+    assert 3600 < client.ttl(find_index(client)) <= 3600 + user_index.MARGIN_MS / 1000
 
 
 @pytest.mark.parametrize("owner", ["", "}{", "session:of:{x}", "a\r\nFLUSHALL", "é" * 10_000, "\ud800"])
 def test_any_text_can_be_an_owner(store: RedisStore, client: Any, owner: str) -> None:
-    store.create(key(1), {}, "somebody else", HOUR)
-    if owner == "\ud800":  # no text that a session could hold, and none that finds anything
+    store.create(key(1), {}, "bob", HOUR)
+    if owner == "\ud800":  # not text: no session can have it
         assert store.keys_of(owner) == []
         return
     store.create(key(2), {}, owner, HOUR)
     assert store.keys_of(owner) == ([key(2)] if owner else [])
-    assert store.keys_of("somebody else") == [key(1)]
+    assert store.keys_of("bob") == [key(1)]
     assert all(len(name) == len("session:of:{}") + 64 for name in client.keys("session:of:*"))
 
 
-def test_an_index_entry_alone_does_not_prove_whose_a_session_is(
+def test_the_index_does_not_decide_to_whom_a_session_belongs(
     store: RedisStore, harness: RedisHarness, client: Any
 ) -> None:
     store.create(key(1), {}, "bob", HOUR)
-    store._client.run([store._index.insert_command("alice", key(1), HOUR, "")])
+    insert(store, "alice", 1)
     client.set(store._name(key(2)), "no session", ex=60)
-    store._client.run([store._index.insert_command("alice", key(2), HOUR, "")])
+    insert(store, "alice", 2)
     assert store.keys_of("alice") == []
     assert store.keys_of("bob") == [key(1)]
 
 
-def test_a_session_of_a_later_version_is_listed_so_that_it_can_be_ended(store: RedisStore, client: Any) -> None:
+def test_a_session_of_a_later_version_is_listed_and_can_be_ended(store: RedisStore, client: Any) -> None:
     store.create(key(1), {}, "alice", HOUR)
     client.hset(store._name(key(1)), "@", b"2:whatever")
     assert store.keys_of("alice") == [key(1)]
@@ -148,7 +151,9 @@ def test_a_session_of_a_later_version_is_listed_so_that_it_can_be_ended(store: R
     assert store.keys_of("alice") == []
 
 
-def test_iterating_yields_all_sessions_and_nothing_else(server: Valkey, store: RedisStore, client: Any) -> None:
+def test_keys_yields_all_sessions_and_nothing_else(
+    server: Valkey, store: RedisStore, client: Any, open_store: OpenStore
+) -> None:
     for number in range(2500):
         client.hset(store._name(key(number)), "@", b"1:0::")
     strangers = ("session:x", "session:damaged:{x}", "other:{x}", "xsession:{x}", b"session:{\xff}", "session:{x}")
@@ -157,8 +162,7 @@ def test_iterating_yields_all_sessions_and_nothing_else(server: Valkey, store: R
     store.create(key(3000), {}, "alice", HOUR)  # and its index
     assert set(store.keys()) == {key(number) for number in (*range(2500), 3000)}
     assert store.count() == 2501
-    strange = RedisStore.from_url(server.url, PATIENT, prefix="s[e]*?\\")
-    assert strange.count() == 0
-    strange.create(key(1), {}, None, HOUR)
-    assert list(strange.keys()) == [key(1)]
-    strange.close()
+    special = open_store(server, prefix="s[e]*?\\")
+    assert special.count() == 0
+    special.create(key(1), {}, None, HOUR)
+    assert list(special.keys()) == [key(1)]

@@ -1,9 +1,10 @@
-"""Waiting for a store: who waits and how long, and that nothing is applied twice."""
+"""Requests that wait for a store: which of them, for how long, and that no write is applied twice."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,15 +14,27 @@ from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, Redi
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import connection
 from tests.support.records import HOUR, KEY, OTHER, PATIENT, during, load
+from tests.support.redis_stores import OpenStore
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
 HASTY = Budgets(0.1, 0.1, retries=0, deadline=0.2)
 
 
-def waiting(server: Valkey, budgets: Budgets = PATIENT, seconds: float = 20, most: int = 100) -> RedisStore:
-    """Connected, at a server that knows the scripts: what is lost later is the answer to what was done."""
-    store = RedisStore.from_url(server.url, budgets, outage=OutagePolicy(Outage.WAIT, seconds, most))
+@pytest.fixture
+def client(server: Valkey) -> Any:
+    with server.client() as made:
+        made.flushdb()
+        yield made
+
+
+@pytest.fixture
+def waiting(client: Any, server: Valkey, open_store: OpenStore) -> RedisStore:
+    """A store that waits, at a server that knows the scripts."""
+    return warm(open_store(server, outage=OutagePolicy(Outage.WAIT, 20)))
+
+
+def warm(store: RedisStore) -> RedisStore:
     store.create(OTHER, {}, "bob", HOUR)
     store.update(OTHER, Changes({"a": b"1"}), HOUR)
     store.delete(OTHER)
@@ -29,125 +42,95 @@ def waiting(server: Valkey, budgets: Budgets = PATIENT, seconds: float = 20, mos
 
 
 @pytest.fixture
-def own() -> Iterator[Valkey]:
-    """A server that a test may ill-treat; what it had is there after a restart."""
-    made = Valkey("--appendonly", "yes", "--appendfsync", "always")
-    yield made
-    made.close()
+def lose_reply(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Loses the next reply: the server has executed the command, and the client does not know. Then calls `then`."""
+
+    def lose(then: Callable[[], object] = lambda: None) -> None:
+        def read(connection_: Any) -> Any:
+            read_reply(connection_)
+            monkeypatch.setattr(connection, "_read_reply", read_reply)
+            then()
+            raise redis.ConnectionError("the reply is lost")
+
+        read_reply = connection._read_reply
+        monkeypatch.setattr(connection, "_read_reply", read)
+
+    return lose
 
 
-class LostAnswer:
-    """The next answer to a script is lost on its way: the server has done it, and nobody knows."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._answer = connection._read_reply
-        self._armed = False
-        monkeypatch.setattr(connection, "_read_reply", self._once)
-
-    def lose(self) -> None:
-        self._armed = True
-
-    def _once(self, connection: Any) -> Any:
-        answer = self._answer(connection)
-        if self._armed:
-            self._armed = False
-            raise redis.ConnectionError("the answer is lost")
-        return answer
+def test_a_creation_whose_reply_is_lost_is_applied_once(waiting: RedisStore, lose_reply: Callable[..., None]) -> None:
+    waiting.ping()
+    lose_reply()
+    created = waiting.create(KEY, {"a": b"1"}, "alice", HOUR)
+    record = load(waiting)
+    assert (record.created, record.fields, waiting.keys_of("alice")) == (created, {"a": b"1"}, [KEY])
+    assert waiting.create(KEY, {}, None, HOUR) is None
 
 
-@pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch) -> LostAnswer:
-    return LostAnswer(monkeypatch)
+def test_an_update_whose_reply_is_lost_is_applied_once(waiting: RedisStore, lose_reply: Callable[..., None]) -> None:
+    waiting.create(KEY, {"n": b"1"}, None, HOUR)
+    lose_reply()
+    assert waiting.update(KEY, Changes({"n": b"2"}, expect={"n": b"1"}), HOUR) is Outcome.APPLIED
+    assert waiting.update(KEY, Changes({"n": b"3"}, expect={"n": b"1"}), HOUR) is Outcome.CONFLICT
 
 
-def test_a_creation_whose_answer_is_lost_is_done_once(server: Valkey, answer: LostAnswer) -> None:
-    server.client().flushdb()
-    store = waiting(server)
-    store.ping()
-    answer.lose()
-    created = store.create(KEY, {"a": b"1"}, "alice", HOUR)
-    record = load(store)
-    assert (record.created, record.fields, store.keys_of("alice")) == (created, {"a": b"1"}, [KEY])
-    assert store.create(KEY, {}, None, HOUR) is None
-    store.close()
+def test_an_update_that_is_repeated_overwrites_no_later_one(
+    server: Valkey, waiting: RedisStore, open_store: OpenStore, lose_reply: Callable[..., None]
+) -> None:
+    other = open_store(server)
+    waiting.create(KEY, {"n": b"1"}, None, HOUR)
+    lose_reply(then=lambda: other.update(KEY, Changes({"n": b"9"}), HOUR))
+    assert waiting.update(KEY, Changes({"n": b"2"}), HOUR) is Outcome.APPLIED
+    assert load(waiting).fields["n"] == b"9"
 
 
-def test_an_update_whose_answer_is_lost_is_done_once(server: Valkey, answer: LostAnswer) -> None:
-    server.client().flushdb()
-    store = waiting(server)
-    store.create(KEY, {"n": b"1"}, None, HOUR)
-    answer.lose()
-    assert store.update(KEY, Changes({"n": b"2"}, expect={"n": b"1"}), HOUR) is Outcome.APPLIED
-    assert store.update(KEY, Changes({"n": b"3"}, expect={"n": b"1"}), HOUR) is Outcome.CONFLICT
-    store.close()
-
-
-def test_an_update_that_is_repeated_leaves_alone_what_was_written_since(server: Valkey, monkeypatch: Any) -> None:
-    server.client().flushdb()
-    store, other = waiting(server), RedisStore.from_url(server.url, PATIENT)
-    store.create(KEY, {"n": b"1"}, None, HOUR)
-    read = connection._read_reply
-    calls: list[int] = []
-
-    def lost_and_overtaken(connection: Any) -> Any:
-        got = read(connection)
-        calls.append(1)
-        if len(calls) == 1:
-            assert other.update(KEY, Changes({"n": b"9"}), HOUR) is Outcome.APPLIED
-            raise redis.ConnectionError("the answer is lost")
-        return got
-
-    monkeypatch.setattr(connection, "_read_reply", lost_and_overtaken)
-    assert store.update(KEY, Changes({"n": b"2"}), HOUR) is Outcome.APPLIED
-    record = load(store)
-    assert record.fields["n"] == b"9"
-    store.close()
-    other.close()
-
-
-def test_a_logout_whose_answer_is_lost_still_says_what_it_ended(server: Valkey, answer: LostAnswer) -> None:
-    server.client().flushdb()
-    store = waiting(server)
-    store.create(KEY, {"a": b"1", "@ttl": b"2"}, "alice", HOUR)
-    answer.lose()
-    ended = store.delete(KEY)
+def test_a_logout_whose_reply_is_lost_returns_the_session(waiting: RedisStore, lose_reply: Callable[..., None]) -> None:
+    waiting.create(KEY, {"a": b"1", "@ttl": b"2"}, "alice", HOUR)
+    lose_reply()
+    ended = waiting.delete(KEY)
     assert ended is not None
     assert (ended.fields, ended.owner) == ({"a": b"1", "@ttl": b"2"}, "alice")
     assert 590 < ended.ttl <= 600
-    assert store.load(KEY) is None
-    assert store.delete(KEY) is None
-    assert store.count() == 0
-    store.close()
+    assert waiting.load(KEY) is None
+    assert waiting.delete(KEY) is None
+    assert waiting.count() == 0
 
 
-def test_the_token_of_a_repeatable_write_expires_after_half_a_minute(server: Valkey) -> None:
-    client: Any = server.client()
-    store = waiting(server)
+def test_what_makes_a_write_repeatable_expires_after_half_a_minute(waiting: RedisStore, client: Any) -> None:
     client.flushdb()
-    store.create(KEY, {}, None, HOUR)
-    store.update(KEY, Changes({"a": b"1"}), HOUR)
-    store.delete(KEY)
+    waiting.create(KEY, {}, None, HOUR)
+    waiting.update(KEY, Changes({"a": b"1"}), HOUR)
+    waiting.delete(KEY)
     left = client.keys("*")
     assert len(left) == 3
     assert all(0 < client.pttl(name) <= 30_000 for name in left)
-    store.close()
 
 
-def test_without_waiting_nothing_is_sent_twice(server: Valkey, answer: LostAnswer) -> None:
-    client: Any = server.client()
-    client.flushdb()
-    store = RedisStore.from_url(server.url, PATIENT)
+def test_without_waiting_no_write_is_sent_twice(
+    server: Valkey, client: Any, open_store: OpenStore, lose_reply: Callable[..., None]
+) -> None:
+    store = open_store(server)
     store.create(KEY, {"n": b"1"}, None, HOUR)
     store.update(KEY, Changes({"n": b"1"}), HOUR)
-    answer.lose()
-    with pytest.raises(StoreUnavailable, match="the answer is lost"):
+    lose_reply()
+    with pytest.raises(StoreUnavailable, match="the reply is lost"):
         store.update(KEY, Changes({"n": b"2"}), HOUR)
     assert [name.decode() for name in client.keys("*")] == [f"session:{{{KEY}}}"]
-    store.close()
 
 
-def test_an_operation_during_an_outage_waits_for_the_server(own: Valkey) -> None:
-    store = waiting(own, HASTY)
+# ---- while the server is away
+
+
+@pytest.fixture
+def open_waiting(own: Valkey, open_store: OpenStore) -> Callable[..., RedisStore]:
+    """Opens a store that waits for a server that the test kills."""
+    return lambda seconds=20.0, most=100: warm(open_store(own, HASTY, outage=OutagePolicy(Outage.WAIT, seconds, most)))
+
+
+def test_an_operation_during_an_outage_waits_for_the_server(
+    own: Valkey, open_waiting: Callable[..., RedisStore]
+) -> None:
+    store = open_waiting()
     store.create(KEY, {"n": b"0"}, None, HOUR)
     own.kill()
     results: list[object] = []
@@ -165,12 +148,12 @@ def test_an_operation_during_an_outage_waits_for_the_server(own: Valkey) -> None
         own.start()
     assert len(results) == len(calls)
     assert Outcome.APPLIED in results
-    store.close()
 
 
-def test_one_waiting_operation_asks_for_the_server_and_the_others_wait_for_it(own: Valkey) -> None:
-    store = waiting(own, HASTY)
-    store.ping()
+def test_one_waiting_request_probes_and_the_others_wait_for_it(
+    own: Valkey, open_waiting: Callable[..., RedisStore]
+) -> None:
+    store = open_waiting()
     own.kill()
     attempts: list[float] = []
     executor = store._connections
@@ -181,30 +164,26 @@ def test_one_waiting_operation_asks_for_the_server_and_the_others_wait_for_it(ow
         wait_until(lambda: len(attempts) > 40)
         assert time.monotonic() - started > 0.3  # each its first, and then one every 50 ms
         own.start()
-    store.close()
 
 
-def test_no_operation_waits_for_longer_than_the_bound(own: Valkey) -> None:
-    store = waiting(own, HASTY, seconds=0.5)
-    store.ping()
+def test_no_request_waits_for_longer_than_the_policy_says(own: Valkey, open_waiting: Callable[..., RedisStore]) -> None:
+    store = open_waiting(seconds=0.5)
     own.kill()
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store.load(KEY)
     assert 0.4 < time.monotonic() - started < 3
-    store.close()
 
 
-def test_no_more_operations_wait_than_the_bound(own: Valkey) -> None:
-    store = waiting(own, HASTY, seconds=20, most=2)
-    store.ping()
+def test_no_more_requests_wait_than_the_policy_says(own: Valkey, open_waiting: Callable[..., RedisStore]) -> None:
+    store = open_waiting(most=2)
     own.kill()
     results: list[str] = []
 
     def ping() -> None:
         try:
             store.ping()
-            results.append("held")
+            results.append("waited")
         except StoreUnavailable as error:
             results.append(str(error))
 
@@ -212,22 +191,22 @@ def test_no_more_operations_wait_than_the_bound(own: Valkey) -> None:
         wait_until(lambda: len(results) == 3)
         assert set(results) == {"2 requests wait for the store already"}
         own.start()
-    assert results[3:] == ["held", "held"]
-    store.close()
+    assert results[3:] == ["waited", "waited"]
 
 
-def test_an_express_write_waits_only_if_it_was_certainly_not_applied(own: Valkey, answer: LostAnswer) -> None:
-    store = ExpressStore.from_url(own.url, PATIENT, outage=OutagePolicy(Outage.WAIT, 20))
-    assert store.create("a" * 32, {"n": b"1"}, None, HOUR) is not None
-    own.kill()
-    done: list[object] = []
-    with during(lambda: done.append(store.delete("a" * 32))):
-        own.start()
-    assert done != [None]
-    answer.lose()
-    with pytest.raises(StoreUnavailable, match="the answer is lost"):
-        store.delete("b" * 32)
-    store.close()
+def test_an_express_write_waits_only_if_it_was_certainly_not_applied(
+    own: Valkey, lose_reply: Callable[..., None]
+) -> None:
+    with closing(ExpressStore.from_url(own.url, PATIENT, outage=OutagePolicy(Outage.WAIT, 20))) as store:
+        assert store.create("a" * 32, {"n": b"1"}, None, HOUR) is not None
+        own.kill()
+        ended: list[object] = []
+        with during(lambda: ended.append(store.delete("a" * 32))):
+            own.start()
+        assert ended != [None]
+        lose_reply()
+        with pytest.raises(StoreUnavailable, match="the reply is lost"):
+            store.delete("b" * 32)
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0, 1), (26, 1), (1, 0)])

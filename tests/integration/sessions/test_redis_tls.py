@@ -1,5 +1,7 @@
-"""TLS to the store: the server's certificate is verified, its name too. In front of Valkey stands a few lines of proxy,
-since the Valkey of the wheel is built without TLS."""
+"""TLS to the store: the server's certificate and its name are verified.
+
+A small proxy ends TLS in front of Valkey, since the Valkey of the wheel is built without TLS.
+"""
 
 from __future__ import annotations
 
@@ -14,41 +16,44 @@ import pytest
 import trustme
 
 from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
-from nodes.sessions.stores.redis.address import Resolver
-from tests.support.records import HOUR, KEY, PATIENT, fields_of
+from tests.support.records import HOUR, KEY, fields_of
+from tests.support.redis_stores import OpenStore
 from tests.support.servers import tcp_server
 from tests.support.valkey import Valkey
 
 
-class TlsFront:
-    """Ends TLS with the certificate of `context` and hands on what is inside to 127.0.0.1:`port`."""
+class TlsProxy:
+    """Ends TLS with the certificate of `context` and forwards to 127.0.0.1:`port`."""
 
     def __init__(self, context: ssl.SSLContext, port: int) -> None:
-        self._context, self._to = context, port
+        self._context = context
+        self._server_port = port
         self.port = 0
-        self._open: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
 
     def serve(self, raw: socket.socket) -> None:
         client = self._context.wrap_socket(raw, server_side=True)
-        server = socket.create_connection(("127.0.0.1", self._to))
-        self._open += (client, server)
-        threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
-        self._pump(client, server)
+        server = socket.create_connection(("127.0.0.1", self._server_port))
+        self._sockets += (client, server)
+        threading.Thread(target=self._forward, args=(server, client), daemon=True).start()
+        self._forward(client, server)
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 target.sendall(data)
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        _shut_down(source, target)
 
-    def cut(self) -> None:
-        """Ends every connection, as a restart of the server does."""
-        for end in self._open:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._open.clear()
+    def close_connections(self) -> None:
+        """Close every connection, as a restart of the server does."""
+        _shut_down(*self._sockets)
+        self._sockets.clear()
+
+
+def _shut_down(*sockets: socket.socket) -> None:
+    for each in sockets:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="module")
@@ -64,67 +69,60 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def front(server: Valkey, authority: trustme.CA) -> Iterator[TlsFront]:
+def proxy(server: Valkey, authority: trustme.CA) -> Iterator[TlsProxy]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("store.example", "127.0.0.1").configure_cert(context)
-    made = TlsFront(context, server.port)
+    made = TlsProxy(context, server.port)
     with server.client() as client:
         client.flushdb()
     with tcp_server(made.serve) as made.port:
         yield made
-    made.cut()
+    made.close_connections()
 
 
-@pytest.mark.parametrize("is_in_the_url", [False, True])
-def test_a_session_is_stored_over_tls(front: TlsFront, ca_file: Path, is_in_the_url: bool) -> None:
-    url = f"rediss://127.0.0.1:{front.port}/0"
-    if is_in_the_url:
-        store = RedisStore.from_url(f"{url}?ssl_ca_certs={ca_file}", PATIENT)
-    else:
-        store = RedisStore.from_url(url, PATIENT, ca_file=ca_file)
+@pytest.fixture
+def store(proxy: TlsProxy, ca_file: Path, open_store: OpenStore) -> RedisStore:
+    return open_store(f"rediss://127.0.0.1:{proxy.port}/0", ca_file=ca_file)
+
+
+def test_a_session_is_stored_over_tls(store: RedisStore, proxy: TlsProxy, ca_file: Path, open_store: OpenStore) -> None:
     assert store.create(KEY, {"a": b"1" * 50_000}, "alice", HOUR) is not None
-    assert fields_of(store) == {"a": b"1" * 50_000}
-    store.close()
+    configured_by_url = open_store(f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={ca_file}")
+    assert fields_of(configured_by_url) == {"a": b"1" * 50_000}
 
 
-def test_the_certificate_must_match_the_host_name_of_the_url(front: TlsFront, ca_file: Path) -> None:
-    for name, fits in (("store.example", True), ("other.example", False)):
-        store = RedisStore.from_url(f"rediss://{name}:{front.port}/0", PATIENT, ca_file=ca_file)
-        pool = store._connections.pool  # type: ignore[attr-defined]
-        pool.connection_kwargs["resolver"] = Resolver(lambda name, port: ["127.0.0.1"])
-        if fits:
-            assert store.ping() > 0
-        else:
-            with pytest.raises(StoreUnavailable, match="certificate"):
-                store.ping()
-        store.close()
-
-
-def test_a_certificate_of_an_unknown_authority_is_refused(front: TlsFront) -> None:
-    store = RedisStore.from_url(f"rediss://127.0.0.1:{front.port}/0", PATIENT)
+def test_the_certificate_is_verified_against_the_name_in_the_url(
+    proxy: TlsProxy, ca_file: Path, open_store: OpenStore
+) -> None:
+    right, wrong = (
+        open_store(f"rediss://{name}:{proxy.port}/0", lookup=lambda name, port: ["127.0.0.1"], ca_file=ca_file)
+        for name in ("store.example", "other.example")
+    )
+    assert right.ping() > 0
     with pytest.raises(StoreUnavailable, match="certificate"):
-        store.load(KEY)
-    store.close()
+        wrong.ping()
 
 
-def test_a_write_notices_that_the_server_closed_the_tls_connection(front: TlsFront, ca_file: Path) -> None:
-    store = RedisStore.from_url(f"rediss://127.0.0.1:{front.port}/0", PATIENT, ca_file=ca_file)
+def test_a_certificate_of_an_unknown_authority_is_refused(proxy: TlsProxy, open_store: OpenStore) -> None:
+    with pytest.raises(StoreUnavailable, match="certificate"):
+        open_store(f"rediss://127.0.0.1:{proxy.port}/0").load(KEY)
+
+
+def test_a_tls_connection_that_the_server_closed_fails_no_operation(store: RedisStore, proxy: TlsProxy) -> None:
     store.create(KEY, {}, None, HOUR)
     for _ in range(3):
-        front.cut()
+        proxy.close_connections()
         assert store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.APPLIED
-        front.cut()
+        proxy.close_connections()
         assert store.load(KEY) is not None
-    store.close()
 
 
-def test_a_server_that_does_not_speak_tls_costs_no_more_than_the_budget(server: Valkey, ca_file: Path) -> None:
+def test_a_server_that_does_not_answer_in_tls_costs_the_budget(
+    server: Valkey, ca_file: Path, open_store: OpenStore
+) -> None:
     hasty = Budgets(0.3, 0.3, retries=0, deadline=0.3)
-    with server.paused():
-        store = RedisStore.from_url(f"rediss://127.0.0.1:{server.port}/0", hasty, ca_file=ca_file)
-        with pytest.raises(StoreUnavailable):
-            store.ping()
-        store.close()
+    with server.paused(), pytest.raises(StoreUnavailable):
+        open_store(f"rediss://127.0.0.1:{server.port}/0", hasty, ca_file=ca_file).ping()
 
 
 def test_a_ca_file_for_a_connection_without_tls_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a session says of its cookie to the application that it is shared with."""
+"""The attributes of the cookie in a record that another application reads."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ def shared(server: Valkey) -> Shared:
     return Shared(server)
 
 
-def test_attributes_are_in_the_cookie_and_no_field(shared: Shared) -> None:
+def test_a_new_record_has_the_attributes_of_the_cookie_and_its_max_age(shared: Shared) -> None:
     shared.create(a=1)
     assert shared.cookie() == {"originalMaxAge": 3_600_000, **PLAIN}
+    assert 3590 < shared.client.ttl(f"sess:{KEY}") <= 3600
     assert shared.loaded() == {"a": 1, COOKIE_KEY: {"max_age": 3600, "expires": None}}
 
 

@@ -14,11 +14,11 @@ from sqlalchemy import Engine, create_engine, event, text
 from nodes.sessions import Budgets, SessionOptions, Sessions
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import DRIVERS
-from tests.integration.sessions.test_sql_store import harness, sql_name
+from tests.integration.sessions.test_sql_store import store_name
 from tests.support.browser import SECRET
 from tests.support.harnesses.sql import SqlHarness
 
-__all__ = ["harness", "sql_name"]
+__all__ = ["store_name"]
 WAIT = 0.5
 """Seconds that the store waits for a lock."""
 

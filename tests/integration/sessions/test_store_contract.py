@@ -1,12 +1,13 @@
 """The contract of every store, with the optional capabilities that it has. Each tier imports it for its own stores."""
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
 
 import pytest
 
-from nodes.sessions import Changes, Lifetime, Outcome, Store, StoreUnavailable
+from nodes.sessions import Changes, Lifetime, Outcome, Store, StoreUnavailable, UnsupportedRecordVersion
 from nodes.sessions.store import Iterable, ListsByUser, Sweepable, find_capability
 from tests.support.harness import Harness
 from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads, load
@@ -171,6 +172,27 @@ def test_ping_returns_the_clock_that_sessions_are_created_by(store: Store) -> No
     assert before - 0.01 <= created <= store.ping() + 0.01
 
 
+def test_a_record_of_a_later_version_is_unknown_and_kept_until_it_is_deleted(harness: Harness) -> None:
+    store = harness.store
+    set_format = getattr(harness, "set_format", None) or pytest.skip("the records of this store have no version")
+    make(store, a=b"1")
+    set_format(KEY, 2)
+    for call in (
+        lambda: store.load(KEY),
+        lambda: store.update(KEY, Changes({"a": b"2"}), HOUR),
+        lambda: store.update(KEY, Changes(), HOUR),
+    ):
+        with pytest.raises(UnsupportedRecordVersion):
+            call()
+    with contextlib.suppress(UnsupportedRecordVersion):
+        assert store.create(KEY, {}, None, HOUR) is None
+    set_format(KEY, 1)
+    assert fields_of(store) == {"a": b"1"}
+    set_format(KEY, 2)
+    store.delete(KEY)
+    make(store, b=b"2")
+
+
 def test_a_quarantined_session_is_absent(store: Store) -> None:
     make(store, a=b"1")
     store.quarantine(KEY)
@@ -326,7 +348,7 @@ def test_all_sessions_are_counted_and_gone_through(store: Store) -> None:
     assert sorted(everyone.keys()) == [key(number) for number in range(250)]
 
 
-def test_a_sweep_removes_expired_sessions_in_batches_and_nothing_else(harness: Harness) -> None:
+def test_a_sweep_removes_expired_sessions_in_batches_and_reports_each(harness: Harness) -> None:
     store = harness.store
     sweeper = find_capability(store, Sweepable)
     if sweeper is None:
@@ -335,6 +357,8 @@ def test_a_sweep_removes_expired_sessions_in_batches_and_nothing_else(harness: H
         log_in(store, number)
     harness.advance(700)
     log_in(store, 10)
-    assert [sweeper.sweep(limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    expired: list[str] = []
+    assert [sweeper.sweep(2, expired.append) for _ in range(4)] == [2, 2, 1, 0]
+    assert sorted(expired) == [key(number) for number in range(5)]
     assert store.load(key(10)) is not None
     assert by_user(store).keys_of("alice") == [key(10)]

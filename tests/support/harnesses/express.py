@@ -11,7 +11,7 @@ from tests.support.records import PATIENT
 
 
 def plain(value: Any) -> Any:
-    """The nearest value that JSON can hold."""
+    """Return the nearest value that JSON can hold."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
@@ -31,7 +31,7 @@ class ExpressHarness(ServerHarness):
         super().__init__(server, *(ExpressStore.from_url(server.url, budgets) for budgets in (PATIENT, HASTY)))
 
     def of_bytes(self) -> Harness:
-        """The same for tests that store bytes which are no JSON."""
+        """Return a harness whose store takes any bytes, not only JSON."""
         made = ExpressHarness(self._server)
         made.store = BytesAsText(made._through)
         return made
@@ -52,20 +52,13 @@ class ExpressHarness(ServerHarness):
 
 
 class BytesAsText(Through):
-    """Any bytes, as a text of as many characters."""
+    """A store that keeps any bytes, as a text with a character for each byte."""
 
     def load(self, key: str) -> Record | None:
         return self._decoded(super().load(key))
 
-    def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
-    ) -> float | None:
-        return super().create(key, self._encoded(fields), owner, lifetime, created)
+    def create(self, key: str, fields: Mapping[str, bytes], *args: Any, **kwargs: Any) -> float | None:
+        return super().create(key, self._encoded(fields), *args, **kwargs)
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         expect = {name: None if value is None else self._text(value) for name, value in changes.expect.items()}

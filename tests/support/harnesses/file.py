@@ -22,7 +22,7 @@ def memory_folder() -> Iterator[Path]:
 
 @dataclass
 class FileHarness:
-    """In a folder, by a clock that can be turned."""
+    """A file store with a clock that can be turned."""
 
     folder: Path
 
@@ -40,12 +40,18 @@ class FileHarness:
         data[-1] ^= 1
         self.path(key).write_bytes(bytes(data))
 
+    def set_format(self, key: str, number: int) -> None:
+        """Make the record one that another version wrote."""
+        data = bytearray(self.path(key).read_bytes())
+        data[2] = number
+        self.path(key).write_bytes(bytes(data))
+
     def keys(self) -> set[str]:
         return set(self.file.keys())
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        """The disk is gone: the folder is no longer where it was."""
+        """Move the folder away inside the block, as if its disk were gone."""
         self.store.ping()
         away = self.folder.with_suffix(".away")
         self.folder.rename(away)

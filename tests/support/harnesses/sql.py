@@ -1,4 +1,4 @@
-"""What the harnesses of SQLite, MySQL and PostgreSQL have in common."""
+"""The harness of SQLite, MySQL and PostgreSQL; and calls between two statements of a store."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, event, select, update
 
 from nodes.sessions import Budgets, Store
 from nodes.sessions.stores.sql import SqlStore
@@ -19,7 +20,7 @@ from tests.support.sql_servers import PATIENT, SqlServer
 
 
 class SqlHarness:
-    """A real database. Its clock can't be turned, so what is stored is made older instead."""
+    """A real database. Its clock can't be turned, so `advance` makes its rows older."""
 
     def __init__(self, url: str, silence: Callable[[], AbstractContextManager[None]]) -> None:
         self.url = url
@@ -40,9 +41,17 @@ class SqlHarness:
                 update(sessions).values(created=sessions.c.created - moved, expires=sessions.c.expires - moved)
             )
 
-    def damage(self, key: str) -> None:
+    def change(self, key: str, **values: object) -> None:
+        """Overwrite columns of the session's row."""
         with self.engine.begin() as connection:
-            connection.execute(update(sessions).where(sessions.c.key == key).values(fields=b"\xc1"))
+            connection.execute(update(sessions).where(sessions.c.key == key).values(values))
+
+    def damage(self, key: str) -> None:
+        self.change(key, fields=b"\xc1")
+
+    def set_format(self, key: str, number: int) -> None:
+        """Make the record one that another version wrote."""
+        self.change(key, format=number)
 
     def keys(self) -> set[str]:
         live = select(sessions.c.key).where(sessions.c.set_aside == 0, sessions.c.expires > now_ms())
@@ -67,9 +76,23 @@ class SqlHarness:
         self.engine.dispose()
 
 
+def before_statement(engine: Engine, word: str, call: Callable[[Connection], object]) -> list[str]:
+    """Call `call` once, before the first statement that begins with `word`. Return the first words of all statements,
+    to which each later statement adds its own."""
+    sent: list[str] = []
+
+    def executing(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement.split()[0])
+        if sent[-1] == word and sent.count(word) == 1:
+            call(connection)
+
+    event.listen(engine, "before_cursor_execute", executing)
+    return sent
+
+
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Nobody else can read or write this SQLite database, which nobody has open: the nearest to a silent server."""
+    """Lock a SQLite database that nothing has open, as if its server were silent."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=20)
     try:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")

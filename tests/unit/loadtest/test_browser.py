@@ -1,4 +1,4 @@
-"""What one virtual user knows: its cookies, and who its session should be logged in as."""
+"""The state of a virtual user: its cookies, and the user that it expects to be."""
 
 import pytest
 from msgspec import UNSET

@@ -1,4 +1,4 @@
-"""The same addresses as browsers use them: forms in, pages out."""
+"""Forms and pages for browsers, at the addresses of the JSON interface."""
 
 import re
 from html import unescape

@@ -1,7 +1,7 @@
 """Secrets and encryption keys are changed node by node: add the new one, put it first, drop the old one. So is whether
-anything is encrypted: read both, write encrypted, believe nothing else.
+anything is encrypted: read both, write encrypted, accept nothing else.
 
-Whatever two configurations run beside each other meanwhile, every browser is known to both.
+Of two configurations that are one step apart, each knows the browsers of the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from nodes import Settings, create_app
 from nodes.settings import StoreKind
 from tests.support.node import PASSWORD, SECRET
-from tests.support.node_app import HTML, token_of
+from tests.support.node_app import HTML, attempt_login, log_in, token_of
 
 OLD, NEW = "old", "new"
 STEPS = [(OLD,), (OLD, NEW), (NEW, OLD), (NEW,)]
@@ -52,20 +52,14 @@ def node(request: pytest.FixtureRequest, users_file: Path, tmp_path: Path) -> No
     return make
 
 
-def enter(client: FlaskClient, password: str = PASSWORD, address: str = "198.51.100.1") -> int:
-    body = {"user": "alice", "password": password}
-    return client.post("/login", json=body, environ_base={"REMOTE_ADDR": address}).status_code
-
-
-def logged_in(app: Flask) -> FlaskClient:
-    client = app.test_client()
-    assert enter(client) == 200
+def log_in_and_visit(app: Flask) -> FlaskClient:
+    client = log_in(app)
     assert client.post("/visits", json={}).status_code == 200
     return client
 
 
 def at(app: Flask, browser: FlaskClient) -> FlaskClient:
-    """The same browser, when it gets to this node."""
+    """Return this browser at another node."""
     client = app.test_client()
     for name in COOKIES:
         cookie = browser.get_cookie(name)
@@ -75,10 +69,10 @@ def at(app: Flask, browser: FlaskClient) -> FlaskClient:
 
 
 @pytest.mark.parametrize("step", list(pairwise(STEPS)), ids=lambda step: " | ".join(",".join(each) for each in step))
-def test_nodes_one_step_of_a_rotation_apart_know_each_others_browsers(node: Node, step: tuple[Step, Step]) -> None:
+def test_two_nodes_that_are_one_step_apart_know_each_others_browsers(node: Node, step: tuple[Step, Step]) -> None:
     one, other = (node(each) for each in step)
     for home, away, address in ((one, other, "192.0.2.1"), (other, one, "192.0.2.2")):
-        browser = logged_in(home)
+        browser = log_in_and_visit(home)
         abroad = at(away, browser)
         assert abroad.get("/me").get_json()["user"] == "alice"
         assert abroad.post("/visits", json={}).get_json()["visits"] == 2
@@ -86,25 +80,27 @@ def test_nodes_one_step_of_a_rotation_apart_know_each_others_browsers(node: Node
         assert abroad.post("/visits", data=form, headers=HTML).status_code == 303
         assert browser.get("/me").get_json()["visits"] == 3
         stranger = away.test_client()
-        assert [enter(stranger, "wrong password", address) for _ in range(3)] == [401, 401, 429]
-        assert enter(stranger, PASSWORD, address) == 429
-        assert enter(abroad, PASSWORD, address) == 200  # known by its cookie, whoever signed it
+        assert [attempt_login(stranger, address=address).status_code for _ in range(3)] == [401, 401, 429]
+        assert attempt_login(stranger, password=PASSWORD, address=address).status_code == 429
+        assert attempt_login(abroad, password=PASSWORD, address=address).status_code == 200  # by its cookie
         assert at(home, abroad).get("/me").get_json() | {"node": ""} == abroad.get("/me").get_json() | {"node": ""}
         assert at(home, abroad).post("/logout", json={}).status_code == 204
         assert abroad.get("/me").get_json()["user"] is None
 
 
-def test_a_session_lasts_until_the_secret_that_signed_it_is_dropped(node: Node) -> None:
-    browser = logged_in(node((OLD,)))
+def test_an_older_session_lasts_until_the_old_secret_is_dropped(node: Node) -> None:
+    browser = log_in_and_visit(node((OLD,)))
     for number, step in enumerate(STEPS[:3], start=2):
         browser = at(node(step), browser)
         assert browser.get("/me").get_json()["user"] == "alice"
         assert browser.post("/visits", json={}).get_json()["visits"] == number
 
 
-def test_browsers_of_a_new_secret_are_unknown_to_nodes_without_it(node: Node, request: pytest.FixtureRequest) -> None:
+def test_a_node_without_a_new_secret_does_not_know_its_browsers_and_ends_nothing(
+    node: Node, request: pytest.FixtureRequest
+) -> None:
     before, hasty = node((OLD,)), node((NEW, OLD))
-    browser = logged_in(hasty)
+    browser = log_in_and_visit(hasty)
     answer = at(before, browser).get("/me")
     if "encryption" in request.node.name:
         assert answer.status_code == 503

@@ -1,4 +1,4 @@
-"""What the checker counts, and that it takes events as they come, in memory that does not grow with them."""
+"""The counts of the checker, and events one by one in bounded memory."""
 
 import pickle
 import random

@@ -228,14 +228,6 @@ def test_what_was_flushed_is_readable_after_the_writer_was_killed(tmp_path: Path
     assert len(list(read(path, partial=True))) == 501
 
 
-def test_a_writer_left_with_an_error_writes_no_end(tmp_path: Path) -> None:
-    path = tmp_path / "h.gz"
-    with pytest.raises(ZeroDivisionError), Writer(path, HEADER) as writer:
-        writer.write(op())
-        raise ZeroDivisionError
-    assert error(path).startswith("truncated after 1 operations")
-
-
 def test_a_writer_flushes_by_itself_when_there_is_much_text(tmp_path: Path) -> None:
     path = tmp_path / "h.gz"
     writer = Writer(path, HEADER)
