@@ -129,8 +129,6 @@ class StoreSettings:
     """A primary with fewer connected replicas refuses writes: a disconnected one would acknowledge writes that the
     failover loses. None: 1 where a primary has two replicas; 0 in a Redis Cluster, where it has one and would
     refuse all writes from a failover until the old primary is back."""
-    max_lag: int = 2
-    """Whole seconds since the last message of a replica, sent once a second, for which it counts as connected."""
     down_after: float = 1.0
     """How long a primary may be silent until it is replaced (down-after-milliseconds, cluster-node-timeout of
     a Redis Cluster)."""
@@ -146,8 +144,6 @@ class StoreSettings:
     def __post_init__(self) -> None:
         if self.min_replicas_to_write is not None and not 0 <= self.min_replicas_to_write <= 2:
             raise ClusterError(f"min_replicas_to_write must be between 0 and 2, not {self.min_replicas_to_write}")
-        if not 1 <= self.max_lag <= 3600:
-            raise ClusterError(f"max_lag must be between 1 and 3600 s, not {self.max_lag}")
         if not 0.2 <= self.down_after <= 3600:
             raise ClusterError(f"down_after must be between 0.2 and 3600 s, not {self.down_after:g}")
 

@@ -55,11 +55,6 @@ class Generator:
         """The files that the processes write their operations to; they exist once Locust has started."""
         return tuple(part_file(self._folder, number) for number in range(self._profile.processes))
 
-    @property
-    def pid(self) -> int:
-        """The first process of Locust. Raises GeneratorError before `start`."""
-        return self._running().pid
-
     def start(self) -> None:
         """Start Locust; users come some seconds later. Several processes are started when the first one listens for the
         others. Raises GeneratorError."""

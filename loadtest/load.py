@@ -15,7 +15,7 @@ from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
 from loadtest.report.tables import SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import HISTORY, record_figures, write_json
-from loadtest.runner import ARRIVAL, Runner, Schedule, run_phases
+from loadtest.runner import ARRIVAL, Runner, Schedule
 from loadtest.target import Target
 
 FORMAT = 2
@@ -56,8 +56,9 @@ def run_load(
     schedule = Schedule([phase], Status(title, 1, 1))
     load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
     runner = Runner(target, profile, folder, load, schedule, watch, title=profile.mix.value)
-    run = run_phases(runner, [phase])
-    return LoadResult(profile, seconds, target.url, dict(target.description), run.findings)
+    with runner.running():  # a cluster has an address as long as it runs
+        runner.run(phase)
+        return LoadResult(profile, seconds, target.url, dict(target.description), runner.finish().findings)
 
 
 def show_load(result: LoadResult) -> RenderableType:

@@ -99,9 +99,8 @@ def summary(findings: Findings) -> str:
     """Return the findings in a few lines of plain text."""
     total = findings.total
     share = f" ({total.share_logged_out:.1%} of {total.as_logged_in:,} made while logged in)"
-    rate = total.operations / total.seconds if total.seconds else 0.0
     lines = [
-        f"What {total.users} users saw in {total.operations:,} requests ({rate:.0f}/s)",
+        f"What {total.users} users saw in {total.operations:,} requests ({total.rate:.0f}/s)",
         f"  found logged out   {total.logged_out:,}{share if total.as_logged_in else ''},"
         f" {total.users_logged_out} of {total.users} users",
         f"  updates lost       {findings.updates_lost:,}",

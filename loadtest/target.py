@@ -130,7 +130,7 @@ class RunningTarget:
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
             raise TargetError(f"target must be http:// or https:// with a host and no path, not {self.url}")
         try:
-            status, body = get(self, "/me")
+            status, _, body = _exchange(connect(self), "GET", "/me")
         except ssl.SSLCertVerificationError as error:
             how = "name its authority with --ca, or give --insecure"
             raise TargetError(f"the certificate of {self.url} is not trusted: {error.verify_message}; {how}") from error
@@ -140,12 +140,6 @@ class RunningTarget:
             raise TargetError(
                 f"{self.url} does not speak the HTTP interface: GET /me answered {status}; see docs/http-api.md"
             )
-
-
-def get(target: Target, path: str) -> tuple[int, bytes]:
-    """Send a GET. Return status and body (64 KiB at most). Raises OSError and HTTPException."""
-    status, _, body = _exchange(connect(target), "GET", path)
-    return status, body
 
 
 def visit(url: str) -> tuple[int, str]:

@@ -1,6 +1,6 @@
-"""What tests of every tier share: real stores, and what a machine must have for which tests.
+"""Fixtures of all tiers: real stores. Tests that need Docker, Chromium or Node.js.
 
-What a machine lacks is skipped with the reason, or fails under REQUIRE_ALL=1.
+Without it they are skipped with the reason; with REQUIRE_ALL=1 they fail.
 """
 
 import os
@@ -34,7 +34,7 @@ settings.load_profile("repeatable")
 
 @cache
 def lack_of_docker() -> str | None:
-    """Why no containers can be started here, or None."""
+    """Return why no containers can be started here, or None."""
     if shutil.which("docker") is None:
         return "no Docker: `docker` is not in PATH"
     for command, otherwise in (
@@ -49,14 +49,14 @@ def lack_of_docker() -> str | None:
 
 
 def lack_of_browser() -> str | None:
-    """Why no page can be looked at here, or None."""
+    """Return why no page can be shown in Chromium here, or None."""
     if os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser"):
         return None
     return "no Chromium: install the package `chromium`, or name the binary in CHROMIUM"
 
 
 def lack_of_node() -> str | None:
-    """Why no Express application can be run here, or None."""
+    """Return why no Express application can run here, or None."""
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
     return f"no Node.js: `{missing[0]}` is not in PATH" if missing else None
 
@@ -97,7 +97,7 @@ def sharded() -> Iterator[SeveralServers]:
 
 @pytest.fixture
 def harness(request: pytest.FixtureRequest, store_name: str) -> Harness:
-    """Each store of the test's tier, empty."""
+    """Return the harness of each store of the tier, empty."""
     return make_harness(store_name, request)
 
 

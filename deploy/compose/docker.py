@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deploy.cluster import MemberState
 from deploy.spec import ClusterError
 
 _ROOT = Path(__file__).parents[2]
@@ -18,19 +19,21 @@ _FILE = _ROOT / "compose.yaml"
 _PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL = (
     f"com.docker.compose.{what}" for what in ("project", "service", "container-number")
 )
+_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
 # Only these: settings for `docker compose` on this machine must not override a `ClusterSpec`.
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "COMPOSE_BAKE")
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container of a project. `state` is the engine's: created, running, paused, restarting, exited, dead."""
+    """A container of a project."""
 
     id: str
     name: str
     service: str
     number: int
-    state: str
+    state: MemberState
+    """Without regard to the proxy's rotation."""
     healthy: bool
     """By the health check of compose.yaml, which runs every two seconds."""
     pid: int
@@ -148,7 +151,7 @@ def _parse_container(project: str, inspected: dict[str, Any]) -> Container:
         name=inspected["Name"].lstrip("/"),
         service=inspected["Config"]["Labels"][_SERVICE_LABEL],
         number=int(inspected["Config"]["Labels"][_NUMBER_LABEL]),
-        state=inspected["State"]["Status"],
+        state=_STATES.get(inspected["State"]["Status"], MemberState.ENDED),
         healthy=inspected["State"].get("Health", {}).get("Status") == "healthy",
         pid=inspected["State"]["Pid"],
         addresses={

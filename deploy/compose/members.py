@@ -4,6 +4,7 @@ among them."""
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 from deploy.cluster import Member, MemberState, Role
@@ -12,7 +13,6 @@ from deploy.redis import acl, config
 from deploy.spec import ClusterError, ClusterSpec, Database, RedisMode, StoreKind
 from deploy.waiting import holds_within, http_ok
 
-PROXY_PORT, NODE_PORT, REDIS_PORT, SENTINEL_PORT = 8080, 8000, 6379, 26379
 # Fixed addresses in the network `store`: Sentinels and the servers of a Redis Cluster know each other by address, and
 # Docker does not know the name of a container that is down.
 STORES = {f"store-{number}": 10 + number for number in range(1, config.SERVERS + 1)}
@@ -21,59 +21,57 @@ SENTINELS = {f"sentinel-{number}": 20 + number for number in range(1, config.SER
 SHARDS = {f"shard-{number}": 30 + number for number in range(1, 2 * config.SHARDS + 1)}
 """Services of `--profile cluster`: at first the first half are primaries, the others their replicas in this order."""
 PROFILES = {RedisMode.SENTINEL: "ha", RedisMode.CLUSTER: "cluster"}
-_REDIS_SERVICES = {
-    RedisMode.STANDALONE: ("redis",),
-    RedisMode.SENTINEL: (*STORES, *SENTINELS),
-    RedisMode.CLUSTER: (*SHARDS,),
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of compose.yaml: the role and the port of its containers, and a command that prints the version of its
+    program."""
+
+    role: Role
+    port: int
+    program: str = ""
+    version_command: str = ""
+
+
+_REDIS = Service(Role.STORE, 6379, "redis", "redis-server --version")
+_SENTINEL = Service(Role.SENTINEL, 26379)
+SERVICES = {
+    "proxy": Service(Role.PROXY, 8080, "nginx", "nginx -v 2>&1"),
+    "node": Service(Role.NODE, 8000),
+    **dict.fromkeys(("redis", *STORES, *SHARDS), _REDIS),
+    **dict.fromkeys(SENTINELS, _SENTINEL),
+    Database.MYSQL: Service(Role.STORE, 3306, "mariadb", "mariadbd --no-defaults --version 2>/dev/null"),
+    Database.POSTGRES: Service(Role.STORE, 5432, "postgres", "postgres --version"),
 }
-_ROLES = {
-    "proxy": Role.PROXY,
-    "node": Role.NODE,
-    **dict.fromkeys(("redis", *STORES, *SHARDS, Database.MYSQL, Database.POSTGRES), Role.STORE),
-    **dict.fromkeys(SENTINELS, Role.SENTINEL),
-}
-SERVICES = tuple(_ROLES)
-PORTS = {
-    "proxy": PROXY_PORT,
-    "node": NODE_PORT,
-    **dict.fromkeys(("redis", *STORES, *SHARDS), REDIS_PORT),
-    **dict.fromkeys(SENTINELS, SENTINEL_PORT),
-    Database.MYSQL: 3306,
-    Database.POSTGRES: 5432,
-}
-"""Service -> its port."""
-_VERSION_COMMANDS = {
-    "proxy": ("nginx", "nginx -v 2>&1"),
-    **dict.fromkeys(("redis", *STORES, *SHARDS), ("redis", "redis-server --version")),
-    Database.MYSQL: ("mariadb", "mariadbd --no-defaults --version 2>/dev/null"),
-    Database.POSTGRES: ("postgres", "postgres --version"),
-}
-"""Service -> its program, and a command that prints its version."""
-_NETWORKS = {Role.PROXY: "app", Role.NODE: "app", Role.STORE: "store", Role.SENTINEL: "store"}
-_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
+PROXY_PORT, NODE_PORT = SERVICES["proxy"].port, SERVICES["node"].port
+REDIS_PORT, SENTINEL_PORT = _REDIS.port, _SENTINEL.port
 # The password is not an argument, which every user of this machine could read.
 _ASK = 'REDISCLI_AUTH="$(cat /cluster/{folder}/operator-password)" exec redis-cli -e --raw --user "$0" -p {port} "$@"'
 
 
 def member_name(service: str, number: int = 1) -> str:
     """Return the name of the member that is container `number` of a service: "node-2", "store-4" for "shard-4"."""
-    role = _ROLES[service]
+    role = SERVICES[service].role
     if role is Role.NODE:
         return f"{role.value}-{number}"
     return f"{role.value}-{service.partition('-')[2]}" if "-" in service else role.value
 
 
+def find_addresses(subnet: str) -> dict[str, str]:
+    """Return the address of every Redis server and Sentinel. `subnet`: its first three parts in the network `store`."""
+    places = (STORES | SENTINELS | SHARDS).items()
+    return {"redis": f"redis:{REDIS_PORT}"} | {name: f"{subnet}.{last}:{SERVICES[name].port}" for name, last in places}
+
+
 def find_profile(spec: ClusterSpec) -> str:
     """Return the profile of compose.yaml that the store needs; empty if it needs none."""
-    return PROFILES.get(RedisMode.from_store(spec.store)) or _find_database(spec) or ""
+    return _find_store(spec)[0]
 
 
 def store_services(spec: ClusterSpec) -> tuple[str, ...]:
     """Return the services of the store's servers and its Sentinels; none for a store without a server."""
-    if spec.store.needs_redis:
-        return _REDIS_SERVICES[RedisMode.from_store(spec.store)]
-    database = _find_database(spec)
-    return (database,) if database else ()
+    return _find_store(spec)[1]
 
 
 def find_members(project: Project, spec: ClusterSpec) -> dict[str, Container]:
@@ -90,24 +88,14 @@ def find_members(project: Project, spec: ClusterSpec) -> dict[str, Container]:
     }
 
 
-def get_role(container: Container) -> Role:
-    """Return the role of a container."""
-    return _ROLES[container.service]
-
-
-def get_state(container: Container) -> MemberState:
-    """Return the state of a container, without regard to the proxy's rotation."""
-    return _STATES.get(container.state, MemberState.ENDED)
-
-
 def make_member(name: str, container: Container, drained: bool) -> Member:
     """Return a container as a member of the cluster."""
-    role, state = get_role(container), get_state(container)
-    address = container.addresses.get(_NETWORKS[role], "")
+    service, state = SERVICES[container.service], container.state
+    address = container.addresses.get("app" if service.role in {Role.PROXY, Role.NODE} else "store", "")
     return Member(
         name=name,
-        role=role,
-        address=f"{address}:{PORTS[container.service]}" if address else "",
+        role=service.role,
+        address=f"{address}:{service.port}" if address else "",
         pid=container.pid or None,
         log=f"docker logs {container.name}",
         state=MemberState.DRAINED if drained and state is MemberState.RUNNING else state,
@@ -118,9 +106,9 @@ def read_versions(project: Project, containers: Iterable[Container]) -> dict[str
     """Return program -> version of the running containers."""
     outputs: dict[str, str] = {}
     for container in containers:
-        program, command = _VERSION_COMMANDS.get(container.service, ("", ""))
-        if program and program not in outputs and get_state(container) is MemberState.RUNNING:
-            outputs[program] = project.docker("exec", container.id, "sh", "-c", command)
+        service = SERVICES[container.service]
+        if service.program and service.program not in outputs and container.state is MemberState.RUNNING:
+            outputs[service.program] = project.docker("exec", container.id, "sh", "-c", service.version_command)
     return {program: match[0] for program, text in outputs.items() if (match := re.search(r"\d+(\.\d+)+", text))}
 
 
@@ -157,16 +145,11 @@ class ComposeRedis:
         self._project = project
         self._spec = spec
         self._services = {member_name(service): service for service in store_services(spec)}
+        addresses = find_addresses(subnet)
         self.stores, self.sentinels = (
-            {
-                member_name(service): f"{subnet}.{last}:{PORTS[service]}"
-                for service, last in places.items()
-                if service in self._services.values()
-            }
-            for places in (STORES | SHARDS, SENTINELS)
+            {name: addresses[service] for name, service in self._services.items() if SERVICES[service].role is role}
+            for role in (Role.STORE, Role.SENTINEL)
         )
-        if not self.stores:
-            self.stores = {"store": f"redis:{REDIS_PORT}"}
 
     @cached_property
     def passwords(self) -> acl.Passwords:
@@ -185,32 +168,39 @@ class ComposeRedis:
 
     def running(self) -> frozenset[str]:
         members = find_members(self._project, self._spec).items()
-        return frozenset(name for name, one in members if get_state(one) is MemberState.RUNNING)
+        return frozenset(name for name, one in members if one.state is MemberState.RUNNING)
 
     def kill(self, member: str) -> None:
         container = find_members(self._project, self._spec)[member]
-        if get_state(container) is MemberState.PAUSED:  # the engine does not kill a paused one
+        if container.state is MemberState.PAUSED:  # the engine does not kill a paused one
             self._project.docker("unpause", container.id)
-        if get_state(container) is not MemberState.ENDED:
+        if container.state is not MemberState.ENDED:
             self._project.docker("kill", container.id)
 
     def ask(self, member: str, *command: str, secret: str = "") -> str:
         service = self._services[member]
         folder = "sentinels" if service in SENTINELS else "store" if service == "redis" else "servers"
-        script = _ASK.format(folder=folder, port=PORTS[service])
+        script = _ASK.format(folder=folder, port=SERVICES[service].port)
         options = ["-x"] if secret else []  # the last argument is stdin
         container = f"{self._project.name}-{service}-1"
         words = ("exec", "--interactive", container, "sh", "-c", script, acl.OPERATOR, *options, *command)
         return self._project.docker(*words, timeout=5.0, stdin=secret)
 
 
-def _find_database(spec: ClusterSpec) -> Database | None:
-    """Return the database that has to run beside the nodes: a service of compose.yaml, and its profile."""
-    return spec.database if spec.store is StoreKind.SQL and spec.database is not Database.SQLITE else None
+def _find_store(spec: ClusterSpec) -> tuple[str, tuple[str, ...]]:
+    """Return the profile and the services of the store."""
+    match spec.store:
+        case StoreKind.REDIS_HA:
+            return PROFILES[RedisMode.SENTINEL], (*STORES, *SENTINELS)
+        case StoreKind.REDIS_CLUSTER:
+            return PROFILES[RedisMode.CLUSTER], (*SHARDS,)
+        case StoreKind.SQL if spec.database is not Database.SQLITE:
+            return spec.database, (spec.database,)
+    return "", ("redis",) if spec.store.needs_redis else ()
 
 
 def _ready(project: Project, container: Container, proxy_port: int) -> bool:
-    match get_role(container):
+    match SERVICES[container.service].role:
         case Role.PROXY:
             return http_ok(proxy_port, "/proxy/health")
         case Role.NODE:

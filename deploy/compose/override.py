@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from deploy.compose.docker import Project
-from deploy.compose.members import PORTS, SERVICES, find_profile, store_services
+from deploy.compose.members import SERVICES, find_profile, store_services
 from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec, RedisMode, StoreKind
 
@@ -80,7 +80,8 @@ def start_fault_proxy(project: Project, spec: ClusterSpec) -> FaultProxy:
     project.compose("up", "--detach", "--no-build", _FAULT_PROXY, timeout=spec.start_timeout)
     (container,) = project.containers(_FAULT_PROXY)
     (store,) = store_services(spec)
-    addresses = (f"{store}:{PORTS[store]}", f"0.0.0.0:{PORTS[store]}")
+    port = SERVICES[store].port
+    addresses = (f"{store}:{port}", f"0.0.0.0:{port}")
     program = ("python", "-S", "-E", "/app/deploy/tcp_proxy.py", *addresses)
     return FaultProxy(("docker", "exec", "--interactive", container.id, *program))
 

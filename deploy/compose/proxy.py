@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from deploy.cluster import MemberState
 from deploy.compose.docker import Container, Project
-from deploy.compose.members import NODE_PORT, PROXY_PORT, member_name
+from deploy.compose.members import NODE_PORT, PROXY_PORT
 from deploy.spec import ClusterError, ClusterSpec, Discovery
 from deploy.waiting import holds_within, wait_until
-from proxy import Balance, ProxySettings, ProxySettingsError, Server, ServerState, render
+from proxy import Balance, ProxySettings, ProxySettingsError, Server, render
 
 TLS_PORT = 8443
 ALL_NODES = Server(f"node:{NODE_PORT}", resolve=True)
@@ -55,81 +56,30 @@ class ComposeProxy:
     def __init__(self, project: Project, spec: ClusterSpec) -> None:
         self._project = project
         self._spec = spec
-        self.policy = spec.balance
-        self.states: dict[str, ServerState] = {}
-        """Name -> state of the nodes that are not simply in rotation."""
+        self._finds_nodes = spec.discovery is Discovery.DNS
         self._installed: str | None = None
 
-    def set_policy(self, policy: Balance) -> None:
-        """Balance by this policy from now on."""
-        before, self.policy = self.policy, policy
-        try:
-            self.apply()
-        except ClusterError:
-            self.policy = before
-            raise
-
-    def set_state(self, name: str, state: ServerState) -> None:
-        """Change a node's state. If it leaves the rotation, block until its requests are finished, or for
-        `drain_timeout`."""
-        before = self.states
-        self.states = {other: old for other, old in before.items() if other != name}
-        if state is not ServerState.UP:
-            self.states[name] = state
-        try:
-            self.apply()
-        except ClusterError:
-            self.states = before
-            raise
-        if state is not ServerState.UP:
-            self.wait_finished()
-
-    def require_running(self) -> None:
-        """Raise ClusterError if the proxy cannot be changed."""
-        self._proxy()
-
-    def apply(self, without: Sequence[str] = ()) -> None:
-        """Configure the nodes that run now with their states, but not those named in `without`, and reload."""
+    def install(self, nodes: Sequence[Server], policy: Balance) -> None:
         proxy = self._proxy()
-        text = self._render(without)
-        self._install(text)
+        changes = {"balance": policy, "session_cookie": self._spec.session_cookie, **self._spec.proxy_settings}
+        try:
+            text = render(container_settings((ALL_NODES,) if self._finds_nodes else nodes, **changes))
+        except ProxySettingsError as error:
+            raise ClusterError(str(error)) from error
+        self._write(text)
         try:
             test = ("nginx", "-t", "-q", "-p", f"{_RUNTIME}/", "-e", "stderr", "-c", str(_CONF))
             self._project.docker("exec", proxy.id, *test)
         except ClusterError as error:
-            self._install(self._installed or text)
+            self._write(self._installed or text)
             raise ClusterError(f"nginx refuses the configuration: {error}") from error
         self._installed = text
         self._reload(proxy)
 
     def wait_finished(self) -> None:
-        """Block until the requests from before the last change are finished, or for `drain_timeout`."""
         holds_within(lambda: not any(self._workers().values()), self._spec.drain_timeout)
 
-    def _render(self, without: Sequence[str]) -> str:
-        changes = {
-            "balance": self.policy,
-            "session_cookie": self._spec.session_cookie,
-            **self._spec.proxy_settings,
-        }
-        try:
-            return render(container_settings(self._servers(without), **changes))
-        except ProxySettingsError as error:
-            raise ClusterError(str(error)) from error
-
-    def _servers(self, without: Sequence[str]) -> Sequence[Server]:
-        if self._spec.discovery is Discovery.DNS:
-            if without or self.states:
-                raise ClusterError("a node that the proxy finds by DNS can't be taken out of rotation")
-            return (ALL_NODES,)
-        nodes = [node for node in self._project.containers("node") if "app" in node.addresses]
-        return [
-            Server(f"{node.addresses['app']}:{NODE_PORT}", name, self.states.get(name, ServerState.UP))
-            for node in nodes
-            if (name := member_name("node", node.number)) not in without
-        ]
-
-    def _install(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         # `setup` is the only container that may write there. It has ended, but the engine can still write to it.
         for setup in self._project.containers("setup"):
             self._project.write(setup, _CONF, text)
@@ -146,7 +96,7 @@ class ComposeProxy:
 
     def _proxy(self) -> Container:
         for proxy in self._project.containers("proxy"):
-            if proxy.state == "running":
+            if proxy.state is MemberState.RUNNING:
                 return proxy
         raise ClusterError("the proxy does not run, so it cannot be changed: restart it first")
 

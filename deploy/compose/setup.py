@@ -24,11 +24,12 @@ from deploy.compose.members import (
     SENTINELS,
     SHARDS,
     STORES,
+    find_addresses,
 )
 from deploy.compose.proxy import ALL_NODES, EXPRESS, TLS_PORT, container_settings
 from deploy.files import write_atomically
 from deploy.redis import acl, config
-from deploy.spec import ClusterError, Database, RedisMode, StoreKind, StoreSettings, parse_balance
+from deploy.spec import ClusterError, Database, RedisMode, StoreKind, parse_balance
 from nodes.accounts import UsersError, create_users
 from nodes.sessions import Durability, Outage
 from nodes.settings import Environment, SettingsError
@@ -73,10 +74,7 @@ def prepare() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As the file that `load` gets.")
 def passwords(as_json: bool) -> None:
     """Print the users and their passwords."""
-    try:
-        text = _PASSWORDS.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise click.ClickException("there are none before the first `docker compose up`") from None
+    text = _read(_PASSWORDS, "there are none before the first `docker compose up`")
     if as_json:
         click.echo(text)
         return
@@ -87,10 +85,7 @@ def passwords(as_json: bool) -> None:
 @setup.command()
 def certificate() -> None:
     """Print the certificate of the authority that a browser has to trust for https (--profile tls)."""
-    try:
-        click.echo(_AUTHORITY.read_text(encoding="ascii"), nl=False)
-    except FileNotFoundError:
-        raise click.ClickException("there is none before the first `docker compose up`") from None
+    click.echo(_read(_AUTHORITY, "there is none before the first `docker compose up`"), nl=False)
 
 
 def check_settings(environ: Mapping[str, str]) -> None:
@@ -149,13 +144,14 @@ def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
 
 def server_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
     """Return name -> text of the files that the servers of a replicated Redis start with; they rewrite their copies."""
-    shards = {name: f"{subnet}.{last}:{REDIS_PORT}@{REDIS_PORT + 10_000}" for name, last in SHARDS.items()}
+    addresses = find_addresses(subnet)
+    shards = {name: f"{addresses[name]}@{REDIS_PORT + 10_000}" for name in SHARDS}
     files = {}
     for number, name in enumerate([*STORES, *SHARDS]):
-        primary = f"{subnet}.{STORES['store-1']}:{REDIS_PORT}" if name in STORES and number else None
+        primary = addresses["store-1"] if name in STORES and number else None
         options = _listening(REDIS_PORT) | {"appendonly": "yes"}
         options |= config.redis_options("/cluster/servers/users.acl", f"/data/{name}", _REDIS_VERSION)
-        options |= config.replication_options(passwords, StoreSettings.max_lag, primary)
+        options |= config.replication_options(passwords, primary)
         if name in SHARDS:
             options |= config.CLUSTER_OPTIONS
             files[f"{name}.nodes.conf"] = config.nodes_conf(name, passwords, shards)
@@ -166,8 +162,8 @@ def server_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
 
 def sentinel_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
     """Return name -> text of the files that the Sentinels start with; they rewrite their copies."""
-    stores = [f"{subnet}.{last}:{REDIS_PORT}" for last in STORES.values()]
-    sentinels = {name: f"{subnet}.{last}:{SENTINEL_PORT}" for name, last in SENTINELS.items()}
+    addresses = find_addresses(subnet)
+    stores, sentinels = [addresses[name] for name in STORES], {name: addresses[name] for name in SENTINELS}
     files = {"users.acl": acl.sentinel_acl(passwords)}
     for name in SENTINELS:
         options = {"aclfile": "/cluster/sentinels/users.acl", "dir": f"/data/{name}"} | _listening(SENTINEL_PORT)
@@ -177,11 +173,10 @@ def sentinel_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
 
 def node_urls(passwords: acl.Passwords, subnet: str) -> dict[RedisMode, str]:
     """Return the URL of each replicated Redis, for the nodes."""
+    addresses = find_addresses(subnet)
     return {
-        RedisMode.SENTINEL: config.sentinel_url(
-            passwords, [f"{subnet}.{last}:{SENTINEL_PORT}" for last in SENTINELS.values()]
-        ),
-        RedisMode.CLUSTER: config.cluster_url(passwords, [f"{subnet}.{last}:{REDIS_PORT}" for last in SHARDS.values()]),
+        RedisMode.SENTINEL: config.sentinel_url(passwords, [addresses[name] for name in SENTINELS]),
+        RedisMode.CLUSTER: config.cluster_url(passwords, [addresses[name] for name in SHARDS]),
     }
 
 
@@ -238,6 +233,13 @@ def _keep(name: str, mode: int = 0o600) -> str:
     if not path.exists():
         write_atomically(path, secrets.token_hex(32), mode)
     return path.read_text(encoding="utf-8")
+
+
+def _read(path: Path, missing: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise click.ClickException(missing) from None
 
 
 def _listening(port: int) -> dict[str, str]:

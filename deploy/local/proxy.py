@@ -1,10 +1,9 @@
-"""The nginx of a local cluster: its server, the nodes in rotation and their states, the balancing policy."""
+"""The nginx of a local cluster."""
 
 import getpass
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from deploy.local.state import StateDir
 from deploy.ports import free_ports
 from deploy.spec import ClusterError, ClusterSpec
 from deploy.waiting import holds_within, http_ok
-from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, ServerState, Tls, render
+from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, Tls, render
 from proxy import Server as Upstream
 
 
@@ -26,8 +25,8 @@ class LocalProxy:
         with _as_cluster_error():
             self._nginx = Nginx(nginx)
         self._spec = spec
-        self.policy = spec.balance
-        self.nodes: Mapping[str, Upstream] = {}
+        self._nodes: Sequence[Upstream] = ()
+        self._policy = spec.balance
         self._port = 0
         self._state: StateDir | None = None
         self._tls: Tls | None = None
@@ -52,60 +51,35 @@ class LocalProxy:
         )
 
     def clear(self) -> None:
-        """Forget all nodes; call it while the proxy does not run."""
-        self.nodes, self.policy, self._state, self._tls, self.authority = {}, self._spec.balance, None, None, None
+        """Forget its state; call it while the proxy does not run."""
+        self._state, self._tls, self.authority = None, None, None
 
-    def has_others(self, name: str) -> bool:
-        """Return whether any other node is in rotation."""
-        return any(node.state is ServerState.UP for node in self.nodes.values() if node.name != name)
+    def install(self, nodes: Sequence[Upstream], policy: Balance) -> None:
+        """Send requests to these nodes: at once, or when the proxy starts."""
+        if self._state is not None:
+            self._write(nodes, policy)
+            with _as_cluster_error():
+                self._nginx.reload(self._conf)
+        self._nodes, self._policy = nodes, policy
 
-    def add(self, ports: Mapping[str, int]) -> None:
-        """Put new nodes, by name, into rotation."""
-        added = {name: Upstream(f"127.0.0.1:{port}", name) for name, port in ports.items()}
-        self._change({**self.nodes, **added}, self.policy)
-
-    def remove(self, names: list[str]) -> None:
-        """Take nodes out for good. Block until their requests are finished, or for `drain_timeout` seconds."""
-        self._change({name: node for name, node in self.nodes.items() if name not in names}, self.policy)
-        self._wait_finished()
-
-    def set_state(self, name: str, state: ServerState, port: int) -> None:
-        """Change a node's state and address. If it leaves the rotation, block until its requests are finished, or for
-        `drain_timeout` seconds."""
-        changed = replace(self.nodes[name], state=state, address=f"127.0.0.1:{port}")
-        self._change({**self.nodes, name: changed}, self.policy)
-        if state is not ServerState.UP:
-            self._wait_finished()
-
-    def set_policy(self, policy: Balance) -> None:
-        """Balance by this policy from now on."""
-        self._change(self.nodes, policy)
+    def wait_finished(self) -> None:
+        with _as_cluster_error():
+            holds_within(lambda: not self._nginx.finishing(self._conf), self._spec.drain_timeout)
 
     def _command(self, port: int, state: StateDir) -> list[str]:
         self._port, self._state = port, state
         if self._spec.tls and self._tls is None:
             made = make_certificate(state.tls)
             self._tls, self.authority = Tls(made.certificate, made.key), made.authority
-        self._install(self.nodes, self.policy)
+        self._write(self._nodes, self._policy)
         return self._nginx.command(self._conf, state.proxy)
-
-    def _change(self, nodes: Mapping[str, Upstream], policy: Balance) -> None:
-        if self._state is not None:
-            self._install(nodes, policy)
-            with _as_cluster_error():
-                self._nginx.reload(self._conf)
-        self.nodes, self.policy = nodes, policy
-
-    def _wait_finished(self) -> None:
-        with _as_cluster_error():
-            holds_within(lambda: not self._nginx.finishing(self._conf), self._spec.drain_timeout)
 
     @property
     def _conf(self) -> Path:
         assert self._state is not None
         return self._state.proxy / "nginx.conf"
 
-    def _install(self, nodes: Mapping[str, Upstream], policy: Balance) -> None:
+    def _write(self, nodes: Sequence[Upstream], policy: Balance) -> None:
         assert self._state is not None
         settings: dict[str, Any] = {
             "listen": f"127.0.0.1:{self._port}",
@@ -120,7 +94,7 @@ class LocalProxy:
             **self._spec.proxy_settings,
         }
         with _as_cluster_error():
-            text = render(ProxySettings(servers=tuple(nodes.values()), balance=policy, **settings))
+            text = render(ProxySettings(servers=tuple(nodes), balance=policy, **settings))
             self._nginx.install(text, self._conf)
 
 

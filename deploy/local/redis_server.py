@@ -16,7 +16,7 @@ from deploy.local.servers import Server
 from deploy.local.state import StateDir
 from deploy.ports import free_ports
 from deploy.redis import acl, config
-from deploy.redis.control import Cluster, Sentinel, StandaloneRedis
+from deploy.redis.control import make_control
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
 from proxy.binary import BinaryNotUsable, find_binary
 
@@ -83,40 +83,22 @@ class LocalRedis:
         self._binary = binary
         self._spec = spec
         self._state = state
+        self._sentinel_rights = sentinel_rights
         self.passwords = acl.Passwords()
-        self._bus: dict[str, int] = {}
-        self.control: StandaloneRedis | Sentinel | Cluster
-        settings, sentinels = spec.store_settings, []
-        match spec.store:
-            case StoreKind.REDIS_HA:
-                names = [f"store-{number + 1}" for number in range(config.SERVERS)]
-                sentinels = [f"sentinel-{number + 1}" for number in range(config.SERVERS)]
-                self.control = Sentinel(
-                    self,
-                    spec.store,
-                    spec.start_timeout,
-                    settings.required_replicas(config.SERVERS - 1),
-                    is_coordinated=binary.is_coordinated,
-                )
-                acl_text = acl.sentinel_acl(self.passwords, sentinel_rights)
-                self._sentinel_acl = state.write_secret("sentinel-users.acl", acl_text)
-            case StoreKind.REDIS_CLUSTER:
-                names = [f"store-{number + 1}" for number in range(2 * config.SHARDS)]
-                rights |= acl.SHARDS
-                self.control = Cluster(self, spec.store, spec.start_timeout)
-                self._bus = dict(zip(names, free_ports(len(names)), strict=True))
-            case _:
-                names = ["store"]
-                self.control = StandaloneRedis(self, spec.store)
+        self.control = make_control(self, spec, is_coordinated=binary.is_coordinated)
+        stores, sentinels = config.server_names(spec.store)
+        if spec.store is StoreKind.REDIS_CLUSTER:
+            rights |= acl.SHARDS
+        self._bus = dict(zip(stores, free_ports(len(stores)), strict=True))
         is_replicated = spec.store.has_several_servers
         acl_text = acl.redis_acl(self.passwords, binary.version, rights, is_replicated=is_replicated)
         self._acl = state.write_secret("users.acl", acl_text)
-        ports = dict(zip([*names, *sentinels], free_ports(len(names) + len(sentinels)), strict=True))
-        self._stores = {name: self._make_server(name, Role.STORE, ports[name]) for name in names}
-        self._sentinels = {name: self._make_server(name, Role.SENTINEL, ports[name]) for name in sentinels}
-        stores = list(self._stores.values())
+        ports = iter(free_ports(len(stores) + len(sentinels)))
+        self._stores = {name: self._make_server(name, Role.STORE, next(ports)) for name in stores}
+        self._sentinels = {name: self._make_server(name, Role.SENTINEL, next(ports)) for name in sentinels}
+        servers = list(self._stores.values())
         self.stages: Sequence[Sequence[Server]] = (
-            [stores[:1], stores[1:], list(self._sentinels.values())] if sentinels else [stores]
+            [servers[:1], servers[1:], list(self._sentinels.values())] if sentinels else [servers]
         )
 
     @property
@@ -205,7 +187,7 @@ class LocalRedis:
         }
         if kind.has_several_servers:
             replicas = 1 if kind is StoreKind.REDIS_CLUSTER else config.SERVERS - 1
-            options |= config.replication_options(self.passwords, settings.max_lag, self._find_primary(name))
+            options |= config.replication_options(self.passwords, self._find_primary(name))
             options["min-replicas-to-write"] = str(settings.required_replicas(replicas))
         if kind is StoreKind.REDIS_CLUSTER:
             options |= config.CLUSTER_OPTIONS | {
@@ -231,10 +213,11 @@ class LocalRedis:
     def _sentinel_command(self, name: str, port: int) -> list[str]:
         conf = self._state.secrets / f"{name}.conf"
         if not conf.exists():  # a Sentinel rewrites it with what it learns
+            users = acl.sentinel_acl(self.passwords, self._sentinel_rights)
             options = {
                 "bind": "127.0.0.1",
                 "dir": str(self._state.server_folder(name)),
-                "aclfile": str(self._sentinel_acl),
+                "aclfile": str(self._state.write_secret("sentinel-users.acl", users)),
             }
             stores, down_after = self.stores.values(), self._spec.store_settings.down_after
             text = config.sentinel_conf(name, options, self.passwords, stores, self.sentinels, down_after)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -92,30 +93,64 @@ class Server:
         return self._is_known_to_listen
 
 
-def wait_until_ready(servers: Iterable[Server], timeout: float, start: Callable[[Server], None]) -> None:
-    """Block until all are ready. A server whose port was taken gets another port, and `start` starts it again.
+class ServerGroup:
+    """Starts servers, which end with this process, however it ends. `state_dir` None makes a temporary folder.
 
-    Raises ClusterError, with the last line of its log, for a server that ends, and after `timeout` seconds.
+    Raises ClusterError.
     """
-    deadline = time.monotonic() + timeout
-    waiting = list(servers)
-    starts = {server.name: 1 for server in waiting}
-    while waiting := [server for server in waiting if not server.ready()]:
-        for server in waiting:
-            if server.state() is not MemberState.ENDED:
-                continue
-            assert server.process is not None
-            if server.port_is_fixed:
-                require_free(server.port)
-            if starts[server.name] >= _STARTS or not server.port_taken():
-                raise ClusterError(f"{server.name} ended as it started: {server.process.log_tail()}")
-            starts[server.name] += 1
-            server.port = free_ports(1)[0]
-            start(server)
-        if time.monotonic() > deadline:
-            names = ", ".join(server.name for server in waiting)
-            raise ClusterError(f"not ready within {timeout:g} s: {names}")
-        time.sleep(_POLL)
+
+    def __init__(self, state_dir: Path | None) -> None:
+        self.state = StateDir(state_dir)
+        self._reaper = ProcessReaper(self.state.path, self.state.keep, self.state.lock)
+
+    def start(self, servers: Iterable[Server], timeout: float) -> None:
+        """Start servers, and return when all are ready."""
+        servers = list(servers)
+        for server in servers:
+            self._start(server)
+        self.wait_ready(servers, timeout)
+
+    def wait_ready(self, servers: Iterable[Server], timeout: float) -> None:
+        """Block until all are ready. A server whose port was taken gets another port, and is started again.
+
+        Raises ClusterError, with the last line of its log, for a server that ends, and after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        waiting = list(servers)
+        starts = {server.name: 1 for server in waiting}
+        while waiting := [server for server in waiting if not server.ready()]:
+            for server in waiting:
+                if server.state() is not MemberState.ENDED:
+                    continue
+                assert server.process is not None
+                if server.port_is_fixed:
+                    require_free(server.port)
+                if starts[server.name] >= _STARTS or not server.port_taken():
+                    raise ClusterError(f"{server.name} ended as it started: {server.process.log_tail()}")
+                starts[server.name] += 1
+                server.port = free_ports(1)[0]
+                self._start(server)
+            if time.monotonic() > deadline:
+                names = ", ".join(server.name for server in waiting)
+                raise ClusterError(f"not ready within {timeout:g} s: {names}")
+            time.sleep(_POLL)
+
+    def end(self, servers: Iterable[Server], timeout: float) -> None:
+        """End servers, in any state, at the same time: first gracefully and after `timeout` seconds by force."""
+        processes = [(server, server.process) for server in servers if server.process is not None]
+        for server, process in processes:
+            # On TERM, nginx drops its open requests.
+            process.terminate(signal.SIGQUIT if server.role is Role.PROXY else signal.SIGTERM)
+        for _, process in processes:
+            process.wait_ended(timeout)
+
+    def close(self) -> None:
+        """End what still runs, and remove the secrets, or the whole folder if it is temporary."""
+        self._reaper.close()
+        self.state.close()
+
+    def _start(self, server: Server) -> None:
+        server.start(self._reaper, self.state.path)
 
 
 def make_environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from deploy.redis import acl
+from deploy.spec import StoreKind
 
 NAME = "sessions"
 """The name of the primary at the Sentinels."""
@@ -16,9 +17,22 @@ SERVERS = 3
 """A primary and its replicas; as many Sentinels."""
 SHARDS = 3
 """Primaries of a Redis Cluster. Server number n + SHARDS is the replica of server number n."""
+_MAX_LAG = "2"
+"""Seconds since the last message of a replica, sent once a second, for which it counts as connected."""
 _SLOTS = 16384
 _EMPTY = '""'
 _SINCE_LISTPACK = (7, 0, 0)
+
+
+def server_names(store: StoreKind) -> tuple[list[str], list[str]]:
+    """Return the names of a store's servers, of which the first is the primary at first, and of its Sentinels."""
+    match store:
+        case StoreKind.REDIS_HA:
+            numbers = range(1, SERVERS + 1)
+            return [f"store-{number}" for number in numbers], [f"sentinel-{number}" for number in numbers]
+        case StoreKind.REDIS_CLUSTER:
+            return [f"store-{number}" for number in range(1, 2 * SHARDS + 1)], []
+    return ["store"], []
 
 
 def redis_options(acl_file: str, folder: str, version: tuple[int, ...]) -> dict[str, str]:
@@ -34,12 +48,12 @@ def redis_options(acl_file: str, folder: str, version: tuple[int, ...]) -> dict[
     }
 
 
-def replication_options(passwords: acl.Passwords, max_lag: int, primary: str | None = None) -> dict[str, str]:
+def replication_options(passwords: acl.Passwords, primary: str | None = None) -> dict[str, str]:
     """Return the options of a server that has replicas or is one. `primary` is the one it replicates at its start."""
     options = {
         "masteruser": acl.REPLICA,
         "masterauth": passwords.replica,
-        "min-replicas-max-lag": str(max_lag),
+        "min-replicas-max-lag": _MAX_LAG,
         # A replica that has lost its primary must not answer with old data.
         "replica-serve-stale-data": "no",
         # By default a primary that is stopped waits for its replicas, which are stopped as well.

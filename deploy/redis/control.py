@@ -15,8 +15,8 @@ from typing import Protocol
 from deploy.cluster import StoreStatistics
 from deploy.fault_proxy import FaultProxy
 from deploy.redis import acl
-from deploy.redis.config import NAME, SHARDS
-from deploy.spec import ClusterError, StoreKind
+from deploy.redis.config import NAME, SERVERS, SHARDS
+from deploy.spec import ClusterError, ClusterSpec, StoreKind
 from deploy.waiting import wait_until
 
 _PAUSE = 0.2
@@ -67,9 +67,9 @@ class RedisServers(Protocol):
 class Store:
     """A `deploy.StoreControl` without operations: base class of the others, and the control of an SQL server."""
 
-    def __init__(self, kind: StoreKind, proxy: FaultProxy | None = None) -> None:
+    def __init__(self, kind: StoreKind) -> None:
         self.kind = kind
-        self.fault_proxy = proxy
+        self.fault_proxy: FaultProxy | None = None
 
     @property
     def url(self) -> str:
@@ -106,8 +106,8 @@ class Store:
 class StandaloneRedis(Store):
     """One server without replicas."""
 
-    def __init__(self, servers: RedisServers, kind: StoreKind, proxy: FaultProxy | None = None) -> None:
-        super().__init__(kind, proxy)
+    def __init__(self, servers: RedisServers, kind: StoreKind) -> None:
+        super().__init__(kind)
         self._servers = servers
 
     @property
@@ -131,10 +131,10 @@ class StandaloneRedis(Store):
 class _Replicated(Store, ABC):
     """Several servers: the common part of Sentinel and Redis Cluster."""
 
-    def __init__(self, servers: RedisServers, kind: StoreKind, timeout: float) -> None:
-        super().__init__(kind)
+    def __init__(self, servers: RedisServers, spec: ClusterSpec) -> None:
+        super().__init__(spec.store)
         self._servers = servers
-        self._timeout = timeout
+        self._timeout = spec.start_timeout
 
     @property
     def _names(self) -> dict[str, str]:
@@ -150,6 +150,23 @@ class _Replicated(Store, ABC):
 
     @abstractmethod
     def _primaries(self) -> set[str]: ...
+
+    @abstractmethod
+    def _failover(self, primary: str) -> None:
+        """Promote a replica of this primary, which runs."""
+
+    def _replace_primary(self, member: str) -> None:
+        """Promote another server if `member` is a primary."""
+        if member not in self._primaries():
+            return
+        if member in self._servers.running():
+            self._failover(member)
+        else:
+            self._servers.kill(member)  # a paused one must not wake up while it is stopped and replaced
+            self._wait(lambda: member not in self._primaries(), f"no replica has taken over from {member}")
+
+    def failover(self) -> None:
+        self._failover(self.primary())
 
     def _wait(self, condition: Callable[[], bool], message: str) -> None:
         wait_until(condition, self._timeout, message)
@@ -199,15 +216,12 @@ class _Replicated(Store, ABC):
 class Sentinel(_Replicated):
     """A primary, its replicas and their Sentinels.
 
-    `min_replicas` is the primary's min-replicas-to-write. `is_coordinated`: the servers know FAILOVER COORDINATED,
-    which lets the replica catch up first (since Valkey 9.0).
+    `is_coordinated`: the servers know FAILOVER COORDINATED, which lets the replica catch up first (since Valkey 9.0).
     """
 
-    def __init__(
-        self, servers: RedisServers, kind: StoreKind, timeout: float, min_replicas: int, *, is_coordinated: bool
-    ) -> None:
-        super().__init__(servers, kind, timeout)
-        self._min_replicas = min_replicas
+    def __init__(self, servers: RedisServers, spec: ClusterSpec, *, is_coordinated: bool) -> None:
+        super().__init__(servers, spec)
+        self._min_replicas = spec.store_settings.required_replicas(SERVERS - 1)
         self._is_coordinated = is_coordinated
 
     def primary(self) -> str:
@@ -223,8 +237,8 @@ class Sentinel(_Replicated):
             raise ClusterError("no Sentinel answers")
         return max(known)[1]
 
-    def failover(self) -> None:
-        self._require_running(self.primary())
+    def _failover(self, primary: str) -> None:
+        self._require_running(primary)
         self._wait(self.is_settled, "the Sentinels do not agree")
         before = self.primary()
         self._require_running(before)
@@ -243,17 +257,10 @@ class Sentinel(_Replicated):
 
     def prepare_restart(self, member: str) -> None:
         # A primary without a disk would come back empty, and its replicas would become empty too.
-        if member not in self._servers.stores or self.primary() != member:
-            return
-        running = self._servers.running()
-        has_majority = len(running & self._servers.sentinels.keys()) > len(self._servers.sentinels) // 2
-        if not has_majority or not running & self._servers.stores.keys() - {member}:
-            return
-        if member in running:
-            self.failover()
-        else:
-            self._servers.kill(member)  # a paused one must not wake up while it is stopped and replaced
-            self._wait(lambda: self.primary() != member, "the Sentinels have not chosen another primary")
+        running, sentinels = self._servers.running(), self._servers.sentinels
+        has_majority = len(running & sentinels.keys()) > len(sentinels) // 2
+        if has_majority and running & self._servers.stores.keys() - {member}:
+            self._replace_primary(member)
 
     def is_settled(self) -> bool:
         states = self._sentinel_states()
@@ -343,21 +350,12 @@ class Cluster(_Replicated):
             raise ClusterError("no server of the store answers")
         return owners[0]
 
-    def failover(self) -> None:
-        self._failover(self.primary())
-
     def bootstrap(self) -> None:
         self._wait(self.is_settled, "the servers of the Redis Cluster do not agree")
 
     def prepare_restart(self, member: str) -> None:
-        if member not in self._primaries() or self._replica(member) not in self._servers.running():
-            return
-        if member in self._servers.running():
-            self._failover(member)
-        else:
-            self._servers.kill(member)  # a paused one must not wake up while it is stopped and replaced
-            replica = self._replica(member)
-            self._wait(lambda: member not in self._primaries(), f"{replica} has not taken over from {member}")
+        if self._replica(member) in self._servers.running():
+            self._replace_primary(member)
 
     def is_settled(self) -> bool:
         views = [self._owners([table]) for table in self._tables().values()]
@@ -416,6 +414,18 @@ class Cluster(_Replicated):
         replies = self._ask_running(self._servers.stores, "CLUSTER", "NODES")
         rows = {name: [line.split() for line in (reply or "").splitlines()] for name, reply in replies.items()}
         return {name: [row for row in table if len(row) >= 8] for name, table in rows.items()}
+
+
+def make_control(
+    servers: RedisServers, spec: ClusterSpec, *, is_coordinated: bool
+) -> StandaloneRedis | Sentinel | Cluster:
+    """Return the control of the spec's Redis. `is_coordinated`: see `Sentinel`."""
+    match spec.store:
+        case StoreKind.REDIS_HA:
+            return Sentinel(servers, spec, is_coordinated=is_coordinated)
+        case StoreKind.REDIS_CLUSTER:
+            return Cluster(servers, spec)
+    return StandaloneRedis(servers, spec.store)
 
 
 def _statistics(servers: RedisServers, member: str) -> StoreStatistics:

@@ -13,10 +13,8 @@ import psutil
 import redis
 
 from deploy.cluster import Role
-from deploy.local.processes import ProcessReaper
 from deploy.local.redis_server import RedisBinary
-from deploy.local.servers import Server, make_environment, wait_until_ready
-from deploy.local.state import StateDir
+from deploy.local.servers import Server, ServerGroup, make_environment
 from deploy.ports import free_ports
 from deploy.waiting import http_ok
 from loadtest.bench.client import get, request_for
@@ -102,15 +100,15 @@ class Servers:
         self.running: list[Running] = []
 
     def __enter__(self) -> Self:
-        self._state = StateDir(None)
-        self._reaper = ProcessReaper(self._state.path, self._state.keep, self._state.lock)
+        self._group = ServerGroup(None)
+        self._state = self._group.state
         self._servers: list[Server] = []
         try:
             store = self._make("redis", _redis_answers, self._redis_command, lambda _: {})
-            self._start([store])
+            self._group.start([store], _START_SECONDS)
             self.redis_port = store.port
             servers = [self._make_application(application) for application in self._applications]
-            self._start(servers)
+            self._group.start(servers, _START_SECONDS)
             self.running = [
                 Running(application, server.port, _worker(application, server))
                 for application, server in zip(self._applications, servers, strict=True)
@@ -121,13 +119,8 @@ class Servers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        processes = [server.process for server in self._servers if server.process is not None]
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait_ended(_END_SECONDS)
-        self._reaper.close()
-        self._state.close()
+        self._group.end(self._servers, _END_SECONDS)
+        self._group.close()
 
     def session_bytes(self, database: int) -> int:
         """Return MEMORY USAGE of the only session in a database."""
@@ -154,8 +147,8 @@ class Servers:
         return self._make(application.name, _http_answers, command, variables)
 
     def _redis_command(self, port: int) -> list[str]:
-        options = {"port": str(port), "bind": "127.0.0.1", "save": "", "dir": str(self._state.data)}
-        return [str(self._redis.path), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._state.data)]
+        return [str(self._redis.path), *options]
 
     def _make(
         self,
@@ -175,15 +168,6 @@ class Servers:
         )
         self._servers.append(server)
         return server
-
-    def _start(self, servers: Iterable[Server]) -> None:
-        def start(server: Server) -> None:
-            server.start(self._reaper, self._state.path)
-
-        servers = list(servers)
-        for server in servers:
-            start(server)
-        wait_until_ready(servers, _START_SECONDS, start)
 
 
 def _worker(application: Application, server: Server) -> int:

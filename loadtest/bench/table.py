@@ -36,9 +36,9 @@ def ratios(measured: Measured) -> list[tuple[str, float, float]]:
     """Return each comparison of AIMS: its title, the measured ratio, and the bound."""
     found = []
     for what, use, other, aim in AIMS:
-        ours, theirs = added(measured, _BY_NAME["redis"], use), added(measured, _BY_NAME[other], use)
-        if ours is not None and theirs is not None and theirs > 0:
-            found.append((f"{what}, beside {_BY_NAME[other].title}", ours / theirs, aim))
+        own, reference = added(measured, _BY_NAME["redis"], use), added(measured, _BY_NAME[other], use)
+        if own is not None and reference is not None and reference > 0:
+            found.append((f"{what}, beside {_BY_NAME[other].title}", own / reference, aim))
     return found
 
 
@@ -70,8 +70,8 @@ def tables(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, s
         for what, ratio, aim in ratios(measured)
     ]
     lines += [
-        f"bytes, beside {title}: {ours} to {theirs} (aim: fewer, {_verdict(ours < theirs)})"
-        for title, ours, theirs in smaller(sizes)
+        f"bytes, beside {title}: {own} to {reference} (aim: fewer, {_verdict(own < reference)})"
+        for title, own, reference in smaller(sizes)
     ]
     lines += [f"{_BY_NAME[name].title}: not measured, {reason}" for name, reason in missing.items()]
     return Group(cpu.render(), "", sessions.render(), "", rates.render(), "", *lines)
@@ -117,8 +117,14 @@ def to_json(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, 
             {"what": what, "ratio": ratio, "aim": aim, "is_met": ratio <= aim} for what, ratio, aim in ratios(measured)
         ],
         "bytes": [
-            {"beside": title, "ours": ours, "theirs": theirs, "aim": "fewer", "is_met": ours < theirs}
-            for title, ours, theirs in smaller(sizes)
+            {
+                "beside": title,
+                "session_cluster": own,
+                "reference": reference,
+                "aim": "fewer",
+                "is_met": own < reference,
+            }
+            for title, own, reference in smaller(sizes)
         ],
     }
 

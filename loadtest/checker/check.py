@@ -34,7 +34,7 @@ class Checker:
       twice the horizon, any session after RESTS_AT_MOST seconds. If a dropped one is used again, it is still found if
       a user is logged in after a logout, and if a session is lost after another login; its values are not judged.
       Of MOST_ENDED of them, that is; what is older is forgotten.
-    - In one session, at most 1,000 answers wait for what proves them stale (see `generation`), and for a sign that
+    - In one session, at most 1,000 answers wait for what proves them stale (see `counter`), and for a sign that
       the session is alive (see `session`).
     """
 

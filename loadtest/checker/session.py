@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
-from loadtest.checker.counter import Counter, ShownValue, Verdicts
+from loadtest.checker.counter import Counter, LostUpdates, ShownValue, Verdicts
 from loadtest.checker.findings import Evidence, Kind
 from loadtest.checker.fork import fork
-from loadtest.checker.generation import LostUpdates
 from loadtest.checker.logins import Change, Expiry, Logins, over, shows_anonymous, tells
 from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER
@@ -159,18 +158,17 @@ class SessionJudge:
             renewed = self._logins.renewed_during(op)
             if op.action is not Action.LOGIN:
                 certain = op.outcome is Outcome.OK and not renewed
-                self._add_reset(op.started, over(op), certain=certain, logout=op.action is Action.LOGOUT)
+                self._add_reset(op.started, over(op), certain=certain, by=op.action)
                 continue
             if op.outcome is Outcome.UNKNOWN or renewed:
                 self._add_reset(op.started, FOREVER)
             if op.outcome is Outcome.OK:
                 self._end_loss(op.ended)
 
-    def _add_reset(self, started: float, ended: float, *, certain: bool = False, logout: bool | None = None) -> None:
-        """Note a reset. `logout` is False for an emptying, which resets no visits."""
-        if logout is not False:
-            self._resets.add(started, ended, certain=certain, logout=bool(logout))
-        self._item_resets.add(started, ended, certain=certain, logout=bool(logout))
+    def _add_reset(self, started: float, ended: float, *, certain: bool = False, by: Action | None = None) -> None:
+        """Note a reset. An emptying resets no visits."""
+        for resets in [self._item_resets] if by is Action.EMPTY else [self._resets, self._item_resets]:
+            resets.add(started, ended, certain=certain, logout=by is Action.LOGOUT)
 
     def _end_loss(self, ended: float) -> None:
         self._resets.end_loss(ended)

@@ -92,10 +92,6 @@ class Prober:
         self._stderr.close()
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def probes(self) -> Sequence[Probe]:
         """Probes that have ended so far."""
         return tuple(self._probes)

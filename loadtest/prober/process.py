@@ -151,14 +151,7 @@ def _first_line() -> bytes:
 
 
 def main() -> None:
-    try:
-        orders = msgspec.json.decode(_first_line(), type=Orders)
-    except msgspec.DecodeError as error:
-        sys.exit(f"not an order: {error}")
-    try:
-        asyncio.run(run(orders))
-    except BrokenPipeError:
-        sys.exit("the probes are not read any more")
+    asyncio.run(run(msgspec.json.decode(_first_line(), type=Orders)))
 
 
 if __name__ == "__main__":

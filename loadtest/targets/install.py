@@ -22,12 +22,6 @@ class InstallError(ClusterError):
     """An application cannot be installed or run here; the message is one line with cause and fix."""
 
 
-def lack_of_node() -> str | None:
-    """Return why Express cannot run here, or None."""
-    missing = next((name for name in ("node", "npm") if shutil.which(name) is None), None)
-    return missing and f"Express cannot run here: `{missing}` is not in PATH; install Node.js 20 or later"
-
-
 def install_express(cache: Path | None = None) -> Path:
     """Return the folder of the application; `node FOLDER/app.js` runs it. Raises InstallError.
 
@@ -35,8 +29,9 @@ def install_express(cache: Path | None = None) -> Path:
     below that lies each state of the application itself, so that two checkouts do not disturb each other. Nothing is
     written into the source tree.
     """
-    if lack := lack_of_node():
-        raise InstallError(lack)
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise InstallError(f"Express cannot run here: `{program}` is not in PATH; install Node.js 20 or later")
     cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "session-cluster"
     packages = cache / f"express-{_digest([SOURCE / 'package-lock.json'])}"
     scripts = sorted(SOURCE.glob("*.js"))

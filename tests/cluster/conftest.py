@@ -1,4 +1,4 @@
-"""Several servers."""
+"""Tests that need several servers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Databases in containers."""
+"""Tests that need Docker."""
 
 import pytest
 

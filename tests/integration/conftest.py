@@ -1,4 +1,4 @@
-"""One embedded server at most."""
+"""Tests that need at most one embedded server."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A tiny real node: it says who it is and what reached it, and can be told by the path to misbehave."""
+"""A small HTTP server in place of a node. It returns its name and the headers it got, and fails on certain paths."""
 
 import json
 import socket
@@ -42,7 +42,7 @@ class Backend:
         return sum(seen.path == path for seen in self.seen)
 
     def die(self) -> None:
-        """As after SIGKILL: nothing listens, and every connection is gone."""
+        """Stop listening and break every connection, as after SIGKILL."""
         self.release.set()
         self._server.shutdown()
         self._server.server_close()
@@ -84,7 +84,7 @@ class _Server(ThreadingServer):
                 continue  # It is gone already.
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections that break are what these tests are about."""
+        """Log nothing: tests break connections on purpose."""
 
 
 class _Handler(QuietHandler):

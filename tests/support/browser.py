@@ -1,4 +1,4 @@
-"""A visitor of an application that has nothing but sessions: sends its cookie, takes what it is given."""
+"""A browser and an application that has nothing but sessions, in this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def application(store: Store, **options: Any) -> Flask:
 
 
 class Answer:
-    """What came back: the response, and what the view returned."""
+    """A response, and the value that the view returned."""
 
     def __init__(self) -> None:
         self.response = Response("ok")
@@ -66,7 +66,7 @@ class Browser:
     def request(
         self, header: str | None = None, environ: dict[str, Any] | None = None
     ) -> Iterator[tuple[Session, Answer]]:
-        """One request, open as long as the block; requests can be nested to run at the same time."""
+        """Run the block inside a request. Requests can be nested to overlap."""
         cookie = self.header if header is None else header
         builder = EnvironBuilder(path="/", base_url=self._base_url, environ_overrides=environ)
         wsgi = builder.get_environ()
@@ -91,7 +91,7 @@ class Browser:
                 self.cookies[name] = value
 
     def visit(self, view: View = lambda session: None, **request: Any) -> Answer:
-        """One request, whole."""
+        """Call `view` in a request of its own."""
         with self.request(**request) as (session, answer):
             answer.value = view(session)
         return answer
@@ -127,7 +127,7 @@ class Browser:
 
     @property
     def key(self) -> str:
-        """The hash of its session's id, without a read."""
+        """Return the hash of the session's id without a read."""
         return str(self.visit(lambda session: session.key_hash).value)
 
     @contextmanager

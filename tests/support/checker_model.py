@@ -26,40 +26,38 @@ class Record:
 
 @dataclass
 class Store:
-    """Records by id. Logging in renews the id; what has no record finds none; writing makes one.
+    """Records by id. A login renews the id, an unknown id has no record, a write creates one.
 
-    Faults: `overwrites`: a write is a copy of what was read when the request began, put back at its end. `resurrects`:
-    so it is, even if the record has been ended meanwhile.
+    Faults: with `overwrites`, a write puts back a copy of the record that was read when the request began. With
+    `resurrects`, it does so even if the record was ended meanwhile.
     """
 
     overwrites: bool = False
     resurrects: bool = False
-    records: dict[int, Record] = field(default_factory=dict)
+    records: dict[int | None, Record] = field(default_factory=dict)
+    """No record has the id None, which a request without a cookie sends."""
     ids: Iterator[int] = field(default_factory=lambda: iter(range(10_000)))
 
-    def read(self, sent: int | None) -> Record | None:
-        return None if sent is None else self.records.get(sent)
-
     def carry_out(self, op: "Running") -> None:
-        now, known = self.read(op.sent), self.read(op.sent) is not None
+        now, known = self.records.get(op.sent), op.sent in self.records
         if self.overwrites and op.read is not None and (known or self.resurrects):
             now, known = op.read, True
         record = now or Record()
         match op.action:
             case Action.LOGIN:
-                self.records.pop(-1 if op.sent is None else op.sent, None)
+                self.records.pop(op.sent, None)
                 op.brought = next(self.ids)
                 self.records[op.brought] = replace(record, user="alice")
                 op.shown = {"user": "alice"}
             case Action.LOGOUT:
-                self.records.pop(-1 if op.sent is None else op.sent, None)
+                self.records.pop(op.sent, None)
                 op.shown = {}
             case Action.LOOK:
                 op.shown = {"user": record.user, "visits": record.visits, "cart": record.cart}
             case Action.ACCOUNT:
                 op.shown = {"user": record.user}
             case Action.EMPTY:
-                if known and op.sent is not None:
+                if known:
                     self.records[op.sent] = replace(record, cart={})
                 op.shown = {}
             case Action.VISIT:
@@ -75,7 +73,7 @@ class Store:
     def _save(self, op: "Running", record: Record, known: bool) -> None:
         if not known:
             op.brought = next(self.ids)
-        self.records[op.sent if known and op.sent is not None else op.brought] = record
+        self.records[op.sent if known else op.brought] = record
 
 
 @dataclass
@@ -128,12 +126,12 @@ class SharedBrowser:
     ops: list[Op] = field(default_factory=list)
 
     def start(self, client: int, action: Action, item: str = "", quantity: int = 0) -> None:
-        """Only one logs in at a time, and nothing else is sent before there is a cookie."""
+        """Start an operation. One client logs in at a time, and without a cookie only one operation runs."""
         self.now += TICK
         busy = list(self.running.values())
         if (self.cookie is None and busy) or (action is Action.LOGIN and any(o.action is action for o in busy)):
             return
-        read = self.store.read(self.cookie)
+        read = self.store.records.get(self.cookie)
         self.running[client] = Running(f"tab-{client}", action, item, quantity, self.now, self.cookie, read)
 
     def effect(self, client: int) -> None:
@@ -155,7 +153,7 @@ class SharedBrowser:
             self.ops.append(self.running.pop(client).ended(self.now, Outcome.FAIL))
 
     def give_up(self, client: int, happens_later: bool) -> None:
-        """Ends as unknown; if it has had no effect yet, it has one later, or none."""
+        """End an operation as unknown. If it has had no effect yet, it has one later, or none."""
         self.now += TICK
         op = self.running.pop(client)
         if op.shown is None and happens_later:
@@ -163,27 +161,27 @@ class SharedBrowser:
         self.ops.append(op.ended(self.now, Outcome.UNKNOWN))
 
     def arrive(self) -> None:
-        """What was given up takes effect now."""
+        """Let the operations that were given up take effect."""
         self.now += TICK
         for op in self.late:
             self.store.carry_out(op)
         self.late = []
 
     def settle(self) -> None:
-        """Everything that is under way ends well."""
+        """End all running operations successfully."""
         for client in list(self.running):
             self.end(client)
         self.arrive()
 
     def do(self, action: Action, item: str = "", quantity: int = 0) -> Op:
-        """One client's operation from beginning to end, with nothing else going on."""
+        """Run one operation from beginning to end, while no other one runs."""
         self.settle()
         self.start(0, action, item, quantity)
         self.end(0)
         return self.ops[-1]
 
     def step(self, client: int, what: str, action: Action, item: str, quantity: int) -> None:
-        """One step of a schedule: what makes no sense now is another step that does."""
+        """Take a step of a schedule. A step that is impossible now is replaced by a possible one."""
         client %= self.clients
         if what == "arrive":
             self.arrive()

@@ -1,4 +1,4 @@
-"""`session-cluster` as a person runs it."""
+"""`session-cluster` as a process of its own."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ def interrupt_command(number: signal.Signals, line: str, *words: object) -> tupl
 
 @contextlib.contextmanager
 def default_sigint() -> Iterator[None]:
-    """SIGINT as in the foreground: where tests run in the background it is ignored, by their children, too."""
+    """Set the default action of SIGINT inside the block: tests in the background, and their children, ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

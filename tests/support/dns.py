@@ -1,46 +1,41 @@
-"""A DNS server that knows one name, whose addresses the test changes: what Docker's does when a service is scaled."""
+"""A DNS server with one name, whose addresses change as when Docker scales a service."""
 
-import socket
-import struct
+import socketserver
 import threading
-from types import TracebackType
+from typing import Self
+
+import dns.message
+import dns.rdatatype
+import dns.rrset
 
 
-class Dns:
-    """Answers every A query with `addresses` (RFC 1035), any other with none. A context manager."""
+class Dns(socketserver.UDPServer):
+    """Answers A queries with `addresses` in this order, any other with none. A context manager."""
 
     def __init__(self, *addresses: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.addresses = addresses
         self.queries = 0
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self.address = f"127.0.0.1:{self.server_address[1]}"
 
-    def __enter__(self) -> "Dns":
-        self._thread.start()
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        # An empty datagram is the sign to end: closing a socket does not wake whoever reads from it.
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
-            last.sendto(b"", self._socket.getsockname())
-        self._thread.join()
-        self._socket.close()
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
 
-    def _serve(self) -> None:
-        while True:
-            query, client = self._socket.recvfrom(512)
-            if not query:
-                return
-            self.queries += 1
-            self._socket.sendto(self._answer(query), client)
 
-    def _answer(self, query: bytes) -> bytes:
-        end = query.index(b"\0", 12) + 5
-        question = query[12:end]
-        addresses = self.addresses if question.endswith(b"\0\1\0\1") else ()
-        header = query[:2] + struct.pack("!5H", 0x8180, 1, len(addresses), 0, 0)
-        # A pointer to the name in the question, type A, class IN, a lifetime of a second, four bytes.
-        records = [struct.pack("!3HIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address) for address in addresses]
-        return header + question + b"".join(records)
+class _Handler(socketserver.BaseRequestHandler):
+    server: Dns
+
+    def handle(self) -> None:
+        data, socket = self.request
+        query = dns.message.from_wire(data)
+        answer, question = dns.message.make_response(query), query.question[0]
+        if question.rdtype == dns.rdatatype.A:
+            # Several addresses in one set would be shuffled.
+            answer.answer += [dns.rrset.from_text(question.name, 1, "IN", "A", each) for each in self.server.addresses]
+        self.server.queries += 1
+        socket.sendto(answer.to_wire(), self.client_address)

@@ -1,4 +1,4 @@
-"""What tests need of a store beyond the protocol: turn its clock, damage it, silence it."""
+"""Operations on a store that only tests need: turn its clock, damage a record, make it unavailable."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class Harness(Protocol):
     store: Store
 
     def advance(self, seconds: float) -> None:
-        """Lets this much time pass for everything that is stored."""
+        """Let this time pass for everything that is stored."""
 
     def damage(self, key: str) -> None:
-        """Makes the record of `key` one that no codec wrote."""
+        """Corrupt the record of `key`."""
 
     def keys(self) -> set[str]:
-        """The keys of the live sessions."""
+        """Return the keys of the live sessions."""
 
     def outage(self) -> contextlib.AbstractContextManager[None]:
-        """The store answers nobody inside the block, and knows everything afterwards."""
+        """Make the store unavailable inside the block. It keeps its data."""
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Remove everything."""
 
 
 class Through(StoreWrapper):
-    """Forwards everything to another store, which a test may exchange."""
+    """A store that forwards to another one, which a test may exchange."""
 
     @contextlib.contextmanager
     def through(self, other: Store) -> Iterator[None]:
@@ -60,7 +60,7 @@ class _OutOfReach(MemoryStore):
 
 
 class MemoryHarness:
-    """Memory can't be out of reach; what stands in for it during an outage is a network that is."""
+    """The memory store. During an outage an unavailable store replaces it."""
 
     def __init__(self) -> None:
         self._now = 1_700_000_000.0
@@ -87,7 +87,7 @@ class MemoryHarness:
 
 
 class Servers(Protocol):
-    """One, or several that are one store."""
+    """One server, or several servers of one store."""
 
     @property
     def url(self) -> str: ...
@@ -98,7 +98,7 @@ class Servers(Protocol):
 
 
 class ServerHarness:
-    """A real server. Its clock can't be turned, so what is stored is made older instead."""
+    """A real server. Its clock can't be turned, so `advance` makes its records older."""
 
     def __init__(self, server: Servers, store: Store, hasty: Store) -> None:
         """`store` is patient with a busy machine; `hasty` is used only while the server is known to be silent."""
@@ -123,7 +123,7 @@ class RedisHarness(ServerHarness):
         super().__init__(server, store, RedisStore.from_url(server.url, HASTY))
 
     def _names(self, pattern: str) -> set[bytes]:
-        """At all servers; KEYS asks only one of a cluster."""
+        """Return the matching keys of all servers; KEYS asks only one server of a cluster."""
         return set(self._client.scan_iter(pattern, count=10_000))
 
     def _raw(self, key: str) -> str:

@@ -1,4 +1,4 @@
-"""HTTP requests by the standard library: one connection each, every header as it was sent."""
+"""HTTP requests with the standard library: one connection each, and every header as it was sent."""
 
 import http.client
 import json

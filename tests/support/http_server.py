@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +12,8 @@ import flask
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, SessionOptions, Sessions, Store
-from tests.support.browser import SECRET
+from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, Store
+from tests.support.browser import application
 from tests.support.harness import Through
 from tests.support.http_client import Answer, send
 from tests.support.servers import running
@@ -22,7 +22,7 @@ View = Callable[[Any], Any]
 
 
 class Recorded(Through):
-    """A store that writes down which of its operations were called."""
+    """A store that records the names of the called operations."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -32,11 +32,9 @@ class Recorded(Through):
         self.calls.append("load")
         return super().load(key)
 
-    def create(
-        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
-    ) -> float | None:
+    def create(self, *args: Any, **kwargs: Any) -> float | None:
         self.calls.append("create")
-        return super().create(key, fields, owner, lifetime, created)
+        return super().create(*args, **kwargs)
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         self.calls.append("update" if changes.set or changes.delete else "touch")
@@ -59,7 +57,7 @@ class Reply(Answer):
 
     @property
     def set_cookie(self) -> str | None:
-        """The session's, of which there is at most one."""
+        """Return the Set-Cookie header of the session, of which there is at most one."""
         ours = [value for value in self.set_cookies if not value.startswith("other=")]
         assert len(ours) <= 1
         return ours[0] if ours else None
@@ -83,7 +81,7 @@ class Reply(Answer):
 
 @dataclass(eq=False)
 class Site:
-    """What runs: GET / calls `view` with the session, and answers with what it returns."""
+    """A running application: GET / calls `view` with the session and answers with its result."""
 
     port: int
     store: Recorded
@@ -91,7 +89,7 @@ class Site:
     cookie: str | None = None
 
     def get(self, view: View | None = None, path: str = "/", **headers: str) -> Reply:
-        """One request with `cookie`; `view` is what answers it. What it sets is the cookie from now on."""
+        """Send a request with `cookie` that `view` answers. A cookie that the answer sets replaces `cookie`."""
         if view is not None:
             self.view = view
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -106,10 +104,10 @@ class Site:
 
 @contextmanager
 def serve(store: Store | None = None, extend: Callable[[Flask], Any] | None = None, **options: Any) -> Iterator[Site]:
-    """The application with `options`, on a real socket, until the block ends."""
+    """Serve an application with `options` on a real socket inside the block."""
     recorded = Recorded(store or MemoryStore())
-    app = Flask("tests")
-    Sessions(app, store=recorded, options=SessionOptions(**{"secrets": (SECRET,), **options}))
+    app = application(recorded, **options)
+    app.testing = False
     site = Site(0, recorded)
 
     @app.get("/")

@@ -1,4 +1,4 @@
-"""A node's application in this process, with two users and the memory store: fixtures, and what its browsers do."""
+"""A node's application in this process, with two users and the memory store."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def token_of(client: FlaskClient) -> str:
 
 
 class ParsedPage(HTMLParser):
-    """Where a page leads, its forms by where they are sent, their inputs and token, and how many scripts it has."""
+    """The links of a page, its forms by action, their inputs and token, and the number of scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

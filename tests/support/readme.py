@@ -1,4 +1,4 @@
-"""What the README and the docs show as code: blocks indented by four spaces."""
+"""The code in README and docs: blocks indented by four spaces."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Helpers of tests that talk to stores: keys, a lifetime, what a record holds, calls in parallel."""
+"""Helpers for tests of stores: keys, a lifetime, records, parallel calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of results as `loadtest.suite` writes them, with histories that are made here."""
+"""Folders of results as `loadtest.suite` writes them, with generated histories."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BEGAN = 1_800_000_000.0
 
 
 def look(second: float, node: str = "node-1", outcome: Outcome = Outcome.OK, took: float = 0.01, **shown: Any) -> Op:
-    """One GET /me that ended so many seconds after `BEGAN`."""
+    """Return a GET /me that ended `second` seconds after `BEGAN`."""
     status, error = {Outcome.OK: (200, ""), Outcome.FAIL: (0, "refused")}.get(outcome, (502, "status 502"))
     return Op(
         who="visitor-1", account="alice", session="visitor-1#1", action=Action.LOOK, outcome=outcome, method="GET",
@@ -28,7 +28,7 @@ def look(second: float, node: str = "node-1", outcome: Outcome = Outcome.OK, too
 
 @dataclass(frozen=True)
 class Run:
-    """One run of an experiment; the history is a look every tenth of a second unless it is told."""
+    """A run of an experiment, with a GET /me every tenth of a second."""
 
     name: str = "kill-node"
     number: int = 2

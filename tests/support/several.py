@@ -1,4 +1,4 @@
-"""A store of several real servers, as a cluster has it, for tests: started once, ended by their processes' ids."""
+"""A store of several real servers, as in a cluster."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from typing import Any
 import redis
 
 from deploy import ClusterSpec, StoreKind, StoreSettings
-from deploy.local.processes import ProcessReaper
 from deploy.local.redis_server import LocalRedis, RedisBinary
-from deploy.local.servers import Server, wait_until_ready
-from deploy.local.state import StateDir
+from deploy.local.servers import ServerGroup
 from deploy.redis.acl import SESSIONS, Rights
 from deploy.redis.control import Cluster, Sentinel
 from tests.support.waiting import wait_until
@@ -24,30 +22,25 @@ ADMIN = "admin"
 
 
 class SeveralServers:
-    """`url` is the nodes'. `client` may do anything, at the primary of this moment."""
+    """The servers of one store. `client` connects to the current primary with all rights."""
 
     def __init__(self, kind: StoreKind, rights: Rights = SESSIONS, **settings: Any) -> None:
         self._kind = kind
-        self._state = StateDir(None)
+        self._group = ServerGroup(None)
+        state = self._group.state
         spec = ClusterSpec(store=kind, store_settings=StoreSettings(**settings))
-        self.redis = LocalRedis(RedisBinary(), spec, self._state, rights)
-        with (self._state.secrets / "users.acl").open("a") as acl:
+        self.redis = LocalRedis(RedisBinary(), spec, state, rights)
+        with (state.secrets / "users.acl").open("a") as acl:
             acl.write(f"user {ADMIN} on >{ADMIN} ~* &* +@all\n")
-        self._reaper = ProcessReaper(self._state.path, self._state.keep, self._state.lock)
         self.servers = {server.name: server for stage in self.redis.stages for server in stage}
         try:
             for stage in self.redis.stages:
-                for server in stage:
-                    self._start(server)
-                wait_until_ready(stage, 30, self._start)
+                self._group.start(stage, 30)
             if kind is not StoreKind.REDIS:
                 self.store.bootstrap()
         except BaseException:
             self.close()
             raise
-
-    def _start(self, server: Server) -> None:
-        server.start(self._reaper, self._state.path)
 
     @property
     def store(self) -> Sentinel | Cluster:
@@ -75,17 +68,16 @@ class SeveralServers:
         process.kill()
 
     def restart(self, name: str) -> None:
-        """From whatever state it is in."""
+        """Restart a server in any state, and wait until it is ready."""
         server = self.servers[name]
         if name.startswith("store"):
             self.store.prepare_restart(name)
         if server.process is not None:
             server.process.kill()
-        self._start(server)
-        wait_until_ready([server], 30, self._start)
+        self._group.start([server], 30)
 
     def mend(self) -> None:
-        """Brings back all that is not running, and waits until they are one again."""
+        """Restart the servers that do not run, and wait until the store is complete."""
         for name, server in self.servers.items():
             if not server.running():
                 self.restart(name)
@@ -94,7 +86,7 @@ class SeveralServers:
 
     @contextlib.contextmanager
     def paused(self, *names: str) -> Iterator[None]:
-        """These, or all servers of the store, silent."""
+        """Pause these servers, or all of the store, inside the block."""
         chosen = names or [name for name in self.servers if name.startswith("store")]
         pids = [process.pid for name in chosen if (process := self.servers[name].process) is not None]
         for pid in pids:
@@ -109,5 +101,4 @@ class SeveralServers:
         for server in self.servers.values():
             if server.process is not None:
                 server.process.kill()
-        self._reaper.close()
-        self._state.close()
+        self._group.close()

@@ -1,4 +1,4 @@
-"""Real database servers in containers, for tests: started once, on a free port, with their data in memory."""
+"""Real database servers in containers, with their data in memory."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def docker(*words: str) -> str:
 
 
 _AGAIN = "while {} || [ -e /tmp/down ]; do while [ -e /tmp/down ]; do sleep 0.1; done; done"
-"""What a container runs: the server, once more after it was killed, as soon as `/tmp/down` is gone."""
+"""The command of a container: the server, started again after a kill as soon as `/tmp/down` is gone."""
 
 
 @dataclass
 class SqlServer:
-    """A container; `paused` makes it silent, with its connections open, `killed` takes it away."""
+    """A database server in a container."""
 
     container: str
     scheme: str
@@ -47,7 +47,7 @@ class SqlServer:
         return f"{self.scheme}://tester:secret@127.0.0.1:{self.port}/{database}"
 
     def database(self, name: str) -> str:
-        """The URL of a database of this name, which is empty."""
+        """Create an empty database of this name. Return its URL."""
         if self.scheme == "postgresql":
             statements = [f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"]
             engine = make_engine(self.url, PATIENT)
@@ -61,7 +61,7 @@ class SqlServer:
         return self.url_of(name)
 
     def shell(self, script: str) -> None:
-        """Runs `script` in the container."""
+        """Run `script` in the container."""
         docker("exec", self.container, "sh", "-c", script)
 
     @contextlib.contextmanager
@@ -73,11 +73,11 @@ class SqlServer:
             docker("unpause", self.container)
 
     def kill(self) -> None:
-        """Ends the server's processes at once, all of them. The container goes on, and what they wrote stays in it."""
+        """Kill all processes of the server. The container runs on and keeps their files."""
         self.shell("touch /tmp/down; kill -9 -1")
 
     def restart(self) -> None:
-        """Brings back a server that was killed."""
+        """Start a killed server again."""
         self.shell("rm /tmp/down")
         wait_until(self.answers, timeout=90)
 
@@ -91,7 +91,7 @@ class SqlServer:
 
     @contextlib.contextmanager
     def without_room(self) -> Iterator[None]:
-        """Nothing more fits on the disk of its data, which is in memory."""
+        """Fill the disk of the data, which is in memory, inside the block."""
         self.shell(f"cat /dev/zero > {self.data}/filler 2> /dev/null || true")
         try:
             yield
@@ -99,7 +99,7 @@ class SqlServer:
             self.shell(f"rm {self.data}/filler")
 
     def answers(self) -> bool:
-        """Whether it does; AssertionError where it ended."""
+        """Return whether the server answers. Raises AssertionError if it has ended."""
         assert docker("ps", "-q", "--no-trunc", "--filter", f"id={self.container}"), f"{self.scheme}: the server ended"
         engine = make_engine(self.url, PATIENT)
         try:
@@ -113,7 +113,7 @@ class SqlServer:
 
 @contextlib.contextmanager
 def running(scheme: str, *, durable: bool = False) -> Iterator[SqlServer]:
-    """A server that answers; it is removed at the end, whatever happens. A `durable` one keeps its data on a disk."""
+    """Yield a server that answers, and remove it at the end. A `durable` one keeps its data on a disk."""
     kind = _POSTGRES if scheme == "postgresql" else _MARIADB
     port = free_ports(1)[0]
     entrypoint = json.loads(docker("inspect", "-f", "{{json .Config.Entrypoint}}", kind.image))

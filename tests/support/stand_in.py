@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
@@ -29,7 +29,7 @@ class Record:
 
 @dataclass
 class StandIn:
-    """What the server does wrong: everything defaults to nothing."""
+    """The faults of the server; by default it has none."""
 
     memories: int = 1
     failed_visits: bool = False  # POST /visits: counted, and answered with 502 every second time
@@ -39,12 +39,12 @@ class StandIn:
     delay: float = 0.0  # seconds before each answer
 
     def __post_init__(self) -> None:
-        self.nodes: list[dict[str, Record]] = [{} for _ in range(self.memories)]
-        self.turns = itertools.count()
+        memories: list[dict[str, Record]] = [{} for _ in range(self.memories)]
+        self.turns = itertools.cycle(enumerate(memories, 1))
         self.visits = itertools.count()
         self.lock = threading.Lock()
         self.previous: Record | None = None
-        self.logins = self.requests = 0
+        self.requests = 0
 
 
 @contextmanager
@@ -61,9 +61,8 @@ def serving(behaviour: StandIn) -> Iterator[str]:
 class _Handler(QuietHandler):
     stand_in: StandIn
 
-    def setup(self) -> None:
-        super().setup()
-        self.cookie: str | None = None
+    cookie: str | None
+    """The cookie that the answer sets."""
 
     def do_GET(self) -> None:  # noqa: N802
         self._serve()
@@ -77,9 +76,8 @@ class _Handler(QuietHandler):
         time.sleep(self.stand_in.delay)
         sent = SimpleCookie(self.headers.get("Cookie", "")).get("session")
         with self.stand_in.lock:
-            turn = next(self.stand_in.turns) % self.stand_in.memories
-            self.node, self.cookie = f"node-{turn + 1}", None
-            memory = self.stand_in.nodes[turn]
+            number, memory = next(self.stand_in.turns)
+            self.node, self.cookie = f"node-{number}", None
             status, shown = self._answer(memory, sent.value if sent else "", body)
         content = b"" if shown is None else json.dumps(shown).encode()
         self.send_response(status)
@@ -109,7 +107,6 @@ class _Handler(QuietHandler):
             case "POST", "/login":
                 if ACCOUNTS.get(body["user"]) != body["password"]:
                     return 401, {"error": "unknown user or wrong password"}
-                behaviour.logins += 1
                 memory.pop(session, None)
                 record.user, self.cookie = body["user"], secrets.token_hex(16)
                 memory[self.cookie] = record
@@ -127,8 +124,7 @@ class _Handler(QuietHandler):
                 return 200, {"visits": record.visits}
             case "POST", "/cart":
                 record = self._write(memory, session)
-                cart = dict(record.cart)
-                cart[body["item"]] = cart.get(body["item"], 0) + body["quantity"]
+                cart = {**record.cart, body["item"]: record.cart.get(body["item"], 0) + body["quantity"]}
                 if not behaviour.forgetful_cart:
                     record.cart = cart
                 return 200, {"cart": cart}
@@ -139,6 +135,6 @@ class _Handler(QuietHandler):
                 return 404, {"error": "not found"}
 
 
-def target(url: str, users: Mapping[str, str] | None = None) -> RunningTarget:
-    """The server as a target of virtual users."""
-    return RunningTarget(url=url, users=ACCOUNTS if users is None else users)
+def target(url: str, **settings: Any) -> RunningTarget:
+    """Return the server as a target of virtual users."""
+    return RunningTarget(**{"url": url, "users": ACCOUNTS, **settings})

@@ -1,4 +1,4 @@
-"""Requests to a cluster, one by one or without a pause, so that a test sees what its users would see."""
+"""Requests to a cluster as its users send them, one by one or without a pause."""
 
 import http.client
 import json
@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -15,7 +14,7 @@ from tests.support.http_client import Answer, send
 
 
 class Visitor:
-    """Keeps cookies, as little else as possible. `authority` is the certificate to trust over TLS."""
+    """A user of the cluster with a cookie jar. `authority` is the certificate to trust over TLS."""
 
     def __init__(self, url: str, authority: Path | None = None) -> None:
         self._url = urlsplit(url)
@@ -65,7 +64,7 @@ def served_by(url: str, requests: int = 8) -> set[str | None]:
 
 
 def set_cookie_names(url: str) -> set[str]:
-    """Names of the cookies that new visitors get from the nodes."""
+    """Return the names of the cookies that new visitors get from the nodes."""
     names = set()
     for _ in range(8):
         visitor = Visitor(url)
@@ -75,7 +74,7 @@ def set_cookie_names(url: str) -> set[str]:
 
 
 class Traffic:
-    """Visitors who read and write without a pause while the context is open; `failed` says what went wrong for them."""
+    """Visitors that read and write without a pause inside the block; `failed` has a message for each failure."""
 
     def __init__(self, url: str, visitors: int = 3) -> None:
         self._url = url
@@ -90,9 +89,7 @@ class Traffic:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leave.set()
         for thread in self._threads:
             thread.join()

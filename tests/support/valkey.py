@@ -1,4 +1,4 @@
-"""A real Valkey on a free port of 127.0.0.1, for tests."""
+"""A real Valkey on a free port."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 
 class Valkey:
-    """One server; `pause` makes it silent (SIGSTOP), `kill` and `start` take it away and bring it back empty."""
+    """A Valkey server. After `kill` and `start` it is empty, unless `arguments` make it keep its data."""
 
     def __init__(self, *arguments: str, host: str = "127.0.0.1", port: int | None = None) -> None:
         self.host = host
@@ -71,7 +71,7 @@ class Valkey:
 
 @contextlib.contextmanager
 def monitored(server: Valkey) -> Iterator[list[str]]:
-    """The names of the commands that clients send to `server` inside the block, in order; the list is full afterwards.
+    """Yield a list that has, after the block, the names of the commands that clients sent to `server`, in order.
 
     Commands that a script runs are left out: the server sees them, but no client sent them. So are those that come with
     a new connection, and ROLE, which once a second is in the packet of a read.

@@ -1,5 +1,6 @@
 """Waiting for a condition, never for a time."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,6 +17,14 @@ def wait_until(condition: Callable[[], T | None], message: str = "", timeout: fl
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {message or repr(answer)}"
         time.sleep(0.02)
     return answer
+
+
+def child_with(argument: str, parent: int | None = None) -> psutil.Process:
+    """Return the only child of this process, or of another one, that was started with this argument."""
+    parent = parent or os.getpid()
+    processes = psutil.process_iter(["ppid", "cmdline"])
+    (child,) = [one for one in processes if one.info["ppid"] == parent and argument in (one.info["cmdline"] or ())]
+    return child
 
 
 def lives(*pids: int) -> bool:

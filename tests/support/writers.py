@@ -1,4 +1,4 @@
-"""Concurrent writers to a store while something happens to it, and what became of what they did."""
+"""Concurrent writers to a store during a fault, and a check of their writes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.support.waiting import wait_until
 
 @dataclass
 class Writers:
-    """Each counts in a session of its own, as fast as it can, with compare-and-set; and logs in and out in between.
+    """Each writer counts in a session of its own with compare-and-set, and logs in and out in between.
 
-    `failed` holds the messages of operations that failed, `wrong` what must never be, `gap` the longest time in seconds
+    `failed` has the messages of failed operations, `wrong` the broken promises, `gap` the longest time in seconds
     between two operations of one writer that succeeded.
     """
 
@@ -30,7 +30,7 @@ class Writers:
     gap: float = 0.0
 
     def run(self, during: Callable[[], object], after: float = 0.5) -> Writers:
-        """Has them write, calls `during`, lets them write for `after` seconds more, and checks what they wrote."""
+        """Start the writers, call `during`, let them write for `after` seconds more, and check their writes."""
         stop = threading.Event()
         threads = [threading.Thread(target=self._write, args=(stop,)) for _ in range(self.number)]
         for thread in threads:
@@ -55,7 +55,7 @@ class Writers:
             try:
                 if value < 0:
                     if self.store.create(key, {"n": b"0"}, key, HOUR) is None and possible == {-1}:
-                        self.wrong.append("a session that nobody made was there")
+                        self.wrong.append("a session was there before it was created")
                     value, possible = 0, {0}
                 outcome = self.store.update(key, Changes({"n": b"%d" % (value + 1)}, expect={"n": b"%d" % value}), HOUR)
                 if outcome is Outcome.APPLIED:
@@ -81,7 +81,7 @@ class Writers:
         self._check(key, possible, ended)
 
     def _unless_possible(self, key: str, outcome: Outcome, possible: set[int]) -> list[str]:
-        """What is wrong about an update that was not applied: nothing, where an earlier one may have been."""
+        """Return the error of an update that was not applied; none if an earlier one may have been applied."""
         if outcome is Outcome.CONFLICT and self._read(key) in possible:
             return []
         return [f"{outcome} of {key}, which should be one of {possible}"]

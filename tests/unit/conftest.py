@@ -1,4 +1,4 @@
-"""No server."""
+"""Tests that need no server."""
 
 import pytest
 

@@ -35,11 +35,7 @@ MOST_SESSIONS_IN_MEMORY = 1_000_000
 
 def from_environ() -> Flask:
     """Create the application from the environment of the process. Raises KeyError for a missing setting."""
-    return create_app(os.environ)
-
-
-def create_app(environ: Mapping[str, str]) -> Flask:
-    """Create the application from `environ`."""
+    environ = os.environ
     app = Flask(__name__)
     proxies = int(environ.get("TRUSTED_PROXIES", "0"))
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]

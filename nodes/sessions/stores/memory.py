@@ -44,7 +44,7 @@ class MemoryStore:
             if self._live(key):
                 return None
             if len(self._entries) >= self._max_sessions:
-                self._drop_expired()
+                self._entries = dict(self._alive())
             if len(self._entries) >= self._max_sessions:
                 raise StoreUnavailable(f"the memory store is full: it holds {self._max_sessions} sessions")
             now = self._clock()
@@ -102,6 +102,3 @@ class MemoryStore:
     def _alive(self) -> list[tuple[str, SavedSession]]:
         now = self._clock()
         return [(key, entry) for key, entry in self._entries.items() if entry.expires > now]
-
-    def _drop_expired(self) -> None:
-        self._entries = dict(self._alive())

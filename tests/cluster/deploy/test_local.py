@@ -1,4 +1,4 @@
-"""What only a cluster of local processes has: ports, folders, neighbours."""
+"""Only with local processes: ports, folders, several clusters on one machine."""
 
 import json
 import socket
@@ -11,7 +11,7 @@ import pytest
 from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind
 from deploy.local import servers
 from deploy.ports import free_ports, is_taken
-from tests.support.traffic import Visitor
+from tests.support.traffic import Visitor, served_by
 from tests.support.waiting import wait_until
 
 
@@ -68,17 +68,31 @@ def test_cluster_json_follows_changes_and_a_reused_folder_gets_new_secrets(tmp_p
     with LocalCluster(ClusterSpec(nodes=1), state_dir=state) as cluster:
         cluster.scale(2)
         cluster.drain("node-2")
-        told = json.loads((state / "cluster.json").read_text())
-        assert [(one["name"], one["state"]) for one in told["processes"]][1:] == [
-            ("node-1", "running"),
-            ("node-2", "drained"),
-        ]
-        for secret in (state / "secrets").iterdir():
-            assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        described = json.loads((state / "cluster.json").read_text())
+        expected = [(member.name, member.address, member.pid, str(member.state)) for member in cluster.members()]
+        assert [
+            tuple(one[key] for key in ("name", "address", "pid", "state")) for one in described["processes"]
+        ] == expected
+        assert all(Path(one["log"]).exists() for one in described["processes"])
+        assert cluster.members()[-1].state is MemberState.DRAINED
+        assert stat.S_IMODE(state.stat().st_mode) == 0o700
+        for private in (state / "cluster.json", *(state / "secrets").iterdir()):
+            assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert not (state / "cluster.json").exists()
     assert not (state / "secrets").exists()
     with LocalCluster(ClusterSpec(nodes=1), state_dir=state) as cluster:
-        assert cluster.users["alice"] != told["users"]["alice"]
+        assert cluster.users["alice"] != described["users"]["alice"]
+
+
+def test_nodes_that_do_not_start_are_removed_again() -> None:
+    with LocalCluster(ClusterSpec(nodes=1)) as cluster:
+        cluster.configure({"SESSION_IDLE_TIMEOUT": "never"})
+        with pytest.raises(ClusterError, match=r"node-\d ended as it started: .*SESSION_IDLE_TIMEOUT"):
+            cluster.scale(3)
+        assert cluster.node_count == 1
+        cluster.configure({})
+        cluster.scale(2)
+        assert served_by(cluster.url) == {"node-1", "node-2"}
 
 
 @pytest.mark.parametrize("store", [StoreKind.FILE, StoreKind.SQL, StoreKind.EXPRESS])

@@ -30,7 +30,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_its_hypothesis_holds(case: Case, tmp_path: Path) -> None:
+def test_a_short_form_of_an_experiment_holds(case: Case, tmp_path: Path) -> None:
     suite = Suite([only(case.experiment.name, case.variant.name)], EFFORT, tmp_path, {Place.LOCAL: LocalCluster})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason

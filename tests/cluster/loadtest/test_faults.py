@@ -140,11 +140,6 @@ def test_paused_members_are_resumed_before_others_are_restarted(cluster: Cluster
     faults.restore(cluster)
 
 
-def test_a_fault_of_an_unknown_member_is_an_error(cluster: Cluster) -> None:
-    with pytest.raises(ClusterError, match="no member 'node-9'"):
-        faults.kill("node-9").apply(cluster)
-
-
 @pytest.fixture(scope="module")
 def started_replicated() -> Iterator[Cluster]:
     with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS_HA)) as cluster:

@@ -19,6 +19,6 @@ def project() -> Iterator[Compose]:
 
 @pytest.fixture(scope="module")
 def compose(project: Compose) -> Iterator[Compose]:
-    """Nothing runs before or after a module."""
+    """Yield the project; before and after the module nothing runs."""
     yield project
     project.down()

@@ -9,6 +9,10 @@ from typing import Any
 from deploy.compose.override import SUBNET_ERRORS, choose_subnet
 from deploy.ports import free_ports
 from tests.support.node import ROOT
+from tests.support.traffic import served_by
+from tests.support.waiting import wait_until
+
+NODES = {"node-1", "node-2"}
 
 
 class Compose:
@@ -23,7 +27,7 @@ class Compose:
     def __call__(self, *arguments: str, **variables: str) -> str:
         place = ["-p", self.name, "--project-directory", str(ROOT), "--env-file", os.devnull]
         done = self._run([*place, *arguments], variables)
-        if any(said in done.stderr for said in SUBNET_ERRORS):
+        if any(error in done.stderr for error in SUBNET_ERRORS):
             self.subnet = choose_subnet()
             done = self._run([*place, *arguments], variables)
         assert done.returncode == 0, done.stderr
@@ -48,18 +52,49 @@ class Compose:
     def up(self, *arguments: str, **variables: str) -> None:
         self("up", "--detach", "--wait", "--no-build", *arguments, **variables)
 
+    def serve(self, servers: set[str] = NODES, /, **variables: str) -> None:
+        """Start with these settings. Return when the proxy has learned the addresses of all servers from Docker's DNS,
+        some seconds after they are recreated."""
+        self.up("--remove-orphans", **variables)
+        wait_until(lambda: served_by(self.url, 6) == servers, "all of them serve")
+
     def down(self, *options: str) -> None:
         """Containers and networks are removed, whatever profile they belong to."""
         self("--profile", "*", "down", "--timeout", "3", *options)
 
     def containers(self) -> dict[str, Any]:
-        """Short name -> what the engine knows of it."""
+        """Return the engine's description of each container, by its name without the project's."""
         ids = self("ps", "--all", "--quiet").split()
-        told = json.loads(subprocess.check_output(["docker", "inspect", *ids]))
-        return {one["Name"].removeprefix(f"/{self.name}-"): one for one in told}
+        inspected = json.loads(subprocess.check_output(["docker", "inspect", *ids]))
+        return {one["Name"].removeprefix(f"/{self.name}-"): one for one in inspected}
+
+    def network(self, name: str) -> Any:
+        """Return the engine's description of one of the project's networks."""
+        return json.loads(subprocess.check_output(["docker", "network", "inspect", f"{self.name}_{name}"]))[0]
+
+    def files(self, service: str) -> set[str]:
+        """Return the files in the volumes of a service."""
+        found = self("--profile", "*", "exec", "-T", service, "find", "/cluster", "-type", "f").split()
+        return {path.removeprefix("/cluster/") for path in found}
+
+    def assert_unprivileged(self) -> None:
+        """Fail if a container may do more than it needs, or has a port other than the proxy's on this machine."""
+        for name, one in self.containers().items():
+            settings = one["HostConfig"]
+            assert one["Config"]["User"] in {"app", "nginx", "redis"}, name
+            assert settings["ReadonlyRootfs"], name
+            assert settings["CapDrop"] == ["ALL"], name
+            assert settings["SecurityOpt"] == ["no-new-privileges:true"], name
+            assert not settings["Privileged"], name
+            ports = [port for ports in settings["PortBindings"].values() for port in ports]
+            expected = [{"HostIp": "127.0.0.1", "HostPort": str(self.port)}] if name == "proxy-1" else []
+            assert ports == expected, name
+            if one["State"]["Running"]:
+                top = subprocess.check_output(["docker", "top", one["Id"], "-o", "pid,uid"], text=True)
+                assert "0" not in {line.split()[1] for line in top.splitlines()[1:]}, name
 
     def starts(self) -> dict[str, tuple[str, str]]:
-        """Short name -> what changes when a container is recreated or restarted."""
+        """Return what changes when a container is recreated or restarted."""
         return {name: (one["Id"], one["State"]["StartedAt"]) for name, one in self.containers().items()}
 
     def passwords(self) -> dict[str, str]:

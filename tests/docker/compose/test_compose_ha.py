@@ -1,21 +1,12 @@
-"""A Redis of several servers in compose.yaml: one that is killed is replaced, and nobody notices more than a pause."""
-
-import json
-import subprocess
+"""A Redis of several servers in compose.yaml: a server that is killed is replaced, and users notice only a pause."""
 
 from deploy.compose.members import SENTINELS, SHARDS, STORES
 from tests.docker.compose.project import Compose
-from tests.support.traffic import Visitor, served_by
+from tests.support.traffic import Visitor
 from tests.support.waiting import wait_until
 
-NODES = {"node-1", "node-2"}
 BROWSERS = 8
-"""Of a Redis Cluster's three primaries each has one of so many sessions, almost always."""
-
-
-def start(compose: Compose, profile: str, **settings: str) -> None:
-    compose("--profile", profile, "up", "--detach", "--wait", "--no-build", **settings)
-    wait_until(lambda: served_by(compose.url, 6) == NODES, "both of them serve")
+"""With this many sessions, each of a Redis Cluster's three primaries almost always has one."""
 
 
 def logged_in(compose: Compose, number: int) -> list[Visitor]:
@@ -46,7 +37,7 @@ def follows(compose: Compose, service: str) -> bool:
 
 def test_no_user_is_logged_out_when_the_primary_is_killed(compose: Compose) -> None:
     settings = {"REDIS_MODE": "sentinel", "STORE_OUTAGE": "wait", "STORE_DURABILITY": "every_write"}
-    start(compose, "ha", **settings, STORE_REPLICAS="1", DOWN_AFTER="4")
+    compose.serve(COMPOSE_PROFILES="ha", **settings, STORE_REPLICAS="1", DOWN_AFTER="4")
     (browser,) = logged_in(compose, 1)
     killed = primary(compose)
     assert killed == "store-1"
@@ -65,38 +56,29 @@ def test_no_user_is_logged_out_when_the_primary_is_killed(compose: Compose) -> N
     assert browser.post("/visits", {}).json == {"visits": 3}
 
 
-def test_every_server_is_unprivileged_and_has_only_the_secrets_it_needs(
-    compose: Compose,
-) -> None:
-    for name, one in compose.containers().items():
-        settings = one["HostConfig"]
-        assert one["Config"]["User"] in {"app", "nginx", "redis"}, name
-        assert settings["ReadonlyRootfs"], name
-        assert settings["CapDrop"] == ["ALL"], name
-        assert not settings["PortBindings"] or name == "proxy-1", name
-        assert not {"6379", "operator"} & set(one["Config"]["Cmd"] or ()), name
+def test_every_server_is_unprivileged_and_has_only_the_secrets_it_needs(compose: Compose) -> None:
+    compose.assert_unprivileged()
+    for one in compose.containers().values():
+        assert not {"6379", "operator"} & set(one["Config"]["Cmd"] or ())
     for service, folder in (("store-1", "servers"), ("sentinel-1", "sentinels")):
-        found = compose("--profile", "ha", "exec", "-T", service, "find", "/cluster", "-type", "f").split()
-        assert {path.split("/")[2] for path in found} == {folder}
+        assert {path.partition("/")[0] for path in compose.files(service)} == {folder}
 
 
 def test_no_user_is_logged_out_when_a_primary_of_a_redis_cluster_is_killed(compose: Compose) -> None:
     compose("--profile", "ha", "rm", "--stop", "--force", *STORES, *SENTINELS)
-    start(compose, "cluster", REDIS_MODE="cluster", STORE_OUTAGE="wait")
+    compose.serve(COMPOSE_PROFILES="cluster", REDIS_MODE="cluster", STORE_OUTAGE="wait")
     browsers = logged_in(compose, BROWSERS)
     killed = next(iter(SHARDS))
     compose("--profile", "cluster", "kill", killed)
-    assert [(answer := browser.get("/me")).status == 200 and answer.json["user"] for browser in browsers] == [
-        "alice"
-    ] * BROWSERS
+    assert [browser.user for browser in browsers] == ["alice"] * BROWSERS
     assert [browser.post("/visits", {}).json for browser in browsers] == [{"visits": 2}] * BROWSERS
     compose("--profile", "cluster", "start", killed)
     wait_until(lambda: follows(compose, killed), "the old primary comes back as a replica")
 
 
 def test_the_network_has_room_for_fixed_addresses(compose: Compose) -> None:
-    told = json.loads(subprocess.check_output(["docker", "network", "inspect", f"{compose.name}_store"]))
-    taken = {one["IPv4Address"].partition("/")[0] for one in told[0]["Containers"].values()}
+    containers = compose.network("store")["Containers"].values()
+    taken = {one["IPv4Address"].partition("/")[0] for one in containers}
     fixed = {f"{compose.subnet}.{last}" for last in (STORES | SENTINELS | SHARDS).values()}
     others = taken - fixed
     assert others

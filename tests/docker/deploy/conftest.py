@@ -1,4 +1,4 @@
-"""Clusters of containers are held to the tests of local processes."""
+"""Clusters in containers, for the tests of clusters of local processes."""
 
 from tests.cluster.deploy.conftest import cluster
 

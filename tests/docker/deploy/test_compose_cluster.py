@@ -1,4 +1,4 @@
-"""What only a cluster of containers has: addresses that change, databases, an engine that may be missing."""
+"""Only in containers: addresses that change, databases, a missing engine."""
 
 from pathlib import Path
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy import Cluster, ClusterError, ClusterSpec, ComposeCluster, StoreKind, StoreSettings
+from deploy import Cluster, ClusterSpec, ComposeCluster, StoreSettings
 from nodes.sessions import Outage
 from tests.cluster.deploy.test_high_availability import (  # noqa: F401
     SERVERS,
@@ -13,6 +13,7 @@ from tests.cluster.deploy.test_high_availability import (  # noqa: F401
     test_members_are_the_proxy_the_nodes_the_servers_and_the_sentinels,
     test_no_request_fails_when_the_primary_is_killed_and_comes_back_as_a_replica,
     test_statistics_count_commands_of_clients_at_the_primaries_alone,
+    with_sentinels,
 )
 from tests.support.traffic import Visitor
 from tests.support.waiting import wait_until
@@ -25,11 +26,8 @@ def started(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         yield made
 
 
+@with_sentinels
 def test_a_primary_without_its_replicas_refuses_writes_until_they_are_back(started: Cluster) -> None:
-    if started.spec.store is StoreKind.REDIS_CLUSTER:
-        with pytest.raises(ClusterError, match="no replicas that could be disconnected"):
-            started.store.disconnect_replicas()
-        return
     started.configure({"STORE_OUTAGE": "fail_fast"})
     for node in ("node-1", "node-2"):
         started.restart(node)

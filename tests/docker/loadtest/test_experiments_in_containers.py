@@ -25,7 +25,7 @@ SERVERS = {"mysql": "mariadb", "postgres": "postgres"}
 
 @pytest.mark.docker
 @pytest.mark.parametrize(("name", "variant"), CASES)
-def test_its_hypothesis_holds_in_containers(name: str, variant: str, tmp_path: Path) -> None:
+def test_an_experiment_holds_in_containers(name: str, variant: str, tmp_path: Path) -> None:
     suite = Suite([only(name, variant)], EFFORT, tmp_path, {Place.COMPOSE: ComposeCluster})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason

@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.nodes.test_every_store import test_two_nodes_on_one_store_share_their_sessions
-from tests.support.node import run_node
+from tests.support.node import PATIENT, run_node
 from tests.support.sql_servers import SqlServer
 
 __all__ = ["run_node", "test_two_nodes_on_one_store_share_their_sessions"]
-
-PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADLINE": "5"}
 
 
 @pytest.fixture(params=["mysql", "mariadb", "postgresql"])

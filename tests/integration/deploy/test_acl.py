@@ -31,27 +31,22 @@ def url(servers: LocalRedis) -> str:
     return servers.url()
 
 
-@pytest.fixture(scope="module")
-def express_url() -> Iterator[str]:
-    """A store that a Node application shares."""
-    with closing(SeveralServers(StoreKind.REDIS, acl.SHARED_WITH_EXPRESS)) as made:
-        yield made.url
-
-
-def test_the_express_store_can_do_everything_it_needs_and_has_no_other_keys(express_url: str) -> None:
-    store = ExpressStore.from_url(express_url)
-    assert store.create("a" * 32, {"visits": b"1"}, "alice", LIFETIME) is not None
-    assert store.update("a" * 32, Changes({"visits": b"2"}), LIFETIME) is Outcome.APPLIED
-    assert store.update("a" * 32, Changes(), LIFETIME) is Outcome.APPLIED
-    assert RedisStore.from_url(express_url, prefix="rate_limits:").create("a" * 64, {}, None, LIFETIME) is not None
-    assert list(store.keys()) == ["a" * 32]
-    assert store.delete("a" * 32) is not None
-    store.create("b" * 32, {}, None, LIFETIME)
-    store.quarantine("b" * 32)
-    with redis.Redis.from_url(express_url) as client:
-        for command in ("GET session:{x}", "SET other 1", "FLUSHALL", "CONFIG GET *", "KEYS *"):
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                client.execute_command(*command.split())
+def test_the_express_store_can_do_everything_it_needs_and_has_no_other_keys() -> None:
+    with closing(SeveralServers(StoreKind.REDIS, acl.SHARED_WITH_EXPRESS)) as servers:
+        store = ExpressStore.from_url(servers.url)
+        assert store.create("a" * 32, {"visits": b"1"}, "alice", LIFETIME) is not None
+        assert store.update("a" * 32, Changes({"visits": b"2"}), LIFETIME) is Outcome.APPLIED
+        assert store.update("a" * 32, Changes(), LIFETIME) is Outcome.APPLIED
+        limits = RedisStore.from_url(servers.url, prefix="rate_limits:")
+        assert limits.create("a" * 64, {}, None, LIFETIME) is not None
+        assert list(store.keys()) == ["a" * 32]
+        assert store.delete("a" * 32) is not None
+        store.create("b" * 32, {}, None, LIFETIME)
+        store.quarantine("b" * 32)
+        with redis.Redis.from_url(servers.url) as client:
+            for command in ("GET session:{x}", "SET other 1", "FLUSHALL", "CONFIG GET *", "KEYS *"):
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    client.execute_command(*command.split())
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The fault proxy between two sockets of this machine: what passes, when, and what happens to it when it must not."""
+"""The fault proxy between two sockets of this machine."""
 
 import os
 import signal
@@ -34,142 +34,135 @@ def proxy() -> Iterator[FaultProxy]:
             made.close()
 
 
+@pytest.fixture
+def client(proxy: FaultProxy) -> Iterator[socket.socket]:
+    """A connection through the proxy to the server that echoes."""
+    with connect(proxy) as connection:
+        ask(connection)
+        yield connection
+
+
 def connect(proxy: FaultProxy) -> socket.socket:
     return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
 
 
-def asked(client: socket.socket, text: bytes = b"ping") -> tuple[bytes, float]:
-    """What comes back, and after how many seconds."""
+def receive(client: socket.socket, length: int) -> bytes:
+    """Return this many bytes, or fewer if the connection ends before."""
+    received = b""
+    while len(received) < length and (data := client.recv(1 << 20)):
+        received += data
+    return received
+
+
+def ask(client: socket.socket) -> float:
+    """Return the seconds until a message has come back."""
     began = time.monotonic()
-    client.sendall(text)
-    answer = b""
-    while len(answer) < len(text):
-        if not (data := client.recv(65536)):
-            raise ConnectionResetError("closed")
-        answer += data
-    return answer, time.monotonic() - began
+    client.sendall(b"ping")
+    if receive(client, 4) != b"ping":
+        raise ConnectionResetError("closed")
+    return time.monotonic() - began
 
 
-def test_bytes_pass_in_both_directions(proxy: FaultProxy) -> None:
+def test_bytes_pass_in_both_directions(client: socket.socket) -> None:
     text = os.urandom(3_000_000)
-    with connect(proxy) as client:
-        assert asked(client)[0] == b"ping"
-        sender = threading.Thread(target=client.sendall, args=(text,))
-        sender.start()
-        got = b""
-        while len(got) < len(text):
-            got += client.recv(1 << 20)
-        sender.join()
-    assert got == text
+    sender = threading.Thread(target=client.sendall, args=(text,))
+    sender.start()
+    assert receive(client, len(text)) == text
+    sender.join()
 
 
-def test_latency_delays_answers_until_the_proxy_is_reset(proxy: FaultProxy) -> None:
-    with connect(proxy) as client:
-        asked(client)
-        proxy.latency(0.3)
-        assert asked(client)[1] >= 0.3
+def test_latency_delays_answers_until_the_proxy_is_reset(proxy: FaultProxy, client: socket.socket) -> None:
+    proxy.latency(0.3)
+    assert ask(client) >= 0.3
+    proxy.reset()
+    assert min(ask(client) for _ in range(5)) < 0.2
+
+
+def test_latency_does_not_reduce_throughput(proxy: FaultProxy, client: socket.socket) -> None:
+    proxy.latency(0.5)
+    began = time.monotonic()
+    for number in range(8):
+        client.sendall(b"%d" % number)
+        time.sleep(0.02)  # so that each is a packet of its own
+    assert receive(client, 8) == b"01234567"
+    assert time.monotonic() - began < 8 * 0.5
+
+
+def test_a_blackhole_keeps_connections_and_delivers_afterwards(proxy: FaultProxy, client: socket.socket) -> None:
+    proxy.blackhole()
+    client.sendall(b"first")
+    client.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        client.recv(100)
+    with connect(proxy) as newcomer:  # accepted, as by a kernel whose process is stopped
+        newcomer.sendall(b"second")
         proxy.reset()
-        assert min(asked(client)[1] for _ in range(5)) < 0.2
+        client.settimeout(10)
+        assert client.recv(100) == b"first"
+        assert newcomer.recv(100) == b"second"
 
 
-def test_latency_does_not_reduce_throughput(proxy: FaultProxy) -> None:
-    with connect(proxy) as client:
-        asked(client)
-        proxy.latency(0.5)
-        began = time.monotonic()
-        for number in range(8):
-            client.sendall(b"%d" % number)
-            time.sleep(0.02)  # so that each is a packet of its own
-        answer = b""
-        while len(answer) < 8:
-            answer += client.recv(100)
-        assert answer == b"01234567"
-        assert time.monotonic() - began < 8 * 0.5
-
-
-def test_a_blackhole_keeps_connections_and_delivers_afterwards(proxy: FaultProxy) -> None:
-    with connect(proxy) as client:
-        asked(client)
-        proxy.blackhole()
-        client.sendall(b"anybody?")
-        client.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            client.recv(100)
-        with connect(proxy) as newcomer:  # accepted, as by a kernel whose process is stopped
-            newcomer.sendall(b"me too")
-            proxy.reset()
-            client.settimeout(10)
-            assert client.recv(100) == b"anybody?"
-            assert newcomer.recv(100) == b"me too"
-
-
-def test_down_resets_connections_and_refuses_new_ones_until_the_proxy_is_reset(proxy: FaultProxy) -> None:
+def test_down_resets_connections_and_refuses_new_ones_until_the_proxy_is_reset(
+    proxy: FaultProxy, client: socket.socket
+) -> None:
     port = proxy.port
-    with connect(proxy) as client:
-        asked(client)
-        proxy.down()
-        with pytest.raises(ConnectionResetError):
-            client.recv(100)
+    proxy.down()
+    with pytest.raises(ConnectionResetError):
+        client.recv(100)
     with pytest.raises(ConnectionRefusedError):
         connect(proxy)
     proxy.reset()
     assert proxy.port == port
-    with connect(proxy) as client:
-        assert asked(client)[0] == b"ping"
+    with connect(proxy) as newcomer:
+        ask(newcomer)
 
 
-def test_down_ends_a_blackhole_and_drops_its_bytes(proxy: FaultProxy) -> None:
-    with connect(proxy) as client:
-        proxy.blackhole()
-        client.sendall(b"lost")
-        proxy.down()
-        with pytest.raises(ConnectionResetError):
-            client.recv(100)
+def test_down_ends_a_blackhole_and_drops_its_bytes(proxy: FaultProxy, client: socket.socket) -> None:
+    proxy.blackhole()
+    client.sendall(b"lost")
+    proxy.down()
+    with pytest.raises(ConnectionResetError):
+        client.recv(100)
     proxy.reset()
-    with connect(proxy) as client:
-        assert asked(client)[1] < 5
+    with connect(proxy) as newcomer:
+        assert ask(newcomer) < 5
 
 
-def test_the_end_of_a_connection_is_passed_on(proxy: FaultProxy) -> None:
-    with connect(proxy) as client:
-        client.sendall(b"last words")
-        client.shutdown(socket.SHUT_WR)
-        got = b""
-        while data := client.recv(100):
-            got += data
-    assert got == b"last words"
+def test_the_end_of_a_connection_is_passed_on(client: socket.socket) -> None:
+    client.sendall(b"the end")
+    client.shutdown(socket.SHUT_WR)
+    assert receive(client, 100) == b"the end"
 
 
 def test_clients_of_a_target_that_refuses_are_reset() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     proxy = FaultProxy.to(port)
     try:
         with pytest.raises(ConnectionError), connect(proxy) as client:  # the reset may come before connect returns
-            asked(client)
+            ask(client)
     finally:
         proxy.close()
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(-1.0, "latency must be between 0 and 60 seconds, not -1.0"), (61.0, "61.0")]
+    ("seconds", "message"), [(-1.0, "latency must be between 0 and 60 seconds, not -1.0"), (61.0, "61.0")]
 )
-def test_a_latency_out_of_range_is_refused_and_changes_nothing(proxy: FaultProxy, seconds: float, said: str) -> None:
-    with pytest.raises(ClusterError, match=said):
+def test_a_latency_out_of_range_is_refused_and_changes_nothing(
+    proxy: FaultProxy, client: socket.socket, seconds: float, message: str
+) -> None:
+    with pytest.raises(ClusterError, match=message):
         proxy.latency(seconds)
-    with connect(proxy) as client:
-        assert asked(client)[0] == b"ping"
+    ask(client)
 
 
-def test_a_closed_proxy_has_ended(proxy: FaultProxy) -> None:
-    with connect(proxy) as client:
-        asked(client)
-        proxy.close()
-        assert not lives(proxy.pid)
-        with pytest.raises(ConnectionResetError):
-            client.recv(100)
-        with pytest.raises(ClusterError, match="has ended"):
-            proxy.reset()
+def test_a_closed_proxy_has_ended(proxy: FaultProxy, client: socket.socket) -> None:
+    proxy.close()
+    assert not lives(proxy.pid)
+    with pytest.raises(ConnectionResetError):
+        client.recv(100)
+    with pytest.raises(ClusterError, match="has ended"):
+        proxy.reset()
 
 
 def test_the_proxy_ends_when_its_parent_is_killed() -> None:

@@ -18,7 +18,7 @@ from deploy.certificate import make_certificate
 from proxy import Server
 from tests.support.express import RunningExpress
 from tests.support.node import PASSWORD, SECRET, RunningNode
-from tests.support.proxy import RunningProxy, RunningTls
+from tests.support.proxy import RunningTls
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.node
@@ -29,22 +29,21 @@ NEW = "another secret of more than 32 bytes"
 
 @dataclass(frozen=True)
 class Applications:
-    """Both applications. `plain` and `tls` are the URLs of each, and of a proxy in front of both."""
+    """Both applications behind TLS: the URL of a proxy before each, and of one before both."""
 
     flask: RunningNode
-    plain: dict[str, str]
-    tls: dict[str, str]
+    urls: dict[str, str]
     authority: Path
 
 
 class Both:
     """One browser at both applications, on an empty Redis."""
 
-    def __init__(self, urls: dict[str, str], authority: Path, server: Valkey) -> None:
-        self.urls = urls
+    def __init__(self, applications: Applications, server: Valkey) -> None:
+        self.urls = applications.urls
         self.browser = requests.Session()
         self.browser.trust_env = False  # REQUESTS_CA_BUNDLE would take precedence
-        self.browser.verify = str(authority)
+        self.browser.verify = str(applications.authority)
         self.redis: Any = server.client()
         self.redis.flushdb()
 
@@ -95,26 +94,21 @@ def applications(
         flask = stack.enter_context(node)
         express = stack.enter_context(RunningExpress(folder, **settings))
         servers = (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK))
-        plain = stack.enter_context(RunningProxy(folder, servers, {"login_rate": None}))
-        tls = {}
+        urls = {}
         for name, behind in [(PROXY, servers), (EXPRESS, servers[:1]), (FLASK, servers[1:])]:
             (folder / name).mkdir()
-            tls[name] = stack.enter_context(RunningTls(folder / name, behind, certificate, login_rate=None)).url
-        urls = {PROXY: f"http://127.0.0.1:{plain.port}", EXPRESS: express.url, FLASK: flask.url}
-        yield Applications(flask, urls, tls, certificate.authority)
+            urls[name] = stack.enter_context(RunningTls(folder / name, behind, certificate, login_rate=None)).url
+        yield Applications(flask, urls, certificate.authority)
 
 
 @pytest.fixture
-def both(applications: Applications, server: Valkey, request: pytest.FixtureRequest) -> Both:
-    urls = applications.tls if getattr(request, "param", "plain") == "tls" else applications.plain
-    return Both(urls, applications.authority, server)
+def both(applications: Applications, server: Valkey) -> Both:
+    return Both(applications, server)
 
 
 SIDES = pytest.mark.parametrize(("one", "other"), [(EXPRESS, FLASK), (FLASK, EXPRESS)])
-CONNECTIONS = pytest.mark.parametrize("both", ["plain", "tls"], indirect=True)
 
 
-@CONNECTIONS
 @SIDES
 def test_a_login_at_one_application_holds_at_the_other(both: Both, one: str, other: str) -> None:
     both.post(one, "/visits")
@@ -129,7 +123,6 @@ def test_a_login_at_one_application_holds_at_the_other(both: Both, one: str, oth
     assert both.get(other)["cart"] == {"apple": 2, "pear": 1}
 
 
-@CONNECTIONS
 @SIDES
 def test_a_logout_at_one_application_is_final_at_the_other(both: Both, one: str, other: str) -> None:
     both.log_in(one)
@@ -140,7 +133,6 @@ def test_a_logout_at_one_application_is_final_at_the_other(both: Both, one: str,
     assert [both.replayed(where, replayed) for where in (one, other)] == [None, None]
 
 
-@CONNECTIONS
 @SIDES
 def test_a_second_login_at_the_other_application_renews_the_id(both: Both, one: str, other: str) -> None:
     both.log_in(one)
@@ -152,7 +144,6 @@ def test_a_second_login_at_the_other_application_renews_the_id(both: Both, one: 
     assert len(both.redis.keys("sess:*")) == 1
 
 
-@CONNECTIONS
 def test_both_applications_take_turns_behind_one_proxy(both: Both) -> None:
     served = []
     both.log_in(PROXY)
@@ -213,13 +204,11 @@ def sent(answer: requests.Response) -> tuple[str, set[str]]:
     return first.partition("=")[0], {re.sub(r"^(Expires|Max-Age)=.*", "Expires", part) for part in attributes}
 
 
-@pytest.mark.parametrize("both", ["tls"], indirect=True)
 def test_over_tls_both_applications_send_the_same_secure_cookie(both: Both) -> None:
     for where in (EXPRESS, FLASK):
         assert sent(both.log_in(where)) == ("connect.sid", {"HttpOnly", "Path=/", "SameSite=Lax", "Secure"})
 
 
-@pytest.mark.parametrize("both", ["tls"], indirect=True)
 @SIDES
 @pytest.mark.parametrize("applications", [CHOSEN], indirect=True)
 def test_the_cookie_keeps_its_attributes_when_the_other_application_sends_it(both: Both, one: str, other: str) -> None:

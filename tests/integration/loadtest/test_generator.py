@@ -1,7 +1,5 @@
 """The load generator: real Locust, on a server whose faults are known, so that its history can be checked."""
 
-import os
-import signal
 import socket
 import stat
 import subprocess
@@ -24,7 +22,7 @@ from loadtest.load_profile import LoadProfile, Mix, ProfileError
 from loadtest.target import RunningTarget
 from tests.support.node import ROOT
 from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
-from tests.support.waiting import lives, wait_until
+from tests.support.waiting import child_with, lives, wait_until
 
 USERS = 12
 decode = msgspec.json.Decoder(Event).decode
@@ -62,12 +60,14 @@ class Load:
 
         wait_until(reached, what)
 
-    def processes(self) -> list[psutil.Process]:
-        first = psutil.Process(self.generator.pid)
-        return [first, *first.children()]
-
     def findings(self) -> Findings:
         return check([Header(version=VERSION, title="load", started=0.0), *self.events])
+
+
+def processes(parent: int | None = None) -> list[psutil.Process]:
+    """Return the first process of Locust that this process, or another one, has started, and its workers."""
+    first = child_with("locust", parent)
+    return [first, *first.children()]
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def load(folder: Path, at: RunningTarget | str, **changes: object) -> Iterator[L
 
 
 def history(folder: Path, behaviour: StandIn, requests: int = 600, host: str = "127.0.0.1", **changes: object) -> Load:
-    """What was written down of about that many requests."""
+    """Return the load when it has ended, after about that many requests."""
     with serving(behaviour) as url, load(folder, url.replace("127.0.0.1", host), **changes) as running:
         running.wait_for(lambda: len(running.ops) >= requests, f"{requests} requests")
         running.generator.stop()
@@ -178,7 +178,7 @@ def test_requests_in_flight_have_five_seconds_when_the_load_stops(
 def test_several_processes_share_the_users(tmp_path: Path) -> None:
     with serving(StandIn()) as url, load(tmp_path, url, processes=3) as running:
         running.wait_for(lambda: running.users == USERS, "all users")
-        assert len(running.processes()) == 4
+        assert len(processes()) == 4
         running.wait_for(lambda: len(running.ops) > 300, "300 requests")
         running.generator.stop()
     assert len({op.who for op in running.ops}) == USERS
@@ -214,14 +214,14 @@ def test_locusts_page_is_served_and_weights_choose_the_users(tmp_path: Path, pro
 
 
 def test_only_their_owner_may_read_the_settings_with_passwords(tmp_path: Path) -> None:
-    with serving(StandIn()) as url, load(tmp_path, url, processes=1):
+    with serving(StandIn()) as url, load(tmp_path, url):
         assert stat.S_IMODE((tmp_path / ".generator.json").stat().st_mode) == 0o600
 
 
 def test_passwords_are_in_no_argument_list_and_no_file_that_stays(tmp_path: Path) -> None:
     with serving(StandIn()) as url, load(tmp_path, url, processes=2) as running:
         running.wait_for(lambda: len(running.ops) > 0, "a request")
-        told = [" ".join([*one.cmdline(), *one.environ().values()]) for one in running.processes()]
+        told = [" ".join([*one.cmdline(), *one.environ().values()]) for one in processes()]
         running.generator.stop()
     files = [path for path in tmp_path.iterdir() if path.is_file()]
     assert {path.name for path in files} == {"part-1.jsonl", "part-2.jsonl", "locust.log"}
@@ -231,19 +231,19 @@ def test_passwords_are_in_no_argument_list_and_no_file_that_stays(tmp_path: Path
 # ---- how it ends
 
 
-def test_it_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
+def test_locust_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     starter = (
         "import sys, time; from pathlib import Path; from tests.integration.loadtest.test_generator import *\n"
         "generator = Generator(profile(processes=2), target(sys.argv[1]), Path(sys.argv[2]))\n"
-        "generator.start(); print(generator.pid, flush=True); time.sleep(99)"
+        "generator.start(); print('started', flush=True); time.sleep(99)"
     )
     with serving(StandIn()) as url:
         command = [sys.executable, "-c", starter, url, str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
             assert parent.stdout is not None
-            first = psutil.Process(int(parent.stdout.readline()))
-            wait_until(lambda: len(first.children()) == 2, "its workers")
-            everyone = [first, *first.children()]
+            assert parent.stdout.readline() == "started\n"
+            wait_until(lambda: len(processes(parent.pid)) == 3, "its workers")
+            everyone = processes(parent.pid)
             parent.kill()
         wait_until(lambda: not lives(*(process.pid for process in everyone)), "all of Locust to be gone")
 
@@ -251,20 +251,18 @@ def test_it_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "reason"), [(0, r"ended early \(exit -9\)"), (1, "1 of 2 worker processes ended early")]
 )
-def test_a_process_that_dies_ends_the_load_in_one_line(tmp_path: Path, number: int, reason: str) -> None:
+def test_a_locust_process_that_dies_is_reported_in_one_line(tmp_path: Path, number: int, reason: str) -> None:
     with serving(StandIn()) as url, load(tmp_path, url, processes=2) as running:
         running.wait_for(lambda: len(running.ops) > 100, "100 requests")
-        everyone = running.processes()
-        os.kill(everyone[number].pid, signal.SIGKILL)
+        everyone = processes()
+        everyone[number].kill()
         with pytest.raises(GeneratorError, match=reason):
             running.wait_for(lambda: False, "an error")
         wait_until(lambda: not lives(*(process.pid for process in everyone)), "all of Locust to be gone")
         assert len(running.ops) > 100, "what was written until then can be read"
 
 
-def test_several_processes_get_another_port_where_theirs_was_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_processes_get_another_port_if_theirs_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, serving(StandIn()) as url:
         ports = iter([taken.getsockname()[1], *free_ports(1)])
         monkeypatch.setattr("loadtest.generator.free_ports", lambda _: [next(ports)])
@@ -273,14 +271,14 @@ def test_several_processes_get_another_port_where_theirs_was_taken(
     assert list(ports) == []
 
 
-def test_it_ends_by_itself_after_its_time_limit(tmp_path: Path) -> None:
+def test_the_generator_ends_by_itself_after_its_time_limit(tmp_path: Path) -> None:
     with serving(StandIn()) as url, load(tmp_path, url, time_limit=1.0) as running:
         with pytest.raises(GeneratorError, match=r"ended early \(exit 1\): ended after 1 s, its time limit"):
             running.wait_for(lambda: False, "an error")
 
 
 class FailingAdapter(HttpInterface, frozen=True):
-    """What its user does not survive."""
+    """An error that ends a virtual user."""
 
     def read(self, operation: Operation, status: int, body: bytes) -> Answer:
         if operation.action is Action.VISIT:
@@ -289,7 +287,7 @@ class FailingAdapter(HttpInterface, frozen=True):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_virtual_user_that_fails_ends_the_load_in_one_line(tmp_path: Path, processes: int) -> None:
+def test_a_virtual_user_that_fails_is_reported_in_one_line(tmp_path: Path, processes: int) -> None:
     with serving(StandIn()) as url:
         failing = RunningTarget(url=url, users=ACCOUNTS, adapter=FailingAdapter())
         with load(tmp_path, failing, processes=processes) as running:
@@ -297,10 +295,11 @@ def test_a_virtual_user_that_fails_ends_the_load_in_one_line(tmp_path: Path, pro
                 running.wait_for(lambda: False, "an error")
 
 
-def test_leaving_it_ends_it_whatever_happened(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), serving(StandIn()) as url, load(tmp_path, url) as running:
+def test_leaving_the_generator_with_an_error_kills_locust(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), serving(StandIn()) as url, load(tmp_path, url):
+        (process,) = processes()
         raise RuntimeError("a fault that cannot be applied, for example")
-    assert not psutil.pid_exists(running.generator.pid)
+    assert not psutil.pid_exists(process.pid)
 
 
 def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:

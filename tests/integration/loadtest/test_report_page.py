@@ -52,7 +52,7 @@ def test_kinds_of_nodes_stand_side_by_side_only_if_there_are_several(folder: Pat
     assert "Side by side" not in write_report(folder, "Report").read_text()
 
 
-def test_a_damaged_history_costs_its_plot_alone(folder: Path) -> None:
+def test_a_damaged_history_loses_only_its_plot(folder: Path) -> None:
     (folder / "kill-node" / "1" / HISTORY).write_bytes(b"not a history")
     (folder / "primary-killed" / "1" / HISTORY).unlink()
     page = write_report(folder, "Report").read_text()

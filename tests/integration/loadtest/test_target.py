@@ -7,13 +7,9 @@ import pytest
 import trustme
 
 from deploy.ports import free_ports
-from loadtest.target import RunningTarget, TargetError
+from loadtest.target import TargetError, log_in
 from tests.support.servers import http_server
-from tests.support.stand_in import ACCOUNTS, StandIn, serving
-
-
-def target(url: str, **more: object) -> RunningTarget:
-    return RunningTarget(url=url, users=ACCOUNTS, **more)  # type: ignore[arg-type]
+from tests.support.stand_in import StandIn, serving, target
 
 
 def test_a_target_that_speaks_the_interface_is_accepted() -> None:
@@ -39,6 +35,13 @@ def test_a_target_must_be_an_address_without_a_path(url: str) -> None:
 def test_a_target_that_does_not_run_is_one_line() -> None:
     with pytest.raises(TargetError, match=r"does not answer: .*refused"):
         target(f"http://127.0.0.1:{free_ports(1)[0]}").check()
+
+
+def test_a_login_that_fails_is_reported_in_one_line() -> None:
+    with serving(StandIn()) as url, pytest.raises(TargetError, match=r"cannot log in at .* as alice: status 401"):
+        log_in(target(url, users={"alice": "wrong"}))
+    with pytest.raises(TargetError, match=r"cannot log in at .* as alice: ConnectionRefusedError"):
+        log_in(target(url))
 
 
 def test_a_target_over_tls_needs_a_trusted_certificate_unless_insecure(tmp_path: Path) -> None:

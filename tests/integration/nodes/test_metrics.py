@@ -6,7 +6,7 @@ from pathlib import Path
 
 import requests
 
-from tests.support.node import PATIENT, RunningNode
+from tests.support.node import PATIENT, HttpClient, RunningNode
 from tests.support.node_app import samples_in
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
@@ -15,8 +15,8 @@ FILES = {"counter_0.db", "counter_1.db", "histogram_0.db", "histogram_1.db"}
 """Of a node with two workers, however many have died."""
 
 
-def of(node: RunningNode) -> dict[str, float]:
-    return samples_in(requests.get(f"{node.url}/metrics", timeout=10).text)
+def get_samples(node: RunningNode) -> dict[str, float]:
+    return samples_in(HttpClient(node.url).get("/metrics").text)
 
 
 def test_any_worker_answers_for_all_of_them(run_node: Callable[..., RunningNode], valkey: Valkey) -> None:
@@ -30,9 +30,9 @@ def test_any_worker_answers_for_all_of_them(run_node: Callable[..., RunningNode]
         return len({line["pid"] for line in node.lines() if line.get("path") == "/visits"}) == 2
 
     wait_until(served)
-    visits = requests.get(f"{node.url}/me", cookies=browser.cookies, timeout=10).json()["visits"]
+    visits = browser.get("/me").json()["visits"]
     for _ in range(6):
-        samples = of(node)
+        samples = get_samples(node)
         assert samples["node_requests_total{POST,/visits,200}"] == visits
         assert samples["node_session_events_total{created}"] == 1
         # A login of a visitor without a session creates one; every visit after it reads and writes.
@@ -46,22 +46,15 @@ def test_counters_survive_replaced_workers_and_no_restart_of_the_node(
     settings = {"NODE_WORKERS": "2", "SESSION_STORE": "redis", "REDIS_URL": valkey.url, **PATIENT}
     with RunningNode(users_file, tmp_path / "node.log", PROMETHEUS_MULTIPROC_DIR=str(folder), **settings) as node:
         wait_until(lambda: {path.name for path in folder.iterdir()} == FILES)
-        requests.get(f"{node.url}/me", timeout=10)
+        HttpClient(node.url).get("/me")
         for round_ in (1, 2):
             old = {worker.pid for worker in node.workers()}
             for worker in node.workers():
                 worker.send_signal(signal.SIGKILL)
             wait_until(lambda old=old: len({w.pid for w in node.workers()} - old) == 2)  # type: ignore[misc]
-            wait_until(lambda: _answers(node))
-            assert of(node)["node_requests_total{GET,/me,200}"] == round_
-            requests.get(f"{node.url}/me", timeout=10)
+            wait_until(node.answers)
+            assert get_samples(node)["node_requests_total{GET,/me,200}"] == round_
+            HttpClient(node.url).get("/me")
         assert {path.name for path in folder.iterdir()} == FILES
     with RunningNode(users_file, tmp_path / "again.log", PROMETHEUS_MULTIPROC_DIR=str(folder)) as node:
-        assert "node_requests_total{GET,/me,200}" not in of(node), "an earlier run's requests are counted"
-
-
-def _answers(node: RunningNode) -> bool:
-    try:
-        return requests.get(f"{node.url}/live", timeout=5).ok
-    except requests.RequestException:
-        return False
+        assert "node_requests_total{GET,/me,200}" not in get_samples(node), "an earlier run's requests are counted"

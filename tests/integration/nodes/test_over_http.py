@@ -23,7 +23,7 @@ def genuine(node: RunningNode) -> bytes:
 
 
 def user_of(node: RunningNode, *headers: bytes) -> bytes | None:
-    """Who `GET /me` says that this is; fails unless it answers 200."""
+    """Return the user that `GET /me` reports. Raises AssertionError unless it answers 200."""
     lines = [b"GET /me HTTP/1.1", b"Host: 127.0.0.1", b"Connection: close", *headers]
     answer = send_raw(node.port, b"\r\n".join(lines) + b"\r\n\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import requests
 
 from deploy.ports import free_ports
-from tests.support.node import ROOT, RunningNode, command, environment
+from tests.support.node import ROOT, HttpClient, RunningNode, command, environment
 from tests.support.waiting import wait_until
 
 
@@ -48,20 +47,20 @@ def test_a_request_in_flight_is_finished_before_the_node_stops(run_node: Callabl
 
 def test_an_idle_connection_does_not_keep_a_node_from_stopping(run_node: Callable[..., RunningNode]) -> None:
     node = run_node()
-    with requests.Session() as proxy:
-        proxy.get(f"{node.url}/live", timeout=10)
+    with HttpClient(node.url) as proxy:
+        proxy.get("/live")
         node.process.send_signal(signal.SIGTERM)
         assert node.process.wait(timeout=6) == 0  # its graceful_timeout is 8 s
 
 
 def test_a_busy_connection_is_told_to_close_and_loses_no_request(run_node: Callable[..., RunningNode]) -> None:
     node = run_node()
-    with requests.Session() as proxy:
-        proxy.get(f"{node.url}/live", timeout=10)
+    with HttpClient(node.url) as proxy:
+        proxy.get("/live")
         node.process.send_signal(signal.SIGTERM)
 
         def told_to_close() -> bool:
-            answer = proxy.get(f"{node.url}/live", timeout=10)
+            answer = proxy.get("/live")
             assert answer.status_code == 200
             return answer.headers["Connection"] == "close"
 
@@ -79,5 +78,5 @@ def test_a_node_logs_its_budgets_once_and_leaves_no_folder_behind(users_file: Pa
         assert line["store_budgets"] == {**budgets, "outage": "fail_fast"}
         assert (line["node"], line["workers"]) == ("node-2", 2)
         assert [path.name.startswith("node-metrics-") for path in folder.iterdir()] == [True]
-        assert requests.get(f"{node.url}/metrics", timeout=5).status_code == 200
+        assert HttpClient(node.url).get("/metrics").status_code == 200
     assert list(folder.iterdir()) == []

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-import requests
 
 from nodes import Settings, create_app
-from tests.support.node import PATIENT, RunningNode, environment
+from tests.support.node import RunningNode, environment, store_settings
 from tests.support.node_app import log_in
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
@@ -19,39 +18,31 @@ from tests.support.waiting import wait_until
 SOON = {"SESSION_IDLE_TIMEOUT": "2", "LOGIN_ATTEMPTS": "0"}
 
 
-def settings_of(store: str, folder: Path) -> Mapping[str, str]:
-    if store == "file":
-        return {"SESSION_STORE": "file", "SESSION_FOLDER": str(folder / "files"), **PATIENT}
-    url = f"sqlite:///{folder / 'sessions.db'}"
-    return {"SESSION_STORE": "sql", "DATABASE_URL": url, "DATABASE_CREATE_SCHEMA": "on", **PATIENT}
-
-
-def kept_by(store: str, folder: Path) -> int:
+def count_stored(store: str, folder: Path) -> int:
     """How many sessions lie on the disk, expired or not."""
     if store == "file":
-        shards = [path for path in (folder / "files").iterdir() if len(path.name) == 2]
+        shards = [path for path in (folder / "sessions").iterdir() if len(path.name) == 2]
         return sum(len(path.name) == 64 for shard in shards for path in shard.iterdir())
     with closing(sqlite3.connect(folder / "sessions.db")) as database:
         return int(database.execute("SELECT count(*) FROM sessions").fetchone()[0])
 
 
-@pytest.mark.parametrize("store", ["file", "sql"])
+@pytest.mark.parametrize("store", ["file", "sqlite"])
 def test_a_node_sweeps_what_expired_and_leaves_what_lives(
     store: str, run_node: Callable[..., RunningNode], users_file: Path, tmp_path: Path
 ) -> None:
-    settings = settings_of(store, tmp_path)
+    settings = store_settings(store, tmp_path)
     node = run_node(SESSION_SWEEP_SECONDS="0.2", NODE_WORKERS="2", LOGIN_ATTEMPTS="0", **settings)
     browser = node.log_in()
     brief = create_app(Settings.from_environ(environment(users_file, **SOON, **settings)))
     for _ in range(3):
         log_in(brief)
-    assert kept_by(store, tmp_path) == 4
-    wait_until(lambda: kept_by(store, tmp_path) == 1)
-    assert browser.get(f"{node.url}/me", timeout=10).json()["user"] == "alice"
+    assert count_stored(store, tmp_path) == 4
+    wait_until(lambda: count_stored(store, tmp_path) == 1)
+    assert browser.get("/me").json()["user"] == "alice"
     swept = "expired sessions were swept"
     wait_until(lambda: sum(line["removed"] for line in node.lines() if line["message"] == swept) == 3)
-    metrics = requests.get(f"{node.url}/metrics", timeout=10).text
-    assert 'node_session_events_total{event="expired"} 3.0' in metrics
+    assert 'node_session_events_total{event="expired"} 3.0' in browser.get("/metrics").text
 
 
 def test_a_redis_node_has_nothing_to_sweep(run_node: Callable[..., RunningNode], valkey: Valkey) -> None:

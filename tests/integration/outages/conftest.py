@@ -16,7 +16,7 @@ Start = Callable[..., RunningNode]
 
 @pytest.fixture(scope="module")
 def start(users_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Starts a node with these settings, which ends with the module."""
+    """Yield a function that starts a node with these settings. The nodes end with the module."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(
             RunningNode(users_file, tmp_path_factory.mktemp("node") / "log", **settings)

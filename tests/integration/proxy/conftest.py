@@ -24,7 +24,7 @@ def nodes() -> Iterator[tuple[Backend, ...]]:
 
 @pytest.fixture
 def servers(nodes: tuple[Backend, ...]) -> tuple[Server, ...]:
-    """The same nodes as the proxy is told of them."""
+    """The nodes as servers of the proxy."""
     return tuple(Server(node.address, node.name) for node in nodes)
 
 

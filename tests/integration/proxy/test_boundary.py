@@ -1,4 +1,4 @@
-"""What the proxy lets in from outside, and what it makes of it on the way."""
+"""Requests from outside: which ones the proxy accepts, and how it changes them."""
 
 import json
 import os

@@ -26,7 +26,7 @@ NOBODY = [None, None, None]
 
 @dataclass
 class Cluster:
-    """`urls` are the nodes' own and the proxy's; what one test does to times it does to every session of the store."""
+    """`urls` are those of the nodes and of the proxy."""
 
     folder: Path
     users: Path
@@ -52,7 +52,7 @@ class Cluster:
         return browser
 
     def users_of(self, browser: HttpClient | str) -> list[Any]:
-        """Who each node, and the proxy, says that this browser, or the bearer of this cookie, is."""
+        """Return the user of this browser or cookie, as each node and the proxy see it."""
         value = browser if isinstance(browser, str) else browser.cookies["session"]
         answers = [HttpClient(url, {"Cookie": f"session={value}"}).get("/me") for url in self.urls]
         assert [answer.status_code for answer in answers] == [200] * len(answers)
@@ -60,7 +60,7 @@ class Cluster:
         return [answer.json()["user"] for answer in answers]
 
     def stored(self) -> set[str]:
-        """The keys of all live sessions, and of the counters of guesses."""
+        """Return the keys of all live sessions and of the counters of guesses."""
         return self.harness.keys()
 
     def age(self, seconds: float) -> None:
@@ -76,7 +76,7 @@ def id_of(browser: requests.Session) -> str:
 
 
 def signed(session_id: str) -> str:
-    """A cookie with a genuine signature."""
+    """Return a cookie with a valid signature."""
     return cookie.sign(session_id, SECRET.encode())
 
 

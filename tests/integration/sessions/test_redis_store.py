@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable, UnsupportedRecordVersion
+from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
 from tests.support.browser import Browser, application
 from tests.support.records import HOUR, in_threads
 from tests.support.redis_stores import OpenStore
@@ -72,20 +72,6 @@ def test_a_record_without_an_expiry_is_quarantined(store: RedisStore, client: An
     client.hset(RAW, "@", b"1:1700000000000::alice")
     assert store.load(KEY) is None
     assert (client.exists(RAW), client.exists(ASIDE)) == (0, 1)
-
-
-def test_a_record_of_a_later_version_is_unknown_and_never_changed(store: RedisStore, client: Any) -> None:
-    client.hset(RAW, mapping={"@": b"2:whatever", "a": b"later"})
-    client.expire(RAW, 60)
-    before = client.hgetall(RAW)
-    with pytest.raises(UnsupportedRecordVersion):
-        store.load(KEY)
-    with pytest.raises(UnsupportedRecordVersion):
-        store.update(KEY, Changes({"a": b"1"}), HOUR)
-    assert store.create(KEY, {}, None, HOUR) is None
-    assert client.hgetall(RAW) == before
-    store.delete(KEY)  # a logout ends it
-    assert client.exists(RAW) == 0
 
 
 def test_a_full_server_refuses_whole_writes_and_serves_reads_and_logouts(own: Valkey, open_store: OpenStore) -> None:

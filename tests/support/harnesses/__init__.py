@@ -1,4 +1,4 @@
-"""The harnesses of all stores, by the name that tests have for a store."""
+"""The harnesses of all stores by the names that tests use."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,7 +40,7 @@ _MAKERS: dict[str, Callable[[pytest.FixtureRequest], Harness]] = {
 
 
 def make_harness(name: str, request: pytest.FixtureRequest) -> Harness:
-    """Return the harness of a store, which is empty."""
+    """Return the harness of a store, emptied."""
     harness = _MAKERS[name](request)
     harness.clear()
     return harness

@@ -22,7 +22,7 @@ class EncryptedHarness(MemoryHarness):
 
 
 class TurnAndTurn(Through):
-    """While encryption is turned on or off: over one store, a READ node and a WRITE node do every other operation."""
+    """Encryption while it is turned on or off: a READ node and a WRITE node take turns on one store."""
 
     def __init__(self, store: Store) -> None:
         self._nodes = cycle([EncryptedStore(store, KEYS, each) for each in (Encryption.READ, Encryption.WRITE)])

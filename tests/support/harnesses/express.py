@@ -1,17 +1,14 @@
 import json
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from nodes.sessions import Changes, Lifetime, Outcome, Record
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.express.format import MAX_SAFE_INTEGER
-from tests.support.harness import HASTY, Harness, ServerHarness, Servers, Through
+from tests.support.harness import HASTY, ServerHarness, Servers
 from tests.support.records import PATIENT
 
 
 def plain(value: Any) -> Any:
-    """The nearest value that JSON can hold."""
+    """Return the nearest value that JSON can hold."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
@@ -24,17 +21,10 @@ def plain(value: Any) -> Any:
 
 
 class ExpressHarness(ServerHarness):
-    overhead = 2  # the quotes around a text
     plain = staticmethod(plain)
 
     def __init__(self, server: Servers) -> None:
         super().__init__(server, *(ExpressStore.from_url(server.url, budgets) for budgets in (PATIENT, HASTY)))
-
-    def of_bytes(self) -> Harness:
-        """The same for tests that store bytes which are no JSON."""
-        made = ExpressHarness(self._server)
-        made.store = BytesAsText(made._through)
-        return made
 
     def advance(self, seconds: float) -> None:
         moved = int(seconds * 1000)
@@ -49,39 +39,3 @@ class ExpressHarness(ServerHarness):
 
     def keys(self) -> set[str]:
         return {raw.decode().removeprefix("sess:") for raw in self._client.keys("sess:*")}
-
-
-class BytesAsText(Through):
-    """Any bytes, as a text of as many characters."""
-
-    def load(self, key: str) -> Record | None:
-        return self._decoded(super().load(key))
-
-    def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
-    ) -> float | None:
-        return super().create(key, self._encoded(fields), owner, lifetime, created)
-
-    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        expect = {name: None if value is None else self._text(value) for name, value in changes.expect.items()}
-        return super().update(key, replace(changes, set=self._encoded(changes.set), expect=expect), lifetime)
-
-    def delete(self, key: str) -> Record | None:
-        return self._decoded(super().delete(key))
-
-    def _text(self, value: bytes) -> bytes:
-        return self.codec.encode(value.decode("latin-1"))
-
-    def _encoded(self, fields: Mapping[str, bytes]) -> dict[str, bytes]:
-        return {name: self._text(value) for name, value in fields.items()}
-
-    def _decoded(self, record: Record | None) -> Record | None:
-        if record is None:
-            return None
-        fields = {name: self.codec.decode(value).encode("latin-1") for name, value in record.fields.items()}
-        return replace(record, fields=fields)

@@ -22,7 +22,7 @@ def memory_folder() -> Iterator[Path]:
 
 @dataclass
 class FileHarness:
-    """In a folder, by a clock that can be turned."""
+    """A file store with a clock that can be turned."""
 
     folder: Path
 
@@ -51,7 +51,7 @@ class FileHarness:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        """The disk is gone: the folder is no longer where it was."""
+        """Move the folder away inside the block, as if its disk were gone."""
         self.store.ping()
         away = self.folder.with_suffix(".away")
         self.folder.rename(away)

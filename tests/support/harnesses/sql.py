@@ -20,7 +20,7 @@ from tests.support.sql_servers import PATIENT, SqlServer
 
 
 class SqlHarness:
-    """A real database. Its clock can't be turned, so what is stored is made older instead."""
+    """A real database. Its clock can't be turned, so `advance` makes its rows older."""
 
     def __init__(self, url: str, silence: Callable[[], AbstractContextManager[None]]) -> None:
         self.url = url

@@ -1,4 +1,4 @@
-"""What setup refuses, in one line, before any container waits for what cannot come."""
+"""The settings that `setup` accepts and refuses, and the files that it writes."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,7 @@ from nodes.sessions.stores.redis.address import ServerList
 from nodes.settings import SettingsError
 
 ROOT = Path(__file__).parents[3]
+COMPOSE = (ROOT / "compose.yaml").read_text()
 DEFAULTS = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 SENTINEL = {"REDIS_MODE": "sentinel"}
 
@@ -34,7 +35,7 @@ def test_valid_settings_are_accepted(settings: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"REDIS_MODE": "sentinle"}, "unknown Redis mode 'sentinle': did you mean 'sentinel'?"),
         ({**SENTINEL, "SESSION_STORE": "express"}, "REDIS_MODE=sentinel is for SESSION_STORE=redis, not for express"),
@@ -54,18 +55,16 @@ def test_valid_settings_are_accepted(settings: dict[str, str]) -> None:
         ({"STORE_SUBNET": "172.31.256"}, "must be the first three parts"),
     ],
 )
-def test_invalid_settings_are_refused_in_one_line(settings: dict[str, str], said: str) -> None:
+def test_invalid_settings_are_refused_in_one_line(settings: dict[str, str], message: str) -> None:
     with pytest.raises((ClusterError, SettingsError)) as refused:
         check_settings(DEFAULTS | settings)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_the_example_lists_every_setting_with_its_default() -> None:
-    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
-    listed = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert listed == used
-    assert not re.search(r"\$\{[A-Z_]+\}", (ROOT / "compose.yaml").read_text()), "a setting without a default"
+    assert dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", COMPOSE)) == DEFAULTS
+    assert not re.search(r"\$\{[A-Z_]+\}", COMPOSE), "a setting without a default"
 
 
 def test_the_proxy_waits_for_reads_that_wait_for_a_primary() -> None:
@@ -75,16 +74,11 @@ def test_the_proxy_waits_for_reads_that_wait_for_a_primary() -> None:
 
 
 def test_the_addresses_of_compose_yaml_are_those_of_the_configuration_files() -> None:
-    text = (ROOT / "compose.yaml").read_text()
-    services = re.split(r"^  (?=[a-z])", text, flags=re.MULTILINE)
-    found = [
-        re.match(r'([a-z]+-\d):\n(?s:.*)ipv4_address: "\$\{STORE_SUBNET:-[\d.]+\}\.(\d+)"', one) for one in services
-    ]
-    fixed = [one.groups() for one in found if one]
+    fixed = re.findall(r'^  ([a-z]+-\d):\n(?:    .*\n)*?    networks: .*\}\.(\d+)"', COMPOSE, re.MULTILINE)
     assert {name: int(last) for name, last in fixed} == STORES | SENTINELS | SHARDS
-    (sentinels,) = re.findall(r"SENTINELS: (.*)", text)
+    (sentinels,) = re.findall(r"SENTINELS: (.*)", COMPOSE)
     assert [int(last) for last in re.findall(r"\}\.(\d+)", sentinels)] == list(SENTINELS.values())
     for mode, places in ((RedisMode.SENTINEL, SENTINELS), (RedisMode.CLUSTER, SHARDS)):
-        told = ServerList.parse(node_urls(Passwords(), "10.1.2")[mode])
-        assert told is not None
-        assert [place.host for place in told.addresses] == [f"10.1.2.{last}" for last in places.values()]
+        servers = ServerList.parse(node_urls(Passwords(), "10.1.2")[mode])
+        assert servers is not None
+        assert [server.host for server in servers.addresses] == [f"10.1.2.{last}" for last in places.values()]

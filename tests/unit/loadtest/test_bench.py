@@ -46,7 +46,7 @@ def test_what_a_session_adds_is_compared_with_its_own_framework() -> None:
         "added_us": 50,
     }
     assert record["ratios"][0]["is_met"] is True
-    assert [(each["ours"], each["theirs"], each["is_met"]) for each in record["bytes"]] == [
+    assert [(each["session_cluster"], each["reference"], each["is_met"]) for each in record["bytes"]] == [
         (496, 448, False),
         (496, 512, True),
     ]

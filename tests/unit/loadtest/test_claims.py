@@ -1,4 +1,4 @@
-"""What supports a claim, what breaks it, and what is too little data to tell."""
+"""Figures that support a claim, that break it, and that are too few."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -141,7 +141,7 @@ def make_suite(name: str, node: NodeKind = NodeKind.FLASK, places: tuple[Place, 
 
 
 @pytest.mark.parametrize("node", [NodeKind.EXPRESS, NodeKind.FLASK_SESSION])
-def test_reference_implementations_run_six_experiments_with_the_claims_of_ours(node: NodeKind) -> None:
+def test_reference_implementations_run_six_experiments_with_the_same_claims(node: NodeKind) -> None:
     theirs = [one for one in EXPERIMENTS if node in one.nodes]
     assert [one.number for one in theirs] == [1, 2, 9, 14, 15, 16]
     for experiment in theirs:

@@ -2,71 +2,63 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.accounts import Users
 from nodes.shop import MAX_ITEMS, MAX_TOTAL
 from tests.support.node import PASSWORD
-from tests.support.node_app import ALICE, attempt_login
+from tests.support.node_app import ALICE, attempt_login, user_of
 
 BOB = {"user": "bob", "password": PASSWORD}
 
 
-def holder_of(app: Flask, value: str | None) -> FlaskClient:
-    """Another browser, with this session cookie."""
-    assert value
-    other = app.test_client()
-    other.set_cookie("session", value)
-    return other
+VISITOR: dict[str, Any] = {"user": None, "node": "node-2", "visits": 0, "cart": {}}
+"""What /me says of a visitor."""
 
 
-def cookie_of(client: FlaskClient) -> str | None:
+def copy_of(client: FlaskClient) -> FlaskClient:
+    """Another browser, with the session cookie of this one."""
+    copy = client.application.test_client()
     cookie = client.get_cookie("session")
-    return cookie.value if cookie else None
+    assert cookie
+    copy.set_cookie("session", cookie.value)
+    return copy
 
 
 def test_a_visitor_is_anonymous_and_gets_no_session(client: FlaskClient) -> None:
     response = client.get("/me")
     assert response.status_code == 200
-    assert response.json == {"user": None, "node": "node-2", "visits": 0, "cart": {}}
+    assert response.json == VISITOR
     assert "Set-Cookie" not in response.headers
 
 
 def test_visits_of_a_visitor_are_counted_and_shown_at_both_addresses(client: FlaskClient) -> None:
     assert [client.post("/visits").json for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
-    me: dict[str, object] = {"user": None, "node": "node-2", "visits": 2, "cart": {}}
-    assert client.get("/").json == client.get("/me").json == me
+    assert client.get("/").json == client.get("/me").json == VISITOR | {"visits": 2}
 
 
-def test_visits_at_the_same_time_all_count(app: Flask) -> None:
-    first = app.test_client()
-    first.post("/visits")
-    value = cookie_of(first)
-
-    def visit(_: int) -> int:
-        return holder_of(app, value).post("/visits").status_code
-
+def test_concurrent_visits_all_count(client: FlaskClient) -> None:
+    client.post("/visits")
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(visit, range(40))) == {200}
-    assert first.get("/me").json == {"user": None, "node": "node-2", "visits": 41, "cart": {}}
+        assert set(pool.map(lambda _: copy_of(client).post("/visits").status_code, range(40))) == {200}
+    assert client.get("/me").json == VISITOR | {"visits": 41}
 
 
-def test_a_login_renews_the_id_and_keeps_visits_and_cart(app: Flask, client: FlaskClient) -> None:
+def test_a_login_renews_the_id_and_keeps_visits_and_cart(client: FlaskClient) -> None:
     client.post("/visits")
     client.post("/cart", json={"item": "apple", "quantity": 2})
-    before = cookie_of(client)
+    before = copy_of(client)
     response = client.post("/login", json=ALICE)
     assert (response.status_code, response.json) == (200, {"user": "alice", "node": "node-2"})
-    assert cookie_of(client) != before
+    assert client.get_cookie("session") != before.get_cookie("session")
     assert client.get("/me").json == {"user": "alice", "node": "node-2", "visits": 1, "cart": {"apple": 2}}
-    old = holder_of(app, before).get("/me")
-    assert old.json == {"user": None, "node": "node-2", "visits": 0, "cart": {}}
+    assert before.get("/me").json == VISITOR
 
 
 def test_an_unknown_user_and_a_wrong_password_get_the_same_answer(client: FlaskClient) -> None:
@@ -82,7 +74,7 @@ def test_an_unknown_user_and_a_wrong_password_get_the_same_answer(client: FlaskC
 def test_a_failed_login_keeps_the_current_user_logged_in(client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
     attempt_login(client, "bob")
-    assert client.get("/me").get_json()["user"] == "alice"
+    assert user_of(client) == "alice"
 
 
 @pytest.mark.parametrize(("again", "visits", "cart"), [(ALICE, 1, {"apple": 2}), (BOB, 0, {})], ids=["same", "other"])
@@ -96,14 +88,14 @@ def test_only_the_same_user_finds_the_data_of_the_last_login(
     assert client.get("/me").json == {"user": again["user"], "node": "node-2", "visits": visits, "cart": cart}
 
 
-def test_a_logout_ends_the_session_at_the_store_and_clears_the_cookie(app: Flask, client: FlaskClient) -> None:
+def test_a_logout_ends_the_session_at_the_store_and_clears_the_cookie(client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
-    value = cookie_of(client)
-    assert holder_of(app, value).get("/me").get_json()["user"] == "alice"
+    copy = copy_of(client)
+    assert user_of(copy) == "alice"
     response = client.post("/logout")
     assert (response.status_code, response.data) == (204, b"")
-    assert cookie_of(client) is None
-    assert holder_of(app, value).get("/me").get_json()["user"] is None
+    assert client.get_cookie("session") is None
+    assert user_of(copy) is None
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/logout"), ("DELETE", "/cart")])
@@ -132,7 +124,7 @@ def test_the_cart_adds_to_what_is_in_it_and_can_be_emptied(client: FlaskClient) 
     assert (added.status_code, added.json) == (200, {"cart": {"apple": 5, "pear": 1000}})
     emptied = client.delete("/cart")
     assert (emptied.status_code, emptied.data) == (204, b"")
-    assert client.get("/me").json == {"user": None, "node": "node-2", "visits": 0, "cart": {}}
+    assert client.get("/me").json == VISITOR
 
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -219,8 +211,8 @@ def test_a_large_body_is_refused_even_if_the_view_does_not_read_it(client: Flask
     assert response.status_code == 413
 
 
-def test_a_session_has_room_for_no_more_than_its_bound(settings: Settings, users_file: object) -> None:
-    small = create_app(Settings(**{**vars(settings), "max_bytes": 1024})).test_client()
+def test_a_session_holds_no_more_than_its_bound(settings: Settings) -> None:
+    small = create_app(replace(settings, max_bytes=1024)).test_client()
     statuses = {small.post("/cart", json={"item": f"{n:064}", "quantity": 1}).status_code for n in range(20)}
     assert statuses == {200, 413}
     refused = small.post("/cart", json={"item": "x" * 64, "quantity": 1})
@@ -241,15 +233,13 @@ def test_a_missing_page_is_404_in_json(client: FlaskClient, method: str, path: s
         assert "POST" in response.headers["Allow"]
 
 
-def test_a_fault_of_the_node_is_answered_without_its_details(app: Flask, client: FlaskClient) -> None:
-    class Broken(Users):
-        def __init__(self) -> None:
-            pass
+def test_an_unexpected_error_is_answered_without_its_details(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_users: Users, _name: str, password: str) -> None:
+        raise RuntimeError(f"hash of {password}")
 
-        def verify(self, name: str, password: str) -> str | None:
-            raise RuntimeError(f"hash of {password}")
-
-    app.extensions["users"] = Broken()
+    monkeypatch.setattr(Users, "verify", fail)
     response = client.post("/login", json=ALICE)
     assert response.status_code == 500
     assert PASSWORD not in response.text

@@ -1,5 +1,6 @@
 """Headers that every response carries, and what caches and cookies of responses depend on."""
 
+from dataclasses import replace
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -135,12 +136,12 @@ def test_only_a_trusted_proxy_says_whether_the_connection_was_tls(app: Flask, se
     assert secure_cookie(app, **{"X-Forwarded-Proto": "https"})
     assert not secure_cookie(app, **{"X-Forwarded-Proto": "http"})
     assert not secure_cookie(app)
-    alone = create_app(Settings(**{**vars(settings), "trusted_proxies": 0}))
+    alone = create_app(replace(settings, trusted_proxies=0))
     assert not secure_cookie(alone, **{"X-Forwarded-Proto": "https"})
 
 
 def test_a_login_whose_cookie_would_be_for_tls_only_is_refused_over_plain_http(settings: Settings) -> None:
-    app = create_app(Settings(**{**vars(settings), "secure": "on"}))
+    app = create_app(replace(settings, secure="on"))
     refused = attempt_login(app.test_client(), password=PASSWORD)
     assert (refused.status_code, refused.headers.getlist("Set-Cookie")) == (400, [])
     assert "plain HTTP" in refused.get_json()["error"]

@@ -1,4 +1,4 @@
-"""What a node writes down, and what it never does."""
+"""The log of a node."""
 
 import io
 import json

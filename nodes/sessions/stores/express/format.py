@@ -32,20 +32,6 @@ young enough for the absolute timeout."""
 _RESERVED = ("_created", "_final", COOKIE_KEY)
 
 
-class _Cookie(msgspec.Struct, rename="camel"):
-    """The attributes of a cookie that express-session writes, in its order. Attributes that are not set are omitted."""
-
-    original_max_age: int | None = None
-    partitioned: bool | msgspec.UnsetType = msgspec.UNSET
-    priority: str | msgspec.UnsetType = msgspec.UNSET
-    expires: str | None = None
-    secure: bool | msgspec.UnsetType = msgspec.UNSET
-    http_only: bool = True
-    domain: str | msgspec.UnsetType = msgspec.UNSET
-    path: str = "/"
-    same_site: str | msgspec.UnsetType = msgspec.UNSET
-
-
 class JsonCodec:
     """Values as JSON that both sides read: None, bool, numbers, str, list, and dict with keys of text."""
 
@@ -200,8 +186,8 @@ class Document:
         cookie's `expires` is set only if the cookie has a maxAge or the session has an end of its own.
         """
         self.values["_created"] = b"%d" % round(created * 1000)
-        age = _number(self.cookie.get("originalMaxAge")) or 0
-        idle, absolute = (age / 1000 if age > 0 else lifetime.idle), created + lifetime.absolute - now
+        age = _positive(self.cookie.get("originalMaxAge"))
+        idle, absolute = (lifetime.idle if age is None else age / 1000), created + lifetime.absolute - now
         ttl = min(idle, absolute)
         date = datetime.fromtimestamp(now + ttl, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         has_end = self.cookie.get("originalMaxAge") or COOKIE_KEY in self.values
@@ -213,13 +199,22 @@ class Document:
 
 
 def make_cookie(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record's `cookie` with these attributes (see `SharedStore`), without an end."""
-    names = {"partitioned", "priority", "secure", "http_only", "domain", "path", "same_site"}
-    chosen = {name: attributes[name] for name in names & attributes.keys() if attributes[name] is not None}
-    if not chosen.get("partitioned"):
-        chosen.pop("partitioned", None)
-    cookie: dict[str, Any] = msgspec.to_builtins(_Cookie(**chosen))
-    return cookie
+    """Return the record's `cookie` with these attributes (see `SharedStore`), without an end.
+
+    The order is that of express-session, which omits attributes that are not set.
+    """
+    cookie = {
+        "originalMaxAge": None,
+        "partitioned": attributes.get("partitioned") or None,
+        "priority": attributes.get("priority"),
+        "expires": None,
+        "secure": attributes.get("secure"),
+        "httpOnly": attributes.get("http_only", True),
+        "domain": attributes.get("domain"),
+        "path": attributes.get("path", "/"),
+        "sameSite": attributes.get("same_site"),
+    }
+    return {name: value for name, value in cookie.items() if value is not None or name in {"originalMaxAge", "expires"}}
 
 
 def _own_lifetime(own: Mapping[str, Any]) -> dict[str, float | None]:
@@ -228,22 +223,16 @@ def _own_lifetime(own: Mapping[str, Any]) -> dict[str, float | None]:
     return {"max_age": _clamp_age(own.get("max_age")), "expires": expires}
 
 
-def _positive(value: Any, below: float = MAX_SAFE_INTEGER) -> float | None:
+def _positive(value: Any, below: float = MAX_SAFE_INTEGER + 1) -> float | None:
     """Return the number if it is above 0 and below `below`, else None."""
-    number = _number(value)
-    return number if number is not None and 0 < number < below else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 < value < below else None
 
 
 def _clamp_age(seconds: Any) -> float | None:
     """Return the age, at most `LONGEST`, since Express has no limit; None for what is not an age."""
     positive = _positive(seconds)
     return None if positive is None else min(positive, LONGEST)
-
-
-def _number(value: Any) -> float | None:
-    """Return the number if JavaScript represents it exactly, else None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and abs(value) <= MAX_SAFE_INTEGER else None
 
 
 def _value(raw: bytes | None) -> Any:

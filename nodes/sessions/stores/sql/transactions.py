@@ -130,20 +130,17 @@ class Database:
 
         return self._attempt(within, is_transient)
 
-    def once(self, work: Callable[[Connection], T]) -> T:
-        """Run statements without a second attempt."""
-        return self._attempt(work, lambda _error: False)
-
     def create(self, make_missing: Callable[[Connection], None]) -> None:
         """Create missing tables and indexes. Several processes may do so at the same time."""
-        for _ in range(_CREATORS - 1):
+        for left in reversed(range(_CREATORS)):
             try:
-                return self.once(make_missing)
+                self._attempt(make_missing, lambda _error: False)
             except StoreUnavailable as error:
-                if not isinstance(error.__cause__, DBAPIError):
+                # A table may exist now, or another node is creating it: look again.
+                if not left or not isinstance(error.__cause__, DBAPIError):
                     raise
-                # It exists now, or another node is creating it: look again.
-        return self.once(make_missing)
+            else:
+                return
 
     def pages(self, keys: Select[str]) -> Iterator[str]:
         """Yield the keys that `keys` selects, page by page: up to `_limit` keys after `_after`."""

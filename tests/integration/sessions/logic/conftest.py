@@ -1,4 +1,4 @@
-"""The session's logic, which runs on memory in tests/unit/sessions, once more on Redis."""
+"""The tests of the session's logic in tests/unit/sessions, once more on Redis."""
 
 import pytest
 

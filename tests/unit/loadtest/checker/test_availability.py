@@ -1,4 +1,4 @@
-"""What the prober saw, and the phases of a run."""
+"""The figures of the prober, and the phases of a run."""
 
 import pytest
 

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import msgspec
@@ -22,24 +22,39 @@ certain = st.sampled_from(["end", "effect", "fail"])
 anything = st.sampled_from(["end", "end", "end", "effect", "effect", "fail", "unknown", "unknown, later", "arrive"])
 
 
-def schedules(what: st.SearchStrategy[str], actions: st.SearchStrategy[Action] = actions) -> st.SearchStrategy[list]:  # type: ignore[type-arg]
+Step = tuple[int, str, Action, str, int]
+
+
+def schedules(
+    what: st.SearchStrategy[str], actions: st.SearchStrategy[Action] = actions
+) -> st.SearchStrategy[list[Step]]:
     step = st.tuples(st.integers(0, 3), what, actions, st.sampled_from(ITEMS), st.integers(1, 3))
     # Hypothesis prefers short lists, in which little overlaps.
     return st.lists(step, max_size=20) | st.lists(step, min_size=30, max_size=80)
 
 
-def browser(clients: int, store: Store | None = None, *, login: bool = True) -> SharedBrowser:
-    made = SharedBrowser(store or Store(), clients)
-    if login:
-        made.do(Action.LOGIN)
-    return made
-
-
-def played(schedule: list, browser: SharedBrowser) -> SharedBrowser:  # type: ignore[type-arg]
+def play(schedule: Iterable[Step], run: SharedBrowser) -> SharedBrowser:
     for client, what, action, item, quantity in schedule:
         named = (item, quantity) if action is Action.ADD else ("", 0)
-        browser.step(client, what, action, *named)
-    return browser
+        run.step(client, what, action, *named)
+    return run
+
+
+@st.composite
+def runs(
+    draw: st.DrawFn,
+    /,
+    what: st.SearchStrategy[str] = certain,
+    actions: st.SearchStrategy[Action] = actions,
+    *,
+    clients: int = 1,
+    overwrites: bool = False,
+    resurrects: bool = False,
+) -> SharedBrowser:
+    """Draw a browser whose clients, `clients` at least, have logged in and played a schedule on a store."""
+    run = SharedBrowser(Store(overwrites, resurrects), draw(st.integers(clients, 4)))
+    run.do(Action.LOGIN)
+    return play(draw(schedules(what, actions)), run)
 
 
 def found(browser: SharedBrowser) -> dict[Kind, int]:
@@ -53,21 +68,22 @@ def told(findings: Findings) -> str:
 
 @settings(max_examples=100)
 @given(schedules(anything), st.integers(1, 4), st.booleans())
-def test_a_correct_store_is_never_accused(schedule: list, clients: int, login: bool) -> None:  # type: ignore[type-arg]
-    run = played(schedule, browser(clients, login=login))
-    run.settle()
+def test_a_correct_store_is_never_accused(schedule: list[Step], clients: int, login: bool) -> None:
+    run = SharedBrowser(Store(), clients)
+    if login:
+        run.do(Action.LOGIN)
+    play(schedule, run).settle()
     run.do(Action.LOOK)
     findings = check(run.ops)
-    assert findings.examples == {}, told(findings)
+    assert findings.examples == {}, msgspec.json.encode(findings.examples).decode()
     event(f"unknown operations: {findings.total.unknown > 0}")
     event(f"answers as logged in: {findings.total.as_logged_in > 0}")
 
 
 @settings(max_examples=50)
-@given(schedules(certain), st.integers(1, 4), st.sampled_from([("", 1), *((i, p) for i in ITEMS for p in (1, 2, 3))]))
-def test_lost_updates_are_found_once_and_nothing_else(schedule: list, clients: int, lost: tuple[str, int]) -> None:  # type: ignore[type-arg]
+@given(runs(), st.sampled_from([("", 1), *((item, pieces) for item in ITEMS for pieces in (1, 2, 3))]))
+def test_lost_updates_are_found_once_and_nothing_else(run: SharedBrowser, lost: tuple[str, int]) -> None:
     item, pieces = lost
-    run = played(schedule, browser(clients))
     run.do(Action.LOGIN)
     if item:
         run.do(Action.ADD, item, 3)
@@ -83,37 +99,33 @@ def test_lost_updates_are_found_once_and_nothing_else(schedule: list, clients: i
 
 
 @settings(max_examples=50)
-@given(schedules(certain), st.integers(1, 4))
-def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
-    run = played(schedule, browser(clients))
+@given(runs())
+def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(run: SharedBrowser) -> None:
     run.do(Action.LOGIN)
     run.do(Action.ADD, "apple", 1)
-    full = run.do(Action.LOOK).cart
+    assert run.cookie is not None
+    full = run.store.records[run.cookie]
     run.do(Action.EMPTY)
-    assert full is not UNSET
-    put(run, cart=dict(full))
+    run.store.records[run.cookie] = full
     run.do(Action.LOOK)
     assert found(run) == {Kind.UPDATE_LOST: 1}
 
 
 @settings(max_examples=50)
-@given(schedules(certain), st.integers(1, 4), schedules(certain))
-def test_a_stale_read_is_found_and_nothing_else(schedule: list, clients: int, more: list) -> None:  # type: ignore[type-arg]
-    run = played(schedule, browser(clients))
+@given(runs(), schedules(certain))
+def test_a_stale_read_is_found_and_nothing_else(run: SharedBrowser, more: list[Step]) -> None:
     run.do(Action.LOGIN)
     old = run.do(Action.LOOK)
     run.do(Action.VISIT)
     stale(run, visits=old.visits)
     run.do(Action.LOOK)
-    quiet = [step for step in more if step[2] not in (Action.LOGIN, Action.LOGOUT)]
-    played(quiet, run).settle()
+    play((step for step in more if step[2] not in (Action.LOGIN, Action.LOGOUT)), run).settle()
     assert found(run) == {Kind.STALE_READ: 1}
 
 
 @settings(max_examples=50)
-@given(schedules(certain), st.integers(1, 4))
-def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
-    run = played(schedule, browser(clients))
+@given(runs())
+def test_a_lost_session_is_found_and_nothing_else(run: SharedBrowser) -> None:
     run.do(Action.LOGIN)
     run.store.records.clear()
     run.do(Action.LOOK)
@@ -122,9 +134,8 @@ def test_a_lost_session_is_found_and_nothing_else(schedule: list, clients: int) 
 
 
 @settings(max_examples=50)
-@given(schedules(certain), st.integers(1, 4))
-def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
-    run = played(schedule, browser(clients))
+@given(runs())
+def test_a_revived_logout_is_found_and_nothing_else(run: SharedBrowser) -> None:
     run.do(Action.LOGIN)
     ended = dict(run.store.records)
     run.do(Action.LOGOUT)
@@ -135,9 +146,8 @@ def test_a_revived_logout_is_found_and_nothing_else(schedule: list, clients: int
 
 
 @settings(max_examples=50)
-@given(schedules(anything), st.integers(1, 4), st.sampled_from(["name", "visits", "item"]))
-def test_anything_of_another_user_is_always_found(schedule: list, clients: int, what: str) -> None:  # type: ignore[type-arg]
-    run = played(schedule, browser(clients))
+@given(runs(anything), st.sampled_from(["name", "visits", "item"]))
+def test_anything_of_another_user_is_always_found(run: SharedBrowser, what: str) -> None:
     run.do(Action.LOGIN)
     look = run.do(Action.LOOK)
     if what == "name":
@@ -163,7 +173,7 @@ def forgetful() -> Iterator[None]:
 
 @pytest.mark.usefixtures("forgetful")
 @pytest.mark.parametrize("seed", range(8))
-def test_events_one_by_one_prove_what_the_whole_history_proves(seed: int) -> None:
+def test_a_history_judged_event_by_event_has_the_findings_of_the_whole(seed: int) -> None:
     """Also on a store that is wrong, and if events come late; with an endless horizon, all is judged at the end."""
     rng = random.Random(seed)
     for _ in range(40):
@@ -190,14 +200,16 @@ WRONG: list[tuple[str, object]] = [("visits", 0), ("user", None), ("user", "bob"
 
 def faulty_history(rng: random.Random) -> list[Op]:
     """Play a random schedule on a store that loses, keeps and shows what it should not."""
-    run = browser(rng.randint(1, 4), Store(overwrites=rng.random() < 0.3, resurrects=rng.random() < 0.2))
-    saved: dict[int, Record] = {}
+    clients, overwrites, resurrects = rng.randint(1, 4), rng.random() < 0.3, rng.random() < 0.2
+    run = SharedBrowser(Store(overwrites, resurrects), clients)
+    run.do(Action.LOGIN)
+    saved: dict[int | None, Record] = {}
     often = rng.choice([[*OFTEN, *Action], [*OFTEN, Action.EMPTY], [*OFTEN, Action.LOGOUT, Action.LOGIN]])
     rests = [0.0, *rng.choice([[], [0.0, 0.0, 0.0, 9.0]])]
     steps = [*["end"] * 4, "effect", "fail", "unknown", "unknown, later", "arrive"]
     for _ in range(rng.choice([10, 40, 120])):
         action = rng.choice(often)
-        played([(rng.randrange(4), rng.choice(steps), action, rng.choice(ITEMS), rng.randint(1, 3))], run)
+        play([(rng.randrange(4), rng.choice(steps), action, rng.choice(ITEMS), rng.randint(1, 3))], run)
         run.now += rng.choice(rests)
         fault = rng.random()
         if fault < 0.03 and run.cookie in run.store.records:
@@ -225,9 +237,8 @@ writes = st.sampled_from([Action.VISIT, Action.VISIT, Action.ADD, Action.LOOK])
 
 
 @settings(max_examples=50)
-@given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
-def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
-    run = played(schedule, browser(clients, Store(overwrites=True)))
+@given(runs(st.sampled_from(["end", "effect"]), writes, clients=2, overwrites=True))
+def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(run: SharedBrowser) -> None:
     run.settle()
     final = run.do(Action.LOOK)
     done = sum(op.action is Action.VISIT for op in run.ops)
@@ -244,17 +255,15 @@ def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(schedule: li
 
 
 @settings(max_examples=50)
-@given(schedules(st.sampled_from(["end", "effect"]), writes), st.integers(2, 4))
-def test_a_store_that_resurrects_a_session_is_found_out(schedule: list, clients: int) -> None:  # type: ignore[type-arg]
-    store = Store(overwrites=True, resurrects=True)
-    run = played(schedule, browser(clients, store))
+@given(runs(st.sampled_from(["end", "effect"]), writes, clients=2, overwrites=True, resurrects=True))
+def test_a_store_that_resurrects_a_session_is_found_out(run: SharedBrowser) -> None:
     in_flight = [op for op in run.running.values() if op.shown is None and op.action in (Action.VISIT, Action.ADD)]
-    client = next(c for c in range(clients + 1) if c not in run.running)
+    client = next(c for c in range(run.clients + 1) if c not in run.running)
     run.start(client, Action.LOGOUT)
     run.end(client)
     run.settle()
     run.do(Action.LOOK)
-    alive = run.store.read(run.cookie) is not None
+    alive = run.cookie in run.store.records
     event(f"revived: {alive}")
     assert found(run).get(Kind.REVIVED, 0) == int(alive)
     assert alive == bool(in_flight)
@@ -267,12 +276,7 @@ def damage(run: SharedBrowser, visits: int = 0, item: str = "apple", pieces: int
     run.store.records[run.cookie] = replace(record, visits=record.visits + visits, cart=cart)
 
 
-def put(run: SharedBrowser, cart: dict[str, int]) -> None:
-    assert run.cookie is not None
-    run.store.records[run.cookie] = replace(run.store.records[run.cookie], cart=cart)
-
-
 def stale(run: SharedBrowser, **shown: object) -> None:
-    """One answer that shows something else than what is in the store."""
+    """Add an answer that shows something else than the store holds."""
     op = run.do(Action.LOOK)
     run.ops[-1] = msgspec.structs.replace(op, **shown)
