@@ -10,11 +10,11 @@ from tests.integration.sessions.test_sql_beside_an_application import (
     Shop,
     seen,
     shop,
-    test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view,
+    test_a_transaction_that_only_reads_blocks_no_writer_and_sees_its_own_view,
     write,
 )
 
-__all__ = ["shop", "test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view"]
+__all__ = ["shop", "test_a_transaction_that_only_reads_blocks_no_writer_and_sees_its_own_view"]
 
 
 @pytest.mark.parametrize("keeps", [True, False])
