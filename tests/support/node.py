@@ -26,8 +26,16 @@ PATIENT = {"STORE_CONNECT_TIMEOUT": "5", "STORE_READ_TIMEOUT": "5", "STORE_DEADL
 """For tests that are not about slow stores, on a busy machine."""
 
 
+def store_settings(kind: str, folder: Path) -> dict[str, str]:
+    """The settings of a node on a store in this folder, `file` or `sqlite`."""
+    if kind == "file":
+        return {"SESSION_STORE": "file", "SESSION_FOLDER": str(folder / "sessions"), **PATIENT}
+    url = f"sqlite:///{folder / 'sessions.db'}"
+    return {"SESSION_STORE": "sql", "DATABASE_URL": url, "DATABASE_CREATE_SCHEMA": "on", **PATIENT}
+
+
 def environment(users_file: Path, **settings: str) -> dict[str, str]:
-    """A whole environment for a node, with none of this process's own settings in it."""
+    """Return a complete environment for a node, without the settings of this process."""
     foreign = ("NODE_", "SESSION_", "STORE_", "EXPRESS_", "REDIS_", "DATABASE_", "PROMETHEUS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     defaults = {"NODE_NAME": "node-2", "SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)}
@@ -84,7 +92,7 @@ class RunningNode(RunningServer):
 
 @pytest.fixture
 def run_node(users_file: Path, tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
-    """Starts a node with these environment variables; it ends with the test."""
+    """Yield a function that starts a node with these environment variables. The nodes end with the test."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(
             RunningNode(users_file, tmp_path / f"node-{len(list(tmp_path.iterdir()))}.log", **settings)
