@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request
 from werkzeug import exceptions
-from werkzeug.exceptions import NotFound, Unauthorized
+from werkzeug.exceptions import NotFound
 
 from . import pages
-from .middleware import session, wants_page
+from .middleware import require_user, session, wants_page
 from .pages import browser_name
 from .sessions import Sessions, UserSession, UserSessions, fresh_login
 
@@ -51,9 +51,9 @@ class SessionView:
 @blueprint.get("/sessions")
 def list_all() -> Response:
     """List the user's sessions, the newest login first."""
-    shown = [SessionView.from_session(one) for one in _users().of(_user())]
+    shown = [SessionView.from_session(one) for one in _users().of(require_user())]
     if wants_page(request):
-        return make_response(render_template("sessions.html", user=_user(), sessions=shown))
+        return make_response(render_template("sessions.html", user=require_user(), sessions=shown))
     return jsonify(sessions=[one.as_json() for one in shown])
 
 
@@ -62,7 +62,7 @@ def list_all() -> Response:
 @fresh_login(FRESH_SECONDS)
 def end_one(handle: str) -> Response:
     """End one of the user's sessions. The second address is for forms, which can't send DELETE."""
-    if not _users().end(_user(), handle):
+    if not _users().end(require_user(), handle):
         raise NotFound("you have no session of this name: it may have expired; reload the list")
     return pages.json_or(None, "account_sessions.list_all")
 
@@ -73,17 +73,11 @@ def end_one(handle: str) -> Response:
 def end_others() -> Response:
     """End all of the user's sessions but this one; with `?all=true` this one too."""
     everywhere = request.args.get("all") == "true"
-    ended = _users().end_all(_user(), keep=None if everywhere else session.key_hash)
+    ended = _users().end_all(require_user(), keep=None if everywhere else session.key_hash)
     if everywhere:
         session.end()
         return pages.json_or({"ended": ended})
     return pages.json_or({"ended": ended}, "account_sessions.list_all")
-
-
-def _user() -> str:
-    if session.owner is None:
-        raise Unauthorized("log in first")
-    return session.owner
 
 
 def _users() -> UserSessions:

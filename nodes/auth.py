@@ -18,7 +18,7 @@ from werkzeug.exceptions import (
 
 from . import account_sessions, pages
 from .accounts import PasswordChanged, PasswordRefused, Users, UsersError
-from .middleware import read_body, request_id, session, wants_page
+from .middleware import read_body, request_id, require_user, session, wants_page
 from .rate_limit import RateLimiter
 from .sessions import Sessions, fresh_login
 
@@ -26,8 +26,8 @@ log = logging.getLogger("nodes.auth")
 
 blueprint = Blueprint("auth", __name__)
 
-_PAGES = {"/": "shop.home", "/sessions": "account_sessions.list_all", "/account": "auth.account"}
-"""The only pages that a login may lead back to, whatever a form says."""
+_PAGES = {"/sessions": "account_sessions.list_all", "/account": "auth.account"}
+"""The only pages beside the home page that a login may lead back to, whatever a form says."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -78,8 +78,7 @@ def login() -> Response:
         return _refuse_login()
     log.info("logged in", extra={"request_id": request_id(), "user": credentials.user, "session": session.key_hash})
     answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
-    back = credentials.back if credentials.back in _PAGES else "/"
-    response = pages.json_or(answer, _PAGES[back])
+    response = pages.json_or(answer, _PAGES.get(credentials.back, "shop.home"))
     limiter.remember_device(request, response, credentials.user)
     return response
 
@@ -99,12 +98,10 @@ def logout() -> Response:
 @blueprint.get("/account")
 def account() -> Response:
     """Return who is logged in and since when (ISO 8601, UTC, by the store's clock); 401 for visitors."""
-    user, created = session.owner, session.created
-    if user is None or created is None:
-        raise Unauthorized("log in first")
+    user = require_user()
     if wants_page(request):
         return _account_page()
-    return jsonify(user=user, since=datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds"))
+    return jsonify(user=user, since=_login_time().isoformat(timespec="seconds"))
 
 
 @blueprint.post("/password")
@@ -113,8 +110,7 @@ def change_password() -> Response:
     """Change the password, give this session a new id, and end the user's other sessions (ASVS 5.0, 7.4.3)."""
     users: Users = current_app.extensions["users"]
     limiter: RateLimiter = current_app.extensions["rate_limiter"]
-    user = session.owner
-    assert user is not None, "fresh_login lets only users in"
+    user = require_user()
     try:
         passwords = read_body(NewPassword)
         guess = limiter.count(request, user)
@@ -150,6 +146,9 @@ def _refuse_change(error: HTTPException) -> Response:
 
 
 def _account_page(status: int = 200, error: str | None = None) -> Response:
-    since = datetime.fromtimestamp(session.created or 0, UTC)
-    page = render_template("account.html", user=session.owner, since=since, error=error)
+    page = render_template("account.html", user=session.owner, since=_login_time(), error=error)
     return make_response(page, status)
+
+
+def _login_time() -> datetime:
+    return datetime.fromtimestamp(session.created or 0, UTC)

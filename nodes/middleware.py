@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import flask
 import msgspec
 from flask import Flask, Request, request
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, Unauthorized, UnsupportedMediaType
 
 from .metrics import Metrics
 from .sessions import Session
@@ -115,6 +115,13 @@ def request_id() -> str:
     """Return the id of the current request, for error pages and logs."""
     value = request.environ.get(_ID, "")
     return value if isinstance(value, str) else ""
+
+
+def require_user() -> str:
+    """Return the user who is logged in. Raises 401 for visitors."""
+    if session.owner is None:
+        raise Unauthorized("log in first")
+    return session.owner
 
 
 def wants_page(req: Request) -> bool:

@@ -8,6 +8,7 @@ The faults are in planted_faults.toml. A change that moves the code of a fault a
 tests/unit/test_planted_faults.py fails until each snippet occurs exactly once. The fault stays what its name says.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -52,12 +53,14 @@ FAULTS = tuple(
 )
 
 
-def main(names: list[str]) -> int:
+def main() -> int:
     """Plant the faults of these names, or all. Print a table; return 0 if each is noticed."""
     known = {fault.name: fault for fault in FAULTS}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    names = parser.parse_args().names
     if unknown := set(names) - set(known):
-        print(f"unknown fault {', '.join(sorted(unknown))}: choose from {', '.join(known)}", file=sys.stderr)
-        return 2
+        parser.error(f"unknown fault {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
     chosen = [known[name] for name in names] or list(FAULTS)
     missed = 0
     with tempfile.TemporaryDirectory(prefix="planted-faults-") as folder:
@@ -110,4 +113,4 @@ def _run(root: Path, module: str, select: str) -> tuple[bool, str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

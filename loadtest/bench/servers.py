@@ -147,8 +147,8 @@ class Servers:
         return self._make(application.name, _http_answers, command, variables)
 
     def _redis_command(self, port: int) -> list[str]:
-        options = {"port": str(port), "bind": "127.0.0.1", "save": "", "dir": str(self._state.data)}
-        return [str(self._redis.path), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._state.data)]
+        return [str(self._redis.path), *options]
 
     def _make(
         self,

@@ -10,11 +10,11 @@ from tests.integration.sessions.test_sql_beside_an_application import (
     Shop,
     seen,
     shop,
-    test_an_open_read_transaction_of_the_application_delays_no_session,
+    test_a_transaction_that_only_reads_blocks_no_writer_and_sees_its_own_view,
     write,
 )
 
-__all__ = ["shop", "test_an_open_read_transaction_of_the_application_delays_no_session"]
+__all__ = ["shop", "test_a_transaction_that_only_reads_blocks_no_writer_and_sees_its_own_view"]
 
 
 @pytest.mark.parametrize("keeps", [True, False])

@@ -231,7 +231,7 @@ def test_passwords_are_in_no_argument_list_and_no_file_that_stays(tmp_path: Path
 # ---- how it ends
 
 
-def test_it_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
+def test_locust_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     starter = (
         "import sys, time; from pathlib import Path; from tests.integration.loadtest.test_generator import *\n"
         "generator = Generator(profile(processes=2), target(sys.argv[1]), Path(sys.argv[2]))\n"
@@ -251,7 +251,7 @@ def test_it_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "reason"), [(0, r"ended early \(exit -9\)"), (1, "1 of 2 worker processes ended early")]
 )
-def test_a_process_that_dies_ends_the_load_in_one_line(tmp_path: Path, number: int, reason: str) -> None:
+def test_a_locust_process_that_dies_is_reported_in_one_line(tmp_path: Path, number: int, reason: str) -> None:
     with serving(StandIn()) as url, load(tmp_path, url, processes=2) as running:
         running.wait_for(lambda: len(running.ops) > 100, "100 requests")
         everyone = processes()
@@ -262,9 +262,7 @@ def test_a_process_that_dies_ends_the_load_in_one_line(tmp_path: Path, number: i
         assert len(running.ops) > 100, "what was written until then can be read"
 
 
-def test_several_processes_get_another_port_where_theirs_was_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_processes_get_another_port_if_theirs_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, serving(StandIn()) as url:
         ports = iter([taken.getsockname()[1], *free_ports(1)])
         monkeypatch.setattr("loadtest.generator.free_ports", lambda _: [next(ports)])
@@ -273,7 +271,7 @@ def test_several_processes_get_another_port_where_theirs_was_taken(
     assert list(ports) == []
 
 
-def test_it_ends_by_itself_after_its_time_limit(tmp_path: Path) -> None:
+def test_the_generator_ends_by_itself_after_its_time_limit(tmp_path: Path) -> None:
     with serving(StandIn()) as url, load(tmp_path, url, time_limit=1.0) as running:
         with pytest.raises(GeneratorError, match=r"ended early \(exit 1\): ended after 1 s, its time limit"):
             running.wait_for(lambda: False, "an error")
@@ -289,7 +287,7 @@ class FailingAdapter(HttpInterface, frozen=True):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_virtual_user_that_fails_ends_the_load_in_one_line(tmp_path: Path, processes: int) -> None:
+def test_a_virtual_user_that_fails_is_reported_in_one_line(tmp_path: Path, processes: int) -> None:
     with serving(StandIn()) as url:
         failing = RunningTarget(url=url, users=ACCOUNTS, adapter=FailingAdapter())
         with load(tmp_path, failing, processes=processes) as running:
@@ -297,7 +295,7 @@ def test_a_virtual_user_that_fails_ends_the_load_in_one_line(tmp_path: Path, pro
                 running.wait_for(lambda: False, "an error")
 
 
-def test_leaving_it_ends_it_whatever_happened(tmp_path: Path) -> None:
+def test_leaving_the_generator_with_an_error_kills_locust(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), serving(StandIn()) as url, load(tmp_path, url):
         (process,) = processes()
         raise RuntimeError("a fault that cannot be applied, for example")

@@ -11,43 +11,19 @@ from tests.support.node import ROOT
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
 
 
-def locust(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {name: value for name, value in os.environ.items() if name != "CLUSTER_USERS_FILE"}
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "locust",
-            "-f",
-            "loadtest/locustfile.py",
-            "--headless",
-            "-u",
-            "5",
-            "-r",
-            "5",
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**clean, **environment},
-        timeout=60,
-    )
+def locust(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "CLUSTER_USERS_FILE"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
 
 
-def users_file(folder: Path) -> Path:
-    path = folder / "users.json"
-    path.write_text(json.dumps({"users": ACCOUNTS}))
-    return path
-
-
-def test_its_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path) -> None:
+def test_locusts_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path) -> None:
+    users = tmp_path / "users.json"
+    users.write_text(json.dumps({"users": ACCOUNTS}))
+    # Every second visit fails: of few users hardly 20 requests come in 6 s, and now and then no second visit.
+    options = ["-u", "40", "-r", "40", "-t", "4s", "--csv", str(tmp_path / "run"), "--session-users-file", str(users)]
     with serving(StandIn(memories=3, failed_visits=True)) as url:
-        done = locust(
-            # Of 5 users hardly 20 requests come in 6 s, and now and then none of them is the second visit, which fails.
-            *("--host", url, "-u", "40", "-r", "40", "-t", "4s", "--csv", str(tmp_path / "run")),
-            *("--session-users-file", str(users_file(tmp_path))),
-        )
+        done = locust("--host", url, *options)
     assert done.returncode == 1, "Locust's own sign for failed requests"
     assert "What 40 users saw in " in done.stdout
     assert "made while logged in), " in done.stdout
@@ -61,7 +37,7 @@ def test_its_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path
     assert failed == {("POST", "/visits"), ("", "Aggregated")}
 
 
-def test_without_credentials_it_says_where_they_come_from() -> None:
+def test_plain_locust_without_credentials_says_where_they_come_from() -> None:
     done = locust("--host", "http://127.0.0.1:9", "-t", "1s")
     assert done.returncode == 1
     assert "Error: no users to log in as: give --session-users-file or CLUSTER_USERS_FILE;" in done.stderr

@@ -25,10 +25,12 @@ def scaled() -> Iterator[tuple[Backend, ...]]:
         backend.die()
 
 
-def start(start_proxy: StartProxy, dns: Dns, scaled: tuple[Backend, ...], balance: Balance) -> RunningProxy:
+def start(
+    start_proxy: StartProxy, dns: Dns, scaled: tuple[Backend, ...], balance: Balance, **overrides: float
+) -> RunningProxy:
     service = Server(f"node:{scaled[0].port}", "node", resolve=True)
-    proxy = start_proxy((service,), balance=balance, resolver=dns.address, resolver_valid=1)
-    wait_until(lambda: proxy.get().status == 200, "the name is resolved")
+    proxy = start_proxy((service,), balance=balance, resolver=dns.address, resolver_valid=1, **overrides)
+    wait_until(lambda: not dns.addresses or proxy.get().status == 200, "the name is resolved")
     return proxy
 
 
@@ -86,8 +88,7 @@ def test_a_name_that_does_not_resolve_yet_is_502_until_it_does(
     start_proxy: StartProxy, scaled: tuple[Backend, ...]
 ) -> None:
     with Dns() as dns:
-        service = Server(f"node:{scaled[0].port}", resolve=True)
-        proxy = start_proxy((service,), resolver=dns.address, resolver_valid=1)
+        proxy = start(start_proxy, dns, scaled, Balance.ROUND_ROBIN)
         assert proxy.get().status == 502
         dns.addresses = ADDRESSES
         wait_until(lambda: proxy.get().status == 200, "the name is resolved")
@@ -100,9 +101,7 @@ def test_a_waiting_read_is_answered_by_a_node_that_the_name_resolves_to_later(
     for other in others:
         other.release.set()
     with Dns(*ADDRESSES) as dns:
-        service = Server(f"node:{silent.port}", resolve=True)
-        proxy = start_proxy((service,), resolver=dns.address, resolver_valid=1, get_timeout=4, tries_timeout=10)
-        wait_until(lambda: proxy.get().status == 200, "the name is resolved")
+        proxy = start(start_proxy, dns, scaled, Balance.ROUND_ROBIN, get_timeout=4, tries_timeout=10)
         asked = []
         while not silent.hits("/wait"):
             asked.append(proxy.open_request("/wait"))

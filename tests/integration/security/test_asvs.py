@@ -63,21 +63,13 @@ def test_7_2_4_no_token_that_a_client_chose_is_adopted(cluster: Cluster) -> None
     assert cookie.hash_id(chosen) not in cluster.stored()
 
 
-def test_7_3_1_a_session_that_is_not_used_ends(cluster: Cluster) -> None:
+@pytest.mark.parametrize(("uses", "pause", "last"), [(2, 1200, 1801), (28, 1000, 801)], ids=["idle", "absolute"])
+def test_7_3_1_and_7_3_2_a_session_ends_after_both_timeouts(cluster: Cluster, uses: int, pause: int, last: int) -> None:
     browser = cluster.log_in()
-    for _ in range(2):
-        cluster.age(1200)
+    for _ in range(uses):
+        cluster.age(pause)
         assert cluster.users_of(browser) == ["alice"] * 3
-    cluster.age(1801)
-    assert cluster.users_of(browser) == NOBODY
-
-
-def test_7_3_2_constant_use_ends_at_the_absolute_timeout(cluster: Cluster) -> None:
-    browser = cluster.log_in()
-    for _ in range(28):
-        cluster.age(1000)
-        assert cluster.users_of(browser) == ["alice"] * 3
-    cluster.age(801)
+    cluster.age(last)
     assert cluster.users_of(browser) == NOBODY
 
 

@@ -23,7 +23,7 @@ from tests.support.node_app import HTML
 from tests.support.valkey import monitored
 
 
-def test_a_key_of_a_stolen_dump_logs_nobody_in(cluster: Cluster) -> None:
+def test_a_key_of_a_stolen_dump_logs_no_user_in(cluster: Cluster) -> None:
     browser = cluster.log_in()
     key = cookie.hash_id(id_of(browser))
     assert key in cluster.stored()

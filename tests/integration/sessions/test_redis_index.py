@@ -98,7 +98,7 @@ def test_many_logins_and_logouts_leave_a_bounded_index(store: RedisStore, client
 
 
 def age(client: Any) -> None:
-    """Makes every member of the index two minutes older, but expire no earlier."""
+    """Make every member of the index two minutes older, without an earlier expiry."""
     name = find_index(client)
     for member, score in client.zrange(name, 0, -1, withscores=True):
         client.zrem(name, member)

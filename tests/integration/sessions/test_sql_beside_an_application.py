@@ -75,7 +75,7 @@ def seen(shop: Shop) -> int:
     return found[0]
 
 
-def test_an_open_read_transaction_of_the_application_delays_no_session(shop: Shop) -> None:
+def test_a_transaction_that_only_reads_blocks_no_writer_and_sees_its_own_view(shop: Shop) -> None:
     assert shop.get(write) == 200
 
     def look() -> None:

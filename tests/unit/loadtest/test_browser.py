@@ -44,7 +44,7 @@ def test_only_a_login_changes_the_cookie_of_a_session(
     assert browser.sending() == (f"session={sent}", sent, "visitor-1#1")
 
 
-def test_the_cookie_of_another_session_is_kept_for_a_look() -> None:
+def test_the_cookie_of_another_session_can_be_sent_later() -> None:
     browser = logged_in()
     browser.receive(["session=other"], browser.sending(), login=False)
     assert browser.brought == ["other"]
@@ -96,7 +96,9 @@ def test_the_sessions_cookie_may_have_the_prefix_for_tls() -> None:
         ([(LOGIN, DONE), (LOOK, BOB)], UNSET),
     ],
 )
-def test_a_user_expects_what_its_own_operations_left(answers: list[tuple[Action, Answer]], user: object) -> None:
+def test_a_user_expects_the_account_that_its_own_operations_leave(
+    answers: list[tuple[Action, Answer]], user: object
+) -> None:
     expectation = Expectation("alice")
     assert [expectation.update(*answer) for answer in answers] == [False] * len(answers)
     assert expectation.user == user
@@ -116,7 +118,7 @@ def test_a_user_expects_what_its_own_operations_left(answers: list[tuple[Action,
         (LOGOUT, DONE, True, False),
     ],
 )
-def test_an_answer_to_an_anonymous_user_shows_a_logged_in_one_that_it_is_out(
+def test_a_logged_in_user_notices_an_answer_to_an_anonymous_user(
     action: Action, answer: Answer, replaced: bool, is_logged_out: bool
 ) -> None:
     expectation = Expectation("alice")

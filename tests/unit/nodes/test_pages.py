@@ -15,7 +15,7 @@ TWO = "\N{MULTIPLICATION SIGN} 2"
 
 
 def send(client: FlaskClient, path: str, **form: str) -> tuple[int, str]:
-    """Sends a form as the page would; the status, and the page that the browser then shows."""
+    """Send a form as the page would. Return the status and the page that the browser then shows."""
     response = client.post(path, data={**form, "csrf_token": token_of(client)}, headers=HTML)
     if response.status_code == 303:
         assert response.headers["Location"] == "/"

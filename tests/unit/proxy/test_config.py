@@ -44,6 +44,10 @@ def test_limits_timeouts_and_temporary_folders_are_configured() -> None:
         assert f'{module}_temp_path "/run/proxy/{module}_temp";' in lines
 
 
+def test_reads_have_no_longer_timeout_than_writes() -> None:
+    assert directives(get_timeout=2, read_timeout=0.3).count("proxy_read_timeout 300ms;") == 2
+
+
 def test_the_access_log_has_what_makes_retries_visible() -> None:
     (line,) = (line for line in directives() if line.startswith("log_format json escape=json "))
     for variable in ("$msec", "$request_id", "$upstream_addr", "$upstream_status", "$upstream_response_time"):

@@ -173,7 +173,7 @@ def forgetful() -> Iterator[None]:
 
 @pytest.mark.usefixtures("forgetful")
 @pytest.mark.parametrize("seed", range(8))
-def test_events_one_by_one_prove_what_the_whole_history_proves(seed: int) -> None:
+def test_a_history_judged_event_by_event_has_the_findings_of_the_whole(seed: int) -> None:
     """Also on a store that is wrong, and if events come late; with an endless horizon, all is judged at the end."""
     rng = random.Random(seed)
     for _ in range(40):
@@ -277,6 +277,6 @@ def damage(run: SharedBrowser, visits: int = 0, item: str = "apple", pieces: int
 
 
 def stale(run: SharedBrowser, **shown: object) -> None:
-    """One answer that shows something else than what is in the store."""
+    """Add an answer that shows something else than the store holds."""
     op = run.do(Action.LOOK)
     run.ops[-1] = msgspec.structs.replace(op, **shown)

@@ -210,7 +210,7 @@ def test_a_changed_byte_is_a_history_error_or_changes_no_event(
         assert list(read(damaged)) == list(read(whole))
 
 
-def test_what_was_flushed_is_readable_after_the_writer_was_killed(tmp_path: Path) -> None:
+def test_flushed_events_are_readable_after_the_writer_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "h.gz"
     program = (
         "import sys, time\n"
