@@ -32,7 +32,7 @@ WAIT = OutagePolicy(Outage.WAIT, seconds=20)
 
 @pytest.fixture
 def cluster(sharded: SeveralServers) -> Iterator[SeveralServers]:
-    """In order before, and whoever had to be killed comes back."""
+    """Return the cluster, complete before the test and repaired after it."""
     sharded.mend()
     sharded.client().flushdb()
     yield sharded
@@ -93,7 +93,7 @@ def test_a_planned_failover_fails_no_operation(cluster: SeveralServers, store: R
 
 @pytest.fixture
 def own() -> Iterator[SeveralServers]:
-    """One whose slots a test may move."""
+    """A cluster whose slots a test may move."""
     servers = SeveralServers(StoreKind.REDIS_CLUSTER)
     yield servers
     servers.close()

@@ -22,7 +22,7 @@ BUDGETS = Budgets(0.5, 0.5, retries=1, deadline=2)
 
 @pytest.fixture
 def ha(sentinels: SeveralServers) -> Iterator[SeveralServers]:
-    """In order before, and whoever had to be killed comes back."""
+    """Return the servers, complete before the test and repaired after it."""
     sentinels.mend()
     sentinels.client().flushdb()
     yield sentinels
@@ -69,7 +69,7 @@ def test_a_waiting_store_sees_no_failure_when_the_primary_falls_silent(ha: Sever
     def silence() -> None:
         with ha.paused(primary):
             wait_until(lambda: ha.store.primary() != primary)
-            done = writers.done  # whoever wakes up before the replicas have turned away can still confirm writes
+            done = writers.done  # a primary that wakes up before the replicas have turned away can still confirm writes
             wait_until(lambda: writers.done > done + 100)
 
     seen = writers.run(silence)

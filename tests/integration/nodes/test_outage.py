@@ -1,4 +1,4 @@
-"""A real node while its store is away: nobody is logged out, and what needs no session goes on."""
+"""A real node during an outage of its store: no user is logged out, and requests without a session go on."""
 
 import re
 import time

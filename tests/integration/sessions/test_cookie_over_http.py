@@ -9,15 +9,7 @@ import flask
 import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from nodes.sessions import (
-    CookieAttributes,
-    MemoryStore,
-    Priority,
-    Proxy,
-    SameSite,
-    Secure,
-    Unset,
-)
+from nodes.sessions import CookieAttributes, MemoryStore, Priority, Proxy, SameSite, Secure, Unset
 from tests.support.http_server import serve
 
 
@@ -110,11 +102,12 @@ def test_same_site_auto_depends_on_tls(same_site: SameSite, over_tls: str, over_
 
 
 def test_name_and_attributes_are_chosen() -> None:
-    with serve(name="sid", http_only=False, path="/shop", domain="example.com", priority=Priority.HIGH) as site:
-        reply = site.get(put, path="/shop/cart")
+    own: Any = {"domain": "example.com", "path": "/shop", "partitioned": True, "priority": Priority.HIGH}
+    with serve(name="sid", http_only=False, proxy=Proxy.TRUST, **own) as site:
+        reply = site.get(put, path="/shop/cart", X_Forwarded_Proto="https")
         assert reply.pair.startswith("sid=")
-        attributes = (reply.set_cookie or "").partition("; ")[2].split("; ")
-        assert sorted(attributes) == ["Domain=example.com", "Path=/shop", "Priority=High", "SameSite=Lax"]
+        expected = "Domain=example.com; Secure; Path=/shop; SameSite=Lax; Partitioned; Priority=High"
+        assert (reply.set_cookie or "").partition("; ")[2] == expected
 
 
 @pytest.mark.parametrize("session_id", ["a b;c" * 5, "é" * 20, "short", "x" * 129, 'quoted"' * 5, ""])

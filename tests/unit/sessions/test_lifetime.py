@@ -98,6 +98,14 @@ def test_touch_restarts_the_idle_timeout_at_once(harness: Harness, browser: Brow
     assert browser.owner == "alice"
 
 
+def test_touch_of_an_ended_session_is_an_error_and_without_one_nothing(browser: Browser) -> None:
+    with browser.request() as (session, answer):
+        browser.log_out()
+        session.touch()
+    assert answer.status == 409
+    assert browser.visit(lambda session: session.touch()).set_cookie is None
+
+
 # ---- a lifetime of one session
 
 
