@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -22,7 +22,7 @@ HASTY = Budgets(0.1, 0.1, retries=0, deadline=0.2)
 
 
 @pytest.fixture
-def client(server: Valkey) -> Any:
+def client(server: Valkey) -> Iterator[Any]:
     with server.client() as made:
         made.flushdb()
         yield made

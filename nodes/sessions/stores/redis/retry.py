@@ -38,10 +38,11 @@ class Call:
 
         Raises an error after which none may be sent again.
         """
+        if self.attempts:
+            self.failure = None
+            for at in self.open:
+                self.replies[at] = None
         self.attempts += 1
-        self.failure = None
-        for at in self.open:
-            self.replies[at] = None
         try:
             send(self)
         except StoreUnavailable as error:
@@ -56,15 +57,21 @@ class Call:
 
     def send_open(self, execute: Callable[[Sequence[Command], bool], list[Any]]) -> None:
         """Send the open commands to one server, and add its replies."""
-        positions = sorted(self.open)
-        self.add(positions, execute([self.commands[at] for at in positions], self.idempotent))
+        if self.attempts == 1:  # the usual case, at no cost
+            self.add(range(len(self.commands)), execute(self.commands, self.idempotent))
+        else:
+            positions = sorted(self.open)
+            self.add(positions, execute([self.commands[at] for at in positions], self.idempotent))
 
     def add(self, positions: Iterable[int], replies: Iterable[Any]) -> None:
         """Add the replies to the commands at these positions."""
         for at, reply in zip(positions, replies, strict=True):
             self.replies[at] = reply
-            if not (_is_refusal(reply) or (self._until_replicated and _lacks_replicas(self.commands[at], reply))):
-                self.open.discard(at)
+            if isinstance(reply, redis.ResponseError) and _is_refusal(reply):
+                continue
+            if self._until_replicated and self.commands[at][0] == "WAIT" and _lacks_replicas(self.commands[at], reply):
+                continue
+            self.open.discard(at)
 
     def result(self) -> list[Any]:
         """Return the last replies, refusals among them. Raises `failure`."""
@@ -73,9 +80,9 @@ class Call:
         return self.replies
 
 
-def _is_refusal(reply: object) -> bool:
-    return isinstance(reply, _KINDS) or (isinstance(reply, redis.ResponseError) and str(reply).startswith(_CODES))
+def _is_refusal(error: redis.ResponseError) -> bool:
+    return isinstance(error, _KINDS) or str(error).startswith(_CODES)
 
 
-def _lacks_replicas(command: Command, reply: Any) -> bool:
-    return command[0] == "WAIT" and (not isinstance(reply, int) or reply < int(command[1]))
+def _lacks_replicas(wait: Command, reply: Any) -> bool:
+    return not isinstance(reply, int) or reply < int(wait[1])
