@@ -401,11 +401,8 @@ class Settings:
     log_level: str = _choice("LOG_LEVEL", "info debug warning error", "The least severe messages that are logged.")
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str], name: Callable[[], str] | None = None) -> Settings:
-        """Read the settings from `environ`; `name` finds the node's name where NODE_NAME is unset.
-
-        Raises SettingsError.
-        """
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings from `environ`. Raises SettingsError."""
         env = Environment(environ)
         values: dict[str, Any] = {}
         for each in fields(cls):
@@ -414,7 +411,7 @@ class Settings:
                 value = setting.from_environment(env)
                 if value is not None:
                     values[each.name] = value
-        values.setdefault("node_name", (name or default_name)())
+        values.setdefault("node_name", default_name())
         values.setdefault("session_name", "connect.sid" if values["store"] is StoreKind.EXPRESS else "session")
         settings = cls(**values)
         settings._check(env)

@@ -55,7 +55,7 @@ class Writers:
             try:
                 if value < 0:
                     if self.store.create(key, {"n": b"0"}, key, HOUR) is None and possible == {-1}:
-                        self.wrong.append("a session that nobody made was there")
+                        self.wrong.append("a session was there before it was created")
                     value, possible = 0, {0}
                 outcome = self.store.update(key, Changes({"n": b"%d" % (value + 1)}, expect={"n": b"%d" % value}), HOUR)
                 if outcome is Outcome.APPLIED:

@@ -63,7 +63,7 @@ def running(folder: Path, *options: str, prefix: Sequence[str] = ()) -> Iterator
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """For tests that leave it as it is."""
+    """A cluster for tests that do not change it."""
     with running(tmp_path_factory.mktemp("up") / "state", "--nodes", "2") as command:
         yield command
 

@@ -1,4 +1,4 @@
-"""A real node while its store is away: nobody is logged out, and what needs no session goes on."""
+"""A real node during an outage of its store: no user is logged out, and requests without a session go on."""
 
 import re
 import time
@@ -27,7 +27,7 @@ UNTOUCHED = {"/live": 200, "/ready": 503, "/metrics": 200, "/nothing": 404, "/st
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[Valkey]:
-    server = Valkey("--appendonly", "yes")
+    server = Valkey("--appendonly", "yes", "--appendfsync", "no")
     yield server
     server.close()
 

@@ -26,7 +26,7 @@ Start = Callable[..., RunningNode]
 
 @pytest.fixture
 def start_one(run_node: Start, valkey: Valkey) -> Start:
-    """Starts a node of its own for the test, on the one Valkey."""
+    """Return a function that starts a node for the test, on the Valkey of the module."""
     redis = {"SESSION_STORE": "redis", "REDIS_URL": valkey.url, "STORE_READ_TIMEOUT": "2", "STORE_DEADLINE": "4"}
     return lambda **settings: run_node(**redis, **settings)
 

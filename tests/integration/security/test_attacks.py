@@ -23,7 +23,7 @@ from tests.support.node_app import HTML
 from tests.support.valkey import monitored
 
 
-def test_a_key_of_a_stolen_dump_logs_nobody_in(cluster: Cluster) -> None:
+def test_a_key_of_a_stolen_dump_logs_no_user_in(cluster: Cluster) -> None:
     browser = cluster.log_in()
     key = cookie.hash_id(id_of(browser))
     assert key in cluster.stored()
@@ -50,11 +50,11 @@ def test_a_space_before_the_host_prefix_does_not_count_as_the_prefix(cluster: Cl
     for pair in (space + b"__Host-session=", b"other=1; " + space + b"__Host-session=", b"a=" + space + b";" + space):
         answer = me(pair + genuine)
         assert b'"user":null' in answer or answer.startswith(b"HTTP/1.1 400"), answer
-    # The genuine one beside a planted one goes on being the only one of its name.
+    # Beside a planted cookie the genuine one is still the only one with its name.
     both = me(b"__Host-session=" + genuine + b"; " + space + b"__Host-session=planted")
     assert b'"user":"alice"' in both or both.startswith(b"HTTP/1.1 400"), both
     environ = {"HTTP_COOKIE": (space + b"__Host-device=x").decode("latin-1")}
-    assert "__Host-device" not in Request(environ).cookies  # the one by which a browser is known is Werkzeug's to read
+    assert "__Host-device" not in Request(environ).cookies  # Werkzeug reads the device cookie
 
 
 class Planted:
@@ -67,7 +67,7 @@ class Planted:
 
 def test_a_pickle_in_the_store_is_never_executed(cluster: Cluster, tmp_path: Path) -> None:
     bomb = pickle.dumps(Planted(tmp_path / "executed"))
-    pickle.loads(bomb)  # it works, where anybody does this
+    pickle.loads(bomb)  # unpickling it does execute it
     (tmp_path / "executed").unlink()
     for field in ("visits", "cart", "_client", "_cookie", "@"):
         for url in cluster.urls:
@@ -125,7 +125,7 @@ def test_flooding_real_nodes_leaves_no_key_in_the_store(cluster: Cluster) -> Non
 SEED = 5
 REQUESTS = 200
 QUIET_SECONDS = 0.4
-"""After so long without a byte, the other side waits for the rest of a request, which does not come."""
+"""After this long without a byte, the server waits for the rest of an incomplete request."""
 
 METHODS = [
     *(b"GET", b"POST", b"DELETE", b"PUT", b"HEAD", b"OPTIONS"),
@@ -160,12 +160,12 @@ BODIES = [
 ]  # fmt: skip
 
 
-def generated(rng: random.Random, host: bytes) -> bytes:
+def make_request(rng: random.Random, host: bytes) -> bytes:
     body = rng.choice(BODIES)
     headers = rng.sample(HEADERS, rng.randrange(5))
     if rng.random() < 0.85:
         headers.insert(0, b"Host: " + host)
-    if rng.random() < 0.6:  # the rest of it is to be looked at, so the frame is right
+    if rng.random() < 0.6:  # a right length, so that the server reads the rest of the request
         framing = (b"content-length", b"transfer-encoding", b"expect")
         headers = [each for each in headers if not each.lower().startswith(framing)]
         headers.append(b"Content-Length: %d" % len(body))
@@ -182,7 +182,7 @@ def test_generated_requests_raise_nothing_and_the_node_serves_on(cluster: Cluste
     port = cluster.nodes[0].port if where == "node" else cluster.proxy.port
     before = [len(node.lines()) for node in cluster.nodes]
     rng = random.Random(SEED)
-    sent = [generated(rng, b"127.0.0.1:%d" % port) for _ in range(REQUESTS)]
+    sent = [make_request(rng, b"127.0.0.1:%d" % port) for _ in range(REQUESTS)]
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda request: send_raw(port, request, QUIET_SECONDS), sent))
     for request, answer in zip(sent, answers, strict=True):
@@ -214,12 +214,11 @@ SMUGGLED = {
     "no chunk": (CHUNKED + b"\r\nzz\r\n", 400, 400, "Invalid chunk size: b'zz'"),
     "bare LF in the chunks": (CHUNKED + b"\r\n1\nx\n0\n\n", 400, 400, "Invalid chunk size: b'1\\\\nx"),
 }
-"""The rest of a request with a second one in its body, or what some may take for it; how nginx answers, how a node
-answers, and the node's reason."""
+"""The rest of a request whose body may be taken for a second request; nginx's status, a node's status and reason."""
 SECOND = b"GET /smuggled HTTP/1.1\r\nHost: %s\r\n\r\n"
 
 
-def seen(cluster: Cluster) -> list[str]:
+def requested_paths(cluster: Cluster) -> list[str]:
     """The path of each request that a node has answered."""
     return [line["path"] for node in cluster.nodes for line in node.lines() if "path" in line]
 
@@ -235,14 +234,14 @@ def test_smuggling_is_refused_once_and_closed_and_the_node_serves_on(
 ) -> None:
     port, status = (cluster.nodes[0].port, by_node) if where == "node" else (cluster.proxy.port, by_nginx)
     host = b"127.0.0.1:%d" % port
-    before = seen(cluster)
+    before = requested_paths(cluster)
     answer = send_raw(port, b"POST /visits HTTP/1.1\r\nHost: " + host + b"\r\n" + rest + SECOND % host)
     assert statuses(answer) == [b"%d" % status], answer
     assert b"set-cookie" not in answer.lower()
     assert (b"Server: nginx" in answer) is (where == "proxy")
-    after = seen(cluster)
+    after = requested_paths(cluster)
     if where == "proxy":
-        assert after == before  # no node heard of it
+        assert after == before  # nginx passed nothing on
     else:
         assert why in html.unescape(answer.decode()), answer
         assert "/smuggled" not in after
@@ -255,7 +254,7 @@ def test_bare_lf_ends_no_line_for_a_node_and_frames_nothing_else_for_nginx(clust
     answer = send_raw(direct, bare + SECOND % b"127.0.0.1")
     assert statuses(answer) == [b"400"]
     assert b"bare LF as line terminator" in answer
-    # nginx takes it (RFC 9112, 2.2, allows that) and writes it anew.
+    # nginx takes it (RFC 9112, 2.2, allows that) and rewrites it.
     assert statuses(send_raw(proxied, bare)) == [b"200"]
     first = b"GET /me HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     inside = b"X-A: b\n\nGET /smuggled HTTP/1.1\nHost: evil\r\n\r\n"
@@ -266,4 +265,4 @@ def test_bare_lf_ends_no_line_for_a_node_and_frames_nothing_else_for_nginx(clust
     answer = send_raw(proxied, first + inside)
     assert statuses(answer) == [b"200"]
     assert b'"user":null' in answer
-    assert "/smuggled" not in seen(cluster)
+    assert "/smuggled" not in requested_paths(cluster)

@@ -9,7 +9,7 @@ import pytest
 
 from nodes.sessions import Lifetime, RedisStore
 from nodes.sessions.stores.redis import scripts, user_index
-from tests.support.harness import RedisHarness
+from tests.support.harnesses.redis import RedisHarness
 from tests.support.records import HOUR
 from tests.support.redis_stores import OpenStore
 from tests.support.valkey import Valkey
@@ -98,7 +98,7 @@ def test_many_logins_and_logouts_leave_a_bounded_index(store: RedisStore, client
 
 
 def age(client: Any) -> None:
-    """Makes every member of the index two minutes older, but expire no earlier."""
+    """Make every member of the index two minutes older, without an earlier expiry."""
     name = find_index(client)
     for member, score in client.zrange(name, 0, -1, withscores=True):
         client.zrem(name, member)

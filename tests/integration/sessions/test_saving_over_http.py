@@ -9,7 +9,7 @@ import flask
 import pytest
 
 from nodes.sessions import MemoryStore, Resave
-from tests.support.harness import MemoryHarness
+from tests.support.harnesses.memory import MemoryHarness
 from tests.support.http_server import serve
 
 

@@ -75,7 +75,7 @@ def seen(shop: Shop) -> int:
     return found[0]
 
 
-def test_a_transaction_that_only_reads_holds_nobody_up_and_sees_its_own_view(shop: Shop) -> None:
+def test_a_transaction_that_only_reads_blocks_no_writer_and_sees_its_own_view(shop: Shop) -> None:
     assert shop.get(write) == 200
 
     def look() -> None:

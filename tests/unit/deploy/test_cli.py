@@ -12,7 +12,7 @@ from deploy.ports import free_ports, is_taken
 
 
 def run(*options: str) -> str:
-    """The only line of the error."""
+    """Run the command. Return its error, which must be one line."""
     done = CliRunner().invoke(up, ["--port", "0", *options], obj=lambda _: None)
     assert done.exit_code == 1, done.output
     (line,) = done.output.strip().splitlines()

@@ -1,4 +1,4 @@
-"""A cluster that cannot be is refused before anything starts."""
+"""A cluster that cannot run is refused before any server starts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +49,18 @@ def test_a_value_out_of_range_is_named(fields: dict[str, Any], message: str) -> 
         ClusterSpec(**fields)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("min_replicas_to_write", 3, "min_replicas_to_write must be between 0 and 2, not 3"),
+        ("down_after", 0.1, "down_after must be between 0.2"),
+    ],
+)
+def test_a_store_setting_out_of_range_is_named(field: str, value: Any, message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        StoreSettings(**{field: value})
+
+
 def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
     assert StoreKind.parse("redis") is StoreKind.REDIS
     with pytest.raises(ClusterError, match="did you mean 'memory'"):
@@ -59,18 +71,6 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         NodeKind.parse("flsk")
     with pytest.raises(ClusterError, match="did you mean 'least_conn'"):
         parse_balance("leastconn")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"min_replicas_to_write": 3}, "min_replicas_to_write must be between 0 and 2, not 3"),
-        ({"down_after": 0.1}, "down_after must be between 0.2"),
-    ],
-)
-def test_a_store_setting_out_of_range_is_named(settings: dict[str, float], message: str) -> None:
-    with pytest.raises(ClusterError, match=message):
-        StoreSettings(**settings)  # type: ignore[arg-type]
 
 
 def test_writes_need_a_replica_only_where_a_primary_has_two() -> None:

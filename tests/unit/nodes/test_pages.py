@@ -8,14 +8,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes.pages import node_colour
-from tests.support.node import PASSWORD
+from tests.support.node import PASSWORD, ROOT
 from tests.support.node_app import ALICE, HTML, ParsedPage, age_login, log_in, token_of, user_of
 
 TWO = "\N{MULTIPLICATION SIGN} 2"
 
 
 def send(client: FlaskClient, path: str, **form: str) -> tuple[int, str]:
-    """Sends a form as the page would; the status, and the page that the browser then shows."""
+    """Send a form as the page would. Return the status and the page that the browser then shows."""
     response = client.post(path, data={**form, "csrf_token": token_of(client)}, headers=HTML)
     if response.status_code == 303:
         assert response.headers["Location"] == "/"
@@ -196,3 +196,17 @@ def test_the_page_says_where_sessions_live(client: FlaskClient) -> None:
 def test_neighbouring_nodes_have_colours_of_their_own() -> None:
     assert [node_colour(f"node-{number}") for number in range(1, 10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0]
     assert 0 <= node_colour("a-host") < 8
+
+
+def luminance(colour: str) -> float:
+    channels = (int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_white_text_is_readable_on_the_colour_of_every_node() -> None:
+    style = (ROOT / "nodes" / "static" / "style.css").read_text()
+    colours = re.findall(r"\.node-\d \{ --node: #([0-9a-f]{6}); \}", style)
+    assert len(colours) == 8
+    for colour in colours:
+        assert 1.05 / (luminance(colour) + 0.05) >= 4.5, colour  # WCAG 2.2, 1.4.3, against white

@@ -33,7 +33,7 @@ Node = Callable[[Step], Flask]
 
 @pytest.fixture(params=["secrets", "encryption_keys", "encryption"])
 def node(request: pytest.FixtureRequest, users_file: Path, tmp_path: Path) -> Node:
-    """A node with these secrets or these keys, or at this step towards encryption, on the store of all."""
+    """Return a function that makes nodes with these secrets, keys or steps of encryption, on one store."""
 
     def settings_of(step: Step) -> dict[str, Any]:
         if request.param == "encryption":

@@ -39,7 +39,7 @@ def test_a_list_of_sessions_shows_no_id(app: Flask) -> None:
         assert cookie.value.partition(".")[0] not in client.get("/sessions", headers={"Accept": accept}).text
 
 
-def test_a_session_is_ended_by_its_owner_and_by_nobody_else(app: Flask) -> None:
+def test_a_session_is_ended_by_its_owner_alone(app: Flask) -> None:
     mine, other, bob = log_in(app), log_in(app), log_in(app, "bob")
     handle = next(one["handle"] for one in sessions_of(mine) if not one["current"])
     assert bob.delete(f"/sessions/{handle}").status_code == 404

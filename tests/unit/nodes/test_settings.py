@@ -25,12 +25,13 @@ def complaint(values: dict[str, str]) -> str:
     return message
 
 
-def test_only_the_secrets_and_the_users_file_must_be_given(users_file: Path) -> None:
-    settings = Settings.from_environ({"SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)}, name=lambda: "host-7")
+def test_only_the_secrets_and_the_users_file_must_be_given(users_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nodes.settings.default_name", lambda: "host-7")
+    settings = Settings.from_environ({"SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)})
     assert settings == Settings(node_name="host-7", secrets=(SECRET,), users_file=users_file)
 
 
-ARRIVES: dict[str, tuple[str, str, Any]] = {
+GIVEN: dict[str, tuple[str, str, Any]] = {
     "NODE_BIND": ("[::1]:0", "bind", "[::1]:0"),
     "NODE_WORKERS": ("3", "workers", 3),
     "SESSION_STORE": ("Redis", "store", StoreKind.REDIS),
@@ -63,9 +64,9 @@ ARRIVES: dict[str, tuple[str, str, Any]] = {
 }
 
 
-def test_every_variable_arrives(users_file: Path) -> None:
-    given = {variable: text for variable, (text, _, _) in ARRIVES.items()}
-    expected = {field: value for _, field, value in ARRIVES.values()}
+def test_every_variable_sets_its_field(users_file: Path) -> None:
+    given = {variable: text for variable, (text, _, _) in GIVEN.items()}
+    expected = {field: value for _, field, value in GIVEN.values()}
     common = Settings(node_name="node-1", secrets=(SECRET,), users_file=users_file)
     assert Settings.from_environ(environ(users_file, **given)) == replace(common, **expected)
 
@@ -133,12 +134,12 @@ def test_a_wrong_value_is_refused_in_one_line_that_repeats_no_secret(
     assert not any(secret in message for secret in (KEY, SECRET, "short-key", "s3cret"))
 
 
-def test_the_cookie_is_named_as_the_other_application_names_it(users_file: Path) -> None:
+def test_with_express_the_cookie_has_the_default_name_of_express(users_file: Path) -> None:
     assert Settings.from_environ(environ(users_file, **EXPRESS)).session_name == "connect.sid"
     assert Settings.from_environ(environ(users_file, **EXPRESS, SESSION_NAME="sid")).session_name == "sid"
 
 
-def test_secrets_and_passwords_do_not_show_when_settings_are_printed(users_file: Path) -> None:
+def test_the_repr_of_settings_has_no_secret_and_no_password(users_file: Path) -> None:
     values = environ(users_file, SESSION_STORE="redis", REDIS_URL="redis://nodes:word-of-pass@store:6379/0")
     shown = repr(Settings.from_environ(values))
     assert SECRET not in shown
@@ -167,7 +168,7 @@ SENTINEL_URL = "redis+sentinel://node:word@h1:26379,h2,h3/sessions?sentinel_user
 
 
 @pytest.mark.parametrize("url", [SENTINEL_URL, "rediss+cluster://node:word@h1:6379,[::1]:7000"])
-def test_the_url_of_several_servers_and_an_outage_policy_arrive(users_file: Path, url: str) -> None:
+def test_a_url_of_several_servers_and_an_outage_policy_are_read(users_file: Path, url: str) -> None:
     given = {"STORE_OUTAGE": "Wait", "STORE_WAIT_SECONDS": "2.5", "STORE_WAITING": "7"}
     settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url, **given))
     assert (settings.redis_url, settings.outage, settings.wait_seconds, settings.waiting) == (url, "wait", 2.5, 7)

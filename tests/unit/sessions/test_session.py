@@ -220,7 +220,7 @@ def test_created_is_the_time_of_the_login(browser: Browser, harness: Harness) ->
     assert age() == pytest.approx(0, abs=5)
 
 
-def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_nobody_out(browser: Browser, harness: Harness) -> None:
+def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_no_user_out(browser: Browser, harness: Harness) -> None:
     browser.put(a=1)
     browser.log_in()
     header = browser.header
