@@ -18,7 +18,7 @@ __all__ = ["shop", "test_a_transaction_that_only_reads_blocks_no_writer_and_sees
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-def test_a_session_is_saved_whatever_becomes_of_the_application_s_transaction(shop: Shop, keeps: bool) -> None:
+def test_a_session_is_saved_whether_the_application_commits_or_rolls_back(shop: Shop, keeps: bool) -> None:
     def order() -> None:
         with shop.engine.connect() as connection:
             connection.execute(ORDER)
@@ -31,7 +31,7 @@ def test_a_session_is_saved_whatever_becomes_of_the_application_s_transaction(sh
     assert not [statement for statement in shop.sent if "sessions" in statement]
 
 
-def test_a_session_that_is_refused_leaves_the_application_its_transaction(shop: Shop) -> None:
+def test_a_refused_session_leaves_the_transaction_of_the_application_open(shop: Shop) -> None:
     def order() -> None:
         with shop.engine.connect() as connection:
             connection.execute(ORDER)

@@ -18,9 +18,7 @@ store_name = conftest.store_name  # instead of SQLite
 
 
 @pytest.mark.parametrize("store_name", ["mysql"])
-def test_a_database_that_returns_nothing_from_a_write_costs_more_and_does_the_same(
-    store: SqlStore, sent: list[str]
-) -> None:
+def test_mysql_without_returning_takes_more_statements_for_the_same_results(store: SqlStore, sent: list[str]) -> None:
     """MySQL, which differs from MariaDB in this."""
     store._database._engine.dialect.insert_returning = False
     store._database._engine.dialect.delete_returning = False

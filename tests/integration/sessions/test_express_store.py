@@ -9,37 +9,15 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Outcome
+from nodes.sessions import Changes, Outcome
 from nodes.sessions.stores.express import ExpressStore
-from nodes.sessions.stores.redis.client import connect
-from tests.support.records import HOUR, load
+from nodes.sessions.stores.redis.connection import Command
+from tests.support.records import HOUR, PATIENT, fields_of, load
 from tests.support.valkey import Valkey
 
 KEY = "Zk3-_" * 6 + "ab"
 NAME = f"sess:{KEY}"
 COOKIE = {"originalMaxAge": None, "expires": None, "httpOnly": True, "path": "/"}
-
-
-class Interposed:
-    """A store's connections; `before_script` is called once, before the next script runs."""
-
-    can_fail_over = False
-
-    def __init__(self, url: str) -> None:
-        self._inner = connect(url, Budgets(5, 5, retries=0, deadline=5))
-        self.before_script: Callable[[], object] | None = None
-
-    def partitions(self) -> Sequence[Interposed]:
-        return (self,)
-
-    def execute(self, commands: Sequence[Any], idempotent: bool = False) -> list[Any]:
-        if commands[0][0] == "EVALSHA" and (act := self.before_script):
-            self.before_script = None
-            act()
-        return self._inner.execute(commands, idempotent)
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 class Shared:
@@ -48,18 +26,21 @@ class Shared:
     def __init__(self, server: Valkey) -> None:
         self.client: Any = server.client()
         self.client.flushdb()
-        self.connections = Interposed(server.url)
-        self.store = ExpressStore(self.connections)
+        self.store = ExpressStore.from_url(server.url, PATIENT)
+
+    def before_swap(self, act: Callable[[], object]) -> None:
+        """Call `act` once, after the next read of an update and before its swap."""
+        client, run = self.store._client, self.store._client.run
+
+        def act_and_run(commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+            client.run = run  # type: ignore[method-assign]
+            act()
+            return run(commands, idempotent)
+
+        client.run = act_and_run  # type: ignore[method-assign]
 
     def put(self, seconds: int = 600, **values: Any) -> None:
         self.client.set(NAME, json.dumps({"cookie": COOKIE} | values), ex=seconds)
-
-    def saved(self) -> dict[str, Any]:
-        return dict(json.loads(self.client.get(NAME)))
-
-    def fields(self) -> dict[str, bytes] | None:
-        record = self.store.load(KEY)
-        return dict(record.fields) if record else None
 
 
 @pytest.fixture
@@ -101,7 +82,7 @@ def test_a_touch_changes_only_the_time_to_live(shared: Shared) -> None:
 
 def test_a_concurrent_write_of_express_is_merged(shared: Shared) -> None:
     shared.put(a=1, b=1)
-    shared.connections.before_script = lambda: shared.put(a=1, b=2, user="alice")
+    shared.before_swap(lambda: shared.put(a=1, b=2, user="alice"))
     assert shared.store.update(KEY, Changes({"a": b"3"}), HOUR) is Outcome.APPLIED
     record = load(shared.store, KEY)
     assert (record.owner, dict(record.fields)) == ("alice", {"a": b"3", "b": b"2"})
@@ -109,14 +90,14 @@ def test_a_concurrent_write_of_express_is_merged(shared: Shared) -> None:
 
 def test_a_compare_and_set_sees_a_concurrent_write_of_express(shared: Shared) -> None:
     shared.put(a=1)
-    shared.connections.before_script = lambda: shared.put(a=2)
+    shared.before_swap(lambda: shared.put(a=2))
     assert shared.store.update(KEY, Changes({"a": b"3"}, expect={"a": b"1"}), HOUR) is Outcome.CONFLICT
-    assert shared.fields() == {"a": b"2"}
+    assert fields_of(shared.store, KEY) == {"a": b"2"}
 
 
 def test_a_concurrent_logout_of_express_wins(shared: Shared) -> None:
     shared.put(a=1)
-    shared.connections.before_script = lambda: shared.client.delete(NAME)
+    shared.before_swap(lambda: shared.client.delete(NAME))
     assert shared.store.update(KEY, Changes({"a": b"3"}), HOUR) is Outcome.ABSENT
     assert shared.client.exists(NAME) == 0
 

@@ -190,7 +190,7 @@ def create_expired(harness: SqlHarness, store: SqlStore, number: int) -> None:
     harness.advance(601)
 
 
-def test_while_one_sweeps_another_finds_nothing_to_do(harness: SqlHarness, store: SqlStore) -> None:
+def test_a_sweep_beside_another_one_returns_at_once(harness: SqlHarness, store: SqlStore) -> None:
     create_expired(harness, store, 130)  # of which a transaction takes 100 and leaves the others unlocked
     other = SqlStore(make_engine(harness.url, Budgets(10, 0.2, retries=0, deadline=20)))
     found: list[int] = []

@@ -46,7 +46,7 @@ WRITES: list[Callable[[SqlStore], object]] = [
 ]
 
 
-def test_while_another_process_writes_sqlite_reads_and_a_write_waits_its_budget(embedded: SqlStore, path: Path) -> None:
+def test_while_another_process_writes_reads_go_on_and_writes_wait_their_budget(embedded: SqlStore, path: Path) -> None:
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     started = time.monotonic()
