@@ -14,7 +14,7 @@ from deploy.certificate import make_certificate
 from nodes.accounts import create_users
 from nodes.sessions import cookie
 from proxy import Server
-from tests.support.harness import RedisHarness
+from tests.support.harnesses.redis import RedisHarness
 from tests.support.node import PASSWORD, PATIENT, SECRET, HttpClient, RunningNode
 from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.valkey import Valkey

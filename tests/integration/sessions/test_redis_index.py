@@ -9,7 +9,7 @@ import pytest
 
 from nodes.sessions import Lifetime, RedisStore
 from nodes.sessions.stores.redis import scripts, user_index
-from tests.support.harness import RedisHarness
+from tests.support.harnesses.redis import RedisHarness
 from tests.support.records import HOUR
 from tests.support.redis_stores import OpenStore
 from tests.support.valkey import Valkey

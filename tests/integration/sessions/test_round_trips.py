@@ -11,7 +11,7 @@ import pytest
 from nodes.sessions import Budgets, Lifetime, RedisStore, Session, StoreUnavailable
 from nodes.sessions.stores.redis import Durability
 from tests.support.browser import Browser, View, application
-from tests.support.harness import RedisHarness
+from tests.support.harnesses.redis import RedisHarness
 from tests.support.records import PATIENT
 from tests.support.valkey import Valkey, monitored
 

@@ -20,7 +20,8 @@ from hypothesis.stateful import (
 
 from nodes.sessions import ListsByUser, Session, find_capability
 from tests.support.browser import Answer, Browser, View, application
-from tests.support.harness import Harness, MemoryHarness
+from tests.support.harness import Harness
+from tests.support.harnesses.memory import MemoryHarness
 
 IDLE, ABSOLUTE, TENTH = 1000.0, 5000.0, 100.0
 KEYS = st.sampled_from(["a", "b", "@", "cart", "_cookie", "~owner"])

@@ -7,10 +7,12 @@ import pytest
 
 from nodes.sessions import EncryptedStore, Outage, OutagePolicy
 from nodes.sessions.codec import OVERHEAD
-from tests.support.harness import Harness, MemoryHarness, RedisHarness
+from tests.support.harness import Harness
 from tests.support.harnesses.encrypted import KEYS, EncryptedHarness, TurnAndTurn
 from tests.support.harnesses.express import ExpressHarness
 from tests.support.harnesses.file import FileHarness
+from tests.support.harnesses.memory import MemoryHarness
+from tests.support.harnesses.redis import RedisHarness
 
 
 def _redis(request: pytest.FixtureRequest, servers: str, outage: OutagePolicy | None = None) -> Harness:

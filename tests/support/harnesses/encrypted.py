@@ -6,7 +6,8 @@ from collections.abc import Callable
 from itertools import cycle
 
 from nodes.sessions import EncryptedStore, Encryption, Store
-from tests.support.harness import MemoryHarness, Through
+from tests.support.harness import Through
+from tests.support.harnesses.memory import MemoryHarness
 
 KEYS = (b"n" * 32, b"o" * 32)
 """Two, so that conflicts are looked at twice."""

@@ -3,7 +3,7 @@ from typing import Any
 
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.express.format import MAX_SAFE_INTEGER
-from tests.support.harness import HASTY, ServerHarness, Servers
+from tests.support.harnesses.redis import HASTY, ServerHarness, Servers
 from tests.support.records import PATIENT
 
 

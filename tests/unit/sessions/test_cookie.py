@@ -14,7 +14,7 @@ from nodes.sessions.cookie import cookie_values, sign, verify
 from nodes.sessions.options import generate_id
 from nodes.sessions.stores.express import ExpressCookie
 from tests.support.browser import SECRET, Browser, application
-from tests.support.harness import MemoryHarness
+from tests.support.harnesses.memory import MemoryHarness
 
 KEY = SECRET.encode()
 

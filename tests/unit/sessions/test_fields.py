@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nodes.sessions import Changes, MemoryStore
 from tests.support.browser import Browser, View, application
-from tests.support.harness import Harness, MemoryHarness
+from tests.support.harness import Harness
+from tests.support.harnesses.memory import MemoryHarness
 from tests.support.records import HOUR
 
 KEYS = ["_client", "_cookie", "~_client", "~_cookie", "~~_cookie", "~", "~a", "a", "owner", "~owner", "~~owner"]

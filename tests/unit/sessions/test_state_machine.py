@@ -7,7 +7,7 @@ from hypothesis import Phase
 
 from nodes.sessions import MemoryStore
 from tests.integration.sessions.test_state_machine import run, test_every_history_agrees_with_the_model
-from tests.support.harness import MemoryHarness
+from tests.support.harnesses.memory import MemoryHarness
 
 __all__ = ["test_every_history_agrees_with_the_model"]
 

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from typing import Any
 
 import pytest
 
@@ -128,10 +129,10 @@ def test_a_session_that_has_been_idle_is_still_judged(script: Script, found: dic
     assert findings.sessions == 2
 
 
-def changed_accounts() -> Script:
-    script = Script().login()
-    for _ in range(8):
-        script.login(user="bob", account="bob")
+def repeat(script: Script, action: Action, **changes: Any) -> Script:
+    """Add more logins or logouts than a session keeps: operations of half a second each, from second 2.5 on."""
+    for _ in range(5):
+        script.op(action, **changes)
     return script
 
 
@@ -148,13 +149,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
     ),
     "of many logins the one without an answer may still come": (
         17.0,
-        Script()
-        .unknown(Action.LOGIN, at=(1, 2))
-        .login(at=(3, 4))
-        .login(at=(5, 6))
-        .login(at=(7, 8))
-        .login(at=(9, 10))
-        .login(at=(11, 12))
+        repeat(Script().unknown(Action.LOGIN), Action.LOGIN, user="alice")
         .look(at=(80, 81))
         .look(at=(120, 121))
         .logout(at=(150, 151))
@@ -163,12 +158,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
     ),
     "of many logouts the one without an answer may still come": (
         17.0,
-        Script()
-        .unknown(Action.LOGOUT, at=(1, 2))
-        .logout(at=(3, 4))
-        .logout(at=(5, 6))
-        .logout(at=(7, 8))
-        .logout(at=(9, 10))
+        repeat(Script().unknown(Action.LOGOUT), Action.LOGOUT)
         .login(at=(80, 81))
         .look(at=(120, 121))
         .look(user=None, at=(150, 151)),
@@ -234,7 +224,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
     ),
     "the account of a login long ago is known": (
         5.0,
-        changed_accounts().op(Action.ACCOUNT, user="alice", at=(40, 41)),
+        repeat(Script().login(), Action.LOGIN, user="bob", account="bob").op(Action.ACCOUNT, user="alice", at=(40, 41)),
         {},
     ),
     "a lost session and what comes after an unknown logout are judged apart": (
