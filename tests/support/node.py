@@ -102,6 +102,6 @@ def run_node(users_file: Path, tmp_path: Path) -> Iterator[Callable[..., Running
 @pytest.fixture
 def valkey() -> Iterator[Valkey]:
     """A Valkey that keeps its data when it is killed and started again."""
-    server = Valkey("--appendonly", "yes")
+    server = Valkey("--appendonly", "yes", "--appendfsync", "no")
     yield server
     server.close()

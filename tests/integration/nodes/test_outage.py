@@ -27,7 +27,7 @@ UNTOUCHED = {"/live": 200, "/ready": 503, "/metrics": 200, "/nothing": 404, "/st
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[Valkey]:
-    server = Valkey("--appendonly", "yes")
+    server = Valkey("--appendonly", "yes", "--appendfsync", "no")
     yield server
     server.close()
 

@@ -60,16 +60,13 @@ class ServerList:
 
     kind: str
     """ "sentinel" or "cluster"."""
-    scheme: str
-    """ "redis" or "rediss", for servers and Sentinels."""
-    user: str
-    """User and password as in the URL: "user:password"."""
     addresses: tuple[Address, ...]
     name: str
     """The primary's name at the Sentinels."""
-    database: str
-    options: tuple[tuple[str, str], ...]
-    sentinel_user: str = ""
+    server: tuple[str, str]
+    """The URL of a server of the store, before its address and after it."""
+    sentinel: tuple[str, str]
+    """The URL of a Sentinel, before its address and after it."""
 
     @classmethod
     def parse(cls, url: str) -> ServerList | None:
@@ -83,28 +80,23 @@ class ServerList:
             )
         scheme, kind, user, hosts, path, query = match.groups()
         options = dict(parse_qsl(query or ""))
-        account = tuple(quote(options.pop(f"sentinel_{part}", ""), safe="") for part in ("username", "password"))
+        account = [quote(options.pop(f"sentinel_{part}", ""), safe="") for part in ("username", "password")]
         database = options.pop("db", "0")
         if kind == "sentinel" and not path:
             raise ValueError("the URL names no primary: end it with /NAME, its name at the Sentinels")
         if kind == "cluster" and (path or "0", database) != ("0", "0"):
             raise ValueError("a cluster has database 0 alone: leave it out of the URL")
         addresses = tuple(_parse_address(each, _PORTS[kind]) for each in hosts.split(","))
-        sentinel_user = ":".join(account) if any(account) else ""
-        rest = tuple(options.items())
-        return cls(kind, scheme, user or "", addresses, unquote(path or ""), database, rest, sentinel_user)
+        rest = f"?{urlencode(options)}" if options else ""
+        server = (f"{scheme}://{user}@" if user else f"{scheme}://", f"/{database}{rest}")
+        sentinel = (f"{scheme}://{':'.join(account)}@" if any(account) else f"{scheme}://", f"/0{rest}")
+        return cls(kind, addresses, unquote(path or ""), server, sentinel)
 
     def server_url(self, address: Address) -> str:
-        """Return the URL of one of the store's servers."""
-        return self._url(self.user, address, self.database)
+        return f"{self.server[0]}{address}{self.server[1]}"
 
     def sentinel_url(self, address: Address) -> str:
-        return self._url(self.sentinel_user, address, "0")
-
-    def _url(self, user: str, address: Address, database: str) -> str:
-        account = f"{user}@" if user else ""
-        query = f"?{urlencode(self.options)}" if self.options else ""
-        return f"{self.scheme}://{account}{address}/{database}{query}"
+        return f"{self.sentinel[0]}{address}{self.sentinel[1]}"
 
 
 def _parse_address(text: str, port: int) -> Address:

@@ -86,11 +86,6 @@ ROLE_INTERVAL = 1.0
 """Seconds after which a read checks again that the server is still a primary."""
 
 
-def is_primary(role: Any) -> bool:
-    """Return whether a reply to ROLE is a primary's; True if the user may not send ROLE."""
-    return isinstance(role, redis.ResponseError) or role[0] == b"master"
-
-
 class ServerConnections:
     """The connections of one process to one server: at most `budgets.max_connections`, made when first needed.
 
@@ -154,8 +149,8 @@ class ServerConnections:
         if not self._check_role or now < connection.check_role_at:
             return self._exchange(connection, commands)
         connection.check_role_at = now + ROLE_INTERVAL
-        *replies, role = self._exchange(connection, (*commands, ROLE))
-        if not is_primary(role):
+        *replies, role = self._exchange(connection, (*commands, ROLE))  # an error where the user may not send ROLE
+        if not isinstance(role, redis.ResponseError) and role[0] != b"master":
             self._close_idle()  # new connections find the new primary
             demoted = redis.ConnectionError("this server is a replica now, and its data may be old")
             raise StoreUnavailable(f"Redis: {demoted}") from demoted
