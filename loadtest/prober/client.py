@@ -16,6 +16,7 @@ import msgspec
 from loadtest.history import Probe
 
 INTERVAL = 0.05
+"""Seconds between two probes of one endpoint."""
 TIMEOUT = 5.0
 START_TIMEOUT = 20.0
 _ROOT = Path(__file__).resolve().parents[2]
@@ -34,10 +35,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """`interval` seconds between two probes of one endpoint; one without an answer for `timeout` seconds is unknown."""
+    """A probe without an answer for `timeout` seconds is unknown."""
 
     endpoints: tuple[Endpoint, ...]
-    interval: float
     timeout: float
     time_limit: float
 
@@ -45,15 +45,13 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 class Prober:
     """A context manager that probes until `stop`, for `time_limit` seconds at most.
 
-    It requests each endpoint every `interval` seconds, also while an earlier answer is outstanding; an answer that
+    It requests each endpoint every 50 ms, also while an earlier answer is outstanding; an answer that
     takes longer than `timeout` seconds is unknown. An endpoint that tests the store needs a session's cookie. Cookies
     are sent over a pipe, so they appear in no argument list.
     """
 
-    def __init__(
-        self, endpoints: Sequence[Endpoint], *, time_limit: float, interval: float = INTERVAL, timeout: float = TIMEOUT
-    ) -> None:
-        self._orders = Orders(endpoints=tuple(endpoints), interval=interval, timeout=timeout, time_limit=time_limit)
+    def __init__(self, endpoints: Sequence[Endpoint], *, time_limit: float, timeout: float = TIMEOUT) -> None:
+        self._orders = Orders(endpoints=tuple(endpoints), timeout=timeout, time_limit=time_limit)
         self._probes: list[Probe] = []
         self._began = threading.Event()
 

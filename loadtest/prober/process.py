@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from loadtest.history import Outcome, Probe, now
-from loadtest.prober.client import Endpoint, Orders
+from loadtest.prober.client import INTERVAL, Endpoint, Orders
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ async def probe(endpoint: Endpoint, due: float, timeout: float) -> Probe:
     )
 
 
-async def watch(endpoints: Sequence[Endpoint], orders: Orders, stopped: asyncio.Event) -> None:
+async def watch(endpoints: Sequence[Endpoint], timeout: float, stopped: asyncio.Event) -> None:
     """Probe all endpoints, each at its own moment of the interval, until `stopped`; then wait for probes in flight."""
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[None]] = set()
@@ -107,12 +107,12 @@ async def watch(endpoints: Sequence[Endpoint], orders: Orders, stopped: asyncio.
     tick = 0
     while not stopped.is_set():
         endpoint = endpoints[tick % len(endpoints)]
-        due = begin + tick * orders.interval / len(endpoints)
+        due = begin + tick * INTERVAL / len(endpoints)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due):
                 await stopped.wait()
                 break
-        task = asyncio.create_task(_report(endpoint, due + epoch, orders.timeout))
+        task = asyncio.create_task(_report(endpoint, due + epoch, timeout))
         running.add(task)
         task.add_done_callback(running.discard)
         tick += 1
@@ -135,7 +135,7 @@ async def run(orders: Orders) -> None:
     loop.add_reader(sys.stdin.fileno(), _end_with_stdin, loop, stopped)
     loop.call_later(orders.time_limit, stopped.set)
     write("ready")
-    await watch(orders.endpoints, orders, stopped)
+    await watch(orders.endpoints, orders.timeout, stopped)
 
 
 def _end_with_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

@@ -22,17 +22,17 @@ class InstallError(ClusterError):
     """An application cannot be installed or run here; the message is one line with cause and fix."""
 
 
-def install_express(cache: Path | None = None) -> Path:
+def install_express() -> Path:
     """Return the folder of the application; `node FOLDER/app.js` runs it. Raises InstallError.
 
-    Its packages are installed once, in `cache` (None: the user's cache folder), under a name made of the lock file;
-    below that lies each state of the application itself, so that two checkouts do not disturb each other. Nothing is
-    written into the source tree.
+    Its packages are installed once, in the user's cache folder, under a name made of the lock file; below that lies
+    each state of the application itself, so that two checkouts do not disturb each other. Nothing is written into the
+    source tree.
     """
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise InstallError(f"Express cannot run here: `{program}` is not in PATH; install Node.js 20 or later")
-    cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "session-cluster"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "session-cluster"
     packages = cache / f"express-{_digest([SOURCE / 'package-lock.json'])}"
     scripts = sorted(SOURCE.glob("*.js"))
     application = packages / f"app-{_digest(scripts)}"

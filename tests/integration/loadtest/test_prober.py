@@ -13,6 +13,7 @@ import pytest
 
 from loadtest.history import Outcome, Probe
 from loadtest.prober import Endpoint, Prober, ProberError
+from loadtest.prober.client import INTERVAL
 from loadtest.target import log_in
 from tests.support.node import ROOT
 from tests.support.servers import tcp_server
@@ -39,7 +40,7 @@ def answering(answer: bytes, delay: float = 0.0) -> Iterator[str]:
 
 def prober(*urls: str, timeout: float = 5.0, time_limit: float = 60.0) -> Prober:
     endpoints = [Endpoint(name=str(number), url=f"{url}/me") for number, url in enumerate(urls)]
-    return Prober(endpoints, interval=0.05, timeout=timeout, time_limit=time_limit)
+    return Prober(endpoints, timeout=timeout, time_limit=time_limit)
 
 
 def some_probes(running: Prober, count: int) -> list[Probe]:
@@ -84,7 +85,7 @@ def test_each_endpoint_is_probed_at_the_whole_rate_however_long_the_answers_take
         starts = sorted(probe.started for probe in probes if probe.target == name)
         assert len(starts) == pytest.approx(len(probes) / 2, abs=2)
         interval = statistics.median(later - earlier for earlier, later in pairwise(starts))
-        assert interval == pytest.approx(0.05, abs=0.02)
+        assert interval == pytest.approx(INTERVAL, abs=0.02)
 
 
 def test_stopping_waits_for_probes_in_flight() -> None:

@@ -11,10 +11,12 @@ from tests.support.backend import Backend
 from tests.support.proxy import RunningProxy
 
 StartProxy = Callable[..., RunningProxy]
+Nodes = tuple[Backend, ...]
+Servers = tuple[Server, ...]
 
 
 @pytest.fixture
-def nodes() -> Iterator[tuple[Backend, ...]]:
+def nodes() -> Iterator[Nodes]:
     """Three nodes, node-1 to node-3."""
     backends = tuple(Backend(f"node-{number}") for number in (1, 2, 3))
     yield backends
@@ -23,17 +25,17 @@ def nodes() -> Iterator[tuple[Backend, ...]]:
 
 
 @pytest.fixture
-def servers(nodes: tuple[Backend, ...]) -> tuple[Server, ...]:
+def servers(nodes: Nodes) -> Servers:
     """The nodes as servers of the proxy."""
     return tuple(Server(node.address, node.name) for node in nodes)
 
 
 @pytest.fixture
-def start_proxy(tmp_path: Path, servers: tuple[Server, ...]) -> Iterator[StartProxy]:
+def start_proxy(tmp_path: Path, servers: Servers) -> Iterator[StartProxy]:
     """`start_proxy(balance=..., ...)` puts nginx in front of the nodes; it ends with the test."""
     with ExitStack() as stack:
 
-        def start(servers: tuple[Server, ...] = servers, **overrides: object) -> RunningProxy:
+        def start(servers: Servers = servers, **overrides: object) -> RunningProxy:
             return stack.enter_context(RunningProxy(tmp_path, servers, overrides))
 
         yield start

@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from proxy import Balance, Server, ServerState
-from tests.integration.proxy.conftest import StartProxy
-from tests.support.backend import Backend
+from tests.integration.proxy.conftest import Nodes, Servers, StartProxy
 from tests.support.proxy import RunningProxy
 from tests.support.waiting import wait_until
 
@@ -30,7 +29,7 @@ def new_browser(proxy: RunningProxy) -> tuple[str, dict[str, str]]:
     return answer.node, {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
 
 
-def in_state(servers: tuple[Server, ...], name: str, state: ServerState) -> tuple[Server, ...]:
+def in_state(servers: Servers, name: str, state: ServerState) -> Servers:
     return tuple(replace(server, state=state) if server.name == name else server for server in servers)
 
 
@@ -47,7 +46,7 @@ def test_random_two_reaches_every_node(start_proxy: StartProxy) -> None:
 
 
 @pytest.mark.parametrize("balance", [Balance.LEAST_CONN, Balance.RANDOM_TWO])
-def test_a_busy_node_is_avoided(start_proxy: StartProxy, nodes: tuple[Backend, ...], balance: Balance) -> None:
+def test_a_busy_node_is_avoided(start_proxy: StartProxy, nodes: Nodes, balance: Balance) -> None:
     # Two nodes: "two at random" then always compares both.
     servers = tuple(Server(node.address, node.name) for node in nodes[:2])
     proxy = start_proxy(servers, balance=balance)
@@ -93,9 +92,7 @@ def test_hash_without_a_cookie_goes_by_the_address(start_proxy: StartProxy) -> N
     assert len(set(placed)) == 3
 
 
-def test_hash_moves_only_the_sessions_of_the_node_that_goes(
-    start_proxy: StartProxy, servers: tuple[Server, ...]
-) -> None:
+def test_hash_moves_only_the_sessions_of_the_node_that_goes(start_proxy: StartProxy, servers: Servers) -> None:
     proxy = start_proxy(balance=Balance.HASH)
     before = where_sessions_go(proxy, 61)
     proxy.reload(in_state(servers, "node-2", ServerState.DOWN))
@@ -122,7 +119,7 @@ def test_the_sticky_cookie_names_the_node_and_a_forged_one_is_ignored(start_prox
 
 
 def test_the_browser_of_a_dead_node_is_answered_by_another_and_pinned_to_it(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...]
+    start_proxy: StartProxy, nodes: Nodes
 ) -> None:
     proxy = start_proxy(balance=Balance.STICKY)
     home, cookie = new_browser(proxy)
@@ -138,7 +135,7 @@ def test_the_browser_of_a_dead_node_is_answered_by_another_and_pinned_to_it(
 
 
 def test_a_node_that_comes_back_at_another_address_keeps_its_browsers(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...], servers: tuple[Server, ...]
+    start_proxy: StartProxy, nodes: Nodes, servers: Servers
 ) -> None:
     proxy = start_proxy(servers[:2], balance=Balance.STICKY)
     home, cookie = new_browser(proxy)
@@ -148,7 +145,7 @@ def test_a_node_that_comes_back_at_another_address_keeps_its_browsers(
 
 
 def test_a_draining_node_keeps_its_browsers_and_those_of_one_that_is_down_move(
-    start_proxy: StartProxy, servers: tuple[Server, ...]
+    start_proxy: StartProxy, servers: Servers
 ) -> None:
     proxy = start_proxy(balance=Balance.STICKY)
     home, cookie = new_browser(proxy)
@@ -163,7 +160,7 @@ def test_a_draining_node_keeps_its_browsers_and_those_of_one_that_is_down_move(
 @pytest.mark.parametrize("state", [ServerState.DRAIN, ServerState.DOWN])
 @pytest.mark.parametrize("balance", list(Balance))
 def test_a_node_out_of_rotation_gets_nothing_new_and_returns_to_it(
-    start_proxy: StartProxy, servers: tuple[Server, ...], balance: Balance, state: ServerState
+    start_proxy: StartProxy, servers: Servers, balance: Balance, state: ServerState
 ) -> None:
     proxy = start_proxy(in_state(servers, "node-1", state), balance=balance)
 

@@ -3,8 +3,7 @@
 import json
 import os
 
-from tests.integration.proxy.conftest import StartProxy
-from tests.support.backend import Backend
+from tests.integration.proxy.conftest import Nodes, StartProxy
 from tests.support.http_client import send_raw
 
 FOREIGN = ["evil.example", "localhost.evil.example", "evil", "127.0.0.2"]
@@ -17,7 +16,7 @@ ODD = [
 ]
 
 
-def test_a_foreign_missing_or_odd_host_reaches_no_node(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_a_foreign_missing_or_odd_host_reaches_no_node(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy()
     assert send_raw(proxy.port, b"GET / HTTP/1.0\r\n\r\n") == b""
     for host in FOREIGN:
@@ -59,7 +58,7 @@ def test_other_headers_that_a_node_might_believe_are_dropped(start_proxy: StartP
     assert not {name.lower() for name in names} & forwarded.keys()
 
 
-def test_a_body_over_the_limit_is_413_and_reaches_no_node(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_a_body_over_the_limit_is_413_and_reaches_no_node(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(max_body_bytes=1000)
     assert proxy.post(body=b"x" * 1000).status == 200
     hits = sum(len(node.seen) for node in nodes)
@@ -67,24 +66,20 @@ def test_a_body_over_the_limit_is_413_and_reaches_no_node(start_proxy: StartProx
     assert sum(len(node.seen) for node in nodes) == hits
 
 
-def test_a_body_that_does_not_fit_into_memory_passes(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_a_body_that_does_not_fit_into_memory_passes(start_proxy: StartProxy, nodes: Nodes) -> None:
     body = os.urandom(900_000)
     assert start_proxy().post(body=body).status == 200
     assert [seen.body for node in nodes for seen in node.seen] == [body]
 
 
-def test_a_cookie_of_16_kb_reaches_the_node_and_one_of_30_kb_is_refused(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...]
-) -> None:
+def test_a_cookie_of_16_kb_reaches_the_node_and_one_of_30_kb_is_refused(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy, cookie = start_proxy(), "session=" + "x" * 16 * 1024
     assert proxy.get(headers={"Cookie": cookie}).json["cookie"] == cookie
     assert proxy.get(headers={"Cookie": "x" * 30_000}).status == 400
     assert sum(len(node.seen) for node in nodes) == 1
 
 
-def test_logins_beyond_rate_and_burst_are_429_with_retry_after(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...]
-) -> None:
+def test_logins_beyond_rate_and_burst_are_429_with_retry_after(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(login_rate=1, login_burst=2)
     answers = [proxy.post("/login") for _ in range(8)]
     refused = [answer for answer in answers if answer.status == 429]
@@ -102,7 +97,7 @@ def test_only_the_login_itself_is_limited_and_only_with_a_rate(start_proxy: Star
     assert {proxy.post("/login").status for _ in range(150)} == {200}
 
 
-def test_health_is_answered_without_the_nodes(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_health_is_answered_without_the_nodes(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy()
     for node in nodes:
         node.die()

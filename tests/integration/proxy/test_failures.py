@@ -6,23 +6,22 @@ import pytest
 
 from deploy.ports import free_ports
 from proxy import Balance, Server
-from tests.integration.proxy.conftest import StartProxy
-from tests.support.backend import Backend
+from tests.integration.proxy.conftest import Nodes, StartProxy
 from tests.support.http_client import send
 
 
-def drop_requests(nodes: tuple[Backend, ...]) -> None:
+def drop_requests(nodes: Nodes) -> None:
     for node in nodes:
         node.dropping.set()
 
 
-def hits(nodes: tuple[Backend, ...], path: str) -> int:
+def hits(nodes: Nodes, path: str) -> int:
     return sum(node.hits(path) for node in nodes)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_idempotent_requests_are_retried_when_a_node_hangs_up(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...], method: str
+    start_proxy: StartProxy, nodes: Nodes, method: str
 ) -> None:
     proxy = start_proxy(worker_processes=1)
     nodes[0].dropping.set()
@@ -33,7 +32,7 @@ def test_idempotent_requests_are_retried_when_a_node_hangs_up(
     assert "502, 200" in {line["upstream_status"] for line in proxy.log_lines("/drop")}
 
 
-def test_a_post_is_never_repeated(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_a_post_is_never_repeated(start_proxy: StartProxy, nodes: Nodes) -> None:
     drop_requests(nodes)
     answer = start_proxy().post("/drop")
     assert answer.status == 502
@@ -41,7 +40,7 @@ def test_a_post_is_never_repeated(start_proxy: StartProxy, nodes: tuple[Backend,
     assert hits(nodes, "/drop") == 1
 
 
-def test_a_post_that_no_node_has_seen_yet_goes_to_another(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_a_post_that_no_node_has_seen_yet_goes_to_another(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(worker_processes=1)
     nodes[0].die()
     assert [proxy.post("/new").status for _ in range(6)] == [200] * 6
@@ -49,16 +48,14 @@ def test_a_post_that_no_node_has_seen_yet_goes_to_another(start_proxy: StartProx
     nodes[0].come_back()
 
 
-def test_one_request_tries_no_more_nodes_than_allowed(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_one_request_tries_no_more_nodes_than_allowed(start_proxy: StartProxy, nodes: Nodes) -> None:
     drop_requests(nodes)
     answer = start_proxy(tries=2).get("/drop")
     assert (answer.status, answer.headers["X-Upstream-Status"]) == (502, "502, 502")
     assert hits(nodes, "/drop") == 2
 
 
-def test_readers_leave_a_silent_node_soon_and_writers_are_given_time(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...]
-) -> None:
+def test_readers_leave_a_silent_node_soon_and_writers_are_given_time(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(get_timeout=0.3, read_timeout=1.5)
     for node in nodes[1:]:
         node.release.set()
@@ -73,7 +70,7 @@ def test_readers_leave_a_silent_node_soon_and_writers_are_given_time(
     assert written == 3, "a write is never sent to a second node"
 
 
-def test_a_503_passes_unchanged_and_is_tried_once(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_a_503_passes_unchanged_and_is_tried_once(start_proxy: StartProxy, nodes: Nodes) -> None:
     answer = start_proxy().get("/503")
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "7"
@@ -90,7 +87,7 @@ def test_a_store_outage_on_all_nodes_takes_none_of_them_out(start_proxy: StartPr
     assert {proxy.get("/").headers["X-Upstream-Status"] for _ in range(12)} == {"200"}
 
 
-def test_a_dead_node_is_not_asked_again_until_fail_timeout(start_proxy: StartProxy, nodes: tuple[Backend, ...]) -> None:
+def test_a_dead_node_is_not_asked_again_until_fail_timeout(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(max_fails=1, fail_timeout=60)
     nodes[0].die()
     answers = [proxy.get() for _ in range(12)]

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy import Balance, NginxError, Server, ServerState
-from tests.integration.proxy.conftest import StartProxy
-from tests.support.backend import Backend
+from proxy import Balance, NginxError, ServerState
+from tests.integration.proxy.conftest import Nodes, Servers, StartProxy
 from tests.support.proxy import RunningProxy
 from tests.support.waiting import wait_until
 
@@ -33,9 +32,7 @@ def post_until(stop: threading.Event, proxy: RunningProxy, keep_alive: bool, res
 
 
 @pytest.mark.parametrize("keep_alive", [True, False])
-def test_reloads_under_load_fail_no_request(
-    start_proxy: StartProxy, servers: tuple[Server, ...], keep_alive: bool
-) -> None:
+def test_reloads_under_load_fail_no_request(start_proxy: StartProxy, servers: Servers, keep_alive: bool) -> None:
     proxy = start_proxy()
     stop, results = threading.Event(), list[object]()
     with ThreadPoolExecutor(4) as pool:
@@ -51,7 +48,7 @@ def test_reloads_under_load_fail_no_request(
     assert set(results) == {200}
 
 
-def test_after_a_reload_only_the_new_configuration_serves(start_proxy: StartProxy, servers: tuple[Server, ...]) -> None:
+def test_after_a_reload_only_the_new_configuration_serves(start_proxy: StartProxy, servers: Servers) -> None:
     proxy = start_proxy()
     for server in (*servers, *servers):
         proxy.reload((server,))
@@ -65,16 +62,14 @@ def test_the_balancing_changes_by_reload(start_proxy: StartProxy) -> None:
     assert proxy.get().headers["Set-Cookie"].startswith("node=")
 
 
-def occupy_worker(proxy: RunningProxy, nodes: tuple[Backend, ...]) -> http.client.HTTPConnection:
+def occupy_worker(proxy: RunningProxy, nodes: Nodes) -> http.client.HTTPConnection:
     """Send a request that is answered when its node is told to."""
     waiting = proxy.open_request("/wait")
     wait_until(lambda: any(node.hits("/wait") for node in nodes), "the request has reached a node")
     return waiting
 
 
-def test_an_old_worker_is_reported_until_its_last_request_is_answered(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...]
-) -> None:
+def test_an_old_worker_is_reported_until_its_last_request_is_answered(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(worker_processes=1)
     waiting = occupy_worker(proxy, nodes)
     old = proxy.reload()
@@ -87,9 +82,7 @@ def test_an_old_worker_is_reported_until_its_last_request_is_answered(
     wait_until(lambda: proxy.nginx.finishing(proxy.conf) == (), "the old worker is gone")
 
 
-def test_an_old_worker_is_cut_off_after_the_shutdown_timeout(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...]
-) -> None:
+def test_an_old_worker_is_cut_off_after_the_shutdown_timeout(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(worker_shutdown_timeout=0.5)
     waiting = occupy_worker(proxy, nodes)
     assert proxy.reload()
@@ -117,9 +110,7 @@ def test_a_bad_file_is_not_reloaded(start_proxy: StartProxy) -> None:
     assert proxy.get().status == 200
 
 
-def test_a_reload_that_the_master_cannot_follow_is_an_error_in_time(
-    start_proxy: StartProxy, nodes: tuple[Backend, ...]
-) -> None:
+def test_a_reload_that_the_master_cannot_follow_is_an_error_in_time(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy()
     # `nginx -t` does not find out that an address is in use; only the master does.
     proxy.settings = replace(proxy.settings, listen=nodes[0].address)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from proxy import Balance, Server
-from tests.integration.proxy.conftest import StartProxy
+from tests.integration.proxy.conftest import Nodes, StartProxy
 from tests.support.backend import Backend
 from tests.support.dns import Dns
 from tests.support.proxy import RunningProxy
@@ -16,7 +16,7 @@ ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 
 
 @pytest.fixture
-def scaled() -> Iterator[tuple[Backend, ...]]:
+def scaled() -> Iterator[Nodes]:
     """Three nodes at one port of three addresses, like the replicas of a service."""
     first = Backend("node-1", host=ADDRESSES[0])
     others = [Backend(f"node-{n}", host=host, port=first.port) for n, host in enumerate(ADDRESSES[1:], start=2)]
@@ -25,9 +25,7 @@ def scaled() -> Iterator[tuple[Backend, ...]]:
         backend.die()
 
 
-def start(
-    start_proxy: StartProxy, dns: Dns, scaled: tuple[Backend, ...], balance: Balance, **overrides: float
-) -> RunningProxy:
+def start(start_proxy: StartProxy, dns: Dns, scaled: Nodes, balance: Balance, **overrides: float) -> RunningProxy:
     service = Server(f"node:{scaled[0].port}", "node", resolve=True)
     proxy = start_proxy((service,), balance=balance, resolver=dns.address, resolver_valid=1, **overrides)
     wait_until(lambda: not dns.addresses or proxy.get().status == 200, "the name is resolved")
@@ -44,7 +42,7 @@ def nodes_seen(proxy: RunningProxy) -> set[str]:
 
 @pytest.mark.parametrize("balance", [Balance.ROUND_ROBIN, Balance.HASH, Balance.STICKY])
 def test_nodes_come_and_go_with_what_the_name_resolves_to(
-    start_proxy: StartProxy, scaled: tuple[Backend, ...], balance: Balance
+    start_proxy: StartProxy, scaled: Nodes, balance: Balance
 ) -> None:
     with Dns(*ADDRESSES[:2]) as dns:
         proxy = start(start_proxy, dns, scaled, balance)
@@ -55,9 +53,7 @@ def test_nodes_come_and_go_with_what_the_name_resolves_to(
         wait_until(lambda: nodes_seen(proxy) == {"node-2", "node-3"}, "the first is no longer used")
 
 
-def test_a_browser_sticks_to_one_of_the_addresses_of_a_name(
-    start_proxy: StartProxy, scaled: tuple[Backend, ...]
-) -> None:
+def test_a_browser_sticks_to_one_of_the_addresses_of_a_name(start_proxy: StartProxy, scaled: Nodes) -> None:
     with Dns(*ADDRESSES) as dns:
         proxy = start(start_proxy, dns, scaled, Balance.STICKY)
         browsers = []
@@ -69,9 +65,7 @@ def test_a_browser_sticks_to_one_of_the_addresses_of_a_name(
             assert {proxy.get(headers=cookie).node for _ in range(4)} == {node}
 
 
-def test_a_session_is_hashed_to_one_of_the_addresses_of_a_name(
-    start_proxy: StartProxy, scaled: tuple[Backend, ...]
-) -> None:
+def test_a_session_is_hashed_to_one_of_the_addresses_of_a_name(start_proxy: StartProxy, scaled: Nodes) -> None:
     with Dns(*ADDRESSES) as dns:
         proxy = start(start_proxy, dns, scaled, Balance.HASH)
         # 31, so that taking turns among three does not come out right by itself.
@@ -84,9 +78,7 @@ def test_a_session_is_hashed_to_one_of_the_addresses_of_a_name(
         assert min(Counter(placed).values()) >= 2
 
 
-def test_a_name_that_does_not_resolve_yet_is_502_until_it_does(
-    start_proxy: StartProxy, scaled: tuple[Backend, ...]
-) -> None:
+def test_a_name_that_does_not_resolve_yet_is_502_until_it_does(start_proxy: StartProxy, scaled: Nodes) -> None:
     with Dns() as dns:
         proxy = start(start_proxy, dns, scaled, Balance.ROUND_ROBIN)
         assert proxy.get().status == 502
@@ -95,7 +87,7 @@ def test_a_name_that_does_not_resolve_yet_is_502_until_it_does(
 
 
 def test_a_waiting_read_is_answered_by_a_node_that_the_name_resolves_to_later(
-    start_proxy: StartProxy, scaled: tuple[Backend, ...]
+    start_proxy: StartProxy, scaled: Nodes
 ) -> None:
     silent, *others = scaled
     for other in others:

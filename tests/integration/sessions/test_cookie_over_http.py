@@ -29,7 +29,7 @@ def read(session: Any) -> str:
 )
 def test_a_cookie_is_sent_again_where_its_end_moves_or_it_is_rolling(options: dict[str, Any], sent: list[bool]) -> None:
     with serve(**options) as site:
-        replies = [site.get(view) for view in (put, lambda session: "unused", put)]
+        replies = [site.get(view) for view in (put, lambda session: "unused", lambda session: session.update(b=1))]
         assert [reply.set_cookie is not None for reply in replies] == sent
         assert {reply.pair for reply in replies if reply.set_cookie} == {site.cookie}
 

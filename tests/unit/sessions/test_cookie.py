@@ -67,6 +67,13 @@ def test_generate_id_is_asked_again_when_its_id_is_taken() -> None:
         assert browser.header == f"session={sign(session_id, KEY)}"
 
 
+def test_a_generate_id_whose_ids_are_always_taken_is_an_error() -> None:
+    app = application(MemoryStore(), generate_id=lambda: "own-id-0123456789")
+    Browser(app).put(a=1)
+    with pytest.raises(OptionsError, match="must be unpredictable"):
+        Browser(app).put(a=1)
+
+
 SESSION_ID = "A" * 43
 GOOD = sign(SESSION_ID, KEY)
 

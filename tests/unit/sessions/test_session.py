@@ -97,6 +97,7 @@ def test_mutate_sees_earlier_changes_and_later_ones_are_saved(browser: Browser) 
         session["n"] = 5
         del session["gone"]
         assert session.mutate("n", lambda n: n + 1) == 6
+        assert session.mutate("n", lambda n: n) == 6
         assert session.mutate("gone", lambda value: value, default="default") == "default"
         items = session.mutate("items", lambda items: [*items, 1], default=[])
         items.append(2)

@@ -95,6 +95,11 @@ def test_concurrent_logins_do_not_exceed_the_limit(harness: Harness) -> None:
     assert alive == [browser for browser in browsers if statuses[browser] == 200]
 
 
-def test_max_sessions_needs_a_store_that_lists_the_sessions_of_a_user() -> None:
+def test_a_store_without_a_capability_refuses_what_needs_it() -> None:
+    store = cast(Store, SimpleNamespace(wraps=None))
     with pytest.raises(OptionsError, match="max_sessions"):
-        application(cast(Store, SimpleNamespace(wraps=None)), max_sessions=1)
+        application(store, max_sessions=1)
+    browser = Browser(application(store))
+    assert browser.sessions.users is None
+    with pytest.raises(TypeError, match="can't iterate"):
+        browser.sessions.end_everyone()
