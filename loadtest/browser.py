@@ -77,7 +77,13 @@ class Browser:
                     self._session = (name, value)
                 else:
                     self.brought.append(value)
+        if self._session is None and sent.session == self.session:
+            self.sessions += 1  # a session without a cookie ends with its only answer
         return UNSET if sent.cookie is None else replaced
+
+    def knows(self, sent: Sent) -> bool:
+        """Return whether the session of an answered request has a cookie."""
+        return sent.cookie is not None or sent.session == self.session
 
 
 class Expectation:

@@ -13,6 +13,11 @@ from msgspec import UNSET, UnsetType
 from loadtest.history import Action, Outcome
 
 
+def printable(text: str) -> str:
+    """Return text of a server with its control characters escaped, for a terminal."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation of a virtual user; `item` and `quantity` belong to ADD."""
@@ -118,4 +123,5 @@ class HttpInterface(msgspec.Struct, frozen=True):
         required = _REQUIRED.get(action)
         if required is not None and getattr(shown, required) is UNSET:
             return Answer(Outcome.UNKNOWN, error=f"the answer has no {required!r}")
-        return Answer(Outcome.OK, shown.user, shown.visits, shown.cart)
+        user = printable(shown.user) if isinstance(shown.user, str) else shown.user
+        return Answer(Outcome.OK, user, shown.visits, shown.cart)

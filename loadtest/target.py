@@ -13,7 +13,7 @@ import msgspec
 
 from deploy import Cluster, ClusterSpec
 from loadtest.history import Action
-from loadtest.http import Adapter, HttpInterface, Operation
+from loadtest.http import Adapter, HttpInterface, Operation, printable
 
 _TIMEOUT = 10.0
 
@@ -125,21 +125,38 @@ class RunningTarget:
     ) -> None: ...
 
     def check(self) -> None:
-        """Send GET /me before the load starts. Raises TargetError unless the answer is that of the HTTP interface."""
+        """Send GET /me and POST /visits before the load starts.
+
+        Raises TargetError unless the answer is that of the HTTP interface, with a session in its cookie.
+        """
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
             raise TargetError(f"target must be http:// or https:// with a host and no path, not {self.url}")
-        try:
-            status, _, body = _exchange(connect(self), "GET", "/me")
-        except ssl.SSLCertVerificationError as error:
-            how = "name its authority with --ca, or give --insecure"
-            raise TargetError(f"the certificate of {self.url} is not trusted: {error.verify_message}; {how}") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise TargetError(f"{self.url} does not answer: {error or type(error).__name__}") from error
+        status, _, body = self._ask("GET", "/me")
         if status != http.client.OK or not _has_user(body):
             raise TargetError(
                 f"{self.url} does not speak the HTTP interface: GET /me answered {status}; see docs/http-api.md"
             )
+        status, headers, _ = self._ask("POST", "/visits", {})
+        cookies = _set_cookies(headers)
+        if status == http.client.OK and not _own(cookies, self):
+            what = f"it set {', '.join(map(printable, cookies)) or 'none'}; name the session's with --cookie"
+            raise TargetError(f"the target set no cookie {self.session_cookie!r}: {what}")
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        try:
+            return _exchange(connect(self), method, path, body)
+        except ssl.SSLCertVerificationError as error:
+            how = "name its authority with --ca, or give --insecure"
+            raise TargetError(f"the certificate of {self.url} is not trusted: {error.verify_message}; {how}") from error
+        except ssl.SSLError as error:
+            how = "give an address with http:// if it serves no TLS"
+            raise TargetError(f"{self.url} does not answer: TLS failed ({error.reason}); {how}") from error
+        except (OSError, http.client.HTTPException) as error:
+            cause = printable(getattr(error, "strerror", None) or str(error).strip() or type(error).__name__)
+            raise TargetError(f"{self.url} does not answer: {cause}; start it, or correct the address") from error
 
 
 def visit(url: str) -> tuple[int, str]:
@@ -149,7 +166,7 @@ def visit(url: str) -> tuple[int, str]:
     """
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT)
     status, headers, _ = _exchange(connection, "POST", "/visits", {})
-    return status, headers.get("X-Served-By", "")
+    return status, printable(headers.get("X-Served-By", ""))
 
 
 def log_in(target: Target) -> str:
@@ -163,12 +180,21 @@ def log_in(target: Target) -> str:
         status, headers, _ = _exchange(connect(target), request.method, request.path, request.body)
     except (OSError, http.client.HTTPException) as error:
         raise TargetError(f"cannot log in at {target.url} as {account}: {type(error).__name__}") from error
-    lines = headers.get_all("Set-Cookie", [])
-    names = (target.session_cookie, f"__Host-{target.session_cookie}")
-    pairs = [pair for line in lines if (pair := line.partition(";")[0].strip()).partition("=")[0] in names]
-    if status != http.client.OK or not pairs:
+    cookies = _own(_set_cookies(headers), target)
+    if status != http.client.OK or not cookies:
         raise TargetError(f"cannot log in at {target.url} as {account}: status {status}")
-    return pairs[0]
+    return cookies[0]
+
+
+def _set_cookies(headers: http.client.HTTPMessage) -> dict[str, str]:
+    """Return the cookies that an answer sets: name -> "name=value"."""
+    pairs = [line.partition(";")[0].strip() for line in headers.get_all("Set-Cookie", [])]
+    return {pair.partition("=")[0]: pair for pair in pairs}
+
+
+def _own(cookies: Mapping[str, str], target: Target) -> list[str]:
+    """Return the session's cookie alone."""
+    return [cookies[name] for name in (target.session_cookie, f"__Host-{target.session_cookie}") if name in cookies]
 
 
 def _exchange(

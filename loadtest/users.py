@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from loadtest.browser import Browser, Expectation, Sent
 from loadtest.history import STOPPED, Action, Op, Outcome, now
-from loadtest.http import Adapter, Answer, HttpInterface, Operation
+from loadtest.http import Adapter, Answer, HttpInterface, Operation, printable
 
 FRUIT = ("apple", "pear", "plum", "cherry")
 LOGGED_OUT = "logged out"
@@ -169,11 +169,16 @@ class SessionUser(FastHttpUser):
         cookies = _header_lines(response, "Set-Cookie")
         replaced = self.browser.receive(cookies, sent, login=operation.action is Action.LOGIN)
         answer = self.load.adapter.read(operation, response.status_code, response.content or b"")
+        if answer.outcome is Outcome.OK and not self.browser.knows(sent):
+            if operation.action is Action.LOGIN:
+                return Answer(Outcome.UNKNOWN, error=f"the login set no cookie {self.browser.cookie!r}"), UNSET
+            if sent.header:  # the session may be in another cookie
+                answer = Answer(Outcome.OK)
         return answer, replaced if answer.outcome is Outcome.OK else UNSET
 
 
 def _header(response: Any, name: str) -> str:
-    return ", ".join(_header_lines(response, name))
+    return printable(", ".join(_header_lines(response, name)))
 
 
 def _header_lines(response: Any, name: str) -> list[str]:

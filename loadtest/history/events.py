@@ -56,7 +56,8 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     """One request of one virtual user, written when it has ended.
 
     `who` sent it; of one `who` at most one is in flight. `session` names the session whose newest cookie was sent
-    along: a name begins without a cookie and stays when a login renews the id. Several `who` may share one.
+    along: a name begins with the request that brings the first cookie, and stays when a login renews the id. Several
+    `who` may share one.
 
     `user`, `visits`, `cart` are what the answer shows, UNSET where it does not show it (user None: no user is
     logged in). `replaced`: the answer brought another session's cookie than the one sent; UNSET if none was sent.

@@ -81,16 +81,19 @@ class QuietHandler(BaseHTTPRequestHandler):
 def http_server(
     answer: Callable[[str], tuple[int, Mapping[str, str], bytes]], context: ssl.SSLContext | None = None
 ) -> Iterator[str]:
-    """Answer GET of a path with status, headers and body. Yield the URL; `context` is for TLS."""
+    """Answer GET and POST of a path with status, headers and body. Yield the URL; `context` is for TLS."""
 
     class Handler(QuietHandler):
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, headers, body = answer(self.path)
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815
 
     server = ThreadingServer(("127.0.0.1", 0), Handler)
     if context:

@@ -1,5 +1,7 @@
 """A target is checked before a crowd of users comes to it."""
 
+import re
+import socket
 import ssl
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import trustme
 
 from deploy.ports import free_ports
 from loadtest.target import TargetError, log_in
-from tests.support.servers import http_server
+from tests.support.servers import http_server, tcp_server
 from tests.support.stand_in import StandIn, serving, target
 
 
@@ -32,8 +34,30 @@ def test_a_target_must_be_an_address_without_a_path(url: str) -> None:
         target(url).check()
 
 
+@pytest.mark.parametrize(("cookie", "found"), [("session", "session"), ("a\x1bb", r"a\x1bb"), ("", "none")])
+def test_a_target_that_never_sets_the_named_cookie_is_refused(cookie: str, found: str) -> None:
+    headers = {"Set-Cookie": f"{cookie}=1; Path=/"} if cookie else {}
+    with http_server(lambda _: (200, headers, b'{"user": null}')) as url:
+        with pytest.raises(TargetError, match=re.escape(f"set no cookie 'nocookie': it set {found}; name the ")):
+            target(url, session_cookie="nocookie").check()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "cause"),
+    [("http", r"GARBAGE\x1b[2J; start it, or"), ("https", "TLS failed (WRONG_VERSION_NUMBER); give an address with")],
+)
+def test_garbage_of_a_target_is_escaped_and_one_line(scheme: str, cause: str) -> None:
+    def send_garbage(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"GARBAGE\x1b[2J\r\n\r\n")
+
+    with tcp_server(send_garbage) as port:
+        with pytest.raises(TargetError, match=re.escape(f"does not answer: {cause}")):
+            target(f"{scheme}://127.0.0.1:{port}").check()
+
+
 def test_a_target_that_does_not_run_is_one_line() -> None:
-    with pytest.raises(TargetError, match=r"does not answer: .*refused"):
+    with pytest.raises(TargetError, match=r"does not answer: Connection refused; start it, or correct the address"):
         target(f"http://127.0.0.1:{free_ports(1)[0]}").check()
 
 
@@ -49,7 +73,7 @@ def test_a_target_over_tls_needs_a_trusted_certificate_unless_insecure(tmp_path:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with http_server(lambda _: (200, {}, b'{"user": null}'), context) as url:
+    with http_server(lambda _: (200, {"Set-Cookie": "session=1"}, b'{"user": null}'), context) as url:
         target(url, authority=tmp_path / "ca.pem").check()
         target(url, insecure=True).check()
         with pytest.raises(TargetError, match=r"is not trusted: .*name its authority with --ca"):

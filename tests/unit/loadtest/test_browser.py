@@ -25,6 +25,18 @@ def test_a_new_browser_sends_no_cookie_and_takes_the_first_that_comes() -> None:
     assert browser.sending() == ("session=one", "one", "visitor-1#1")
 
 
+def test_a_request_that_brings_no_cookie_of_a_session_has_a_session_of_its_own() -> None:
+    browser = Browser("visitor-1")
+    for number in (1, 2):
+        sent = browser.sending()
+        browser.receive(["other=one"], sent, login=False)
+        assert (sent.session, browser.knows(sent)) == (f"visitor-1#{number}", False)
+    sent = browser.sending()
+    browser.receive(["session=one"], sent, login=False)
+    assert browser.knows(sent)
+    assert sent.session == browser.sending().session == "visitor-1#3"
+
+
 @pytest.mark.parametrize(
     ("received", "login", "is_replaced", "sent"),
     [

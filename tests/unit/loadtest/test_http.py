@@ -23,6 +23,7 @@ def test_each_operation_has_a_request_and_only_a_login_sends_the_password(action
     [
         (Action.LOOK, 200, b'{"user":null,"visits":2,"cart":{"apple":1}}', Answer(Outcome.OK, None, 2, {"apple": 1})),
         (Action.LOGIN, 200, b'{"user":"alice","node":"node-1"}', Answer(Outcome.OK, "alice")),
+        (Action.LOOK, 200, b'{"user":"a\\u001b[1m"}', Answer(Outcome.OK, r"a\x1b[1m")),
         (Action.ACCOUNT, 401, b'{"error":"log in"}', Answer(Outcome.OK, None)),
         (Action.VISIT, 200, b'{"visits":3}', Answer(Outcome.OK, visits=3)),
         (Action.EMPTY, 204, b"", Answer(Outcome.OK)),
