@@ -19,7 +19,9 @@ import psutil
 from deploy.files import write_atomically
 from deploy.ports import free_ports
 from deploy.waiting import holds_within
+from loadtest.http import printable
 from loadtest.load_profile import REASON, SETTINGS_VARIABLE, WANTED_USERS, GeneratorSettings, LoadProfile, part_file
+from loadtest.results import check_writable
 from loadtest.target import Target
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,7 +107,7 @@ class Generator:
         write_atomically(self._folder / WANTED_USERS, str(users))
 
     def check(self) -> None:
-        """Raise GeneratorError if Locust has ended."""
+        """Raise GeneratorError if Locust has ended, or OSError if its folder cannot be written any more."""
         code = self._running().poll()
         if code is not None:
             raise GeneratorError(f"the load generator ended early (exit {code}): {self._reason()}")
@@ -191,6 +193,8 @@ class Generator:
         return False
 
     def _reason(self) -> str:
+        """Raises OSError where its folder cannot be written, and so neither its history nor its log."""
+        check_writable(self._log)
         lines = self._log.read_text(errors="replace").strip().splitlines()
         reasons = [line.removeprefix(REASON) for line in lines if line.startswith(REASON)]
-        return (reasons or lines or ["it logged nothing"])[-1]
+        return printable((reasons[:1] or lines[-1:] or ["it logged nothing"])[0])

@@ -13,6 +13,8 @@ import signal
 import ssl
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NoReturn
 
@@ -24,7 +26,7 @@ from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunn
 from loadtest import concurrent_users  # as a module: Locust takes each user class that it finds here
 from loadtest.checker import Checker, Findings
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
-from loadtest.history import Note, PartWriter, now
+from loadtest.history import Note, Op, PartWriter, now
 from loadtest.load_profile import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
@@ -139,12 +141,15 @@ def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings
 def record_part(environment: Any, runner: Any, settings: GeneratorSettings) -> None:
     """Write this process's part of the history: its operations, and how busy it is."""
     number, processes = runner.worker_index, settings.profile.processes
-    try:
+    with ending_unless_written():
         part = PartWriter(part_file(settings.folder, number))
-    except OSError as error:
-        end(f"cannot write the history: {error}")
+
+    def record(op: Op) -> None:
+        with ending_unless_written():
+            part.write(op)
+
     adapter = settings.make_adapter()
-    Load(settings.accounts, part.write, settings.session_cookie, adapter, number, processes).attach(environment)
+    Load(settings.accounts, record, settings.session_cookie, adapter, number, processes).attach(environment)
 
     def keep_flushing() -> None:
         at, cpu = time.monotonic(), time.process_time()
@@ -153,18 +158,26 @@ def record_part(environment: Any, runner: Any, settings: GeneratorSettings) -> N
             at_before, cpu_before, at, cpu = at, cpu, time.monotonic(), time.process_time()
             share = round((cpu - cpu_before) / (at - at_before), 3)
             figures = {"users": runner.user_count, "generator_cpu": share}
-            try:
+            with ending_unless_written():
                 part.write(Note(now(), f"generator {number + 1}", figures))
                 part.flush()
-            except OSError as error:
-                end(f"cannot write the history: {error}")
 
     flusher = gevent.spawn(keep_flushing)
 
     @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
     def complete(**_: Any) -> None:
         flusher.kill()
-        part.close()
+        with ending_unless_written():
+            part.close()
+
+
+@contextmanager
+def ending_unless_written() -> Iterator[None]:
+    """End the process if its part of the history cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        end(f"cannot write the history: {error.strerror}")
 
 
 def watch(runner: Any, time_limit: float, processes: int) -> None:
@@ -196,8 +209,10 @@ def end_with_the_parent(command: int) -> NoReturn:
 
 def end(reason: str) -> NoReturn:
     """End this process at once with a reason on stderr; its parent and its children notice."""
-    print(f"{REASON}{reason}", file=sys.stderr, flush=True)
-    os._exit(1)
+    try:
+        print(f"{REASON}{reason}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(1)  # also where the disk is full, and no reason can be written
 
 
 if SETTINGS is not None:

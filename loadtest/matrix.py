@@ -143,6 +143,8 @@ def run_matrix(
             yield CellResult(cell=cell, load=load, cost=make_cost(before, after, load.operations))
         except FAILURES as error:
             yield CellResult(cell=cell, error=str(error))
+        except OSError as error:
+            yield CellResult(cell=cell, error=f"cannot write the history: {error.strerror}")
 
 
 def measure_usage(cluster: Cluster) -> Usage:

@@ -92,13 +92,13 @@ def _describe_rest(status: Status) -> str:
     left = status.ends_at - time.monotonic()
     parts = [
         f"next: {status.next_stage}" if status.next_stage else "",
-        f"about {_duration(left)} left" if left > 0 else "",
+        f"about {format_duration(left)} left" if left > 0 else "",
     ]
     known = "; ".join(filter(None, parts))
     return f" ({known})" if known else ""
 
 
-def _duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 

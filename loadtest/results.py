@@ -2,7 +2,9 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import groupby
@@ -34,6 +36,8 @@ _LOSSES = {
     "revived": Kind.REVIVED,
     "crossed": Kind.CROSSED,
 }
+_BLOCK = 4096
+"""Bytes: of a full disk not even this many are free."""
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
 
@@ -168,11 +172,28 @@ def replace_file(path: Path, content: bytes) -> Path:
     return part.replace(path)
 
 
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder for a new result. It replaces the one in `folder` unless an exception leaves the block."""
+    part = folder / ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        (folder / HISTORY).unlink(missing_ok=True)  # a run that failed has none
+        for file in part.iterdir():
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def check_writable(path: Path) -> None:
     """Raise OSError if `write_json` cannot write to this path. An existing file stays unchanged."""
     part = path.with_name(f".{path.name}.part")
-    part.touch()
-    part.unlink()
+    try:
+        part.write_bytes(bytes(_BLOCK))
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Several experiments, one after another: each variant is run and evaluated, and its result is written."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from loadtest.results import (
     describe,
     describe_machine,
     list_versions,
+    replacing,
     write_json,
     write_results,
 )
@@ -99,9 +99,15 @@ class Suite:
         return [phase.scaled(self.effort.share) for phase in case.phases]
 
     def _run_case(self, case: Case, number: int, schedule: Schedule, watch: Callable[[Status], None]) -> Result:
-        folder = self.folder / case.name / str(number)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        with replacing(self.folder / case.name / str(number)) as folder:
+            result = self._make_result(case, number, schedule, watch, folder)
+            write_json(folder / RESULT, result)
+        write_results(self.folder)
+        return result
+
+    def _make_result(
+        self, case: Case, number: int, schedule: Schedule, watch: Callable[[Status], None], folder: Path
+    ) -> Result:
         users = case.experiment.users or self.effort.users
         try:
             profile = LoadProfile(
@@ -121,10 +127,7 @@ class Suite:
         except FAILURES as error:
             run, claims = None, (not_enough(str(error)).named("the experiment runs"),)
         command = self.command.format(name=case.experiment.name, place=case.place)
-        result = make_result(case, run, claims, number, users, command)
-        write_json(folder / RESULT, result)
-        write_results(self.folder)
-        return result
+        return make_result(case, run, claims, number, users, command)
 
 
 def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:

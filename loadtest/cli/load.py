@@ -26,9 +26,17 @@ from loadtest.credentials import CredentialsError, read_credentials
 from loadtest.experiment import Place, cluster
 from loadtest.load import RESULT, run_load, show_load, write_load
 from loadtest.load_profile import LoadProfile, ProfileError, parse_mix
-from loadtest.matrix import estimate_seconds, make_cells, make_markdown, make_record, run_matrix, show_matrix
-from loadtest.progress import ProgressLine
-from loadtest.results import check_writable, write_json
+from loadtest.matrix import (
+    CellResult,
+    estimate_seconds,
+    make_cells,
+    make_markdown,
+    make_record,
+    run_matrix,
+    show_matrix,
+)
+from loadtest.progress import ProgressLine, format_duration
+from loadtest.results import check_writable, replacing, write_json
 from loadtest.runner import interruptible
 from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget, RunningTarget, Target
@@ -70,7 +78,8 @@ _MATRIX_OPTIONS = ("stores", "balances")
     "--mix",
     default="everyday",
     metavar="MIX",
-    help="What users do: everyday, shared-writers, logout-race, or weights such as visitor=6,shopper=3,leaver=1.",
+    help="What users do: everyday, shared-writers, logout-race, or weights of visitor, shopper and leaver, such as "
+    "visitor=6,shopper=3,leaver=1.",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Number of Locust processes.")
 @click.option(
@@ -198,11 +207,9 @@ def _run_load(given: dict[str, Any], console: Console) -> int:
     if profile.web is not None:
         require_free(profile.web, "--web")
         console.print(f"Locust's page: [bold]http://127.0.0.1:{profile.web}[/], as long as the load lasts")
-    with temporary_folder(given["out"]) as folder, ProgressLine(console) as line:
+    with temporary_folder(given["out"]) as out, ProgressLine(console) as line, writing(out), replacing(out) as folder:
         result = run_load(profile, given["duration"] or 30.0, target, folder, title, line)
-        if given["out"] is not None:
-            with writing(folder):
-                write_load(folder, result)
+        write_load(folder, result)
     console.print(show_load(result))
     if given["out"] is not None:
         console.print(f"\nResults: {given['out']}", soft_wrap=True, markup=False)
@@ -247,16 +254,26 @@ def _run_matrix(given: dict[str, Any], console: Console) -> int:
     cells = make_cells(node, stores, balances, _parse_numbers(given["nodes"] or "1,2,4,8", most=20))
     clusters = _choose_clusters(given, node)
     make_application(node)  # before the cells, because it may install packages
-    minutes, rest = divmod(round(estimate_seconds(len(cells), profile, seconds)), 60)
-    console.print(f"{len(cells)} clusters, {seconds:g} s each: about {minutes}:{rest:02} min in all")
-    with ProgressLine(console) as line:
-        results = list(run_matrix(cells, profile, seconds, clusters, line))
-    console.print(show_matrix(results, profile, seconds))
-    if (out := given["out"]) is not None:
+    about = format_duration(estimate_seconds(len(cells), profile, seconds))
+    many, each = ("s", " each") if len(cells) > 1 else ("", "")
+    console.print(f"{len(cells)} cluster{many}, {seconds:g} s{each}: about {about}")
+    results: list[CellResult] = []
+    interrupted = False
+    try:
+        with ProgressLine(console) as line:
+            results.extend(run_matrix(cells, profile, seconds, clusters, line))
+    except KeyboardInterrupt:
+        interrupted = True
+    if results:
+        console.print(show_matrix(results, profile, seconds))
+    if results and (out := given["out"]) is not None:
         with writing(out):
             write_json(out / "matrix.json", make_record(results, profile, seconds))
             (out / "matrix.md").write_text(make_markdown(results, profile, seconds), encoding="utf-8")
         console.print(f"\nResults: {out}", soft_wrap=True, markup=False)
+    if interrupted:
+        console.print(f"\nStopped after {len(results)} of {len(cells)} clusters; everything has been ended.")
+        return INTERRUPTED
     return int(any(one.error for one in results))
 
 

@@ -4,14 +4,15 @@ import difflib
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console, RenderableType
 
-from deploy import ComposeCluster
+from deploy import ClusterError, ComposeCluster
+from deploy.local.redis_server import RedisBinary
 from loadtest.claims import Verdict
 from loadtest.experiment import Place
 from loadtest.progress import ProgressLine
@@ -20,6 +21,7 @@ from loadtest.results import RESULTS, Result, check_writable, write_results
 from loadtest.runner import interruptible
 from loadtest.suite import MakeCluster, Suite
 from loadtest.targets import local_cluster
+from proxy.nginx import Nginx, NginxError
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 
@@ -113,13 +115,21 @@ def run_suite(
         last = f"{failed} of {len(results)} {broken}" if failed else well
         console.print(f"\n{last}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
     if results and report is not None:
-        console.print(f"Report: {write_report(suite.folder, report)}", soft_wrap=True)
+        with writing(suite.folder):
+            path = write_report(suite.folder, report)
+        console.print(f"Report: {path}", soft_wrap=True)
     return results, INTERRUPTED if interrupted else int(failed > 0)
 
 
 def choose_clusters(place: Place, node: str, nginx: Path | None, store_server: Path | None) -> MakeCluster:
-    """Return what makes clusters in this place. Refuse options that it does not have."""
+    """Return what makes clusters in this place. Refuse options that it does not have, and unusable programs."""
     if place is Place.LOCAL:
+        try:
+            for program, check in ((nginx, Nginx), (store_server, RedisBinary)):
+                if program is not None:
+                    check(program)
+        except (ClusterError, NginxError) as error:
+            raise click.ClickException(str(error)) from error
         return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
     if node != "flask":
         raise click.UsageError(f"--node {node} is for local processes: nodes in containers are flask")
@@ -136,7 +146,7 @@ def require_known(name: str, known: Collection[str], what: str, option: str) -> 
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -146,8 +156,8 @@ def writing(path: Path) -> Iterator[None]:
 @contextmanager
 def temporary_folder(out: Path | None) -> Iterator[Path]:
     """Yield the folder, or a temporary one."""
-    if out is not None:
+    with ExitStack() as stack:
+        if out is None:
+            with writing("a temporary folder"):
+                out = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="session-load-")))
         yield out
-        return
-    with tempfile.TemporaryDirectory(prefix="session-load-") as temporary:
-        yield Path(temporary)

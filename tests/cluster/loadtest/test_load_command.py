@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from deploy import ClusterSpec, LocalCluster, StoreKind
 from deploy.ports import free_ports
 from loadtest.checker import check
 from loadtest.history import read
-from tests.support.commands import interrupt_command, run_command
+from tests.support.commands import COMMAND, interrupt_command, run_command
+from tests.support.node import ROOT
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
 
 FEW = ("--users", "15", "--wait", "0.02", "0.08", "--duration", "3")
@@ -108,7 +110,7 @@ def test_the_matrix_says_how_long_it_takes_and_measures_each_cell(tmp_path: Path
     options = ("--stores", "memory,redis", "--balances", "round_robin", "--nodes", "1,2", "--duration", 2, "--users", 8)
     done = run("--matrix", *options, "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("4 clusters, 2 s each: about 0:38 min in all\n")
+    assert done.stdout.startswith("4 clusters, 2 s each: about 38 s\n")
     assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 80
     rows = {(row["store"], row["nodes"]): row for row in json.loads((tmp_path / "matrix.json").read_text())["rows"]}
     assert set(rows) == {("memory", 1), ("memory", 2), ("redis", 1), ("redis", 2)}
@@ -133,6 +135,40 @@ def test_a_signal_ends_the_load_and_all_of_its_processes(number: signal.Signals)
     status, rest, processes = interrupt_command(number, ": load (next", *words)
     assert (status, processes >= 8) == (130, True)
     assert "everything has been ended" in rest
+
+
+def test_a_matrix_that_is_stopped_shows_and_keeps_the_rows_it_has(tmp_path: Path) -> None:
+    words = ("--stores", "memory,file", "--nodes", "1", "--duration", "1", "--users", "4", "--out", str(tmp_path))
+    status, rest, _ = interrupt_command(signal.SIGINT, "2/2 file, 1 node: load", "load", "--matrix", *words)
+    assert status == 130
+    assert "Stopped after 1 of 2 clusters; everything has been ended." in rest
+    (row,) = json.loads((tmp_path / "matrix.json").read_text())["rows"]
+    assert row["store"] == "memory"
+    assert f" {row['requests_per_second']:,.0f} " in rest
+
+
+def test_a_load_that_cannot_write_any_more_is_one_line(tmp_path: Path) -> None:
+    options = (*FEW, "--users-file", users_file(tmp_path))
+    with serving(StandIn()) as url:
+        command = [*COMMAND, "load", "--target", url, *map(str, options)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            next(line for line in process.stdout if ": load (next" in line)
+            psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (0, 0))  # as a full disk
+            lines = process.stderr.read().splitlines()
+    assert process.returncode == 1
+    assert len(lines) == 1
+    assert "Error: cannot write to " in lines[0]
+
+
+def test_a_stopped_load_keeps_the_result_of_an_earlier_one(tmp_path: Path) -> None:
+    before = {name: f"earlier {name}" for name in ("load.json", "history.jsonl.gz")}
+    for name, text in before.items():
+        (tmp_path / name).write_text(text)
+    words = ("load", "--users", "4", "--nodes", "1", "--store", "memory", "--out", str(tmp_path))
+    assert interrupt_command(signal.SIGINT, ": load (next", *words)[0] == 130
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
 def test_a_taken_port_for_the_page_is_one_line() -> None:

@@ -1,5 +1,7 @@
 """The load generator: real Locust, on a server whose faults are known, so that its history can be checked."""
 
+import errno
+import os
 import socket
 import stat
 import subprocess
@@ -151,6 +153,19 @@ def test_every_operation_is_recorded_with_its_outcome(tmp_path: Path) -> None:
     assert all(0 <= note.figures["generator_cpu"] < 1.5 for note in notes)
 
 
+@pytest.mark.parametrize("password", ["wrong", ACCOUNTS["alice"]])
+def test_sessions_without_the_named_cookie_prove_nothing(tmp_path: Path, password: str) -> None:
+    with serving(StandIn()) as url:
+        unknown = target(url, session_cookie="nocookie", users={"alice": password})
+        with load(tmp_path, unknown) as running:
+            running.wait_for(lambda: len(running.ops) >= 300, "300 requests")
+            running.generator.stop()
+    findings = running.findings()
+    assert findings.examples == {}
+    expected = "status 401" if password == "wrong" else "the login set no cookie 'nocookie'"
+    assert set(findings.total.failures) == {f"POST /login: {expected}"}
+
+
 def test_a_server_that_is_not_there_fails_every_request(tmp_path: Path) -> None:
     with serving(StandIn()) as url:
         pass
@@ -260,6 +275,27 @@ def test_a_locust_process_that_dies_is_reported_in_one_line(tmp_path: Path, numb
             running.wait_for(lambda: False, "an error")
         wait_until(lambda: not lives(*(process.pid for process in everyone)), "all of Locust to be gone")
         assert len(running.ops) > 100, "what was written until then can be read"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_processes_that_cannot_write_the_history_end(tmp_path: Path, number: int) -> None:
+    with serving(StandIn()) as url, load(tmp_path, url, processes=number) as running:
+        running.wait_for(lambda: len(running.ops) > 100, "100 requests")
+        for process in processes():
+            process.rlimit(psutil.RLIMIT_FSIZE, (0, 0))  # as a full disk: no byte of the log is written either
+        with pytest.raises(GeneratorError, match=r"ended early \(exit 1\): it logged nothing"):
+            running.wait_for(lambda: False, "an error")
+
+
+def test_a_full_disk_is_the_reason_of_processes_that_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_no_space(_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("loadtest.generator.check_writable", find_no_space)
+    with serving(StandIn()) as url, load(tmp_path, url) as running:
+        processes()[0].kill()
+        with pytest.raises(OSError, match="No space left on device"):
+            running.wait_for(lambda: False, "an error")
 
 
 def test_several_processes_get_another_port_if_theirs_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

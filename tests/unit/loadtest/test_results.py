@@ -1,5 +1,6 @@
 """Results: written and read again, grouped by case, as tables and in two sentences."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,17 @@ from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.report.page import summarize, write_report
 from loadtest.report.tables import make_experiment_table, show_experiments
-from loadtest.results import RESULT, Result, describe, group_by_case, read_result, write_json, write_results
+from loadtest.results import (
+    HISTORY,
+    RESULT,
+    Result,
+    describe,
+    group_by_case,
+    read_result,
+    replacing,
+    write_json,
+    write_results,
+)
 from loadtest.suite import Effort, Suite, make_result
 from tests.support.report_results import Run
 
@@ -65,6 +76,20 @@ def test_a_document_is_replaced_in_one_step(tmp_path: Path) -> None:
     write_json(path, {})
     assert path.read_bytes() == b"{}\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("names", [[RESULT, HISTORY], [RESULT], None])
+def test_a_result_is_replaced_when_the_new_one_is_complete(tmp_path: Path, names: list[str] | None) -> None:
+    for name in (RESULT, HISTORY, "matrix.json"):
+        (tmp_path / name).write_text("old")
+    with contextlib.suppress(KeyboardInterrupt), replacing(tmp_path) as folder:
+        for name in names or [HISTORY]:
+            (folder / name).write_text("new")
+        if names is None:
+            raise KeyboardInterrupt
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    new = {HISTORY: "old", RESULT: "old"} if names is None else dict.fromkeys(names, "new")
+    assert kept == {**new, "matrix.json": "old"}
 
 
 def test_no_secret_of_a_cluster_is_in_its_description() -> None:
