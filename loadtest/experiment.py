@@ -128,7 +128,7 @@ class Case:
             Phase(
                 name=DURING,
                 seconds=experiment.during,
-                words=f"after: {fault.what}" if fault.seconds else "watching",
+                words="watch",
                 fault=fault,
                 undo=True,
                 min_seconds=MIN_DURING,

@@ -73,8 +73,10 @@ def parse_mix(text: str) -> tuple[Mix, dict[str, int]]:
     for part in text.split(","):
         name, _, weight = part.strip().partition("=")
         if name not in EVERYDAY or not weight.isdecimal():
-            wanted = f"{', '.join(MIXES)}, or weights such as {'=6,'.join(EVERYDAY)}=1"
+            wanted = f"{', '.join(MIXES)}, or weights such as visitor=6,shopper=3,leaver=1"
             raise ProfileError(f"mix must be {wanted}, not {text!r}")
+        if EVERYDAY[name] in weights:
+            raise ProfileError(f"mix must name {name} once, not {text!r}")
         weights[EVERYDAY[name]] = int(weight)
     if not any(weights.values()):
         raise ProfileError(f"mix must have a weight above 0, not {text!r}")

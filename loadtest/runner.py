@@ -58,10 +58,10 @@ class Schedule:
         self.stages = [Stage(STARTING, "starting", 5.0), Stage(ARRIVAL, "users arrive", 2.0)]
         for phase in phases:
             if phase.fault.seconds:
-                self.stages.append(Stage(f"{phase.name}: fault", phase.fault.what, phase.fault.seconds))
+                self.stages.append(Stage(f"{phase.name}: fault", f"apply: {phase.fault.what}", phase.fault.seconds))
             self.stages.append(Stage(phase.name, phase.words or phase.name, phase.seconds, exact=True))
             if phase.undo:
-                self.stages.append(Stage(f"{phase.name}: undo", "undoing it" if phase.fault.seconds else "", 1.5))
+                self.stages.append(Stage(f"{phase.name}: undo", "undo" if phase.fault.seconds else "", 1.5))
         self.stages.append(Stage(CHECKING, "checking", 2.5))
         self.status, self._later = status, later
 

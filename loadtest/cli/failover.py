@@ -97,7 +97,7 @@ def run(
 ) -> None:
     """Run experiments one after another, each with its own cluster, and say whether their hypotheses hold.
 
-    Name experiments of `session-cluster failover list`, or give --all. Ctrl-C undoes the current fault and stops
+    Give names or numbers of `session-cluster failover list`, or --all. Ctrl-C undoes the current fault and stops
     everything.
 
     Exit status: 0 all hypotheses hold; 1 one is broken, or there was too little data, or there was an error (in one
@@ -106,6 +106,8 @@ def run(
     kind = NodeKind(node)
     only_local = kind is not NodeKind.FLASK or nginx or store_server
     places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
+    by_number = {str(one.number): one.name for one in EXPERIMENTS}
+    names = tuple(by_number.get(name, name) for name in names)
     chosen = _choose(names, everything, places, kind)
     options = (f"--users {users}", "--short" if short else "", f"--node {kind}" if kind is not NodeKind.FLASK else "")
     folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))

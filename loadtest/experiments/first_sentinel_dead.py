@@ -8,7 +8,7 @@ from loadtest.faults import FAILOVER, fault_sequence, kill, pause
 EXPERIMENT = Experiment(
     number=13,
     name="first-sentinel-dead",
-    title="the first Sentinel",
+    title="a Sentinel dead or silent",
     hypothesis="Finding the primary costs less than 0.3 s more where the first Sentinel is dead or silent.",
     reference="4.6 s by default, 0.00 s with a budget",
     during=4,

@@ -29,7 +29,7 @@ def _settings(*signing: str, encryption: str = "") -> dict[str, str]:
 EXPERIMENT = Experiment(
     number=20,
     name="rolling-deploy",
-    title="two record formats",
+    title="nodes with two record formats",
     hypothesis="Deployed node by node, first the code that reads both formats and then the code that writes the new"
     " one, no user is logged out and no request fails. Without the first step requests fail, and still no logout.",
     during=1,

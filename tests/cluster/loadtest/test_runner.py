@@ -92,8 +92,8 @@ def test_a_run_leaves_a_result_and_its_history_with_all_that_a_report_needs(tmp_
     assert timing is not None
     assert timing.before < timing.fault <= timing.faulty < timing.undo <= timing.undone < timing.ended
     stages = list(dict.fromkeys(said))
-    assert ("steady", "write it down", True) in stages
-    assert ("after: write it down", "undoing it", True) in stages
+    assert ("steady", "apply: write it down", True) in stages
+    assert ("watch", "undo", True) in stages
 
 
 def test_a_loss_breaks_the_hypothesis(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_fault_is_undone_when_the_load_generator_dies(tmp_path: Path) -> Non
     recorder = Recorder()
 
     def kill_generator(status: Status) -> None:
-        if status.stage.startswith("after: "):
+        if status.stage == "watch":
             for child in psutil.Process().children():
                 with contextlib.suppress(psutil.ZombieProcess):  # it is dead since the last look
                     if "locust" in child.cmdline():
@@ -132,14 +132,18 @@ def test_ctrl_c_during_the_fault_undoes_it_and_ends_everything(tmp_path: Path) -
     recorder = Recorder()
 
     def interrupt(status: Status) -> None:
-        if status.stage.startswith("after: "):
+        if status.stage == "watch":
             os.kill(os.getpid(), signal.SIGINT)
 
+    earlier = tmp_path / "test" / "1" / RESULT
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("the result of an earlier run")
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     with default_sigint(), pytest.raises(KeyboardInterrupt), interruptible():
         run(recorder.fault, tmp_path, watch=interrupt)
     assert recorder.calls == ["apply", "undo"]
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+    assert [path.read_text() for path in earlier.parent.iterdir()] == ["the result of an earlier run"]
 
 
 def test_without_a_steady_state_no_fault_is_applied(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def test_every_help_fits_80_columns(command: str) -> None:
         ("failover run silent-node --node express", "silent-node is for flask nodes alone; express has memory-"),
         ("failover run kill-node --node django", "'express', 'flask-session'"),
         ("failover run kill-node --on compose --node express", "nodes in containers are flask"),
+        ("failover run 99", "NAME: unknown experiment '99'; the experiments are "),
+        ("failover run 7 --on local", "node-moves does not run on local"),
         ("load --users 0", "Invalid value for '--users'"),
         ("load --wait 2 1", "wait must be two ascending numbers"),
         ("load --workers 5 --users 3", "processes must be between 1 and the number of users (3), not 5"),
@@ -128,6 +130,15 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Pa
         ("demo --json /nowhere/demo.json", "cannot write to /nowhere/demo.json: No such file or directory"),
         ("demo --scene one-worker --nginx /nowhere/nginx", "no such file: /nowhere/nginx"),
         ("demo --scene redis-kill --store-server /nowhere/redis", "no such file: /nowhere/redis"),
+        *(
+            (f"{command} {option} {path}", f"Error: {message}")
+            for command in ("load --matrix", "failover run primary-killed")
+            for option, path, message in (
+                ("--nginx", "/nowhere", "nginx not found: no such file: /nowhere"),
+                ("--store-server", "/nowhere", "store server not found: no such file: /nowhere"),
+                ("--store-server", "/bin/true", "/bin/true is not a Redis or Valkey server"),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_done_is_explained_in_one_line(command: str, message: str) -> None:

@@ -43,6 +43,8 @@ def test_an_unknown_mix_is_refused_with_the_choices(text: str) -> None:
 def test_a_profile_out_of_range_is_refused() -> None:
     with pytest.raises(ProfileError, match="mix must have a weight above 0, not 'visitor=0'"):
         parse_mix("visitor=0")
+    with pytest.raises(ProfileError, match="mix must name visitor once, not 'visitor=1,visitor=2'"):
+        parse_mix("visitor=1,visitor=2")
     with pytest.raises(ProfileError, match="wait must be two ascending numbers"):
         LoadProfile(users=1, spawn_rate=1, wait=(2, 1))
     with pytest.raises(ProfileError, match="processes must be between 1 and the number of users"):
