@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,13 @@ def test_a_port_that_is_taken_is_named_with_its_process() -> None:
         line = run("--port", str(port))
     assert f"port {port} is taken by" in line
     assert f"(pid {os.getpid()})" in line
+
+
+def test_the_process_at_a_taken_port_is_the_one_that_started_its_workers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        wait = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        with subprocess.Popen(wait, stdin=subprocess.PIPE, pass_fds=[holder.fileno()]):  # ends with its input
+            assert f"(pid {os.getpid()})" in run("--port", str(holder.getsockname()[1]))
 
 
 def test_free_ports_differ_and_are_below_the_ephemeral_range() -> None:
