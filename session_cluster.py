@@ -29,10 +29,12 @@ def version() -> str:
 
 
 class _Commands(click.Group):
+    """Commands that Ctrl-C ends with 130, also before they listen for signals themselves."""
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:  # before the command listens for signals itself
+        except KeyboardInterrupt:
             raise SystemExit(130) from None
 
 
