@@ -13,7 +13,7 @@ import msgspec
 
 from deploy import Cluster, ClusterSpec
 from loadtest.history import Action
-from loadtest.http import Adapter, HttpInterface, Operation, printable
+from loadtest.http import ADDRESS, Adapter, HttpInterface, Operation, is_address, printable
 
 _TIMEOUT = 10.0
 
@@ -129,9 +129,8 @@ class RunningTarget:
 
         Raises TargetError unless the answer is that of the HTTP interface, with a session in its cookie.
         """
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-            raise TargetError(f"target must be http:// or https:// with a host and no path, not {self.url}")
+        if not is_address(self.url):
+            raise TargetError(f"target must be {ADDRESS}, not {self.url}")
         status, _, body = self._ask("GET", "/me")
         if status != http.client.OK or not _has_user(body):
             raise TargetError(
