@@ -101,6 +101,8 @@ def _http_error(error: HTTPException) -> Response:
     original = error.get_response()
     if not isinstance(original, Response) and 300 <= status < 400:
         return make_response(original)  # a redirect by the routing
+    if status == 405 and request.method in SAFE_METHODS and wants_page(request):
+        return make_response(redirect(_form_page(request.path)))  # the address of a refused form, opened again
     response = _error(status, error.description or "the node could not answer this request")
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
         if name in original.headers:
@@ -137,7 +139,9 @@ def _login_again() -> Response:
 
 def _form_page(path: str) -> str:
     """Return the page of the form that was sent to `path`."""
-    return "/sessions" if path.startswith("/sessions") else "/account"
+    if path.startswith("/sessions"):
+        return "/sessions"
+    return "/account" if path == "/password" else "/"
 
 
 def _error(status: int, message: str, **more: str) -> Response:

@@ -178,7 +178,16 @@ def test_the_account_is_a_page_or_asks_to_log_in(client: FlaskClient) -> None:
     assert (response.status_code, "Logged in since" in response.text) == (200, True)
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/login", 405)])
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [("/login", "/"), ("/cart", "/"), ("/logout", "/"), ("/password", "/account"), ("/sessions/end", "/sessions")],
+)
+def test_the_address_of_a_refused_form_leads_back_to_its_page(client: FlaskClient, path: str, page: str) -> None:
+    response = client.get(path, headers=HTML)
+    assert (response.status_code, response.headers["Location"]) == (302, page)
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/login", 405)])
 def test_errors_are_pages_that_name_the_node_and_the_request(
     client: FlaskClient, method: str, path: str, status: int
 ) -> None:
