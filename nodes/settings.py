@@ -487,7 +487,7 @@ def list_unknown(environ: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(environ.keys() - known):
         if _OTHER_VARIABLES.fullmatch(name):
             continue
-        near = get_close_matches(name, sorted(known), n=1, cutoff=0.8)
+        near = get_close_matches(name, sorted(known), n=1, cutoff=0.85)
         if near or name.startswith(_PREFIXES):
             yield f"{name} is not a setting, and has no effect" + (f"; did you mean {near[0]}?" if near else "")
 
