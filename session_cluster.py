@@ -1,18 +1,22 @@
 """The command line `session-cluster`, assembled from each folder's cli.py."""
 
-import tomllib
-from importlib import metadata
-from pathlib import Path
+try:
+    import tomllib
+    from importlib import metadata
+    from pathlib import Path
+    from typing import Any
 
-import click
+    import click
 
-from deploy.cli import up
-from loadtest.bench.cli import bench
-from loadtest.cli.demo import demo
-from loadtest.cli.failover import failover, report
-from loadtest.cli.load import load
-from loadtest.targets import make_application
-from proxy.cli import proxy_config
+    from deploy.cli import up
+    from loadtest.bench.cli import bench
+    from loadtest.cli.demo import demo
+    from loadtest.cli.failover import failover, report
+    from loadtest.cli.load import load
+    from loadtest.targets import make_application
+    from proxy.cli import proxy_config
+except KeyboardInterrupt:  # the imports take most of a second
+    raise SystemExit(130) from None
 
 
 def version() -> str:
@@ -24,7 +28,18 @@ def version() -> str:
         return str(project["version"])
 
 
+class _Commands(click.Group):
+    """Commands that Ctrl-C ends with 130, also before they listen for signals themselves."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": make_application},
     epilog="""\b
 Examples:
@@ -57,7 +72,7 @@ Exit status:
   0    success; demo, load and failover: the result is as expected
   1    an error, in one line; or a result that is not as expected
   2    wrong usage
-  130  demo, load or failover was stopped by Ctrl-C
+  130  stopped by Ctrl-C
 
 'session-cluster COMMAND --help' explains each command.""",
 )

@@ -16,8 +16,18 @@ from deploy.cluster import Member, MemberState
 from deploy.local.cluster import LocalCluster
 from deploy.local.servers import NodeApplication
 from deploy.local.state import DESCRIPTION
-from deploy.spec import MOST_NODES, MOST_WORKERS, ClusterError, ClusterSpec, NodeKind, StoreKind, parse_balance
+from deploy.spec import (
+    MOST_NODES,
+    MOST_WORKERS,
+    ClusterError,
+    ClusterSpec,
+    NodeKind,
+    SpecError,
+    StoreKind,
+    parse_balance,
+)
 from proxy import Balance
+from proxy.cli import UsageError
 
 _POLL = 0.3
 
@@ -83,6 +93,9 @@ def up(
 
     With --state DIR, DIR/cluster.json has the address and the users for scripts, and the name, address, pid and log of
     each process. While the cluster runs, processes that end are reported.
+
+    Exit status: 1 there was an error (in one line); 2 wrong usage; 128 and the number of the signal that stopped it:
+    130 for Ctrl-C.
     """
     console = Console(highlight=False)
     try:
@@ -101,6 +114,8 @@ def up(
                 running.enter_context(cluster)
             _introduce(console, cluster)
             _watch(console, cluster)
+    except SpecError as error:
+        raise UsageError(error) from error
     except ClusterError as error:
         raise click.ClickException(str(error)) from error
     except _Signalled as signalled:

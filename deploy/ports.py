@@ -58,5 +58,16 @@ def _holder(port: int) -> str | None:
             if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
                 continue
             if connection.laddr.port == port:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                process = psutil.Process(connection.pid)
+                # Workers inherit the socket, and the process that started them would replace them.
+                while (parent := process.parent()) and _listens(parent, port):
+                    process = parent
+                return f"{process.name()} (pid {process.pid})"
     return None
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    with suppress(psutil.Error):  # other users' processes do not show theirs
+        connections = process.net_connections("tcp")
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+    return False

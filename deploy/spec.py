@@ -22,14 +22,18 @@ class ClusterError(Exception):
     """A cluster cannot be started or changed as asked. The message is one line: cause, value, fix."""
 
 
+class SpecError(ClusterError):
+    """A value of the description is wrong."""
+
+
 class _Choice(StrEnum):
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the member of this name. Raises ClusterError with the nearest name."""
+        """Return the member of this name. Raises SpecError with the nearest name."""
         try:
             return cls(text)
         except ValueError:
-            raise ClusterError(f"unknown {_LABELS[cls.__name__]} {text!r}: {did_you_mean(text, cls)}") from None
+            raise SpecError(f"unknown {_LABELS[cls.__name__]} {text!r}: {did_you_mean(text, cls)}") from None
 
 
 _LABELS = {"StoreKind": "store", "Database": "database", "RedisMode": "Redis mode", "NodeKind": "kind of node"}
@@ -122,7 +126,7 @@ class NodeKind(_Choice):
 class StoreSettings:
     """Settings of a Redis or Valkey, and of the nodes that use it. Times are in seconds.
 
-    Settings of replicas have no effect on a single server. Raises ClusterError for the first value out of range.
+    Settings of replicas have no effect on a single server. Raises SpecError for the first value out of range.
     """
 
     min_replicas_to_write: int | None = None
@@ -143,9 +147,9 @@ class StoreSettings:
 
     def __post_init__(self) -> None:
         if self.min_replicas_to_write is not None and not 0 <= self.min_replicas_to_write <= 2:
-            raise ClusterError(f"min_replicas_to_write must be between 0 and 2, not {self.min_replicas_to_write}")
+            raise SpecError(f"min_replicas_to_write must be between 0 and 2, not {self.min_replicas_to_write}")
         if not 0.2 <= self.down_after <= 3600:
-            raise ClusterError(f"down_after must be between 0.2 and 3600 s, not {self.down_after:g}")
+            raise SpecError(f"down_after must be between 0.2 and 3600 s, not {self.down_after:g}")
 
     def required_replicas(self, replicas: int) -> int:
         """Return how many of its `replicas` a primary must be connected to in order to accept writes."""
@@ -162,16 +166,16 @@ class StoreSettings:
 
 
 def parse_balance(text: str) -> Balance:
-    """Return the balancing policy of this name. Raises ClusterError with the nearest name."""
+    """Return the balancing policy of this name. Raises SpecError with the nearest name."""
     try:
         return Balance.parse(text)
     except ProxySettingsError as error:
-        raise ClusterError(str(error)) from None
+        raise SpecError(str(error)) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
-    """The description of a cluster. Raises ClusterError for the first value out of range. Times are in seconds."""
+    """The description of a cluster. Raises SpecError for the first value out of range. Times are in seconds."""
 
     nodes: int = 3
     workers: int = 1
@@ -226,37 +230,37 @@ class ClusterSpec:
     def __post_init__(self) -> None:
         check_nodes(self.nodes)
         if not 1 <= self.workers <= MOST_WORKERS:
-            raise ClusterError(f"workers must be between 1 and {MOST_WORKERS}, not {self.workers}")
+            raise SpecError(f"workers must be between 1 and {MOST_WORKERS}, not {self.workers}")
         if self.database is not Database.SQLITE and self.store is not StoreKind.SQL:
-            raise ClusterError(f"database {self.database} is for store sql, not for {self.store}: leave it out")
+            raise SpecError(f"database {self.database} is for store sql, not for {self.store}: leave it out")
         if self.node is NodeKind.EXPRESS and self.workers > 1:
-            raise ClusterError(
+            raise SpecError(
                 f"workers must be 1 for express nodes, which are one process, not {self.workers}; add nodes instead"
             )
         if self.store not in self.node.stores:
             stores = ", ".join(self.node.stores)
-            raise ClusterError(f"{self.node} nodes cannot keep sessions in {self.store}: choose one of {stores}")
+            raise SpecError(f"{self.node} nodes cannot keep sessions in {self.store}: choose one of {stores}")
         if not 0 <= self.port <= 65535:
-            raise ClusterError(f"port must be between 0 (a free one) and 65535, not {self.port}")
+            raise SpecError(f"port must be between 0 (a free one) and 65535, not {self.port}")
         if not self.users:
-            raise ClusterError("users must not be empty: at least one has to log in")
+            raise SpecError("users must not be empty: at least one has to log in")
         for name in self.users:
             if not _USER.fullmatch(name):
-                raise ClusterError(f"user must be a lower-case letter, then letters, digits, '_' or '-', not {name!r}")
+                raise SpecError(f"user must be a lower-case letter, then letters, digits, '_' or '-', not {name!r}")
         for name in self.node_settings:
             if not _VARIABLE.fullmatch(name):
-                raise ClusterError(f"node setting must be a variable in capitals, not {name!r}")
+                raise SpecError(f"node setting must be a variable in capitals, not {name!r}")
         if self.store_proxy and not self.has_single_server:
-            raise ClusterError(f"store {self.store} has no single server that a proxy could stand before")
+            raise SpecError(f"store {self.store} has no single server that a proxy could stand before")
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:
-            raise ClusterError(f"{sorted(unknown)[0]!r} is not a setting of the proxy: see proxy.ProxySettings")
+            raise SpecError(f"{sorted(unknown)[0]!r} is not a setting of the proxy: see proxy.ProxySettings")
         for what in ("start_timeout", "drain_timeout"):
             if not 0 < getattr(self, what) <= 3600:
-                raise ClusterError(f"{what} must be above 0 s and at most 3600 s, not {getattr(self, what):g} s")
+                raise SpecError(f"{what} must be above 0 s and at most 3600 s, not {getattr(self, what):g} s")
 
 
 def check_nodes(nodes: int) -> None:
-    """Raise ClusterError for a number of nodes out of range."""
+    """Raise SpecError for a number of nodes out of range."""
     if not 1 <= nodes <= MOST_NODES:
-        raise ClusterError(f"nodes must be between 1 and {MOST_NODES}, not {nodes:,}")
+        raise SpecError(f"nodes must be between 1 and {MOST_NODES}, not {nodes:,}")

@@ -6,6 +6,7 @@ Only an `Adapter` knows the interface, so another application needs only another
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -42,6 +43,20 @@ class Answer:
     visits: int | UnsetType = UNSET
     cart: Mapping[str, int] | UnsetType = UNSET
     error: str = ""
+
+
+ADDRESS = "http://HOST[:PORT] or https://HOST[:PORT]"
+
+
+def is_address(url: str) -> bool:
+    """Return whether a URL is an `ADDRESS`; a slash at its end is allowed."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and parts.port != 0 and (parts.hostname or "").encode("idna") != b""
+    except ValueError:
+        return False
+    alone = url.rstrip("/").lower() == f"{parts.scheme}://{parts.netloc}".lower()
+    return valid and alone and "@" not in parts.netloc and " " not in parts.netloc
 
 
 class Adapter(Protocol):

@@ -25,6 +25,7 @@ from loadtest import concurrent_users  # as a module: Locust takes each user cla
 from loadtest.checker import Checker, Findings
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
 from loadtest.history import Note, PartWriter, now
+from loadtest.http import ADDRESS, is_address
 from loadtest.load_profile import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
@@ -83,6 +84,8 @@ def prepare(environment: Any, runner: Any, **_: Any) -> None:
 def prepare_plain(environment: Any) -> None:
     """Read the credentials, and print what the checker found when Locust ends."""
     options = environment.parsed_options
+    if options.host and not is_address(options.host):
+        sys.exit(f"Error: --host must be {ADDRESS}, not {options.host}")
     try:
         accounts = read_credentials(options.session_users_file).users
     except CredentialsError as error:

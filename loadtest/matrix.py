@@ -16,6 +16,7 @@ from rich.text import Text
 
 from deploy import Cluster, ClusterSpec, NodeKind, Role, StoreKind
 from deploy.cluster import StoreStatistics
+from deploy.spec import check_nodes
 from loadtest.checker import PhaseFigures
 from loadtest.experiment import Phase
 from loadtest.experiment import cluster as make_spec
@@ -105,6 +106,8 @@ def make_cells(
 ) -> tuple[Cell, ...]:
     """Return all combinations, by store, policy and number of nodes. Raises ClusterError for an invalid one."""
     sizes, policies = sorted(set(nodes)), tuple(dict.fromkeys(balances))
+    for size in sizes:
+        check_nodes(size)
     cells = []
     for store in dict.fromkeys(stores):
         cells += [Cell(node, store, None, 1)] if 1 in sizes else []

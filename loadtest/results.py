@@ -36,6 +36,8 @@ _LOSSES = {
 }
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
+_GREATEST = 1e12
+"""Far above all figures and times, and still a date."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return self.number, self.name, self.position, self.variant, *kind, self.place is not Place.LOCAL, self.run
 
 
+class _Version(msgspec.Struct):
+    version: int = VERSION
+
+
 class Results(msgspec.Struct, frozen=True, kw_only=True):
     """All results of one folder, in the order of the experiments."""
 
@@ -141,19 +147,42 @@ def describe_machine() -> dict[str, Any]:
 
 
 def write_results(out: Path) -> Results:
-    """Gather every result under `out` in one file there. Raises OSError, and ValueError for a file of another kind."""
-    found = [read_result(path) for path in sorted(out.glob(f"*/*/{RESULT}"))]
-    results = Results(results=tuple(sorted(found, key=lambda result: result.order)))
+    """Gather every result under `out` in one file there. Raises OSError, and what `read_results` raises."""
+    results = read_results(out)
     write_json(out / RESULTS, results)
     return results
 
 
+def read_results(out: Path) -> Results:
+    """Read every result under `out`. Raises what `read_result` raises."""
+    found = [read_result(path) for path in sorted(out.glob(f"*/*/{RESULT}"))]
+    return Results(results=tuple(sorted(found, key=lambda result: result.order)))
+
+
 def read_result(path: Path) -> Result:
-    """Read a result. Raises OSError, and ValueError with one line for a file of another kind."""
+    """Read a result. Raises ValueError with one line for a file of another kind, a newer version, or without access."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Result)
-    except msgspec.DecodeError as error:
+        document = msgspec.json.decode(path.read_bytes())
+        _check_values(document)
+        version = msgspec.convert(document, _Version).version
+        if version > VERSION:
+            raise ValueError(f"{path}: version must be at most {VERSION}, not {version}; use the program that wrote it")
+        return msgspec.convert(document, Result)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not a result of an experiment: {error}") from error
+
+
+def _check_values(value: Any) -> None:
+    """Raise ValidationError for numbers that cannot be figures or times, and texts that cannot name files."""
+    if isinstance(value, Mapping | list):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            _check_values(one)
+    elif isinstance(value, int | float) and abs(value) > _GREATEST:
+        raise msgspec.ValidationError(f"numbers must be between {-_GREATEST:g} and {_GREATEST:g}")
+    elif isinstance(value, str) and "\0" in value:
+        raise msgspec.ValidationError("texts must not have NUL characters")
 
 
 def write_json(path: Path, document: Any) -> None:

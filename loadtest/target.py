@@ -13,7 +13,7 @@ import msgspec
 
 from deploy import Cluster, ClusterSpec
 from loadtest.history import Action
-from loadtest.http import Adapter, HttpInterface, Operation
+from loadtest.http import ADDRESS, Adapter, HttpInterface, Operation, is_address
 
 _TIMEOUT = 10.0
 
@@ -126,9 +126,8 @@ class RunningTarget:
 
     def check(self) -> None:
         """Send GET /me before the load starts. Raises TargetError unless the answer is that of the HTTP interface."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-            raise TargetError(f"target must be http:// or https:// with a host and no path, not {self.url}")
+        if not is_address(self.url):
+            raise TargetError(f"target must be {ADDRESS}, not {self.url}")
         try:
             status, _, body = _exchange(connect(self), "GET", "/me")
         except ssl.SSLCertVerificationError as error:

@@ -16,11 +16,8 @@ RETRY_AFTER = 2
 """Value of Retry-After while the store is unavailable, in seconds: a failover takes about this long."""
 COLOURS = 8
 _STATIC_SECONDS = 365 * 86400
-_OUTAGE_READ = "Right now your session can't be read. This logs nobody out: please try again in a moment."
-_OUTAGE_WRITE = (
-    "What you sent was probably not carried out: look before you repeat it. This logs nobody out: please try again in a"
-    " moment."
-)
+_OUTAGE_READ = "Your session can't be read at present. This does not log you out: please try again in a moment."
+_OUTAGE_WRITE = "Your request may not have been carried out: check before you repeat it."
 _TITLES = {
     400: "That was not understood",
     401: "Not logged in",
@@ -184,7 +181,7 @@ def profile() -> dict[str, Any]:
 
 
 def handle() -> str | None:
-    """Return the first 8 digits of the session's key, which logs nobody in; None without a session."""
+    """Return the first 8 digits of the session's key, which cannot be used to log in; None without a session."""
     return session.key_hash[:8] if session.exists and session.key_hash else None
 
 

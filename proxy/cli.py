@@ -1,6 +1,7 @@
 """`session-cluster proxy-config`: the nginx.conf for given settings, on standard output or in a file."""
 
 import re
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,15 @@ from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, S
 
 
 class UsageError(click.ClickException):
-    """A wrong value: one line, without Click's usage around it."""
+    """A wrong value: one line, without Click's usage around it. It names the option instead of the setting."""
 
     exit_code = 2
+
+    def __init__(self, error: Exception, **options: str) -> None:
+        for option in click.get_current_context().command.params:
+            options.setdefault(option.opts[0].lstrip("-").replace("-", "_"), option.opts[0])
+        name, space, rest = str(error).partition(" ")
+        super().__init__(f"{options.get(name, name)}{space}{rest}")
 
 
 @click.command(
@@ -92,14 +99,14 @@ def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | No
     try:
         settings = _settings(nginx_version, **options)
     except ProxySettingsError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(error, hsts_seconds="--hsts") from error
     try:
         binary = Nginx(nginx) if test or nginx_version is None else None
         if binary and nginx_version is None:
             settings = replace(settings, nginx_version=binary.version)
         text = render(settings)
         if binary and test:
-            _test(binary, text, settings.runtime_dir)
+            _test(binary, text, settings.runtime_dir, output or Path("nginx.conf"))
         if output is None:
             click.echo(text, nl=False)
         else:
@@ -123,7 +130,9 @@ def _settings(
     **options: Any,
 ) -> ProxySettings:
     if hsts and tls is None:
-        raise ProxySettingsError("hsts needs tls: over plain HTTP browsers ignore it")
+        raise ProxySettingsError("hsts needs --tls: over plain HTTP browsers ignore it")
+    if login_rate < 0:
+        raise ProxySettingsError(f"login_rate must be a number from 0 to 1e12, not '{login_rate}'")
     if nginx_version is not None:
         options["nginx_version"] = _version(nginx_version)
     return ProxySettings(
@@ -153,7 +162,7 @@ def _servers(texts: tuple[str, ...], states: dict[str, ServerState], resolve: bo
 def _version(text: str) -> Version:
     found = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", text)
     if not found:
-        raise ProxySettingsError(f"nginx-version must be three numbers, such as 1.31.3, not {text!r}")
+        raise ProxySettingsError(f"nginx_version must be three numbers, such as 1.31.3, not {text!r}")
     return int(found[1]), int(found[2]), int(found[3])
 
 
@@ -165,12 +174,18 @@ def _worker_processes(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-def _test(binary: Nginx, text: str, runtime_dir: Path) -> None:
+def _test(binary: Nginx, text: str, runtime_dir: Path, target: Path) -> None:
+    """Run `nginx -t`, which needs the runtime folder. One that was missing is removed afterwards."""
+    missing: list[Path] = []
     try:
+        missing = [folder for folder in (runtime_dir, *runtime_dir.parents) if not folder.exists()]
         runtime_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            conf = Path(folder) / "nginx.conf"
+            conf.write_text(text, encoding="utf-8")
+            binary.test(conf, target)
     except OSError as error:
-        raise click.ClickException(f"cannot make {runtime_dir}: {error.strerror}") from error
-    with tempfile.TemporaryDirectory() as folder:
-        conf = Path(folder) / "nginx.conf"
-        conf.write_text(text, encoding="utf-8")
-        binary.test(conf)
+        raise click.ClickException(f"cannot make {error.filename or runtime_dir}: {error.strerror}") from error
+    finally:
+        if missing:
+            shutil.rmtree(missing[-1], ignore_errors=True)

@@ -43,15 +43,19 @@ class Nginx:
         of relative paths."""
         return [*self._arguments(conf, prefix), "-g", "daemon off;"]
 
-    def test(self, conf: Path) -> None:
-        """Run `nginx -t`, which does not disturb a running proxy. Raises NginxError with nginx's message."""
+    def test(self, conf: Path, target: Path | None = None) -> None:
+        """Run `nginx -t`, which does not disturb a running proxy. Raises NginxError with nginx's message.
+
+        `conf` may be a draft of `target`, which the message names then.
+        """
         done = self._run([*self._arguments(conf, conf.parent), "-t", "-q"])
         if done.returncode != 0:
-            raise NginxError(f"nginx refuses {conf}: {_complaint(done.stderr)}")
+            name = str(target or conf)
+            raise NginxError(f"nginx refuses {name}: {_complaint(done.stderr).replace(str(conf.resolve()), name)}")
 
     def install(self, text: str, conf: Path) -> None:
         """Replace a configuration atomically if the new one passes `nginx -t`. Raises NginxError; the old one stays."""
-        write_atomically(text, conf, self.test)
+        write_atomically(text, conf, lambda draft: self.test(draft, conf))
 
     def reload(self, conf: Path, timeout: float = 10.0) -> tuple[int, ...]:
         """Reload the running proxy with `conf`, the file that it was started with.
@@ -107,19 +111,20 @@ def write_atomically(text: str, path: Path, check: Callable[[Path], object] = la
 
     Raises NginxError, and what `check` raises.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.parent / f".{path.name}.{os.getpid()}"
     try:
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        check(draft)
-        draft.replace(path)
+        try:
+            with draft.open("x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.chmod(0o644)
+            check(draft)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as error:
         raise NginxError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _wheel_binary() -> Path:

@@ -242,7 +242,7 @@ def _check_path(what: str, path: object) -> None:
 def _at_least(what: str, value: float, least: float) -> None:
     # The negation also refuses NaN. The upper bound keeps numbers within what nginx can parse.
     if not least <= value <= 1e12:
-        _refuse(what, value, f"a number from {least:g}")
+        _refuse(what, value, f"a number from {least:g} to 1e12")
 
 
 def _refuse(what: str, value: object, wanted: str) -> NoReturn:

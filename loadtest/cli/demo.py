@@ -8,6 +8,7 @@ from rich.console import Console
 
 from loadtest.cli.shared import (
     INTERRUPTED,
+    Number,
     choose_clusters,
     json_option,
     out_option,
@@ -31,7 +32,7 @@ from loadtest.suite import Effort, Suite
 @click.option(
     "--seconds",
     metavar="S",
-    type=click.FloatRange(1, 3600),
+    type=Number(1, 3600),
     default=5.0,
     show_default=True,
     help="How long each scene measures; up to five times as long where the machine is too slow to see enough.",

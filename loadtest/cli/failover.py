@@ -20,6 +20,7 @@ from loadtest.cli.shared import (
     require_known,
     run_suite,
     users_option,
+    writing,
 )
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
@@ -174,10 +175,12 @@ def report(folder: Path, title: str | None) -> None:
 
     The page opens offline: plots and style are in it. results.json has everything; results.md is a table for a pull
     request.
+
+    Exit status: 0 written; 1 there are no results, or one is damaged, or the page cannot be written; 2 wrong usage.
     """
     try:
-        path = write_report(folder, title or TITLE)
-    except (OSError, ValueError) as error:
-        cause = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        raise click.ClickException(cause) from error
+        with writing(folder):
+            path = write_report(folder, title or TITLE)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     click.echo(path)

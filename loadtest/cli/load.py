@@ -1,5 +1,6 @@
 """`session-cluster load`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from rich.console import Console
 from deploy import NodeKind, StoreKind
 from deploy.compose.docker import require_engine
 from deploy.ports import require_free
-from deploy.spec import parse_balance
+from deploy.spec import MOST_NODES, SpecError, parse_balance
 from loadtest.claims import Verdict
 from loadtest.cli.shared import (
     INTERRUPTED,
+    Number,
     choose_clusters,
     out_option,
     place_option,
@@ -24,6 +26,7 @@ from loadtest.cli.shared import (
 )
 from loadtest.credentials import CredentialsError, read_credentials
 from loadtest.experiment import Place, cluster
+from loadtest.http import ADDRESS, is_address
 from loadtest.load import RESULT, run_load, show_load, write_load
 from loadtest.load_profile import LoadProfile, ProfileError, parse_mix
 from loadtest.matrix import estimate_seconds, make_cells, make_markdown, make_record, run_matrix, show_matrix
@@ -34,6 +37,7 @@ from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget, RunningTarget, Target
 from loadtest.targets import make_application
 from proxy import Balance
+from proxy.cli import UsageError
 
 WEB_PORT = 8089
 _CLUSTER_OPTIONS = ("store", "balance", "nodes", "node", "place", "nginx", "store_server")
@@ -50,19 +54,17 @@ _MATRIX_OPTIONS = ("stores", "balances")
     metavar="N",
     help="Number of virtual users.  [default: 30; with --matrix 20]",
 )
-@click.option(
-    "--spawn-rate", type=click.FloatRange(0.01, 1000), default=20, metavar="N", help="Users that start per second."
-)
+@click.option("--spawn-rate", type=Number(0.01, 1000), default=20, metavar="N", help="Users that start per second.")
 @click.option(
     "--duration",
-    type=click.FloatRange(1, 86_400),
+    type=Number(1, 86_400),
     metavar="S",
     help="Seconds to measure, after all users have logged in.  [default: 30; with --matrix 5 for each cluster]",
 )
 @click.option(
     "--wait",
     nargs=2,
-    type=float,
+    type=Number(0, 3600),
     metavar="MIN MAX",
     help="Each user waits MIN to MAX seconds before its next request.  [default: 0.2 0.8; with --matrix 0 0]",
 )
@@ -156,8 +158,8 @@ def load(context: click.Context, /, **given: Any) -> None:
     except KeyboardInterrupt:
         console.print("stopped; everything has been ended")
         status = INTERRUPTED
-    except ProfileError as error:
-        raise click.UsageError(str(error)) from error
+    except (ProfileError, SpecError) as error:
+        raise UsageError(error, processes="--workers") from error
     except (*FAILURES, CredentialsError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(status)
@@ -212,6 +214,8 @@ def _run_load(given: dict[str, Any], console: Console) -> int:
 def _make_target(given: dict[str, Any]) -> tuple[Target, str]:
     """Return the target and its title."""
     if given["target"] is not None:
+        if not is_address(given["target"]):
+            raise click.UsageError(f"--target must be {ADDRESS}, not {given['target']}")
         credentials = read_credentials(given["users_file"], "--users-file")
         target = RunningTarget(
             url=given["target"].rstrip("/"),
@@ -230,10 +234,11 @@ def _make_target(given: dict[str, Any]) -> tuple[Target, str]:
 
 
 def _parse_numbers(text: str, most: int) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(parts) > most:
-        what = "a number" if most == 1 else "numbers with commas between them, such as 1,2,4,8"
-        raise click.UsageError(f"--nodes must be {what}, not {text}")
+    parts = text.split(",")
+    valid = [re.fullmatch(r"\s*[0-9]{1,4}\s*", part) and 1 <= int(part) <= MOST_NODES for part in parts]
+    if not all(valid) or len(parts) > most:
+        several = "" if most == 1 else f", or up to {most} with commas between them"
+        raise click.UsageError(f"--nodes must be a number from 1 to {MOST_NODES}{several}, not {text}")
     return [int(part) for part in parts]
 
 

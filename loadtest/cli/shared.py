@@ -1,6 +1,7 @@
 """Options and steps that several commands have."""
 
 import difflib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -24,6 +25,16 @@ from loadtest.targets import local_cluster
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Number(click.FloatRange):
+    """A float within a range; click.FloatRange accepts NaN."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        number = super().convert(value, parameter, context)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", parameter, context)
+        return number
 
 
 def program_options(command: Command) -> Command:

@@ -14,7 +14,7 @@ from loadtest.checker import Findings
 from loadtest.faults import NOTHING
 from loadtest.history import HistoryError, read
 from loadtest.report.tables import MARKS, make_experiment_table
-from loadtest.results import CaseResults, Result, group_by_case, replace_file, write_results
+from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results, replace_file, write_json
 
 REPORT, MARKDOWN = "report.html", "results.md"
 TITLE = "Failover experiments"
@@ -32,14 +32,16 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
     Raises NothingToReport, OSError, and ValueError for a file that is not a result.
     """
     if not folder.is_dir():
-        raise NothingToReport(f"folder {folder} does not exist")
-    results = write_results(folder).results
-    if not results:
+        raise NothingToReport(f"{folder} is not a folder" if folder.exists() else f"folder {folder} does not exist")
+    found = read_results(folder)
+    if not (results := found.results):
         raise NothingToReport(
             f"{folder} has no results; make some with `session-cluster failover run --out {folder} NAME`"
         )
+    page = render_page(results, folder, title).encode()
+    write_json(folder / RESULTS, found)
     (folder / MARKDOWN).write_text(make_experiment_table(results).markdown(), encoding="utf-8")
-    return replace_file(folder / REPORT, render_page(results, folder, title).encode())
+    return replace_file(folder / REPORT, page)
 
 
 def render_page(results: Sequence[Result], folder: Path, title: str) -> str:

@@ -19,7 +19,7 @@ from loadtest.history import STOPPED, Event, Op, Outcome, Probe
 
 _MOST_STEPS = 60
 _STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""In seconds; the first that needs no more than `_MOST_STEPS` of them is taken."""
+"""In seconds; the first that needs no more than `_MOST_STEPS` of them is taken, or a longer one."""
 
 
 _INK, _GRID, _FAULT = "#222222", "#dddddd", "#e8e2d0"
@@ -65,7 +65,7 @@ class Timeline:
 
 def make_timeline(events: Iterable[Event], begin: float, end: float, zero: float) -> Timeline:
     """Count what ended between `begin` and `end`. All times in epoch seconds; `zero` is that of the fault."""
-    step = next((step for step in _STEPS if (end - begin) / step <= _MOST_STEPS), _STEPS[-1])
+    step = next((step for step in _STEPS if (end - begin) / step <= _MOST_STEPS), (end - begin) / _MOST_STEPS)
     count = max(1, math.ceil((end - begin) / step))
     outcomes: dict[Outcome, Counter[int]] = {outcome: Counter() for outcome in Outcome}
     nodes: dict[str, Counter[int]] = defaultdict(Counter)

@@ -35,6 +35,7 @@ class Column:
     max_width: int | None = None
     flexible: bool = False
     """Takes the remaining space, and breaks lines."""
+    markdown_only: bool = False
 
 
 @dataclass
@@ -58,9 +59,11 @@ class Table:
         table = RichTable(
             box=box.SIMPLE_HEAD, padding=(0, self.gap, 0, 0), show_edge=False, pad_edge=False, header_style="bold"
         )
-        headers = [column.name if column.header is None else column.header for column in self.columns]
+        shown = [at for at, column in enumerate(self.columns) if not column.markdown_only]
+        columns = [self.columns[at] for at in shown]
+        headers = [column.name if column.header is None else column.header for column in columns]
         height = max(header.count("\n") for header in headers)
-        for column, header in zip(self.columns, headers, strict=True):
+        for column, header in zip(columns, headers, strict=True):
             table.add_column(
                 "\n" * (height - header.count("\n")) + header,
                 justify="right" if column.number else "left",
@@ -71,7 +74,8 @@ class Table:
         for number, (cells, style) in enumerate(self.rows):
             if number in self.sections:
                 table.add_section()
-            table.add_row(*(cell[0] if isinstance(cell, tuple) else cell for cell in cells), style=style)
+            in_row = [cells[at] for at in shown]
+            table.add_row(*(cell[0] if isinstance(cell, tuple) else cell for cell in in_row), style=style)
         return table
 
     def markdown(self) -> str:
@@ -111,7 +115,8 @@ def add_verdict(grid: RichTable, number: str, of: ClaimResult | Result, sentence
 
 
 def make_experiment_table(results: Iterable[Result]) -> Table:
-    """Return a row for each case, for any width from 80 columns on."""
+    """Return a row for each case, for any width from 80 columns on. Ranges of runs take the references' place."""
+    cases = list(group_by_case(results))
     columns = (
         Column("#", "", number=False),
         Column("experiment", number=False, flexible=True),
@@ -120,10 +125,10 @@ def make_experiment_table(results: Iterable[Result]) -> Table:
         Column("updates lost", "upd.\nlost"),
         Column("gap, s", "gap\ns"),
         Column("failed requests", "failed"),
-        Column("reference", number=False, max_width=22),
+        Column("reference", number=False, max_width=22, markdown_only=any(len(case.runs) > 1 for case in cases)),
     )
     table = Table(columns)
-    for case in group_by_case(results):
+    for case in cases:
         mark, word, style = MARKS[case.worst.verdict]
         figures = (case.sessions_lost, case.updates_lost, case.gap, case.failed)
         table.add(
@@ -131,7 +136,7 @@ def make_experiment_table(results: Iterable[Result]) -> Table:
                 Text(str(case.first.number), "dim"),
                 _with_runs(case),
                 (Text(f"{mark} {word}", style), str(case.worst.verdict)),
-                *((Text(text.replace(" (", "\n("), justify="right"), text) for text in figures),
+                *((Text(_below(text), justify="right"), text) for text in figures),
                 Text(case.first.reference, "dim"),
             ]
         )
@@ -150,6 +155,11 @@ def show_experiments(results: Sequence[Result]) -> RenderableType:
     if any(result.generator_cpu > SATURATED for result in results):
         parts.append(Text(BUSY_GENERATOR, "yellow"))
     return Group(*parts, Text(_NOTE, "dim"))
+
+
+def _below(figure: str) -> str:
+    """Return "3 (1 to 7)" with the range on a second line."""
+    return figure.replace(" (", "\n").replace(" to ", "-").removesuffix(")")
 
 
 def _with_runs(case: CaseResults) -> str:

@@ -5,6 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
+from click.testing import CliRunner
+
+from session_cluster import main
+from tests.support.commands import default_sigint
+
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["demo", "up", "load", "proxy-config"]
 
@@ -28,6 +34,33 @@ def test_the_manual_names_the_commands_examples_environment_and_exit_codes() -> 
 
 def test_the_version_is_printed() -> None:
     assert run("--version").stdout == "session-cluster, version 0.1.0\n"
+
+
+def test_an_interrupt_during_the_imports_ends_without_a_traceback() -> None:
+    code = (
+        "import signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'loadtest.demo': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "import session_cluster"
+    )
+    with default_sigint():
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_an_interrupt_before_a_command_listens_for_signals_ends_with_130() -> None:
+    @click.command()
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    main.add_command(interrupted)
+    try:
+        done = CliRunner().invoke(main, ["interrupted"])
+    finally:
+        del main.commands["interrupted"]
+    assert (done.exit_code, done.output) == (130, "")
 
 
 def test_the_command_line_never_loads_locust_or_gevent() -> None:

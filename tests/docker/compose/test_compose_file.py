@@ -112,7 +112,8 @@ def test_locust_and_its_workers_find_the_users_and_the_proxy(compose: Compose) -
     assert total()["num_failures"] == 0
     compose("--profile", "load", "stop", "load-worker", "load")
     logs = compose("--profile", "load", "logs", "load", "load-worker")
-    summaries = re.findall(r"load-worker-(\d) .*What 2 users saw in [\d,]+ requests \((\d+)/s\)", logs)
+    # A worker has two users; the second may not have had an answer yet.
+    summaries = re.findall(r"load-worker-(\d) .*What [12] users saw in [\d,]+ requests \((\d+)/s\)", logs)
     assert {number for number, _ in summaries} == {"1", "2"}
     assert all(int(rate) > 0 for _, rate in summaries)
     assert len(re.findall("failed requests    0", logs)) == 2

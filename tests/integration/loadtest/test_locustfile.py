@@ -43,3 +43,12 @@ def test_plain_locust_without_credentials_says_where_they_come_from() -> None:
     assert "Error: no users to log in as: give --session-users-file or CLUSTER_USERS_FILE;" in done.stderr
     assert "session-cluster up --state DIR" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_plain_locust_refuses_a_host_that_is_not_an_address(tmp_path: Path) -> None:
+    users = tmp_path / "users.json"
+    users.write_text(json.dumps({"users": ACCOUNTS}))
+    done = locust("--host", "http://[::1:8080", "-t", "1s", "--session-users-file", str(users))
+    assert done.returncode == 1
+    assert "Error: --host must be http://HOST[:PORT] or https://HOST[:PORT], not http://[::1:8080" in done.stderr
+    assert "Traceback" not in done.stderr

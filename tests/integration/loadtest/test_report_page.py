@@ -1,16 +1,18 @@
 """The report of a folder: whole, in one file, and the answer comes first."""
 
+import json
 import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 from loadtest.claims import Verdict
 from loadtest.report.page import NothingToReport, write_report
-from loadtest.results import HISTORY
+from loadtest.results import HISTORY, RESULT
 from tests.support.report_results import Run
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -67,12 +69,61 @@ def test_a_damaged_history_loses_only_its_plot(folder: Path) -> None:
 def test_a_folder_without_results_is_refused(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(NothingToReport, match=message):
         write_report(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_not_a_result_is_named(folder: Path) -> None:
-    broken = folder / "kill-node" / "1" / "result.json"
-    broken.write_text("{}")
-    with pytest.raises(ValueError, match=f"{broken} is not a result of an experiment"):
+def change(document: Any, path: str, value: Any) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        document = document[parent]
+    document[name] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *(("timing.started", number) for number in (-1e308, 1e308, "now", None)),
+        *((f"timing.{name}", -1e308) for name in ("before", "fault", "undo", "ended")),
+        *(("findings.total.operations", number) for number in (10**400, 0.5)),
+        ("findings.total.seconds", 1e300),
+        *(("findings.phases.before.operations", number) for number in (10**400, -(10**400))),
+        ("findings.sessions_lost", 10**400),
+        ("generator_cpu", 1e308),
+        ("name", "kill\0node"),
+        ("history", "\0"),
+        ("verdict", "perhaps"),
+    ],
+)
+def test_a_damaged_result_is_one_line_with_its_name_and_nothing_is_written(folder: Path, path: str, value: Any) -> None:
+    broken = folder / "kill-node" / "1" / RESULT
+    document = json.loads(broken.read_text())
+    change(document, path, value)
+    broken.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=f"^{broken} is not a result of an experiment: .+$"):
+        write_report(folder, "Report")
+    assert {path.name for path in folder.iterdir()} == {"kill-node", "kill-node.express", "primary-killed"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"name": "\xff"}', b'{"cluster": {"a": ' + b"[" * 100_000])
+def test_a_file_that_is_not_a_result_is_named(folder: Path, content: bytes) -> None:
+    broken = folder / "kill-node" / "1" / RESULT
+    broken.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{broken} is not a result of an experiment: "):
+        write_report(folder, "Report")
+
+
+def test_a_result_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "kill-node" / "2" / RESULT).mkdir(parents=True)
+    with pytest.raises(ValueError, match=rf"^cannot read {folder}/kill-node/2/result\.json: Is a directory$"):
+        write_report(folder, "Report")
+
+
+def test_a_result_of_a_newer_version_is_refused_as_a_history_is(folder: Path) -> None:
+    newer = folder / "kill-node" / "1" / RESULT
+    newer.write_text('{"version": 99, "new": true}')
+    with pytest.raises(
+        ValueError, match=f"^{newer}: version must be at most 1, not 99; use the program that wrote it$"
+    ):
         write_report(folder, "Report")
 
 

@@ -26,9 +26,16 @@ def test_a_target_that_speaks_something_else_is_refused(status: int, body: bytes
             target(url).check()
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:80", "ftp://host", "http://", "http://127.0.0.1/shop"])
-def test_a_target_must_be_an_address_without_a_path(url: str) -> None:
-    with pytest.raises(TargetError, match="target must be http:// or https://"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:80", "ftp://host", "http://", "http://127.0.0.1/shop", "http://host?x", "http://host#x"),
+        *("http://[::1:8080", "http://[x]", "http://user:pw@host", "http://a..b", "http://a b", "http://host\n"),
+        *("http://host:abc", "http://host:0", "http://host:65536"),
+    ],
+)
+def test_a_target_must_be_an_address_with_a_host_and_nothing_else_but_a_port(url: str) -> None:
+    with pytest.raises(TargetError, match="target must be http://HOST"):
         target(url).check()
 
 

@@ -62,20 +62,25 @@ def test_a_login_rate_of_0_is_no_limit(tmp_path: Path) -> None:
     [
         (2, ["--balance", "stiky"], "Error: unknown balancing policy 'stiky': did you mean 'sticky'?"),
         (2, ["--drain", "node-4"], "Error: no server has the name 'node-4': did you mean 'node-3'?"),
-        (2, ["--server", "node"], "Error: server address must be "),
+        (2, ["--server", "node"], "Error: --server address must be "),
         (2, ["--server", "a:80", "--server", "a:80"], "Error: two servers have the address 'a:80': "),
-        (2, ["--server", "n;=a:80"], "Error: server name must be "),
-        (2, ["--server", "node:8000", "--resolve"], "Error: server node:8000 needs a resolver: set one"),
-        (2, ["--host", "a;b"], "Error: host must be "),
-        (2, ["--listen", "0.0.0.0:99999"], "Error: listen must be "),
-        (2, ["--runtime-dir", "here"], "Error: runtime_dir must be "),
-        (2, ["--worker-processes", "many"], "Error: worker_processes must be "),
-        (2, ["--nginx-version", "1.31"], "Error: nginx-version must be "),
-        (2, ["--hsts", "60"], "Error: hsts needs tls: "),
-        (2, ["--login-rate", "-1"], "Error: login_rate must be "),
+        (2, ["--server", "n;=a:80"], "Error: --server name must be "),
+        (2, ["--server", "node:8000", "--resolve"], "Error: --server node:8000 needs a resolver: set one"),
+        (2, ["--host", "a;b"], "Error: --host must be "),
+        (2, ["--listen", "0.0.0.0:99999"], "Error: --listen must be "),
+        (2, ["--runtime-dir", "here"], "Error: --runtime-dir must be "),
+        (2, ["--worker-processes", "many"], "Error: --worker-processes must be "),
+        (2, ["--worker-processes", "0"], "Error: --worker-processes must be "),
+        (2, ["--nginx-version", "1.31"], "Error: --nginx-version must be "),
+        (2, ["--hsts", "60"], "Error: --hsts needs --tls: "),
+        (2, ["--hsts", "-1", "--tls", "/cert", "/key"], "Error: --hsts must be a number from 0 to 1e12, "),
+        (2, ["--login-rate", "-1"], "Error: --login-rate must be a number from 0 to 1e12, "),
+        (2, ["--max-body-bytes", "0"], "Error: --max-body-bytes must be a number from 1 to 1e12, "),
+        (2, ["--session-cookie", "a b"], "Error: --session-cookie must be "),
         (1, ["--nginx", "/nowhere/nginx"], "Error: nginx not found: no such file: /nowhere/nginx"),
         (1, ["--balance", "sticky", "--nginx-version", "1.22.1"], "Error: nginx 1.22.1 does not support balance "),
         (1, ["--output", "/nowhere/nginx.conf"], "Error: cannot write /nowhere/nginx.conf: No such file or directory"),
+        (1, ["--output", "/dev/null/nginx.conf"], "Error: cannot write /dev/null/nginx.conf: Not a directory"),
         (1, ["--test", "--runtime-dir", "/dev/null/x"], "Error: cannot make /dev/null/x: Not a directory"),
     ],
 )
@@ -88,18 +93,22 @@ def test_a_refused_setting_is_one_line(status: int, arguments: list[str], error:
 def test_a_configuration_that_nginx_refuses_replaces_nothing(tmp_path: Path) -> None:
     output = tmp_path / "nginx.conf"
     output.write_text("as before")
-    result = run("--test", "--server", "no.such.host.invalid:80", "--runtime-dir", tmp_path, "--output", output)
-    assert "host not found in upstream" in failure(result)
+    result = run("--test", "--server", "no.such.host.invalid:80", "--runtime-dir", tmp_path / "run", "--output", output)
+    said = failure(result)
+    assert said.startswith(f"Error: nginx refuses {output}: host not found in upstream")
+    assert f" in {output}:" in said, "not in a temporary file"
     assert result.exit_code == 1
     assert output.read_text() == "as before"
+    assert list(tmp_path.iterdir()) == [output]
 
 
 def test_a_tested_configuration_is_written_without_leaving_a_draft(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
-    result = run("--test", "--runtime-dir", tmp_path / "run", "--output", folder / "nginx.conf")
+    result = run("--test", "--runtime-dir", tmp_path / "run" / "nginx", "--output", folder / "nginx.conf")
     assert (result.exit_code, result.output) == (0, "")
     assert [path.name for path in folder.iterdir()] == ["nginx.conf"]
+    assert list(tmp_path.iterdir()) == [folder]
     assert (folder / "nginx.conf").read_text().endswith("}\n")
 
 

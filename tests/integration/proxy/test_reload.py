@@ -95,7 +95,7 @@ def test_an_old_worker_is_cut_off_after_the_shutdown_timeout(start_proxy: StartP
 def test_a_configuration_that_nginx_refuses_replaces_nothing(start_proxy: StartProxy) -> None:
     proxy = start_proxy()
     good = proxy.conf.read_text()
-    with pytest.raises(NginxError, match=r'^nginx refuses .*: unknown directive "nonsense"[^\n]*$'):
+    with pytest.raises(NginxError, match=r"^nginx refuses .*/nginx\.conf: unknown .* in .*/nginx\.conf:\d+$"):
         proxy.nginx.install(good.replace("server_tokens", "nonsense"), proxy.conf)
     assert proxy.conf.read_text() == good
     assert [path.name for path in proxy.folder.glob("nginx.conf*")] == ["nginx.conf"]

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,10 @@ from deploy.cli import up
 from deploy.ports import free_ports, is_taken
 
 
-def run(*options: str) -> str:
+def run(*options: str, status: int = 1) -> str:
     """Run the command. Return its error, which must be one line."""
     done = CliRunner().invoke(up, ["--port", "0", *options], obj=lambda _: None)
-    assert done.exit_code == 1, done.output
+    assert done.exit_code == status, done.output
     (line,) = done.output.strip().splitlines()
     assert line.startswith("Error: ")
     return line
@@ -23,10 +25,23 @@ def run(*options: str) -> str:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--nodes", "10000"], "not 10,000"),
+        (["--nodes", "10000"], "--nodes must be between 1 and 100, not 10,000"),
+        (["--nodes", "0"], "--nodes must be between 1 and 100, not 0"),
+        (["--workers", "33"], "--workers must be between 1 and 32, not 33"),
         (["--store", "rdis"], "unknown store 'rdis': did you mean 'redis'?"),
         (["--balance", "round-robin"], "did you mean 'round_robin'?"),
-        (["--port", "70000"], "not 70000"),
+        (["--node", "django"], "unknown kind of node 'django'"),
+        (["--node", "express", "--store", "sql"], "express nodes cannot keep sessions in sql"),
+        (["--port", "70000"], "--port must be between 0 (a free one) and 65535, not 70000"),
+    ],
+)
+def test_a_wrong_value_is_wrong_usage_in_one_line(options: list[str], message: str) -> None:
+    assert message in run(*options, status=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         (["--nginx", "/nowhere/nginx"], "no such file: /nowhere/nginx"),
         (["--nginx", "no-such-nginx"], "'no-such-nginx' is not in PATH"),
         (["--nginx", "./README.md"], "is not executable"),
@@ -71,6 +86,13 @@ def test_a_port_that_is_taken_is_named_with_its_process() -> None:
         line = run("--port", str(port))
     assert f"port {port} is taken by" in line
     assert f"(pid {os.getpid()})" in line
+
+
+def test_the_process_at_a_taken_port_is_the_one_that_started_its_workers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        wait = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        with subprocess.Popen(wait, stdin=subprocess.PIPE, pass_fds=[holder.fileno()]):  # ends with its input
+            assert f"(pid {os.getpid()})" in run("--port", str(holder.getsockname()[1]))
 
 
 def test_free_ports_differ_and_are_below_the_ephemeral_range() -> None:

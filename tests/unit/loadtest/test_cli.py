@@ -39,11 +39,13 @@ def test_the_list_names_every_experiment_within_80_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "failover", "failover run", "failover list", "load", "demo", "report", "up", "proxy-config"]
+    "command",
+    ["", "failover run", "load", "demo", "report", "up", "bench", "proxy-config", "failover", "failover list"],
 )
-def test_every_help_fits_80_columns(command: str) -> None:
+def test_every_help_fits_80_columns_and_a_run_lists_its_exit_statuses(command: str) -> None:
     shown = invoke(*command.split(), "--help")
     assert shown.exit_code == 0
+    assert ("Exit status:" in shown.output) is (command not in {"failover", "failover list"})
     assert [line for line in shown.output.splitlines() if len(line) > 80] == []
 
 
@@ -59,11 +61,30 @@ def test_every_help_fits_80_columns(command: str) -> None:
         ("failover run kill-node --node django", "'express', 'flask-session'"),
         ("failover run kill-node --on compose --node express", "nodes in containers are flask"),
         ("load --users 0", "Invalid value for '--users'"),
-        ("load --wait 2 1", "wait must be two ascending numbers"),
-        ("load --workers 5 --users 3", "processes must be between 1 and the number of users (3), not 5"),
-        ("load --mix robots", "not 'robots'"),
-        ("load --nodes 1,2", "--nodes must be a number, not 1,2"),
-        ("load --matrix --nodes 1;2", "numbers with commas between them"),
+        ("load --wait 2 1", "--wait must be two ascending numbers"),
+        ("load --workers 5 --users 3", "--workers must be between 1 and the number of users (3), not 5"),
+        ("load --mix robots", "--mix must be everyday, "),
+        *(
+            (f"load --nodes {nodes}", f"--nodes must be a number from 1 to 100, not {nodes}")
+            for nodes in ("1,2", "0", "-1")
+        ),
+        *(
+            (f"load --matrix --nodes {nodes}", "must be a number from 1 to 100, or up to 20 with commas")
+            for nodes in ("1;2", "0")
+        ),
+        ("load --store rdis", "unknown store 'rdis': did you mean 'redis'?"),
+        ("load --balance x", "unknown balancing policy 'x'"),
+        ("load --node django", "unknown kind of node 'django'"),
+        ("load --node express --store sql", "express nodes cannot keep sessions in sql"),
+        ("load --matrix --stores redis,rdis", "unknown store 'rdis'"),
+        ("load --matrix --node flask-session --stores file", "flask-session nodes cannot keep sessions in file"),
+        (
+            "load --target http://[::1:8080",
+            "--target must be http://HOST[:PORT] or https://HOST[:PORT], not http://[::1:8080",
+        ),
+        ("load --target host", "--target must be http://HOST"),
+        *((f"load {option} nan", f"Invalid value for '{option}'") for option in ("--spawn-rate", "--duration")),
+        *((f"load --wait {wait}", "--wait") for wait in ("nan 1", "0 nan", "0 inf")),
         ("load --matrix --store redis", "--store is not for --matrix; use --stores"),
         ("load --on compose --node express", "--node express is for local processes"),
         ("load --matrix --workers 2", "--workers is not for --matrix"),
@@ -73,7 +94,7 @@ def test_every_help_fits_80_columns(command: str) -> None:
         ("demo --scene two-wokers", "--scene: unknown scene 'two-wokers'; did you mean 'two-workers'?"),
         ("demo --scene x", "the scenes are one-worker, two-workers, three-nodes, sticky-kill, redis-kill, scale."),
         *((f"demo --users {users}", "Invalid value for '--users'") for users in ("0", "1001", "many")),
-        *((f"demo --seconds {seconds}", "Invalid value for '--seconds'") for seconds in ("0", "nan-ish")),
+        *((f"demo --seconds {seconds}", "Invalid value for '--seconds'") for seconds in ("0", "nan", "inf", "nan-ish")),
     ],
 )
 def test_wrong_usage_is_refused_with_a_hint(command: str, message: str) -> None:
@@ -118,16 +139,14 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Pa
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("load --store rdis", "unknown store 'rdis': did you mean 'redis'?"),
-        ("load --node express --store sql", "express nodes cannot keep sessions in sql"),
-        ("load --matrix --stores redis,rdis", "unknown store 'rdis'"),
-        ("load --matrix --node flask-session --stores file", "flask-session nodes cannot keep sessions in file"),
         ("load --nginx /nowhere/nginx", "no such file: /nowhere/nginx"),
         ("load --target http://127.0.0.1:9", "no users to log in as: give --users-file or CLUSTER_USERS_FILE"),
         ("load --out /proc/load", "cannot write to /proc/load"),
         ("demo --json /nowhere/demo.json", "cannot write to /nowhere/demo.json: No such file or directory"),
         ("demo --scene one-worker --nginx /nowhere/nginx", "no such file: /nowhere/nginx"),
         ("demo --scene redis-kill --store-server /nowhere/redis", "no such file: /nowhere/redis"),
+        ("report /nowhere", "folder /nowhere does not exist"),
+        ("report /etc/hostname", "/etc/hostname is not a folder"),
     ],
 )
 def test_what_cannot_be_done_is_explained_in_one_line(command: str, message: str) -> None:

@@ -76,6 +76,8 @@ def test_a_single_node_is_measured_once_whatever_the_policies() -> None:
     assert matrix.estimate_seconds(len(chosen), PROFILE, 5) == 10 * (matrix.SECONDS_AROUND + 6)
     with pytest.raises(ClusterError, match="express nodes cannot keep sessions in sql"):
         matrix.make_cells(NodeKind.EXPRESS, [StoreKind.SQL], [Balance.STICKY], [1])
+    with pytest.raises(ClusterError, match="nodes must be between 1 and 100, not 0"):
+        matrix.make_cells(NodeKind.FLASK, [StoreKind.REDIS], [Balance.STICKY], [0, 1])
 
 
 def test_a_cost_is_the_usage_between_two_moments_for_each_request() -> None:

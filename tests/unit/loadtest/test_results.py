@@ -107,6 +107,14 @@ def test_the_table_fits_80_columns_and_explains_each_failure() -> None:
     assert "? no data" in text
 
 
+def test_ranges_leave_the_names_of_experiments_readable_in_80_columns(tmp_path: Path) -> None:
+    runs = [Run(run=1, failed=10, gap=5.5).write(tmp_path), Run(run=2, failed=70, gap=6.5).write(tmp_path)]
+    text = render(runs, 80)
+    assert "kill a node, shared" in text
+    assert "5.50-6.50" in text
+    assert "…" not in text
+
+
 def test_several_runs_of_a_case_are_one_row_and_each_explains_its_failure() -> None:
     text = " ".join(render([FAILURES[0], AGAIN], 120).split())
     assert text.count("(2 runs)") == 1
