@@ -1,4 +1,7 @@
-"""Users and their passwords: a JSON file that maps each name to an Argon2id hash, shared by the nodes."""
+"""Users and their passwords: a JSON file that maps each name to an Argon2id hash, shared by the nodes.
+
+`python -m nodes.accounts FILE NAME…` makes one, and prints each user's password.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import logging
 import os
 import re
 import secrets
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +29,7 @@ MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_BYTES = 1024
 DISABLED = "!"
 """The prefix of the hash of a user who may not log in, as in /etc/shadow."""
+_FIX = "correct the path, or make another one with `python -m nodes.accounts FILE NAME…`"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
 
 
@@ -114,13 +119,16 @@ def read_hashes(path: Path) -> dict[str, str]:
     except OSError as error:
         raise UsersError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise UsersError(f"{path}: is not JSON; delete it and have it made again") from None
+        raise UsersError(f"{path} must be a users file, but it is not JSON; {_FIX}") from None
     if not isinstance(users, dict) or not users:
-        raise UsersError(f"{path}: holds no users; it must be an object of names and Argon2id hashes")
+        raise UsersError(f"{path} must be a users file, an object of names and Argon2id hashes; {_FIX}")
     for name, hash_ in users.items():
         # One set of parameters for all, or the response time would show which users exist.
         if not isinstance(hash_, str) or not _is_current(hash_.removeprefix(DISABLED)):
-            raise UsersError(f"{path}: the hash of {name!r} is not Argon2id with m=19456,t=2,p=1; make it again")
+            raise UsersError(
+                f"{path}: the hash of {name!r} must be Argon2id with m=19456,t=2,p=1;"
+                " make one with `python -m nodes.accounts OTHER_FILE NAME`, and copy it"
+            )
     return users
 
 
@@ -236,3 +244,21 @@ def _common_passwords() -> frozenset[str]:
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # here: it takes 10 MB, and only a change of password needs it
 
     return frozenset(FREQUENCY_LISTS["passwords"])
+
+
+def main() -> None:
+    """Make a users file and print each user's password: `python -m nodes.accounts FILE NAME…`."""
+    if len(sys.argv) < 3:
+        sys.exit("usage: python -m nodes.accounts FILE NAME…")
+    try:
+        passwords = create_users(Path(sys.argv[1]), sys.argv[2:])
+    except UsersError as error:
+        sys.exit(f"error: {error}")
+    if not passwords:
+        sys.exit(f"error: {sys.argv[1]} must be a new file; give another path, or remove it")
+    for name, password in passwords.items():
+        print(name, password)
+
+
+if __name__ == "__main__":
+    main()

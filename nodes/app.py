@@ -10,6 +10,7 @@ import gevent
 from flask import Flask, request
 from gevent import monkey
 from gevent.threadpool import ThreadPool
+from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -64,13 +65,17 @@ def create_app(settings: Settings) -> Flask:
 
 
 def from_environ() -> Flask:
-    """Return the application for gunicorn, from this process's environment. Exit with one line for a wrong setting."""
+    """Return the application for gunicorn, from this process's environment. Exit with one line for a wrong setting.
+
+    The status of the exit ends gunicorn's main process, too. After others it would start workers for ever.
+    """
     try:
         settings = Settings.from_environ(os.environ)
         gunicorn_hooks.configure_logs(settings.node_name, settings.log_level)
         app = create_app(settings)
     except (SettingsError, UsersError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
     _sweep(app, settings)
     return app
 

@@ -40,8 +40,8 @@ control_socket_disable = True  # one path for all nodes of a machine, and unused
 
 
 def on_starting(_server: Any) -> None:
+    gunicorn_hooks.make_schema(settings)  # first, since it may exit
     _metrics_folder.open()
-    gunicorn_hooks.make_schema(settings)
 
 
 def when_ready(_server: Any) -> None:

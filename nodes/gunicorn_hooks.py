@@ -25,7 +25,7 @@ from greenlet import greenlet
 from gunicorn.workers.ggevent import GeventWorker
 
 from .accounts import Users, UsersError
-from .settings import Settings, SettingsError
+from .settings import Settings, SettingsError, list_unknown
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 WORKER = "NODE_WORKER"
@@ -47,7 +47,8 @@ def read_settings() -> Settings:
         settings = Settings.from_environ(os.environ)
         Users(settings.users_file)
     except (SettingsError, UsersError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        variable = "USERS_FILE: " if isinstance(error, UsersError) else ""
+        print(f"error: {variable}{error}", file=sys.stderr)
         raise SystemExit(2) from None
     os.environ["NODE_NAME"] = settings.node_name  # found once, not by every worker again
     return settings
@@ -57,13 +58,20 @@ def make_schema(settings: Settings) -> None:
     """Create the tables of an SQL store if DATABASE_CREATE_SCHEMA is on.
 
     Runs in a separate process, so that this one imports nothing that opens sockets. After a failure the node starts
-    anyway: its store is unavailable then, as in any other outage.
+    anyway: its store is unavailable then, as in any other outage. A wrong setting ends it with status 2.
     """
     if not settings.create_schema:
         return
     made = subprocess.run([sys.executable, "-m", "nodes.stores"], capture_output=True, text=True, check=False)
+    reason = made.stderr.strip().rpartition("\n")[2]
+    if made.returncode == 2:
+        print(reason, file=sys.stderr)
+        raise SystemExit(2)
     if made.returncode != 0:
-        log.error("the schema was not made: %s", made.stderr.strip().rpartition("\n")[2])
+        log.error(
+            "the schema was not made: %s; run `python -m nodes.stores` when the database answers",
+            reason.removeprefix("error: "),
+        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -145,7 +153,9 @@ def assign_number(worker: Any, siblings: Any) -> int:
 
 
 def announce(settings: Settings, worker_class: str) -> None:
-    """Log the start of this node, with its settings and its budgets for the store."""
+    """Log the start of this node, with its settings and its budgets for the store; warn of unknown variables."""
+    for line in list_unknown(os.environ):
+        log.warning("%s", line)
     log.info(
         "node is served",
         extra={

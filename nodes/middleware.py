@@ -34,6 +34,7 @@ T = TypeVar("T")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _AT = re.compile(r" - at `\$\.(\w+)`\Z")
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 _ID, _SESSION, _ROUTE = "nodes.request_id", "nodes.session", "nodes.route"
@@ -159,8 +160,10 @@ def read_body(shape: type[T]) -> T:
 
 
 def _readable(message: str) -> str:
-    """Return msgspec's message with the field in front: `quantity: expected int, got str`."""
+    """Return msgspec's message with the field in front: `quantity: expected int, got str`, `user is missing`."""
+    if missing := _MISSING.match(message):
+        return f"{missing[1]} is missing"
     at = _AT.search(message)
     text = _AT.sub("", message).replace("`", "")
-    text = text[:1].lower() + text[1:]
+    text = text if text.startswith("JSON") else text[:1].lower() + text[1:]
     return f"{at[1]}: {text}" if at else text

@@ -16,11 +16,8 @@ RETRY_AFTER = 2
 """Value of Retry-After while the store is unavailable, in seconds: a failover takes about this long."""
 COLOURS = 8
 _STATIC_SECONDS = 365 * 86400
-_OUTAGE_READ = "Right now your session can't be read. This logs nobody out: please try again in a moment."
-_OUTAGE_WRITE = (
-    "What you sent was probably not carried out: look before you repeat it. This logs nobody out: please try again in a"
-    " moment."
-)
+_OUTAGE_READ = "Your session can't be read at present. This does not log you out: please try again in a moment."
+_OUTAGE_WRITE = "Your request may not have been carried out: check before you repeat it."
 _TITLES = {
     400: "That was not understood",
     401: "Not logged in",
@@ -101,6 +98,8 @@ def _http_error(error: HTTPException) -> Response:
     original = error.get_response()
     if not isinstance(original, Response) and 300 <= status < 400:
         return make_response(original)  # a redirect by the routing
+    if status == 405 and request.method in SAFE_METHODS and wants_page(request):
+        return make_response(redirect(_form_page(request.path)))  # the address of a refused form, opened again
     response = _error(status, error.description or "the node could not answer this request")
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
         if name in original.headers:
@@ -137,7 +136,9 @@ def _login_again() -> Response:
 
 def _form_page(path: str) -> str:
     """Return the page of the form that was sent to `path`."""
-    return "/sessions" if path.startswith("/sessions") else "/account"
+    if path.startswith("/sessions"):
+        return "/sessions"
+    return "/account" if path == "/password" else "/"
 
 
 def _error(status: int, message: str, **more: str) -> Response:
@@ -180,7 +181,7 @@ def profile() -> dict[str, Any]:
 
 
 def handle() -> str | None:
-    """Return the first 8 digits of the session's key, which logs nobody in; None without a session."""
+    """Return the first 8 digits of the session's key, which cannot be used to log in; None without a session."""
     return session.key_hash[:8] if session.exists and session.key_hash else None
 
 

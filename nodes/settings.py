@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 import socket
-from collections.abc import Callable, Iterable, Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from enum import Enum
@@ -26,6 +27,9 @@ _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 _DATABASES = ("sqlite://", "mysql://", "mariadb://", "postgresql://")
 # Only a first check of the URL: the store parses it in full.
 _SEVERAL_SERVERS = re.compile(r"rediss?\+(?:sentinel://[^/?#]+/[^/?#]+|cluster://[^/?#]+)")
+_PREFIXES = ("SESSION_", "STORE_", "LOGIN_")
+# The desktop's, the load generator's, and the number of a worker that another node has started.
+_OTHER_VARIABLES = re.compile(r"SESSION_MANAGER|SESSION_LOAD_SETTINGS|NODE_WORKER")
 _MAKE_SECRET = "make one with `openssl rand -hex 32`"  # noqa: S105 - no secret
 
 
@@ -82,11 +86,19 @@ class Environment:
         return number
 
     def file(self, name: str) -> Path | None:
-        """Return the path of a file that exists."""
+        """Return the path of a regular file that exists."""
         value = self.text(name)
-        if value is not None and not Path(value).is_file():
-            raise SettingsError(f"{name}={value}: no such file; make it, or correct the path")
-        return None if value is None else Path(value)
+        if value is None:
+            return None
+        try:
+            mode = Path(value).stat().st_mode
+        except FileNotFoundError:
+            raise SettingsError(f"{name}={value}: no such file; make it, or correct the path") from None
+        except OSError as error:
+            raise SettingsError(f"cannot read {name}={value}: {error.strerror}") from None
+        if not stat.S_ISREG(mode):
+            raise SettingsError(f"{name}={value}: it is not a regular file; correct the path")
+        return Path(value)
 
     def secret(self, name: str) -> tuple[str | None, str]:
         """Return the secret in `name` or in the file `name`_FILE, and the name of the variable that was set.
@@ -100,10 +112,13 @@ class Environment:
         if path is None:
             return value, name
         try:
-            return path.read_text(encoding="utf-8").strip() or None, in_file
+            value = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise SettingsError(f"cannot read {in_file}={path}: {reason}") from None
+        if not value:
+            raise SettingsError(f"{in_file}={path}: the file is empty; write the value into it, or unset the variable")
+        return value, in_file
 
     def secrets(self, name: str) -> tuple[tuple[str, ...], str]:
         """Return secrets, separated by commas in the variable or one a line in the file, and the variable's name."""
@@ -211,7 +226,7 @@ def _text(variable: str, default: Any, values: str, help_: str, shown: str, **mo
 def _session_secrets(env: Environment) -> tuple[str, ...]:
     secrets, source = env.secrets("SESSION_SECRETS")
     if not secrets:
-        state = "empty" if env.text("SESSION_SECRETS") or source.endswith("_FILE") else "not set"
+        state = "empty" if env.text("SESSION_SECRETS") else "not set"
         raise SettingsError(f"{source} is {state}: {_MAKE_SECRET}")
     for position, secret in enumerate(secrets, start=1):
         if (size := len(secret.encode())) < MIN_SECRET_BYTES:
@@ -223,6 +238,8 @@ def _session_secrets(env: Environment) -> tuple[str, ...]:
 
 def _encryption_keys(env: Environment) -> tuple[bytes, ...]:
     texts, source = env.secrets("SESSION_ENCRYPTION_KEYS")
+    if not texts and env.text(source):
+        raise SettingsError(f"{source} is empty: {_MAKE_SECRET}")
     for position, text in enumerate(texts, start=1):
         if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
             raise SettingsError(f"{source}: key {position} must be 64 hexadecimal digits; {_MAKE_SECRET}")
@@ -236,14 +253,19 @@ def _redis_url(env: Environment) -> str | None:
     try:
         parts = urlsplit(url)
         valid = parts.scheme == "unix" or (parts.scheme in {"redis", "rediss"} and bool(parts.hostname))
-        valid = valid and parts.port != 0
     except ValueError:
         valid = False
     if not valid:
         raise SettingsError(
             f"{source}={_without_password(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0,"
-            " or redis+sentinel://user:password@host:26379,host:26379/NAME"
+            " redis+sentinel://user:password@host:26379,host:26379/NAME, or redis+cluster://user:password@host:6379"
         )
+    try:
+        valid = parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SettingsError(f"{source}={_without_password(url)}: the port must be a whole number from 1 to 65535")
     return url
 
 
@@ -257,7 +279,9 @@ def _database_url(env: Environment) -> str | None:
 def _without_password(url: str) -> str:
     """Return the URL without the parts that may hold a password: before the host and after the question mark."""
     shown = url.partition("?")[0]
-    return f"***{shown[shown.rindex('@') :]}" if "@" in shown else shown
+    if "@" in shown:
+        return f"***{shown[shown.rindex('@') :]}"
+    return "***" if "@" in url else shown  # the question mark may be in the password
 
 
 def _bind(env: Environment) -> str | None:
@@ -391,9 +415,10 @@ class Settings:
     )
     waiting: int = _whole("STORE_WAITING", 500, 1, 10_000, "How many requests each worker holds; others fail fast.")
     users_file: Path = _setting(
-        "USERS_FILE", MISSING, "a path", "JSON: each user's name and Argon2id hash.",
+        "USERS_FILE", MISSING, "a path",
+        "JSON: each user's name and Argon2id hash, made by `python -m nodes.accounts FILE NAME…`.",
         lambda env: env.file("USERS_FILE"), shown="required",
-        example="give the path of the users file that `nodes.accounts` makes",
+        example="make one with `python -m nodes.accounts FILE NAME…` and give its path",
     )  # fmt: skip
     trusted_proxies: int = _whole(
         "TRUSTED_PROXIES", 1, 0, 10, "How many proxies stand in front, for X-Forwarded-For, -Proto and -Host."
@@ -453,6 +478,18 @@ def _check_name(variable: str, value: str, pattern: re.Pattern[str], longest: in
         raise SettingsError(f"{variable} must be 1 to {longest} letters, digits, '-', '_' or '.', not {value!r}")
     if value.lower().startswith(("__host-", "__secure-")):
         raise SettingsError(f"{variable}={value}: leave the prefix out; it is added where the connection is TLS")
+
+
+def list_unknown(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each variable that is probably a misspelt setting, because it has no effect."""
+    settings: list[tuple[str, bool]] = [(each.metadata[""].variable, each.repr) for each in fields(Settings)]
+    known = {name for name, _ in settings} | {f"{name}_FILE" for name, is_shown in settings if not is_shown}
+    for name in sorted(environ.keys() - known):
+        if _OTHER_VARIABLES.fullmatch(name):
+            continue
+        near = get_close_matches(name, sorted(known), n=1, cutoff=0.85)
+        if near or name.startswith(_PREFIXES):
+            yield f"{name} is not a setting, and has no effect" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def documentation() -> str:

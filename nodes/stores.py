@@ -45,11 +45,16 @@ def make_stores(settings: Settings) -> Stores:
     """Return the stores, which connect when first used. Raises SettingsError."""
     try:
         sessions, rate_limits = _make_stores(settings)
-        if settings.encryption_keys:  # counters have nothing to hide
-            sessions = EncryptedStore(sessions, settings.encryption_keys, Encryption(settings.encryption))
     except ValueError as error:
-        raise SettingsError(f"SESSION_STORE={settings.store.value}: {error}") from None
+        raise _to_settings_error(settings, error) from None
+    if settings.encryption_keys:  # counters have nothing to hide
+        sessions = EncryptedStore(sessions, settings.encryption_keys, Encryption(settings.encryption))
     return Stores(sessions, rate_limits)
+
+
+def _to_settings_error(settings: Settings, error: ValueError) -> SettingsError:
+    """Return the error of a store about its URL, with the variable that has it."""
+    return SettingsError(f"{'DATABASE_URL' if settings.store is StoreKind.SQL else 'REDIS_URL'}: {error}")
 
 
 def _make_stores(settings: Settings) -> Stores:
@@ -104,7 +109,11 @@ def create_schema(settings: Settings) -> None:
     """Create the missing tables of `settings.database_url`. Do nothing for stores without a database."""
     if settings.database_url is None:
         return
-    for store in _make_sql_stores(settings, _HOUSEKEEPING):
+    try:
+        stores = list(_make_sql_stores(settings, _HOUSEKEEPING))
+    except ValueError as error:
+        raise _to_settings_error(settings, error) from None
+    for store in stores:
         store.create_schema()
         store.close()
 
@@ -113,7 +122,10 @@ def main() -> None:
     """Create the tables for this environment's settings: `python -m nodes.stores`."""
     try:
         create_schema(Settings.from_environ(os.environ))
-    except (SettingsError, StoreUnavailable) as error:
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except StoreUnavailable as error:
         sys.exit(f"error: {error}")
 
 

@@ -42,6 +42,10 @@ log = logging.getLogger("nodes.sessions")
 RETRY_AFTER = 1
 """Value of Retry-After while the store is unavailable, in seconds."""
 _MAX_BROWSER = 256
+_OUTAGE_READ = "the session store can't be reached; try again"
+_OUTAGE_WRITE = (
+    "the session store can't be reached: the request may not have been carried out; check before you repeat it"
+)
 _STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401, CookieNotSendable: 400}
 
 P = ParamSpec("P")
@@ -95,7 +99,8 @@ class Sessions:
 def error_response(error: SessionError) -> ResponseReturnValue:
     """Return the default response to an error of the session: JSON with the reason."""
     status = _STATUS.get(type(error), 503)
-    response = jsonify(error=str(error) if status != 503 else "the session store can't be reached; try again")
+    is_read = flask.request.method in {"GET", "HEAD", "OPTIONS", "TRACE"}
+    response = jsonify(error=str(error) if status != 503 else _OUTAGE_READ if is_read else _OUTAGE_WRITE)
     response.status_code = status
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER)

@@ -130,7 +130,7 @@ class Session(SessionMixin):
 
     @property
     def key_hash(self) -> str | None:
-        """The SHA-256 of the id, for logs; it logs nobody in. None without a session. No round trip."""
+        """The SHA-256 of the id, for logs; it cannot be used to log in. None without a session. No round trip."""
         return self._unloaded().key_hash
 
     @property

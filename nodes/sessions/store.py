@@ -1,7 +1,8 @@
 """The store protocol: what every store does, its records and errors, optional capabilities, and time budgets.
 
-A store never sees a session id. Its keys are the SHA-256 of the id (64 hexadecimal digits), so a dump of the store logs
-nobody in. A session is stored as fields, one for each top-level key of the mapping, each encoded on its own.
+A store never sees a session id. Its keys are the SHA-256 of the id (64 hexadecimal digits), so a dump of the store
+cannot be used to log in. A session is stored as fields, one for each top-level key of the mapping, each encoded on its
+own.
 """
 
 from __future__ import annotations

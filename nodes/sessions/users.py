@@ -24,7 +24,7 @@ class UserSession:
     """One session of a user, as shown to that user. Times are in seconds since the epoch, by the store's clock."""
 
     handle: str
-    """Its public name: the beginning of the store's key. It logs nobody in."""
+    """Its public name: the beginning of the store's key. It cannot be used to log in."""
     key: str
     created: float
     """When the user logged in."""

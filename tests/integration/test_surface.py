@@ -9,7 +9,7 @@ from tests.support.surface import hold
 from tests.support.valkey import Valkey
 
 
-def test_keys_and_hashes_in_redis() -> None:
+def test_keys_and_hashes_in_redis_match_the_snapshot() -> None:
     server = Valkey()
     sessions, shared = RedisStore.from_url(server.url), ExpressStore.from_url(server.url)
     sessions.create("0" * 64, {"visits": b"\x03", "@at": b"\x01"}, "alice", Lifetime(1800, 28800))

@@ -76,12 +76,12 @@ def fault(database: Database, *names: str) -> str:
     return names[database.name == "PostgreSQL"]
 
 
-def test_killed(database: Database) -> None:
+def test_responses_match_the_table_while_a_database_is_killed(database: Database) -> None:
     with row(fault(database, "MySQL killed", "PostgreSQL killed"), database.node) as sql, database.server.killed():
         sql.observe()
 
 
-def test_silent(database: Database) -> None:
+def test_responses_match_the_table_while_a_database_is_silent(database: Database) -> None:
     with row(fault(database, "MySQL silent", "PostgreSQL silent"), database.node) as sql, database.server.paused():
         started = time.monotonic()
         assert sql.alice.observe(READ) == "503"
@@ -89,7 +89,7 @@ def test_silent(database: Database) -> None:
         sql.observe()
 
 
-def test_disk_full(database: Database) -> None:
+def test_responses_match_the_table_while_the_disk_of_a_database_is_full(database: Database) -> None:
     with row(fault(database, "MySQL: disk full", "PostgreSQL: disk full"), database.node) as sql:
         if database.name == "PostgreSQL":
             database.run("VACUUM sessions", "SELECT pg_switch_wal()", "CHECKPOINT")
@@ -99,14 +99,14 @@ def test_disk_full(database: Database) -> None:
         database.run("DELETE FROM sessions WHERE expires = 4102444800000")
 
 
-def test_record_damaged(database: Database) -> None:
+def test_responses_match_the_table_when_a_row_of_a_database_is_damaged(database: Database) -> None:
     broken = fault(database, "X'C1'", "'\\xC1'")
     with row(fault(database, "MySQL: record damaged", "PostgreSQL: record damaged"), database.node) as sql:
         database.change(sql.alice.session_key(), f"fields = {broken}")
         sql.observe()
 
 
-def test_record_of_a_later_version(database: Database) -> None:
+def test_responses_match_the_table_when_a_row_of_a_database_has_a_later_version(database: Database) -> None:
     name = fault(database, "MySQL: record of a later version", "PostgreSQL: record of a later version")
     with row(name, database.node) as sql:
         database.change(sql.alice.session_key(), "format = 2")

@@ -64,7 +64,8 @@ def assert_outage(browser: HttpClient) -> None:
             assert "Set-Cookie" not in answer.headers
             assert answer.headers["X-Served-By"] == "node-2"
             assert "Traceback" not in answer.text
-    assert "This logs nobody out" in browser.get("/", headers=HTML).text
+    assert "please try again" in browser.get("/", headers=HTML).text
+    assert "check before you repeat it" in browser.post("/visits", headers=HTML).text
     assert browser.cookies.get_dict() == before
     for path, status in UNTOUCHED.items():
         assert browser.get(path).status_code == status

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
     ("settings", "expected"),
     [
         ({"SESSION_SECRETS": "short"}, "SESSION_SECRETS: secret 1 must have at least 32 bytes, not 5"),
-        ({"USERS_FILE": str(ROOT / "pyproject.toml")}, "pyproject.toml: is not JSON"),
+        ({"USERS_FILE": str(ROOT / "pyproject.toml")}, "USERS_FILE: "),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_a_failure(users_file: Path, settings: dict[str, str], expected: str) -> None:
@@ -25,11 +25,50 @@ def test_a_wrong_setting_is_one_line_and_a_failure(users_file: Path, settings: d
     done = subprocess.run(
         command(), cwd=ROOT, env=environment(users_file, **given), capture_output=True, text=True, timeout=30
     )
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
     assert expected in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+SQL = {"SESSION_STORE": "sql", "DATABASE_URL": "postgresql://u:p@h:abc/x"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "expected"),
+    [
+        ({"SESSION_STORE": "redis", "REDIS_URL": "redis://h/0?foo=bar"}, 3, "REDIS_URL: the URL has an unknown option"),
+        ({"SESSION_STORE": "express", "REDIS_URL": "redis+cluster://h"}, 3, "REDIS_URL: a Redis Cluster can't hold"),
+        (SQL, 3, "DATABASE_URL: the URL must be"),
+        (SQL | {"DATABASE_CREATE_SCHEMA": "on"}, 2, "DATABASE_URL: the URL must be"),
+    ],
+)
+def test_a_wrong_url_of_a_store_ends_the_node_and_leaves_no_folder(
+    users_file: Path, tmp_path: Path, settings: dict[str, str], status: int, expected: str
+) -> None:
+    given = {"NODE_BIND": f"127.0.0.1:{free_ports(1)[0]}", "TMPDIR": str(tmp_path), **settings}
+    done = subprocess.run(
+        command(), cwd=ROOT, env=environment(users_file, **given), capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == status
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert line.startswith(f"error: {expected}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_without_its_database_and_with_a_misspelt_setting_says_so(
+    run_node: Callable[..., RunningNode],
+) -> None:
+    url = f"postgresql://u:p@127.0.0.1:{free_ports(1)[0]}/x"
+    settings = {"SESSION_STORE": "sql", "DATABASE_URL": url, "DATABASE_CREATE_SCHEMA": "on"}
+    node = run_node(**settings, SESSION_IDEL_TIMEOUT="5")
+    wait_until(lambda: any("is served" in line["message"] for line in node.lines()))
+    messages = [line["message"] for line in node.lines()]
+    (schema,) = [text for text in messages if text.startswith("the schema was not made: ")]
+    assert "Connection refused" in schema
+    assert schema.endswith("; run `python -m nodes.stores` when the database answers")
+    assert any("did you mean SESSION_IDLE_TIMEOUT?" in text for text in messages)
 
 
 def test_a_request_in_flight_is_finished_before_the_node_stops(run_node: Callable[..., RunningNode]) -> None:

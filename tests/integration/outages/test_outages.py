@@ -39,12 +39,14 @@ def killed(valkey: Valkey) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("fault", "node"), [("Redis killed", "redis_node"), ("Express, in Redis: killed", "express_node")]
 )
-def test_redis_killed(request: pytest.FixtureRequest, valkey: Valkey, fault: str, node: str) -> None:
+def test_responses_match_the_table_while_redis_is_killed(
+    request: pytest.FixtureRequest, valkey: Valkey, fault: str, node: str
+) -> None:
     with row(fault, request.getfixturevalue(node)) as redis, killed(valkey):
         redis.observe()
 
 
-def test_redis_silent(redis_node: RunningNode, valkey: Valkey) -> None:
+def test_responses_match_the_table_while_redis_is_silent(redis_node: RunningNode, valkey: Valkey) -> None:
     with row("Redis silent", redis_node) as redis, valkey.paused():
         started = time.monotonic()
         assert redis.alice.observe(READ) == "503"
@@ -52,7 +54,7 @@ def test_redis_silent(redis_node: RunningNode, valkey: Valkey) -> None:
         redis.observe()
 
 
-def test_redis_full(redis_node: RunningNode, valkey: Valkey) -> None:
+def test_responses_match_the_table_while_redis_is_full(redis_node: RunningNode, valkey: Valkey) -> None:
     with row("Redis full", redis_node) as redis, valkey.client() as client:
         client.config_set("maxmemory", "1kb")
         redis.observe()
@@ -73,7 +75,9 @@ def slow_node(start: Start, proxy: FaultProxy) -> RunningNode:
 @pytest.mark.parametrize(
     ("fault", "seconds"), [("Redis slow, within the budget", 0.03), ("Redis slower than the budget", 2.0)]
 )
-def test_redis_slow(slow_node: RunningNode, proxy: FaultProxy, fault: str, seconds: float) -> None:
+def test_responses_match_the_table_while_redis_is_slow(
+    slow_node: RunningNode, proxy: FaultProxy, fault: str, seconds: float
+) -> None:
     with row(fault, slow_node) as redis:
         proxy.latency(seconds)
         try:
@@ -84,26 +88,30 @@ def test_redis_slow(slow_node: RunningNode, proxy: FaultProxy, fault: str, secon
             proxy.reset()
 
 
-def test_redis_whose_name_is_not_known(redis_node: RunningNode, start: Start) -> None:
+def test_responses_match_the_table_while_the_name_of_redis_is_unknown(redis_node: RunningNode, start: Start) -> None:
     lost = start(SESSION_STORE="redis", REDIS_URL="redis://nowhere.invalid:6379/0", **HASTY)
     with row("Redis: its name is not known", redis_node) as redis:
         redis.observe(lost)
     assert "nowhere.invalid" in lost.log.read_text(encoding="utf-8")
 
 
-def test_redis_record_damaged(redis_node: RunningNode, valkey: Valkey) -> None:
+def test_responses_match_the_table_when_a_record_in_redis_is_damaged(redis_node: RunningNode, valkey: Valkey) -> None:
     with row("Redis: record damaged", redis_node) as redis:
         valkey.client().hset(f"session:{{{redis.alice.session_key()}}}", "visits", b"\xc1")
         redis.observe()
 
 
-def test_express_redis_record_damaged(express_node: RunningNode, valkey: Valkey) -> None:
+def test_responses_match_the_table_when_a_record_of_express_is_damaged(
+    express_node: RunningNode, valkey: Valkey
+) -> None:
     with row("Express, in Redis: record damaged", express_node) as redis:
         assert valkey.client().set(f"sess:{redis.alice.session_id()}", "{broken", xx=True, keepttl=True)
         redis.observe()
 
 
-def test_redis_record_of_a_later_version(redis_node: RunningNode, valkey: Valkey) -> None:
+def test_responses_match_the_table_when_a_record_in_redis_has_a_later_version(
+    redis_node: RunningNode, valkey: Valkey
+) -> None:
     client: Any = valkey.client()
     with row("Redis: record of a later version", redis_node) as redis:
         name = f"session:{{{redis.alice.session_key()}}}"
@@ -122,7 +130,9 @@ def test_redis_record_of_a_later_version(redis_node: RunningNode, valkey: Valkey
         ("encrypted: a node has no key", {}),
     ],
 )
-def test_encrypted(start: Start, valkey: Valkey, fault: str, keys: dict[str, str]) -> None:
+def test_responses_match_the_table_when_a_node_lacks_the_key_of_a_session(
+    start: Start, valkey: Valkey, fault: str, keys: dict[str, str]
+) -> None:
     settings = {"SESSION_STORE": "redis", "REDIS_URL": valkey.url, **PATIENT}
     node, other = start(SESSION_ENCRYPTION_KEYS="5e" * 32, **settings), start(**settings, **keys)
     with row(fault, node) as encrypted:

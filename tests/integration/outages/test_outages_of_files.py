@@ -40,13 +40,17 @@ def no_room(node: RunningNode, size: int) -> Iterator[None]:
             psutil.Process(worker.pid).rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def test_files_disk_full(file_node: RunningNode, sessions_folder: Path) -> None:
+def test_responses_match_the_table_while_the_disk_of_the_files_is_full(
+    file_node: RunningNode, sessions_folder: Path
+) -> None:
     with row("files: disk full", file_node) as files, no_room(file_node, 10):
         files.observe()
     assert not list(sessions_folder.rglob("*.new"))
 
 
-def test_files_folder_gone(file_node: RunningNode, sessions_folder: Path) -> None:
+def test_responses_match_the_table_while_the_folder_of_the_files_is_gone(
+    file_node: RunningNode, sessions_folder: Path
+) -> None:
     away = sessions_folder.with_suffix(".away")
     with row("files: folder gone", file_node) as files:
         sessions_folder.rename(away)
@@ -61,7 +65,9 @@ def test_files_folder_gone(file_node: RunningNode, sessions_folder: Path) -> Non
 @pytest.mark.parametrize(
     ("fault", "at", "byte"), [("files: record damaged", -1, 0xC1), ("files: record of a later version", 2, 9)]
 )
-def test_files_record(file_node: RunningNode, sessions_folder: Path, fault: str, at: int, byte: int) -> None:
+def test_responses_match_the_table_when_a_file_is_damaged_or_of_a_later_version(
+    file_node: RunningNode, sessions_folder: Path, fault: str, at: int, byte: int
+) -> None:
     with row(fault, file_node) as files:
         key = files.alice.session_key()
         path = sessions_folder / key[:2] / key
@@ -90,13 +96,13 @@ def connect(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(database, isolation_level=None, timeout=20)
 
 
-def test_sqlite_locked_by_another(sql_node: RunningNode, database: Path) -> None:
+def test_responses_match_the_table_while_sqlite_is_locked(sql_node: RunningNode, database: Path) -> None:
     with row("SQLite: locked by another", sql_node) as sqlite, closing(connect(database)) as other:
         other.execute("BEGIN IMMEDIATE")
         sqlite.observe()
 
 
-def test_sqlite_disk_full(sql_node: RunningNode) -> None:
+def test_responses_match_the_table_while_the_disk_of_sqlite_is_full(sql_node: RunningNode) -> None:
     with row("SQLite: disk full", sql_node) as sqlite, no_room(sql_node, 10):
         sqlite.observe()
 
@@ -105,7 +111,9 @@ def test_sqlite_disk_full(sql_node: RunningNode) -> None:
     ("fault", "change"),
     [("SQLite: record damaged", "fields = x'c1'"), ("SQLite: record of a later version", "format = 2")],
 )
-def test_sqlite_record(sql_node: RunningNode, database: Path, fault: str, change: str) -> None:
+def test_responses_match_the_table_when_a_row_is_damaged_or_of_a_later_version(
+    sql_node: RunningNode, database: Path, fault: str, change: str
+) -> None:
     with row(fault, sql_node) as sqlite:
         with closing(connect(database)) as connection:
             key = sqlite.alice.session_key()
@@ -116,7 +124,7 @@ def test_sqlite_record(sql_node: RunningNode, database: Path, fault: str, change
 # ---- memory
 
 
-def test_memory_full(users_file: Path, tmp_path: Path) -> None:
+def test_responses_match_the_table_while_the_memory_store_is_full(users_file: Path, tmp_path: Path) -> None:
     node = RunningNode(users_file, tmp_path / "log")
     node.application = "tests.integration.outages.small_memory:application()"
 

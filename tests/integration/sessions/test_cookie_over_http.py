@@ -101,7 +101,7 @@ def test_same_site_auto_depends_on_tls(same_site: SameSite, over_tls: str, over_
         assert plain.attribute("Secure") is None
 
 
-def test_name_and_attributes_are_chosen() -> None:
+def test_options_choose_the_name_and_attributes_of_the_cookie() -> None:
     own: Any = {"domain": "example.com", "path": "/shop", "partitioned": True, "priority": Priority.HIGH}
     with serve(name="sid", http_only=False, proxy=Proxy.TRUST, **own) as site:
         reply = site.get(put, path="/shop/cart", X_Forwarded_Proto="https")

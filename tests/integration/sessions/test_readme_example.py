@@ -1,19 +1,38 @@
-"""The library's ten lines in the README."""
+"""The first example of the README and of the page of each store: it runs as it is printed."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tests.support.node import ROOT
 from tests.support.readme import blocks
 from tests.support.valkey import Valkey
 
+COUNT = """
+@app.post("/again")
+def again():
+    return {"visits": flask.session.mutate("visits", lambda n: n + 1, default=0)}
 
-def test_the_example_of_the_readme_counts_visits(server: Valkey) -> None:
-    (example,) = [block for block in blocks("README.md") if "Sessions(app" in block]
-    code = example.replace("redis://127.0.0.1:6379/0", server.url)
-    script = f"{code}\nclient = app.test_client()\nprint([client.post('/visits').json['visits'] for _ in range(3)])"
+client = app.test_client()
+print([client.post("/again").json["visits"] for _ in range(3)])
+"""
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/redis.md", "docs/sql.md", "docs/express.md"])
+def test_the_first_example_of_a_page_makes_an_application_with_sessions(
+    server: Valkey, tmp_path: Path, page: str
+) -> None:
+    example = next(block for block in blocks(page) if "Sessions(app" in block)
+    script = f"import flask\n{example.replace('redis://127.0.0.1:6379/0', server.url)}{COUNT}"
     environ = {**os.environ, "SESSION_SECRET": "x" * 32, "PYTHONPATH": str(ROOT)}
-    run = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True)
+    arguments = [sys.executable, "-c", script]
+    run = subprocess.run(arguments, env=environ, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run.stdout == "[1, 2, 3]\n"
+
+
+def test_the_page_of_the_library_begins_with_the_example_of_the_readme() -> None:
+    (example,) = [block for block in blocks("README.md") if "Sessions(app" in block]
     assert example in blocks("docs/sessions.md")

@@ -200,7 +200,7 @@ def test_a_quarantined_session_is_absent(store: Store) -> None:
     make(store, b=b"2")
 
 
-def test_many_and_large_fields_fit(store: Store) -> None:
+def test_a_session_holds_many_and_large_fields(store: Store) -> None:
     fields = {f"field-{number}": store.codec.encode(f"{number:0100}") for number in range(5000)}
     assert store.create(KEY, fields, None, HOUR) is not None
     changed = dict.fromkeys(fields, b"1")

@@ -1,7 +1,10 @@
 import json
 import stat
 import statistics
+import subprocess
+import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import argon2
@@ -62,11 +65,11 @@ def test_a_password_over_the_limit_is_wrong_without_being_hashed(users_file: Pat
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("not json", "is not JSON"),
+        ("root:x:0:0", "must be a users file, but it is not JSON; correct the path, or make another one with `python"),
         ("[" * 100_000, "is not JSON"),
-        ("[]", "holds no users"),
-        ("{}", "holds no users"),
-        ('{"alice": "plain"}', "the hash of 'alice'"),
+        ("[]", "must be a users file, an object"),
+        ("{}", "must be a users file, an object"),
+        ('{"alice": "plain"}', "make one with `python -m nodes.accounts OTHER_FILE NAME`"),
         ('{"alice": 5}', "the hash of 'alice'"),
         (json.dumps({"alice": argon2.PasswordHasher(1, 8, 1).hash("weak")}), "m=19456,t=2,p=1"),
     ],
@@ -96,6 +99,19 @@ def test_users_with_a_wrong_name_or_password_are_not_made(
     with pytest.raises(UsersError, match=expected):
         create_users(tmp_path / "users.json", names, password)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_makes_a_users_file_once(tmp_path: Path) -> None:
+    path = tmp_path / "users.json"
+    command = [sys.executable, "-m", "nodes.accounts", str(path), "alice", "bob"]
+    run = partial(subprocess.run, command, capture_output=True, text=True, check=False)
+    made = run()
+    names, passwords = zip(*(line.split(" ") for line in made.stdout.splitlines()), strict=True)
+    assert (made.returncode, names) == (0, ("alice", "bob"))
+    assert Users(path).verify("bob", passwords[1])
+    again = run()
+    assert again.returncode == 1
+    assert again.stderr == f"error: {path} must be a new file; give another path, or remove it\n"
 
 
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:

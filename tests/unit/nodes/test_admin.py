@@ -50,3 +50,12 @@ def test_a_mistake_is_answered_in_one_line(variables: dict[str, str], arguments:
     result = admin(variables, *arguments)
     assert result.exit_code != 0
     assert message in result.output.splitlines()[-1]
+
+
+def test_a_url_with_an_unknown_option_is_answered_in_one_line(variables: dict[str, str]) -> None:
+    url = "redis://u:p@127.0.0.1:1/0?foo=bar"
+    result = admin(variables | {"SESSION_STORE": "redis", "REDIS_URL": url}, "list", "--user", "alice")
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: REDIS_URL: the URL has an unknown option: 'foo'; leave it out\n",
+    )

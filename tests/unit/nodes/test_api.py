@@ -152,6 +152,21 @@ def test_a_missing_or_wrong_field_is_refused_by_its_name(
     assert "Set-Cookie" not in response.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "error"),
+    [
+        ("/login", '{"user": "alice"}', "password is missing"),
+        ("/cart", '{"quantity": 1}', "item is missing"),
+        ("/cart", "{", "input data was truncated"),
+        ("/cart", "nonsense", "JSON is malformed: "),
+    ],
+)
+def test_a_malformed_body_is_answered_in_plain_words(client: FlaskClient, path: str, body: str, error: str) -> None:
+    response = client.post(path, data=body, content_type="application/json")
+    assert response.status_code == 400
+    assert response.get_json()["error"].startswith(error)
+
+
 def test_a_cart_is_bounded_and_keeps_what_it_holds(client: FlaskClient) -> None:
     for number in range(MAX_ITEMS):
         assert client.post("/cart", json={"item": f"item {number}", "quantity": 1}).status_code == 200

@@ -30,7 +30,7 @@ def test_whatever_a_client_sends_stays_one_line_of_json(log: tuple[logging.Logge
     assert (line["message"], line["path"], line["node"], line["level"]) == (text, text, "node-7", "warning")
 
 
-def test_an_exception_is_a_field(log: tuple[logging.Logger, io.StringIO]) -> None:
+def test_an_exception_is_a_field_of_the_log_line(log: tuple[logging.Logger, io.StringIO]) -> None:
     logger, stream = log
     try:
         int("why")

@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes.pages import node_colour
+from nodes.sessions import MemoryStore, StoreUnavailable
 from tests.support.node import PASSWORD, ROOT
 from tests.support.node_app import ALICE, HTML, ParsedPage, age_login, log_in, token_of, user_of
 
@@ -176,9 +177,19 @@ def test_the_account_is_a_page_or_asks_to_log_in(client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
     response = client.get("/account", headers=HTML)
     assert (response.status_code, "Logged in since" in response.text) == (200, True)
+    assert "Current password" in response.text
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/login", 405)])
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [("/login", "/"), ("/cart", "/"), ("/logout", "/"), ("/password", "/account"), ("/sessions/end", "/sessions")],
+)
+def test_the_address_of_a_refused_form_leads_back_to_its_page(client: FlaskClient, path: str, page: str) -> None:
+    response = client.get(path, headers=HTML)
+    assert (response.status_code, response.headers["Location"]) == (302, page)
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/login", 405)])
 def test_errors_are_pages_that_name_the_node_and_the_request(
     client: FlaskClient, method: str, path: str, status: int
 ) -> None:
@@ -186,7 +197,41 @@ def test_errors_are_pages_that_name_the_node_and_the_request(
     assert response.status_code == status
     assert response.mimetype == "text/html"
     assert response.headers["X-Request-ID"] in response.text
-    assert "node-2" in response.text
+    assert f"{status}, from node-2" in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "advice", "button"),
+    [
+        ("GET", "/", "please try again in a moment", "Try again"),
+        ("POST", "/visits", "may not have been carried out: check before you repeat it.", "Back to the page"),
+    ],
+)
+def test_during_an_outage_a_read_may_be_repeated_and_a_write_is_checked_first(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str, advice: str, button: str
+) -> None:
+    def fail(store: MemoryStore, key: str) -> None:
+        raise StoreUnavailable("out of reach")
+
+    client.post("/visits")
+    monkeypatch.setattr(MemoryStore, "load", fail)
+    page = client.open(path, method=method, headers=HTML)
+    assert (page.status_code, advice in unescape(page.text), f">{button}<" in page.text) == (503, True, True)
+    answer = client.open(path, method=method)
+    assert (answer.status_code, advice in answer.get_json()["error"]) == (503, True)
+    for text in (page.text, answer.text):
+        assert ("again" in text.lower()) == (method == "GET")
+
+
+@pytest.mark.parametrize(("path", "is_empty"), [("/me", True), ("/visits", False), ("/cart", False)])
+def test_the_page_says_that_visits_and_cart_are_kept_only_where_there_are_some(
+    client: FlaskClient, path: str, is_empty: bool
+) -> None:
+    client.open(path, method="GET" if is_empty else "POST", json={"item": "apple", "quantity": 2})
+    anonymous = client.get("/", headers=HTML).text
+    client.post("/login", json=ALICE)
+    user = client.get("/", headers=HTML).text
+    assert ("your cart come along" in anonymous, "your cart came along" in user) == (not is_empty, not is_empty)
 
 
 def test_the_page_says_where_sessions_live(client: FlaskClient) -> None:

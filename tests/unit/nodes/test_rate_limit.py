@@ -109,7 +109,7 @@ def test_a_device_cookie_is_for_its_user_alone_and_cannot_be_forged(app: Flask) 
         assert statuses == [401, 401, 401, 429]
 
 
-def test_right_passwords_do_not_count(app: Flask) -> None:
+def test_right_passwords_do_not_count_towards_the_limit(app: Flask) -> None:
     client = app.test_client()
     assert {knock(client) for _ in range(40)} == {200}
     for wrong in (2, 3):

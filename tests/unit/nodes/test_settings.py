@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from nodes import Settings, SettingsError
-from nodes.settings import StoreKind, documentation
-from nodes.stores import make_stores
+from nodes.settings import StoreKind, documentation, list_unknown
+from nodes.stores import create_schema, make_stores
 from tests.support.node import ROOT, SECRET
 
 KEY = "5e" * 32
@@ -79,7 +79,13 @@ def test_every_variable_sets_its_field(users_file: Path) -> None:
         ({"SESSION_SECURE": "outo"}, ["not outo; did you mean auto?"]),
         ({"SESSION_STORE": "redis"}, ["REDIS_URL is not set", "redis://"]),
         ({"SESSION_STORE": "redis", "REDIS_URL": "http://store"}, ["REDIS_URL=http://store", "use redis://"]),
-        ({"SESSION_STORE": "redis", "REDIS_URL": "redis://store:port"}, ["REDIS_URL=redis://store:port"]),
+        (
+            {"SESSION_STORE": "redis", "REDIS_URL": "redis://n:s3cret@store:port"},
+            ["REDIS_URL=***@store:port: the port must be a whole number from 1 to 65535"],
+        ),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "redis://store:0"}, ["the port must be a whole number"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "redsi://n:s3cret?@store"}, ["REDIS_URL=***: use redis://"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL": "http://h"}, ["redis+sentinel://", "redis+cluster://"]),
         ({"SESSION_STORE": "redis", "REDIS_URL": "redis://"}, ["REDIS_URL=redis://"]),
         ({"SESSION_STORE": "redis", "REDIS_URL": "redis+sentinel://n:s3cret@h1"}, ["REDIS_URL=***@h1: use redis://"]),
         (
@@ -102,7 +108,11 @@ def test_every_variable_sets_its_field(users_file: Path) -> None:
         ({"STORE_OUTAGE": "wait"}, ["STORE_OUTAGE=wait: only Redis is waited for"]),
         ({"STORE_WAIT_SECONDS": "26"}, ["STORE_WAIT_SECONDS must be a number of seconds from 0.1 to 25, not 26"]),
         ({"USERS_FILE": "/nowhere/users.json"}, ["USERS_FILE=/nowhere/users.json", "no such file"]),
-        ({"USERS_FILE": ""}, ["USERS_FILE is not set"]),
+        ({"USERS_FILE": "/dev/urandom"}, ["USERS_FILE=/dev/urandom: it is not a regular file"]),
+        ({"USERS_FILE": f"/{'x' * 300}"}, ["cannot read USERS_FILE=", "File name too long"]),
+        ({"SESSION_SECRETS": "", "SESSION_SECRETS_FILE": "/dev/null"}, ["SESSION_SECRETS_FILE=/dev/null: it is not"]),
+        ({"SESSION_STORE": "redis", "REDIS_URL_FILE": "/tmp"}, ["REDIS_URL_FILE=/tmp: it is not a regular file"]),
+        ({"USERS_FILE": ""}, ["USERS_FILE is not set: make one with `python -m nodes.accounts FILE NAME…`"]),
         ({"SESSION_SECRETS": ""}, ["SESSION_SECRETS is not set", "openssl rand"]),
         ({"SESSION_SECRETS": " , "}, ["SESSION_SECRETS is empty"]),
         ({"SESSION_SECRETS": f"{SECRET},short-key"}, ["secret 2 must have at least 32 bytes, not 9"]),
@@ -116,6 +126,7 @@ def test_every_variable_sets_its_field(users_file: Path) -> None:
         ({**EXPRESS, "SESSION_MAX_PER_USER": "3"}, ["SESSION_MAX_PER_USER is set", "Node application"]),
         ({**EXPRESS, "SESSION_ENCRYPTION_KEYS": KEY}, ["SESSION_ENCRYPTION_KEYS is set"]),
         ({"SESSION_ENCRYPTION_KEYS": f"{KEY},short-key"}, ["SESSION_ENCRYPTION_KEYS: key 2", "openssl rand -hex 32"]),
+        ({"SESSION_ENCRYPTION_KEYS": " , "}, ["SESSION_ENCRYPTION_KEYS is empty"]),
         ({"SESSION_ENCRYPTION": "read"}, ["SESSION_ENCRYPTION=read", "SESSION_ENCRYPTION_KEYS"]),
         (
             {"SESSION_ENCRYPTION_KEYS": KEY, "SESSION_ENCRYPTION": "on"},
@@ -164,6 +175,28 @@ def test_a_secret_given_twice_or_in_a_file_that_is_not_text_is_refused(users_fil
     assert complaint(values) == f"cannot read SESSION_SECRETS_FILE={path}: it is not UTF-8 text"
 
 
+@pytest.mark.parametrize("name", ["SESSION_SECRETS", "REDIS_URL", "SESSION_ENCRYPTION_KEYS"])
+def test_an_empty_file_of_a_secret_is_refused(users_file: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "empty"
+    path.write_text("\n")
+    values = environ(users_file, SESSION_STORE="redis", REDIS_URL="redis://store") | {
+        name: "",
+        f"{name}_FILE": str(path),
+    }
+    assert f"{name}_FILE={path}: the file is empty" in complaint(values)
+
+
+def test_variables_that_look_like_settings_are_named_with_the_nearest_one() -> None:
+    fine = ("SESSION_SECRETS_FILE", "SESSION_MANAGER", "NODE_ENV", "REDIS_PORT", "LOAD_WORKERS", "DATABASE", "PATH")
+    wrong = ("SESSION_IDEL_TIMEOUT", "STORE_COLOUR", "SESION_STORE", "NODE_WORKRES")
+    assert list(list_unknown(dict.fromkeys(fine + wrong, "5"))) == [
+        "NODE_WORKRES is not a setting, and has no effect; did you mean NODE_WORKERS?",
+        "SESION_STORE is not a setting, and has no effect; did you mean SESSION_STORE?",
+        "SESSION_IDEL_TIMEOUT is not a setting, and has no effect; did you mean SESSION_IDLE_TIMEOUT?",
+        "STORE_COLOUR is not a setting, and has no effect",
+    ]
+
+
 SENTINEL_URL = "redis+sentinel://node:word@h1:26379,h2,h3/sessions?sentinel_username=node&sentinel_password=secret"
 
 
@@ -177,9 +210,24 @@ def test_a_url_of_several_servers_and_an_outage_policy_are_read(users_file: Path
     store.close()
 
 
+OPTIONS = "unknown option: 'foo'"
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
+        ("redis://n:s3cret@127.0.0.1:1/0?foo=bar", OPTIONS),
+        ("rediss://n:s3cret@h?foo=", OPTIONS),
+        ("unix:///tmp/redis?foo=bar", OPTIONS),
+        ("redis+sentinel://n:s3cret@h1/sessions?foo=bar", OPTIONS),
+        ("redis+cluster://n:s3cret@h1?foo=bar", OPTIONS),
+        ("redis://n:s3cret@h?decode_responses=1", "unknown option: 'decode_responses'"),
+        ("redis://n:s3cret@h?ssl_ca_certs=/ca", "wrong option: .*'ssl_ca_certs'"),
+        ("rediss://n:s3cret@h?ssl_cert_reqs=some", "wrong option: .*some"),
+        ("redis://n:s3cret@h?socket_timeout=x", "'socket_timeout'"),
+        ("redis://n:s3cret@h?protocol=9", "wrong option: protocol must be"),
+        ("redis://n:s3cret@h/sessions", "number of a database"),
+        ("redis+sentinel://n:s3cret@h1/sessions?db=x", "number of a database"),
         ("redis+sentinel://n:s3cret@h1:x/sessions", "must be host:port, not 'h1:x'"),
         ("redis+sentinel://n:s3cret@h1:70000/sessions", "must be host:port, not 'h1:70000'"),
         ("redis+cluster://n:s3cret@h1/3", "a cluster has database 0 alone"),
@@ -188,9 +236,42 @@ def test_a_url_of_several_servers_and_an_outage_policy_are_read(users_file: Path
 )
 def test_an_invalid_url_is_refused_before_anything_connects(users_file: Path, url: str, said: str) -> None:
     settings = Settings.from_environ(environ(users_file, SESSION_STORE="redis", REDIS_URL=url))
-    with pytest.raises(SettingsError, match=said) as refused:
+    with pytest.raises(SettingsError, match=f"^REDIS_URL: .*{said}") as refused:
         make_stores(settings)
     assert "s3cret" not in str(refused.value)
+
+
+PORT = "the URL must be KIND://user:password@host:port/database, with a port from 1 to 65535"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:p@h:abc/x", PORT),
+        ("postgresql://u:p@[::1/x", PORT),
+        ("mysql://u:p@s3cret:w@h/x", PORT),
+        ("mysql://u:p@h:70000/x", PORT),
+        ("postgresql://u:p@h/x?foo=bar", 'wrong option: invalid connection option "foo"'),
+        ("mysql://u:p@h/x?foo=bar", "wrong option: got an unexpected keyword argument 'foo'"),
+        ("mariadb://u:p@h/x?connect_timeout=x", "wrong option: invalid literal"),
+        ("sqlite:////nowhere/x.db?foo=bar", "wrong option: .*'foo'"),
+        ("postgresql://u:p@h/x?plugin=foo", "wrong option: .*foo"),
+    ],
+)
+def test_an_invalid_address_of_a_database_is_refused_before_anything_connects(
+    users_file: Path, url: str, said: str
+) -> None:
+    settings = Settings.from_environ(environ(users_file, SESSION_STORE="sql", DATABASE_URL=url))
+    for make in (make_stores, create_schema):
+        with pytest.raises(SettingsError, match=f"^DATABASE_URL: .*{said}") as refused:
+            make(settings)
+        assert "s3cret" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p@h/x?sslmode=require", "mysql://u:p@h/x?charset=utf8mb4&ssl_ca=/ca"])
+def test_the_options_of_the_drivers_are_accepted(users_file: Path, url: str) -> None:
+    make_stores(Settings.from_environ(environ(users_file, SESSION_STORE="sql", DATABASE_URL=url)))
 
 
 def test_the_express_store_cannot_use_a_redis_cluster(users_file: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_dns_of_docker_is_asked_every_five_seconds() -> None:
     assert "server node:8000 max_fails=3 fail_timeout=5s resolve;" in lines
 
 
-def test_logs_may_lie_elsewhere() -> None:
+def test_the_paths_of_the_proxys_logs_can_be_set() -> None:
     lines = directives(access_log="/dev/stdout", error_log="stderr")
     assert 'access_log "/dev/stdout" json;' in lines
     assert "error_log stderr warn;" in lines

@@ -64,7 +64,7 @@ def test_any_secret_verifies_and_no_other_one() -> None:
         VALUE.replace("abc", "abd"),
     ],
 )
-def test_anything_else_is_anonymous(value: str) -> None:
+def test_a_malformed_cookie_of_express_session_is_rejected(value: str) -> None:
     assert COOKIE.verify(value, [SECRET]) is None
 
 
@@ -73,7 +73,7 @@ PRINTABLE = st.characters(codec="utf-8", exclude_categories=("C", "Z"), include_
 
 @settings(max_examples=50)
 @given(st.text(PRINTABLE, min_size=16, max_size=128))
-def test_every_id_comes_back(session_id: str) -> None:
+def test_every_id_survives_signing_and_verification(session_id: str) -> None:
     assert COOKIE.verify(COOKIE.sign(session_id, SECRET), [SECRET]) == session_id
 
 

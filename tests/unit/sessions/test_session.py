@@ -239,6 +239,9 @@ def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_no_user_out(browser:
             assert (answer.status, answer.set_cookie) == (503, None)
             assert answer.response.headers["Retry-After"] == "1"
             assert answer.response.headers["Cache-Control"] == "no-store"
+        assert "try again" in browser.visit(dict).response.get_json()["error"]
+        write = browser.visit(dict, environ={"REQUEST_METHOD": "POST"}).response.get_json()["error"]
+        assert ("check before you repeat it" in write, "try again" in write) == (True, False)
         assert browser.visit().status == 200
     assert browser.header == header
     assert browser.read() == ("alice", {"a": 1})

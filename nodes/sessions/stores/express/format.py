@@ -6,7 +6,7 @@
 The library's own keys are: the owner, a string under `user` (or another key); `_created`, the time at which this side
 created the session (milliseconds); `_final`, true if the absolute timeout ends it; `_cookie`, the date of its end. A
 field of the application with one of these names, or one that begins with `~`, gets a `~` before it, so that assigning
-`session["user"]` logs nobody in. The field `_cookie` of a new session also holds the attributes of the cookie
+`session["user"]` is not a login. The field `_cookie` of a new session also holds the attributes of the cookie
 (`SharedStore`); they go into `cookie`.
 """
 

@@ -21,10 +21,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
@@ -34,6 +35,8 @@ from .connection import reset_in_children
 _URL = re.compile(r"(rediss?)\+(sentinel|cluster)://(?:([^@/]*)@)?([^/?#]+)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:,\s]+))(?::(\d{1,5}))?\Z")
 _PORTS = {"sentinel": 26379, "cluster": 6379}
+# The options that redis-py takes as text, beside those that it parses. Its others are objects.
+_TEXTS = {"username", "password", "client_name", "lib_name", "lib_version", "encoding", "encoding_errors"}
 Lookup = Callable[[str, int], list[str]]
 
 
@@ -55,7 +58,7 @@ class ServerList:
     redis+cluster://user:password@h1:6379,h2,h3           some servers of a Redis Cluster
 
     User and password are the store's. A Sentinel's own follow as `?sentinel_username=…&sentinel_password=…`, the
-    number of the database as `db=1`. All other parameters, such as `ssl_ca_certs`, are redis-py's.
+    number of the database as `db=1`. Other parameters, such as `ssl_ca_certs`, are redis-py's; others are refused.
     """
 
     kind: str
@@ -109,6 +112,7 @@ def _parse_address(text: str, port: int) -> Address:
 def make_pool(url: str, budgets: Budgets) -> redis.ConnectionPool:
     """Return a pool for `url` (redis://, rediss://, unix://) that connects within `budgets`. Raises ValueError."""
     has_host = not url.startswith("unix://")
+    _check_options(url)
     pool = redis.ConnectionPool.from_url(
         url,
         max_connections=budgets.max_connections,
@@ -123,7 +127,21 @@ def make_pool(url: str, budgets: Budgets) -> redis.ConnectionPool:
     )
     if has_host:
         pool.connection_class = NamedTlsConnection if url.startswith("rediss://") else NamedConnection
+    try:
+        pool.connection_class(**pool.connection_kwargs)  # connects to nothing; a request would fail with these errors
+    except (TypeError, ValueError, redis.RedisError) as error:
+        raise ValueError(f"the URL has a wrong option: {error}") from None
     return pool
+
+
+def _check_options(url: str) -> None:
+    """Raise ValueError for what redis-py would ignore, or pass on as text where it needs an object."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
+        raise ValueError("the URL must end with the number of a database, as redis://host:6379/0")
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in {*URL_QUERY_ARGUMENT_PARSERS, *_TEXTS} and not name.startswith("ssl_"):
+            raise ValueError(f"the URL has an unknown option: {name!r}; leave it out")
 
 
 def system_lookup(name: str, port: int) -> list[str]:

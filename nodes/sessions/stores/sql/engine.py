@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sqlite3
+import warnings
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from ...store import Budgets
 
@@ -27,17 +30,27 @@ eight hours."""
 
 
 def make_engine(url: str, budgets: Budgets) -> Engine:
-    """Return an engine that connects when first used. Raises ValueError for an unknown database."""
-    parsed = make_url(url)
+    """Return an engine that connects when first used. Raises ValueError for a URL that can't be right."""
+    try:
+        parsed = make_url(url)
+        valid = parsed.port is None or 0 < parsed.port <= 65535
+    except (SQLAlchemyError, ValueError):  # their texts may have a part of the password
+        valid = False
+    if not valid:
+        raise ValueError("the URL must be KIND://user:password@host:port/database, with a port from 1 to 65535")
     kind = parsed.get_backend_name()
     if kind not in DRIVERS:
         raise ValueError(f"the database must be one of {', '.join(f'{name}://' for name in DRIVERS)}, not {kind}://")
     if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ValueError(f"{url} names no file; sessions in SQLite need one, as in sqlite:////var/lib/sessions.db")
     parsed = parsed.set(drivername=DRIVERS[kind])
-    if kind == "sqlite":
-        return _sqlite(parsed, budgets)
-    return _postgresql(parsed, budgets) if kind == "postgresql" else _mysql(parsed, budgets)
+    make = {"sqlite": _sqlite, "postgresql": _postgresql}.get(kind, _mysql)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SAWarning)  # SQLAlchemy ignores unknown options of SQLite with a warning
+            return make(parsed, budgets)
+    except (SQLAlchemyError, SAWarning, TypeError, ValueError) as error:
+        raise ValueError(f"the URL has a wrong option: {str(error).strip()}") from None
 
 
 def make_housekeeping_budgets(budgets: Budgets) -> Budgets:
@@ -64,6 +77,7 @@ def _engine(url: URL, budgets: Budgets, connect_args: dict[str, Any], **more: An
 
 def _sqlite(url: URL, budgets: Budgets) -> Engine:
     engine = _engine(url, budgets, {"timeout": budgets.read_timeout})
+    _connect_options(engine)
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
@@ -72,6 +86,11 @@ def _sqlite(url: URL, budgets: Budgets) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL").close()
 
     return engine
+
+
+def _connect_options(engine: Engine) -> dict[str, Any]:
+    """Return what the driver's `connect` will get from the URL, so that a wrong option is not found in a request."""
+    return dict(engine.dialect.create_connect_args(engine.url)[1])
 
 
 def _mysql(url: URL, budgets: Budgets) -> Engine:
@@ -85,6 +104,7 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
             "autocommit": True,
         },
     )
+    inspect.signature(engine.dialect.loaded_dbapi.connect).bind_partial(**_connect_options(engine))
     wait = math.ceil(budgets.read_timeout)
     limits = (
         # No gap locks: a sweep locks the rows it removes, and not the gaps, where others insert.
@@ -106,7 +126,7 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
 def _postgresql(url: URL, budgets: Budgets) -> Engine:
     # Imported here: psycopg decides when it is imported whether it waits with gevent, so a process that becomes a
     # gevent worker must not import it before.
-    from .postgresql import make_connector
+    from .postgresql import check_options, make_connector
 
     connect = make_connector(budgets)
     milliseconds = math.ceil(budgets.read_timeout * 1000)
@@ -121,6 +141,7 @@ def _postgresql(url: URL, budgets: Budgets) -> Engine:
     # A database made without an encoding (SQL_ASCII) would answer in bytes.
     arguments = {"options": f"{limits} {given}".strip(), "client_encoding": "utf8"}
     engine = _engine(url.set(query=query), budgets, arguments, use_native_hstore=False)
+    check_options(_connect_options(engine))
 
     @event.listens_for(engine, "do_connect")
     def connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> Any:

@@ -49,7 +49,7 @@ def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnav
         return StoreUnavailable(
             f"{database}: the table `{table}` is missing; call the store's create_schema() once, or apply docs/sql.md"
         )
-    return StoreUnavailable(f"{database}: {error.orig}")
+    return StoreUnavailable(f"{database}: {' '.join(str(error.orig).split())}")  # psycopg's texts have several lines
 
 
 # MySQL: names are global to the server, with at most 64 characters. PostgreSQL: numbers of 64 bits are the database's;
