@@ -28,7 +28,7 @@ def interrupt_command(number: signal.Signals, line: str, *words: object) -> tupl
     number of processes that the command had; all of them have ended."""
     environment = {**os.environ, "COLUMNS": "80", "PYTHONUNBUFFERED": "1"}
     command = [*COMMAND, *map(str, words)]
-    with default_sigint():
+    with default_signals():
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     with process:
         assert process.stdout is not None
@@ -45,10 +45,15 @@ def interrupt_command(number: signal.Signals, line: str, *words: object) -> tupl
 
 
 @contextlib.contextmanager
-def default_sigint() -> Iterator[None]:
-    """Set the default action of SIGINT inside the block: tests in the background, and their children, ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def default_signals() -> Iterator[None]:
+    """Set the default action of SIGINT and SIGHUP: tests in the background, or under nohup, and their children ignore
+    them."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, action in before.items():
+            signal.signal(number, action)

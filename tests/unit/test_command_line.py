@@ -9,7 +9,7 @@ import click
 from click.testing import CliRunner
 
 from session_cluster import main
-from tests.support.commands import default_sigint
+from tests.support.commands import default_signals
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["demo", "up", "load", "proxy-config"]
@@ -45,7 +45,7 @@ def test_an_interrupt_during_the_imports_ends_without_a_traceback() -> None:
         "sys.meta_path.insert(0, Interrupt())\n"
         "import session_cluster"
     )
-    with default_sigint():
+    with default_signals():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 

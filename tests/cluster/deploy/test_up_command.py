@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.commands import COMMAND, default_sigint, run_command
+from tests.support.commands import COMMAND, default_signals, run_command
 from tests.support.node import ROOT
 from tests.support.traffic import Visitor
 from tests.support.waiting import lives, wait_until
@@ -48,7 +48,7 @@ class Up:
 def running(folder: Path, *options: str, prefix: Sequence[str] = ()) -> Iterator[Up]:
     output = folder.with_suffix(".out")
     command = [*prefix, *COMMAND, "up", "--port", "0", "--state", str(folder), *options]
-    with output.open("wb") as file, default_sigint():
+    with output.open("wb") as file, default_signals():
         process = subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}
         )

@@ -20,7 +20,7 @@ from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, read_result, write_results
 from loadtest.runner import interruptible
 from loadtest.suite import Effort, Suite
-from tests.support.commands import default_sigint
+from tests.support.commands import default_signals
 
 EFFORT = Effort(users=14, wait=(0.1, 0.3))
 COMMAND = "session-cluster failover run {name} --on {place} --users 14"
@@ -139,7 +139,7 @@ def test_ctrl_c_during_the_fault_undoes_it_and_ends_everything(tmp_path: Path) -
     earlier.parent.mkdir(parents=True)
     earlier.write_text("the result of an earlier run")
     before = {child.pid for child in psutil.Process().children(recursive=True)}
-    with default_sigint(), pytest.raises(KeyboardInterrupt), interruptible():
+    with default_signals(), pytest.raises(KeyboardInterrupt), interruptible():
         run(recorder.fault, tmp_path, watch=interrupt)
     assert recorder.calls == ["apply", "undo"]
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before

@@ -7,13 +7,13 @@ import threading
 import pytest
 
 from loadtest.runner import interruptible, uninterrupted
-from tests.support.commands import default_sigint
+from tests.support.commands import default_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_undo_is_not_interrupted_and_the_signal_is_heard_afterwards(number: signal.Signals) -> None:
     done = []
-    with default_sigint(), pytest.raises(KeyboardInterrupt), interruptible():
+    with default_signals(), pytest.raises(KeyboardInterrupt), interruptible():
         with uninterrupted():
             os.kill(os.getpid(), number)
             threading.Event().wait(0.01)
@@ -24,7 +24,7 @@ def test_an_undo_is_not_interrupted_and_the_signal_is_heard_afterwards(number: s
 
 def test_only_the_first_signal_interrupts_so_that_cleaning_up_is_not_disturbed() -> None:
     done = []
-    with default_sigint(), pytest.raises(KeyboardInterrupt), interruptible():
+    with default_signals(), pytest.raises(KeyboardInterrupt), interruptible():
         try:
             os.kill(os.getpid(), signal.SIGINT)
             threading.Event().wait(1)
