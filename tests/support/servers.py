@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
@@ -16,7 +17,7 @@ from deploy.waiting import http_ok
 from tests.support.waiting import wait_until
 
 
-class RunningServer:
+class RunningServer(ABC):
     """A process from `with` to its end. It serves HTTP at `url`, /live too, and logs to `log`."""
 
     def __init__(self, log: Path) -> None:
@@ -24,8 +25,8 @@ class RunningServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
 
-    def start(self) -> subprocess.Popen[bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def start(self) -> subprocess.Popen[bytes]: ...
 
     def answers(self) -> bool:
         return http_ok(self.port, "/live")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -19,13 +19,6 @@ from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
 HASTY = Budgets(0.1, 0.1, retries=0, deadline=0.2)
-
-
-@pytest.fixture
-def client(server: Valkey) -> Iterator[Any]:
-    with server.client() as made:
-        made.flushdb()
-        yield made
 
 
 @pytest.fixture

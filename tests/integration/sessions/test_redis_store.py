@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,13 +16,6 @@ from tests.support.valkey import Valkey
 
 KEY = "c" * 64
 RAW, ASIDE = f"session:{{{KEY}}}", f"session:damaged:{{{KEY}}}"
-
-
-@pytest.fixture
-def client(server: Valkey) -> Iterator[Any]:
-    with server.client() as made:
-        made.flushdb()
-        yield made
 
 
 @pytest.fixture
