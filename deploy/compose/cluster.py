@@ -10,7 +10,6 @@ from deploy.base import BaseCluster
 from deploy.cluster import Member, MemberState
 from deploy.compose.docker import Container, Project
 from deploy.compose.members import (
-    ComposeRedis,
     find_members,
     log_tail,
     make_member,
@@ -26,6 +25,7 @@ from deploy.compose.override import (
     start_fault_proxy,
 )
 from deploy.compose.proxy import ComposeProxy
+from deploy.compose.redis_servers import ComposeRedis
 from deploy.ports import free_ports
 from deploy.redis.control import Store, make_control
 from deploy.spec import ClusterError, ClusterSpec, NodeKind

@@ -175,7 +175,7 @@ class Session(SessionMixin):
 
     @property
     def max_age(self) -> float | None:
-        """Idle timeout and Max-Age of the cookie in seconds: the session's own, or else `SessionOptions.max_age`.
+        """Max-Age of the cookie in seconds: the session's own, which is also its idle timeout, or the options'.
 
         Assign to it for this session alone; None undoes that. The absolute timeout bounds it. Raises ValueError unless
         it is above 0 and at most `store.LONGEST`.

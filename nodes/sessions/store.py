@@ -295,9 +295,9 @@ class Budgets:
 
     The clients' own defaults are far longer: redis-py's let a silent server hold a worker for 59 s. `connect_timeout`
     and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation (load, ping) is tried
-    again, `deadline` the seconds after which no further attempt starts. Updates are never sent twice, since the first
-    may have been applied. `max_connections` bounds the pool of one process; waiting for a connection takes at most
-    `connect_timeout`.
+    again, `deadline` the seconds after which no further attempt starts. A write whose answer was lost is repeated only
+    where the store can tell whether the first one was applied. `max_connections` bounds the pool of one process;
+    waiting for a connection takes at most `connect_timeout`.
     """
 
     connect_timeout: float = 0.25

@@ -45,7 +45,8 @@ from ...store import (
 from . import scripts
 from .client import RedisClient, connect, escape_pattern
 from .connection import Command, CommandExecutor
-from .outage import Acknowledgement, Durability, OutagePolicy, with_outage_policy
+from .durability import Acknowledgement, Durability
+from .outage import OutagePolicy, with_outage_policy
 from .scripts import escape, flatten, to_dict, to_record
 from .user_index import UserIndex
 
