@@ -7,9 +7,9 @@ from typing import Protocol, Self
 from deploy.cluster import Member, MemberState, Role
 from deploy.fault_proxy import FaultProxy
 from deploy.ports import require_free
-from deploy.redis.control import Store
+from deploy.redis.control import BaseStoreControl
 from deploy.spec import ClusterError, ClusterSpec, Discovery, check_nodes
-from proxy import Balance, Server, ServerState
+from proxy import Balance, ServerState, UpstreamServer
 
 _SERVES = {MemberState.RUNNING, MemberState.DRAINED}
 
@@ -17,7 +17,7 @@ _SERVES = {MemberState.RUNNING, MemberState.DRAINED}
 class Proxy(Protocol):
     """The proxy of a cluster. It may find nodes by itself; then it gets only those that are in rotation."""
 
-    def install(self, nodes: Sequence[Server], policy: Balance) -> None:
+    def install(self, nodes: Sequence[UpstreamServer], policy: Balance) -> None:
         """Send requests to these nodes. Raises ClusterError if the proxy refuses that, without effect."""
 
     def wait_finished(self) -> None:
@@ -48,7 +48,7 @@ class BaseCluster(ABC):
 
     @property
     @abstractmethod
-    def store(self) -> Store: ...
+    def store(self) -> BaseStoreControl: ...
 
     @abstractmethod
     def members(self) -> tuple[Member, ...]: ...
@@ -202,7 +202,7 @@ class BaseCluster(ABC):
         if self.spec.discovery is Discovery.DNS and (states or without):
             raise ClusterError("a node that the proxy finds by DNS can't be taken out of rotation")
         nodes = [
-            Server(member.address, member.name, states.get(member.name, ServerState.UP))
+            UpstreamServer(member.address, member.name, states.get(member.name, ServerState.UP))
             for member in self.members()
             if member.role is Role.NODE and member.address and member.name not in without
         ]

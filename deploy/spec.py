@@ -217,8 +217,8 @@ class ClusterSpec:
     def proxy_settings(self) -> Mapping[str, Any]:
         """Fields of `proxy.ProxySettings` that differ from its defaults: `proxy`, and what the nodes need."""
         # A read that waits for a primary must not be mistaken for a read at a silent node.
-        held = {"get_timeout": ProxySettings.read_timeout} if self.store_settings.outage is Outage.WAIT else {}
-        return {**held, **self.proxy}
+        while_waiting = {"get_timeout": ProxySettings.read_timeout} if self.store_settings.outage is Outage.WAIT else {}
+        return {**while_waiting, **self.proxy}
 
     @property
     def has_single_server(self) -> bool:

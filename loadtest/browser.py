@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from loadtest.history import Action, Outcome
+from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer
 
 
@@ -106,10 +106,10 @@ class Expectation:
 
         `replaced`: the answer brought another session's cookie, which a write does that finds no session.
         """
-        if answer.outcome is Outcome.FAIL:
+        if answer.outcome is OpOutcome.FAIL:
             return False
         changes_user = action in (Action.LOGIN, Action.LOGOUT)
-        if answer.outcome is Outcome.UNKNOWN:
+        if answer.outcome is OpOutcome.UNKNOWN:
             self.user = UNSET if changes_user else self.user
             return False
         was_replaced = replaced is True and self.is_logged_in and not changes_user

@@ -12,7 +12,7 @@ import msgspec
 
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.checker.figures import percentile
-from loadtest.history import STOPPED, Action, Op, Outcome, Probe
+from loadtest.history import STOPPED, Action, Op, OpOutcome, Probe
 
 DURING = "during"
 """The phase of an experiment during which the fault is active."""
@@ -131,7 +131,7 @@ class Claim:
     """
 
     text: str
-    judge: Callable[[Observed], ClaimResult]
+    evaluate: Callable[[Observed], ClaimResult]
     min_requests: int = 0
     phase: str | None = None
 
@@ -140,7 +140,7 @@ class Claim:
         return replace(self, phase=phase)
 
     def check(self, seen: Observed) -> ClaimResult:
-        return self.judge(seen.within(self.phase))
+        return self.evaluate(seen.within(self.phase))
 
 
 def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]:
@@ -167,28 +167,28 @@ def nothing_lost(
     is (2/3)^12 < 1 %. Experiments on a few shared sessions need fewer users.
     """
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         lost = [f"{count:,} x {kind}" for kind in kinds if (count := seen.count(kind))]
         if lost:
             return broken(f"{', '.join(lost)}; expected none")
         return _require_answers(seen.figures, min_requests, min_users)
 
-    return Claim(text, judge, min_requests)
+    return Claim(text, evaluate, min_requests)
 
 
 def no_failed_request(text: str = "no request fails", gets: bool = False, min_operations: int = 60) -> Claim:
     """The claim that no request fails: no 5xx, no broken connection. With `gets` only GETs are counted."""
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         figures = seen.figures
         if figures.failed_gets if gets else figures.failed:
             return broken(f"failed: {list_failures(figures.failures)}")
         return require(figures.operations, min_operations, "operations")
 
-    return Claim(text, judge)
+    return Claim(text, evaluate)
 
 
-def _judge_failed_writes(seen: Observed) -> ClaimResult:
+def _evaluate_failed_writes(seen: Observed) -> ClaimResult:
     bound = max(1, math.ceil(seen.figures.users / 10))
     if seen.figures.failed_writes > bound:
         return broken(f"more than {bound} writes failed: {list_failures(seen.figures.failures)}")
@@ -210,7 +210,7 @@ def share_of_requests(share: float, words: str, least: float | None = None) -> C
     """
     min_requests, min_users = 150, 10
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         figures = seen.figures
         enough = _require_answers(figures, min_requests, min_users)
         if enough != HOLDS:
@@ -224,7 +224,7 @@ def share_of_requests(share: float, words: str, least: float | None = None) -> C
             f"expected {words} (from {low:.0%} to {high:.0%})"
         )
 
-    return Claim(f"{words} of the requests find their user logged out", judge, min_requests)
+    return Claim(f"{words} of the requests find their user logged out", evaluate, min_requests)
 
 
 def share_of_users(share: float, words: str) -> Claim:
@@ -235,7 +235,7 @@ def share_of_users(share: float, words: str) -> Claim:
     """
     min_requests, min_users = 60, 15
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         figures = seen.figures
         enough = _require_answers(figures, min_requests, min_users)
         if enough != HOLDS:
@@ -249,46 +249,46 @@ def share_of_users(share: float, words: str) -> Claim:
             f"expected {words} (from {low} to {high})"
         )
 
-    return Claim(f"{words} of the users lose their session", judge, min_requests)
+    return Claim(f"{words} of the users lose their session", evaluate, min_requests)
 
 
 def served_by(number: int) -> Claim:
     """The claim that at least this many different nodes answer."""
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         nodes = seen.figures.nodes
         if len(nodes) >= number:
             return HOLDS
         return broken(f"answered by {', '.join(nodes) or 'no node'} alone; expected {number} nodes")
 
-    return Claim(f"{number} nodes answer", judge)
+    return Claim(f"{number} nodes answer", evaluate)
 
 
-def _judge_logouts(seen: Observed) -> ClaimResult:
+def _evaluate_logouts(seen: Observed) -> ClaimResult:
     result = nothing_lost(min_requests=0, min_users=1).check(seen)
-    logouts = sum(op.action is Action.LOGOUT and op.outcome is Outcome.OK for op in seen.ops)
+    logouts = sum(op.action is Action.LOGOUT and op.outcome is OpOutcome.OK for op in seen.ops)
     return require(logouts, MIN_LOGOUTS, "logouts") if result == HOLDS else result
 
 
 def lost_at_most(seconds: float) -> Claim:
     """The claim that no more is lost than was acknowledged in the last `seconds` before the fault."""
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         end = seen.times.fault
-        acknowledged = [op for op in seen.ops if op.outcome is Outcome.OK and op.action in WRITES]
+        acknowledged = [op for op in seen.ops if op.outcome is OpOutcome.OK and op.action in WRITES]
         bound = sum(end - seconds <= op.ended <= end for op in acknowledged)
         if seen.lost_writes > bound:
             return broken(f"{seen.lost_writes} writes lost, of {bound} acknowledged in the last {seconds:g} s")
         return HOLDS if bound else not_enough("nothing was written in that time")
 
-    return Claim(f"at most the last {seconds:g} s of writes are lost", judge)
+    return Claim(f"at most the last {seconds:g} s of writes are lost", evaluate)
 
 
-def _judge_loss(seen: Observed) -> ClaimResult:
+def _evaluate_loss(seen: Observed) -> ClaimResult:
     return HOLDS if seen.lost_writes else broken("nothing was lost; expected a loss")
 
 
-def _judge_refusals(seen: Observed) -> ClaimResult:
+def _evaluate_refusals(seen: Observed) -> ClaimResult:
     if not seen.within(DURING).figures.failed_writes:
         return broken("no write was refused; the fault had no effect")
     return HOLDS
@@ -297,7 +297,7 @@ def _judge_refusals(seen: Observed) -> ClaimResult:
 def gap_within(seconds: float) -> Claim:
     """The claim that the prober never waits longer for a good answer, on any target."""
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         if not seen.findings.availability:
             return not_enough("there was no prober")
         for name, target in seen.findings.availability.items():
@@ -311,20 +311,20 @@ def gap_within(seconds: float) -> Claim:
             return broken(f"{gap:.2f} s without a good answer; expected {seconds:g} s at most")
         return HOLDS
 
-    return Claim(f"no gap longer than {seconds:g} s", judge)
+    return Claim(f"no gap longer than {seconds:g} s", evaluate)
 
 
 def recovers_within(seconds: float) -> Claim:
     """The claim that the prober gets good answers only, from this many seconds after the undo on."""
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         undone = seen.times.undone
-        late = [p.started - undone for p in seen.probes if p.outcome is not Outcome.OK and p.started > undone]
+        late = [p.started - undone for p in seen.probes if p.outcome is not OpOutcome.OK and p.started > undone]
         if max(late, default=0.0) > seconds:
             return broken(f"a probe failed {max(late):.2f} s after the undo; expected none after {seconds:g} s")
         return require(len(seen.probes), MIN_PROBES, "probes")
 
-    return Claim(f"no probe fails later than {seconds:g} s after the fault is undone", judge)
+    return Claim(f"no probe fails later than {seconds:g} s after the fault is undone", evaluate)
 
 
 def failures_end_within(seconds: float) -> Claim:
@@ -333,14 +333,14 @@ def failures_end_within(seconds: float) -> Claim:
     For a store that lost a shard: the prober's session may be on another shard.
     """
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         fault = seen.times.fault
         failed = [op.started - fault for op in seen.ops if op.error not in {"", STOPPED} and op.started > fault]
         if max(failed, default=0.0) > seconds:
             return broken(f"a request failed {max(failed):.2f} s after the fault; expected none after {seconds:g} s")
         return HOLDS if failed else not_enough("no request failed, so none used the lost part of the store")
 
-    return Claim(f"no request fails later than {seconds:g} s after the fault", judge)
+    return Claim(f"no request fails later than {seconds:g} s after the fault", evaluate)
 
 
 def slow_window(seconds: float) -> Claim:
@@ -349,41 +349,41 @@ def slow_window(seconds: float) -> Claim:
     nginx sends the node a request from time to time, to see whether it is back: a window of its own.
     """
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         longest = longest_slow_window(seen.probes, _SLOW)
         if longest > seconds:
             return broken(f"answers took more than {_SLOW:g} s for {longest:.2f} s; expected {seconds:g} s at most")
         return require(len(seen.probes), MIN_PROBES, "probes")
 
-    return Claim(f"answers are slow for at most {seconds:g} s", judge)
+    return Claim(f"answers are slow for at most {seconds:g} s", evaluate)
 
 
 def bounded(seconds: float) -> Claim:
     """The claim that each request made during the fault gets its answer, good or not, within this time."""
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         asked = [op for op in seen.ops if seen.times.fault <= op.started < seen.times.undo]
         slowest = max((op.ended - op.started for op in asked), default=0.0)
         if slowest > seconds:
             return broken(f"an answer took {slowest:.2f} s; expected {seconds:g} s at most")
         return require(len(asked), 20, "requests during the fault")
 
-    return Claim(f"every answer within {seconds:g} s", judge)
+    return Claim(f"every answer within {seconds:g} s", evaluate)
 
 
 def site_fast(seconds: float) -> Claim:
     """The claim that pages without a session stay fast during the fault: 99 of 100 probes, and no probe fails."""
 
-    def judge(seen: Observed) -> ClaimResult:
+    def evaluate(seen: Observed) -> ClaimResult:
         probes = [p for p in seen.probes if p.target == SITE and seen.times.fault <= p.started < seen.times.undo]
-        if failed := sum(probe.outcome is not Outcome.OK for probe in probes):
+        if failed := sum(probe.outcome is not OpOutcome.OK for probe in probes):
             return broken(f"{failed} probes failed")
         p99 = percentile((probe.ended - probe.started for probe in probes), 0.99)
         if len(probes) >= MIN_PROBES and p99 > seconds:
             return broken(f"p99 {p99:.2f} s; expected {seconds:g} s at most")
         return require(len(probes), MIN_PROBES, "probes")
 
-    return Claim(f"pages without a session are answered within {seconds:g} s", judge)
+    return Claim(f"pages without a session are answered within {seconds:g} s", evaluate)
 
 
 NOTHING_LOST = nothing_lost()
@@ -394,17 +394,17 @@ NO_UPDATE_LOST = nothing_lost("no update is lost, whatever the order of the writ
 """For a few users with several tabs each."""
 NO_FAILED_REQUEST = no_failed_request()
 NO_FAILED_GET = no_failed_request("no GET fails", gets=True)
-FEW_FAILED_WRITES = Claim("only writes in flight fail, for a tenth of the users at most", _judge_failed_writes)
+FEW_FAILED_WRITES = Claim("only writes in flight fail, for a tenth of the users at most", _evaluate_failed_writes)
 """Only writes fail that were in flight on the node that died.
 
 A GET is sent to another node by the proxy; a POST that was sent is not repeated. Each user has at most one request in
 flight, and waits most of the time, so a tenth of the users (at least one) is a generous bound.
 """
-LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes are in flight", _judge_logouts)
+LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts)
 """Nothing is lost or revived in enough races of a logout with writes of its session."""
-SOMETHING_LOST = Claim("acknowledged writes are lost", _judge_loss)
+SOMETHING_LOST = Claim("acknowledged writes are lost", _evaluate_loss)
 """The loss that another variant prevents does happen."""
-WRITES_REFUSED = Claim("writes are refused with an error", _judge_refusals)
+WRITES_REFUSED = Claim("writes are refused with an error", _evaluate_refusals)
 """Writes fail during the fault: no write is acknowledged that could not be stored."""
 
 

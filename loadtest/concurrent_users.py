@@ -7,7 +7,7 @@ from collections.abc import Callable
 import gevent
 from locust import task
 
-from loadtest.history import Action, Outcome
+from loadtest.history import Action, OpOutcome
 from loadtest.http import Operation
 from loadtest.users import FRUIT, SessionUser
 
@@ -71,7 +71,7 @@ class SharedWriter(ConcurrentUser):
             return
         self.wait_for(self.start_tabs(self._write))
         look = self.send(Operation(Action.LOOK), self.who)
-        if look.outcome is Outcome.OK and look.user is None:
+        if look.outcome is OpOutcome.OK and look.user is None:
             self._open = self.open_session()
 
     def _write(self, who: str) -> None:

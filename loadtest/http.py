@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from loadtest.history import Action, Outcome
+from loadtest.history import Action, OpOutcome
 
 
 def printable(text: str) -> str:
@@ -43,7 +43,7 @@ class Answer:
     `user` None: no user is logged in. `error` is the failure as HTTP; empty: none.
     """
 
-    outcome: Outcome
+    outcome: OpOutcome
     user: str | UnsetType | None = UNSET
     visits: int | UnsetType = UNSET
     cart: Mapping[str, int] | UnsetType = UNSET
@@ -122,21 +122,21 @@ class HttpInterface(msgspec.Struct, frozen=True):
         """
         action = operation.action
         if status >= 500:
-            return Answer(Outcome.UNKNOWN, error=f"status {status}")
+            return Answer(OpOutcome.UNKNOWN, error=f"status {status}")
         if status == 409 and action in _WRITES:
-            return Answer(Outcome.FAIL)
+            return Answer(OpOutcome.FAIL)
         if status not in _OK[action]:
-            return Answer(Outcome.FAIL, error=f"status {status}")
+            return Answer(OpOutcome.FAIL, error=f"status {status}")
         if status == 401:
-            return Answer(Outcome.OK, user=None)
+            return Answer(OpOutcome.OK, user=None)
         shown = _Shown()
         if body and action not in (Action.LOGOUT, Action.EMPTY):
             try:
                 shown = msgspec.json.decode(body, type=_Shown)
             except msgspec.DecodeError as error:
-                return Answer(Outcome.UNKNOWN, error=f"not the JSON of the interface: {error}")
+                return Answer(OpOutcome.UNKNOWN, error=f"not the JSON of the interface: {error}")
         required = _REQUIRED.get(action)
         if required is not None and getattr(shown, required) is UNSET:
-            return Answer(Outcome.UNKNOWN, error=f"the answer has no {required!r}")
+            return Answer(OpOutcome.UNKNOWN, error=f"the answer has no {required!r}")
         user = printable(shown.user) if isinstance(shown.user, str) else shown.user
-        return Answer(Outcome.OK, user, shown.visits, shown.cart)
+        return Answer(OpOutcome.OK, user, shown.visits, shown.cart)

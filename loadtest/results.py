@@ -97,7 +97,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return self.number, self.name, self.position, self.variant, *kind, self.place is not Place.LOCAL, self.run
 
 
-class _Version(msgspec.Struct):
+class _ResultVersion(msgspec.Struct):
     version: int = VERSION
 
 
@@ -168,7 +168,7 @@ def read_result(path: Path) -> Result:
     try:
         document = msgspec.json.decode(path.read_bytes())
         _check_values(document)
-        version = msgspec.convert(document, _Version).version
+        version = msgspec.convert(document, _ResultVersion).version
         if version > VERSION:
             raise ValueError(f"{path}: version must be at most {VERSION}, not {version}; use the program that wrote it")
         return msgspec.convert(document, Result)

@@ -40,7 +40,7 @@ FAILURES = (ClusterError, GeneratorError, ProberError, HistoryError, TargetError
 
 
 @dataclass(frozen=True)
-class Effort:
+class SuiteLoad:
     """The number of users, their wait in seconds (from, to) between two requests, and the factor (0 to 1) for the
     duration of each phase."""
 
@@ -59,7 +59,7 @@ class Suite:
     """
 
     experiments: Sequence[Experiment]
-    effort: Effort
+    load: SuiteLoad
     folder: Path
     clusters: Mapping[Place, MakeCluster]
     command: str = ""
@@ -96,7 +96,7 @@ class Suite:
             yield self._run_case(case, number, schedule, watch)
 
     def _phases(self, case: Case) -> list[Phase]:
-        return [phase.scaled(self.effort.share) for phase in case.phases]
+        return [phase.scaled(self.load.share) for phase in case.phases]
 
     def _run_case(self, case: Case, number: int, schedule: Schedule, watch: Callable[[Status], None]) -> Result:
         with replacing(self.folder / case.name / str(number)) as folder:
@@ -108,12 +108,12 @@ class Suite:
     def _make_result(
         self, case: Case, number: int, schedule: Schedule, watch: Callable[[Status], None], folder: Path
     ) -> Result:
-        users = case.experiment.users or self.effort.users
+        users = case.experiment.users or self.load.users
         try:
             profile = LoadProfile(
                 users=users,
                 spawn_rate=users,
-                wait=self.effort.wait,
+                wait=self.load.wait,
                 mix=case.experiment.mix,
                 time_limit=schedule.seconds + SLACK,
             )

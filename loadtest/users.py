@@ -13,7 +13,7 @@ from locust import FastHttpUser, between, task
 from msgspec import UNSET, UnsetType
 
 from loadtest.browser import Browser, Expectation, Sent
-from loadtest.history import STOPPED, Action, Op, Outcome, now
+from loadtest.history import STOPPED, Action, Op, OpOutcome, now
 from loadtest.http import Adapter, Answer, HttpInterface, Operation, printable
 
 FRUIT = ("apple", "pear", "plum", "cherry")
@@ -155,7 +155,7 @@ class SessionUser(FastHttpUser):
                 if logged_out:  # a row of its own in Locust's tables
                     response.request_meta["name"] = f"{request.path} [{LOGGED_OUT}]"
         except GreenletExit:
-            self.load.record(make_op(Answer(Outcome.UNKNOWN, error=STOPPED), UNSET))
+            self.load.record(make_op(Answer(OpOutcome.UNKNOWN, error=STOPPED), UNSET))
             raise
         self.load.record(op)
         return op
@@ -164,17 +164,17 @@ class SessionUser(FastHttpUser):
         """Return the answer, and whether it replaces the session's cookie (UNSET if unknown)."""
         if not response.status_code:
             # A refused connection reached no server. After any other error the request may have been carried out.
-            outcome = Outcome.FAIL if isinstance(response.error, ConnectionRefusedError) else Outcome.UNKNOWN
+            outcome = OpOutcome.FAIL if isinstance(response.error, ConnectionRefusedError) else OpOutcome.UNKNOWN
             return Answer(outcome, error=f"no answer: {type(response.error).__name__}"), UNSET
         cookies = _header_lines(response, "Set-Cookie")
         replaced = self.browser.receive(cookies, sent, login=operation.action is Action.LOGIN)
         answer = self.load.adapter.read(operation, response.status_code, response.content or b"")
-        if answer.outcome is Outcome.OK and not self.browser.knows(sent):
+        if answer.outcome is OpOutcome.OK and not self.browser.knows(sent):
             if operation.action is Action.LOGIN:
-                return Answer(Outcome.UNKNOWN, error=f"the login set no cookie {self.browser.cookie!r}"), UNSET
+                return Answer(OpOutcome.UNKNOWN, error=f"the login set no cookie {self.browser.cookie!r}"), UNSET
             if sent.header:  # the session may be in another cookie
-                answer = Answer(Outcome.OK)
-        return answer, replaced if answer.outcome is Outcome.OK else UNSET
+                answer = Answer(OpOutcome.OK)
+        return answer, replaced if answer.outcome is OpOutcome.OK else UNSET
 
 
 def _header(response: Any, name: str) -> str:

@@ -30,7 +30,7 @@ _PAGES = {"/sessions": "account_sessions.list_all", "/account": "auth.account"}
 """The only pages beside the home page that a login may lead back to, whatever a form says."""
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class LoginForm(msgspec.Struct, frozen=True):
     """The body of a login; `back` is the page to which a browser is redirected."""
 
     user: str
@@ -38,7 +38,7 @@ class Credentials(msgspec.Struct, frozen=True):
     back: str = "/"
 
     def __repr__(self) -> str:  # never the password, wherever this may be printed
-        return f"Credentials(user={self.user!r})"
+        return f"LoginForm(user={self.user!r})"
 
 
 class NewPassword(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ def login() -> Response:
     users: Users = current_app.extensions["users"]
     limiter: RateLimiter = current_app.extensions["rate_limiter"]
     try:
-        credentials = read_body(Credentials)
+        credentials = read_body(LoginForm)
         guess = limiter.count(request, credentials.user)
     except (BadRequest, TooManyRequests) as error:
         if isinstance(error, TooManyRequests):

@@ -127,7 +127,7 @@ class Environment:
         return tuple(part.strip() for part in parts if part.strip()), source
 
 
-class StoreKind(Enum):
+class SessionStoreKind(Enum):
     """Where sessions live."""
 
     MEMORY = "memory"
@@ -154,7 +154,7 @@ class Setting:
     """Returns None where the variable is unset and the default holds."""
     default: str
     """For the documentation."""
-    stores: tuple[StoreKind, ...] = ()
+    stores: tuple[SessionStoreKind, ...] = ()
     """Read for these stores only; for all where it is empty."""
     example: str = ""
     """What to set, in the error for a value that is required and not set. Empty where none is required."""
@@ -176,7 +176,7 @@ def _setting(
     help_: str,
     read: Callable[[Environment], Any],
     *,
-    stores: tuple[StoreKind, ...] = (),
+    stores: tuple[SessionStoreKind, ...] = (),
     example: str = "",
     shown: str | None = None,
     is_secret: bool = False,
@@ -300,7 +300,7 @@ def _bind(env: Environment) -> str | None:
     return value
 
 
-_REDIS = (StoreKind.REDIS, StoreKind.EXPRESS)
+_REDIS = (SessionStoreKind.REDIS, SessionStoreKind.EXPRESS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,9 +315,10 @@ class Settings:
     workers: int = _whole(
         "NODE_WORKERS", 1, 1, 64, "gunicorn workers; with the memory store each has sessions of its own."
     )
-    store: StoreKind = _choice(
+    store: SessionStoreKind = _choice(
         "SESSION_STORE", "memory file sql redis express",
-        "Where sessions live; `express` shares them with a Node application, see [express.md](express.md).", StoreKind,
+        "Where sessions live; `express` shares them with a Node application, see [express.md](express.md).",
+        SessionStoreKind,
     )  # fmt: skip
     redis_url: str | None = _setting(
         "REDIS_URL", None, "`redis://user:password@host:port/0`, `rediss://` (TLS), `unix://`,"
@@ -328,7 +329,7 @@ class Settings:
     )  # fmt: skip
     database_url: str | None = _setting(
         "DATABASE_URL", None, "`sqlite:////path`, `mysql://`, `mariadb://`, `postgresql://user:password@host/database`",
-        "The store's database, see [sql.md](sql.md).", _database_url, stores=(StoreKind.SQL,),
+        "The store's database, see [sql.md](sql.md).", _database_url, stores=(SessionStoreKind.SQL,),
         example="postgresql://user:password@host/db", shown="", is_secret=True,
     )  # fmt: skip
     create_schema: bool = _switch(
@@ -338,7 +339,7 @@ class Settings:
     folder: Path | None = _setting(
         "SESSION_FOLDER", None, "a path", "The folder of the sessions, on a disk that all nodes share.",
         lambda env: Path(folder) if (folder := env.text("SESSION_FOLDER")) else None,
-        stores=(StoreKind.FILE,), example="a folder that belongs to this node's user", shown="",
+        stores=(SessionStoreKind.FILE,), example="a folder that belongs to this node's user", shown="",
     )  # fmt: skip
     durability: str = _choice(
         "STORE_DURABILITY", "primary revocations every_write",
@@ -437,7 +438,7 @@ class Settings:
                 if value is not None:
                     values[each.name] = value
         values.setdefault("node_name", default_name())
-        values.setdefault("session_name", "connect.sid" if values["store"] is StoreKind.EXPRESS else "session")
+        values.setdefault("session_name", "connect.sid" if values["store"] is SessionStoreKind.EXPRESS else "session")
         settings = cls(**values)
         settings._check(env)
         return settings
@@ -453,13 +454,13 @@ class Settings:
             )
         if self.same_site == "none" and self.secure == "off":
             raise SettingsError("SESSION_SAME_SITE=none: browsers refuse it with SESSION_SECURE=off; use auto or on")
-        if self.durability != "primary" and (self.replicas == 0 or self.store is not StoreKind.REDIS):
+        if self.durability != "primary" and (self.replicas == 0 or self.store is not SessionStoreKind.REDIS):
             raise SettingsError(
                 f"STORE_DURABILITY={self.durability}: it needs SESSION_STORE=redis and STORE_REPLICAS of 1 or more"
             )
         if self.outage == "wait" and self.store not in _REDIS:
             raise SettingsError("STORE_OUTAGE=wait: only Redis is waited for; use it with SESSION_STORE=redis")
-        if self.store is StoreKind.EXPRESS and (self.max_sessions or self.encryption_keys):
+        if self.store is SessionStoreKind.EXPRESS and (self.max_sessions or self.encryption_keys):
             name = "SESSION_MAX_PER_USER" if self.max_sessions else "SESSION_ENCRYPTION_KEYS"
             raise SettingsError(f"{name} is set: the Node application that shares the sessions can't follow it")
         if env.text("SESSION_ENCRYPTION") and not self.encryption_keys:

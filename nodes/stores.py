@@ -23,7 +23,7 @@ from .sessions import (
 from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
 from .sessions.stores.redis import connect
-from .settings import Settings, SettingsError, StoreKind
+from .settings import SessionStoreKind, Settings, SettingsError
 
 if TYPE_CHECKING:
     from .sessions.stores.sql import SqlStore
@@ -54,7 +54,7 @@ def make_stores(settings: Settings) -> Stores:
 
 def _to_settings_error(settings: Settings, error: ValueError) -> SettingsError:
     """Return the error of a store about its URL, with the variable that has it."""
-    return SettingsError(f"{'DATABASE_URL' if settings.store is StoreKind.SQL else 'REDIS_URL'}: {error}")
+    return SettingsError(f"{'DATABASE_URL' if settings.store is SessionStoreKind.SQL else 'REDIS_URL'}: {error}")
 
 
 def _make_stores(settings: Settings) -> Stores:
@@ -65,16 +65,16 @@ def _make_stores(settings: Settings) -> Stores:
         deadline=settings.deadline,
     )
     match settings.store:
-        case StoreKind.MEMORY:
+        case SessionStoreKind.MEMORY:
             return Stores(MemoryStore(), MemoryStore())
-        case StoreKind.FILE:
+        case SessionStoreKind.FILE:
             assert settings.folder is not None, "Settings.from_environ demands it"
             folders = (settings.folder, settings.folder / RATE_LIMITS)
             return Stores(*(FileStore(folder, lock_timeout=settings.deadline) for folder in folders))
-        case StoreKind.SQL:
+        case SessionStoreKind.SQL:
             # Databases allow far fewer connections than Redis: PostgreSQL 100, for all nodes.
             return Stores(*_make_sql_stores(settings, replace(budgets, max_connections=16)))
-        case StoreKind.EXPRESS | StoreKind.REDIS:
+        case SessionStoreKind.EXPRESS | SessionStoreKind.REDIS:
             return _make_redis_stores(settings, budgets)
 
 
@@ -87,7 +87,7 @@ def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
     def make(prefix: str) -> RedisStore:
         return RedisStore(connections, budgets, prefix, durability, settings.replicas, outage)
 
-    if settings.store is StoreKind.EXPRESS:
+    if settings.store is SessionStoreKind.EXPRESS:
         shared = ExpressStore.from_url(settings.redis_url, budgets, outage=outage)
         return Stores(shared, make(f"{RATE_LIMITS}:"))
     return Stores(make("session:"), make(f"{RATE_LIMITS}:"))

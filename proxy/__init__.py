@@ -5,7 +5,7 @@ It imports neither Flask nor the other folders, so that other systems can use it
 
 from proxy.config import render
 from proxy.nginx import Nginx, NginxError
-from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState, Tls
+from proxy.settings import Balance, ProxySettings, ProxySettingsError, ServerState, Tls, UpstreamServer
 
 __all__ = [
     "Balance",
@@ -13,8 +13,8 @@ __all__ = [
     "NginxError",
     "ProxySettings",
     "ProxySettingsError",
-    "Server",
     "ServerState",
     "Tls",
+    "UpstreamServer",
     "render",
 ]

@@ -11,7 +11,16 @@ import click
 
 from proxy.config import render
 from proxy.nginx import Nginx, NginxError, write_atomically
-from proxy.settings import Balance, ProxySettings, ProxySettingsError, Server, ServerState, Tls, Version, did_you_mean
+from proxy.settings import (
+    Balance,
+    ProxySettings,
+    ProxySettingsError,
+    ServerState,
+    Tls,
+    UpstreamServer,
+    Version,
+    did_you_mean,
+)
 
 
 class UsageError(click.ClickException):
@@ -147,11 +156,11 @@ def _settings(
     )
 
 
-def _servers(texts: tuple[str, ...], states: dict[str, ServerState], resolve: bool) -> tuple[Server, ...]:
+def _servers(texts: tuple[str, ...], states: dict[str, ServerState], resolve: bool) -> tuple[UpstreamServer, ...]:
     servers = []
     for text in texts:
         name, _, address = text.rpartition("=")
-        servers.append(Server(address, name, states.get(name, ServerState.UP), resolve))
+        servers.append(UpstreamServer(address, name, states.get(name, ServerState.UP), resolve))
     names = [server.name for server in servers if server.name]
     for name in states:
         if name not in names:

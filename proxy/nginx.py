@@ -85,8 +85,8 @@ class Nginx:
         return [str(self.binary), "-p", f"{prefix.resolve()}/", "-c", str(conf.resolve()), "-e", "stderr"]
 
     def _ask_version(self) -> Version:
-        said = self._run([str(self.binary), "-v"]).stderr
-        found = _VERSION.search(said)
+        printed = self._run([str(self.binary), "-v"]).stderr
+        found = _VERSION.search(printed)
         if not found:
             raise NginxError(f"{self.binary} does not answer like nginx when asked for its version (-v)")
         version = (int(found[1]), int(found[2]), int(found[3]))

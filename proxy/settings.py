@@ -60,8 +60,8 @@ class Balance(StrEnum):
     """By the client's network (IPv4: /24): needs no cookie, but all clients behind one address share a node."""
     HASH = "hash"
     """Consistent hash of the session cookie, or of the client's address where there is none: a change of the set of
-    nodes moves few sessions (most, with `Server.resolve`: a plain hash then). A renewed id, as at login, may move its
-    user to another node: this warms caches, but does not replace a shared store."""
+    nodes moves few sessions (most, with `UpstreamServer.resolve`: a plain hash then). A renewed id, as at login, may
+    move its user to another node: this warms caches, but does not replace a shared store."""
     STICKY = "sticky"
     """nginx's own affinity cookie (1.29.6): a browser stays with its node for as long as that lives."""
 
@@ -83,7 +83,7 @@ class ServerState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Server:
+class UpstreamServer:
     """A node as the proxy sees it. Raises ProxySettingsError."""
 
     address: str
@@ -125,7 +125,7 @@ class ProxySettings:
     Raises ProxySettingsError for the first wrong value. `proxy.render` refuses settings that need a later nginx.
     """
 
-    servers: tuple[Server, ...]
+    servers: tuple[UpstreamServer, ...]
     runtime_dir: Path
     """Absolute. Holds nginx.pid, the five temporary folders and, unless named otherwise, the logs. Must exist."""
     listen: str = "127.0.0.1:8080"

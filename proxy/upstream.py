@@ -3,7 +3,7 @@
 from nginx.config.api import Section
 from nginx.config.api.options import KeyValuesMultiLines
 
-from proxy.settings import Balance, ProxySettings, Server, ServerState
+from proxy.settings import Balance, ProxySettings, ServerState, UpstreamServer
 
 UPSTREAM = "app"
 
@@ -44,7 +44,7 @@ def session_key_map(settings: ProxySettings) -> Section:
     return Section("map $http_cookie $session_key", **{"default": "$remote_addr", cookie: "$session_cookie"})
 
 
-def _server(settings: ProxySettings, server: Server) -> list[str]:
+def _server(settings: ProxySettings, server: UpstreamServer) -> list[str]:
     line = [server.address, f"max_fails={settings.max_fails}", f"fail_timeout={settings.fail_timeout}s"]
     sticky = settings.balance is Balance.STICKY
     # One name may resolve to many nodes: a common route would pin no client.

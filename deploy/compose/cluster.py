@@ -27,7 +27,7 @@ from deploy.compose.override import (
 from deploy.compose.proxy import ComposeProxy
 from deploy.compose.redis_servers import ComposeRedis
 from deploy.ports import free_ports
-from deploy.redis.control import Store, make_control
+from deploy.redis.control import BaseStoreControl, make_control
 from deploy.spec import ClusterError, ClusterSpec, NodeKind
 
 _SECONDS_TO_BUILD = 900.0
@@ -85,8 +85,8 @@ class ComposeCluster(BaseCluster):
         configure(self._running_project(), node_settings)
 
     @property
-    def store(self) -> Store:
-        project, store = self._running_project(), Store(self.spec.store)
+    def store(self) -> BaseStoreControl:
+        project, store = self._running_project(), BaseStoreControl(self.spec.store)
         if self.spec.store.needs_redis:
             store = make_control(ComposeRedis(project, self.spec, self._subnet), self.spec, is_coordinated=False)
         store.fault_proxy = self._fault_proxy

@@ -9,12 +9,12 @@ from deploy.compose.docker import Container, Project
 from deploy.compose.members import NODE_PORT, PROXY_PORT
 from deploy.spec import ClusterError, ClusterSpec, Discovery
 from deploy.waiting import holds_within, wait_until
-from proxy import Balance, ProxySettings, ProxySettingsError, Server, render
+from proxy import Balance, ProxySettings, ProxySettingsError, UpstreamServer, render
 
 TLS_PORT = 8443
-ALL_NODES = Server(f"node:{NODE_PORT}", resolve=True)
+ALL_NODES = UpstreamServer(f"node:{NODE_PORT}", resolve=True)
 """Docker's DNS answers with the address of each node; nginx asks it again and again."""
-EXPRESS = Server(f"express:{NODE_PORT}", resolve=True)
+EXPRESS = UpstreamServer(f"express:{NODE_PORT}", resolve=True)
 """The Express application that may share the nodes' sessions. Its name is unknown where it does not run."""
 _HOSTS = ("127.0.0.1", "localhost", "proxy")
 """"proxy" is its name for other containers."""
@@ -29,7 +29,7 @@ _CONF = PurePosixPath("/cluster/proxy/nginx.conf")
 _SECONDS_TO_RELOAD = 10.0
 
 
-def container_settings(servers: Sequence[Server] = (ALL_NODES,), **changes: object) -> ProxySettings:
+def container_settings(servers: Sequence[UpstreamServer] = (ALL_NODES,), **changes: object) -> ProxySettings:
     """Return the settings of every proxy in a container; `changes` are other fields of ProxySettings. Raises
     ProxySettingsError."""
     settings = ProxySettings(
@@ -59,7 +59,7 @@ class ComposeProxy:
         self._finds_nodes = spec.discovery is Discovery.DNS
         self._installed: str | None = None
 
-    def install(self, nodes: Sequence[Server], policy: Balance) -> None:
+    def install(self, nodes: Sequence[UpstreamServer], policy: Balance) -> None:
         proxy = self._proxy()
         changes = {"balance": policy, "session_cookie": self._spec.session_cookie, **self._spec.proxy_settings}
         try:

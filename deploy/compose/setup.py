@@ -128,7 +128,7 @@ def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
     if not rate.isdecimal():
         raise ClusterError(f"PROXY_LOGIN_RATE must be a number, or 0 for no limit, not {rate!r}")
     # A read that waits for a primary must not look like a read at a silent node.
-    held = {"get_timeout": ProxySettings.read_timeout} if environ["STORE_OUTAGE"] == Outage.WAIT.value else {}
+    while_waiting = {"get_timeout": ProxySettings.read_timeout} if environ["STORE_OUTAGE"] == Outage.WAIT.value else {}
     settings = container_settings(
         servers=(ALL_NODES, EXPRESS) if environ["SESSION_STORE"] == StoreKind.EXPRESS else (ALL_NODES,),
         balance=parse_balance(environ["BALANCE"]),
@@ -137,7 +137,7 @@ def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
         login_rate=int(rate) or None,
         tls=tls,
         listen=f"0.0.0.0:{TLS_PORT if tls else PROXY_PORT}",
-        **held,
+        **while_waiting,
     )
     return render(settings)
 

@@ -13,7 +13,7 @@ from deploy.local.redis_server import LocalRedis, RedisBinary
 from deploy.local.servers import LocalNodes, NodeApplication, Server, ServerGroup
 from deploy.local.state import Description, StateDir
 from deploy.redis import acl
-from deploy.redis.control import Store
+from deploy.redis.control import BaseStoreControl
 from deploy.spec import ClusterError, ClusterSpec, Database, Discovery, NodeKind, StoreKind
 
 _SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
@@ -90,9 +90,9 @@ class LocalCluster(BaseCluster):
         self._nodes.configured = dict(node_settings)
 
     @property
-    def store(self) -> Store:
+    def store(self) -> BaseStoreControl:
         self._running_group()
-        return self._redis.control if self._redis else Store(self.spec.store)
+        return self._redis.control if self._redis else BaseStoreControl(self.spec.store)
 
     @property
     def versions(self) -> Mapping[str, str]:

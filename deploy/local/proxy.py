@@ -14,8 +14,7 @@ from deploy.local.state import StateDir
 from deploy.ports import free_ports
 from deploy.spec import ClusterError, ClusterSpec
 from deploy.waiting import holds_within, http_ok
-from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, Tls, render
-from proxy import Server as Upstream
+from proxy import Balance, Nginx, NginxError, ProxySettings, ProxySettingsError, Tls, UpstreamServer, render
 
 
 class LocalProxy:
@@ -25,7 +24,7 @@ class LocalProxy:
         with _as_cluster_error():
             self._nginx = Nginx(nginx)
         self._spec = spec
-        self._nodes: Sequence[Upstream] = ()
+        self._nodes: Sequence[UpstreamServer] = ()
         self._policy = spec.balance
         self._port = 0
         self._state: StateDir | None = None
@@ -54,7 +53,7 @@ class LocalProxy:
         """Forget its state; call it while the proxy does not run."""
         self._state, self._tls, self.authority = None, None, None
 
-    def install(self, nodes: Sequence[Upstream], policy: Balance) -> None:
+    def install(self, nodes: Sequence[UpstreamServer], policy: Balance) -> None:
         """Send requests to these nodes: at once, or when the proxy starts."""
         if self._state is not None:
             self._write(nodes, policy)
@@ -79,7 +78,7 @@ class LocalProxy:
         assert self._state is not None
         return self._state.proxy / "nginx.conf"
 
-    def _write(self, nodes: Sequence[Upstream], policy: Balance) -> None:
+    def _write(self, nodes: Sequence[UpstreamServer], policy: Balance) -> None:
         assert self._state is not None
         settings: dict[str, Any] = {
             "listen": f"127.0.0.1:{self._port}",

@@ -64,7 +64,7 @@ class RedisServers(Protocol):
         Raises ClusterError for an error and where no reply comes within a second or so."""
 
 
-class Store:
+class BaseStoreControl:
     """A `deploy.StoreControl` without operations: base class of the others, and the control of an SQL server."""
 
     def __init__(self, kind: StoreKind) -> None:
@@ -103,7 +103,7 @@ class Store:
         """Promote another server first if `member` is a primary and can be replaced. Block until that is done."""
 
 
-class StandaloneRedis(Store):
+class StandaloneControl(BaseStoreControl):
     """One server without replicas."""
 
     def __init__(self, servers: RedisServers, kind: StoreKind) -> None:
@@ -128,7 +128,7 @@ class StandaloneRedis(Store):
         return _statistics(self._servers, self.primary())
 
 
-class _Replicated(Store, ABC):
+class _Replicated(BaseStoreControl, ABC):
     """Several servers: the common part of Sentinel and Redis Cluster."""
 
     def __init__(self, servers: RedisServers, spec: ClusterSpec) -> None:
@@ -213,7 +213,7 @@ class _Replicated(Store, ABC):
         return masters == primaries & states.keys() and all(self._follows(name, states) for name in states)
 
 
-class Sentinel(_Replicated):
+class SentinelControl(_Replicated):
     """A primary, its replicas and their Sentinels.
 
     `is_coordinated`: the servers know FAILOVER COORDINATED, which lets the replica catch up first (since Valkey 9.0).
@@ -341,7 +341,7 @@ class Sentinel(_Replicated):
         return self._names[f"{state['ip']}:{state['port']}"]
 
 
-class Cluster(_Replicated):
+class ClusterControl(_Replicated):
     """A Redis Cluster: `SHARDS` primaries with a replica each. `primary` and `failover` are about the first slot's."""
 
     def primary(self) -> str:
@@ -418,14 +418,14 @@ class Cluster(_Replicated):
 
 def make_control(
     servers: RedisServers, spec: ClusterSpec, *, is_coordinated: bool
-) -> StandaloneRedis | Sentinel | Cluster:
+) -> StandaloneControl | SentinelControl | ClusterControl:
     """Return the control of the spec's Redis. `is_coordinated`: see `Sentinel`."""
     match spec.store:
         case StoreKind.REDIS_HA:
-            return Sentinel(servers, spec, is_coordinated=is_coordinated)
+            return SentinelControl(servers, spec, is_coordinated=is_coordinated)
         case StoreKind.REDIS_CLUSTER:
-            return Cluster(servers, spec)
-    return StandaloneRedis(servers, spec.store)
+            return ClusterControl(servers, spec)
+    return StandaloneControl(servers, spec.store)
 
 
 def _statistics(servers: RedisServers, member: str) -> StoreStatistics:

@@ -4,7 +4,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from loadtest.history import VERSION, Action, Header, Op, Outcome, PartWriter, Writer, now, read, read_part, writer
+from loadtest.history import VERSION, Action, Header, Op, OpOutcome, PartWriter, Writer, now, read, read_part, writer
 
 OPERATIONS = 50_000
 PER_FLUSH = 300  # a flush every half second at 600 requests per second
@@ -17,7 +17,7 @@ def make_op(number: int) -> Op:
         account="alice",
         session=f"{who}#2",
         action=Action.LOOK,
-        outcome=Outcome.OK,
+        outcome=OpOutcome.OK,
         user="alice",
         visits=number,
         cart={f"apple of {who}": number % 9, f"pear of {who}": number % 7},

@@ -6,7 +6,7 @@ from collections import Counter
 
 from loadtest.checker.figures import Histogram
 from loadtest.checker.findings import Availability, Window
-from loadtest.history import Outcome, Probe
+from loadtest.history import OpOutcome, Probe
 
 SLOW_AFTER = 1.0
 """Seconds after which an answer to the prober is slow."""
@@ -19,7 +19,7 @@ class TargetProbes:
 
     def __init__(self) -> None:
         self._pending: list[Probe] = []
-        self._outcomes: Counter[Outcome] = Counter()
+        self._outcomes: Counter[OpOutcome] = Counter()
         self._times = Histogram()
         self._steps: Counter[float] = Counter()  # between two probes, rounded to ms
         self._last: Probe | None = None
@@ -49,10 +49,10 @@ class TargetProbes:
         self._outcomes[probe.outcome] += 1
         self._times.add(took)
         self._late = max(self._late, probe.late)
-        if probe.outcome is not Outcome.OK or took > SLOW_AFTER:
+        if probe.outcome is not OpOutcome.OK or took > SLOW_AFTER:
             begin, end = (self._slow.begin, self._slow.end) if self._slow is not None else (probe.started, probe.ended)
             self._slow = Window(begin, max(end, probe.ended))
-        if probe.outcome is not Outcome.OK:
+        if probe.outcome is not OpOutcome.OK:
             self._failed_since = probe.started if self._failed_since is None else self._failed_since
         elif self._failed_since is not None:
             self._fail_until(probe.started)
@@ -77,9 +77,9 @@ class TargetProbes:
         p50, p99 = self._times.percentiles(0.5, 0.99)
         return Availability(
             probes=self._times.count,
-            ok=self._outcomes[Outcome.OK],
-            fail=self._outcomes[Outcome.FAIL],
-            unknown=self._outcomes[Outcome.UNKNOWN],
+            ok=self._outcomes[OpOutcome.OK],
+            fail=self._outcomes[OpOutcome.FAIL],
+            unknown=self._outcomes[OpOutcome.UNKNOWN],
             interval=_median(self._steps),
             late=round(self._late, 3),
             errors=tuple(self._errors),

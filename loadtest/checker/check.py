@@ -8,7 +8,7 @@ from loadtest.checker.figures import Figures
 from loadtest.checker.findings import Findings, Kind
 from loadtest.checker.logins import Expiry
 from loadtest.checker.phases import Phases
-from loadtest.checker.session import EndedSession, Judgement, SessionJudge
+from loadtest.checker.session import EndedSession, Evaluation, SessionChecker
 from loadtest.checker.sums import FOREVER
 from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
 
@@ -21,10 +21,10 @@ PhaseName = str | None
 
 
 class Checker:
-    """Judges a history while it is being written: `feed` events, and ask for `findings` at any time.
+    """Evaluates a history while it is being written: `feed` events, and ask for `findings` at any time.
 
-    Events may come out of order. An operation is judged when `horizon` seconds of the history have passed since, so no
-    event may come later than `horizon` seconds after it began. What one that does would have explained may have been
+    Events may come out of order. An operation is evaluated when `horizon` seconds of the history have passed since, so
+    no event may come later than `horizon` seconds after it began. What one that does would have explained may have been
     found already.
 
     Memory grows with users, with sessions that are alive, and with the operations of the last `horizon` seconds, not
@@ -32,21 +32,21 @@ class Checker:
     - Percentiles are up to 1 % too high.
     - A session that is over (its user was logged out, lost or never logged in) is dropped when it was not used for
       twice the horizon, any session after RESTS_AT_MOST seconds. If a dropped one is used again, it is still found if
-      a user is logged in after a logout, and if a session is lost after another login; its values are not judged.
+      a user is logged in after a logout, and if a session is lost after another login; its values are not evaluated.
       Of MOST_ENDED of them, that is; what is older is forgotten.
     - In one session, at most 1,000 answers wait for what proves them stale (see `counter`), and for a sign that
       the session is alive (see `session`).
     """
 
     sweeps = 4.0
-    """How often what is settled is judged, per horizon."""
+    """How often what is settled is evaluated, per horizon."""
 
     def __init__(self, *, horizon: float = HORIZON) -> None:
         self._horizon = horizon
         self._title, self._expiry, self._complete = "", Expiry(), False
         self._marks: list[Mark] = []
         self._phases = Phases.from_marks([], FOREVER)
-        self._sessions: dict[str, SessionJudge] = {}
+        self._sessions: dict[str, SessionChecker] = {}
         self._ended: dict[str, EndedSession] = {}
         self._count = 0  # of sessions
         self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
@@ -92,7 +92,7 @@ class Checker:
         for event in self._recent:
             recent[self._phase(event)].add(event)
         for session in self._sessions.values():
-            self._collect(session.judge_all(), recent)
+            self._collect(session.evaluate_all(), recent)
         windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
         total = Figures.merge([*self._figures.values(), *recent.values()])
         return Findings(
@@ -115,20 +115,20 @@ class Checker:
             notes=tuple(self._notes.values()),
         )
 
-    def _session(self, name: str) -> SessionJudge:
+    def _session(self, name: str) -> SessionChecker:
         session = self._sessions.get(name)
         if session is None:
             ended = self._ended.pop(name, None)
             if ended is None:
                 self._count += 1
-                session = SessionJudge(name, self._expiry)
+                session = SessionChecker(name, self._expiry)
             else:
-                session = SessionJudge.from_ended(name, self._expiry, ended)
+                session = SessionChecker.from_ended(name, self._expiry, ended)
             self._sessions[name] = session
         return session
 
     def _sweep(self) -> None:
-        """Judge and count what is settled, and drop sessions that are over."""
+        """Evaluate and count what is settled, and drop sessions that are over."""
         frontier = self._now - self._horizon
         recent, self._recent = self._recent, []
         for event in recent:
@@ -146,20 +146,20 @@ class Checker:
         while len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
 
-    def _drop(self, session: SessionJudge) -> None:
+    def _drop(self, session: SessionChecker) -> None:
         self._collect(session.end(), self._figures)
         self._ended[session.name] = session.remains()
         del self._sessions[session.name]
 
     def _end(self) -> None:
-        """Judge everything, as nothing comes after it."""
+        """Evaluate everything, as nothing comes after it."""
         for session in list(self._sessions.values()):
             self._drop(session)
 
-    def _collect(self, judged: Judgement, figures: dict[PhaseName, Figures]) -> None:
-        for op, anonymous in judged.told:
+    def _collect(self, evaluation: Evaluation, figures: dict[PhaseName, Figures]) -> None:
+        for op, anonymous in evaluation.answers:
             figures[self._phase(op)].tell(op, anonymous=anonymous)
-        for evidence in judged.evidence:
+        for evidence in evaluation.evidence:
             figures[self._phases.at(evidence.at)].find(evidence)
 
     def _phase(self, event: Op | Note) -> PhaseName:
@@ -170,7 +170,7 @@ class Checker:
 
 
 def check(events: Iterable[Event]) -> Findings:
-    """Judge a whole history; see Checker for how far events may be out of order."""
+    """Evaluate a whole history; see Checker for how far events may be out of order."""
     checker = Checker()
     for event in events:
         checker.feed(event)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from loadtest.checker.fork import State
 from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER, Greatest, Sums
-from loadtest.history import Op, Outcome
+from loadtest.history import Op, OpOutcome
 
 MOST_WAITING = 1000
 """Of the answers of one counter that are too much, how many wait for what proves them stale. More are not counted."""
@@ -149,7 +149,7 @@ class Counter(State):
     def add(self, op: Op, amount: int) -> None:
         """Note an increment; one that is not acknowledged may have happened at any time since it started."""
         self._added.add(op.started, amount)
-        if op.outcome is Outcome.OK:
+        if op.outcome is OpOutcome.OK:
             self._acknowledged_by_start.add(op.started, amount)
             self._acknowledged_by_end.add(op.ended, amount)
 
@@ -214,7 +214,7 @@ class Counter(State):
             self._generations[ended] = self._generations.pop(OPEN)
 
     def conclude(self, before: float, verdicts: Verdicts) -> None:
-        """Judge the answers that came before that time, when no other one can come before it any more."""
+        """Evaluate the answers that came before that time, when no other one can come before it any more."""
         count = 0
         for shown in self._waiting:
             if shown.ended >= before:
@@ -241,7 +241,7 @@ class Counter(State):
                     verdicts.lost.append(lost)
 
     def _right(self, right: ShownValue, verdicts: Verdicts) -> None:
-        """Judge too large answers before a right one: they are stale, unless a reset may explain them."""
+        """Evaluate too large answers before a right one: they are stale, unless a reset may explain them."""
         reset_over = self.resets.over(right.started)
         for shown in self._too_much:
             if right.whole and shown.started < right.started and shown.started >= reset_over:
@@ -251,7 +251,7 @@ class Counter(State):
         self._too_much = []
 
     def end(self, verdicts: Verdicts) -> None:
-        """Judge what has waited for later answers, when there are none."""
+        """Evaluate what has waited for later answers, when there are none."""
         verdicts.undone += self._too_much
         verdicts.lost += [lost for one in self._generations.values() if (lost := one.lost()) is not None]
 

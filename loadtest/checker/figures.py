@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from loadtest.checker.findings import Evidence, Kind, PhaseFigures, Row
-from loadtest.history import STOPPED, Action, Note, Op, Outcome
+from loadtest.history import STOPPED, Action, Note, Op, OpOutcome
 
 CPU = "generator_cpu"
 EXAMPLES = 10
@@ -66,7 +66,7 @@ def is_failure(op: Op) -> bool:
 
     A write that was refused with good reason is not a failure, nor is a request that its own client gave up.
     """
-    return op.error != STOPPED and (op.outcome is Outcome.UNKNOWN or op.error != "")
+    return op.error != STOPPED and (op.outcome is OpOutcome.UNKNOWN or op.error != "")
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Figures:
             request = self._requests[event.method, event.path] = _Request()
         request.times.add(event.ended - event.started)
         self._users.add(event.who)
-        if event.outcome is Outcome.OK:
+        if event.outcome is OpOutcome.OK:
             self._counts["ok"] += 1
         if event.action is Action.LOGIN:
             self._counts["logins"] += 1
@@ -116,7 +116,7 @@ class Figures:
         if is_failure(event):
             request.failed += 1
             self._counts["failed_gets" if event.method == "GET" else "failed_writes"] += 1
-            if event.outcome is not Outcome.OK:
+            if event.outcome is not OpOutcome.OK:
                 self._counts[event.outcome] += 1
             self._failures[f"{event.method} {event.path}: {event.error or event.outcome}"] += 1
 

@@ -1,4 +1,4 @@
-"""Copies of a session's state, so that it can be judged to its end while the session goes on.
+"""Copies of a session's state, so that it can be evaluated to its end while the session goes on.
 
 Unlike copy.deepcopy, which takes ten times as long, these know what may change: containers and State.
 """

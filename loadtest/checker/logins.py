@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from loadtest.checker.fork import State
 from loadtest.checker.sums import FOREVER
-from loadtest.history import Action, Op, Outcome
+from loadtest.history import Action, Op, OpOutcome
 
 # A session that is in use is not touched at every request: one may count as unused for up to a tenth longer.
 TOUCH = 0.1
@@ -19,7 +19,7 @@ _FEW = 4  # logins or logouts; below, forgetting saves nothing
 
 def over(op: Op) -> float:
     """Return the time by which the effect of the operation has happened, if it happens at all."""
-    return FOREVER if op.outcome is Outcome.UNKNOWN else op.ended
+    return FOREVER if op.outcome is OpOutcome.UNKNOWN else op.ended
 
 
 def shows_anonymous(op: Op) -> bool:
@@ -63,7 +63,7 @@ class Change(NamedTuple):
 
     @classmethod
     def from_op(cls, op: Op) -> "Change":
-        return cls(op.started, op.ended, over(op), op.outcome is Outcome.OK, op.account)
+        return cls(op.started, op.ended, over(op), op.outcome is OpOutcome.OK, op.account)
 
 
 @dataclass(slots=True)

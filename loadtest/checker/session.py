@@ -1,7 +1,7 @@
-"""Judges one session: all operations that were sent with its cookie, by one client or by several.
+"""Evaluates one session: all operations that were sent with its cookie, by one client or by several.
 
-An operation is judged when everything that may overlap it is known, and folded into a few totals then. Two things
-reach back further, and hold judgement on values up until they can be excluded: a session that is lost may have been
+An operation is evaluated when everything that may overlap it is known, and folded into a few totals then. Two things
+reach back further, and keep back values up until they can be excluded: a session that is lost may have been
 lost since its last sign of life, and one that has expired, since its last use.
 """
 
@@ -19,12 +19,12 @@ from loadtest.checker.fork import fork
 from loadtest.checker.logins import Change, Expiry, Logins, over, shows_anonymous, tells
 from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER
-from loadtest.history import Action, Op, Outcome
+from loadtest.history import Action, Op, OpOutcome
 
 VISITS = ""
 """The name of the counter of visits, which no item has."""
 MOST_HELD = 1000
-"""Answers held until the next sign of life. Beyond, values are judged as if the session were alive."""
+"""Answers held until the next sign of life. Beyond, values are evaluated as if the session were alive."""
 MOST_STALE = 200
 """Stale answers remembered, so that one which shows several old values counts once."""
 MOST_UNDONE = 100
@@ -32,11 +32,11 @@ _CHANGES = frozenset({Action.LOGIN, Action.LOGOUT, Action.EMPTY})
 
 
 @dataclass
-class Judgement:
+class Evaluation:
     """The evidence, and all answers to users that must be logged in; True marks an anonymous answer."""
 
     evidence: list[Evidence] = field(default_factory=list)
-    told: list[tuple[Op, bool]] = field(default_factory=list)
+    answers: list[tuple[Op, bool]] = field(default_factory=list)
 
 
 class EndedSession(NamedTuple):
@@ -46,7 +46,7 @@ class EndedSession(NamedTuple):
     logout: Change | None
 
 
-class SessionJudge:
+class SessionChecker:
     """One session. `add` operations as they become known, `settle` from time to time, `end` once."""
 
     def __init__(self, name: str, expiry: Expiry) -> None:
@@ -54,8 +54,8 @@ class SessionJudge:
         self.last_used = -FOREVER
         self._expiry = expiry
         self._born = FOREVER
-        self._pending: list[Op] = []  # carried out; those whose login is judged come first, by start
-        self._judged = 0  # how many of them
+        self._pending: list[Op] = []  # carried out; those whose login is evaluated come first, by start
+        self._evaluated = 0  # how many of them
         self._changes: list[Op] = []  # logins, logouts and emptyings that may overlap what is not known yet
         self._logins = Logins()
         self._resets, self._item_resets = Resets(), Resets()
@@ -72,7 +72,7 @@ class SessionJudge:
         self._stale: deque[tuple[str, float]] = deque(maxlen=MOST_STALE)
 
     @classmethod
-    def from_ended(cls, name: str, expiry: Expiry, ended: EndedSession) -> "SessionJudge":
+    def from_ended(cls, name: str, expiry: Expiry, ended: EndedSession) -> "SessionChecker":
         """Return a session that was over and is used again: nothing is known of its values."""
         session = cls(name, expiry)
         session._logins.restore(ended.names, ended.logout)
@@ -83,7 +83,7 @@ class SessionJudge:
         """Note an operation that has ended."""
         self.last_used = max(self.last_used, op.ended)
         self._born = min(self._born, op.started)
-        if op.outcome is Outcome.FAIL:
+        if op.outcome is OpOutcome.FAIL:
             return
         if op.action in _CHANGES:
             self._changes.append(op)
@@ -96,39 +96,39 @@ class SessionJudge:
                 counter = self._counters[name] = Counter(name, self._item_resets)
             if op.replaced is not True:
                 counter.add(op, amount)
-        if op.outcome is Outcome.OK:
+        if op.outcome is OpOutcome.OK:
             self._pending.append(op)
             if isinstance(op.user, str):
                 insort(self._signs, op.ended)
 
-    def settle(self, frontier: float) -> Judgement:
-        """Judge what can be judged when all operations that started before `frontier` are known."""
-        judged = Judgement()
-        self._pending[self._judged :] = sorted(self._pending[self._judged :], key=lambda op: op.started)
+    def settle(self, frontier: float) -> Evaluation:
+        """Evaluate what can be evaluated when all operations that started before `frontier` are known."""
+        evaluation = Evaluation()
+        self._pending[self._evaluated :] = sorted(self._pending[self._evaluated :], key=lambda op: op.started)
         self._reset(frontier)
         cut = min([frontier, *(op.started for op in self._changes)])
-        while self._judged < len(self._pending) and self._pending[self._judged].ended <= cut:
-            self._judge_login(self._pending[self._judged], frontier, judged)
-            self._judged += 1
+        while self._evaluated < len(self._pending) and self._pending[self._evaluated].ended <= cut:
+            self._evaluate_login(self._pending[self._evaluated], frontier, evaluation)
+            self._evaluated += 1
         limit = FOREVER if frontier == FOREVER else self._limit(cut)
         settled = 0
-        while settled < self._judged and self._pending[settled].ended <= limit:
-            self._judge_values(self._pending[settled], judged)
+        while settled < self._evaluated and self._pending[settled].ended <= limit:
+            self._evaluate_values(self._pending[settled], evaluation)
             settled += 1
         del self._pending[:settled]
-        self._judged -= settled
-        self._conclude(min(self._pending[0].started, cut) if self._pending else cut, judged)
-        return judged
+        self._evaluated -= settled
+        self._conclude(min(self._pending[0].started, cut) if self._pending else cut, evaluation)
+        return evaluation
 
-    def end(self) -> Judgement:
-        """Judge everything, as nothing comes after it."""
-        judged = self.settle(FOREVER)
+    def end(self) -> Evaluation:
+        """Evaluate everything, as nothing comes after it."""
+        evaluation = self.settle(FOREVER)
         for counter in self._counters.values():
             verdicts = Verdicts()
             counter.end(verdicts)
-            judged.evidence += self._evidence(counter.name, verdicts)
-        judged.evidence += [*self._undone.values(), *filter(None, [self._revived])]
-        return judged
+            evaluation.evidence += self._evidence(counter.name, verdicts)
+        evaluation.evidence += [*self._undone.values(), *filter(None, [self._revived])]
+        return evaluation
 
     def has_ended(self) -> bool:
         """Return whether no user is logged in for certain after a login, or nothing was ever acknowledged."""
@@ -140,9 +140,9 @@ class SessionJudge:
     def remains(self) -> EndedSession:
         return EndedSession(frozenset(self._logins.names(FOREVER)), self._logins.certainly_out())
 
-    def judge_all(self) -> Judgement:
-        """Judge everything as if nothing came after it, and go on as before."""
-        copy = object.__new__(SessionJudge)
+    def evaluate_all(self) -> Evaluation:
+        """Evaluate everything as if nothing came after it, and go on as before."""
+        copy = object.__new__(SessionChecker)
         vars(copy).update(fork(vars(self)))
         for name, counter in copy._counters.items():
             counter.resets = copy._resets if name == VISITS else copy._item_resets
@@ -157,12 +157,12 @@ class SessionJudge:
         for op in sorted(known, key=lambda op: op.ended):
             renewed = self._logins.renewed_during(op)
             if op.action is not Action.LOGIN:
-                certain = op.outcome is Outcome.OK and not renewed
+                certain = op.outcome is OpOutcome.OK and not renewed
                 self._add_reset(op.started, over(op), certain=certain, by=op.action)
                 continue
-            if op.outcome is Outcome.UNKNOWN or renewed:
+            if op.outcome is OpOutcome.UNKNOWN or renewed:
                 self._add_reset(op.started, FOREVER)
-            if op.outcome is Outcome.OK:
+            if op.outcome is OpOutcome.OK:
                 self._end_loss(op.ended)
 
     def _add_reset(self, started: float, ended: float, *, certain: bool = False, by: Action | None = None) -> None:
@@ -178,8 +178,8 @@ class SessionJudge:
 
     # Logins
 
-    def _judge_login(self, op: Op, frontier: float, judged: Judgement) -> None:
-        """Judge who is logged in, as the next answer shows."""
+    def _evaluate_login(self, op: Op, frontier: float, evaluation: Evaluation) -> None:
+        """Evaluate who is logged in, as the next answer shows."""
         if self._expiry and not self._expired:
             self._expire(op)
         allowed = {op.account} if op.action is Action.LOGIN else None
@@ -187,7 +187,7 @@ class SessionJudge:
             allowed = self._logins.names(op.ended) if allowed is None else allowed
             if op.user not in allowed:
                 whose = f"only {', '.join(sorted(allowed))} logged in" if allowed else "no user had logged in"
-                judged.evidence.append(self._make(Kind.CROSSED, op, f"shows {op.user} as logged in; {whose}"))
+                evaluation.evidence.append(self._make(Kind.CROSSED, op, f"shows {op.user} as logged in; {whose}"))
                 self._crossed.add((op.who, op.ended))
                 return
         if not tells(op):
@@ -200,11 +200,11 @@ class SessionJudge:
         login = self._logins.certainly_in(op.started, op.ended)
         if login is None or self._expired:
             return
-        judged.told.append((op, anonymous))
+        evaluation.answers.append((op, anonymous))
         if anonymous and login.ended != self._lost:
             since = op.started - login.ended
             what = f"anonymous {since:.3f} s after {op.account} had logged in"
-            judged.evidence.append(self._make(Kind.SESSION_LOST, op, what))
+            evaluation.evidence.append(self._make(Kind.SESSION_LOST, op, what))
             self._lose(op, login, frontier)
 
     def _expire(self, op: Op) -> None:
@@ -234,9 +234,9 @@ class SessionJudge:
 
     def _limit(self, cut: float) -> float:
         """Return until when no loss or expiry that is still to be found can reach back."""
-        if self._judged > MOST_HELD:
+        if self._evaluated > MOST_HELD:
             return FOREVER
-        later = self._pending[self._judged :]
+        later = self._pending[self._evaluated :]
         first = min(cut, later[0].started) if later else cut
         first_end = min([cut, *(op.ended for op in later)])
         limit = self._idle_before(first) if self._expiry and not self._expired else FOREVER
@@ -251,8 +251,8 @@ class SessionJudge:
 
     # Values
 
-    def _judge_values(self, op: Op, judged: Judgement) -> None:
-        """Judge the visits and the cart that the next answer shows."""
+    def _evaluate_values(self, op: Op, evaluation: Evaluation) -> None:
+        """Evaluate the visits and the cart that the next answer shows."""
         key = (op.who, op.ended)
         crossed = key in self._crossed
         self._crossed.discard(key)
@@ -265,7 +265,7 @@ class SessionJudge:
             if value > most:  # another session's, so that this answer says nothing about this one
                 if not crossed:
                     what = f"{_amount(name, value)}; at most {most} can ever have been made"
-                    judged.evidence.append(self._make(Kind.CROSSED, op, what))
+                    evaluation.evidence.append(self._make(Kind.CROSSED, op, what))
                 return
         # Shown to an anonymous user where a user may be logged in, it is not what the session held: the session is
         # lost then, or ended, and that is not a lost update.
@@ -287,12 +287,12 @@ class SessionJudge:
                 if name not in self._counters:
                     yield name, 0, value
 
-    def _conclude(self, before: float, judged: Judgement) -> None:
+    def _conclude(self, before: float, evaluation: Evaluation) -> None:
         oldest = before
         for counter in self._counters.values():
             verdicts = Verdicts()
             counter.conclude(before, verdicts)
-            judged.evidence += self._evidence(counter.name, verdicts)
+            evaluation.evidence += self._evidence(counter.name, verdicts)
             oldest = counter.oldest(oldest)
         self._logins.forget(oldest)
         for counter in self._counters.values():

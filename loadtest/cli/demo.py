@@ -24,7 +24,7 @@ from loadtest.cli.shared import (
 from loadtest.demo import BY_NAME, SCENES, SECONDS, make_record, show_scenes
 from loadtest.experiment import Place
 from loadtest.results import write_json
-from loadtest.suite import Effort, Suite
+from loadtest.suite import Suite, SuiteLoad
 
 
 @click.command(short_help="Show on real clusters when sessions are lost, and when not.")
@@ -81,7 +81,7 @@ def demo(
     with temporary_folder(out) as folder:
         suite = Suite(
             experiments=[scene for scene in SCENES if not names or scene.name in names],
-            effort=Effort(users, share=seconds / SECONDS),
+            load=SuiteLoad(users, share=seconds / SECONDS),
             folder=folder,
             clusters={Place.LOCAL: choose_clusters(Place.LOCAL, "flask", nginx, store_server)},
             command=f"session-cluster demo --scene {{name}} --users {users}",

@@ -26,7 +26,7 @@ from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
-from loadtest.suite import Effort, Suite
+from loadtest.suite import Suite, SuiteLoad
 from loadtest.targets import make_application
 
 SHORT = 0.5
@@ -114,7 +114,7 @@ def run(
     folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
     suite = Suite(
         experiments=chosen,
-        effort=Effort(users, share=SHORT if short else 1.0),
+        load=SuiteLoad(users, share=SHORT if short else 1.0),
         folder=folder,
         clusters={place: choose_clusters(place, kind, nginx, store_server) for place in places},
         command=f"session-cluster failover run {{name}} --on {{place}} {' '.join(filter(None, options))}",

@@ -29,7 +29,7 @@ class Action(StrEnum):
     EMPTY = "empty"
 
 
-class Outcome(StrEnum):
+class OpOutcome(StrEnum):
     """How an operation ended: carried out, certainly not carried out, or unknown (carried out now, later or never)."""
 
     OK = "ok"
@@ -72,7 +72,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     action: Action
     item: str = ""
     quantity: int = 0
-    outcome: Outcome
+    outcome: OpOutcome
     user: str | UnsetType | None = UNSET
     visits: int | UnsetType = UNSET
     cart: Mapping[str, int] | UnsetType = UNSET
@@ -98,7 +98,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     target: str
     started: float
     ended: float
-    outcome: Outcome
+    outcome: OpOutcome
     status: int = 0
     node: str = ""
     error: str = ""

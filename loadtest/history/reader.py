@@ -24,7 +24,7 @@ class Truncated(HistoryError):
     """The history has a beginning and no end: its writer was killed, or the file was cut off."""
 
 
-class _Version(msgspec.Struct, tag_field="is", tag="history"):
+class _HistoryVersion(msgspec.Struct, tag_field="is", tag="history"):
     version: int
 
 
@@ -105,7 +105,7 @@ def _event(name: str, number: int, line: bytes) -> Event:
 
 
 def _check_header(name: str, line: bytes) -> None:
-    version = msgspec.json.decode(line, type=_Version).version
+    version = msgspec.json.decode(line, type=_HistoryVersion).version
     if version > VERSION:
         raise HistoryError(f"{name}: version must be at most {VERSION}, not {version}; use the program that wrote it")
     if version < 1:

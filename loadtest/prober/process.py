@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from loadtest.history import Outcome, Probe, now
+from loadtest.history import OpOutcome, Probe, now
 from loadtest.prober.client import INTERVAL, Endpoint, Orders
 
 
@@ -74,17 +74,17 @@ def any_certificate() -> ssl.SSLContext:
 async def probe(endpoint: Endpoint, due: float, timeout: float) -> Probe:
     """Send one probe. Only 200 is ok; refused or another status is a failure, no answer is unknown."""
     started = now()
-    outcome, status, node, error = Outcome.UNKNOWN, 0, "", ""
+    outcome, status, node, error = OpOutcome.UNKNOWN, 0, "", ""
     try:
         async with asyncio.timeout(timeout):
             answer = await ask(endpoint)
         status, node = answer.status, answer.node
-        outcome = Outcome.OK if status == 200 else Outcome.FAIL
+        outcome = OpOutcome.OK if status == 200 else OpOutcome.FAIL
         error = "" if status == 200 else f"status {status}"
     except TimeoutError:
         error = f"no answer within {timeout:g} s"
     except ConnectionRefusedError:
-        outcome, error = Outcome.FAIL, "ConnectionRefusedError"
+        outcome, error = OpOutcome.FAIL, "ConnectionRefusedError"
     except (OSError, NotHttp) as failure:
         error = str(failure) if isinstance(failure, NotHttp) else type(failure).__name__
     return Probe(

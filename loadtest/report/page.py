@@ -140,11 +140,11 @@ def _lost(found: Findings) -> str:
         "revived logout": found.revived,
         "answer with another user's data": found.crossed,
     }
-    said = [f"{count:,} {what}{'s' if count != 1 else ''}" for what, count in losses.items() if count]
-    if not said:
+    parts = [f"{count:,} {what}{'s' if count != 1 else ''}" for what, count in losses.items() if count]
+    if not parts:
         return "No session, no update and no logout was lost, and no user saw data of another user."
     share = f" ({found.total.share_logged_out:.0%} of the answers to logged-in users said that they are not)"
-    return f"Lost or wrong: {', '.join(said)}{share if found.sessions_lost else ''}."
+    return f"Lost or wrong: {', '.join(parts)}{share if found.sessions_lost else ''}."
 
 
 def _served(found: Findings) -> str:
@@ -152,5 +152,5 @@ def _served(found: Findings) -> str:
         f"{found.total.failed:,} request{'s' if found.total.failed != 1 else ''} failed" if found.total.failed else ""
     )
     gap = f"for {found.gap:.2f} s no probe had a good answer" if found.gap else ""
-    said = " and ".join(filter(None, (failed, gap)))
-    return f"{said[0].upper()}{said[1:]}." if said else "No request failed."
+    parts = " and ".join(filter(None, (failed, gap)))
+    return f"{parts[0].upper()}{parts[1:]}." if parts else "No request failed."

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from loadtest.checker.figures import percentile
-from loadtest.history import STOPPED, Event, Op, Outcome, Probe
+from loadtest.history import STOPPED, Event, Op, OpOutcome, Probe
 
 _MOST_STEPS = 60
 _STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -24,9 +24,9 @@ _STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 _INK, _GRID, _FAULT = "#222222", "#dddddd", "#e8e2d0"
 _OUTCOMES = {
-    Outcome.OK: ("answered", "#009E73", ""),
-    Outcome.FAIL: ("refused", "#E69F00", "///"),
-    Outcome.UNKNOWN: ("failed, unknown whether done", "#D55E00", "xxx"),
+    OpOutcome.OK: ("answered", "#009E73", ""),
+    OpOutcome.FAIL: ("refused", "#E69F00", "///"),
+    OpOutcome.UNKNOWN: ("failed, unknown whether done", "#D55E00", "xxx"),
 }
 _COLOURS = ("#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#999999")
 _HATCHES = ("", "///", "\\\\\\", "|||", "xxx", "---")
@@ -56,7 +56,7 @@ class Timeline:
 
     step: float
     times: tuple[float, ...]
-    outcomes: dict[Outcome, tuple[float, ...]]
+    outcomes: dict[OpOutcome, tuple[float, ...]]
     nodes: dict[str, tuple[float, ...]]
     p50: tuple[float, ...]
     p99: tuple[float, ...]
@@ -67,7 +67,7 @@ def make_timeline(events: Iterable[Event], begin: float, end: float, zero: float
     """Count what ended between `begin` and `end`. All times in epoch seconds; `zero` is that of the fault."""
     step = next((step for step in _STEPS if (end - begin) / step <= _MOST_STEPS), (end - begin) / _MOST_STEPS)
     count = max(1, math.ceil((end - begin) / step))
-    outcomes: dict[Outcome, Counter[int]] = {outcome: Counter() for outcome in Outcome}
+    outcomes: dict[OpOutcome, Counter[int]] = {outcome: Counter() for outcome in OpOutcome}
     nodes: dict[str, Counter[int]] = defaultdict(Counter)
     latencies: dict[int, list[float]] = defaultdict(list)
     probes = []
@@ -76,7 +76,7 @@ def make_timeline(events: Iterable[Event], begin: float, end: float, zero: float
             continue
         milliseconds = (event.ended - event.started) * 1000
         if isinstance(event, Probe):
-            probes.append((event.started - zero, milliseconds, event.outcome is Outcome.OK))
+            probes.append((event.started - zero, milliseconds, event.outcome is OpOutcome.OK))
             continue
         at = int((event.ended - begin) / step)
         outcomes[event.outcome][at] += 1
@@ -127,7 +127,7 @@ def _requests(axes: Any, shown: Timeline, losses: Sequence[float]) -> None:
     drawn = {
         style: shown.outcomes[outcome]
         for outcome, style in _OUTCOMES.items()
-        if outcome is Outcome.OK or any(shown.outcomes[outcome])
+        if outcome is OpOutcome.OK or any(shown.outcomes[outcome])
     }
     highest = _stack(axes, shown, drawn)
     losses = [at for at in losses if shown.times[0] <= at <= shown.times[-1] + shown.step]

@@ -11,12 +11,12 @@ from .extension import fresh_login as fresh_login
 from .options import CookieAttributes as CookieAttributes
 from .options import OptionsError as OptionsError
 from .options import Priority as Priority
-from .options import Proxy as Proxy
 from .options import Resave as Resave
 from .options import SameSite as SameSite
 from .options import Secure as Secure
 from .options import SessionLimit as SessionLimit
 from .options import SessionOptions as SessionOptions
+from .options import TrustProxy as TrustProxy
 from .options import Unset as Unset
 from .session import Session as Session
 from .signals import session_absent as session_absent

@@ -17,7 +17,7 @@ from werkzeug.http import dump_cookie
 
 from .cookie import cookie_values
 from .fields import COOKIE_KEY
-from .options import CookieAttributes, OptionsError, Proxy, Secure, SessionOptions
+from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
 from .session import CookieAction, Session
 from .store import (
     Changes,
@@ -224,9 +224,9 @@ class _RequestContext:
     def _is_tls(self) -> bool:
         """Return whether the request came over TLS; `SessionOptions.proxy` names the source."""
         environ = self._request.environ
-        if self.options.proxy is Proxy.TRUST:
+        if self.options.proxy is TrustProxy.TRUST:
             return bool(environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower() == "https")
-        if self.options.proxy is Proxy.IGNORE:
+        if self.options.proxy is TrustProxy.IGNORE:
             original: dict[str, Any] = environ.get("werkzeug.proxy_fix.orig", {})
             return bool(original.get("wsgi.url_scheme", self._request.scheme) == "https")
         return self._request.is_secure

@@ -47,7 +47,7 @@ class SameSite(Enum):
     """`NONE` where the cookie is `Secure`, else `LAX`: for sites that are embedded elsewhere in production."""
 
 
-class Proxy(Enum):
+class TrustProxy(Enum):
     """The source of the information that a request came over TLS."""
 
     FRAMEWORK = "framework"
@@ -141,7 +141,7 @@ class SessionOptions:
     """True: every response sends the cookie again, so that its `max_age` counts from the last one. Each request then
     loads the session, used or not."""
     unset: Unset = Unset.KEEP
-    proxy: Proxy = Proxy.FRAMEWORK
+    proxy: TrustProxy = TrustProxy.FRAMEWORK
     secure: Secure = Secure.AUTO
     http_only: bool = True
     """True: scripts on the page can't read the cookie."""

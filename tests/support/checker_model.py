@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import UNSET, UnsetType
 
-from loadtest.history import Action, Op, Outcome
+from loadtest.history import Action, Op, OpOutcome
 
 ITEMS = ("apple", "pear")
 TICK = 0.125
@@ -90,10 +90,10 @@ class Running:
     brought: int = -1
     shown: dict[str, object] | None = None
 
-    def ended(self, at: float, outcome: Outcome) -> Op:
-        shown = (self.shown or {}) if outcome is Outcome.OK else {}
+    def ended(self, at: float, outcome: OpOutcome) -> Op:
+        shown = (self.shown or {}) if outcome is OpOutcome.OK else {}
         replaced: bool | UnsetType = UNSET
-        if outcome is Outcome.OK and self.sent is not None:
+        if outcome is OpOutcome.OK and self.sent is not None:
             replaced = self.brought >= 0
         return Op(
             who=self.who,
@@ -106,7 +106,7 @@ class Running:
             replaced=replaced,
             method="GET" if self.action in (Action.LOOK, Action.ACCOUNT) else "POST",
             path="/",
-            status=200 if outcome is Outcome.OK else 0,
+            status=200 if outcome is OpOutcome.OK else 0,
             started=self.started,
             ended=at,
             **shown,  # type: ignore[arg-type]
@@ -145,12 +145,12 @@ class SharedBrowser:
         op = self.running.pop(client)
         if op.brought >= 0 and (op.action is Action.LOGIN or op.sent is None):
             self.cookie = op.brought
-        self.ops.append(op.ended(self.now, Outcome.OK))
+        self.ops.append(op.ended(self.now, OpOutcome.OK))
 
     def fail(self, client: int) -> None:
         self.now += TICK
         if self.running[client].shown is None:
-            self.ops.append(self.running.pop(client).ended(self.now, Outcome.FAIL))
+            self.ops.append(self.running.pop(client).ended(self.now, OpOutcome.FAIL))
 
     def give_up(self, client: int, happens_later: bool) -> None:
         """End an operation as unknown. If it has had no effect yet, it has one later, or none."""
@@ -158,7 +158,7 @@ class SharedBrowser:
         op = self.running.pop(client)
         if op.shown is None and happens_later:
             self.late.append(op)
-        self.ops.append(op.ended(self.now, Outcome.UNKNOWN))
+        self.ops.append(op.ended(self.now, OpOutcome.UNKNOWN))
 
     def arrive(self) -> None:
         """Let the operations that were given up take effect."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadtest.checker import Findings, Kind, check
-from loadtest.history import Action, End, Event, Header, Op, Outcome
+from loadtest.history import Action, End, Event, Header, Op, OpOutcome
 
 METHODS = {Action.LOOK: "GET", Action.ACCOUNT: "GET", Action.EMPTY: "DELETE"}
 PATHS = {Action.LOOK: "/me", Action.ACCOUNT: "/account", Action.VISIT: "/visits"}
@@ -22,7 +22,7 @@ class Script:
         started, ended = at or (began, began + 0.5)
         fields = {
             **self._defaults,
-            "outcome": Outcome.OK,
+            "outcome": OpOutcome.OK,
             "method": METHODS.get(action, "POST"),
             "path": PATHS.get(action, f"/{action}"),
             "status": 200,
@@ -50,7 +50,7 @@ class Script:
         return self.op(Action.ADD, item=item, quantity=quantity, cart=dict(cart), **{"replaced": False, **changes})
 
     def unknown(self, action: Action, **changes: Any) -> "Script":
-        return self.op(action, outcome=Outcome.UNKNOWN, error="status 502", status=502, **changes)
+        return self.op(action, outcome=OpOutcome.UNKNOWN, error="status 502", status=502, **changes)
 
     def found(self, **header: Any) -> dict[Kind, int]:
         findings = self.check(**header)

@@ -12,7 +12,7 @@ from typing import Any
 
 from deploy.certificate import Certificate
 from deploy.waiting import http_ok
-from proxy import Nginx, ProxySettings, Server, Tls, render
+from proxy import Nginx, ProxySettings, Tls, UpstreamServer, render
 from tests.support.http_client import Answer, send
 from tests.support.servers import RunningServer
 from tests.support.waiting import wait_until
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 class RunningProxy(RunningServer):
     """nginx in front of `servers` in its own folder. `overrides` are ProxySettings."""
 
-    def __init__(self, folder: Path, servers: tuple[Server, ...], overrides: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, servers: tuple[UpstreamServer, ...], overrides: Mapping[str, Any]) -> None:
         super().__init__(folder / "stderr.log")
         self.nginx = Nginx()
         self.folder = folder
@@ -63,7 +63,7 @@ class RunningProxy(RunningServer):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30, source_address=(source, 0))
 
     def reload(
-        self, servers: tuple[Server, ...] | None = None, timeout: float = 20, **overrides: Any
+        self, servers: tuple[UpstreamServer, ...] | None = None, timeout: float = 20, **overrides: Any
     ) -> tuple[int, ...]:
         self.settings = replace(self.settings, servers=servers or self.settings.servers, **overrides)
         self.nginx.install(render(self.settings), self.conf)
@@ -85,7 +85,7 @@ class RunningTls(RunningProxy):
     def __init__(
         self,
         folder: Path,
-        servers: tuple[Server, ...],
+        servers: tuple[UpstreamServer, ...],
         certificate: Certificate,
         hsts_seconds: int = 0,
         **overrides: Any,

@@ -8,7 +8,7 @@ from typing import Any
 from loadtest.checker import check
 from loadtest.claims import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name
-from loadtest.history import VERSION, Action, Event, Header, Mark, Op, Outcome, Probe, assemble, read
+from loadtest.history import VERSION, Action, Event, Header, Mark, Op, OpOutcome, Probe, assemble, read
 from loadtest.load_profile import Mix
 from loadtest.results import HISTORY, RESULT, Result, write_json
 
@@ -16,12 +16,14 @@ BEGAN = 1_800_000_000.0
 """When the phase before the fault begins. The fault comes 4 s later and is undone at 8, the run ends at 12."""
 
 
-def look(second: float, node: str = "node-1", outcome: Outcome = Outcome.OK, took: float = 0.01, **shown: Any) -> Op:
+def look(
+    second: float, node: str = "node-1", outcome: OpOutcome = OpOutcome.OK, took: float = 0.01, **shown: Any
+) -> Op:
     """Return a GET /me that ended `second` seconds after `BEGAN`."""
-    status, error = {Outcome.OK: (200, ""), Outcome.FAIL: (0, "refused")}.get(outcome, (502, "status 502"))
+    status, error = {OpOutcome.OK: (200, ""), OpOutcome.FAIL: (0, "refused")}.get(outcome, (502, "status 502"))
     return Op(
         who="visitor-1", account="alice", session="visitor-1#1", action=Action.LOOK, outcome=outcome, method="GET",
-        path="/me", status=status, error=error, node=node if outcome is Outcome.OK else "",
+        path="/me", status=status, error=error, node=node if outcome is OpOutcome.OK else "",
         started=BEGAN + second - took, ended=BEGAN + second, **shown,
     )  # fmt: skip
 
@@ -56,13 +58,13 @@ class Run:
             second = tenth / 10
             bad = 40 <= tenth < 40 + self.failed
             node = f"node-{tenth % 3 + 1}" if not 40 <= tenth < 80 else f"node-{tenth % 2 * 2 + 1}"
-            yield look(second, node, Outcome.UNKNOWN if bad else Outcome.OK)
+            yield look(second, node, OpOutcome.UNKNOWN if bad else OpOutcome.OK)
 
     def _probes(self) -> Iterator[Event]:
         for number in range(240):
             at = BEGAN + number * 0.05
             good = not BEGAN + 4 <= at < BEGAN + 4 + self.gap
-            outcome, status = (Outcome.OK, 200) if good else (Outcome.FAIL, 0)
+            outcome, status = (OpOutcome.OK, 200) if good else (OpOutcome.FAIL, 0)
             yield Probe(target="session", started=at, ended=at + 0.005, outcome=outcome, status=status)
 
     @staticmethod

@@ -15,7 +15,7 @@ from deploy import ClusterSpec, StoreKind, StoreSettings
 from deploy.local.redis_server import LocalRedis, RedisBinary
 from deploy.local.servers import ServerGroup
 from deploy.redis.acl import SESSIONS, Rights
-from deploy.redis.control import Cluster, Sentinel
+from deploy.redis.control import ClusterControl, SentinelControl
 from tests.support.waiting import wait_until
 
 ADMIN = "admin"
@@ -43,8 +43,8 @@ class SeveralServers:
             raise
 
     @property
-    def store(self) -> Sentinel | Cluster:
-        assert isinstance(self.redis.control, Sentinel | Cluster)
+    def store(self) -> SentinelControl | ClusterControl:
+        assert isinstance(self.redis.control, SentinelControl | ClusterControl)
         return self.redis.control
 
     @property

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ def test_a_folder_imports_only_what_lies_below_it(place: str) -> None:
     assert files(place)
     for path in files(place):
         assert top_level(path) & OURS <= ALLOWED[place], path
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    trees = [ast.parse(path.read_text()) for place in ALLOWED for path in files(place)]
+    names = [node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 def test_the_session_layer_knows_nothing_of_the_rest_of_the_nodes() -> None:

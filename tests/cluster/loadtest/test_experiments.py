@@ -8,10 +8,10 @@ from deploy import LocalCluster
 from loadtest.claims import Verdict
 from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
-from loadtest.suite import Effort, Suite
+from loadtest.suite import Suite, SuiteLoad
 from tests.support.experiments import only
 
-EFFORT = Effort(users=20, wait=(0.1, 0.4), share=0.4)
+SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 # The stores' contract holds what a store promises for one session; here one stands for all. And of two ways to be
 # silent one is enough.
 LEFT_OUT = {
@@ -31,6 +31,6 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_short_form_of_an_experiment_holds(case: Case, tmp_path: Path) -> None:
-    suite = Suite([only(case.experiment.name, case.variant.name)], EFFORT, tmp_path, {Place.LOCAL: LocalCluster})
+    suite = Suite([only(case.experiment.name, case.variant.name)], SUITE_LOAD, tmp_path, {Place.LOCAL: LocalCluster})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason

@@ -9,16 +9,16 @@ from loadtest.claims import Verdict
 from loadtest.experiment import Place
 from loadtest.history import read
 from loadtest.results import Result, write_results
-from loadtest.suite import Effort, Suite
+from loadtest.suite import Suite, SuiteLoad
 from loadtest.targets import local_cluster
 from tests.support.experiments import only
 
-EFFORT = Effort(users=14, wait=(0.1, 0.3), share=0.4)
+SUITE_LOAD = SuiteLoad(users=14, wait=(0.1, 0.3), share=0.4)
 
 
 def run(name: str, node: NodeKind, folder: Path, variant: str = "") -> Result:
     command = f"session-cluster failover run {{name}} --on {{place}} --node {node}"
-    suite = Suite([only(name, variant)], EFFORT, folder, {Place.LOCAL: local_cluster}, command, node=node)
+    suite = Suite([only(name, variant)], SUITE_LOAD, folder, {Place.LOCAL: local_cluster}, command, node=node)
     (result,) = suite.run(lambda _: None)
     return result
 

@@ -19,10 +19,10 @@ from loadtest.history import Mark, Note, read
 from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, read_result, write_results
 from loadtest.runner import interruptible
-from loadtest.suite import Effort, Suite
+from loadtest.suite import Suite, SuiteLoad
 from tests.support.commands import default_signals
 
-EFFORT = Effort(users=14, wait=(0.1, 0.3))
+SUITE_LOAD = SuiteLoad(users=14, wait=(0.1, 0.3))
 COMMAND = "session-cluster failover run {name} --on {place} --users 14"
 
 
@@ -58,7 +58,7 @@ def run(
         during=1.5,
         after=1.0,
     )
-    (result,) = Suite([experiment], EFFORT, folder, {Place.LOCAL: make}, COMMAND).run(watch)
+    (result,) = Suite([experiment], SUITE_LOAD, folder, {Place.LOCAL: make}, COMMAND).run(watch)
     return result
 
 

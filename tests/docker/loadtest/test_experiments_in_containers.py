@@ -9,11 +9,11 @@ from loadtest.claims import Verdict
 from loadtest.experiment import Place
 from loadtest.load_profile import LoadProfile
 from loadtest.matrix import Cell, run_matrix
-from loadtest.suite import Effort, Suite
+from loadtest.suite import Suite, SuiteLoad
 from proxy import Balance
 from tests.support.experiments import only
 
-EFFORT = Effort(users=20, wait=(0.1, 0.4), share=0.4)
+SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
     ("node-moves", ""),
     ("planned-failover", "fail-fast"),
@@ -26,7 +26,7 @@ SERVERS = {"mysql": "mariadb", "postgres": "postgres"}
 @pytest.mark.docker
 @pytest.mark.parametrize(("name", "variant"), CASES)
 def test_an_experiment_holds_in_containers(name: str, variant: str, tmp_path: Path) -> None:
-    suite = Suite([only(name, variant)], EFFORT, tmp_path, {Place.COMPOSE: ComposeCluster})
+    suite = Suite([only(name, variant)], SUITE_LOAD, tmp_path, {Place.COMPOSE: ComposeCluster})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason
     assert {"nginx", SERVERS.get(variant, "redis")} <= set(result.versions)

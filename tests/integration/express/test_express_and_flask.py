@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from deploy.certificate import make_certificate
-from proxy import Server
+from proxy import UpstreamServer
 from tests.support.express import RunningExpress
 from tests.support.node import PASSWORD, SECRET, RunningNode
 from tests.support.proxy import RunningTls
@@ -93,7 +93,10 @@ def applications(
         node = RunningNode(users_file, folder / "node.log", NODE_NAME=FLASK, SESSION_STORE="express", **settings)
         flask = stack.enter_context(node)
         express = stack.enter_context(RunningExpress(folder, **settings))
-        servers = (Server(f"127.0.0.1:{express.port}", EXPRESS), Server(f"127.0.0.1:{flask.port}", FLASK))
+        servers = (
+            UpstreamServer(f"127.0.0.1:{express.port}", EXPRESS),
+            UpstreamServer(f"127.0.0.1:{flask.port}", FLASK),
+        )
         urls = {}
         for name, behind in [(PROXY, servers), (EXPRESS, servers[:1]), (FLASK, servers[1:])]:
             (folder / name).mkdir()

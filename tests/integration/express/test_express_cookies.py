@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from loadtest.targets.install import install_express
-from nodes.sessions import MemoryStore, OptionsError, Priority, Proxy, SameSite, Secure, SessionOptions
+from nodes.sessions import MemoryStore, OptionsError, Priority, SameSite, Secure, SessionOptions, TrustProxy
 from nodes.sessions.stores.express import ExpressStore
 from tests import support
 from tests.support.browser import SECRET
@@ -28,7 +28,7 @@ from tests.support.valkey import Valkey
 pytestmark = pytest.mark.node
 
 TLS = {"X_Forwarded_Proto": "https"}
-OURS: dict[str, Any] = {"secrets": (SECRET,), "name": "connect.sid", "proxy": Proxy.TRUST, "rolling": True}
+OURS: dict[str, Any] = {"secrets": (SECRET,), "name": "connect.sid", "proxy": TrustProxy.TRUST, "rolling": True}
 THEIRS: dict[str, Any] = {"secret": SECRET, "rolling": True}
 MATRIX: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
     "the defaults": ({}, {}, {}),

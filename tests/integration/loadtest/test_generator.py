@@ -18,7 +18,7 @@ import pytest
 from deploy.ports import free_ports
 from loadtest.checker import Findings, Kind, check
 from loadtest.generator import Generator, GeneratorError
-from loadtest.history import STOPPED, VERSION, Action, End, Event, Header, Note, Op, Outcome
+from loadtest.history import STOPPED, VERSION, Action, End, Event, Header, Note, Op, OpOutcome
 from loadtest.http import Answer, HttpInterface, Operation
 from loadtest.load_profile import LoadProfile, Mix, ProfileError
 from loadtest.target import RunningTarget
@@ -146,7 +146,7 @@ def test_every_operation_is_recorded_with_its_outcome(tmp_path: Path) -> None:
     assert looks
     for op in looks:
         assert (op.outcome, op.user, op.node, op.upstream_status, op.status) == (
-            *(Outcome.OK, op.expected_user, "node-1", "200", 200),
+            *(OpOutcome.OK, op.expected_user, "node-1", "200", 200),
         )
     notes = [event for event in written.events if isinstance(event, Note)]
     assert {note.text for note in notes} == {"generator 1"}
@@ -172,18 +172,18 @@ def test_a_server_that_is_not_there_fails_every_request(tmp_path: Path) -> None:
     with load(tmp_path, url) as running:
         running.wait_for(lambda: len(running.ops) > 0, "a request")
         running.generator.stop()
-    assert {(op.outcome, op.error) for op in running.ops} == {(Outcome.FAIL, "no answer: ConnectionRefusedError")}
+    assert {(op.outcome, op.error) for op in running.ops} == {(OpOutcome.FAIL, "no answer: ConnectionRefusedError")}
 
 
-@pytest.mark.parametrize(("delay", "outcomes"), [(1.0, {Outcome.OK}), (8.0, {Outcome.UNKNOWN})])
+@pytest.mark.parametrize(("delay", "outcomes"), [(1.0, {OpOutcome.OK}), (8.0, {OpOutcome.UNKNOWN})])
 def test_requests_in_flight_have_five_seconds_when_the_load_stops(
-    tmp_path: Path, delay: float, outcomes: set[Outcome]
+    tmp_path: Path, delay: float, outcomes: set[OpOutcome]
 ) -> None:
     with serving(behaviour := StandIn(delay=delay)) as url, load(tmp_path, url, users=3) as running:
         running.wait_for(lambda: behaviour.requests == 3, "three requests")
         running.generator.stop()
     assert {op.outcome for op in running.ops} == outcomes
-    assert {op.error for op in running.ops} == ({""} if outcomes == {Outcome.OK} else {STOPPED})
+    assert {op.error for op in running.ops} == ({""} if outcomes == {OpOutcome.OK} else {STOPPED})
     assert running.findings().total.failed == 0, "they are not the server's failures"
 
 

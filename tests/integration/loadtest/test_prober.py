@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from loadtest.history import Outcome, Probe
+from loadtest.history import OpOutcome, Probe
 from loadtest.prober import Endpoint, Prober, ProberError
 from loadtest.prober.client import INTERVAL
 from loadtest.target import log_in
@@ -52,16 +52,18 @@ def some_probes(running: Prober, count: int) -> list[Probe]:
 @pytest.mark.parametrize(
     ("answer", "outcome", "status", "node", "error"),
     [
-        (GOOD, Outcome.OK, 200, "node-7", ""),
-        (CHUNKED + b"0\r\n\r\n", Outcome.OK, 200, "", ""),
-        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", Outcome.FAIL, 502, "", "status 502"),
-        (GOOD[:-1], Outcome.UNKNOWN, 0, "", "the answer stops early"),
-        (CHUNKED, Outcome.UNKNOWN, 0, "", "the answer stops early"),
-        (b"", Outcome.UNKNOWN, 0, "", "the connection was closed without an answer"),
-        (b"SSH-2.0-whatever\r\n\r\n", Outcome.UNKNOWN, 0, "", "no HTTP answer"),
+        (GOOD, OpOutcome.OK, 200, "node-7", ""),
+        (CHUNKED + b"0\r\n\r\n", OpOutcome.OK, 200, "", ""),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", OpOutcome.FAIL, 502, "", "status 502"),
+        (GOOD[:-1], OpOutcome.UNKNOWN, 0, "", "the answer stops early"),
+        (CHUNKED, OpOutcome.UNKNOWN, 0, "", "the answer stops early"),
+        (b"", OpOutcome.UNKNOWN, 0, "", "the connection was closed without an answer"),
+        (b"SSH-2.0-whatever\r\n\r\n", OpOutcome.UNKNOWN, 0, "", "no HTTP answer"),
     ],
 )
-def test_a_probe_says_what_the_answer_was(answer: bytes, outcome: Outcome, status: int, node: str, error: str) -> None:
+def test_a_probe_says_what_the_answer_was(
+    answer: bytes, outcome: OpOutcome, status: int, node: str, error: str
+) -> None:
     with answering(answer) as url:
         probes = some_probes(prober(url), 3)
     assert {(one.outcome, one.status, one.node, one.error) for one in probes} == {(outcome, status, node, error)}
@@ -72,8 +74,8 @@ def test_no_answer_in_time_is_unknown_and_a_refused_connection_is_a_failure() ->
     with answering(GOOD, delay=30) as url:
         slow = some_probes(prober(url, timeout=0.3), 3)
     gone = some_probes(prober(url), 3)
-    assert {(probe.outcome, probe.error) for probe in slow} == {(Outcome.UNKNOWN, "no answer within 0.3 s")}
-    assert {(probe.outcome, probe.error) for probe in gone} == {(Outcome.FAIL, "ConnectionRefusedError")}
+    assert {(probe.outcome, probe.error) for probe in slow} == {(OpOutcome.UNKNOWN, "no answer within 0.3 s")}
+    assert {(probe.outcome, probe.error) for probe in gone} == {(OpOutcome.FAIL, "ConnectionRefusedError")}
 
 
 def test_each_endpoint_is_probed_at_the_whole_rate_however_long_the_answers_take() -> None:
@@ -93,7 +95,7 @@ def test_stopping_waits_for_probes_in_flight() -> None:
         wait_until(lambda: behaviour.requests >= 3, "three requests")
         probes = running.stop()
     assert len(probes) >= 3
-    assert {probe.outcome for probe in probes} == {Outcome.OK}
+    assert {probe.outcome for probe in probes} == {OpOutcome.OK}
 
 
 def test_an_endpoint_with_a_cookie_sees_the_session() -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from nodes import Settings, create_app
 from nodes.sessions import Iterable, find_capability
-from nodes.settings import StoreKind
+from nodes.settings import SessionStoreKind
 from nodes.stores import create_schema
 from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import attempt_login
 from tests.support.valkey import Valkey
 
 
-@pytest.mark.parametrize("kind", [kind for kind in StoreKind if kind is not StoreKind.MEMORY])
+@pytest.mark.parametrize("kind", [kind for kind in SessionStoreKind if kind is not SessionStoreKind.MEMORY])
 def test_concurrent_guesses_are_counted_over_all_nodes_apart_from_sessions(
-    kind: StoreKind, users_file: Path, tmp_path: Path, server: Valkey
+    kind: SessionStoreKind, users_file: Path, tmp_path: Path, server: Valkey
 ) -> None:
     server.client().flushdb()
     settings = Settings(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy import Server
+from proxy import UpstreamServer
 from tests.support.backend import Backend
 from tests.support.proxy import RunningProxy
 
 StartProxy = Callable[..., RunningProxy]
 Nodes = tuple[Backend, ...]
-Servers = tuple[Server, ...]
+Servers = tuple[UpstreamServer, ...]
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def nodes() -> Iterator[Nodes]:
 @pytest.fixture
 def servers(nodes: Nodes) -> Servers:
     """The nodes as servers of the proxy."""
-    return tuple(Server(node.address, node.name) for node in nodes)
+    return tuple(UpstreamServer(node.address, node.name) for node in nodes)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy import Balance, Server, ServerState
+from proxy import Balance, ServerState, UpstreamServer
 from tests.integration.proxy.conftest import Nodes, Servers, StartProxy
 from tests.support.proxy import RunningProxy
 from tests.support.waiting import wait_until
@@ -48,7 +48,7 @@ def test_random_two_reaches_every_node(start_proxy: StartProxy) -> None:
 @pytest.mark.parametrize("balance", [Balance.LEAST_CONN, Balance.RANDOM_TWO])
 def test_a_busy_node_is_avoided(start_proxy: StartProxy, nodes: Nodes, balance: Balance) -> None:
     # Two nodes: "two at random" then always compares both.
-    servers = tuple(Server(node.address, node.name) for node in nodes[:2])
+    servers = tuple(UpstreamServer(node.address, node.name) for node in nodes[:2])
     proxy = start_proxy(servers, balance=balance)
     waiting = proxy.open_request("/wait")
     wait_until(lambda: any(node.hits("/wait") for node in nodes), "a node is busy")
@@ -139,7 +139,7 @@ def test_a_node_that_comes_back_at_another_address_keeps_its_browsers(
 ) -> None:
     proxy = start_proxy(servers[:2], balance=Balance.STICKY)
     home, cookie = new_browser(proxy)
-    moved = tuple(Server(nodes[2].address, home) if server.name == home else server for server in servers[:2])
+    moved = tuple(UpstreamServer(nodes[2].address, home) if server.name == home else server for server in servers[:2])
     proxy.reload(moved)
     assert {proxy.get(headers=cookie).node for _ in range(5)} == {"node-3"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy import Balance, Nginx, NginxError, ProxySettings, Server, render
+from proxy import Balance, Nginx, NginxError, ProxySettings, UpstreamServer, render
 
 
 def script(folder: Path, text: str, mode: int = 0o755) -> Path:
@@ -91,7 +91,7 @@ def test_a_hundred_nodes_and_every_option_pass_nginx_t(tmp_path: Path, balance: 
     folder.mkdir()
     nginx = Nginx()
     settings = ProxySettings(
-        servers=tuple(Server(f"127.0.0.1:{8000 + number}", f"node-{number:027}") for number in range(100)),
+        servers=tuple(UpstreamServer(f"127.0.0.1:{8000 + number}", f"node-{number:027}") for number in range(100)),
         runtime_dir=folder,
         listen="*:8080",
         hosts=("localhost", "shop.example", "*.shop.example", "[::1]", "10.0.0.1"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy import Nginx, ProxySettings, Server, render
+from proxy import Nginx, ProxySettings, UpstreamServer, render
 from proxy.cli import proxy_config
 
 
@@ -24,7 +24,7 @@ def failure(result: Result) -> str:
 
 def test_without_options_it_prints_three_local_nodes(tmp_path: Path) -> None:
     result = run("--runtime-dir", tmp_path)
-    servers = tuple(Server(f"127.0.0.1:{8000 + number}", f"node-{number}") for number in (1, 2, 3))
+    servers = tuple(UpstreamServer(f"127.0.0.1:{8000 + number}", f"node-{number}") for number in (1, 2, 3))
     assert result.exit_code == 0
     assert result.output == render(ProxySettings(servers=servers, runtime_dir=tmp_path, nginx_version=Nginx().version))
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from deploy.ports import free_ports
-from proxy import Balance, Server
+from proxy import Balance, UpstreamServer
 from tests.integration.proxy.conftest import Nodes, StartProxy
 from tests.support.http_client import send
 
@@ -97,5 +97,5 @@ def test_a_dead_node_is_not_asked_again_until_fail_timeout(start_proxy: StartPro
 
 
 def test_without_any_node_the_answer_is_502(start_proxy: StartProxy) -> None:
-    nobody = tuple(Server(f"127.0.0.1:{free_ports(1)[0]}") for _ in range(2))
+    nobody = tuple(UpstreamServer(f"127.0.0.1:{free_ports(1)[0]}") for _ in range(2))
     assert start_proxy(nobody).get().status == 502

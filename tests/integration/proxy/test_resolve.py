@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy import Balance, Server
+from proxy import Balance, UpstreamServer
 from tests.integration.proxy.conftest import Nodes, StartProxy
 from tests.support.backend import Backend
 from tests.support.dns import Dns
@@ -26,7 +26,7 @@ def scaled() -> Iterator[Nodes]:
 
 
 def start(start_proxy: StartProxy, dns: Dns, scaled: Nodes, balance: Balance, **overrides: float) -> RunningProxy:
-    service = Server(f"node:{scaled[0].port}", "node", resolve=True)
+    service = UpstreamServer(f"node:{scaled[0].port}", "node", resolve=True)
     proxy = start_proxy((service,), balance=balance, resolver=dns.address, resolver_valid=1, **overrides)
     wait_until(lambda: not dns.addresses or proxy.get().status == 200, "the name is resolved")
     return proxy

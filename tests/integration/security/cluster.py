@@ -13,7 +13,7 @@ import requests
 from deploy.certificate import make_certificate
 from nodes.accounts import create_users
 from nodes.sessions import cookie
-from proxy import Server
+from proxy import UpstreamServer
 from tests.support.harnesses.redis import RedisHarness
 from tests.support.node import PASSWORD, PATIENT, SECRET, HttpClient, RunningNode
 from tests.support.proxy import RunningProxy, RunningTls
@@ -93,7 +93,7 @@ def running(folder: Path) -> Iterator[Cluster]:
             for name in ("node-1", "node-2")
         ]
         servers = tuple(
-            Server(f"127.0.0.1:{node.port}", f"node-{number}") for number, node in enumerate(nodes, start=1)
+            UpstreamServer(f"127.0.0.1:{node.port}", f"node-{number}") for number, node in enumerate(nodes, start=1)
         )
         for name in ("plain", "tls"):
             (folder / name).mkdir()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import MemoryStore, Proxy, SameSite, Secure
+from nodes.sessions import MemoryStore, SameSite, Secure, TrustProxy
 from tests.support.http_server import serve
 
 TLS = {"X_Forwarded_Proto": "https"}
@@ -44,7 +44,7 @@ MAKES = [
 def test_a_cookie_for_tls_only_makes_no_session_over_plain_http(
     options: dict[str, Any], view: Any, status: int
 ) -> None:
-    with serve(proxy=Proxy.TRUST, **options) as site:
+    with serve(proxy=TrustProxy.TRUST, **options) as site:
         reply = site.get(view)
         assert (reply.status, reply.set_cookie, site.store.calls) == (status, None, [])
         reply = site.get(view, **TLS)
@@ -74,7 +74,7 @@ def test_a_refused_login_says_why(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("options", [{}, {"rolling": True}, {"max_age": 60}, {"save_uninitialized": True}], ids=str)
 def test_an_id_never_leaves_over_plain_http(options: dict[str, Any]) -> None:
     memory = MemoryStore()
-    with serve(memory, proxy=Proxy.TRUST, secure=Secure.ON, **options) as site:
+    with serve(memory, proxy=TrustProxy.TRUST, secure=Secure.ON, **options) as site:
         site.get(lambda session: (put(session), session.renew("alice"))[0], **TLS)
         cookie = site.cookie
         for view, status in (

@@ -9,7 +9,7 @@ import flask
 import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from nodes.sessions import CookieAttributes, MemoryStore, Priority, Proxy, SameSite, Secure, Unset
+from nodes.sessions import CookieAttributes, MemoryStore, Priority, SameSite, Secure, TrustProxy, Unset
 from tests.support.http_server import serve
 
 
@@ -81,7 +81,7 @@ def test_a_domain_of_cookie_for_removes_the_prefix() -> None:
     def by_tenant(request: flask.Request) -> CookieAttributes:
         return {"domain": "a.example"} if "tenant" in request.args else {}
 
-    with serve(cookie_for=by_tenant, proxy=Proxy.TRUST) as site:
+    with serve(cookie_for=by_tenant, proxy=TrustProxy.TRUST) as site:
         assert site.get(put, X_Forwarded_Proto="https").pair.startswith("__Host-session=")
         assert site.get(put, path="/?tenant=a", X_Forwarded_Proto="https", Cookie="").pair.startswith("session=")
 
@@ -94,7 +94,7 @@ def test_a_domain_of_cookie_for_removes_the_prefix() -> None:
     [(SameSite.LAX, "Lax", "Lax"), (SameSite.STRICT, "Strict", "Strict"), (SameSite.AUTO, "None", "Lax")],
 )
 def test_same_site_auto_depends_on_tls(same_site: SameSite, over_tls: str, over_http: str) -> None:
-    with serve(same_site=same_site, proxy=Proxy.TRUST) as site:
+    with serve(same_site=same_site, proxy=TrustProxy.TRUST) as site:
         tls, plain = site.get(put, X_Forwarded_Proto="https"), site.get(put, Cookie="")
         assert (tls.attribute("SameSite"), tls.attribute("Secure")) == (over_tls, "")
         assert plain.attribute("SameSite") == over_http
@@ -103,7 +103,7 @@ def test_same_site_auto_depends_on_tls(same_site: SameSite, over_tls: str, over_
 
 def test_options_choose_the_name_and_attributes_of_the_cookie() -> None:
     own: Any = {"domain": "example.com", "path": "/shop", "partitioned": True, "priority": Priority.HIGH}
-    with serve(name="sid", http_only=False, proxy=Proxy.TRUST, **own) as site:
+    with serve(name="sid", http_only=False, proxy=TrustProxy.TRUST, **own) as site:
         reply = site.get(put, path="/shop/cart", X_Forwarded_Proto="https")
         assert reply.pair.startswith("sid=")
         expected = "Domain=example.com; Secure; Path=/shop; SameSite=Lax; Partitioned; Priority=High"
@@ -128,21 +128,21 @@ def test_max_age_for_all_sessions_and_for_one() -> None:
 @pytest.mark.parametrize(
     ("proxy", "forwarded", "is_secure"),
     [
-        (Proxy.FRAMEWORK, "https", True),
-        (Proxy.FRAMEWORK, "http", False),
-        (Proxy.FRAMEWORK, None, False),
-        (Proxy.TRUST, "https", True),
-        (Proxy.TRUST, "HTTPS , http", True),
-        (Proxy.TRUST, "http, https", False),
-        (Proxy.TRUST, "", False),
-        (Proxy.TRUST, None, False),
-        (Proxy.IGNORE, "https", False),
-        (Proxy.IGNORE, None, False),
+        (TrustProxy.FRAMEWORK, "https", True),
+        (TrustProxy.FRAMEWORK, "http", False),
+        (TrustProxy.FRAMEWORK, None, False),
+        (TrustProxy.TRUST, "https", True),
+        (TrustProxy.TRUST, "HTTPS , http", True),
+        (TrustProxy.TRUST, "http, https", False),
+        (TrustProxy.TRUST, "", False),
+        (TrustProxy.TRUST, None, False),
+        (TrustProxy.IGNORE, "https", False),
+        (TrustProxy.IGNORE, None, False),
     ],
 )
 @pytest.mark.parametrize("secure", Secure)
 def test_the_cookie_is_secure_as_the_proxy_says(
-    secure: Secure, proxy: Proxy, forwarded: str | None, is_secure: bool
+    secure: Secure, proxy: TrustProxy, forwarded: str | None, is_secure: bool
 ) -> None:
     def behind_a_proxy(app: flask.Flask) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from deploy import ClusterError, StoreKind
-from deploy.redis.control import Store
+from deploy.redis.control import BaseStoreControl
 
 
 @pytest.mark.parametrize(
@@ -13,15 +13,15 @@ from deploy.redis.control import Store
     [
         (lambda store: store.url, "the store has no single address: it is memory"),
         (lambda store: store.proxy, "no proxy to its store: set store_proxy"),
-        (Store.primary, "sessions are in memory: the store has no primary"),
-        (Store.failover, "no replica that could take over: it is memory"),
-        (Store.disconnect_replicas, "no replicas that could be disconnected: it is memory"),
-        (Store.reconnect_replicas, "no replicas that could be disconnected: it is memory"),
-        (Store.statistics, "sessions are in memory: no statistics"),
+        (BaseStoreControl.primary, "sessions are in memory: the store has no primary"),
+        (BaseStoreControl.failover, "no replica that could take over: it is memory"),
+        (BaseStoreControl.disconnect_replicas, "no replicas that could be disconnected: it is memory"),
+        (BaseStoreControl.reconnect_replicas, "no replicas that could be disconnected: it is memory"),
+        (BaseStoreControl.statistics, "sessions are in memory: no statistics"),
     ],
 )
 def test_an_unsupported_operation_is_refused_with_the_reason(
-    operation: Callable[[Store], object], message: str
+    operation: Callable[[BaseStoreControl], object], message: str
 ) -> None:
     with pytest.raises(ClusterError, match=message):
-        operation(Store(StoreKind.MEMORY))
+        operation(BaseStoreControl(StoreKind.MEMORY))

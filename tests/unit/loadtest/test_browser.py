@@ -4,11 +4,11 @@ import pytest
 from msgspec import UNSET
 
 from loadtest.browser import Browser, Expectation
-from loadtest.history import Action, Outcome
+from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer
 
-DONE, FAILED, UNKNOWN = Answer(Outcome.OK), Answer(Outcome.FAIL), Answer(Outcome.UNKNOWN)
-ALICE, BOB, ANONYMOUS = (Answer(Outcome.OK, user=user) for user in ("alice", "bob", None))
+DONE, FAILED, UNKNOWN = Answer(OpOutcome.OK), Answer(OpOutcome.FAIL), Answer(OpOutcome.UNKNOWN)
+ALICE, BOB, ANONYMOUS = (Answer(OpOutcome.OK, user=user) for user in ("alice", "bob", None))
 LOOK, LOGIN, LOGOUT, VISIT = Action.LOOK, Action.LOGIN, Action.LOGOUT, Action.VISIT
 
 

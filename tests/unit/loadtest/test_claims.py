@@ -10,7 +10,7 @@ from loadtest import claims
 from loadtest.checker import Availability, Findings, Kind, PhaseFigures, Window, check
 from loadtest.claims import HOLDS, NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, Claim, ClaimResult, Observed, Verdict
 from loadtest.experiment import Phase
-from loadtest.history import STOPPED, Action, End, Mark, Op, Outcome, Probe
+from loadtest.history import STOPPED, Action, End, Mark, Op, OpOutcome, Probe
 
 COUNTS = {
     Kind.SESSION_LOST: "sessions_lost",
@@ -182,7 +182,7 @@ MARKS = [Mark(90.0, "before"), Mark(100.0, "during"), Mark(111.0, "after"), Mark
 def op(at: float, seconds: float = 0.01, action: Action = Action.VISIT, error: str = "", **shown: Any) -> Op:
     return Op(
         who="visitor-1", account="alice", session="visitor-1#1", action=action,
-        outcome=Outcome.OK if not error else Outcome.UNKNOWN, method="GET" if action is Action.LOOK else "POST",
+        outcome=OpOutcome.OK if not error else OpOutcome.UNKNOWN, method="GET" if action is Action.LOOK else "POST",
         path="/", status=503 if error else 200, error=error, started=at, ended=at + seconds, **shown,
     )  # fmt: skip
 
@@ -192,7 +192,7 @@ def failed(at: float, action: Action = Action.VISIT, error: str = "status 503") 
 
 
 def probe(at: float, seconds: float = 0.01, ok: bool = True, target: str = "site") -> Probe:
-    return Probe(target=target, started=at, ended=at + seconds, outcome=Outcome.OK if ok else Outcome.FAIL)
+    return Probe(target=target, started=at, ended=at + seconds, outcome=OpOutcome.OK if ok else OpOutcome.FAIL)
 
 
 def probes(

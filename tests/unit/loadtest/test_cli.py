@@ -10,7 +10,7 @@ from deploy import ComposeCluster, LocalCluster
 from loadtest.cli.failover import leave_out_containers
 from loadtest.experiment import Place
 from loadtest.experiments import EXPERIMENTS
-from loadtest.suite import Effort, MakeCluster, Suite
+from loadtest.suite import MakeCluster, Suite, SuiteLoad
 from session_cluster import main
 
 
@@ -120,7 +120,7 @@ def test_runs_that_need_containers_are_left_out_without_docker(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clusters: dict[Place, MakeCluster] = {Place.LOCAL: LocalCluster, Place.COMPOSE: ComposeCluster}
-    suite = Suite(EXPERIMENTS, Effort(), tmp_path, clusters, repeat=2)
+    suite = Suite(EXPERIMENTS, SuiteLoad(), tmp_path, clusters, repeat=2)
     elsewhere = [case for case in suite.cases if case.place is Place.COMPOSE]
     assert {case.experiment.name for case in elsewhere} == {"node-moves", "concurrent-writes", "late-writes"}
     rest = leave_out_containers(suite, (), "docker is not installed")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.history import Action, Outcome
+from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, HttpInterface, Operation
 
 INTERFACE = HttpInterface()
@@ -21,18 +21,18 @@ def test_each_operation_has_a_request_and_only_a_login_sends_the_password(action
 @pytest.mark.parametrize(
     ("action", "status", "body", "answer"),
     [
-        (Action.LOOK, 200, b'{"user":null,"visits":2,"cart":{"apple":1}}', Answer(Outcome.OK, None, 2, {"apple": 1})),
-        (Action.LOGIN, 200, b'{"user":"alice","node":"node-1"}', Answer(Outcome.OK, "alice")),
-        (Action.LOOK, 200, b'{"user":"a\\u001b[1m"}', Answer(Outcome.OK, r"a\x1b[1m")),
-        (Action.ACCOUNT, 401, b'{"error":"log in"}', Answer(Outcome.OK, None)),
-        (Action.VISIT, 200, b'{"visits":3}', Answer(Outcome.OK, visits=3)),
-        (Action.EMPTY, 204, b"", Answer(Outcome.OK)),
-        (Action.VISIT, 409, b"", Answer(Outcome.FAIL)),  # the session was ended while the write was under way
-        (Action.LOOK, 409, b"", Answer(Outcome.FAIL, error="status 409")),
-        (Action.LOGIN, 401, b"", Answer(Outcome.FAIL, error="status 401")),
-        (Action.VISIT, 502, b"", Answer(Outcome.UNKNOWN, error="status 502")),
-        (Action.VISIT, 200, b"{}", Answer(Outcome.UNKNOWN, error="the answer has no 'visits'")),
-        (Action.LOOK, 200, b"", Answer(Outcome.UNKNOWN, error="the answer has no 'user'")),
+        (Action.LOOK, 200, b'{"user":null,"visits":2,"cart":{"apple":1}}', Answer(OpOutcome.OK, None, 2, {"apple": 1})),
+        (Action.LOGIN, 200, b'{"user":"alice","node":"node-1"}', Answer(OpOutcome.OK, "alice")),
+        (Action.LOOK, 200, b'{"user":"a\\u001b[1m"}', Answer(OpOutcome.OK, r"a\x1b[1m")),
+        (Action.ACCOUNT, 401, b'{"error":"log in"}', Answer(OpOutcome.OK, None)),
+        (Action.VISIT, 200, b'{"visits":3}', Answer(OpOutcome.OK, visits=3)),
+        (Action.EMPTY, 204, b"", Answer(OpOutcome.OK)),
+        (Action.VISIT, 409, b"", Answer(OpOutcome.FAIL)),  # the session was ended while the write was under way
+        (Action.LOOK, 409, b"", Answer(OpOutcome.FAIL, error="status 409")),
+        (Action.LOGIN, 401, b"", Answer(OpOutcome.FAIL, error="status 401")),
+        (Action.VISIT, 502, b"", Answer(OpOutcome.UNKNOWN, error="status 502")),
+        (Action.VISIT, 200, b"{}", Answer(OpOutcome.UNKNOWN, error="the answer has no 'visits'")),
+        (Action.LOOK, 200, b"", Answer(OpOutcome.UNKNOWN, error="the answer has no 'user'")),
     ],
 )
 def test_an_answer_is_read_by_its_status_and_its_json(action: Action, status: int, body: bytes, answer: Answer) -> None:
@@ -42,5 +42,5 @@ def test_an_answer_is_read_by_its_status_and_its_json(action: Action, status: in
 @given(st.sampled_from(Action), st.integers(200, 599), st.binary(max_size=40))
 def test_any_bytes_are_read_without_an_exception(action: Action, status: int, body: bytes) -> None:
     answer = INTERFACE.read(Operation(action), status, body)
-    assert answer.outcome is not Outcome.OK or not answer.error
-    assert answer.outcome is Outcome.UNKNOWN or status < 500
+    assert answer.outcome is not OpOutcome.OK or not answer.error
+    assert answer.outcome is OpOutcome.UNKNOWN or status < 500

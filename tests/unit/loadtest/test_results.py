@@ -24,7 +24,7 @@ from loadtest.results import (
     write_json,
     write_results,
 )
-from loadtest.suite import Effort, Suite, make_result
+from loadtest.suite import Suite, SuiteLoad, make_result
 from tests.support.report_results import Run
 
 
@@ -170,7 +170,7 @@ def make_suite(name: str, node: NodeKind = NodeKind.FLASK, places: tuple[Place, 
     def never(_: object) -> object:
         raise AssertionError("no cluster is needed to list cases")
 
-    return Suite([BY_NAME[name]], Effort(), Path(), dict.fromkeys(places, never), node=node)  # type: ignore[arg-type]
+    return Suite([BY_NAME[name]], SuiteLoad(), Path(), dict.fromkeys(places, never), node=node)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("node", [NodeKind.EXPRESS, NodeKind.FLASK_SESSION])

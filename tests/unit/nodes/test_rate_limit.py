@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from deploy.ports import free_ports
 from nodes import Settings, create_app
 from nodes.sessions import Iterable, find_capability
-from nodes.settings import StoreKind
+from nodes.settings import SessionStoreKind
 from tests.support.node import PASSWORD
 from tests.support.node_app import HTML, attempt_login, token_of
 
@@ -142,7 +142,7 @@ def test_zero_attempts_switch_the_limit_off(settings: Settings) -> None:
 
 def test_without_the_store_no_password_is_checked(settings: Settings) -> None:
     url = f"redis://127.0.0.1:{free_ports(1)[0]}/0"
-    app = create_app(replace(settings, store=StoreKind.REDIS, redis_url=url))
+    app = create_app(replace(settings, store=SessionStoreKind.REDIS, redis_url=url))
     app.extensions["users"] = None
     answer = attempt_login(app.test_client())
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.settings import StoreKind
+from nodes.settings import SessionStoreKind
 from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import HTML, attempt_login, log_in, token_of
 
@@ -46,7 +46,7 @@ def node(request: pytest.FixtureRequest, users_file: Path, tmp_path: Path) -> No
         settings: dict[str, Any] = {"secrets": (SECRET,), "login_attempts": 2} | settings_of(step)
         folder = tmp_path / "sessions"
         return create_app(
-            Settings(node_name="n", users_file=users_file, store=StoreKind.FILE, folder=folder, **settings)
+            Settings(node_name="n", users_file=users_file, store=SessionStoreKind.FILE, folder=folder, **settings)
         )
 
     return make

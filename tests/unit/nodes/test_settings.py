@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nodes import Settings, SettingsError
-from nodes.settings import StoreKind, documentation, list_unknown
+from nodes.settings import SessionStoreKind, documentation, list_unknown
 from nodes.stores import create_schema, make_stores
 from tests.support.node import ROOT, SECRET
 
@@ -34,7 +34,7 @@ def test_only_the_secrets_and_the_users_file_must_be_given(users_file: Path, mon
 GIVEN: dict[str, tuple[str, str, Any]] = {
     "NODE_BIND": ("[::1]:0", "bind", "[::1]:0"),
     "NODE_WORKERS": ("3", "workers", 3),
-    "SESSION_STORE": ("Redis", "store", StoreKind.REDIS),
+    "SESSION_STORE": ("Redis", "store", SessionStoreKind.REDIS),
     "REDIS_URL": ("redis://nodes:word@store:6379/0", "redis_url", "redis://nodes:word@store:6379/0"),
     "SESSION_NAME": ("sid", "session_name", "sid"),
     "SESSION_IDLE_TIMEOUT": ("60", "idle_timeout", 60.0),

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from proxy import Balance, ProxySettings, ProxySettingsError, Server, render
+from proxy import Balance, ProxySettings, ProxySettingsError, UpstreamServer, render
 
-NODES = tuple(Server(f"127.0.0.1:{8000 + number}", f"node-{number}") for number in (1, 2, 3))
+NODES = tuple(UpstreamServer(f"127.0.0.1:{8000 + number}", f"node-{number}") for number in (1, 2, 3))
 
 
 def directives(**overrides: Any) -> list[str]:
@@ -87,7 +87,7 @@ def test_the_paths_of_the_proxys_logs_can_be_set() -> None:
     assert "error_log stderr warn;" in lines
 
 
-RESOLVED: dict[str, Any] = {"servers": (Server("node:8000", resolve=True),), "resolver": "127.0.0.11"}
+RESOLVED: dict[str, Any] = {"servers": (UpstreamServer("node:8000", resolve=True),), "resolver": "127.0.0.11"}
 
 
 @pytest.mark.parametrize(

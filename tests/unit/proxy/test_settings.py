@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from proxy import Balance, ProxySettings, ProxySettingsError, Server, Tls
+from proxy import Balance, ProxySettings, ProxySettingsError, Tls, UpstreamServer
 
 RUN = Path("/run/proxy")
-ONE = (Server("127.0.0.1:8001", "node-1"),)
+ONE = (UpstreamServer("127.0.0.1:8001", "node-1"),)
 
 INJECTIONS = [
     *("x;", "x; return 200", "x{", "x}", "x\n", "x\ny", "x y", 'x"', "x'", "x\\", "$x", "x#", "x\0", "é", " x", ""),
@@ -40,9 +40,9 @@ def test_no_host_address_or_name_can_end_a_directive(text: str) -> None:
         assert "host" in refusal(hosts=("localhost", host))
     for address in (f"{text}:80", f"host{text}:80", f"host:80{text}", f"host:80 {text}"):
         with pytest.raises(ProxySettingsError):
-            Server(address)
+            UpstreamServer(address)
     with pytest.raises(ProxySettingsError):
-        Server("127.0.0.1:80", f"node{text}")
+        UpstreamServer("127.0.0.1:80", f"node{text}")
 
 
 @pytest.mark.parametrize("text", ["a;b", "a{b", "a}b", "a\nb", 'a"b', "a'b", "a\\b", "$a", "\0"])
@@ -56,18 +56,18 @@ def test_no_path_can_leave_its_quotes(field: str, text: str) -> None:
 )
 def test_a_server_needs_a_host_and_a_port(address: str) -> None:
     with pytest.raises(ProxySettingsError):
-        Server(address)
+        UpstreamServer(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "node:8000", "node_1.net-a:65535", "[::1]:80", "a:8"])
 def test_addresses_names_and_ipv6_are_servers(address: str) -> None:
-    assert Server(address).address == address
+    assert UpstreamServer(address).address == address
 
 
 def test_a_name_has_room_for_32_characters_as_nginx_does() -> None:
-    assert Server("a:80", "n" * 32)
+    assert UpstreamServer("a:80", "n" * 32)
     with pytest.raises(ProxySettingsError):
-        Server("a:80", "n" * 33)
+        UpstreamServer("a:80", "n" * 33)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_a_name_has_room_for_32_characters_as_nginx_does() -> None:
         {"servers": ()},
         {"hosts": ()},
         {"runtime_dir": Path("relative")},
-        {"servers": (Server("a:80"), Server("a:80"))},
-        {"servers": (Server("a:80", "node"), Server("b:80", "node"))},
-        {"servers": (Server("a:80", resolve=True),)},
+        {"servers": (UpstreamServer("a:80"), UpstreamServer("a:80"))},
+        {"servers": (UpstreamServer("a:80", "node"), UpstreamServer("b:80", "node"))},
+        {"servers": (UpstreamServer("a:80", resolve=True),)},
         {"worker_processes": 0},
         {"worker_connections": 0},
         {"tries": 0},

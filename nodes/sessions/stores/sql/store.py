@@ -48,7 +48,7 @@ from ...store import (
 )
 from .engine import make_engine, make_housekeeping_budgets
 from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
-from .transactions import Database
+from .transactions import AutocommitEngine
 
 log = logging.getLogger("nodes.sessions")
 
@@ -70,8 +70,8 @@ class SqlStore:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self.budgets = budgets or Budgets()
-        self._database = Database(engine, self.budgets, table)
-        self._housekeeping = Database(housekeeping or engine, self.budgets, table)
+        self._database = AutocommitEngine(engine, self.budgets, table)
+        self._housekeeping = AutocommitEngine(housekeeping or engine, self.budgets, table)
         self._table = make_table(table, MetaData())
         self._sql = Statements(self._table)
         self._encoder = msgspec.msgpack.Encoder()

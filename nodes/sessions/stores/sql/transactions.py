@@ -99,7 +99,7 @@ _CREATORS = 5
 """Attempts of `create` when others create the same tables at the same time."""
 
 
-class Database:
+class AutocommitEngine:
     """An engine in autocommit mode. The methods raise `StoreUnavailable` instead of SQLAlchemy's errors."""
 
     def __init__(self, engine: Engine, budgets: Budgets, table: str = "sessions") -> None:

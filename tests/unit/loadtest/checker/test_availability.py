@@ -4,13 +4,13 @@ import pytest
 
 from loadtest.checker import Window, check
 from loadtest.checker.phases import Phases
-from loadtest.history import Action, Event, Mark, Outcome, Probe
+from loadtest.history import Action, Event, Mark, OpOutcome, Probe
 from tests.support.checker_script import Script
 
 
 def probes(outcomes: str, target: str = "proxy", seconds: float = 0.01, late: float = 0.0) -> list[Probe]:
     """One probe every 50 ms from 100.0 on: "." is good, "x" refused, "?" without an answer, "s" good after 2 s."""
-    kinds = {".": Outcome.OK, "x": Outcome.FAIL, "?": Outcome.UNKNOWN, "s": Outcome.OK}
+    kinds = {".": OpOutcome.OK, "x": OpOutcome.FAIL, "?": OpOutcome.UNKNOWN, "s": OpOutcome.OK}
     result = []
     for number, letter in enumerate(outcomes):
         started = 100 + number * 0.05
@@ -102,7 +102,7 @@ def test_an_operation_that_overlaps_the_fault_may_end_after_the_run() -> None:
 
 def test_each_phase_has_figures_of_its_own() -> None:
     script = Script().login(at=(11, 12)).visit(1, at=(13, 14), node="node-2")
-    script.op(Action.LOOK, at=(22, 23), outcome=Outcome.UNKNOWN, error="status 502").look(user=None, at=(32, 33))
+    script.op(Action.LOOK, at=(22, 23), outcome=OpOutcome.UNKNOWN, error="status 502").look(user=None, at=(32, 33))
     marks: list[Event] = list(MARKS)
     phases = script.check(*marks).phases
     assert [figures.operations for figures in phases.values()] == [2, 1, 1]

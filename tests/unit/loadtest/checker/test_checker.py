@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loadtest.checker import Checker, Kind, check
-from loadtest.history import STOPPED, Action, Event, Header, Note, Outcome
+from loadtest.history import STOPPED, Action, Event, Header, Note, OpOutcome
 from tests.support.checker_script import Script
 
 
@@ -19,9 +19,9 @@ def test_sessions_are_judged_each_by_itself() -> None:
 
 
 def test_operations_are_counted_by_outcome_and_reason() -> None:
-    script = Script().login().unknown(Action.VISIT).op(Action.LOOK, outcome=Outcome.FAIL, error="status 404")
-    script.op(Action.VISIT, outcome=Outcome.FAIL, status=409)  # the session had been ended: no failure
-    script.op(Action.VISIT, outcome=Outcome.UNKNOWN, error=STOPPED).op(Action.LOOK, upstream_status="502, 200")
+    script = Script().login().unknown(Action.VISIT).op(Action.LOOK, outcome=OpOutcome.FAIL, error="status 404")
+    script.op(Action.VISIT, outcome=OpOutcome.FAIL, status=409)  # the session had been ended: no failure
+    script.op(Action.VISIT, outcome=OpOutcome.UNKNOWN, error=STOPPED).op(Action.LOOK, upstream_status="502, 200")
     total = script.check().total
     assert (total.operations, total.ok, total.failed, total.fail, total.unknown) == (6, 2, 2, 1, 1)
     assert (total.failed_gets, total.failed_writes, total.logins, total.retried) == (1, 1, 1, 1)
@@ -113,7 +113,7 @@ LATER = 1000.0  # when all of what happened before is settled, and ended session
         (Script().login().visit(1).look(user=None, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
         (Script().add("apple", 1, {"apple": 1}).look(user=None, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
         (Script().login().login().visit(1).look(visits=0, at=(LATER, LATER + 1)), {Kind.UPDATE_LOST: 1}),
-        # A lost session is over: its values are not judged any more.
+        # A lost session is over: its values are not evaluated any more.
         (Script().login().look(user=None).look(user=None, visits=9, at=(LATER, LATER + 1)), {Kind.SESSION_LOST: 1}),
     ],
 )
@@ -143,7 +143,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .login(at=(1, 2))
         .add("apple", 1, {"apple": 1}, at=(2.1, 2.2))
         .look(at=(5, 6))
-        .op(Action.EMPTY, at=(4, 20), outcome=Outcome.UNKNOWN)
+        .op(Action.EMPTY, at=(4, 20), outcome=OpOutcome.UNKNOWN)
         .look(at=(25, 25.1)),
         {},
     ),
@@ -171,7 +171,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .visit(1, at=(3, 4))
         .visit(2, at=(5, 6))
         .look(visits=1, at=(7, 8))
-        .op(Action.LOGOUT, outcome=Outcome.FAIL, at=(14, 15))
+        .op(Action.LOGOUT, outcome=OpOutcome.FAIL, at=(14, 15))
         .look(user=None, at=(21, 22)),
         {},
     ),
@@ -184,7 +184,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .look(visits=1, at=(6, 7))
         .op(Action.ACCOUNT, at=(8, 10))
         .look(user=None, at=(9, 24))
-        .op(Action.LOGOUT, outcome=Outcome.FAIL, at=(27, 28)),
+        .op(Action.LOGOUT, outcome=OpOutcome.FAIL, at=(27, 28)),
         {},
     ),
     "a loss after a login reaches back to what ended after that login": (
@@ -227,7 +227,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         repeat(Script().login(), Action.LOGIN, user="bob", account="bob").op(Action.ACCOUNT, user="alice", at=(40, 41)),
         {},
     ),
-    "a lost session and what comes after an unknown logout are judged apart": (
+    "a lost session and what comes after an unknown logout are evaluated apart": (
         2.0,
         Script()
         .login(at=(1, 2))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from loadtest.checker import Checker, Findings, Kind, check, logins, sums
-from loadtest.checker.session import SessionJudge
+from loadtest.checker.session import SessionChecker
 from loadtest.history import Action, Event, Header, Op
 from tests.support.checker_model import ITEMS, TICK, Record, SharedBrowser, Store
 
@@ -162,19 +162,19 @@ def test_anything_of_another_user_is_always_found(run: SharedBrowser, what: str)
 
 @pytest.fixture(scope="module")
 def forgetful() -> Iterator[None]:
-    """Judge what is settled, and forget what can be forgotten, at every event."""
+    """Evaluate what is settled, and forget what can be forgotten, at every event."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sums, "_MANY", 0)
         patch.setattr(logins, "_FEW", 0)
         patch.setattr(Checker, "sweeps", math.inf)
-        patch.setattr(SessionJudge, "has_ended", lambda session: False)  # else its values are not judged after a rest
+        patch.setattr(SessionChecker, "has_ended", lambda session: False)  # else its values are no longer checked
         yield
 
 
 @pytest.mark.usefixtures("forgetful")
 @pytest.mark.parametrize("seed", range(8))
 def test_a_history_judged_event_by_event_has_the_findings_of_the_whole(seed: int) -> None:
-    """Also on a store that is wrong, and if events come late; with an endless horizon, all is judged at the end."""
+    """Also on a store that is wrong, and if events come late; with an endless horizon, all is evaluated at the end."""
     rng = random.Random(seed)
     for _ in range(40):
         lateness = rng.choice([0.0, 1.0, 4.0])

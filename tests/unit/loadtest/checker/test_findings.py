@@ -6,13 +6,13 @@ import pytest
 from msgspec import UNSET
 
 from loadtest.checker import Kind
-from loadtest.history import Action, Outcome
+from loadtest.history import Action, OpOutcome
 from tests.support.checker_script import Script
 
 CLEAN: dict[Kind, int] = {}
 LOST, UPDATE, STALE = {Kind.SESSION_LOST: 1}, {Kind.UPDATE_LOST: 1}, {Kind.STALE_READ: 1}
 REVIVED, CROSSED = {Kind.REVIVED: 1}, {Kind.CROSSED: 1}
-FAIL, UNKNOWN = Outcome.FAIL, Outcome.UNKNOWN
+FAIL, UNKNOWN = OpOutcome.FAIL, OpOutcome.UNKNOWN
 Cases = dict[str, tuple[Script, dict[Kind, int]]]
 
 

@@ -24,7 +24,7 @@ from loadtest.history import (
     Mark,
     Note,
     Op,
-    Outcome,
+    OpOutcome,
     Probe,
     Truncated,
     Writer,
@@ -42,7 +42,7 @@ def op(number: int = 1, **changes: object) -> Op:
         "account": "alice",
         "session": f"shopper-{number}#1",
         "action": Action.LOOK,
-        "outcome": Outcome.OK,
+        "outcome": OpOutcome.OK,
         "user": "alice",
         "visits": number,
         "cart": {"apple of shopper-1": 2},
@@ -63,7 +63,7 @@ def op(number: int = 1, **changes: object) -> Op:
 
 
 def probe(at: float = 1001.0) -> Probe:
-    return Probe(target="proxy", started=at, ended=at + 0.01, outcome=Outcome.OK, status=200, node="node-1")
+    return Probe(target="proxy", started=at, ended=at + 0.01, outcome=OpOutcome.OK, status=200, node="node-1")
 
 
 EVENTS: list[Op | Probe | Mark | Note] = [
@@ -72,7 +72,7 @@ EVENTS: list[Op | Probe | Mark | Note] = [
     op(2, user=None, visits=UNSET, cart=UNSET, replaced=UNSET, found=("logged out",)),
     probe(),
     Note(1003.0, "generator", {"generator_cpu": 0.4}),
-    op(3, outcome=Outcome.UNKNOWN, user=UNSET, error="no answer: TimeoutError", status=0),
+    op(3, outcome=OpOutcome.UNKNOWN, user=UNSET, error="no answer: TimeoutError", status=0),
     Mark(1009.0, "end"),
 ]
 
