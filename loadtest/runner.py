@@ -2,15 +2,14 @@
 
 import contextlib
 import http.client
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from deploy import Cluster, MemberState, Role
+from deploy.signals import uninterrupted
 from loadtest.checker import Checker, Findings
 from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
@@ -33,7 +32,6 @@ PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
 _FINDINGS_INTERVAL = 0.3
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NotSteadyError(Exception):
@@ -369,46 +367,3 @@ def _find_complaint(cluster: Cluster) -> str | None:
         if not missing:
             return None
     return f"{', '.join(sorted(missing))} does not serve"
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a KeyboardInterrupt and ignore later ones during the clean-up.
-
-    A signal that is ignored from the start stays ignored: shells ignore SIGINT for programs in the background.
-    """
-
-    def interrupt(*_: object) -> None:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        _restore(before)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold termination signals until the block is left."""
-    came: list[tuple[int, FrameType | None]] = []
-    before = {number: signal.signal(number, lambda *signalled: came.append(signalled)) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        _restore(before)
-    if came:
-        number, frame = came[0]
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-
-def _restore(before: "dict[signal.Signals, signal._HANDLER]") -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)
