@@ -16,7 +16,7 @@ from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
-from loadtest.load_profile import LoadProfile
+from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY
@@ -213,14 +213,16 @@ class Runner:
         if self._probes and phase.name == AFTER:
             self._check_recovery()
         if not phase.undo and not phase.fault.seconds:
-            self._hold(phase)
+            with self._arriving(phase):
+                self._hold(phase)
             return
         self._mark("fault")
         self._enter(f"{phase.name}: fault")
         try:
             phase.fault.apply(self._cluster)
             self._note("faulty", "the fault is applied")
-            self._hold(phase)
+            with self._arriving(phase):
+                self._hold(phase)
         finally:
             if phase.undo:
                 self._mark("undo")
@@ -279,6 +281,19 @@ class Runner:
         while (time_now := time.monotonic()) < end or (time_now < latest and not self._has_enough(phase)):
             self._look()
             time.sleep(min(POLL, max(end - time_now, 0.01)))
+
+    @contextlib.contextmanager
+    def _arriving(self, phase: Phase) -> Iterator[None]:
+        """Let the phase's requests arrive beside the users."""
+        if phase.arrivals is None:
+            yield
+            return
+        best = max((one.ok / one.seconds for one in self._look().phases.values() if one.seconds), default=0.0)
+        self._generator.set_arrivals(phase.arrivals.at_best(best))
+        try:
+            yield
+        finally:
+            self._generator.set_arrivals(Arrivals())
 
     def _has_enough(self, phase: Phase) -> bool:
         if not phase.min_requests:
