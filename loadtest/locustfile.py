@@ -135,7 +135,7 @@ def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings
     if (authority := settings.authority) is not None:
         SessionUser.ssl_context_factory = staticmethod(cache(lambda: ssl.create_default_context(cafile=authority)))
     if not isinstance(runner, WorkerRunner):
-        gevent.spawn(watch, runner, profile.time_limit, profile.processes)
+        gevent.spawn(watch, runner, profile.processes)
         environment.events.quit.add_listener(lambda **_: end_if_a_user_failed(runner))
     if not isinstance(runner, MasterRunner):
         record_part(environment, runner, settings)
@@ -183,14 +183,11 @@ def ending_unless_written() -> Iterator[None]:
         end(f"cannot write the history: {error.strerror}")
 
 
-def watch(runner: Any, time_limit: float, processes: int) -> None:
-    """End the process with one line when the figures would be incomplete, or after the time limit."""
-    deadline = time.monotonic() + time_limit
+def watch(runner: Any, processes: int) -> None:
+    """End the process with one line when the figures would be incomplete."""
     while True:
         gevent.sleep(WATCH_INTERVAL)
         end_if_a_user_failed(runner)
-        if time.monotonic() > deadline:
-            end(f"ended after {time_limit:g} s, its time limit")
         if processes > 1 and runner.state in (STATE_INIT, STATE_SPAWNING, STATE_RUNNING):
             workers = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
             if len(workers) < processes:

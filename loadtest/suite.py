@@ -32,7 +32,7 @@ from loadtest.results import (
     write_json,
     write_results,
 )
-from loadtest.runner import ARRIVAL, SLACK, NotSteadyError, Run, Runner, Schedule, run_phases
+from loadtest.runner import ARRIVAL, NotSteadyError, Run, Runner, Schedule, run_phases
 from loadtest.target import ClusterTarget, TargetError
 
 MakeCluster = Callable[[ClusterSpec], Cluster]
@@ -110,13 +110,7 @@ class Suite:
     ) -> Result:
         users = case.experiment.users or self.load.users
         try:
-            profile = LoadProfile(
-                users=users,
-                spawn_rate=users,
-                wait=self.load.wait,
-                mix=case.experiment.mix,
-                time_limit=schedule.seconds + SLACK,
-            )
+            profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.experiment.mix)
             target = ClusterTarget(self.clusters[case.place](case.spec))
             header = describe(case.spec)
             runner = Runner(target, profile, folder, header, schedule, watch, title=case.title, probes=self.probes)
