@@ -69,8 +69,8 @@ def add_options(parser: Any) -> None:
     group.add_argument(
         "--session-cookie",
         metavar="NAME",
-        default=os.environ.get("SESSION_NAME", "session"),
-        help="name of the session's cookie",
+        default=os.environ.get("SESSION_NAME", ""),
+        help="name of the session's cookie. Default: SESSION_NAME, or as the file of users says",
     )
 
 
@@ -89,11 +89,12 @@ def prepare_plain(environment: Any) -> None:
     if options.host and not is_address(options.host):
         sys.exit(f"Error: --host must be {ADDRESS}, not {options.host}")
     try:
-        accounts = read_credentials(options.session_users_file).users
+        credentials = read_credentials(options.session_users_file)
     except CredentialsError as error:
         sys.exit(f"Error: {error}")
     checker = Checker()
-    Load(accounts, checker.feed, options.session_cookie).attach(environment)
+    cookie = options.session_cookie or credentials.session_cookie
+    Load(credentials.users, checker.feed, cookie).attach(environment)
 
     @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
     def print_summary(**_: Any) -> None:
