@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from deploy import Cluster, MemberState, Role
 from loadtest.checker import Checker, Findings
@@ -144,7 +143,7 @@ class Recording:
 class Runner:
     """Drives a target through phases while it is `running`.
 
-    `folder` gets the history, whose header has `title` and `description`. With `probes`, the cluster must be in its
+    `folder` gets the history, whose header has `title`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
     several times a second.
 
@@ -157,7 +156,6 @@ class Runner:
         target: Target,
         profile: LoadProfile,
         folder: Path,
-        description: Mapping[str, Any],
         schedule: Schedule,
         watch: Callable[[Status], None],
         *,
@@ -167,7 +165,7 @@ class Runner:
         self._target, self._profile, self._folder = target, profile, folder
         self._schedule, self._watch, self._probes = schedule, watch, probes
         self._started = now()
-        self._title, self._description = title, description
+        self._title = title
         self._times: dict[str, float] = {}
         self._prober: Prober | None = None
         self._unsteady_after = ""
@@ -183,13 +181,7 @@ class Runner:
             if self._probes:
                 wait_steady(self._cluster, STEADY_TIMEOUT)
             self._generator = Generator(self._profile, self._target, self._folder)
-            header = Header(
-                version=VERSION,
-                title=self._title,
-                started=self._started,
-                cluster={"url": self._target.url, **self._description},
-            )
-            self._recording = Recording(self._folder, header, self._generator.parts)
+            self._recording = Recording(self._folder, self._make_header(), self._generator.parts)
             stack.callback(self._recording.remove_parts)
             stack.enter_context(self._generator)
             self._mark(ARRIVAL)
@@ -243,6 +235,18 @@ class Runner:
     def _cluster(self) -> Cluster:
         assert self._target.cluster is not None, "faults and probes need a cluster"
         return self._target.cluster
+
+    def _make_header(self) -> Header:
+        target, profile, lifetime = self._target, self._profile, self._target.session_lifetime
+        load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
+        return Header(
+            version=VERSION,
+            title=self._title,
+            started=self._started,
+            cluster={"url": target.url, **target.description, **load},
+            idle_timeout=lifetime.idle if lifetime else None,
+            lifetime=lifetime.absolute if lifetime else None,
+        )
 
     def _make_prober(self) -> Prober:
         """Return a prober with a session of its own. Raises NotSteadyError if the login fails."""

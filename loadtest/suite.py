@@ -25,7 +25,6 @@ from loadtest.results import (
     HISTORY,
     RESULT,
     Result,
-    describe,
     describe_machine,
     list_versions,
     replacing,
@@ -33,7 +32,7 @@ from loadtest.results import (
     write_results,
 )
 from loadtest.runner import ARRIVAL, NotSteadyError, Run, Runner, Schedule, run_phases
-from loadtest.target import ClusterTarget, TargetError
+from loadtest.target import ClusterTarget, TargetError, describe
 
 MakeCluster = Callable[[ClusterSpec], Cluster]
 FAILURES = (ClusterError, GeneratorError, ProberError, HistoryError, TargetError)
@@ -112,8 +111,7 @@ class Suite:
         try:
             profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.experiment.mix)
             target = ClusterTarget(self.clusters[case.place](case.spec))
-            header = describe(case.spec)
-            runner = Runner(target, profile, folder, header, schedule, watch, title=case.title, probes=self.probes)
+            runner = Runner(target, profile, folder, schedule, watch, title=case.title, probes=self.probes)
             run = run_phases(runner, self._phases(case))
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
         except NotSteadyError as error:
