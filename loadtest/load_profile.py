@@ -61,8 +61,7 @@ class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
 
     `spawn_rate` users start per second. A user waits `wait` seconds (from, to) between two requests. `weights` replaces
     those of the mix's users by name ({"Visitor": 1}; users of other names are left out). With more than one of
-    `processes`, Locust's users run in that many. `web` is the port of Locust's own page on 127.0.0.1. After
-    `time_limit` seconds the generator ends by itself, with an error.
+    `processes`, Locust's users run in that many. `web` is the port of Locust's own page on 127.0.0.1.
     """
 
     users: int
@@ -72,7 +71,6 @@ class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[str, int] = {}
     processes: int = 1
     web: int | None = None
-    time_limit: float = 3600.0
 
     def __post_init__(self) -> None:
         low, high = self.wait
