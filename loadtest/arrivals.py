@@ -45,7 +45,7 @@ class ArrivalSource:
         wanted: Callable[[], Arrivals],
         number: int,
         share: float,
-        fail: Callable[[BaseException], None],
+        fail: Callable[[BaseException | None], None],
     ) -> None:
         Guest.host = environment.host
         # One pool for all: a request must not wait for a connection of its browser.

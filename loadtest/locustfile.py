@@ -166,7 +166,7 @@ def record_part(environment: Any, runner: Any, settings: GeneratorSettings) -> N
                 part.write(Note(now(), f"generator {number + 1}", figures))
                 part.flush()
 
-    def end_without_arrivals(error: BaseException) -> None:
+    def end_without_arrivals(error: BaseException | None) -> None:
         end(f"an arrival failed, so the figures are incomplete: {error!r}")
 
     flusher = gevent.spawn(keep_flushing)
