@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deploy import Cluster, MemberState, Role
 from deploy.signals import uninterrupted
@@ -15,7 +14,7 @@ from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
-from loadtest.load_profile import LoadProfile
+from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY
@@ -26,8 +25,6 @@ READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
 ARRIVAL_TIMEOUT = 60.0
-SLACK = 240.0
-"""Seconds for starting, arriving, applying and undoing, until the generator ends by itself."""
 PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
@@ -98,7 +95,6 @@ class Recording:
         marks, probes = folder / "marks.jsonl", folder / "probes.jsonl"
         self._paths = (marks, probes, *parts)
         self._marks, self._probes = PartWriter(marks), PartWriter(probes)
-        self._probe_count = 0
         self._follower = Follower(*self._paths)
         self._checker = Checker()
         self._checker.feed(header)
@@ -128,7 +124,7 @@ class Recording:
         for event in self._follower.poll():
             self._checker.feed(event)
         assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
-        self._checker.feed(End(self._checker.findings().total.operations, self._probe_count))
+        self._checker.feed(End(ops=0, probes=0))  # which the reader alone compares
         return self._checker.findings()
 
     def remove_parts(self) -> None:
@@ -137,9 +133,7 @@ class Recording:
 
     def _take_probes(self, prober: Prober | None) -> None:
         if prober is not None:
-            probes = prober.probes[self._probe_count :]
-            self._probe_count += len(probes)
-            for probe in probes:
+            for probe in prober.take():
                 self._probes.write(probe)
             self._probes.flush()
 
@@ -147,7 +141,7 @@ class Recording:
 class Runner:
     """Drives a target through phases while it is `running`.
 
-    `folder` gets the history, whose header has `title` and `description`. With `probes`, the cluster must be in its
+    `folder` gets the history, whose header has `title`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
     several times a second.
 
@@ -160,7 +154,6 @@ class Runner:
         target: Target,
         profile: LoadProfile,
         folder: Path,
-        description: Mapping[str, Any],
         schedule: Schedule,
         watch: Callable[[Status], None],
         *,
@@ -170,7 +163,7 @@ class Runner:
         self._target, self._profile, self._folder = target, profile, folder
         self._schedule, self._watch, self._probes = schedule, watch, probes
         self._started = now()
-        self._title, self._description = title, description
+        self._title = title
         self._times: dict[str, float] = {}
         self._prober: Prober | None = None
         self._unsteady_after = ""
@@ -186,13 +179,7 @@ class Runner:
             if self._probes:
                 wait_steady(self._cluster, STEADY_TIMEOUT)
             self._generator = Generator(self._profile, self._target, self._folder)
-            header = Header(
-                version=VERSION,
-                title=self._title,
-                started=self._started,
-                cluster={"url": self._target.url, **self._description},
-            )
-            self._recording = Recording(self._folder, header, self._generator.parts)
+            self._recording = Recording(self._folder, self._make_header(), self._generator.parts)
             stack.callback(self._recording.remove_parts)
             stack.enter_context(self._generator)
             self._mark(ARRIVAL)
@@ -211,14 +198,16 @@ class Runner:
         if self._probes and phase.name == AFTER:
             self._check_recovery()
         if not phase.undo and not phase.fault.seconds:
-            self._hold(phase)
+            with self._arriving(phase):
+                self._hold(phase)
             return
         self._mark("fault")
         self._enter(f"{phase.name}: fault")
         try:
             phase.fault.apply(self._cluster)
             self._note("faulty", "the fault is applied")
-            self._hold(phase)
+            with self._arriving(phase):
+                self._hold(phase)
         finally:
             if phase.undo:
                 self._mark("undo")
@@ -247,6 +236,18 @@ class Runner:
         assert self._target.cluster is not None, "faults and probes need a cluster"
         return self._target.cluster
 
+    def _make_header(self) -> Header:
+        target, profile, lifetime = self._target, self._profile, self._target.session_lifetime
+        load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
+        return Header(
+            version=VERSION,
+            title=self._title,
+            started=self._started,
+            cluster={"url": target.url, **target.description, **load},
+            idle_timeout=lifetime.idle if lifetime else None,
+            lifetime=lifetime.absolute if lifetime else None,
+        )
+
     def _make_prober(self) -> Prober:
         """Return a prober with a session of its own. Raises NotSteadyError if the login fails."""
         try:
@@ -255,7 +256,7 @@ class Runner:
             raise NotSteadyError(str(error)) from error
         url = self._target.url
         endpoints = (Endpoint(name=SITE, url=f"{url}/live"), Endpoint(name=SESSION, url=f"{url}/me", cookie=cookie))
-        return Prober(endpoints, time_limit=self._schedule.seconds + SLACK)
+        return Prober(endpoints)
 
     def _wait_for_arrival(self) -> None:
         """Wait until every user has an answer to its login, also on a slow machine.
@@ -277,6 +278,19 @@ class Runner:
         while (time_now := time.monotonic()) < end or (time_now < latest and not self._has_enough(phase)):
             self._look()
             time.sleep(min(POLL, max(end - time_now, 0.01)))
+
+    @contextlib.contextmanager
+    def _arriving(self, phase: Phase) -> Iterator[None]:
+        """Let the phase's requests arrive beside the users."""
+        if phase.arrivals is None:
+            yield
+            return
+        best = max((one.ok / one.seconds for one in self._look().phases.values() if one.seconds), default=0.0)
+        self._generator.set_arrivals(phase.arrivals.at_best(best))
+        try:
+            yield
+        finally:
+            self._generator.set_arrivals(Arrivals())
 
     def _has_enough(self, phase: Phase) -> bool:
         if not phase.min_requests:
