@@ -8,21 +8,13 @@ import pytest
 from rich.console import Console
 
 from deploy import NodeKind
+from deploy.files import write_json
 from loadtest.claims import Verdict, not_enough
 from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.report.page import summarize, write_report
 from loadtest.report.tables import make_experiment_table, show_experiments
-from loadtest.results import (
-    HISTORY,
-    RESULT,
-    Result,
-    group_by_case,
-    read_result,
-    replacing,
-    write_json,
-    write_results,
-)
+from loadtest.results import HISTORY, RESULT, Result, group_by_case, read_result, replacing, write_results
 from loadtest.suite import Suite, SuiteLoad, make_result
 from loadtest.target import describe
 from tests.support.report_results import Run
