@@ -70,6 +70,14 @@ def test_a_document_is_replaced_in_one_step(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_cannot_be_replaced_leaves_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "demo.json"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_json(path, {})
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("names", [[RESULT, HISTORY], [RESULT], None])
 def test_a_result_is_replaced_when_the_new_one_is_complete(tmp_path: Path, names: list[str] | None) -> None:
     for name in (RESULT, HISTORY, "matrix.json"):
