@@ -54,8 +54,7 @@ def run_load(
     """Run a load; its history is in `folder` then. Raises what `Runner` does."""
     phase = Phase(name=LOAD, seconds=seconds)
     schedule = Schedule([phase], Status(title, 1, 1))
-    load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
-    runner = Runner(target, profile, folder, load, schedule, watch, title=profile.mix.value)
+    runner = Runner(target, profile, folder, schedule, watch, title=profile.mix.value)
     with runner.running():  # a cluster has an address as long as it runs
         runner.run(phase)
         return LoadResult(profile, seconds, target.url, dict(target.description), runner.finish().findings)

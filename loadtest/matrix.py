@@ -137,7 +137,7 @@ def run_matrix(
         try:
             with tempfile.TemporaryDirectory(prefix="session-matrix-") as folder:
                 target = ClusterTarget(make_cluster(cell.spec))
-                runner = Runner(target, profile, Path(folder), {}, schedule, watch, title=cell.name)
+                runner = Runner(target, profile, Path(folder), schedule, watch, title=cell.name)
                 with runner.running():
                     before = measure_usage(target.cluster)
                     runner.run(phase)
