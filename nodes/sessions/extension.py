@@ -149,7 +149,7 @@ class _Interface(SessionInterface):
         except SessionError as error:
             _replace(response, app.make_response(app.handle_user_exception(error)))
         has_cookie = session.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
-        session.close()
+        context.closed = True
         if has_cookie:
             response.headers.add("Set-Cookie", context.set_cookie(session))
         if has_cookie or session.used:

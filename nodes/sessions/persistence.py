@@ -59,7 +59,7 @@ class RequestContext(Protocol):
     """The request of a session."""
 
     closed: bool
-    """True once the headers of the response leave. No new cookie can be sent then."""
+    """True once the headers of the response leave. No new cookie can be sent then, and changes are an error."""
 
     def read_id(self) -> str | None:
         """Return the id in the request's cookie; None without a genuine cookie."""
