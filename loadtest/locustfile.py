@@ -23,7 +23,7 @@ import psutil
 from locust import LoadTestShape, between, events
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from loadtest import concurrent_users  # as a module: Locust takes each user class that it finds here
+from loadtest import arrivals, concurrent_users  # as modules: Locust takes each user class that it finds here
 from loadtest.checker import Checker, Findings
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
 from loadtest.history import Note, Op, PartWriter, now
@@ -166,11 +166,17 @@ def record_part(environment: Any, runner: Any, settings: GeneratorSettings) -> N
                 part.write(Note(now(), f"generator {number + 1}", figures))
                 part.flush()
 
+    def end_without_arrivals(error: BaseException | None) -> None:
+        end(f"an arrival failed, so the figures are incomplete: {error!r}")
+
     flusher = gevent.spawn(keep_flushing)
+    source = arrivals.ArrivalSource(environment, settings.wanted_arrivals, number, 1 / processes, end_without_arrivals)
+    source.start()
 
     @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
     def complete(**_: Any) -> None:
         flusher.kill()
+        source.stop()
         with ending_unless_written():
             part.close()
 

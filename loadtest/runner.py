@@ -2,21 +2,20 @@
 
 import contextlib
 import http.client
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from deploy import Cluster, MemberState, Role
+from deploy.signals import uninterrupted
 from loadtest.checker import Checker, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
-from loadtest.load_profile import LoadProfile
+from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY
@@ -31,7 +30,6 @@ PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
 _FINDINGS_INTERVAL = 0.3
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NotSteadyError(Exception):
@@ -201,14 +199,16 @@ class Runner:
         if self._probes and phase.name == AFTER:
             self._check_recovery()
         if not phase.undo and not phase.fault.seconds:
-            self._hold(phase)
+            with self._arriving(phase):
+                self._hold(phase)
             return
         self._mark(FAULT)
         self._enter(f"{phase.name}: fault")
         try:
             phase.fault.apply(self._cluster)
             self._note("faulty", "the fault is applied")
-            self._hold(phase)
+            with self._arriving(phase):
+                self._hold(phase)
         finally:
             if phase.undo:
                 self._mark(UNDO)
@@ -279,6 +279,19 @@ class Runner:
         while (time_now := time.monotonic()) < end or (time_now < latest and not self._has_enough(phase)):
             self._look()
             time.sleep(min(POLL, max(end - time_now, 0.01)))
+
+    @contextlib.contextmanager
+    def _arriving(self, phase: Phase) -> Iterator[None]:
+        """Let the phase's requests arrive beside the users."""
+        if phase.arrivals is None:
+            yield
+            return
+        best = max((one.ok / one.seconds for one in self._look().phases.values() if one.seconds), default=0.0)
+        self._generator.set_arrivals(phase.arrivals.at_best(best))
+        try:
+            yield
+        finally:
+            self._generator.set_arrivals(Arrivals())
 
     def _has_enough(self, phase: Phase) -> bool:
         if not phase.min_requests:
@@ -369,46 +382,3 @@ def _find_complaint(cluster: Cluster) -> str | None:
         if not missing:
             return None
     return f"{', '.join(sorted(missing))} does not serve"
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a KeyboardInterrupt and ignore later ones during the clean-up.
-
-    A signal that is ignored from the start stays ignored: shells ignore SIGINT for programs in the background.
-    """
-
-    def interrupt(*_: object) -> None:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        _restore(before)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold termination signals until the block is left."""
-    came: list[tuple[int, FrameType | None]] = []
-    before = {number: signal.signal(number, lambda *signalled: came.append(signalled)) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        _restore(before)
-    if came:
-        number, frame = came[0]
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-
-def _restore(before: "dict[signal.Signals, signal._HANDLER]") -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)

@@ -33,6 +33,14 @@ def test_operations_are_counted_by_outcome_and_reason() -> None:
     ]
 
 
+def test_load_that_was_shed_is_counted_beside_the_failures() -> None:
+    script = (
+        Script().login().unknown(Action.VISIT).op(Action.LOOK, outcome=OpOutcome.UNKNOWN, error="status 503", shed=True)
+    )
+    total = script.check().total
+    assert (total.failed, total.shed) == (2, 1)
+
+
 def test_answers_to_logged_in_users_are_counted_by_what_they_show() -> None:
     script = Script().login().visit(1).op(Action.EMPTY, replaced=False).op(Action.VISIT)  # these two show no user
     total = script.look(user=None).op(Action.ACCOUNT, user=None).check().total
