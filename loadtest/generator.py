@@ -205,7 +205,7 @@ class Generator:
         return False
 
     def _reason(self) -> str:
-        """Raises OSError where its folder cannot be written, and so neither its history nor its log."""
+        """Return why it ended. Raises OSError where its folder, and so neither history nor log, can be written."""
         check_writable(self._log)
         lines = self._log.read_text(errors="replace").strip().splitlines()
         reasons = [line.removeprefix(REASON) for line in lines if line.startswith(REASON)]

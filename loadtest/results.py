@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import groupby
@@ -128,7 +128,12 @@ def list_versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_machine() -> dict[str, Any]:
-    return {"system": platform.system(), "release": platform.release(), "cores": os.cpu_count()}
+    """Return the processor, its cores and the operating system."""
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):  # Linux
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.system(), "release": platform.release()}
 
 
 def write_results(out: Path) -> Results:

@@ -274,7 +274,7 @@ def _run_matrix(given: dict[str, Any], console: Console) -> int:
 
 
 def _choose_clusters(given: dict[str, Any], node: str) -> MakeCluster:
-    """Raises ClusterError where no containers can be started."""
+    """Return how clusters are made. Raises ClusterError where no containers can be started."""
     place = Place(given["place"])
     clusters = choose_clusters(place, node, given["nginx"], given["store_server"])
     if place is Place.COMPOSE:
