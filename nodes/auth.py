@@ -22,8 +22,8 @@ from werkzeug.exceptions import (
 from . import account_sessions, pages
 from .accounts.passwords import PasswordRefused
 from .accounts.users import UserChanged, Users
-from .middleware import read_body, request_id, require_user, session, wants_page
 from .rate_limit import RateLimiter
+from .request import read_body, request_id, require_user, session, wants_page
 from .sessions import Sessions, StoreUnavailable, fresh_login
 
 log = logging.getLogger("nodes.auth")
@@ -85,7 +85,8 @@ def login() -> Response:
         return _refuse_login()
     assert account is not None
     guess.success()
-    is_same = session.owner in {None, credentials.user}  # another user must not get the data of this session
+    # Another user must not get the data of this session, nor what a concurrent request saves in it.
+    is_same = session.owner in {None, credentials.user}
     try:
         session.renew(credentials.user, keep=is_same, confirm=lambda: users.require_unchanged(account))
     except UserChanged:  # disabled, or another password, while this login was under way

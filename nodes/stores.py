@@ -19,8 +19,8 @@ from .sessions import (
     OutagePolicy,
     RedisStore,
     Store,
+    StoreUnavailable,
 )
-from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
 from .sessions.stores.redis import connect
 from .settings import SessionStoreKind, Settings, SettingsError
@@ -37,7 +37,7 @@ _HOUSEKEEPING = Budgets(connect_timeout=5, read_timeout=10, deadline=20)
 
 
 class Stores(NamedTuple):
-    """A node's stores. All use the same servers, and the same connections where their formats allow it."""
+    """A node's stores, on one set of connections."""
 
     sessions: Store
     rate_limits: Store
@@ -99,7 +99,7 @@ def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
     revocation = Durability.PRIMARY if durability is Durability.PRIMARY else Durability.EVERY_WRITE
     rate_limits, accounts = make(f"{RATE_LIMITS}:"), make(f"{ACCOUNTS}:", revocation)
     if settings.store is SessionStoreKind.EXPRESS:
-        return Stores(ExpressStore.from_url(settings.redis_url, budgets, outage=outage), rate_limits, accounts)
+        return Stores(ExpressStore(connections, outage=outage), rate_limits, accounts)
     return Stores(make("session:"), rate_limits, accounts)
 
 
