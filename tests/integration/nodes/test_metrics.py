@@ -6,7 +6,8 @@ from pathlib import Path
 
 import requests
 
-from tests.support.node import PATIENT, HttpClient, RunningNode
+from tests.support.http_client import HttpClient
+from tests.support.node import PATIENT, RunningNode
 from tests.support.node_app import samples_in
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import PASSWORD, HttpClient, RunningNode
+from tests.support.http_client import HttpClient
+from tests.support.node import PASSWORD, RunningNode
 from tests.support.node_app import HTML
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until

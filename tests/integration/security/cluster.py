@@ -15,7 +15,8 @@ from nodes.accounts import create_users
 from nodes.sessions import cookie
 from proxy import UpstreamServer
 from tests.support.harnesses.redis import RedisHarness
-from tests.support.node import PASSWORD, PATIENT, SECRET, HttpClient, RunningNode
+from tests.support.http_client import HttpClient
+from tests.support.node import PASSWORD, PATIENT, SECRET, RunningNode
 from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.valkey import Valkey
 
