@@ -1,11 +1,9 @@
 """`session-cluster up`: a cluster of local processes, in the foreground."""
 
-import contextlib
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
@@ -16,6 +14,7 @@ from deploy.cluster import Member, MemberState
 from deploy.local.cluster import LocalCluster
 from deploy.local.servers import NodeApplication
 from deploy.local.state import DESCRIPTION
+from deploy.signals import Interrupted, interruptible
 from deploy.spec import (
     MOST_NODES,
     MOST_WORKERS,
@@ -34,14 +33,6 @@ _POLL = 0.3
 Applications = Callable[[NodeKind], NodeApplication | None]
 """Makes the application of nodes that are not NodeKind.FLASK, or raises ClusterError. It is Click's context object and
 comes from the command line, because this package does not know the applications."""
-
-
-class _Signalled(BaseException):
-    """Ctrl-C, SIGTERM or a closed terminal. Not an Exception, so that no `except Exception` swallows it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 @click.command(context_settings={"show_default": True})
@@ -95,7 +86,7 @@ def up(
     each process. While the cluster runs, processes that end are reported.
 
     Exit status: 1 there was an error (in one line); 2 wrong usage; 128 and the number of the signal that stopped it:
-    130 for Ctrl-C.
+    130 for Ctrl-C. A signal that is ignored from the start, as by nohup, does not stop it.
     """
     console = Console(highlight=False)
     try:
@@ -109,7 +100,7 @@ def up(
             tls=tls,
         )
         cluster = LocalCluster(spec, state_dir, nginx, store_server, applications(spec.node))
-        with _catch_signals(), contextlib.ExitStack() as running:
+        with interruptible(), ExitStack() as running:
             with console.status("starting"):
                 running.enter_context(cluster)
             _introduce(console, cluster)
@@ -118,24 +109,9 @@ def up(
         raise UsageError(error) from error
     except ClusterError as error:
         raise click.ClickException(str(error)) from error
-    except _Signalled as signalled:
+    except Interrupted as interrupted:
         console.print("stopped", style="dim")
-        raise SystemExit(128 + signalled.number) from None
-
-
-@contextlib.contextmanager
-def _catch_signals() -> Iterator[None]:
-    def stop(number: int, _: FrameType | None) -> None:
-        for each in before:  # stopping must not be interrupted
-            signal.signal(each, signal.SIG_IGN)
-        raise _Signalled(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        raise SystemExit(128 + interrupted.number) from None
 
 
 def _introduce(console: Console, cluster: LocalCluster) -> None:

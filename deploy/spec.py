@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
-from nodes.sessions import Durability, Outage
+from nodes.sessions import Durability, Lifetime, Outage
+from nodes.settings import Settings
 from proxy import Balance, ProxySettings, ProxySettingsError
 from proxy.settings import did_you_mean
 
@@ -212,6 +213,13 @@ class ClusterSpec:
         is_express = self.store is StoreKind.EXPRESS or self.node is NodeKind.EXPRESS
         default = "connect.sid" if is_express else "session"
         return self.node_settings.get("SESSION_NAME", default)
+
+    @property
+    def session_lifetime(self) -> Lifetime:
+        """The timeouts of its sessions."""
+        idle = self.node_settings.get("SESSION_IDLE_TIMEOUT", Settings.idle_timeout)
+        absolute = self.node_settings.get("SESSION_ABSOLUTE_TIMEOUT", Settings.absolute_timeout)
+        return Lifetime(float(idle), float(absolute))
 
     @property
     def proxy_settings(self) -> Mapping[str, Any]:

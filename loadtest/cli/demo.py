@@ -58,14 +58,14 @@ def demo(
     Afterwards the history of all requests is checked: what each user did, and what each answer shows of it. The whole
     demo takes a little more than a minute. Ctrl-C stops everything.
 
-    A request "misses" if its user had logged in, and the answer says that the user is logged out.
+    "Found logged out" are requests whose user had logged in, and whose answer says otherwise.
 
     \b
     The scenes:
       one-worker   1 node, 1 worker, memory           nothing is lost
-      two-workers  1 node, 2 workers, memory          up to half the requests miss
-      three-nodes  3 nodes, memory, round robin       2/3 of the requests miss
-      sticky-kill  3 nodes, memory, sticky; kill one  1/3 of the users are out
+      two-workers  1 node, 2 workers, memory          up to half found logged out
+      three-nodes  3 nodes, memory, round robin       2/3 found logged out
+      sticky-kill  3 nodes, memory, sticky; kill one  1/3 of the users logged out
       redis-kill   3 nodes, Redis; kill one           nothing is lost
       scale        3 to 5 nodes and back, Redis       nothing is lost
 

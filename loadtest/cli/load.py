@@ -12,6 +12,7 @@ from rich.console import Console
 from deploy import NodeKind, StoreKind
 from deploy.compose.docker import require_engine
 from deploy.ports import require_free
+from deploy.signals import interruptible
 from deploy.spec import MOST_NODES, SpecError, parse_balance
 from loadtest.claims import Verdict
 from loadtest.cli.shared import (
@@ -40,7 +41,6 @@ from loadtest.matrix import (
 )
 from loadtest.progress import ProgressLine, format_duration
 from loadtest.results import check_writable, replacing, write_json
-from loadtest.runner import interruptible
 from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget, RunningTarget, Target
 from loadtest.targets import make_application
@@ -283,7 +283,7 @@ def _run_matrix(given: dict[str, Any], console: Console) -> int:
 
 
 def _choose_clusters(given: dict[str, Any], node: str) -> MakeCluster:
-    """Raises ClusterError where no containers can be started."""
+    """Return how clusters are made. Raises ClusterError where no containers can be started."""
     place = Place(given["place"])
     clusters = choose_clusters(place, node, given["nginx"], given["store_server"])
     if place is Place.COMPOSE:

@@ -14,12 +14,12 @@ from rich.console import Console, RenderableType
 
 from deploy import ClusterError, ComposeCluster
 from deploy.local.redis_server import RedisBinary
+from deploy.signals import interruptible
 from loadtest.claims import Verdict
 from loadtest.experiment import Place
 from loadtest.progress import ProgressLine
 from loadtest.report.page import write_report
 from loadtest.results import RESULTS, Result, check_writable, write_results
-from loadtest.runner import interruptible
 from loadtest.suite import MakeCluster, Suite
 from loadtest.targets import local_cluster
 from proxy.nginx import Nginx, NginxError

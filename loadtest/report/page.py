@@ -13,7 +13,7 @@ from deploy import NodeKind
 from loadtest.checker import Findings
 from loadtest.faults import NOTHING
 from loadtest.history import HistoryError, read
-from loadtest.report.tables import MARKS, make_experiment_table
+from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, make_experiment_table
 from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results, replace_file, write_json
 
 REPORT, MARKDOWN = "report.html", "results.md"
@@ -67,6 +67,8 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
         plot=lambda result: _plot(result, folder),
         what_happened=summarize,
         evidence=_evidence,
+        saturated=SATURATED,
+        busy_generator=BUSY_GENERATOR,
     )
 
 

@@ -17,7 +17,6 @@ from loadtest.results import (
     HISTORY,
     RESULT,
     Result,
-    describe,
     group_by_case,
     read_result,
     replacing,
@@ -25,6 +24,7 @@ from loadtest.results import (
     write_results,
 )
 from loadtest.suite import Suite, SuiteLoad, make_result
+from loadtest.target import describe
 from tests.support.report_results import Run
 
 

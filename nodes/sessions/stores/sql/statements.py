@@ -15,6 +15,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from ...store import QUARANTINE_SECONDS
+
 FORMAT = 1
 """The format of the rows that this code writes and reads."""
 MAX_OWNER = 255
@@ -119,9 +121,6 @@ def ddl(url: str) -> str:
     return "\n\n".join([others[0], *indexes, *others[1:]])
 
 
-QUARANTINE_MS = 24 * 60 * 60 * 1000
-"""How long a corrupt row is kept, before `sweep` removes it."""
-
 _KEY = sa.bindparam("_key", type_=sa.String)
 _IDLE = sa.bindparam("_idle", type_=sa.BigInteger)
 _ABSOLUTE = sa.bindparam("_absolute", type_=sa.BigInteger)
@@ -180,7 +179,8 @@ class Statements:
         self.write = sa.update(table).where(updatable).values(fields=_FIELDS, **renewed)
         self.touch = sa.update(table).where(updatable, columns.format == FORMAT).values(**renewed)
 
-        self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + QUARANTINE_MS)
+        kept_until = now_ms() + QUARANTINE_SECONDS * 1000
+        self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=kept_until)
 
         # Asks the table too: a database that is up but can't read the sessions is not available.
         self.ping = sa.select(now_ms().label("now"), sa.exists(sa.select(columns.key)).label("any"))
