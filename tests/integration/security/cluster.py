@@ -48,8 +48,7 @@ class Cluster:
 
     def log_in(self, user: str = "alice") -> HttpClient:
         browser = self.client()
-        answer = browser.post("/login", json=credentials(user))
-        assert answer.status_code == 200, answer.text
+        browser.log_in({user: PASSWORD}, user)
         return browser
 
     def users_of(self, browser: HttpClient | str) -> list[Any]:
