@@ -19,10 +19,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from . import account_sessions, auth, csrf, gunicorn_hooks, health, middleware, pages, shop
 from .accounts import UsersError, read_accounts
 from .accounts.users import Users
+from .environment import SettingsError
 from .metrics import MeasuredStore, Metrics
 from .rate_limit import RateLimiter
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
-from .settings import Settings, SettingsError
+from .settings import Settings
 from .stores import Stores, make_stores
 
 MAX_BODY_BYTES = 64 * 1024
