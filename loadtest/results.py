@@ -35,6 +35,8 @@ _LOSSES = {
     "stale_reads": Kind.STALE_READ,
     "revived": Kind.REVIVED,
     "crossed": Kind.CROSSED,
+    "misdirected": Kind.MISDIRECTED,
+    "passwords_undone": Kind.PASSWORD_UNDONE,
 }
 _BLOCK = 4096
 """Bytes: of a full disk not even this many are free."""

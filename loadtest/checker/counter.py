@@ -147,9 +147,12 @@ class Counter(State):
     _too_much: list[ShownValue] = field(default_factory=list)
 
     def add(self, op: Op, amount: int) -> None:
-        """Note an increment; one that is not acknowledged may have happened at any time since it started."""
+        """Note an increment; one that is not acknowledged may have happened at any time since it started.
+
+        Of one that was acknowledged for another session nothing is certain.
+        """
         self._added.add(op.started, amount)
-        if op.outcome is OpOutcome.OK:
+        if op.outcome is OpOutcome.OK and op.replaced is not True:
             self._acknowledged_by_start.add(op.started, amount)
             self._acknowledged_by_end.add(op.ended, amount)
 

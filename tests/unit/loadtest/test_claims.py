@@ -18,6 +18,8 @@ COUNTS = {
     Kind.STALE_READ: "stale_reads",
     Kind.REVIVED: "revived",
     Kind.CROSSED: "crossed",
+    Kind.MISDIRECTED: "misdirected",
+    Kind.PASSWORD_UNDONE: "passwords_undone",
 }
 PLENTY: Mapping[str, object] = {
     "seconds": 10.0, "users": 30, "operations": 1000, "ok": 1000, "as_logged_in": 800,
