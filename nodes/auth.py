@@ -18,8 +18,8 @@ from werkzeug.exceptions import (
 
 from . import account_sessions, pages
 from .accounts import PasswordChanged, PasswordRefused, Users, UsersError
-from .middleware import read_body, request_id, require_user, session, wants_page
 from .rate_limit import RateLimiter
+from .request import read_body, request_id, require_user, session, wants_page
 from .sessions import Sessions, fresh_login
 
 log = logging.getLogger("nodes.auth")
@@ -70,9 +70,8 @@ def login() -> Response:
     if hash_ is None:
         return _refuse_login()
     guess.success()
-    if session.owner not in {None, credentials.user}:
-        session.clear()  # another user must not get the data of this session
-    session.renew(owner=credentials.user)
+    # Another user must not get the data of this session, nor what a concurrent request saves in it.
+    session.renew(owner=credentials.user, keep=session.owner in {None, credentials.user})
     if not users.holds(credentials.user, hash_):  # disabled, or another password, while this login was under way
         session.end()
         return _refuse_login()

@@ -17,26 +17,33 @@ would not maintain it. docs/express.md says what each side guarantees.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 
 import redis
 
 from ...codec import Codec
-from ...cookie import CookieFormat, hash_id
-from ...store import Budgets, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
+from ...cookie import CookieFormat
+from ...store import (
+    QUARANTINE_SECONDS,
+    Budgets,
+    Changes,
+    CorruptRecord,
+    Lifetime,
+    Outcome,
+    Record,
+    StoreUnavailable,
+    quarantine_corrupt,
+)
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
+from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
 from ..redis.outage import OutagePolicy, with_outage_policy
 from ..redis.scripts import Script
 from .cookie import ExpressCookie
 from .format import UNKNOWN_AGE, Document, JsonCodec
 
-log = logging.getLogger("nodes.sessions")
-
 NO_EXPIRY = 86400.0
 """The time to live of a key without one, in seconds: connect-redis's own default."""
-QUARANTINE_MS = 24 * 60 * 60 * 1000
 MAX_SWAPS = 100
 
 # KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, 0 where it changed, -1 where it is gone.
@@ -61,7 +68,8 @@ return {value, ttl}
 class ExpressStore:
     """Sessions under `prefix`, as connect-redis has it. `owner_field` is the key under which Express keeps the user.
 
-    Keys are ids here, not hashes: anyone who reads this Redis can log in as any user. Logs name only the hash.
+    Keys are ids here, not hashes: anyone who reads this Redis can log in as any user. Logs name only the hash. Raises
+    ValueError for `connections` to a Redis Cluster.
     """
 
     def __init__(
@@ -71,6 +79,11 @@ class ExpressStore:
         owner_field: str = "user",
         outage: OutagePolicy | None = None,
     ) -> None:
+        if isinstance(connections, ClusterConnections):
+            # The value of the URL is wrong, not a type.
+            raise ValueError(  # noqa: TRY004
+                "a Redis Cluster can't hold Express's sessions: their keys have no hash tag; use Sentinels"
+            )
         self.codec: Codec = JsonCodec()
         self.cookie: CookieFormat = ExpressCookie()
         self._connections = connections
@@ -91,12 +104,7 @@ class ExpressStore:
 
         Where `outage` waits, a write is held only if it was certainly not applied: the format has no place for a token.
         """
-        connections = connect(url, budgets or Budgets())
-        if url.partition("://")[0].endswith("+cluster"):
-            raise ValueError(
-                "a Redis Cluster can't hold Express's sessions: their keys have no hash tag; use Sentinels"
-            )
-        return cls(connections, prefix, owner_field, outage)
+        return cls(connect(url, budgets or Budgets()), prefix, owner_field, outage)
 
     def load(self, key: str) -> Record | None:
         found = self._read(key)
@@ -162,13 +170,16 @@ class ExpressStore:
     def quarantine(self, key: str) -> None:
         """Rename a corrupt record, so that Express does not find it and answer 500."""
         name = f"damaged:{self._name(key)}"
-        commands: list[Command] = [("RENAME", self._name(key), name), ("PEXPIRE", name, QUARANTINE_MS)]
+        commands: list[Command] = [("RENAME", self._name(key), name), ("PEXPIRE", name, QUARANTINE_SECONDS * 1000)]
         for reply in self._client.send(commands):
             if isinstance(reply, redis.ResponseError) and "no such key" not in str(reply):
                 raise StoreUnavailable(f"Redis: {reply}") from reply
 
     def ping(self) -> float:
         return self._client.time()
+
+    def ping_at_once(self) -> float:
+        return RedisClient(self._connections).time()
 
     def keys(self) -> Iterator[str]:
         seen: set[str] = set()
@@ -200,8 +211,7 @@ class ExpressStore:
             # A key of another type is not JSON either.
             document = Document.parse(b"" if isinstance(value, Exception) else value, self._owner_field)
         except CorruptRecord as error:
-            log.error("session %s is corrupt and was quarantined: %s", hash_id(key), error)  # noqa: TRY400 - one line
-            self.quarantine(key)
+            quarantine_corrupt(self, key, error)
             return None
         return value, document, ttl, to_seconds(time)
 

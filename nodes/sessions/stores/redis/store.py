@@ -23,16 +23,15 @@ short. docs/redis.md has the rest.
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
+    QUARANTINE_SECONDS,
     Budgets,
     Changes,
     CorruptRecord,
@@ -41,6 +40,7 @@ from ...store import (
     Record,
     StoreUnavailable,
     UnsupportedRecordVersion,
+    quarantine_corrupt,
 )
 from . import scripts
 from .client import RedisClient, connect, escape_pattern
@@ -50,11 +50,8 @@ from .outage import OutagePolicy, with_outage_policy
 from .scripts import escape, flatten, to_dict, to_record
 from .user_index import UserIndex
 
-log = logging.getLogger("nodes.sessions")
-
 _EXPIRED = -2
 """The reply to PTTL for a key that expired between the two commands of a read."""
-QUARANTINE_MS = 24 * 60 * 60 * 1000
 _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflict": Outcome.CONFLICT,
                     b"large": Outcome.TOO_LARGE}  # fmt: skip
 
@@ -94,17 +91,16 @@ class RedisStore:
         prefix: str = "session:",
         durability: Durability = Durability.PRIMARY,
         replicas: int = 0,
-        ca_file: Path | None = None,
         outage: OutagePolicy | None = None,
     ) -> RedisStore:
         """Make a store that connects when first used.
 
         `url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it, or names several servers: see
-        `address.ServerList`. With TLS the server's certificate and host name are verified; `ca_file` (PEM) has
-        certificates to trust beside the system's, as `?ssl_ca_certs=` in the URL has. Raises ValueError.
+        `address.ServerList`. With TLS the server's certificate and host name are verified; `?ssl_ca_certs=` in the URL
+        names a file (PEM) of certificates to trust beside the system's. Raises ValueError.
         """
         budgets = budgets or Budgets()
-        return cls(connect(url, budgets, ca_file), budgets, prefix, durability, replicas, outage)
+        return cls(connect(url, budgets), budgets, prefix, durability, replicas, outage)
 
     def load(self, key: str) -> Record | None:
         name = self._name(key)
@@ -117,7 +113,7 @@ class RedisStore:
             if not str(error.__cause__).startswith("WRONGTYPE"):
                 raise
             why = "it is not a hash"
-        self._quarantine_corrupt(key, why)
+        quarantine_corrupt(self, key, why)
         return None
 
     def create(
@@ -156,7 +152,7 @@ class RedisStore:
         if replies[0] == b"newer":
             raise UnsupportedRecordVersion(f"session {key} was written by a later version")
         if replies[0] == b"damaged":
-            self._quarantine_corrupt(key, "its metadata can't be read")
+            quarantine_corrupt(self, key, "its metadata can't be read")
             return Outcome.ABSENT
         outcome = _UPDATE_OUTCOMES[replies[0]]
         if outcome is Outcome.APPLIED:
@@ -177,7 +173,7 @@ class RedisStore:
 
     def quarantine(self, key: str) -> None:
         names = (self._name(key), f"{self._prefix}damaged:{{{key}}}")
-        self._write([scripts.QUARANTINE.call(names, QUARANTINE_MS)])
+        self._write([scripts.QUARANTINE.call(names, QUARANTINE_SECONDS * 1000)])
 
     def ping(self) -> float:
         return self._client.time()
@@ -221,10 +217,6 @@ class RedisStore:
 
     def _to_record(self, key: str, stored: dict[bytes, bytes], ttl: int) -> Record | None:
         return None if not stored or ttl == _EXPIRED else to_record(key, stored, ttl)
-
-    def _quarantine_corrupt(self, key: str, why: str) -> None:
-        log.error("session %s is corrupt and was quarantined: %s", key, why)
-        self.quarantine(key)
 
 
 def _to_milliseconds(lifetime: Lifetime) -> tuple[int, int]:
