@@ -49,10 +49,13 @@ def runs(
     *,
     clients: int = 1,
     tabs: bool = False,
-    **store: bool,
+    overwrites: bool = False,
+    resurrects: bool = False,
+    misdirects: bool = False,
 ) -> SharedBrowser:
     """Draw a browser whose clients, `clients` at least, have logged in and played a schedule on a store."""
-    run = SharedBrowser(Store(**store, forwards=draw(st.booleans())), draw(st.integers(clients, 4)), tabs)
+    store = Store(overwrites, resurrects, misdirects, forwards=draw(st.booleans()))
+    run = SharedBrowser(store, draw(st.integers(clients, 4)), tabs)
     run.do(Action.LOGIN)
     return play(draw(schedules(what, actions)), run)
 

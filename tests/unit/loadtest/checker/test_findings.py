@@ -14,8 +14,9 @@ LOST, UPDATE, STALE = {Kind.SESSION_LOST: 1}, {Kind.UPDATE_LOST: 1}, {Kind.STALE
 REVIVED, CROSSED = {Kind.REVIVED: 1}, {Kind.CROSSED: 1}
 ASTRAY, UNDONE = {Kind.MISDIRECTED: 1}, {Kind.PASSWORD_UNDONE: 1}
 FAIL, UNKNOWN = OpOutcome.FAIL, OpOutcome.UNKNOWN
-PHONE, BROWSER = ({"who": who, "session": f"{who}#1"} for who in ("phone", "browser"))
-BOB = {"who": "visitor-2", "session": "visitor-2#1", "account": "bob"}
+PHONE: dict[str, Any] = {"who": "phone", "session": "phone#1"}
+BROWSER: dict[str, Any] = {"who": "browser", "session": "browser#1"}
+BOB: dict[str, Any] = {"who": "visitor-2", "session": "visitor-2#1", "account": "bob"}
 STRAY: dict[str, Any] = {"at": (5, 7), "replaced": True, "held": 1, "brought": 3}
 """A write with the id 1, answered with the cookie of another session than a login from 4 to 6 brings."""
 LOSE: dict[str, Any] = {"replaced": True, "held": 1, "brought": 2}
