@@ -17,10 +17,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from . import account_sessions, auth, csrf, gunicorn_hooks, health, middleware, pages, shop
 from .accounts import Users, UsersError
+from .environment import SettingsError
 from .metrics import MeasuredStore, Metrics
 from .rate_limit import RateLimiter
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
-from .settings import Settings, SettingsError
+from .settings import Settings
 from .stores import make_stores
 
 MAX_BODY_BYTES = 64 * 1024
