@@ -36,7 +36,7 @@ class ShownValue(NamedTuple):
     """A value that an answer shows, with its bounds; ordered by when the answer came.
 
     `own` is what the operation itself added. `whole`: the value is what the session held; otherwise it may be too
-    small without anything being wrong. `after` is when the last reset before it was over, and `generation` the same
+    small without anything being wrong. `after` is when the last reset before it was over, and `generation` is `after`
     or OPEN; `unless_logout` is the upper bound if only logouts reset, `at_most_missing` how much can be missing at
     most, `reset` when the last certain reset began.
     """
@@ -136,7 +136,7 @@ class Counter(State):
     _acknowledged_by_start: Sums = field(default_factory=Sums)
     _acknowledged_by_end: Sums = field(default_factory=Sums)
     _seen: Greatest = field(default_factory=Greatest)  # values shown
-    _since: Greatest = field(default_factory=Greatest)  # the same, less what was under way then
+    _since: Greatest = field(default_factory=Greatest)  # values shown, less what was under way then
     _unseen: list[tuple[float, float, int, int]] = field(default_factory=list)
     """Answers that ended too late to count as seen, by end: ended, started, and what to add to these two."""
     _after: float = -FOREVER
