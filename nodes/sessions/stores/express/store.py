@@ -12,7 +12,7 @@
 
 The key is `sess:<id>` and the value JSON (`format.py`). The key's time to live says when a session ends, as in Express.
 A change is read, merged key by key, and swapped in where nothing else was written meanwhile, so this side never
-overwrites a write of Express; Express can't promise the same. The sessions of a user have no index, because Express
+overwrites a write of Express; Express can't promise that. The sessions of a user have no index, because Express
 would not maintain it: a change of password looks at all sessions. docs/express.md says what each side guarantees.
 """
 
