@@ -4,7 +4,7 @@ from loadtest.faults.changes import reload, rolling_deploy, rolling_restart, sca
 from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
 from loadtest.faults.members import kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, latency
-from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY
+from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY, pause_primary
 
 __all__ = [
     "BLACKHOLE",
@@ -20,6 +20,7 @@ __all__ = [
     "latency",
     "move",
     "pause",
+    "pause_primary",
     "reload",
     "restore",
     "rolling_deploy",
