@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
-from loadtest.claims import DURING, Claim
+from loadtest.checker.phases import DURING
+from loadtest.claims import Claim
 from loadtest.faults import NOTHING, Fault, latency
 from loadtest.load_profile import Arrivals, Mix
 from proxy import Balance
@@ -119,7 +120,7 @@ class Case:
 
     @property
     def spec(self) -> ClusterSpec:
-        """Raises ClusterError where such nodes cannot be in the variant's cluster."""
+        """The variant's cluster with these nodes. Raises ClusterError where it cannot have them."""
         return replace(self.variant.spec, node=self.node)
 
     @property

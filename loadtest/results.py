@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import groupby
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from deploy import NodeKind
+from deploy.files import write_json
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.claims import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name, make_heading
@@ -35,8 +36,6 @@ _LOSSES = {
     "revived": Kind.REVIVED,
     "crossed": Kind.CROSSED,
 }
-_BLOCK = 4096
-"""Bytes: of a full disk not even this many are free."""
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
 _GREATEST = 1e12
@@ -129,7 +128,12 @@ def list_versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_machine() -> dict[str, Any]:
-    return {"system": platform.system(), "release": platform.release(), "cores": os.cpu_count()}
+    """Return the processor, its cores and the operating system."""
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):  # Linux
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.system(), "release": platform.release()}
 
 
 def write_results(out: Path) -> Results:
@@ -171,18 +175,6 @@ def _check_values(value: Any) -> None:
         raise msgspec.ValidationError("texts must not have NUL characters")
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Replace the file atomically. Raises OSError."""
-    replace_file(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-
-
-def replace_file(path: Path, content: bytes) -> Path:
-    """Replace the file atomically, and return its path. Raises OSError."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    return part.replace(path)
-
-
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder for a new result. It replaces the one in `folder` unless an exception leaves the block."""
@@ -196,15 +188,6 @@ def replacing(folder: Path) -> Iterator[Path]:
             file.replace(folder / file.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def check_writable(path: Path) -> None:
-    """Raise OSError if `write_json` cannot write to this path. An existing file stays unchanged."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(bytes(_BLOCK))
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

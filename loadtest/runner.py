@@ -2,15 +2,15 @@
 
 import contextlib
 import http.client
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from deploy import Cluster, MemberState, Role
+from deploy.signals import uninterrupted
 from loadtest.checker import Checker, Findings
+from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
@@ -21,7 +21,7 @@ from loadtest.progress import Status
 from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, visit
 
-STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
+STARTING, ARRIVAL, CHECKING = "starting", "arriving", "checking"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
@@ -30,7 +30,6 @@ PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
 _FINDINGS_INTERVAL = 0.3
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NotSteadyError(Exception):
@@ -89,7 +88,7 @@ class Run:
     """Why there was no steady state after the undo."""
 
 
-class Recording:
+class HistoryRun:
     """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them."""
 
     def __init__(self, folder: Path, header: Header, parts: Sequence[Path]) -> None:
@@ -181,8 +180,8 @@ class Runner:
             if self._probes:
                 wait_steady(self._cluster, STEADY_TIMEOUT)
             self._generator = Generator(self._profile, self._target, self._folder)
-            self._recording = Recording(self._folder, self._make_header(), self._generator.parts)
-            stack.callback(self._recording.remove_parts)
+            self._history = HistoryRun(self._folder, self._make_header(), self._generator.parts)
+            stack.callback(self._history.remove_parts)
             stack.enter_context(self._generator)
             self._mark(ARRIVAL)
             self._generator.start()
@@ -203,7 +202,7 @@ class Runner:
             if not phase.undo and not phase.fault.seconds:
                 self._hold(phase)
                 return
-            self._mark("fault")
+            self._mark(FAULT)
             self._enter(f"{phase.name}: fault")
             try:
                 phase.fault.apply(self._cluster)
@@ -211,7 +210,7 @@ class Runner:
                 self._hold(phase)
             finally:
                 if phase.undo:
-                    self._mark("undo")
+                    self._mark(UNDO)
                     self._enter(f"{phase.name}: undo")
                     with uninterrupted():
                         phase.fault.undo(self._cluster)
@@ -226,7 +225,7 @@ class Runner:
         self._generator.stop()
         cluster = self._target.cluster
         return Run(
-            self._recording.finish(self._prober),
+            self._history.finish(self._prober),
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
             self._unsteady_after,
@@ -307,7 +306,7 @@ class Runner:
 
     def _look(self) -> Findings:
         self._generator.check()
-        findings = self._recording.read(self._prober)
+        findings = self._history.read(self._prober)
         self._schedule.status.findings = findings
         self._watch(self._schedule.status)
         return findings
@@ -319,12 +318,12 @@ class Runner:
     def _mark(self, name: str) -> None:
         mark = Mark(now(), name)
         self._times.setdefault(name, mark.at)
-        self._recording.write(mark)
+        self._history.write(mark)
 
     def _note(self, name: str, text: str) -> None:
         note = Note(now(), text)
         self._times.setdefault(name, note.at)
-        self._recording.write(note)
+        self._history.write(note)
 
     def _make_timing(self) -> Timing:
         """Return the timing.
@@ -333,7 +332,7 @@ class Runner:
         """
         ended = self._times[END]
         before = next((at for name, at in self._times.items() if name != ARRIVAL), ended)
-        fault, undo = self._times.get("fault", before), self._times.get("undo", ended)
+        fault, undo = self._times.get(FAULT, before), self._times.get(UNDO, ended)
         return Timing(
             started=self._started,
             before=before,
@@ -382,46 +381,3 @@ def _find_complaint(cluster: Cluster) -> str | None:
         if not missing:
             return None
     return f"{', '.join(sorted(missing))} does not serve"
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a KeyboardInterrupt and ignore later ones during the clean-up.
-
-    A signal that is ignored from the start stays ignored: shells ignore SIGINT for programs in the background.
-    """
-
-    def interrupt(*_: object) -> None:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        _restore(before)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold termination signals until the block is left."""
-    came: list[tuple[int, FrameType | None]] = []
-    before = {number: signal.signal(number, lambda *signalled: came.append(signalled)) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        _restore(before)
-    if came:
-        number, frame = came[0]
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-
-def _restore(before: "dict[signal.Signals, signal._HANDLER]") -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)

@@ -15,11 +15,12 @@ from typing import Any
 
 import click
 
+from .account_sessions import browser_name
 from .accounts import UsersError, set_enabled
 from .app import create_app
-from .pages import browser_name
+from .environment import SettingsError
 from .sessions import Sessions, StoreUnavailable, UserSessions
-from .settings import Settings, SettingsError
+from .settings import Settings
 
 
 class _Admin(click.Group):

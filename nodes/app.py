@@ -17,11 +17,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from . import account_sessions, auth, csrf, gunicorn_hooks, health, middleware, pages, shop
 from .accounts import Users, UsersError
+from .environment import SettingsError
 from .load_shedding import LoadShedder, LoopTurn
 from .metrics import MeasuredStore, Metrics
 from .rate_limit import RateLimiter
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
-from .settings import Settings, SettingsError
+from .settings import Settings
 from .stores import make_stores
 
 MAX_BODY_BYTES = 64 * 1024
@@ -85,7 +86,7 @@ def from_environ() -> Flask:
 
 def _sweep(app: Flask, settings: Settings) -> None:
     """Sweep in one of a node's workers. Nodes share the work."""
-    if settings.sweep_seconds > 0 and os.environ.get("NODE_WORKER", "0") == "0":
+    if settings.sweep_seconds > 0 and os.environ.get(gunicorn_hooks.WORKER, "0") == "0":
         sessions: Sessions = app.extensions["sessions"]
         Sweeper(sessions.store, settings.sweep_seconds, sessions.notify).start()
         Sweeper(app.extensions["rate_limiter"].store, settings.sweep_seconds).start()

@@ -25,7 +25,8 @@ from greenlet import greenlet
 from gunicorn.workers.ggevent import GeventWorker
 
 from .accounts import Users, UsersError
-from .settings import Settings, SettingsError, list_unknown
+from .environment import SettingsError
+from .settings import Settings, list_unknown
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 WORKER = "NODE_WORKER"

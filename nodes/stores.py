@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from .environment import SettingsError
 from .sessions import (
     Budgets,
     Durability,
@@ -23,7 +24,7 @@ from .sessions import (
 )
 from .sessions.stores.express import ExpressStore
 from .sessions.stores.redis import connect
-from .settings import SessionStoreKind, Settings, SettingsError
+from .settings import SessionStoreKind, Settings
 
 if TYPE_CHECKING:
     from .sessions.stores.sql import SqlStore

@@ -159,15 +159,6 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     availability: dict[str, Availability]
     notes: tuple[Note, ...] = ()
 
-    def count(self, kind: Kind) -> int:
-        return {
-            Kind.SESSION_LOST: self.sessions_lost,
-            Kind.UPDATE_LOST: self.updates_lost,
-            Kind.STALE_READ: self.stale_reads,
-            Kind.REVIVED: self.revived,
-            Kind.CROSSED: self.crossed,
-        }[kind]
-
     @property
     def gap(self) -> float:
         """The longest time in seconds that any target gave no good answer; 0 without a prober."""

@@ -16,7 +16,6 @@ field exists twice.
 from __future__ import annotations
 
 import hmac
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -26,12 +25,21 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .codec import ENCRYPTED, is_encrypted
+from .codec import ENCRYPTED, OVERHEAD, is_encrypted
 from .cookie import SignedCookie
 from .fields import OWNER_PROOF
-from .store import Changes, CorruptRecord, Lifetime, Outcome, Record, Store, StoreWrapper, UnknownKey
-
-log = logging.getLogger("nodes.sessions")
+from .store import (
+    Changes,
+    CorruptRecord,
+    Lifetime,
+    Outcome,
+    Record,
+    Store,
+    StoreWrapper,
+    UnknownKey,
+    encoded_size,
+    quarantine_corrupt,
+)
 
 KEY_BYTES = 32
 _ID_BYTES = 4
@@ -142,6 +150,13 @@ class EncryptedStore(StoreWrapper):
         except UnknownKey:
             return record
 
+    def stored_size(self, fields: Mapping[str, bytes], owner: str | None) -> int:
+        size = encoded_size(fields)
+        if self._encryption is Encryption.READ:
+            return size
+        proof = 0 if owner is None else len(OWNER_PROOF) + OVERHEAD + len(_to_bytes(owner))
+        return size + OVERHEAD * len(fields) + proof
+
     def _update_other_form(self, key: str, changes: Changes, encrypted: Changes, lifetime: Lifetime) -> Outcome:
         """Apply the update where the conflict is only one of form: an older key, or another `Encryption`."""
         record = self.wraps.load(key)
@@ -165,8 +180,7 @@ class EncryptedStore(StoreWrapper):
         try:
             return self._decrypt_record(key, record)
         except CorruptRecord as error:
-            log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - a line
-            self.wraps.quarantine(key)
+            quarantine_corrupt(self.wraps, key, error)
             return None
 
     def _decrypt_record(self, key: str, record: Record) -> Record:

@@ -16,8 +16,7 @@ from typing import Any, Protocol
 from blinker import NamedSignal
 
 from . import signals
-from .codec import DecodeError, EncryptedValue
-from .cookie import hash_id
+from .codec import DecodeError
 from .fields import (
     BLIND_EXPECT,
     CLIENT_KEY,
@@ -31,6 +30,7 @@ from .fields import (
 )
 from .options import OptionsError, Resave, SessionLimit, SessionOptions
 from .store import (
+    AddsBytes,
     Changes,
     CookieNotSendable,
     Lifetime,
@@ -44,7 +44,9 @@ from .store import (
     StoreUnavailable,
     TooManySessions,
     UnknownKey,
+    encoded_size,
     find_capability,
+    quarantine_corrupt,
 )
 
 log = logging.getLogger("nodes.sessions")
@@ -59,7 +61,7 @@ class RequestContext(Protocol):
     """The request of a session."""
 
     closed: bool
-    """True once the headers of the response leave. No new cookie can be sent then."""
+    """True once the headers of the response leave. No new cookie can be sent then, and changes are an error."""
 
     def read_id(self) -> str | None:
         """Return the id in the request's cookie; None without a genuine cookie."""
@@ -91,12 +93,12 @@ class SessionRecord:
         self.loaded = session_id is None
         self.fields = Fields(store.codec, options.max_bytes)
         self.touched = False
-        """Return whether this request created the session, or sent an update that was applied."""
+        """Whether this request created the session, or sent an update that was applied."""
 
     @property
     def key_hash(self) -> str | None:
         """The SHA-256 of the id, for logs and signals, whatever the store's key is."""
-        return hash_id(self.id) if self.id is not None else None
+        return self.store.cookie.to_hash(self.key) if self.key is not None else None
 
     def notify(self, signal: NamedSignal) -> None:
         """Send a signal about this session."""
@@ -122,11 +124,8 @@ class SessionRecord:
             try:
                 check_reserved(record.fields, self.store.codec)
                 self.fields.read(record.fields)
-            except EncryptedValue as error:
-                raise UnknownKey(f"session {self.key_hash} is encrypted, and this node has no key") from error
             except DecodeError as error:
-                log.error("session %s is corrupt and was quarantined: %s", self.key_hash, error)  # noqa: TRY400 - a line
-                self.store.quarantine(self.key)
+                quarantine_corrupt(self.store, self.key, error)
                 record = None
         self.record = record
         return record
@@ -243,7 +242,8 @@ class SessionRecord:
         if (refusal := self.request.cookie_refusal()) is not None:
             raise CookieNotSendable(f"no session can be created: {refusal}")
         store, options = self.store, self.options
-        self.fields.check_size(fields)
+        adds = find_capability(store, AddsBytes)
+        self.fields.check_size(encoded_size(fields) if adds is None else adds.stored_size(fields, owner))
         own = self.own_lifetime if COOKIE_KEY in fields else DEFAULT_LIFETIME
         if created is None and own.expires is not None:
             created = store.ping()  # only the store's clock can tell how long it is until `expires`
@@ -298,7 +298,7 @@ class SessionRecord:
         try:
             for data in late.set.values():
                 self.store.codec.decode(data)
-        except DecodeError as error:
+        except (DecodeError, UnknownKey) as error:
             log.error("changes by other requests during the renewal of session %s are lost: %s", self.key_hash, error)  # noqa: TRY400 - a line
             return
         self.update(late)

@@ -9,7 +9,8 @@ import pytest
 
 from nodes.sessions import cookie
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
-from tests.support.node import PASSWORD, SECRET, HttpClient
+from tests.support.http_client import HttpClient
+from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import HTML, ParsedPage
 from tests.support.valkey import monitored
 
@@ -19,7 +20,7 @@ def test_7_2_1_a_token_is_checked_by_every_node_and_forged_ones_ask_no_store(clu
     genuine, session_id = browser.cookies["session"], id_of(browser)
     assert cluster.users_of(genuine) == ["alice"] * 3
     flipped = ("B" if genuine[0] == "A" else "A") + genuine[1:]
-    wrong_secret = cookie.sign(session_id, b"another secret of more than thirty-two bytes")
+    wrong_secret = cookie.SignedCookie().sign(session_id, b"another secret of more than thirty-two bytes")
     with monitored(cluster.store) as commands:
         for forged in (
             *(flipped, wrong_secret, session_id, genuine[:-1], genuine + "A", genuine.lower(), f'"{genuine}"'),

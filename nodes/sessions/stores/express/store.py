@@ -17,14 +17,23 @@ would not maintain it. docs/express.md says what each side guarantees.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 
 import redis
 
 from ...codec import Codec
-from ...cookie import CookieFormat, hash_id
-from ...store import Budgets, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
+from ...cookie import CookieFormat
+from ...store import (
+    QUARANTINE_SECONDS,
+    Budgets,
+    Changes,
+    CorruptRecord,
+    Lifetime,
+    Outcome,
+    Record,
+    StoreUnavailable,
+    quarantine_corrupt,
+)
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
@@ -33,11 +42,8 @@ from ..redis.scripts import Script
 from .cookie import ExpressCookie
 from .format import UNKNOWN_AGE, Document, JsonCodec
 
-log = logging.getLogger("nodes.sessions")
-
 NO_EXPIRY = 86400.0
 """The time to live of a key without one, in seconds: connect-redis's own default."""
-QUARANTINE_MS = 24 * 60 * 60 * 1000
 MAX_SWAPS = 100
 
 # KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, 0 where it changed, -1 where it is gone.
@@ -164,7 +170,7 @@ class ExpressStore:
     def quarantine(self, key: str) -> None:
         """Rename a corrupt record, so that Express does not find it and answer 500."""
         name = f"damaged:{self._name(key)}"
-        commands: list[Command] = [("RENAME", self._name(key), name), ("PEXPIRE", name, QUARANTINE_MS)]
+        commands: list[Command] = [("RENAME", self._name(key), name), ("PEXPIRE", name, QUARANTINE_SECONDS * 1000)]
         for reply in self._client.send(commands):
             if isinstance(reply, redis.ResponseError) and "no such key" not in str(reply):
                 raise StoreUnavailable(f"Redis: {reply}") from reply
@@ -205,8 +211,7 @@ class ExpressStore:
             # A key of another type is not JSON either.
             document = Document.parse(b"" if isinstance(value, Exception) else value, self._owner_field)
         except CorruptRecord as error:
-            log.error("session %s is corrupt and was quarantined: %s", hash_id(key), error)  # noqa: TRY400 - one line
-            self.quarantine(key)
+            quarantine_corrupt(self, key, error)
             return None
         return value, document, ttl, to_seconds(time)
 

@@ -18,7 +18,6 @@ Under gevent, `fsync` blocks the whole worker for as long as the disk takes.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +27,7 @@ from pathlib import Path
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
+    QUARANTINE_SECONDS,
     Changes,
     CorruptRecord,
     Lifetime,
@@ -36,6 +36,7 @@ from ...store import (
     Record,
     UnsupportedRecordVersion,
     ignore,
+    quarantine_corrupt,
 )
 from ..saved import SavedSession
 from .io import get_times, lock, open_folder, read, remove_older, write_new
@@ -51,9 +52,6 @@ from .layout import (
     unpack,
 )
 
-log = logging.getLogger("nodes.sessions")
-
-QUARANTINE_SECONDS = 24 * 60 * 60.0
 ABANDONED_SECONDS = 60.0
 """Age at which a temporary file was left by a writer that died."""
 
@@ -248,8 +246,7 @@ class FileStore:
         try:
             yield
         except CorruptRecord as error:
-            log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - one line
-            self.quarantine(key)
+            quarantine_corrupt(self, key, error)
 
 
 def _expires(entry: os.DirEntry[str]) -> float:

@@ -3,7 +3,8 @@
     load       HGETALL key, PTTL key                       in one packet
     create     EVALSHA INDEX, where there is an owner      TIME, ZREMRANGEBYSCORE, ZADD, ZRANGE, PEXPIREAT, ZCARD
               EVALSHA CREATE, in the same packet          EXISTS, TIME, HSET, PEXPIREAT
-    update     EVALSHA UPDATE                              TYPE, HGET @, HGETALL, TIME, HSET, HDEL, PEXPIREAT
+    update     EVALSHA UPDATE                              TYPE, HGET @, TIME, HGET of each expected field,
+                                                          HGETALL where bytes are bounded, HSET, HDEL, PEXPIREAT
     delete     EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
     quarantine EVALSHA QUARANTINE                          EXISTS, RENAME, PEXPIRE
     ping       TIME
@@ -23,7 +24,6 @@ short. docs/redis.md has the rest.
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -32,6 +32,7 @@ from typing import Any
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
+    QUARANTINE_SECONDS,
     Budgets,
     Changes,
     CorruptRecord,
@@ -40,6 +41,7 @@ from ...store import (
     Record,
     StoreUnavailable,
     UnsupportedRecordVersion,
+    quarantine_corrupt,
 )
 from . import scripts
 from .client import RedisClient, connect, escape_pattern
@@ -49,11 +51,8 @@ from .outage import OutagePolicy, with_outage_policy
 from .scripts import escape, flatten, to_dict, to_record
 from .user_index import UserIndex
 
-log = logging.getLogger("nodes.sessions")
-
 _EXPIRED = -2
 """The reply to PTTL for a key that expired between the two commands of a read."""
-QUARANTINE_MS = 24 * 60 * 60 * 1000
 _UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflict": Outcome.CONFLICT,
                     b"large": Outcome.TOO_LARGE}  # fmt: skip
 
@@ -115,7 +114,7 @@ class RedisStore:
             if not str(error.__cause__).startswith("WRONGTYPE"):
                 raise
             why = "it is not a hash"
-        self._quarantine_corrupt(key, why)
+        quarantine_corrupt(self, key, why)
         return None
 
     def create(
@@ -154,7 +153,7 @@ class RedisStore:
         if replies[0] == b"newer":
             raise UnsupportedRecordVersion(f"session {key} was written by a later version")
         if replies[0] == b"damaged":
-            self._quarantine_corrupt(key, "its metadata can't be read")
+            quarantine_corrupt(self, key, "its metadata can't be read")
             return Outcome.ABSENT
         outcome = _UPDATE_OUTCOMES[replies[0]]
         if outcome is Outcome.APPLIED:
@@ -175,7 +174,7 @@ class RedisStore:
 
     def quarantine(self, key: str) -> None:
         names = (self._name(key), f"{self._prefix}damaged:{{{key}}}")
-        self._write([scripts.QUARANTINE.call(names, QUARANTINE_MS)])
+        self._write([scripts.QUARANTINE.call(names, QUARANTINE_SECONDS * 1000)])
 
     def ping(self) -> float:
         return self._client.time()
@@ -219,10 +218,6 @@ class RedisStore:
 
     def _to_record(self, key: str, stored: dict[bytes, bytes], ttl: int) -> Record | None:
         return None if not stored or ttl == _EXPIRED else to_record(key, stored, ttl)
-
-    def _quarantine_corrupt(self, key: str, why: str) -> None:
-        log.error("session %s is corrupt and was quarantined: %s", key, why)
-        self.quarantine(key)
 
 
 def _to_milliseconds(lifetime: Lifetime) -> tuple[int, int]:

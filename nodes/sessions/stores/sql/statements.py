@@ -15,6 +15,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from ...store import QUARANTINE_SECONDS
+
 FORMAT = 1
 """The format of the rows that this code writes and reads."""
 MAX_OWNER = 255
@@ -103,25 +105,6 @@ def create_missing(connection: sa.Connection, table: sa.Table) -> None:
         index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
 
 
-def ddl(url: str) -> str:
-    """Return the statements of `create_schema` for a kind of database, such as `postgresql+psycopg://`."""
-    statements: list[str] = []
-
-    def collect(statement: Any, *_: Any, **__: Any) -> None:
-        text = str(statement.compile(dialect=engine.dialect)).strip().replace("\t", "    ")
-        statements.append("\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + ";")
-
-    engine = sa.create_mock_engine(url, collect)
-    metadata.create_all(engine, checkfirst=False)
-    # The indexes of a table are a set, whose order differs between processes.
-    indexes = sorted(statement for statement in statements if statement.startswith("CREATE INDEX"))
-    others = [statement for statement in statements if statement not in indexes]
-    return "\n\n".join([others[0], *indexes, *others[1:]])
-
-
-QUARANTINE_MS = 24 * 60 * 60 * 1000
-"""How long a corrupt row is kept, before `sweep` removes it."""
-
 _KEY = sa.bindparam("_key", type_=sa.String)
 _IDLE = sa.bindparam("_idle", type_=sa.BigInteger)
 _ABSOLUTE = sa.bindparam("_absolute", type_=sa.BigInteger)
@@ -180,7 +163,8 @@ class Statements:
         self.write = sa.update(table).where(updatable).values(fields=_FIELDS, **renewed)
         self.touch = sa.update(table).where(updatable, columns.format == FORMAT).values(**renewed)
 
-        self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + QUARANTINE_MS)
+        kept_until = now_ms() + QUARANTINE_SECONDS * 1000
+        self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=kept_until)
 
         # Asks the table too: a database that is up but can't read the sessions is not available.
         self.ping = sa.select(now_ms().label("now"), sa.exists(sa.select(columns.key)).label("any"))
