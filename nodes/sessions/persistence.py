@@ -38,7 +38,6 @@ from .store import (
     Outcome,
     Record,
     SessionEnded,
-    SessionError,
     SessionTooLarge,
     Store,
     StoreUnavailable,
@@ -266,7 +265,13 @@ class SessionRecord:
         new.notify(signals.session_created)
         return new
 
-    def renew(self, owner: str | None, keep: bool, client: Mapping[str, str] | None) -> SessionRecord:
+    def renew(
+        self,
+        owner: str | None,
+        keep: bool,
+        client: Mapping[str, str] | None,
+        confirm: Callable[[], object] | None = None,
+    ) -> SessionRecord:
         """Move this session, which is loaded, to a new id; see `Session.renew`. `client` is stored with it."""
         store, is_login = self.store, owner is not None
         before, own = self.fields.stored, self.fields.pending()
@@ -280,10 +285,12 @@ class SessionRecord:
         assert new.key is not None
         try:
             excess = new._keys_over_limit(self.key) if is_login else []
+            if confirm is not None:
+                confirm()
             last = store.delete(self.key) if self.record is not None and self.key is not None else None
             if last is None and self.record is not None and not is_login:
-                raise SessionEnded("the session ended while its id was renewed")
-        except SessionError:
+                raise SessionEnded("the session ended while its id was renewed")  # noqa: TRY301 - undone as others are
+        except Exception:
             with suppress(StoreUnavailable):  # if it can't be deleted, it expires: its id was never sent
                 store.delete(new.key)
             raise
