@@ -24,7 +24,7 @@ class Operation:
     """One operation of a virtual user; `item` and `quantity` belong to ADD.
 
     `password` is the number of the password that is sent, of the new one in a change; 0: not told. `must_fail`: it is
-    an old one, so that a refusal is no failure.
+    an old one, and a refusal is the right answer.
     """
 
     action: Action
