@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> Flask:
     pages.register(app)
     for part in (shop, auth, account_sessions, health):
         app.register_blueprint(part.blueprint)
-    if settings.shed_after and monkey.is_module_patched("socket"):  # else there is no event loop
+    if settings.shed_after and monkey.is_module_patched("socket"):  # it needs an event loop
         app.wsgi_app = LoadShedder(app.wsgi_app, LoopTurn().seconds, settings.shed_after)  # type: ignore[method-assign]
     middleware.install(app, settings.node_name, metrics)
     if (count := settings.trusted_proxies) > 0:
