@@ -39,6 +39,12 @@ def test_an_answer_is_read_by_its_status_and_its_json(action: Action, status: in
     assert INTERFACE.read(Operation(action), status, body) == answer
 
 
+def test_an_answer_that_is_not_utf_8_is_unknown() -> None:
+    answer = INTERFACE.read(Operation(Action.LOOK), 200, b'{"user":"\xff"}')
+    assert answer.outcome is OpOutcome.UNKNOWN
+    assert answer.error.startswith("not the JSON of the interface: 'utf-8' codec")
+
+
 @given(st.sampled_from(Action), st.integers(200, 599), st.binary(max_size=40))
 def test_any_bytes_are_read_without_an_exception(action: Action, status: int, body: bytes) -> None:
     answer = INTERFACE.read(Operation(action), status, body)
