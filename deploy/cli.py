@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -34,21 +35,43 @@ Applications = Callable[[NodeKind], NodeApplication | None]
 """Makes the application of nodes that are not NodeKind.FLASK, or raises ClusterError. It is Click's context object and
 comes from the command line, because this package does not know the applications."""
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def cluster_options(command: Command) -> Command:
+    """Add --store, --node and --balance. Parse their values with `StoreKind`, `NodeKind` and `parse_balance`."""
+    store, node, balance = (", ".join(kinds) for kinds in (StoreKind, NodeKind, Balance))
+    return _add(
+        command,
+        ("--store", StoreKind.REDIS.value, "STORE", f"Where sessions are kept: {store}."),
+        ("--node", NodeKind.FLASK.value, "KIND", f"Application of the nodes: {node}."),
+        ("--balance", Balance.ROUND_ROBIN.value, "POLICY", f"Balancing policy: {balance}."),
+    )
+
+
+def program_options(command: Command) -> Command:
+    """Add --nginx and --store-server: the programs of local clusters."""
+    # Texts and not paths: ./nginx is a file of this folder, nginx is looked up in PATH.
+    return _add(
+        command,
+        ("--nginx", None, "PATH", "Use this nginx instead of the embedded one."),
+        ("--store-server", None, "PATH", "Use this redis-server or valkey-server, 6.2 or later."),
+    )
+
+
+def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Command:
+    """Add options: name, default, metavar, help."""
+    for name, default, metavar, text in reversed(options):
+        command = click.option(name, default=default, metavar=metavar, show_default=True, help=text)(command)
+    return command
+
 
 @click.command(context_settings={"show_default": True})
 @click.option("--nodes", type=int, default=3, metavar="N", help=f"Number of nodes, 1 to {MOST_NODES}.")
 @click.option(
     "--workers", type=int, default=1, metavar="N", help=f"Worker processes of each node, 1 to {MOST_WORKERS}."
 )
-@click.option(
-    "--store", default=str(StoreKind.REDIS), metavar="STORE", help=f"Where sessions are kept: {', '.join(StoreKind)}."
-)
-@click.option(
-    "--node", default=str(NodeKind.FLASK), metavar="KIND", help=f"Application of the nodes: {', '.join(NodeKind)}."
-)
-@click.option(
-    "--balance", default=str(Balance.ROUND_ROBIN), metavar="POLICY", help=f"Balancing policy: {', '.join(Balance)}."
-)
+@cluster_options
 @click.option(
     "--port", type=int, default=8080, metavar="PORT", help="Port of the proxy on 127.0.0.1; 0 chooses a free one."
 )
@@ -60,8 +83,7 @@ comes from the command line, because this package does not know the applications
     metavar="DIR",
     help="Folder for cluster.json and the logs; the logs stay afterwards.",
 )
-@click.option("--nginx", metavar="PATH", help="Use this nginx instead of the installed one.")
-@click.option("--store-server", metavar="PATH", help="Use this redis-server or valkey-server, 6.2 or later.")
+@program_options
 @click.pass_obj
 def up(
     applications: Applications,

@@ -142,7 +142,8 @@ class StoreSettings:
     outage: Outage = Outage.FAIL_FAST
     """The behaviour of requests without a primary: fail fast or wait."""
     append_only: bool = False
-    """Whether each server appends its writes to a file every second, and restores them at a restart."""
+    """Whether each server appends its writes to a file every second, and restores them at a restart. For local
+    processes; containers always do."""
     max_memory: str = "256mb"
     """A server that has this much data refuses writes."""
 
@@ -172,6 +173,12 @@ def parse_balance(text: str) -> Balance:
         return Balance.parse(text)
     except ProxySettingsError as error:
         raise SpecError(str(error)) from None
+
+
+def proxy_timeouts(outage: Outage) -> dict[str, Any]:
+    """Return the fields of `proxy.ProxySettings` that nodes with this outage policy need."""
+    # A read that waits for a primary must not be mistaken for a read at a silent node.
+    return {"get_timeout": ProxySettings.read_timeout} if outage is Outage.WAIT else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,9 +231,7 @@ class ClusterSpec:
     @property
     def proxy_settings(self) -> Mapping[str, Any]:
         """Fields of `proxy.ProxySettings` that differ from its defaults: `proxy`, and what the nodes need."""
-        # A read that waits for a primary must not be mistaken for a read at a silent node.
-        while_waiting = {"get_timeout": ProxySettings.read_timeout} if self.store_settings.outage is Outage.WAIT else {}
-        return {**while_waiting, **self.proxy}
+        return {**proxy_timeouts(self.store_settings.outage), **self.proxy}
 
     @property
     def has_single_server(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Self
 import msgspec
 import psutil
 
-from deploy.files import write_atomically
+from deploy.files import check_writable, write_atomically
 from deploy.ports import free_ports
 from deploy.waiting import holds_within
 from loadtest.http import printable
@@ -30,7 +30,6 @@ from loadtest.load_profile import (
     LoadProfile,
     part_file,
 )
-from loadtest.results import check_writable
 from loadtest.target import Target
 
 ROOT = Path(__file__).resolve().parent.parent

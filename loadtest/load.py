@@ -8,13 +8,14 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from deploy.files import write_json
 from loadtest.checker import Findings, PhaseFigures, Row
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, evaluate, worst
 from loadtest.experiment import Phase
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
 from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
-from loadtest.results import HISTORY, record_figures, write_json
+from loadtest.results import HISTORY, record_figures
 from loadtest.runner import ARRIVAL, Runner, Schedule
 from loadtest.target import Target
 
@@ -97,7 +98,8 @@ def _verdicts(result: LoadResult) -> RenderableType:
     grid, found = mark_grid(), result.findings
     lost = (
         f"sessions lost {found.sessions_lost:,} of {found.sessions:,}, updates lost {found.updates_lost:,}, "
-        f"stale reads {found.stale_reads:,}, logouts revived {found.revived:,}, crossed {found.crossed:,}"
+        f"stale reads {found.stale_reads:,}, writes misdirected {found.misdirected:,}, "
+        f"logouts revived {found.revived:,}, crossed {found.crossed:,}"
     )
     failed = (
         f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included), "

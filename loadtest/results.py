@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from deploy import NodeKind
+from deploy.files import write_json
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.claims import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name, make_heading
@@ -34,9 +35,9 @@ _LOSSES = {
     "stale_reads": Kind.STALE_READ,
     "revived": Kind.REVIVED,
     "crossed": Kind.CROSSED,
+    "misdirected": Kind.MISDIRECTED,
+    "passwords_undone": Kind.PASSWORD_UNDONE,
 }
-_BLOCK = 4096
-"""Bytes: of a full disk not even this many are free."""
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
 _GREATEST = 1e12
@@ -176,18 +177,6 @@ def _check_values(value: Any) -> None:
         raise msgspec.ValidationError("texts must not have NUL characters")
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Replace the file atomically. Raises OSError."""
-    replace_file(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-
-
-def replace_file(path: Path, content: bytes) -> Path:
-    """Replace the file atomically, and return its path. Raises OSError."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    return part.replace(path)
-
-
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder for a new result. It replaces the one in `folder` unless an exception leaves the block."""
@@ -201,15 +190,6 @@ def replacing(folder: Path) -> Iterator[Path]:
             file.replace(folder / file.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def check_writable(path: Path) -> None:
-    """Raise OSError if `write_json` cannot write to this path. An existing file stays unchanged."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(bytes(_BLOCK))
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

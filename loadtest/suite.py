@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
+from deploy.files import write_json
 from loadtest.claims import (
     HOLDS,
     ClaimResult,
@@ -21,16 +22,7 @@ from loadtest.history import HistoryError, Op, Probe, read
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
-from loadtest.results import (
-    HISTORY,
-    RESULT,
-    Result,
-    describe_machine,
-    list_versions,
-    replacing,
-    write_json,
-    write_results,
-)
+from loadtest.results import HISTORY, RESULT, Result, describe_machine, list_versions, replacing, write_results
 from loadtest.runner import ARRIVAL, NotSteadyError, Run, Runner, Schedule, run_phases
 from loadtest.target import ClusterTarget, TargetError, describe
 

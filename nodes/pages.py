@@ -1,4 +1,4 @@
-"""The page and the errors, for browsers and programs; the visitor's profile; names of browsers."""
+"""The page and the errors, for browsers and programs; the visitor's profile."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 
-from .middleware import SAFE_METHODS, request_id, session, wants_page
+from .request import SAFE_METHODS, request_id, session, wants_page
 from .sessions import CookieNotSendable, LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions
+from .sessions.users import HANDLE_DIGITS
 
 RETRY_AFTER = 2
 """Value of Retry-After while the store is unavailable, in seconds: a failover takes about this long."""
@@ -47,29 +48,6 @@ _SESSION_ERRORS = {
     CookieNotSendable: ("Login not possible here", "You can't log in here: {}."),
 }
 """Title and message by error; `{}` is the error's own text."""
-
-# In this order, because each of them also claims to be the browsers below it.
-_BROWSERS = (
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("SamsungBrowser", "Samsung Internet"),
-    ("Firefox/", "Firefox"),
-    ("FxiOS", "Firefox"),
-    ("CriOS", "Chrome"),
-    ("Chrome/", "Chrome"),
-    ("Safari/", "Safari"),
-    ("curl/", "curl"),
-    ("python-requests/", "a program"),
-)
-_SYSTEMS = (
-    ("Windows", "Windows"),
-    ("Android", "Android"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Mac OS X", "macOS"),
-    ("CrOS", "ChromeOS"),
-    ("Linux", "Linux"),
-)
 
 
 def register(app: Flask) -> None:
@@ -191,14 +169,5 @@ def profile() -> dict[str, Any]:
 
 
 def handle() -> str | None:
-    """Return the first 8 digits of the session's key, which cannot be used to log in; None without a session."""
-    return session.key_hash[:8] if session.exists and session.key_hash else None
-
-
-def browser_name(user_agent: str) -> str:
-    """Return a name such as "Firefox on Linux"; "an unknown browser" for an unknown User-Agent."""
-    browser = next((name for mark, name in _BROWSERS if mark in user_agent), None)
-    system = next((name for mark, name in _SYSTEMS if mark in user_agent), None)
-    if browser and system:
-        return f"{browser} on {system}"
-    return browser or (f"a browser on {system}" if system else "an unknown browser")
+    """Return the session's handle, which cannot be used to log in; None without a session."""
+    return session.key_hash[:HANDLE_DIGITS] if session.exists and session.key_hash else None

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
+from deploy.files import write_json
+from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
 from loadtest.cli.shared import json_option, require_writable, writing
 
-NAMES = (
-    *("redis", "memory", "file", "sql", "flask-session", "flask-alone"),
-    *("express-session", "express-alone"),
-)
+_NAMES = [application.name for application in APPLICATIONS]
 
 
 @click.command(
@@ -30,9 +29,9 @@ NAMES = (
     "--only",
     "names",
     multiple=True,
-    type=click.Choice(NAMES),
+    type=click.Choice(_NAMES),
     metavar="NAME",
-    help=f"Measure only this one and its framework; may be repeated. One of {', '.join(NAMES)}.",
+    help=f"Measure only this one and its framework; may be repeated. One of {', '.join(_NAMES)}.",
 )
 @json_option("Write every sample to FILE.")
 def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | None) -> None:
@@ -52,9 +51,8 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
 
     from deploy import ClusterError
     from loadtest.bench.measure import CONNECTIONS, measure_all
-    from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
     from loadtest.bench.table import list_programs, tables, to_json
-    from loadtest.results import describe_machine, write_json
+    from loadtest.results import describe_machine
     from loadtest.targets.install import InstallError, install_express
 
     console = Console()

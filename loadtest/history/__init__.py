@@ -4,6 +4,8 @@ The format is described in docs/history.md.
 """
 
 from loadtest.history.events import (
+    GAVE_UP,
+    RENEWALS,
     STOPPED,
     VERSION,
     Action,
@@ -22,6 +24,8 @@ from loadtest.history.reader import Follower, HistoryError, Truncated, read, rea
 from loadtest.history.writer import PartWriter, Writer, assemble
 
 __all__ = [
+    "GAVE_UP",
+    "RENEWALS",
     "STOPPED",
     "VERSION",
     "Action",

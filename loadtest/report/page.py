@@ -10,11 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
+from deploy.files import write_atomically, write_json
 from loadtest.checker import Findings
 from loadtest.faults import NOTHING
 from loadtest.history import HistoryError, read
 from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, make_experiment_table
-from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results, replace_file, write_json
+from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results
 
 REPORT, MARKDOWN = "report.html", "results.md"
 TITLE = "Failover experiments"
@@ -41,7 +42,7 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
     page = render_page(results, folder, title).encode()
     write_json(folder / RESULTS, found)
     (folder / MARKDOWN).write_text(make_experiment_table(results).markdown(), encoding="utf-8")
-    return replace_file(folder / REPORT, page)
+    return write_atomically(folder / REPORT, page, 0o644)
 
 
 def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
@@ -140,7 +141,9 @@ def _lost(found: Findings) -> str:
         "update": found.updates_lost,
         "stale answer": found.stale_reads,
         "revived logout": found.revived,
-        "answer with another user's data": found.crossed,
+        "misdirected write": found.misdirected,
+        "undone password change": found.passwords_undone,
+        "crossed answer": found.crossed,
     }
     parts = [f"{count:,} {what}{'s' if count != 1 else ''}" for what, count in losses.items() if count]
     if not parts:

@@ -15,6 +15,7 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
+from . import signals
 from .cookie import cookie_values
 from .fields import COOKIE_KEY
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
@@ -22,6 +23,7 @@ from .session import CookieAction, Session
 from .store import (
     Changes,
     CookieNotSendable,
+    FindsByUser,
     Iterable,
     Lifetime,
     ListsByUser,
@@ -55,8 +57,8 @@ class Sessions:
 
     Registers error handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
     `SessionTooLarge` (413), `LoginTooOld` (401) and `CookieNotSendable` (400). An application may register its own for
-    them; they apply to errors in views and at the end of the request. Raises `OptionsError` for options that need a
-    capability which the store does not have.
+    them; they apply to errors in views and at the end of the request, except that `CookieNotSendable` at the end is
+    only logged. Raises `OptionsError` for options that need a capability which the store does not have.
     """
 
     def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
@@ -79,6 +81,22 @@ class Sessions:
     def notify(self, signal: NamedSignal, key: str) -> None:
         """Send one of `signals`; `key` is the SHA-256 of the session's id."""
         signal.send(self, key=key)
+
+    def end_all(self, owner: str, keep: Session | None = None) -> int:
+        """End the sessions of `owner`, except `keep`, and return how many ended. Repeat it where it fails.
+
+        Raises TypeError where the store can neither list nor find the sessions of a user.
+        """
+        kept = None if keep is None or keep.id is None else self.store.cookie.to_key(keep.id)
+        if self.users is not None:
+            return self.users.end_all(owner, keep=kept)
+        finds = find_capability(self.store, FindsByUser)
+        if finds is None:
+            raise TypeError("this store can't find the sessions of a user")
+        ended = end_all(self.store, lambda: [key for key in finds.find_keys_of(owner) if key != kept])
+        for key in ended:
+            self.notify(signals.session_ended, self.store.cookie.to_hash(key))
+        return len(ended)
 
     def end_everyone(self) -> int:
         """End every session in the store, without signals, and return how many.
@@ -136,7 +154,10 @@ class _Interface(SessionInterface):
         return Session(store, context.options, context)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Commit before the headers leave. An error replaces the response, so that nothing unsaved is confirmed."""
+        """Commit before the headers leave. An error replaces the response, so that nothing unsaved is confirmed.
+
+        Except for `CookieNotSendable`: a new session is dropped then, with a line in the log.
+        """
         assert isinstance(session, Session)
         context = session.request_context
         assert isinstance(context, _RequestContext)
@@ -149,7 +170,7 @@ class _Interface(SessionInterface):
         except SessionError as error:
             _replace(response, app.make_response(app.handle_user_exception(error)))
         has_cookie = session.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
-        session.close()
+        context.closed = True
         if has_cookie:
             response.headers.add("Set-Cookie", context.set_cookie(session))
         if has_cookie or session.used:

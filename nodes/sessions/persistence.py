@@ -30,6 +30,7 @@ from .fields import (
 )
 from .options import OptionsError, Resave, SessionLimit, SessionOptions
 from .store import (
+    AddsBytes,
     Changes,
     CookieNotSendable,
     Lifetime,
@@ -37,12 +38,12 @@ from .store import (
     Outcome,
     Record,
     SessionEnded,
-    SessionError,
     SessionTooLarge,
     Store,
     StoreUnavailable,
     TooManySessions,
     UnknownKey,
+    encoded_size,
     find_capability,
     quarantine_corrupt,
 )
@@ -59,7 +60,7 @@ class RequestContext(Protocol):
     """The request of a session."""
 
     closed: bool
-    """True once the headers of the response leave. No new cookie can be sent then."""
+    """True once the headers of the response leave. No new cookie can be sent then, and changes are an error."""
 
     def read_id(self) -> str | None:
         """Return the id in the request's cookie; None without a genuine cookie."""
@@ -91,7 +92,7 @@ class SessionRecord:
         self.loaded = session_id is None
         self.fields = Fields(store.codec, options.max_bytes)
         self.touched = False
-        """Return whether this request created the session, or sent an update that was applied."""
+        """Whether this request created the session, or sent an update that was applied."""
 
     @property
     def key_hash(self) -> str | None:
@@ -240,7 +241,8 @@ class SessionRecord:
         if (refusal := self.request.cookie_refusal()) is not None:
             raise CookieNotSendable(f"no session can be created: {refusal}")
         store, options = self.store, self.options
-        self.fields.check_size(fields)
+        adds = find_capability(store, AddsBytes)
+        self.fields.check_size(encoded_size(fields) if adds is None else adds.stored_size(fields, owner))
         own = self.own_lifetime if COOKIE_KEY in fields else DEFAULT_LIFETIME
         if created is None and own.expires is not None:
             created = store.ping()  # only the store's clock can tell how long it is until `expires`
@@ -263,7 +265,13 @@ class SessionRecord:
         new.notify(signals.session_created)
         return new
 
-    def renew(self, owner: str | None, keep: bool, client: Mapping[str, str] | None) -> SessionRecord:
+    def renew(
+        self,
+        owner: str | None,
+        keep: bool,
+        client: Mapping[str, str] | None,
+        confirm: Callable[[], object] | None = None,
+    ) -> SessionRecord:
         """Move this session, which is loaded, to a new id; see `Session.renew`. `client` is stored with it."""
         store, is_login = self.store, owner is not None
         before, own = self.fields.stored, self.fields.pending()
@@ -277,10 +285,12 @@ class SessionRecord:
         assert new.key is not None
         try:
             excess = new._keys_over_limit(self.key) if is_login else []
+            if confirm is not None:
+                confirm()
             last = store.delete(self.key) if self.record is not None and self.key is not None else None
             if last is None and self.record is not None and not is_login:
-                raise SessionEnded("the session ended while its id was renewed")
-        except SessionError:
+                raise SessionEnded("the session ended while its id was renewed")  # noqa: TRY301 - undone as others are
+        except Exception:
             with suppress(StoreUnavailable):  # if it can't be deleted, it expires: its id was never sent
                 store.delete(new.key)
             raise

@@ -220,18 +220,21 @@ class Session(SessionMixin):
         """
         record = self._load()
         if record.record is not None:
-            self._replace(record.save())  # what this request did to the session before comes first
+            record.save()  # what this request did to the session before comes first
         else:
             self._refuse_if_closed()
         return record.compare_and_set(to_field(key), function, default)
 
-    def renew(self, owner: str | None = None, *, keep: bool = True) -> None:
+    def renew(
+        self, owner: str | None = None, *, keep: bool = True, confirm: Callable[[], object] | None = None
+    ) -> None:
         """Move the session to a new id, as must be done at login: the data stays, the old id is invalid everywhere.
 
         With `owner` it is a login: `owner` is logged in from now on, and `created`, `auth_time` and the absolute
         timeout start again. Without, they stay as they are. `keep=False` drops data and owner. Three round trips: read,
         create, delete; in this order, so that a failure leaves the visitor with the session they had. What a concurrent
-        request saved under the old id meanwhile is carried over.
+        request saved under the old id meanwhile is carried over. `confirm` is called between create and delete:
+        where it raises, the renewal is undone. A login checks there that its user was not disabled meanwhile.
 
         Raises `SessionEnded` where a concurrent request ended the session, unless this is a login; `TooManySessions`
         where `SessionOptions.session_limit` refuses the login; `SessionEnded` where later concurrent logins of this
@@ -245,7 +248,7 @@ class Session(SessionMixin):
             return
         remember = self._options.remember_client and owner is not None
         client = self.request_context.describe_client() if remember else None
-        self._replace(record.renew(owner, keep, client))
+        self._replace(record.renew(owner, keep, client, confirm))
 
     def end(self) -> None:
         """Log out: the session is deleted at the store before this returns, and the cookie will be cleared.
@@ -310,10 +313,6 @@ class Session(SessionMixin):
         is_absent = record.loaded and record.record is None
         if is_due and not is_absent and self.cookie_action is CookieAction.NONE:
             self.cookie_action = CookieAction.SET
-
-    def close(self) -> None:
-        """Note that the headers leave: from now on, a change that needs the response or the cookie is an error."""
-        self.request_context.closed = True
 
     @property
     def cookie_lifetime(self) -> tuple[int | None, datetime | None]:

@@ -269,6 +269,15 @@ class ListsByUser(Protocol):
 
 
 @runtime_checkable
+class FindsByUser(Protocol):
+    """Has no index of the sessions of a user, and finds them by looking at all sessions: for rare operations."""
+
+    def find_keys_of(self, owner: str) -> list[str]:
+        """Return the keys of the live sessions of `owner`, in no order; one created meanwhile may be missing."""
+        ...
+
+
+@runtime_checkable
 class Iterable(Protocol):
     """Iterates over all sessions."""
 
@@ -300,6 +309,15 @@ class PingsAtOnce(Protocol):
 
     def ping_at_once(self) -> float:
         """Return the store's clock as `ping` does, without waiting for the server to come back."""
+        ...
+
+
+@runtime_checkable
+class AddsBytes(Protocol):
+    """Stores more bytes than it is given. The bound on the size of a session counts what is stored."""
+
+    def stored_size(self, fields: Mapping[str, bytes], owner: str | None) -> int:
+        """Return the `encoded_size` of a session that is created with these fields."""
         ...
 
 

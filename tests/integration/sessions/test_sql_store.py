@@ -15,7 +15,8 @@ from sqlalchemy import Connection, create_engine, event, select
 from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import make_engine
-from nodes.sessions.stores.sql.statements import ddl, metadata, sessions
+from nodes.sessions.stores.sql.statements import metadata, sessions
+from tests.support.ddl import ddl
 from tests.support.harnesses.sql import SqlHarness, before_statement
 from tests.support.records import HOUR, KEY, OTHER, in_threads
 from tests.support.sql_servers import PATIENT

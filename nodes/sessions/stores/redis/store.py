@@ -3,7 +3,8 @@
     load       HGETALL key, PTTL key                       in one packet
     create     EVALSHA INDEX, where there is an owner      TIME, ZREMRANGEBYSCORE, ZADD, ZRANGE, PEXPIREAT, ZCARD
               EVALSHA CREATE, in the same packet          EXISTS, TIME, HSET, PEXPIREAT
-    update     EVALSHA UPDATE                              TYPE, HGET @, HGETALL, TIME, HSET, HDEL, PEXPIREAT
+    update     EVALSHA UPDATE                              TYPE, HGET @, TIME, HGET of each expected field,
+                                                          HGETALL where bytes are bounded, HSET, HDEL, PEXPIREAT
     delete     EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
     quarantine EVALSHA QUARANTINE                          EXISTS, RENAME, PEXPIRE
     ping       TIME

@@ -72,7 +72,7 @@ sessions = make_table("sessions", metadata)
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - used like a function
-    """The database's clock in ms since the epoch, the same throughout one statement.
+    """The database's clock in ms since the epoch, constant throughout one statement.
 
     Not the beginning of the transaction (PostgreSQL's `now()`): an update may have waited for its row. Not the
     session's time zone (MySQL's `UNIX_TIMESTAMP(NOW())`): one hour of it comes twice a year.
@@ -103,22 +103,6 @@ def create_missing(connection: sa.Connection, table: sa.Table) -> None:
     table.create(connection, checkfirst=True)
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
-
-
-def ddl(url: str) -> str:
-    """Return the statements of `create_schema` for a kind of database, such as `postgresql+psycopg://`."""
-    statements: list[str] = []
-
-    def collect(statement: Any, *_: Any, **__: Any) -> None:
-        text = str(statement.compile(dialect=engine.dialect)).strip().replace("\t", "    ")
-        statements.append("\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + ";")
-
-    engine = sa.create_mock_engine(url, collect)
-    metadata.create_all(engine, checkfirst=False)
-    # The indexes of a table are a set, whose order differs between processes.
-    indexes = sorted(statement for statement in statements if statement.startswith("CREATE INDEX"))
-    others = [statement for statement in statements if statement not in indexes]
-    return "\n\n".join([others[0], *indexes, *others[1:]])
 
 
 _KEY = sa.bindparam("_key", type_=sa.String)
