@@ -33,6 +33,7 @@ from .store import Iterable as Iterable
 from .store import Lifetime as Lifetime
 from .store import ListsByUser as ListsByUser
 from .store import LoginTooOld as LoginTooOld
+from .store import Mark as Mark
 from .store import Outcome as Outcome
 from .store import Record as Record
 from .store import SessionEnded as SessionEnded

@@ -12,7 +12,7 @@ from .codec import DecodeError, EncryptedValue
 from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
 from .signals import Notify
-from .store import ListsByUser, Record, Store, UnknownKey
+from .store import ListsByUser, Mark, Outcome, Record, Store, UnknownKey
 
 HANDLE_DIGITS = 16
 ROUNDS = 10
@@ -50,12 +50,12 @@ class UserSessions:
         """Return the live sessions of `owner`, the newest login first. One round trip each, and those of `keys_of`."""
         now = self._store.ping()
         found = [(key, self._store.load(key)) for key in reversed(self._by_user.keys_of(owner))]
-        return [self._describe(key, record, now) for key, record in found if record is not None]
+        return [self._describe(key, record, now) for key, record in found if isinstance(record, Record)]
 
     def end(self, owner: str, handle: str) -> bool:
         """End the session of `owner` with this handle; False where there is none."""
         keys = [key for key in self._by_user.keys_of(owner) if key[:HANDLE_DIGITS] == handle]
-        return self._signal([key for key in keys if self._store.delete(key) is not None]) > 0
+        return self._signal([key for key in keys if end_one(self._store, key)]) > 0
 
     def end_all(self, owner: str, keep: str | None = None) -> int:
         """End the sessions of `owner`, except the one with the key `keep`; return how many ended."""
@@ -94,5 +94,10 @@ def end_all(store: Store, list_keys: Callable[[], Keys[str]]) -> list[str]:
     for _ in range(ROUNDS):
         if not (keys := list(list_keys())):
             break
-        ended += [key for key in keys if store.delete(key) is not None]
+        ended += [key for key in keys if end_one(store, key)]
     return ended
+
+
+def end_one(store: Store, key: str) -> bool:
+    """End a session; return False where there was none."""
+    return store.retire(key, Mark()) is Outcome.APPLIED
