@@ -70,9 +70,8 @@ def login() -> Response:
     if hash_ is None:
         return _refuse_login()
     guess.success()
-    if session.owner not in {None, credentials.user}:
-        session.clear()  # another user must not get the data of this session
-    session.renew(owner=credentials.user)
+    # Another user must not get the data of this session, nor what a concurrent request saves in it.
+    session.renew(owner=credentials.user, keep=session.owner in {None, credentials.user})
     if not users.holds(credentials.user, hash_):  # disabled, or another password, while this login was under way
         session.end()
         return _refuse_login()

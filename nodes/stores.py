@@ -19,8 +19,8 @@ from .sessions import (
     OutagePolicy,
     RedisStore,
     Store,
+    StoreUnavailable,
 )
-from .sessions.store import StoreUnavailable
 from .sessions.stores.express import ExpressStore
 from .sessions.stores.redis import connect
 from .settings import SessionStoreKind, Settings, SettingsError
@@ -35,7 +35,7 @@ _HOUSEKEEPING = Budgets(connect_timeout=5, read_timeout=10, deadline=20)
 
 
 class Stores(NamedTuple):
-    """A node's two stores. Both use the same servers, and the same connections where their formats allow it."""
+    """A node's two stores, on one set of connections."""
 
     sessions: Store
     rate_limits: Store
@@ -88,8 +88,7 @@ def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
         return RedisStore(connections, budgets, prefix, durability, settings.replicas, outage)
 
     if settings.store is SessionStoreKind.EXPRESS:
-        shared = ExpressStore.from_url(settings.redis_url, budgets, outage=outage)
-        return Stores(shared, make(f"{RATE_LIMITS}:"))
+        return Stores(ExpressStore(connections, outage=outage), make(f"{RATE_LIMITS}:"))
     return Stores(make("session:"), make(f"{RATE_LIMITS}:"))
 
 

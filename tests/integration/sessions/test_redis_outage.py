@@ -195,6 +195,9 @@ def test_an_express_write_waits_only_if_it_was_certainly_not_applied(
         own.kill()
         ended: list[object] = []
         with during(lambda: ended.append(store.delete("a" * 32))):
+            with pytest.raises(StoreUnavailable):
+                store.ping_at_once()
+            assert not ended
             own.start()
         assert ended != [None]
         lose_reply()

@@ -88,6 +88,25 @@ def test_only_the_same_user_finds_the_data_of_the_last_login(
     assert client.get("/me").json == {"user": again["user"], "node": "node-2", "visits": visits, "cart": cart}
 
 
+def test_another_user_does_not_get_what_a_concurrent_request_saves_at_the_login(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.post("/login", json=ALICE)
+    store, other_tab = client.application.extensions["store"], copy_of(client)
+    create = store.create
+
+    def create_late(*given: Any) -> float | None:
+        with ThreadPoolExecutor(1) as pool:
+            assert (
+                pool.submit(other_tab.post, "/cart", json={"item": "apple", "quantity": 2}).result().status_code == 200
+            )
+        return create(*given)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(store, "create", create_late)
+    assert client.post("/login", json=BOB).status_code == 200
+    assert client.get("/me").json == VISITOR | {"user": "bob"}
+
+
 def test_a_logout_ends_the_session_at_the_store_and_clears_the_cookie(client: FlaskClient) -> None:
     client.post("/login", json=ALICE)
     copy = copy_of(client)

@@ -26,6 +26,7 @@ from ...codec import Codec
 from ...cookie import CookieFormat, hash_id
 from ...store import Budgets, Changes, CorruptRecord, Lifetime, Outcome, Record, StoreUnavailable
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
+from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
 from ..redis.outage import OutagePolicy, with_outage_policy
 from ..redis.scripts import Script
@@ -61,7 +62,8 @@ return {value, ttl}
 class ExpressStore:
     """Sessions under `prefix`, as connect-redis has it. `owner_field` is the key under which Express keeps the user.
 
-    Keys are ids here, not hashes: anyone who reads this Redis can log in as any user. Logs name only the hash.
+    Keys are ids here, not hashes: anyone who reads this Redis can log in as any user. Logs name only the hash. Raises
+    ValueError for `connections` to a Redis Cluster.
     """
 
     def __init__(
@@ -71,6 +73,11 @@ class ExpressStore:
         owner_field: str = "user",
         outage: OutagePolicy | None = None,
     ) -> None:
+        if isinstance(connections, ClusterConnections):
+            # The value of the URL is wrong, not a type.
+            raise ValueError(  # noqa: TRY004
+                "a Redis Cluster can't hold Express's sessions: their keys have no hash tag; use Sentinels"
+            )
         self.codec: Codec = JsonCodec()
         self.cookie: CookieFormat = ExpressCookie()
         self._connections = connections
@@ -91,12 +98,7 @@ class ExpressStore:
 
         Where `outage` waits, a write is held only if it was certainly not applied: the format has no place for a token.
         """
-        connections = connect(url, budgets or Budgets())
-        if url.partition("://")[0].endswith("+cluster"):
-            raise ValueError(
-                "a Redis Cluster can't hold Express's sessions: their keys have no hash tag; use Sentinels"
-            )
-        return cls(connections, prefix, owner_field, outage)
+        return cls(connect(url, budgets or Budgets()), prefix, owner_field, outage)
 
     def load(self, key: str) -> Record | None:
         found = self._read(key)
@@ -169,6 +171,9 @@ class ExpressStore:
 
     def ping(self) -> float:
         return self._client.time()
+
+    def ping_at_once(self) -> float:
+        return RedisClient(self._connections).time()
 
     def keys(self) -> Iterator[str]:
         seen: set[str] = set()

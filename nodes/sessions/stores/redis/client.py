@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import redis
 
@@ -21,12 +19,8 @@ _SCAN_COUNT = 1000
 """Keys of the server that one SCAN looks at: less than a millisecond of its time."""
 
 
-def connect(url: str, budgets: Budgets, ca_file: Path | None = None) -> CommandExecutor:
+def connect(url: str, budgets: Budgets) -> CommandExecutor:
     """Return connections to the servers of `url`; they connect when first used. Raises ValueError."""
-    if ca_file is not None:
-        if not url.startswith("rediss"):
-            raise ValueError("a CA file is for rediss:// alone: the URL asks for a connection without TLS")
-        url += ("&" if "?" in url else "?") + urlencode({"ssl_ca_certs": ca_file})
     servers = ServerList.parse(url)
     if servers is None:
         return ServerConnections(make_pool(url, budgets), budgets)

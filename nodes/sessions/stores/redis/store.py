@@ -27,7 +27,6 @@ import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ...codec import Codec, MsgpackCodec
@@ -94,17 +93,16 @@ class RedisStore:
         prefix: str = "session:",
         durability: Durability = Durability.PRIMARY,
         replicas: int = 0,
-        ca_file: Path | None = None,
         outage: OutagePolicy | None = None,
     ) -> RedisStore:
         """Make a store that connects when first used.
 
         `url` is redis://, rediss:// (TLS) or unix://, as redis-py reads it, or names several servers: see
-        `address.ServerList`. With TLS the server's certificate and host name are verified; `ca_file` (PEM) has
-        certificates to trust beside the system's, as `?ssl_ca_certs=` in the URL has. Raises ValueError.
+        `address.ServerList`. With TLS the server's certificate and host name are verified; `?ssl_ca_certs=` in the URL
+        names a file (PEM) of certificates to trust beside the system's. Raises ValueError.
         """
         budgets = budgets or Budgets()
-        return cls(connect(url, budgets, ca_file), budgets, prefix, durability, replicas, outage)
+        return cls(connect(url, budgets), budgets, prefix, durability, replicas, outage)
 
     def load(self, key: str) -> Record | None:
         name = self._name(key)
