@@ -95,9 +95,9 @@ MARK_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Remains under the key of a session that ended, so that a late request with its id is told apart from a new visitor.
+    """What a session leaves under its key when it ends: it tells a late request with its id from one of a new visitor.
 
-    `successor` is the sealed id of the session that goes on (see `renewal.py`); empty where none does, as after a logout.
+    `successor` is the sealed id of the session that goes on (see `renewal.py`); empty without one, as after a logout.
     """
 
     successor: bytes = b""
@@ -198,10 +198,10 @@ class Store(Protocol):
         """End the session and leave `mark` under its key for `MARK_SECONDS`. Final once it returns.
 
         APPLIED: the session ended. ABSENT: there was none; the mark is there now. ENDED: an earlier mark is there, and
-        stays. CONFLICT: the session does not have exactly the fields of `expect`, and nothing was changed. A mark is not
-        a session: it is neither counted nor listed, and a session under its key hides it. Safe to repeat: the second of
-        two equal calls finds the mark of the first. Where the store has no space for a mark, a call without `expect`
-        ends the session nevertheless.
+        stays. CONFLICT: the session does not have exactly the fields of `expect`, and nothing was changed. A mark is
+        not a session: it is neither counted nor listed, and a session under its key hides it. Safe to repeat: the
+        second of two equal calls finds the mark of the first. Where the store has no space for a mark, a call without
+        `expect` ends the session nevertheless.
         """
         ...
 
