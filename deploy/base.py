@@ -200,7 +200,8 @@ class BaseCluster(ABC):
         policy = self._policy if policy is None else policy
         states = self._states if states is None else states
         if self.spec.discovery is Discovery.DNS and (states or without):
-            raise ClusterError("a node that the proxy finds by DNS can't be taken out of rotation")
+            name = (*without, *states)[0]
+            raise ClusterError(f"{name} cannot be drained: the proxy finds nodes by DNS; use Discovery.LIST")
         nodes = [
             UpstreamServer(member.address, member.name, states.get(member.name, ServerState.UP))
             for member in self.members()

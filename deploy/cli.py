@@ -1,11 +1,10 @@
 """`session-cluster up`: a cluster of local processes, in the foreground."""
 
-import contextlib
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -16,6 +15,7 @@ from deploy.cluster import Member, MemberState
 from deploy.local.cluster import LocalCluster
 from deploy.local.servers import NodeApplication
 from deploy.local.state import DESCRIPTION
+from deploy.signals import Interrupted, interruptible
 from deploy.spec import (
     MOST_NODES,
     MOST_WORKERS,
@@ -35,13 +35,35 @@ Applications = Callable[[NodeKind], NodeApplication | None]
 """Makes the application of nodes that are not NodeKind.FLASK, or raises ClusterError. It is Click's context object and
 comes from the command line, because this package does not know the applications."""
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 
-class _Signalled(BaseException):
-    """Ctrl-C, SIGTERM or a closed terminal. Not an Exception, so that no `except Exception` swallows it."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+def cluster_options(command: Command) -> Command:
+    """Add --store, --node and --balance. Parse their values with `StoreKind`, `NodeKind` and `parse_balance`."""
+    store, node, balance = (", ".join(kinds) for kinds in (StoreKind, NodeKind, Balance))
+    return _add(
+        command,
+        ("--store", StoreKind.REDIS.value, "STORE", f"Where sessions are kept: {store}."),
+        ("--node", NodeKind.FLASK.value, "KIND", f"Application of the nodes: {node}."),
+        ("--balance", Balance.ROUND_ROBIN.value, "POLICY", f"Balancing policy: {balance}."),
+    )
+
+
+def program_options(command: Command) -> Command:
+    """Add --nginx and --store-server: the programs of local clusters."""
+    # Texts and not paths: ./nginx is a file of this folder, nginx is looked up in PATH.
+    return _add(
+        command,
+        ("--nginx", None, "PATH", "Use this nginx instead of the embedded one."),
+        ("--store-server", None, "PATH", "Use this redis-server or valkey-server, 6.2 or later."),
+    )
+
+
+def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Command:
+    """Add options: name, default, metavar, help."""
+    for name, default, metavar, text in reversed(options):
+        command = click.option(name, default=default, metavar=metavar, show_default=True, help=text)(command)
+    return command
 
 
 @click.command(context_settings={"show_default": True})
@@ -49,15 +71,7 @@ class _Signalled(BaseException):
 @click.option(
     "--workers", type=int, default=1, metavar="N", help=f"Worker processes of each node, 1 to {MOST_WORKERS}."
 )
-@click.option(
-    "--store", default=str(StoreKind.REDIS), metavar="STORE", help=f"Where sessions are kept: {', '.join(StoreKind)}."
-)
-@click.option(
-    "--node", default=str(NodeKind.FLASK), metavar="KIND", help=f"Application of the nodes: {', '.join(NodeKind)}."
-)
-@click.option(
-    "--balance", default=str(Balance.ROUND_ROBIN), metavar="POLICY", help=f"Balancing policy: {', '.join(Balance)}."
-)
+@cluster_options
 @click.option(
     "--port", type=int, default=8080, metavar="PORT", help="Port of the proxy on 127.0.0.1; 0 chooses a free one."
 )
@@ -69,8 +83,7 @@ class _Signalled(BaseException):
     metavar="DIR",
     help="Folder for cluster.json and the logs; the logs stay afterwards.",
 )
-@click.option("--nginx", metavar="PATH", help="Use this nginx instead of the installed one.")
-@click.option("--store-server", metavar="PATH", help="Use this redis-server or valkey-server, 6.2 or later.")
+@program_options
 @click.pass_obj
 def up(
     applications: Applications,
@@ -95,7 +108,7 @@ def up(
     each process. While the cluster runs, processes that end are reported.
 
     Exit status: 1 there was an error (in one line); 2 wrong usage; 128 and the number of the signal that stopped it:
-    130 for Ctrl-C.
+    130 for Ctrl-C. A signal that is ignored from the start, as by nohup, does not stop it.
     """
     console = Console(highlight=False)
     try:
@@ -109,7 +122,7 @@ def up(
             tls=tls,
         )
         cluster = LocalCluster(spec, state_dir, nginx, store_server, applications(spec.node))
-        with _catch_signals(), contextlib.ExitStack() as running:
+        with interruptible(), ExitStack() as running:
             with console.status("starting"):
                 running.enter_context(cluster)
             _introduce(console, cluster)
@@ -118,24 +131,9 @@ def up(
         raise UsageError(error) from error
     except ClusterError as error:
         raise click.ClickException(str(error)) from error
-    except _Signalled as signalled:
+    except Interrupted as interrupted:
         console.print("stopped", style="dim")
-        raise SystemExit(128 + signalled.number) from None
-
-
-@contextlib.contextmanager
-def _catch_signals() -> Iterator[None]:
-    def stop(number: int, _: FrameType | None) -> None:
-        for each in before:  # stopping must not be interrupted
-            signal.signal(each, signal.SIG_IGN)
-        raise _Signalled(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        raise SystemExit(128 + interrupted.number) from None
 
 
 def _introduce(console: Console, cluster: LocalCluster) -> None:

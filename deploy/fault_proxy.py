@@ -23,6 +23,7 @@ class FaultProxy:
         try:
             self._process = subprocess.Popen(
                 command,
+                bufsize=0,  # a command that an ended process did not read must not fail `close`
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

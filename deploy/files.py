@@ -1,14 +1,35 @@
-"""Writing files atomically, readable by their owner alone by default."""
+"""Writing files atomically."""
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import msgspec
+
+_BLOCK = 4096
+"""Bytes: of a full disk not even this many are free."""
 
 
 def write_atomically(path: Path, text: str | bytes, mode: int = 0o600) -> Path:
     """Create or replace a file; a reader sees the old content or the new one. Returns `path`. Raises OSError."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text.encode() if isinstance(text, str) else text)
-        os.fchmod(descriptor, mode)
-    return Path(draft).replace(path)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
+            os.fchmod(descriptor, mode)
+        return draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Any, mode: int = 0o644) -> None:
+    """Create or replace a JSON file atomically; with secrets in it, it needs another mode. Raises OSError."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n", mode)
+
+
+def check_writable(path: Path) -> None:
+    """Raise OSError if this file cannot be written. An existing one stays unchanged."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", buffering=0) as draft:
+        draft.write(bytes(_BLOCK))

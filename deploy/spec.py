@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
-from nodes.sessions import Durability, Outage
+from nodes.sessions import Durability, Lifetime, Outage
+from nodes.settings import Settings
 from proxy import Balance, ProxySettings, ProxySettingsError
 from proxy.settings import did_you_mean
 
@@ -141,7 +142,8 @@ class StoreSettings:
     outage: Outage = Outage.FAIL_FAST
     """The behaviour of requests without a primary: fail fast or wait."""
     append_only: bool = False
-    """Whether each server appends its writes to a file every second, and restores them at a restart."""
+    """Whether each server appends its writes to a file every second, and restores them at a restart. For local
+    processes; containers always do."""
     max_memory: str = "256mb"
     """A server that has this much data refuses writes."""
 
@@ -171,6 +173,12 @@ def parse_balance(text: str) -> Balance:
         return Balance.parse(text)
     except ProxySettingsError as error:
         raise SpecError(str(error)) from None
+
+
+def proxy_timeouts(outage: Outage) -> dict[str, Any]:
+    """Return the fields of `proxy.ProxySettings` that nodes with this outage policy need."""
+    # A read that waits for a primary must not be mistaken for a read at a silent node.
+    return {"get_timeout": ProxySettings.read_timeout} if outage is Outage.WAIT else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,11 +222,16 @@ class ClusterSpec:
         return self.node_settings.get("SESSION_NAME", default)
 
     @property
+    def session_lifetime(self) -> Lifetime:
+        """The timeouts of its sessions."""
+        idle = self.node_settings.get("SESSION_IDLE_TIMEOUT", Settings.idle_timeout)
+        absolute = self.node_settings.get("SESSION_ABSOLUTE_TIMEOUT", Settings.absolute_timeout)
+        return Lifetime(float(idle), float(absolute))
+
+    @property
     def proxy_settings(self) -> Mapping[str, Any]:
         """Fields of `proxy.ProxySettings` that differ from its defaults: `proxy`, and what the nodes need."""
-        # A read that waits for a primary must not be mistaken for a read at a silent node.
-        while_waiting = {"get_timeout": ProxySettings.read_timeout} if self.store_settings.outage is Outage.WAIT else {}
-        return {**while_waiting, **self.proxy}
+        return {**proxy_timeouts(self.store_settings.outage), **self.proxy}
 
     @property
     def has_single_server(self) -> bool:

@@ -11,11 +11,10 @@ from enum import StrEnum
 import msgspec
 
 from loadtest.checker import Findings, Kind, PhaseFigures
-from loadtest.checker.figures import percentile
-from loadtest.history import STOPPED, Action, Op, OpOutcome, Probe
+from loadtest.checker.figures import is_failure, percentile
+from loadtest.checker.phases import DURING
+from loadtest.history import Action, Op, OpOutcome, Probe
 
-DURING = "during"
-"""The phase of an experiment during which the fault is active."""
 SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
 MIN_PROBES, MIN_LOGOUTS = 50, 10
@@ -114,7 +113,7 @@ class Observed:
         return self.timing
 
     def count(self, kind: Kind) -> int:
-        return self.findings.count(kind) if self.phase is None else self.figures.found.get(kind, 0)
+        return self.figures.found.get(kind, 0)
 
     @property
     def lost_writes(self) -> int:
@@ -205,8 +204,8 @@ def share_of_requests(share: float, words: str, least: float | None = None) -> C
     find itself logged out).
 
     `least` replaces the lower bound where the share is an upper bound. The kernel decides how two workers that accept
-    from one socket share its connections: if one takes the part p, 2p(1-p) of the requests miss, which is
-    a half for p = 0.5, a third for 0.79 and 0.095 for 0.95 (run: 19 to 49 % in 17 runs).
+    from one socket share its connections: if one takes the part p, 2p(1-p) of the requests find their user logged
+    out, which is a half for p = 0.5, a third for 0.79 and 0.095 for 0.95 (run: 19 to 49 % in 17 runs).
     """
     min_requests, min_users = 150, 10
 
@@ -335,7 +334,7 @@ def failures_end_within(seconds: float) -> Claim:
 
     def evaluate(seen: Observed) -> ClaimResult:
         fault = seen.times.fault
-        failed = [op.started - fault for op in seen.ops if op.error not in {"", STOPPED} and op.started > fault]
+        failed = [op.started - fault for op in seen.ops if is_failure(op) and op.started > fault]
         if max(failed, default=0.0) > seconds:
             return broken(f"a request failed {max(failed):.2f} s after the fault; expected none after {seconds:g} s")
         return HOLDS if failed else not_enough("no request failed, so none used the lost part of the store")

@@ -82,7 +82,8 @@ SCENES = (
         2,
         "two-workers",
         "1 node, 2 workers",
-        "Scaling up breaks it: each of two workers has sessions of its own, so up to half the requests miss.",
+        "Scaling up breaks it: each of two workers has sessions of its own, so up to half the requests find the user "
+        "logged out.",
         cluster(1, StoreKind.MEMORY, proxy=_NO_KEEPALIVE, workers=2),
         _phase("steady", 1, (share_of_requests(1 / 2, "up to half", least=0.08), _NO_FAILED)),
         arrival=_ARRIVAL_MISSES,
@@ -91,7 +92,7 @@ SCENES = (
         3,
         "three-nodes",
         "3 nodes",
-        "Scaling out breaks it more: with N nodes that take turns, (N-1)/N of the requests miss.",
+        "Scaling out breaks it more: with N nodes that take turns, (N-1)/N of the requests find the user logged out.",
         cluster(3, StoreKind.MEMORY),
         _phase("steady", 3, (share_of_requests(2 / 3, "about two thirds"), _NO_FAILED)),
         arrival=_ARRIVAL_MISSES,

@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
-from loadtest.claims import DURING, Claim
+from loadtest.checker.phases import DURING
+from loadtest.claims import Claim
 from loadtest.faults import NOTHING, Fault, latency
-from loadtest.load_profile import Mix
+from loadtest.load_profile import Arrivals, Mix
 from proxy import Balance
 
 BEFORE, AFTER = "before", "after"
@@ -33,7 +34,8 @@ class Place(StrEnum):
 class Phase:
     """A part of a run with figures of its own: first its fault, then `seconds` under load.
 
-    `words` are for the progress line, `nodes` (the number that serve) for the demo's table. With `undo` the fault is
+    `words` are for the progress line, `nodes` (the number that serve) for the demo's table. `arrivals` come beside the
+    users for as long as the phase takes, from the moment the fault is applied. With `undo` the fault is
     undone at the end of the phase; without it the cluster stays as it is. `claims` are about this phase alone; where
     they need more data, the phase takes longer.
     """
@@ -43,6 +45,7 @@ class Phase:
     words: str = ""
     nodes: int = 0
     fault: Fault = NOTHING
+    arrivals: Arrivals | None = None
     undo: bool = False
     min_seconds: float = 0.0
     claims: tuple[Claim, ...] = ()
@@ -117,7 +120,7 @@ class Case:
 
     @property
     def spec(self) -> ClusterSpec:
-        """Raises ClusterError where such nodes cannot be in the variant's cluster."""
+        """The variant's cluster with these nodes. Raises ClusterError where it cannot have them."""
         return replace(self.variant.spec, node=self.node)
 
     @property

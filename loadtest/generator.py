@@ -16,12 +16,20 @@ from typing import Self
 import msgspec
 import psutil
 
-from deploy.files import write_atomically
+from deploy.files import check_writable, write_atomically
 from deploy.ports import free_ports
 from deploy.waiting import holds_within
 from loadtest.http import printable
-from loadtest.load_profile import REASON, SETTINGS_VARIABLE, WANTED_USERS, GeneratorSettings, LoadProfile, part_file
-from loadtest.results import check_writable
+from loadtest.load_profile import (
+    REASON,
+    SETTINGS_VARIABLE,
+    WANTED_ARRIVALS,
+    WANTED_USERS,
+    Arrivals,
+    GeneratorSettings,
+    LoadProfile,
+    part_file,
+)
 from loadtest.target import Target
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,6 +114,10 @@ class Generator:
         """Set the number of users. Locust starts or stops them at the spawn rate, beginning within a second."""
         write_atomically(self._folder / WANTED_USERS, str(users))
 
+    def set_arrivals(self, arrivals: Arrivals) -> None:
+        """Set the arrivals beside the users; they change within a tenth of a second."""
+        write_atomically(self._folder / WANTED_ARRIVALS, msgspec.json.encode(arrivals))
+
     def check(self) -> None:
         """Raise GeneratorError if Locust has ended, or OSError if its folder cannot be written any more."""
         code = self._running().poll()
@@ -144,7 +156,7 @@ class Generator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
-        for name in (SETTINGS, WANTED_USERS):
+        for name in (SETTINGS, WANTED_USERS, WANTED_ARRIVALS):
             (self._folder / name).unlink(missing_ok=True)
 
     def _settings(self) -> GeneratorSettings:
@@ -193,7 +205,7 @@ class Generator:
         return False
 
     def _reason(self) -> str:
-        """Raises OSError where its folder cannot be written, and so neither its history nor its log."""
+        """Return why it ended. Raises OSError where its folder, and so neither history nor log, can be written."""
         check_writable(self._log)
         lines = self._log.read_text(errors="replace").strip().splitlines()
         reasons = [line.removeprefix(REASON) for line in lines if line.startswith(REASON)]

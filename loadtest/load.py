@@ -8,13 +8,14 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from deploy.files import write_json
 from loadtest.checker import Findings, PhaseFigures, Row
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, evaluate, worst
 from loadtest.experiment import Phase
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
-from loadtest.report.tables import SATURATED, Column, Table, add_verdict, mark_grid
-from loadtest.results import HISTORY, record_figures, write_json
+from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
+from loadtest.results import HISTORY, record_figures
 from loadtest.runner import ARRIVAL, Runner, Schedule
 from loadtest.target import Target
 
@@ -54,8 +55,7 @@ def run_load(
     """Run a load; its history is in `folder` then. Raises what `Runner` does."""
     phase = Phase(name=LOAD, seconds=seconds)
     schedule = Schedule([phase], Status(title, 1, 1))
-    load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
-    runner = Runner(target, profile, folder, load, schedule, watch, title=profile.mix.value)
+    runner = Runner(target, profile, folder, schedule, watch, title=profile.mix.value)
     with runner.running():  # a cluster has an address as long as it runs
         runner.run(phase)
         return LoadResult(profile, seconds, target.url, dict(target.description), runner.finish().findings)
@@ -75,11 +75,7 @@ def find_bottleneck(generator_cpu: float, processes: int) -> str | None:
     """Return a warning where the load generator itself was the limit."""
     if generator_cpu <= SATURATED:
         return None
-    which = "The busiest Locust worker" if processes > 1 else "Locust"
-    return (
-        f"{which} used {generator_cpu:.0%} of a core: rates and times are the load generator's own, not the "
-        f"cluster's. Give it --workers {processes + 1}, on a machine that has the cores."
-    )
+    return f"{BUSY_GENERATOR} Give it --workers {processes + 1}, on a machine that has the cores."
 
 
 def _requests(load: PhaseFigures) -> Table:

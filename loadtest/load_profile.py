@@ -13,6 +13,8 @@ SETTINGS_VARIABLE = "SESSION_LOAD_SETTINGS"
 """Names the file with the GeneratorSettings."""
 WANTED_USERS = "wanted-users"
 """The file with the wanted number of users, in the folder of the load."""
+WANTED_ARRIVALS = "wanted-arrivals.json"
+"""The file with the wanted Arrivals. Without it, none are wanted."""
 REASON = "load generator: "
 """Prefix of the line in Locust's log with the reason of its end; lines of other processes may follow."""
 
@@ -29,13 +31,37 @@ class Mix(StrEnum):
     LOGOUT_RACE = "logout race"  # browsers that log out in one tab while five write to the session
 
 
+class Comers(StrEnum):
+    """Whose requests arrive."""
+
+    MEMBERS = "members"  # browsers that are logged in: 7 of 10 requests read
+    NEWCOMERS = "newcomers"  # browsers without a cookie, which leave one visit and never come back
+
+
+class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests beside those of the users.
+
+    `rate` of them start each second, at random moments, whether or not earlier ones were answered: an open loop.
+    `times` gives the rate as a multiple of the most good answers a second in an earlier phase. `in_flight` instead
+    keeps so many in flight: a closed loop, whose rate is what the cluster can bear.
+    """
+
+    rate: float = 0.0
+    times: float = 0.0
+    in_flight: int = 0
+    kind: Comers = Comers.MEMBERS
+
+    def at_best(self, best: float) -> Self:
+        """Return the arrivals with their rate in numbers, where `best` was the most good answers a second."""
+        return msgspec.structs.replace(self, rate=self.times * best, times=0.0) if self.times else self
+
+
 class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Amount and kind of the load.
 
     `spawn_rate` users start per second. A user waits `wait` seconds (from, to) between two requests. `weights` replaces
     those of the mix's users by name ({"Visitor": 1}; users of other names are left out). With more than one of
-    `processes`, Locust's users run in that many. `web` is the port of Locust's own page on 127.0.0.1. After
-    `time_limit` seconds the generator ends by itself, with an error.
+    `processes`, Locust's users run in that many. `web` is the port of Locust's own page on 127.0.0.1.
     """
 
     users: int
@@ -45,7 +71,6 @@ class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[str, int] = {}
     processes: int = 1
     web: int | None = None
-    time_limit: float = 3600.0
 
     def __post_init__(self) -> None:
         low, high = self.wait
@@ -116,6 +141,13 @@ class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     def wanted_users(self) -> int:
         """Return the wanted number of users at this moment."""
         return int((Path(self.folder) / WANTED_USERS).read_text())
+
+    def wanted_arrivals(self) -> Arrivals:
+        """Return the wanted arrivals at this moment."""
+        try:
+            return msgspec.json.decode((Path(self.folder) / WANTED_ARRIVALS).read_bytes(), type=Arrivals)
+        except FileNotFoundError:
+            return Arrivals()
 
 
 def part_file(folder: Path | str, process: int) -> Path:

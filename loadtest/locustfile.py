@@ -23,7 +23,7 @@ import psutil
 from locust import LoadTestShape, between, events
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from loadtest import concurrent_users  # as a module: Locust takes each user class that it finds here
+from loadtest import arrivals, concurrent_users  # as modules: Locust takes each user class that it finds here
 from loadtest.checker import Checker, Findings
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
 from loadtest.history import Note, Op, PartWriter, now
@@ -69,8 +69,8 @@ def add_options(parser: Any) -> None:
     group.add_argument(
         "--session-cookie",
         metavar="NAME",
-        default=os.environ.get("SESSION_NAME", "session"),
-        help="name of the session's cookie",
+        default=os.environ.get("SESSION_NAME", ""),
+        help="name of the session's cookie. Default: SESSION_NAME, or as the file of users says",
     )
 
 
@@ -89,11 +89,12 @@ def prepare_plain(environment: Any) -> None:
     if options.host and not is_address(options.host):
         sys.exit(f"Error: --host must be {ADDRESS}, not {options.host}")
     try:
-        accounts = read_credentials(options.session_users_file).users
+        credentials = read_credentials(options.session_users_file)
     except CredentialsError as error:
         sys.exit(f"Error: {error}")
     checker = Checker()
-    Load(accounts, checker.feed, options.session_cookie).attach(environment)
+    cookie = options.session_cookie or credentials.session_cookie
+    Load(credentials.users, checker.feed, cookie).attach(environment)
 
     @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
     def print_summary(**_: Any) -> None:
@@ -135,7 +136,7 @@ def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings
     if (authority := settings.authority) is not None:
         SessionUser.ssl_context_factory = staticmethod(cache(lambda: ssl.create_default_context(cafile=authority)))
     if not isinstance(runner, WorkerRunner):
-        gevent.spawn(watch, runner, profile.time_limit, profile.processes)
+        gevent.spawn(watch, runner, profile.processes)
         environment.events.quit.add_listener(lambda **_: end_if_a_user_failed(runner))
     if not isinstance(runner, MasterRunner):
         record_part(environment, runner, settings)
@@ -165,11 +166,17 @@ def record_part(environment: Any, runner: Any, settings: GeneratorSettings) -> N
                 part.write(Note(now(), f"generator {number + 1}", figures))
                 part.flush()
 
+    def end_without_arrivals(error: BaseException | None) -> None:
+        end(f"an arrival failed, so the figures are incomplete: {error!r}")
+
     flusher = gevent.spawn(keep_flushing)
+    source = arrivals.ArrivalSource(environment, settings.wanted_arrivals, number, 1 / processes, end_without_arrivals)
+    source.start()
 
     @environment.events.quit.add_listener  # type: ignore[untyped-decorator]
     def complete(**_: Any) -> None:
         flusher.kill()
+        source.stop()
         with ending_unless_written():
             part.close()
 
@@ -183,14 +190,11 @@ def ending_unless_written() -> Iterator[None]:
         end(f"cannot write the history: {error.strerror}")
 
 
-def watch(runner: Any, time_limit: float, processes: int) -> None:
-    """End the process with one line when the figures would be incomplete, or after the time limit."""
-    deadline = time.monotonic() + time_limit
+def watch(runner: Any, processes: int) -> None:
+    """End the process with one line when the figures would be incomplete."""
     while True:
         gevent.sleep(WATCH_INTERVAL)
         end_if_a_user_failed(runner)
-        if time.monotonic() > deadline:
-            end(f"ended after {time_limit:g} s, its time limit")
         if processes > 1 and runner.state in (STATE_INIT, STATE_SPAWNING, STATE_RUNNING):
             workers = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
             if len(workers) < processes:

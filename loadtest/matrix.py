@@ -23,7 +23,7 @@ from loadtest.experiment import cluster as make_spec
 from loadtest.load import LOAD, record_profile
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
-from loadtest.report.tables import SATURATED, Column, Table
+from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table
 from loadtest.results import record_figures
 from loadtest.runner import Runner, Schedule
 from loadtest.suite import FAILURES, MakeCluster
@@ -137,7 +137,7 @@ def run_matrix(
         try:
             with tempfile.TemporaryDirectory(prefix="session-matrix-") as folder:
                 target = ClusterTarget(make_cluster(cell.spec))
-                runner = Runner(target, profile, Path(folder), {}, schedule, watch, title=cell.name)
+                runner = Runner(target, profile, Path(folder), schedule, watch, title=cell.name)
                 with runner.running():
                     before = measure_usage(target.cluster)
                     runner.run(phase)
@@ -187,9 +187,7 @@ def show_matrix(results: Sequence[CellResult], profile: LoadProfile, seconds: fl
     """Return all rows within 80 columns, also of cells that failed, and a legend."""
     notes = [_LEGEND, _conditions(profile, seconds)]
     if any(_is_saturated(one) for one in results):
-        notes.append(
-            "*: the load generator itself was busy all the time, so this is its throughput and not the cluster's."
-        )
+        notes.append(f"*: {BUSY_GENERATOR}")
     failures = [Text(f"{one.cell.name}: {one.error}", "red") for one in results if one.error]
     return Group(make_table(results).render(), Text(""), *(Text(note, "dim") for note in notes), *failures)
 

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import groupby
@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from deploy import ClusterSpec, NodeKind
+from deploy import NodeKind
+from deploy.files import write_json
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.claims import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name, make_heading
@@ -25,7 +26,6 @@ VERSION = 1
 RESULT, RESULTS, HISTORY = "result.json", "results.json", "history.jsonl.gz"
 _PACKAGES = {"flask": "flask", "gunicorn": "gunicorn", "redis-py": "redis", "locust": "locust"}
 """Name here -> name of the package. A cluster has a "redis" of its own: the server."""
-_SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
 _RECORDED = (
     *("seconds", "users", "logins", "as_logged_in", "logged_out", "users_logged_out", "failed", "failed_gets"),
     *("failures", "retried", "nodes", "p50", "p99", "generator_cpu"),
@@ -36,8 +36,6 @@ _LOSSES = {
     "revived": Kind.REVIVED,
     "crossed": Kind.CROSSED,
 }
-_BLOCK = 4096
-"""Bytes: of a full disk not even this many are free."""
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
 _GREATEST = 1e12
@@ -108,23 +106,6 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[Result, ...]
 
 
-def describe(spec: ClusterSpec) -> dict[str, Any]:
-    """Describe a cluster's configuration, without the secrets in it."""
-    hidden = {name: "***" for name in spec.node_settings if any(word in name for word in _SECRET)}
-    return {
-        "node": str(spec.node),
-        "nodes": spec.nodes,
-        "workers": spec.workers,
-        "store": str(spec.store),
-        "database": str(spec.database),
-        "balance": str(spec.balance),
-        "store_proxy": spec.store_proxy,
-        "store_settings": msgspec.to_builtins(spec.store_settings, enc_hook=str),
-        "node_settings": {**spec.node_settings, **hidden},
-        "proxy": msgspec.to_builtins(dict(spec.proxy), enc_hook=str),
-    }
-
-
 def record_figures(phase: str, figures: PhaseFigures) -> dict[str, Any]:
     """Return the figures of one phase for JSON: `demo --json`, load.json and matrix.json."""
     return {
@@ -147,7 +128,12 @@ def list_versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_machine() -> dict[str, Any]:
-    return {"system": platform.system(), "release": platform.release(), "cores": os.cpu_count()}
+    """Return the processor, its cores and the operating system."""
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):  # Linux
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.system(), "release": platform.release()}
 
 
 def write_results(out: Path) -> Results:
@@ -189,18 +175,6 @@ def _check_values(value: Any) -> None:
         raise msgspec.ValidationError("texts must not have NUL characters")
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Replace the file atomically. Raises OSError."""
-    replace_file(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-
-
-def replace_file(path: Path, content: bytes) -> Path:
-    """Replace the file atomically, and return its path. Raises OSError."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    return part.replace(path)
-
-
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder for a new result. It replaces the one in `folder` unless an exception leaves the block."""
@@ -214,15 +188,6 @@ def replacing(folder: Path) -> Iterator[Path]:
             file.replace(folder / file.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def check_writable(path: Path) -> None:
-    """Raise OSError if `write_json` cannot write to this path. An existing file stays unchanged."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(bytes(_BLOCK))
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

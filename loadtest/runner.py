@@ -2,38 +2,34 @@
 
 import contextlib
 import http.client
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from deploy import Cluster, MemberState, Role
+from deploy.signals import uninterrupted
 from loadtest.checker import Checker, Findings
+from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
-from loadtest.load_profile import LoadProfile
+from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, visit
 
-STARTING, ARRIVAL, CHECKING, END = "starting", "arriving", "checking", "end"
+STARTING, ARRIVAL, CHECKING = "starting", "arriving", "checking"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
 ARRIVAL_TIMEOUT = 60.0
-SLACK = 240.0
-"""Seconds for starting, arriving, applying and undoing, until the generator ends by itself."""
 PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
 _FINDINGS_INTERVAL = 0.3
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NotSteadyError(Exception):
@@ -92,7 +88,7 @@ class Run:
     """Why there was no steady state after the undo."""
 
 
-class Recording:
+class HistoryRun:
     """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them."""
 
     def __init__(self, folder: Path, header: Header, parts: Sequence[Path]) -> None:
@@ -100,7 +96,6 @@ class Recording:
         marks, probes = folder / "marks.jsonl", folder / "probes.jsonl"
         self._paths = (marks, probes, *parts)
         self._marks, self._probes = PartWriter(marks), PartWriter(probes)
-        self._probe_count = 0
         self._follower = Follower(*self._paths)
         self._checker = Checker()
         self._checker.feed(header)
@@ -130,7 +125,7 @@ class Recording:
         for event in self._follower.poll():
             self._checker.feed(event)
         assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
-        self._checker.feed(End(self._checker.findings().total.operations, self._probe_count))
+        self._checker.feed(End(ops=0, probes=0))  # which the reader alone compares
         return self._checker.findings()
 
     def remove_parts(self) -> None:
@@ -139,9 +134,7 @@ class Recording:
 
     def _take_probes(self, prober: Prober | None) -> None:
         if prober is not None:
-            probes = prober.probes[self._probe_count :]
-            self._probe_count += len(probes)
-            for probe in probes:
+            for probe in prober.take():
                 self._probes.write(probe)
             self._probes.flush()
 
@@ -149,7 +142,7 @@ class Recording:
 class Runner:
     """Drives a target through phases while it is `running`.
 
-    `folder` gets the history, whose header has `title` and `description`. With `probes`, the cluster must be in its
+    `folder` gets the history, whose header has `title`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
     several times a second.
 
@@ -162,7 +155,6 @@ class Runner:
         target: Target,
         profile: LoadProfile,
         folder: Path,
-        description: Mapping[str, Any],
         schedule: Schedule,
         watch: Callable[[Status], None],
         *,
@@ -172,7 +164,7 @@ class Runner:
         self._target, self._profile, self._folder = target, profile, folder
         self._schedule, self._watch, self._probes = schedule, watch, probes
         self._started = now()
-        self._title, self._description = title, description
+        self._title = title
         self._times: dict[str, float] = {}
         self._prober: Prober | None = None
         self._unsteady_after = ""
@@ -188,14 +180,8 @@ class Runner:
             if self._probes:
                 wait_steady(self._cluster, STEADY_TIMEOUT)
             self._generator = Generator(self._profile, self._target, self._folder)
-            header = Header(
-                version=VERSION,
-                title=self._title,
-                started=self._started,
-                cluster={"url": self._target.url, **self._description},
-            )
-            self._recording = Recording(self._folder, header, self._generator.parts)
-            stack.callback(self._recording.remove_parts)
+            self._history = HistoryRun(self._folder, self._make_header(), self._generator.parts)
+            stack.callback(self._history.remove_parts)
             stack.enter_context(self._generator)
             self._mark(ARRIVAL)
             self._generator.start()
@@ -213,17 +199,19 @@ class Runner:
         if self._probes and phase.name == AFTER:
             self._check_recovery()
         if not phase.undo and not phase.fault.seconds:
-            self._hold(phase)
+            with self._arriving(phase):
+                self._hold(phase)
             return
-        self._mark("fault")
+        self._mark(FAULT)
         self._enter(f"{phase.name}: fault")
         try:
             phase.fault.apply(self._cluster)
             self._note("faulty", "the fault is applied")
-            self._hold(phase)
+            with self._arriving(phase):
+                self._hold(phase)
         finally:
             if phase.undo:
-                self._mark("undo")
+                self._mark(UNDO)
                 self._enter(f"{phase.name}: undo")
                 with uninterrupted():
                     phase.fault.undo(self._cluster)
@@ -238,7 +226,7 @@ class Runner:
         self._generator.stop()
         cluster = self._target.cluster
         return Run(
-            self._recording.finish(self._prober),
+            self._history.finish(self._prober),
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
             self._unsteady_after,
@@ -249,6 +237,18 @@ class Runner:
         assert self._target.cluster is not None, "faults and probes need a cluster"
         return self._target.cluster
 
+    def _make_header(self) -> Header:
+        target, profile, lifetime = self._target, self._profile, self._target.session_lifetime
+        load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
+        return Header(
+            version=VERSION,
+            title=self._title,
+            started=self._started,
+            cluster={"url": target.url, **target.description, **load},
+            idle_timeout=lifetime.idle if lifetime else None,
+            lifetime=lifetime.absolute if lifetime else None,
+        )
+
     def _make_prober(self) -> Prober:
         """Return a prober with a session of its own. Raises NotSteadyError if the login fails."""
         try:
@@ -257,7 +257,7 @@ class Runner:
             raise NotSteadyError(str(error)) from error
         url = self._target.url
         endpoints = (Endpoint(name=SITE, url=f"{url}/live"), Endpoint(name=SESSION, url=f"{url}/me", cookie=cookie))
-        return Prober(endpoints, time_limit=self._schedule.seconds + SLACK)
+        return Prober(endpoints)
 
     def _wait_for_arrival(self) -> None:
         """Wait until every user has an answer to its login, also on a slow machine.
@@ -280,6 +280,19 @@ class Runner:
             self._look()
             time.sleep(min(POLL, max(end - time_now, 0.01)))
 
+    @contextlib.contextmanager
+    def _arriving(self, phase: Phase) -> Iterator[None]:
+        """Let the phase's requests arrive beside the users."""
+        if phase.arrivals is None:
+            yield
+            return
+        best = max((one.ok / one.seconds for one in self._look().phases.values() if one.seconds), default=0.0)
+        self._generator.set_arrivals(phase.arrivals.at_best(best))
+        try:
+            yield
+        finally:
+            self._generator.set_arrivals(Arrivals())
+
     def _has_enough(self, phase: Phase) -> bool:
         if not phase.min_requests:
             return True
@@ -294,7 +307,7 @@ class Runner:
 
     def _look(self) -> Findings:
         self._generator.check()
-        findings = self._recording.read(self._prober)
+        findings = self._history.read(self._prober)
         self._schedule.status.findings = findings
         self._watch(self._schedule.status)
         return findings
@@ -306,12 +319,12 @@ class Runner:
     def _mark(self, name: str) -> None:
         mark = Mark(now(), name)
         self._times.setdefault(name, mark.at)
-        self._recording.write(mark)
+        self._history.write(mark)
 
     def _note(self, name: str, text: str) -> None:
         note = Note(now(), text)
         self._times.setdefault(name, note.at)
-        self._recording.write(note)
+        self._history.write(note)
 
     def _make_timing(self) -> Timing:
         """Return the timing.
@@ -320,7 +333,7 @@ class Runner:
         """
         ended = self._times[END]
         before = next((at for name, at in self._times.items() if name != ARRIVAL), ended)
-        fault, undo = self._times.get("fault", before), self._times.get("undo", ended)
+        fault, undo = self._times.get(FAULT, before), self._times.get(UNDO, ended)
         return Timing(
             started=self._started,
             before=before,
@@ -369,46 +382,3 @@ def _find_complaint(cluster: Cluster) -> str | None:
         if not missing:
             return None
     return f"{', '.join(sorted(missing))} does not serve"
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a KeyboardInterrupt and ignore later ones during the clean-up.
-
-    A signal that is ignored from the start stays ignored: shells ignore SIGINT for programs in the background.
-    """
-
-    def interrupt(*_: object) -> None:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        _restore(before)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold termination signals until the block is left."""
-    came: list[tuple[int, FrameType | None]] = []
-    before = {number: signal.signal(number, lambda *signalled: came.append(signalled)) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        _restore(before)
-    if came:
-        number, frame = came[0]
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-
-def _restore(before: "dict[signal.Signals, signal._HANDLER]") -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
+from deploy.files import write_json
 from loadtest.claims import (
     HOLDS,
     ClaimResult,
@@ -21,19 +22,9 @@ from loadtest.history import HistoryError, Op, Probe, read
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
-from loadtest.results import (
-    HISTORY,
-    RESULT,
-    Result,
-    describe,
-    describe_machine,
-    list_versions,
-    replacing,
-    write_json,
-    write_results,
-)
-from loadtest.runner import ARRIVAL, SLACK, NotSteadyError, Run, Runner, Schedule, run_phases
-from loadtest.target import ClusterTarget, TargetError
+from loadtest.results import HISTORY, RESULT, Result, describe_machine, list_versions, replacing, write_results
+from loadtest.runner import ARRIVAL, NotSteadyError, Run, Runner, Schedule, run_phases
+from loadtest.target import ClusterTarget, TargetError, describe
 
 MakeCluster = Callable[[ClusterSpec], Cluster]
 FAILURES = (ClusterError, GeneratorError, ProberError, HistoryError, TargetError)
@@ -110,16 +101,9 @@ class Suite:
     ) -> Result:
         users = case.experiment.users or self.load.users
         try:
-            profile = LoadProfile(
-                users=users,
-                spawn_rate=users,
-                wait=self.load.wait,
-                mix=case.experiment.mix,
-                time_limit=schedule.seconds + SLACK,
-            )
+            profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.experiment.mix)
             target = ClusterTarget(self.clusters[case.place](case.spec))
-            header = describe(case.spec)
-            runner = Runner(target, profile, folder, header, schedule, watch, title=case.title, probes=self.probes)
+            runner = Runner(target, profile, folder, schedule, watch, title=case.title, probes=self.probes)
             run = run_phases(runner, self._phases(case))
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
         except NotSteadyError as error:

@@ -14,8 +14,10 @@ import msgspec
 from deploy import Cluster, ClusterSpec
 from loadtest.history import Action
 from loadtest.http import ADDRESS, Adapter, HttpInterface, Operation, is_address, printable
+from nodes.sessions import Lifetime
 
 _TIMEOUT = 10.0
+_SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
 
 
 class TargetError(Exception):
@@ -36,6 +38,10 @@ class Target(Protocol):
     @property
     def session_cookie(self) -> str:
         """The name of the session's cookie."""
+
+    @property
+    def session_lifetime(self) -> Lifetime | None:
+        """The timeouts of its sessions; None: unknown, so no session counts as expired."""
 
     @property
     def authority(self) -> Path | None:
@@ -86,6 +92,10 @@ class ClusterTarget:
         return self.cluster.spec.session_cookie
 
     @property
+    def session_lifetime(self) -> Lifetime:
+        return self.cluster.spec.session_lifetime
+
+    @property
     def authority(self) -> Path | None:
         return self.cluster.authority
 
@@ -110,6 +120,7 @@ class RunningTarget:
     url: str
     users: Mapping[str, str]
     session_cookie: str = "session"
+    session_lifetime: Lifetime | None = None
     authority: Path | None = None
     insecure: bool = False
     adapter: Adapter = field(default_factory=HttpInterface)
@@ -228,11 +239,17 @@ def _has_user(body: bytes) -> bool:
 
 
 def describe(spec: ClusterSpec) -> dict[str, Any]:
-    """Describe the kind of a cluster in a record."""
+    """Describe a cluster's configuration in a record, without the secrets in it."""
+    hidden = {name: "***" for name in spec.node_settings if any(word in name for word in _SECRET)}
     return {
-        "node": spec.node.value,
+        "node": str(spec.node),
         "nodes": spec.nodes,
         "workers": spec.workers,
-        "store": spec.store.value,
-        "balancing": spec.balance.value,
+        "store": str(spec.store),
+        "database": str(spec.database),
+        "balance": str(spec.balance),
+        "store_proxy": spec.store_proxy,
+        "store_settings": msgspec.to_builtins(spec.store_settings, enc_hook=str),
+        "node_settings": {**spec.node_settings, **hidden},
+        "proxy": msgspec.to_builtins(dict(spec.proxy), enc_hook=str),
     }

@@ -126,6 +126,7 @@ class SessionUser(FastHttpUser):
                 method=request.method,
                 path=request.path,
                 status=0 if response is None else response.status_code,
+                shed=response is not None and response.status_code == 503 and _header(response, "Retry-After") != "",
                 error=answer.error,
                 node=_header(response, "X-Served-By"),
                 upstream=_header(response, "X-Upstream"),

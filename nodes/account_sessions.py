@@ -10,12 +10,34 @@ from werkzeug import exceptions
 from werkzeug.exceptions import NotFound
 
 from . import pages
-from .middleware import require_user, session, wants_page
-from .pages import browser_name
+from .request import require_user, session, wants_page
 from .sessions import Sessions, UserSession, UserSessions, fresh_login
 
 FRESH_SECONDS = 300
 """Seconds since the login that are allowed for actions which a stolen session must not do."""
+
+# In this order, because each of them also claims to be the browsers below it.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("curl/", "curl"),
+    ("python-requests/", "a program"),
+)
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 
 blueprint = Blueprint("account_sessions", __name__)
 
@@ -85,3 +107,12 @@ def _users() -> UserSessions:
     if sessions.users is None:
         raise exceptions.NotImplemented("the session store of this cluster can't list the sessions of a user")
     return sessions.users
+
+
+def browser_name(user_agent: str) -> str:
+    """Return a name such as "Firefox on Linux"; "an unknown browser" for an unknown User-Agent."""
+    browser = next((name for mark, name in _BROWSERS if mark in user_agent), None)
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), None)
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or (f"a browser on {system}" if system else "an unknown browser")

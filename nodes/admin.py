@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
+from .account_sessions import browser_name
 from .accounts import UsersError, set_enabled
 from .app import create_app
-from .pages import browser_name
 from .sessions import Sessions, StoreUnavailable, UserSessions
 from .settings import Settings, SettingsError
 

@@ -82,7 +82,7 @@ def from_environ() -> Flask:
 
 def _sweep(app: Flask, settings: Settings) -> None:
     """Sweep in one of a node's workers. Nodes share the work."""
-    if settings.sweep_seconds > 0 and os.environ.get("NODE_WORKER", "0") == "0":
+    if settings.sweep_seconds > 0 and os.environ.get(gunicorn_hooks.WORKER, "0") == "0":
         sessions: Sessions = app.extensions["sessions"]
         Sweeper(sessions.store, settings.sweep_seconds, sessions.notify).start()
         Sweeper(app.extensions["rate_limiter"].store, settings.sweep_seconds).start()

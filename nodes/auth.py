@@ -18,8 +18,8 @@ from werkzeug.exceptions import (
 
 from . import account_sessions, pages
 from .accounts import PasswordChanged, PasswordRefused, Users, UsersError
-from .middleware import read_body, request_id, require_user, session, wants_page
 from .rate_limit import RateLimiter
+from .request import read_body, request_id, require_user, session, wants_page
 from .sessions import Sessions, fresh_login
 
 log = logging.getLogger("nodes.auth")

@@ -16,7 +16,7 @@ from flask import Flask, Request, current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import Forbidden, UnsupportedMediaType
 
-from .middleware import SAFE_METHODS, has_form, session
+from .request import SAFE_METHODS, WRONG_TYPE, has_form, session
 
 FIELD = "csrf_token"
 _ANONYMOUS = "anonymous"
@@ -52,7 +52,7 @@ def _check() -> None:
     if has_form(request):
         _check_token(request.form.get(FIELD, ""))
     elif request.mimetype or request.content_length:
-        raise UnsupportedMediaType("send a form (application/x-www-form-urlencoded) or JSON (application/json)")
+        raise UnsupportedMediaType(WRONG_TYPE)
 
 
 def is_own_origin(req: Request) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess, values
 
+from .gunicorn_hooks import METRICS_DIR, WORKER
 from .sessions import (
     Sessions,
     Store,
@@ -45,8 +46,8 @@ _EVENTS = {
     "conflict": session_conflict,
 }
 
-_WORKER = os.environ.get("NODE_WORKER", "0")
-if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+_WORKER = os.environ.get(WORKER, "0")
+if METRICS_DIR in os.environ:
     values.ValueClass = values.MultiProcessValue(lambda: _WORKER)  # type: ignore[no-untyped-call]
 
 
@@ -93,7 +94,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return the text for Prometheus, of all workers of this node."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if METRICS_DIR not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Request ids, security headers, access log and metrics of all requests; pages or JSON; the typed session.
+"""Request ids, security headers, access log and metrics of all requests.
 
 `RequestMiddleware` wraps the WSGI application from outside, because the response to a failed commit is made after
 Flask's own hooks ran.
@@ -11,33 +11,20 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-import flask
-import msgspec
-from flask import Flask, Request, request
-from werkzeug.exceptions import BadRequest, Unauthorized, UnsupportedMediaType
+from flask import Flask, request
 
 from .metrics import Metrics
-from .sessions import Session
+from .request import REQUEST_ID, session
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger("nodes.requests")
 
-session = cast(Session, flask.session)
-"""`flask.session`, with its type here."""
-
-T = TypeVar("T")
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-_AT = re.compile(r" - at `\$\.(\w+)`\Z")
-_MISSING = re.compile(r"Object missing required field `(\w+)`")
-
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
-_ID, _SESSION, _ROUTE = "nodes.request_id", "nodes.session", "nodes.route"
+_SESSION, _ROUTE = "nodes.session", "nodes.route"
 _QUIET = frozenset({"/live", "/ready", "/metrics"})
 _MAX_PATH = 256
 SECURITY_HEADERS = (
@@ -56,21 +43,18 @@ SECURITY_HEADERS = (
 
 
 class RequestMiddleware:
-    """WSGI middleware; `clock` returns seconds."""
+    """WSGI middleware around the application of one node."""
 
-    def __init__(
-        self, application: WSGIApplication, node: str, metrics: Metrics, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, application: WSGIApplication, node: str, metrics: Metrics) -> None:
         self._application = application
         self._metrics = metrics
-        self._clock = clock
         self._headers = (*SECURITY_HEADERS, ("X-Served-By", node))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start = self._clock()
+        start = time.perf_counter()
         sent = environ.get("HTTP_X_REQUEST_ID", "")
         # The id is echoed and logged, so only harmless characters are accepted.
-        request_id = environ[_ID] = sent if _REQUEST_ID.match(sent) else secrets.token_hex(16)
+        request_id = environ[REQUEST_ID] = sent if _REQUEST_ID.match(sent) else secrets.token_hex(16)
         seen: list[int] = []
 
         def begin(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
@@ -80,7 +64,7 @@ class RequestMiddleware:
         try:
             return self._application(environ, begin)
         finally:
-            self._finish(environ, seen[-1] if seen else 500, self._clock() - start)
+            self._finish(environ, seen[-1] if seen else 500, time.perf_counter() - start)
 
     def _finish(self, environ: WSGIEnvironment, status: int, seconds: float) -> None:
         method = environ["REQUEST_METHOD"][:16]
@@ -89,7 +73,7 @@ class RequestMiddleware:
         level = logging.DEBUG if path in _QUIET and status < 400 else logging.INFO
         if log.isEnabledFor(level):
             fields: dict[str, Any] = {
-                "request_id": environ[_ID],
+                "request_id": environ[REQUEST_ID],
                 "method": method,
                 "path": path,  # without the query, which may hold a password
                 "status": status,
@@ -110,60 +94,3 @@ def _remember(_error: BaseException | None) -> None:
     """Pass the session's key and the route to the middleware. The session is saved by now."""
     request.environ[_SESSION] = session.key_hash if session.used else None
     request.environ[_ROUTE] = request.url_rule.rule if request.url_rule else "none"
-
-
-def request_id() -> str:
-    """Return the id of the current request, for error pages and logs."""
-    value = request.environ.get(_ID, "")
-    return value if isinstance(value, str) else ""
-
-
-def require_user() -> str:
-    """Return the user who is logged in. Raises 401 for visitors."""
-    if session.owner is None:
-        raise Unauthorized("log in first")
-    return session.owner
-
-
-def wants_page(req: Request) -> bool:
-    """Return whether the client is a browser that shows pages.
-
-    Clients that ask for JSON, send it, or have no preference get JSON; clients that prefer text/html, as browsers do,
-    get a page.
-    """
-    if req.is_json or not req.accept_mimetypes:
-        return False
-    return req.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html"
-
-
-def has_form(req: Request) -> bool:
-    """Return whether the body comes from a page's form."""
-    return req.mimetype in FORMS
-
-
-def read_body(shape: type[T]) -> T:
-    """Return the request's body, a form or JSON, as `shape`, a msgspec struct.
-
-    Raises 415 for any other type of body, 400 for a malformed one and for missing or wrong fields, which it names, and
-    413 for one that is too large. Numbers in forms are text, so there "2" counts as 2; in JSON it does not.
-    """
-    try:
-        if has_form(request):
-            return msgspec.convert(request.form.to_dict(), shape, strict=False)
-        if request.is_json:
-            return msgspec.json.decode(request.get_data(), type=shape)
-    except RecursionError:
-        raise BadRequest("the body is nested too deeply") from None
-    except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BadRequest(_readable(str(error))) from None
-    raise UnsupportedMediaType("send a form (application/x-www-form-urlencoded) or JSON (application/json)")
-
-
-def _readable(message: str) -> str:
-    """Return msgspec's message with the field in front: `quantity: expected int, got str`, `user is missing`."""
-    if missing := _MISSING.match(message):
-        return f"{missing[1]} is missing"
-    at = _AT.search(message)
-    text = _AT.sub("", message).replace("`", "")
-    text = text if text.startswith("JSON") else text[:1].lower() + text[1:]
-    return f"{at[1]}: {text}" if at else text

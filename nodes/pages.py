@@ -1,4 +1,4 @@
-"""The page and the errors, for browsers and programs; the visitor's profile; names of browsers."""
+"""The page and the errors, for browsers and programs; the visitor's profile."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 
-from .middleware import SAFE_METHODS, request_id, session, wants_page
+from .request import SAFE_METHODS, request_id, session, wants_page
 from .sessions import CookieNotSendable, LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions
+from .sessions.users import HANDLE_DIGITS
 
 RETRY_AFTER = 2
 """Value of Retry-After while the store is unavailable, in seconds: a failover takes about this long."""
@@ -24,7 +25,6 @@ _TITLES = {
     403: "Refused",
     404: "There is nothing here",
     405: "That is not possible here",
-    409: "Logged out meanwhile",
     413: "Too large",
     415: "Not this type of content",
     422: "That does not fit",
@@ -32,29 +32,22 @@ _TITLES = {
     501: "This store can't do that",
     503: "The session store can't be reached",
 }
-
-# In this order, because each of them also claims to be the browsers below it.
-_BROWSERS = (
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("SamsungBrowser", "Samsung Internet"),
-    ("Firefox/", "Firefox"),
-    ("FxiOS", "Firefox"),
-    ("CriOS", "Chrome"),
-    ("Chrome/", "Chrome"),
-    ("Safari/", "Safari"),
-    ("curl/", "curl"),
-    ("python-requests/", "a program"),
-)
-_SYSTEMS = (
-    ("Windows", "Windows"),
-    ("Android", "Android"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Mac OS X", "macOS"),
-    ("CrOS", "ChromeOS"),
-    ("Linux", "Linux"),
-)
+_SESSION_ERRORS = {
+    SessionEnded: (
+        "Logged out meanwhile",
+        "You were logged out, or your session ended, before this was saved. Nothing was changed.",
+    ),
+    TooManySessions: (
+        "Too many logins",
+        "You are logged in at too many places. Log out at one of them first.",
+    ),
+    SessionTooLarge: (
+        "Your session is full",
+        "Your session is full, and this was not saved. What was in it is still there.",
+    ),
+    CookieNotSendable: ("Login not possible here", "You can't log in here: {}."),
+}
+"""Title and message by error; `{}` is the error's own text."""
 
 
 def register(app: Flask) -> None:
@@ -108,30 +101,25 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _session_error(error: SessionError) -> Response:
-    """Return the response to a session's error. It does not use the session, because the store may be down."""
-    if isinstance(error, SessionEnded):
-        return _error(409, "You were logged out, or your session ended, before this was saved. Nothing was changed.")
-    if isinstance(error, TooManySessions):
-        return _error(409, "You are logged in at too many places. Log out at one of them first.")
+    """Return the response to a session's error. During an outage it does not use the session."""
     if isinstance(error, LoginTooOld):
-        return _login_again()
-    if isinstance(error, SessionTooLarge):
-        return _error(413, "Your session is full, and this was not saved. What was in it is still there.")
-    if isinstance(error, CookieNotSendable):
-        return _error(400, f"You can't log in here: {error}.")
+        return _login_again(error.status)
+    if type(error) in _SESSION_ERRORS:
+        title, message = _SESSION_ERRORS[type(error)]
+        return _error(error.status, message.format(error), title)
     current_app.logger.warning("%s", error, extra={"request_id": request_id()})
-    response = _error(503, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)
+    response = _error(error.status, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)
     response.headers["Retry-After"] = str(RETRY_AFTER)
     return response
 
 
-def _login_again() -> Response:
+def _login_again(status: int) -> Response:
     """Return an error to a program, and to a browser a form for a fresh login that leads back."""
     user = session.owner
     if user is not None and wants_page(request):
         back = request.path if request.method in SAFE_METHODS else _form_page(request.path)
-        return make_response(render_template("reauthenticate.html", user=user, back=back), 401)
-    return _error(401, "log in again: this needs a fresh login", login="again")
+        return make_response(render_template("reauthenticate.html", user=user, back=back), status)
+    return _error(status, "log in again: this needs a fresh login", login="again")
 
 
 def _form_page(path: str) -> str:
@@ -141,10 +129,10 @@ def _form_page(path: str) -> str:
     return "/account" if path == "/password" else "/"
 
 
-def _error(status: int, message: str, **more: str) -> Response:
+def _error(status: int, message: str, title: str | None = None, **more: str) -> Response:
     """Return the error as a page, or as JSON together with `more`."""
     if wants_page(request):
-        title = _TITLES.get(status, "Something went wrong" if status >= 500 else "That did not work")
+        title = title or _TITLES.get(status, "Something went wrong" if status >= 500 else "That did not work")
         page = render_template("error.html", status=status, title=title, message=message, request_id=request_id())
         response = make_response(page, status)
     else:
@@ -181,14 +169,5 @@ def profile() -> dict[str, Any]:
 
 
 def handle() -> str | None:
-    """Return the first 8 digits of the session's key, which cannot be used to log in; None without a session."""
-    return session.key_hash[:8] if session.exists and session.key_hash else None
-
-
-def browser_name(user_agent: str) -> str:
-    """Return a name such as "Firefox on Linux"; "an unknown browser" for an unknown User-Agent."""
-    browser = next((name for mark, name in _BROWSERS if mark in user_agent), None)
-    system = next((name for mark, name in _SYSTEMS if mark in user_agent), None)
-    if browser and system:
-        return f"{browser} on {system}"
-    return browser or (f"a browser on {system}" if system else "an unknown browser")
+    """Return the session's handle, which cannot be used to log in; None without a session."""
+    return session.key_hash[:HANDLE_DIGITS] if session.exists and session.key_hash else None

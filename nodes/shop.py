@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from . import pages
-from .middleware import read_body, session, wants_page
+from .request import read_body, session, wants_page
 
 MAX_ITEM_CHARACTERS = 64
 MAX_QUANTITY = 1000

@@ -29,11 +29,11 @@ from deploy.compose.members import (
 from deploy.compose.proxy import ALL_NODES, EXPRESS, TLS_PORT, container_settings
 from deploy.files import write_atomically
 from deploy.redis import acl, config
-from deploy.spec import ClusterError, Database, RedisMode, StoreKind, parse_balance
+from deploy.spec import ClusterError, Database, RedisMode, StoreKind, parse_balance, proxy_timeouts
 from nodes.accounts import UsersError, create_users
 from nodes.sessions import Durability, Outage
 from nodes.settings import Environment, SettingsError
-from proxy import ProxySettings, ProxySettingsError, Tls, render
+from proxy import ProxySettingsError, Tls, render
 
 CLUSTER = Path("/cluster")
 _PASSWORDS = CLUSTER / "users" / "passwords.json"
@@ -57,7 +57,7 @@ def prepare() -> None:
     try:
         check_settings(os.environ)
         names, hosts = _split(os.environ["CLUSTER_USERS"]), tuple(_split(os.environ["PROXY_HOSTS"]))
-        _write_secrets(names, os.environ["STORE_SUBNET"])
+        _write_secrets(names, os.environ["STORE_SUBNET"], _down_after(os.environ))
         if not _KEY.exists():
             make_certificate(_KEY.parent, tuple(dict.fromkeys((*hosts, "::1"))))
         _KEY.chmod(_READABLE)
@@ -107,7 +107,7 @@ def check_settings(environ: Mapping[str, str]) -> None:
         raise ClusterError(f"STORE_SUBNET must be the first three parts of a subnet, as in 172.31.77, not {given}")
     env = Environment(environ)
     env.whole("MIN_REPLICAS", 0, 0, 2)
-    env.seconds("DOWN_AFTER", 2.0, 0.2, 3600)
+    _down_after(environ)
     outage = env.choice("STORE_OUTAGE", Outage.FAIL_FAST.value, [each.value for each in Outage])
     if outage == Outage.WAIT.value and store not in {StoreKind.REDIS, StoreKind.EXPRESS}:
         raise ClusterError("STORE_OUTAGE=wait: nodes wait only for a Redis; use it with SESSION_STORE=redis")
@@ -127,8 +127,6 @@ def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
     rate = environ["PROXY_LOGIN_RATE"]
     if not rate.isdecimal():
         raise ClusterError(f"PROXY_LOGIN_RATE must be a number, or 0 for no limit, not {rate!r}")
-    # A read that waits for a primary must not look like a read at a silent node.
-    while_waiting = {"get_timeout": ProxySettings.read_timeout} if environ["STORE_OUTAGE"] == Outage.WAIT.value else {}
     settings = container_settings(
         servers=(ALL_NODES, EXPRESS) if environ["SESSION_STORE"] == StoreKind.EXPRESS else (ALL_NODES,),
         balance=parse_balance(environ["BALANCE"]),
@@ -137,7 +135,7 @@ def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
         login_rate=int(rate) or None,
         tls=tls,
         listen=f"0.0.0.0:{TLS_PORT if tls else PROXY_PORT}",
-        **while_waiting,
+        **proxy_timeouts(Outage(environ["STORE_OUTAGE"])),
     )
     return render(settings)
 
@@ -149,9 +147,7 @@ def server_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
     files = {}
     for number, name in enumerate([*STORES, *SHARDS]):
         primary = addresses["store-1"] if name in STORES and number else None
-        options = _listening(REDIS_PORT) | {"appendonly": "yes"}
-        options |= config.redis_options("/cluster/servers/users.acl", f"/data/{name}", _REDIS_VERSION)
-        options |= config.replication_options(passwords, primary)
+        options = _redis_options("servers", f"/data/{name}") | config.replication_options(passwords, primary)
         if name in SHARDS:
             options |= config.CLUSTER_OPTIONS
             files[f"{name}.nodes.conf"] = config.nodes_conf(name, passwords, shards)
@@ -160,14 +156,14 @@ def server_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
     return files | {"users.acl": acl.redis_acl(passwords, _REDIS_VERSION, rights, is_replicated=True)}
 
 
-def sentinel_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:
+def sentinel_files(passwords: acl.Passwords, subnet: str, down_after: float) -> dict[str, str]:
     """Return name -> text of the files that the Sentinels start with; they rewrite their copies."""
     addresses = find_addresses(subnet)
     stores, sentinels = [addresses[name] for name in STORES], {name: addresses[name] for name in SENTINELS}
     files = {"users.acl": acl.sentinel_acl(passwords)}
     for name in SENTINELS:
         options = {"aclfile": "/cluster/sentinels/users.acl", "dir": f"/data/{name}"} | _listening(SENTINEL_PORT)
-        files[f"{name}.conf"] = config.sentinel_conf(name, options, passwords, stores, sentinels)
+        files[f"{name}.conf"] = config.sentinel_conf(name, options, passwords, stores, sentinels, down_after)
     return files
 
 
@@ -180,7 +176,7 @@ def node_urls(passwords: acl.Passwords, subnet: str) -> dict[RedisMode, str]:
     }
 
 
-def _write_secrets(names: list[str], subnet: str) -> None:
+def _write_secrets(names: list[str], subnet: str, down_after: float) -> None:
     """Make missing secrets. Files that depend on a secret are written at each start, so that an interrupted start
     leaves nothing incomplete. Raises UsersError."""
     sessions = _keep("node/session-secrets")
@@ -209,9 +205,9 @@ def _write_secrets(names: list[str], subnet: str) -> None:
     operator = {"operator-password": replicated.operator}
     # The image of Redis has nothing of this checkout, so it gets the entry points beside its configuration.
     for folder, contents in {
-        "store": operator | {"users.acl": users},
+        "store": operator | {"users.acl": users, "redis.conf": config.redis_conf(_redis_options("store", "/data"))},
         "servers": operator | server_files(replicated, subnet) | _entrypoint("redis.sh"),
-        "sentinels": operator | sentinel_files(replicated, subnet) | _entrypoint("sentinel.sh"),
+        "sentinels": operator | sentinel_files(replicated, subnet, down_after) | _entrypoint("sentinel.sh"),
     }.items():
         for name, text in contents.items():
             write_atomically(CLUSTER / folder / name, text, _READABLE)
@@ -240,6 +236,16 @@ def _read(path: Path, missing: str) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise click.ClickException(missing) from None
+
+
+def _down_after(environ: Mapping[str, str]) -> float:
+    return Environment(environ).seconds("DOWN_AFTER", 2.0, 0.2, 3600)
+
+
+def _redis_options(secrets: str, data: str) -> dict[str, str]:
+    """Return the options of a server with these folders for its secrets (below /cluster) and its data."""
+    options = config.redis_options(f"/cluster/{secrets}/users.acl", data, _REDIS_VERSION)
+    return _listening(REDIS_PORT) | {"appendonly": "yes"} | options
 
 
 def _listening(port: int) -> dict[str, str]:

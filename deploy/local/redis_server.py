@@ -89,11 +89,11 @@ class LocalRedis:
         stores, sentinels = config.server_names(spec.store)
         if spec.store is StoreKind.REDIS_CLUSTER:
             rights |= acl.SHARDS
-        self._bus = dict(zip(stores, free_ports(len(stores)), strict=True))
+        ports = iter(free_ports(2 * len(stores) + len(sentinels)))
+        self._bus = {name: next(ports) for name in stores}
         is_replicated = spec.store.has_several_servers
         acl_text = acl.redis_acl(self.passwords, binary.version, rights, is_replicated=is_replicated)
         self._acl = state.write_secret("users.acl", acl_text)
-        ports = iter(free_ports(len(stores) + len(sentinels)))
         self._stores = {name: self._make_server(name, Role.STORE, next(ports)) for name in stores}
         self._sentinels = {name: self._make_server(name, Role.SENTINEL, next(ports)) for name in sentinels}
         servers = list(self._stores.values())

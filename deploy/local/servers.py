@@ -4,7 +4,6 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +18,9 @@ from deploy.local.state import StateDir
 from deploy.ports import free_ports, is_taken, require_free
 from deploy.redis.acl import Rights
 from deploy.spec import ClusterError, ClusterSpec, NodeKind, StoreKind
-from deploy.waiting import http_ok
+from deploy.waiting import holds_within, http_ok
 from nodes.accounts import UsersError, create_users
 
-_POLL = 0.02
 _NODES = Path(nodes.__file__)
 # Nothing else of this process's environment reaches the servers: it might hold settings of another cluster.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
@@ -115,25 +113,19 @@ class ServerGroup:
 
         Raises ClusterError, with the last line of its log, for a server that ends, and after `timeout` seconds.
         """
-        deadline = time.monotonic() + timeout
         waiting = list(servers)
         starts = {server.name: 1 for server in waiting}
-        while waiting := [server for server in waiting if not server.ready()]:
+
+        def all_ready() -> bool:
+            waiting[:] = [server for server in waiting if not server.ready()]
             for server in waiting:
-                if server.state() is not MemberState.ENDED:
-                    continue
-                assert server.process is not None
-                if server.port_is_fixed:
-                    require_free(server.port)
-                if starts[server.name] >= _STARTS or not server.port_taken():
-                    raise ClusterError(f"{server.name} ended as it started: {server.process.log_tail()}")
-                starts[server.name] += 1
-                server.port = free_ports(1)[0]
-                self._start(server)
-            if time.monotonic() > deadline:
-                names = ", ".join(server.name for server in waiting)
-                raise ClusterError(f"not ready within {timeout:g} s: {names}")
-            time.sleep(_POLL)
+                if server.state() is MemberState.ENDED:
+                    starts[server.name] += 1
+                    self._start_elsewhere(server, starts[server.name])
+            return not waiting
+
+        if not holds_within(all_ready, timeout):
+            raise ClusterError(f"not ready within {timeout:g} s: {', '.join(server.name for server in waiting)}")
 
     def end(self, servers: Iterable[Server], timeout: float) -> None:
         """End servers, in any state, at the same time: first gracefully and after `timeout` seconds by force."""
@@ -151,6 +143,16 @@ class ServerGroup:
 
     def _start(self, server: Server) -> None:
         server.start(self._reaper, self.state.path)
+
+    def _start_elsewhere(self, server: Server, starts: int) -> None:
+        """Start a server at another port, for the `starts`-th time. Raises ClusterError if its port was not taken."""
+        assert server.process is not None
+        if server.port_is_fixed:
+            require_free(server.port)
+        if starts > _STARTS or not server.port_taken():
+            raise ClusterError(f"{server.name} ended as it started: {server.process.log_tail()}")
+        server.port = free_ports(1)[0]
+        self._start(server)
 
 
 def make_environment(variables: Mapping[str, str]) -> dict[str, str]:

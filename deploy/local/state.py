@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from deploy.cluster import Member
-from deploy.files import write_atomically
+from deploy.files import write_atomically, write_json
 from deploy.spec import ClusterError
 
 DESCRIPTION = "cluster.json"
@@ -68,8 +68,7 @@ class StateDir:
 
     def describe(self, description: Description) -> None:
         """Write cluster.json."""
-        text = msgspec.json.format(msgspec.json.encode(description), indent=2)
-        write_atomically(self.path / DESCRIPTION, text + b"\n")
+        write_json(self.path / DESCRIPTION, description, 0o600)
 
     def close(self) -> None:
         """Release the lock. The reaper removes the secrets, or the whole folder if it is temporary."""

@@ -15,7 +15,7 @@ from typing import Protocol
 from deploy.cluster import StoreStatistics
 from deploy.fault_proxy import FaultProxy
 from deploy.redis import acl
-from deploy.redis.config import NAME, SERVERS, SHARDS
+from deploy.redis.config import FAST_RECONNECT, NAME, SERVERS, SHARDS
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
 from deploy.waiting import wait_until
 
@@ -23,11 +23,6 @@ _PAUSE = 0.2
 """Seconds between two requests for the same failover."""
 _NEVER = 100
 """More replicas than any primary has."""
-# A Sentinel connects to a server no sooner than a second after its last attempt. With a down-after of a second, each
-# change of the primary makes it believe that the new one is down, and when two of them do so at once an unwanted
-# failover begins (Valkey 9.1.2, in two of three planned failovers). The period must not be shorter: a replica whose
-# last INFO, sent once a second while the primary is down, is older than five ping periods is not elected.
-_FAST_RECONNECT = ("MIN-LINK-RECONNECT-PERIOD", "50", "PING-PERIOD", "400")
 # Commands that belong to a connection, ask about the server itself, or are sent between the servers of one store.
 _OVERHEAD = frozenset(
     {"info", "auth", "hello", "client", "select", "ping", "role", "cluster", "asking"}
@@ -277,7 +272,7 @@ class SentinelControl(_Replicated):
         replicas, others = int(state.get("num-slaves", 0)), int(state.get("num-other-sentinels", 0))
         if replicas < len(self._servers.stores) - 1 or others != len(self._servers.sentinels) - 1:
             return False
-        commands = ("DEBUG", *_FAST_RECONNECT), ("CKQUORUM", NAME)
+        commands = ("DEBUG", *FAST_RECONNECT), ("CKQUORUM", NAME)
         return all(self._try(member, "SENTINEL", *command) is not None for command in commands)
 
     def _primaries(self) -> set[str]:

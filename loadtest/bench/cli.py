@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
+from deploy.files import write_json
+from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
 from loadtest.cli.shared import json_option, require_writable, writing
 
-NAMES = (
-    *("redis", "memory", "file", "sql", "flask-session", "flask-alone"),
-    *("express-session", "express-alone"),
-)
+_NAMES = [application.name for application in APPLICATIONS]
 
 
 @click.command(
@@ -30,9 +29,9 @@ NAMES = (
     "--only",
     "names",
     multiple=True,
-    type=click.Choice(NAMES),
+    type=click.Choice(_NAMES),
     metavar="NAME",
-    help=f"Measure only this one and its framework; may be repeated. One of {', '.join(NAMES)}.",
+    help=f"Measure only this one and its framework; may be repeated. One of {', '.join(_NAMES)}.",
 )
 @json_option("Write every sample to FILE.")
 def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | None) -> None:
@@ -52,9 +51,8 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
 
     from deploy import ClusterError
     from loadtest.bench.measure import CONNECTIONS, measure_all
-    from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
-    from loadtest.bench.table import describe_machine, tables, to_json
-    from loadtest.results import write_json
+    from loadtest.bench.table import list_programs, tables, to_json
+    from loadtest.results import describe_machine
     from loadtest.targets.install import InstallError, install_express
 
     console = Console()
@@ -81,10 +79,17 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
         raise SystemExit(130) from None
     except (BenchError, ClusterError, OSError, RedisError) as error:
         raise click.ClickException(str(error)) from error
-    machine = describe_machine(servers.versions)
+    machine, programs = describe_machine(), list_programs(servers.versions)
     console.print(tables(measured, sizes, missing))
-    console.print(f"measured on {', '.join(machine.values())}", highlight=False)
+    where = [machine["cpu"], f"{machine['cores']} cores", f"{machine['system']} {machine['release']}"]
+    what = (f"{name} {version}" for name, version in programs.items())
+    console.print(f"measured on {', '.join((*where, *what))}", highlight=False)
     if record is not None:
-        document = {"requests": requests, "repeat": repeat, "machine": machine, **to_json(measured, sizes, missing)}
+        document = {
+            "requests": requests,
+            "repeat": repeat,
+            "machine": machine | programs,
+            **to_json(measured, sizes, missing),
+        }
         with writing(record):
             write_json(record, document)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -129,20 +127,9 @@ def to_json(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, 
     }
 
 
-def describe_machine(servers: Mapping[str, str]) -> dict[str, str]:
-    """Return processor, cores, system and versions, with those of the `servers`."""
-    cpu = platform.processor() or platform.machine()
-    with suppress(OSError, StopIteration):  # Linux
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+def list_programs(servers: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of Python, Node.js and the `servers`."""
     node = ""
     with suppress(OSError):
         node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "cpu": cpu,
-        "cores": f"{os.cpu_count()} cores",
-        "system": f"{platform.system()} {platform.release()}",
-        "python": f"Python {platform.python_version()}",
-        **({"node": f"Node.js {node.removeprefix('v')}"} if node else {}),
-        **{name: f"{name} {version}" for name, version in servers.items()},
-    }
+    return {"python": platform.python_version(), **({"node": node.removeprefix("v")} if node else {}), **servers}

@@ -109,6 +109,8 @@ class Figures:
             self._counts["ok"] += 1
         if event.action is Action.LOGIN:
             self._counts["logins"] += 1
+        if event.shed:
+            self._counts["shed"] += 1
         if "," in event.upstream_status:
             self._counts["retried"] += 1
         if event.node:
@@ -196,7 +198,10 @@ class Figures:
         )
 
 
-_COUNTS = ("ok", "fail", "unknown", "failed_gets", "failed_writes", "logins", "as_logged_in", "logged_out", "retried")
+_COUNTS = (
+    *("ok", "fail", "unknown", "failed_gets", "failed_writes", "logins", "as_logged_in", "logged_out"),
+    *("retried", "shed"),
+)
 
 
 def _by_path(request: tuple[tuple[str, str], _Request]) -> tuple[str, str]:

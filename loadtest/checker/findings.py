@@ -49,6 +49,7 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     `failed` had no answer or a wrong one as HTTP, `fail` of them certainly changed nothing and `unknown` may have;
     `failures` counts them by request and reason. `as_logged_in` are the answers that show whether a user is logged in
     who must be; `logged_out` those among them that show they are not, and `users_logged_out` to how many users.
+    `shed` of those that failed were a 503 with Retry-After: too much load, or a store out of reach.
     `retried` were sent to a second node by the proxy. `found` is what the answers of this phase prove to be wrong.
     `generator_cpu` is the share of one core that the load generator's busiest process used, as it noted on average;
     above 0.9, rates and times are the load generator's own.
@@ -69,6 +70,7 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     logged_out: int = 0
     users_logged_out: int = 0
     retried: int = 0
+    shed: int = 0
     nodes: dict[str, int] = {}
     found: dict[Kind, int] = {}
     p50: float = 0.0
@@ -149,15 +151,6 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     examples: dict[Kind, tuple[Evidence, ...]]
     availability: dict[str, Availability]
     notes: tuple[Note, ...] = ()
-
-    def count(self, kind: Kind) -> int:
-        return {
-            Kind.SESSION_LOST: self.sessions_lost,
-            Kind.UPDATE_LOST: self.updates_lost,
-            Kind.STALE_READ: self.stale_reads,
-            Kind.REVIVED: self.revived,
-            Kind.CROSSED: self.crossed,
-        }[kind]
 
     @property
     def gap(self) -> float:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from loadtest.checker.findings import Window
 from loadtest.history import Mark
 
-INSTANTS = frozenset({"fault", "undo"})
+FAULT, UNDO = "fault", "undo"
+INSTANTS = frozenset({FAULT, UNDO})
 """Marks that begin no phase: what is done to the cluster within one."""
 END = "end"
 DURING = "during"
+"""The phase of an experiment during which the fault is active."""
 
 
 @dataclass(frozen=True)

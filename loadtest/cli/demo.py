@@ -6,6 +6,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from deploy import NodeKind
+from deploy.cli import program_options
+from deploy.files import write_json
 from loadtest.cli.shared import (
     INTERRUPTED,
     Number,
@@ -13,7 +16,6 @@ from loadtest.cli.shared import (
     json_option,
     out_option,
     prepare,
-    program_options,
     require_known,
     require_writable,
     run_suite,
@@ -23,7 +25,6 @@ from loadtest.cli.shared import (
 )
 from loadtest.demo import BY_NAME, SCENES, SECONDS, make_record, show_scenes
 from loadtest.experiment import Place
-from loadtest.results import write_json
 from loadtest.suite import Suite, SuiteLoad
 
 
@@ -49,8 +50,8 @@ def demo(
     names: tuple[str, ...],
     record: Path | None,
     out: Path | None,
-    store_server: Path | None,
-    nginx: Path | None,
+    store_server: str | None,
+    nginx: str | None,
 ) -> None:
     """Start real clusters one after another, put virtual users on each, and show what they lose.
 
@@ -58,14 +59,14 @@ def demo(
     Afterwards the history of all requests is checked: what each user did, and what each answer shows of it. The whole
     demo takes a little more than a minute. Ctrl-C stops everything.
 
-    A request "misses" if its user had logged in, and the answer says that the user is logged out.
+    "Found logged out" are requests whose user had logged in, and whose answer says otherwise.
 
     \b
     The scenes:
       one-worker   1 node, 1 worker, memory           nothing is lost
-      two-workers  1 node, 2 workers, memory          up to half the requests miss
-      three-nodes  3 nodes, memory, round robin       2/3 of the requests miss
-      sticky-kill  3 nodes, memory, sticky; kill one  1/3 of the users are out
+      two-workers  1 node, 2 workers, memory          up to half found logged out
+      three-nodes  3 nodes, memory, round robin       2/3 found logged out
+      sticky-kill  3 nodes, memory, sticky; kill one  1/3 of the users logged out
       redis-kill   3 nodes, Redis; kill one           nothing is lost
       scale        3 to 5 nodes and back, Redis       nothing is lost
 
@@ -83,7 +84,7 @@ def demo(
             experiments=[scene for scene in SCENES if not names or scene.name in names],
             load=SuiteLoad(users, share=seconds / SECONDS),
             folder=folder,
-            clusters={Place.LOCAL: choose_clusters(Place.LOCAL, "flask", nginx, store_server)},
+            clusters={Place.LOCAL: choose_clusters(Place.LOCAL, NodeKind.FLASK, nginx, store_server)},
             command=f"session-cluster demo --scene {{name}} --users {users}",
             probes=False,
         )

@@ -10,13 +10,13 @@ import click
 from rich.console import Console
 
 from deploy import ClusterError, NodeKind
+from deploy.cli import program_options
 from deploy.compose.docker import require_engine
 from loadtest.cli.shared import (
     choose_clusters,
     out_option,
     place_option,
     prepare,
-    program_options,
     require_known,
     run_suite,
     users_option,
@@ -72,10 +72,10 @@ def list_() -> None:
 @click.option(
     "--node",
     metavar="KIND",
-    type=click.Choice(["flask", "express", "flask-session"]),
-    default="flask",
+    type=click.Choice([kind.value for kind in NodeKind]),
+    default=NodeKind.FLASK.value,
     show_default=True,
-    help="Application of the nodes: flask, express, flask-session; only some experiments run with the latter two.",
+    help=f"Application of the nodes: {', '.join(NodeKind)}; only some experiments run with the latter two.",
 )
 @out_option(
     "Folder for results, histories and the report: a new or empty one, or one of an earlier run, whose results are "
@@ -93,8 +93,8 @@ def run(
     out: Path | None,
     users: int,
     short: bool,
-    store_server: Path | None,
-    nginx: Path | None,
+    store_server: str | None,
+    nginx: str | None,
 ) -> None:
     """Run experiments one after another, each with its own cluster, and say whether their hypotheses hold.
 

@@ -10,8 +10,11 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from deploy import NodeKind, StoreKind
+from deploy.cli import cluster_options, program_options
 from deploy.compose.docker import require_engine
+from deploy.files import check_writable, write_json
 from deploy.ports import require_free
+from deploy.signals import interruptible
 from deploy.spec import MOST_NODES, SpecError, parse_balance
 from loadtest.claims import Verdict
 from loadtest.cli.shared import (
@@ -20,7 +23,6 @@ from loadtest.cli.shared import (
     choose_clusters,
     out_option,
     place_option,
-    program_options,
     temporary_folder,
     writing,
 )
@@ -39,12 +41,10 @@ from loadtest.matrix import (
     show_matrix,
 )
 from loadtest.progress import ProgressLine, format_duration
-from loadtest.results import check_writable, replacing, write_json
-from loadtest.runner import interruptible
+from loadtest.results import replacing
 from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget, RunningTarget, Target
 from loadtest.targets import make_application
-from proxy import Balance
 from proxy.cli import UsageError
 
 WEB_PORT = 8089
@@ -119,18 +119,9 @@ _MATRIX_OPTIONS = ("stores", "balances")
     help="Certificate (PEM) of the authority that signed the target's.",
 )
 @click.option("--insecure", is_flag=True, show_default=False, help="Accept any certificate of the target.")
-@click.option("--store", default="redis", metavar="STORE", help=f"Store of a new cluster: {', '.join(StoreKind)}.")
-@click.option(
-    "--balance",
-    default="round_robin",
-    metavar="POLICY",
-    help=f"Balancing policy of a new cluster: {', '.join(Balance)}.",
-)
+@cluster_options
 @click.option("--nodes", metavar="N", help="Number of nodes.  [default: 3; with --matrix a list, 1,2,4,8]")
-@click.option(
-    "--node", default="flask", metavar="KIND", help="Application of the nodes: flask, express, flask-session."
-)
-@place_option("local", "Where a new cluster runs: local (processes of this machine) or compose (containers).")
+@place_option(Place.LOCAL.value, "Where a new cluster runs: local (processes of this machine) or compose (containers).")
 @program_options
 @click.option("--matrix", is_flag=True, show_default=False, help="Measure many small clusters, one after another.")
 @click.option("--stores", metavar="LIST", help="Stores of the matrix.  [default: memory,file,sql,redis]")
@@ -283,7 +274,7 @@ def _run_matrix(given: dict[str, Any], console: Console) -> int:
 
 
 def _choose_clusters(given: dict[str, Any], node: str) -> MakeCluster:
-    """Raises ClusterError where no containers can be started."""
+    """Return how clusters are made. Raises ClusterError where no containers can be started."""
     place = Place(given["place"])
     clusters = choose_clusters(place, node, given["nginx"], given["store_server"])
     if place is Place.COMPOSE:

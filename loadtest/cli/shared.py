@@ -1,32 +1,32 @@
 """Options and steps that several commands have."""
 
-import difflib
 import math
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console, RenderableType
 
-from deploy import ClusterError, ComposeCluster
+from deploy import ClusterError, ComposeCluster, NodeKind
+from deploy.cli import Command
+from deploy.files import check_writable
 from deploy.local.redis_server import RedisBinary
+from deploy.signals import interruptible
 from loadtest.claims import Verdict
 from loadtest.experiment import Place
 from loadtest.progress import ProgressLine
 from loadtest.report.page import write_report
-from loadtest.results import RESULTS, Result, check_writable, write_results
-from loadtest.runner import interruptible
+from loadtest.results import RESULTS, Result, write_results
 from loadtest.suite import MakeCluster, Suite
 from loadtest.targets import local_cluster
 from proxy.nginx import Nginx, NginxError
+from proxy.settings import did_you_mean
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Number(click.FloatRange):
@@ -39,18 +39,9 @@ class Number(click.FloatRange):
         return number
 
 
-def program_options(command: Command) -> Command:
-    """Add --store-server and --nginx: the programs of local clusters."""
-    executable = click.Path(path_type=Path)
-    for option, program in (("--nginx", "nginx"), ("--store-server", "Redis or Valkey server")):
-        text = f"The {program} to use; default: the embedded one."
-        command = click.option(option, type=executable, metavar="PATH", help=text)(command)
-    return command
-
-
 def place_option(default: str | None, text: str) -> Callable[[Command], Command]:
     """Return the option --on: where a cluster runs."""
-    places = click.Choice(["local", "compose"])
+    places = click.Choice([place.value for place in Place])
     return click.option("--on", "place", metavar="PLACE", type=places, default=default, help=text)
 
 
@@ -132,7 +123,7 @@ def run_suite(
     return results, INTERRUPTED if interrupted else int(failed > 0)
 
 
-def choose_clusters(place: Place, node: str, nginx: Path | None, store_server: Path | None) -> MakeCluster:
+def choose_clusters(place: Place, node: str, nginx: str | None, store_server: str | None) -> MakeCluster:
     """Return what makes clusters in this place. Refuse options that it does not have, and unusable programs."""
     if place is Place.LOCAL:
         try:
@@ -142,7 +133,7 @@ def choose_clusters(place: Place, node: str, nginx: Path | None, store_server: P
         except (ClusterError, NginxError) as error:
             raise click.ClickException(str(error)) from error
         return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
-    if node != "flask":
+    if node != NodeKind.FLASK:
         raise click.UsageError(f"--node {node} is for local processes: nodes in containers are flask")
     if nginx or store_server:
         raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
@@ -151,9 +142,7 @@ def choose_clusters(place: Place, node: str, nginx: Path | None, store_server: P
 
 def require_known(name: str, known: Collection[str], what: str, option: str) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"the {what}s are {', '.join(known)}."
-        raise click.BadParameter(f"unknown {what} {name!r}; {hint}", param_hint=option)
+        raise click.BadParameter(f"unknown {what} {name!r}: {did_you_mean(name, known)}", param_hint=option)
 
 
 @contextmanager

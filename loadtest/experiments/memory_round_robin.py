@@ -1,7 +1,8 @@
 """1: sessions in each node's memory, and nodes that take turns."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import DURING, NO_FAILED_REQUEST, share_of_requests
+from loadtest.checker.phases import DURING
+from loadtest.claims import NO_FAILED_REQUEST, share_of_requests
 from loadtest.experiment import Experiment, Variant, cluster
 
 EXPERIMENT = Experiment(

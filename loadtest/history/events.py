@@ -61,6 +61,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
     `user`, `visits`, `cart` are what the answer shows, UNSET where it does not show it (user None: no user is
     logged in). `replaced`: the answer brought another session's cookie than the one sent; UNSET if none was sent.
+    `shed`: the answer was a 503 with Retry-After.
 
     `expected_…` are the expectations of the virtual user, and `found` its own conclusion. They are UNSET and empty
     where other clients use the session too, so that the user cannot know. The checker reads none of them.
@@ -80,6 +81,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     method: str
     path: str
     status: int = 0
+    shed: bool = False
     error: str = ""
     node: str = ""
     upstream: str = ""

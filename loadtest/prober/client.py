@@ -1,4 +1,4 @@
-"""Start and stop the prober, a process that gets its orders on stdin and writes each probe to stdout."""
+"""Start and stop the prober, a process that gets its endpoints on stdin and writes each probe to stdout."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from loadtest.history import Probe
 INTERVAL = 0.05
 """Seconds between two probes of one endpoint."""
 TIMEOUT = 5.0
+"""Seconds after which a probe without an answer is unknown."""
 START_TIMEOUT = 20.0
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,25 +36,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     cookie: str = ""
 
 
-class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """A probe without an answer for `timeout` seconds is unknown."""
-
-    endpoints: tuple[Endpoint, ...]
-    timeout: float
-    time_limit: float
-
-
 class Prober:
-    """A context manager that probes until `stop`, for `time_limit` seconds at most.
+    """A context manager that probes until `stop`.
 
-    It requests each endpoint every 50 ms, also while an earlier answer is outstanding; an answer that
-    takes longer than `timeout` seconds is unknown. An endpoint that tests the store needs a session's cookie. Cookies
-    are sent over a pipe, so they appear in no argument list.
+    It requests each endpoint every 50 ms, also while an earlier answer is outstanding; an answer that takes longer than
+    5 s is unknown. An endpoint that tests the store needs a session's cookie. Cookies are sent over a pipe, so they
+    appear in no argument list.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], *, time_limit: float, timeout: float = TIMEOUT) -> None:
-        self._orders = Orders(endpoints=tuple(endpoints), timeout=timeout, time_limit=time_limit)
-        self._probes: list[Probe] = []
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._probes: deque[Probe] = deque()
         self._began = threading.Event()
 
     def __enter__(self) -> Self:
@@ -72,7 +66,7 @@ class Prober:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         with contextlib.suppress(BrokenPipeError):  # it has ended; its log has the reason
-            self._stdin.write(msgspec.json.encode(self._orders) + b"\n")
+            self._stdin.write(msgspec.json.encode(self._endpoints) + b"\n")
             self._stdin.flush()
         if not self._began.wait(START_TIMEOUT) or self._process.poll() is not None:
             error = ProberError(self._exit_reason())
@@ -89,27 +83,22 @@ class Prober:
         self._stdout.close()
         self._stderr.close()
 
-    @property
-    def probes(self) -> Sequence[Probe]:
-        """Probes that have ended so far."""
-        return tuple(self._probes)
+    def take(self) -> list[Probe]:
+        """Return the probes that have ended since the last call, in the order they ended."""
+        return [self._probes.popleft() for _ in range(len(self._probes))]
 
-    def stop(self) -> list[Probe]:
-        """Stop sending, wait for probes in flight, and return all probes in the order they ended.
-
-        Raises ProberError if the prober ended before, other than by its time limit.
-        """
+    def stop(self) -> None:
+        """Stop sending, and wait for probes in flight. Raises ProberError if the prober ended before."""
         self._end()
         if self._process.returncode:
             raise ProberError(self._exit_reason())
-        return list(self._probes)
 
     def _end(self) -> None:
         """Close its stdin, which ends it; kill it if it does not end in time."""
         with contextlib.suppress(BrokenPipeError):  # it has ended already
             self._stdin.close()
         try:
-            self._process.wait(self._orders.timeout + START_TIMEOUT)
+            self._process.wait(TIMEOUT + START_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

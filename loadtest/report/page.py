@@ -10,11 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
+from deploy.files import write_atomically, write_json
 from loadtest.checker import Findings
 from loadtest.faults import NOTHING
 from loadtest.history import HistoryError, read
-from loadtest.report.tables import MARKS, make_experiment_table
-from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results, replace_file, write_json
+from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, make_experiment_table
+from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results
 
 REPORT, MARKDOWN = "report.html", "results.md"
 TITLE = "Failover experiments"
@@ -41,7 +42,7 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
     page = render_page(results, folder, title).encode()
     write_json(folder / RESULTS, found)
     (folder / MARKDOWN).write_text(make_experiment_table(results).markdown(), encoding="utf-8")
-    return replace_file(folder / REPORT, page)
+    return write_atomically(folder / REPORT, page, 0o644)
 
 
 def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
@@ -67,6 +68,8 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
         plot=lambda result: _plot(result, folder),
         what_happened=summarize,
         evidence=_evidence,
+        saturated=SATURATED,
+        busy_generator=BUSY_GENERATOR,
     )
 
 

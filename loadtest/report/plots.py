@@ -49,9 +49,9 @@ _SETTINGS: Any = {
 class Timeline:
     """`times` are the beginnings of the steps in seconds after the fault; each series has a value for each of them.
 
-    `outcomes` and `nodes` are requests per second, by when they ended; `nodes` by the answering node. `p50`, `p99` and
-    `slowest` are milliseconds, NaN where nothing ended. `probes` are the prober's: seconds after the fault when each
-    was sent, how long it took in milliseconds, and whether its answer was good.
+    `outcomes` and `nodes` are requests per second, by when they ended; `nodes` by the answering node. `p50` and `p99`
+    are milliseconds, NaN where nothing ended. `probes` are the prober's: seconds after the fault when each was sent,
+    how long it took in milliseconds, and whether its answer was good.
     """
 
     step: float

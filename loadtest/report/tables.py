@@ -13,7 +13,7 @@ from loadtest.results import CaseResults, Result, group_by_case
 
 SATURATED = 0.9
 """The share of its one core from which on a Locust process is the limit; Locust warns from there on too."""
-BUSY_GENERATOR = "The load generator itself was busy all the time: rates and times are its own."
+BUSY_GENERATOR = "The load generator was busy all the time: rates and times are its own, not the cluster's."
 MARKS = {
     Verdict.HOLDS: ("✓", "holds", "green"),
     Verdict.NOT_ENOUGH_DATA: ("?", "no data", "yellow"),

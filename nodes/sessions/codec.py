@@ -1,10 +1,16 @@
-"""Codecs: the values of fields as bytes. Nothing in the session library unpickles."""
+"""Codecs: the values of fields as bytes. Nothing in the session library unpickles.
+
+The form of an encrypted value is here and not in `encryption.py`, because a node without keys meets such values, too:
+it must not take them for corrupt ones, whose session is quarantined.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 import msgspec
+
+from .store import UnknownKey
 
 ENCRYPTED = b"\xe1"
 """First byte of an encrypted value (`encryption.py`), and of no value that a codec writes.
@@ -19,10 +25,6 @@ class DecodeError(ValueError):
     """The bytes are not what the codec writes: corrupt, truncated or from another program."""
 
 
-class EncryptedValue(DecodeError):
-    """The bytes are an encrypted value, which needs a key."""
-
-
 class Codec(Protocol):
     """Encodes and decodes the value of one field."""
 
@@ -31,7 +33,7 @@ class Codec(Protocol):
         ...
 
     def decode(self, data: bytes) -> Any:
-        """Return the value of `data`. Raises `DecodeError` where it has none."""
+        """Return the value of `data`. Raises `DecodeError` where it has none, `UnknownKey` where it is encrypted."""
         ...
 
 
@@ -55,7 +57,9 @@ class MsgpackCodec:
         try:
             return self._decoder.decode(data)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise (EncryptedValue if is_encrypted(data) else DecodeError)(str(error)) from error
+            if is_encrypted(data):
+                raise UnknownKey("the session is encrypted, and this node has no key") from error
+            raise DecodeError(str(error)) from error
 
 
 def is_encrypted(data: bytes) -> bool:

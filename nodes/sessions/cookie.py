@@ -3,6 +3,8 @@
 The signature (HMAC-SHA256 over the exact text of the id, base64url without padding) lets a node refuse a forged cookie
 without a round trip to the store. It is read from the raw Cookie header and compared as text: a value that is quoted,
 padded, decorated or sent twice is not the one that was set, and is refused.
+
+The Set-Cookie header around this value is written in `extension.py`, by `set_cookie`.
 """
 
 from __future__ import annotations
@@ -49,14 +51,38 @@ class CookieFormat(Protocol):
         ...
 
 
-def is_canonical(session_id: str) -> bool:
-    """Return whether `session_id` has the form of an id: 16 to 128 characters of the base64url alphabet."""
-    return _ID.match(session_id) is not None
-
-
 def hash_id(session_id: str) -> str:
-    """Return the SHA-256 of an id in 64 hexadecimal digits: the store's key."""
+    """Return the SHA-256 of an id in 64 hexadecimal digits."""
     return hashlib.sha256(session_id.encode()).hexdigest()
+
+
+class SignedCookie:
+    """The library's own format. An id has 16 to 128 characters of the base64url alphabet; its SHA-256 is the key."""
+
+    is_shared = False
+
+    def is_canonical(self, session_id: str) -> bool:
+        return _ID.match(session_id) is not None
+
+    def to_key(self, session_id: str) -> str:
+        return hash_id(session_id)
+
+    def to_hash(self, key: str) -> str:
+        return key
+
+    def sign(self, session_id: str, secret: bytes) -> str:
+        return f"{session_id}.{_signature(session_id, secret)}"
+
+    def verify(self, value: str, secrets: Iterable[bytes]) -> str | None:
+        if len(value) > _MAX_LENGTH:
+            return None
+        session_id, dot, signature = value.rpartition(".")
+        if not dot or not signature.isascii() or not self.is_canonical(session_id):
+            return None
+        for secret in secrets:
+            if hmac.compare_digest(_signature(session_id, secret), signature):
+                return session_id
+        return None
 
 
 @lru_cache(maxsize=64)
@@ -68,39 +94,7 @@ def _hmac(secret: bytes) -> hmac.HMAC:
 def _signature(session_id: str, secret: bytes) -> str:
     code = _hmac(secret).copy()
     code.update(session_id.encode("ascii"))
-    digest = code.digest()
-    return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
-
-
-def sign(session_id: str, secret: bytes) -> str:
-    """Return the cookie's value for an id."""
-    return f"{session_id}.{_signature(session_id, secret)}"
-
-
-def verify(value: str, secrets: Iterable[bytes]) -> str | None:
-    """Return the id in the cookie's value, or None where no secret signed exactly this text."""
-    if len(value) > _MAX_LENGTH:
-        return None
-    session_id, dot, signature = value.rpartition(".")
-    if not dot or not signature.isascii() or not is_canonical(session_id):
-        return None
-    for secret in secrets:
-        if hmac.compare_digest(_signature(session_id, secret), signature):
-            return session_id
-    return None
-
-
-class SignedCookie:
-    """The library's own format: the functions above."""
-
-    is_shared = False
-    is_canonical = staticmethod(is_canonical)
-    to_key = staticmethod(hash_id)
-    sign = staticmethod(sign)
-    verify = staticmethod(verify)
-
-    def to_hash(self, key: str) -> str:
-        return key
+    return base64.urlsafe_b64encode(code.digest()).decode("ascii").rstrip("=")
 
 
 def cookie_values(header: str, name: str) -> Sequence[str]:

@@ -16,7 +16,6 @@ field exists twice.
 from __future__ import annotations
 
 import hmac
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -29,9 +28,18 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from .codec import ENCRYPTED, is_encrypted
 from .cookie import SignedCookie
 from .fields import OWNER_PROOF
-from .store import Changes, CorruptRecord, Lifetime, Mark, Outcome, Record, Store, StoreWrapper, UnknownKey
-
-log = logging.getLogger("nodes.sessions")
+from .store import (
+    Changes,
+    CorruptRecord,
+    Lifetime,
+    Mark,
+    Outcome,
+    Record,
+    Store,
+    StoreWrapper,
+    UnknownKey,
+    quarantine_corrupt,
+)
 
 KEY_BYTES = 32
 _ID_BYTES = 4
@@ -184,8 +192,7 @@ class EncryptedStore(StoreWrapper):
         try:
             return self._decrypt_record(key, record)
         except CorruptRecord as error:
-            log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - a line
-            self.wraps.quarantine(key)
+            quarantine_corrupt(self.wraps, key, error)
             return None
 
     def _decrypt_record(self, key: str, record: Record) -> Record:

@@ -25,14 +25,10 @@ from .store import (
     Iterable,
     Lifetime,
     ListsByUser,
-    LoginTooOld,
     Outcome,
-    SessionEnded,
     SessionError,
-    SessionTooLarge,
     Store,
     StoreWrapper,
-    TooManySessions,
     find_capability,
 )
 from .users import UserSessions, end_all
@@ -46,7 +42,6 @@ _OUTAGE_READ = "the session store can't be reached; try again"
 _OUTAGE_WRITE = (
     "the session store can't be reached: the request may not have been carried out; check before you repeat it"
 )
-_STATUS = {SessionEnded: 409, TooManySessions: 409, SessionTooLarge: 413, LoginTooOld: 401, CookieNotSendable: 400}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,7 +93,7 @@ class Sessions:
 
 def error_response(error: SessionError) -> ResponseReturnValue:
     """Return the default response to an error of the session: JSON with the reason."""
-    status = _STATUS.get(type(error), 503)
+    status = error.status
     is_read = flask.request.method in {"GET", "HEAD", "OPTIONS", "TRACE"}
     response = jsonify(error=str(error) if status != 503 else _OUTAGE_READ if is_read else _OUTAGE_WRITE)
     response.status_code = status
@@ -154,7 +149,7 @@ class _Interface(SessionInterface):
         except SessionError as error:
             _replace(response, app.make_response(app.handle_user_exception(error)))
         has_cookie = session.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
-        session.close()
+        context.closed = True
         if has_cookie:
             response.headers.add("Set-Cookie", context.set_cookie(session))
         if has_cookie or session.used:

@@ -21,7 +21,8 @@ CLIENT_KEY = "_client"
 COOKIE_KEY = "_cookie"
 """The `SessionLifetime` of a session that has one."""
 OWNER_PROOF = "~owner"
-"""The owner of an encrypted record, encrypted. Only `EncryptedStore` reads and writes it."""
+"""The owner of an encrypted record, encrypted. Only `EncryptedStore` reads and writes it. It is reserved on nodes
+without keys, too, which otherwise would show it to the application and write plain values beside it."""
 RESERVED = frozenset({CLIENT_KEY, COOKIE_KEY, OWNER_PROOF})
 BLIND_EXPECT: dict[str, bytes | None] = {COOKIE_KEY: None, OWNER_PROOF: None}
 """`Changes.expect` of an update without a read: these fields are missing. A session that has one of them must be read

@@ -16,8 +16,7 @@ from typing import Any, Protocol
 from blinker import NamedSignal
 
 from . import signals
-from .codec import DecodeError, EncryptedValue
-from .cookie import hash_id
+from .codec import DecodeError
 from .fields import (
     BLIND_EXPECT,
     COOKIE_KEY,
@@ -40,7 +39,7 @@ from .store import (
     SessionTooLarge,
     Store,
     StoreUnavailable,
-    UnknownKey,
+    quarantine_corrupt,
 )
 
 log = logging.getLogger("nodes.sessions")
@@ -58,7 +57,7 @@ class RequestContext(Protocol):
     """The request of a session."""
 
     closed: bool
-    """True once the headers of the response leave. No new cookie can be sent then."""
+    """True once the headers of the response leave. No new cookie can be sent then, and changes are an error."""
 
     def read_id(self) -> str | None:
         """Return the id in the request's cookie; None without a genuine cookie."""
@@ -97,7 +96,7 @@ class SessionRecord:
     @property
     def key_hash(self) -> str | None:
         """The SHA-256 of the id, for logs and signals, whatever the store's key is."""
-        return hash_id(self.id) if self.id is not None else None
+        return self.store.cookie.to_hash(self.key) if self.key is not None else None
 
     def notify(self, signal: NamedSignal) -> None:
         """Send a signal about this session."""
@@ -124,11 +123,8 @@ class SessionRecord:
             try:
                 check_reserved(record.fields, self.store.codec)
                 self.fields.read(record.fields)
-            except EncryptedValue as error:
-                raise UnknownKey(f"session {self.key_hash} is encrypted, and this node has no key") from error
             except DecodeError as error:
-                log.error("session %s is corrupt and was quarantined: %s", self.key_hash, error)  # noqa: TRY400 - a line
-                self.store.quarantine(self.key)
+                quarantine_corrupt(self.store, self.key, error)
                 record = None
         self.record = record
         self.loaded = True

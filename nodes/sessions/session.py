@@ -220,7 +220,7 @@ class Session(SessionMixin):
         """
         record = self._load()
         if record.record is not None:
-            self._replace(record.save())  # what this request did to the session before comes first
+            record.save()  # what this request did to the session before comes first
         else:
             self._refuse_if_closed()
         return record.compare_and_set(to_field(key), function, default)
@@ -316,10 +316,6 @@ class Session(SessionMixin):
         is_absent = record.loaded and record.record is None
         if is_due and not is_absent and self.cookie_action is CookieAction.NONE:
             self.cookie_action = CookieAction.SET
-
-    def close(self) -> None:
-        """Note that the headers leave: from now on, a change that needs the response or the cookie is an error."""
-        self.request_context.closed = True
 
     @property
     def cookie_lifetime(self) -> tuple[int | None, datetime | None]:

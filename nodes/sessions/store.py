@@ -7,19 +7,27 @@ own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
-from .codec import Codec
 from .cookie import CookieFormat
+
+if TYPE_CHECKING:
+    from .codec import Codec
+
+log = logging.getLogger("nodes.sessions")
 
 # ---- errors
 
 
 class SessionError(Exception):
     """Base of the errors that a session can raise while a request is served."""
+
+    status: ClassVar[int] = 503
+    """The HTTP status of the response."""
 
 
 class StoreUnavailable(SessionError):
@@ -41,21 +49,31 @@ class CorruptRecord(ValueError):
 class SessionEnded(SessionError):
     """The session ended (logout, expiry, renewal) while this request worked with it, so its writes were not saved."""
 
+    status = 409
+
 
 class CookieNotSendable(SessionError):
     """A session was to be created or renewed, but no browser would get or keep its cookie."""
+
+    status = 400
 
 
 class SessionTooLarge(SessionError):
     """The write would take the session over its bound. What was stored before is still there, unchanged."""
 
+    status = 413
+
 
 class TooManySessions(SessionError):
     """The user has `max_sessions` sessions, and a new login is refused (`SessionLimit.REFUSE`)."""
 
+    status = 409
+
 
 class LoginTooOld(SessionError):
     """The view needs a more recent login than this session's, or a login at all."""
+
+    status = 401
 
 
 # ---- what a store keeps
@@ -64,6 +82,8 @@ LATEST = 253_402_300_800.0
 """The end of the year 9999, in seconds since the epoch: no session is created or expires later."""
 LONGEST = 100 * 365.25 * 86_400
 """A hundred years, in seconds: no session lives longer, so that every store can represent its end as a date."""
+QUARANTINE_SECONDS = 24 * 60 * 60
+"""Time for which a corrupt record is kept for inspection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +109,7 @@ class Record:
     final: bool = False
 
 
-MARK_SECONDS = 120.0
+MARK_SECONDS = 120
 """How long a mark stays: longer than any request is in flight, and long enough to repeat a login without an answer."""
 
 
@@ -206,7 +226,7 @@ class Store(Protocol):
         ...
 
     def quarantine(self, key: str) -> None:
-        """Make a corrupt record absent. Stores that can do so keep it for a day, for inspection."""
+        """Make a corrupt record absent. Stores that can do so keep it for `QUARANTINE_SECONDS`."""
         ...
 
     def ping(self) -> float:
@@ -216,6 +236,12 @@ class Store(Protocol):
     def close(self) -> None:
         """Release connections and files. The store is not used after it."""
         ...
+
+
+def quarantine_corrupt(store: Store, key: str, why: object) -> None:
+    """Quarantine a corrupt record, and log the reason."""
+    log.error("session %s is corrupt and was quarantined: %s", store.cookie.to_hash(key), why)
+    store.quarantine(key)
 
 
 class StoreWrapper:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 
 from . import signals
 from .signals import Notify
@@ -32,7 +33,6 @@ class Sweeper:
         self._cookie = store.cookie
         self._notify = notify
         self._seconds = seconds
-        self._stopped = threading.Event()
         self._was_down = False
 
     def start(self) -> bool:
@@ -42,30 +42,24 @@ class Sweeper:
         threading.Thread(target=self._run, name="session-sweeper", daemon=True).start()
         return True
 
-    def stop(self) -> None:
-        """Stop after the current batch, without waiting for it."""
-        self._stopped.set()
-
     def sweep(self) -> int:
         """Remove all expired sessions, in batches, and return how many. Raises `StoreUnavailable`."""
         assert self._store is not None
         removed = 0
-        while not self._stopped.is_set():
+        while True:
             batch = self._store.sweep(BATCH, self._expired)
             removed += batch
             if batch < BATCH:
-                break
-            self._stopped.wait(PAUSE)
-        return removed
+                return removed
+            time.sleep(PAUSE)
 
     def _expired(self, key: str) -> None:
         if self._notify is not None:
             self._notify(signals.session_expired, self._cookie.to_hash(key))
 
     def _run(self) -> None:
-        wait = random.uniform(0, self._seconds)  # noqa: S311 - no secret
-        while not self._stopped.wait(wait):
-            wait = self._seconds
+        time.sleep(random.uniform(0, self._seconds))  # noqa: S311 - no secret
+        while True:
             try:
                 removed = self.sweep()
             except StoreUnavailable as error:
@@ -78,3 +72,4 @@ class Sweeper:
                 self._was_down = False
                 if removed:
                     log.info("expired sessions were swept", extra={"removed": removed})
+            time.sleep(self._seconds)

@@ -54,7 +54,7 @@ class Script:
 
     def found(self, **header: Any) -> dict[Kind, int]:
         findings = self.check(**header)
-        return {kind: findings.count(kind) for kind in Kind if findings.count(kind)}
+        return findings.total.found
 
     def check(self, *more: Event, **header: Any) -> Findings:
         first = Header(version=1, title="by hand", started=0.0, **header)

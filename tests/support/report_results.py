@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.files import write_json
 from loadtest.checker import check
 from loadtest.claims import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name
 from loadtest.history import VERSION, Action, Event, Header, Mark, Op, OpOutcome, Probe, assemble, read
 from loadtest.load_profile import Mix
-from loadtest.results import HISTORY, RESULT, Result, write_json
+from loadtest.results import HISTORY, RESULT, Result
 
 BEGAN = 1_800_000_000.0
 """When the phase before the fault begins. The fault comes 4 s later and is undone at 8, the run ends at 12."""

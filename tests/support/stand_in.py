@@ -37,6 +37,7 @@ class StandIn:
     forgetful_cart: bool = False  # additions are acknowledged and not kept
     revived: bool = False  # POST /logout clears nothing
     delay: float = 0.0  # seconds before each answer
+    cookie_name: str = "session"
 
     def __post_init__(self) -> None:
         memories: list[dict[str, Record]] = [{} for _ in range(self.memories)]
@@ -74,7 +75,7 @@ class _Handler(QuietHandler):
         body = json.loads(self.rfile.read(length) or b"{}")
         self.stand_in.requests += 1
         time.sleep(self.stand_in.delay)
-        sent = SimpleCookie(self.headers.get("Cookie", "")).get("session")
+        sent = SimpleCookie(self.headers.get("Cookie", "")).get(self.stand_in.cookie_name)
         with self.stand_in.lock:
             number, memory = next(self.stand_in.turns)
             self.node, self.cookie = f"node-{number}", None
@@ -85,7 +86,7 @@ class _Handler(QuietHandler):
         self.send_header("X-Served-By", self.node)
         self.send_header("X-Upstream-Status", str(status))
         if self.cookie is not None:
-            self.send_header("Set-Cookie", f"session={self.cookie}; Path=/; HttpOnly")
+            self.send_header("Set-Cookie", f"{self.stand_in.cookie_name}={self.cookie}; Path=/; HttpOnly")
         self.end_headers()
         self.wfile.write(content)
 

@@ -30,9 +30,9 @@ from nodes.sessions.codec import MsgpackCodec
 from nodes.sessions.cookie import SignedCookie
 from nodes.sessions.stores.express.cookie import ExpressCookie
 from nodes.sessions.stores.express.format import Document
-from nodes.sessions.stores.sql.statements import ddl
 from proxy import Balance
 from session_cluster import main
+from tests.support.ddl import ddl
 from tests.support.surface import hold
 
 ROOT = Path(__file__).parents[2]

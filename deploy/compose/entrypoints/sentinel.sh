@@ -12,14 +12,12 @@ if [ ! -d "$name" ]; then
   mv "draft-$name" "$name"
 fi
 cd "$name"
-# The timeout of one failover; the next one begins after twice as much.
-awk -v down_after="$DOWN_AFTER" '
-  !/^sentinel (down-after-milliseconds|failover-timeout) / { print }
-  END {
-    milliseconds = int(down_after * 1000)
-    print "sentinel down-after-milliseconds sessions " milliseconds
-    print "sentinel failover-timeout sessions " (milliseconds > 2500 ? 2 * milliseconds : 5000)
-  }' sentinel.conf > sentinel.conf.new
+# DOWN_AFTER may differ from that of an earlier start.
+timeouts='^sentinel (down-after-milliseconds|failover-timeout) '
+{
+  grep -vE "$timeouts" sentinel.conf
+  grep -E "$timeouts" "/cluster/sentinels/$name.conf"
+} > sentinel.conf.new
 chmod 600 sentinel.conf.new
 mv sentinel.conf.new sentinel.conf
 exec redis-server "/data/$name/sentinel.conf" --sentinel

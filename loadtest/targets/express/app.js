@@ -1,8 +1,8 @@
-// An Express application with express-session that answers what a node of the cluster answers, as JSON. Everything is
-// told by the environment:
+// An Express application with express-session that answers what a node of the cluster answers, as JSON. It is
+// configured through environment variables:
 //
 //   PORT, HOST                      where it listens; 3000 and 127.0.0.1
-//   NODE_NAME                       what X-Served-By says; express-1
+//   NODE_NAME                       the value of X-Served-By; express-1
 //   SESSIONS                        own, or shared with the nodes; shared
 //   SESSION_STORE                   own: memory or redis; shared: that of the nodes, if it is told, which must be express
 //   REDIS_URL, REDIS_URL_FILE       the nodes' Redis or its Sentinels, or a file that holds this URL
@@ -10,8 +10,8 @@
 //   SESSION_NAME                    the cookie's name; connect.sid
 //   SESSION_IDLE_TIMEOUT            seconds that a session lives without use; 1800
 //   SESSION_SECURE, SESSION_HTTP_ONLY, SESSION_SAME_SITE, SESSION_MAX_AGE, SESSION_ROLLING
-//                                   as those of the nodes: what the cookie is like, and when it is sent again
-//   CLUSTER_USERS_FILE              JSON: user -> password, or {"users": {user: password}}
+//                                   as those of the nodes: the cookie's attributes, and when it is sent again
+//   CLUSTER_USERS_FILE              JSON: {"users": {user: password}}
 
 import { readFileSync } from "node:fs";
 import { timingSafeEqual, createHash } from "node:crypto";
@@ -48,8 +48,7 @@ if (!ownSessions && env.SESSION_STORE && env.SESSION_STORE !== "express") {
 }
 const name = env.NODE_NAME || "express-1";
 const secrets = required("SESSION_SECRETS").split(/[,\n]/).map((secret) => secret.trim()).filter(Boolean);
-const listed = JSON.parse(readFileSync(required("CLUSTER_USERS_FILE"), "utf8"));
-const users = new Map(Object.entries(listed.users ?? listed));
+const users = new Map(Object.entries(JSON.parse(readFileSync(required("CLUSTER_USERS_FILE"), "utf8")).users));
 
 const cookie = {
   httpOnly: choice("SESSION_HTTP_ONLY", "on", switches),

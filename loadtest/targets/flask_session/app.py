@@ -2,7 +2,7 @@
 
 Written as Flask-Session's documentation has it, with its defaults. It is configured through the environment:
 
-    NODE_NAME               what X-Served-By says
+    NODE_NAME               the value of X-Served-By
     SESSION_STORE           memory (cachelib's SimpleCache, one for each process) or redis
     REDIS_URL, ..._FILE     for redis: its URL, or a file that holds it; redis+sentinel:// as the nodes have it
     SESSION_NAME            the cookie's name; session

@@ -1,6 +1,8 @@
 """Only with local processes: ports, folders, several clusters on one machine."""
 
 import json
+import os
+import signal
 import socket
 import ssl
 import stat
@@ -12,7 +14,7 @@ from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, S
 from deploy.local import servers
 from deploy.ports import free_ports, is_taken
 from tests.support.traffic import Visitor, served_by
-from tests.support.waiting import wait_until
+from tests.support.waiting import lives, wait_until
 
 
 def test_two_clusters_live_side_by_side() -> None:
@@ -40,6 +42,17 @@ def test_a_port_that_another_process_takes_is_replaced(monkeypatch: pytest.Monke
             assert offers == []
             assert Visitor(cluster.url).get("/ready").status == 200
             assert all(not member.address.endswith(f":{lost}") for member in cluster.members())
+
+
+def test_a_cluster_whose_fault_proxy_was_killed_can_be_stopped() -> None:
+    with LocalCluster(ClusterSpec(nodes=1, store=StoreKind.REDIS, store_proxy=True)) as cluster:
+        folder, pids = cluster.state_dir, [member.pid for member in cluster.members() if member.pid]
+        os.kill(cluster.store.proxy.pid, signal.SIGKILL)
+        wait_until(lambda: not lives(cluster.store.proxy.pid), "the fault proxy has ended")
+        with pytest.raises(ClusterError, match="the fault proxy has ended"):
+            cluster.store.proxy.down()
+    assert not lives(*pids)
+    assert not folder.exists()
 
 
 def test_the_port_of_the_spec_is_the_proxys() -> None:

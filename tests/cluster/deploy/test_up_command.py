@@ -98,6 +98,16 @@ def test_a_signal_stops_everything_also_in_the_background(
         assert (up.folder / "logs" / "node-1.log").exists()
 
 
+def test_under_nohup_a_closed_terminal_does_not_stop_it(tmp_path: Path) -> None:
+    with running(tmp_path / "state", "--nodes", "1", prefix=("nohup",)) as up:
+        up.process.send_signal(signal.SIGHUP)
+        browser = Visitor(up.state["url"])
+        browser.log_in(up.state["users"])
+        assert browser.user == "alice"
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(timeout=30) == 128 + signal.SIGTERM
+
+
 def test_a_process_that_ends_is_reported(tmp_path: Path) -> None:
     with running(tmp_path / "state", "--nodes", "1") as up:
         node = next(process for process in up.state["processes"] if process["name"] == "node-1")

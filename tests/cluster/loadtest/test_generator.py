@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 def load(spec: ClusterSpec, folder: Path, users: int, mix: Mix = Mix.EVERYDAY, size: int = 200_000) -> Findings:
     """Return what is found in a history of about so many bytes."""
-    profile = LoadProfile(users=users, spawn_rate=20, wait=(0.02, 0.1), mix=mix, time_limit=60)
+    profile = LoadProfile(users=users, spawn_rate=20, wait=(0.02, 0.1), mix=mix)
     with ClusterTarget(local_cluster(spec)) as target, Generator(profile, target, folder) as generator:
         generator.start()
         (part,) = generator.parts

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, StoreKind
+from deploy.signals import interruptible
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, Claim, Verdict
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import Fault, pause
@@ -18,7 +19,6 @@ from loadtest.faults.fault import do_nothing
 from loadtest.history import Mark, Note, read
 from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, read_result, write_results
-from loadtest.runner import interruptible
 from loadtest.suite import Suite, SuiteLoad
 from tests.support.commands import default_signals
 

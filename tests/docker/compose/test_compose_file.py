@@ -52,7 +52,7 @@ def test_secrets_lie_only_where_they_are_needed(compose: Compose) -> None:
             *(f"node/database-url.{which}" for which in ("sql.sqlite", "sql.mysql", "sql.postgres")),
             *("node/session-secrets", "node/users.json"),
         },
-        "redis": {"store/password", "store/operator-password", "store/users.acl"},
+        "redis": {"store/password", "store/operator-password", "store/users.acl", "store/redis.conf"},
     }.items():
         assert compose.files(service) == allowed
     for one in compose.containers().values():
@@ -69,6 +69,11 @@ def test_redis_has_no_user_without_a_password(compose: Compose) -> None:
     assert "PONG" in ask("--user", "node", "--pass", password, "--no-auth-warning", "PING")
     for words in (["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["HGETALL", "other"], ["GET", "sess:other"]):
         assert "NOPERM" in ask("--user", "node", "--pass", password, "--no-auth-warning", *words)
+
+
+def test_redis_has_the_options_of_every_other_server(compose: Compose) -> None:
+    options = compose("exec", "-T", "redis", "cat", "/cluster/store/redis.conf").splitlines()
+    assert {"appendonly yes", 'save ""', "maxmemory-policy noeviction", "hash-max-listpack-value 1024"} <= set(options)
 
 
 def test_more_nodes_start_without_a_restart_of_anything_else_and_secrets_stay(compose: Compose) -> None:

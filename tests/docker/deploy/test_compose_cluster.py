@@ -33,7 +33,7 @@ def test_a_node_at_another_address_is_found_by_dns_and_cannot_be_drained() -> No
         after = {member.name: member.address for member in cluster.members()}
         assert {name for name in before if before[name] != after[name]} == {"node-2"}
         wait_until(lambda: served_by(cluster.url) == {"node-1", "node-2"}, "both of them serve")
-        with pytest.raises(ClusterError, match="a node that the proxy finds by DNS can't be taken out of rotation"):
+        with pytest.raises(ClusterError, match="node-1 cannot be drained: the proxy finds nodes by DNS"):
             cluster.drain("node-1")
         with pytest.raises(ClusterError, match="proxy is not a node"):
             cluster.move("proxy")

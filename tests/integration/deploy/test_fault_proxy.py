@@ -128,6 +128,14 @@ def test_down_ends_a_blackhole_and_drops_its_bytes(proxy: FaultProxy, client: so
         assert ask(newcomer) < 5
 
 
+def test_a_proxy_whose_process_was_killed_can_be_closed(proxy: FaultProxy) -> None:
+    os.kill(proxy.pid, signal.SIGKILL)
+    wait_until(lambda: not lives(proxy.pid), "the process has ended")
+    with pytest.raises(ClusterError, match="the fault proxy has ended"):
+        proxy.down()
+    proxy.close()
+
+
 def test_the_end_of_a_connection_is_passed_on(client: socket.socket) -> None:
     client.sendall(b"the end")
     client.shutdown(socket.SHUT_WR)

@@ -13,7 +13,9 @@ from tests.support.stand_in import ACCOUNTS, StandIn, serving
 
 def locust(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless", *arguments]
-    environment = {name: value for name, value in os.environ.items() if name != "CLUSTER_USERS_FILE"}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"CLUSTER_USERS_FILE", "SESSION_NAME"}
+    }
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
 
 
@@ -43,6 +45,16 @@ def test_plain_locust_without_credentials_says_where_they_come_from() -> None:
     assert "Error: no users to log in as: give --session-users-file or CLUSTER_USERS_FILE;" in done.stderr
     assert "session-cluster up --state DIR" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_plain_locust_takes_the_name_of_the_cookie_from_the_file_of_users(tmp_path: Path) -> None:
+    users = tmp_path / "users.json"
+    users.write_text(json.dumps({"users": ACCOUNTS, "session_cookie": "connect.sid"}))
+    with serving(StandIn(cookie_name="connect.sid")) as url:
+        done = locust("--host", url, "-u", "4", "-r", "20", "-t", "2s", "--session-users-file", str(users))
+    assert done.returncode == 0, done.stdout
+    assert "What 4 users saw in " in done.stdout
+    assert "failed requests    0" in done.stdout
 
 
 def test_plain_locust_refuses_a_host_that_is_not_an_address(tmp_path: Path) -> None:

@@ -9,7 +9,12 @@ import pytest
 import trustme
 
 from deploy.ports import free_ports
+from loadtest.history import Header, read
+from loadtest.load import run_load
+from loadtest.load_profile import LoadProfile
+from loadtest.results import HISTORY
 from loadtest.target import TargetError, log_in
+from nodes.sessions import Lifetime
 from tests.support.servers import http_server, tcp_server
 from tests.support.stand_in import StandIn, serving, target
 
@@ -73,6 +78,18 @@ def test_a_login_that_fails_is_reported_in_one_line() -> None:
         log_in(target(url, users={"alice": "wrong"}))
     with pytest.raises(TargetError, match=r"cannot log in at .* as alice: ConnectionRefusedError"):
         log_in(target(url))
+
+
+def test_the_header_of_a_load_describes_its_target_and_when_sessions_expire(tmp_path: Path) -> None:
+    profile = LoadProfile(users=2, spawn_rate=20, wait=(0.0, 0.1))
+    with serving(StandIn()) as url:
+        described = target(url, description={"nodes": 3}, session_lifetime=Lifetime(1800, 28800))
+        run_load(profile, 1.0, described, tmp_path, "a load", lambda _: None)
+    header = next(iter(read(tmp_path / HISTORY)))
+    assert isinstance(header, Header)
+    load = {"users": 2, "wait": [0.0, 0.1], "mix": "everyday"}
+    assert header.cluster == {"url": url, "nodes": 3, **load}
+    assert (header.idle_timeout, header.lifetime) == (1800, 28800)
 
 
 def test_a_target_over_tls_needs_a_trusted_certificate_unless_insecure(tmp_path: Path) -> None:

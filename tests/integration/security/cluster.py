@@ -77,7 +77,7 @@ def id_of(browser: requests.Session) -> str:
 
 def signed(session_id: str) -> str:
     """Return a cookie with a valid signature."""
-    return cookie.sign(session_id, SECRET.encode())
+    return cookie.SignedCookie().sign(session_id, SECRET.encode())
 
 
 @contextmanager

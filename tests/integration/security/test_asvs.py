@@ -19,7 +19,7 @@ def test_7_2_1_a_token_is_checked_by_every_node_and_forged_ones_ask_no_store(clu
     genuine, session_id = browser.cookies["session"], id_of(browser)
     assert cluster.users_of(genuine) == ["alice"] * 3
     flipped = ("B" if genuine[0] == "A" else "A") + genuine[1:]
-    wrong_secret = cookie.sign(session_id, b"another secret of more than thirty-two bytes")
+    wrong_secret = cookie.SignedCookie().sign(session_id, b"another secret of more than thirty-two bytes")
     with monitored(cluster.store) as commands:
         for forged in (
             *(flipped, wrong_secret, session_id, genuine[:-1], genuine + "A", genuine.lower(), f'"{genuine}"'),

@@ -8,6 +8,7 @@ import pytest
 from deploy.compose.members import SENTINELS, SHARDS, STORES
 from deploy.compose.setup import check_settings, node_urls, render_proxy
 from deploy.redis.acl import Passwords
+from deploy.redis.config import FAST_RECONNECT
 from deploy.spec import ClusterError, RedisMode
 from nodes.sessions.stores.redis.address import ServerList
 from nodes.settings import SettingsError
@@ -71,6 +72,10 @@ def test_the_proxy_waits_for_reads_that_wait_for_a_primary() -> None:
     assert "proxy_read_timeout 2000ms" in render_proxy(DEFAULTS)
     held = render_proxy(DEFAULTS | {"STORE_OUTAGE": "wait"})
     assert "proxy_read_timeout 2000ms" not in held
+
+
+def test_the_sentinels_of_compose_yaml_have_the_periods_of_local_ones() -> None:
+    assert f"ask debug {' '.join(FAST_RECONNECT)} publish-period" in COMPOSE
 
 
 def test_the_addresses_of_compose_yaml_are_those_of_the_configuration_files() -> None:

@@ -29,12 +29,13 @@ def test_servers_of_a_redis_cluster_start_with_one_table_that_covers_every_slot(
 
 
 def test_sentinels_know_the_primary_its_replicas_and_each_other() -> None:
-    files = sentinel_files(PASSWORDS, "10.1.2")
+    files = sentinel_files(PASSWORDS, "10.1.2", down_after=4)
     ids = {name: re.findall(r"sentinel myid (\w{40})", files[f"{name}.conf"])[0] for name in SENTINELS}
     assert len(set(ids.values())) == len(SENTINELS)
     for name in SENTINELS:
         text = files[f"{name}.conf"]
         assert "sentinel monitor sessions 10.1.2.11 6379 2\n" in text
+        assert re.findall(r"(?:after-milliseconds|failover-timeout) sessions (\d+)", text) == ["4000", "8000"]
         assert re.findall(r"known-replica sessions (\S+)", text) == ["10.1.2.12", "10.1.2.13"]
         others = {f"10.1.2.{last}": ids[other] for other, last in SENTINELS.items() if other != name}
         assert dict(re.findall(r"known-sentinel sessions (\S+) 26379 (\w+)", text)) == others

@@ -18,7 +18,7 @@ from deploy import (
     StoreSettings,
 )
 from deploy.spec import parse_balance
-from nodes.sessions import Durability
+from nodes.sessions import Durability, Lifetime
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,12 @@ from nodes.sessions import Durability
 def test_a_value_out_of_range_is_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ClusterError, match=message):
         ClusterSpec(**fields)
+
+
+def test_the_settings_of_the_nodes_name_the_timeouts_of_a_session() -> None:
+    assert ClusterSpec().session_lifetime == Lifetime(1800, 28800)
+    settings = {"SESSION_IDLE_TIMEOUT": "5", "SESSION_ABSOLUTE_TIMEOUT": "7.5"}
+    assert ClusterSpec(node_settings=settings).session_lifetime == Lifetime(5, 7.5)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,6 @@ from loadtest.claims import HOLDS, NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOS
 from loadtest.experiment import Phase
 from loadtest.history import STOPPED, Action, End, Mark, Op, OpOutcome, Probe
 
-COUNTS = {
-    Kind.SESSION_LOST: "sessions_lost",
-    Kind.UPDATE_LOST: "updates_lost",
-    Kind.STALE_READ: "stale_reads",
-    Kind.REVIVED: "revived",
-    Kind.CROSSED: "crossed",
-}
 PLENTY: Mapping[str, object] = {
     "seconds": 10.0, "users": 30, "operations": 1000, "ok": 1000, "as_logged_in": 800,
     "nodes": {"node-1": 500, "node-2": 500},
@@ -55,7 +48,7 @@ def test_clean_figures_support_that_nothing_is_lost_or_fails(claim: Claim) -> No
 
 @pytest.mark.parametrize("kind", Kind)
 def test_one_loss_of_any_kind_breaks_that_nothing_is_lost(kind: Kind) -> None:
-    lost = found({COUNTS[kind]: 1})
+    lost = found(found={kind: 1})
     assert NOTHING_LOST.check(lost) == ClaimResult(verdict=Verdict.BROKEN, reason=f"1 x {kind}; expected none")
     others = tuple(other for other in Kind if other is not kind)
     assert verdict(claims.nothing_lost(kinds=others), lost) is Verdict.HOLDS
@@ -92,7 +85,7 @@ def test_a_failed_request_breaks_that_none_fails_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("claim", "seen", "expected"),
     [
-        (NOTHING_LOST, found({"crossed": 1}, users=1, as_logged_in=3), "broken"),  # a fact even in little data
+        (NOTHING_LOST, found(found={Kind.CROSSED: 1}, users=1, as_logged_in=3), "broken"),  # a fact even in little data
         (NO_FAILED_GET, found(failed=1, failed_writes=1), "holds"),
         (NO_FAILED_GET, found(failed=1, failed_gets=1), "broken"),
         (NO_FAILED_REQUEST, found(operations=59), "not enough data"),
@@ -167,7 +160,7 @@ def test_the_worst_result_decides_and_gives_the_reasons() -> None:
 
 
 def test_a_truncated_history_decides_nothing() -> None:
-    truncated = Observed(msgspec.structs.replace(found({"sessions_lost": 1}).findings, complete=False))
+    truncated = Observed(msgspec.structs.replace(found(found={Kind.SESSION_LOST: 1}).findings, complete=False))
     (result,) = claims.evaluate([NOTHING_LOST, NO_FAILED_REQUEST], truncated)
     assert (result.verdict, result.reason) == (
         Verdict.NOT_ENOUGH_DATA,

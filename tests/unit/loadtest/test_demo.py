@@ -125,7 +125,7 @@ def test_larger_figures_fit_80_columns_as_well() -> None:
     [
         ("three-nodes", {}, "1 ✗", "Broken: steady: 0% of the requests found the user logged out; expected about two"),
         ("one-worker", {"users": 3}, "1 ?", "Not enough data: steady: 3 users; 12 are needed."),
-        ("one-worker", {"generator_cpu": 0.95}, "1 ✓", "load generator itself"),
+        ("one-worker", {"generator_cpu": 0.95}, "1 ✓", "The load generator was busy"),
     ],
 )
 def test_what_did_not_hold_or_was_disturbed_is_explained_below_the_table(
@@ -142,7 +142,7 @@ def test_what_did_not_hold_or_was_disturbed_is_explained_below_the_table(
 def test_a_write_in_flight_on_the_killed_node_is_shown() -> None:
     text = " ".join(render(as_expected(), 80).split())
     assert "In flight on the killed node, and not repeated because they write: 1 x POST /visits: status 502." in text
-    assert "load generator itself" not in text
+    assert "The load generator was busy" not in text
 
 
 def test_the_record_has_all_figures_of_all_phases_and_the_verdicts() -> None:

@@ -8,23 +8,15 @@ import pytest
 from rich.console import Console
 
 from deploy import NodeKind
+from deploy.files import write_json
 from loadtest.claims import Verdict, not_enough
 from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.report.page import summarize, write_report
 from loadtest.report.tables import make_experiment_table, show_experiments
-from loadtest.results import (
-    HISTORY,
-    RESULT,
-    Result,
-    describe,
-    group_by_case,
-    read_result,
-    replacing,
-    write_json,
-    write_results,
-)
+from loadtest.results import HISTORY, RESULT, Result, group_by_case, read_result, replacing, write_results
 from loadtest.suite import Suite, SuiteLoad, make_result
+from loadtest.target import describe
 from tests.support.report_results import Run
 
 
@@ -75,6 +67,14 @@ def test_a_document_is_replaced_in_one_step(tmp_path: Path) -> None:
     path.write_text("old")
     write_json(path, {})
     assert path.read_bytes() == b"{}\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "demo.json"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_json(path, {})
     assert list(tmp_path.iterdir()) == [path]
 
 

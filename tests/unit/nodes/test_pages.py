@@ -2,13 +2,24 @@
 
 import re
 from html import unescape
+from typing import NoReturn
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes.pages import node_colour
-from nodes.sessions import MemoryStore, StoreUnavailable
+from nodes.sessions import (
+    CookieNotSendable,
+    LoginTooOld,
+    MemoryStore,
+    SessionEnded,
+    SessionError,
+    SessionTooLarge,
+    StoreUnavailable,
+    TooManySessions,
+    UnknownKey,
+)
 from tests.support.node import PASSWORD, ROOT
 from tests.support.node_app import ALICE, HTML, ParsedPage, age_login, log_in, token_of, user_of
 
@@ -198,6 +209,28 @@ def test_errors_are_pages_that_name_the_node_and_the_request(
     assert response.mimetype == "text/html"
     assert response.headers["X-Request-ID"] in response.text
     assert f"{status}, from node-2" in response.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "title"),
+    [
+        (SessionEnded, 409, "Logged out meanwhile"),
+        (TooManySessions, 409, "Too many logins"),
+        (SessionTooLarge, 413, "Your session is full"),
+        (CookieNotSendable, 400, "Login not possible here"),
+        (LoginTooOld, 401, "Not logged in"),
+        (UnknownKey, 503, "The session store can't be reached"),
+    ],
+)
+def test_the_page_of_an_error_of_a_session_has_its_title(
+    app: Flask, error: type[SessionError], status: int, title: str
+) -> None:
+    def fail() -> NoReturn:
+        raise error("the reason")
+
+    app.add_url_rule("/fail", view_func=fail)
+    page = app.test_client().get("/fail", headers=HTML)
+    assert (page.status_code, f"<h1>{title}</h1>" in unescape(page.text)) == (status, True)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.pages import browser_name
+from nodes.account_sessions import browser_name
 from tests.support.node import PASSWORD
 from tests.support.node_app import FIREFOX, HTML, age_login, attempt_login, log_in, token_of, user_of
 

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.sessions import MemoryStore, OptionsError, Resave, SameSite, Secure, SessionOptions
-from nodes.sessions.cookie import cookie_values, sign, verify
+from nodes.sessions.cookie import SignedCookie, cookie_values
 from nodes.sessions.options import generate_id
 from nodes.sessions.stores.express import ExpressCookie
 from tests.support.browser import SECRET, Browser, application
 from tests.support.harnesses.memory import MemoryHarness
 
 KEY = SECRET.encode()
+COOKIE = SignedCookie()
 
 
 def test_ids_are_32_bytes_from_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +65,7 @@ def test_generate_id_is_asked_again_when_its_id_is_taken() -> None:
     browsers.append(Browser(browsers[0].app))
     for browser, session_id in zip(browsers, ("own-id-0123456789", "other-id-0123456789"), strict=True):
         browser.put(a=1)
-        assert browser.header == f"session={sign(session_id, KEY)}"
+        assert browser.header == f"session={COOKIE.sign(session_id, KEY)}"
 
 
 def test_a_generate_id_whose_ids_are_always_taken_is_an_error() -> None:
@@ -75,7 +76,7 @@ def test_a_generate_id_whose_ids_are_always_taken_is_an_error() -> None:
 
 
 SESSION_ID = "A" * 43
-GOOD = sign(SESSION_ID, KEY)
+GOOD = COOKIE.sign(SESSION_ID, KEY)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ GOOD = sign(SESSION_ID, KEY)
         f"session={'x' * 8192}",
         f"session={GOOD}{'x' * 8192}",
         "session=\xff\xfe\x00.\x80",
-        f"session={sign(SESSION_ID, b'another secret of at least 32 bytes')}",
+        f"session={COOKIE.sign(SESSION_ID, b'another secret of at least 32 bytes')}",
         f"session={SESSION_ID}.{'é' * 43}",
         f"__Host-session={GOOD}",
         "=" * 100 + ";" * 100,
@@ -123,7 +124,7 @@ def test_a_cookie_that_is_not_exactly_what_was_set_is_anonymous_and_asks_no_stor
 
 def test_the_exact_cookie_among_others_is_found() -> None:
     for header in (f"session={GOOD}", f"a=1; session={GOOD} ;b=session", f"x;session={GOOD};\t__Host-session=1"):
-        assert [verify(value, [KEY]) for value in cookie_values(header, "session")] == [SESSION_ID]
+        assert [COOKIE.verify(value, [KEY]) for value in cookie_values(header, "session")] == [SESSION_ID]
 
 
 FORGED = st.from_regex(r"(s:)?[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}", fullmatch=True)
@@ -132,17 +133,17 @@ FORGED = st.from_regex(r"(s:)?[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}", fullmatch=T
 @given(FORGED | st.text() | st.text(alphabet="s:%3A.=_-aA0\x00\xa0\u2000\ud800", max_size=120))
 def test_no_text_is_a_signed_cookie(text: str) -> None:
     for value in (text, *cookie_values(f"a=1; session={text}", "session")):
-        assert verify(value, [KEY]) is None
+        assert COOKIE.verify(value, [KEY]) is None
         assert ExpressCookie().verify(value, [KEY]) is None
 
 
 @given(st.text(alphabet=string.ascii_letters + string.digits + "-_", min_size=16, max_size=128), st.integers(0, 200))
 def test_a_signed_id_verifies_and_one_changed_character_does_not(session_id: str, position: int) -> None:
-    value = sign(session_id, KEY)
-    assert verify(value, [b"x" * 32, KEY]) == session_id
+    value = COOKIE.sign(session_id, KEY)
+    assert COOKIE.verify(value, [b"x" * 32, KEY]) == session_id
     at = position % len(value)
     changed = value[:at] + ("A" if value[at] != "A" else "B") + value[at + 1 :]
-    assert verify(changed, [KEY]) is None
+    assert COOKIE.verify(changed, [KEY]) is None
 
 
 @pytest.mark.parametrize(

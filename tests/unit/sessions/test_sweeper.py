@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from nodes.sessions import MemoryStore, StoreUnavailable, Sweeper
@@ -84,17 +86,15 @@ def test_an_outage_is_logged_once_and_sweeping_goes_on(caplog: pytest.LogCapture
             if self.failures:
                 self.failures -= 1
                 raise StoreUnavailable("no answer")
+            if not self.left:
+                threading.Event().wait()  # the thread of the sweeper never ends, so it waits from now on
             batch = min(limit, self.left)
             self.left -= batch
             return batch
 
     store = Failing()
-    sweeper = Sweeper(store, 0.01)
-    assert sweeper.start()
-    try:
-        wait_until(lambda: store.left == 0)
-    finally:
-        sweeper.stop()
+    assert Sweeper(store, 0.01).start()
+    wait_until(lambda: store.left == 0)
     assert [record.message for record in caplog.records if "not swept" in record.message] == [
         "expired sessions were not swept: no answer"
     ]

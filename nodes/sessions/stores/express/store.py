@@ -20,14 +20,25 @@ guarantees.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 
 import redis
 
 from ...codec import Codec
-from ...cookie import CookieFormat, hash_id
-from ...store import MARK_SECONDS, Budgets, Changes, CorruptRecord, Lifetime, Mark, Outcome, Record, StoreUnavailable
+from ...cookie import CookieFormat
+from ...store import (
+    MARK_SECONDS,
+    QUARANTINE_SECONDS,
+    Budgets,
+    Changes,
+    CorruptRecord,
+    Lifetime,
+    Mark,
+    Outcome,
+    Record,
+    StoreUnavailable,
+    quarantine_corrupt,
+)
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
@@ -36,12 +47,8 @@ from ..redis.scripts import Script
 from .cookie import ExpressCookie
 from .format import UNKNOWN_AGE, Document, JsonCodec
 
-log = logging.getLogger("nodes.sessions")
-
 NO_EXPIRY = 86400.0
 """The time to live of a key without one, in seconds: connect-redis's own default."""
-MARK_MS = int(MARK_SECONDS * 1000)
-QUARANTINE_MS = 24 * 60 * 60 * 1000
 MAX_SWAPS = 100
 
 # KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, or 0 where it changed or is gone.
@@ -182,7 +189,7 @@ class ExpressStore:
 
     def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
         for _ in range(MAX_SWAPS):
-            arguments: tuple[bytes | int, ...] = (mark.successor, MARK_MS)
+            arguments: tuple[bytes | int, ...] = (mark.successor, MARK_SECONDS * 1000)
             if expect is not None and (found := self._read(key)) is not None:
                 value, document, *_ = found
                 if document.fields() != expect.fields:
@@ -197,7 +204,7 @@ class ExpressStore:
     def quarantine(self, key: str) -> None:
         """Rename a corrupt record, so that Express does not find it and answer 500."""
         name = f"damaged:{self._name(key)}"
-        commands: list[Command] = [("RENAME", self._name(key), name), ("PEXPIRE", name, QUARANTINE_MS)]
+        commands: list[Command] = [("RENAME", self._name(key), name), ("PEXPIRE", name, QUARANTINE_SECONDS * 1000)]
         for reply in self._client.send(commands):
             if isinstance(reply, redis.ResponseError) and "no such key" not in str(reply):
                 raise StoreUnavailable(f"Redis: {reply}") from reply
@@ -246,8 +253,7 @@ class ExpressStore:
             # A key of another type is not JSON either.
             document = Document.parse(b"" if isinstance(value, Exception) else value, self._owner_field)
         except CorruptRecord as error:
-            log.error("session %s is corrupt and was quarantined: %s", hash_id(key), error)  # noqa: TRY400 - one line
-            self.quarantine(key)
+            quarantine_corrupt(self, key, error)
             return None
         return value, document, ttl, to_seconds(time)
 

@@ -20,7 +20,6 @@ Under gevent, `fsync` blocks the whole worker for as long as the disk takes.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +30,7 @@ from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
     MARK_SECONDS,
+    QUARANTINE_SECONDS,
     Changes,
     CorruptRecord,
     Lifetime,
@@ -40,6 +40,7 @@ from ...store import (
     Record,
     UnsupportedRecordVersion,
     ignore,
+    quarantine_corrupt,
 )
 from ..saved import SavedMark, SavedSession
 from .io import get_times, lock, open_folder, read, remove_older, write_new
@@ -57,9 +58,6 @@ from .layout import (
     unpack_mark,
 )
 
-log = logging.getLogger("nodes.sessions")
-
-QUARANTINE_SECONDS = 24 * 60 * 60.0
 ABANDONED_SECONDS = 60.0
 """Age at which a temporary file was left by a writer that died."""
 
@@ -288,8 +286,7 @@ class FileStore:
         try:
             yield
         except CorruptRecord as error:
-            log.error("session %s is corrupt and was quarantined: %s", key, error)  # noqa: TRY400 - one line
-            self.quarantine(key)
+            quarantine_corrupt(self, key, error)
 
 
 def _expires(entry: os.DirEntry[str]) -> float:

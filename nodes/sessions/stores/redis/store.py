@@ -25,7 +25,6 @@ short. docs/redis.md has the rest.
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -35,6 +34,7 @@ from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
     MARK_SECONDS,
+    QUARANTINE_SECONDS,
     Budgets,
     Changes,
     CorruptRecord,
@@ -44,6 +44,7 @@ from ...store import (
     Record,
     StoreUnavailable,
     UnsupportedRecordVersion,
+    quarantine_corrupt,
 )
 from . import scripts
 from .client import RedisClient, connect, escape_pattern
@@ -53,12 +54,8 @@ from .outage import OutagePolicy, with_outage_policy
 from .scripts import escape, flatten, to_dict, to_record
 from .user_index import UserIndex
 
-log = logging.getLogger("nodes.sessions")
-
 _EXPIRED = -2
 """The reply to PTTL for a key that expired between the two commands of a read."""
-QUARANTINE_MS = 24 * 60 * 60 * 1000
-MARK_MS = int(MARK_SECONDS * 1000)
 _OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"ended": Outcome.ENDED, b"conflict": Outcome.CONFLICT,
              b"large": Outcome.TOO_LARGE}  # fmt: skip
 
@@ -120,7 +117,7 @@ class RedisStore:
             if not str(error.__cause__).startswith("WRONGTYPE"):
                 raise
             why = "it is not a hash"
-        self._quarantine_corrupt(key, why)
+        quarantine_corrupt(self, key, why)
         return None
 
     def create(
@@ -159,7 +156,7 @@ class RedisStore:
         if replies[0] == b"newer":
             raise UnsupportedRecordVersion(f"session {key} was written by a later version")
         if replies[0] == b"damaged":
-            self._quarantine_corrupt(key, "its metadata can't be read")
+            quarantine_corrupt(self, key, "its metadata can't be read")
             return Outcome.ABSENT
         outcome = _OUTCOMES[replies[0]]
         if outcome is Outcome.APPLIED:
@@ -179,7 +176,7 @@ class RedisStore:
             return None
 
     def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
-        arguments: list[Any] = [mark.successor, MARK_MS, 0 if expect is None else 1]
+        arguments: list[Any] = [mark.successor, MARK_SECONDS * 1000, 0 if expect is None else 1]
         if expect is not None:
             arguments += flatten(expect.fields)
         command = scripts.RETIRE.call(self._names_for_write(key, with_mark=True), *arguments)
@@ -191,7 +188,7 @@ class RedisStore:
 
     def quarantine(self, key: str) -> None:
         names = (self._name(key), f"{self._prefix}damaged:{{{key}}}")
-        self._write([scripts.QUARANTINE.call(names, QUARANTINE_MS)])
+        self._write([scripts.QUARANTINE.call(names, QUARANTINE_SECONDS * 1000)])
 
     def ping(self) -> float:
         return self._client.time()
@@ -244,10 +241,6 @@ class RedisStore:
 
     def _to_record(self, key: str, stored: dict[bytes, bytes], ttl: int) -> Record | None:
         return None if not stored or ttl == _EXPIRED else to_record(key, stored, ttl)
-
-    def _quarantine_corrupt(self, key: str, why: str) -> None:
-        log.error("session %s is corrupt and was quarantined: %s", key, why)
-        self.quarantine(key)
 
 
 def _to_milliseconds(lifetime: Lifetime) -> tuple[int, int]:

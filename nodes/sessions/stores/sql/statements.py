@@ -15,7 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from ...store import MARK_SECONDS
+from ...store import MARK_SECONDS, QUARANTINE_SECONDS
 
 SESSION, MARK = 0, -1
 """The column `set_aside` of a session, and of the mark of one that ended. A mark keeps the row of its session, but its
@@ -108,26 +108,6 @@ def create_missing(connection: sa.Connection, table: sa.Table) -> None:
         index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
 
 
-def ddl(url: str) -> str:
-    """Return the statements of `create_schema` for a kind of database, such as `postgresql+psycopg://`."""
-    statements: list[str] = []
-
-    def collect(statement: Any, *_: Any, **__: Any) -> None:
-        text = str(statement.compile(dialect=engine.dialect)).strip().replace("\t", "    ")
-        statements.append("\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + ";")
-
-    engine = sa.create_mock_engine(url, collect)
-    metadata.create_all(engine, checkfirst=False)
-    # The indexes of a table are a set, whose order differs between processes.
-    indexes = sorted(statement for statement in statements if statement.startswith("CREATE INDEX"))
-    others = [statement for statement in statements if statement not in indexes]
-    return "\n\n".join([others[0], *indexes, *others[1:]])
-
-
-MARK_MS = int(MARK_SECONDS * 1000)
-QUARANTINE_MS = 24 * 60 * 60 * 1000
-"""How long a corrupt row is kept, before `sweep` removes it."""
-
 _KEY = sa.bindparam("_key", type_=sa.String)
 _IDLE = sa.bindparam("_idle", type_=sa.BigInteger)
 _ABSOLUTE = sa.bindparam("_absolute", type_=sa.BigInteger)
@@ -198,7 +178,7 @@ class Statements:
         as_mark = {
             "set_aside": MARK,
             "owner": None,
-            "expires": now_ms() + MARK_MS,
+            "expires": now_ms() + MARK_SECONDS * 1000,
             "final": True,
             "format": FORMAT,
             "fields": sa.bindparam("_successor", type_=sa.LargeBinary),
@@ -208,7 +188,8 @@ class Statements:
         self.insert_mark = sa.insert(table).values(as_mark | {"key": _KEY, "created": now_ms()})
         self.delete_mark = sa.delete(table).where(mark)
 
-        self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=now_ms() + QUARANTINE_MS)
+        kept_until = now_ms() + QUARANTINE_SECONDS * 1000
+        self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=kept_until)
 
         # Asks the table too: a database that is up but can't read the sessions is not available.
         self.ping = sa.select(now_ms().label("now"), sa.exists(sa.select(columns.key)).label("any"))

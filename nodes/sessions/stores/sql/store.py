@@ -26,7 +26,6 @@ certainly not applied: a transaction before its COMMIT, or one that the database
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -50,12 +49,11 @@ from ...store import (
     StoreUnavailable,
     UnsupportedRecordVersion,
     ignore,
+    quarantine_corrupt,
 )
 from .engine import make_engine, make_housekeeping_budgets
 from .statements import FORMAT, MARK, MAX_OWNER, Statements, create_missing, make_table
 from .transactions import AutocommitEngine, is_full
-
-log = logging.getLogger("nodes.sessions")
 
 
 class SqlStore:
@@ -105,9 +103,8 @@ class SqlStore:
             return Mark(row.fields)
         try:
             return self._to_record(row)
-        except ValueError as error:
-            self._log_corrupt(key, error)
-            self.quarantine(key)
+        except CorruptRecord as error:
+            quarantine_corrupt(self, key, error)
             return None
 
     def create(
@@ -151,19 +148,18 @@ class SqlStore:
             if row is None:
                 return Outcome.ABSENT if self._load_mark(connection, key) is None else Outcome.ENDED
             self._check_version(key, row.format)
-            try:
-                fields = self._fields(row)
-            except ValueError as error:
-                self._log_corrupt(key, error)
-                connection.execute(self._sql.quarantine, {"_key": key})
-                return Outcome.ABSENT
+            fields = self._fields(row)
             if refusal := changes.refusal(fields):
                 return refusal
             encoded = self._encoder.encode(changes.apply_to(fields))
             written: CursorResult[Any] = connection.execute(self._sql.write, values | {"_fields": encoded})
             return Outcome.APPLIED if written.rowcount else Outcome.ABSENT
 
-        return self._database.transaction(apply)
+        try:
+            return self._database.transaction(apply)
+        except CorruptRecord as error:
+            quarantine_corrupt(self, key, error)
+            return Outcome.ABSENT
 
     def delete(self, key: str) -> Record | None:
         if self._database.deletes_returning:
@@ -174,7 +170,7 @@ class SqlStore:
             return None
         try:
             return self._to_record(row)
-        except ValueError:
+        except CorruptRecord:
             return None
 
     def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
@@ -268,17 +264,17 @@ class SqlStore:
         return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
 
     def _fields(self, row: Row[*tuple[Any, ...]]) -> dict[str, bytes]:
-        """Return the fields of a row. Raises ValueError for a corrupt one."""
+        """Return the fields of a row. Raises `CorruptRecord`."""
         if row.format != FORMAT:
             raise CorruptRecord(f"its format is {row.format}")
-        return self._decoder.decode(row.fields)
+        try:
+            return self._decoder.decode(row.fields)
+        except ValueError as error:
+            raise CorruptRecord(f"its fields can't be read: {error}") from error
 
     def _check_version(self, key: str, version: int) -> None:
         if version > FORMAT:
             raise UnsupportedRecordVersion(f"session {key} is of format {version}; this version reads {FORMAT}")
-
-    def _log_corrupt(self, key: str, why: ValueError) -> None:
-        log.error("session %s is corrupt and was quarantined: its row can't be read: %s", key, why)
 
 
 def _to_milliseconds(lifetime: Lifetime) -> dict[str, Any]:

@@ -108,7 +108,7 @@ _CREATORS = 5
 class AutocommitEngine:
     """An engine in autocommit mode. The methods raise `StoreUnavailable` instead of SQLAlchemy's errors."""
 
-    def __init__(self, engine: Engine, budgets: Budgets, table: str = "sessions") -> None:
+    def __init__(self, engine: Engine, budgets: Budgets, table: str) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._budgets = budgets
         self._table = table

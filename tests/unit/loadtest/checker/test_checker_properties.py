@@ -59,7 +59,7 @@ def runs(
 
 def found(browser: SharedBrowser) -> dict[Kind, int]:
     findings = check(browser.ops)
-    return {kind: findings.count(kind) for kind in Kind if findings.count(kind)}
+    return findings.total.found
 
 
 def told(findings: Findings) -> str:

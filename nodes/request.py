@@ -1,0 +1,84 @@
+"""The current request for views: its typed session and user, its body, and whether it wants a page or JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar, cast
+
+import flask
+import msgspec
+from flask import Request, request
+from werkzeug.exceptions import BadRequest, Unauthorized, UnsupportedMediaType
+
+from .sessions import Session
+
+session = cast(Session, flask.session)
+"""`flask.session`, with its type here."""
+
+T = TypeVar("T")
+
+REQUEST_ID = "nodes.request_id"
+"""The key of the request's id in the WSGI environment; `middleware.py` sets it."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+WRONG_TYPE = "send a form (application/x-www-form-urlencoded) or JSON (application/json)"
+"""The text of a 415."""
+_AT = re.compile(r" - at `\$\.(\w+)`\Z")
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+
+
+def request_id() -> str:
+    """Return the id of the current request, for error pages and logs."""
+    value = request.environ.get(REQUEST_ID, "")
+    return value if isinstance(value, str) else ""
+
+
+def require_user() -> str:
+    """Return the user who is logged in. Raises 401 for visitors."""
+    if session.owner is None:
+        raise Unauthorized("log in first")
+    return session.owner
+
+
+def wants_page(req: Request) -> bool:
+    """Return whether the client is a browser that shows pages.
+
+    Clients that ask for JSON, send it, or have no preference get JSON; clients that prefer text/html, as browsers do,
+    get a page.
+    """
+    if req.is_json or not req.accept_mimetypes:
+        return False
+    return req.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html"
+
+
+def has_form(req: Request) -> bool:
+    """Return whether the body comes from a page's form."""
+    return req.mimetype in FORMS
+
+
+def read_body(shape: type[T]) -> T:
+    """Return the request's body, a form or JSON, as `shape`, a msgspec struct.
+
+    Raises 415 for any other type of body, 400 for a malformed one and for missing or wrong fields, which it names, and
+    413 for one that is too large. Numbers in forms are text, so there "2" counts as 2; in JSON it does not.
+    """
+    try:
+        if has_form(request):
+            return msgspec.convert(request.form.to_dict(), shape, strict=False)
+        if request.is_json:
+            return msgspec.json.decode(request.get_data(), type=shape)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise BadRequest(_readable(str(error))) from None
+    raise UnsupportedMediaType(WRONG_TYPE)
+
+
+def _readable(message: str) -> str:
+    """Return msgspec's message with the field in front: `quantity: expected int, got str`, `user is missing`."""
+    if missing := _MISSING.match(message):
+        return f"{missing[1]} is missing"
+    at = _AT.search(message)
+    text = _AT.sub("", message).replace("`", "")
+    text = text if text.startswith("JSON") else text[:1].lower() + text[1:]
+    return f"{at[1]}: {text}" if at else text
