@@ -41,7 +41,7 @@ test-unit: $(READY) ## tests that need no server (less than 60 s)
 test-docker: $(READY) ## tests that need Docker: databases, compose
 	@$(PYTEST) tests/docker $(ARGS)
 
-test-cluster: $(READY) ## tests that need several servers: clusters, experiments in short form
+test-cluster: $(READY) ## tests of whole clusters: Sentinel, Redis Cluster, experiments in short form
 	@$(PYTEST) tests/cluster -m "not nightly" $(ARGS)
 
 test-all: test test-docker test-cluster ## all tiers

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .codec import ENCRYPTED, is_encrypted
+from .codec import ENCRYPTED, OVERHEAD, is_encrypted
 from .cookie import SignedCookie
 from .fields import OWNER_PROOF
 from .store import (
@@ -38,6 +38,7 @@ from .store import (
     Store,
     StoreWrapper,
     UnknownKey,
+    encoded_size,
     quarantine_corrupt,
 )
 
@@ -159,6 +160,13 @@ class EncryptedStore(StoreWrapper):
             if plain is not None and isinstance(stored, Record) and plain.fields == expect.fields:
                 return self.wraps.retire(key, mark, stored)  # the conflict was only one of form
         return outcome
+
+    def stored_size(self, fields: Mapping[str, bytes], owner: str | None) -> int:
+        size = encoded_size(fields)
+        if self._encryption is Encryption.READ:
+            return size
+        proof = 0 if owner is None else len(OWNER_PROOF) + OVERHEAD + len(_to_bytes(owner))
+        return size + OVERHEAD * len(fields) + proof
 
     def _update_other_form(self, key: str, changes: Changes, encrypted: Changes, lifetime: Lifetime) -> Outcome:
         """Apply the update where the conflict is only one of form: an older key, or another `Encryption`."""

@@ -55,8 +55,8 @@ class Sessions:
 
     Registers error handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
     `SessionTooLarge` (413), `LoginTooOld` (401) and `CookieNotSendable` (400). An application may register its own for
-    them; they apply to errors in views and at the end of the request. Raises `OptionsError` for options that need a
-    capability which the store does not have.
+    them; they apply to errors in views and at the end of the request, except that `CookieNotSendable` at the end is
+    only logged. Raises `OptionsError` for options that need a capability which the store does not have.
     """
 
     def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
@@ -136,7 +136,10 @@ class _Interface(SessionInterface):
         return Session(store, context.options, context)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Commit before the headers leave. An error replaces the response, so that nothing unsaved is confirmed."""
+        """Commit before the headers leave. An error replaces the response, so that nothing unsaved is confirmed.
+
+        Except for `CookieNotSendable`: a new session is dropped then, with a line in the log.
+        """
         assert isinstance(session, Session)
         context = session.request_context
         assert isinstance(context, _RequestContext)

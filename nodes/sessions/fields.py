@@ -134,7 +134,8 @@ class Fields:
     def assign(self, key: str, value: Any) -> None:
         """Set the value. Raises TypeError where it can't be encoded, `SessionTooLarge` where it does not fit."""
         data = self.encode(key, value)
-        self.check_size({**self.stored, **self._assigned, key: data}, without=self._deleted - {key})
+        after = {**self.stored, **self._assigned, key: data}
+        self.check_size(encoded_size({name: after[name] for name in after.keys() - (self._deleted - {key})}))
         self.values[key] = value
         self._assigned[key] = data
         self._deleted.discard(key)
@@ -189,9 +190,8 @@ class Fields:
         except TypeError as error:
             raise TypeError(f"session[{key!r}]: {error}") from error
 
-    def check_size(self, fields: Mapping[str, bytes], without: set[str] | frozenset[str] = frozenset()) -> None:
-        """Raise `SessionTooLarge` where `fields` exceed the bound."""
-        size = encoded_size({key: data for key, data in fields.items() if key not in without})
+    def check_size(self, size: int) -> None:
+        """Raise `SessionTooLarge` where a session of `size` bytes exceeds the bound."""
         if size > self.max_bytes:
             raise SessionTooLarge(f"the session must have at most {self.max_bytes} bytes, not {size}")
 

@@ -29,6 +29,7 @@ from .fields import (
 from .options import OptionsError, Resave, SessionOptions
 from .store import (
     MARK_SECONDS,
+    AddsBytes,
     Changes,
     CookieNotSendable,
     Lifetime,
@@ -39,6 +40,8 @@ from .store import (
     SessionTooLarge,
     Store,
     StoreUnavailable,
+    encoded_size,
+    find_capability,
     quarantine_corrupt,
 )
 
@@ -91,7 +94,7 @@ class SessionRecord:
         self.loaded = session_id is None
         self.fields = Fields(store.codec, options.max_bytes)
         self.touched = False
-        """Return whether this request created the session, or sent an update that was applied."""
+        """Whether this request created the session, or sent an update that was applied."""
 
     @property
     def key_hash(self) -> str | None:
@@ -254,7 +257,8 @@ class SessionRecord:
         if (refusal := self.request.cookie_refusal()) is not None:
             raise CookieNotSendable(f"no session can be created: {refusal}")
         store, options = self.store, self.options
-        self.fields.check_size(fields)
+        adds = find_capability(store, AddsBytes)
+        self.fields.check_size(encoded_size(fields) if adds is None else adds.stored_size(fields, owner))
         own = self.own_lifetime if COOKIE_KEY in fields else DEFAULT_LIFETIME
         if created is None and own.expires is not None:
             created = store.ping()  # only the store's clock can tell how long it is until `expires`

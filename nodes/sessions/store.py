@@ -336,6 +336,15 @@ class PingsAtOnce(Protocol):
         ...
 
 
+@runtime_checkable
+class AddsBytes(Protocol):
+    """Stores more bytes than it is given. The bound on the size of a session counts what is stored."""
+
+    def stored_size(self, fields: Mapping[str, bytes], owner: str | None) -> int:
+        """Return the `encoded_size` of a session that is created with these fields."""
+        ...
+
+
 def find_capability(store: object, capability: type[P]) -> P | None:
     """Return `store` if it has this capability, or else the first wrapped store that has it, or else None."""
     while store is not None:

@@ -1,4 +1,4 @@
-"""Tests that need several servers."""
+"""Tests that need several store servers, or clusters as `up` starts them."""
 
 import pytest
 

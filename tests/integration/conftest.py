@@ -1,4 +1,7 @@
-"""Tests that need at most one embedded server."""
+"""Tests that need at most one store server, with nodes and proxies in front of it.
+
+No Redis Cluster, no Sentinel, no Docker: those are tests/cluster and tests/docker.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""HTTP requests with the standard library: one connection each, and every header as it was sent."""
+"""HTTP clients of the tests: one with a cookie jar, and single requests with every header as it was sent."""
 
 import http.client
 import json
@@ -6,7 +6,49 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
+
+import requests
+
+
+class HttpClient(requests.Session):
+    """A client with a cookie jar. A path is one of the server at `url`; `authority` is the certificate to trust.
+
+    Each request has a connection of its own, unless `headers` say otherwise.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, authority: Path | None = None) -> None:
+        super().__init__()
+        self.url = url
+        self.headers.update({"Connection": "close", **(headers or {})})
+        self.trust_env = False
+        if authority is not None:
+            self.verify = str(authority)
+
+    def request(self, method: str | bytes, url: str | bytes, *arguments: Any, **options: Any) -> requests.Response:
+        address = urljoin(self.url, url if isinstance(url, str) else url.decode())
+        return super().request(method, address, *arguments, **{"timeout": 20, **options})
+
+    def ask(self, method: str, path: str, value: Any = None, status: int = 200) -> requests.Response:
+        """Return the answer; AssertionError if its status is another one."""
+        answer = self.request(method, path, json=value)
+        assert answer.status_code == status, answer.text
+        return answer
+
+    def log_in(self, passwords: Mapping[str, str], user: str = "alice") -> requests.Response:
+        return self.ask("POST", "/login", {"user": user, "password": passwords[user]})
+
+    @property
+    def user(self) -> str | None:
+        found: str | None = self.ask("GET", "/me").json()["user"]
+        return found
+
+
+def node_of(answer: requests.Response) -> str:
+    """Return the node that answered, or "" if none did."""
+    return answer.headers.get("X-Served-By", "")
 
 
 @dataclass(frozen=True)

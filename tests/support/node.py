@@ -6,16 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import psutil
 import pytest
-import requests
 
+from tests.support.http_client import HttpClient
 from tests.support.servers import RunningServer
 from tests.support.valkey import Valkey
 
@@ -49,19 +48,6 @@ def command(application: str = APPLICATION) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "-c", "nodes/gunicorn.conf.py", application]
 
 
-class HttpClient(requests.Session):
-    """A browser's worth of cookies. A path is one of the server at `url`."""
-
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__()
-        self.url = url
-        self.headers.update(headers or {})
-
-    def request(self, method: str | bytes, url: str | bytes, *arguments: Any, **options: Any) -> requests.Response:
-        address = urljoin(self.url, url if isinstance(url, str) else url.decode())
-        return super().request(method, address, *arguments, **{"timeout": 20, **options})
-
-
 class RunningNode(RunningServer):
     """A node; `settings` are environment variables."""
 
@@ -85,8 +71,7 @@ class RunningNode(RunningServer):
 
     def log_in(self, user: str = "alice") -> HttpClient:
         browser = HttpClient(self.url)
-        answer = browser.post("/login", json={"user": user, "password": PASSWORD})
-        assert answer.status_code == 200, answer.text
+        browser.log_in({user: PASSWORD}, user)
         return browser
 
 

@@ -56,5 +56,6 @@ def test_links_to_files_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_of_tests_that_a_page_names_exist(page: str) -> None:
+    """A check of links: docs/security.md names the tests of each row by their files."""
     for name in re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / page).read_text()):
         assert (ROOT / name).exists(), name

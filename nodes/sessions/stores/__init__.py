@@ -1,1 +1,1 @@
-"""The stores, one per file; each fulfils `nodes.sessions.store.Store`."""
+"""The stores, each a file or a folder; each fulfils `nodes.sessions.store.Store`."""

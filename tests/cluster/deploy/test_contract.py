@@ -10,7 +10,8 @@ import redis
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from proxy import Balance
 from tests.cluster.deploy.conftest import find_member
-from tests.support.traffic import Traffic, Visitor, served_by, set_cookie_names
+from tests.support.http_client import HttpClient, node_of
+from tests.support.traffic import Traffic, served_by, set_cookie_names
 from tests.support.waiting import lives, wait_until
 
 NODES = ["node-1", "node-2", "node-3"]
@@ -43,28 +44,28 @@ def test_members_have_a_name_a_role_an_address_and_a_state(cluster: Cluster) -> 
 
 
 def test_a_login_at_one_node_is_known_to_every_node(cluster: Cluster) -> None:
-    browser = Visitor(cluster.url)
+    browser = HttpClient(cluster.url)
     browser.log_in(cluster.users, "bob")
     answers = [browser.get("/me") for _ in range(12)]
-    assert {answer.node for answer in answers} == set(NODES)
-    assert {answer.json["user"] for answer in answers} == {"bob"}
+    assert {node_of(answer) for answer in answers} == set(NODES)
+    assert {answer.json()["user"] for answer in answers} == {"bob"}
 
 
 def test_users_have_random_passwords(cluster: Cluster) -> None:
     assert list(cluster.users) == ["alice", "bob", "carol"]
     assert all(len(password) >= 16 for password in cluster.users.values())
-    assert Visitor(cluster.url).post("/login", {"user": "alice", "password": "alice"}).status == 401
+    assert HttpClient(cluster.url).post("/login", json={"user": "alice", "password": "alice"}).status_code == 401
 
 
 def test_the_nodes_get_the_settings_of_the_spec(cluster: Cluster) -> None:
-    browser = Visitor(cluster.url)
-    answers = [browser.post("/cart", {"item": f"{number:060}", "quantity": 1}).status for number in range(40)]
+    browser = HttpClient(cluster.url)
+    answers = [browser.post("/cart", json={"item": f"{number:060}", "quantity": 1}).status_code for number in range(40)]
     assert (answers[0], answers[-1]) == (200, 413)
 
 
 def test_the_proxy_gets_the_settings_of_the_spec(cluster: Cluster) -> None:
-    refused = Visitor(cluster.url).post("/cart", {"item": "a" * 3000, "quantity": 1})
-    assert (refused.status, refused.node) == (413, "")
+    refused = HttpClient(cluster.url).post("/cart", json={"item": "a" * 3000, "quantity": 1})
+    assert (refused.status_code, node_of(refused)) == (413, "")
 
 
 def test_a_running_cluster_is_not_started_again(cluster: Cluster) -> None:
@@ -125,7 +126,7 @@ def test_a_paused_node_is_passed_over_until_it_is_resumed(cluster: Cluster) -> N
     assert served_by(cluster.url) == {"node-1", "node-2"}
     cluster.resume("node-3")
     assert find_member(cluster, "node-3").state is MemberState.RUNNING
-    wait_until(lambda: Visitor(cluster.url).get("/live").node == "node-3", "it serves again")
+    wait_until(lambda: node_of(HttpClient(cluster.url).get("/live")) == "node-3", "it serves again")
 
 
 def test_a_drained_node_gets_nothing_new_until_it_is_restarted(cluster: Cluster) -> None:
@@ -145,13 +146,14 @@ def test_the_policy_changes_under_load_and_pinned_clients_stay_at_a_drained_node
         cluster.balance(Balance.STICKY)
     assert traffic.failed == []
     assert cluster.policy is Balance.STICKY
-    pinned: dict[str | None, Visitor] = {}
+    pinned: dict[str, HttpClient] = {}
     while set(pinned) != set(NODES):
-        browser = Visitor(cluster.url)
-        pinned[browser.get("/me").node] = browser
-    assert [{browser.get("/me").node for _ in range(4)} for browser in pinned.values()] == [{node} for node in pinned]
+        browser = HttpClient(cluster.url)
+        pinned[node_of(browser.get("/me"))] = browser
+    for node, browser in pinned.items():
+        assert {node_of(browser.get("/me")) for _ in range(4)} == {node}
     cluster.drain("node-1")
-    assert {pinned["node-1"].get("/me").node for _ in range(6)} == {"node-1"}
+    assert {node_of(pinned["node-1"].get("/me")) for _ in range(6)} == {"node-1"}
     assert served_by(cluster.url, 24) == {"node-2", "node-3"}
     cluster.restart("node-1")
     cluster.balance(Balance.ROUND_ROBIN)
@@ -159,37 +161,37 @@ def test_the_policy_changes_under_load_and_pinned_clients_stay_at_a_drained_node
 
 
 def test_without_its_store_a_node_is_live_and_the_store_comes_back_with_its_data(cluster: Cluster) -> None:
-    browser = Visitor(cluster.url)
-    assert browser.post("/visits").status == 200
+    browser = HttpClient(cluster.url)
+    assert browser.post("/visits", json={}).status_code == 200
     cluster.kill("store")
-    assert browser.get("/live").status == 200
-    assert browser.get("/me").status == 503
-    assert browser.get("/ready").status == 503
+    assert browser.get("/live").status_code == 200
+    assert browser.get("/me").status_code == 503
+    assert browser.get("/ready").status_code == 503
     with pytest.raises(ClusterError, match=r"not ready within 0\.5 s"):
         cluster.wait_ready(timeout=0.5)
     cluster.restart("store")
     cluster.wait_ready()
-    wait_until(lambda: browser.get("/me").status == 200, "the store is back")
-    assert browser.get("/me").json["visits"] == 1
+    wait_until(lambda: browser.get("/me").status_code == 200, "the store is back")
+    assert browser.get("/me").json()["visits"] == 1
 
 
 def test_a_fault_proxy_breaks_the_network_between_the_nodes_and_the_store(cluster: Cluster) -> None:
-    browser = Visitor(cluster.url)
-    assert browser.post("/visits").status == 200
+    browser = HttpClient(cluster.url)
+    assert browser.post("/visits", json={}).status_code == 200
     cluster.store.proxy.down()
-    assert browser.get("/me").status == 503
+    assert browser.get("/me").status_code == 503
     with redis.Redis.from_url(cluster.store.url) as client:
         assert client.ping(), "the store itself is well"
     cluster.store.proxy.reset()
-    wait_until(lambda: browser.get("/me").status == 200, "the store is back")
-    assert browser.get("/me").json["visits"] == 1
+    wait_until(lambda: browser.get("/me").status_code == 200, "the store is back")
+    assert browser.get("/me").json()["visits"] == 1
 
 
 def test_statistics_count_the_commands_of_the_nodes(cluster: Cluster) -> None:
     before = cluster.store.statistics()
-    browser = Visitor(cluster.url)
+    browser = HttpClient(cluster.url)
     for _ in range(3):
-        browser.post("/visits")
+        browser.post("/visits", json={})
     after = cluster.store.statistics()
     assert after.commands["hgetall"] - before.commands.get("hgetall", 0) >= 2
     assert after.reads > before.reads

@@ -8,7 +8,7 @@ import pytest
 from deploy import Cluster, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from nodes.sessions import Outage
 from tests.cluster.deploy.conftest import find_member
-from tests.support.traffic import Visitor
+from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
 SERVERS = {
@@ -27,7 +27,7 @@ def started(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
         yield cluster
 
 
-class Shopper(Visitor):
+class Shopper(HttpClient):
     """Counts its visits, over all nodes."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -37,7 +37,7 @@ class Shopper(Visitor):
 
     def visit(self) -> None:
         self.visits += 1
-        assert self.ask("POST", "/visits", {}).json == {"visits": self.visits}
+        assert self.ask("POST", "/visits", {}).json() == {"visits": self.visits}
 
 
 def test_members_are_the_proxy_the_nodes_the_servers_and_the_sentinels(cluster: Cluster) -> None:

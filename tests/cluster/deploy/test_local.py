@@ -4,16 +4,17 @@ import json
 import os
 import signal
 import socket
-import ssl
 import stat
 from pathlib import Path
 
 import pytest
+import requests
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind
 from deploy.local import servers
 from deploy.ports import free_ports, is_taken
-from tests.support.traffic import Visitor, served_by
+from tests.support.http_client import HttpClient, node_of
+from tests.support.traffic import served_by
 from tests.support.waiting import lives, wait_until
 
 
@@ -23,12 +24,12 @@ def test_two_clusters_live_side_by_side() -> None:
         assert not {member.address for member in one.members()} & {member.address for member in other.members()}
         assert one.state_dir != other.state_dir
         assert one.users != other.users
-        browser, stranger = Visitor(one.url), Visitor(other.url)
+        browser, stranger = HttpClient(one.url), HttpClient(other.url)
         browser.log_in(one.users)
-        stranger.cookies = dict(browser.cookies)
-        assert stranger.get("/me").json["user"] is None
+        stranger.cookies.update(browser.cookies)
+        assert stranger.get("/me").json()["user"] is None
         one.stop()
-        assert stranger.get("/ready").status == 200
+        assert stranger.get("/ready").status_code == 200
 
 
 def test_a_port_that_another_process_takes_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +41,7 @@ def test_a_port_that_another_process_takes_is_replaced(monkeypatch: pytest.Monke
         monkeypatch.setattr(servers, "free_ports", lambda count: offers.pop() if offers else free_ports(count))
         with LocalCluster(ClusterSpec(nodes=1)) as cluster:
             assert offers == []
-            assert Visitor(cluster.url).get("/ready").status == 200
+            assert HttpClient(cluster.url).get("/ready").status_code == 200
             assert all(not member.address.endswith(f":{lost}") for member in cluster.members())
 
 
@@ -114,17 +115,17 @@ def test_with_every_shared_store_all_nodes_know_a_session(store: StoreKind) -> N
         assert {member.role for member in cluster.members()} == (
             {Role.PROXY, Role.NODE, Role.STORE} if store.needs_redis else {Role.PROXY, Role.NODE}
         )
-        visitor = Visitor(cluster.url)
+        visitor = HttpClient(cluster.url)
         visitor.log_in(cluster.users)
         assert cluster.spec.session_cookie in visitor.cookies
         served = set()
         for number in range(1, 7):
             answer = visitor.ask("POST", "/visits", {})
-            served.add(answer.node)
-            assert answer.json == {"visits": number}
+            served.add(node_of(answer))
+            assert answer.json() == {"visits": number}
         assert served == {"node-1", "node-2"}
-        thief = Visitor(cluster.url)
-        thief.cookies = dict(visitor.cookies)
+        thief = HttpClient(cluster.url)
+        thief.cookies.update(visitor.cookies)
         visitor.ask("POST", "/logout", {}, status=204)
         assert [thief.user for _ in range(4)] == [None] * 4
 
@@ -132,15 +133,15 @@ def test_with_every_shared_store_all_nodes_know_a_session(store: StoreKind) -> N
 def test_over_tls_the_cookie_has_the_host_prefix_and_every_node_knows_it() -> None:
     with LocalCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS, tls=True)) as cluster:
         assert cluster.url.startswith("https://")
-        visitor = Visitor(cluster.url, cluster.authority)
+        visitor = HttpClient(cluster.url, authority=cluster.authority)
         login = visitor.log_in(cluster.users)
-        assert {"__Host-session", "__Host-device"} <= set(visitor.cookies)
-        for line in login.headers.get_all("Set-Cookie", []):
+        assert {"__Host-session", "__Host-device"} <= set(visitor.cookies.keys())
+        for line in login.raw.headers.getlist("Set-Cookie"):
             assert {"Secure", "Path=/"} <= set(line.split("; ")[1:])
             assert "Domain" not in line
-        served = {visitor.ask("GET", "/account").node for _ in range(8)}
+        served = {node_of(visitor.ask("GET", "/account")) for _ in range(8)}
         assert served == {"node-1", "node-2"}
         cluster.restart("proxy")
         visitor.ask("GET", "/account")
-        with pytest.raises(ssl.SSLError):
-            Visitor(cluster.url).get("/")
+        with pytest.raises(requests.exceptions.SSLError):
+            HttpClient(cluster.url).get("/")

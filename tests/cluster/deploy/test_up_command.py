@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from tests.support.commands import COMMAND, default_signals, run_command
+from tests.support.http_client import HttpClient, node_of
 from tests.support.node import ROOT
-from tests.support.traffic import Visitor
 from tests.support.waiting import lives, wait_until
 
 IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
@@ -76,7 +76,7 @@ def test_the_output_names_the_address_the_users_and_the_logs(shared: Up) -> None
 
 
 def test_a_user_logs_in_with_the_printed_password(shared: Up) -> None:
-    browser = Visitor(shared.state["url"])
+    browser = HttpClient(shared.state["url"])
     browser.log_in({"alice": shared.state["password"]})
     assert browser.user == "alice"
 
@@ -101,7 +101,7 @@ def test_a_signal_stops_everything_also_in_the_background(
 def test_under_nohup_a_closed_terminal_does_not_stop_it(tmp_path: Path) -> None:
     with running(tmp_path / "state", "--nodes", "1", prefix=("nohup",)) as up:
         up.process.send_signal(signal.SIGHUP)
-        browser = Visitor(up.state["url"])
+        browser = HttpClient(up.state["url"])
         browser.log_in(up.state["users"])
         assert browser.user == "alice"
         up.process.send_signal(signal.SIGTERM)
@@ -119,9 +119,9 @@ def test_the_nodes_may_run_another_application(tmp_path: Path) -> None:
     with running(tmp_path / "state", "--nodes", "2", "--node", "flask-session") as up:
         assert "2 flask-session nodes, sessions in redis" in up.output.read_text()
         assert (up.state["node"], up.state["session_cookie"]) == ("flask-session", "session")
-        browser = Visitor(up.state["url"])
+        browser = HttpClient(up.state["url"])
         browser.log_in(up.state["users"])
-        assert {browser.get("/me").node for _ in range(4)} == {"node-1", "node-2"}
+        assert {node_of(browser.get("/me")) for _ in range(4)} == {"node-1", "node-2"}
         assert browser.user == "alice"
 
 

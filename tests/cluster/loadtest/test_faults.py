@@ -7,7 +7,8 @@ import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from loadtest import faults
-from tests.support.traffic import Visitor, served_by, set_cookie_names
+from tests.support.http_client import HttpClient
+from tests.support.traffic import served_by, set_cookie_names
 from tests.support.waiting import wait_until
 
 SPEC = ClusterSpec(
@@ -29,7 +30,7 @@ def started() -> Iterator[Cluster]:
 def cluster(started: Cluster) -> Iterator[Cluster]:
     yield started
     assert {member.state for member in started.members()} == {MemberState.RUNNING}, "the undo is complete"
-    wait_until(lambda: Visitor(started.url).post("/visits").status == 200, "the store serves")
+    wait_until(lambda: HttpClient(started.url).post("/visits", json={}).status_code == 200, "the store serves")
     assert served_by(started.url) == {"node-1", "node-2"}
 
 
@@ -84,29 +85,29 @@ def test_scaling_goes_out_and_back_to_the_number_in_the_spec(cluster: Cluster) -
 
 
 def test_a_full_store_refuses_writes_serves_readers_and_is_emptied_again(cluster: Cluster) -> None:
-    fault, reader = faults.FILL_STORE, Visitor(cluster.url)
+    fault, reader = faults.FILL_STORE, HttpClient(cluster.url)
     fault.undo(cluster)
     reader.log_in(cluster.users)
     fault.apply(cluster)
-    assert Visitor(cluster.url).post("/visits").status == 503
-    assert reader.get("/me").json["user"] == "alice"
+    assert HttpClient(cluster.url).post("/visits", json={}).status_code == 503
+    assert reader.get("/me").json()["user"] == "alice"
     fault.undo(cluster)
-    assert Visitor(cluster.url).post("/visits").status == 200
+    assert HttpClient(cluster.url).post("/visits", json={}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "fault", [faults.STORE_DOWN, faults.BLACKHOLE, faults.latency(1.0)], ids=lambda fault: fault.what
 )
 def test_the_network_to_the_store_breaks_and_is_reset(cluster: Cluster, fault: faults.Fault) -> None:
-    browser = Visitor(cluster.url)
-    assert browser.post("/visits").status == 200
+    browser = HttpClient(cluster.url)
+    assert browser.post("/visits", json={}).status_code == 200
     fault.undo(cluster)
-    assert browser.get("/me").status == 200
+    assert browser.get("/me").status_code == 200
     fault.apply(cluster)
-    assert browser.get("/me").status == 503
+    assert browser.get("/me").status_code == 503
     fault.undo(cluster)
-    wait_until(lambda: browser.get("/me").status == 200, "the store is in reach")
-    assert browser.get("/me").json["visits"] == 1
+    wait_until(lambda: browser.get("/me").status_code == 200, "the store is in reach")
+    assert browser.get("/me").json()["visits"] == 1
 
 
 def test_a_sequence_is_undone_in_reverse_even_if_one_undo_fails(cluster: Cluster) -> None:
@@ -154,7 +155,7 @@ def replicated(started_replicated: Cluster) -> Iterator[Cluster]:
 
 
 def writes(cluster: Cluster) -> bool:
-    return Visitor(cluster.url).post("/visits").status == 200
+    return HttpClient(cluster.url).post("/visits", json={}).status_code == 200
 
 
 def test_a_killed_primary_comes_back_as_a_replica(replicated: Cluster) -> None:

@@ -10,7 +10,7 @@ import redis
 from deploy import ClusterSpec, LocalCluster, MemberState, NodeKind, StoreKind
 from loadtest.targets import local_cluster
 from proxy import Balance
-from tests.support.traffic import Visitor
+from tests.support.http_client import HttpClient, node_of
 from tests.support.waiting import wait_until
 
 KINDS = [pytest.param(NodeKind.EXPRESS, marks=pytest.mark.node), NodeKind.FLASK_SESSION]
@@ -27,58 +27,58 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalClu
 
 
 def test_a_session_begun_on_one_node_continues_on_the_other(cluster: LocalCluster) -> None:
-    visitor = Visitor(cluster.url, cluster.authority)
+    visitor = HttpClient(cluster.url, authority=cluster.authority)
     visitor.ask("POST", "/visits", {})
     anonymous = visitor.cookies[cluster.spec.session_cookie]
     login = visitor.log_in(cluster.users)
     assert visitor.cookies[cluster.spec.session_cookie] != anonymous
-    served = [login.node]
+    served = [node_of(login)]
     for number in range(2, 6):
         answer = visitor.ask("POST", "/visits", {})
-        served.append(answer.node)
-        assert answer.json == {"visits": number}
+        served.append(node_of(answer))
+        assert answer.json() == {"visits": number}
     assert all(one != other for one, other in pairwise(served))
-    assert visitor.ask("POST", "/cart", {"item": "apple", "quantity": 2}).json == {"cart": {"apple": 2}}
-    assert visitor.ask("POST", "/cart", {"item": "apple", "quantity": 1}).json == {"cart": {"apple": 3}}
+    assert visitor.ask("POST", "/cart", {"item": "apple", "quantity": 2}).json() == {"cart": {"apple": 2}}
+    assert visitor.ask("POST", "/cart", {"item": "apple", "quantity": 1}).json() == {"cart": {"apple": 3}}
     me = visitor.ask("GET", "/me")
-    node = me.node
-    assert me.json == {"user": "alice", "node": node, "visits": 5, "cart": {"apple": 3}}
-    assert visitor.ask("GET", "/account").json == {"user": "alice"}
+    node = node_of(me)
+    assert me.json() == {"user": "alice", "node": node, "visits": 5, "cart": {"apple": 3}}
+    assert visitor.ask("GET", "/account").json() == {"user": "alice"}
     visitor.ask("DELETE", "/cart", status=204)
-    assert visitor.ask("GET", "/me").json["cart"] == {}
+    assert visitor.ask("GET", "/me").json()["cart"] == {}
 
 
 def test_a_logout_on_one_node_is_final_on_the_other(cluster: LocalCluster) -> None:
-    visitor, thief = Visitor(cluster.url, cluster.authority), Visitor(cluster.url, cluster.authority)
+    visitor, thief = (HttpClient(cluster.url, authority=cluster.authority) for _ in range(2))
     visitor.ask("POST", "/visits", {})
     visitor.log_in(cluster.users)
     thief.cookies.update(visitor.cookies)
     assert [thief.user, thief.user] == ["alice", "alice"]
     visitor.ask("POST", "/logout", {}, status=204)
     for _ in range(2):
-        assert {"user": None, "visits": 0}.items() <= thief.ask("GET", "/me").json.items()
+        assert {"user": None, "visits": 0}.items() <= thief.ask("GET", "/me").json().items()
     visitor.ask("GET", "/account", status=401)
 
 
 def test_wrong_requests_are_refused_as_our_nodes_refuse_them(cluster: LocalCluster) -> None:
-    visitor = Visitor(cluster.url, cluster.authority)
+    visitor = HttpClient(cluster.url, authority=cluster.authority)
     visitor.ask("GET", "/account", status=401)
     for user, password in (("alice", "wrong"), ("nobody", "wrong"), ("", "")):
         visitor.ask("POST", "/login", {"user": user, "password": password}, status=401)
     for body in ({"item": "apple", "quantity": 0}, {"item": "apple", "quantity": "1"}, {"item": 1, "quantity": 1}):
         visitor.ask("POST", "/cart", body, status=422)
-    assert visitor.ask("GET", "/me").json["user"] is None
+    assert visitor.ask("GET", "/me").json()["user"] is None
     assert not visitor.cookies
 
 
 def test_a_session_survives_killing_restarting_and_scaling_its_nodes(cluster: LocalCluster) -> None:
-    visitor = Visitor(cluster.url, cluster.authority)
+    visitor = HttpClient(cluster.url, authority=cluster.authority)
     visitor.log_in(cluster.users)
     cluster.kill("node-2")
-    assert {visitor.ask("GET", "/me").json["node"] for _ in range(4)} == {"node-1"}
+    assert {visitor.ask("GET", "/me").json()["node"] for _ in range(4)} == {"node-1"}
     cluster.restart("node-2")
     cluster.scale(3)
-    answers = [visitor.ask("GET", "/me").json for _ in range(9)]
+    answers = [visitor.ask("GET", "/me").json() for _ in range(9)]
     assert {answer["node"] for answer in answers} == {"node-1", "node-2", "node-3"}
     cluster.restart("node-1")
     cluster.scale(1)
@@ -87,7 +87,7 @@ def test_a_session_survives_killing_restarting_and_scaling_its_nodes(cluster: Lo
 
 
 def test_the_user_at_the_store_may_run_the_commands_it_needs_and_no_others(cluster: LocalCluster) -> None:
-    visitor = Visitor(cluster.url, cluster.authority)
+    visitor = HttpClient(cluster.url, authority=cluster.authority)
     visitor.log_in(cluster.users)
     visitor.ask("POST", "/visits", {})
     visitor.ask("POST", "/logout", {}, status=204)
@@ -104,11 +104,11 @@ def test_the_user_at_the_store_may_run_the_commands_it_needs_and_no_others(clust
 @pytest.mark.parametrize("kind", KINDS)
 def test_sessions_in_memory_belong_to_a_node_and_pinning_hides_it(kind: NodeKind) -> None:
     with local_cluster(ClusterSpec(nodes=2, node=kind, store=StoreKind.MEMORY)) as cluster:
-        visitor = Visitor(cluster.url, cluster.authority)
+        visitor = HttpClient(cluster.url, authority=cluster.authority)
         visitor.log_in(cluster.users)
         assert [visitor.user for _ in range(4)] == [None, "alice", None, "alice"]
         cluster.balance(Balance.STICKY)
-        pinned = Visitor(cluster.url, cluster.authority)
+        pinned = HttpClient(cluster.url, authority=cluster.authority)
         pinned.log_in(cluster.users)
         assert [pinned.user for _ in range(4)] == ["alice"] * 4
 
@@ -116,7 +116,7 @@ def test_sessions_in_memory_belong_to_a_node_and_pinning_hides_it(kind: NodeKind
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_sentinels_a_session_survives_a_planned_and_an_unplanned_failover(kind: NodeKind) -> None:
     with local_cluster(ClusterSpec(nodes=2, node=kind, store=StoreKind.REDIS_HA)) as cluster:
-        visitor = Visitor(cluster.url, cluster.authority)
+        visitor = HttpClient(cluster.url, authority=cluster.authority)
         visitor.log_in(cluster.users)
         for number, planned in enumerate((True, False), 1):
             before = cluster.store.primary()
@@ -125,9 +125,9 @@ def test_with_sentinels_a_session_survives_a_planned_and_an_unplanned_failover(k
             else:
                 cluster.kill(before)
             wait_until(lambda before=before: cluster.store.primary() != before, "the next primary", timeout=40)  # type: ignore[misc]
-            wait_until(lambda: visitor.get("/me").status == 200, "the nodes have found it", timeout=40)
+            wait_until(lambda: visitor.get("/me").status_code == 200, "the nodes have found it", timeout=40)
             assert {visitor.user for _ in range(4)} == {"alice"}
-            assert visitor.ask("POST", "/visits", {}).json == {"visits": number}
+            assert visitor.ask("POST", "/visits", {}).json() == {"visits": number}
         logs = "".join(Path(member.log).read_text() for member in cluster.members())
         assert "NOPERM" not in logs
         assert "permission" not in logs
@@ -136,8 +136,8 @@ def test_with_sentinels_a_session_survives_a_planned_and_an_unplanned_failover(k
 @pytest.mark.parametrize("kind", KINDS)
 def test_over_tls_the_cookie_is_for_tls_only(kind: NodeKind) -> None:
     with local_cluster(ClusterSpec(nodes=1, node=kind, store=StoreKind.REDIS, tls=True)) as cluster:
-        visitor = Visitor(cluster.url, cluster.authority)
-        (line,) = visitor.log_in(cluster.users).headers.get_all("Set-Cookie", [])
+        visitor = HttpClient(cluster.url, authority=cluster.authority)
+        (line,) = visitor.log_in(cluster.users).raw.headers.getlist("Set-Cookie")
         assert line.startswith(f"{cluster.spec.session_cookie}=")
         assert "; Secure" in line
         assert visitor.user == "alice"

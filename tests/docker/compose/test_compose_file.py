@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.docker.compose.project import NODES, Compose
-from tests.support.traffic import Visitor, served_by
+from tests.support.http_client import HttpClient, node_of
+from tests.support.traffic import served_by
 from tests.support.waiting import wait_until
 
 LONG_RUNNING = ["node-1", "node-2", "proxy-1", "redis-1"]
@@ -29,7 +30,7 @@ def test_passwords_are_random_and_printed_on_request_alone(compose: Compose) -> 
     passwords = compose.passwords()
     assert list(passwords) == ["alice", "bob", "carol"]
     assert len(passwords["alice"]) >= 16
-    Visitor(compose.url).log_in(passwords)
+    HttpClient(compose.url).log_in(passwords)
     assert passwords["alice"] not in compose("logs")
     assert "setup passwords" in compose("logs", "setup")
 
@@ -78,14 +79,14 @@ def test_redis_has_the_options_of_every_other_server(compose: Compose) -> None:
 
 def test_more_nodes_start_without_a_restart_of_anything_else_and_secrets_stay(compose: Compose) -> None:
     before, passwords = compose.starts(), compose.passwords()
-    browser = Visitor(compose.url)
+    browser = HttpClient(compose.url)
     browser.log_in(passwords)
     compose.up("--scale", "node=4")
     after = compose.starts()
     assert {name: after[name] for name in LONG_RUNNING} == {name: before[name] for name in LONG_RUNNING}
     for node in ("node-3", "node-4"):
-        wait_until(lambda node=node: browser.get("/me").node == node, f"{node} serves")  # type: ignore[misc]
-    assert browser.get("/me").json["user"] == "alice"
+        wait_until(lambda node=node: node_of(browser.get("/me")) == node, f"{node} serves")  # type: ignore[misc]
+    assert browser.get("/me").json()["user"] == "alice"
     assert compose.passwords() == passwords
 
 
@@ -94,8 +95,8 @@ def test_another_balancing_recreates_the_proxy_alone(compose: Compose) -> None:
     compose.up("--scale", "node=4", BALANCE="sticky")
     after = compose.starts()
     assert {name for name in LONG_RUNNING if after[name] != before[name]} == {"proxy-1"}
-    browser = Visitor(compose.url)
-    assert len({browser.get("/me").node for _ in range(6)}) == 1
+    browser = HttpClient(compose.url)
+    assert len({node_of(browser.get("/me")) for _ in range(6)}) == 1
     assert "node" in browser.cookies
 
 

@@ -2,19 +2,19 @@
 
 from deploy.compose.members import SENTINELS, SHARDS, STORES
 from tests.docker.compose.project import Compose
-from tests.support.traffic import Visitor
+from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
 BROWSERS = 8
 """With this many sessions, each of a Redis Cluster's three primaries almost always has one."""
 
 
-def logged_in(compose: Compose, number: int) -> list[Visitor]:
+def logged_in(compose: Compose, number: int) -> list[HttpClient]:
     passwords = compose.passwords()
-    browsers = [Visitor(compose.url) for _ in range(number)]
+    browsers = [HttpClient(compose.url) for _ in range(number)]
     for browser in browsers:
         browser.log_in(passwords)
-        assert browser.post("/visits", {}).json == {"visits": 1}
+        assert browser.post("/visits", json={}).json() == {"visits": 1}
     return browsers
 
 
@@ -44,8 +44,8 @@ def test_no_user_is_logged_out_when_the_primary_is_killed(compose: Compose) -> N
     compose("--profile", "ha", "kill", killed)
     # Held for longer than two nodes, one after the other, may otherwise be silent.
     answer = browser.get("/me")
-    assert (answer.status, answer.json["user"], answer.json["visits"]) == (200, "alice", 1)
-    assert browser.post("/visits", {}).json == {"visits": 2}
+    assert (answer.status_code, answer.json()["user"], answer.json()["visits"]) == (200, "alice", 1)
+    assert browser.post("/visits", json={}).json() == {"visits": 2}
     wait_until(lambda: primary(compose) != killed, "the Sentinels agree")
     successor = primary(compose)
     compose("--profile", "ha", "start", killed)
@@ -53,7 +53,7 @@ def test_no_user_is_logged_out_when_the_primary_is_killed(compose: Compose) -> N
     # What a Sentinel has learned it keeps.
     compose("--profile", "ha", "restart", "--timeout", "2", *SENTINELS)
     assert primary(compose) == successor
-    assert browser.post("/visits", {}).json == {"visits": 3}
+    assert browser.post("/visits", json={}).json() == {"visits": 3}
 
 
 def test_every_server_is_unprivileged_and_has_only_the_secrets_it_needs(compose: Compose) -> None:
@@ -71,7 +71,7 @@ def test_no_user_is_logged_out_when_a_primary_of_a_redis_cluster_is_killed(compo
     killed = next(iter(SHARDS))
     compose("--profile", "cluster", "kill", killed)
     assert [browser.user for browser in browsers] == ["alice"] * BROWSERS
-    assert [browser.post("/visits", {}).json for browser in browsers] == [{"visits": 2}] * BROWSERS
+    assert [browser.post("/visits", json={}).json() for browser in browsers] == [{"visits": 2}] * BROWSERS
     compose("--profile", "cluster", "start", killed)
     wait_until(lambda: follows(compose, killed), "the old primary comes back as a replica")
 

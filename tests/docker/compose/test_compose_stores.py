@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.docker.compose.project import NODES, Compose
-from tests.support.traffic import Visitor, served_by
+from tests.support.http_client import HttpClient, node_of
+from tests.support.traffic import served_by
 from tests.support.waiting import wait_until
 
 SHARED = {
@@ -24,30 +25,30 @@ def test_a_session_is_shared_by_all_servers_and_ends_on_all_of_them(compose: Com
     """Sessions on a disk also outlive the containers."""
     settings, servers = SHARED[name], NODES | ({"express-1"} if name == "express" else set())
     compose.serve(servers, **settings)
-    browser = Visitor(compose.url)
+    browser = HttpClient(compose.url)
     browser.log_in(compose.passwords())
-    writers = {(answer := browser.post("/visits", {})).node: answer.json["visits"] for _ in range(4)}
+    writers = {node_of(answer := browser.post("/visits", json={})): answer.json()["visits"] for _ in range(4)}
     assert max(writers.values()) == 4
     readers = [browser.get("/me") for _ in range(6)]
-    assert {answer.node for answer in readers} == servers
-    assert {(answer.json["user"], answer.json["visits"]) for answer in readers} == {("alice", 4)}
-    replayed = dict(browser.cookies)
-    assert browser.post("/logout", {}).status == 204
+    assert {node_of(answer) for answer in readers} == servers
+    assert {(answer.json()["user"], answer.json()["visits"]) for answer in readers} == {("alice", 4)}
+    replayed = browser.cookies.copy()
+    assert browser.post("/logout", json={}).status_code == 204
     browser.cookies = replayed
-    assert {browser.get("/me").json["user"] for _ in range(6)} == {None}
+    assert {browser.get("/me").json()["user"] for _ in range(6)} == {None}
     if name in ON_A_DISK:
-        visitor = Visitor(compose.url)
-        assert visitor.post("/visits", {}).status == 200
+        visitor = HttpClient(compose.url)
+        assert visitor.post("/visits", json={}).status_code == 200
         compose("--profile", "*", "down", "--timeout", "5")
         compose.serve(servers, **settings)
-        assert visitor.get("/me").json["visits"] == 1
+        assert visitor.get("/me").json()["visits"] == 1
 
 
 def test_with_sessions_in_memory_each_node_has_its_own(compose: Compose) -> None:
     compose.serve(SESSION_STORE="memory")
-    browser = Visitor(compose.url)
+    browser = HttpClient(compose.url)
     browser.log_in(compose.passwords())
-    assert {browser.get("/me").json["user"] for _ in range(4)} == {"alice", None}
+    assert {browser.get("/me").json()["user"] for _ in range(4)} == {"alice", None}
 
 
 def test_the_express_application_refuses_nodes_that_do_not_share_with_it(compose: Compose) -> None:
@@ -64,10 +65,10 @@ def test_over_tls_the_cookie_has_the_host_prefix(compose: Compose, tmp_path: Pat
     compose.serve(COMPOSE_PROFILES="tls")
     authority = compose("run", "--rm", "--no-deps", "setup", "certificate")
     (tmp_path / "ca.pem").write_text(authority)
-    visitor = Visitor(f"https://127.0.0.1:{compose.tls_port}", tmp_path / "ca.pem")
-    (cookie,) = visitor.ask("POST", "/visits", {}).headers.get_all("Set-Cookie", [])
+    visitor = HttpClient(f"https://127.0.0.1:{compose.tls_port}", authority=tmp_path / "ca.pem")
+    (cookie,) = visitor.ask("POST", "/visits", {}).raw.headers.getlist("Set-Cookie")
     assert cookie.startswith("__Host-session=")
     assert "; Secure" in cookie
     answers = [visitor.ask("GET", "/me") for _ in range(4)]
-    assert {(answer.node, answer.json["visits"]) for answer in answers} == {("node-1", 1), ("node-2", 1)}
-    assert Visitor(compose.url).get("/me").status == 200, "and the plain proxy goes on"
+    assert {(node_of(answer), answer.json()["visits"]) for answer in answers} == {("node-1", 1), ("node-2", 1)}
+    assert HttpClient(compose.url).get("/me").status_code == 200, "and the plain proxy goes on"

@@ -6,7 +6,8 @@ import pytest
 
 from deploy import ClusterError, ClusterSpec, ComposeCluster, Database, Discovery, MemberState, Role, StoreKind
 from deploy.ports import free_ports, is_taken
-from tests.support.traffic import Visitor, served_by
+from tests.support.http_client import HttpClient
+from tests.support.traffic import served_by
 from tests.support.waiting import wait_until
 
 
@@ -16,14 +17,14 @@ def test_a_database_that_is_killed_and_restarted_keeps_the_sessions() -> None:
         store = cluster.members()[-1]
         assert (store.name, store.role, store.state) == ("store", Role.STORE, MemberState.RUNNING)
         assert store.address.endswith(":5432")
-        browser = Visitor(cluster.url)
+        browser = HttpClient(cluster.url)
         browser.log_in(cluster.users)
         cluster.kill("store")
         assert cluster.members()[-1].state is MemberState.ENDED
-        assert browser.get("/me").status == 503
+        assert browser.get("/me").status_code == 503
         cluster.restart("store")
-        wait_until(lambda: browser.get("/me").status == 200, "the nodes have found it again")
-        assert {browser.get("/me").json["user"] for _ in range(4)} == {"alice"}
+        wait_until(lambda: browser.get("/me").status_code == 200, "the nodes have found it again")
+        assert {browser.get("/me").json()["user"] for _ in range(4)} == {"alice"}
 
 
 def test_a_node_at_another_address_is_found_by_dns_and_cannot_be_drained() -> None:

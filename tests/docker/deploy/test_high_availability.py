@@ -15,7 +15,7 @@ from tests.cluster.deploy.test_high_availability import (  # noqa: F401
     test_statistics_count_commands_of_clients_at_the_primaries_alone,
     with_sentinels,
 )
-from tests.support.traffic import Visitor
+from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
 
@@ -31,9 +31,9 @@ def test_a_primary_without_its_replicas_refuses_writes_until_they_are_back(start
     started.configure({"STORE_OUTAGE": "fail_fast"})
     for node in ("node-1", "node-2"):
         started.restart(node)
-    visitor, primary = Visitor(started.url), started.store.primary()
+    visitor, primary = HttpClient(started.url), started.store.primary()
     started.store.disconnect_replicas()
-    wait_until(lambda: visitor.post("/visits").status == 503, "writes are refused", timeout=20)
+    wait_until(lambda: visitor.post("/visits", json={}).status_code == 503, "writes are refused", timeout=20)
     assert started.store.primary() == primary
     started.store.reconnect_replicas()
-    wait_until(lambda: visitor.post("/visits").status == 200, "writes are taken", timeout=20)
+    wait_until(lambda: visitor.post("/visits", json={}).status_code == 200, "writes are taken", timeout=20)

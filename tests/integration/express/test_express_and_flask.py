@@ -17,6 +17,7 @@ import requests
 from deploy.certificate import make_certificate
 from proxy import UpstreamServer
 from tests.support.express import RunningExpress
+from tests.support.http_client import HttpClient
 from tests.support.node import PASSWORD, SECRET, RunningNode
 from tests.support.proxy import RunningTls
 from tests.support.valkey import Valkey
@@ -41,9 +42,7 @@ class Both:
 
     def __init__(self, applications: Applications, server: Valkey) -> None:
         self.urls = applications.urls
-        self.browser = requests.Session()
-        self.browser.trust_env = False  # REQUESTS_CA_BUNDLE would take precedence
-        self.browser.verify = str(applications.authority)
+        self.browser = HttpClient(self.urls[PROXY], authority=applications.authority)
         self.redis: Any = server.client()
         self.redis.flushdb()
 

@@ -4,9 +4,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import requests
-
-from tests.support.node import PATIENT, HttpClient, RunningNode
+from tests.support.http_client import HttpClient
+from tests.support.node import PATIENT, RunningNode
 from tests.support.node_app import samples_in
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
@@ -25,8 +24,7 @@ def test_any_worker_answers_for_all_of_them(run_node: Callable[..., RunningNode]
 
     def served() -> bool:
         """Requests on connections of their own, until both workers have taken some."""
-        answer = requests.post(f"{node.url}/visits", cookies=browser.cookies, timeout=10)
-        assert answer.status_code == 200
+        browser.ask("POST", "/visits")
         return len({line["pid"] for line in node.lines() if line.get("path") == "/visits"}) == 2
 
     wait_until(served)

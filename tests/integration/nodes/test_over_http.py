@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http_client import send_raw
-from tests.support.node import PASSWORD, HttpClient, RunningNode
+from tests.support.http_client import HttpClient, send_raw
+from tests.support.node import PASSWORD, RunningNode
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from deploy.ports import free_ports
-from tests.support.node import ROOT, HttpClient, RunningNode, command, environment
+from tests.support.http_client import HttpClient
+from tests.support.node import ROOT, RunningNode, command, environment
 from tests.support.waiting import wait_until
 
 
@@ -86,7 +87,7 @@ def test_a_request_in_flight_is_finished_before_the_node_stops(run_node: Callabl
 
 def test_an_idle_connection_does_not_keep_a_node_from_stopping(run_node: Callable[..., RunningNode]) -> None:
     node = run_node()
-    with HttpClient(node.url) as proxy:
+    with HttpClient(node.url, {"Connection": "keep-alive"}) as proxy:
         proxy.get("/live")
         node.process.send_signal(signal.SIGTERM)
         assert node.process.wait(timeout=6) == 0  # its graceful_timeout is 8 s
@@ -94,7 +95,7 @@ def test_an_idle_connection_does_not_keep_a_node_from_stopping(run_node: Callabl
 
 def test_a_busy_connection_is_told_to_close_and_loses_no_request(run_node: Callable[..., RunningNode]) -> None:
     node = run_node()
-    with HttpClient(node.url) as proxy:
+    with HttpClient(node.url, {"Connection": "keep-alive"}) as proxy:
         proxy.get("/live")
         node.process.send_signal(signal.SIGTERM)
 

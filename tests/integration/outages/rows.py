@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import requests
 
 from nodes.sessions import cookie
+from tests.support.http_client import HttpClient
 from tests.support.node import PASSWORD, RunningNode
 from tests.support.waiting import wait_until
 
@@ -54,41 +55,40 @@ PATIENT = {"STORE_CONNECT_TIMEOUT": "2", "STORE_READ_TIMEOUT": "2", "STORE_DEADL
 HASTY = {"STORE_CONNECT_TIMEOUT": "0.3", "STORE_READ_TIMEOUT": "0.3", "STORE_RETRIES": "0", "STORE_DEADLINE": "0.6"}
 
 
-class AliceBrowser:
-    """A browser in which alice is logged in, with one visit. `node` is where it sends its requests."""
+class AliceBrowser(HttpClient):
+    """A client with which alice is logged in, with one visit; `url` is that of the node it sends its requests to."""
 
     def __init__(self, node: RunningNode) -> None:
-        self.node = node
-        self.session = node.log_in()
-        assert self.request(WRITE).json() == {"visits": 1}
+        super().__init__(node.url)
+        self.log_in({"alice": PASSWORD})
+        assert self.attempt(WRITE).json() == {"visits": 1}
 
-    def request(self, kind: str) -> requests.Response:
-        url = self.node.url
+    def attempt(self, kind: str) -> requests.Response:
         match kind:
             case "read":
-                return self.session.get(f"{url}/me", timeout=20)
+                return self.get("/me")
             case "write":
-                return self.session.post(f"{url}/visits", json={}, timeout=20)
+                return self.post("/visits", json={})
             case "login":
-                return requests.post(f"{url}/login", json=CREDENTIALS, timeout=20)
+                return HttpClient(self.url).post("/login", json=CREDENTIALS)
             case "logout":
-                return self.session.post(f"{url}/logout", json={}, timeout=20)
+                return self.post("/logout", json={})
             case _:
-                return requests.get(f"{url}/{'ready' if kind == READY else 'me'}", timeout=20)
+                return HttpClient(self.url).get("/ready" if kind == READY else "/me")
 
     def is_logged_in(self) -> bool:
-        answer = self.request(READ)
+        answer = self.attempt(READ)
         return (answer.status_code, *_identity(answer)) == (200, "alice", 1)
 
     def observe(self, kind: str) -> str:
         """Make a request and return its outcome, in the words of docs/outages.md."""
-        cookies = self.session.cookies.get_dict()
-        answer = self.request(kind)
+        cookies = self.cookies.get_dict()
+        answer = self.attempt(kind)
         if answer.status_code == 503:
             assert int(answer.headers["Retry-After"]) > 0, kind
             assert answer.headers["Cache-Control"] == "no-store", kind
             assert "Set-Cookie" not in answer.headers, kind
-            assert self.session.cookies.get_dict() == cookies
+            assert self.cookies.get_dict() == cookies
             assert "error" in answer.json()
             return "503"
         if kind == READY:
@@ -100,10 +100,10 @@ class AliceBrowser:
 
     def session_id(self) -> str:
         """Return the id in this project's cookie or in Express's."""
-        value = self.session.cookies.get("connect.sid")
+        value = self.cookies.get("connect.sid")
         if value is not None:
             return unquote(value).removeprefix("s:").rpartition(".")[0]
-        return str(self.session.cookies["session"]).partition(".")[0]
+        return str(self.cookies["session"]).partition(".")[0]
 
     def session_key(self) -> str:
         return cookie.hash_id(self.session_id())
@@ -123,12 +123,12 @@ class Row:
     def observe(self, node: RunningNode | None = None) -> None:
         """Observe each outcome, during the fault, at the node that has it."""
         alice = self.alice
-        alice.node = node or alice.node
+        alice.url = node.url if node else alice.url
         # The logout comes last: where it works, alice is logged out afterwards.
         self.observed = {kind: alice.observe(kind) for kind in KINDS if kind != LOGOUT}
         assert alice.observe(READ) == self.observed[READ], "what failed before has changed it"
         self.observed[LOGOUT] = alice.observe(LOGOUT)
-        assert requests.get(f"{alice.node.url}/live", timeout=20).status_code == 200
+        assert HttpClient(alice.url).get("/live").status_code == 200
 
 
 @contextmanager
@@ -139,9 +139,9 @@ def row(fault: str, node: RunningNode) -> Iterator[Row]:
     observed, expected = made.observed, dict(zip(KINDS, EXPECTED[fault].split(), strict=True))
     assert observed == expected, {kind for kind in KINDS if observed[kind] != expected[kind]}
     wait_until(bystander.is_logged_in)
-    wait_until(lambda: requests.get(f"{node.url}/ready", timeout=20).status_code == 200)
+    wait_until(lambda: HttpClient(node.url).get("/ready").status_code == 200)
     if observed[LOGOUT] == "503" and observed[WRITE] == "503" and "slower" not in fault:
-        made.alice.node = node
+        made.alice.url = node.url
         assert made.alice.is_logged_in()
     assert not [line["exception"][-700:] for line in node.lines() if "exception" in line]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import requests
 
 from tests.integration.outages.rows import CREDENTIALS, AliceBrowser
+from tests.support.http_client import HttpClient
 from tests.support.node import RunningNode
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
@@ -32,7 +32,7 @@ def start_one(run_node: Start, valkey: Valkey) -> Start:
 
 
 def users_of(browser: AliceBrowser, nodes: list[RunningNode]) -> list[object]:
-    return [browser.session.get(f"{node.url}/me", timeout=20).json()["user"] for node in nodes]
+    return [browser.get(f"{node.url}/me").json()["user"] for node in nodes]
 
 
 def left(valkey: Valkey, browser: AliceBrowser) -> float:
@@ -47,18 +47,18 @@ def test_clocks_that_differ_by_days_end_no_session_and_lengthen_none(
     (tmp_path / "sitecustomize.py").write_text(WRONG_CLOCK)
     wrong = [start_one(PYTHONPATH=str(tmp_path), NODE_CLOCK_IS_WRONG_BY=str(by)) for by in (DAY, -DAY)]
     for node in wrong:
-        requests.get(f"{node.url}/me", timeout=20)
+        HttpClient(node.url).get("/me")
     days = {node.lines()[-1]["time"][:10] for node in wrong}
     assert len(days) == 2  # they are wrong indeed, as their own logs say
     nodes = [start_one(), *wrong]
     for home in nodes:
         browser = AliceBrowser(home)
         assert users_of(browser, nodes) == ["alice"] * 3
-        since = [browser.session.get(f"{node.url}/account", timeout=20).json()["since"] for node in nodes]
+        since = [browser.get(f"{node.url}/account").json()["since"] for node in nodes]
         assert len(set(since)) == 1
         for node in nodes:  # a login made a moment ago is fresh everywhere
-            assert browser.session.delete(f"{node.url}/sessions", timeout=20).status_code == 200
-            assert browser.session.post(f"{node.url}/visits", json={}, timeout=20).status_code == 200
+            assert browser.delete(f"{node.url}/sessions").status_code == 200
+            assert browser.post(f"{node.url}/visits", json={}).status_code == 200
             assert 1700 < left(valkey, browser) <= 1800
 
 
@@ -66,17 +66,17 @@ def test_a_node_starts_while_its_store_is_away_and_serves_when_it_is_back(start_
     browser = AliceBrowser(start_one())
     valkey.kill()
     late = start_one()
-    browser.node = late
-    ready = requests.get(f"{late.url}/ready", timeout=20)
+    browser.url = late.url
+    ready = HttpClient(late.url).get("/ready")
     assert (ready.status_code, ready.json()["ready"]) == (503, False)
-    assert requests.get(f"{late.url}/live", timeout=20).status_code == 200
-    assert requests.get(f"{late.url}/me", timeout=20).json()["user"] is None
+    assert HttpClient(late.url).get("/live").status_code == 200
+    assert HttpClient(late.url).get("/me").json()["user"] is None
     assert (browser.observe("read"), browser.observe("login"), browser.observe("logout")) == ("503",) * 3
     # A cookie that no node set needs no store: its sender is anonymous even now.
-    for value in ("x" * 7000, "", browser.session.cookies["session"] + "A"):
-        answer = requests.get(f"{late.url}/me", headers={"Cookie": f"session={value}"}, timeout=20)
+    for value in ("x" * 7000, "", browser.cookies["session"] + "A"):
+        answer = HttpClient(late.url).get("/me", headers={"Cookie": f"session={value}"})
         assert (answer.status_code, answer.json()["user"]) == (200, None)
     valkey.start()
-    wait_until(lambda: requests.get(f"{late.url}/ready", timeout=20).status_code == 200)
+    wait_until(lambda: HttpClient(late.url).get("/ready").status_code == 200)
     assert browser.is_logged_in()
-    assert requests.post(f"{late.url}/login", json=CREDENTIALS, timeout=20).status_code == 200
+    assert HttpClient(late.url).post("/login", json=CREDENTIALS).status_code == 200

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-import requests
 
 from tests.integration.outages.conftest import Start
 from tests.integration.outages.rows import HASTY, PATIENT, row
+from tests.support.http_client import HttpClient
 from tests.support.node import PASSWORD, RunningNode
 
 
@@ -130,6 +130,6 @@ def test_responses_match_the_table_while_the_memory_store_is_full(users_file: Pa
 
     with node, row("memory full", node) as memory:
         bob = {"user": "bob", "password": PASSWORD}
-        logins = [requests.post(f"{node.url}/login", json=bob, timeout=20).status_code for _ in range(12)]
+        logins = [HttpClient(node.url).post("/login", json=bob).status_code for _ in range(12)]
         assert (logins[0], logins[-1]) == (200, 503)
         memory.observe()

@@ -15,7 +15,8 @@ from nodes.accounts import create_users
 from nodes.sessions import cookie
 from proxy import UpstreamServer
 from tests.support.harnesses.redis import RedisHarness
-from tests.support.node import PASSWORD, PATIENT, SECRET, HttpClient, RunningNode
+from tests.support.http_client import HttpClient
+from tests.support.node import PASSWORD, PATIENT, SECRET, RunningNode
 from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.valkey import Valkey
 
@@ -47,8 +48,7 @@ class Cluster:
 
     def log_in(self, user: str = "alice") -> HttpClient:
         browser = self.client()
-        answer = browser.post("/login", json=credentials(user))
-        assert answer.status_code == 200, answer.text
+        browser.log_in({user: PASSWORD}, user)
         return browser
 
     def users_of(self, browser: HttpClient | str) -> list[Any]:

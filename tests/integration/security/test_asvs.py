@@ -9,7 +9,8 @@ import pytest
 
 from nodes.sessions import cookie
 from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
-from tests.support.node import PASSWORD, SECRET, HttpClient
+from tests.support.http_client import HttpClient
+from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import HTML, ParsedPage
 from tests.support.valkey import monitored
 

@@ -1,10 +1,11 @@
-"""A client of the server that the tests of stores share."""
+"""The server that the tests of stores share: a client, a harness."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.support.harnesses.redis import RedisHarness
 from tests.support.valkey import Valkey
 
 
@@ -14,3 +15,9 @@ def client(server: Valkey) -> Iterator[Any]:
     with server.client() as made:
         made.flushdb()
         yield made
+
+
+@pytest.fixture
+def redis_harness(server: Valkey, client: Any) -> RedisHarness:
+    """The server is empty."""
+    return RedisHarness(server)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,21 +19,8 @@ def key(number: int) -> str:
 
 
 @pytest.fixture
-def harness(server: Valkey) -> RedisHarness:
-    made = RedisHarness(server)
-    made.clear()
-    return made
-
-
-@pytest.fixture
-def store(server: Valkey, harness: RedisHarness, open_store: OpenStore) -> RedisStore:
+def store(server: Valkey, client: Any, open_store: OpenStore) -> RedisStore:
     return open_store(server)
-
-
-@pytest.fixture
-def client(server: Valkey) -> Iterator[Any]:
-    with server.client() as made:
-        yield made
 
 
 def find_index(client: Any) -> bytes:
@@ -48,13 +34,13 @@ def insert(store: RedisStore, owner: str, number: int) -> None:
 
 
 def test_reading_the_index_removes_sessions_that_logged_out(
-    store: RedisStore, harness: RedisHarness, client: Any
+    store: RedisStore, redis_harness: RedisHarness, client: Any
 ) -> None:
     for number in range(5):
         store.create(key(number), {}, "alice", HOUR)
     store.delete(key(2))
     assert client.zcard(find_index(client)) == 5
-    harness.advance(61)
+    redis_harness.advance(61)
     assert store.keys_of("alice") == [key(0), key(1), key(3), key(4)]
     assert client.zcard(find_index(client)) == 4
 
@@ -105,11 +91,11 @@ def age(client: Any) -> None:
         client.zadd(name, {member[:32] + (int.from_bytes(member[32:], "big") - 120).to_bytes(4, "big"): score})
 
 
-def test_every_insertion_removes_what_expired(store: RedisStore, harness: RedisHarness, client: Any) -> None:
+def test_every_insertion_removes_what_expired(store: RedisStore, redis_harness: RedisHarness, client: Any) -> None:
     for number in range(3):
         store.create(key(number), {}, "alice", Lifetime(60, 60))
     store.create(key(3), {}, "alice", HOUR)
-    harness.advance(60 + user_index.MARGIN_MS / 1000 + 1)
+    redis_harness.advance(60 + user_index.MARGIN_MS / 1000 + 1)
     store.create(key(4), {}, "alice", HOUR)
     assert client.zcard(find_index(client)) == 2
 
@@ -133,7 +119,7 @@ def test_any_text_can_be_an_owner(store: RedisStore, client: Any, owner: str) ->
 
 
 def test_the_index_does_not_decide_to_whom_a_session_belongs(
-    store: RedisStore, harness: RedisHarness, client: Any
+    store: RedisStore, redis_harness: RedisHarness, client: Any
 ) -> None:
     store.create(key(1), {}, "bob", HOUR)
     insert(store, "alice", 1)

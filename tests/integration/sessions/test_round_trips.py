@@ -21,14 +21,7 @@ FORGED = f"session={'A' * 43}.{'B' * 43}"
 
 
 @pytest.fixture
-def harness(server: Valkey) -> RedisHarness:
-    made = RedisHarness(server)
-    made.clear()
-    return made
-
-
-@pytest.fixture
-def browser(server: Valkey, harness: RedisHarness) -> Browser:
+def browser(server: Valkey, redis_harness: RedisHarness) -> Browser:
     """Logged in, on a store that has loaded its scripts and opened its connection."""
     warm = Browser(application(RedisStore.from_url(server.url, PATIENT)))
     warm.visit(write)
@@ -38,7 +31,7 @@ def browser(server: Valkey, harness: RedisHarness) -> Browser:
 
 
 @pytest.fixture
-def durable(server: Valkey, harness: RedisHarness) -> Iterator[RedisStore]:
+def durable(server: Valkey, redis_harness: RedisHarness) -> Iterator[RedisStore]:
     """A store that waits for a replica, which this server does not have."""
     store = RedisStore.from_url(server.url, Budgets(5, 1, deadline=5), durability=Durability.EVERY_WRITE, replicas=1)
     store.ping()
@@ -114,22 +107,22 @@ def packets(server: Valkey, browser: Browser, view: View) -> int:
 
 
 def test_a_touch_is_sent_only_after_a_tenth_of_the_idle_timeout(
-    server: Valkey, harness: RedisHarness, browser: Browser
+    server: Valkey, redis_harness: RedisHarness, browser: Browser
 ) -> None:
     for age, commands in ((170, READ), (11, [*READ, "EVALSHA"]), (170, READ), (12, [*READ, "EVALSHA"])):
-        harness.advance(age)
+        redis_harness.advance(age)
         with monitored(server) as sent:
             browser.visit(read)
         assert sent == commands
 
 
 def test_no_touch_is_sent_where_the_absolute_timeout_decides(
-    server: Valkey, harness: RedisHarness, browser: Browser
+    server: Valkey, redis_harness: RedisHarness, browser: Browser
 ) -> None:
     for _ in range(18):
-        harness.advance(1500)
+        redis_harness.advance(1500)
         browser.read()
-    harness.advance(1000)
+    redis_harness.advance(1000)
     with monitored(server) as sent:
         browser.visit(read)
     assert sent == READ

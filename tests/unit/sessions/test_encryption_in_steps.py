@@ -39,6 +39,16 @@ def logged_in(app: Flask, **data: Any) -> Browser:
     return browser
 
 
+def test_a_session_that_exceeds_its_bound_only_encrypted_is_not_created(inner: MemoryStore) -> None:
+    browser = Browser(application(EncryptedStore(inner, [SECRET]), max_bytes=200))
+    assert browser.put(**{f"key{number}": number for number in range(10)}).status == 413
+    assert not inner._entries
+    assert browser.put(a=1).status == 200
+    assert browser.put(b="x" * 90).status == 200
+    browser.visit(lambda session: session.renew("a" * 40))
+    assert inner.keys_of("a" * 40) == []
+
+
 # ---- a node without keys
 
 

@@ -2,7 +2,9 @@
 
     00 … ff/<key>         a session: `SC`, the version, a digest of the rest, then MessagePack
     00 … ff/<key>.ended   the mark of a session that ended, in the same form
+    00 … ff/.<random>.new the new content of a session, until it is renamed
     00 … ff/lock          the lock of the shard
+    sweeping              the lock of a sweep
     users/<hash>/<key>    an empty file for each session of a user
     damaged/<key>.<time>  a corrupt record, kept for a day
 

@@ -1,13 +1,13 @@
-"""A real node during an outage of its store: no user is logged out, and requests without a session go on."""
+"""Every address of a node during an outage of its store: no user is logged out, what needs no session goes on."""
 
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.node import PASSWORD, HttpClient, RunningNode
+from tests.integration.outages.conftest import Start
+from tests.support.http_client import HttpClient
+from tests.support.node import PASSWORD, RunningNode
 from tests.support.node_app import HTML
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
@@ -25,25 +25,16 @@ NEEDS_SESSION = [
 UNTOUCHED = {"/live": 200, "/ready": 503, "/metrics": 200, "/nothing": 404, "/static/style.css": 200}
 
 
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    server = Valkey("--appendonly", "yes", "--appendfsync", "no")
-    yield server
-    server.close()
-
-
 def add_user(valkey: Valkey) -> None:
     with valkey.client() as client:
         client.acl_setuser("nodes", enabled=True, passwords=["+word-of-pass"], keys=["*"], commands=["+@all"])
 
 
 @pytest.fixture(scope="module")
-def node(users_file: Path, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def node(start: Start, valkey: Valkey) -> RunningNode:
     add_user(valkey)
     url = f"redis://nodes:word-of-pass@127.0.0.1:{valkey.port}/0"
-    log = tmp_path_factory.mktemp("node") / "node.log"
-    with RunningNode(users_file, log, SESSION_STORE="redis", REDIS_URL=url, LOG_LEVEL="debug") as running:
-        yield running
+    return start(SESSION_STORE="redis", REDIS_URL=url, LOG_LEVEL="debug")
 
 
 def log_in_and_visit(node: RunningNode, user: str) -> HttpClient:
