@@ -10,7 +10,7 @@ from loadtest.checker.logins import Expiry
 from loadtest.checker.phases import Phases
 from loadtest.checker.session import EndedSession, Evaluation, SessionChecker
 from loadtest.checker.sums import FOREVER
-from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
+from loadtest.history import End, Event, Header, SessionMark, Note, Op, Probe, when
 
 HORIZON = 30.0
 """Seconds: more than any request takes; the virtual users give up after 20."""
@@ -44,7 +44,7 @@ class Checker:
     def __init__(self, *, horizon: float = HORIZON) -> None:
         self._horizon = horizon
         self._title, self._expiry, self._complete = "", Expiry(), False
-        self._marks: list[Mark] = []
+        self._marks: list[SessionMark] = []
         self._phases = Phases.from_marks([], FOREVER)
         self._sessions: dict[str, SessionChecker] = {}
         self._ended: dict[str, EndedSession] = {}
@@ -68,7 +68,7 @@ class Checker:
                 if event.target not in self._targets:
                     self._targets[event.target] = TargetProbes()
                 self._targets[event.target].add(event)
-            case Mark():
+            case SessionMark():
                 self._marks.append(event)
                 self._phases = Phases.from_marks(self._marks, FOREVER)
             case Note():

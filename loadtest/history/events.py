@@ -107,7 +107,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     late: float = 0.0
 
 
-class Mark(msgspec.Struct, frozen=True, tag_field="is", tag="mark"):
+class SessionMark(msgspec.Struct, frozen=True, tag_field="is", tag="mark"):
     """An instant of the run itself: a phase begins ("before", "during", "after" or another name), a fault is applied
     ("fault") or undone ("undo"), or the last phase ends ("end")."""
 
@@ -130,10 +130,10 @@ class End(msgspec.Struct, frozen=True, tag_field="is", tag="end"):
     probes: int
 
 
-Event = Header | Op | Probe | Mark | Note | End
+Event = Header | Op | Probe | SessionMark | Note | End
 
 
-def when(event: Op | Probe | Mark | Note) -> float:
+def when(event: Op | Probe | SessionMark | Note) -> float:
     """Return when the event became known: when an operation ended, or a mark was set."""
     return event.ended if isinstance(event, Op | Probe) else event.at
 

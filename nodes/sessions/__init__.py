@@ -33,11 +33,11 @@ from .store import Iterable as Iterable
 from .store import Lifetime as Lifetime
 from .store import ListsByUser as ListsByUser
 from .store import LoginTooOld as LoginTooOld
-from .store import Mark as Mark
 from .store import Outcome as Outcome
 from .store import Record as Record
 from .store import SessionEnded as SessionEnded
 from .store import SessionError as SessionError
+from .store import SessionMark as SessionMark
 from .store import SessionTooLarge as SessionTooLarge
 from .store import Store as Store
 from .store import StoreUnavailable as StoreUnavailable

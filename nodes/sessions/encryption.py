@@ -32,9 +32,9 @@ from .store import (
     Changes,
     CorruptRecord,
     Lifetime,
-    Mark,
     Outcome,
     Record,
+    SessionMark,
     Store,
     StoreWrapper,
     UnknownKey,
@@ -118,7 +118,7 @@ class EncryptedStore(StoreWrapper):
         self._first = next(iter(self._ciphers.values()))
         self._one_form = len(keys) == 1 and encryption is Encryption.REQUIRE
 
-    def load(self, key: str) -> Record | Mark | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         found = self.wraps.load(key)
         return self._decrypt_or_quarantine(key, found) if isinstance(found, Record) else found
 
@@ -149,7 +149,7 @@ class EncryptedStore(StoreWrapper):
         except UnknownKey:
             return record
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         if expect is None:
             return self.wraps.retire(key, mark)
         encrypted = replace(expect, fields=self._encrypt_session(key, expect.fields, expect.owner))
@@ -171,7 +171,7 @@ class EncryptedStore(StoreWrapper):
     def _update_other_form(self, key: str, changes: Changes, encrypted: Changes, lifetime: Lifetime) -> Outcome:
         """Apply the update where the conflict is only one of form: an older key, or another `Encryption`."""
         record = self.wraps.load(key)
-        if isinstance(record, Mark):
+        if isinstance(record, SessionMark):
             return Outcome.ENDED
         plain = self._decrypt_or_quarantine(key, record) if record is not None else None
         if record is None or plain is None:

@@ -33,10 +33,10 @@ from .store import (
     Changes,
     CookieNotSendable,
     Lifetime,
-    Mark,
     Outcome,
     Record,
     SessionEnded,
+    SessionMark,
     SessionTooLarge,
     Store,
     StoreUnavailable,
@@ -89,7 +89,7 @@ class SessionRecord:
         self.id = session_id
         self.key = store.cookie.to_key(session_id) if session_id is not None else None
         self.record: Record | None = None
-        self.mark: Mark | None = None
+        self.mark: SessionMark | None = None
         """What remains of the session, if it was found to have ended a moment ago."""
         self.loaded = session_id is None
         self.fields = Fields(store.codec, options.max_bytes)
@@ -120,7 +120,7 @@ class SessionRecord:
         """Ask the store for the record. One with a corrupt value is quarantined and counts as absent."""
         assert self.key is not None
         found = self.store.load(self.key)
-        self.mark = found if isinstance(found, Mark) else None
+        self.mark = found if isinstance(found, SessionMark) else None
         record = found if isinstance(found, Record) else None
         if record is not None:
             try:

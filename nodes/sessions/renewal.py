@@ -32,10 +32,10 @@ from .persistence import MAX_CONFLICTS, SessionRecord
 from .store import (
     Changes,
     ListsByUser,
-    Mark,
     Outcome,
     SessionEnded,
     SessionError,
+    SessionMark,
     StoreUnavailable,
     TooManySessions,
     find_capability,
@@ -95,7 +95,7 @@ def end(record: SessionRecord) -> Outcome:
     """
     for _ in range(MAX_RENEWALS):
         assert record.key is not None
-        outcome = record.store.retire(record.key, Mark())
+        outcome = record.store.retire(record.key, SessionMark())
         if outcome is Outcome.APPLIED:
             record.notify(signals.session_ended)
         if outcome is not Outcome.ENDED:
@@ -126,7 +126,7 @@ class _Handover:
         old, new = self._old, self._new
         assert old.id is not None
         assert new.id is not None
-        mark = Mark(seal(new.id, old.id, old.options.secret_bytes[0]))
+        mark = SessionMark(seal(new.id, old.id, old.options.secret_bytes[0]))
         for _ in range(MAX_CONFLICTS):
             copied = old.record if self._keep else None
             outcome = self._retire_once(mark)
@@ -138,7 +138,7 @@ class _Handover:
                     _carry_over(new, late)
         raise StoreUnavailable(f"gave up after {MAX_CONFLICTS} conflicts in a renewal")
 
-    def _retire_once(self, mark: Mark) -> Outcome:
+    def _retire_once(self, mark: SessionMark) -> Outcome:
         store, key, expect = self._old.store, self._old.key, self._old.record if self._keep else None
         assert key is not None
         self.is_unknown = True

@@ -259,13 +259,14 @@ class Session(SessionMixin):
         """
         self.used = True
         record = self._unloaded()
+        was_alive = record.record is not None
         try:
             outcome = renewal.end(record) if record.key is not None else Outcome.ABSENT
         except StoreUnavailable:
             if self.cookie_action is CookieAction.SET:  # created in this request: no browser gets to know its id
                 self._record, self.cookie_action = self._new_record(None), CookieAction.NONE
             raise
-        if outcome is Outcome.ENDED:
+        if outcome is Outcome.ENDED and not was_alive:
             self.cookie_action = CookieAction.NONE
             return
         self._record = self._new_record(None)

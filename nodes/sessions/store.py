@@ -114,7 +114,7 @@ MARK_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class SessionMark:
     """What a session leaves under its key when it ends: it tells a late request with its id from one of a new visitor.
 
     `successor` is the sealed id of the session that goes on (see `renewal.py`); empty without one, as after a logout.
@@ -156,7 +156,7 @@ class Outcome(Enum):
     ABSENT = "absent"
     """The session does not exist (any more); nothing was written, so nothing was revived."""
     ENDED = "ended"
-    """As `ABSENT`, and a `Mark` shows that the session ended a moment ago."""
+    """As `ABSENT`, and a `SessionMark` shows that the session ended a moment ago."""
     CONFLICT = "conflict"
     """A field of `expect` had other bytes; nothing was written."""
     TOO_LARGE = "too large"
@@ -186,7 +186,7 @@ class Store(Protocol):
     cookie: CookieFormat
     """The format of the cookie, and the store's key for an id."""
 
-    def load(self, key: str) -> Record | Mark | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         """Return the session under `key`, or the mark of one that was retired, or None.
 
         Changes nothing, not even the idle timeout.
@@ -214,7 +214,7 @@ class Store(Protocol):
         """Delete the session and return its last state, or None where there was none. Leaves no mark."""
         ...
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         """End the session and leave `mark` under its key for `MARK_SECONDS`. Final once it returns.
 
         APPLIED: the session ended. ABSENT: there was none; the mark is there now. ENDED: an earlier mark is there, and
@@ -252,7 +252,7 @@ class StoreWrapper:
         self.codec = wraps.codec
         self.cookie = wraps.cookie
 
-    def load(self, key: str) -> Record | Mark | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         return self.wraps.load(key)
 
     def create(
@@ -266,7 +266,7 @@ class StoreWrapper:
     def delete(self, key: str) -> Record | None:
         return self.wraps.delete(key)
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         return self.wraps.retire(key, mark, expect)
 
     def quarantine(self, key: str) -> None:

@@ -12,7 +12,7 @@ from .codec import DecodeError
 from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
 from .signals import Notify
-from .store import ListsByUser, Mark, Outcome, Record, Store
+from .store import ListsByUser, Outcome, Record, SessionMark, Store
 
 HANDLE_DIGITS = 16
 ROUNDS = 10
@@ -98,4 +98,4 @@ def end_all(store: Store, list_keys: Callable[[], Keys[str]]) -> list[str]:
 
 def end_one(store: Store, key: str) -> bool:
     """End a session; return False where there was none."""
-    return store.retire(key, Mark()) is Outcome.APPLIED
+    return store.retire(key, SessionMark()) is Outcome.APPLIED

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
-from ..store import MARK_SECONDS, Changes, Lifetime, Mark, Outcome, Record, StoreUnavailable
+from ..store import MARK_SECONDS, Changes, Lifetime, Outcome, Record, SessionMark, StoreUnavailable
 from .saved import SavedSession
 
 
@@ -23,13 +23,13 @@ class MemoryStore:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self._entries: dict[str, SavedSession] = {}
-        self._marks: dict[str, tuple[float, Mark]] = {}
+        self._marks: dict[str, tuple[float, SessionMark]] = {}
         """By key when each mark expires, the earliest first, and the mark."""
         self._lock = threading.Lock()
         self._max_sessions = max_sessions
         self._clock = clock
 
-    def load(self, key: str) -> Record | Mark | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         with self._lock:
             entry = self._live(key)
             return entry.to_record(self._clock()) if entry else self._mark(key)
@@ -71,7 +71,7 @@ class MemoryStore:
             self._entries.pop(key, None)
             return entry.to_record(self._clock()) if entry else None
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         with self._lock:
             entry = self._live(key)
             if entry is None and self._mark(key) is not None:
@@ -112,11 +112,11 @@ class MemoryStore:
             return None
         return entry
 
-    def _mark(self, key: str) -> Mark | None:
+    def _mark(self, key: str) -> SessionMark | None:
         expires, mark = self._marks.get(key, (0.0, None))
         return mark if expires > self._clock() else None
 
-    def _add_mark(self, key: str, mark: Mark) -> None:
+    def _add_mark(self, key: str, mark: SessionMark) -> None:
         """Add a mark, and remove the expired ones."""
         now = self._clock()
         self._marks.pop(key, None)

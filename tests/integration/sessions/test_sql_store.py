@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, event, select
 
-from nodes.sessions import Budgets, Changes, Mark, Outcome, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, SessionMark, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import make_engine
 from nodes.sessions.stores.sql.statements import metadata, sessions
@@ -78,10 +78,10 @@ def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
     watch("keys_of", lambda: store.keys_of("alice"))
     watch("count", store.count)
     watch("keys", lambda: list(store.keys()))
-    watch("retire, conflict", lambda: store.retire(KEY, Mark(), replace(load(store), fields={})))
-    watch("retire", lambda: store.retire(KEY, Mark(b"next"), load(store)))
-    watch("retire, ended", lambda: store.retire(KEY, Mark()))
-    watch("retire, absent", lambda: store.retire(OTHER, Mark()))
+    watch("retire, conflict", lambda: store.retire(KEY, SessionMark(), replace(load(store), fields={})))
+    watch("retire", lambda: store.retire(KEY, SessionMark(b"next"), load(store)))
+    watch("retire, ended", lambda: store.retire(KEY, SessionMark()))
+    watch("retire, absent", lambda: store.retire(OTHER, SessionMark()))
     watch("update, ended", lambda: store.update(KEY, Changes({"a": b"2"}), HOUR))
     store.create(KEY, {}, "alice", HOUR)
     watch("delete", lambda: store.delete(KEY))

@@ -218,7 +218,7 @@ def test_a_login_session_that_cannot_be_ended_reaches_no_browser(
 
     def disable_and_lose_store() -> None:
         disable(app, users_file)
-        monkeypatch.setattr(app.extensions["store"].wraps, "delete", refuse)
+        monkeypatch.setattr(app.extensions["store"].wraps, "retire", refuse)
 
     client = app.test_client()
     monkeypatch.setattr("nodes.rate_limit.Guess.success", lambda _guess: None)

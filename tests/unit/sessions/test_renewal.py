@@ -10,11 +10,11 @@ import pytest
 
 from nodes.sessions import (
     ListsByUser,
-    Mark,
     Outcome,
     Record,
     Session,
     SessionLimit,
+    SessionMark,
     Store,
     StoreUnavailable,
     find_capability,
@@ -43,7 +43,7 @@ class Watched(Through):
         self.listed(keys)
         return keys
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         self.retiring(key)
         return super().retire(key, mark, expect)
 

@@ -33,9 +33,9 @@ from ...store import (
     Changes,
     CorruptRecord,
     Lifetime,
-    Mark,
     Outcome,
     Record,
+    SessionMark,
     StoreUnavailable,
     quarantine_corrupt,
 )
@@ -126,7 +126,7 @@ class ExpressStore:
         """
         return cls(connect(url, budgets or Budgets()), prefix, owner_field, outage)
 
-    def load(self, key: str) -> Record | Mark | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         found = self._read(key)
         if found is None:
             return self._load_mark(key)
@@ -187,7 +187,7 @@ class ExpressStore:
         except CorruptRecord:
             return None
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         for _ in range(MAX_SWAPS):
             arguments: tuple[bytes | int, ...] = (mark.successor, MARK_SECONDS * 1000)
             if expect is not None and (found := self._read(key)) is not None:
@@ -235,10 +235,10 @@ class ExpressStore:
     def _mark_name(self, key: str) -> str:
         return f"ended:{self._name(key)}"
 
-    def _load_mark(self, key: str) -> Mark | None:
+    def _load_mark(self, key: str) -> SessionMark | None:
         command: Command = ("GET", self._mark_name(key))
         successor = self._client.run([command], idempotent=True)[0]
-        return None if successor is None else Mark(successor)
+        return None if successor is None else SessionMark(successor)
 
     def _read(self, key: str) -> tuple[bytes, Document, int, float] | None:
         """Return the value, its document, its time to live in ms, and the server's time; None where it is absent."""

@@ -34,10 +34,10 @@ from ...store import (
     Changes,
     CorruptRecord,
     Lifetime,
-    Mark,
     OnExpired,
     Outcome,
     Record,
+    SessionMark,
     UnsupportedRecordVersion,
     ignore,
     quarantine_corrupt,
@@ -76,7 +76,7 @@ class FileStore:
         self._clock = clock
         self._next_shard = 0
 
-    def load(self, key: str) -> Record | Mark | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         with self._quarantine_corrupt(key), self._folders.open_shard(key) as (_, shard):
             saved = self._load_live(shard, key)
             return saved.to_record(self._clock()) if saved else self._load_mark(shard, key)
@@ -120,7 +120,7 @@ class FileStore:
             self._remove(folder, shard, key, saved)
             return saved.to_record(self._clock()) if saved else None
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         with self._folders.lock_shard(key) as (folder, shard):
             saved = self._load_readable(shard, key)
             if saved is None and self._load_mark(shard, key) is not None:
@@ -258,14 +258,14 @@ class FileStore:
             return self._load_live(shard, key)
         return None
 
-    def _load_mark(self, shard: int, key: str) -> Mark | None:
+    def _load_mark(self, shard: int, key: str) -> SessionMark | None:
         try:
             saved = unpack_mark(read(key + MARK, shard))
         except FileNotFoundError:
             return None
         except CorruptRecord:
-            return Mark()  # whatever it said, the session has ended
-        return Mark(saved.successor) if saved.expires > self._clock() else None
+            return SessionMark()  # whatever it said, the session has ended
+        return SessionMark(saved.successor) if saved.expires > self._clock() else None
 
     def _replace(self, shard: int, name: str, saved: SavedSession | SavedMark) -> None:
         temporary = write_new(pack(saved), shard, mtime=saved.expires)

@@ -41,9 +41,9 @@ from ...store import (
     Changes,
     CorruptRecord,
     Lifetime,
-    Mark,
     Outcome,
     Record,
+    SessionMark,
     StoreUnavailable,
     UnsupportedRecordVersion,
     quarantine_corrupt,
@@ -108,7 +108,7 @@ class RedisStore:
         budgets = budgets or Budgets()
         return cls(connect(url, budgets), budgets, prefix, durability, replicas, outage)
 
-    def load(self, key: str) -> Record | Mark | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         name = self._name(key)
         try:
             stored, ttl = self._client.run((("HGETALL", name), ("PTTL", name)), idempotent=True)
@@ -177,7 +177,7 @@ class RedisStore:
         except (CorruptRecord, UnsupportedRecordVersion):
             return None
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         arguments: list[Any] = [mark.successor, MARK_SECONDS * 1000, 0 if expect is None else 1]
         if expect is not None:
             arguments += flatten(expect.fields)
@@ -233,10 +233,10 @@ class RedisStore:
             return names
         return *names, f"{self._prefix}once:{secrets.token_hex(8)}{{{key}}}"
 
-    def _load_mark(self, key: str) -> Mark | None:
+    def _load_mark(self, key: str) -> SessionMark | None:
         command: Command = ("HGET", self._mark_name(key), "successor")
         successor = self._client.run([command], idempotent=True)[0]
-        return None if successor is None else Mark(successor)
+        return None if successor is None else SessionMark(successor)
 
     def _write(self, commands: list[Command]) -> list[Any]:
         return self._client.run(commands, self._writes_are_repeatable)

@@ -42,10 +42,10 @@ from ...store import (
     Changes,
     CorruptRecord,
     Lifetime,
-    Mark,
     OnExpired,
     Outcome,
     Record,
+    SessionMark,
     StoreUnavailable,
     UnsupportedRecordVersion,
     ignore,
@@ -94,13 +94,13 @@ class SqlStore:
         """Create the table and its indexes where they are missing. Several nodes may do so at the same time."""
         self._housekeeping.create(partial(create_missing, table=self._table))
 
-    def load(self, key: str) -> Record | Mark | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         row = self._database.read(lambda connection: connection.execute(self._sql.load, {"_key": key}).one_or_none())
         if row is None:
             return None
         self._check_version(key, row.format)
         if row.set_aside == MARK:
-            return Mark(row.fields)
+            return SessionMark(row.fields)
         try:
             return self._to_record(row)
         except CorruptRecord as error:
@@ -173,7 +173,7 @@ class SqlStore:
         except CorruptRecord:
             return None
 
-    def retire(self, key: str, mark: Mark, expect: Record | None = None) -> Outcome:
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         values = {"_key": key, "_successor": mark.successor}
         statement = self._sql.retire
         if expect is not None:
@@ -221,9 +221,9 @@ class SqlStore:
         except ValueError:
             return False
 
-    def _load_mark(self, connection: Connection, key: str) -> Mark | None:
+    def _load_mark(self, connection: Connection, key: str) -> SessionMark | None:
         successor = connection.execute(self._sql.load_mark, {"_key": key}).scalar_one_or_none()
-        return None if successor is None else Mark(successor)
+        return None if successor is None else SessionMark(successor)
 
     def quarantine(self, key: str) -> None:
         self._database.write(lambda connection: connection.execute(self._sql.quarantine, {"_key": key}).rowcount)
