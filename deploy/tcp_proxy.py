@@ -32,7 +32,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 seconds: close() sends RST
 
 
 class TcpProxy:
-    """`port` is where it listens once `listen` has returned; the port stays the same while the proxy is down."""
+    """`port` is where it listens once `listen` has returned; the port does not change while the proxy is down."""
 
     def __init__(self, target: tuple[str, int], listen: tuple[str, int]) -> None:
         self._host, self.port = listen

@@ -18,7 +18,7 @@ from loadtest.history import Action, Op, OpOutcome, Probe
 SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
 MIN_PROBES, MIN_LOGOUTS = 50, 10
-WRITES = frozenset({Action.LOGIN, Action.LOGOUT, Action.VISIT, Action.ADD, Action.EMPTY})
+WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
 _SLOW = 0.5
 """Seconds after which an answer to a probe is slow."""
 _APART = 1.0
@@ -117,8 +117,9 @@ class Observed:
 
     @property
     def lost_writes(self) -> int:
-        """Updates, sessions and logouts that were acknowledged and are lost."""
-        return self.findings.updates_lost + self.findings.sessions_lost + self.findings.revived
+        """Updates, sessions, logouts and changes of passwords that were acknowledged and are lost."""
+        found = self.findings
+        return found.updates_lost + found.misdirected + found.sessions_lost + found.revived + found.passwords_undone
 
 
 @dataclass(frozen=True)

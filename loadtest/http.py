@@ -21,11 +21,18 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of a virtual user; `item` and `quantity` belong to ADD."""
+    """One operation of a virtual user; `item` and `quantity` belong to ADD.
+
+    `password` is the number of the password that is sent, of the new one in a change; 0: not told. `must_fail`: it is
+    an old one, so that a refusal is no failure.
+    """
 
     action: Action
     item: str = ""
     quantity: int = 0
+    password: int = 0
+    new_password: str = ""
+    must_fail: bool = False
 
 
 class Request(NamedTuple):
@@ -82,8 +89,13 @@ _OK = {
     Action.VISIT: {200},
     Action.ADD: {200, 201},
     Action.EMPTY: {200, 204},
+    Action.LIST: {200, 401},
+    Action.END_OTHERS: {200},
+    Action.PASSWORD: {204},
 }
-_WRITES = {Action.VISIT, Action.ADD, Action.EMPTY}
+_WRITES = {Action.VISIT, Action.ADD, Action.EMPTY, Action.LOGIN, Action.PASSWORD, Action.END_OTHERS}
+_WRONG_PASSWORD = {401, 429}
+_WITHOUT_BODY = {Action.LOGOUT, Action.EMPTY, Action.LIST, Action.END_OTHERS, Action.PASSWORD}
 _REQUIRED = {Action.LOOK: "user", Action.LOGIN: "user", Action.VISIT: "visits", Action.ADD: "cart"}
 
 
@@ -113,24 +125,32 @@ class HttpInterface(msgspec.Struct, frozen=True):
                 return Request("POST", "/cart", {"item": operation.item, "quantity": operation.quantity})
             case Action.EMPTY:
                 return Request("DELETE", "/cart")
+            case Action.LIST:
+                return Request("GET", "/sessions")
+            case Action.END_OTHERS:
+                return Request("DELETE", "/sessions")
+            case Action.PASSWORD:
+                return Request("POST", "/password", {"current": password, "new": operation.new_password})
 
     def read(self, operation: Operation, status: int, body: bytes) -> Answer:
         """Parse an HTTP answer.
 
         A status from 500 on leaves the outcome unknown, because a 502 or 504 may hide a write. Any other unexpected
-        status means that nothing was done. 409 to a write is not an error: the session was ended meanwhile.
+        status means that nothing was done. 409 to a write is not an error: the session was ended meanwhile, or renewed.
         """
         action = operation.action
         if status >= 500:
             return Answer(OpOutcome.UNKNOWN, error=f"status {status}")
         if status == 409 and action in _WRITES:
             return Answer(OpOutcome.FAIL)
+        if status in _WRONG_PASSWORD and operation.must_fail:
+            return Answer(OpOutcome.FAIL)
         if status not in _OK[action]:
             return Answer(OpOutcome.FAIL, error=f"status {status}")
         if status == 401:
             return Answer(OpOutcome.OK, user=None)
         shown = _Shown()
-        if body and action not in (Action.LOGOUT, Action.EMPTY):
+        if body and action not in _WITHOUT_BODY:
             try:
                 shown = msgspec.json.decode(body, type=_Shown)
             except msgspec.DecodeError as error:

@@ -98,7 +98,8 @@ def _verdicts(result: LoadResult) -> RenderableType:
     grid, found = mark_grid(), result.findings
     lost = (
         f"sessions lost {found.sessions_lost:,} of {found.sessions:,}, updates lost {found.updates_lost:,}, "
-        f"stale reads {found.stale_reads:,}, logouts revived {found.revived:,}, crossed {found.crossed:,}"
+        f"stale reads {found.stale_reads:,}, writes misdirected {found.misdirected:,}, "
+        f"logouts revived {found.revived:,}, crossed {found.crossed:,}"
     )
     failed = (
         f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included), "

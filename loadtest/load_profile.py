@@ -43,7 +43,7 @@ class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
 
     `rate` of them start each second, at random moments, whether or not earlier ones were answered: an open loop.
     `times` gives the rate as a multiple of the most good answers a second in an earlier phase. `in_flight` instead
-    keeps so many in flight: a closed loop, whose rate is what the cluster can bear.
+    keeps that number in flight: a closed loop, whose rate is what the cluster can bear.
     """
 
     rate: float = 0.0

@@ -111,6 +111,7 @@ def summary(findings: Findings) -> str:
         f" {total.users_logged_out} of {total.users} users",
         f"  updates lost       {findings.updates_lost:,}",
         f"  stale reads        {findings.stale_reads:,}",
+        f"  writes misdirected {findings.misdirected:,}",
         f"  logouts revived    {findings.revived:,}",
         f"  sessions crossed   {findings.crossed:,}",
         f"  failed requests    {total.failed:,}",

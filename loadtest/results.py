@@ -35,6 +35,8 @@ _LOSSES = {
     "stale_reads": Kind.STALE_READ,
     "revived": Kind.REVIVED,
     "crossed": Kind.CROSSED,
+    "misdirected": Kind.MISDIRECTED,
+    "passwords_undone": Kind.PASSWORD_UNDONE,
 }
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""

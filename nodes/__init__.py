@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import create_app
-    from .settings import Settings, SettingsError
+    from .environment import SettingsError
+    from .settings import Settings
 
 __all__ = ["Settings", "SettingsError", "create_app"]
 

@@ -93,10 +93,15 @@ def end_one(handle: str) -> Response:
 @blueprint.post("/sessions/end")
 @fresh_login(FRESH_SECONDS)
 def end_others() -> Response:
-    """End all of the user's sessions but this one; with `?all=true` this one too."""
+    """End all of the user's sessions but this one; with `?all=true` this one too.
+
+    This one ends last: where the others could not all be ended, the user can repeat the request.
+    """
+    sessions: Sessions = current_app.extensions["sessions"]
     everywhere = request.args.get("all") == "true"
-    ended = _users().end_all(require_user(), keep=None if everywhere else session.key_hash)
+    ended = sessions.end_all(require_user(), keep=session)
     if everywhere:
+        ended += session.exists
         session.end()
         return pages.json_or({"ended": ended})
     return pages.json_or({"ended": ended}, "account_sessions.list_all")

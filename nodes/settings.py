@@ -7,20 +7,18 @@ before gevent patches anything, so this module imports nothing that opens socket
 
 from __future__ import annotations
 
-import math
 import re
 import socket
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .environment import Environment, SettingsError, did_you_mean
+
 MIN_SECRET_BYTES = 32
-_SWITCH = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}
 _YEAR = 365 * 86400
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
@@ -31,100 +29,6 @@ _PREFIXES = ("SESSION_", "STORE_", "LOGIN_")
 # The desktop's, the load generator's, and the number of a worker that another node has started.
 _OTHER_VARIABLES = re.compile(r"SESSION_MANAGER|SESSION_LOAD_SETTINGS|NODE_WORKER")
 _MAKE_SECRET = "make one with `openssl rand -hex 32`"  # noqa: S105 - no secret
-
-
-class SettingsError(ValueError):
-    """A wrong setting. The message is one line: variable, value, fix. It never contains a secret."""
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Typed access to environment variables. An empty one counts as unset, because compose files pass empty ones."""
-
-    values: Mapping[str, str]
-
-    def text(self, name: str) -> str | None:
-        """Return the variable without the white space around it; None where it is unset."""
-        return self.values.get(name, "").strip() or None
-
-    def choice(self, name: str, default: str, choices: Iterable[str]) -> str:
-        """Return one of `choices`, in lower case."""
-        value, sorted_choices = (self.text(name) or default).lower(), sorted(choices)
-        if value not in sorted_choices:
-            near = get_close_matches(value, sorted_choices, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SettingsError(f"{name} must be one of {', '.join(sorted_choices)}, not {value}{hint}")
-        return value
-
-    def switch(self, name: str, default: bool) -> bool:
-        """Return whether the variable is on (also true, yes, 1) or off (false, no, 0)."""
-        value = self.text(name)
-        if value is None:
-            return default
-        if value.lower() not in _SWITCH:
-            raise SettingsError(f"{name} must be on or off, not {value}")
-        return _SWITCH[value.lower()]
-
-    def whole(self, name: str, default: int, low: int, high: int) -> int:
-        """Return a whole number from `low` to `high`."""
-        return int(self._number(name, default, low, high, int, "whole number"))
-
-    def seconds(self, name: str, default: float, low: float, high: float) -> float:
-        """Return a number of seconds from `low` to `high`."""
-        return self._number(name, default, low, high, float, "number of seconds")
-
-    def _number(
-        self, name: str, default: float, low: float, high: float, read: Callable[[str], float], kind: str
-    ) -> float:
-        value = self.text(name)
-        try:
-            number = default if value is None else read(value)
-        except ValueError:
-            number = math.nan
-        if not low <= number <= high:
-            raise SettingsError(f"{name} must be a {kind} from {low} to {high}, not {value}")
-        return number
-
-    def file(self, name: str) -> Path | None:
-        """Return the path of a regular file that exists."""
-        value = self.text(name)
-        if value is None:
-            return None
-        try:
-            mode = Path(value).stat().st_mode
-        except FileNotFoundError:
-            raise SettingsError(f"{name}={value}: no such file; make it, or correct the path") from None
-        except OSError as error:
-            raise SettingsError(f"cannot read {name}={value}: {error.strerror}") from None
-        if not stat.S_ISREG(mode):
-            raise SettingsError(f"{name}={value}: it is not a regular file; correct the path")
-        return Path(value)
-
-    def secret(self, name: str) -> tuple[str | None, str]:
-        """Return the secret in `name` or in the file `name`_FILE, and the name of the variable that was set.
-
-        Container platforms pass secrets in files, because everyone who can inspect a container sees its environment.
-        """
-        in_file = f"{name}_FILE"
-        value, path = self.text(name), self.file(in_file)
-        if value is not None and path is not None:
-            raise SettingsError(f"{name} and {in_file}={path} are both set: drop one of them")
-        if path is None:
-            return value, name
-        try:
-            value = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise SettingsError(f"cannot read {in_file}={path}: {reason}") from None
-        if not value:
-            raise SettingsError(f"{in_file}={path}: the file is empty; write the value into it, or unset the variable")
-        return value, in_file
-
-    def secrets(self, name: str) -> tuple[tuple[str, ...], str]:
-        """Return secrets, separated by commas in the variable or one a line in the file, and the variable's name."""
-        value, source = self.secret(name)
-        parts = (value or "").split("\n" if source.endswith("_FILE") else ",")
-        return tuple(part.strip() for part in parts if part.strip()), source
 
 
 class SessionStoreKind(Enum):
@@ -415,11 +319,11 @@ class Settings:
         "STORE_WAIT_SECONDS", 10, 0.1, 25, "How long a request is held; keep it below the proxy's read timeout (15 s)."
     )
     waiting: int = _whole("STORE_WAITING", 500, 1, 10_000, "How many requests each worker holds; others fail fast.")
-    users_file: Path = _setting(
-        "USERS_FILE", MISSING, "a path",
-        "JSON: each user's name and Argon2id hash, made by `python -m nodes.accounts FILE NAME…`.",
-        lambda env: env.file("USERS_FILE"), shown="required",
-        example="make one with `python -m nodes.accounts FILE NAME…` and give its path",
+    users_file: Path | None = _setting(
+        "USERS_FILE", None, "a path",
+        "Users to start with, in JSON: each name and its Argon2id hash, made by `python -m nodes.accounts make`."
+        " Changes are kept in the store, which counts before the file.",
+        lambda env: env.file("USERS_FILE"), shown="",
     )  # fmt: skip
     trusted_proxies: int = _whole(
         "TRUSTED_PROXIES", 1, 0, 10, "How many proxies stand in front, for X-Forwarded-For, -Proto and -Host."
@@ -488,9 +392,9 @@ def list_unknown(environ: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(environ.keys() - known):
         if _OTHER_VARIABLES.fullmatch(name):
             continue
-        near = get_close_matches(name, sorted(known), n=1, cutoff=0.85)
-        if near or name.startswith(_PREFIXES):
-            yield f"{name} is not a setting, and has no effect" + (f"; did you mean {near[0]}?" if near else "")
+        hint = did_you_mean(name, known, cutoff=0.85)
+        if hint or name.startswith(_PREFIXES):
+            yield f"{name} is not a setting, and has no effect{hint}"
 
 
 def documentation() -> str:

@@ -31,8 +31,8 @@ from deploy.files import write_atomically
 from deploy.redis import acl, config
 from deploy.spec import ClusterError, Database, RedisMode, StoreKind, parse_balance, proxy_timeouts
 from nodes.accounts import UsersError, create_users
+from nodes.environment import Environment, SettingsError
 from nodes.sessions import Durability, Outage
-from nodes.settings import Environment, SettingsError
 from proxy import ProxySettingsError, Tls, render
 
 CLUSTER = Path("/cluster")

@@ -135,7 +135,7 @@ def nodes_conf(name: str, passwords: acl.Passwords, addresses: Mapping[str, str]
         replicates = "-" if is_primary else ids[shard]
         first, last = shard * _SLOTS // SHARDS, (shard + 1) * _SLOTS // SHARDS - 1
         slots = f" {first}-{last}" if is_primary else ""
-        # Epochs differ, or two primaries with the same one would take seconds to agree which of them gets another.
+        # Each epoch differs: two primaries with one epoch would take seconds to agree which of them gets another.
         lines.append(f"{ids[number]} {address} {flags} {replicates} 0 0 {shard + 1} connected{slots}")
     return "\n".join([*lines, f"vars currentEpoch {SHARDS} lastVoteEpoch 0"]) + "\n"
 

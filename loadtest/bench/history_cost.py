@@ -1,29 +1,34 @@
-"""Measure what it costs to write an operation of a history and to read it: `python -m loadtest.bench.history_cost`."""
+"""Measure what an operation of a history costs to write, read and check: `python -m loadtest.bench.history_cost`."""
 
 import tempfile
 import time
 from pathlib import Path
 
+from loadtest.checker import Checker
 from loadtest.history import VERSION, Action, Header, Op, OpOutcome, PartWriter, Writer, now, read, read_part, writer
 
 OPERATIONS = 50_000
-PER_FLUSH = 300  # a flush every half second at 600 requests per second
+RATE = 600  # operations per second
+PER_FLUSH = 300  # a flush every half second
+USERS = 30
 
 
 def make_op(number: int) -> Op:
-    who, started = f"shopper-{number % 30}", now()
+    """Return an operation of one of 30 users: each logs in, and then looks."""
+    who, started = f"shopper-{number % USERS}", 1.7e9 + number / RATE
+    is_login = number < USERS
     return Op(
         who=who,
         account="alice",
         session=f"{who}#2",
-        action=Action.LOOK,
+        action=Action.LOGIN if is_login else Action.LOOK,
         outcome=OpOutcome.OK,
         user="alice",
-        visits=number,
-        cart={f"apple of {who}": number % 9, f"pear of {who}": number % 7},
-        replaced=False,
-        method="GET",
-        path="/me",
+        visits=0,
+        cart={f"apple of {who}": 0, f"pear of {who}": 0},
+        replaced=is_login,
+        method="POST" if is_login else "GET",
+        path="/login" if is_login else "/me",
         status=200,
         node=f"node-{number % 3}",
         upstream="127.0.0.1:41234",
@@ -59,6 +64,11 @@ def main() -> None:
             began = time.process_time()
             count = sum(1 for _ in events)
             print(f"read {name}: {(time.process_time() - began) / count * 1e6:.1f} µs an operation")
+    began, checker = time.process_time(), Checker()
+    for op in ops:
+        checker.feed(op)
+    assert not checker.findings().examples
+    print(f"check: {(time.process_time() - began) / len(ops) * 1e6:.1f} µs an operation")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from copy import copy
 
+from loadtest.checker.account import ENDS_OTHERS, AccountChecker
 from loadtest.checker.availability import TargetProbes
 from loadtest.checker.figures import Figures
-from loadtest.checker.findings import Findings, Kind
+from loadtest.checker.findings import Evidence, Findings, Kind
 from loadtest.checker.logins import Expiry
 from loadtest.checker.phases import Phases
 from loadtest.checker.session import EndedSession, Evaluation, SessionChecker
 from loadtest.checker.sums import FOREVER
-from loadtest.history import End, Event, Header, SessionMark, Note, Op, Probe, when
+from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
 
 HORIZON = 30.0
 """Seconds: more than any request takes; the virtual users give up after 20."""
@@ -44,10 +46,11 @@ class Checker:
     def __init__(self, *, horizon: float = HORIZON) -> None:
         self._horizon = horizon
         self._title, self._expiry, self._complete = "", Expiry(), False
-        self._marks: list[SessionMark] = []
+        self._marks: list[Mark] = []
         self._phases = Phases.from_marks([], FOREVER)
         self._sessions: dict[str, SessionChecker] = {}
         self._ended: dict[str, EndedSession] = {}
+        self._accounts: dict[str, AccountChecker] = {}
         self._count = 0  # of sessions
         self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
         self._figures: dict[PhaseName, Figures] = defaultdict(Figures)
@@ -63,12 +66,14 @@ class Checker:
             case Op():
                 self._first, self._last = min(self._first, event.started), max(self._last, event.ended)
                 self._recent.append(event)
-                self._session(event.session).add(event)
+                self._session(event).add(event)
+                if event.password or event.action in ENDS_OTHERS:
+                    self._end_others(event)
             case Probe():
                 if event.target not in self._targets:
                     self._targets[event.target] = TargetProbes()
                 self._targets[event.target].add(event)
-            case SessionMark():
+            case Mark():
                 self._marks.append(event)
                 self._phases = Phases.from_marks(self._marks, FOREVER)
             case Note():
@@ -93,6 +98,8 @@ class Checker:
             recent[self._phase(event)].add(event)
         for session in self._sessions.values():
             self._collect(session.evaluate_all(), recent)
+        for account in self._accounts.values():
+            self._find(copy(account).settle(FOREVER), recent)
         windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
         total = Figures.merge([*self._figures.values(), *recent.values()])
         return Findings(
@@ -110,22 +117,43 @@ class Checker:
             stale_reads=total.found[Kind.STALE_READ],
             revived=total.found[Kind.REVIVED],
             crossed=total.found[Kind.CROSSED],
+            misdirected=total.found[Kind.MISDIRECTED],
+            passwords_undone=total.found[Kind.PASSWORD_UNDONE],
             examples=total.examples,
             availability={name: target.result() for name, target in sorted(self._targets.items())},
             notes=tuple(self._notes.values()),
         )
 
-    def _session(self, name: str) -> SessionChecker:
+    def _session(self, op: Op) -> SessionChecker:
+        name = op.session
         session = self._sessions.get(name)
         if session is None:
             ended = self._ended.pop(name, None)
             if ended is None:
                 self._count += 1
-                session = SessionChecker(name, self._expiry)
+                session = SessionChecker(name, self._expiry, op.account)
             else:
-                session = SessionChecker.from_ended(name, self._expiry, ended)
+                session = SessionChecker.from_ended(name, self._expiry, op.account, ended)
             self._sessions[name] = session
+            account = self._account(op.account)
+            account.sessions.add(name)
+            for end in account.ends:
+                if end.session != name:
+                    session.end_elsewhere(end.change)
         return session
+
+    def _account(self, name: str) -> AccountChecker:
+        account = self._accounts.get(name)
+        if account is None:
+            account = self._accounts[name] = AccountChecker(self._horizon)
+        return account
+
+    def _end_others(self, op: Op) -> None:
+        """Note what an operation does to the other sessions of its user."""
+        account = self._account(op.account)
+        for end in account.add(op):
+            for name in account.sessions - {end.session}:
+                self._sessions[name].end_elsewhere(end.change)
 
     def _sweep(self) -> None:
         """Evaluate and count what is settled, and drop sessions that are over."""
@@ -143,6 +171,8 @@ class Checker:
             rest = self._now - session.last_used
             if rest > RESTS_AT_MOST or (rest > 2 * self._horizon and session.has_ended()):
                 self._drop(session)
+        for account in self._accounts.values():
+            self._find(account.settle(frontier), self._figures)
         while len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
 
@@ -150,17 +180,23 @@ class Checker:
         self._collect(session.end(), self._figures)
         self._ended[session.name] = session.remains()
         del self._sessions[session.name]
+        self._accounts[session.account].sessions.discard(session.name)
 
     def _end(self) -> None:
         """Evaluate everything, as nothing comes after it."""
         for session in list(self._sessions.values()):
             self._drop(session)
+        for account in self._accounts.values():
+            self._find(account.settle(FOREVER), self._figures)
 
     def _collect(self, evaluation: Evaluation, figures: dict[PhaseName, Figures]) -> None:
         for op, anonymous in evaluation.answers:
             figures[self._phase(op)].tell(op, anonymous=anonymous)
-        for evidence in evaluation.evidence:
-            figures[self._phases.at(evidence.at)].find(evidence)
+        self._find(evaluation.evidence, figures)
+
+    def _find(self, evidence: Iterable[Evidence], figures: dict[PhaseName, Figures]) -> None:
+        for one in evidence:
+            figures[self._phases.at(one.at)].find(one)
 
     def _phase(self, event: Op | Note) -> PhaseName:
         return self._phases.during(event.started, event.ended) if isinstance(event, Op) else self._phases.at(event.at)

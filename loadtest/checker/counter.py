@@ -36,7 +36,7 @@ class ShownValue(NamedTuple):
     """A value that an answer shows, with its bounds; ordered by when the answer came.
 
     `own` is what the operation itself added. `whole`: the value is what the session held; otherwise it may be too
-    small without anything being wrong. `after` is when the last reset before it was over, and `generation` the same
+    small without anything being wrong. `after` is when the last reset before it was over, and `generation` is `after`
     or OPEN; `unless_logout` is the upper bound if only logouts reset, `at_most_missing` how much can be missing at
     most, `reset` when the last certain reset began.
     """
@@ -136,7 +136,7 @@ class Counter(State):
     _acknowledged_by_start: Sums = field(default_factory=Sums)
     _acknowledged_by_end: Sums = field(default_factory=Sums)
     _seen: Greatest = field(default_factory=Greatest)  # values shown
-    _since: Greatest = field(default_factory=Greatest)  # the same, less what was under way then
+    _since: Greatest = field(default_factory=Greatest)  # values shown, less what was under way then
     _unseen: list[tuple[float, float, int, int]] = field(default_factory=list)
     """Answers that ended too late to count as seen, by end: ended, started, and what to add to these two."""
     _after: float = -FOREVER
@@ -147,9 +147,12 @@ class Counter(State):
     _too_much: list[ShownValue] = field(default_factory=list)
 
     def add(self, op: Op, amount: int) -> None:
-        """Note an increment; one that is not acknowledged may have happened at any time since it started."""
+        """Note an increment; one that is not acknowledged may have happened at any time since it started.
+
+        Of one that was acknowledged for another session nothing is certain.
+        """
         self._added.add(op.started, amount)
-        if op.outcome is OpOutcome.OK:
+        if op.outcome is OpOutcome.OK and op.replaced is not True:
             self._acknowledged_by_start.add(op.started, amount)
             self._acknowledged_by_end.add(op.ended, amount)
 

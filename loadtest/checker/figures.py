@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from loadtest.checker.findings import Evidence, Kind, PhaseFigures, Row
-from loadtest.history import STOPPED, Action, Note, Op, OpOutcome
+from loadtest.history import GAVE_UP, STOPPED, Action, Note, Op, OpOutcome
 
 CPU = "generator_cpu"
+_BY_CLIENT = frozenset({STOPPED, GAVE_UP})
 EXAMPLES = 10
 """Evidence of each kind that the findings name."""
 
@@ -66,7 +67,12 @@ def is_failure(op: Op) -> bool:
 
     A write that was refused with good reason is not a failure, nor is a request that its own client gave up.
     """
-    return op.error != STOPPED and (op.outcome is OpOutcome.UNKNOWN or op.error != "")
+    return op.error not in _BY_CLIENT and (op.outcome is OpOutcome.UNKNOWN or op.error != "")
+
+
+def _user(who: str) -> str:
+    """Return the user; `who` may be one tab of its browser."""
+    return who.partition("/")[0]
 
 
 @dataclass(slots=True)
@@ -104,7 +110,7 @@ class Figures:
         if request is None:
             request = self._requests[event.method, event.path] = _Request()
         request.times.add(event.ended - event.started)
-        self._users.add(event.who)
+        self._users.add(_user(event.who))
         if event.outcome is OpOutcome.OK:
             self._counts["ok"] += 1
         if event.action is Action.LOGIN:
@@ -131,13 +137,13 @@ class Figures:
         self._counts["as_logged_in"] += 1
         if anonymous:
             self._counts["logged_out"] += 1
-            self._users_logged_out.add(op.who)
+            self._users_logged_out.add(_user(op.who))
 
     def find(self, evidence: Evidence) -> None:
         """Count evidence, which comes in any order."""
         self.found[evidence.kind] += evidence.count
         if evidence.kind is Kind.SESSION_LOST:
-            self.users_lost.add(evidence.who)
+            self.users_lost.add(_user(evidence.who))
         self._add_example(evidence)
 
     def _add_example(self, evidence: Evidence) -> None:

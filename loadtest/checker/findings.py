@@ -13,7 +13,9 @@ class Kind(StrEnum):
     SESSION_LOST = "session lost"  # logged in, not logged out, not expired, and the answer is to an anonymous user
     UPDATE_LOST = "update lost"  # acknowledged, and missing in all that was seen from then on
     STALE_READ = "stale read"  # an older value after a newer one that was acknowledged; the newer one was seen again
+    MISDIRECTED = "write misdirected"  # confirmed into another session while a login renewed the browser's own
     REVIVED = "logout revived"  # the session, or what was in it, is back after an acknowledged logout
+    PASSWORD_UNDONE = "password undone"  # noqa: S105  # after a change the old one is accepted, or the new one refused
     CROSSED = "crossed"  # a name, an item or a number that no client can have made in this session
 
 
@@ -133,8 +135,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """What a history proves. `complete` is false for a truncated one: what was in flight when it ended is missing.
 
     `sessions_lost` and `revived` count sessions, `updates_lost` visits, pieces in carts and emptied carts,
-    `stale_reads` and `crossed` answers. `examples` are some of each kind, the earliest first. `notes` has the newest of
-    each text.
+    `stale_reads` and `crossed` answers, `misdirected` writes, `passwords_undone` logins. `examples` are some of each
+    kind, the earliest first. `notes` has the newest of each text.
     """
 
     title: str
@@ -148,6 +150,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     stale_reads: int
     revived: int
     crossed: int
+    misdirected: int = 0
+    passwords_undone: int = 0
     examples: dict[Kind, tuple[Evidence, ...]]
     availability: dict[str, Availability]
     notes: tuple[Note, ...] = ()

@@ -3,6 +3,7 @@
 As with counters, only real time orders operations, and what ended as unknown may have happened at any time since.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,10 +11,12 @@ from msgspec import UNSET
 
 from loadtest.checker.fork import State
 from loadtest.checker.sums import FOREVER
-from loadtest.history import Action, Op, OpOutcome
+from loadtest.history import RENEWALS, Action, Op, OpOutcome
 
 # A session that is in use is not touched at every request: one may count as unused for up to a tenth longer.
 TOUCH = 0.1
+_WRITES = frozenset({Action.VISIT, Action.ADD})
+"""Writes that create a session where they find none."""
 _FEW = 4  # logins or logouts; below, forgetting saves nothing
 
 
@@ -27,12 +30,17 @@ def shows_anonymous(op: Op) -> bool:
 
     A write that finds no session makes a new one, so its cookie tells.
     """
-    return op.user is None or (op.replaced is True and op.action in (Action.VISIT, Action.ADD))
+    return op.user is None or (op.replaced is True and op.action in _WRITES)
+
+
+def shows_user(op: Op) -> bool:
+    """Return True if the answer is to a logged-in user: it shows the name, or the list of the user's sessions."""
+    return isinstance(op.user, str) or (op.action is Action.LIST and op.user is UNSET)
 
 
 def tells(op: Op) -> bool:
     """Return True if the answer shows whether a user is logged in."""
-    return op.user is not UNSET or (op.replaced is not UNSET and op.action in (Action.VISIT, Action.ADD))
+    return op.user is not UNSET or op.action is Action.LIST or (op.replaced is not UNSET and op.action in _WRITES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +61,23 @@ class Expiry:
 
 
 class Change(NamedTuple):
-    """A login or a logout that was carried out (`ok`), or may have been. `over` is FOREVER where it may come later."""
+    """A login or a logout that was carried out (`ok`), or may have been. `over` is FOREVER where it may come later.
+
+    A change of password is a login, since it renews the id; `brought` is the number of the new id. `proof` is the
+    reason why a logout is certain; another session of the user may have sent it.
+    """
 
     started: float
     ended: float
     over: float
     ok: bool
     account: str
+    brought: int = 0
+    proof: str = "the logout was acknowledged"
 
     @classmethod
     def from_op(cls, op: Op) -> "Change":
-        return cls(op.started, op.ended, over(op), op.outcome is OpOutcome.OK, op.account)
+        return cls(op.started, op.ended, over(op), op.outcome is OpOutcome.OK, op.account, op.brought)
 
 
 @dataclass(slots=True)
@@ -75,7 +89,7 @@ class Logins(State):
     _forgotten: frozenset[str] = frozenset()  # accounts of logins that are not kept any more
 
     def add(self, op: Op) -> None:
-        (self.logins if op.action is Action.LOGIN else self.logouts).append(Change.from_op(op))
+        (self.logins if op.action in RENEWALS else self.logouts).append(Change.from_op(op))
 
     def began(self, before: float) -> bool:
         """Return whether a login was sent before that time."""
@@ -103,11 +117,27 @@ class Logins(State):
             return None
         return logout
 
-    def renewed_during(self, op: Op) -> bool:
-        """Return whether another login renewed the id meanwhile, so that the operation may have found no session."""
-        own = Change.from_op(op) if op.action is Action.LOGIN else None
-        others = (one for one in self.logins if one.ok and one != own)
-        return any(one.started < op.ended and op.started < one.ended for one in others)
+    def renewals_during(self, op: Op) -> Iterator[float]:
+        """Yield when other logins ended that renewed the id meanwhile: the operation may have found no session."""
+        own = Change.from_op(op) if op.action in RENEWALS else None
+        for one in self.logins:
+            if one.ok and one != own and one.started < op.ended and op.started < one.ended:
+                yield one.ended
+
+    def misdirected(self, op: Op) -> bool:
+        """Return whether an operation, answered with another session's cookie, is a write that should have gone into
+        its own, which was there and was being renewed.
+
+        Not if a logout, or a login without an answer, may have left it without a session.
+        """
+        if op.action not in _WRITES:
+            return False
+        latest = max((one for one in self.logins if one.ok and one.ended < op.started), key=_by_end, default=None)
+        since = latest.started if latest is not None else -FOREVER
+        others = [one for one in self.logins if one is not latest and one.started < op.ended and one.ended > since]
+        if not others or any(not one.ok or one.ended < op.started or one.brought == op.brought != 0 for one in others):
+            return False
+        return not any(one.started < op.ended and one.over > since for one in self.logouts)
 
     def restore(self, names: frozenset[str], logout: Change | None) -> None:
         """Begin with what is remembered of an ended session."""

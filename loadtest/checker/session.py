@@ -16,10 +16,10 @@ from msgspec import UNSET
 from loadtest.checker.counter import Counter, LostUpdates, ShownValue, Verdicts
 from loadtest.checker.findings import Evidence, Kind
 from loadtest.checker.fork import fork
-from loadtest.checker.logins import Change, Expiry, Logins, over, shows_anonymous, tells
+from loadtest.checker.logins import Change, Expiry, Logins, over, shows_anonymous, shows_user, tells
 from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER
-from loadtest.history import Action, Op, OpOutcome
+from loadtest.history import RENEWALS, Action, Op, OpOutcome
 
 VISITS = ""
 """The name of the counter of visits, which no item has."""
@@ -28,7 +28,7 @@ MOST_HELD = 1000
 MOST_STALE = 200
 """Stale answers remembered, so that one which shows several old values counts once."""
 MOST_UNDONE = 100
-_CHANGES = frozenset({Action.LOGIN, Action.LOGOUT, Action.EMPTY})
+_CHANGES = RENEWALS | {Action.LOGOUT, Action.EMPTY}
 
 
 @dataclass
@@ -49,8 +49,9 @@ class EndedSession(NamedTuple):
 class SessionChecker:
     """One session. `add` operations as they become known, `settle` from time to time, `end` once."""
 
-    def __init__(self, name: str, expiry: Expiry) -> None:
+    def __init__(self, name: str, expiry: Expiry, account: str = "") -> None:
         self.name = name
+        self.account = account
         self.last_used = -FOREVER
         self._expiry = expiry
         self._born = FOREVER
@@ -72,9 +73,9 @@ class SessionChecker:
         self._stale: deque[tuple[str, float]] = deque(maxlen=MOST_STALE)
 
     @classmethod
-    def from_ended(cls, name: str, expiry: Expiry, ended: EndedSession) -> "SessionChecker":
+    def from_ended(cls, name: str, expiry: Expiry, account: str, ended: EndedSession) -> "SessionChecker":
         """Return a session that was over and is used again: nothing is known of its values."""
-        session = cls(name, expiry)
+        session = cls(name, expiry, account)
         session._logins.restore(ended.names, ended.logout)
         session._values_known = False
         return session
@@ -85,21 +86,27 @@ class SessionChecker:
         self._born = min(self._born, op.started)
         if op.outcome is OpOutcome.FAIL:
             return
-        if op.action in _CHANGES:
-            self._changes.append(op)
-            if op.action is not Action.EMPTY:
-                self._logins.add(op)
         name, amount = _adds(op)
+        moves = amount and op.replaced is True and op.brought  # the browser to another session
+        if op.action in _CHANGES or moves:
+            self._changes.append(op)
+            if not moves and op.action is not Action.EMPTY:
+                self._logins.add(op)
         if amount:
             counter = self._counters.get(name)
             if counter is None:
                 counter = self._counters[name] = Counter(name, self._item_resets)
-            if op.replaced is not True:
+            if op.replaced is not True or moves:
                 counter.add(op, amount)
         if op.outcome is OpOutcome.OK:
             self._pending.append(op)
             if isinstance(op.user, str):
                 insort(self._signs, op.ended)
+
+    def end_elsewhere(self, change: Change) -> None:
+        """Note that another session of the user has ended this one, or may have."""
+        self._logins.logouts.append(change)
+        self._add_reset(change.started, change.over)
 
     def settle(self, frontier: float) -> Evaluation:
         """Evaluate what can be evaluated when all operations that started before `frontier` are known."""
@@ -151,12 +158,18 @@ class SessionChecker:
     # Resets
 
     def _reset(self, frontier: float) -> None:
-        """Note the resets of which all is known that may have overlapped them."""
+        """Note the resets of which all is known that may have overlapped them.
+
+        One of them is a write that moves the browser to another session, until a login in flight has moved it back.
+        """
         known = [op for op in self._changes if op.ended <= frontier]
         self._changes = [op for op in self._changes if op.ended > frontier]
         for op in sorted(known, key=lambda op: op.ended):
-            renewed = self._logins.renewed_during(op)
-            if op.action is not Action.LOGIN:
+            if op.brought and op.action not in RENEWALS:
+                self._add_reset(op.started, max([op.ended, *self._logins.renewals_during(op)]))
+                continue
+            renewed = any(self._logins.renewals_during(op))
+            if op.action not in RENEWALS:
                 certain = op.outcome is OpOutcome.OK and not renewed
                 self._add_reset(op.started, over(op), certain=certain, by=op.action)
                 continue
@@ -194,11 +207,17 @@ class SessionChecker:
             return
         anonymous = shows_anonymous(op)
         logout = self._logins.certainly_out(op.started, op.ended)
-        if not anonymous and op.user is not UNSET and logout is not None:
-            what = f"{op.user} is logged in again, {op.started - logout.ended:.3f} s after the logout was acknowledged"
+        if logout is not None and shows_user(op):
+            since = op.started - logout.ended
+            what = f"{op.account} is logged in again, {since:.3f} s after {logout.proof}"
             self._revive(self._make(Kind.REVIVED, op, what))
+        if self._expired:
+            return
+        if op.replaced is True and self._logins.misdirected(op):
+            what = f"a write was confirmed into another session, while {op.account} renewed this one"
+            evaluation.evidence.append(self._make(Kind.MISDIRECTED, op, what))
         login = self._logins.certainly_in(op.started, op.ended)
-        if login is None or self._expired:
+        if login is None:
             return
         evaluation.answers.append((op, anonymous))
         if anonymous and login.ended != self._lost:

@@ -4,13 +4,15 @@ The format is described in docs/history.md.
 """
 
 from loadtest.history.events import (
+    GAVE_UP,
+    RENEWALS,
     STOPPED,
     VERSION,
     Action,
     End,
     Event,
     Header,
-    SessionMark,
+    Mark,
     Note,
     Op,
     OpOutcome,
@@ -22,6 +24,8 @@ from loadtest.history.reader import Follower, HistoryError, Truncated, read, rea
 from loadtest.history.writer import PartWriter, Writer, assemble
 
 __all__ = [
+    "GAVE_UP",
+    "RENEWALS",
     "STOPPED",
     "VERSION",
     "Action",
@@ -30,7 +34,7 @@ __all__ = [
     "Follower",
     "Header",
     "HistoryError",
-    "SessionMark",
+    "Mark",
     "Note",
     "Op",
     "OpOutcome",

@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-VERSION = 1
+VERSION = 2
 """Rises when a field changes its meaning; new fields do not raise it, and readers ignore those they do not know."""
 
 _EPOCH = time.time() - time.monotonic()
 
 STOPPED = "stopped"
 """The error of an operation that its client cancelled at the end of the run: unknown, and not a failure."""
+GAVE_UP = "gave up"
+"""The error of an operation whose user did not wait for the answer: unknown, and not a failure."""
 
 
 class Action(StrEnum):
@@ -27,6 +29,13 @@ class Action(StrEnum):
     VISIT = "visit"
     ADD = "add"
     EMPTY = "empty"
+    LIST = "list"
+    END_OTHERS = "end others"
+    PASSWORD = "password"  # noqa: S105  # no secret
+
+
+RENEWALS = frozenset({Action.LOGIN, Action.PASSWORD})
+"""Operations that give the session a new id and leave its user logged in."""
 
 
 class OpOutcome(StrEnum):
@@ -57,7 +66,11 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
     `who` sent it; of one `who` at most one is in flight. `session` names the session whose newest cookie was sent
     along: a name begins with the request that brings the first cookie, and stays when a login renews the id. Several
-    `who` may share one.
+    `who` may share one. In a browser with tabs a name stays as well when an answer brings another session's cookie:
+    what the user sees is one session, and `held` and `brought` number its ids.
+
+    `password` is the number of the password that was sent (of the new one where it is changed), among those of the
+    account: 1 is the first, and a later one is greater. 0: not told.
 
     `user`, `visits`, `cart` are what the answer shows, UNSET where it does not show it (user None: no user is
     logged in). `replaced`: the answer brought another session's cookie than the one sent; UNSET if none was sent.
@@ -78,6 +91,9 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     visits: int | UnsetType = UNSET
     cart: Mapping[str, int] | UnsetType = UNSET
     replaced: bool | UnsetType = UNSET
+    held: int = 0
+    brought: int = 0
+    password: int = 0
     method: str
     path: str
     status: int = 0
@@ -107,7 +123,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     late: float = 0.0
 
 
-class SessionMark(msgspec.Struct, frozen=True, tag_field="is", tag="mark"):
+class Mark(msgspec.Struct, frozen=True, tag_field="is", tag="mark"):
     """An instant of the run itself: a phase begins ("before", "during", "after" or another name), a fault is applied
     ("fault") or undone ("undo"), or the last phase ends ("end")."""
 
@@ -130,10 +146,10 @@ class End(msgspec.Struct, frozen=True, tag_field="is", tag="end"):
     probes: int
 
 
-Event = Header | Op | Probe | SessionMark | Note | End
+Event = Header | Op | Probe | Mark | Note | End
 
 
-def when(event: Op | Probe | SessionMark | Note) -> float:
+def when(event: Op | Probe | Mark | Note) -> float:
     """Return when the event became known: when an operation ended, or a mark was set."""
     return event.ended if isinstance(event, Op | Probe) else event.at
 

@@ -141,7 +141,9 @@ def _lost(found: Findings) -> str:
         "update": found.updates_lost,
         "stale answer": found.stale_reads,
         "revived logout": found.revived,
-        "answer with another user's data": found.crossed,
+        "misdirected write": found.misdirected,
+        "undone password change": found.passwords_undone,
+        "crossed answer": found.crossed,
     }
     parts = [f"{count:,} {what}{'s' if count != 1 else ''}" for what, count in losses.items() if count]
     if not parts:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hmac
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,7 +34,6 @@ from .store import (
     ListsByUser,
     Outcome,
     SessionEnded,
-    SessionError,
     SessionMark,
     StoreUnavailable,
     TooManySessions,
@@ -46,14 +45,23 @@ log = logging.getLogger("nodes.sessions")
 
 MAX_RENEWALS = 20
 """Maximum number of marks that are followed to the session that goes on."""
+_OVERTAKEN = "the session ended, or another request renewed it, while its id was renewed"
 _CONTEXT = b"session-cluster successor v1\0"
 _NONCE_BYTES = 12
 
 
-def renew(old: SessionRecord, owner: str | None, keep: bool, client: Mapping[str, str] | None) -> SessionRecord:
+def renew(
+    old: SessionRecord,
+    owner: str | None,
+    keep: bool,
+    client: Mapping[str, str] | None,
+    confirm: Callable[[], object] | None = None,
+) -> SessionRecord:
     """Move a session, which is loaded, to a new id; see `Session.renew`. `client` is stored with it."""
+    confirm = confirm or (lambda: None)
     is_login, had_session = owner is not None, old.record is not None
     if owner is not None and keep and (joined := _join(old, owner)) is not None:
+        confirm()
         return joined
     own = old.fields.pending()
     fields = own.apply_to(old.fields.stored) if keep else {}
@@ -67,6 +75,7 @@ def renew(old: SessionRecord, owner: str | None, keep: bool, client: Mapping[str
     handover = _Handover(old, new, own, keep)
     try:
         excess = _keys_over_limit(new, old.key) if is_login else []
+        confirm()
         outcome = handover.retire() if old.key is not None and old.mark is None else Outcome.ABSENT
         if outcome is Outcome.ENDED:
             old.load_again()
@@ -75,8 +84,8 @@ def renew(old: SessionRecord, owner: str | None, keep: bool, client: Mapping[str
                 return joined
         was_renewed = outcome is Outcome.ENDED and old.mark is not None and old.mark.successor
         if was_renewed or (outcome is not Outcome.APPLIED and not is_login):
-            raise SessionEnded("the session ended, or another request renewed it, while its id was renewed")
-    except SessionError:
+            raise SessionEnded(_OVERTAKEN)  # noqa: TRY301 - undone as others are
+    except Exception:
         if handover.is_unknown:
             new.shorten()
         else:

@@ -225,14 +225,19 @@ class Session(SessionMixin):
             self._refuse_if_closed()
         return record.compare_and_set(to_field(key), function, default)
 
-    def renew(self, owner: str | None = None, *, keep: bool = True) -> None:
+    def renew(
+        self, owner: str | None = None, *, keep: bool = True, confirm: Callable[[], object] | None = None
+    ) -> None:
         """Move the session to a new id, as must be done at login: the data stays, the old id is invalid everywhere.
 
         With `owner` it is a login: `owner` is logged in from now on, and `created`, `auth_time` and the absolute
         timeout start again. Without, they stay as they are. `keep=False` drops data and owner. Three round trips: read,
         create, retire; in this order, so that a failure leaves the visitor with the session they had. What a concurrent
-        request saved under the old id meanwhile is carried over. Where a login of this user has renewed the session a
-        moment ago, this one goes on with the result, under the id that the other one sends too; see `renewal.py`.
+        request saved under the old id meanwhile is carried over. `confirm` is called between create and retire:
+        where it raises, the renewal is undone. A login checks there that its user was not disabled meanwhile.
+
+        Where a login of this user has renewed the session a moment ago, this one goes on with the result, under the id
+        that the other one sends too; see `renewal.py`.
 
         Raises `SessionEnded` where a concurrent request ended the session, unless this is a login, or renewed it;
         `TooManySessions` where `SessionOptions.session_limit` refuses the login; `SessionEnded` where later concurrent
@@ -248,7 +253,7 @@ class Session(SessionMixin):
             return
         remember = self._options.remember_client and owner is not None
         client = self.request_context.describe_client() if remember else None
-        self._replace(renewal.renew(record, owner, keep, client))
+        self._replace(renewal.renew(record, owner, keep, client, confirm))
 
     def end(self) -> None:
         """Log out: the session is deleted at the store before this returns, and the cookie will be cleared.

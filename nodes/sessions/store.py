@@ -302,6 +302,15 @@ class ListsByUser(Protocol):
 
 
 @runtime_checkable
+class FindsByUser(Protocol):
+    """Has no index of the sessions of a user, and finds them by looking at all sessions: for rare operations."""
+
+    def find_keys_of(self, owner: str) -> list[str]:
+        """Return the keys of the live sessions of `owner`, in no order; one created meanwhile may be missing."""
+        ...
+
+
+@runtime_checkable
 class Iterable(Protocol):
     """Iterates over all sessions."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import UNSET, UnsetType
 
-from loadtest.history import Action, Op, OpOutcome
+from loadtest.history import RENEWALS, Action, Op, OpOutcome
 
 ITEMS = ("apple", "pear")
 TICK = 0.125
@@ -28,27 +28,50 @@ class Record:
 class Store:
     """Records by id. A login renews the id, an unknown id has no record, a write creates one.
 
+    A request with an id that was renewed meanwhile reaches the session under its new id if the store `forwards`;
+    otherwise it finds no session, and is refused if it is a write or a login.
+
     Faults: with `overwrites`, a write puts back a copy of the record that was read when the request began. With
-    `resurrects`, it does so even if the record was ended meanwhile.
+    `resurrects`, it does so even if the record was ended meanwhile. With `misdirects`, a write with a renewed id
+    creates a session.
     """
 
     overwrites: bool = False
     resurrects: bool = False
+    misdirects: bool = False
+    forwards: bool = False
     records: dict[int | None, Record] = field(default_factory=dict)
     """No record has the id None, which a request without a cookie sends."""
     ids: Iterator[int] = field(default_factory=lambda: iter(range(10_000)))
+    renewed: dict[int | None, int] = field(default_factory=dict)
+    """The new id of each renewed one."""
 
     def carry_out(self, op: "Running") -> None:
+        if op.sent in self.renewed and not self.misdirects:
+            if self.forwards:
+                while op.sent in self.renewed:
+                    op.sent = self.renewed[op.sent]
+            elif op.action in (Action.VISIT, Action.ADD, *RENEWALS):
+                op.refused, op.shown = True, {}
+                return
         now, known = self.records.get(op.sent), op.sent in self.records
         if self.overwrites and op.read is not None and (known or self.resurrects):
             now, known = op.read, True
         record = now or Record()
         match op.action:
-            case Action.LOGIN:
+            case Action.PASSWORD | Action.END_OTHERS if record.user is None:
+                op.refused, op.shown = True, {}
+            case Action.END_OTHERS:
+                op.shown = {}
+            case Action.LIST:
+                op.shown = {} if record.user else {"user": None}
+            case Action.LOGIN | Action.PASSWORD:
                 self.records.pop(op.sent, None)
                 op.brought = next(self.ids)
+                if known:
+                    self.renewed[op.sent] = op.brought
                 self.records[op.brought] = replace(record, user="alice")
-                op.shown = {"user": "alice"}
+                op.shown = {"user": "alice"} if op.action is Action.LOGIN else {}
             case Action.LOGOUT:
                 self.records.pop(op.sent, None)
                 op.shown = {}
@@ -85,15 +108,19 @@ class Running:
     item: str
     quantity: int
     started: float
-    sent: int | None
+    held: int | None
     read: Record | None
     brought: int = -1
     shown: dict[str, object] | None = None
+    refused: bool = False
 
-    def ended(self, at: float, outcome: OpOutcome) -> Op:
+    def __post_init__(self) -> None:
+        self.sent = self.held  # the id under which the store looks for the session
+
+    def ended(self, at: float, outcome: OpOutcome, *, with_tabs: bool) -> Op:
         shown = (self.shown or {}) if outcome is OpOutcome.OK else {}
         replaced: bool | UnsetType = UNSET
-        if outcome is OpOutcome.OK and self.sent is not None:
+        if outcome is OpOutcome.OK and self.held is not None:
             replaced = self.brought >= 0
         return Op(
             who=self.who,
@@ -104,7 +131,9 @@ class Running:
             quantity=self.quantity,
             outcome=outcome,
             replaced=replaced,
-            method="GET" if self.action in (Action.LOOK, Action.ACCOUNT) else "POST",
+            held=0 if self.held is None or not with_tabs else self.held + 1,
+            brought=self.brought + 1 if outcome is OpOutcome.OK and with_tabs else 0,
+            method="GET" if self.action in (Action.LOOK, Action.ACCOUNT, Action.LIST) else "POST",
             path="/",
             status=200 if outcome is OpOutcome.OK else 0,
             started=self.started,
@@ -115,10 +144,14 @@ class Running:
 
 @dataclass
 class SharedBrowser:
-    """Clients that share one cookie: that of the last login, or the first one that came without any sent."""
+    """Clients that share one cookie: that of the last login, or the first one that came without any sent.
+
+    With `tabs` it is the cookie of the last answer that sets one, as browsers have it, and none after a logout.
+    """
 
     store: Store
     clients: int
+    tabs: bool = False
     now: float = 0.0
     cookie: int | None = None
     running: dict[int, Running] = field(default_factory=dict)
@@ -126,10 +159,10 @@ class SharedBrowser:
     ops: list[Op] = field(default_factory=list)
 
     def start(self, client: int, action: Action, item: str = "", quantity: int = 0) -> None:
-        """Start an operation. One client logs in at a time, and without a cookie only one operation runs."""
+        """Start an operation. One client renews the id at a time, and without a cookie only one operation runs."""
         self.now += TICK
         busy = list(self.running.values())
-        if (self.cookie is None and busy) or (action is Action.LOGIN and any(o.action is action for o in busy)):
+        if (self.cookie is None and busy) or (action in RENEWALS and any(o.action in RENEWALS for o in busy)):
             return
         read = self.store.records.get(self.cookie)
         self.running[client] = Running(f"tab-{client}", action, item, quantity, self.now, self.cookie, read)
@@ -143,14 +176,19 @@ class SharedBrowser:
         self.effect(client)
         self.now += TICK
         op = self.running.pop(client)
-        if op.brought >= 0 and (op.action is Action.LOGIN or op.sent is None):
+        if op.brought >= 0 and (self.tabs or op.action in RENEWALS or op.held is None):
             self.cookie = op.brought
-        self.ops.append(op.ended(self.now, OpOutcome.OK))
+        elif self.tabs and op.action is Action.LOGOUT:
+            self.cookie = None
+        self._record(op, OpOutcome.FAIL if op.refused else OpOutcome.OK)
+
+    def _record(self, op: Running, outcome: OpOutcome) -> None:
+        self.ops.append(op.ended(self.now, outcome, with_tabs=self.tabs))
 
     def fail(self, client: int) -> None:
         self.now += TICK
         if self.running[client].shown is None:
-            self.ops.append(self.running.pop(client).ended(self.now, OpOutcome.FAIL))
+            self._record(self.running.pop(client), OpOutcome.FAIL)
 
     def give_up(self, client: int, happens_later: bool) -> None:
         """End an operation as unknown. If it has had no effect yet, it has one later, or none."""
@@ -158,7 +196,7 @@ class SharedBrowser:
         op = self.running.pop(client)
         if op.shown is None and happens_later:
             self.late.append(op)
-        self.ops.append(op.ended(self.now, OpOutcome.UNKNOWN))
+        self._record(op, OpOutcome.UNKNOWN)
 
     def arrive(self) -> None:
         """Let the operations that were given up take effect."""

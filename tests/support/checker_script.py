@@ -6,8 +6,17 @@ from typing import Any
 from loadtest.checker import Findings, Kind, check
 from loadtest.history import Action, End, Event, Header, Op, OpOutcome
 
-METHODS = {Action.LOOK: "GET", Action.ACCOUNT: "GET", Action.EMPTY: "DELETE"}
-PATHS = {Action.LOOK: "/me", Action.ACCOUNT: "/account", Action.VISIT: "/visits"}
+METHODS = {
+    **dict.fromkeys((Action.LOOK, Action.ACCOUNT, Action.LIST), "GET"),
+    **dict.fromkeys((Action.EMPTY, Action.END_OTHERS), "DELETE"),
+}
+PATHS = {
+    Action.LOOK: "/me",
+    Action.ACCOUNT: "/account",
+    Action.VISIT: "/visits",
+    Action.LIST: "/sessions",
+    Action.END_OTHERS: "/sessions",
+}
 
 
 class Script:
@@ -49,8 +58,11 @@ class Script:
     def add(self, item: str, quantity: int, cart: Mapping[str, int], **changes: Any) -> "Script":
         return self.op(Action.ADD, item=item, quantity=quantity, cart=dict(cart), **{"replaced": False, **changes})
 
+    def refused(self, action: Action, status: int, **changes: Any) -> "Script":
+        return self.op(action, outcome=OpOutcome.FAIL, status=status, **changes)
+
     def unknown(self, action: Action, **changes: Any) -> "Script":
-        return self.op(action, outcome=OpOutcome.UNKNOWN, error="status 502", status=502, **changes)
+        return self.op(action, **{"outcome": OpOutcome.UNKNOWN, "error": "status 502", "status": 502, **changes})
 
     def found(self, **header: Any) -> dict[Kind, int]:
         findings = self.check(**header)

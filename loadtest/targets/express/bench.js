@@ -1,5 +1,5 @@
 // The application that `session-cluster bench` measures, in Express: with express-session and connect-redis where
-// BENCH_URL names a Redis, without sessions where it does not. loadtest/bench/apps.py is the same in Flask.
+// BENCH_URL names a Redis, without sessions where it does not. loadtest/bench/apps.py is its counterpart in Flask.
 
 import express from "express";
 

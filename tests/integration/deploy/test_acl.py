@@ -39,7 +39,10 @@ def test_the_express_store_can_do_everything_it_needs_and_has_no_other_keys() ->
         assert store.update("a" * 32, Changes(), LIFETIME) is Outcome.APPLIED
         limits = RedisStore.from_url(servers.url, prefix="rate_limits:")
         assert limits.create("a" * 64, {}, None, LIFETIME) is not None
-        assert list(store.keys()) == ["a" * 32]
+        accounts = RedisStore.from_url(servers.url, prefix="accounts:")
+        assert accounts.create("a" * 64, {}, None, LIFETIME) is not None
+        assert list(accounts.keys()) == ["a" * 64]
+        assert store.find_keys_of("alice") == list(store.keys()) == ["a" * 32]
         assert store.delete("a" * 32) is not None
         store.create("b" * 32, {}, None, LIFETIME)
         store.quarantine("b" * 32)
@@ -68,7 +71,8 @@ def test_the_redis_store_can_do_everything_it_needs(url: str, node: "redis.Redis
     assert store.load("a" * 64) is None
     for number in range(257):  # the last of them looks after the index
         assert store.create(f"{number:064x}", {}, "bob", LIFETIME) is not None
-    assert RedisStore.from_url(url, prefix="rate_limits:").create("a" * 64, {}, None, LIFETIME) is not None
+    for prefix in ("rate_limits:", "accounts:"):
+        assert RedisStore.from_url(url, prefix=prefix).create("a" * 64, {}, None, LIFETIME) is not None
     store.delete("0" * 64)
     assert store.keys_of("bob") == [f"{number:064x}" for number in range(1, 257)]
     assert store.count() == 256

@@ -10,8 +10,8 @@ from deploy.compose.setup import check_settings, node_urls, render_proxy
 from deploy.redis.acl import Passwords
 from deploy.redis.config import FAST_RECONNECT
 from deploy.spec import ClusterError, RedisMode
+from nodes.environment import SettingsError
 from nodes.sessions.stores.redis.address import ServerList
-from nodes.settings import SettingsError
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = (ROOT / "compose.yaml").read_text()

@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.history import Action, OpOutcome
+from loadtest.history import RENEWALS, Action, OpOutcome
 from loadtest.http import Answer, HttpInterface, Operation
 
 INTERFACE = HttpInterface()
 
 
 @pytest.mark.parametrize("action", Action)
-def test_each_operation_has_a_request_and_only_a_login_sends_the_password(action: Action) -> None:
+def test_each_operation_has_a_request_and_only_a_login_or_a_change_sends_the_password(action: Action) -> None:
     request = INTERFACE.request(Operation(action, "apple", 2), "alice", "secret")
     assert request.path.startswith("/")
-    assert (request.method == "GET") is (action in (Action.LOOK, Action.ACCOUNT))
-    assert ("secret" in (request.body or {}).values()) is (action is Action.LOGIN)
+    assert (request.method == "GET") is (action in (Action.LOOK, Action.ACCOUNT, Action.LIST))
+    assert ("secret" in (request.body or {}).values()) is (action in RENEWALS)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,11 @@ def test_each_operation_has_a_request_and_only_a_login_sends_the_password(action
         (Action.VISIT, 200, b'{"visits":3}', Answer(OpOutcome.OK, visits=3)),
         (Action.EMPTY, 204, b"", Answer(OpOutcome.OK)),
         (Action.VISIT, 409, b"", Answer(OpOutcome.FAIL)),  # the session was ended while the write was under way
+        (Action.LOGIN, 409, b"", Answer(OpOutcome.FAIL)),  # another tab renewed the session meanwhile
+        (Action.LIST, 200, b'{"sessions":[]}', Answer(OpOutcome.OK)),
+        (Action.LIST, 401, b'{"error":"log in"}', Answer(OpOutcome.OK, None)),
+        (Action.END_OTHERS, 401, b"", Answer(OpOutcome.FAIL, error="status 401")),
+        (Action.PASSWORD, 204, b"", Answer(OpOutcome.OK)),
         (Action.LOOK, 409, b"", Answer(OpOutcome.FAIL, error="status 409")),
         (Action.LOGIN, 401, b"", Answer(OpOutcome.FAIL, error="status 401")),
         (Action.VISIT, 502, b"", Answer(OpOutcome.UNKNOWN, error="status 502")),
@@ -37,6 +42,11 @@ def test_each_operation_has_a_request_and_only_a_login_sends_the_password(action
 )
 def test_an_answer_is_read_by_its_status_and_its_json(action: Action, status: int, body: bytes, answer: Answer) -> None:
     assert INTERFACE.read(Operation(action), status, body) == answer
+
+
+@pytest.mark.parametrize("status", [401, 429])
+def test_the_refusal_of_an_old_password_is_no_failure(status: int) -> None:
+    assert INTERFACE.read(Operation(Action.LOGIN, must_fail=True), status, b"") == Answer(OpOutcome.FAIL)
 
 
 @given(st.sampled_from(Action), st.integers(200, 599), st.binary(max_size=40))

@@ -10,17 +10,19 @@
     quarantine RENAME, PEXPIRE                              in one packet
     ping       TIME
     keys       SCAN, as often as it takes; so does count
+    find_keys_of  SCAN, as often as it takes, and MGET of 500 keys each
 
 The key is `sess:<id>` and the value JSON (`format.py`). The key's time to live says when a session ends, as in Express.
 A mark is under `ended:sess:<id>`, and Express does not know it. A change is read, merged key by key, and swapped in
-where nothing else was written meanwhile, so this side never overwrites a write of Express; Express can't promise the
-same. The sessions of a user have no index, because Express would not maintain it. docs/express.md says what each side
-guarantees.
+where nothing else was written meanwhile, so this side never overwrites a write of Express; Express can't promise that.
+The sessions of a user have no index, because Express would not maintain it: a change of password looks at all sessions.
+docs/express.md says what each side guarantees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import redis
 
@@ -50,6 +52,7 @@ from .format import UNKNOWN_AGE, Document, JsonCodec
 NO_EXPIRY = 86400.0
 """The time to live of a key without one, in seconds: connect-redis's own default."""
 MAX_SWAPS = 100
+_BATCH = 500
 
 # KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, or 0 where it changed or is gone.
 SWAP = Script("""
@@ -225,6 +228,21 @@ class ExpressStore:
 
     def count(self) -> int:
         return sum(1 for _ in self.keys())
+
+    def find_keys_of(self, owner: str) -> list[str]:
+        keys = list(self.keys())
+        found: list[str] = []
+        for start in range(0, len(keys), _BATCH):
+            batch = keys[start : start + _BATCH]
+            command: Command = ("MGET", *map(self._name, batch))
+            values = self._client.run([command], idempotent=True)[0]
+            found += [key for key, value in zip(batch, values, strict=True) if value and self._owner(value) == owner]
+        return found
+
+    def _owner(self, value: bytes) -> str | None:
+        with suppress(CorruptRecord):
+            return Document.parse(value, self._owner_field).owner
+        return None
 
     def close(self) -> None:
         self._connections.close()

@@ -66,7 +66,7 @@ class FileStore:
     """Sessions in `folder`, which is created when first needed.
 
     An operation waits `lock_timeout` seconds for others of the same shard; then it raises `StoreUnavailable`. `clock`
-    returns seconds since the epoch, and must be the same for all processes.
+    returns seconds since the epoch, and must be one clock for all processes.
     """
 
     def __init__(self, folder: Path, lock_timeout: float = 1.0, clock: Callable[[], float] = time.time) -> None:

@@ -136,7 +136,7 @@ class FailoverConnections(ABC, Generic[Found]):
             answers.append(answer)
         if not answers:
             why = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or "none answered in time"
-            # The cause if all have the same one: a wrong password is worth no second try.
+            # The cause if all have one type of it: a wrong password is worth no second try.
             cause = failures[0] if len({type(failure) for failure in failures}) == 1 else None
             raise NotApplied(f"Redis: {failed}: {why}") from cause
         return answers

@@ -17,7 +17,7 @@ _KINDS = (redis.ReadOnlyError, redis.exceptions.ClusterDownError, redis.exceptio
 class Call:
     """Commands that are sent until each has a reply that counts.
 
-    A refusal does not count: another server, or the same one a little later, may accept the command. With
+    A refusal does not count: another server, or this server a little later, may accept the command. With
     `until_replicated`, neither does a WAIT that too few replicas confirmed; it is repeated with its write. Idempotent
     commands may be sent again after any failure, others only where they were certainly not applied.
     """

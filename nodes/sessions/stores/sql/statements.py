@@ -75,7 +75,7 @@ sessions = make_table("sessions", metadata)
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - used like a function
-    """The database's clock in ms since the epoch, the same throughout one statement.
+    """The database's clock in ms since the epoch, constant throughout one statement.
 
     Not the beginning of the transaction (PostgreSQL's `now()`): an update may have waited for its row. Not the
     session's time zone (MySQL's `UNIX_TIMESTAMP(NOW())`): one hour of it comes twice a year.

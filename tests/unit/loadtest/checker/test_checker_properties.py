@@ -17,7 +17,7 @@ from loadtest.history import Action, Event, Header, Op
 from tests.support.checker_model import ITEMS, TICK, Record, SharedBrowser, Store
 
 OFTEN = (Action.VISIT, Action.VISIT, Action.ADD, Action.ADD, Action.LOOK, Action.LOOK)
-actions = st.sampled_from([*OFTEN, Action.EMPTY, Action.EMPTY, Action.LOGIN, Action.LOGOUT, Action.ACCOUNT])
+actions = st.sampled_from([*OFTEN, Action.EMPTY, Action.EMPTY, *Action])
 certain = st.sampled_from(["end", "effect", "fail"])
 anything = st.sampled_from(["end", "end", "end", "effect", "effect", "fail", "unknown", "unknown, later", "arrive"])
 
@@ -48,11 +48,14 @@ def runs(
     actions: st.SearchStrategy[Action] = actions,
     *,
     clients: int = 1,
+    tabs: bool = False,
     overwrites: bool = False,
     resurrects: bool = False,
+    misdirects: bool = False,
 ) -> SharedBrowser:
     """Draw a browser whose clients, `clients` at least, have logged in and played a schedule on a store."""
-    run = SharedBrowser(Store(overwrites, resurrects), draw(st.integers(clients, 4)))
+    store = Store(overwrites, resurrects, misdirects, forwards=draw(st.booleans()))
+    run = SharedBrowser(store, draw(st.integers(clients, 4)), tabs)
     run.do(Action.LOGIN)
     return play(draw(schedules(what, actions)), run)
 
@@ -67,9 +70,11 @@ def told(findings: Findings) -> str:
 
 
 @settings(max_examples=100)
-@given(schedules(anything), st.integers(1, 4), st.booleans())
-def test_a_correct_store_is_never_accused(schedule: list[Step], clients: int, login: bool) -> None:
-    run = SharedBrowser(Store(), clients)
+@given(schedules(anything), st.integers(1, 4), st.booleans(), st.booleans(), st.booleans())
+def test_a_correct_store_is_never_accused(
+    schedule: list[Step], clients: int, login: bool, forwards: bool, tabs: bool
+) -> None:
+    run = SharedBrowser(Store(forwards=forwards), clients, tabs)
     if login:
         run.do(Action.LOGIN)
     play(schedule, run).settle()
@@ -200,8 +205,8 @@ WRONG: list[tuple[str, object]] = [("visits", 0), ("user", None), ("user", "bob"
 
 def faulty_history(rng: random.Random) -> list[Op]:
     """Play a random schedule on a store that loses, keeps and shows what it should not."""
-    clients, overwrites, resurrects = rng.randint(1, 4), rng.random() < 0.3, rng.random() < 0.2
-    run = SharedBrowser(Store(overwrites, resurrects), clients)
+    store = Store(rng.random() < 0.3, rng.random() < 0.2, misdirects=rng.random() < 0.3, forwards=rng.random() < 0.5)
+    run = SharedBrowser(store, clients=rng.randint(1, 4), tabs=rng.random() < 0.5)
     run.do(Action.LOGIN)
     saved: dict[int | None, Record] = {}
     often = rng.choice([[*OFTEN, *Action], [*OFTEN, Action.EMPTY], [*OFTEN, Action.LOGOUT, Action.LOGIN]])
@@ -267,6 +272,20 @@ def test_a_store_that_resurrects_a_session_is_found_out(run: SharedBrowser) -> N
     event(f"revived: {alive}")
     assert found(run).get(Kind.REVIVED, 0) == int(alive)
     assert alive == bool(in_flight)
+
+
+@settings(max_examples=100)
+@given(runs(actions=st.sampled_from([*OFTEN, Action.LOGIN, Action.PASSWORD]), clients=2, tabs=True, misdirects=True))
+def test_writes_that_a_renewal_misdirects_are_found_and_the_logout_of_the_browser(run: SharedBrowser) -> None:
+    run.settle()
+    logged_out = run.store.records[run.cookie].user is None
+    run.do(Action.LOOK)
+    misdirected = sum(op.action in (Action.VISIT, Action.ADD) and op.replaced is True for op in run.ops)
+    counted = found(run)
+    event(f"misdirected: {misdirected > 0}, logged out: {logged_out}")
+    assert counted.get(Kind.MISDIRECTED, 0) == misdirected
+    assert bool(counted.get(Kind.SESSION_LOST)) >= logged_out
+    assert bool(misdirected) >= bool(counted)
 
 
 def damage(run: SharedBrowser, visits: int = 0, item: str = "apple", pieces: int = 0) -> None:

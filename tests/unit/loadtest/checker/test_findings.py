@@ -12,7 +12,14 @@ from tests.support.checker_script import Script
 CLEAN: dict[Kind, int] = {}
 LOST, UPDATE, STALE = {Kind.SESSION_LOST: 1}, {Kind.UPDATE_LOST: 1}, {Kind.STALE_READ: 1}
 REVIVED, CROSSED = {Kind.REVIVED: 1}, {Kind.CROSSED: 1}
+ASTRAY, UNDONE = {Kind.MISDIRECTED: 1}, {Kind.PASSWORD_UNDONE: 1}
 FAIL, UNKNOWN = OpOutcome.FAIL, OpOutcome.UNKNOWN
+PHONE: dict[str, Any] = {"who": "phone", "session": "phone#1"}
+BROWSER: dict[str, Any] = {"who": "browser", "session": "browser#1"}
+BOB: dict[str, Any] = {"who": "visitor-2", "session": "visitor-2#1", "account": "bob"}
+STRAY: dict[str, Any] = {"at": (5, 7), "replaced": True, "held": 1, "brought": 3}
+"""A write with the id 1, answered with the cookie of another session than a login from 4 to 6 brings."""
+LOSE: dict[str, Any] = {"replaced": True, "held": 1, "brought": 2}
 Cases = dict[str, tuple[Script, dict[Kind, int]]]
 
 
@@ -23,6 +30,16 @@ def new() -> Script:
 def early() -> Script:
     """Return a script whose login took from 0 to 1, for operations at times that are given."""
     return Script().login(at=(0, 1))
+
+
+def renewing() -> Script:
+    """Return a script whose session gets the id 1 from a login, and 2 from a second one, which takes from 4 to 6."""
+    return Script().login(at=(0, 1), brought=1).login(at=(4, 6), held=1, brought=2)
+
+
+def changed() -> Script:
+    """Return a script whose user has changed the password 1 to 2."""
+    return new().op(Action.PASSWORD, password=2)
 
 
 def emptied() -> Script:
@@ -71,8 +88,8 @@ SESSIONS: Cases = {
         new().visit(1).unknown(Action.LOGIN).look(user=None).login().look(user=None),
         LOST,
     ),
-    "while another tab logs in, a request may carry the dead id": (
-        Script().login(at=(1, 2)).login(at=(4, 6)).look(user=None, at=(5, 7)).visit(1, at=(5, 7), replaced=True),
+    "while another tab logs in, a read may carry the dead id": (
+        Script().login(at=(1, 2)).login(at=(4, 6)).look(user=None, at=(5, 7)),
         CLEAN,
     ),
     "once that login has ended, the session must be there": (
@@ -215,6 +232,189 @@ LOGOUTS: Cases = {
     "an unknown login may come after the logout": (new().unknown(Action.LOGIN).logout().look(), CLEAN),
 }
 
+LOGIN_AGAIN: Cases = {
+    "a write is confirmed into another session while a login renews its own": (renewing().visit(1, **STRAY), ASTRAY),
+    "each such write counts": (
+        renewing().visit(1, **STRAY).add("apple", 1, {"apple": 1}, **STRAY),
+        {Kind.MISDIRECTED: 2},
+    ),
+    "also while the first login renews a visitor's session": (
+        Script().visit(1, at=(1, 2), replaced=UNSET, brought=1).login(at=(4, 6), brought=2).visit(1, **STRAY),
+        ASTRAY,
+    ),
+    "and while a change of password renews it": (
+        early().op(Action.PASSWORD, at=(4, 6), brought=2).visit(1, **STRAY),
+        ASTRAY,
+    ),
+    "the browser that stores the other session's cookie is logged out": (
+        renewing().visit(1, **STRAY).look(user=None, visits=1, at=(8, 9), held=3),
+        {**ASTRAY, **LOST},
+    ),
+    "a browser that gets its own cookie after the other one is still logged in": (
+        renewing().visit(1, **{**STRAY, "at": (4.5, 5)}).look(at=(8, 9), held=2),
+        ASTRAY,
+    ),
+    "a browser that lost its cookie to a late answer is logged out": (renewing().look(user=None, at=(8, 9)), LOST),
+    "what was written before the login is in the renewed session": (
+        early().visit(1, at=(2, 3)).login(at=(4, 6), brought=2).look(visits=0, at=(8, 9), held=2),
+        UPDATE,
+    ),
+    "what was confirmed while the id was renewed is there afterwards": (
+        renewing().visit(1, at=(5, 7), held=1).look(visits=0, at=(8, 9), held=2),
+        UPDATE,
+    ),
+    "the session that the login brings as well is the browser's own": (
+        renewing().visit(1, **{**STRAY, "brought": 2}).look(visits=1, at=(8, 9), held=2),
+        CLEAN,
+    ),
+    "a write with the old id may be refused": (
+        renewing().refused(Action.VISIT, 409, at=(5, 7), held=1).look(at=(8, 9), held=2),
+        CLEAN,
+    ),
+    "a write may reach the renewed session": (renewing().visit(1, at=(5, 7), held=1).look(visits=1, at=(8, 9)), CLEAN),
+    "a login without an answer leaves a write without a session": (
+        early().unknown(Action.LOGIN, at=(4, 6)).visit(1, **STRAY).look(user=None, visits=1),
+        CLEAN,
+    ),
+    "of two logins in flight one may have lost its answer": (
+        renewing().unknown(Action.LOGIN, at=(4, 6)).visit(1, **STRAY),
+        CLEAN,
+    ),
+    "after a logout a write begins another session": (
+        early().logout(at=(2, 3)).login(at=(4, 6), brought=2).visit(1, **STRAY),
+        CLEAN,
+    ),
+    "after the end of all other sessions a write begins another session": (
+        early().op(Action.END_OTHERS, at=(2, 3), **PHONE).login(at=(4, 6), brought=2).visit(1, **STRAY),
+        CLEAN,
+    ),
+    "a write that finds its session lost shows that loss alone": (early().visit(1, at=(2, 3), **LOSE), LOST),
+    "what is written into another session is counted there": (
+        early()
+        .logout(at=(2, 5))
+        .visit(1, at=(3, 4), replaced=True, held=1, brought=2)
+        .visit(2, at=(6, 7), held=2)
+        .look(user=None, visits=2, held=2),
+        CLEAN,
+    ),
+}
+
+
+def both() -> Script:
+    """Return a script of two browsers that are logged in as one user; the changes PHONE name the second."""
+    return Script().login(at=(0, 1)).login(at=(2, 3), **PHONE)
+
+
+ACCOUNTS: Cases = {
+    "a session that was ended from another one may not be logged in": (
+        both().op(Action.END_OTHERS).look(**PHONE),
+        REVIVED,
+    ),
+    "nor show the list of sessions": (both().op(Action.END_OTHERS).op(Action.LIST, **PHONE), REVIVED),
+    "nor be logged in after a change of password": (both().op(Action.PASSWORD).look(**PHONE), REVIVED),
+    "it counts once": (both().op(Action.END_OTHERS).look(**PHONE).op(Action.ACCOUNT, user="alice", **PHONE), REVIVED),
+    "a session that was ended from another one is anonymous": (
+        both().visit(1, **PHONE).op(Action.END_OTHERS).look(user=None, **PHONE).op(Action.LIST, user=None, **PHONE),
+        CLEAN,
+    ),
+    "the session that ends others stays": (both().op(Action.END_OTHERS).look(user=None), LOST),
+    "the session that changes the password stays": (both().op(Action.PASSWORD).look(user=None), LOST),
+    "a change of password keeps what is in its session": (both().visit(1).op(Action.PASSWORD).look(), UPDATE),
+    "a list that is refused shows a lost session": (both().op(Action.LIST).op(Action.LIST, user=None), LOST),
+    "the sessions of other users stay": (
+        both().login(**BOB, user="bob").op(Action.END_OTHERS).look(**BOB, user=None),
+        LOST,
+    ),
+    "a session is over only when its end has been acknowledged": (
+        both().op(Action.END_OTHERS, at=(4, 6)).look(at=(5, 7), **PHONE).look(user=None, **PHONE),
+        CLEAN,
+    ),
+    "a session whose login overlaps the end may stay": (
+        both().op(Action.END_OTHERS, at=(4, 6)).login(at=(5, 7), **PHONE).look(**PHONE),
+        CLEAN,
+    ),
+    "and may be ended": (
+        both().op(Action.END_OTHERS, at=(4, 6)).login(at=(5, 7), **PHONE).look(user=None, **PHONE),
+        CLEAN,
+    ),
+    "a session that begins after the end stays": (
+        both().op(Action.END_OTHERS).login(**BROWSER).look(**BROWSER).look(user=None, **BROWSER),
+        LOST,
+    ),
+    "an end without an answer promises nothing": (
+        both().unknown(Action.END_OTHERS).look(**PHONE).look(user=None, **PHONE),
+        CLEAN,
+    ),
+    "an end without an answer is carried out soon or never": (
+        both().unknown(Action.END_OTHERS, at=(4, 5)).login(at=(50, 51), **PHONE).look(user=None, **PHONE),
+        LOST,
+    ),
+    "an end that was refused changes nothing": (
+        both().refused(Action.END_OTHERS, 401).look(**PHONE).look(user=None, **PHONE),
+        LOST,
+    ),
+}
+
+PASSWORDS: Cases = {
+    "the old password is accepted after a change": (changed().login(password=1, **PHONE), UNDONE),
+    "each such login counts": (
+        changed().login(password=1, **PHONE).login(password=1, **BROWSER),
+        {Kind.PASSWORD_UNDONE: 2},
+    ),
+    "the new password is refused after a change": (
+        changed().refused(Action.LOGIN, 401, password=2, **PHONE),
+        UNDONE,
+    ),
+    "the old password is refused, the new one accepted": (
+        changed().refused(Action.LOGIN, 401, password=1, **PHONE).login(password=2, **PHONE),
+        CLEAN,
+    ),
+    "too many wrong passwords are no change": (changed().refused(Action.LOGIN, 429, password=2, **PHONE), CLEAN),
+    "either password may be accepted during the change": (
+        new()
+        .op(Action.PASSWORD, at=(4, 8), password=2)
+        .login(at=(5, 6), password=1, **PHONE)
+        .login(at=(5, 6), password=2, **BROWSER)
+        .refused(Action.LOGIN, 401, at=(5, 6), password=2, session="tv#1", who="tv"),
+        CLEAN,
+    ),
+    "either password may be accepted after a change without an answer": (
+        new()
+        .unknown(Action.PASSWORD, password=2)
+        .refused(Action.LOGIN, 401, password=2, **PHONE)
+        .login(password=1, **PHONE),
+        CLEAN,
+    ),
+    "a change without an answer has happened when its password is accepted": (
+        new().unknown(Action.PASSWORD, password=2).login(password=2, **PHONE).login(password=1, **BROWSER),
+        UNDONE,
+    ),
+    "a change that was refused changes nothing": (
+        new().refused(Action.PASSWORD, 422, password=2).login(password=1, **PHONE),
+        CLEAN,
+    ),
+    "a password may be refused once it was changed again": (
+        changed().unknown(Action.PASSWORD, password=3).refused(Action.LOGIN, 401, password=2, **PHONE),
+        CLEAN,
+    ),
+    "another user's password is another one": (changed().login(password=1, user="bob", **BOB), CLEAN),
+    "half a change: 503, the new password is accepted, and other sessions go on": (
+        both().unknown(Action.PASSWORD, status=503, password=2).login(password=2, **BROWSER).look(**PHONE),
+        REVIVED,
+    ),
+    "after 503 other sessions go on if the new password is refused": (
+        both()
+        .unknown(Action.PASSWORD, status=503, password=2)
+        .refused(Action.LOGIN, 401, password=2, **BROWSER)
+        .look(**PHONE),
+        CLEAN,
+    ),
+    "a change without any answer may be under way when its password is accepted": (
+        both().unknown(Action.PASSWORD, status=0, password=2).login(password=2, **BROWSER).look(**PHONE),
+        CLEAN,
+    ),
+}
+
 OTHERS: Cases = {
     "a whole session of another user is one finding": (
         new().visit(1).visit(2).look(user="bob", visits=0, cart={"plum of bob": 1}).look(visits=2),
@@ -230,7 +430,7 @@ OTHERS: Cases = {
     "an unknown login allows no other name": (Script().unknown(Action.LOGIN).look(user="bob"), CROSSED),
     "a write carried out twice is more than can be": (new().visit(2), CROSSED),
 }
-CASES = {**SESSIONS, **UPDATES, **TABS, **LOGOUTS, **OTHERS}
+CASES = {**SESSIONS, **UPDATES, **TABS, **LOGIN_AGAIN, **LOGOUTS, **ACCOUNTS, **PASSWORDS, **OTHERS}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -281,6 +481,11 @@ def test_the_values_of_an_expired_session_are_no_lost_updates() -> None:
         (new().visit(1).visit(2).look(visits=1).look(visits=2), Kind.STALE_READ, 3, "later answers show them all"),
         (new().visit(1).logout().look(visits=1), Kind.REVIVED, 3, "logged in again"),
         (early().visit(1, at=(2, 5)).visit(1, at=(3, 6)), Kind.UPDATE_LOST, 1, "overwritten"),
+        (renewing().visit(1, **STRAY), Kind.MISDIRECTED, 2, "into another session, while alice renewed this one"),
+        (both().op(Action.END_OTHERS, **PHONE).look(), Kind.REVIVED, 3, "after the end of all other sessions"),
+        (both().op(Action.PASSWORD, **PHONE).look(), Kind.REVIVED, 3, "after the change of password was acknowledged"),
+        (changed().login(password=1), Kind.PASSWORD_UNDONE, 2, "an old password is accepted"),
+        (changed().refused(Action.LOGIN, 401, password=2), Kind.PASSWORD_UNDONE, 2, "the new password is refused"),
     ],
 )
 def test_evidence_names_the_answer_that_proves_it(script: Script, kind: Kind, index: int, words: str) -> None:

@@ -144,8 +144,8 @@ LAST = '{"is":"end","ops":0,"probes":0}'
         *(([first], "line 1: ") for first in ("hello", "{}", '{"is":"op"}', '{"is":"history"}', "[1]")),
         (['{"is":"history","version":0}'], "line 1: "),
         (
-            ['{"is":"history","version":2,"title":3}'],
-            "version must be at most 1, not 2; use the program",
+            ['{"is":"history","version":3,"title":3}'],
+            "version must be at most 2, not 3; use the program",
         ),
         *(([FIRST, line], "line 2: ") for line in ('{"is":"op","who":"a"}', '{"is":"dance"}', "{", "\\u00ff")),
         ([FIRST, FIRST], "line 2: a second header"),
