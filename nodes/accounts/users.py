@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from ..sessions import Changes, Lifetime, Outcome, Store, StoreUnavailable, find_capability
+from ..sessions import Changes, Lifetime, Outcome, Record, Store, StoreUnavailable, find_capability
 from ..sessions import Iterable as IterableStore
 from ..sessions.store import LONGEST
 from . import passwords
@@ -154,7 +154,7 @@ class Users:
 
     def _load(self, key: str) -> tuple[Account | None, bytes | None]:
         record = self._store.load(key)
-        if record is None:
+        if not isinstance(record, Record):
             return None, None
         stored = record.fields.get(_FIELD, b"")
         try:

@@ -246,9 +246,7 @@ class Session(SessionMixin):
         """
         record = self._load()
         if owner is None and record.record is None:
-            if record.mark is not None:
-                raise SessionEnded("the session ended, or got a new id, before its id was renewed")
-            if not keep:
+            if not keep and record.mark is None:
                 self._record = self._new_record(None)
             return
         remember = self._options.remember_client and owner is not None

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from nodes.sessions import Changes, Lifetime, ListsByUser, Outcome, Record, Store, StoreUnavailable, find_capability
+from nodes.sessions import (
+    Changes,
+    Lifetime,
+    ListsByUser,
+    Outcome,
+    Record,
+    SessionMark,
+    Store,
+    StoreUnavailable,
+    find_capability,
+)
 from nodes.sessions.store import StoreWrapper
 
 T = TypeVar("T")
@@ -52,7 +62,7 @@ class CutStore(StoreWrapper):
         super().__init__(store)
         self._network = network
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         return self._network.send(lambda: self.wraps.load(key))
 
     def create(
@@ -65,6 +75,9 @@ class CutStore(StoreWrapper):
 
     def delete(self, key: str) -> Record | None:
         return self._network.send(lambda: self.wraps.delete(key))
+
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        return self._network.send(lambda: self.wraps.retire(key, mark, expect))
 
     def ping(self) -> float:
         return self._network.send(self.wraps.ping)

@@ -1,12 +1,3 @@
-"""On databases in containers: renewals and logouts of which a request or an answer is lost, and late requests."""
+"""Lost requests and answers, on the stores of this tier."""
 
-import pytest
-
-from tests.unit.sessions.test_late_requests import *  # noqa: F403
-from tests.unit.sessions.test_lost_answers import *  # noqa: F403
-
-
-@pytest.fixture(params=["mysql", "postgres"])
-def store_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+from tests.integration.sessions.test_lost_answers import *  # noqa: F403

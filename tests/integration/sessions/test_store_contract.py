@@ -241,7 +241,7 @@ def test_a_mark_expires(harness: Harness) -> None:
     ids=["touched", "added", "changed", "removed"],
 )
 def test_a_session_is_retired_only_as_it_was_expected(store: Store, changes: Changes, outcome: Outcome) -> None:
-    make(store, owner="alice", a=b"1", **{"@": b"0", "": b"3"})
+    store.create(KEY, {"a": b"1", "@": b"0", "": b"3"}, "alice", HOUR)
     record = load(store)
     store.update(KEY, changes, HOUR)
     assert store.retire(KEY, SessionMark(b"next"), record) is outcome

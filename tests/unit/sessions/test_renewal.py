@@ -152,6 +152,7 @@ def test_others_end_only_once_the_login_is_done(
     assert second.log_in().status == 503
     assert before <= harness.keys()
     store.refuse()
+    harness.advance(10)
     assert (first.owner, second.read()) == ("alice", (None, {"cart": 1}))
     assert second.log_in().status == 200
     assert (first.owner, second.owner) == (None, "alice")
