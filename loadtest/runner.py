@@ -199,24 +199,23 @@ class Runner:
         self._mark(phase.name)
         if self._probes and phase.name == AFTER:
             self._check_recovery()
-        if not phase.undo and not phase.fault.seconds:
-            with self._arriving(phase):
+        with self._arriving(phase):
+            if not phase.undo and not phase.fault.seconds:
                 self._hold(phase)
-            return
-        self._mark(FAULT)
-        self._enter(f"{phase.name}: fault")
-        try:
-            phase.fault.apply(self._cluster)
-            self._note("faulty", "the fault is applied")
-            with self._arriving(phase):
+                return
+            self._mark(FAULT)
+            self._enter(f"{phase.name}: fault")
+            try:
+                phase.fault.apply(self._cluster)
+                self._note("faulty", "the fault is applied")
                 self._hold(phase)
-        finally:
-            if phase.undo:
-                self._mark(UNDO)
-                self._enter(f"{phase.name}: undo")
-                with uninterrupted():
-                    phase.fault.undo(self._cluster)
-                self._note("undone", "the fault is undone")
+            finally:
+                if phase.undo:
+                    self._mark(UNDO)
+                    self._enter(f"{phase.name}: undo")
+                    with uninterrupted():
+                        phase.fault.undo(self._cluster)
+                    self._note("undone", "the fault is undone")
 
     def finish(self) -> Run:
         """End the load, and check its history."""
@@ -291,7 +290,7 @@ class Runner:
         if phase.arrivals is None:
             yield
             return
-        best = max((one.ok / one.seconds for one in self._look().phases.values() if one.seconds), default=0.0)
+        best = max((one.goodput for one in self._look().phases.values()), default=0.0)
         self._generator.set_arrivals(phase.arrivals.at_best(best))
         try:
             yield
