@@ -63,7 +63,7 @@ class Users:
     # ---- passwords: no round trip
 
     def is_password(self, account: Account | None, password: str) -> bool:
-        """Return whether the user may log in with this password. Equally slow where there is no such user."""
+        """Return whether the user may log in with this password. Equally slow for an unknown user."""
         hash_ = account.hash if account is not None else passwords.decoy()
         is_right = bool(self._run(lambda: passwords.matches(hash_, password)))
         return is_right and account is not None and account.enabled
@@ -94,7 +94,7 @@ class Users:
         return self._change(account.name, edit)
 
     def reset_password(self, name: str, password: str) -> None:
-        """Give the user a new password, whatever the present one is. Raises `UsersError` where there is no such user.
+        """Give the user a new password, whatever the present one is. Raises `UsersError` where the user is unknown.
 
         End the user's sessions afterwards.
         """
@@ -103,7 +103,7 @@ class Users:
         self._change(name, lambda now: structs.replace(now, hash=new, replaced=None))
 
     def set_enabled(self, name: str, enabled: bool) -> None:
-        """Allow or refuse a user's logins. Raises `UsersError` where there is no such user.
+        """Allow or refuse a user's logins. Raises `UsersError` where the user is unknown.
 
         End the sessions of a disabled user afterwards.
         """

@@ -19,7 +19,6 @@ Under gevent, `fsync` blocks the whole worker for as long as the disk takes.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -130,8 +129,8 @@ class FileStore:
             # First, so that no request finds neither. A process that dies in between leaves the session alive.
             try:
                 self._replace(shard, key + MARK, SavedMark(mark.successor, self._clock() + MARK_SECONDS))
-            except OSError as error:
-                if expect is not None or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            except OSError:  # as on a full disk
+                if expect is not None:
                     raise
             self._remove(folder, shard, key, saved)
             return Outcome.ABSENT if saved is None else Outcome.APPLIED
