@@ -63,7 +63,7 @@ class Users:
     # ---- passwords: no round trip
 
     def is_password(self, account: Account | None, password: str) -> bool:
-        """Return whether the user may log in with this password. Equally slow where there is no such user."""
+        """Return whether the user may log in with this password. Equally slow for an unknown user."""
         hash_ = account.hash if account is not None else passwords.decoy()
         is_right = bool(self._run(lambda: passwords.matches(hash_, password)))
         return is_right and account is not None and account.enabled
@@ -96,7 +96,7 @@ class Users:
     def reset_password(self, name: str, password: str) -> Account:
         """Give the user a new password, whatever the present one is, and return the user as stored.
 
-        Afterwards end the user's sessions, and call `finish`. Raises `UsersError` where there is no such user.
+        Afterwards end the user's sessions, and call `finish`. Raises `UsersError` where the user is unknown.
         """
         passwords.check_password(password)
         new = self._run(lambda: passwords.hash_password(password))
@@ -117,7 +117,7 @@ class Users:
         self._change(account.name, edit)
 
     def set_enabled(self, name: str, enabled: bool) -> None:
-        """Allow or refuse a user's logins. Raises `UsersError` where there is no such user.
+        """Allow or refuse a user's logins. Raises `UsersError` where the user is unknown.
 
         End the sessions of a disabled user afterwards.
         """
