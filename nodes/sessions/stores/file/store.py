@@ -3,7 +3,7 @@
 Below the folder (0700; files 0600) lie 256 shards by the first two digits of the key; see `layout.py`. The system calls
 of each operation, between `open` of folder and shard and their `close`:
 
-    load       open, fstat, read, close; once more for the mark where there is no session
+    load       open, fstat, read, close; without a session, the mark is read in the same way
     create     open and flock of `lock`; load; the index; then replace
     update     open and flock of `lock`; load; then replace
     delete     open and flock of `lock`; load; unlink, fsync of the shard; unlink and rmdir in the index
