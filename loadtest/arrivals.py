@@ -86,12 +86,11 @@ class ArrivalSource:
             until = time.monotonic() + POLL
             if not arrivals.rate:
                 due = until
-            # What is late is sent at once, and none is left out while arrivals are wanted.
-            while max(due, time.monotonic()) < until:
-                gevent.sleep(max(due - time.monotonic(), 0.0))
-                self._spawn(self._arrive, arrivals.kind)
-                due += self._chance.expovariate(arrivals.rate * self._share)
-            gevent.sleep(max(until - time.monotonic(), 0.0))
+            while (now := time.monotonic()) < until:
+                while due <= now:  # what is late is sent at once, and none is left out
+                    self._spawn(self._arrive, arrivals.kind)
+                    due += self._chance.expovariate(arrivals.rate * self._share)
+                gevent.sleep(min(due, until) - now)
 
     def _spawn(self, work: Callable[..., None], *arguments: Any) -> None:
         self._greenlets.spawn(work, *arguments).link_exception(lambda ended: self._fail(ended.exception))
