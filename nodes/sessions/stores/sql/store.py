@@ -242,7 +242,7 @@ class SqlStore:
     def page_of(self, owner: str, first: int, count: int) -> list[str]:
         return self._keys_of(owner, self._sql.page_of, {"_owner": owner, "_first": first, "_limit": count})
 
-    def _keys_of(self, owner: str, statement: Select[tuple[str, str]], parameters: dict[str, str | int]) -> list[str]:
+    def _keys_of(self, owner: str, statement: Select[Any], parameters: dict[str, str | int]) -> list[str]:
         rows = self._database.read(lambda connection: connection.execute(statement, parameters).all())
         return [key for key, name in rows if name == owner]  # MySQL compares "alice" and "alice " as equal
 
