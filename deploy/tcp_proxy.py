@@ -2,8 +2,8 @@
 
 Run as `python -S -E tcp_proxy.py TARGET LISTEN`, each host:port, where port 0 takes a free one. It writes {"port": N}
 to stdout and then reads commands from stdin, one JSON object per line: {"mode": "up" | "blackhole" | "down", "latency":
-seconds, "text": text}. It answers each with {"mode": mode} as soon as the mode holds. It ends at the end of stdin, so it
-never outlives the process that started it.
+seconds, "text": text}. It answers each with {"mode": mode} as soon as the mode holds. It ends at the end of stdin, so
+it never outlives the process that started it.
 
 - up: bytes pass in both directions, answers `latency` seconds late. They arrive in order, and any number of them can be
   in flight: late, not slower.
@@ -114,7 +114,7 @@ class TcpProxy:
             self._open.discard(writer)
             writer.close()
 
-    async def _may_pass(self, greeting: bytes) -> None:
+    async def _may_pass(self, greeting: bytearray) -> None:
         if self._text in greeting:  # an empty text is in all
             await self._passing.wait()
 
