@@ -180,11 +180,13 @@ def visit(url: str) -> tuple[int, str]:
 
 
 def log_in(target: Target) -> str:
-    """Log in as the first account. Return the session's cookie alone, so that no sticky cookie pins to a node.
+    """Log in as the last account, which the users get last.
+
+    Return the session's cookie alone, so that no sticky cookie pins to a node.
 
     Raises TargetError.
     """
-    account, password = next(iter(target.users.items()))
+    *_, (account, password) = target.users.items()
     request = target.adapter.request(Operation(Action.LOGIN), account, password)
     try:
         status, headers, _ = _exchange(connect(target), request.method, request.path, request.body)
