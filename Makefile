@@ -49,6 +49,7 @@ test-all: test test-docker test-cluster ## all tiers
 test-nightly: PYTEST += --hypothesis-profile random
 test-nightly: test test-docker test-faults ## all tiers, experiments in full (hours)
 	@$(PYTEST) tests/cluster $(ARGS)
+	@$(BIN)/session-cluster failover run --all
 
 test-faults: $(READY) ## plant faults in a copy and show which test notices each
 	@$(BIN)/python -m tests.planted_faults $(ARGS)

@@ -188,11 +188,54 @@ def no_failed_request(text: str = "no request fails", gets: bool = False, min_op
     return Claim(text, evaluate)
 
 
+def goodput(share: float, best: str) -> Claim:
+    """The claim that during the fault good answers are at least this share of those in the phase `best`, per second."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        limit, during = (seen.within(phase).figures for phase in (best, DURING))
+        if during.goodput < share * limit.goodput:
+            return broken(f"{during.goodput:.0f} good answers a second, of {limit.goodput:.0f} at best")
+        return require(limit.ok, 300, f"good answers in {best}")
+
+    return Claim(f"goodput is at least {share:.0%} of the best", evaluate)
+
+
+def served_within(seconds: float) -> Claim:
+    """The claim that during the fault 99 of 100 good answers come within this time."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        figures = seen.within(DURING).figures
+        if figures.served_p99 > seconds * 1000:
+            return broken(f"p99 of good answers {figures.served_p99 / 1000:.2f} s; expected {seconds:g} s at most")
+        return require(figures.ok, 300, "good answers")
+
+    return Claim(f"good answers come within {seconds:g} s (p99)", evaluate)
+
+
+def _evaluate_shed(seen: Observed) -> ClaimResult:
+    figures = seen.within(DURING).figures
+    if figures.failed > figures.shed:
+        return broken(f"failed: {list_failures(figures.failures)}, of which {figures.shed} were shed")
+    return HOLDS if figures.shed else not_enough("nothing was shed, so there was no overload")
+
+
 def _evaluate_failed_writes(seen: Observed) -> ClaimResult:
     bound = max(1, math.ceil(seen.figures.users / 10))
     if seen.figures.failed_writes > bound:
         return broken(f"more than {bound} writes failed: {list_failures(seen.figures.failures)}")
     return HOLDS
+
+
+def writes_failed_at_most(number: int) -> Claim:
+    """The claim that during the fault no more writes fail."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        figures = seen.within(DURING).figures
+        if figures.failed_writes > number:
+            return broken(f"failed: {list_failures(figures.failures)}; expected {number} writes at most")
+        return HOLDS
+
+    return Claim(f"at most {number} writes fail", evaluate)
 
 
 def share_of_requests(share: float, words: str, least: float | None = None) -> Claim:
@@ -406,6 +449,7 @@ FEW_FAILED_WRITES = Claim("only writes in flight fail, for a tenth of the users 
 A GET is sent to another node by the proxy; a POST that was sent is not repeated. Each user has at most one request in
 flight, and waits most of the time, so a tenth of the users (at least one) is a generous bound.
 """
+ONLY_SHED = Claim("no request fails during the fault but by a 503 with Retry-After", _evaluate_shed)
 LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts)
 """Nothing is lost or revived in enough races of a logout with writes of its session."""
 LOGINS_STAY = Claim("who logs in again stays logged in, and loses nothing", _evaluate_logins)

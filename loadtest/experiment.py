@@ -35,7 +35,7 @@ class Phase:
     """A part of a run with figures of its own: first its fault, then `seconds` under load.
 
     `words` are for the progress line, `nodes` (the number that serve) for the demo's table. `arrivals` come beside the
-    users for as long as the phase takes, from the moment the fault is applied. With `undo` the fault is
+    users for as long as the phase takes. With `undo` the fault is
     undone at the end of the phase; without it the cluster stays as it is. `claims` are about this phase alone; where
     they need more data, the phase takes longer.
     """

@@ -74,8 +74,12 @@ def is_address(url: str) -> bool:
 class Adapter(Protocol):
     """Makes requests and parses answers. A msgspec.Struct, so that it can be passed to the processes of Locust."""
 
+    @property
+    def site(self) -> str:
+        """The path of a page without a session."""
+
     def request(self, operation: Operation, account: str, password: str) -> Request:
-        """Return the request that carries an operation out for an account."""
+        """Return the request that carries an operation out for an account ("": the visitor has none)."""
 
     def read(self, operation: Operation, status: int, body: bytes) -> Answer:
         """Parse an HTTP answer."""
@@ -107,6 +111,8 @@ class _Shown(msgspec.Struct):
 
 class HttpInterface(msgspec.Struct, frozen=True):
     """The interface of docs/http-api.md, of the Flask nodes and the reference implementations."""
+
+    site = "/live"
 
     def request(self, operation: Operation, account: str, password: str) -> Request:
         """Return the request that carries an operation out for an account."""
@@ -153,7 +159,7 @@ class HttpInterface(msgspec.Struct, frozen=True):
         if body and action not in _WITHOUT_BODY:
             try:
                 shown = msgspec.json.decode(body, type=_Shown)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 return Answer(OpOutcome.UNKNOWN, error=f"not the JSON of the interface: {error}")
         required = _REQUIRED.get(action)
         if required is not None and getattr(shown, required) is UNSET:

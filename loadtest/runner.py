@@ -14,12 +14,13 @@ from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
-from loadtest.history import VERSION, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
+from loadtest.history import VERSION, Action, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
+from loadtest.http import Operation
 from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.progress import Status
 from loadtest.results import HISTORY
-from loadtest.target import Target, TargetError, log_in, visit
+from loadtest.target import Target, TargetError, log_in, send
 
 STARTING, ARRIVAL, CHECKING = "starting", "arriving", "checking"
 READY_TIMEOUT = 30.0
@@ -178,7 +179,7 @@ class Runner:
             if self._target.cluster is not None:
                 self._target.cluster.wait_ready(READY_TIMEOUT)
             if self._probes:
-                wait_steady(self._cluster, STEADY_TIMEOUT)
+                wait_steady(self._target, self._cluster, STEADY_TIMEOUT)
             self._generator = Generator(self._profile, self._target, self._folder)
             self._history = HistoryRun(self._folder, self._make_header(), self._generator.parts)
             stack.callback(self._history.remove_parts)
@@ -194,28 +195,27 @@ class Runner:
     def run(self, phase: Phase) -> None:
         """Run one phase. A fault with `undo` is undone in any case."""
         if self._probes and phase.undo:
-            wait_steady(self._cluster, STEADY_TIMEOUT)
+            wait_steady(self._target, self._cluster, STEADY_TIMEOUT)
         self._mark(phase.name)
         if self._probes and phase.name == AFTER:
             self._check_recovery()
-        if not phase.undo and not phase.fault.seconds:
-            with self._arriving(phase):
+        with self._arriving(phase):
+            if not phase.undo and not phase.fault.seconds:
                 self._hold(phase)
-            return
-        self._mark(FAULT)
-        self._enter(f"{phase.name}: fault")
-        try:
-            phase.fault.apply(self._cluster)
-            self._note("faulty", "the fault is applied")
-            with self._arriving(phase):
+                return
+            self._mark(FAULT)
+            self._enter(f"{phase.name}: fault")
+            try:
+                phase.fault.apply(self._cluster)
+                self._note("faulty", "the fault is applied")
                 self._hold(phase)
-        finally:
-            if phase.undo:
-                self._mark(UNDO)
-                self._enter(f"{phase.name}: undo")
-                with uninterrupted():
-                    phase.fault.undo(self._cluster)
-                self._note("undone", "the fault is undone")
+            finally:
+                if phase.undo:
+                    self._mark(UNDO)
+                    self._enter(f"{phase.name}: undo")
+                    with uninterrupted():
+                        phase.fault.undo(self._cluster)
+                    self._note("undone", "the fault is undone")
 
     def finish(self) -> Run:
         """End the load, and check its history."""
@@ -255,8 +255,12 @@ class Runner:
             cookie = log_in(self._target)
         except TargetError as error:
             raise NotSteadyError(str(error)) from error
-        url = self._target.url
-        endpoints = (Endpoint(name=SITE, url=f"{url}/live"), Endpoint(name=SESSION, url=f"{url}/me", cookie=cookie))
+        url, adapter = self._target.url, self._target.adapter
+        look = adapter.request(Operation(Action.LOOK), "", "")
+        endpoints = (
+            Endpoint(name=SITE, url=url + adapter.site),
+            Endpoint(name=SESSION, url=url + look.path, cookie=cookie),
+        )
         return Prober(endpoints)
 
     def _wait_for_arrival(self) -> None:
@@ -286,7 +290,7 @@ class Runner:
         if phase.arrivals is None:
             yield
             return
-        best = max((one.ok / one.seconds for one in self._look().phases.values() if one.seconds), default=0.0)
+        best = max((one.goodput for one in self._look().phases.values()), default=0.0)
         self._generator.set_arrivals(phase.arrivals.at_best(best))
         try:
             yield
@@ -301,7 +305,7 @@ class Runner:
 
     def _check_recovery(self) -> None:
         try:
-            wait_steady(self._cluster, RECOVERY_TIMEOUT)
+            wait_steady(self._target, self._cluster, RECOVERY_TIMEOUT)
         except NotSteadyError as error:
             self._unsteady_after = str(error)
 
@@ -353,19 +357,19 @@ def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
         return runner.finish()
 
 
-def wait_steady(cluster: Cluster, timeout: float) -> None:
+def wait_steady(target: Target, cluster: Cluster, timeout: float) -> None:
     """Block until every member runs and every node saves a session of a new visitor.
 
     Raises NotSteadyError after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
-    while complaint := _find_complaint(cluster):
+    while complaint := _find_complaint(target, cluster):
         if time.monotonic() > deadline:
             raise NotSteadyError(f"{complaint}, after {timeout:g} s of waiting")
         time.sleep(2 * POLL)
 
 
-def _find_complaint(cluster: Cluster) -> str | None:
+def _find_complaint(target: Target, cluster: Cluster) -> str | None:
     members = cluster.members()
     for member in members:
         if member.state is not MemberState.RUNNING:
@@ -373,12 +377,13 @@ def _find_complaint(cluster: Cluster) -> str | None:
     missing = {member.name for member in members if member.role is Role.NODE}
     for _ in range(4 * len(missing)):  # requests of the load come between the turns of the nodes
         try:
-            status, node = visit(cluster.url)
+            reply = send(target, Operation(Action.VISIT))
         except (OSError, http.client.HTTPException) as error:
             return f"the proxy does not answer ({type(error).__name__})"
-        if status != http.client.OK:
-            return f"POST /visits is answered with {status} ({node or 'by no node'})"
-        missing.discard(node)
+        if reply.answer.error:
+            what = f"{reply.request.method} {reply.request.path}"
+            return f"{what} is answered with {reply.status} ({reply.node or 'by no node'})"
+        missing.discard(reply.node)
         if not missing:
             return None
     return f"{', '.join(sorted(missing))} does not serve"

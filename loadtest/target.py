@@ -13,10 +13,11 @@ import msgspec
 
 from deploy import Cluster, ClusterSpec
 from loadtest.history import Action
-from loadtest.http import ADDRESS, Adapter, HttpInterface, Operation, is_address, printable
+from loadtest.http import ADDRESS, Adapter, Answer, HttpInterface, Operation, Request, is_address, printable
 from nodes.sessions import Lifetime
 
 _TIMEOUT = 10.0
+_MOST_BYTES = 65_536
 _SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
 
 
@@ -136,28 +137,24 @@ class RunningTarget:
     ) -> None: ...
 
     def check(self) -> None:
-        """Send GET /me and POST /visits before the load starts.
+        """Look, and write, as a new visitor before the load starts.
 
         Raises TargetError unless the answer is that of the HTTP interface, with a session in its cookie.
         """
         if not is_address(self.url):
             raise TargetError(f"target must be {ADDRESS}, not {self.url}")
-        status, _, body = self._ask("GET", "/me")
-        if status != http.client.OK or not _has_user(body):
-            raise TargetError(
-                f"{self.url} does not speak the HTTP interface: GET /me answered {status}; see docs/http-api.md"
-            )
-        status, headers, _ = self._ask("POST", "/visits", {})
-        cookies = _set_cookies(headers)
-        if status == http.client.OK and not _own(cookies, self):
-            what = f"it set {', '.join(map(printable, cookies)) or 'none'}; name the session's with --cookie"
+        reply = self._ask(Operation(Action.LOOK))
+        if reply.answer.error:
+            what = f"{reply.request.method} {reply.request.path} answered {reply.status}"
+            raise TargetError(f"{self.url} does not speak the HTTP interface: {what}; see docs/http-api.md")
+        reply = self._ask(Operation(Action.VISIT))
+        if not reply.answer.error and not reply.session:
+            what = f"it set {', '.join(map(printable, reply.cookies)) or 'none'}; name the session's with --cookie"
             raise TargetError(f"the target set no cookie {self.session_cookie!r}: {what}")
 
-    def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def _ask(self, operation: Operation) -> "Reply":
         try:
-            return _exchange(connect(self), method, path, body)
+            return send(self, operation)
         except ssl.SSLCertVerificationError as error:
             how = "name its authority with --ca, or give --insecure"
             raise TargetError(f"the certificate of {self.url} is not trusted: {error.verify_message}; {how}") from error
@@ -169,14 +166,36 @@ class RunningTarget:
             raise TargetError(f"{self.url} does not answer: {cause}; start it, or correct the address") from error
 
 
-def visit(url: str) -> tuple[int, str]:
-    """Send the first write of a new visitor. Return the status, and the node that answered ("": none).
+@dataclass(frozen=True)
+class Reply:
+    """The reply to one request. `cookies` are those that it sets: name -> "name=value"; `session` is the session's
+    ("": none), `node` the node that answered ("": unknown)."""
 
-    Raises OSError and HTTPException.
-    """
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT)
-    status, headers, _ = _exchange(connection, "POST", "/visits", {})
-    return status, printable(headers.get("X-Served-By", ""))
+    request: Request
+    status: int
+    answer: Answer
+    cookies: Mapping[str, str]
+    session: str
+    node: str
+
+
+def send(target: Target, operation: Operation, account: str = "", password: str = "") -> Reply:
+    """Carry out an operation as a browser without cookies. Raises OSError and HTTPException."""
+    request = target.adapter.request(operation, account, password)
+    headers = {"Accept": "application/json", **({} if request.body is None else {"Content-Type": "application/json"})}
+    body = None if request.body is None else msgspec.json.encode(request.body)
+    connection = _connect(target)
+    try:
+        connection.request(request.method, request.path, body, headers)
+        response = connection.getresponse()
+        answer = target.adapter.read(operation, response.status, response.read(_MOST_BYTES))
+    finally:
+        connection.close()
+    pairs = [line.partition(";")[0].strip() for line in response.headers.get_all("Set-Cookie", [])]
+    cookies = {pair.partition("=")[0]: pair for pair in pairs}
+    session = cookies.get(target.session_cookie) or cookies.get(f"__Host-{target.session_cookie}", "")
+    node = printable(response.headers.get("X-Served-By", ""))
+    return Reply(request, response.status, answer, cookies, session, node)
 
 
 def log_in(target: Target) -> str:
@@ -187,42 +206,16 @@ def log_in(target: Target) -> str:
     Raises TargetError.
     """
     *_, (account, password) = target.users.items()
-    request = target.adapter.request(Operation(Action.LOGIN), account, password)
     try:
-        status, headers, _ = _exchange(connect(target), request.method, request.path, request.body)
+        reply = send(target, Operation(Action.LOGIN), account, password)
     except (OSError, http.client.HTTPException) as error:
         raise TargetError(f"cannot log in at {target.url} as {account}: {type(error).__name__}") from error
-    cookies = _own(_set_cookies(headers), target)
-    if status != http.client.OK or not cookies:
-        raise TargetError(f"cannot log in at {target.url} as {account}: status {status}")
-    return cookies[0]
+    if reply.answer.error or not reply.session:
+        raise TargetError(f"cannot log in at {target.url} as {account}: status {reply.status}")
+    return reply.session
 
 
-def _set_cookies(headers: http.client.HTTPMessage) -> dict[str, str]:
-    """Return the cookies that an answer sets: name -> "name=value"."""
-    pairs = [line.partition(";")[0].strip() for line in headers.get_all("Set-Cookie", [])]
-    return {pair.partition("=")[0]: pair for pair in pairs}
-
-
-def _own(cookies: Mapping[str, str], target: Target) -> list[str]:
-    """Return the session's cookie alone."""
-    return [cookies[name] for name in (target.session_cookie, f"__Host-{target.session_cookie}") if name in cookies]
-
-
-def _exchange(
-    connection: http.client.HTTPConnection, method: str, path: str, body: Mapping[str, Any] | None = None
-) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """Send one request and close the connection. Return status, headers and body (64 KiB at most)."""
-    headers = {"Accept": "application/json", **({} if body is None else {"Content-Type": "application/json"})}
-    try:
-        connection.request(method, path, None if body is None else msgspec.json.encode(body), headers)
-        response = connection.getresponse()
-        return response.status, response.headers, response.read(65536)
-    finally:
-        connection.close()
-
-
-def connect(target: Target) -> http.client.HTTPConnection:
+def _connect(target: Target) -> http.client.HTTPConnection:
     """Return a connection to a target, over TLS where its URL says so."""
     parts = urlsplit(target.url)
     if parts.scheme == "http":
@@ -231,13 +224,6 @@ def connect(target: Target) -> http.client.HTTPConnection:
     if target.insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return http.client.HTTPSConnection(parts.netloc, timeout=_TIMEOUT, context=context)
-
-
-def _has_user(body: bytes) -> bool:
-    try:
-        return "user" in msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
 
 
 def describe(spec: ClusterSpec) -> dict[str, Any]:

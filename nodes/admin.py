@@ -1,10 +1,9 @@
-"""Administration of users and their sessions, in the store of this environment's settings:
+"""Administration of sessions, in the store of this environment's settings:
 
     python -m nodes.admin list --user alice
     python -m nodes.admin end --user alice        or --all
-    python -m nodes.admin disable alice           refuse logins and end all sessions; enable undoes it
 
-In containers: `docker compose exec node python -m nodes.admin …`.
+In containers: `docker compose exec node python -m nodes.admin …`. `python -m nodes.accounts` is for the users.
 """
 
 from __future__ import annotations
@@ -16,14 +15,16 @@ from typing import Any
 import click
 
 from .account_sessions import browser_name
-from .accounts import UsersError, set_enabled
+from .accounts import UsersError
 from .app import create_app
 from .environment import SettingsError
 from .sessions import Sessions, StoreUnavailable, UserSessions
 from .settings import Settings
 
 
-class _Admin(click.Group):
+class Administration(click.Group):
+    """Commands whose errors are one line."""
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -31,9 +32,9 @@ class _Admin(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=_Admin)
+@click.group(cls=Administration)
 def main() -> None:
-    """Manage users and their sessions, as the environment's settings name them."""
+    """Manage the sessions of users, as the environment's settings name them."""
 
 
 @main.command("list")
@@ -53,26 +54,8 @@ def end(user: str | None, everyone: bool) -> None:
     if (user is None) is not everyone:
         raise click.UsageError("give --user NAME or --all")
     sessions = _sessions(_settings())
-    ended = sessions.end_everyone() if user is None else _users(sessions).end_all(user)
+    ended = sessions.end_everyone() if user is None else sessions.end_all(user)
     click.echo(f"{ended} sessions ended")
-
-
-@main.command()
-@click.argument("user")
-def disable(user: str) -> None:
-    """Refuse a user's logins, and end all their sessions."""
-    settings = _settings()
-    set_enabled(settings.users_file, user, enabled=False)
-    ended = _users(_sessions(settings)).end_all(user)
-    click.echo(f"{user} is disabled; {ended} sessions ended")
-
-
-@main.command()
-@click.argument("user")
-def enable(user: str) -> None:
-    """Let a user log in again."""
-    set_enabled(_settings().users_file, user, enabled=True)
-    click.echo(f"{user} is enabled")
 
 
 def _settings() -> Settings:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,16 +13,19 @@ from werkzeug.exceptions import (
     BadRequest,
     Forbidden,
     HTTPException,
+    ServiceUnavailable,
     TooManyRequests,
     Unauthorized,
     UnprocessableEntity,
 )
 
 from . import account_sessions, pages
-from .accounts import PasswordChanged, PasswordRefused, Users, UsersError
+from .accounts.file import Account
+from .accounts.passwords import PasswordRefused
+from .accounts.users import UserChanged, Users
 from .rate_limit import RateLimiter
 from .request import read_body, request_id, require_user, session, wants_page
-from .sessions import Sessions, fresh_login
+from .sessions import Sessions, StoreUnavailable, fresh_login
 
 log = logging.getLogger("nodes.auth")
 
@@ -28,6 +33,16 @@ blueprint = Blueprint("auth", __name__)
 
 _PAGES = {"/sessions": "account_sessions.list_all", "/account": "auth.account"}
 """The only pages beside the home page that a login may lead back to, whatever a form says."""
+
+_NOT_CHANGED = "Your password was not changed: the store can't be reached. Some of your other sessions may have ended."
+_PERHAPS_CHANGED = (
+    "Your password may have been changed: the store can't be reached. Send the request again; if you are asked to log"
+    " in before, try the new password first."
+)
+_CHANGED = (
+    "Your password was changed, but the store can't be reached, and you may still be logged in elsewhere. Send the"
+    " request again to finish it; if you are asked to log in before, use the new password."
+)
 
 
 class LoginForm(msgspec.Struct, frozen=True):
@@ -66,20 +81,33 @@ def login() -> Response:
         if isinstance(error, TooManyRequests):
             log.warning("login throttled", extra={"request_id": request_id()})
         return pages.refuse_form(error, about="login")
-    hash_ = users.verify(credentials.user, credentials.password)
-    if hash_ is None:
+    account = users.get(credentials.user)
+    if not users.is_password(account, credentials.password):
         return _refuse_login()
+    assert account is not None
     guess.success()
+    if account.unfinished:
+        _finish_change(account)
     # Another user must not get the data of this session, nor what a concurrent request saves in it.
-    session.renew(owner=credentials.user, keep=session.owner in {None, credentials.user})
-    if not users.holds(credentials.user, hash_):  # disabled, or another password, while this login was under way
-        session.end()
+    is_same = session.owner in {None, credentials.user}
+    try:
+        session.renew(credentials.user, keep=is_same, confirm=lambda: users.require_unchanged(account))
+    except UserChanged:  # disabled, or another password, while this login was under way
         return _refuse_login()
     log.info("logged in", extra={"request_id": request_id(), "user": credentials.user, "session": session.key_hash})
     answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
     response = pages.json_or(answer, _PAGES.get(credentials.back, "shop.home"))
     limiter.remember_device(request, response, credentials.user)
     return response
+
+
+def _finish_change(account: Account) -> None:
+    """End the sessions that a change of password would have ended, which was cut off."""
+    sessions: Sessions = current_app.extensions["sessions"]
+    users: Users = current_app.extensions["users"]
+    sessions.end_all(account.name, keep=session)  # that of this browser gets a new id
+    with suppress(UserChanged):  # the login notices what matters
+        users.finish(account)
 
 
 def _refuse_login() -> Response:
@@ -106,36 +134,58 @@ def account() -> Response:
 @blueprint.post("/password")
 @fresh_login(account_sessions.FRESH_SECONDS)
 def change_password() -> Response:
-    """Change the password, give this session a new id, and end the user's other sessions (ASVS 5.0, 7.4.3)."""
+    """Change the password, give this session a new id, and end the user's other sessions (ASVS 5.0, 7.4.3).
+
+    Each cut leaves a safe state, and repeating the request finishes it. The other sessions end first, so that no cut
+    leaves them with a new password. Then one write changes the password. They end once more, for logins in between.
+    """
     users: Users = current_app.extensions["users"]
     limiter: RateLimiter = current_app.extensions["rate_limiter"]
+    sessions: Sessions = current_app.extensions["sessions"]
     user = require_user()
     try:
         passwords = read_body(NewPassword)
         guess = limiter.count(request, user)
     except (BadRequest, TooManyRequests) as error:
         return _refuse_change(error)
-    hash_ = users.verify(user, passwords.current)
-    if hash_ is None:
+    account = users.get(user)
+    is_current = users.is_password(account, passwords.current)
+    if account is None or not (is_current or users.is_repeated(account, passwords.current, passwords.new)):
         return _refuse_change(Forbidden("The current password is wrong."))
     guess.success()
+
+    def end_others() -> None:
+        with _say_if_cut_off(_NOT_CHANGED):
+            sessions.end_all(user, keep=session)
+
     try:
-        hash_ = users.set_password(user, passwords.new, instead_of=hash_)
-    except PasswordChanged:
+        if is_current:
+            with _say_if_cut_off(_PERHAPS_CHANGED):
+                account = users.set_password(account, passwords.new, first=end_others)
+    except UserChanged:
         return _refuse_change(Forbidden("The current password is wrong."))
-    except UsersError as error:
-        log.warning("password not changed: %s", error, extra={"request_id": request_id()})
-        reason = str(error) if isinstance(error, PasswordRefused) else "the new password could not be stored"
-        return _refuse_change(UnprocessableEntity(reason))
-    session.renew(owner=user)
-    if not users.holds(user, hash_):  # disabled, or changed once more by a session that has ended all others
+    except PasswordRefused as error:
+        return _refuse_change(UnprocessableEntity(str(error)))
+    try:
+        with _say_if_cut_off(_CHANGED):
+            session.renew(owner=user)
+            sessions.end_all(user, keep=session)
+            users.finish(account)
+    except UserChanged:  # disabled, or changed or finished by another session, which has ended this one
         session.end()
-        raise Unauthorized("Your password was changed, and you were logged out. Log in again.")
-    sessions: Sessions = current_app.extensions["sessions"]
-    if sessions.users is not None:
-        sessions.users.end_all(user, keep=session.key_hash)
+        raise Unauthorized("Your password was changed, and you were logged out. Log in again.") from None
     log.info("password changed", extra={"request_id": request_id(), "user": user, "session": session.key_hash})
     return pages.json_or(None, "auth.account")
+
+
+@contextmanager
+def _say_if_cut_off(state: str) -> Iterator[None]:
+    """Answer 503 with this state of a change of password where the store is unavailable."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        log.warning("change of password cut off: %s", error, extra={"request_id": request_id()})
+        raise ServiceUnavailable(state, retry_after=pages.RETRY_AFTER) from error
 
 
 def _refuse_change(error: HTTPException) -> Response:

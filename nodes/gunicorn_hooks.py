@@ -24,7 +24,7 @@ import msgspec
 from greenlet import greenlet
 from gunicorn.workers.ggevent import GeventWorker
 
-from .accounts import Users, UsersError
+from .accounts import UsersError, read_accounts
 from .environment import SettingsError
 from .settings import Settings, list_unknown
 
@@ -46,7 +46,8 @@ def read_settings() -> Settings:
     """
     try:
         settings = Settings.from_environ(os.environ)
-        Users(settings.users_file)
+        if settings.users_file is not None:
+            read_accounts(settings.users_file)
     except (SettingsError, UsersError) as error:
         variable = "USERS_FILE: " if isinstance(error, UsersError) else ""
         print(f"error: {variable}{error}", file=sys.stderr)

@@ -319,11 +319,11 @@ class Settings:
         "STORE_WAIT_SECONDS", 10, 0.1, 25, "How long a request is held; keep it below the proxy's read timeout (15 s)."
     )
     waiting: int = _whole("STORE_WAITING", 500, 1, 10_000, "How many requests each worker holds; others fail fast.")
-    users_file: Path = _setting(
-        "USERS_FILE", MISSING, "a path",
-        "JSON: each user's name and Argon2id hash, made by `python -m nodes.accounts FILE NAME…`.",
-        lambda env: env.file("USERS_FILE"), shown="required",
-        example="make one with `python -m nodes.accounts FILE NAME…` and give its path",
+    users_file: Path | None = _setting(
+        "USERS_FILE", None, "a path",
+        "Users to start with, in JSON: each name and its Argon2id hash, made by `python -m nodes.accounts make`."
+        " Changes are kept in the store, which counts before the file.",
+        lambda env: env.file("USERS_FILE"), shown="",
     )  # fmt: skip
     trusted_proxies: int = _whole(
         "TRUSTED_PROXIES", 1, 0, 10, "How many proxies stand in front, for X-Forwarded-For, -Proto and -Host."

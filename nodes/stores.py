@@ -32,25 +32,33 @@ if TYPE_CHECKING:
 
 RATE_LIMITS = "rate_limits"
 """The prefix, table or folder of the rate limiter's counters."""
+ACCOUNTS = "accounts"
+"""The prefix, table or folder of the users."""
 _HOUSEKEEPING = Budgets(connect_timeout=5, read_timeout=10, deadline=20)
 
 
 class Stores(NamedTuple):
-    """A node's two stores, on one set of connections."""
+    """A node's stores, on one set of connections."""
 
     sessions: Store
     rate_limits: Store
+    accounts: Store
 
 
 def make_stores(settings: Settings) -> Stores:
     """Return the stores, which connect when first used. Raises SettingsError."""
     try:
-        sessions, rate_limits = _make_stores(settings)
+        stores = _make_stores(settings)
     except ValueError as error:
         raise _to_settings_error(settings, error) from None
-    if settings.encryption_keys:  # counters have nothing to hide
-        sessions = EncryptedStore(sessions, settings.encryption_keys, Encryption(settings.encryption))
-    return Stores(sessions, rate_limits)
+    if not settings.encryption_keys:
+        return stores
+    keys, encryption = settings.encryption_keys, Encryption(settings.encryption)
+    # Counters have nothing to hide.
+    return stores._replace(
+        sessions=EncryptedStore(stores.sessions, keys, encryption),
+        accounts=EncryptedStore(stores.accounts, keys, encryption),
+    )
 
 
 def _to_settings_error(settings: Settings, error: ValueError) -> SettingsError:
@@ -67,10 +75,10 @@ def _make_stores(settings: Settings) -> Stores:
     )
     match settings.store:
         case SessionStoreKind.MEMORY:
-            return Stores(MemoryStore(), MemoryStore())
+            return Stores(MemoryStore(), MemoryStore(), MemoryStore())
         case SessionStoreKind.FILE:
             assert settings.folder is not None, "Settings.from_environ demands it"
-            folders = (settings.folder, settings.folder / RATE_LIMITS)
+            folders = (settings.folder, settings.folder / RATE_LIMITS, settings.folder / ACCOUNTS)
             return Stores(*(FileStore(folder, lock_timeout=settings.deadline) for folder in folders))
         case SessionStoreKind.SQL:
             # Databases allow far fewer connections than Redis: PostgreSQL 100, for all nodes.
@@ -85,12 +93,15 @@ def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
     connections = connect(settings.redis_url, budgets)
     durability = Durability(settings.durability)
 
-    def make(prefix: str) -> RedisStore:
+    def make(prefix: str, durability: Durability = durability) -> RedisStore:
         return RedisStore(connections, budgets, prefix, durability, settings.replicas, outage)
 
+    # A lost change of password would bring the old one back, so it is a revocation.
+    revocation = Durability.PRIMARY if durability is Durability.PRIMARY else Durability.EVERY_WRITE
+    rate_limits, accounts = make(f"{RATE_LIMITS}:"), make(f"{ACCOUNTS}:", revocation)
     if settings.store is SessionStoreKind.EXPRESS:
-        return Stores(ExpressStore(connections, outage=outage), make(f"{RATE_LIMITS}:"))
-    return Stores(make("session:"), make(f"{RATE_LIMITS}:"))
+        return Stores(ExpressStore(connections, outage=outage), rate_limits, accounts)
+    return Stores(make("session:"), rate_limits, accounts)
 
 
 def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]:
@@ -101,7 +112,7 @@ def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]
     assert settings.database_url is not None
     engine = make_engine(settings.database_url, budgets)
     housekeeping = make_engine(settings.database_url, make_housekeeping_budgets(budgets))
-    for table in ("sessions", RATE_LIMITS):
+    for table in ("sessions", RATE_LIMITS, ACCOUNTS):
         yield SqlStore(engine, budgets, housekeeping, table)
 
 

@@ -89,6 +89,13 @@ class UsageError(click.ClickException):
 @click.option("--access-log", metavar="PATH", default="access.log", help="Relative to --runtime-dir.")
 @click.option("--error-log", metavar="PATH", default="error.log", help="Relative to --runtime-dir, or stderr.")
 @click.option("--login-rate", type=int, metavar="N", default=20, help="Logins per second of a client; 0: no limit.")
+@click.option(
+    "--max-in-flight",
+    type=int,
+    metavar="N",
+    default=200,
+    help="Requests that the nodes work on at one time; more are answered 503. 0: no limit.",
+)
 @click.option("--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Greatest size of a request's body.")
 @click.option("--worker-processes", metavar="N", default="auto", help="A number, or auto: one for each core.")
 @click.option("--user", metavar="NAME", help="System user of nginx's workers, if root starts it.")
@@ -133,6 +140,7 @@ def _settings(
     resolve: bool,
     balance: str,
     login_rate: int,
+    max_in_flight: int,
     worker_processes: str,
     tls: tuple[Path, Path] | None,
     hsts: int,
@@ -140,8 +148,9 @@ def _settings(
 ) -> ProxySettings:
     if hsts and tls is None:
         raise ProxySettingsError("hsts needs --tls: over plain HTTP browsers ignore it")
-    if login_rate < 0:
-        raise ProxySettingsError(f"login_rate must be a number from 0 to 1e12, not '{login_rate}'")
+    for name, limit in (("login_rate", login_rate), ("max_in_flight", max_in_flight)):
+        if limit < 0:
+            raise ProxySettingsError(f"{name} must be a number from 0 to 1e12, not '{limit}'")
     if nginx_version is not None:
         options["nginx_version"] = _version(nginx_version)
     return ProxySettings(
@@ -150,6 +159,7 @@ def _settings(
         ),
         balance=Balance.parse(balance),
         login_rate=login_rate or None,
+        max_in_flight=max_in_flight or None,
         worker_processes=_worker_processes(worker_processes),
         tls=Tls(*tls, hsts) if tls else None,
         **options,

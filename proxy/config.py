@@ -10,15 +10,15 @@ from nginx.config.api import Config, EmptyBlock, Location, Section
 from nginx.config.api.options import KeyValuesMultiLines
 
 from proxy.settings import Balance, ProxySettings, ProxySettingsError, Tls, Version
-from proxy.upstream import UPSTREAM, session_key_map, upstream
+from proxy.upstream import SPARES, UPSTREAM, has_separate_spares, session_key_map, upstreams
 
 HEALTH_PATH = "/proxy/health"
 """Answered by nginx itself, without a node."""
 
 _FIRST_WITH = {"http2": (1, 25, 1), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4), "sticky": (1, 29, 6)}
 
-_READ = "@read"
-_AGAIN = "@read_again"
+_READ, _AGAIN, _SPARES, _SHED = "@read", "@read_again", "@spares", "@shed"
+_LOGIN_LIMIT = "@login_limit"
 _TO_READ = 420
 """A status for use inside nginx; clients never see it."""
 _LOG_FIELDS = {
@@ -94,11 +94,16 @@ def _http(settings: ProxySettings) -> Section:
         http.options[f"{directive}_temp_path"] = [_path(settings, f"{directive}_temp")]
     if settings.resolver is not None:
         http.options["resolver"] = [settings.resolver, f"valid={settings.resolver_valid}s", "ipv6=off"]
-    http.sections.add(_client(settings), _forwarding(settings), upstream(settings))
+    http.sections.add(_client(settings), _forwarding(settings), *upstreams(settings))
     if settings.tls is not None:
         http.sections.add(_tls(settings.tls, settings.nginx_version))
     if settings.balance is Balance.HASH:
         http.sections.add(session_key_map(settings))
+    if has_separate_spares(settings):
+        # The name of the upstream stands in this variable where no server of it was left to try.
+        http.sections.add(Section("map $upstream_addr $untried", default="0", **{f'"~(^|, ){UPSTREAM}$"': "1"}))
+    if settings.max_in_flight is not None:
+        http.options["limit_conn_zone"] = ["$server_name", "zone=in_flight:64k"]
     if settings.login_rate is not None:
         # An empty key is not counted: the limit is on POST alone, the page itself is free.
         http.sections.add(Section("map $request_method $login_client", default='""', POST="$binary_remote_addr"))
@@ -197,6 +202,10 @@ def _foreign_hosts(settings: ProxySettings) -> Section:
 
 
 def _server(settings: ProxySettings) -> Section:
+    # What a node answers passes unchanged; these are nginx's own errors.
+    errors = [["503", "=", _SHED]] if settings.max_in_flight is not None else []
+    if has_separate_spares(settings):
+        errors.append(["502", "=", _SPARES])
     server = Section(
         "server",
         Location(f"= {HEALTH_PATH}", **{"access_log": False, "return": ["200", "ok"]}),
@@ -205,42 +214,60 @@ def _server(settings: ProxySettings) -> Section:
         Location(
             "/",
             Section('if ($request_method ~ "^(GET|HEAD)$")', **{"return": str(_TO_READ)}),
+            _error_pages([[str(_TO_READ), "=", _READ], *errors]),
             proxy_pass=f"http://{UPSTREAM}",
-            error_page=[str(_TO_READ), "=", _READ],
         ),
         listen=_listen(settings),
         server_name=list(settings.hosts),
+        # An error of a location that another error has led to has a page, too.
+        recursive_error_pages=True,
     )
-    if not any(server.resolve for server in settings.servers):
-        server.sections.add(_read(settings, _READ))
-    else:
+    if any(server.resolve for server in settings.servers):
         # When the name resolves to new addresses, nginx has no second node for a request that has tried one already,
         # and answers 502 at once. A read then starts over with the present nodes.
-        server.options["recursive_error_pages"] = True
-        server.sections.add(_read(settings, _READ, error_page=["502", "=", _AGAIN]), _read(settings, _AGAIN))
+        again = [["502", "=", _AGAIN], *(error for error in errors if error[0] != "502")]
+        server.sections.add(_read(settings, _READ, again), _read(settings, _AGAIN, errors))
+    else:
+        server.sections.add(_read(settings, _READ, errors))
     if settings.tls is not None:
         # 497: plain HTTP came to the port of TLS. 308 keeps the method and the body.
         server.options["error_page"] = ["497", "=308", "https://$host$client_port$request_uri"]
+    if has_separate_spares(settings):
+        # A node may have begun a write that failed otherwise.
+        untried = Section("if ($untried = 0)", **{"return": "502"})
+        server.sections.add(Location(_SPARES, untried, proxy_pass=f"http://{SPARES}"))
+    if settings.max_in_flight is not None:
+        server.options["limit_conn"] = ["in_flight", settings.max_in_flight]
+        server.options["limit_conn_log_level"] = "info"
+        server.sections.add(_refusal(_SHED, 503, "Too many requests at present: nothing was done"))
     if settings.login_rate is not None:
         limit = ["zone=login", f"burst={settings.login_burst}", "nodelay"]
         server.sections.add(
             Location(
                 "= /login",
+                _error_pages([["429", _LOGIN_LIMIT], *errors]),
                 limit_req=limit,
                 limit_req_status=429,
-                error_page=["429", "@login_limit"],
                 proxy_pass=f"http://{UPSTREAM}",
             ),
-            Location(
-                "@login_limit", **{"add_header": ["Retry-After", "1", "always"], "return": ["429", '"Too many logins"']}
-            ),
+            _refusal(_LOGIN_LIMIT, 429, "Too many logins"),
         )
     return server
 
 
-def _read(settings: ProxySettings, name: str, **more: Any) -> Location:
+def _read(settings: ProxySettings, name: str, errors: list[list[str]]) -> Location:
     timeout = _time(min(settings.get_timeout, settings.read_timeout))
-    return Location(name, proxy_pass=f"http://{UPSTREAM}", proxy_read_timeout=timeout, **more)
+    return Location(name, _error_pages(errors), proxy_pass=f"http://{UPSTREAM}", proxy_read_timeout=timeout)
+
+
+def _refusal(name: str, status: int, text: str) -> Location:
+    """Return the location of an answer that a client may follow by the request again, a second later."""
+    headers = [["Retry-After", "1", "always"], ["Cache-Control", "no-store", "always"]]
+    return Location(name, KeyValuesMultiLines("add_header", headers), **{"return": [str(status), f'"{text}"']})
+
+
+def _error_pages(errors: list[list[str]]) -> KeyValuesMultiLines:
+    return KeyValuesMultiLines("error_page", errors)
 
 
 def _path(settings: ProxySettings, name: str) -> str:

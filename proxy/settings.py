@@ -26,6 +26,7 @@ _LEAST = {
     0: ("max_fails",),
     1: (
         *("worker_processes", "worker_connections", "max_body_bytes", "login_rate", "login_burst"),
+        "max_in_flight",
         *("tries", "keepalive", "resolver_valid", "fail_timeout"),
     ),
     0.001: (
@@ -157,6 +158,9 @@ class ProxySettings:
     login_rate: int | None = 20
     """POST /login per client address and second; beyond login_burst the response is 429. None: no limit."""
     login_burst: int = 100
+    max_in_flight: int | None = 200
+    """Requests that the nodes work on at one time; more are answered 503 with Retry-After, without a node. Divided by
+    the nodes' requests per second it bounds how long a request waits for others. None: no bound."""
     connect_timeout: float = 1.0
     read_timeout: float = 15.0
     get_timeout: float = 2.0
@@ -171,7 +175,12 @@ class ProxySettings:
     keepalive_timeout: float = 30
     """Must be below the nodes' own, or a POST fails on a connection that is just being closed."""
     max_fails: int = 3
-    fail_timeout: int = 5
+    """A node that fails this often within `fail_timeout` is left out for as long, and then gets one request as a test.
+    0: no node is ever left out."""
+    fail_timeout: int = 1
+    """In whole seconds; nginx may take one more."""
+    spares: bool = True
+    """Whether nodes that are left out are used while no other is left, in place of nginx's own 502."""
     nginx_version: Version = (1, 31, 3)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,11 @@
-"""The nodes behind the proxy, and how nginx picks one."""
+"""The nodes behind the proxy, how nginx picks one, and when a node is left out.
+
+nginx leaves a node out that failed `max_fails` times, for `fail_timeout`. Slow nodes fail too, so it may leave out all
+of them, and would then answer 502 itself ("no live upstreams") although every node lives. So each node is listed a
+second time as a spare, whose failures do not count: nginx uses spares while no other server is left.
+"""
+
+from dataclasses import replace
 
 from nginx.config.api import Section
 from nginx.config.api.options import KeyValuesMultiLines
@@ -6,7 +13,10 @@ from nginx.config.api.options import KeyValuesMultiLines
 from proxy.settings import Balance, ProxySettings, ServerState, UpstreamServer
 
 UPSTREAM = "app"
+SPARES = "app_spares"
 
+_WITHOUT_BACKUP = frozenset({Balance.RANDOM_TWO, Balance.IP_HASH, Balance.HASH})
+"""Policies for which nginx has no `backup` servers: their spares are an upstream of their own."""
 _METHOD: dict[Balance, tuple[str, str]] = {
     Balance.LEAST_CONN: ("least_conn", ""),
     Balance.RANDOM_TWO: ("random", "two"),
@@ -14,10 +24,26 @@ _METHOD: dict[Balance, tuple[str, str]] = {
 }
 
 
-def upstream(settings: ProxySettings) -> Section:
-    """Return the `upstream` block: zone, balancing directive, keep-alive, one line for each server."""
-    # In the zone workers share failures and counts; `resolve` needs it, too.
-    block = Section(f"upstream {UPSTREAM}", zone=[UPSTREAM, "128k"])
+def has_separate_spares(settings: ProxySettings) -> bool:
+    """Return whether there is an upstream SPARES."""
+    return settings.spares and settings.balance in _WITHOUT_BACKUP
+
+
+def upstreams(settings: ProxySettings) -> list[Section]:
+    """Return the `upstream` blocks: zone, balancing directive, keep-alive, one line for each server."""
+    servers = [_server(settings, server) for server in settings.servers]
+    spares = [_spare(settings, server) for server in settings.servers]
+    if has_separate_spares(settings):
+        in_turn = replace(settings, balance=Balance.ROUND_ROBIN)
+        return [_block(settings, UPSTREAM, servers), _block(in_turn, SPARES, spares)]
+    if settings.spares:
+        servers += ([*spare, "backup"] for spare in spares)
+    return [_block(settings, UPSTREAM, servers)]
+
+
+def _block(settings: ProxySettings, name: str, servers: list[list[str]]) -> Section:
+    # In the zone, which has room for 100 nodes, workers share failures and counts; `resolve` needs it, too.
+    block = Section(f"upstream {name}", zone=[name, "256k"])
     if settings.balance is Balance.STICKY:
         block.options["sticky"] = ["cookie", settings.sticky_cookie, "path=/", "httponly", "samesite=lax"]
     elif settings.balance is Balance.HASH:
@@ -30,7 +56,7 @@ def upstream(settings: ProxySettings) -> Section:
     # nginx wants these after the balancing directive.
     block.options["keepalive"] = settings.keepalive
     block.options["keepalive_timeout"] = f"{round(settings.keepalive_timeout * 1000)}ms"
-    block.sections.add(KeyValuesMultiLines("server", [_server(settings, server) for server in settings.servers]))
+    block.sections.add(KeyValuesMultiLines("server", servers))
     return block
 
 
@@ -45,14 +71,24 @@ def session_key_map(settings: ProxySettings) -> Section:
 
 
 def _server(settings: ProxySettings, server: UpstreamServer) -> list[str]:
-    line = [server.address, f"max_fails={settings.max_fails}", f"fail_timeout={settings.fail_timeout}s"]
+    counted = [f"max_fails={settings.max_fails}", f"fail_timeout={settings.fail_timeout}s"]
     sticky = settings.balance is Balance.STICKY
+    # Other policies pin no client, so draining means down.
+    return _line(settings, server, *counted, state="drain" if sticky else "down")
+
+
+def _spare(settings: ProxySettings, server: UpstreamServer) -> list[str]:
+    return _line(settings, server, "max_fails=0", state="down")
+
+
+def _line(settings: ProxySettings, server: UpstreamServer, *counted: str, state: str) -> list[str]:
+    """Return the parameters of `server`; `state` is the word for a node that drains."""
+    line = [server.address, *counted]
     # One name may resolve to many nodes: a common route would pin no client.
-    if sticky and server.name and not server.resolve:
+    if settings.balance is Balance.STICKY and server.name and not server.resolve:
         line.append(f"route={server.name}")
     if server.state is not ServerState.UP:
-        # Other policies pin no client, so draining means down.
-        line.append("drain" if sticky and server.state is ServerState.DRAIN else "down")
+        line.append(state if server.state is ServerState.DRAIN else "down")
     if server.resolve:
         line.append("resolve")
     return line

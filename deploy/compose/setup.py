@@ -124,20 +124,26 @@ def check_settings(environ: Mapping[str, str]) -> None:
 
 def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
     """Return the nginx.conf for the variables of compose.yaml. Raises ClusterError or ProxySettingsError."""
-    rate = environ["PROXY_LOGIN_RATE"]
-    if not rate.isdecimal():
-        raise ClusterError(f"PROXY_LOGIN_RATE must be a number, or 0 for no limit, not {rate!r}")
     settings = container_settings(
         servers=(ALL_NODES, EXPRESS) if environ["SESSION_STORE"] == StoreKind.EXPRESS else (ALL_NODES,),
         balance=parse_balance(environ["BALANCE"]),
         hosts=tuple(_split(environ["PROXY_HOSTS"])),
         session_cookie=environ["SESSION_NAME"],
-        login_rate=int(rate) or None,
+        login_rate=_limit(environ, "PROXY_LOGIN_RATE"),
+        max_in_flight=_limit(environ, "PROXY_MAX_IN_FLIGHT"),
         tls=tls,
         listen=f"0.0.0.0:{TLS_PORT if tls else PROXY_PORT}",
         **proxy_timeouts(Outage(environ["STORE_OUTAGE"])),
     )
     return render(settings)
+
+
+def _limit(environ: Mapping[str, str], name: str) -> int | None:
+    """Return a limit of the proxy; None where there is none."""
+    value = environ[name]
+    if not value.isdecimal():
+        raise ClusterError(f"{name} must be a number, or 0 for no limit, not {value!r}")
+    return int(value) or None
 
 
 def server_files(passwords: acl.Passwords, subnet: str) -> dict[str, str]:

@@ -29,23 +29,23 @@ class Rights:
         return Rights(self.keys + other.keys, self.commands + other.commands, self.channels + other.channels)
 
 
-# Commands of `nodes.sessions.stores.redis` and its scripts for records without a user: the counters of the rate
-# limiter.
-RATE_LIMITS = Rights(
-    ("rate_limits:*",),
+# Commands of `nodes.sessions.stores.redis` and its scripts for records without an owner: the counters of the rate
+# limiter, and the users.
+BESIDE_SESSIONS = Rights(
+    ("rate_limits:*", "accounts:*"),
     (
         *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "rename", "time"),
         *("evalsha", "script|load", "wait"),
     ),
 )
 # SCAN shows the names of all keys, whatever their pattern.
-SESSIONS = RATE_LIMITS | Rights(
+SESSIONS = BESIDE_SESSIONS | Rights(
     ("session:*",),
     ("zadd", "zrange", "zrem", "zcard", "zremrangebyscore", "zrandmember", "scan"),
 )
 # Commands of `nodes.sessions.stores.express` and of connect-redis.
-SHARED_WITH_EXPRESS = RATE_LIMITS | Rights(
-    ("sess:*", "damaged:sess:*"),
+SHARED_WITH_EXPRESS = BESIDE_SESSIONS | Rights(
+    ("sess:*", "damaged:sess:*", "ended:sess:*"),
     ("get", "set", "expire", "ttl", "scan", "mget"),
 )
 """For sessions in the format of express-session, which a Node application reaches with the same rights."""

@@ -44,7 +44,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Operations of one phase, or of the whole run. Times in seconds, latencies in ms over everything that ended.
+    """Operations of one phase, or of the whole run. Times in seconds, latencies in ms over everything that ended,
+    `served_p99` over good answers.
 
     Percentiles are at most 1 % too high: durations are counted rounded up to three significant digits.
 
@@ -80,6 +81,7 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     p99: float = 0.0
     p999: float = 0.0
     slowest: float = 0.0
+    served_p99: float = 0.0
     generator_cpu: float = 0.0
     rows: tuple[Row, ...] = ()
 
@@ -87,6 +89,11 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     def rate(self) -> float:
         """Operations per second."""
         return self.operations / self.seconds if self.seconds else 0.0
+
+    @property
+    def goodput(self) -> float:
+        """Good answers per second."""
+        return self.ok / self.seconds if self.seconds else 0.0
 
     @property
     def share_logged_out(self) -> float:

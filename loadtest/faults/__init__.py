@@ -4,6 +4,7 @@ from loadtest.faults.changes import reload, rolling_deploy, rolling_restart, sca
 from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
 from loadtest.faults.members import kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, latency
+from loadtest.faults.processes import ONE_CORE, kill_workers
 from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "FILL_STORE",
     "KILL_PRIMARY",
     "NOTHING",
+    "ONE_CORE",
     "STORE_DOWN",
     "Fault",
     "fault_sequence",
     "kill",
+    "kill_workers",
     "latency",
     "move",
     "pause",

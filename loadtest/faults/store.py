@@ -9,7 +9,9 @@ import redis
 
 from deploy import Cluster, ClusterError, Role
 from loadtest.faults.fault import Fault, restore
-from loadtest.target import visit
+from loadtest.history import Action
+from loadtest.http import Operation
+from loadtest.target import ClusterTarget, send
 
 _KEYS = "session:filler-"
 _SIZES = (64 * 1024, 1024, 64)
@@ -31,13 +33,13 @@ def _fill(cluster: Cluster) -> None:
                     raise ClusterError(f"the store is not full after {written:,} bytes; give it a maxmemory")
     # Memory becomes free when the last connection closes, and when buffers of the nodes' connections shrink after 2 s
     # without a request. New sessions fill it.
-    deadline = time.monotonic() + _SECONDS_OF_VISITORS
+    target, deadline = ClusterTarget(cluster), time.monotonic() + _SECONDS_OF_VISITORS
     while time.monotonic() < deadline:
         try:
-            status, _ = visit(cluster.url)
+            reply = send(target, Operation(Action.VISIT))
         except (OSError, http.client.HTTPException) as error:
             raise ClusterError(f"the cluster does not answer while its store is being filled: {error!r}") from error
-        if status == http.client.SERVICE_UNAVAILABLE:
+        if reply.status == http.client.SERVICE_UNAVAILABLE:
             time.sleep(_POLL)
 
 

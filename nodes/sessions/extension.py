@@ -15,6 +15,7 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
+from . import signals
 from .cookie import cookie_values
 from .fields import COOKIE_KEY
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
@@ -22,6 +23,7 @@ from .session import CookieAction, Session
 from .store import (
     Changes,
     CookieNotSendable,
+    FindsByUser,
     Iterable,
     Lifetime,
     ListsByUser,
@@ -79,6 +81,22 @@ class Sessions:
     def notify(self, signal: NamedSignal, key: str) -> None:
         """Send one of `signals`; `key` is the SHA-256 of the session's id."""
         signal.send(self, key=key)
+
+    def end_all(self, owner: str, keep: Session | None = None) -> int:
+        """End the sessions of `owner`, except `keep`, and return how many ended. Repeat it where it fails.
+
+        Raises TypeError where the store can neither list nor find the sessions of a user.
+        """
+        kept = None if keep is None or keep.id is None else self.store.cookie.to_key(keep.id)
+        if self.users is not None:
+            return self.users.end_all(owner, keep=kept)
+        finds = find_capability(self.store, FindsByUser)
+        if finds is None:
+            raise TypeError("this store can't find the sessions of a user")
+        ended = end_all(self.store, lambda: [key for key in finds.find_keys_of(owner) if key != kept])
+        for key in ended:
+            self.notify(signals.session_ended, self.store.cookie.to_hash(key))
+        return len(ended)
 
     def end_everyone(self) -> int:
         """End every session in the store, without signals, and return how many.

@@ -49,7 +49,7 @@ def test_a_target_must_be_an_address_with_a_host_and_nothing_else_but_a_port(url
 @pytest.mark.parametrize(("cookie", "found"), [("session", "session"), ("a\x1bb", r"a\x1bb"), ("", "none")])
 def test_a_target_that_never_sets_the_named_cookie_is_refused(cookie: str, found: str) -> None:
     headers = {"Set-Cookie": f"{cookie}=1; Path=/"} if cookie else {}
-    with http_server(lambda _: (200, headers, b'{"user": null}')) as url:
+    with http_server(lambda _: (200, headers, b'{"user": null, "visits": 1}')) as url:
         with pytest.raises(TargetError, match=re.escape(f"set no cookie 'nocookie': it set {found}; name the ")):
             target(url, session_cookie="nocookie").check()
 

@@ -38,7 +38,7 @@ def test_the_containers_configuration_can_be_written_without_nginx(tmp_path: Pat
     )
     assert (result.exit_code, result.output) == (0, "")
     text = output.read_text()
-    assert "server node:8000 max_fails=3 fail_timeout=5s resolve;" in text
+    assert "server node:8000 max_fails=3 fail_timeout=1s resolve;" in text
     assert "listen 0.0.0.0:8080 default_server;" in text
     assert "server_name localhost proxy;" in text
     assert 'pid "/tmp/nginx/nginx.pid";' in text

@@ -8,6 +8,7 @@ from deploy.ports import free_ports
 from proxy import Balance, UpstreamServer
 from tests.integration.proxy.conftest import Nodes, StartProxy
 from tests.support.http_client import send
+from tests.support.waiting import wait_until
 
 
 def drop_requests(nodes: Nodes) -> None:
@@ -32,9 +33,10 @@ def test_idempotent_requests_are_retried_when_a_node_hangs_up(
     assert "502, 200" in {line["upstream_status"] for line in proxy.log_lines("/drop")}
 
 
-def test_a_post_is_never_repeated(start_proxy: StartProxy, nodes: Nodes) -> None:
+@pytest.mark.parametrize("balance", list(Balance))
+def test_a_post_is_never_repeated(start_proxy: StartProxy, nodes: Nodes, balance: Balance) -> None:
     drop_requests(nodes)
-    answer = start_proxy().post("/drop")
+    answer = start_proxy(balance=balance).post("/drop")
     assert answer.status == 502
     assert answer.headers["X-Upstream-Status"] == "502"
     assert hits(nodes, "/drop") == 1
@@ -94,6 +96,44 @@ def test_a_dead_node_is_not_asked_again_until_fail_timeout(start_proxy: StartPro
     assert {answer.status for answer in answers} == {200}
     assert [answer.headers["X-Upstream-Status"] for answer in answers].count("502, 200") == 1
     nodes[0].come_back()
+
+
+@pytest.mark.parametrize("balance", list(Balance))
+def test_nodes_are_used_though_all_are_left_out(start_proxy: StartProxy, nodes: Nodes, balance: Balance) -> None:
+    proxy = start_proxy(balance=balance, max_fails=1, fail_timeout=60)
+    drop_requests(nodes)
+    for _ in range(6):
+        proxy.get("/drop")
+    for node in nodes:
+        node.dropping.clear()
+    assert {proxy.get("/drop").status for _ in range(6)} == {200}
+    assert {proxy.post("/drop").status for _ in range(6)} == {200}
+
+
+def test_spares_of_sticky_nodes_have_their_names(start_proxy: StartProxy, nodes: Nodes) -> None:
+    proxy = start_proxy(balance=Balance.STICKY, max_fails=1, fail_timeout=60)
+    drop_requests(nodes)
+    for _ in range(6):
+        proxy.get("/drop")
+    for node in nodes:
+        node.dropping.clear()
+    cookies = [proxy.get("/drop", {"Cookie": "node=node-1"}).headers["Set-Cookie"] for _ in range(6)]
+    assert {cookie.partition(";")[0] for cookie in cookies} <= {f"node={node.name}" for node in nodes}
+
+
+def test_a_silent_node_is_left_out_and_used_again_within_two_seconds(start_proxy: StartProxy, nodes: Nodes) -> None:
+    proxy = start_proxy(get_timeout=0.1, worker_processes=1)
+    for node in nodes[1:]:
+        node.release.set()
+    for _ in range(9):
+        assert proxy.get("/wait").status == 200
+    left_out, seen = time.monotonic(), nodes[0].hits("/")
+    nodes[0].release.set()
+    for _ in range(6):
+        proxy.get("/")
+    assert nodes[0].hits("/") == seen
+    wait_until(lambda: proxy.get("/") and nodes[0].hits("/") > seen, "the node to be used")
+    assert time.monotonic() - left_out < 3
 
 
 def test_without_any_node_the_answer_is_502(start_proxy: StartProxy) -> None:

@@ -44,6 +44,12 @@ def test_an_answer_is_read_by_its_status_and_its_json(action: Action, status: in
     assert INTERFACE.read(Operation(action), status, body) == answer
 
 
+def test_an_answer_that_is_not_utf_8_is_unknown() -> None:
+    answer = INTERFACE.read(Operation(Action.LOOK), 200, b'{"user":"\xff"}')
+    assert answer.outcome is OpOutcome.UNKNOWN
+    assert answer.error.startswith("not the JSON of the interface: 'utf-8' codec")
+
+
 @pytest.mark.parametrize("status", [401, 429])
 def test_the_refusal_of_an_old_password_is_no_failure(status: int) -> None:
     assert INTERFACE.read(Operation(Action.LOGIN, may_fail=True), status, b"") == Answer(OpOutcome.FAIL)

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.accounts import Users
+from nodes.accounts.users import Users
 from nodes.shop import MAX_ITEMS, MAX_TOTAL
 from tests.support.node import PASSWORD
 from tests.support.node_app import ALICE, attempt_login, user_of
@@ -270,10 +270,10 @@ def test_a_missing_page_is_404_in_json(client: FlaskClient, method: str, path: s
 def test_an_unexpected_error_is_answered_without_its_details(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_users: Users, _name: str, password: str) -> None:
+    def fail(_users: Users, _account: object, password: str) -> None:
         raise RuntimeError(f"hash of {password}")
 
-    monkeypatch.setattr(Users, "verify", fail)
+    monkeypatch.setattr(Users, "is_password", fail)
     response = client.post("/login", json=ALICE)
     assert response.status_code == 500
     assert PASSWORD not in response.text

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -16,18 +14,14 @@ from flask.testing import FlaskClient
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from nodes import Settings, create_app
-from nodes.accounts import DISABLED, Users, UsersError, change_users, read_hashes, set_enabled
-from nodes.sessions import StoreUnavailable
-from tests.support.node import PASSWORD, SECRET
+from nodes.accounts.users import Users
+from nodes.sessions import session_renewed
+from nodes.settings import SessionStoreKind
+from tests.support.node import PASSWORD
 from tests.support.node_app import age_login, attempt_login, log_in, user_of
 
 NEW, NEWER = "a new and longer password", "a newer and longer password"
 COMMON = [word for word in FREQUENCY_LISTS["passwords"] if len(word) >= 8]
-
-
-@pytest.fixture
-def users_file(own_users_file: Path) -> Path:
-    return own_users_file
 
 
 def change(client: FlaskClient, current: str = PASSWORD, new: str = NEW) -> Any:
@@ -38,14 +32,13 @@ def can_log_in(app: Flask, password: str) -> bool:
     return attempt_login(app.test_client(), password=password).status_code == 200
 
 
-def test_a_new_password_replaces_the_old_one_and_renews_the_session(app: Flask, users_file: Path) -> None:
+def test_a_new_password_replaces_the_old_one_and_renews_the_session(app: Flask) -> None:
     mine = log_in(app)
     before = mine.get_cookie("session")
     assert change(mine).status_code == 204
     assert mine.get_cookie("session") != before
     assert user_of(mine) == "alice"
     assert (can_log_in(app, NEW), can_log_in(app, PASSWORD)) == (True, False)
-    assert stat.S_IMODE(users_file.stat().st_mode) == 0o600
 
 
 def test_a_new_password_ends_all_other_sessions_of_the_user(app: Flask) -> None:
@@ -54,8 +47,9 @@ def test_a_new_password_ends_all_other_sessions_of_the_user(app: Flask) -> None:
     assert [user_of(client) for client in (mine, other, bob)] == ["alice", None, "bob"]
 
 
-def test_another_node_knows_a_new_password_at_once(app: Flask, users_file: Path) -> None:
-    other = create_app(Settings(node_name="other", secrets=(SECRET,), users_file=users_file))
+def test_another_node_knows_a_new_password_at_once(settings: Settings, tmp_path: Path) -> None:
+    shared = replace(settings, store=SessionStoreKind.FILE, folder=tmp_path)
+    app, other = create_app(shared), create_app(replace(shared, node_name="other"))
     assert can_log_in(other, PASSWORD)
     change(log_in(app))
     assert (can_log_in(other, NEW), can_log_in(other, PASSWORD)) == (True, False)
@@ -117,50 +111,19 @@ def test_guessing_the_current_password_is_throttled(app: Flask) -> None:
     assert [change(mine, "wrong").status_code for _ in range(11)] == [403] * 10 + [429]
 
 
-def test_a_users_file_that_cannot_be_written_keeps_the_password(
-    app: Flask, users_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise UsersError(f"cannot write {users_file}: Read-only file system")
-
-    mine = log_in(app)
-    monkeypatch.setattr("nodes.accounts.change_users", refuse)
-    answer = change(mine)
-    assert answer.status_code == 422
-    assert "could not be stored" in answer.get_json()["error"]
-    assert str(users_file) not in answer.text
+def test_a_disabled_user_is_refused_until_enabled(app: Flask) -> None:
+    users: Users = app.extensions["users"]
+    users.set_enabled("alice", enabled=False)
+    assert not can_log_in(app, PASSWORD)
+    assert not users.is_password(users.get("alice"), PASSWORD)
+    users.set_enabled("alice", enabled=True)
     assert can_log_in(app, PASSWORD)
-
-
-def test_a_disabled_user_is_refused_until_enabled(users_file: Path) -> None:
-    users = Users(users_file)
-    set_enabled(users_file, "alice", enabled=False)
-    assert not users.verify("alice", PASSWORD)
-    set_enabled(users_file, "alice", enabled=True)
-    assert users.verify("alice", PASSWORD)
-
-
-def test_concurrent_changes_of_the_users_file_are_all_kept(users_file: Path) -> None:
-    def copy_alice(name: str) -> None:
-        with change_users(users_file) as hashes:
-            hashes[name] = hashes["alice"]
-
-    names = [f"user{number}" for number in range(8)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(copy_alice, names))
-    assert set(read_hashes(users_file)) == {"alice", "bob", *names}
-
-
-def test_a_users_file_that_is_damaged_later_keeps_the_passwords_read_before(users_file: Path) -> None:
-    users = Users(users_file)
-    users_file.write_text("{half")
-    assert users.verify("alice", PASSWORD)
 
 
 # ---- while another request changes the user
 
 
-def after_hashing(app: Flask, users_file: Path, number: int, happens: Callable[[], object]) -> None:
+def after_hashing(app: Flask, number: int, happens: Callable[[], object]) -> None:
     """Call `happens` once, right after the app hashed its next password but `number`."""
     left = [number]
 
@@ -171,104 +134,74 @@ def after_hashing(app: Flask, users_file: Path, number: int, happens: Callable[[
             happens()
         return answer
 
-    app.extensions["users"] = Users(users_file, run=run)
+    app.extensions["users"]._run = run
 
 
-def disable(app: Flask, users_file: Path) -> None:
-    """Do what `nodes.admin disable alice` does."""
-    set_enabled(users_file, "alice", enabled=False)
-    app.extensions["sessions"].users.end_all("alice")
+def disable(app: Flask) -> None:
+    """Do what `nodes.accounts disable alice` does."""
+    app.extensions["users"].set_enabled("alice", enabled=False)
+    app.extensions["sessions"].end_all("alice")
 
 
 def count_sessions(app: Flask) -> int:
     return len(app.extensions["sessions"].users.of("alice"))
 
 
-def test_a_login_does_not_outrun_the_disabling_of_its_user(app: Flask, users_file: Path) -> None:
+def test_a_login_does_not_outrun_the_disabling_of_its_user(app: Flask) -> None:
     before, client = log_in(app), app.test_client()
     wrong = attempt_login(client)
-    after_hashing(app, users_file, 0, lambda: disable(app, users_file))
+    after_hashing(app, 0, lambda: disable(app))
     answer = attempt_login(client, password=PASSWORD)
     assert (answer.status_code, answer.data) == (401, wrong.data)
     assert "Set-Cookie" not in answer.headers
     assert (user_of(client), user_of(before), count_sessions(app)) == (None, None, 0)
 
 
-def test_a_login_does_not_outrun_a_change_of_its_password(app: Flask, users_file: Path) -> None:
+def test_a_login_does_not_outrun_a_change_of_its_password(app: Flask) -> None:
     mine, thief = log_in(app), app.test_client()
-    after_hashing(app, users_file, 0, lambda: change(mine))
+    after_hashing(app, 0, lambda: change(mine))
     assert attempt_login(thief, password=PASSWORD).status_code == 401
     assert (user_of(thief), user_of(mine), count_sessions(app)) == (None, "alice", 1)
 
 
-def test_disabling_a_user_ends_the_session_of_a_concurrent_second_login(app: Flask, users_file: Path) -> None:
+def test_disabling_a_user_ends_the_session_of_a_concurrent_second_login(app: Flask) -> None:
     client = log_in(app)
-    after_hashing(app, users_file, 0, lambda: disable(app, users_file))
-    answer = attempt_login(client, password=PASSWORD)
+    after_hashing(app, 0, lambda: disable(app))
+    assert attempt_login(client, password=PASSWORD).status_code == 401
+    assert (user_of(client), count_sessions(app)) == (None, 0)
+
+
+def test_a_refused_login_leaves_the_session_of_another_user_as_it_was(app: Flask) -> None:
+    client = log_in(app, "bob")
+    client.post("/visits")
+    after_hashing(app, 0, lambda: disable(app))
+    assert attempt_login(client, password=PASSWORD).status_code == 401
+    shown = client.get("/me").get_json()
+    assert (shown["user"], shown["visits"]) == ("bob", 1)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the current one is verified", "the new one is hashed"])
+def test_a_change_of_password_does_not_enable_a_user_disabled_meanwhile(app: Flask, number: int) -> None:
+    client = log_in(app)
+    after_hashing(app, number, lambda: disable(app))
+    assert change(client).status_code == 403
+    assert (user_of(client), count_sessions(app)) == (None, 0)
+    app.extensions["users"].set_enabled("alice", enabled=True)
+    assert can_log_in(app, PASSWORD)
+
+
+def test_a_user_who_is_disabled_while_their_password_changes_is_logged_out(app: Flask) -> None:
+    client = log_in(app)
+    with session_renewed.connected_to(lambda _sender, **_: disable(app)):
+        answer = change(client)
     assert answer.status_code == 401
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
     assert (user_of(client), count_sessions(app)) == (None, 0)
 
 
-def test_a_login_session_that_cannot_be_ended_reaches_no_browser(
-    app: Flask, users_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_key: str) -> None:
-        raise StoreUnavailable("out of reach")
-
-    def disable_and_lose_store() -> None:
-        disable(app, users_file)
-        monkeypatch.setattr(app.extensions["store"].wraps, "delete", refuse)
-
-    client = app.test_client()
-    monkeypatch.setattr("nodes.rate_limit.Guess.success", lambda _guess: None)
-    after_hashing(app, users_file, 0, disable_and_lose_store)
-    answer = attempt_login(client, password=PASSWORD)
-    assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)
-    assert user_of(client) is None
-
-
-@pytest.mark.parametrize(
-    ("number", "status", "password"), [(0, 403, PASSWORD), (1, 401, NEW)], ids=["before it is stored", "afterwards"]
-)
-def test_a_change_of_password_does_not_enable_a_user_disabled_meanwhile(
-    app: Flask, users_file: Path, number: int, status: int, password: str
-) -> None:
-    client = log_in(app)
-    after_hashing(app, users_file, number, lambda: disable(app, users_file))
-    answer = change(client)
-    assert answer.status_code == status
-    assert ("Max-Age=0" in answer.headers.get("Set-Cookie", "")) is (status == 401)
-    assert read_hashes(users_file)["alice"].startswith(DISABLED)
-    assert (user_of(client), count_sessions(app)) == (None, 0)
-    set_enabled(users_file, "alice", enabled=True)
-    assert can_log_in(app, password)
-
-
-def test_of_two_concurrent_changes_of_a_password_the_second_is_refused(app: Flask, users_file: Path) -> None:
+def test_of_two_concurrent_changes_of_a_password_the_second_is_refused(app: Flask) -> None:
     mine, thief = log_in(app), log_in(app)
-    after_hashing(app, users_file, 0, lambda: change(mine))
+    after_hashing(app, 0, lambda: change(mine))
     assert change(thief, new=NEWER).status_code == 403
     assert [can_log_in(app, word) for word in (NEW, NEWER, PASSWORD)] == [True, False, False]
     assert (user_of(mine), user_of(thief)) == ("alice", None)
-
-
-def test_disabling_a_user_keeps_a_password_that_is_being_changed(
-    users_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    users, flock = Users(users_file), fcntl.flock
-    before = users.verify("alice", PASSWORD)
-    assert before is not None
-
-    def change_password_first(*arguments: Any) -> None:
-        monkeypatch.setattr("fcntl.flock", flock)
-        users.set_password("alice", NEW, instead_of=before)
-        flock(*arguments)
-
-    monkeypatch.setattr("fcntl.flock", change_password_first)
-    set_enabled(users_file, "alice", enabled=False)
-    assert users.verify("alice", NEW) is None
-    set_enabled(users_file, "alice", enabled=True)
-    assert users.verify("alice", NEW)
-    with pytest.raises(UsersError, match="meanwhile"):
-        users.set_password("alice", NEWER, instead_of=before)

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 
 from deploy.ports import free_ports
 from nodes import Settings, create_app
+from nodes.accounts.file import Account
 from nodes.sessions import Iterable, find_capability
 from nodes.settings import SessionStoreKind
 from tests.support.node import PASSWORD
@@ -19,11 +20,14 @@ from tests.support.node_app import HTML, attempt_login, token_of
 class PlainUsers:
     """`Users` without Argon2, which would take most of the time of these tests."""
 
-    def verify(self, name: str, password: str) -> str | None:
-        return "hash" if name in {"alice", "bob"} and password == PASSWORD else None
+    def get(self, name: str) -> Account | None:
+        return Account(name, "hash") if name in {"alice", "bob"} else None
 
-    def holds(self, name: str, hash_: str) -> bool:
-        return True
+    def is_password(self, account: Account | None, password: str) -> bool:
+        return account is not None and password == PASSWORD
+
+    def require_unchanged(self, account: Account) -> None:
+        pass
 
 
 @pytest.fixture

@@ -25,10 +25,10 @@ def complaint(values: dict[str, str]) -> str:
     return message
 
 
-def test_only_the_secrets_and_the_users_file_must_be_given(users_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_secrets_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nodes.settings.default_name", lambda: "host-7")
-    settings = Settings.from_environ({"SESSION_SECRETS": SECRET, "USERS_FILE": str(users_file)})
-    assert settings == Settings(node_name="host-7", secrets=(SECRET,), users_file=users_file)
+    settings = Settings.from_environ({"SESSION_SECRETS": SECRET})
+    assert settings == Settings(node_name="host-7", secrets=(SECRET,))
 
 
 GIVEN: dict[str, tuple[str, str, Any]] = {
@@ -112,7 +112,6 @@ def test_every_variable_sets_its_field(users_file: Path) -> None:
         ({"USERS_FILE": f"/{'x' * 300}"}, ["cannot read USERS_FILE=", "File name too long"]),
         ({"SESSION_SECRETS": "", "SESSION_SECRETS_FILE": "/dev/null"}, ["SESSION_SECRETS_FILE=/dev/null: it is not"]),
         ({"SESSION_STORE": "redis", "REDIS_URL_FILE": "/tmp"}, ["REDIS_URL_FILE=/tmp: it is not a regular file"]),
-        ({"USERS_FILE": ""}, ["USERS_FILE is not set: make one with `python -m nodes.accounts FILE NAME…`"]),
         ({"SESSION_SECRETS": ""}, ["SESSION_SECRETS is not set", "openssl rand"]),
         ({"SESSION_SECRETS": " , "}, ["SESSION_SECRETS is empty"]),
         ({"SESSION_SECRETS": f"{SECRET},short-key"}, ["secret 2 must have at least 32 bytes, not 9"]),

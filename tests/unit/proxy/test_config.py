@@ -25,7 +25,7 @@ REQUIRED = [
     "client_header_timeout 15000ms;",
     "client_body_timeout 15000ms;",
     "keepalive_min_timeout 2s;",
-    "zone app 128k;",
+    "zone app 256k;",
     "keepalive 32;",
     "keepalive_timeout 30000ms;",
     "proxy_next_upstream_timeout 5000ms;",
@@ -71,14 +71,14 @@ def test_each_policy_has_its_directive_and_no_other(balance: Balance, line: str)
 
 
 def test_each_server_has_its_failures_counted_and_in_sticky_mode_its_route() -> None:
-    assert "server 127.0.0.1:8001 max_fails=3 fail_timeout=5s;" in directives()
-    assert "server 127.0.0.1:8001 max_fails=3 fail_timeout=5s route=node-1;" in directives(balance=Balance.STICKY)
+    assert "server 127.0.0.1:8001 max_fails=3 fail_timeout=1s;" in directives()
+    assert "server 127.0.0.1:8001 max_fails=3 fail_timeout=1s route=node-1;" in directives(balance=Balance.STICKY)
 
 
 def test_the_dns_of_docker_is_asked_every_five_seconds() -> None:
     lines = directives(**RESOLVED)
     assert "resolver 127.0.0.11 valid=5s ipv6=off;" in lines
-    assert "server node:8000 max_fails=3 fail_timeout=5s resolve;" in lines
+    assert "server node:8000 max_fails=3 fail_timeout=1s resolve;" in lines
 
 
 def test_the_paths_of_the_proxys_logs_can_be_set() -> None:
