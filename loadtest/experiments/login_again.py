@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from deploy import StoreKind
-from loadtest.claims import LOGINS_STAY, NO_FAILED_REQUEST
+from loadtest.claims import LOGINS_STAY, NO_FAILED_GET
 from loadtest.experiment import Experiment, make_accounts, make_variants
 from loadtest.load_profile import Mix
 
@@ -21,7 +21,7 @@ EXPERIMENT = Experiment(
     after=1,
     variants=tuple(
         replace(variant, spec=replace(variant.spec, users=make_accounts(USERS)))
-        for variant in make_variants((LOGINS_STAY, NO_FAILED_REQUEST))
+        for variant in make_variants((LOGINS_STAY, NO_FAILED_GET))
         if variant.spec.store is not StoreKind.EXPRESS
     ),
 )

@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
@@ -94,8 +94,9 @@ class _Handler(QuietHandler):
         self.send_header("X-Upstream-Status", str(status))
         if self.cookie is not None:
             self.send_header("Set-Cookie", f"{self.stand_in.cookie_name}={self.cookie}; Path=/; HttpOnly")
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(ConnectionError):  # its user has given up
+            self.end_headers()
+            self.wfile.write(content)
 
     def _renew(self, memory: dict[str, Record], session: str, user: str) -> None:
         record = memory.pop(session, Record())
