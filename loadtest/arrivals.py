@@ -77,21 +77,20 @@ class ArrivalSource:
     def _run(self) -> None:
         due = time.monotonic()
         while True:
-            self._now, polled = self._wanted(), time.monotonic()
-            arrivals = self._now
+            self._now = arrivals = self._wanted()
             if arrivals.kind is Comers.MEMBERS and not self._members and (arrivals.rate or arrivals.in_flight):
                 self._log_members_in()
             while self._looping < round(arrivals.in_flight * self._share):
                 self._looping += 1
                 self._spawn(self._repeat, self._looping)
+            until = time.monotonic() + POLL
             if not arrivals.rate:
-                gevent.sleep(POLL)
-                due = time.monotonic()
-                continue
-            while due < polled + POLL:  # what is late is sent at once, and none is left out
-                gevent.sleep(max(due - time.monotonic(), 0.0))
-                self._spawn(self._arrive, arrivals.kind)
-                due += self._chance.expovariate(arrivals.rate * self._share)
+                due = until
+            while (now := time.monotonic()) < until:
+                while due <= now:  # what is late is sent at once, and none is left out
+                    self._spawn(self._arrive, arrivals.kind)
+                    due += self._chance.expovariate(arrivals.rate * self._share)
+                gevent.sleep(min(due, until) - now)
 
     def _spawn(self, work: Callable[..., None], *arguments: Any) -> None:
         self._greenlets.spawn(work, *arguments).link_exception(lambda ended: self._fail(ended.exception))
