@@ -101,7 +101,7 @@ class Compose:
         words = self("run", "--rm", "--no-deps", "setup", "passwords").split()
         return dict(zip(words[::2], words[1::2], strict=True))
 
-    def accounts(self, *arguments: str, node: int = 1, **variables: str) -> str:
+    def accounts(self, *arguments: str, node: int = 1) -> str:
         """Run `python -m nodes.accounts` in a node; return its output."""
         command = ("python", "-m", "nodes.accounts", *arguments)
-        return self("exec", "-T", "--index", str(node), "node", *command, **variables)
+        return self("exec", "-T", "--index", str(node), "node", *command)

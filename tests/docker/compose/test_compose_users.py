@@ -20,18 +20,18 @@ def test_changes_of_users_hold_on_every_node(compose: Compose, name: str) -> Non
     """They also outlive the containers."""
     settings = SHARED[name]
     compose.serve(NODES, **settings)
-    _, password = compose.accounts("add", user := f"dave-{name}", **settings).split()
+    _, password = compose.accounts("add", user := f"dave-{name}").split()
     browser, phone = HttpClient(compose.url), HttpClient(compose.url)
     for each in (browser, phone):
         each.log_in({user: password}, user)
     browser.ask("POST", "/password", {"current": password, "new": NEW}, status=204)
     assert (browser.user, phone.user) == (user, None)
     assert (try_login(compose, user, NEW), try_login(compose, user, password)) == ({200}, {401})
-    compose.accounts("disable", user, node=2, **settings)
+    compose.accounts("disable", user, node=2)
     assert (browser.user, try_login(compose, user, NEW)) == (None, {401})
     if name == "redis":
         compose.down()
         compose.serve(NODES, **settings)
-    assert f"{user} disabled" in compose.accounts("list", **settings).splitlines()
-    compose.accounts("enable", user, **settings)
+    assert f"{user} disabled" in compose.accounts("list").splitlines()
+    compose.accounts("enable", user)
     assert try_login(compose, user, NEW) == {200}
