@@ -17,7 +17,7 @@ from loadtest.history import RENEWALS, Action, Op, OpOutcome, Probe
 
 SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
-MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS = 50, 10, 50
+MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS = 50, 10, 20
 WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
 _SLOW = 0.5
 """Seconds after which an answer to a probe is slow."""
@@ -188,11 +188,16 @@ def no_failed_request(text: str = "no request fails", gets: bool = False, min_op
     return Claim(text, evaluate)
 
 
-def goodput(share: float, best: str) -> Claim:
-    """The claim that during the fault good answers are at least this share of those in the phase `best`, per second."""
+def goodput(share: float, best: str, overload: float) -> Claim:
+    """The claim that during the fault good answers are at least this share of those in the phase `best`, per second.
+
+    There must have been `overload` times as many requests as the best.
+    """
 
     def evaluate(seen: Observed) -> ClaimResult:
         limit, during = (seen.within(phase).figures for phase in (best, DURING))
+        if during.rate < overload * limit.goodput:
+            return not_enough(f"{during.rate:.0f} requests a second, of {limit.goodput:.0f} answered at best")
         if during.goodput < share * limit.goodput:
             return broken(f"{during.goodput:.0f} good answers a second, of {limit.goodput:.0f} at best")
         return require(limit.ok, 300, f"good answers in {best}")
