@@ -24,7 +24,7 @@ class Operation:
     """One operation of a virtual user; `item` and `quantity` belong to ADD.
 
     `password` is the number of the password that is sent, of the new one in a change; 0: not told. `may_fail`: it
-    may be an old one, so that a refusal is no failure.
+    may be an old one, whose refusal is not a failure.
     """
 
     action: Action
