@@ -32,7 +32,11 @@ def primary(compose: Compose) -> str:
 
 
 def follows(compose: Compose, service: str) -> bool:
-    return {"role:slave", "master_link_status:up"} <= set(ask(compose, service, "INFO", "replication"))
+    try:
+        answer = ask(compose, service, "INFO", "replication")
+    except AssertionError:  # it does not listen yet
+        return False
+    return {"role:slave", "master_link_status:up"} <= set(answer)
 
 
 def test_no_user_is_logged_out_when_the_primary_is_killed(compose: Compose) -> None:
