@@ -124,6 +124,12 @@ class Case:
         return replace(self.variant.spec, node=self.node)
 
     @property
+    def mix(self) -> Mix:
+        """The load. Other applications get it without tabs: they lose sessions there (25), whatever the fault does."""
+        mix = self.experiment.mix
+        return Mix.EVERYDAY if mix is Mix.BROWSERS and self.node is not NodeKind.FLASK else mix
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         experiment, fault = self.experiment, self.variant.fault
         return self.variant.phases or (
