@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from ...store import StoreUnavailable
-from .address import Address
+from .address import Address, to_address
 from .connection import ROLE, Command, NotApplied, ServerConnections
 from .failover import FailoverConnections
 from .retry import Call
@@ -106,7 +106,7 @@ class SentinelConnections(FailoverConnections[ServerConnections]):
 def _parse_primary(_sentinel: Address, replies: list[Any]) -> tuple[Address, int]:
     """Return the primary that a Sentinel names, and its epoch."""
     (host, port), state = replies
-    return Address(host.decode(), int(port)), int(to_dict(state)[b"config-epoch"])
+    return to_address(host, port), int(to_dict(state)[b"config-epoch"])
 
 
 def _has_replicas(role: Any) -> bool:
@@ -114,5 +114,8 @@ def _has_replicas(role: Any) -> bool:
     if isinstance(role, redis.ResponseError):
         raise NotApplied(f"Redis: {role}") from role
     if role[0] != b"master":
-        raise _Demoted(Address(role[1].decode(), int(role[2])))
+        try:
+            raise _Demoted(to_address(role[1], role[2]))
+        except ValueError as error:
+            raise NotApplied(f"Redis: {error}") from error
     return bool(role[2])
