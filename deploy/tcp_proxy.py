@@ -19,12 +19,14 @@ While it is up, it can answer badly, for a target that speaks Redis's protocol:
 - lengths: each string is announced with one byte more.
 - flood: 400 MB come first. array: one of 400 million elements is announced.
 - numbers, errors, nonsense: instead of the answer.
+- any: each answer in another of these ways, or right.
 
 `deploy.fault_proxy` is the other end of the pipes. Uses the standard library alone, so that it starts quickly.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
 import random
 import re
@@ -53,6 +55,7 @@ ANSWERS = (
     "errors",
     "nonsense",
 )
+ANY = "any"
 _DRIP_SECONDS = 0.15
 _FLOOD = 400 * 1024 * 1024
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 seconds: close() sends RST
@@ -65,6 +68,7 @@ class TcpProxy:
         self._host, self.port = listen
         self.latency = 0.0
         self.answers = "right"
+        self._each = itertools.cycle(ANSWERS)
         self._before = b""
         """The last answer of any connection."""
         self._target = target
@@ -88,8 +92,8 @@ class TcpProxy:
             raise ValueError(f"mode must be up, blackhole or down, not {mode!r}")
         if not 0 <= latency <= MOST_LATENCY:
             raise ValueError(f"latency must be between 0 and {MOST_LATENCY:g} seconds, not {latency!r}")
-        if answers not in ANSWERS:
-            raise ValueError(f"answers must be one of {', '.join(ANSWERS)}, not {answers!r}")
+        if answers not in {*ANSWERS, ANY}:
+            raise ValueError(f"answers must be one of {', '.join(ANSWERS)} or {ANY}, not {answers!r}")
         self.latency, self.answers = latency, answers
         if mode == "down":
             self.close()
@@ -146,19 +150,21 @@ class TcpProxy:
     async def _answer(self, to: asyncio.StreamWriter, data: bytes) -> None:
         """Send an answer as `answers` says."""
         before, self._before = self._before, data
-        if self.answers == "drip":
-            while self.answers == "drip" and data:
+        asked = self.answers
+        answers = next(self._each) if asked == ANY else asked
+        if answers == "drip":
+            while self.answers == asked and data:
                 await _write_all(to, data[:1])
                 data = data[1:]
                 await asyncio.sleep(_DRIP_SECONDS)
-        elif self.answers == "flood":
+        elif answers == "flood":
             await _write_all(to, b"$%d\r\n" % _FLOOD)
             for _ in range(_FLOOD // _CHUNK):
                 await _write_all(to, b"x" * _CHUNK)
-        elif self.answers == "half":
+        elif answers == "half":
             await _write_all(to, data[: len(data) // 2])
             raise ConnectionResetError
-        await _write_all(to, _tamper(self.answers, data, before))
+        await _write_all(to, _tamper(answers, data, before))
 
     async def _forward(
         self,

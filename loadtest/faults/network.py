@@ -17,6 +17,15 @@ def latency(seconds: float) -> Fault:
     )
 
 
+def bad_answers(answers: str) -> Fault:
+    """Answers of the store, a Redis, as `deploy.tcp_proxy` breaks them."""
+    return Fault(
+        what=f"break the answers of the store ({answers})",
+        apply=lambda cluster: cluster.store.proxy.answers(answers),
+        undo=_reset,
+    )
+
+
 BLACKHOLE = Fault(
     what="silence the network to the store", apply=lambda cluster: cluster.store.proxy.blackhole(), undo=_reset
 )
