@@ -4,8 +4,8 @@ from loadtest.faults.changes import reload, rolling_deploy, rolling_restart, sca
 from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
 from loadtest.faults.members import kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, latency
-from loadtest.faults.processes import ONE_CORE, kill_workers
-from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY
+from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
+from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY, PAUSE_PRIMARY
 
 __all__ = [
     "BLACKHOLE",
@@ -13,8 +13,10 @@ __all__ = [
     "FAILOVER",
     "FILL_STORE",
     "KILL_PRIMARY",
+    "KILL_PROXY_WORKER",
     "NOTHING",
     "ONE_CORE",
+    "PAUSE_PRIMARY",
     "STORE_DOWN",
     "Fault",
     "fault_sequence",
