@@ -18,7 +18,6 @@ from loadtest.faults import (
     BLACKHOLE,
     KILL_PRIMARY,
     KILL_PROXY_WORKER,
-    PAUSE_PRIMARY,
     STORE_DOWN,
     Fault,
     fault_sequence,
@@ -26,6 +25,7 @@ from loadtest.faults import (
     kill_workers,
     latency,
     pause,
+    pause_primary,
     reload,
     rolling_restart,
     scale,
@@ -85,7 +85,7 @@ def list_hazards(store: StoreKind) -> Hazards:
     elif store in SERVERS:
         faults = [
             lambda _: KILL_PRIMARY,
-            lambda _: PAUSE_PRIMARY,
+            lambda random_: pause_primary(round(random_.uniform(0.5, 3), 1)),
             lambda random_: kill(f"store-{random_.randint(1, SERVERS[store])}"),
             lambda random_: pause(f"store-{random_.randint(1, SERVERS[store])}"),
         ]

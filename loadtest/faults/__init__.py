@@ -5,7 +5,7 @@ from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
 from loadtest.faults.members import kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, latency
 from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
-from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY, PAUSE_PRIMARY
+from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY, pause_primary
 
 __all__ = [
     "BLACKHOLE",
@@ -16,7 +16,6 @@ __all__ = [
     "KILL_PROXY_WORKER",
     "NOTHING",
     "ONE_CORE",
-    "PAUSE_PRIMARY",
     "STORE_DOWN",
     "Fault",
     "fault_sequence",
@@ -25,6 +24,7 @@ __all__ = [
     "latency",
     "move",
     "pause",
+    "pause_primary",
     "reload",
     "restore",
     "rolling_deploy",

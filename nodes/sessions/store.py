@@ -302,6 +302,15 @@ class ListsByUser(Protocol):
 
 
 @runtime_checkable
+class PagesByUser(Protocol):
+    """Lists the sessions of a user page by page, at the cost of a page, for users with thousands of them."""
+
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        """Return up to `count` keys of `owner`, newest first, without the `first` newest. Some may have ended."""
+        ...
+
+
+@runtime_checkable
 class FindsByUser(Protocol):
     """Has no index of the sessions of a user, and finds them by looking at all sessions: for rare operations."""
 

@@ -12,10 +12,12 @@ from .codec import DecodeError
 from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
 from .signals import Notify
-from .store import ListsByUser, Outcome, Record, SessionMark, Store
+from .store import ListsByUser, Outcome, PagesByUser, Record, SessionMark, Store, find_capability
 
 HANDLE_DIGITS = 16
 ROUNDS = 10
+PAGE = 50
+"""Sessions on one page of a list."""
 T = TypeVar("T")
 
 
@@ -51,6 +53,22 @@ class UserSessions:
         now = self._store.ping()
         found = [(key, self._store.load(key)) for key in reversed(self._by_user.keys_of(owner))]
         return [self._describe(key, record, now) for key, record in found if isinstance(record, Record)]
+
+    def page(self, owner: str, number: int) -> tuple[list[UserSession], bool]:
+        """Return a page of live sessions of `owner`, the newest login first, and whether there may be older ones.
+
+        Pages are numbered from 1. A page costs at most `PAGE` round trips, however many sessions the user has; sessions
+        that ended make it shorter.
+        """
+        now = self._store.ping()
+        first = (number - 1) * PAGE
+        if (pages := find_capability(self._store, PagesByUser)) is not None:
+            keys = pages.page_of(owner, first, PAGE + 1)
+        else:
+            keys = self._by_user.keys_of(owner)[::-1][first : first + PAGE + 1]
+        found = [(key, self._store.load(key)) for key in keys[:PAGE]]
+        owned = [(key, record) for key, record in found if isinstance(record, Record) and record.owner == owner]
+        return [self._describe(key, record, now) for key, record in owned], len(keys) > PAGE
 
     def end(self, owner: str, handle: str) -> bool:
         """End the session of `owner` with this handle; False where there is none."""

@@ -76,6 +76,7 @@ def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
     watch("update, touch", lambda: store.update(KEY, Changes(), HOUR))
     watch("ping", store.ping)
     watch("keys_of", lambda: store.keys_of("alice"))
+    watch("page_of", lambda: store.page_of("alice", 0, 2))
     watch("count", store.count)
     watch("keys", lambda: list(store.keys()))
     watch("retire, conflict", lambda: store.retire(KEY, SessionMark(), replace(load(store), fields={})))
@@ -102,6 +103,7 @@ def test_each_operation_sends_what_the_docstring_says(store: SqlStore, sent: lis
         "update, touch": ["UPDATE"],
         "ping": ["SELECT"],
         "keys_of": ["SELECT"],
+        "page_of": ["SELECT"],
         "count": ["SELECT"],
         "keys": ["SELECT"],
         "retire, conflict": ["SELECT", "UPDATE", "BEGIN", "SELECT", "COMMIT"],

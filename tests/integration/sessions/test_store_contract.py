@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Changes, Lifetime, Outcome, SessionMark, Store, StoreUnavailable, UnsupportedRecordVersion
-from nodes.sessions.store import MARK_SECONDS, Iterable, ListsByUser, Sweepable, find_capability
+from nodes.sessions.store import MARK_SECONDS, Iterable, ListsByUser, PagesByUser, Sweepable, find_capability
 from tests.support.harness import Harness
 from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads, load
 
@@ -362,6 +362,16 @@ def test_the_sessions_of_a_user_are_listed_oldest_first(store: Store) -> None:
     assert by_user(store).keys_of("alice") == [key(2), key(3), key(1)]
     assert by_user(store).keys_of("bob") == [key(4)]
     assert by_user(store).keys_of("nobody") == []
+
+
+def test_a_page_of_a_users_sessions_has_the_newest_first(store: Store) -> None:
+    pages = find_capability(store, PagesByUser) or pytest.skip("this store lists all sessions of a user at once")
+    now = store.ping()
+    for number, age in ((1, 30), (2, 90), (3, 60)):
+        log_in(store, number, created=now - age)
+    log_in(store, 4, "bob")
+    assert [pages.page_of("alice", first, 2) for first in (0, 2, 4)] == [[key(1), key(3)], [key(2)], []]
+    assert pages.page_of("nobody", 0, 2) == []
 
 
 LOOK_ALIKES = ["Alice", "alicé", "ali\u0301ce", " alice", "\u0130", "ss", "ß"]

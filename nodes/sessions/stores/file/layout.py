@@ -126,14 +126,16 @@ class Folders:
             yield folder, shard
 
 
-def add_to_index(folder: int, owner: str, key: str) -> None:
-    """Write to the disk that `key` belongs to `owner`."""
+def add_to_index(folder: int, owner: str, key: str, created: float) -> None:
+    """Write to the disk that `key` belongs to `owner`; its time of modification is when the session was created."""
     with open_folder(USERS, folder) as users:
         for attempt in range(_ATTEMPTS):
             try:
                 with open_folder(_name(owner), users, make=True) as entries:
                     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                    os.close(os.open(key, flags, 0o600, dir_fd=entries))
+                    entry = os.open(key, flags, 0o600, dir_fd=entries)
+                    os.utime(entry, (created, created))
+                    os.close(entry)
                     os.fsync(entries)
                     return
             except FileNotFoundError:  # the folder was empty and has been removed: make another one
@@ -156,6 +158,17 @@ def list_index(folder: int, owner: str) -> set[str]:
     with suppress(FileNotFoundError), open_folder(USERS, folder) as users, open_folder(_name(owner), users) as entries:
         return {entry.name for entry in os.scandir(entries)}
     return set()
+
+
+def list_newest(folder: int, owner: str, first: int, count: int) -> list[str]:
+    """Return up to `count` keys of `owner`, newest first, without the `first` newest. Opens no session."""
+    with suppress(FileNotFoundError), open_folder(USERS, folder) as users, open_folder(_name(owner), users) as entries:
+        found: list[tuple[float, str]] = []
+        for entry in os.scandir(entries):
+            with suppress(FileNotFoundError):  # it has just ended
+                found.append((entry.stat().st_mtime, entry.name))
+        return [key for _, key in sorted(found, reverse=True)[first : first + count]]
+    return []
 
 
 def _name(owner: str) -> str:

@@ -51,6 +51,7 @@ from .layout import (
     Folders,
     add_to_index,
     list_index,
+    list_newest,
     pack,
     remove_from_index,
     unpack,
@@ -97,7 +98,7 @@ class FileStore:
             created = now if created is None else created
             if owner is not None:
                 # First, so that the index never lacks a session.
-                add_to_index(folder, owner, key)
+                add_to_index(folder, owner, key, created)
             self._replace(shard, key, SavedSession.make(dict(fields), owner, created, now, lifetime))
             return created
 
@@ -162,6 +163,10 @@ class FileStore:
                 break
             seen |= keys  # a missing session may have moved to a key that was added meanwhile
         return [key for _, key in sorted(found)]
+
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        with self._folders.open_root() as folder:
+            return list_newest(folder, owner, first, count)
 
     def _indexed_keys(self, owner: str) -> set[str]:
         with self._folders.open_root() as folder:

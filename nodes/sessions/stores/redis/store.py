@@ -12,6 +12,7 @@
     ping       TIME
     keys_of    ZRANGE index, then HGET key @ of each       in packets of 500; where some are dead, EVALSHA PRUNE
                                                           (TIME, ZREM) and ZRANGE once more
+    page_of    ZRANGE index REV
     keys       SCAN, as often as it takes; so does count
 
 Once a second ROLE is in the packet of a read, on each connection. Where a write waits for replicas (`Durability`), WAIT
@@ -200,6 +201,9 @@ class RedisStore:
 
     def keys_of(self, owner: str) -> list[str]:
         return self._index.keys_of(owner)
+
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        return self._index.page_of(owner, first, count)
 
     def keys(self) -> Iterator[str]:
         """Yield each key once. Remembers all keys until the end (100 MB for a million)."""

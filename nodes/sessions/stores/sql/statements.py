@@ -194,10 +194,12 @@ class Statements:
         # Asks the table too: a database that is up but can't read the sessions is not available.
         self.ping = sa.select(now_ms().label("now"), sa.exists(sa.select(columns.key)).label("any"))
 
-        self.keys_of = (
-            sa.select(columns.key, columns.owner)
-            .where(columns.owner == sa.bindparam("_owner"), kept, live)
-            .order_by(columns.created, columns.key)
+        of_owner = sa.select(columns.key, columns.owner).where(columns.owner == sa.bindparam("_owner"), kept, live)
+        self.keys_of = of_owner.order_by(columns.created, columns.key)
+        self.page_of = (
+            of_owner.order_by(columns.created.desc(), columns.key.desc())
+            .limit(sa.bindparam("_limit"))
+            .offset(sa.bindparam("_first"))
         )
         self.keys = (
             sa.select(columns.key)

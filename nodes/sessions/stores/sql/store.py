@@ -15,6 +15,7 @@ SQLite. Each statement is one round trip; the statements are in `statements.py`,
     quarantine  UPDATE
     ping        SELECT
     keys_of     SELECT
+    page_of     SELECT
     count       SELECT
     keys        SELECT for each 1000 of them
     sweep       BEGIN, SELECT … FOR UPDATE SKIP LOCKED, DELETE of each, COMMIT, for each 100 of them;
@@ -31,7 +32,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, Engine, MetaData, Row
+from sqlalchemy import Connection, CursorResult, Engine, MetaData, Row, Select
 from sqlalchemy.exc import IntegrityError
 
 from ...codec import Codec, MsgpackCodec
@@ -236,7 +237,13 @@ class SqlStore:
         self._housekeeping.dispose()
 
     def keys_of(self, owner: str) -> list[str]:
-        rows = self._database.read(lambda connection: connection.execute(self._sql.keys_of, {"_owner": owner}).all())
+        return self._keys_of(owner, self._sql.keys_of, {"_owner": owner})
+
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        return self._keys_of(owner, self._sql.page_of, {"_owner": owner, "_first": first, "_limit": count})
+
+    def _keys_of(self, owner: str, statement: Select[Any], parameters: dict[str, str | int]) -> list[str]:
+        rows = self._database.read(lambda connection: connection.execute(statement, parameters).all())
         return [key for key, name in rows if name == owner]  # MySQL compares "alice" and "alice " as equal
 
     def keys(self) -> Iterator[str]:
