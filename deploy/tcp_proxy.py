@@ -2,13 +2,13 @@
 
 Run as `python -S -E tcp_proxy.py TARGET LISTEN`, each host:port, where port 0 takes a free one. It writes {"port": N}
 to stdout and then reads commands from stdin, one JSON object per line: {"mode": "up" | "blackhole" | "down", "latency":
-seconds, "answers": one of `ANSWERS`}. It answers each with {"mode": mode} as soon as the mode holds. It ends at the end
-of stdin, so it never outlives the process that started it.
+seconds, "text": text, "answers": one of `ANSWERS`}. It answers each with {"mode": mode} as soon as the mode holds. It
+ends at the end of stdin, so it never outlives the process that started it.
 
 - up: bytes pass in both directions, answers `latency` seconds late. They arrive in order, and any number of them can be
   in flight: late, not slower.
 - blackhole: connections stay and new ones are accepted, but nothing passes. Bytes sent meanwhile pass afterwards, like
-  TCP's own retransmissions.
+  TCP's own retransmissions. With a `text`, only on connections whose client sent it first.
 - down: connections are reset, new ones refused.
 
 While it is up, it can answer badly, for a target that speaks Redis's protocol:
@@ -74,6 +74,7 @@ class TcpProxy:
         self._target = target
         self._passing = asyncio.Event()
         self._passing.set()
+        self._text = b""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,7 +87,7 @@ class TcpProxy:
             )
             self.port = self._server.sockets[0].getsockname()[1]
 
-    async def set_mode(self, mode: str, latency: float, answers: str) -> None:
+    async def set_mode(self, mode: str, latency: float, text: bytes = b"", answers: str = "right") -> None:
         """Switch to `mode` with `latency` seconds and these answers. Raises ValueError for an unknown one."""
         if mode not in {"up", "blackhole", "down"}:
             raise ValueError(f"mode must be up, blackhole or down, not {mode!r}")
@@ -94,7 +95,7 @@ class TcpProxy:
             raise ValueError(f"latency must be between 0 and {MOST_LATENCY:g} seconds, not {latency!r}")
         if answers not in {*ANSWERS, ANY}:
             raise ValueError(f"answers must be one of {', '.join(ANSWERS)} or {ANY}, not {answers!r}")
-        self.latency, self.answers = latency, answers
+        self.latency, self._text, self.answers = latency, text, answers
         if mode == "down":
             self.close()
         else:
@@ -131,13 +132,15 @@ class TcpProxy:
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
-            await self._passing.wait()
+            if not self._text:
+                await self._passing.wait()
+            greeting = bytearray()
             target_reader, target = await asyncio.open_connection(*self._target, limit=_CHUNK)
             self._open.add(target)
             try:
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._forward(reader, target, lambda: 0.0, _write_all))
-                    both.create_task(self._forward(target_reader, writer, lambda: self.latency, self._answer))
+                    both.create_task(self._forward(reader, target, greeting, lambda: 0.0, _write_all))
+                    both.create_task(self._forward(target_reader, writer, greeting, lambda: self.latency, self._answer))
             except* OSError:
                 _reset(writer)
             finally:
@@ -166,14 +169,19 @@ class TcpProxy:
             raise ConnectionResetError
         await _write_all(to, _tamper(answers, data, before))
 
+    async def _may_pass(self, greeting: bytearray) -> None:
+        if self._text in greeting:  # an empty text is in all
+            await self._passing.wait()
+
     async def _forward(
         self,
         source: asyncio.StreamReader,
         to: asyncio.StreamWriter,
+        greeting: bytearray,
         latency: Callable[[], float],
         write: Callable[[asyncio.StreamWriter, bytes], Awaitable[None]],
     ) -> None:
-        """Copy one direction until its end, and pass the end on."""
+        """Copy one direction until its end, and pass the end on. `greeting` is the first chunk that the client sent."""
         clock = asyncio.get_running_loop().time
         in_flight: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS)
 
@@ -182,7 +190,7 @@ class TcpProxy:
                 due, data = await in_flight.get()
                 if (early := due - clock()) > 0:
                     await asyncio.sleep(early)
-                await self._passing.wait()
+                await self._may_pass(greeting)
                 if not data:
                     break
                 await write(to, data)
@@ -193,8 +201,9 @@ class TcpProxy:
             group.create_task(deliver())
             data = b"begin"
             while data:
-                await self._passing.wait()
+                await self._may_pass(greeting)
                 data = await source.read(_CHUNK)
+                greeting += b"" if greeting else data  # the client speaks first
                 await in_flight.put((clock() + latency(), data))
 
 
@@ -251,7 +260,8 @@ async def _run(proxy: TcpProxy) -> None:
     while line := await commands.readline():
         try:
             command = json.loads(line)
-            await proxy.set_mode(command["mode"], command["latency"], command["answers"])
+            text = command["text"].encode()
+            await proxy.set_mode(command["mode"], command["latency"], text, command["answers"])
             _write(mode=command["mode"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             _write(error=str(error))

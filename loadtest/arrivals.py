@@ -22,6 +22,8 @@ from loadtest.users import FRUIT, SessionUser
 
 MEMBERS = 20
 """Browsers that are logged in once, and whose requests arrive."""
+ACTIONS = ((Action.LOOK, 5), (Action.ACCOUNT, 1), (Action.LIST, 1), (Action.VISIT, 2), (Action.ADD, 1))
+"""What members do, and how often."""
 POLL = 0.1
 """Seconds between two looks at what is wanted."""
 _CONNECTIONS = 20_000
@@ -77,21 +79,20 @@ class ArrivalSource:
     def _run(self) -> None:
         due = time.monotonic()
         while True:
-            self._now, polled = self._wanted(), time.monotonic()
-            arrivals = self._now
+            self._now = arrivals = self._wanted()
             if arrivals.kind is Comers.MEMBERS and not self._members and (arrivals.rate or arrivals.in_flight):
                 self._log_members_in()
             while self._looping < round(arrivals.in_flight * self._share):
                 self._looping += 1
                 self._spawn(self._repeat, self._looping)
+            until = time.monotonic() + POLL
             if not arrivals.rate:
-                gevent.sleep(POLL)
-                due = time.monotonic()
-                continue
-            while due < polled + POLL:  # what is late is sent at once, and none is left out
-                gevent.sleep(max(due - time.monotonic(), 0.0))
-                self._spawn(self._arrive, arrivals.kind)
-                due += self._chance.expovariate(arrivals.rate * self._share)
+                due = until
+            while (now := time.monotonic()) < until:
+                while due <= now:  # what is late is sent at once, and none is left out
+                    self._spawn(self._arrive, arrivals.kind)
+                    due += self._chance.expovariate(arrivals.rate * self._share)
+                gevent.sleep(min(due, until) - now)
 
     def _spawn(self, work: Callable[..., None], *arguments: Any) -> None:
         self._greenlets.spawn(work, *arguments).link_exception(lambda ended: self._fail(ended.exception))
@@ -119,7 +120,7 @@ class ArrivalSource:
             heapq.heappush(self._free, slot)
 
     def _operation(self, member: Guest) -> Operation:
-        action = self._chance.choices((Action.LOOK, Action.VISIT, Action.ACCOUNT, Action.ADD), (6, 2, 1, 1))[0]
+        action = self._chance.choices([one for one, _ in ACTIONS], [often for _, often in ACTIONS])[0]
         if action is Action.ADD:
             return Operation(action, f"{self._chance.choice(FRUIT)} of {member.who}", 1)
         return Operation(action)

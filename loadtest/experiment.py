@@ -101,6 +101,8 @@ class Experiment:
     after: float = 3.0
     mix: Mix = Mix.EVERYDAY
     users: int | None = None
+    ends_at_loss: bool = False
+    """Whether a run ends after the first phase in which something was lost, or from which it did not recover."""
     nodes: frozenset[NodeKind] = frozenset({NodeKind.FLASK})
 
     @property
@@ -190,6 +192,11 @@ def cluster(
 ) -> ClusterSpec:
     """Return a spec without a limit on logins per address, since all users come from one."""
     return ClusterSpec(nodes=nodes, store=store, balance=balance, proxy={"login_rate": None, **(proxy or {})}, **more)
+
+
+def make_accounts(users: int) -> tuple[str, ...]:
+    """Return the names of accounts for `Mix.TABS`: one for each user, and one for the prober."""
+    return (*(f"user-{number}" for number in range(1, users + 1)), "prober")
 
 
 EVERY_STORE = (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request
 from werkzeug import exceptions
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import BadRequest, NotFound
 
 from . import pages
 from .request import require_user, session, wants_page
@@ -72,11 +72,14 @@ class SessionView:
 
 @blueprint.get("/sessions")
 def list_all() -> Response:
-    """List the user's sessions, the newest login first."""
-    shown = [SessionView.from_session(one) for one in _users().of(require_user())]
+    """List a page of the user's sessions, the newest login first."""
+    page = _page_number(request.args.get("page", "1"))
+    found, more = _users().page(require_user(), page)
+    shown = [SessionView.from_session(one) for one in found]
     if wants_page(request):
-        return make_response(render_template("sessions.html", user=require_user(), sessions=shown))
-    return jsonify(sessions=[one.as_json() for one in shown])
+        links = {"newer": page - 1, "older": page + 1 if more else 0}
+        return make_response(render_template("sessions.html", user=require_user(), sessions=shown, **links))
+    return jsonify(sessions=[one.as_json() for one in shown], more=more)
 
 
 @blueprint.delete("/sessions/<handle>")
@@ -105,6 +108,12 @@ def end_others() -> Response:
         session.end()
         return pages.json_or({"ended": ended})
     return pages.json_or({"ended": ended}, "account_sessions.list_all")
+
+
+def _page_number(text: str) -> int:
+    if not (text.isdecimal() and text.isascii() and len(text) <= 6 and int(text)):
+        raise BadRequest("page must be a number from 1 to 999999")
+    return int(text)
 
 
 def _users() -> UserSessions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -20,6 +20,7 @@ from werkzeug.exceptions import (
 )
 
 from . import account_sessions, pages
+from .accounts.file import Account
 from .accounts.passwords import PasswordRefused
 from .accounts.users import UserChanged, Users
 from .rate_limit import RateLimiter
@@ -85,6 +86,8 @@ def login() -> Response:
         return _refuse_login()
     assert account is not None
     guess.success()
+    if account.unfinished:
+        _finish_change(account)
     # Another user must not get the data of this session, nor what a concurrent request saves in it.
     is_same = session.owner in {None, credentials.user}
     try:
@@ -96,6 +99,15 @@ def login() -> Response:
     response = pages.json_or(answer, _PAGES.get(credentials.back, "shop.home"))
     limiter.remember_device(request, response, credentials.user)
     return response
+
+
+def _finish_change(account: Account) -> None:
+    """End the sessions that a change of password would have ended, which was cut off."""
+    sessions: Sessions = current_app.extensions["sessions"]
+    users: Users = current_app.extensions["users"]
+    sessions.end_all(account.name, keep=session)  # that of this browser gets a new id
+    with suppress(UserChanged):  # the login notices what matters
+        users.finish(account)
 
 
 def _refuse_login() -> Response:
@@ -158,8 +170,8 @@ def change_password() -> Response:
         with _say_if_cut_off(_CHANGED):
             session.renew(owner=user)
             sessions.end_all(user, keep=session)
-            users.require_unchanged(account)
-    except UserChanged:  # disabled, or changed once more by a session that has ended all others
+            users.finish(account)
+    except UserChanged:  # disabled, or changed or finished by another session, which has ended this one
         session.end()
         raise Unauthorized("Your password was changed, and you were logged out. Log in again.") from None
     log.info("password changed", extra={"request_id": request_id(), "user": user, "session": session.key_hash})

@@ -112,7 +112,7 @@ class MeasuredStore(StoreWrapper):
         super().__init__(store)
         self._metrics = metrics
         self._clock = clock
-        for operation in ("load", "create", "update", "delete", "quarantine", "ping"):
+        for operation in ("load", "create", "update", "retire", "delete", "quarantine", "ping"):
             setattr(self, operation, partial(self._measure, operation))
             metrics.store_seconds.labels(operation)  # present from the start, as are the events
             metrics.store_failures.labels(operation)

@@ -22,7 +22,7 @@ from flask import Request, Response
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import TooManyRequests
 
-from .sessions import Changes, Lifetime, Outcome, Store
+from .sessions import Changes, Lifetime, Outcome, Record, Store
 
 _NAME_CHARACTERS = 8
 _GUESS = b"0"
@@ -55,7 +55,7 @@ class RateLimiter:
         for key, limit in limits.items():
             if not guess.count(key, limit):
                 record = self.store.load(key)
-                seconds = max(1, round(record.ttl)) if record is not None else 1
+                seconds = max(1, round(record.ttl)) if isinstance(record, Record) else 1
                 raise TooManyRequests("Too many wrong passwords. Wait before you try again.", retry_after=seconds)
         return guess
 

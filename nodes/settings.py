@@ -219,10 +219,6 @@ class Settings:
     workers: int = _whole(
         "NODE_WORKERS", 1, 1, 64, "gunicorn workers; with the memory store each has sessions of its own."
     )
-    shed_after: float = _seconds(
-        "NODE_SHED_AFTER", 0.5, 0, 15,
-        "A request that a busy worker reaches this late is answered 503 with `Retry-After`; 0: never.",
-    )  # fmt: skip
     store: SessionStoreKind = _choice(
         "SESSION_STORE", "memory file sql redis express",
         "Where sessions live; `express` shares them with a Node application, see [express.md](express.md).",

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -223,10 +224,18 @@ class LocalNodes:
         variables = {"CLUSTER_USERS_FILE": str(self._state.write_secret("passwords.json", passwords))}
         return {**variables, "SESSION_SECURE": "on"} if self._spec.tls else variables
 
+    def _describe(self, shared: Mapping[str, str]) -> None:
+        """Write the variables of all nodes to a file for a shell: commands such as `nodes.accounts` need them."""
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in {**self._variables, **shared}.items())
+        self._state.write_secret("node.env", "".join(lines))
+
     def _make_node(self, name: str, port: int, store_environment: Callable[[], Mapping[str, str]]) -> Server:
         application = self._application
 
         def environment(port: int) -> Mapping[str, str]:
+            shared = {**store_environment(), **self._spec.node_settings, **self.configured}
+            if application is None:
+                self._describe(shared)
             variables = {
                 **self._variables,
                 "NODE_NAME": name,
@@ -235,7 +244,7 @@ class LocalNodes:
             }
             if application is not None:
                 variables |= {"HOST": "127.0.0.1", "PORT": str(port), **application.environment}
-            return make_environment({**variables, **store_environment(), **self._spec.node_settings, **self.configured})
+            return make_environment({**variables, **shared})
 
         conf = str(_NODES.with_name("gunicorn.conf.py"))
         gunicorn = [sys.executable, "-m", "gunicorn", "-c", conf, "nodes.app:from_environ()"]

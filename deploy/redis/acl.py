@@ -45,7 +45,7 @@ SESSIONS = BESIDE_SESSIONS | Rights(
 )
 # Commands of `nodes.sessions.stores.express` and of connect-redis.
 SHARED_WITH_EXPRESS = BESIDE_SESSIONS | Rights(
-    ("sess:*", "damaged:sess:*"),
+    ("sess:*", "damaged:sess:*", "ended:sess:*"),
     ("get", "set", "expire", "ttl", "scan", "mget"),
 )
 """For sessions in the format of express-session, which a Node application reaches with the same rights."""

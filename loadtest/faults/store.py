@@ -88,6 +88,19 @@ KILL_PRIMARY = Fault(
 )
 """Kill the primary; undone by a restart, as a replica if there is another primary."""
 
+
+def pause_primary(seconds: float) -> Fault:
+    """Pause the primary (SIGSTOP) and let it go on after `seconds`."""
+
+    def apply(cluster: Cluster) -> None:
+        primary = cluster.store.primary()
+        cluster.pause(primary)
+        time.sleep(seconds)
+        cluster.resume(primary)
+
+    return Fault(what=f"pause the primary for {seconds:g} s", seconds=seconds, apply=apply, undo=_restart_stores)
+
+
 FAILOVER = Fault(what="fail over, as planned", seconds=1.0, apply=lambda cluster: cluster.store.failover())
 """Promote a replica, as an operator does."""
 

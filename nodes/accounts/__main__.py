@@ -64,8 +64,9 @@ def password(name: str) -> None:
     """Give a user a new random password, print it, and end all their sessions."""
     users, sessions = _cluster()
     new = random_password()
-    users.reset_password(name, new)
+    account = users.reset_password(name, new)
     _end_all(sessions, name, "has a new password")
+    users.finish(account)
     click.echo(f"{name} {new}")
 
 

@@ -31,6 +31,8 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     """Whether the user may log in."""
     replaced: str | None = None
     """The hash of the password before their last change of it: see `Users.is_repeated`."""
+    unfinished: bool = False
+    """Whether sessions from before the last change of the password may still be there: see `Users.finish`."""
 
 
 def read_accounts(path: Path) -> dict[str, Account]:

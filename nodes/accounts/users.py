@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from ..sessions import Changes, Lifetime, Outcome, Store, StoreUnavailable, find_capability
+from ..sessions import Changes, Lifetime, Outcome, Record, Store, StoreUnavailable, find_capability
 from ..sessions import Iterable as IterableStore
 from ..sessions.store import LONGEST
 from . import passwords
@@ -80,8 +80,8 @@ class Users:
     def set_password(self, account: Account, password: str, first: Callable[[], object]) -> Account:
         """Replace the password of `account`, and return the user as stored.
 
-        `first` is called before the write, once it is certain that the password is accepted. Raises `PasswordRefused`,
-        and `UserChanged` where `account` does not hold any more.
+        `first` is called before the write, once it is certain that the password is accepted. Afterwards end the user's
+        sessions, and call `finish`. Raises `PasswordRefused`, and `UserChanged` where `account` does not hold any more.
         """
         passwords.check_password(password)
         new = self._run(lambda: passwords.hash_password(password))
@@ -89,18 +89,32 @@ class Users:
         def edit(now: Account) -> Account:
             _require_same(now, account)
             first()
-            return structs.replace(now, hash=new, replaced=now.hash)
+            return structs.replace(now, hash=new, replaced=now.hash, unfinished=True)
 
         return self._change(account.name, edit)
 
-    def reset_password(self, name: str, password: str) -> None:
-        """Give the user a new password, whatever the present one is. Raises `UsersError` where the user is unknown.
+    def reset_password(self, name: str, password: str) -> Account:
+        """Give the user a new password, whatever the present one is, and return the user as stored.
 
-        End the user's sessions afterwards.
+        Afterwards end the user's sessions, and call `finish`. Raises `UsersError` where the user is unknown.
         """
         passwords.check_password(password)
         new = self._run(lambda: passwords.hash_password(password))
-        self._change(name, lambda now: structs.replace(now, hash=new, replaced=None))
+        return self._change(name, lambda now: structs.replace(now, hash=new, replaced=None, unfinished=True))
+
+    def finish(self, account: Account) -> None:
+        """Note that the sessions from before the last change of the password are ended.
+
+        Where a request is cut off before, the next login does that. Raises `UserChanged` where anything about `account`
+        was changed since, also where another request has finished the change, and may have ended the caller's session.
+        """
+
+        def edit(now: Account) -> Account:
+            if now != account:
+                raise UserChanged(f"user {account.name!r} was changed meanwhile")
+            return structs.replace(now, unfinished=False)
+
+        self._change(account.name, edit)
 
     def set_enabled(self, name: str, enabled: bool) -> None:
         """Allow or refuse a user's logins. Raises `UsersError` where the user is unknown.
@@ -154,7 +168,7 @@ class Users:
 
     def _load(self, key: str) -> tuple[Account | None, bytes | None]:
         record = self._store.load(key)
-        if record is None:
+        if not isinstance(record, Record):
             return None, None
         stored = record.fields.get(_FIELD, b"")
         try:

@@ -37,6 +37,7 @@ from .store import Outcome as Outcome
 from .store import Record as Record
 from .store import SessionEnded as SessionEnded
 from .store import SessionError as SessionError
+from .store import SessionMark as SessionMark
 from .store import SessionTooLarge as SessionTooLarge
 from .store import Store as Store
 from .store import StoreUnavailable as StoreUnavailable

@@ -34,6 +34,7 @@ from .store import (
     Lifetime,
     Outcome,
     Record,
+    SessionMark,
     Store,
     StoreWrapper,
     UnknownKey,
@@ -102,7 +103,8 @@ class EncryptedStore(StoreWrapper):
     `encryption` reads both forms, a plain value is accepted too, but not a changed one.
 
     An update takes one round trip more, and two where it applies, if a compared value is stored in another form than
-    this node writes: encrypted with an older key, or plain instead of encrypted or the reverse.
+    this node writes: encrypted with an older key, or plain instead of encrypted or the reverse. So does `retire`. Marks
+    are sealed already, and pass unchanged.
     """
 
     def __init__(self, store: Store, keys: Sequence[bytes], encryption: Encryption = Encryption.REQUIRE) -> None:
@@ -116,17 +118,14 @@ class EncryptedStore(StoreWrapper):
         self._first = next(iter(self._ciphers.values()))
         self._one_form = len(keys) == 1 and encryption is Encryption.REQUIRE
 
-    def load(self, key: str) -> Record | None:
-        record = self.wraps.load(key)
-        return self._decrypt_or_quarantine(key, record) if record is not None else None
+    def load(self, key: str) -> Record | SessionMark | None:
+        found = self.wraps.load(key)
+        return self._decrypt_or_quarantine(key, found) if isinstance(found, Record) else found
 
     def create(
         self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
-        encrypted = self._encrypt_fields(key, fields)
-        if owner is not None and self._encryption is not Encryption.READ:
-            encrypted[OWNER_PROOF] = self._encrypt(key, OWNER_PROOF, _to_bytes(owner))
-        return self.wraps.create(key, encrypted, owner, lifetime, created)
+        return self.wraps.create(key, self._encrypt_session(key, fields, owner), owner, lifetime, created)
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         expect = {
@@ -150,6 +149,18 @@ class EncryptedStore(StoreWrapper):
         except UnknownKey:
             return record
 
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        if expect is None:
+            return self.wraps.retire(key, mark)
+        encrypted = replace(expect, fields=self._encrypt_session(key, expect.fields, expect.owner))
+        outcome = self.wraps.retire(key, mark, encrypted)
+        if outcome is Outcome.CONFLICT and not self._one_form:
+            stored = self.wraps.load(key)
+            plain = self._decrypt_or_quarantine(key, stored) if isinstance(stored, Record) else None
+            if plain is not None and isinstance(stored, Record) and plain.fields == expect.fields:
+                return self.wraps.retire(key, mark, stored)  # the conflict was only one of form
+        return outcome
+
     def stored_size(self, fields: Mapping[str, bytes], owner: str | None) -> int:
         size = encoded_size(fields)
         if self._encryption is Encryption.READ:
@@ -160,6 +171,8 @@ class EncryptedStore(StoreWrapper):
     def _update_other_form(self, key: str, changes: Changes, encrypted: Changes, lifetime: Lifetime) -> Outcome:
         """Apply the update where the conflict is only one of form: an older key, or another `Encryption`."""
         record = self.wraps.load(key)
+        if isinstance(record, SessionMark):
+            return Outcome.ENDED
         plain = self._decrypt_or_quarantine(key, record) if record is not None else None
         if record is None or plain is None:
             return Outcome.ABSENT
@@ -167,6 +180,13 @@ class EncryptedStore(StoreWrapper):
             return Outcome.CONFLICT
         expect = {name: record.fields.get(name) for name in encrypted.expect}
         return self.wraps.update(key, replace(encrypted, expect=expect), lifetime)
+
+    def _encrypt_session(self, key: str, fields: Mapping[str, bytes], owner: str | None) -> dict[str, bytes]:
+        """Return all fields of a session of this owner, encrypted, with the proof of its owner."""
+        encrypted = self._encrypt_fields(key, fields)
+        if owner is not None and self._encryption is not Encryption.READ:
+            encrypted[OWNER_PROOF] = self._encrypt(key, OWNER_PROOF, _to_bytes(owner))
+        return encrypted
 
     def _encrypt_fields(self, key: str, fields: Mapping[str, bytes]) -> dict[str, bytes]:
         if OWNER_PROOF in fields:

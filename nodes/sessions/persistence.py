@@ -1,4 +1,4 @@
-"""One session at the store, during one request: load, save, renew, compare-and-set.
+"""One session at the store, during one request: load, save, create, compare-and-set. `renewal.py` renews and ends it.
 
 `SessionRecord` is the only code that talks to a store on behalf of a request. Each operation is one round trip unless
 it says otherwise.
@@ -7,7 +7,7 @@ it says otherwise.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
@@ -19,30 +19,27 @@ from . import signals
 from .codec import DecodeError
 from .fields import (
     BLIND_EXPECT,
-    CLIENT_KEY,
     COOKIE_KEY,
     DEFAULT_LIFETIME,
     Fields,
     SessionLifetime,
     check_reserved,
-    concurrent_changes,
     convert,
 )
-from .options import OptionsError, Resave, SessionLimit, SessionOptions
+from .options import OptionsError, Resave, SessionOptions
 from .store import (
+    MARK_SECONDS,
     AddsBytes,
     Changes,
     CookieNotSendable,
     Lifetime,
-    ListsByUser,
     Outcome,
     Record,
     SessionEnded,
+    SessionMark,
     SessionTooLarge,
     Store,
     StoreUnavailable,
-    TooManySessions,
-    UnknownKey,
     encoded_size,
     find_capability,
     quarantine_corrupt,
@@ -54,6 +51,9 @@ TOUCH_FRACTION = 0.1
 """A touch is skipped until this part of the idle timeout has passed since the last one."""
 MAX_CONFLICTS = 200
 """Maximum number of attempts of a compare-and-set. In each round one writer wins, so it takes extreme contention."""
+
+
+ENDED = "the session ended, or got a new id, shortly before this request; nothing was saved"
 
 
 class RequestContext(Protocol):
@@ -89,6 +89,8 @@ class SessionRecord:
         self.id = session_id
         self.key = store.cookie.to_key(session_id) if session_id is not None else None
         self.record: Record | None = None
+        self.mark: SessionMark | None = None
+        """What remains of the session, if it was found to have ended a moment ago."""
         self.loaded = session_id is None
         self.fields = Fields(store.codec, options.max_bytes)
         self.touched = False
@@ -109,16 +111,17 @@ class SessionRecord:
     def load(self) -> Record | None:
         """Return the record; the store is asked at most once. Signals `session_absent` where there is none."""
         if not self.loaded:
-            self.fetch()
-            self.loaded = True
+            self.load_again()
             if self.record is None:
                 self.notify(signals.session_absent)
         return self.record
 
-    def fetch(self) -> Record | None:
+    def load_again(self) -> Record | None:
         """Ask the store for the record. One with a corrupt value is quarantined and counts as absent."""
         assert self.key is not None
-        record = self.store.load(self.key)
+        found = self.store.load(self.key)
+        self.mark = found if isinstance(found, SessionMark) else None
+        record = found if isinstance(found, Record) else None
         if record is not None:
             try:
                 check_reserved(record.fields, self.store.codec)
@@ -127,6 +130,7 @@ class SessionRecord:
                 quarantine_corrupt(self.store, self.key, error)
                 record = None
         self.record = record
+        self.loaded = True
         return record
 
     @property
@@ -150,8 +154,12 @@ class SessionRecord:
         Returns the session that the request has from then on, which may be a new one.
         """
         if self.loaded and self.record is None:
-            is_due = self.options.save_uninitialized or self.fields.pending().set
-            return self._create_pending() if is_due else self
+            is_changed = bool(self.fields.pending().set)
+            if self.mark is not None:
+                if is_changed:
+                    raise SessionEnded(ENDED)
+                return self
+            return self._create_pending() if is_changed or self.options.save_uninitialized else self
         saved = self.save()
         if saved is not self or self.touched:
             return saved
@@ -163,20 +171,23 @@ class SessionRecord:
         return self
 
     def save(self) -> SessionRecord:
-        """Send the changes, if any. Raises `SessionEnded` if the session was read and has ended since.
+        """Send the changes, if any. Raises `SessionEnded` if the session has ended since it was read, or a moment ago.
 
-        A session that has ended and was not read is replaced by a new one, as if a read had found none.
+        A session that does not exist and was not read is replaced by a new one, as if a read had found none.
         """
         pending = self.fields.pending()
         if not (pending.set or pending.delete):
             return self
         blind = not self.loaded
-        if self.update(pending) is Outcome.APPLIED:
+        outcome = self.update(pending)
+        if outcome is Outcome.APPLIED:
             self.fields.mark_saved(pending)
             return self
         if not blind:
             raise SessionEnded("the session ended while this request worked with it; nothing was saved")
         self.notify(signals.session_absent)
+        if outcome is Outcome.ENDED:
+            raise SessionEnded(ENDED)
         return self._create_pending()
 
     def update(self, changes: Changes) -> Outcome:
@@ -191,7 +202,10 @@ class SessionRecord:
         sent = replace(changes, expect={**changes.expect, **BLIND_EXPECT}) if blind else changes
         outcome = self.store.update(self.key, sent, self.lifetime)
         if blind and outcome is Outcome.CONFLICT:
-            outcome = Outcome.ABSENT if self.load() is None else self.store.update(self.key, changes, self.lifetime)
+            if self.load() is not None:
+                outcome = self.store.update(self.key, changes, self.lifetime)
+            else:
+                outcome = Outcome.ABSENT if self.mark is None else Outcome.ENDED
         if outcome is Outcome.TOO_LARGE:
             raise SessionTooLarge(f"the session would exceed {self.options.max_bytes} bytes; nothing was saved")
         self.touched = self.touched or outcome is Outcome.APPLIED
@@ -203,6 +217,8 @@ class SessionRecord:
         The session must be loaded and have nothing pending. One round trip, two more for each conflict.
         """
         fields = self.fields
+        if self.mark is not None:
+            raise SessionEnded(ENDED)
         if self.record is None:
             value = function(deepcopy(fields.values.get(key, default)))
             fields.assign(key, value)
@@ -221,7 +237,7 @@ class SessionRecord:
                 return value
             if outcome is Outcome.CONFLICT:
                 self.notify(signals.session_conflict)
-            if outcome is Outcome.ABSENT or self.fetch() is None:
+            if outcome in {Outcome.ABSENT, Outcome.ENDED} or self.load_again() is None:
                 raise SessionEnded("the session ended before this change; it was not saved")
         raise StoreUnavailable(f"gave up after {MAX_CONFLICTS} conflicts on one key")
 
@@ -265,78 +281,14 @@ class SessionRecord:
         new.notify(signals.session_created)
         return new
 
-    def renew(
-        self,
-        owner: str | None,
-        keep: bool,
-        client: Mapping[str, str] | None,
-        confirm: Callable[[], object] | None = None,
-    ) -> SessionRecord:
-        """Move this session, which is loaded, to a new id; see `Session.renew`. `client` is stored with it."""
-        store, is_login = self.store, owner is not None
-        before, own = self.fields.stored, self.fields.pending()
-        fields = own.apply_to(before) if keep else {}
-        if client is not None:
-            fields[CLIENT_KEY] = store.codec.encode(client)
-        created = None
-        if self.record is not None and keep and not is_login:
-            owner, created = self.record.owner, self.record.created
-        new = self.create(fields, owner, created)
-        assert new.key is not None
-        try:
-            excess = new._keys_over_limit(self.key) if is_login else []
-            if confirm is not None:
-                confirm()
-            last = store.delete(self.key) if self.record is not None and self.key is not None else None
-            if last is None and self.record is not None and not is_login:
-                raise SessionEnded("the session ended while its id was renewed")  # noqa: TRY301 - undone as others are
-        except Exception:
-            with suppress(StoreUnavailable):  # if it can't be deleted, it expires: its id was never sent
-                store.delete(new.key)
-            raise
-        if keep and last is not None and (late := concurrent_changes(before, last.fields, own)) is not None:
-            new._carry_over(late)
-        new.notify(signals.session_renewed if self.record is not None else signals.session_created)
-        new._end_excess(excess)
-        return new
+    def discard(self) -> None:
+        """Delete a session whose id was never sent. Best effort: otherwise it expires."""
+        assert self.key is not None
+        with suppress(StoreUnavailable):
+            self.store.delete(self.key)
 
-    def _carry_over(self, late: Changes) -> None:
-        """Apply the changes that other requests saved under the old id during the renewal."""
-        try:
-            for data in late.set.values():
-                self.store.codec.decode(data)
-        except (DecodeError, UnknownKey) as error:
-            log.error("changes by other requests during the renewal of session %s are lost: %s", self.key_hash, error)  # noqa: TRY400 - a line
-            return
-        self.update(late)
-        self.fields.reset(late.apply_to(self.fields.stored))
-
-    def _keys_over_limit(self, old_key: str | None) -> list[str]:
-        """Return the keys of the user's oldest sessions beyond `max_sessions`, this one included in the count.
-
-        Each login counts after it created its session. So of several concurrent logins the last to count sees all
-        sessions, and all agree on the oldest, which may include their own. Where new logins are refused
-        (`SessionLimit.REFUSE`), concurrent ones may all be refused, since none can tell which came first.
-        """
-        most, record = self.options.max_sessions, self.record
-        if most is None:
-            return []
-        by_user = find_capability(self.store, ListsByUser)
-        assert by_user is not None, "Sessions demands it"
-        assert record is not None
-        assert record.owner is not None
-        keys = [key for key in by_user.keys_of(record.owner) if key != old_key]
-        if len(keys) > most and self.options.session_limit is SessionLimit.REFUSE:
-            raise TooManySessions(f"login refused: this user has {most} sessions, the maximum; end one of them first")
-        return keys[:-most]
-
-    def _end_excess(self, keys: list[str]) -> None:
-        """End these sessions once the login is done, so that a login that fails has ended none."""
-        try:
-            for key in keys:
-                if self.store.delete(key) is not None:
-                    self.request.notify(signals.session_ended, key)
-        except StoreUnavailable as error:
-            log.warning("sessions beyond max_sessions could not be ended; the next login tries again: %s", error)
-        if self.key in keys:
-            raise SessionEnded("later logins of this user ended this one: it was beyond max_sessions")
+    def shorten(self) -> None:
+        """Let a session whose id was never sent expire with the mark that may name it. Best effort."""
+        assert self.key is not None
+        with suppress(StoreUnavailable):
+            self.store.update(self.key, Changes(), replace(self.lifetime, idle=MARK_SECONDS))

@@ -11,11 +11,11 @@ from typing import Any
 from flask.sessions import SessionMixin
 from msgspec import structs
 
-from . import signals
+from . import renewal
 from .codec import DecodeError
 from .fields import COOKIE_KEY, RESERVED, SessionLifetime, convert, to_application_key, to_field
 from .options import Resave, SessionOptions, Unset
-from .persistence import RequestContext, SessionRecord
+from .persistence import ENDED, RequestContext, SessionRecord
 from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store, StoreUnavailable
 
 
@@ -171,6 +171,15 @@ class Session(SessionMixin):
         if age is None or age > seconds:
             raise LoginTooOld(f"this needs a login within the last {seconds:g} seconds: log in again")
 
+    def require_current(self) -> None:
+        """Raise `SessionEnded` if the session of the cookie ended, or got a new id, a moment ago.
+
+        For a change that finds nothing to change there, and so would save nothing: what it looks for may be in the
+        session with the new id.
+        """
+        if self._load().mark is not None:
+            raise SessionEnded(ENDED)
+
     # ---- its lifetime
 
     @property
@@ -232,39 +241,46 @@ class Session(SessionMixin):
 
         With `owner` it is a login: `owner` is logged in from now on, and `created`, `auth_time` and the absolute
         timeout start again. Without, they stay as they are. `keep=False` drops data and owner. Three round trips: read,
-        create, delete; in this order, so that a failure leaves the visitor with the session they had. What a concurrent
-        request saved under the old id meanwhile is carried over. `confirm` is called between create and delete:
+        create, retire; in this order, so that a failure leaves the visitor with the session they had. What a concurrent
+        request saved under the old id meanwhile is carried over. `confirm` is called between create and retire:
         where it raises, the renewal is undone. A login checks there that its user was not disabled meanwhile.
 
-        Raises `SessionEnded` where a concurrent request ended the session, unless this is a login; `TooManySessions`
-        where `SessionOptions.session_limit` refuses the login; `SessionEnded` where later concurrent logins of this
-        user put this one beyond the limit; `CookieNotSendable` where no browser would keep the new cookie. Without a
-        session and without `owner` it does nothing.
+        Where a login of this user has renewed the session a moment ago, this one goes on with the result, under the id
+        that the other one sends too; see `renewal.py`.
+
+        Raises `SessionEnded` where a concurrent request ended the session, unless this is a login, or renewed it;
+        `TooManySessions` where `SessionOptions.session_limit` refuses the login; `SessionEnded` where later concurrent
+        logins of this user put this one beyond the limit; `CookieNotSendable` where no browser would keep the new
+        cookie. Without a session and without `owner` it does nothing.
         """
         record = self._load()
         if owner is None and record.record is None:
-            if not keep:
+            if not keep and record.mark is None:
                 self._record = self._new_record(None)
             return
         remember = self._options.remember_client and owner is not None
         client = self.request_context.describe_client() if remember else None
-        self._replace(record.renew(owner, keep, client, confirm))
+        self._replace(renewal.renew(record, owner, keep, client, confirm))
 
     def end(self) -> None:
         """Log out: the session is deleted at the store before this returns, and the cookie will be cleared.
 
-        No request in flight can bring it back. What is written afterwards starts a new session. One round trip.
+        No request in flight can bring it back. What is written afterwards starts a new session. Where a login has
+        renewed the session a moment ago, the renewed one ends. One round trip, two more for each renewal. Where another
+        request ended it a moment ago, the cookie is left alone: the browser may have a newer one.
         """
         self.used = True
         record = self._unloaded()
+        was_alive = record.record is not None
         try:
-            ended = record.key is not None and self._store.delete(record.key) is not None
+            outcome = renewal.end(record) if record.key is not None else Outcome.ABSENT
         except StoreUnavailable:
             if self.cookie_action is CookieAction.SET:  # created in this request: no browser gets to know its id
                 self._record, self.cookie_action = self._new_record(None), CookieAction.NONE
             raise
-        if ended:
-            record.notify(signals.session_ended)
+        if outcome is Outcome.ENDED and not was_alive:
+            self.cookie_action = CookieAction.NONE
+            return
         self._record = self._new_record(None)
         self.cookie_action = CookieAction.CLEAR if self._brought_cookie else CookieAction.NONE
 

@@ -109,6 +109,20 @@ class Record:
     final: bool = False
 
 
+MARK_SECONDS = 120
+"""How long a mark stays: longer than any request is in flight, and long enough to repeat a login without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMark:
+    """What a session leaves under its key when it ends: it tells a late request with its id from one of a new visitor.
+
+    `successor` is the sealed id of the session that goes on (see `renewal.py`); empty without one, as after a logout.
+    """
+
+    successor: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """One atomic update: fields to set and to delete. With neither it is a touch.
@@ -136,11 +150,13 @@ class Changes:
 
 
 class Outcome(Enum):
-    """The result of an update."""
+    """The result of an update, or of `Store.retire`."""
 
     APPLIED = "applied"
     ABSENT = "absent"
     """The session does not exist (any more); nothing was written, so nothing was revived."""
+    ENDED = "ended"
+    """As `ABSENT`, and a `SessionMark` shows that the session ended a moment ago."""
     CONFLICT = "conflict"
     """A field of `expect` had other bytes; nothing was written."""
     TOO_LARGE = "too large"
@@ -170,8 +186,11 @@ class Store(Protocol):
     cookie: CookieFormat
     """The format of the cookie, and the store's key for an id."""
 
-    def load(self, key: str) -> Record | None:
-        """Return the session under `key`, or None. Changes nothing, not even the idle timeout."""
+    def load(self, key: str) -> Record | SessionMark | None:
+        """Return the session under `key`, or the mark of one that was retired, or None.
+
+        Changes nothing, not even the idle timeout.
+        """
         ...
 
     def create(
@@ -192,7 +211,18 @@ class Store(Protocol):
         ...
 
     def delete(self, key: str) -> Record | None:
-        """Delete the session and return its last state, or None where there was none. Final once it returns."""
+        """Delete the session and return its last state, or None where there was none. Leaves no mark."""
+        ...
+
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        """End the session and leave `mark` under its key for `MARK_SECONDS`. Final once it returns.
+
+        APPLIED: the session ended. ABSENT: there was none; the mark is there now. ENDED: an earlier mark is there, and
+        stays. CONFLICT: the session does not have exactly the fields of `expect`, and nothing was changed. A mark is
+        not a session: it is neither counted nor listed, and a session under its key hides it. Safe to repeat: the
+        second of two equal calls finds the mark of the first. Where the store has no space for a mark, a call without
+        `expect` ends the session nevertheless.
+        """
         ...
 
     def quarantine(self, key: str) -> None:
@@ -222,7 +252,7 @@ class StoreWrapper:
         self.codec = wraps.codec
         self.cookie = wraps.cookie
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         return self.wraps.load(key)
 
     def create(
@@ -235,6 +265,9 @@ class StoreWrapper:
 
     def delete(self, key: str) -> Record | None:
         return self.wraps.delete(key)
+
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        return self.wraps.retire(key, mark, expect)
 
     def quarantine(self, key: str) -> None:
         self.wraps.quarantine(key)
@@ -265,6 +298,15 @@ class ListsByUser(Protocol):
 
         A session is listed from the moment `create` returns, and never once it ended or expired.
         """
+        ...
+
+
+@runtime_checkable
+class PagesByUser(Protocol):
+    """Lists the sessions of a user page by page, at the cost of a page, for users with thousands of them."""
+
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        """Return up to `count` keys of `owner`, newest first, without the `first` newest. Some may have ended."""
         ...
 
 

@@ -12,10 +12,12 @@ from .codec import DecodeError
 from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
 from .signals import Notify
-from .store import ListsByUser, Record, Store
+from .store import ListsByUser, Outcome, PagesByUser, Record, SessionMark, Store, find_capability
 
 HANDLE_DIGITS = 16
 ROUNDS = 10
+PAGE = 50
+"""Sessions on one page of a list."""
 T = TypeVar("T")
 
 
@@ -50,12 +52,28 @@ class UserSessions:
         """Return the live sessions of `owner`, the newest login first. One round trip each, and those of `keys_of`."""
         now = self._store.ping()
         found = [(key, self._store.load(key)) for key in reversed(self._by_user.keys_of(owner))]
-        return [self._describe(key, record, now) for key, record in found if record is not None]
+        return [self._describe(key, record, now) for key, record in found if isinstance(record, Record)]
+
+    def page(self, owner: str, number: int) -> tuple[list[UserSession], bool]:
+        """Return a page of live sessions of `owner`, the newest login first, and whether there may be older ones.
+
+        Pages are numbered from 1. A page costs at most `PAGE` round trips, however many sessions the user has; sessions
+        that ended make it shorter.
+        """
+        now = self._store.ping()
+        first = (number - 1) * PAGE
+        if (pages := find_capability(self._store, PagesByUser)) is not None:
+            keys = pages.page_of(owner, first, PAGE + 1)
+        else:
+            keys = self._by_user.keys_of(owner)[::-1][first : first + PAGE + 1]
+        found = [(key, self._store.load(key)) for key in keys[:PAGE]]
+        owned = [(key, record) for key, record in found if isinstance(record, Record) and record.owner == owner]
+        return [self._describe(key, record, now) for key, record in owned], len(keys) > PAGE
 
     def end(self, owner: str, handle: str) -> bool:
         """End the session of `owner` with this handle; False where there is none."""
         keys = [key for key in self._by_user.keys_of(owner) if key[:HANDLE_DIGITS] == handle]
-        return self._signal([key for key in keys if self._store.delete(key) is not None]) > 0
+        return self._signal([key for key in keys if end_one(self._store, key)]) > 0
 
     def end_all(self, owner: str, keep: str | None = None) -> int:
         """End the sessions of `owner`, except the one with the key `keep`; return how many ended."""
@@ -92,5 +110,10 @@ def end_all(store: Store, list_keys: Callable[[], Keys[str]]) -> list[str]:
     for _ in range(ROUNDS):
         if not (keys := list(list_keys())):
             break
-        ended += [key for key in keys if store.delete(key) is not None]
+        ended += [key for key in keys if end_one(store, key)]
     return ended
+
+
+def end_one(store: Store, key: str) -> bool:
+    """End a session; return False where there was none."""
+    return store.retire(key, SessionMark()) is Outcome.APPLIED

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
-from nodes.sessions import Changes, Lifetime, ListsByUser, Outcome, Record, Store, StoreUnavailable, find_capability
+import argon2
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from nodes import Settings, create_app
+from nodes.accounts import create_users
+from nodes.accounts.users import Users
+from nodes.sessions import (
+    Changes,
+    Lifetime,
+    ListsByUser,
+    Outcome,
+    Record,
+    SessionMark,
+    Store,
+    StoreUnavailable,
+    find_capability,
+)
 from nodes.sessions.store import StoreWrapper
+from nodes.sessions.stores.redis import connect
+from nodes.sessions.stores.redis.connection import Command, CommandExecutor
+from nodes.stores import Stores, make_stores
+from tests.support.node import PASSWORD
+from tests.support.node_app import attempt_login, log_in, user_of
 
 T = TypeVar("T")
+NEW = "a new and longer password"
 
 
 @dataclass(frozen=True)
@@ -52,7 +77,7 @@ class CutStore(StoreWrapper):
         super().__init__(store)
         self._network = network
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         return self._network.send(lambda: self.wraps.load(key))
 
     def create(
@@ -66,6 +91,9 @@ class CutStore(StoreWrapper):
     def delete(self, key: str) -> Record | None:
         return self._network.send(lambda: self.wraps.delete(key))
 
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        return self._network.send(lambda: self.wraps.retire(key, mark, expect))
+
     def ping(self) -> float:
         return self._network.send(self.wraps.ping)
 
@@ -75,9 +103,139 @@ class CutStore(StoreWrapper):
         return self._network.send(lambda: by_user.keys_of(owner))
 
 
+class CutExecutor:
+    """`executor` behind a network that can be cut: what is counted are the packets of a Redis client."""
+
+    def __init__(self, executor: CommandExecutor, network: Network) -> None:
+        self._executor = executor
+        self._network = network
+        self.can_fail_over = executor.can_fail_over
+
+    def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
+        return self._network.send(lambda: self._executor.execute(commands, idempotent))
+
+    def partitions(self) -> Sequence[CommandExecutor]:
+        return [CutExecutor(executor, self._network) for executor in self._executor.partitions()]
+
+    def close(self) -> None:
+        self._executor.close()
+
+
+def cut_stores(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each new application reach its stores through this network alone."""
+
+    def make(settings: Settings) -> Stores:
+        return Stores(*(CutStore(store, network) for store in make_stores(settings)))
+
+    monkeypatch.setattr("nodes.app.make_stores", make)
+
+
+def cut_connections(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each new application reach its Redis through this network alone."""
+    monkeypatch.setattr("nodes.stores.connect", lambda *arguments: CutExecutor(connect(*arguments), network))
+
+
 def every_cut(operations: int) -> Iterator[Cut]:
     """Yield each way to cut a request of so many operations."""
     for at in range(1, operations + 1):
         for answer in (False, True):
             for lasts in (False, True):
                 yield Cut(at, answer, lasts)
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Settings], Settings]:
+    """Make the settings of a node whose passwords are hashed quickly, and never throttled."""
+    monkeypatch.setattr("nodes.accounts.passwords.HASHER", argon2.PasswordHasher(1, 8, 1))
+    users = tmp_path / "quick.json"
+    create_users(users, ["alice", "bob"], PASSWORD)
+    return lambda settings: replace(settings, users_file=users, login_attempts=1000)
+
+
+class Situation:
+    """Alice in two browsers, at a node that reaches its stores through `network`."""
+
+    def __init__(self, settings: Settings, network: Network) -> None:
+        self.network = network
+        self.app: Flask = create_app(settings)
+        self.users: Users = self.app.extensions["users"]
+        account = self.users.get("alice")
+        assert account is not None
+        self.begin()
+
+    def begin(self) -> None:
+        """Give alice her first password, and two sessions."""
+        self.network.restart(None)
+        self.users.set_enabled("alice", enabled=True)
+        account = self.users.reset_password("alice", PASSWORD)
+        self.app.extensions["sessions"].end_all("alice")
+        self.users.finish(account)
+        self.mine, self.other = log_in(self.app), log_in(self.app)
+
+    @property
+    def password(self) -> str:
+        """The password that alice has."""
+        words = [word for word in (PASSWORD, NEW) if self.users.is_password(self.users.get("alice"), word)]
+        assert len(words) == 1
+        return words[0]
+
+    @property
+    def lives(self) -> tuple[bool, bool]:
+        return user_of(self.mine) == "alice", user_of(self.other) == "alice"
+
+    def log_in_again(self) -> FlaskClient:
+        self.mine = self.app.test_client()
+        assert attempt_login(self.mine, password=self.password).status_code == 200
+        return self.mine
+
+
+def change(client: FlaskClient) -> Any:
+    return client.post("/password", json={"current": PASSWORD, "new": NEW})
+
+
+def check_each_cut(
+    situation: Situation,
+    operation: Callable[[], Any],
+    check: Callable[[Any], None],
+    wanted: Callable[[Cut], bool] = lambda _: True,
+) -> None:
+    """Cut `operation` off at each operation of a store in every wanted way; call `check` with its answer each time."""
+    situation.network.restart(None)
+    check(operation())
+    situation.begin()
+    situation.network.restart(None)
+    operation()
+    for cut in filter(wanted, every_cut(situation.network.sent)):
+        situation.begin()
+        situation.network.restart(cut)
+        answer = operation()
+        situation.network.restart(None)
+        try:
+            check(answer)
+        except AssertionError as error:
+            error.add_note(str(cut))
+            raise
+
+
+def check_changed_password(situation: Situation, answer: Any) -> None:
+    """Check a change of password that may have been cut off, and that it can be finished."""
+    said = "" if answer.status_code == 204 else answer.get_json()["error"]
+    changed = situation.password == NEW
+    mine_lives, other_lives = situation.lives
+    assert answer.status_code in {204, 503}
+    assert not (changed and other_lives)
+    if answer.status_code == 204 or "was changed" in said:
+        assert changed
+    if "was not changed" in said:
+        assert not changed
+    if answer.status_code == 204:
+        assert mine_lives
+        return
+    again = change(situation.mine)
+    if again.status_code == 401:
+        again = change(situation.log_in_again())
+    assert again.status_code == 204
+    assert (situation.password, situation.lives) == (NEW, (True, False))
+    account = situation.users.get("alice")
+    assert account is not None
+    assert not account.unfinished

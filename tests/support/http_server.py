@@ -12,7 +12,7 @@ import flask
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, Store
+from nodes.sessions import Changes, Lifetime, MemoryStore, Outcome, Record, SessionMark, Store
 from tests.support.browser import application
 from tests.support.harness import Through
 from tests.support.http_client import Answer, send
@@ -28,7 +28,7 @@ class Recorded(Through):
         super().__init__(store)
         self.calls: list[str] = []
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         self.calls.append("load")
         return super().load(key)
 
@@ -40,9 +40,9 @@ class Recorded(Through):
         self.calls.append("update" if changes.set or changes.delete else "touch")
         return super().update(key, changes, lifetime)
 
-    def delete(self, key: str) -> Record | None:
-        self.calls.append("delete")
-        return super().delete(key)
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        self.calls.append("retire")
+        return super().retire(key, mark, expect)
 
 
 class _Quiet(WSGIRequestHandler):

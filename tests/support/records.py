@@ -17,7 +17,7 @@ PATIENT = Budgets(5, 5, retries=0, deadline=5)
 
 def load(store: Store, key: str = KEY) -> Record:
     record = store.load(key)
-    assert record is not None
+    assert isinstance(record, Record)
     return record
 
 

@@ -62,6 +62,18 @@ class SeveralServers:
             "127.0.0.1", self.servers[name].port, username=ADMIN, password=ADMIN, socket_timeout=5, driver_info=None
         )
 
+    def is_replaced(self, primary: str) -> bool:
+        """Return whether another server takes writes in place of `primary`, whether or not anybody knows it yet."""
+        others = [name for name in self.redis.stores if name != primary]
+        if self._kind is StoreKind.REDIS_CLUSTER:
+            assert isinstance(self.store, ClusterControl)
+            others = [self.store._replica(primary)]
+        for name in others:
+            with self.client_of(name) as client:
+                if client.role()[0] == b"master":
+                    return True
+        return False
+
     def kill(self, name: str) -> None:
         process = self.servers[name].process
         assert process is not None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nodes.sessions import Changes, Outcome, StoreUnavailable
+from nodes.sessions import Changes, Outcome, Record, SessionMark, StoreUnavailable
 from nodes.sessions.store import Store
 from tests.support.records import HOUR
 from tests.support.waiting import wait_until
@@ -68,7 +68,7 @@ class Writers:
                 if value % 10 == 9:
                     other = secrets.token_hex(32)
                     self.store.create(other, {}, None, HOUR)
-                    if self.store.delete(other) is None:
+                    if self.store.retire(other, SessionMark()) is not Outcome.APPLIED:
                         self.wrong.append(f"{other} had gone before its logout")
                     ended.append(other)
             except StoreUnavailable as error:
@@ -88,9 +88,9 @@ class Writers:
 
     def _read(self, key: str) -> int:
         record = self.store.load(key)
-        return -1 if record is None else int(record.fields["n"])
+        return int(record.fields["n"]) if isinstance(record, Record) else -1
 
     def _check(self, key: str, possible: set[int], ended: list[str]) -> None:
         if (found := self._read(key)) not in possible:
             self.wrong.append(f"{key} is {found}, and should be one of {possible}")
-        self.wrong += [f"the logout of {each} was lost" for each in ended if self.store.load(each) is not None]
+        self.wrong += [f"the logout of {each} was lost" for each in ended if isinstance(self.store.load(each), Record)]

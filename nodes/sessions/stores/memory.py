@@ -12,25 +12,27 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
-from ..store import Changes, Lifetime, Outcome, Record, StoreUnavailable
+from ..store import MARK_SECONDS, Changes, Lifetime, Outcome, Record, SessionMark, StoreUnavailable
 from .saved import SavedSession
 
 
 class MemoryStore:
-    """Holds at most `max_sessions` sessions; `clock` returns seconds since the epoch."""
+    """Holds at most `max_sessions` sessions, and as many marks; `clock` returns seconds since the epoch."""
 
     def __init__(self, max_sessions: int = 100_000, clock: Callable[[], float] = time.time) -> None:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self._entries: dict[str, SavedSession] = {}
+        self._marks: dict[str, tuple[float, SessionMark]] = {}
+        """By key when each mark expires, the earliest first, and the mark."""
         self._lock = threading.Lock()
         self._max_sessions = max_sessions
         self._clock = clock
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         with self._lock:
             entry = self._live(key)
-            return entry.to_record(self._clock()) if entry else None
+            return entry.to_record(self._clock()) if entry else self._mark(key)
 
     def create(
         self,
@@ -56,7 +58,7 @@ class MemoryStore:
         with self._lock:
             entry = self._live(key)
             if entry is None:
-                return Outcome.ABSENT
+                return Outcome.ABSENT if self._mark(key) is None else Outcome.ENDED
             updated = entry.update(changes, lifetime, self._clock())
             if isinstance(updated, Outcome):
                 return updated
@@ -68,6 +70,17 @@ class MemoryStore:
             entry = self._live(key)
             self._entries.pop(key, None)
             return entry.to_record(self._clock()) if entry else None
+
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        with self._lock:
+            entry = self._live(key)
+            if entry is None and self._mark(key) is not None:
+                return Outcome.ENDED
+            if entry is not None and expect is not None and entry.fields != expect.fields:
+                return Outcome.CONFLICT
+            self._entries.pop(key, None)
+            self._add_mark(key, mark)
+            return Outcome.ABSENT if entry is None else Outcome.APPLIED
 
     def quarantine(self, key: str) -> None:
         with self._lock:
@@ -98,6 +111,20 @@ class MemoryStore:
             del self._entries[key]
             return None
         return entry
+
+    def _mark(self, key: str) -> SessionMark | None:
+        expires, mark = self._marks.get(key, (0.0, None))
+        return mark if expires > self._clock() else None
+
+    def _add_mark(self, key: str, mark: SessionMark) -> None:
+        """Add a mark, and remove the expired ones."""
+        now = self._clock()
+        self._marks.pop(key, None)
+        self._marks[key] = now + MARK_SECONDS, mark
+        while (oldest := next(iter(self._marks))) and (
+            self._marks[oldest][0] <= now or len(self._marks) > self._max_sessions
+        ):
+            del self._marks[oldest]
 
     def _alive(self) -> list[tuple[str, SavedSession]]:
         now = self._clock()

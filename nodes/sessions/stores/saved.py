@@ -7,6 +7,13 @@ import msgspec
 from ..store import Changes, Lifetime, Outcome, Record
 
 
+class SavedMark(msgspec.Struct, array_like=True):
+    """The mark of a session that ended; `expires` is in seconds since the epoch."""
+
+    successor: bytes
+    expires: float
+
+
 class SavedSession(msgspec.Struct, array_like=True):
     """The state of a session. Times are in seconds since the epoch."""
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,21 @@ def test_a_user_logs_in_with_the_printed_password(shared: Up) -> None:
     browser = HttpClient(shared.state["url"])
     browser.log_in({"alice": shared.state["password"]})
     assert browser.user == "alice"
+
+
+def test_a_command_with_the_variables_of_the_nodes_disables_a_user_on_all_of_them(shared: Up) -> None:
+    def accounts(command: str) -> None:
+        script = f". {shared.folder}/secrets/node.env; exec {sys.executable} -m nodes.accounts {command}"
+        subprocess.run(["sh", "-euc", script], cwd=ROOT, check=True, timeout=30)
+
+    def logins() -> set[int]:
+        body = {"user": "carol", "password": shared.state["password"]}
+        return {HttpClient(shared.state["url"]).post("/login", json=body).status_code for _ in range(4)}
+
+    accounts("disable carol")
+    assert logins() == {401}
+    accounts("enable carol")
+    assert logins() == {200}
 
 
 @pytest.mark.parametrize(

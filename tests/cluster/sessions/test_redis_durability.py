@@ -1,23 +1,29 @@
-"""A write that waits for replicas is at a replica when it returns; without enough replicas it fails."""
+"""A write that waits for replicas is at a replica when it returns, and no failover loses it; otherwise it fails."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.redis import Durability
 from tests.support.records import HOUR, KEY, OTHER, load
 from tests.support.redis_stores import OpenStore
+from tests.support.several import SeveralServers
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
+from tests.support.writers import Writers
 
 BUDGETS = Budgets(5, 1, retries=0, deadline=5)
 EVERY_WRITE = {"durability": Durability.EVERY_WRITE, "replicas": 1}
 REVOCATIONS = {"durability": Durability.REVOCATIONS, "replicas": 1}
+IN_FAILOVER = Budgets(0.5, 0.5, retries=1, deadline=2)
+POLICIES = [OutagePolicy(Outage.FAIL_FAST), OutagePolicy(Outage.WAIT, seconds=20)]
+PAUSES = [random.Random(seed).uniform(0.5, 3.0) for seed in range(6)]
 
 
 class Pair:
@@ -152,3 +158,84 @@ def test_writes_fail_without_the_replica_and_work_once_it_is_back(own_pair: Pair
 def test_a_durability_that_contradicts_the_replicas_is_refused(durability: Durability, replicas: int) -> None:
     with pytest.raises(ValueError, match="replicas"):
         RedisStore.from_url("redis://localhost", durability=durability, replicas=replicas)
+
+
+@pytest.mark.parametrize(
+    ("servers", "outage"),
+    [("ha", POLICIES[0]), ("ha", POLICIES[1]), ("cluster", POLICIES[1])],
+    ids=["ha-fail-fast", "ha-wait", "cluster-wait"],
+    indirect=["servers"],
+)
+def test_a_primary_that_returns_once_it_was_replaced_loses_no_confirmed_write(
+    servers: SeveralServers, open_store: OpenStore, outage: OutagePolicy
+) -> None:
+    seen = Writers(open_store(servers, IN_FAILOVER, outage=outage, **EVERY_WRITE)).run(lambda: replace_silent(servers))
+    assert seen.wrong == []
+    assert not (outage.waits and seen.failed)
+
+
+def test_a_primary_that_returns_once_it_was_replaced_revives_no_session(
+    ha: SeveralServers, open_store: OpenStore
+) -> None:
+    store = open_store(ha, IN_FAILOVER, **REVOCATIONS)
+    keys = [f"{number:064x}" for number in range(300)]
+    for key in keys:
+        store.create(key, {}, None, HOUR)
+    with ha.client() as client:
+        client.wait(2, 5000)
+    primary, ended = ha.store.primary(), list[str]()
+    with ha.paused(primary):
+        wait_until(lambda: ha.is_replaced(primary))
+    for key in keys:
+        try:
+            store.delete(key)
+            ended.append(key)
+        except StoreUnavailable:
+            continue
+    wait_until(ha.store.is_settled)
+    assert [key for key in ended if store.load(key) is not None] == []
+
+
+def replace_silent(servers: SeveralServers) -> None:
+    """Pause the primary until another server has taken over, which the other replica does not know yet."""
+    primary = servers.store.primary()
+    with servers.paused(primary):
+        wait_until(lambda: servers.is_replaced(primary))
+    wait_until(servers.store.is_settled)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seconds", PAUSES, ids="{:.2f}".format)
+def test_a_primary_that_pauses_for_any_time_loses_no_confirmed_write(
+    ha: SeveralServers, open_store: OpenStore, seconds: float
+) -> None:
+    def silence() -> None:
+        with ha.paused(ha.store.primary()):
+            time.sleep(seconds)
+        wait_until(ha.store.is_settled)
+
+    seen = Writers(open_store(ha, IN_FAILOVER, outage=POLICIES[1], **EVERY_WRITE)).run(silence, after=2)
+    assert (seen.failed, seen.wrong) == ([], [])
+
+
+def test_a_write_is_unknown_without_sentinels_and_counts_once_they_answer(
+    ha: SeveralServers, open_store: OpenStore
+) -> None:
+    store = open_store(ha, IN_FAILOVER, **EVERY_WRITE)
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    with ha.paused("sentinel-1", "sentinel-2"):
+        time.sleep(1)  # longer than the lease
+        with pytest.raises(StoreUnavailable, match="only 1 of 3 Sentinels reach the primary"):
+            store.update(KEY, Changes({"a": b"2"}), HOUR)
+        assert load(store).fields["a"] == b"2"
+    wait_until(ha.store.is_settled)
+    assert store.update(KEY, Changes({"a": b"3"}), HOUR) is Outcome.APPLIED
+
+
+def test_one_silent_sentinel_of_three_refuses_no_write(ha: SeveralServers, open_store: OpenStore) -> None:
+    store = open_store(ha, IN_FAILOVER, **EVERY_WRITE)
+    with ha.paused("sentinel-1"):
+        store.create(KEY, {"n": b"0"}, None, HOUR)
+        until = time.monotonic() + 2  # more than two leases
+        while time.monotonic() < until:
+            assert store.update(KEY, Changes({"n": b"1"}), HOUR) is Outcome.APPLIED

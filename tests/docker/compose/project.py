@@ -100,3 +100,8 @@ class Compose:
     def passwords(self) -> dict[str, str]:
         words = self("run", "--rm", "--no-deps", "setup", "passwords").split()
         return dict(zip(words[::2], words[1::2], strict=True))
+
+    def accounts(self, *arguments: str, node: int = 1) -> str:
+        """Run `python -m nodes.accounts` in a node; return its output."""
+        command = ("python", "-m", "nodes.accounts", *arguments)
+        return self("exec", "-T", "--index", str(node), "node", *command)

@@ -10,7 +10,7 @@ import redis
 from deploy import ClusterError, StoreKind
 from deploy.local.redis_server import LocalRedis
 from deploy.redis import acl
-from nodes.sessions import RedisStore
+from nodes.sessions import Record, RedisStore, SessionMark
 from nodes.sessions.store import Changes, Lifetime, Outcome, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import Durability
@@ -44,6 +44,8 @@ def test_the_express_store_can_do_everything_it_needs_and_has_no_other_keys() ->
         assert list(accounts.keys()) == ["a" * 64]
         assert store.find_keys_of("alice") == list(store.keys()) == ["a" * 32]
         assert store.delete("a" * 32) is not None
+        assert store.retire("a" * 32, SessionMark()) is Outcome.ABSENT
+        assert store.load("a" * 32) == SessionMark()
         store.create("b" * 32, {}, None, LIFETIME)
         store.quarantine("b" * 32)
         with redis.Redis.from_url(servers.url) as client:
@@ -65,8 +67,10 @@ def test_the_redis_store_can_do_everything_it_needs(url: str, node: "redis.Redis
     changed = Changes(set={"visits": b"\x02"}, delete=frozenset({"cart"}), expect={"visits": b"\x01"})
     assert store.update("a" * 64, changed, LIFETIME) is Outcome.APPLIED
     record = store.load("a" * 64)
-    assert record is not None
+    assert isinstance(record, Record)
     assert record.fields == {"visits": b"\x02"}
+    assert store.retire("c" * 64, SessionMark()) is Outcome.ABSENT
+    assert store.load("c" * 64) == SessionMark()
     store.quarantine("a" * 64)
     assert store.load("a" * 64) is None
     for number in range(257):  # the last of them looks after the index

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Changes, FileStore, Record
+from nodes.sessions import Changes, FileStore, Record, SessionMark
 from tests.support.records import HOUR, KEY, OTHER
 
 MOST_CALLS = 2000
@@ -38,6 +38,10 @@ def delete(store: FileStore) -> Any:
     return store.delete(KEY)
 
 
+def retire(store: FileStore) -> Any:
+    return store.retire(KEY, SessionMark(b"next"))
+
+
 def quarantine(store: FileStore) -> Any:
     store.quarantine(KEY)
 
@@ -47,8 +51,8 @@ def list_user(store: FileStore) -> Any:
 
 
 def state(store: FileStore) -> tuple[dict[str, bytes] | None, dict[str, bytes] | None]:
-    def fields(record: Record | None) -> dict[str, bytes] | None:
-        return dict(record.fields) if record else None
+    def fields(record: Record | SessionMark | None) -> dict[str, bytes] | None:
+        return dict(record.fields) if isinstance(record, Record) else None
 
     return fields(store.load(KEY)), fields(store.load(OTHER))
 
@@ -58,6 +62,7 @@ AFTER: dict[Operation, tuple[Any, Any]] = {
     create: ({"a": b"1"}, {"a": b"1"}),
     update: ({"a": b"2", "b": b"x" * 100}, None),
     delete: (None, None),
+    retire: (None, None),
     quarantine: (None, None),
     list_user: BEFORE,
 }

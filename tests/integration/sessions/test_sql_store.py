@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, event, select
 
-from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, SessionMark, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import make_engine
 from nodes.sessions.stores.sql.statements import metadata, sessions
 from tests.support.ddl import ddl
 from tests.support.harnesses.sql import SqlHarness, before_statement
-from tests.support.records import HOUR, KEY, OTHER, in_threads
+from tests.support.records import HOUR, KEY, OTHER, in_threads, load
 from tests.support.sql_servers import PATIENT
 
 ROOT = Path(__file__).parents[3]
@@ -75,8 +76,15 @@ def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
     watch("update, touch", lambda: store.update(KEY, Changes(), HOUR))
     watch("ping", store.ping)
     watch("keys_of", lambda: store.keys_of("alice"))
+    watch("page_of", lambda: store.page_of("alice", 0, 2))
     watch("count", store.count)
     watch("keys", lambda: list(store.keys()))
+    watch("retire, conflict", lambda: store.retire(KEY, SessionMark(), replace(load(store), fields={})))
+    watch("retire", lambda: store.retire(KEY, SessionMark(b"next"), load(store)))
+    watch("retire, ended", lambda: store.retire(KEY, SessionMark()))
+    watch("retire, absent", lambda: store.retire(OTHER, SessionMark()))
+    watch("update, ended", lambda: store.update(KEY, Changes({"a": b"2"}), HOUR))
+    store.create(KEY, {}, "alice", HOUR)
     watch("delete", lambda: store.delete(KEY))
     store.create(OTHER, {}, None, HOUR)
     watch("quarantine", lambda: store.quarantine(OTHER))
@@ -95,8 +103,14 @@ def test_each_operation_sends_what_the_docstring_says(store: SqlStore, sent: lis
         "update, touch": ["UPDATE"],
         "ping": ["SELECT"],
         "keys_of": ["SELECT"],
+        "page_of": ["SELECT"],
         "count": ["SELECT"],
         "keys": ["SELECT"],
+        "retire, conflict": ["SELECT", "UPDATE", "BEGIN", "SELECT", "COMMIT"],
+        "retire": ["SELECT", "UPDATE"],
+        "retire, ended": ["UPDATE", "BEGIN", "SELECT", "SELECT", "COMMIT"],
+        "retire, absent": ["UPDATE", "BEGIN", "SELECT", "SELECT", "DELETE", "INSERT", "COMMIT"],
+        "update, ended": ["BEGIN", "SELECT", "SELECT", "COMMIT"],
         "delete": ["DELETE"],
         "quarantine": ["UPDATE"],
         "sweep, nothing": SWEEP[store._database._engine.dialect.name],

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Changes, Lifetime, Outcome, Store, StoreUnavailable, UnsupportedRecordVersion
-from nodes.sessions.store import Iterable, ListsByUser, Sweepable, find_capability
+from nodes.sessions import Changes, Lifetime, Outcome, SessionMark, Store, StoreUnavailable, UnsupportedRecordVersion
+from nodes.sessions.store import MARK_SECONDS, Iterable, ListsByUser, PagesByUser, Sweepable, find_capability
 from tests.support.harness import Harness
 from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads, load
 
@@ -191,6 +191,89 @@ def test_a_record_of_a_later_version_is_unknown_and_kept_until_it_is_deleted(har
     make(store, b=b"2")
 
 
+def test_a_retired_session_leaves_its_mark_and_no_update_revives_it(store: Store) -> None:
+    make(store, owner="alice", a=b"1")
+    assert store.retire(KEY, SessionMark(b"next")) is Outcome.APPLIED
+    assert store.load(KEY) == SessionMark(b"next")
+    for changes in (Changes({"a": b"2"}), Changes(), Changes({"a": b"2"}, expect={"a": b"1"})):
+        assert store.update(KEY, changes, HOUR) is Outcome.ENDED
+    assert store.load(KEY) == SessionMark(b"next")
+
+
+def test_the_first_mark_stays(store: Store) -> None:
+    make(store)
+    store.retire(KEY, SessionMark(b"next"))
+    assert store.retire(KEY, SessionMark()) is Outcome.ENDED
+    assert store.retire(KEY, SessionMark(b"next")) is Outcome.ENDED
+    assert store.load(KEY) == SessionMark(b"next")
+
+
+def test_a_mark_stays_where_there_was_no_session(harness: Harness) -> None:
+    make(harness.store, OTHER)
+    record = load(harness.store, OTHER)
+    harness.advance(601)
+    assert harness.store.retire(KEY, SessionMark(b"next")) is Outcome.ABSENT
+    assert harness.store.retire(OTHER, SessionMark(b"next"), record) is Outcome.ABSENT
+    assert (harness.store.load(KEY), harness.store.load(OTHER)) == (SessionMark(b"next"), SessionMark(b"next"))
+
+
+def test_a_mark_expires(harness: Harness) -> None:
+    store = harness.store
+    make(store)
+    store.retire(KEY, SessionMark(b"next"))
+    harness.advance(MARK_SECONDS - 10)
+    assert store.load(KEY) == SessionMark(b"next")
+    harness.advance(11)
+    assert store.load(KEY) is None
+    assert store.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.ABSENT
+    assert store.retire(KEY, SessionMark(b"later")) is Outcome.ABSENT
+    assert store.load(KEY) == SessionMark(b"later")
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        (Changes(), Outcome.APPLIED),
+        (Changes({"b": b"2"}), Outcome.CONFLICT),
+        (Changes({"a": b"2"}), Outcome.CONFLICT),
+        (Changes(delete=frozenset({"a"})), Outcome.CONFLICT),
+    ],
+    ids=["touched", "added", "changed", "removed"],
+)
+def test_a_session_is_retired_only_as_it_was_expected(store: Store, changes: Changes, outcome: Outcome) -> None:
+    store.create(KEY, {"a": b"1", "@": b"0", "": b"3"}, "alice", HOUR)
+    record = load(store)
+    store.update(KEY, changes, HOUR)
+    assert store.retire(KEY, SessionMark(b"next"), record) is outcome
+    assert (store.load(KEY) == SessionMark(b"next")) is (outcome is Outcome.APPLIED)
+    if outcome is Outcome.CONFLICT:
+        assert store.retire(KEY, SessionMark(b"next"), load(store)) is Outcome.APPLIED
+
+
+def test_a_session_under_the_key_of_a_mark_hides_it(store: Store) -> None:
+    store.retire(KEY, SessionMark(b"next"))
+    if store.create(KEY, {"a": b"1"}, None, HOUR) is None:
+        pytest.fail("only a session makes a key taken")
+    assert fields_of(store) == {"a": b"1"}
+    assert store.retire(KEY, SessionMark(b"other")) is Outcome.APPLIED
+    assert store.load(KEY) == SessionMark(b"other")
+
+
+def test_of_concurrent_calls_one_retires_a_session(store: Store) -> None:
+    make(store, a=b"1")
+    record, barrier = load(store), threading.Barrier(4)
+    outcomes: dict[bytes, Outcome] = {}
+
+    def retire(successor: bytes) -> None:
+        barrier.wait()
+        outcomes[successor] = store.retire(KEY, SessionMark(successor), record)
+
+    in_threads(*(lambda name=name: retire(name) for name in (b"1", b"2", b"3", b"4")))
+    winner = next(name for name, outcome in outcomes.items() if outcome is Outcome.APPLIED)
+    assert outcomes == dict.fromkeys(outcomes, Outcome.ENDED) | {winner: Outcome.APPLIED}
+    assert store.load(KEY) == SessionMark(winner)
+
+
 def test_a_quarantined_session_is_absent(store: Store) -> None:
     make(store, a=b"1")
     store.quarantine(KEY)
@@ -241,6 +324,7 @@ def test_a_store_out_of_reach_is_unavailable_and_never_absent(harness: Harness) 
             lambda: harness.store.create(OTHER, {}, None, HOUR),
             lambda: harness.store.update(KEY, Changes(), HOUR),
             lambda: harness.store.delete(KEY),
+            lambda: harness.store.retire(KEY, SessionMark()),
             lambda: harness.store.quarantine(KEY),
             lambda: harness.store.ping(),
         ):
@@ -280,6 +364,16 @@ def test_the_sessions_of_a_user_are_listed_oldest_first(store: Store) -> None:
     assert by_user(store).keys_of("nobody") == []
 
 
+def test_a_page_of_a_users_sessions_has_the_newest_first(store: Store) -> None:
+    pages = find_capability(store, PagesByUser) or pytest.skip("this store lists all sessions of a user at once")
+    now = store.ping()
+    for number, age in ((1, 30), (2, 90), (3, 60)):
+        log_in(store, number, created=now - age)
+    log_in(store, 4, "bob")
+    assert [pages.page_of("alice", first, 2) for first in (0, 2, 4)] == [[key(1), key(3)], [key(2)], []]
+    assert pages.page_of("nobody", 0, 2) == []
+
+
 LOOK_ALIKES = ["Alice", "alicé", "ali\u0301ce", " alice", "\u0130", "ss", "ß"]
 
 
@@ -303,6 +397,8 @@ def test_ended_and_expired_sessions_are_not_listed(harness: Harness) -> None:
         store.update(key(number), Changes({"a": b"1"}), HOUR)
     harness.advance(200)
     store.quarantine(key(3))
+    log_in(store, 5)
+    store.retire(key(5), SessionMark(b"next"))
     assert users.keys_of("alice") == list(everyone.keys()) == [key(2)]
     assert everyone.count() == 1
 
@@ -323,7 +419,7 @@ def test_a_session_that_moves_is_listed_at_every_moment(store: Store) -> None:
     def move() -> None:
         for number in range(60):
             store.create(place(number + 1), {}, "alice", HOUR)
-            store.delete(place(number))
+            store.retire(place(number), SessionMark(b"next"))
         done.set()
 
     log_in(store, 0)
@@ -359,3 +455,15 @@ def test_a_sweep_removes_expired_sessions_in_batches_and_reports_each(harness: H
     assert sorted(expired) == [key(number) for number in range(5)]
     assert store.load(key(10)) is not None
     assert by_user(store).keys_of("alice") == [key(10)]
+
+
+def test_a_sweep_reports_no_mark(harness: Harness) -> None:
+    sweeper = find_capability(harness.store, Sweepable)
+    if sweeper is None:
+        pytest.skip("the server removes marks itself")
+    make(harness.store)
+    harness.store.retire(KEY, SessionMark())
+    harness.advance(MARK_SECONDS + 1)
+    expired: list[str] = []
+    sweeper.sweep(10, expired.append)
+    assert expired == []

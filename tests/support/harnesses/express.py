@@ -33,6 +33,8 @@ class ExpressHarness(ServerHarness):
             session["_created"] -= moved
             self._client.set(raw, json.dumps(session), keepttl=True)
             self._client.pexpireat(raw, self._client.pexpiretime(raw) - moved)
+        for mark in self._client.keys("ended:sess:*"):
+            self._client.pexpireat(mark, self._client.pexpiretime(mark) - moved)
 
     def damage(self, key: str) -> None:
         self._client.set(f"sess:{key}", "{broken", keepttl=True)

@@ -48,3 +48,4 @@ class MemoryHarness:
 
     def clear(self) -> None:
         self.memory._entries.clear()
+        self.memory._marks.clear()

@@ -60,6 +60,8 @@ class RedisHarness(ServerHarness):
             created, final, owner = self._client.hget(raw, "@").split(b":", 3)[1:]
             self._client.hset(raw, "@", b":".join([b"1", str(int(created) - moved).encode(), final, owner]))
             self._client.pexpireat(raw, self._client.pexpiretime(raw) - moved)
+        for mark in self._names("session:ended:{*"):
+            self._client.pexpireat(mark, self._client.pexpiretime(mark) - moved)
         for index in self._names("session:of:{*"):
             for member, score in self._client.zrange(index, 0, -1, withscores=True):
                 written = int.from_bytes(member[32:], "big") - int(seconds)

@@ -115,6 +115,7 @@ def test_a_disabled_user_is_refused_until_enabled(app: Flask) -> None:
     users: Users = app.extensions["users"]
     users.set_enabled("alice", enabled=False)
     assert not can_log_in(app, PASSWORD)
+    assert not users.is_password(users.get("alice"), PASSWORD)
     users.set_enabled("alice", enabled=True)
     assert can_log_in(app, PASSWORD)
 

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
 from nodes.account_sessions import browser_name
+from nodes.sessions import Lifetime
 from tests.support.node import PASSWORD
 from tests.support.node_app import FIREFOX, HTML, age_login, attempt_login, log_in, token_of, user_of
 
@@ -29,6 +30,32 @@ def test_all_sessions_of_a_user_are_listed_and_the_current_one_is_marked(app: Fl
     assert {one["address"] for one in listed} == {"127.0.0.1"}
     assert [one["current"] for one in sessions_of(first)] == [False, True]
     assert all(set(one) == {"handle", "created", "last_seen", "address", "browser", "current"} for one in listed)
+
+
+def test_a_list_of_many_sessions_comes_in_pages(app: Flask) -> None:
+    client, store = log_in(app), app.extensions["sessions"].store
+    for number in range(1, 120):
+        store.create(f"{number:064x}", {}, "alice", Lifetime(60, 600), store.ping() - number)
+    pages = [client.get(f"/sessions?page={page}").get_json() for page in (1, 2, 3, 4)]
+    assert [len(page["sessions"]) for page in pages] == [50, 50, 20, 0]
+    assert [page["more"] for page in pages] == [True, True, False, False]
+    assert len({one["handle"] for page in pages for one in page["sessions"]}) == 2
+    created = [one["created"] for page in pages for one in page["sessions"]]
+    assert created == sorted(created, reverse=True)
+
+
+def test_pages_of_a_list_of_sessions_are_linked(app: Flask) -> None:
+    client, store = log_in(app), app.extensions["sessions"].store
+    for number in range(1, 60):
+        store.create(f"{number:064x}", {}, "alice", Lifetime(60, 600), store.ping() - number)
+    first, second = (client.get(f"/sessions?page={page}", headers=HTML).text for page in (1, 2))
+    assert ("page=2" in first, "page=1" in second, "page=3" in second) == (True, True, False)
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "two", "1e3", "9999999", "\u0661"])
+def test_a_wrong_page_number_is_refused(app: Flask, page: str) -> None:
+    answer = log_in(app).get("/sessions", query_string={"page": page})
+    assert (answer.status_code, answer.get_json()["error"]) == (400, "page must be a number from 1 to 999999")
 
 
 def test_a_list_of_sessions_shows_no_id(app: Flask) -> None:

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import Changes, EncryptedStore, Encryption, MemoryStore, Outcome, Record, Store, UnknownKey
+from nodes.sessions import (
+    Changes,
+    EncryptedStore,
+    Encryption,
+    MemoryStore,
+    Outcome,
+    Record,
+    SessionMark,
+    Store,
+    UnknownKey,
+)
 from nodes.sessions.codec import OVERHEAD, DecodeError, MsgpackCodec, is_encrypted
 from nodes.sessions.cookie import SignedCookie
 from nodes.sessions.encryption import FieldCipher
@@ -239,7 +249,7 @@ def test_a_write_during_a_comparison_of_forms_is_a_conflict(writer: Encryption, 
     class Overtaken(MemoryStore):
         """Another writer changes a value after each load."""
 
-        def load(self, key: str) -> Record | None:
+        def load(self, key: str) -> Record | SessionMark | None:
             record = super().load(key)
             raw(self)["n"] = b"9"
             return record

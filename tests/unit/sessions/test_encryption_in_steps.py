@@ -89,17 +89,19 @@ def test_a_corrupt_value_is_corrupt_for_a_node_without_keys_too(inner: MemorySto
 @pytest.mark.parametrize(
     "store", [lambda inner: inner, lambda inner: EncryptedStore(inner, [OLD])], ids=["none", "another"]
 )
-def test_a_login_does_not_carry_over_values_of_an_unknown_key(
+def test_a_login_is_refused_where_another_node_writes_with_an_unknown_key(
     inner: MemoryStore, store: Callable[[MemoryStore], Store]
 ) -> None:
     mine, writing = Browser(application(store(inner))), application(EncryptedStore(inner, [SECRET, OLD]))
     mine.put(cart=[1], x=2)
-    with mine.request() as (session, _):
+    with mine.request() as (session, answer):
         assert session["cart"] == [1]
         mine.at(writing).put(theme="dark", x=3)
         session["y"] = 3
         session.renew("alice")
-    assert mine.read() == ("alice", {"cart": [1], "x": 2, "y": 3})
+    assert answer.status == 503
+    (left,) = inner._entries.values()
+    assert (left.owner, set(left.fields)) == (None, {"cart", "theme", "x", "y"})
 
 
 # ---- nodes of two steps beside each other

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, SessionTooLarge, Store, StoreUnavailable
+from nodes.sessions.store import MARK_SECONDS
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 
@@ -130,10 +131,11 @@ def test_a_request_in_flight_does_not_revive_a_logout(browser: Browser, harness:
     assert browser.read(header=header) == (None, {})
 
 
-def test_a_write_without_a_read_to_an_ended_session_starts_a_new_one(browser: Browser) -> None:
+def test_a_write_to_a_session_that_ended_long_ago_starts_a_new_one(browser: Browser, harness: Harness) -> None:
     browser.put(secret="of before")
     header = browser.header
     browser.log_out()
+    harness.advance(MARK_SECONDS + 1)
     assert browser.visit(put(theme="dark"), header=header).status == 200
     assert browser.header not in {header, ""}
     assert browser.data == {"theme": "dark"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import Phase
 
-from nodes.sessions import MemoryStore
+from nodes.sessions import MemoryStore, Outcome
 from tests.integration.sessions.test_state_machine import run, test_every_history_agrees_with_the_model
 from tests.support.harnesses.memory import MemoryHarness
 
@@ -23,7 +23,7 @@ def test_the_machine_notices_a_store_that_breaks_a_promise(broken: str, monkeypa
     if broken == "expiry":
         monkeypatch.setattr(MemoryStore, "_live", lambda self, key: self._entries.get(key))
     elif broken == "logout":
-        monkeypatch.setattr(MemoryStore, "delete", MemoryStore.load)
+        monkeypatch.setattr(MemoryStore, "retire", lambda *_: Outcome.APPLIED)
     else:
         update = MemoryStore.update
         forgetful = lambda self, key, changes, lifetime: update(self, key, replace(changes, expect={}), lifetime)  # noqa: E731

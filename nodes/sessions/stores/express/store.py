@@ -1,19 +1,22 @@
 """Sessions shared with a Node application on express-session and connect-redis, byte for byte.
 
-    load       GET, PTTL, TIME                              in one packet
+    load       GET, PTTL, TIME                              in one packet; then GET of the mark where it is absent
     create     TIME; then SET NX PX
     update     GET, PTTL, TIME; then EVALSHA SWAP           GET, SET PX; again where another client wrote in between
                  of nothing but the time: … then PEXPIRE
     delete     EVALSHA TAKE                                 TYPE, GET, PTTL, DEL
+    retire     EVALSHA RETIRE                               TYPE, GET, DEL, SET PX
+                 of expected fields: GET, PTTL, TIME first; again where another client wrote in between
     quarantine RENAME, PEXPIRE                              in one packet
     ping       TIME
     keys       SCAN, as often as it takes; so does count
     find_keys_of  SCAN, as often as it takes, and MGET of 25 keys each
 
 The key is `sess:<id>` and the value JSON (`format.py`). The key's time to live says when a session ends, as in Express.
-A change is read, merged key by key, and swapped in where nothing else was written meanwhile, so this side never
-overwrites a write of Express; Express can't promise that. The sessions of a user have no index, because Express
-would not maintain it: a change of password looks at all sessions. docs/express.md says what each side guarantees.
+A mark is under `ended:sess:<id>`, and Express does not know it. A change is read, merged key by key, and swapped in
+where nothing else was written meanwhile, so this side never overwrites a write of Express; Express can't promise that.
+The sessions of a user have no index, because Express would not maintain it: a change of password looks at all sessions.
+docs/express.md says what each side guarantees.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import redis
 from ...codec import Codec
 from ...cookie import CookieFormat
 from ...store import (
+    MARK_SECONDS,
     QUARANTINE_SECONDS,
     Budgets,
     Changes,
@@ -33,13 +37,14 @@ from ...store import (
     Lifetime,
     Outcome,
     Record,
+    SessionMark,
     StoreUnavailable,
     quarantine_corrupt,
 )
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
-from ..redis.forms import is_bytes, is_int, is_list
+from ..redis.forms import is_bytes, is_int, is_list, is_one_of
 from ..redis.outage import OutagePolicy, with_outage_policy
 from ..redis.scripts import Script
 from .cookie import ExpressCookie
@@ -51,12 +56,10 @@ MAX_SWAPS = 100
 _BATCH = 25
 """Sessions in one reply, which is bounded (`Budgets.max_reply`)."""
 
-# KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, 0 where it changed, -1 where it is gone.
+# KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, or 0 where it changed or is gone.
 SWAP = Script(
     """
-local value = redis.call('GET', KEYS[1])
-if not value then return -1 end
-if value ~= ARGV[1] then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """,
@@ -74,6 +77,26 @@ return {value, ttl}
 """,
     lambda reply: reply is None or (is_list(reply) and len(reply) == 2 and is_bytes(reply[0]) and is_int(reply[1])),
 )
+
+# KEYS: the session, its mark. ARGV: the successor, ms that the mark stays, perhaps the value that was read. DEL is the
+# first write, which a full server does not refuse.
+RETIRE = Script(
+    """
+local answer = 'ok'
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then
+  if redis.call('EXISTS', KEYS[2]) == 1 then return 'ended' end
+  answer = 'absent'
+elseif ARGV[3] and (kind ~= 'string' or redis.call('GET', KEYS[1]) ~= ARGV[3]) then
+  return 'changed'
+end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return answer
+""",
+    is_one_of(b"ok", b"absent", b"ended", b"changed"),
+)
+_RETIRED = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"ended": Outcome.ENDED}
 
 
 class ExpressStore:
@@ -117,10 +140,10 @@ class ExpressStore:
         """
         return cls(connect(url, budgets or Budgets()), prefix, owner_field, outage)
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         found = self._read(key)
         if found is None:
-            return None
+            return self._load_mark(key)
         _, document, ttl, now = found
         return document.to_record(_to_ttl(ttl), now)
 
@@ -149,10 +172,10 @@ class ExpressStore:
         raise StoreUnavailable(f"gave up after {MAX_SWAPS} writers in between")
 
     def _try_update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome | None:
-        """Read, merge and swap once. Return None if another client wrote between the read and the swap."""
+        """Read, merge and swap once. Return None if another client wrote or ended it between the read and the swap."""
         found = self._read(key)
         if found is None:
-            return Outcome.ABSENT
+            return Outcome.ABSENT if self._load_mark(key) is None else Outcome.ENDED
         value, document, _, now = found
         if refusal := changes.refusal(document.fields()):
             return refusal
@@ -164,9 +187,9 @@ class ExpressStore:
             return Outcome.ABSENT
         if not (changes.set or changes.delete) and document.final == was_final:
             touch: Command = ("PEXPIRE", self._name(key), milliseconds)
-            return Outcome.APPLIED if self._client.run([touch])[0] else Outcome.ABSENT
+            return Outcome.APPLIED if self._client.run([touch])[0] else None
         swap = SWAP.call((self._name(key),), value, document.dump(), milliseconds)
-        return {1: Outcome.APPLIED, 0: None}.get(self._client.run([swap])[0], Outcome.ABSENT)
+        return Outcome.APPLIED if self._client.run([swap])[0] == 1 else None
 
     def delete(self, key: str) -> Record | None:
         reply = self._client.run([TAKE.call((self._name(key),))])[0]
@@ -177,6 +200,20 @@ class ExpressStore:
             return Document.parse(value, self._owner_field).to_record(_to_ttl(ttl), UNKNOWN_AGE)
         except CorruptRecord:
             return None
+
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        for _ in range(MAX_SWAPS):
+            arguments: tuple[bytes | int, ...] = (mark.successor, MARK_SECONDS * 1000)
+            if expect is not None and (found := self._read(key)) is not None:
+                value, document, *_ = found
+                if document.fields() != expect.fields:
+                    return Outcome.CONFLICT
+                arguments = (*arguments, value)
+            retire = RETIRE.call((self._name(key), self._mark_name(key)), *arguments)
+            reply = self._client.run([retire])[0]
+            if reply != b"changed":
+                return _RETIRED[reply]
+        raise StoreUnavailable(f"gave up after {MAX_SWAPS} writers in between")
 
     def quarantine(self, key: str) -> None:
         """Rename a corrupt record, so that Express does not find it and answer 500."""
@@ -223,6 +260,14 @@ class ExpressStore:
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}{key}"
+
+    def _mark_name(self, key: str) -> str:
+        return f"ended:{self._name(key)}"
+
+    def _load_mark(self, key: str) -> SessionMark | None:
+        command: Command = ("GET", self._mark_name(key))
+        successor = self._client.run([command], idempotent=True)[0]
+        return None if successor is None else SessionMark(successor)
 
     def _is_of_another_type(self, name: str, error: Exception) -> bool:
         """Return whether the key is not a string. A faulty server may say so of any session."""

@@ -1,6 +1,7 @@
 """The content of the file store's folder: shards of sessions, an index of users, quarantined records.
 
     00 … ff/<key>         a session: `SC`, the version, a digest of the rest, then MessagePack
+    00 … ff/<key>.ended   the mark of a session that ended, in the same form
     00 … ff/.<random>.new the new content of a session, until it is renamed
     00 … ff/lock          the lock of the shard
     sweeping              the lock of a sweep
@@ -20,16 +21,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from ...store import LATEST, CorruptRecord, StoreUnavailable, UnsupportedRecordVersion
-from ..saved import SavedSession
+from ..saved import SavedMark, SavedSession
 from .io import lock, make_folder, open_folder
 
 KEYS = re.compile(r"[0-9a-f]{64}\Z")
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 USERS, DAMAGED = "users", "damaged"
+MARK = ".ended"
+"""The ending of a mark's name."""
 FORMAT = 1
 _MAGIC = b"SC"
 _DIGEST_BYTES = 16
@@ -38,11 +42,14 @@ _ATTEMPTS = 100
 """Maximum number of attempts to add an entry, because another process may remove the empty folder in between."""
 
 
+T = TypeVar("T")
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(SavedSession)
+_mark_decoder = msgspec.msgpack.Decoder(SavedMark)
 
 
-def pack(saved: SavedSession) -> bytes:
+def pack(saved: SavedSession | SavedMark) -> bytes:
     """Return the bytes of the file."""
     data = _encoder.encode(saved)
     return b"".join((_MAGIC, bytes([FORMAT]), _digest(data), data))
@@ -50,6 +57,18 @@ def pack(saved: SavedSession) -> bytes:
 
 def unpack(data: bytes) -> SavedSession:
     """Return the session in these bytes. Raises `CorruptRecord`, and `UnsupportedRecordVersion` for a later format."""
+    saved = _unpack(data, _decoder)
+    if not 0 <= saved.created < LATEST:
+        raise CorruptRecord("its time of creation is out of range")
+    return saved
+
+
+def unpack_mark(data: bytes) -> SavedMark:
+    """Return the mark in these bytes. Raises as `unpack` does."""
+    return _unpack(data, _mark_decoder)
+
+
+def _unpack(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
     if data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER:
         raise CorruptRecord("it does not begin as the file of a session does")
     version = data[len(_MAGIC)]
@@ -58,12 +77,9 @@ def unpack(data: bytes) -> SavedSession:
     if version != FORMAT or _digest(data[_HEADER:]) != data[_HEADER - _DIGEST_BYTES : _HEADER]:
         raise CorruptRecord("its digest does not match its content")
     try:
-        saved = _decoder.decode(data[_HEADER:])
+        return decoder.decode(data[_HEADER:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptRecord(str(error)) from error
-    if not 0 <= saved.created < LATEST:
-        raise CorruptRecord("its time of creation is out of range")
-    return saved
 
 
 def _digest(data: bytes) -> bytes:
@@ -110,14 +126,16 @@ class Folders:
             yield folder, shard
 
 
-def add_to_index(folder: int, owner: str, key: str) -> None:
-    """Write to the disk that `key` belongs to `owner`."""
+def add_to_index(folder: int, owner: str, key: str, created: float) -> None:
+    """Write to the disk that `key` belongs to `owner`; its time of modification is when the session was created."""
     with open_folder(USERS, folder) as users:
         for attempt in range(_ATTEMPTS):
             try:
                 with open_folder(_name(owner), users, make=True) as entries:
                     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                    os.close(os.open(key, flags, 0o600, dir_fd=entries))
+                    entry = os.open(key, flags, 0o600, dir_fd=entries)
+                    os.utime(entry, (created, created))
+                    os.close(entry)
                     os.fsync(entries)
                     return
             except FileNotFoundError:  # the folder was empty and has been removed: make another one
@@ -140,6 +158,17 @@ def list_index(folder: int, owner: str) -> set[str]:
     with suppress(FileNotFoundError), open_folder(USERS, folder) as users, open_folder(_name(owner), users) as entries:
         return {entry.name for entry in os.scandir(entries)}
     return set()
+
+
+def list_newest(folder: int, owner: str, first: int, count: int) -> list[str]:
+    """Return up to `count` keys of `owner`, newest first, without the `first` newest. Opens no session."""
+    with suppress(FileNotFoundError), open_folder(USERS, folder) as users, open_folder(_name(owner), users) as entries:
+        found: list[tuple[float, str]] = []
+        for entry in os.scandir(entries):
+            with suppress(FileNotFoundError):  # it has just ended
+                found.append((entry.stat().st_mtime, entry.name))
+        return [key for _, key in sorted(found, reverse=True)[first : first + count]]
+    return []
 
 
 def _name(owner: str) -> str:

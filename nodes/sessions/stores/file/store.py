@@ -3,10 +3,11 @@
 Below the folder (0700; files 0600) lie 256 shards by the first two digits of the key; see `layout.py`. The system calls
 of each operation, between `open` of folder and shard and their `close`:
 
-    load       open, fstat, read, close
+    load       open, fstat, read, close; without a session, the mark is read in the same way
     create     open and flock of `lock`; load; the index; then replace
     update     open and flock of `lock`; load; then replace
     delete     open and flock of `lock`; load; unlink, fsync of the shard; unlink and rmdir in the index
+    retire     open and flock of `lock`; load; replace of the mark; unlink, fsync of the shard; the index as in delete
     quarantine open and flock of `lock`; rename, fsync of `damaged` and of the shard
     replace    open of a temporary file, write, utime, fsync, close; rename, fsync of the shard
 
@@ -27,6 +28,7 @@ from pathlib import Path
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
+    MARK_SECONDS,
     QUARANTINE_SECONDS,
     Changes,
     CorruptRecord,
@@ -34,22 +36,26 @@ from ...store import (
     OnExpired,
     Outcome,
     Record,
+    SessionMark,
     UnsupportedRecordVersion,
     ignore,
     quarantine_corrupt,
 )
-from ..saved import SavedSession
+from ..saved import SavedMark, SavedSession
 from .io import get_times, lock, open_folder, read, remove_older, write_new
 from .layout import (
     DAMAGED,
     KEYS,
+    MARK,
     SHARDS,
     Folders,
     add_to_index,
     list_index,
+    list_newest,
     pack,
     remove_from_index,
     unpack,
+    unpack_mark,
 )
 
 ABANDONED_SECONDS = 60.0
@@ -70,10 +76,10 @@ class FileStore:
         self._clock = clock
         self._next_shard = 0
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         with self._quarantine_corrupt(key), self._folders.open_shard(key) as (_, shard):
             saved = self._load_live(shard, key)
-            return saved.to_record(self._clock()) if saved else None
+            return saved.to_record(self._clock()) if saved else self._load_mark(shard, key)
         return None
 
     def create(
@@ -92,7 +98,7 @@ class FileStore:
             created = now if created is None else created
             if owner is not None:
                 # First, so that the index never lacks a session.
-                add_to_index(folder, owner, key)
+                add_to_index(folder, owner, key, created)
             self._replace(shard, key, SavedSession.make(dict(fields), owner, created, now, lifetime))
             return created
 
@@ -100,7 +106,7 @@ class FileStore:
         with self._quarantine_corrupt(key), self._folders.lock_shard(key) as (_, shard):
             saved = self._load_live(shard, key)
             if saved is None:
-                return Outcome.ABSENT
+                return Outcome.ABSENT if self._load_mark(shard, key) is None else Outcome.ENDED
             updated = saved.update(changes, lifetime, self._clock())
             if isinstance(updated, Outcome):
                 return updated
@@ -110,15 +116,25 @@ class FileStore:
 
     def delete(self, key: str) -> Record | None:
         with self._folders.lock_shard(key) as (folder, shard):
-            saved = None
-            with suppress(CorruptRecord, UnsupportedRecordVersion):
-                saved = self._load_live(shard, key)
-            with suppress(FileNotFoundError):
-                os.unlink(key, dir_fd=shard)
-                os.fsync(shard)
-            if saved is not None and saved.owner is not None:
-                remove_from_index(folder, saved.owner, key)
+            saved = self._load_readable(shard, key)
+            self._remove(folder, shard, key, saved)
             return saved.to_record(self._clock()) if saved else None
+
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        with self._folders.lock_shard(key) as (folder, shard):
+            saved = self._load_readable(shard, key)
+            if saved is None and self._load_mark(shard, key) is not None:
+                return Outcome.ENDED
+            if saved is not None and expect is not None and saved.fields != expect.fields:
+                return Outcome.CONFLICT
+            # First, so that no request finds neither. A process that dies in between leaves the session alive.
+            try:
+                self._replace(shard, key + MARK, SavedMark(mark.successor, self._clock() + MARK_SECONDS))
+            except OSError:  # as on a full disk
+                if expect is not None:
+                    raise
+            self._remove(folder, shard, key, saved)
+            return Outcome.ABSENT if saved is None else Outcome.APPLIED
 
     def quarantine(self, key: str) -> None:
         with (
@@ -147,6 +163,10 @@ class FileStore:
                 break
             seen |= keys  # a missing session may have moved to a key that was added meanwhile
         return [key for _, key in sorted(found)]
+
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        with self._folders.open_root() as folder:
+            return list_newest(folder, owner, first, count)
 
     def _indexed_keys(self, owner: str) -> set[str]:
         with self._folders.open_root() as folder:
@@ -193,6 +213,7 @@ class FileStore:
 
     def _sweep_shard(self, shard: int, limit: int, gone: list[str]) -> int:
         remove_older(shard, ".new", ABANDONED_SECONDS)
+        remove_older(shard, MARK, MARK_SECONDS)
         now = self._clock()
         expired = [entry.name for entry in os.scandir(shard) if 0 < _expires(entry) <= now]
         removed = 0
@@ -235,10 +256,33 @@ class FileStore:
             return None
         return saved if saved.expires > self._clock() else None
 
-    def _replace(self, shard: int, key: str, saved: SavedSession) -> None:
+    def _load_readable(self, shard: int, key: str) -> SavedSession | None:
+        """Return the live session; None also where the record can't be read."""
+        with suppress(CorruptRecord, UnsupportedRecordVersion):
+            return self._load_live(shard, key)
+        return None
+
+    def _load_mark(self, shard: int, key: str) -> SessionMark | None:
+        try:
+            saved = unpack_mark(read(key + MARK, shard))
+        except FileNotFoundError:
+            return None
+        except CorruptRecord:
+            return SessionMark()  # whatever it said, the session has ended
+        return SessionMark(saved.successor) if saved.expires > self._clock() else None
+
+    def _replace(self, shard: int, name: str, saved: SavedSession | SavedMark) -> None:
         temporary = write_new(pack(saved), shard, mtime=saved.expires)
-        os.rename(temporary, key, src_dir_fd=shard, dst_dir_fd=shard)
+        os.rename(temporary, name, src_dir_fd=shard, dst_dir_fd=shard)
         os.fsync(shard)
+
+    def _remove(self, folder: int, shard: int, key: str, saved: SavedSession | None) -> None:
+        """Remove the file of a session and its entry in the index."""
+        with suppress(FileNotFoundError):
+            os.unlink(key, dir_fd=shard)
+            os.fsync(shard)
+        if saved is not None and saved.owner is not None:
+            remove_from_index(folder, saved.owner, key)
 
     @contextmanager
     def _quarantine_corrupt(self, key: str) -> Iterator[None]:

@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 PAUSE = 0.05
 """Seconds between two searches; requests in between get the result of the last one."""
-_GRACE = 0.05
+GRACE = 0.05
 """Seconds after the first answer in which others are still collected: a later answer may be newer."""
 
 
@@ -102,8 +102,9 @@ class FailoverConnections(ABC, Generic[Found]):
         commands: Sequence[Command],
         parse: Callable[[Address, list[Any]], Answer],
         failed: str,
+        grace: float = GRACE,
     ) -> list[Answer]:
-        """Return the answers that arrive within `_GRACE` after the first one. Raises `NotApplied` for none.
+        """Return the answers that arrive within `grace` seconds after the first one. Raises `NotApplied` for none.
 
         All servers are asked at the same time, each in a thread of its own (under gevent: a greenlet), so that a dead
         one costs nothing and a silent one 50 ms. redis-py asks one after another, each for as long as its timeouts
@@ -135,7 +136,7 @@ class FailoverConnections(ABC, Generic[Found]):
                 failures.append(answer)
                 continue
             if not answers:
-                until = min(until, time.monotonic() + _GRACE)
+                until = min(until, time.monotonic() + grace)
             answers.append(answer)
         if not answers:
             why = "; ".join(dict.fromkeys(str(failure) for failure in failures)) or "none answered in time"

@@ -69,7 +69,7 @@ class Call:
             self.replies[at] = reply
             if isinstance(reply, redis.ResponseError) and _is_refusal(reply):
                 continue
-            if self._until_replicated and self.commands[at][0] == "WAIT" and _lacks_replicas(self.commands[at], reply):
+            if self._until_replicated and self.commands[at][0] == "WAIT" and lacks_replicas(self.commands[at], reply):
                 continue
             self.open.discard(at)
 
@@ -84,5 +84,6 @@ def _is_refusal(error: redis.ResponseError) -> bool:
     return isinstance(error, _KINDS) or str(error).startswith(_CODES)
 
 
-def _lacks_replicas(wait: Command, reply: Any) -> bool:
+def lacks_replicas(wait: Command, reply: Any) -> bool:
+    """Return whether the reply to WAIT is an error, or names fewer replicas than it asks for."""
     return not isinstance(reply, int) or reply < int(wait[1])

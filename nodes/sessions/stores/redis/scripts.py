@@ -2,10 +2,10 @@
 
 A session is a hash with each field under its name and the metadata under `@`:
 `1:<created, ms since the epoch>:<f where final>:<owner>`; 1 is the format. A field of the session that begins with `@`
-gets a second one.
+gets a second one. The mark of a session that ended is a hash with the field `successor`.
 
 Each script works on one slot of a Redis Cluster: its keys share a hash tag. The scripts that write a session can be
-made safe to send twice. They are given a second key, named by a new token: the first time they leave their reply
+made safe to send twice. They are given a last key, named by a new token: the first time they leave their reply
 there, in the same transaction of the replication as the write; the second time they find it, change nothing and return
 the same reply. They still write to that key, so that a WAIT after it covers the first write.
 
@@ -48,7 +48,6 @@ BY_SHA: dict[str, Script] = {}
 # Longer than any request waits for a failover (`OutagePolicy`: 25 s at most).
 _TOKEN_MS = 30_000
 _REPLY_AGAIN = f"""
-local once = KEYS[2]
 if once then
   local answer = redis.call('HGET', once, 'answer')
   if answer then
@@ -67,7 +66,9 @@ end
 # KEYS: the session, perhaps a token. ARGV: idle ms, absolute ms, owner, created ms (empty: now), then name, value, ...
 # Returns created in ms as text (a Lua number would lose digits), or nil where the key is taken.
 CREATE = Script(
-    f"""{_REPLY_AGAIN}
+    f"""
+local once = KEYS[2]
+{_REPLY_AGAIN}
 if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -85,13 +86,15 @@ return created
     is_number_or_none,
 )
 
-# KEYS: the session, perhaps a token. ARGV: idle ms, absolute ms, most bytes (0: unbounded), number of expectations,
-# number of arguments to set; then name, 1 or 0 (0: missing), bytes for each expectation; then name, value to set; then
-# names to delete.
+# KEYS: the session, its mark, perhaps a token. ARGV: idle ms, absolute ms, most bytes (0: unbounded), number of
+# expectations, number of arguments to set; then name, 1 or 0 (0: missing), bytes for each expectation; then name, value
+# to set; then names to delete.
 UPDATE = Script(
-    f"""{_REPLY_AGAIN}
+    f"""
+local once = KEYS[3]
+{_REPLY_AGAIN}
 local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then return 'absent' end
+if kind == 'none' then return redis.call('EXISTS', KEYS[2]) == 1 and 'ended' or 'absent' end
 if kind ~= 'hash' then return 'damaged' end
 local meta = redis.call('HGET', KEYS[1], '@') or ''
 local version = tonumber(string.match(meta, '^(%d+):'))
@@ -141,7 +144,7 @@ for i = at + set, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(idle, deadline)))
 return 'ok'
 """,
-    is_one_of(b"ok", b"absent", b"conflict", b"large", b"newer", b"damaged"),
+    is_one_of(b"ok", b"absent", b"ended", b"conflict", b"large", b"newer", b"damaged"),
 )
 
 # KEYS: the session, perhaps a token. ARGV: 1 where a WAIT follows. Returns its fields as a flat list and its time to
@@ -182,6 +185,36 @@ end
 return {{hash, ttl}}
 """,
     is_ended,
+)
+
+# KEYS: the session, its mark, perhaps a token. ARGV: the successor, ms that the mark stays, 1 where fields are
+# expected; then name, value of all of them. DEL is the first write: a full server refuses any other first write, but
+# none after it. An earlier mark is written again as it is, so that a WAIT covers the call that left it.
+RETIRE = Script(
+    f"""
+local once = KEYS[3]
+{_REPLY_AGAIN}
+local answer, successor = 'ok', ARGV[1]
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then
+  local earlier = redis.call('HGET', KEYS[2], 'successor')
+  answer, successor = earlier and 'ended' or 'absent', earlier or successor
+elseif ARGV[3] == '1' then
+  local hash = kind == 'hash' and redis.call('HGETALL', KEYS[1]) or {{}}
+  if #hash ~= #ARGV - 1 then return 'conflict' end
+  local expected = {{}}
+  for i = 4, #ARGV, 2 do expected[ARGV[i]] = ARGV[i + 1] end
+  for i = 1, #hash, 2 do
+    if hash[i] ~= '@' and hash[i + 1] ~= expected[hash[i]] then return 'conflict' end
+  end
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[2], 'successor', successor)
+if answer ~= 'ended' then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+{_KEEP_REPLY}
+return answer
+""",
+    is_one_of(b"ok", b"absent", b"ended", b"conflict"),
 )
 
 # KEYS: the session, where to put it. ARGV: how many ms to keep it there.

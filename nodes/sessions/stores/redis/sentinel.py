@@ -5,19 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
 from ...store import StoreUnavailable
 from .address import Address, to_address
 from .connection import ROLE, Command, NotApplied, ServerConnections
-from .failover import FailoverConnections
-from .retry import Call
-from .scripts import to_dict
+from .failover import GRACE, FailoverConnections
+from .lease import Lease, Opinion
+from .retry import Call, lacks_replicas
 
 _TRUST_SECONDS = 1.0
 """Seconds for which a primary without replicas is trusted after the Sentinels confirmed it."""
+_PATIENCE = 0.25
+"""Seconds after the first answer for which a lease waits for other Sentinels: one may know of a failover."""
+
+
+class Primary(NamedTuple):
+    address: Address
+    connections: ServerConnections
 
 
 class _Demoted(NotApplied):
@@ -28,19 +35,21 @@ class _Demoted(NotApplied):
         self.primary = primary
 
 
-class SentinelConnections(FailoverConnections[ServerConnections]):
+class SentinelConnections(FailoverConnections[Primary]):
     """Connections to the primary that Sentinels name.
 
     A replica refuses writes, but a primary that was demoted would go on answering reads with old data. So ROLE is in
     the packet of each read, and the replies of a replica are discarded. So are those of a primary without replicas,
-    until the Sentinels have confirmed that it is the primary. redis-py's own `Sentinel` does not check this.
+    until the Sentinels have confirmed that it is the primary. A write that replicas confirmed counts under the lease of
+    its primary. redis-py's own `Sentinel` checks none of these.
     """
 
     _until_replicated = True
 
     def _reset(self) -> None:
         super()._reset()
-        self._trusted: ServerConnections | None = None
+        self._lease = Lease(partial(self._ask_sentinels, _PATIENCE))
+        self._trusted: Primary | None = None
         self._trusted_until = 0.0
 
     def partitions(self) -> Sequence[SentinelConnections]:
@@ -54,27 +63,38 @@ class SentinelConnections(FailoverConnections[ServerConnections]):
             if call.open:
                 self._doubt(primary)
 
-    def _doubt(self, primary: ServerConnections) -> None:
-        if self._found is primary:
+    def _doubt(self, primary: Primary) -> None:
+        if self._found == primary:
             self._is_doubtful = True
 
-    def _exchange(self, primary: ServerConnections, commands: Sequence[Command], idempotent: bool) -> list[Any]:
-        """Return the replies; those of reads only from the primary. Raises `NotApplied` for those of another server."""
+    def _exchange(self, primary: Primary, commands: Sequence[Command], idempotent: bool) -> list[Any]:
+        """Return the replies; those of reads only from the primary. Raises `NotApplied` for those of another server.
+
+        Raises `StoreUnavailable` for a write that replicas confirmed but the lease does not cover.
+        """
         if any(command[0] == "EVALSHA" for command in commands) or not idempotent:
-            return primary.execute(commands, idempotent)
-        *replies, role = primary.execute([*commands, ROLE], idempotent)
-        is_trusted = self._trusted is primary and self._trusted_until > time.monotonic()
+            replies = primary.connections.execute(commands, idempotent)
+            if commands[-1][0] == "WAIT" and not lacks_replicas(commands[-1], replies[-1]):
+                self._lease.confirm(primary.address)
+            return replies
+        *replies, role = primary.connections.execute([*commands, ROLE], idempotent)
+        is_trusted = self._trusted == primary and self._trusted_until > time.monotonic()
         if not _has_replicas(role) and not is_trusted:
             # It may have been replaced while it was silent or disconnected, without knowing it; the Sentinels know.
             self._doubt(primary)
-            if self._current() is not primary:
+            if self._current() != primary:
                 raise NotApplied("Redis: the primary has been replaced")
             self._trusted, self._trusted_until = primary, time.monotonic() + _TRUST_SECONDS
         return replies
 
-    def _search(self) -> ServerConnections:
+    def _search(self) -> Primary:
+        """Return the server that the Sentinels name and that is a primary by ROLE.
+
+        The latest epoch first: a disconnected Sentinel may still name the previous primary.
+        """
         failure: StoreUnavailable | None = None
-        addresses = self._ask_sentinels()
+        opinions = sorted(self._ask_sentinels(), key=lambda opinion: opinion.epoch, reverse=True)
+        addresses = list(dict.fromkeys(opinion.primary for opinion in opinions))
         for address in addresses:
             connections = self._at(address)
             try:
@@ -86,27 +106,15 @@ class SentinelConnections(FailoverConnections[ServerConnections]):
                     addresses.append(error.primary)
             else:
                 self._retire_all_but([address])
-                return connections
+                return Primary(address, connections)
         raise failure or NotApplied("Redis: no primary")
 
-    def _ask_sentinels(self) -> list[Address]:
-        """Return the primaries that the Sentinels name, latest epoch first. Raises `NotApplied` for none.
-
-        A disconnected Sentinel may still name the previous primary.
-        """
+    def _ask_sentinels(self, grace: float = GRACE) -> list[Opinion]:
+        """Return the opinions of the Sentinels that answer. Raises `NotApplied` for none."""
         name = self._servers.name
         urls = {address: self._servers.sentinel_url(address) for address in self._servers.addresses}
-        # During a failover, the second still names the previous primary.
         commands: list[Command] = [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name), ("SENTINEL", "MASTER", name)]
-        answers = self._ask_all(urls, commands, _parse_primary, f"no Sentinel knows the primary {name!r}")
-        newest_first = sorted(answers, key=lambda answer: answer[1], reverse=True)
-        return list(dict.fromkeys(address for address, _ in newest_first))
-
-
-def _parse_primary(_sentinel: Address, replies: list[Any]) -> tuple[Address, int]:
-    """Return the primary that a Sentinel names, and its epoch."""
-    (host, port), state = replies
-    return to_address(host, port), int(to_dict(state)[b"config-epoch"])
+        return self._ask_all(urls, commands, Opinion.parse, f"no Sentinel knows the primary {name!r}", grace)
 
 
 def _has_replicas(role: Any) -> bool:

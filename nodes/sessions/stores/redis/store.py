@@ -1,15 +1,18 @@
 """Sessions in Redis or Valkey: a hash per session, the server's clock, one round trip an operation.
 
-    load       HGETALL key, PTTL key                       in one packet
+    load       HGETALL key, PTTL key                       in one packet; then HGET of the mark where it is absent
     create     EVALSHA INDEX, where there is an owner      TIME, ZREMRANGEBYSCORE, ZADD, ZRANGE, PEXPIREAT, ZCARD
               EVALSHA CREATE, in the same packet          EXISTS, TIME, HSET, PEXPIREAT
     update     EVALSHA UPDATE                              TYPE, HGET @, TIME, HGET of each expected field,
-                                                          HGETALL where bytes are bounded, HSET, HDEL, PEXPIREAT
+                                                          HGETALL where bytes are bounded, HSET, HDEL, PEXPIREAT;
+                                                          EXISTS of the mark where it is absent
+    retire     EVALSHA RETIRE                              TYPE, HGETALL where fields are expected, DEL, HSET, PEXPIRE
     delete     EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
     quarantine EVALSHA QUARANTINE                          EXISTS, RENAME, PEXPIRE
     ping       TIME
     keys_of    ZRANGE index, then HGET key @ of each       in packets of 500; where some are dead, EVALSHA PRUNE
                                                           (TIME, ZREM) and ZRANGE once more
+    page_of    ZRANGE index REV
     keys       SCAN, as often as it takes; so does count
 
 Each packet ends with PING (`exchange.py`). Once a second ROLE is in the packet of a read, on each connection. Where a
@@ -17,7 +20,8 @@ write waits for replicas (`Durability`), WAIT follows it in its packet. Every 64
 more prunes the index: ZRANDMEMBER, HGET and PRUNE, two or three round trips. A script is sent in full (EVALSHA, then
 SCRIPT LOAD and EVALSHA in one packet) only to a server that does not know it.
 
-The key is `session:{<sha-256>}`; the braces keep a session and its quarantined record in one slot of a Redis Cluster.
+The key is `session:{<sha-256>}`; the braces keep a session, its mark (`session:ended:{<sha-256>}`) and its quarantined
+record in one slot of a Redis Cluster.
 Needs Redis 6.2 or Valkey, with `maxmemory-policy noeviction`: any other policy logs users out silently when memory is
 short. docs/redis.md has the rest.
 """
@@ -32,6 +36,7 @@ from typing import Any
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
+    MARK_SECONDS,
     QUARANTINE_SECONDS,
     Budgets,
     Changes,
@@ -39,6 +44,7 @@ from ...store import (
     Lifetime,
     Outcome,
     Record,
+    SessionMark,
     StoreUnavailable,
     UnsupportedRecordVersion,
     quarantine_corrupt,
@@ -53,8 +59,8 @@ from .user_index import UserIndex
 
 _EXPIRED = -2
 """The reply to PTTL for a key that expired between the two commands of a read."""
-_UPDATE_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"conflict": Outcome.CONFLICT,
-                    b"large": Outcome.TOO_LARGE}  # fmt: skip
+_OUTCOMES = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"ended": Outcome.ENDED, b"conflict": Outcome.CONFLICT,
+             b"large": Outcome.TOO_LARGE}  # fmt: skip
 
 
 class RedisStore:
@@ -103,11 +109,11 @@ class RedisStore:
         budgets = budgets or Budgets()
         return cls(connect(url, budgets), budgets, prefix, durability, replicas, outage)
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         name = self._name(key)
         try:
             stored, ttl = self._client.run((("HGETALL", name), ("PTTL", name)), idempotent=True)
-            return self._to_record(key, to_dict(stored), ttl)
+            return self._to_record(key, to_dict(stored), ttl) or self._load_mark(key)
         except CorruptRecord as error:
             why = str(error)
         except StoreUnavailable as error:
@@ -150,14 +156,14 @@ class RedisStore:
             arguments += (escape(name), 0 if expected is None else 1, expected or b"")
         arguments += flatten(changes.set)
         arguments += [escape(name) for name in changes.delete]
-        command = scripts.UPDATE.call(self._names_for_write(key), *arguments)
+        command = scripts.UPDATE.call(self._names_for_write(key, with_mark=True), *arguments)
         replies = self._write([command, *self._acknowledgement.after_write])
         if replies[0] == b"newer":
             raise UnsupportedRecordVersion(f"session {key} was written by a later version")
         if replies[0] == b"damaged":
             quarantine_corrupt(self, key, "its metadata can't be read")
             return Outcome.ABSENT
-        outcome = _UPDATE_OUTCOMES[replies[0]]
+        outcome = _OUTCOMES[replies[0]]
         if outcome is Outcome.APPLIED:
             self._acknowledgement.check(replies)
         return outcome
@@ -174,6 +180,17 @@ class RedisStore:
         except (CorruptRecord, UnsupportedRecordVersion):
             return None
 
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        arguments: list[Any] = [mark.successor, MARK_SECONDS * 1000, 0 if expect is None else 1]
+        if expect is not None:
+            arguments += flatten(expect.fields)
+        command = scripts.RETIRE.call(self._names_for_write(key, with_mark=True), *arguments)
+        replies = self._write([command, *self._acknowledgement.after_delete])
+        outcome = _OUTCOMES[replies[0]]
+        if outcome is not Outcome.CONFLICT:
+            self._acknowledgement.check(replies)
+        return outcome
+
     def quarantine(self, key: str) -> None:
         names = (self._name(key), f"{self._prefix}damaged:{{{key}}}")
         self._write([scripts.QUARANTINE.call(names, QUARANTINE_SECONDS * 1000)])
@@ -186,6 +203,9 @@ class RedisStore:
 
     def keys_of(self, owner: str) -> list[str]:
         return self._index.keys_of(owner)
+
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        return self._index.page_of(owner, first, count)
 
     def keys(self) -> Iterator[str]:
         """Yield each key once. Remembers all keys until the end (100 MB for a million)."""
@@ -208,12 +228,21 @@ class RedisStore:
     def _name(self, key: str) -> str:
         return f"{self._prefix}{{{key}}}"
 
-    def _names_for_write(self, key: str) -> tuple[str, ...]:
-        """Return the keys of a script that writes a session: the session, and a new token where writes have one."""
-        name = self._name(key)
+    def _mark_name(self, key: str) -> str:
+        return f"{self._prefix}ended:{{{key}}}"
+
+    def _names_for_write(self, key: str, with_mark: bool = False) -> tuple[str, ...]:
+        """Return the keys of a script that writes a session: the session, perhaps its mark, and a new token where
+        writes have one."""
+        names = (self._name(key), self._mark_name(key)) if with_mark else (self._name(key),)
         if not self._writes_are_repeatable:
-            return (name,)
-        return name, f"{self._prefix}once:{secrets.token_hex(8)}{{{key}}}"
+            return names
+        return *names, f"{self._prefix}once:{secrets.token_hex(8)}{{{key}}}"
+
+    def _load_mark(self, key: str) -> SessionMark | None:
+        command: Command = ("HGET", self._mark_name(key), "successor")
+        successor = self._client.run([command], idempotent=True)[0]
+        return None if successor is None else SessionMark(successor)
 
     def _write(self, commands: list[Command]) -> list[Any]:
         return self._client.run(commands, self._writes_are_repeatable)

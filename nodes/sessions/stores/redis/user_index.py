@@ -71,6 +71,11 @@ class UserIndex:
             seen.update(members)
         return sorted(alive, key=lambda key: alive[key])
 
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        """Return keys from the index, dead or alive, by the end of their lifetime: the latest first. One round trip."""
+        command: Command = ("ZRANGE", self._name(owner), first, first + count - 1, "REV")
+        return [_to_key(member) for member in self._client.run([command], idempotent=True)[0]]
+
     def _alive(self, owner: str, members: Sequence[bytes]) -> dict[str, float]:
         """Return when each live session among `members` was created, by key. Remove the dead members."""
         alive: dict[str, float] = {}

@@ -15,8 +15,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from ...store import QUARANTINE_SECONDS
+from ...store import MARK_SECONDS, QUARANTINE_SECONDS
 
+SESSION, MARK = 0, -1
+"""The column `set_aside` of a session, and of the mark of one that ended. A mark keeps the row of its session, but its
+`fields` are the sealed id of the session that goes on, and it has no owner."""
 FORMAT = 1
 """The format of the rows that this code writes and reads."""
 MAX_OWNER = 255
@@ -125,8 +128,9 @@ class Statements:
 
     def __init__(self, table: sa.Table) -> None:
         columns = table.c
-        kept = columns.set_aside == 0
+        kept = columns.set_aside == SESSION
         this = sa.and_(columns.key == _KEY, kept)
+        mark = sa.and_(columns.key == _KEY, columns.set_aside == MARK)
         live = columns.expires > now_ms()
         # Checked in every statement of an update, since between two of them time passes.
         updatable = sa.and_(this, live, columns.created + _ABSOLUTE > now_ms())
@@ -137,9 +141,17 @@ class Statements:
             columns.final,
             columns.format,
             columns.fields,
+            columns.set_aside,
         )
 
-        self.load = sa.select(*record).where(this, live)
+        # The session before its mark.
+        self.load = (
+            sa.select(*record)
+            .where(columns.key == _KEY, columns.set_aside.in_((SESSION, MARK)), live)
+            .order_by(columns.set_aside.desc())
+            .limit(1)
+        )
+        self.load_mark = sa.select(columns.fields).where(mark, live)
         self.delete = sa.delete(table).where(this)
         self.delete_returning = self.delete.returning(*record)
         self.load_locked = sa.select(*record).where(this).with_for_update()
@@ -147,7 +159,7 @@ class Statements:
         created = sa.func.coalesce(sa.bindparam("_created", type_=sa.BigInteger), now_ms(), type_=sa.BigInteger)
         self.insert = sa.insert(table).values(
             key=_KEY,
-            set_aside=0,
+            set_aside=SESSION,
             owner=sa.bindparam("_owner"),
             created=created,
             expires=_expires(created),
@@ -163,16 +175,31 @@ class Statements:
         self.write = sa.update(table).where(updatable).values(fields=_FIELDS, **renewed)
         self.touch = sa.update(table).where(updatable, columns.format == FORMAT).values(**renewed)
 
+        as_mark = {
+            "set_aside": MARK,
+            "owner": None,
+            "expires": now_ms() + MARK_SECONDS * 1000,
+            "final": True,
+            "format": FORMAT,
+            "fields": sa.bindparam("_successor", type_=sa.LargeBinary),
+        }
+        self.retire = sa.update(table).where(this, live).values(as_mark)
+        self.retire_expected = self.retire.where(columns.format == FORMAT, columns.fields == _FIELDS)
+        self.insert_mark = sa.insert(table).values(as_mark | {"key": _KEY, "created": now_ms()})
+        self.delete_mark = sa.delete(table).where(mark)
+
         kept_until = now_ms() + QUARANTINE_SECONDS * 1000
         self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=kept_until)
 
         # Asks the table too: a database that is up but can't read the sessions is not available.
         self.ping = sa.select(now_ms().label("now"), sa.exists(sa.select(columns.key)).label("any"))
 
-        self.keys_of = (
-            sa.select(columns.key, columns.owner)
-            .where(columns.owner == sa.bindparam("_owner"), kept, live)
-            .order_by(columns.created, columns.key)
+        of_owner = sa.select(columns.key, columns.owner).where(columns.owner == sa.bindparam("_owner"), kept, live)
+        self.keys_of = of_owner.order_by(columns.created, columns.key)
+        self.page_of = (
+            of_owner.order_by(columns.created.desc(), columns.key.desc())
+            .limit(sa.bindparam("_limit"))
+            .offset(sa.bindparam("_first"))
         )
         self.keys = (
             sa.select(columns.key)

@@ -8,10 +8,14 @@ SQLite. Each statement is one round trip; the statements are in `statements.py`,
                   where the key is taken:     BEGIN, DELETE of an expired row, and if there was one INSERT, COMMIT
     update      BEGIN, SELECT … FOR UPDATE, UPDATE, COMMIT
                   of nothing but the time:    UPDATE
+                  where it is absent:         SELECT of the mark before COMMIT
     delete      DELETE … RETURNING            MySQL: BEGIN, SELECT … FOR UPDATE, DELETE, COMMIT
+    retire      UPDATE
+                  where that changes no row:  BEGIN, SELECT … FOR UPDATE, then UPDATE or SELECT, DELETE, INSERT; COMMIT
     quarantine  UPDATE
     ping        SELECT
     keys_of     SELECT
+    page_of     SELECT
     count       SELECT
     keys        SELECT for each 1000 of them
     sweep       BEGIN, SELECT … FOR UPDATE SKIP LOCKED, DELETE of each, COMMIT, for each 100 of them;
@@ -28,7 +32,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, Engine, MetaData, Row
+from sqlalchemy import Connection, CursorResult, Engine, MetaData, Row, Select
 from sqlalchemy.exc import IntegrityError
 
 from ...codec import Codec, MsgpackCodec
@@ -42,13 +46,15 @@ from ...store import (
     OnExpired,
     Outcome,
     Record,
+    SessionMark,
+    StoreUnavailable,
     UnsupportedRecordVersion,
     ignore,
     quarantine_corrupt,
 )
 from .engine import make_engine, make_housekeeping_budgets
-from .statements import FORMAT, MAX_OWNER, Statements, create_missing, make_table
-from .transactions import AutocommitEngine
+from .statements import FORMAT, MARK, MAX_OWNER, Statements, create_missing, make_table
+from .transactions import AutocommitEngine, is_full
 
 
 class SqlStore:
@@ -89,11 +95,13 @@ class SqlStore:
         """Create the table and its indexes where they are missing. Several nodes may do so at the same time."""
         self._housekeeping.create(partial(create_missing, table=self._table))
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str) -> Record | SessionMark | None:
         row = self._database.read(lambda connection: connection.execute(self._sql.load, {"_key": key}).one_or_none())
         if row is None:
             return None
         self._check_version(key, row.format)
+        if row.set_aside == MARK:
+            return SessionMark(row.fields)
         try:
             return self._to_record(row)
         except CorruptRecord as error:
@@ -139,7 +147,7 @@ class SqlStore:
         def apply(connection: Connection) -> Outcome:
             row = connection.execute(self._sql.lock, values).one_or_none()
             if row is None:
-                return Outcome.ABSENT
+                return Outcome.ABSENT if self._load_mark(connection, key) is None else Outcome.ENDED
             self._check_version(key, row.format)
             fields = self._fields(row)
             if refusal := changes.refusal(fields):
@@ -166,6 +174,58 @@ class SqlStore:
         except CorruptRecord:
             return None
 
+    def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
+        values = {"_key": key, "_successor": mark.successor}
+        statement = self._sql.retire
+        if expect is not None:
+            statement = self._sql.retire_expected
+            values["_fields"] = self._encoder.encode(dict(expect.fields))
+
+        def update(connection: Connection) -> int:
+            try:
+                return connection.execute(statement, values).rowcount
+            except IntegrityError:
+                return 0  # an earlier mark, beside a session
+
+        try:
+            if self._database.write(update):
+                return Outcome.APPLIED
+            return self._database.transaction(partial(self._retire, values=values, expect=expect))
+        except StoreUnavailable as error:
+            if expect is not None or not is_full(error.__cause__):
+                raise
+            return Outcome.ABSENT if self.delete(key) is None else Outcome.APPLIED
+
+    def _retire(self, connection: Connection, values: dict[str, Any], expect: Record | None) -> Outcome:
+        """Look why no row has changed, and retire what is there."""
+        key = values["_key"]
+        row = connection.execute(self._sql.load_locked, {"_key": key}).one_or_none()
+        if row is not None and row.ttl > 0:
+            if expect is not None and not self._has_fields(row, expect):
+                return Outcome.CONFLICT
+            connection.execute(self._sql.delete_mark, {"_key": key})
+            connection.execute(self._sql.retire, values)
+            return Outcome.APPLIED
+        if self._load_mark(connection, key) is not None:
+            return Outcome.ENDED
+        connection.execute(self._sql.delete_mark, {"_key": key})
+        try:
+            connection.execute(self._sql.insert_mark, values)
+        except IntegrityError:  # of a concurrent call
+            return Outcome.ENDED
+        return Outcome.ABSENT
+
+    def _has_fields(self, row: Row[*tuple[Any, ...]], record: Record) -> bool:
+        """Return whether the row has these fields, in whatever order."""
+        try:
+            return self._fields(row) == record.fields
+        except ValueError:
+            return False
+
+    def _load_mark(self, connection: Connection, key: str) -> SessionMark | None:
+        successor = connection.execute(self._sql.load_mark, {"_key": key}).scalar_one_or_none()
+        return None if successor is None else SessionMark(successor)
+
     def quarantine(self, key: str) -> None:
         self._database.write(lambda connection: connection.execute(self._sql.quarantine, {"_key": key}).rowcount)
 
@@ -177,7 +237,13 @@ class SqlStore:
         self._housekeeping.dispose()
 
     def keys_of(self, owner: str) -> list[str]:
-        rows = self._database.read(lambda connection: connection.execute(self._sql.keys_of, {"_owner": owner}).all())
+        return self._keys_of(owner, self._sql.keys_of, {"_owner": owner})
+
+    def page_of(self, owner: str, first: int, count: int) -> list[str]:
+        return self._keys_of(owner, self._sql.page_of, {"_owner": owner, "_first": first, "_limit": count})
+
+    def _keys_of(self, owner: str, statement: Select[Any], parameters: dict[str, str | int]) -> list[str]:
+        rows = self._database.read(lambda connection: connection.execute(statement, parameters).all())
         return [key for key, name in rows if name == owner]  # MySQL compares "alice" and "alice " as equal
 
     def keys(self) -> Iterator[str]:

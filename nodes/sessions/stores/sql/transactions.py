@@ -23,6 +23,7 @@ from ...store import Budgets, StoreUnavailable
 _VICTIM = {1213, 1020, "40001", "40P01"}
 """MySQL: deadlock; MariaDB: the row changed since the snapshot. PostgreSQL: serialization failure, deadlock."""
 _NO_TABLE = {1146, "42P01"}
+_FULL = {1021, 1114, "53100"}
 
 
 def _code(error: DBAPIError) -> int | str | None:
@@ -34,6 +35,11 @@ def _code(error: DBAPIError) -> int | str | None:
 def was_rolled_back(error: BaseException) -> bool:
     """Return whether the database itself rolled back, so that certainly nothing was applied."""
     return isinstance(error, DBAPIError) and _code(error) in _VICTIM
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Return whether the database refused a statement because its disk or a table is full."""
+    return isinstance(error, DBAPIError) and _code(error) in _FULL
 
 
 def is_transient(error: BaseException) -> bool:

@@ -1,0 +1,255 @@
+"""Renewal: a session goes on under a new id, and its old key keeps a mark that says so.
+
+    create the new session, with what was read of the old one
+    list the user's sessions, where their number is limited
+    retire the old one, if it still has what was read; otherwise carry over what other requests saved, and try again
+
+So the new session has everything before the old one ends, and a step that fails leaves the old one alive. Where the
+answer to `retire` is lost, it is sent once more. Where that fails too, it is unknown whether the old session lives, so
+the new one is kept for as long as a mark: the next login with the old cookie goes on with whichever of the two is
+alive.
+
+The mark is for requests with the old id that are in flight, such as those of other tabs. A read finds nobody logged in.
+A write is refused (`SessionEnded`), since a new session and its cookie would take the place of the renewed one in the
+browser. A login of the same user goes on with the renewed session. Its id is in the mark, sealed with the old id and a
+secret of the application: neither an old id alone nor a dump of the store leads to it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+from collections.abc import Callable, Mapping
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from . import signals
+from .fields import CLIENT_KEY, concurrent_changes
+from .options import SessionLimit
+from .persistence import MAX_CONFLICTS, SessionRecord
+from .store import (
+    Changes,
+    ListsByUser,
+    Outcome,
+    SessionEnded,
+    SessionMark,
+    StoreUnavailable,
+    TooManySessions,
+    find_capability,
+)
+from .users import end_one
+
+log = logging.getLogger("nodes.sessions")
+
+MAX_RENEWALS = 20
+"""Maximum number of marks that are followed to the session that goes on."""
+_OVERTAKEN = "the session ended, or another request renewed it, while its id was renewed"
+_CONTEXT = b"session-cluster successor v1\0"
+_NONCE_BYTES = 12
+
+
+def renew(
+    old: SessionRecord,
+    owner: str | None,
+    keep: bool,
+    client: Mapping[str, str] | None,
+    confirm: Callable[[], object] | None = None,
+) -> SessionRecord:
+    """Move a session, which is loaded, to a new id; see `Session.renew`. `client` is stored with it."""
+    confirm = confirm or (lambda: None)
+    is_login, had_session = owner is not None, old.record is not None
+    if owner is not None and keep and (joined := _join(old, owner)) is not None:
+        confirm()
+        return joined
+    own = old.fields.pending()
+    fields = own.apply_to(old.fields.stored) if keep else {}
+    if client is not None:
+        fields[CLIENT_KEY] = old.store.codec.encode(client)
+    if old.record is not None and keep and not is_login:
+        new = old.create(fields, old.record.owner, old.record.created)
+    else:
+        new = old.create(fields, owner)
+    assert new.key is not None
+    handover = _Handover(old, new, own, keep)
+    try:
+        excess = _keys_over_limit(new, old.key) if is_login else []
+        confirm()
+        outcome = handover.retire() if old.key is not None and old.mark is None else Outcome.ABSENT
+        if outcome is Outcome.ENDED:
+            old.load_again()
+            if owner is not None and keep and (joined := _join(old, owner)) is not None:
+                new.discard()
+                return joined
+        was_renewed = outcome is Outcome.ENDED and old.mark is not None and old.mark.successor
+        if was_renewed or (outcome is not Outcome.APPLIED and not is_login):
+            raise SessionEnded(_OVERTAKEN)  # noqa: TRY301 - undone as others are
+    except Exception:
+        if handover.is_unknown:
+            new.shorten()
+        else:
+            new.discard()
+        raise
+    new.notify(signals.session_renewed if had_session else signals.session_created)
+    _end_excess(new, excess)
+    return new
+
+
+def end(record: SessionRecord) -> Outcome:
+    """End a session; where it was renewed a moment ago, end the one that goes on.
+
+    One round trip, two more for each renewal. APPLIED: it ended. ABSENT: there was none. ENDED: another request ended
+    it a moment ago.
+    """
+    for _ in range(MAX_RENEWALS):
+        assert record.key is not None
+        outcome = record.store.retire(record.key, SessionMark())
+        if outcome is Outcome.APPLIED:
+            record.notify(signals.session_ended)
+        if outcome is not Outcome.ENDED:
+            return outcome
+        record.load_again()
+        if (successor := _successor(record)) is None:
+            break
+        record = successor
+    return Outcome.ENDED
+
+
+class _Handover:
+    """The last step from `old` to `new`, which the store has already. `own` are this request's changes."""
+
+    def __init__(self, old: SessionRecord, new: SessionRecord, own: Changes, keep: bool) -> None:
+        self._old = old
+        self._new = new
+        self._own = own
+        self._keep = keep
+        self.is_unknown = False
+        """Whether the last request to retire the old session had no answer, so that the new one must be kept."""
+
+    def retire(self) -> Outcome:
+        """Retire the old session once the new one has all that it holds. Raises `StoreUnavailable`.
+
+        ENDED: the mark of another request is there. Two round trips more for each conflict.
+        """
+        old, new = self._old, self._new
+        assert old.id is not None
+        assert new.id is not None
+        mark = SessionMark(seal(new.id, old.id, old.options.secret_bytes[0]))
+        for _ in range(MAX_CONFLICTS):
+            copied = old.record if self._keep else None
+            outcome = self._retire_once(mark)
+            if outcome is not Outcome.CONFLICT:
+                return outcome
+            if old.load_again() is not None and copied is not None and old.record is not None:
+                late = concurrent_changes(copied.fields, old.record.fields, self._own)
+                if late is not None:
+                    _carry_over(new, late)
+        raise StoreUnavailable(f"gave up after {MAX_CONFLICTS} conflicts in a renewal")
+
+    def _retire_once(self, mark: SessionMark) -> Outcome:
+        store, key, expect = self._old.store, self._old.key, self._old.record if self._keep else None
+        assert key is not None
+        self.is_unknown = True
+        try:
+            outcome = store.retire(key, mark, expect)
+        except StoreUnavailable:
+            outcome = store.retire(key, mark, expect)
+            if outcome is Outcome.ENDED and store.load(key) == mark:
+                outcome = Outcome.APPLIED  # the first time
+        self.is_unknown = False
+        return outcome
+
+
+def _carry_over(new: SessionRecord, late: Changes) -> None:
+    """Apply the changes that other requests saved under the old id during the renewal."""
+    new.update(late)
+    new.fields.reset(late.apply_to(new.fields.stored))
+
+
+# ---- marks
+
+
+def seal(successor: str, old_id: str, secret: bytes) -> bytes:
+    """Return the id of the session that goes on, encrypted with a key that `old_id` and `secret` make."""
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + _cipher(old_id, secret).encrypt(nonce, successor.encode(), None)
+
+
+def unseal(sealed: bytes, old_id: str, secret: bytes) -> str | None:
+    """Return the id in a mark; None where it was not sealed with these."""
+    try:
+        return _cipher(old_id, secret).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None).decode()
+    except (InvalidTag, ValueError):
+        return None
+
+
+def _cipher(old_id: str, secret: bytes) -> AESGCM:
+    return AESGCM(hmac.digest(secret, _CONTEXT + old_id.encode(), "sha256"))
+
+
+def _successor(ended: SessionRecord) -> SessionRecord | None:
+    """Return the session that a mark names, not loaded; None without one."""
+    if ended.mark is None or ended.id is None:
+        return None
+    ids = (unseal(ended.mark.successor, ended.id, secret) for secret in ended.options.secret_bytes)
+    session_id = next((each for each in ids if each is not None), None)
+    if session_id is None:
+        return None
+    return SessionRecord(ended.store, ended.options, ended.request, session_id)
+
+
+def _join(old: SessionRecord, owner: str) -> SessionRecord | None:
+    """Return the session that an earlier login of `owner` made of `old`, with this request's changes.
+
+    None where there is none. One round trip for each mark.
+    """
+    session = old
+    for _ in range(MAX_RENEWALS):
+        if (successor := _successor(session)) is None:
+            break
+        session = successor
+        session.load_again()
+    if session is old or session.record is None or session.record.owner != owner:
+        return None
+    own = old.fields.pending()
+    for name in own.set:
+        session.fields.assign(name, old.fields.values[name])
+    for name in own.delete & session.fields.values.keys():
+        session.fields.delete(name)
+    return session
+
+
+# ---- the limit of a user's sessions
+
+
+def _keys_over_limit(new: SessionRecord, old_key: str | None) -> list[str]:
+    """Return the keys of the user's oldest sessions beyond `max_sessions`, the new one included in the count.
+
+    Each login counts after it created its session. So of several concurrent logins the last to count sees all
+    sessions, and all agree on the oldest, which may include their own. Where new logins are refused
+    (`SessionLimit.REFUSE`), concurrent ones may all be refused, since none can tell which came first.
+    """
+    most, record = new.options.max_sessions, new.record
+    if most is None:
+        return []
+    by_user = find_capability(new.store, ListsByUser)
+    assert by_user is not None, "Sessions demands it"
+    assert record is not None
+    assert record.owner is not None
+    keys = [key for key in by_user.keys_of(record.owner) if key != old_key]
+    if len(keys) > most and new.options.session_limit is SessionLimit.REFUSE:
+        raise TooManySessions(f"login refused: this user has {most} sessions, the maximum; end one of them first")
+    return keys[:-most]
+
+
+def _end_excess(new: SessionRecord, keys: list[str]) -> None:
+    """End these sessions once the login is done, so that a login that fails has ended none."""
+    try:
+        for key in keys:
+            if end_one(new.store, key):
+                new.request.notify(signals.session_ended, key)
+    except StoreUnavailable as error:
+        log.warning("sessions beyond max_sessions could not be ended; the next login tries again: %s", error)
+    if new.key in keys:
+        raise SessionEnded("later logins of this user ended this one: it was beyond max_sessions")

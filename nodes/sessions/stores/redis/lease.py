@@ -1,0 +1,146 @@
+"""The lease of a primary: until when no other server can have been promoted, from what the Sentinels say.
+
+WAIT alone does not protect a write. A primary that was silent or cut off may return after another server was promoted
+and before its replicas follow that one. They confirm its writes, which are lost when they do follow (seen with Valkey
+9.1.2, for up to 1.1 s after the return).
+
+A Sentinel takes a primary for down only once `down-after-milliseconds` have passed since its last good answer, and a
+failover needs `quorum` Sentinels that do. So what they say at one time holds for a while: the lease. A confirmed write
+counts if its reply was read before the end of the lease. After that, the Sentinels are asked once more, and the write
+counts if no failover had begun then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ...store import StoreUnavailable
+from .address import Address, to_address
+from .connection import reset_in_children
+from .scripts import to_dict
+
+_MARGIN = 0.1
+"""Seconds by which a lease ends early: a replica that is promoted may be this much behind the one that confirmed."""
+_FAILOVER = frozenset({b"o_down", b"failover_in_progress"})
+
+
+class NotConfirmed(StoreUnavailable):
+    """The Sentinels do not confirm that the server is still the primary."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """The view of one Sentinel. Times are in seconds.
+
+    `silent_for` is the time since the primary's last good answer, `sentinels` the number of Sentinels that it knows,
+    itself among them.
+    """
+
+    primary: Address
+    epoch: int
+    flags: frozenset[bytes]
+    silent_for: float
+    down_after: float
+    quorum: int
+    sentinels: int
+
+    @classmethod
+    def parse(cls, _sentinel: Address, replies: Sequence[Any]) -> Self:
+        """Parse the replies to SENTINEL GET-MASTER-ADDR-BY-NAME and SENTINEL MASTER.
+
+        At the end of a failover, the first names the new primary, and the second still describes the previous one.
+        """
+        (host, port), reply = replies
+        state = to_dict(reply)
+        primary = to_address(host, port)
+        is_described = primary == to_address(state[b"ip"], state[b"port"])
+        return cls(
+            primary=primary,
+            epoch=int(state[b"config-epoch"]),
+            flags=frozenset(state[b"flags"].split(b",") if is_described else ()),
+            # The Sentinel counts from zero once it has turned to the new primary.
+            silent_for=int(state[b"last-ok-ping-reply"]) / 1000 if is_described else 0.0,
+            down_after=int(state[b"down-after-milliseconds"]) / 1000,
+            quorum=int(state[b"quorum"]),
+            sentinels=int(state[b"num-other-sentinels"]) + 1,
+        )
+
+
+def find_lease(primary: Address, opinions: Sequence[Opinion]) -> float:
+    """Return for how many seconds after the question no failover can begin; may be negative. Raises `NotConfirmed`.
+
+    A Sentinel that does not answer may hold the primary for down, as one that says so does. There must be fewer of
+    them than `quorum`, since they could begin a failover, and the others must be a majority.
+    """
+    latest = max(opinion.epoch for opinion in opinions)
+    current = [opinion for opinion in opinions if opinion.epoch == latest]
+    if any(opinion.primary != primary for opinion in current):
+        raise NotConfirmed("another server is the primary")
+    if any(opinion.flags & _FAILOVER for opinion in current):
+        raise NotConfirmed("a failover may have begun")
+    content = [opinion for opinion in current if b"s_down" not in opinion.flags]
+    sentinels = max(opinion.sentinels for opinion in current)
+    quorum = min(opinion.quorum for opinion in current)
+    if len(content) <= sentinels // 2 or sentinels - len(content) >= quorum:
+        raise NotConfirmed(f"only {len(content)} of {sentinels} Sentinels reach the primary")
+    return min(opinion.down_after - opinion.silent_for for opinion in content) - _MARGIN
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """The result of a question: `primary` holds the lease `until` then, or the Sentinels did not confirm it."""
+
+    primary: Address | None = None
+    asked_at: float = float("-inf")
+    until: float = float("-inf")
+    failure: NotConfirmed | None = None
+
+
+class Lease:
+    """The lease of one process. Safe for threads and greenlets.
+
+    `ask` returns the opinions of the Sentinels. Where more than half of a lease is over, they are asked in the
+    background, so that a write waits for them only after a pause or in doubt. All writes that wait share one question.
+    """
+
+    def __init__(self, ask: Callable[[], Sequence[Opinion]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._clock = clock
+        reset_in_children(self)
+
+    def _reset(self) -> None:
+        self._asking = threading.Lock()
+        self._is_renewed = False
+        self._verdict = _Verdict()
+
+    def confirm(self, primary: Address) -> None:
+        """Return if no failover from `primary` had begun when this was called. Raises `NotConfirmed`."""
+        now, verdict = self._clock(), self._verdict
+        if verdict.primary == primary and now < verdict.until:
+            if not self._is_renewed and now > (verdict.asked_at + verdict.until) / 2:
+                self._is_renewed = True
+                threading.Thread(target=self._question, args=(primary, now), name="lease", daemon=True).start()
+            return
+        if (failure := self._question(primary, now).failure) is not None:
+            raise NotConfirmed(str(failure)) from failure
+
+    def _question(self, primary: Address, since: float) -> _Verdict:
+        """Return a verdict on `primary` by answers from after `since`: another request's, or a new one."""
+        with self._asking:
+            if self._verdict.primary != primary or self._verdict.asked_at <= since:
+                self._verdict = self._judge(primary)
+                self._is_renewed = False
+            return self._verdict
+
+    def _judge(self, primary: Address) -> _Verdict:
+        asked_at = self._clock()
+        try:
+            return _Verdict(primary, asked_at, asked_at + find_lease(primary, self._ask()))
+        except StoreUnavailable as error:
+            why = f"the Sentinels do not confirm that {primary} is still the primary: {error}"
+            failure = NotConfirmed(f"Redis: {why}; whether the write outlives a failover is unknown")
+            return _Verdict(primary, asked_at, failure=failure)

@@ -1,0 +1,241 @@
+"""Requests with the id of a session that was renewed or ended a moment ago, as other tabs of a browser send them."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.sessions import Session
+from nodes.sessions.renewal import seal, unseal
+from nodes.sessions.store import MARK_SECONDS
+from tests.support.browser import SECRET, Browser, View, application
+from tests.support.harness import Harness
+
+
+@pytest.fixture
+def browser(harness: Harness) -> Browser:
+    browser = Browser(application(harness.store))
+    browser.put(visits=1)
+    return browser
+
+
+def log_in(session: Session) -> None:
+    session.renew("alice")
+
+
+def rotate(session: Session) -> None:
+    session.renew()
+
+
+def log_out(session: Session) -> None:
+    session.end()
+
+
+def count(session: Session) -> int:
+    return int(session.mutate("visits", lambda visits: visits + 1, default=0))
+
+
+def assign(session: Session) -> None:
+    session["visits"] = 100
+
+
+def read_and_assign(session: Session) -> None:
+    session["visits"] = session.get("visits", 0) + 1
+
+
+def begin_anew(session: Session) -> None:
+    session.renew(keep=False)
+    session["visits"] = 100
+
+
+ENDINGS = pytest.mark.parametrize("ending", [log_in, rotate, log_out])
+
+
+@ENDINGS
+@pytest.mark.parametrize("write", [count, assign, read_and_assign, begin_anew, lambda session: session.touch()])
+def test_a_write_with_the_old_id_is_refused(browser: Browser, harness: Harness, ending: View, write: View) -> None:
+    old = browser.header
+    browser.visit(ending)
+    before, jar, data = harness.keys(), browser.header, browser.data
+    answer = browser.visit(write, header=old)
+    assert (answer.status, answer.set_cookie) == (409, None)
+    assert (harness.keys(), browser.header, browser.data) == (before, jar, data)
+
+
+@ENDINGS
+@pytest.mark.parametrize("options", [{}, {"rolling": True}, {"save_uninitialized": True}, {"max_age": 600}])
+def test_a_read_with_the_old_id_is_anonymous_and_sets_no_cookie(
+    harness: Harness, ending: View, options: dict[str, object]
+) -> None:
+    browser = Browser(application(harness.store, **options))
+    browser.put(visits=1)
+    old = browser.header
+    browser.visit(ending)
+    before = harness.keys()
+    answer = browser.visit(lambda session: (session.owner, dict(session)), header=old)
+    assert (answer.value, answer.status, answer.set_cookie) == ((None, {}), 200, None)
+    assert harness.keys() == before
+
+
+@pytest.mark.parametrize("ending", [log_in, log_out])
+def test_a_write_with_an_old_id_starts_a_session_once_its_mark_has_expired(
+    browser: Browser, harness: Harness, ending: View
+) -> None:
+    old = browser.header
+    browser.visit(ending)
+    harness.advance(MARK_SECONDS + 1)
+    assert browser.visit(assign, header=old).status == 200
+    assert browser.read() == (None, {"visits": 100})
+
+
+def test_a_login_with_the_id_of_an_expired_session_leaves_a_mark_too(browser: Browser, harness: Harness) -> None:
+    old = browser.header
+    harness.advance(2000)
+    browser.log_in()
+    assert browser.visit(count, header=old).status == 409
+    assert browser.owner == "alice"
+
+
+def test_a_second_login_with_the_old_id_goes_on_with_the_session_of_the_first(browser: Browser) -> None:
+    old = browser.header
+    browser.log_in()
+    jar = browser.header
+    browser.visit(count)
+    answer = browser.visit(lambda session: (session.renew("alice"), session.get("visits")), header=old)
+    assert answer.value == (None, 2)
+    assert browser.header == jar
+    assert browser.read() == ("alice", {"visits": 2})
+
+
+def test_what_the_second_login_changes_is_saved(browser: Browser) -> None:
+    old = browser.header
+    browser.log_in()
+    browser.visit(lambda session: (session.update(theme="dark"), session.renew("alice")), header=old)
+    browser.visit(lambda session: (session.renew("alice"), session.update(language="de")), header=old)
+    assert browser.data == {"visits": 1, "theme": "dark", "language": "de"}
+
+
+def test_a_login_with_an_older_id_follows_several_renewals(browser: Browser) -> None:
+    oldest = browser.header
+    for _ in range(3):
+        browser.log_in()
+    jar = browser.header
+    browser.visit(log_in, header=oldest)
+    assert (browser.header, browser.read()) == (jar, ("alice", {"visits": 1}))
+
+
+def test_of_two_logins_at_once_both_get_the_same_session(browser: Browser, harness: Harness) -> None:
+    old = browser.header
+    with browser.request() as (slow, answer):
+        assert slow["visits"] == 1
+        slow["theme"] = "dark"
+        browser.visit(log_in, header=old)
+        jar = browser.header
+        slow.renew("alice")
+    assert (answer.status, browser.header) == (200, jar)
+    assert browser.read() == ("alice", {"visits": 1, "theme": "dark"})
+    assert len(harness.keys()) == 1
+
+
+def test_of_two_users_who_log_in_at_once_the_second_is_refused(browser: Browser, harness: Harness) -> None:
+    old = browser.header
+    with browser.request() as (slow, answer):
+        assert slow["visits"] == 1
+        browser.visit(log_in, header=old)
+        slow.renew("bob")
+    assert (answer.status, answer.set_cookie, browser.owner) == (409, None, "alice")
+    assert len(harness.keys()) == 1
+
+
+@pytest.mark.parametrize("other", ["bob", "Alice"])
+def test_another_user_gets_nothing_of_the_session_that_was_renewed(browser: Browser, other: str) -> None:
+    old, stranger = browser.header, Browser(browser.app)
+    browser.log_in()
+    stranger.visit(lambda session: session.renew(other), header=old)
+    assert stranger.read() == (other, {})
+    assert browser.read() == ("alice", {"visits": 1})
+
+
+def test_a_planted_id_gets_nothing_of_the_login(browser: Browser) -> None:
+    planted = browser.header
+    browser.visit(lambda session: (session.renew("alice"), session.update(secret=1)))
+    for view in (lambda session: (session.owner, dict(session)), count, rotate, begin_anew):
+        answer = Browser(browser.app).visit(view, header=planted)
+        assert answer.set_cookie is None
+        assert answer.value in (None, (None, {}))
+
+
+def test_a_logout_with_the_old_id_ends_the_renewed_session(browser: Browser, harness: Harness) -> None:
+    old = browser.header
+    browser.log_in()
+    browser.log_in()
+    newest = browser.key
+    with browser.signals() as seen:
+        assert browser.visit(log_out, header=old).status == 200
+    assert (harness.keys(), browser.cookies, seen) == (set(), {}, [("ended", newest)])
+
+
+def test_a_second_logout_leaves_the_cookie_of_a_new_login_alone(browser: Browser) -> None:
+    old = browser.header
+    browser.log_out()
+    browser.log_in()
+    answer = browser.visit(log_out, header=old)
+    assert (answer.status, answer.set_cookie, browser.owner) == (200, None, "alice")
+
+
+def test_a_rotation_that_another_request_overtakes_is_refused(browser: Browser, harness: Harness) -> None:
+    with browser.request() as (slow, answer):
+        assert slow["visits"] == 1
+        browser.visit(rotate)
+        slow.renew()
+    assert (answer.status, answer.set_cookie) == (409, None)
+    assert len(harness.keys()) == 1
+
+
+def test_writes_during_a_login_are_carried_over_however_many_come(browser: Browser) -> None:
+    old, tab = browser.header, Browser(browser.app)
+    store = browser.sessions.store
+    create, left = store.create, list(range(5))
+
+    def created(*args: object) -> float | None:
+        made = create(*args)  # type: ignore[arg-type]
+        tab.visit(count, header=old)
+        return made
+
+    retire = store.retire
+
+    def retiring(*args: object) -> object:
+        if left:
+            left.pop()
+            assert tab.visit(count, header=old).status == 200
+        return retire(*args)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "create", created)
+        patch.setattr(store, "retire", retiring)
+        assert browser.log_in().status == 200
+    assert browser.read() == ("alice", {"visits": 7})
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [((SECRET,), ("another " * 5, SECRET)), (("another " * 5, SECRET), (SECRET, "another " * 5))]
+)
+def test_marks_are_read_while_secrets_rotate(harness: Harness, first: tuple[str, ...], second: tuple[str, ...]) -> None:
+    browser = Browser(application(harness.store, secrets=first))
+    browser.put(visits=1)
+    old = browser.header
+    browser.log_in()
+    jar = browser.read()
+    elsewhere = browser.at(application(harness.store, secrets=second))
+    elsewhere.visit(log_in, header=old)
+    assert elsewhere.read() == jar
+    assert len(harness.keys()) == 1
+
+
+def test_a_sealed_id_takes_the_old_id_and_the_secret() -> None:
+    sealed = seal("n" * 43, "o" * 43, b"s" * 32)
+    assert unseal(sealed, "o" * 43, b"s" * 32) == "n" * 43
+    assert unseal(sealed, "p" * 43, b"s" * 32) is None
+    assert unseal(sealed, "o" * 43, b"t" * 32) is None
+    assert unseal(sealed[:-1], "o" * 43, b"s" * 32) is None
+    assert unseal(b"", "o" * 43, b"s" * 32) is None
+    assert b"n" * 8 not in sealed

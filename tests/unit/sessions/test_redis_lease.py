@@ -1,0 +1,139 @@
+"""A primary's lease ends before another server can have been promoted, whatever the Sentinels say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from nodes.sessions import StoreUnavailable
+from nodes.sessions.stores.redis.address import Address
+from nodes.sessions.stores.redis.lease import Lease, NotConfirmed, Opinion, find_lease
+from tests.support.waiting import wait_until
+
+PRIMARY, OTHER = Address("10.0.0.1", 6379), Address("10.0.0.2", 6379)
+UP = Opinion(PRIMARY, 3, frozenset({b"master"}), silent_for=0.1, down_after=1.0, quorum=2, sentinels=3)
+LATE = replace(UP, silent_for=0.4)
+DOWN = replace(UP, flags=frozenset({b"master", b"s_down"}), silent_for=1.5)
+
+
+def flagged(flag: bytes) -> Opinion:
+    return replace(UP, flags=UP.flags | {flag})
+
+
+@pytest.mark.parametrize("opinions", [[UP, LATE, UP], [LATE, UP], [UP, LATE, DOWN]])
+def test_a_lease_ends_when_the_first_sentinel_could_take_the_primary_for_down(opinions: list[Opinion]) -> None:
+    assert find_lease(PRIMARY, opinions) == pytest.approx(1.0 - 0.4 - 0.1)
+
+
+def test_a_sentinel_with_an_earlier_epoch_has_no_say() -> None:
+    earlier = replace(UP, epoch=2, primary=OTHER, silent_for=0.9)
+    assert find_lease(PRIMARY, [UP, LATE, earlier]) == find_lease(PRIMARY, [UP, LATE])
+
+
+@pytest.mark.parametrize(
+    ("opinions", "why"),
+    [
+        ([UP], "only 1 of 3 Sentinels"),
+        ([UP, DOWN], "only 1 of 3 Sentinels"),
+        ([UP, DOWN, DOWN], "only 1 of 3 Sentinels"),
+        ([UP, UP, replace(UP, primary=OTHER)], "another server"),
+        ([UP, UP, replace(UP, primary=OTHER, epoch=4)], "another server"),
+        ([UP, UP, flagged(b"o_down")], "a failover may have begun"),
+        ([UP, UP, flagged(b"failover_in_progress")], "a failover may have begun"),
+        # Four of six are a majority, but the other two could begin a failover by themselves.
+        ([replace(UP, sentinels=6)] * 4, "only 4 of 6 Sentinels"),
+    ],
+)
+def test_a_primary_that_may_be_replaced_has_no_lease(opinions: list[Opinion], why: str) -> None:
+    with pytest.raises(NotConfirmed, match=why):
+        find_lease(PRIMARY, opinions)
+
+
+def test_a_sentinel_that_has_promoted_a_server_speaks_of_that_one() -> None:
+    state = {b"ip": b"10.0.0.1", b"port": b"6379", b"flags": b"master,o_down,failover_in_progress", b"quorum": b"2",
+             b"config-epoch": b"4", b"last-ok-ping-reply": b"1500", b"down-after-milliseconds": b"1000",
+             b"num-other-sentinels": b"2"}  # fmt: skip
+    opinion = Opinion.parse(PRIMARY, [[b"10.0.0.2", b"6379"], state])
+    assert opinion == replace(UP, primary=OTHER, epoch=4, flags=frozenset(), silent_for=0.0)
+    with pytest.raises(NotConfirmed, match="another server"):
+        find_lease(PRIMARY, [opinion, UP, UP])
+
+
+class Sentinels:
+    """Counts the questions, and answers `opinions` or raises."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.questions = 0
+        self.opinions: Sequence[Opinion] = [UP, UP, UP]
+
+    def ask(self) -> Sequence[Opinion]:
+        self.questions += 1
+        self.now += 0.01
+        if not self.opinions:
+            raise StoreUnavailable("no Sentinel answers")
+        return self.opinions
+
+    def lease(self) -> Lease:
+        return Lease(self.ask, lambda: self.now)
+
+
+def test_writes_under_a_lease_ask_nothing() -> None:
+    sentinels = Sentinels()
+    lease = sentinels.lease()
+    for _ in range(5):
+        lease.confirm(PRIMARY)
+    assert sentinels.questions == 1
+
+
+def test_a_lease_is_renewed_in_the_background_once_half_of_it_is_over() -> None:
+    sentinels = Sentinels()
+    lease = sentinels.lease()
+    lease.confirm(PRIMARY)
+    sentinels.now += 0.5
+    lease.confirm(PRIMARY)
+    wait_until(lambda: sentinels.questions == 2)
+    wait_until(lambda: not lease._is_renewed)
+    sentinels.now += 0.5  # the first would have ended
+    lease.confirm(PRIMARY)
+    assert lease._verdict.until > sentinels.now
+
+
+def test_after_its_end_a_write_counts_by_what_the_sentinels_say_then() -> None:
+    sentinels = Sentinels()
+    lease = sentinels.lease()
+    lease.confirm(PRIMARY)
+    sentinels.now += 2
+    lease.confirm(PRIMARY)
+    sentinels.now += 2
+    sentinels.opinions = [UP, UP, replace(UP, primary=OTHER, epoch=4)]
+    with pytest.raises(NotConfirmed, match="another server is the primary"):
+        lease.confirm(PRIMARY)
+
+
+def test_without_sentinels_nothing_is_confirmed() -> None:
+    sentinels = Sentinels()
+    sentinels.opinions = []
+    with pytest.raises(NotConfirmed, match="no Sentinel answers; whether the write outlives a failover is unknown"):
+        sentinels.lease().confirm(PRIMARY)
+
+
+def test_the_lease_of_one_server_is_not_that_of_another() -> None:
+    sentinels = Sentinels()
+    lease = sentinels.lease()
+    lease.confirm(PRIMARY)
+    with pytest.raises(NotConfirmed):
+        lease.confirm(OTHER)
+
+
+def test_writes_share_a_question_that_was_asked_after_they_were_confirmed() -> None:
+    sentinels = Sentinels()
+    lease = sentinels.lease()
+    asked_at = sentinels.now
+    lease.confirm(PRIMARY)
+    lease._question(PRIMARY, since=asked_at - 0.001)
+    assert sentinels.questions == 1
+    lease._question(PRIMARY, since=asked_at + 0.001)
+    assert sentinels.questions == 2
