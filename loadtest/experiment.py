@@ -101,6 +101,8 @@ class Experiment:
     after: float = 3.0
     mix: Mix = Mix.EVERYDAY
     users: int | None = None
+    ends_at_loss: bool = False
+    """Whether a run ends after the first phase in which something was lost, or from which it did not recover."""
     nodes: frozenset[NodeKind] = frozenset({NodeKind.FLASK})
 
     @property
