@@ -22,6 +22,8 @@ from loadtest.users import FRUIT, SessionUser
 
 MEMBERS = 20
 """Browsers that are logged in once, and whose requests arrive."""
+ACTIONS = ((Action.LOOK, 5), (Action.ACCOUNT, 1), (Action.LIST, 1), (Action.VISIT, 2), (Action.ADD, 1))
+"""What members do, and how often."""
 POLL = 0.1
 """Seconds between two looks at what is wanted."""
 _CONNECTIONS = 20_000
@@ -118,7 +120,7 @@ class ArrivalSource:
             heapq.heappush(self._free, slot)
 
     def _operation(self, member: Guest) -> Operation:
-        action = self._chance.choices((Action.LOOK, Action.VISIT, Action.ACCOUNT, Action.ADD), (6, 2, 1, 1))[0]
+        action = self._chance.choices([one for one, _ in ACTIONS], [often for _, often in ACTIONS])[0]
         if action is Action.ADD:
             return Operation(action, f"{self._chance.choice(FRUIT)} of {member.who}", 1)
         return Operation(action)

@@ -13,11 +13,11 @@ import msgspec
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.checker.figures import is_failure, percentile
 from loadtest.checker.phases import DURING
-from loadtest.history import Action, Op, OpOutcome, Probe
+from loadtest.history import RENEWALS, Action, Op, OpOutcome, Probe
 
 SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
-MIN_PROBES, MIN_LOGOUTS = 50, 10
+MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS = 50, 10, 20
 WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
 _SLOW = 0.5
 """Seconds after which an answer to a probe is slow."""
@@ -188,11 +188,16 @@ def no_failed_request(text: str = "no request fails", gets: bool = False, min_op
     return Claim(text, evaluate)
 
 
-def goodput(share: float, best: str) -> Claim:
-    """The claim that during the fault good answers are at least this share of those in the phase `best`, per second."""
+def goodput(share: float, best: str, overload: float) -> Claim:
+    """The claim that during the fault good answers are at least this share of those in the phase `best`, per second.
+
+    There must have been `overload` times as many requests as the best.
+    """
 
     def evaluate(seen: Observed) -> ClaimResult:
         limit, during = (seen.within(phase).figures for phase in (best, DURING))
+        if during.rate < overload * limit.goodput:
+            return not_enough(f"{during.rate:.0f} requests a second, of {limit.goodput:.0f} answered at best")
         if during.goodput < share * limit.goodput:
             return broken(f"{during.goodput:.0f} good answers a second, of {limit.goodput:.0f} at best")
         return require(limit.ok, 300, f"good answers in {best}")
@@ -311,6 +316,12 @@ def _evaluate_logouts(seen: Observed) -> ClaimResult:
     result = nothing_lost(min_requests=0, min_users=1).check(seen)
     logouts = sum(op.action is Action.LOGOUT and op.outcome is OpOutcome.OK for op in seen.ops)
     return require(logouts, MIN_LOGOUTS, "logouts") if result == HOLDS else result
+
+
+def _evaluate_logins(seen: Observed) -> ClaimResult:
+    result = nothing_lost(min_requests=0, min_users=1).check(seen)
+    logins = sum(op.action in RENEWALS and op.outcome is OpOutcome.OK and op.held > 0 for op in seen.ops)
+    return require(logins, MIN_LOGINS, "logins with a session") if result == HOLDS else result
 
 
 def lost_at_most(seconds: float) -> Claim:
@@ -446,6 +457,8 @@ flight, and waits most of the time, so a tenth of the users (at least one) is a 
 ONLY_SHED = Claim("no request fails during the fault but by a 503 with Retry-After", _evaluate_shed)
 LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts)
 """Nothing is lost or revived in enough races of a logout with writes of its session."""
+LOGINS_STAY = Claim("who logs in again stays logged in, and loses nothing", _evaluate_logins)
+"""Nothing is lost in enough logins and changes of password while other tabs of the browser work."""
 SOMETHING_LOST = Claim("acknowledged writes are lost", _evaluate_loss)
 """The loss that another variant prevents does happen."""
 WRITES_REFUSED = Claim("writes are refused with an error", _evaluate_refusals)

@@ -192,6 +192,11 @@ def cluster(
     return ClusterSpec(nodes=nodes, store=store, balance=balance, proxy={"login_rate": None, **(proxy or {})}, **more)
 
 
+def make_accounts(users: int) -> tuple[str, ...]:
+    """Return the names of accounts for `Mix.TABS`: one for each user, and one for the prober."""
+    return (*(f"user-{number}" for number in range(1, users + 1)), "prober")
+
+
 EVERY_STORE = (
     *((kind, Database.SQLITE) for kind in StoreKind),
     *((StoreKind.SQL, database) for database in Database if database is not Database.SQLITE),

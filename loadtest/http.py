@@ -23,8 +23,8 @@ def printable(text: str) -> str:
 class Operation:
     """One operation of a virtual user; `item` and `quantity` belong to ADD.
 
-    `password` is the number of the password that is sent, of the new one in a change; 0: not told. `must_fail`: it is
-    an old one, and a refusal is the right answer.
+    `password` is the number of the password that is sent, of the new one in a change; 0: not told. `may_fail`: it
+    may be an old one, whose refusal is not a failure.
     """
 
     action: Action
@@ -32,7 +32,7 @@ class Operation:
     quantity: int = 0
     password: int = 0
     new_password: str = ""
-    must_fail: bool = False
+    may_fail: bool = False
 
 
 class Request(NamedTuple):
@@ -149,7 +149,7 @@ class HttpInterface(msgspec.Struct, frozen=True):
             return Answer(OpOutcome.UNKNOWN, error=f"status {status}")
         if status == 409 and action in _WRITES:
             return Answer(OpOutcome.FAIL)
-        if status in _WRONG_PASSWORD and operation.must_fail:
+        if status in _WRONG_PASSWORD and operation.may_fail:
             return Answer(OpOutcome.FAIL)
         if status not in _OK[action]:
             return Answer(OpOutcome.FAIL, error=f"status {status}")

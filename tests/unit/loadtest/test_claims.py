@@ -244,3 +244,48 @@ def test_operations_and_probes_support_or_break_a_claim(claim: Claim, history: l
     ops = [event for event in history if isinstance(event, Op)]
     probes = [event for event in history if isinstance(event, Probe)]
     assert verdict(claim, Observed(check([*history, *MARKS]), ops, probes, TIMING)) == expected
+
+
+def overloaded(**during: object) -> Observed:
+    """Figures of a phase that found the limit, 100 good answers a second, and of an overload."""
+    usual: dict[str, object] = {"ok": 900, "operations": 2000, "failed": 1100, "shed": 1100, "served_p99": 400.0}
+    phases = {"limit": figures(), "during": figures(**{**usual, **during})}
+    return Observed(msgspec.structs.replace(EMPTY, total=figures(), phases=phases))
+
+
+@pytest.mark.parametrize(
+    ("during", "expected"),
+    [
+        ({}, Verdict.HOLDS),
+        ({"ok": 800}, Verdict.HOLDS),
+        ({"ok": 799}, Verdict.BROKEN),
+        ({"operations": 1499}, Verdict.NOT_ENOUGH_DATA),
+    ],
+)
+def test_goodput_under_overload_is_compared_with_the_best(during: dict[str, int], expected: Verdict) -> None:
+    assert verdict(claims.goodput(0.8, "limit", 1.5), overloaded(**during)) is expected
+
+
+@pytest.mark.parametrize(
+    ("during", "expected"),
+    [
+        ({}, Verdict.HOLDS),
+        ({"failed": 1101, "failures": {"GET /me: status 502": 1}}, Verdict.BROKEN),
+        ({"failed": 0, "shed": 0}, Verdict.NOT_ENOUGH_DATA),
+    ],
+)
+def test_only_shed_requests_may_fail_under_overload(during: dict[str, Any], expected: Verdict) -> None:
+    assert verdict(claims.ONLY_SHED, overloaded(**during)) is expected
+
+
+@pytest.mark.parametrize(
+    ("during", "expected"),
+    [({}, Verdict.HOLDS), ({"served_p99": 501.0}, Verdict.BROKEN), ({"ok": 299}, Verdict.NOT_ENOUGH_DATA)],
+)
+def test_answers_under_overload_must_come_in_time(during: dict[str, Any], expected: Verdict) -> None:
+    assert verdict(claims.served_within(0.5), overloaded(**during)) is expected
+
+
+@pytest.mark.parametrize(("failed", "expected"), [(24, Verdict.HOLDS), (25, Verdict.BROKEN)])
+def test_as_many_writes_may_fail_as_were_begun(failed: int, expected: Verdict) -> None:
+    assert verdict(claims.writes_failed_at_most(24), overloaded(failed_writes=failed)) is expected
