@@ -1,5 +1,7 @@
 """Faults of the network between the nodes and the store; the cluster's spec has to ask for a `store_proxy`."""
 
+import time
+
 from deploy import Cluster
 from loadtest.faults.fault import Fault
 
@@ -15,6 +17,21 @@ def latency(seconds: float) -> Fault:
         apply=lambda cluster: cluster.store.proxy.latency(seconds),
         undo=_reset,
     )
+
+
+def cuts(times: int, every: float, delay: float) -> Fault:
+    """Return cuts of all connections to the store, each `every` seconds after the one before; it answers at once again.
+
+    Between them its answers come `delay` seconds late, so that a cut meets requests after any of their round trips.
+    """
+
+    def apply(cluster: Cluster) -> None:
+        for _ in range(times):
+            cluster.store.proxy.down()
+            cluster.store.proxy.latency(delay)
+            time.sleep(every)
+
+    return Fault(what=f"cut the network to the store {times} times", seconds=times * every, apply=apply, undo=_reset)
 
 
 BLACKHOLE = Fault(

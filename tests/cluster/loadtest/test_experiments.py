@@ -20,6 +20,7 @@ CASES = (
     ("primary-killed", "fail-fast"),
     ("store-outage", ""),
     ("concurrent-writes", "redis"),
+    ("password-changes", ""),
     ("login-again", "redis"),
 )
 
