@@ -54,9 +54,12 @@ class FaultProxy:
         """Delay every answer of the store by `seconds` (0 to 60)."""
         self._set("up", seconds)
 
-    def blackhole(self) -> None:
-        """Let nothing pass: connections stay open and new ones are accepted, but no byte arrives."""
-        self._set("blackhole")
+    def blackhole(self, user: str = "") -> None:
+        """Let nothing pass: connections stay open and new ones are accepted, but no byte arrives.
+
+        With `user`, only on the connections that log in as this user of a Redis server.
+        """
+        self._set("blackhole", text=f"\r\n{user}\r\n" if user else "")
 
     def down(self) -> None:
         """Reset open connections and refuse new ones. The store itself keeps running, with its data."""
@@ -77,12 +80,12 @@ class FaultProxy:
             self._process.kill()
             self._process.wait()
 
-    def _set(self, mode: str, latency: float = 0.0) -> None:
+    def _set(self, mode: str, latency: float = 0.0, text: str = "") -> None:
         assert self._process.stdin is not None
         if self._process.stdin.closed:
             raise ClusterError("the fault proxy has ended")
         try:
-            self._process.stdin.write(json.dumps({"mode": mode, "latency": latency}).encode() + b"\n")
+            self._process.stdin.write(json.dumps({"mode": mode, "latency": latency, "text": text}).encode() + b"\n")
             self._process.stdin.flush()
         except OSError as error:
             raise ClusterError("the fault proxy has ended") from error

@@ -2,13 +2,13 @@
 
 Run as `python -S -E tcp_proxy.py TARGET LISTEN`, each host:port, where port 0 takes a free one. It writes {"port": N}
 to stdout and then reads commands from stdin, one JSON object per line: {"mode": "up" | "blackhole" | "down", "latency":
-seconds}. It answers each with {"mode": mode} as soon as the mode holds. It ends at the end of stdin, so it never
-outlives the process that started it.
+seconds, "text": text}. It answers each with {"mode": mode} as soon as the mode holds. It ends at the end of stdin, so
+it never outlives the process that started it.
 
 - up: bytes pass in both directions, answers `latency` seconds late. They arrive in order, and any number of them can be
   in flight: late, not slower.
 - blackhole: connections stay and new ones are accepted, but nothing passes. Bytes sent meanwhile pass afterwards, like
-  TCP's own retransmissions.
+  TCP's own retransmissions. With a `text`, only on connections whose client sent it first.
 - down: connections are reset, new ones refused.
 
 `deploy.fault_proxy` is the other end of the pipes. Uses the standard library alone, so that it starts quickly.
@@ -40,6 +40,7 @@ class TcpProxy:
         self._target = target
         self._passing = asyncio.Event()
         self._passing.set()
+        self._text = b""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,13 +53,13 @@ class TcpProxy:
             )
             self.port = self._server.sockets[0].getsockname()[1]
 
-    async def set_mode(self, mode: str, latency: float) -> None:
+    async def set_mode(self, mode: str, latency: float, text: bytes = b"") -> None:
         """Switch to `mode` with `latency` seconds. Raises ValueError for an unknown mode or a latency out of range."""
         if mode not in {"up", "blackhole", "down"}:
             raise ValueError(f"mode must be up, blackhole or down, not {mode!r}")
         if not 0 <= latency <= MOST_LATENCY:
             raise ValueError(f"latency must be between 0 and {MOST_LATENCY:g} seconds, not {latency!r}")
-        self.latency = latency
+        self.latency, self._text = latency, text
         if mode == "down":
             self.close()
         else:
@@ -95,13 +96,15 @@ class TcpProxy:
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
-            await self._passing.wait()
+            if not self._text:
+                await self._passing.wait()
+            greeting = bytearray()
             target_reader, target = await asyncio.open_connection(*self._target, limit=_CHUNK)
             self._open.add(target)
             try:
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._forward(reader, target, lambda: 0.0))
-                    both.create_task(self._forward(target_reader, writer, lambda: self.latency))
+                    both.create_task(self._forward(reader, target, greeting, lambda: 0.0))
+                    both.create_task(self._forward(target_reader, writer, greeting, lambda: self.latency))
             except* OSError:
                 _reset(writer)
             finally:
@@ -111,10 +114,18 @@ class TcpProxy:
             self._open.discard(writer)
             writer.close()
 
+    async def _may_pass(self, greeting: bytearray) -> None:
+        if self._text in greeting:  # an empty text is in all
+            await self._passing.wait()
+
     async def _forward(
-        self, source: asyncio.StreamReader, to: asyncio.StreamWriter, latency: Callable[[], float]
+        self,
+        source: asyncio.StreamReader,
+        to: asyncio.StreamWriter,
+        greeting: bytearray,
+        latency: Callable[[], float],
     ) -> None:
-        """Copy one direction until its end, and pass the end on."""
+        """Copy one direction until its end, and pass the end on. `greeting` is the first chunk that the client sent."""
         clock = asyncio.get_running_loop().time
         in_flight: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS)
 
@@ -123,7 +134,7 @@ class TcpProxy:
                 due, data = await in_flight.get()
                 if (early := due - clock()) > 0:
                     await asyncio.sleep(early)
-                await self._passing.wait()
+                await self._may_pass(greeting)
                 if not data:
                     break
                 to.write(data)
@@ -135,8 +146,9 @@ class TcpProxy:
             group.create_task(deliver())
             data = b"begin"
             while data:
-                await self._passing.wait()
+                await self._may_pass(greeting)
                 data = await source.read(_CHUNK)
+                greeting += b"" if greeting else data  # the client speaks first
                 await in_flight.put((clock() + latency(), data))
 
 
@@ -166,7 +178,7 @@ async def _run(proxy: TcpProxy) -> None:
     while line := await commands.readline():
         try:
             command = json.loads(line)
-            await proxy.set_mode(command["mode"], command["latency"])
+            await proxy.set_mode(command["mode"], command["latency"], command["text"].encode())
             _write(mode=command["mode"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             _write(error=str(error))

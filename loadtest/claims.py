@@ -434,6 +434,23 @@ def bounded(seconds: float) -> Claim:
     return Claim(f"every answer within {seconds:g} s", evaluate)
 
 
+def answered_within(seconds: float) -> Claim:
+    """The claim that every request of the whole run gets its answer, good or not, within this time."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        slowest = max((op.ended - op.started for op in seen.ops), default=0.0)
+        if slowest > seconds:
+            return broken(f"an answer took {slowest:.2f} s; expected {seconds:g} s at most")
+        return HOLDS
+
+    return Claim(f"every answer of the run within {seconds:g} s", evaluate)
+
+
+def _evaluate_server_errors(seen: Observed) -> ClaimResult:
+    errors = {what: count for what, count in seen.figures.failures.items() if what.endswith("status 500")}
+    return broken(f"failed: {list_failures(errors)}") if errors else HOLDS
+
+
 def site_fast(seconds: float) -> Claim:
     """The claim that pages without a session stay fast during the fault: 99 of 100 probes, and no probe fails."""
 
@@ -472,6 +489,7 @@ CHANGES_ARE_WHOLE = Claim("a change of password is whole, wherever it is cut off
 """Nothing is lost or revived: a new password is never accepted while another session of before lives."""
 SOMETHING_LOST = Claim("acknowledged writes are lost", _evaluate_loss)
 """The loss that another variant prevents does happen."""
+NO_SERVER_ERROR = Claim("no request is answered with 500", _evaluate_server_errors)
 WRITES_REFUSED = Claim("writes are refused with an error", _evaluate_refusals)
 """Writes fail during the fault: no write is acknowledged that could not be stored."""
 

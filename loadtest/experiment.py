@@ -103,6 +103,8 @@ class Experiment:
     mix: Mix = Mix.EVERYDAY
     weights: Mapping[str, int] = field(default_factory=dict)
     users: int | None = None
+    ends_at_loss: bool = False
+    """Whether a run ends after the first phase in which something was lost, or from which it did not recover."""
     nodes: frozenset[NodeKind] = frozenset({NodeKind.FLASK})
 
     @property

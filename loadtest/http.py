@@ -143,8 +143,8 @@ class HttpInterface(msgspec.Struct, frozen=True):
         """Parse an HTTP answer.
 
         A status from 500 on leaves the outcome unknown, because a 502 or 504 may hide a write. Any other unexpected
-        status means that nothing was done. 409 to a write is not an error: the session was ended meanwhile, or renewed. Nor
-        is 401 to an operation on the account: its user is not logged in any more, as a read shows.
+        status means that nothing was done. 409 to a write is not an error: the session was ended meanwhile, or renewed.
+        Nor is 401 to an operation on the account: its user is not logged in any more, as a read shows.
         """
         action = operation.action
         if status >= 500:

@@ -105,7 +105,7 @@ class Suite:
             profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=mix, weights=weights)
             target = ClusterTarget(self.clusters[case.place](case.spec))
             runner = Runner(target, profile, folder, schedule, watch, title=case.title, probes=self.probes)
-            run = run_phases(runner, self._phases(case))
+            run = run_phases(runner, self._phases(case), ends_at_loss=case.experiment.ends_at_loss)
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
         except NotSteadyError as error:
             run, claims = None, (not_enough(str(error)).named("the cluster is steady before the fault"),)

@@ -2,7 +2,7 @@
 
 import time
 
-from deploy import Cluster
+from deploy import Cluster, Role
 from loadtest.faults.fault import Fault
 
 
@@ -41,3 +41,23 @@ BLACKHOLE = Fault(
 
 STORE_DOWN = Fault(what="cut the network to the store", apply=lambda cluster: cluster.store.proxy.down(), undo=_reset)
 """Refuse all connections to the store, which keeps its data."""
+
+
+def cut_off_primary(seconds: float, user: str = "") -> Fault:
+    """Cut the primary off from nodes, replicas and Sentinels for `seconds`.
+
+    With `user`, only from those who log in as this user of the servers.
+    """
+
+    def apply(cluster: Cluster) -> None:
+        proxy = cluster.store.proxy_of(cluster.store.primary())
+        proxy.blackhole(user)
+        time.sleep(seconds)
+        proxy.reset()
+
+    def undo(cluster: Cluster) -> None:
+        for member in cluster.members():
+            if member.role is Role.STORE:
+                cluster.store.proxy_of(member.name).reset()
+
+    return Fault(what=f"cut the primary off for {seconds:g} s", seconds=seconds, apply=apply, undo=undo)
