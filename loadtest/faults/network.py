@@ -34,6 +34,15 @@ def cuts(times: int, every: float, delay: float) -> Fault:
     return Fault(what=f"cut the network to the store {times} times", seconds=times * every, apply=apply, undo=_reset)
 
 
+def bad_answers(answers: str) -> Fault:
+    """Answers of the store, a Redis, as `deploy.tcp_proxy` breaks them."""
+    return Fault(
+        what=f"break the answers of the store ({answers})",
+        apply=lambda cluster: cluster.store.proxy.answers(answers),
+        undo=_reset,
+    )
+
+
 BLACKHOLE = Fault(
     what="silence the network to the store", apply=lambda cluster: cluster.store.proxy.blackhole(), undo=_reset
 )
