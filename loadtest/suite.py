@@ -101,7 +101,8 @@ class Suite:
     ) -> Result:
         users = case.experiment.users or self.load.users
         try:
-            profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix)
+            weights = dict(case.experiment.weights)
+            profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix, weights=weights)
             target = ClusterTarget(self.clusters[case.place](case.spec))
             runner = Runner(target, profile, folder, schedule, watch, title=case.title, probes=self.probes)
             run = run_phases(runner, self._phases(case), ends_at_loss=case.experiment.ends_at_loss)
