@@ -77,6 +77,10 @@ class StoreControl(Protocol):
     def proxy(self) -> FaultProxy:
         """The connections between the nodes and the store. Raises unless the spec asks for `store_proxy`."""
 
+    def proxy_of(self, member: str) -> FaultProxy:
+        """The connections of nodes, Sentinels and replicas to this server. Raises unless the spec asks for
+        `store_proxy` before several servers."""
+
     def primary(self) -> str:
         """Return the name of the primary, as reported by its Sentinels or servers; in a Redis Cluster that of the first
         shard."""

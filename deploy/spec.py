@@ -208,7 +208,8 @@ class ClusterSpec:
     store_settings: StoreSettings = field(default_factory=StoreSettings)
     """Settings of its Redis or Valkey."""
     store_proxy: bool = False
-    """Whether the nodes reach the store, which must be a single server, through a `deploy.FaultProxy`."""
+    """Whether the nodes reach the store through a `deploy.FaultProxy`. With StoreKind.REDIS_HA, which is for local
+    processes then, each server has one, for nodes, Sentinels and replicas alike."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `proxy.ProxySettings` that differ from its defaults, such as read_timeout."""
     start_timeout: float = 60.0
@@ -265,7 +266,7 @@ class ClusterSpec:
         for name in self.node_settings:
             if not _VARIABLE.fullmatch(name):
                 raise SpecError(f"node setting must be a variable in capitals, not {name!r}")
-        if self.store_proxy and not self.has_single_server:
+        if self.store_proxy and not (self.has_single_server or self.store is StoreKind.REDIS_HA):
             raise SpecError(f"store {self.store} has no single server that a proxy could stand before")
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:

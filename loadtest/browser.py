@@ -1,21 +1,32 @@
 """The cookies of one virtual user, and the account that it expects to be logged in. Pure: no network, no clock."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from loadtest.history import Action, OpOutcome
+from loadtest.history import RENEWALS, Action, OpOutcome
 from loadtest.http import Answer
+
+MOST_NUMBERED = 100
+"""Ids of sessions whose numbers a browser with tabs remembers."""
 
 
 class Sent(NamedTuple):
-    """Of one request: the Cookie header, the session's cookie in it, and the name of that session."""
+    """Of one request: the Cookie header, the session's cookie in it, the name of that session, and `Op.held`."""
 
     header: str
     cookie: str | None
     session: str
+    held: int = 0
+
+
+class Received(NamedTuple):
+    """`Op.replaced` and `Op.brought` of an answer."""
+
+    replaced: bool | UnsetType = UNSET
+    brought: int = 0
 
 
 @dataclass
@@ -49,41 +60,100 @@ class Browser:
 
     def sending(self, other: str | None = None) -> Sent:
         """Return the cookies of the next request. `other`, one of those `brought`, replaces the session's cookie."""
+        value = self._session[1] if self._session is not None else None
+        value = other or value if value is not None else None
+        return Sent(self._header(value), value, self.session)
+
+    def _header(self, value: str | None) -> str:
+        """Return the Cookie header, with this value of the session's cookie."""
         pairs = list(self._cookies.items())
-        value = None
-        if self._session is not None:
-            name, value = self._session
-            value = other or value
-            pairs.append((name, value))
-        return Sent("; ".join(f"{name}={value}" for name, value in pairs), value, self.session)
+        if self._session is not None and value is not None:
+            pairs.append((self._session[0], value))
+        return "; ".join(f"{name}={value}" for name, value in pairs)
 
-    def receive(self, set_cookies: Iterable[str], sent: Sent, *, login: bool) -> bool | UnsetType:
-        """Store the cookies that an answer sets.
-
-        Return whether it replaces the session's cookie; UNSET if none was sent.
-        """
+    def receive(self, set_cookies: Iterable[str], sent: Sent, action: Action) -> Received:
+        """Store the cookies that an answer sets."""
         replaced = False
-        for line in set_cookies:
-            pair, _, attributes = line.partition(";")
-            name, _, value = pair.strip().partition("=")
-            gone = not value or "max-age=0" in attributes.lower().replace(" ", "")
-            if name not in (self.cookie, f"__Host-{self.cookie}"):
-                self._cookies.pop(name, None)
-                if not gone:
-                    self._cookies[name] = value
-            elif not gone and value != sent.cookie:
+        for name, value in self._store_others(set_cookies):
+            if value and value != sent.cookie:
                 replaced = True
-                if sent.session == self.session and (login or self._session is None):
+                if sent.session == self.session and (action in RENEWALS or self._session is None):
                     self._session = (name, value)
                 else:
                     self.brought.append(value)
         if self._session is None and sent.session == self.session:
             self.sessions += 1  # a session without a cookie ends with its only answer
-        return UNSET if sent.cookie is None else replaced
+        return Received(UNSET if sent.cookie is None else replaced)
+
+    def _store_others(self, set_cookies: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Store all cookies but that of the session, and yield its name and value; an empty one ends it."""
+        for line in set_cookies:
+            pair, _, attributes = line.partition(";")
+            name, _, value = pair.strip().partition("=")
+            if "max-age=0" in attributes.lower().replace(" ", ""):
+                value = ""
+            if name in (self.cookie, f"__Host-{self.cookie}"):
+                yield name, value
+                continue
+            self._cookies.pop(name, None)
+            if value:
+                self._cookies[name] = value
 
     def knows(self, sent: Sent) -> bool:
         """Return whether the session of an answered request has a cookie."""
         return sent.cookie is not None or sent.session == self.session
+
+
+@dataclass
+class TabbedBrowser(Browser):
+    """Stores each cookie that comes, in the order of the answers, as browsers do. Its tabs share them.
+
+    Its user sees one session until a logout, whichever cookies come, so that session keeps its name in the history.
+    """
+
+    _name: str | None = None  # of the session; None: none has begun
+    _numbers: dict[str, int] = field(default_factory=dict)  # by value of the session's cookie
+    _count: int = 0
+
+    def fresh(self) -> None:
+        """Forget the session; the next one has another name."""
+        super().fresh()
+        self._name = None
+
+    def sending(self, other: str | None = None) -> Sent:
+        """Return the cookies of the next request. Without a session each request may begin one of its own."""
+        assert other is None, "it has only one"
+        if self._name is None:
+            self.sessions += 1
+            return Sent(self._header(None), None, self.session)
+        value = self._session[1] if self._session is not None else None
+        return Sent(self._header(value), value, self._name, self._numbers.get(value or "", 0))
+
+    def receive(self, set_cookies: Iterable[str], sent: Sent, action: Action) -> Received:
+        """Store the cookies that an answer sets."""
+        begun = sent.session == self._name or sent.cookie is not None
+        brought = 0
+        for name, value in self._store_others(set_cookies):
+            if value:
+                self._session, self._name = (name, value), sent.session
+                brought = self._number(value) if value != sent.cookie else 0
+            elif action is Action.LOGOUT:
+                self.fresh()
+            else:
+                self._session = None
+        return Received(brought != 0 if begun else UNSET, brought)
+
+    def knows(self, sent: Sent) -> bool:
+        """Return whether the session of an answered request has a cookie, or has had one."""
+        return sent.cookie is not None or sent.session == self._name
+
+    def _number(self, value: str) -> int:
+        if value not in self._numbers:
+            self._count += 1
+            self._numbers[value] = self._count
+            if len(self._numbers) > MOST_NUMBERED:
+                del self._numbers[next(iter(self._numbers))]
+        return self._numbers[value]
 
 
 class Expectation:

@@ -2,7 +2,9 @@
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import gevent
 from locust import task
@@ -11,10 +13,20 @@ from loadtest.history import Action, OpOutcome
 from loadtest.http import Operation
 from loadtest.users import FRUIT, SessionUser
 
-TABS = 5
 ROUND = 6  # operations of each tab before all tabs pause
 # Long enough for each tab to have a request or two answered, so that some are in flight when the logout comes.
 HEAD_START = (0.005, 0.05)
+
+
+@contextmanager
+def concurrently(*works: Callable[[], None]) -> Iterator[None]:
+    """Run these beside the block, and wait for them. Raises their first error; an error of the block ends them."""
+    greenlets = [gevent.spawn(work) for work in works]
+    try:
+        yield
+        gevent.joinall(greenlets, raise_error=True)
+    finally:
+        gevent.killall(greenlets)  # none outlives its user
 
 
 class ConcurrentUser(SessionUser):
@@ -24,17 +36,11 @@ class ConcurrentUser(SessionUser):
     """
 
     abstract = True
+    tabs = 5
 
-    def start_tabs(self, work: Callable[[str], None]) -> "list[gevent.Greenlet[..., None]]":
-        """Start the tabs and return them."""
-        return [gevent.spawn(work, f"{self.who}/tab-{number}") for number in range(1, TABS + 1)]
-
-    def wait_for(self, tabs: "list[gevent.Greenlet[..., None]]") -> None:
-        """Wait for all tabs. Raises the first error of a tab."""
-        try:
-            gevent.joinall(tabs, raise_error=True)
-        finally:
-            gevent.killall(tabs)  # no tab outlives its user
+    def in_all_tabs(self, work: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Let all tabs work beside the block of the context manager."""
+        return concurrently(*(partial(work, f"{self.who}/tab-{number}") for number in range(1, self.tabs + 1)))
 
     def open_session(self) -> bool:
         """Log in, with one tab. Return True if that succeeded."""
@@ -69,7 +75,8 @@ class SharedWriter(ConcurrentUser):
         if not self._open:
             self._open = self.open_session()
             return
-        self.wait_for(self.start_tabs(self._write))
+        with self.in_all_tabs(self._write):
+            pass
         look = self.send(Operation(Action.LOOK), self.who)
         if look.outcome is OpOutcome.OK and look.user is None:
             self._open = self.open_session()
@@ -92,16 +99,13 @@ class LogoutRacer(ConcurrentUser):
         if not self.open_session():
             return
         self._over = False
-        tabs = self.start_tabs(self._write_on)
-        try:
+        with self.in_all_tabs(self._write_on):
             gevent.sleep(random.uniform(*HEAD_START))  # noqa: S311
             self.send(Operation(Action.LOGOUT), self.who)
-        finally:
             self._over = True
-            self.wait_for(tabs)
         self.send(Operation(Action.LOOK), self.who)
         self.send(Operation(Action.ACCOUNT), self.who)
-        for cookie in self.browser.brought[:TABS]:
+        for cookie in self.browser.brought[: self.tabs]:
             self.send(Operation(Action.ACCOUNT), self.who, cookie=cookie)
 
     def _write_on(self, who: str) -> None:

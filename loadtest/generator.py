@@ -28,6 +28,7 @@ from loadtest.load_profile import (
     Arrivals,
     GeneratorSettings,
     LoadProfile,
+    Mix,
     part_file,
 )
 from loadtest.target import Target
@@ -68,6 +69,9 @@ class Generator:
     def start(self) -> None:
         """Start Locust; users come some seconds later. Several processes are started when the first one listens for the
         others. Raises GeneratorError."""
+        if self._profile.mix is Mix.TABS and self._profile.users > len(self._target.users):
+            what = f"an account for each of its {self._profile.users} users"
+            raise GeneratorError(f"the target must have {what} with the mix tabs, not {len(self._target.users)}")
         for _ in range(_STARTS):
             (port,) = free_ports(1)
             self._launch(port)

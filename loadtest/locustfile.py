@@ -23,7 +23,11 @@ import psutil
 from locust import LoadTestShape, between, events
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from loadtest import arrivals, concurrent_users  # as modules: Locust takes each user class that it finds here
+from loadtest import (
+    arrivals,
+    concurrent_users,
+    tab_users,
+)  # as modules: Locust takes each user class that it finds here
 from loadtest.checker import Checker, Findings
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
 from loadtest.history import Note, Op, PartWriter, now
@@ -35,6 +39,8 @@ __all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]
 
 USERS: dict[Mix, list[type[SessionUser]]] = {
     Mix.EVERYDAY: [Visitor, Shopper, Leaver],
+    Mix.BROWSERS: [Visitor, Shopper, Leaver, tab_users.TabUser],
+    Mix.TABS: [tab_users.TabUser, tab_users.AccountUser],
     Mix.SHARED_WRITERS: [concurrent_users.SharedWriter],
     Mix.LOGOUT_RACE: [concurrent_users.LogoutRacer],
 }

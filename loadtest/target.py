@@ -199,11 +199,13 @@ def send(target: Target, operation: Operation, account: str = "", password: str 
 
 
 def log_in(target: Target) -> str:
-    """Log in as the first account. Return the session's cookie alone, so that no sticky cookie pins to a node.
+    """Log in as the last account, which the users get last.
+
+    Return the session's cookie alone, so that no sticky cookie pins to a node.
 
     Raises TargetError.
     """
-    account, password = next(iter(target.users.items()))
+    *_, (account, password) = target.users.items()
     try:
         reply = send(target, Operation(Action.LOGIN), account, password)
     except (OSError, http.client.HTTPException) as error:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import gevent
 from gevent import GreenletExit
 from locust import FastHttpUser, between, task
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from loadtest.browser import Browser, Expectation, Sent
-from loadtest.history import STOPPED, Action, Op, OpOutcome, now
+from loadtest.browser import Browser, Expectation, Received, Sent
+from loadtest.history import GAVE_UP, STOPPED, Action, Op, OpOutcome, now
 from loadtest.http import Adapter, Answer, HttpInterface, Operation, printable
 
 FRUIT = ("apple", "pear", "plum", "cherry")
@@ -50,6 +51,10 @@ class Load:
         """Return a new user's number, account and password. Accounts are dealt out in turn."""
         name = next(self._names)
         return next(self._numbers), name, self.accounts[name]
+
+
+class GaveUpError(Exception):
+    """The user did not wait for an answer any longer."""
 
 
 class SessionUser(FastHttpUser):
@@ -99,18 +104,28 @@ class SessionUser(FastHttpUser):
         return self.send(operation, self.who, self.expectation)
 
     def send(
-        self, operation: Operation, who: str, expectation: Expectation | None = None, cookie: str | None = None
+        self,
+        operation: Operation,
+        who: str,
+        expectation: Expectation | None = None,
+        *,
+        cookie: str | None = None,
+        browser: Browser | None = None,
+        password: str = "",
+        patience: float | None = None,
     ) -> Op:
-        """Send one operation, record it and tell Locust. `cookie` replaces the session's own.
+        """Send one operation, record it and tell Locust.
 
-        Without an expectation, every answer is accepted.
+        `cookie`, `browser` and `password` replace those of the user. Without an expectation, every answer is accepted.
+        The user gives up after `patience` seconds.
         """
-        request = self.load.adapter.request(operation, self.account, self._password)
-        sent = self.browser.sending(cookie)
+        browser = browser or self.browser
+        request = self.load.adapter.request(operation, self.account, password or self._password)
+        sent = browser.sending(cookie)
         started = now()
         expected_user = UNSET if expectation is None else expectation.user
 
-        def make_op(answer: Answer, replaced: bool | UnsetType, response: Any = None, logged_out: bool = False) -> Op:
+        def make_op(answer: Answer, received: Received, response: Any = None, logged_out: bool = False) -> Op:
             return Op(
                 who=who,
                 account=self.account,
@@ -122,7 +137,10 @@ class SessionUser(FastHttpUser):
                 user=answer.user,
                 visits=answer.visits,
                 cart=answer.cart,
-                replaced=replaced,
+                replaced=received.replaced,
+                held=sent.held,
+                brought=received.brought,
+                password=operation.password,
                 method=request.method,
                 path=request.path,
                 status=0 if response is None else response.status_code,
@@ -138,17 +156,20 @@ class SessionUser(FastHttpUser):
             )
 
         try:
-            with self.client.request(
-                request.method,
-                request.path,
-                name=request.path,
-                json=request.body,
-                headers={"Cookie": sent.header} if sent.header else None,
-                catch_response=True,
-            ) as response:
-                answer, replaced = self._read(operation, response, sent)
-                logged_out = expectation is not None and expectation.update(operation.action, answer, replaced)
-                op = make_op(answer, replaced, response, logged_out)
+            with (
+                gevent.Timeout(patience, GaveUpError),
+                self.client.request(
+                    request.method,
+                    request.path,
+                    name=request.path,
+                    json=request.body,
+                    headers={"Cookie": sent.header} if sent.header else None,
+                    catch_response=True,
+                ) as response,
+            ):
+                answer, received = self._read(operation, response, sent, browser)
+                logged_out = expectation is not None and expectation.update(operation.action, answer, received.replaced)
+                op = make_op(answer, received, response, logged_out)
                 if answer.error:
                     response.failure(answer.error)
                 else:
@@ -156,26 +177,27 @@ class SessionUser(FastHttpUser):
                 if logged_out:  # a row of its own in Locust's tables
                     response.request_meta["name"] = f"{request.path} [{LOGGED_OUT}]"
         except GreenletExit:
-            self.load.record(make_op(Answer(OpOutcome.UNKNOWN, error=STOPPED), UNSET))
+            self.load.record(make_op(Answer(OpOutcome.UNKNOWN, error=STOPPED), Received()))
             raise
+        except GaveUpError:
+            op = make_op(Answer(OpOutcome.UNKNOWN, error=GAVE_UP), Received())
         self.load.record(op)
         return op
 
-    def _read(self, operation: Operation, response: Any, sent: Sent) -> tuple[Answer, bool | UnsetType]:
-        """Return the answer, and whether it replaces the session's cookie (UNSET if unknown)."""
+    def _read(self, operation: Operation, response: Any, sent: Sent, browser: Browser) -> tuple[Answer, Received]:
+        """Return the answer, and what it does to the browser's cookies."""
         if not response.status_code:
             # A refused connection reached no server. After any other error the request may have been carried out.
             outcome = OpOutcome.FAIL if isinstance(response.error, ConnectionRefusedError) else OpOutcome.UNKNOWN
-            return Answer(outcome, error=f"no answer: {type(response.error).__name__}"), UNSET
-        cookies = _header_lines(response, "Set-Cookie")
-        replaced = self.browser.receive(cookies, sent, login=operation.action is Action.LOGIN)
+            return Answer(outcome, error=f"no answer: {type(response.error).__name__}"), Received()
+        received = browser.receive(_header_lines(response, "Set-Cookie"), sent, operation.action)
         answer = self.load.adapter.read(operation, response.status_code, response.content or b"")
-        if answer.outcome is OpOutcome.OK and not self.browser.knows(sent):
+        if answer.outcome is OpOutcome.OK and not browser.knows(sent):
             if operation.action is Action.LOGIN:
-                return Answer(OpOutcome.UNKNOWN, error=f"the login set no cookie {self.browser.cookie!r}"), UNSET
+                return Answer(OpOutcome.UNKNOWN, error=f"the login set no cookie {browser.cookie!r}"), Received()
             if sent.header:  # the session may be in another cookie
                 answer = Answer(OpOutcome.OK)
-        return answer, replaced if answer.outcome is OpOutcome.OK else UNSET
+        return answer, received if answer.outcome is OpOutcome.OK else Received()
 
 
 def _header(response: Any, name: str) -> str:

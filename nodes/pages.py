@@ -34,8 +34,9 @@ _TITLES = {
 }
 _SESSION_ERRORS = {
     SessionEnded: (
-        "Logged out meanwhile",
-        "You were logged out, or your session ended, before this was saved. Nothing was changed.",
+        "Not saved",
+        "You logged in or out in another tab, or your session ended, before this was saved. Nothing was changed."
+        " Open the page again and repeat what you did.",
     ),
     TooManySessions: (
         "Too many logins",

@@ -76,6 +76,7 @@ def add_to_cart() -> Response:
 @blueprint.post("/cart/empty")
 def empty_cart() -> Response:
     """Empty the cart. The second address is for forms, which can't send DELETE."""
+    session.require_current()
     if "cart" in session:
         del session["cart"]
     return pages.json_or(None)

@@ -155,6 +155,8 @@ class ComposeCluster(BaseCluster):
     def _up(self, folder: Path) -> Project:
         if self.spec.tls:
             raise ClusterError("TLS is for local processes: use `docker compose --profile tls`")
+        if self.spec.store_proxy and not self.spec.has_single_server:
+            raise ClusterError("a proxy before each of several servers is for local processes")
         for attempt in range(1, _STARTS + 1):
             self._port = self.spec.port or free_ports(1)[0]
             self._subnet = choose_subnet()

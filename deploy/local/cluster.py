@@ -75,6 +75,8 @@ class LocalCluster(BaseCluster):
             self._reset()
             self._group.close()
         self._proxy.clear()
+        if self._redis is not None:
+            self._redis.close()
         self._redis = self._group = None
 
     def wait_ready(self, timeout: float = 30.0) -> None:
@@ -155,7 +157,7 @@ class LocalCluster(BaseCluster):
         for stage in self._redis.stages:
             self._bring_up(stage)
         self._redis.control.bootstrap()
-        if self.spec.store_proxy:
+        if self.spec.store_proxy and self.spec.has_single_server:
             self._fault_proxy = self._redis.control.fault_proxy = FaultProxy.to(self._redis.port)
 
     def _store_environment(self) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deploy.cluster import Role
+from deploy.fault_proxy import FaultProxy
 from deploy.files import write_atomically
 from deploy.local.servers import Server
 from deploy.local.state import StateDir
@@ -66,6 +67,8 @@ class RedisBinary:
 class LocalRedis:
     """The servers of one store on 127.0.0.1: `deploy.redis.control.RedisServers` for `control`.
 
+    With `store_proxy` in the spec of several servers, each has a `FaultProxy`, and all others know its address only.
+
     `stages` are the servers in the order of starting: a stage starts when the stage before is ready. `rights` and
     `sentinel_rights` belong to the nodes' user. A server keeps nothing on disk unless the spec asks for `append_only`.
     """
@@ -97,13 +100,17 @@ class LocalRedis:
         self._stores = {name: self._make_server(name, Role.STORE, next(ports)) for name in stores}
         self._sentinels = {name: self._make_server(name, Role.SENTINEL, next(ports)) for name in sentinels}
         servers = list(self._stores.values())
+        if spec.store_proxy and sentinels:
+            self.control.fault_proxies = {server.name: FaultProxy.to(server.port) for server in servers}
         self.stages: Sequence[Sequence[Server]] = (
             [servers[:1], servers[1:], list(self._sentinels.values())] if sentinels else [servers]
         )
 
     @property
     def stores(self) -> Mapping[str, str]:
-        return {name: f"127.0.0.1:{server.port}" for name, server in self._stores.items()}
+        ports = {name: server.port for name, server in self._stores.items()}
+        ports |= {name: proxy.port for name, proxy in self.control.fault_proxies.items()}
+        return {name: f"127.0.0.1:{port}" for name, port in ports.items()}
 
     @property
     def sentinels(self) -> Mapping[str, str]:
@@ -129,6 +136,11 @@ class LocalRedis:
             case _:
                 url = self.url()
         return {"REDIS_URL_FILE": str(self._state.write_secret("store-url", url))}
+
+    def close(self) -> None:
+        """End the proxies of the servers."""
+        for proxy in self.control.fault_proxies.values():
+            proxy.close()
 
     def running(self) -> frozenset[str]:
         return frozenset(name for name, server in self._all.items() if server.running())
@@ -173,6 +185,7 @@ class LocalRedis:
             self._state.logs / f"{name}.log",
             lambda port: command(name, port),
             lambda _: self.control.is_ready(name),
+            port_is_fixed=self._spec.store_proxy,
         )
 
     def _store_command(self, name: str, port: int) -> list[str]:
@@ -189,6 +202,8 @@ class LocalRedis:
             replicas = 1 if kind is StoreKind.REDIS_CLUSTER else config.SERVERS - 1
             options |= config.replication_options(self.passwords, self._find_primary(name))
             options["min-replicas-to-write"] = str(settings.required_replicas(replicas))
+        if name in self.control.fault_proxies:
+            options["replica-announce-port"] = str(self.control.fault_proxies[name].port)
         if kind is StoreKind.REDIS_CLUSTER:
             options |= config.CLUSTER_OPTIONS | {
                 "cluster-port": str(self._bus[name]),

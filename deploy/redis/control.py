@@ -65,6 +65,7 @@ class BaseStoreControl:
     def __init__(self, kind: StoreKind) -> None:
         self.kind = kind
         self.fault_proxy: FaultProxy | None = None
+        self.fault_proxies: Mapping[str, FaultProxy] = {}
 
     @property
     def url(self) -> str:
@@ -75,6 +76,12 @@ class BaseStoreControl:
         if self.fault_proxy is None:
             raise ClusterError("the cluster has no proxy to its store: set store_proxy in its spec")
         return self.fault_proxy
+
+    def proxy_of(self, member: str) -> FaultProxy:
+        try:
+            return self.fault_proxies[member]
+        except KeyError:
+            raise ClusterError(f"{member} has no proxy of its own: set store_proxy in the spec of a redis-ha") from None
 
     def primary(self) -> str:
         raise ClusterError(f"sessions are in {self.kind}: the store has no primary")

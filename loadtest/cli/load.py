@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from loadtest.cli.shared import (
     writing,
 )
 from loadtest.credentials import CredentialsError, read_credentials
-from loadtest.experiment import Place, cluster
+from loadtest.experiment import Place, cluster, make_accounts
 from loadtest.http import ADDRESS, is_address
 from loadtest.load import RESULT, run_load, show_load, write_load
-from loadtest.load_profile import LoadProfile, ProfileError, parse_mix
+from loadtest.load_profile import LoadProfile, Mix, ProfileError, parse_mix
 from loadtest.matrix import (
     CellResult,
     estimate_seconds,
@@ -80,8 +81,8 @@ _MATRIX_OPTIONS = ("stores", "balances")
     "--mix",
     default="everyday",
     metavar="MIX",
-    help="What users do: everyday, shared-writers, logout-race, or weights of visitor, shopper and leaver, such as "
-    "visitor=6,shopper=3,leaver=1.",
+    help="What users do: everyday, browsers, tabs, shared-writers, logout-race, or weights of visitor, shopper "
+    "and leaver, such as visitor=6,shopper=3,leaver=1.",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Number of Locust processes.")
 @click.option(
@@ -196,7 +197,7 @@ def _make_profile(given: dict[str, Any], users: int, wait: tuple[float, float]) 
 
 def _run_load(given: dict[str, Any], console: Console) -> int:
     profile = _make_profile(given, users=30, wait=(0.2, 0.8))
-    target, title = _make_target(given)
+    target, title = _make_target(given, make_accounts(profile.users) if profile.mix is Mix.TABS else ())
     if profile.web is not None:
         require_free(profile.web, "--web")
         console.print(f"Locust's page: [bold]http://127.0.0.1:{profile.web}[/], as long as the load lasts")
@@ -209,8 +210,8 @@ def _run_load(given: dict[str, Any], console: Console) -> int:
     return int(Verdict.BROKEN in {result.lost.verdict, result.failed.verdict})
 
 
-def _make_target(given: dict[str, Any]) -> tuple[Target, str]:
-    """Return the target and its title."""
+def _make_target(given: dict[str, Any], accounts: tuple[str, ...]) -> tuple[Target, str]:
+    """Return the target and its title; a cluster has these accounts, or the usual ones."""
     if given["target"] is not None:
         if not is_address(given["target"]):
             raise click.UsageError(f"--target must be {ADDRESS}, not {given['target']}")
@@ -226,6 +227,7 @@ def _make_target(given: dict[str, Any]) -> tuple[Target, str]:
     (nodes,) = _parse_numbers(given["nodes"] or "3", most=1)
     store, balance = StoreKind.parse(given["store"]), parse_balance(given["balance"])
     spec = cluster(nodes, store, balance, node=NodeKind.parse(given["node"]))
+    spec = replace(spec, users=accounts or spec.users)
     kind = "" if spec.node is NodeKind.FLASK else f"{spec.node} "
     title = f"{spec.nodes} {kind}nodes, {spec.store}, {spec.balance}"
     return ClusterTarget(_choose_clusters(given, spec.node)(spec)), title

@@ -1,6 +1,8 @@
 """Faults of the network between the nodes and the store; the cluster's spec has to ask for a `store_proxy`."""
 
-from deploy import Cluster
+import time
+
+from deploy import Cluster, Role
 from loadtest.faults.fault import Fault
 
 
@@ -17,6 +19,30 @@ def latency(seconds: float) -> Fault:
     )
 
 
+def cuts(times: int, every: float, delay: float) -> Fault:
+    """Return cuts of all connections to the store, each `every` seconds after the one before; it answers at once again.
+
+    Between them its answers come `delay` seconds late, so that a cut meets requests after any of their round trips.
+    """
+
+    def apply(cluster: Cluster) -> None:
+        for _ in range(times):
+            cluster.store.proxy.down()
+            cluster.store.proxy.latency(delay)
+            time.sleep(every)
+
+    return Fault(what=f"cut the network to the store {times} times", seconds=times * every, apply=apply, undo=_reset)
+
+
+def bad_answers(answers: str) -> Fault:
+    """Answers of the store, a Redis, as `deploy.tcp_proxy` breaks them."""
+    return Fault(
+        what=f"break the answers of the store ({answers})",
+        apply=lambda cluster: cluster.store.proxy.answers(answers),
+        undo=_reset,
+    )
+
+
 BLACKHOLE = Fault(
     what="silence the network to the store", apply=lambda cluster: cluster.store.proxy.blackhole(), undo=_reset
 )
@@ -24,3 +50,23 @@ BLACKHOLE = Fault(
 
 STORE_DOWN = Fault(what="cut the network to the store", apply=lambda cluster: cluster.store.proxy.down(), undo=_reset)
 """Refuse all connections to the store, which keeps its data."""
+
+
+def cut_off_primary(seconds: float, user: str = "") -> Fault:
+    """Cut the primary off from nodes, replicas and Sentinels for `seconds`.
+
+    With `user`, only from those who log in as this user of the servers.
+    """
+
+    def apply(cluster: Cluster) -> None:
+        proxy = cluster.store.proxy_of(cluster.store.primary())
+        proxy.blackhole(user)
+        time.sleep(seconds)
+        proxy.reset()
+
+    def undo(cluster: Cluster) -> None:
+        for member in cluster.members():
+            if member.role is Role.STORE:
+                cluster.store.proxy_of(member.name).reset()
+
+    return Fault(what=f"cut the primary off for {seconds:g} s", seconds=seconds, apply=apply, undo=undo)

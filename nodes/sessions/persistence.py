@@ -53,7 +53,7 @@ MAX_CONFLICTS = 200
 """Maximum number of attempts of a compare-and-set. In each round one writer wins, so it takes extreme contention."""
 
 
-_ENDED = "the session ended, or got a new id, shortly before this request; nothing was saved"
+ENDED = "the session ended, or got a new id, shortly before this request; nothing was saved"
 
 
 class RequestContext(Protocol):
@@ -157,7 +157,7 @@ class SessionRecord:
             is_changed = bool(self.fields.pending().set)
             if self.mark is not None:
                 if is_changed:
-                    raise SessionEnded(_ENDED)
+                    raise SessionEnded(ENDED)
                 return self
             return self._create_pending() if is_changed or self.options.save_uninitialized else self
         saved = self.save()
@@ -187,7 +187,7 @@ class SessionRecord:
             raise SessionEnded("the session ended while this request worked with it; nothing was saved")
         self.notify(signals.session_absent)
         if outcome is Outcome.ENDED:
-            raise SessionEnded(_ENDED)
+            raise SessionEnded(ENDED)
         return self._create_pending()
 
     def update(self, changes: Changes) -> Outcome:
@@ -218,7 +218,7 @@ class SessionRecord:
         """
         fields = self.fields
         if self.mark is not None:
-            raise SessionEnded(_ENDED)
+            raise SessionEnded(ENDED)
         if self.record is None:
             value = function(deepcopy(fields.values.get(key, default)))
             fields.assign(key, value)

@@ -15,7 +15,7 @@ from . import renewal
 from .codec import DecodeError
 from .fields import COOKIE_KEY, RESERVED, SessionLifetime, convert, to_application_key, to_field
 from .options import Resave, SessionOptions, Unset
-from .persistence import RequestContext, SessionRecord
+from .persistence import ENDED, RequestContext, SessionRecord
 from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store, StoreUnavailable
 
 
@@ -170,6 +170,15 @@ class Session(SessionMixin):
         age = self.auth_age()
         if age is None or age > seconds:
             raise LoginTooOld(f"this needs a login within the last {seconds:g} seconds: log in again")
+
+    def require_current(self) -> None:
+        """Raise `SessionEnded` if the session of the cookie ended, or got a new id, a moment ago.
+
+        For a change that finds nothing to change there, and so would save nothing: what it looks for may be in the
+        session with the new id.
+        """
+        if self._load().mark is not None:
+            raise SessionEnded(ENDED)
 
     # ---- its lifetime
 

@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
@@ -36,7 +36,11 @@ class StandIn:
     crossing: bool = False  # GET /me shows the session of the request before
     forgetful_cart: bool = False  # additions are acknowledged and not kept
     revived: bool = False  # POST /logout clears nothing
-    delay: float = 0.0  # seconds before each answer
+    misdirects: bool = False  # a write with the old id of a renewed session creates a new one, instead of 409
+    keeps_others: bool = False  # DELETE /sessions and POST /password end no other sessions
+    keeps_password: bool = False  # POST /password is acknowledged and changes nothing
+    delay: float = 0.0  # seconds before each request is carried out
+    lag: float = 0.0  # seconds from then to its answer
     cookie_name: str = "session"
 
     def __post_init__(self) -> None:
@@ -45,6 +49,8 @@ class StandIn:
         self.visits = itertools.count()
         self.lock = threading.Lock()
         self.previous: Record | None = None
+        self.renewed: set[str] = set()
+        self.passwords = dict(ACCOUNTS)
         self.requests = 0
 
 
@@ -80,6 +86,7 @@ class _Handler(QuietHandler):
             number, memory = next(self.stand_in.turns)
             self.node, self.cookie = f"node-{number}", None
             status, shown = self._answer(memory, sent.value if sent else "", body)
+        time.sleep(self.stand_in.lag)
         content = b"" if shown is None else json.dumps(shown).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
@@ -87,8 +94,20 @@ class _Handler(QuietHandler):
         self.send_header("X-Upstream-Status", str(status))
         if self.cookie is not None:
             self.send_header("Set-Cookie", f"{self.stand_in.cookie_name}={self.cookie}; Path=/; HttpOnly")
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(ConnectionError):  # its user has given up
+            self.end_headers()
+            self.wfile.write(content)
+
+    def _renew(self, memory: dict[str, Record], session: str, user: str) -> None:
+        record = memory.pop(session, Record())
+        self.stand_in.renewed.add(session)
+        record.user, self.cookie = user, secrets.token_hex(16)
+        memory[self.cookie] = record
+
+    def _end_others(self, memory: dict[str, Record], keep: str | None, user: str) -> None:
+        if not self.stand_in.keeps_others:
+            for other in [key for key, record in memory.items() if record.user == user and key != keep]:
+                del memory[other]
 
     def _write(self, memory: dict[str, Record], session: str) -> Record:
         if session not in memory:
@@ -98,6 +117,7 @@ class _Handler(QuietHandler):
 
     def _answer(self, memory: dict[str, Record], session: str, body: Any) -> tuple[int, Any]:
         behaviour, record = self.stand_in, memory.get(session, Record())
+        may_write = behaviour.misdirects or session not in behaviour.renewed
         match self.command, self.path:
             case "GET", "/me":
                 shown = behaviour.previous if behaviour.crossing and behaviour.previous else record
@@ -106,17 +126,17 @@ class _Handler(QuietHandler):
             case "GET", "/account":
                 return (200, {"user": record.user}) if record.user else (401, {"error": "log in"})
             case "POST", "/login":
-                if ACCOUNTS.get(body["user"]) != body["password"]:
+                if behaviour.passwords.get(body["user"]) != body["password"]:
                     return 401, {"error": "unknown user or wrong password"}
-                memory.pop(session, None)
-                record.user, self.cookie = body["user"], secrets.token_hex(16)
-                memory[self.cookie] = record
-                return 200, {"user": record.user, "node": self.node}
+                self._renew(memory, session, body["user"])
+                return 200, {"user": body["user"], "node": self.node}
             case "POST", "/logout":
                 if not behaviour.revived:
                     memory.pop(session, None)
                     self.cookie = "; Max-Age=0"
                 return 204, None
+            case "POST", "/visits" | "/cart" if not may_write:
+                return 409, {"error": "the session has another id"}
             case "POST", "/visits":
                 record = self._write(memory, session)
                 record.visits += 1
@@ -131,6 +151,22 @@ class _Handler(QuietHandler):
                 return 200, {"cart": cart}
             case "DELETE", "/cart":
                 record.cart = {}
+                return 204, None
+            case (("GET" | "DELETE"), "/sessions") | ("POST", "/password") if record.user is None:
+                return 401, {"error": "log in"}
+            case "GET", "/sessions":
+                return 200, {"sessions": []}
+            case "DELETE", "/sessions":
+                self._end_others(memory, session, record.user or "")
+                return 200, {"ended": 1}
+            case "POST", "/password":
+                user = record.user or ""
+                if behaviour.passwords[user] != body["current"]:
+                    return 403, {"error": "wrong password"}
+                if not behaviour.keeps_password:
+                    behaviour.passwords[user] = body["new"]
+                self._renew(memory, session, user)
+                self._end_others(memory, self.cookie, user)
                 return 204, None
             case _:
                 return 404, {"error": "not found"}

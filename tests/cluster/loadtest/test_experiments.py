@@ -18,8 +18,13 @@ CASES = (
     ("memory-round-robin", ""),
     ("kill-node", ""),
     ("primary-killed", "fail-fast"),
+    ("primary-returns", "1700ms-fail-fast"),
+    ("primary-cut-off", "sentinels-1700ms"),
     ("store-outage", ""),
     ("concurrent-writes", "redis"),
+    ("password-changes", ""),
+    ("login-again", "redis"),
+    ("bad-answers", "any"),
 )
 
 

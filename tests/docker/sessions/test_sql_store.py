@@ -44,7 +44,7 @@ def test_the_driver_adds_nothing_to_what_is_sent(harness: SqlHarness) -> None:
         return int(store._database.read(lambda connection: connection.execute(question).one()[1]))
 
     own = -questions() + questions()
-    for call, expected in ((lambda: store.load(KEY), 1), (lambda: store.update(KEY, Changes({"a": b""}), HOUR), 3)):
+    for call, expected in ((lambda: store.load(KEY), 1), (lambda: store.update(KEY, Changes({"a": b""}), HOUR), 4)):
         before = questions()
         call()
         assert questions() - before - own == expected

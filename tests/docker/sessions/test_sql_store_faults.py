@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, select
 
-from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, SessionMark, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.statements import sessions
 from tests.support.harnesses.sql import SqlHarness, before_statement
@@ -91,10 +91,11 @@ def test_an_update_that_did_not_reach_its_commit_is_tried_again(harness: SqlHarn
     [
         (lambda store: store.create(OTHER, {}, None, HOUR), ["INSERT"]),
         (lambda store: store.delete(KEY), ["DELETE"]),
+        (lambda store: store.retire(KEY, SessionMark()), ["UPDATE"]),
         (lambda store: store.update(KEY, Changes(), HOUR), ["UPDATE"]),
         (lambda store: store.update(KEY, UPDATE, HOUR), TRANSACTION),
     ],
-    ids=["create", "delete", "touch", "update"],
+    ids=["create", "delete", "retire", "touch", "update"],
 )
 def test_a_write_without_an_answer_is_unknown_and_not_sent_again(
     harness: SqlHarness, store: SqlStore, call: Callable[[SqlStore], object], sent: list[str]

@@ -102,6 +102,24 @@ def test_a_blackhole_keeps_connections_and_delivers_afterwards(proxy: FaultProxy
         assert newcomer.recv(100) == b"second"
 
 
+def test_a_blackhole_for_one_user_concerns_only_connections_that_log_in_as_it(proxy: FaultProxy) -> None:
+    with connect(proxy) as sentinel, connect(proxy) as node, connect(proxy) as late:
+        for client, user in ((sentinel, b"sentinel"), (node, b"node")):
+            client.sendall(b"AUTH\r\n" + user + b"\r\n")
+            assert receive(client, len(user) + 8)
+        proxy.blackhole("sentinel")
+        ask(node)
+        for client, sent in ((sentinel, b"ping"), (late, b"AUTH\r\nsentinel\r\n")):
+            client.sendall(sent)
+            client.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                client.recv(100)
+            client.settimeout(10)
+        proxy.reset()
+        assert receive(sentinel, 4) == b"ping"
+        assert receive(late, 16) == b"AUTH\r\nsentinel\r\n"
+
+
 def test_down_resets_connections_and_refuses_new_ones_until_the_proxy_is_reset(
     proxy: FaultProxy, client: socket.socket
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 from deploy.ports import free_ports
 from loadtest.checker import Findings, Kind, check
 from loadtest.generator import Generator, GeneratorError
-from loadtest.history import STOPPED, VERSION, Action, End, Event, Header, Note, Op, OpOutcome
+from loadtest.history import GAVE_UP, STOPPED, VERSION, Action, End, Event, Header, Note, Op, OpOutcome
 from loadtest.http import Answer, HttpInterface, Operation
 from loadtest.load_profile import LoadProfile, Mix, ProfileError
 from loadtest.target import RunningTarget
@@ -126,6 +126,9 @@ def test_nodes_with_separate_memories_lose_the_predicted_share_of_sessions(tmp_p
         (StandIn(forgetful_cart=True), Mix.SHARED_WRITERS, {Kind.UPDATE_LOST}),
         (StandIn(revived=True), Mix.EVERYDAY, {Kind.REVIVED}),
         (StandIn(revived=True), Mix.LOGOUT_RACE, {Kind.REVIVED}),
+        (StandIn(misdirects=True, lag=0.02), Mix.TABS, {Kind.MISDIRECTED, Kind.SESSION_LOST}),
+        (StandIn(keeps_others=True), Mix.TABS, {Kind.REVIVED}),
+        (StandIn(keeps_password=True), Mix.TABS, {Kind.PASSWORD_UNDONE}),
     ],
 )
 def test_a_fault_of_the_server_is_found(tmp_path: Path, behaviour: StandIn, mix: Mix, kinds: set[Kind]) -> None:
@@ -133,13 +136,15 @@ def test_a_fault_of_the_server_is_found(tmp_path: Path, behaviour: StandIn, mix:
     found = set(findings.total.found)
     assert kinds <= found
     assert found == kinds or behaviour.crossing, "crossed sessions are many things at once"
+    if behaviour.keeps_password:
+        return  # then the user does not know the password
     failures = {"POST /visits: status 502": findings.total.unknown} if behaviour.failed_visits else {}
     assert findings.total.failures == failures
 
 
 def test_every_operation_is_recorded_with_its_outcome(tmp_path: Path) -> None:
     written = history(tmp_path, StandIn())
-    assert {op.action for op in written.ops} == set(Action)
+    assert {op.action for op in written.ops} == {*Action} - {Action.LIST, Action.END_OTHERS, Action.PASSWORD}
     assert len({op.who for op in written.ops}) == USERS
     assert all(op.started <= op.ended and op.session.rpartition("#")[0] == op.who for op in written.ops)
     looks = [op for op in written.ops if op.action is Action.LOOK and op.expected_user]
@@ -185,6 +190,27 @@ def test_requests_in_flight_have_five_seconds_when_the_load_stops(
     assert {op.outcome for op in running.ops} == outcomes
     assert {op.error for op in running.ops} == ({""} if outcomes == {OpOutcome.OK} else {STOPPED})
     assert running.findings().total.failed == 0, "they are not the server's failures"
+
+
+def test_users_with_tabs_do_what_browsers_do(tmp_path: Path) -> None:
+    behaviour = StandIn(lag=0.005)
+    written = history(tmp_path, behaviour, mix=Mix.TABS, users=3)
+    assert {op.action for op in written.ops} == {*Action} - {Action.LOGOUT}
+    assert any(op.error == GAVE_UP for op in written.ops)
+    again = [op for op in written.ops if op.action is Action.LOGIN and op.held and op.brought]
+    assert any(
+        op.session == login.session and op.who != login.who and op.started < login.ended and op.ended > login.started
+        for op in written.ops
+        for login in again
+    ), "other tabs have requests in flight meanwhile"
+    findings = written.findings()
+    assert (findings.examples, findings.total.users) == ({}, 3)
+    assert behaviour.passwords == ACCOUNTS, "they are changed back"
+
+
+def test_each_user_with_tabs_needs_an_account(tmp_path: Path) -> None:
+    with pytest.raises(GeneratorError, match="an account for each of its 4 users with the mix tabs, not 3"):
+        Generator(profile(mix=Mix.TABS, users=4), target("http://127.0.0.1:9"), tmp_path).start()
 
 
 # ---- its processes

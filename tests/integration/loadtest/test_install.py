@@ -46,7 +46,7 @@ def test_an_application_of_another_kind_than_the_spec_is_refused() -> None:
 def test_express_refuses_a_store_that_it_does_not_have_or_share(
     settings: dict[str, str], complaint: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "users.json").write_text("{}")
+    (tmp_path / "users.json").write_text('{"users": {}}')
     environment = {"SESSION_SECRETS": "s" * 32, "CLUSTER_USERS_FILE": str(tmp_path / "users.json"), **settings}
     command = ["node", str(install_express() / "app.js")]
     done = subprocess.run(

@@ -13,6 +13,7 @@ from deploy.redis.control import BaseStoreControl
     [
         (lambda store: store.url, "the store has no single address: it is memory"),
         (lambda store: store.proxy, "no proxy to its store: set store_proxy"),
+        (lambda store: store.proxy_of("store-1"), "store-1 has no proxy of its own: set store_proxy"),
         (BaseStoreControl.primary, "sessions are in memory: the store has no primary"),
         (BaseStoreControl.failover, "no replica that could take over: it is memory"),
         (BaseStoreControl.disconnect_replicas, "no replicas that could be disconnected: it is memory"),

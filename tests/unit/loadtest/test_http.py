@@ -31,7 +31,8 @@ def test_each_operation_has_a_request_and_only_a_login_or_a_change_sends_the_pas
         (Action.LOGIN, 409, b"", Answer(OpOutcome.FAIL)),  # another tab renewed the session meanwhile
         (Action.LIST, 200, b'{"sessions":[]}', Answer(OpOutcome.OK)),
         (Action.LIST, 401, b'{"error":"log in"}', Answer(OpOutcome.OK, None)),
-        (Action.END_OTHERS, 401, b"", Answer(OpOutcome.FAIL, error="status 401")),
+        (Action.END_OTHERS, 401, b"", Answer(OpOutcome.FAIL)),
+        (Action.PASSWORD, 401, b"", Answer(OpOutcome.FAIL)),
         (Action.PASSWORD, 204, b"", Answer(OpOutcome.OK)),
         (Action.LOOK, 409, b"", Answer(OpOutcome.FAIL, error="status 409")),
         (Action.LOGIN, 401, b"", Answer(OpOutcome.FAIL, error="status 401")),
@@ -52,7 +53,7 @@ def test_an_answer_that_is_not_utf_8_is_unknown() -> None:
 
 @pytest.mark.parametrize("status", [401, 429])
 def test_the_refusal_of_an_old_password_is_no_failure(status: int) -> None:
-    assert INTERFACE.read(Operation(Action.LOGIN, must_fail=True), status, b"") == Answer(OpOutcome.FAIL)
+    assert INTERFACE.read(Operation(Action.LOGIN, may_fail=True), status, b"") == Answer(OpOutcome.FAIL)
 
 
 @given(st.sampled_from(Action), st.integers(200, 599), st.binary(max_size=40))

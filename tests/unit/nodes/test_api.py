@@ -50,6 +50,14 @@ def test_concurrent_visits_all_count(client: FlaskClient) -> None:
     assert client.get("/me").json == VISITOR | {"visits": 41}
 
 
+def test_a_cart_is_not_emptied_with_an_id_that_was_just_renewed(client: FlaskClient) -> None:
+    client.post("/cart", json={"item": "apple", "quantity": 2})
+    late = copy_of(client)
+    client.post("/login", json=ALICE)
+    assert late.delete("/cart").status_code == 409
+    assert client.get("/me").json["cart"] == {"apple": 2}  # type: ignore[index]
+
+
 def test_a_login_renews_the_id_and_keeps_visits_and_cart(client: FlaskClient) -> None:
     client.post("/visits")
     client.post("/cart", json={"item": "apple", "quantity": 2})

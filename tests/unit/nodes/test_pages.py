@@ -214,7 +214,7 @@ def test_errors_are_pages_that_name_the_node_and_the_request(
 @pytest.mark.parametrize(
     ("error", "status", "title"),
     [
-        (SessionEnded, 409, "Logged out meanwhile"),
+        (SessionEnded, 409, "Not saved"),
         (TooManySessions, 409, "Too many logins"),
         (SessionTooLarge, 413, "Your session is full"),
         (CookieNotSendable, 400, "Login not possible here"),
