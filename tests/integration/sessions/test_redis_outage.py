@@ -39,14 +39,14 @@ def lose_reply(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Loses the next reply: the server has executed the command, and the client does not know. Then calls `then`."""
 
     def lose(then: Callable[[], object] = lambda: None) -> None:
-        def read(connection_: Any) -> Any:
-            read_reply(connection_)
-            monkeypatch.setattr(connection, "_read_reply", read_reply)
+        def lose_one(*given: Any) -> Any:
+            exchange(*given)
+            monkeypatch.setattr(connection, "exchange", exchange)
             then()
             raise redis.ConnectionError("the reply is lost")
 
-        read_reply = connection._read_reply
-        monkeypatch.setattr(connection, "_read_reply", read)
+        exchange = connection.exchange  # type: ignore[attr-defined]
+        monkeypatch.setattr(connection, "exchange", lose_one)
 
     return lose
 
