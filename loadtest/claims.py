@@ -232,16 +232,16 @@ def _evaluate_failed_writes(seen: Observed) -> ClaimResult:
     return HOLDS
 
 
-def writes_failed_at_most(number: int) -> Claim:
-    """The claim that during the fault no more writes fail."""
+def failed_at_most(number: int) -> Claim:
+    """The claim that during the fault no more requests fail."""
 
     def evaluate(seen: Observed) -> ClaimResult:
         figures = seen.within(DURING).figures
-        if figures.failed_writes > number:
-            return broken(f"failed: {list_failures(figures.failures)}; expected {number} writes at most")
+        if figures.failed > number:
+            return broken(f"failed: {list_failures(figures.failures)}; expected {number} at most")
         return HOLDS
 
-    return Claim(f"at most {number} writes fail", evaluate)
+    return Claim(f"at most {number} requests fail", evaluate)
 
 
 def share_of_requests(share: float, words: str, least: float | None = None) -> Claim:
