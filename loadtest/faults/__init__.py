@@ -3,7 +3,7 @@
 from loadtest.faults.changes import reload, rolling_deploy, rolling_restart, scale
 from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
 from loadtest.faults.members import kill, move, pause
-from loadtest.faults.network import BLACKHOLE, STORE_DOWN, bad_answers, cut_off_primary, latency
+from loadtest.faults.network import BLACKHOLE, STORE_DOWN, bad_answers, cut_off_primary, cuts, latency
 from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
 from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY, pause_primary
 
@@ -20,6 +20,7 @@ __all__ = [
     "Fault",
     "bad_answers",
     "cut_off_primary",
+    "cuts",
     "fault_sequence",
     "kill",
     "kill_workers",

@@ -22,6 +22,7 @@ CASES = (
     ("primary-cut-off", "sentinels-1700ms"),
     ("store-outage", ""),
     ("concurrent-writes", "redis"),
+    ("password-changes", ""),
     ("login-again", "redis"),
     ("bad-answers", "any"),
 )
