@@ -15,6 +15,7 @@ EXPERIMENT = Experiment(
     name="password-changes",
     title="passwords changed under cuts",
     hypothesis="A change of password that is cut off leaves no other session with the new password.",
+    reference="half a change: 503, and the other sessions went on",
     mix=Mix.TABS,
     weights={"AccountUser": 1},
     users=USERS,

@@ -197,7 +197,7 @@ def test_variants_with_a_database_server_run_in_containers_alone() -> None:
 
 def test_experiments_run_in_containers_unless_their_fault_is_one_of_local_processes() -> None:
     absent = {one.name for one in EXPERIMENTS if not make_suite(one.name, places=(Place.COMPOSE,)).cases}
-    assert absent == {"overload", "workers-killed"}
+    assert absent == {"overload", "workers-killed", "primary-cut-off"}
 
 
 def test_other_applications_get_the_load_without_tabs() -> None:
