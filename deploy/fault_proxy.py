@@ -1,4 +1,4 @@
-"""A fault proxy: breaks the network between the nodes and their store on request (slow, silent or down)."""
+"""A fault proxy: breaks the network between the nodes and their store on request (slow, silent, down, bad answers)."""
 
 import json
 import select
@@ -54,6 +54,10 @@ class FaultProxy:
         """Delay every answer of the store by `seconds` (0 to 60)."""
         self._set("up", seconds)
 
+    def answers(self, answers: str) -> None:
+        """Answer as `deploy.tcp_proxy.ANSWERS` says, in the place of a store that speaks Redis's protocol."""
+        self._set("up", answers=answers)
+
     def blackhole(self, user: str = "") -> None:
         """Let nothing pass: connections stay open and new ones are accepted, but no byte arrives.
 
@@ -80,12 +84,13 @@ class FaultProxy:
             self._process.kill()
             self._process.wait()
 
-    def _set(self, mode: str, latency: float = 0.0, text: str = "") -> None:
+    def _set(self, mode: str, latency: float = 0.0, text: str = "", answers: str = "right") -> None:
         assert self._process.stdin is not None
         if self._process.stdin.closed:
             raise ClusterError("the fault proxy has ended")
         try:
-            self._process.stdin.write(json.dumps({"mode": mode, "latency": latency, "text": text}).encode() + b"\n")
+            command = {"mode": mode, "latency": latency, "text": text, "answers": answers}
+            self._process.stdin.write(json.dumps(command).encode() + b"\n")
             self._process.stdin.flush()
         except OSError as error:
             raise ClusterError("the fault proxy has ended") from error

@@ -177,8 +177,10 @@ def parse_balance(text: str) -> Balance:
 
 def proxy_timeouts(outage: Outage) -> dict[str, Any]:
     """Return the fields of `proxy.ProxySettings` that nodes with this outage policy need."""
-    # A read that waits for a primary must not be mistaken for a read at a silent node.
-    return {"get_timeout": ProxySettings.read_timeout} if outage is Outage.WAIT else {}
+    if outage is not Outage.WAIT:
+        return {}
+    # A read that waits for a primary must not be mistaken for a read at a silent node, nor many of them for overload.
+    return {"get_timeout": ProxySettings.read_timeout, "max_in_flight": 1000}
 
 
 @dataclass(frozen=True, kw_only=True)

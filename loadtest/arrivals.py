@@ -22,7 +22,7 @@ from loadtest.users import FRUIT, SessionUser
 
 MEMBERS = 20
 """Browsers that are logged in once, and whose requests arrive."""
-ACTIONS = ((Action.LOOK, 5), (Action.ACCOUNT, 1), (Action.LIST, 1), (Action.VISIT, 2), (Action.ADD, 1))
+ACTIONS = ((Action.LOOK, 6), (Action.ACCOUNT, 1), (Action.VISIT, 2), (Action.ADD, 1))
 """What members do, and how often."""
 POLL = 0.1
 """Seconds between two looks at what is wanted."""

@@ -17,8 +17,9 @@ from loadtest.history import RENEWALS, Action, Op, OpOutcome, Probe
 
 SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
-MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS = 50, 10, 20
+MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS, MIN_CUT_OFF = 50, 10, 20, 5
 WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
+_UNAVAILABLE = 503
 _SLOW = 0.5
 """Seconds after which an answer to a probe is slow."""
 _APART = 1.0
@@ -231,16 +232,16 @@ def _evaluate_failed_writes(seen: Observed) -> ClaimResult:
     return HOLDS
 
 
-def writes_failed_at_most(number: int) -> Claim:
-    """The claim that during the fault no more writes fail."""
+def failed_at_most(number: int) -> Claim:
+    """The claim that during the fault no more requests fail."""
 
     def evaluate(seen: Observed) -> ClaimResult:
         figures = seen.within(DURING).figures
-        if figures.failed_writes > number:
-            return broken(f"failed: {list_failures(figures.failures)}; expected {number} writes at most")
+        if figures.failed > number:
+            return broken(f"failed: {list_failures(figures.failures)}; expected {number} at most")
         return HOLDS
 
-    return Claim(f"at most {number} writes fail", evaluate)
+    return Claim(f"at most {number} requests fail", evaluate)
 
 
 def share_of_requests(share: float, words: str, least: float | None = None) -> Claim:
@@ -322,6 +323,14 @@ def _evaluate_logins(seen: Observed) -> ClaimResult:
     result = nothing_lost(min_requests=0, min_users=1).check(seen)
     logins = sum(op.action in RENEWALS and op.outcome is OpOutcome.OK and op.held > 0 for op in seen.ops)
     return require(logins, MIN_LOGINS, "logins with a session") if result == HOLDS else result
+
+
+def _evaluate_passwords(seen: Observed) -> ClaimResult:
+    result = nothing_lost(min_requests=0, min_users=1).check(seen)
+    changes = [op for op in seen.ops if op.action is Action.PASSWORD]
+    cut_off = sum(op.status == _UNAVAILABLE for op in changes)
+    enough = require(cut_off, MIN_CUT_OFF, f"of {len(changes)} changes of password were cut off")
+    return enough if result == HOLDS else result
 
 
 def lost_at_most(seconds: float) -> Claim:
@@ -425,6 +434,23 @@ def bounded(seconds: float) -> Claim:
     return Claim(f"every answer within {seconds:g} s", evaluate)
 
 
+def answered_within(seconds: float) -> Claim:
+    """The claim that every request of the whole run gets its answer, good or not, within this time."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        slowest = max((op.ended - op.started for op in seen.ops), default=0.0)
+        if slowest > seconds:
+            return broken(f"an answer took {slowest:.2f} s; expected {seconds:g} s at most")
+        return HOLDS
+
+    return Claim(f"every answer of the run within {seconds:g} s", evaluate)
+
+
+def _evaluate_server_errors(seen: Observed) -> ClaimResult:
+    errors = {what: count for what, count in seen.figures.failures.items() if what.endswith("status 500")}
+    return broken(f"failed: {list_failures(errors)}") if errors else HOLDS
+
+
 def site_fast(seconds: float) -> Claim:
     """The claim that pages without a session stay fast during the fault: 99 of 100 probes, and no probe fails."""
 
@@ -459,8 +485,11 @@ LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes ar
 """Nothing is lost or revived in enough races of a logout with writes of its session."""
 LOGINS_STAY = Claim("who logs in again stays logged in, and loses nothing", _evaluate_logins)
 """Nothing is lost in enough logins and changes of password while other tabs of the browser work."""
+CHANGES_ARE_WHOLE = Claim("a change of password is whole, wherever it is cut off", _evaluate_passwords)
+"""Nothing is lost or revived: a new password is never accepted while another session of before lives."""
 SOMETHING_LOST = Claim("acknowledged writes are lost", _evaluate_loss)
 """The loss that another variant prevents does happen."""
+NO_SERVER_ERROR = Claim("no request is answered with 500", _evaluate_server_errors)
 WRITES_REFUSED = Claim("writes are refused with an error", _evaluate_refusals)
 """Writes fail during the fault: no write is acknowledged that could not be stored."""
 

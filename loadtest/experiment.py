@@ -5,7 +5,7 @@ their own in `loadtest/experiments`, the scenes are in `loadtest/demo.py`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -87,7 +87,8 @@ class Experiment:
 
     `before`, `during` and `after` are seconds: before the fault, from the applied fault to its undo, and after the
     undo. `reference` is the best known figure, for comparison; a variant may have its own. `users` replaces the number
-    of the command, where each user has several tabs. `nodes`: the kinds of nodes that it runs on, with equal claims.
+    of the command, where each user has several tabs; `weights` are those of `LoadProfile`. `nodes`: the kinds of nodes
+    that it runs on, with equal claims.
     """
 
     number: int
@@ -100,7 +101,10 @@ class Experiment:
     during: float = 6.0
     after: float = 3.0
     mix: Mix = Mix.EVERYDAY
+    weights: Mapping[str, int] = field(default_factory=dict)
     users: int | None = None
+    ends_at_loss: bool = False
+    """Whether a run ends after the first phase in which something was lost, or from which it did not recover."""
     nodes: frozenset[NodeKind] = frozenset({NodeKind.FLASK})
 
     @property
@@ -122,6 +126,12 @@ class Case:
     def spec(self) -> ClusterSpec:
         """The variant's cluster with these nodes. Raises ClusterError where it cannot have them."""
         return replace(self.variant.spec, node=self.node)
+
+    @property
+    def mix(self) -> Mix:
+        """The load. Other applications get it without tabs: they lose sessions there (25), whatever the fault does."""
+        mix = self.experiment.mix
+        return Mix.EVERYDAY if mix is Mix.BROWSERS and self.node is not NodeKind.FLASK else mix
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -98,6 +98,7 @@ _OK = {
     Action.PASSWORD: {204},
 }
 _WRITES = {Action.VISIT, Action.ADD, Action.EMPTY, Action.LOGIN, Action.PASSWORD, Action.END_OTHERS}
+_FOR_USERS = {Action.PASSWORD, Action.END_OTHERS}
 _WRONG_PASSWORD = {401, 429}
 _WITHOUT_BODY = {Action.LOGOUT, Action.EMPTY, Action.LIST, Action.END_OTHERS, Action.PASSWORD}
 _REQUIRED = {Action.LOOK: "user", Action.LOGIN: "user", Action.VISIT: "visits", Action.ADD: "cart"}
@@ -143,11 +144,12 @@ class HttpInterface(msgspec.Struct, frozen=True):
 
         A status from 500 on leaves the outcome unknown, because a 502 or 504 may hide a write. Any other unexpected
         status means that nothing was done. 409 to a write is not an error: the session was ended meanwhile, or renewed.
+        Nor is 401 to an operation on the account: its user is not logged in any more, as a read shows.
         """
         action = operation.action
         if status >= 500:
             return Answer(OpOutcome.UNKNOWN, error=f"status {status}")
-        if status == 409 and action in _WRITES:
+        if (status == 409 and action in _WRITES) or (status == 401 and action in _FOR_USERS):
             return Answer(OpOutcome.FAIL)
         if status in _WRONG_PASSWORD and operation.may_fail:
             return Answer(OpOutcome.FAIL)

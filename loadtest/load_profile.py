@@ -27,6 +27,7 @@ class Mix(StrEnum):
     """What the virtual users do."""
 
     EVERYDAY = "everyday"  # visitors, shoppers and leavers as 6:3:1, each with a session of its own
+    BROWSERS = "browsers"  # visitors, shoppers, leavers and browsers with tabs as 6:3:1:2
     TABS = "tabs"  # browsers with tabs that log in again; a third of their users change passwords and end sessions
     SHARED_WRITERS = "shared writers"  # browsers whose five tabs write to one session at the same time
     LOGOUT_RACE = "logout race"  # browsers that log out in one tab while five write to the session

@@ -39,6 +39,7 @@ __all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]
 
 USERS: dict[Mix, list[type[SessionUser]]] = {
     Mix.EVERYDAY: [Visitor, Shopper, Leaver],
+    Mix.BROWSERS: [Visitor, Shopper, Leaver, tab_users.TabUser],
     Mix.TABS: [tab_users.TabUser, tab_users.AccountUser],
     Mix.SHARED_WRITERS: [concurrent_users.SharedWriter],
     Mix.LOGOUT_RACE: [concurrent_users.LogoutRacer],

@@ -195,7 +195,10 @@ class Runner:
     def run(self, phase: Phase) -> None:
         """Run one phase. A fault with `undo` is undone in any case."""
         if self._probes and phase.undo:
-            wait_steady(self._target, self._cluster, STEADY_TIMEOUT)
+            if "undone" in self._times:
+                self._check_recovery()
+            else:
+                wait_steady(self._target, self._cluster, STEADY_TIMEOUT)
         self._mark(phase.name)
         if self._probes and phase.name == AFTER:
             self._check_recovery()
@@ -231,6 +234,10 @@ class Runner:
             dict(cluster.versions) if cluster is not None else {},
             self._unsteady_after,
         )
+
+    def has_lost(self) -> bool:
+        """Return whether something was found lost so far, or the target was not steady after a fault."""
+        return bool(self._unsteady_after) or any(self._history.read(self._prober).total.found.values())
 
     @property
     def _cluster(self) -> Cluster:
@@ -349,11 +356,16 @@ class Runner:
         )
 
 
-def run_phases(runner: Runner, phases: Sequence[Phase]) -> Run:
-    """Run all phases. Raises NotSteadyError without a steady state before a fault, and what `Runner` raises."""
+def run_phases(runner: Runner, phases: Sequence[Phase], *, ends_at_loss: bool = False) -> Run:
+    """Run all phases, or those up to the first loss.
+
+    Raises NotSteadyError without a steady state before the first fault, and what `Runner` raises.
+    """
     with runner.running():
         for phase in phases:
             runner.run(phase)
+            if ends_at_loss and runner.has_lost():
+                break
         return runner.finish()
 
 

@@ -101,10 +101,11 @@ class Suite:
     ) -> Result:
         users = case.experiment.users or self.load.users
         try:
-            profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.experiment.mix)
+            weights = dict(case.experiment.weights)
+            profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix, weights=weights)
             target = ClusterTarget(self.clusters[case.place](case.spec))
             runner = Runner(target, profile, folder, schedule, watch, title=case.title, probes=self.probes)
-            run = run_phases(runner, self._phases(case))
+            run = run_phases(runner, self._phases(case), ends_at_loss=case.experiment.ends_at_loss)
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
         except NotSteadyError as error:
             run, claims = None, (not_enough(str(error)).named("the cluster is steady before the fault"),)
@@ -138,7 +139,7 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
 
 def _check_steady(case: Case, seen: Observed) -> ClaimResult:
     """Return NOT_ENOUGH_DATA for failures before the fault: they neither support nor break the hypothesis."""
-    if case.experiment.mix is Mix.LOGOUT_RACE:
+    if case.mix is Mix.LOGOUT_RACE:
         return HOLDS  # never steady: writes after the logout fail, because their session has ended
     for phase in (ARRIVAL, BEFORE):
         figures = seen.within(phase).figures
@@ -162,7 +163,7 @@ def make_result(
         hypothesis=experiment.hypothesis,
         reference=case.reference,
         fault=case.fault,
-        mix=experiment.mix,
+        mix=case.mix,
         place=case.place,
         users=users,
         verdict=overall.verdict,

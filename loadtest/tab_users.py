@@ -169,6 +169,8 @@ class AccountUser(TabUser):
     def _find_password(self) -> None:
         """Log in with the latest passwords until one is accepted."""
         for number in range(len(self._passwords), max(len(self._passwords) - 3, 0), -1):
+            if self._passwords[number - 1] in self._passwords[number:]:
+                continue  # the text has a later number, too
             if self._try(number).outcome is OpOutcome.OK:
                 self._use(number)
                 return

@@ -20,6 +20,7 @@ from . import account_sessions, auth, csrf, gunicorn_hooks, health, middleware, 
 from .accounts import UsersError, read_accounts
 from .accounts.users import Users
 from .environment import SettingsError
+from .hang_up import HangUpGuard
 from .metrics import MeasuredStore, Metrics
 from .rate_limit import RateLimiter
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
@@ -61,6 +62,8 @@ def create_app(settings: Settings) -> Flask:
     pages.register(app)
     for part in (shop, auth, account_sessions, health):
         app.register_blueprint(part.blueprint)
+    if settings.trusted_proxies > 0:
+        app.wsgi_app = HangUpGuard(app.wsgi_app)  # type: ignore[method-assign]
     middleware.install(app, settings.node_name, metrics)
     if (count := settings.trusted_proxies) > 0:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]

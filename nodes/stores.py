@@ -72,6 +72,7 @@ def _make_stores(settings: Settings) -> Stores:
         read_timeout=settings.read_timeout,
         retries=settings.retries,
         deadline=settings.deadline,
+        max_reply=max(Budgets().max_reply, 2 * settings.max_bytes),
     )
     match settings.store:
         case SessionStoreKind.MEMORY:

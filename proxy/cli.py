@@ -93,7 +93,7 @@ class UsageError(click.ClickException):
     "--max-in-flight",
     type=int,
     metavar="N",
-    default=200,
+    default=100,
     help="Requests that the nodes work on at one time; more are answered 503. 0: no limit.",
 )
 @click.option("--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Greatest size of a request's body.")

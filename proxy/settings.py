@@ -158,7 +158,7 @@ class ProxySettings:
     login_rate: int | None = 20
     """POST /login per client address and second; beyond login_burst the response is 429. None: no limit."""
     login_burst: int = 100
-    max_in_flight: int | None = 200
+    max_in_flight: int | None = 100
     """Requests that the nodes work on at one time; more are answered 503 with Retry-After, without a node. Divided by
     the nodes' requests per second it bounds how long a request waits for others. None: no bound."""
     connect_timeout: float = 1.0

@@ -130,10 +130,12 @@ def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
         hosts=tuple(_split(environ["PROXY_HOSTS"])),
         session_cookie=environ["SESSION_NAME"],
         login_rate=_limit(environ, "PROXY_LOGIN_RATE"),
-        max_in_flight=_limit(environ, "PROXY_MAX_IN_FLIGHT"),
         tls=tls,
         listen=f"0.0.0.0:{TLS_PORT if tls else PROXY_PORT}",
-        **proxy_timeouts(Outage(environ["STORE_OUTAGE"])),
+        **{
+            **proxy_timeouts(Outage(environ["STORE_OUTAGE"])),
+            "max_in_flight": _limit(environ, "PROXY_MAX_IN_FLIGHT"),
+        },
     )
     return render(settings)
 

@@ -170,7 +170,7 @@ class SessionChecker:
                 continue
             renewed = any(self._logins.renewals_during(op))
             if op.action not in RENEWALS:
-                certain = op.outcome is OpOutcome.OK and not renewed
+                certain = op.outcome is OpOutcome.OK and not (renewed and op.action is Action.LOGOUT)
                 self._add_reset(op.started, over(op), certain=certain, by=op.action)
                 continue
             if op.outcome is OpOutcome.UNKNOWN or renewed:

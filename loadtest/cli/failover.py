@@ -1,5 +1,6 @@
 """`session-cluster failover` and `report`."""
 
+import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -9,10 +10,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from deploy import ClusterError, NodeKind
+from deploy import ClusterError, NodeKind, StoreKind
 from deploy.cli import program_options
 from deploy.compose.docker import require_engine
 from loadtest.cli.shared import (
+    Number,
     choose_clusters,
     out_option,
     place_option,
@@ -24,6 +26,7 @@ from loadtest.cli.shared import (
 )
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.random_faults import STORES, describe, make_experiment, show_random
 from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
 from loadtest.suite import Suite, SuiteLoad
@@ -139,6 +142,72 @@ def run(
         broken="runs did not hold",
         well="All of it holds",
     )
+    sys.exit(status)
+
+
+@failover.command("random", short_help="Draw faults at random until something is lost.")
+@click.option(
+    "--store",
+    metavar="STORE",
+    type=click.Choice([store.value for store in STORES]),
+    default=StoreKind.REDIS.value,
+    show_default=True,
+    help=f"Where sessions live: {', '.join(STORES)}.",
+)
+@click.option(
+    "--seconds", metavar="S", type=Number(1, 86_400), default=60.0, show_default=True, help="How long it takes, about."
+)
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Repeat the faults of an earlier run. Default: new."
+)
+@out_option("Folder for the result, the history and the report. Default: results/random-TIME.")
+@users_option(24, "Number of virtual users.")
+@program_options
+def random_(
+    store: str,
+    seconds: float,
+    seed: int | None,
+    out: Path | None,
+    users: int,
+    store_server: str | None,
+    nginx: str | None,
+) -> None:
+    """Start a cluster under load and break it again and again: faults and members are drawn at random.
+
+    One node and one server of the store at a time fail, for up to 5 seconds; each fault is undone, and the cluster has
+    to be steady again. The run stops when something acknowledged is lost, and shows the evidence. One seed gives the
+    same faults in the same order; which requests they hit depends on the moment, so a loss may take several runs to be
+    seen again. The store is one that promises to lose nothing: redis-ha and redis-cluster with
+    `durability=every_write`.
+
+    Exit status: 0 nothing was lost; 1 something was, or there was too little data, or there was an error (in one
+    line); 2 wrong usage; 130 stopped by Ctrl-C.
+    """
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    folder = out or Path("results", time.strftime("random-%Y%m%d-%H%M%S"))
+    experiment = make_experiment(StoreKind(store), seed, seconds)
+    replay = f"session-cluster failover random --store {store} --seconds {seconds:g} --seed {seed} --users {users}"
+    suite = Suite(
+        experiments=[experiment],
+        load=SuiteLoad(users),
+        folder=folder,
+        clusters={Place.LOCAL: choose_clusters(Place.LOCAL, NodeKind.FLASK, nginx, store_server)},
+        command=replay,
+    )
+    prepare(folder)
+    console = Console(highlight=False)
+    console.print(f"Seed {seed}: {len(describe(experiment.variants[0].phases))} faults in about {seconds:g} s.")
+    results, status = run_suite(
+        suite,
+        console,
+        lambda results: show_random(results[0], experiment.variants[0].phases),
+        report=f"Random faults on {store}",
+        stopped="runs; the fault is undone, everything has ended",
+        broken="runs did not hold",
+        well="Nothing was lost",
+    )
+    if results:
+        console.print(f"Replay: {replay}", soft_wrap=True, markup=False)
     sys.exit(status)
 
 

@@ -81,8 +81,8 @@ _MATRIX_OPTIONS = ("stores", "balances")
     "--mix",
     default="everyday",
     metavar="MIX",
-    help="What users do: everyday, tabs, shared-writers, logout-race, or weights of visitor, shopper and leaver, "
-    "such as visitor=6,shopper=3,leaver=1.",
+    help="What users do: everyday, browsers, tabs, shared-writers, logout-race, or weights of visitor, shopper "
+    "and leaver, such as visitor=6,shopper=3,leaver=1.",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Number of Locust processes.")
 @click.option(

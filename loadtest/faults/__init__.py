@@ -3,8 +3,8 @@
 from loadtest.faults.changes import reload, rolling_deploy, rolling_restart, scale
 from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
 from loadtest.faults.members import kill, move, pause
-from loadtest.faults.network import BLACKHOLE, STORE_DOWN, cut_off_primary, latency
-from loadtest.faults.processes import ONE_CORE, kill_workers
+from loadtest.faults.network import BLACKHOLE, STORE_DOWN, bad_answers, cut_off_primary, cuts, latency
+from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
 from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY, pause_primary
 
 __all__ = [
@@ -13,11 +13,14 @@ __all__ = [
     "FAILOVER",
     "FILL_STORE",
     "KILL_PRIMARY",
+    "KILL_PROXY_WORKER",
     "NOTHING",
     "ONE_CORE",
     "STORE_DOWN",
     "Fault",
+    "bad_answers",
     "cut_off_primary",
+    "cuts",
     "fault_sequence",
     "kill",
     "kill_workers",

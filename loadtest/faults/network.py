@@ -19,6 +19,30 @@ def latency(seconds: float) -> Fault:
     )
 
 
+def cuts(times: int, every: float, delay: float) -> Fault:
+    """Return cuts of all connections to the store, each `every` seconds after the one before; it answers at once again.
+
+    Between them its answers come `delay` seconds late, so that a cut meets requests after any of their round trips.
+    """
+
+    def apply(cluster: Cluster) -> None:
+        for _ in range(times):
+            cluster.store.proxy.down()
+            cluster.store.proxy.latency(delay)
+            time.sleep(every)
+
+    return Fault(what=f"cut the network to the store {times} times", seconds=times * every, apply=apply, undo=_reset)
+
+
+def bad_answers(answers: str) -> Fault:
+    """Answers of the store, a Redis, as `deploy.tcp_proxy` breaks them."""
+    return Fault(
+        what=f"break the answers of the store ({answers})",
+        apply=lambda cluster: cluster.store.proxy.answers(answers),
+        undo=_reset,
+    )
+
+
 BLACKHOLE = Fault(
     what="silence the network to the store", apply=lambda cluster: cluster.store.proxy.blackhole(), undo=_reset
 )

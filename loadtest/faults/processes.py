@@ -28,6 +28,18 @@ ONE_CORE = Fault(what="confine the cluster to one core", apply=_use_one_core)
 undone."""
 
 
+def _kill_proxy_worker(cluster: Cluster) -> None:
+    (proxy,) = _processes(cluster, Role.PROXY)
+    workers = proxy.children()
+    if not workers:
+        raise ClusterError("the proxy has no worker to kill")
+    workers[0].kill()
+
+
+KILL_PROXY_WORKER = Fault(what="kill a worker of the proxy", apply=_kill_proxy_worker)
+"""SIGKILL to an nginx worker, whose connections break. The master replaces it."""
+
+
 def kill_workers(rounds: int, interval: float) -> Fault:
     """SIGKILL to one of the several workers of each node in turn, `interval` seconds apart. gunicorn replaces them."""
 

@@ -383,7 +383,7 @@ class Budgets:
     and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation (load, ping) is tried
     again, `deadline` the seconds after which no further attempt starts. A write whose answer was lost is repeated only
     where the store can tell whether the first one was applied. `max_connections` bounds the pool of one process;
-    waiting for a connection takes at most `connect_timeout`.
+    waiting for a connection takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes.
     """
 
     connect_timeout: float = 0.25
@@ -391,6 +391,7 @@ class Budgets:
     retries: int = 1
     deadline: float = 1.0
     max_connections: int = 64
+    max_reply: int = 8 * 1024 * 1024
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "read_timeout", "deadline"):
@@ -400,6 +401,8 @@ class Budgets:
             raise ValueError(f"retries must be between 0 and 10, not {self.retries}")
         if self.max_connections < 1:
             raise ValueError(f"max_connections must be at least 1, not {self.max_connections}")
+        if self.max_reply < 64 * 1024:
+            raise ValueError(f"max_reply must be at least 65536 bytes, not {self.max_reply}")
 
     def without_retries(self) -> Budgets:
         """Return these budgets for an operation whose caller retries it."""

@@ -51,7 +51,7 @@ class Store:
             if self.forwards:
                 while op.sent in self.renewed:
                     op.sent = self.renewed[op.sent]
-            elif op.action in (Action.VISIT, Action.ADD, *RENEWALS):
+            elif op.action in (Action.VISIT, Action.ADD, Action.EMPTY, *RENEWALS):
                 op.refused, op.shown = True, {}
                 return
         now, known = self.records.get(op.sent), op.sent in self.records

@@ -69,12 +69,15 @@ class Valkey:
         self._folder.cleanup()
 
 
+IMPLIED = {"HELLO", "CLIENT", "ECHO", "PING", "ROLE"}
+
+
 @contextlib.contextmanager
 def monitored(server: Valkey) -> Iterator[list[str]]:
     """Yield a list that has, after the block, the names of the commands that clients sent to `server`, in order.
 
     Commands that a script runs are left out: the server sees them, but no client sent them. So are those that come with
-    a new connection, and ROLE, which once a second is in the packet of a read.
+    a new connection, PING at the end of each packet, and ROLE, which once a second is in the packet of a read.
     """
     commands: list[str] = []
     with server.client() as watcher, server.client() as marker, watcher.monitor() as monitor:
@@ -82,7 +85,7 @@ def monitored(server: Valkey) -> Iterator[list[str]]:
         _until(monitor, "begin")
         yield commands
         marker.echo("end")
-        commands += [name for name in _until(monitor, "end") if name not in {"HELLO", "CLIENT", "ECHO", "ROLE"}]
+        commands += [name for name in _until(monitor, "end") if name not in IMPLIED]
 
 
 def _until(monitor: redis.client.Monitor, mark: str) -> list[str]:

@@ -22,7 +22,9 @@ CASES = (
     ("primary-cut-off", "sentinels-1700ms"),
     ("store-outage", ""),
     ("concurrent-writes", "redis"),
+    ("password-changes", ""),
     ("login-again", "redis"),
+    ("bad-answers", "any"),
 )
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, SessionMark, StoreUnavailable
 from nodes.sessions.stores.redis import Durability
 from tests.support.records import HOUR, KEY, OTHER, load
 from tests.support.redis_stores import OpenStore
@@ -38,9 +38,9 @@ class Pair:
         with self.replica.client() as client:
             return bool(client.info("replication")["master_link_status"] == "up")
 
-    def is_replicated(self, key: str) -> bool:
+    def is_replicated(self, key: str, prefix: str = "session:") -> bool:
         with self.replica.client() as client:
-            return bool(client.exists(f"session:{{{key}}}"))
+            return bool(client.exists(f"{prefix}{{{key}}}"))
 
     def close(self) -> None:
         self.replica.close()
@@ -73,8 +73,9 @@ def test_every_write_that_returns_is_is_replicated(pair: Pair, open_store: OpenS
     assert store.update(key, Changes({"a": b"1"}), HOUR) is Outcome.APPLIED
     with pair.replica.client() as client:
         assert client.hget(f"session:{{{key}}}", "a") == b"1"
-    assert store.delete(key) is not None
+    assert store.retire(key, SessionMark(b"next"), load(store, key)) is Outcome.APPLIED
     assert not pair.is_replicated(key)
+    assert pair.is_replicated(key, "session:ended:")
 
 
 def test_every_write_is_unknown_while_the_replica_is_silent_and_reads_go_on(pair: Pair, open_store: OpenStore) -> None:
@@ -100,9 +101,9 @@ def test_with_revocations_only_the_end_of_a_session_waits(pair: Pair, open_store
         assert store.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
         assert store.create(OTHER, {}, "alice", HOUR) is not None
         with pytest.raises(StoreUnavailable, match="unknown"):
-            store.delete(KEY)
+            store.retire(KEY, SessionMark())
     wait_until(lambda: pair.is_replicated(OTHER))
-    assert store.delete(OTHER) is not None
+    assert store.retire(OTHER, SessionMark()) is Outcome.APPLIED
     assert not pair.is_replicated(OTHER)
 
 
@@ -112,8 +113,8 @@ def test_a_logout_that_is_tried_again_waits_again(pair: Pair, open_store: OpenSt
     with pair.replica.paused():
         for store in (first, first, second):  # gone at the primary since the first; but at the replica it is not
             with pytest.raises(StoreUnavailable, match="only 0 of 1 replicas"):
-                store.delete(KEY)
-    assert second.delete(KEY) is None
+                store.retire(KEY, SessionMark())
+    assert second.retire(KEY, SessionMark()) is Outcome.ENDED
     assert not pair.is_replicated(KEY)
     with pair.primary.client() as client:
         assert not client.exists(f"session:{{{KEY}}}")
@@ -123,7 +124,7 @@ def test_the_primary_alone_suffices_where_no_more_was_asked_for(pair: Pair, open
     store = open_store(pair.primary, BUDGETS, durability=Durability.PRIMARY)
     with pair.replica.paused():
         store.create(KEY, {}, "alice", HOUR)
-        assert store.delete(KEY) is not None
+        assert store.retire(KEY, SessionMark()) is Outcome.APPLIED
 
 
 def test_waiting_stays_within_the_read_timeout(pair: Pair, open_store: OpenStore) -> None:

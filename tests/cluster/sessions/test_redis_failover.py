@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import redis
 
-from nodes.sessions import Budgets, Changes, Durability, Outage, OutagePolicy, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Durability, Outage, OutagePolicy, RedisStore, SessionMark, StoreUnavailable
 from nodes.sessions.stores.redis.connection import Command, ServerConnections
 from tests.support.records import HOUR, KEY, during, load
 from tests.support.redis_stores import OpenStore
@@ -176,7 +176,7 @@ def test_an_operation_is_one_packet_as_with_one_server(
         lambda: store.load(KEY),
         lambda: store.update(KEY, Changes({"a": b"2"}), HOUR),
         store.ping,
-        lambda: store.delete(KEY),
+        lambda: store.retire(KEY, SessionMark()),
     ]
     for operation in operations:
         packets.clear()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outage, OutagePolicy, Outcome, RedisStore, SessionMark, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
 from nodes.sessions.stores.redis import connection
 from tests.support.records import HOUR, KEY, OTHER, PATIENT, during, load
@@ -39,14 +39,14 @@ def lose_reply(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Loses the next reply: the server has executed the command, and the client does not know. Then calls `then`."""
 
     def lose(then: Callable[[], object] = lambda: None) -> None:
-        def read(connection_: Any) -> Any:
-            read_reply(connection_)
-            monkeypatch.setattr(connection, "_read_reply", read_reply)
+        def lose_one(*given: Any) -> Any:
+            exchange(*given)
+            monkeypatch.setattr(connection, "exchange", exchange)
             then()
             raise redis.ConnectionError("the reply is lost")
 
-        read_reply = connection._read_reply
-        monkeypatch.setattr(connection, "_read_reply", read)
+        exchange = connection.exchange  # type: ignore[attr-defined]
+        monkeypatch.setattr(connection, "exchange", lose_one)
 
     return lose
 
@@ -87,6 +87,16 @@ def test_a_logout_whose_reply_is_lost_returns_the_session(waiting: RedisStore, l
     assert waiting.load(KEY) is None
     assert waiting.delete(KEY) is None
     assert waiting.count() == 0
+
+
+def test_a_retirement_whose_reply_is_lost_has_the_outcome_of_the_first(
+    waiting: RedisStore, lose_reply: Callable[..., None]
+) -> None:
+    waiting.create(KEY, {"a": b"1"}, "alice", HOUR)
+    lose_reply()
+    assert waiting.retire(KEY, SessionMark(b"next"), load(waiting)) is Outcome.APPLIED
+    assert waiting.retire(KEY, SessionMark()) is Outcome.ENDED
+    assert waiting.load(KEY) == SessionMark(b"next")
 
 
 def test_what_makes_a_write_repeatable_expires_after_half_a_minute(waiting: RedisStore, client: Any) -> None:

@@ -287,5 +287,5 @@ def test_answers_under_overload_must_come_in_time(during: dict[str, Any], expect
 
 
 @pytest.mark.parametrize(("failed", "expected"), [(24, Verdict.HOLDS), (25, Verdict.BROKEN)])
-def test_as_many_writes_may_fail_as_were_begun(failed: int, expected: Verdict) -> None:
-    assert verdict(claims.writes_failed_at_most(24), overloaded(failed_writes=failed)) is expected
+def test_as_many_requests_may_fail_as_were_begun(failed: int, expected: Verdict) -> None:
+    assert verdict(claims.failed_at_most(24), overloaded(failed=failed)) is expected

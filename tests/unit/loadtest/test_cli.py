@@ -122,7 +122,12 @@ def test_runs_that_need_containers_are_left_out_without_docker(
     clusters: dict[Place, MakeCluster] = {Place.LOCAL: LocalCluster, Place.COMPOSE: ComposeCluster}
     suite = Suite(EXPERIMENTS, SuiteLoad(), tmp_path, clusters, repeat=2)
     elsewhere = [case for case in suite.cases if case.place is Place.COMPOSE]
-    assert {case.experiment.name for case in elsewhere} == {"node-moves", "concurrent-writes", "late-writes"}
+    assert {case.experiment.name for case in elsewhere} == {
+        "node-moves",
+        "concurrent-writes",
+        "late-writes",
+        "login-again",
+    }
     rest = leave_out_containers(suite, (), "docker is not installed")
     assert [case for case in suite.cases if case not in elsewhere] == rest.cases
     count = 2 * len(elsewhere)

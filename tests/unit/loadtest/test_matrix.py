@@ -23,6 +23,8 @@ PROFILE = LoadProfile(users=20, spawn_rate=20, wait=(0, 0))
     ("text", "mix", "weights"),
     [
         ("everyday", Mix.EVERYDAY, {}),
+        ("browsers", Mix.BROWSERS, {}),
+        ("tabs", Mix.TABS, {}),
         ("shared-writers", Mix.SHARED_WRITERS, {}),
         ("logout-race", Mix.LOGOUT_RACE, {}),
         ("visitor=3, leaver=1", Mix.EVERYDAY, {"Visitor": 3, "Leaver": 1}),
@@ -34,9 +36,8 @@ def test_a_mix_is_a_name_or_weights(text: str, mix: Mix, weights: dict[str, int]
 
 @pytest.mark.parametrize("text", ["", "visitors=3", "visitor", "visitor=-1", "visitor=x", "visitor=3;leaver=1"])
 def test_an_unknown_mix_is_refused_with_the_choices(text: str) -> None:
-    with pytest.raises(
-        ProfileError, match="mix must be everyday, shared-writers, logout-race, or weights such as visitor=6,"
-    ):
+    choices = "everyday, browsers, tabs, shared-writers, logout-race, or weights such as visitor=6,"
+    with pytest.raises(ProfileError, match=f"mix must be {choices}"):
         parse_mix(text)
 
 

@@ -12,6 +12,7 @@ from deploy.files import write_json
 from loadtest.claims import Verdict, not_enough
 from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.load_profile import Mix
 from loadtest.report.page import summarize, write_report
 from loadtest.report.tables import make_experiment_table, show_experiments
 from loadtest.results import HISTORY, RESULT, Result, group_by_case, read_result, replacing, write_results
@@ -196,7 +197,13 @@ def test_variants_with_a_database_server_run_in_containers_alone() -> None:
 
 def test_experiments_run_in_containers_unless_their_fault_is_one_of_local_processes() -> None:
     absent = {one.name for one in EXPERIMENTS if not make_suite(one.name, places=(Place.COMPOSE,)).cases}
-    assert absent == {"overload", "workers-killed"}
+    assert absent == {"overload", "workers-killed", "primary-cut-off"}
+
+
+def test_other_applications_get_the_load_without_tabs() -> None:
+    experiment = BY_NAME["kill-node"]
+    flask, express = (Case(experiment, experiment.variants[0], node) for node in (NodeKind.FLASK, NodeKind.EXPRESS))
+    assert (flask.mix, express.mix) == (Mix.BROWSERS, Mix.EVERYDAY)
 
 
 def test_a_case_is_named_after_its_nodes_unless_they_are_flask() -> None:

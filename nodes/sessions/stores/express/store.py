@@ -10,7 +10,7 @@
     quarantine RENAME, PEXPIRE                              in one packet
     ping       TIME
     keys       SCAN, as often as it takes; so does count
-    find_keys_of  SCAN, as often as it takes, and MGET of 500 keys each
+    find_keys_of  SCAN, as often as it takes, and MGET of 25 keys each
 
 The key is `sess:<id>` and the value JSON (`format.py`). The key's time to live says when a session ends, as in Express.
 A mark is under `ended:sess:<id>`, and Express does not know it. A change is read, merged key by key, and swapped in
@@ -44,6 +44,7 @@ from ...store import (
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
+from ..redis.forms import is_bytes, is_int, is_list, is_one_of
 from ..redis.outage import OutagePolicy, with_outage_policy
 from ..redis.scripts import Script
 from .cookie import ExpressCookie
@@ -52,27 +53,35 @@ from .format import UNKNOWN_AGE, Document, JsonCodec
 NO_EXPIRY = 86400.0
 """The time to live of a key without one, in seconds: connect-redis's own default."""
 MAX_SWAPS = 100
-_BATCH = 500
+_BATCH = 25
+"""Sessions in one reply, which is bounded (`Budgets.max_reply`)."""
 
 # KEYS: the session. ARGV: the value that was read, the new one, ms. Returns 1, or 0 where it changed or is gone.
-SWAP = Script("""
+SWAP = Script(
+    """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
-""")
+""",
+    is_int,
+)
 # KEYS: the session. Returns its value and its time to live in ms, or nil where there is none.
-TAKE = Script("""
+TAKE = Script(
+    """
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return nil end
 local value = kind == 'string' and redis.call('GET', KEYS[1]) or ''
 local ttl = redis.call('PTTL', KEYS[1])
 redis.call('DEL', KEYS[1])
 return {value, ttl}
-""")
+""",
+    lambda reply: reply is None or (is_list(reply) and len(reply) == 2 and is_bytes(reply[0]) and is_int(reply[1])),
+)
 
 # KEYS: the session, its mark. ARGV: the successor, ms that the mark stays, perhaps the value that was read. DEL is the
 # first write, which a full server does not refuse.
-RETIRE = Script("""
+RETIRE = Script(
+    """
 local answer = 'ok'
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
@@ -84,7 +93,9 @@ end
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return answer
-""")
+""",
+    is_one_of(b"ok", b"absent", b"ended", b"changed"),
+)
 _RETIRED = {b"ok": Outcome.APPLIED, b"absent": Outcome.ABSENT, b"ended": Outcome.ENDED}
 
 
@@ -258,12 +269,17 @@ class ExpressStore:
         successor = self._client.run([command], idempotent=True)[0]
         return None if successor is None else SessionMark(successor)
 
+    def _is_of_another_type(self, name: str, error: Exception) -> bool:
+        """Return whether the key is not a string. A faulty server may say so of any session."""
+        kind: Command = ("TYPE", name)
+        return str(error).startswith("WRONGTYPE") and self._client.run([kind], idempotent=True)[0] != b"string"
+
     def _read(self, key: str) -> tuple[bytes, Document, int, float] | None:
         """Return the value, its document, its time to live in ms, and the server's time; None where it is absent."""
         name = self._name(key)
         value, ttl, time = self._client.send((("GET", name), ("PTTL", name), ("TIME",)), idempotent=True)
         for reply in (value, ttl, time):
-            if isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
+            if isinstance(reply, Exception) and not (reply is value and self._is_of_another_type(name, reply)):
                 raise StoreUnavailable(f"Redis: {reply}") from reply
         if value is None or ttl == -2:
             return None

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -31,6 +32,7 @@ from redis.retry import Retry
 
 from ...store import Budgets
 from .connection import reset_in_children
+from .exchange import BoundedParser
 
 _URL = re.compile(r"(rediss?)\+(sentinel|cluster)://(?:([^@/]*)@)?([^/?#]+)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:,\s]+))(?::(\d{1,5}))?\Z")
@@ -102,6 +104,14 @@ class ServerList:
         return f"{self.sentinel[0]}{address}{self.sentinel[1]}"
 
 
+def to_address(host: Any, port: Any) -> Address:
+    """Return the address that a server names. Raises ValueError for nonsense, which would become a part of a URL."""
+    name = host.decode("ascii") if isinstance(host, bytes) else str(host)
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,255}", name) or not 0 < int(port) <= 65535:
+        raise ValueError("a server names an address that can't be one")
+    return Address(name, int(port))
+
+
 def _parse_address(text: str, port: int) -> Address:
     match = _ADDRESS.match(text.strip())
     if not match or not 0 < int(match[3] or port) <= 65535:
@@ -118,6 +128,7 @@ def make_pool(url: str, budgets: Budgets) -> redis.ConnectionPool:
         max_connections=budgets.max_connections,
         socket_connect_timeout=budgets.connect_timeout,
         socket_timeout=budgets.read_timeout,
+        parser_class=partial(BoundedParser, most=budgets.max_reply),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
         # Each would be one more round trip, of up to read_timeout, before the first command.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import redis
+from redis.exceptions import NoScriptError, ResponseError
 
 from ...store import Budgets, StoreUnavailable
 from . import scripts
@@ -39,15 +39,22 @@ class RedisClient:
         A script that the server does not know is loaded and called again, which is a second round trip.
         """
         replies = self._executor.execute(commands, idempotent)
-        if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
-            self._load_scripts(commands, replies, idempotent)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                return self._with_scripts(commands, replies, idempotent)
         return replies
 
     def run(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
         """Return the replies of one round trip. Raises `StoreUnavailable` for an error of the server, too."""
-        replies = self.send(commands, idempotent)
+        replies = self._executor.execute(commands, idempotent)
         for reply in replies:
-            if isinstance(reply, redis.ResponseError):
+            if isinstance(reply, ResponseError):
+                break
+        else:
+            return replies
+        replies = self._with_scripts(commands, replies, idempotent)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
                 raise StoreUnavailable(f"Redis: {reply}") from reply
         return replies
 
@@ -59,27 +66,31 @@ class RedisClient:
     def scan(self, pattern: str) -> Iterator[bytes]:
         """Yield the keys on all servers that match `pattern`. May repeat keys, and lack keys created meanwhile."""
         for executor in self._executor.partitions():
-            client, cursor = RedisClient(executor), b"0"
-            while True:
+            client, cursor, seen = RedisClient(executor), 0, set[int]()
+            while cursor not in seen:
+                seen.add(cursor)
                 command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
-                cursor, names = client.run([command], idempotent=True)[0]
-                yield from names
-                if int(cursor) == 0:
-                    break
+                page = client.run([command], idempotent=True)[0]
+                yield from page[1]
+                cursor = int(page[0])
+            if cursor:
+                raise StoreUnavailable("Redis: SCAN repeats itself")
 
-    def _load_scripts(self, commands: Sequence[Command], replies: list[Any], idempotent: bool) -> None:
+    def _with_scripts(self, commands: Sequence[Command], replies: list[Any], idempotent: bool) -> list[Any]:
         """Load the scripts that the server does not know, and replace the replies of what is sent again."""
         loads: dict[str, Command] = {}
         again: list[int] = []
         for at, (command, reply) in enumerate(zip(commands, replies, strict=True)):
-            if isinstance(reply, redis.exceptions.NoScriptError):
+            if isinstance(reply, NoScriptError) and command[0] == "EVALSHA":
                 loads[str(command[1])] = scripts.BY_SHA[str(command[1])].load
                 again.append(at)
             elif command[0] == "WAIT":  # its write had not been applied
                 again.append(at)
-        new = self._executor.execute([*loads.values(), *(commands[at] for at in again)], idempotent)
-        for at, reply in zip(again, new[len(loads) :], strict=True):
-            replies[at] = reply
+        if loads:
+            new = self._executor.execute([*loads.values(), *(commands[at] for at in again)], idempotent)
+            for at, reply in zip(again, new[len(loads) :], strict=True):
+                replies[at] = reply
+        return replies
 
 
 def escape_pattern(text: str) -> str:

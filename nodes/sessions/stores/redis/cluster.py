@@ -11,13 +11,16 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from .address import Address
+from .address import Address, to_address
 from .connection import Command, NotApplied, ServerConnections
 from .failover import PAUSE, FailoverConnections
 from .retry import Call
 
 _REDIRECTIONS = 4
 """Maximum number of redirections in one attempt: enough for a slot that moves twice meanwhile."""
+_SLOTS = 16384
+_MAX_SERVERS = 1000
+"""Redis's own limit. Each server is asked in a thread of its own."""
 _ASKING: Command = ("ASKING",)
 
 
@@ -40,6 +43,8 @@ class Topology:
             primary, *others = [_to_address(server[0], server[1], asked) for server in servers]
             ranges.append((int(first), int(last), primary))
             replicas += others
+        if len(slots) > _SLOTS or len({*replicas, *(primary for *_, primary in ranges)}) > _MAX_SERVERS:
+            raise ValueError(f"more than {_MAX_SERVERS} servers")
         return cls(tuple(sorted(ranges)), int(facts["cluster_current_epoch"]), tuple(replicas))
 
     @property
@@ -138,9 +143,14 @@ def _find_slot(command: Command) -> int | None:
 
 
 def _to_address(host: Any, port: Any, asked: Address) -> Address:
-    """Return the address that a server named; that of `asked` where it does not know its own host."""
-    name = host.decode() if isinstance(host, bytes) else str(host or "")
-    return Address(name if name not in {"", "?"} else asked.host, int(port))
+    """Return the address that a server named; that of `asked` where it does not know its own host.
+
+    Raises `NotApplied` for nonsense.
+    """
+    try:
+        return to_address(asked.host if host in {None, "", "?", b"", b"?"} else host, port)
+    except (TypeError, ValueError) as error:
+        raise NotApplied(f"Redis: {error}") from error
 
 
 def _lowest(one: Any, other: Any) -> Any:

@@ -3,8 +3,9 @@
 redis-py's own pool costs 7 us for each use (24 us under gevent) and its pipeline as much again, in a round trip of
 about 30 us. So a connection that the pool has made stays checked out, and is passed from request to request here.
 
-A connection is used again only when every reply on it was read. One that failed, timed out or was interrupted by any
-exception is closed, so no reply can reach the wrong request (CVE-2023-28858).
+A connection is used again only when every reply on it was read, and was a reply to these commands (`exchange.py`). One
+that failed, timed out or was interrupted by any exception is closed, so no reply can reach the wrong request
+(CVE-2023-28858).
 
 A write may be sent again only where it was certainly not applied: the connection was refused or could not be made, or
 the server itself refused the command. A timeout and a connection that was lost after sending prove nothing.
@@ -21,10 +22,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
-import hiredis
 import redis
 
 from ...store import Budgets, StoreUnavailable
+from .exchange import exchange, has_unread
 
 
 class NotApplied(StoreUnavailable):
@@ -119,10 +120,10 @@ class ServerConnections:
         """
         budgets = self._budgets
         attempts = budgets.retries if idempotent else 0
-        until = time.monotonic() + budgets.deadline if attempts else 0.0
+        until = time.monotonic() + budgets.deadline
         while True:
             try:
-                return self._attempt(commands, idempotent)
+                return self._attempt(commands, idempotent, until)
             except StoreUnavailable as error:
                 if attempts <= 0 or is_permanent(error) or time.monotonic() >= until:
                     raise
@@ -131,16 +132,17 @@ class ServerConnections:
     def partitions(self) -> Sequence[ServerConnections]:
         return (self,)
 
-    def _attempt(self, commands: Sequence[Command], idempotent: bool) -> list[Any]:
-        # The server may have closed an idle connection (a restart, its idle timeout), which must not count as a
-        # failure. A write looks before it sends anything; a read is simply sent again.
+    def _attempt(self, commands: Sequence[Command], idempotent: bool, until: float) -> list[Any]:
+        # The server may have closed an idle connection (a restart, its idle timeout), or sent something unexpected
+        # on it, which must not count as a failure. A write looks before it sends anything; a read is simply sent again.
         if not idempotent:
             return self._exchange(self._take_fresh(), commands)
         connection, used = self._take()
         try:
             return self._read(connection, commands)
         except StoreUnavailable as error:
-            if not used or not isinstance(error.__cause__, (redis.ConnectionError, ConnectionError)):
+            was_lost = isinstance(error.__cause__, (redis.ConnectionError, ConnectionError))
+            if not used or not was_lost or time.monotonic() >= until:
                 raise
         return self._read(self._take_fresh(), commands)
 
@@ -158,10 +160,7 @@ class ServerConnections:
 
     def _exchange(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
         try:
-            # hiredis itself packs in a sixth of the time that the connection's own method takes.
-            packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
-            _send(connection, packed)
-            replies = [_read_reply(connection) for _ in commands]
+            replies = exchange(connection, commands)
         except (redis.RedisError, OSError) as error:
             self._discard(connection)
             raise StoreUnavailable(f"Redis: {error}") from error
@@ -208,6 +207,9 @@ class ServerConnections:
         except (redis.RedisError, OSError) as error:
             self._count_down()
             raise NotApplied(f"Redis: {error}") from error
+        except Exception as error:  # redis-py's handshake trusts the form of its replies
+            self._count_down()
+            raise NotApplied(f"Redis: replies that can't be read: {type(error).__name__}") from error
         except BaseException:
             self._count_down()
             raise
@@ -255,32 +257,13 @@ class ServerConnections:
         self.pool.disconnect()
 
 
-def _send(connection: Connection, packed: bytes) -> None:
-    """Send in one system call what fits into the socket's buffer; gevent's `sendall` makes two. Raises OSError."""
-    sock = connection._get_socket()
-    if sock is None:
-        raise redis.ConnectionError("the connection is closed")
-    sent = sock.send(packed)
-    if sent < len(packed):
-        sock.sendall(memoryview(packed)[sent:])
-
-
-def _read_reply(connection: Connection) -> Any:
-    try:
-        return connection.read_response(disconnect_on_error=False)
-    except redis.ResponseError as error:
-        return error
-    except redis.exceptions.BusyLoadingError as error:  # a reply, which redis-py takes for a lost connection
-        return redis.ResponseError(f"LOADING {error}")
-
-
 def is_stale(connection: Connection) -> bool:
     """Return whether the server has closed this idle connection, or sent something unexpected.
 
     Peeks into the socket's buffer, for 3 us. redis-py's own `can_read` polls, which costs 15 us under gevent.
     """
     sock = connection._get_socket()
-    if sock is None:
+    if sock is None or has_unread(connection):
         return True
     timeout = sock.gettimeout()
     try:

@@ -14,6 +14,7 @@ import redis
 from ...store import Budgets, StoreUnavailable
 from .address import Address, ServerList, make_pool
 from .connection import Command, Connection, NotApplied, ServerConnections, reset_in_children
+from .exchange import exchange
 from .retry import Call
 
 Found = TypeVar("Found")
@@ -116,8 +117,10 @@ class FailoverConnections(ABC, Generic[Found]):
                 if url not in self._discovery_pools:
                     self._discovery_pools[url] = make_pool(url, self._budgets)
                 arrived.put(parse(address, _ask_once(self._discovery_pools[url], commands)))
-            except (redis.RedisError, OSError, ValueError, LookupError) as error:
+            except (redis.RedisError, OSError) as error:
                 arrived.put(error)
+            except Exception as error:  # noqa: BLE001 - the answers may be anything
+                arrived.put(redis.InvalidResponse(f"{address} answers nonsense: {type(error).__name__}"))
 
         for item in urls.items():
             threading.Thread(target=ask, args=item, name="discovery", daemon=True).start()
@@ -153,8 +156,7 @@ def _ask_once(pool: redis.ConnectionPool, commands: Sequence[Command]) -> list[A
     """Return the replies of a server that is rarely asked, and close the connection. Raises redis-py's errors."""
     connection: Connection = pool.get_connection()
     try:
-        connection.send_packed_command(connection.pack_commands(commands))
-        return [connection.read_response() for _ in commands]
+        return exchange(connection, commands, marked=False)
     finally:
         connection.disconnect()
         pool.release(connection)

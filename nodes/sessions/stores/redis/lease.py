@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ...store import StoreUnavailable
-from .address import Address
+from .address import Address, to_address
 from .connection import reset_in_children
 from .scripts import to_dict
 
@@ -56,8 +56,8 @@ class Opinion:
         """
         (host, port), reply = replies
         state = to_dict(reply)
-        primary = Address(host.decode(), int(port))
-        is_described = primary == Address(state[b"ip"].decode(), int(state[b"port"]))
+        primary = to_address(host, port)
+        is_described = primary == to_address(state[b"ip"], state[b"port"])
         return cls(
             primary=primary,
             epoch=int(state[b"config-epoch"]),

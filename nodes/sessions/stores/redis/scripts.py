@@ -22,14 +22,18 @@ from typing import Any
 
 from ...store import LATEST, CorruptRecord, Record, UnsupportedRecordVersion
 from .connection import Command
+from .forms import FORMS, Form, is_ended, is_int, is_number_or_none, is_one_of, is_scalar
 
 
 class Script:
-    def __init__(self, text: str) -> None:
+    """A script of this Lua code, whose reply has this form."""
+
+    def __init__(self, text: str, form: Form = is_scalar) -> None:
         self.text = text
         # Redis names scripts by their SHA-1; no secret depends on it.
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         BY_SHA[self.sha] = self
+        FORMS[self.sha] = form
 
     def call(self, keys: tuple[str, ...], *arguments: str | bytes | int) -> Command:
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
@@ -61,7 +65,8 @@ end
 
 # KEYS: the session, perhaps a token. ARGV: idle ms, absolute ms, owner, created ms (empty: now), then name, value, ...
 # Returns created in ms as text (a Lua number would lose digits), or nil where the key is taken.
-CREATE = Script(f"""
+CREATE = Script(
+    f"""
 local once = KEYS[2]
 {_REPLY_AGAIN}
 if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
@@ -77,12 +82,15 @@ redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. (final and 'f' or '')
 for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(now + idle, deadline)))
 return created
-""")
+""",
+    is_number_or_none,
+)
 
 # KEYS: the session, its mark, perhaps a token. ARGV: idle ms, absolute ms, most bytes (0: unbounded), number of
 # expectations, number of arguments to set; then name, 1 or 0 (0: missing), bytes for each expectation; then name, value
 # to set; then names to delete.
-UPDATE = Script(f"""
+UPDATE = Script(
+    f"""
 local once = KEYS[3]
 {_REPLY_AGAIN}
 local kind = redis.call('TYPE', KEYS[1]).ok
@@ -135,14 +143,17 @@ for i = at, at + set - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 for i = at + set, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(idle, deadline)))
 return 'ok'
-""")
+""",
+    is_one_of(b"ok", b"absent", b"ended", b"conflict", b"large", b"newer", b"damaged"),
+)
 
 # KEYS: the session, perhaps a token. ARGV: 1 where a WAIT follows. Returns its fields as a flat list and its time to
 # live in ms, or nil where there is none. With a token the session is not deleted but becomes the token's hash: its
 # fields, and its time to live under @ttl, which is not the name of a field.
 # WAIT covers the writes of this connection alone. Another client may have deleted the session and failed at its WAIT,
 # so the script writes in any case, and the WAIT covers that deletion too.
-DELETE = Script(f"""
+DELETE = Script(
+    f"""
 local once = KEYS[2]
 if once then
   local ttl = redis.call('HGET', once, '@ttl')
@@ -172,12 +183,15 @@ else
   redis.call('DEL', KEYS[1])
 end
 return {{hash, ttl}}
-""")
+""",
+    is_ended,
+)
 
 # KEYS: the session, its mark, perhaps a token. ARGV: the successor, ms that the mark stays, 1 where fields are
 # expected; then name, value of all of them. DEL is the first write: a full server refuses any other first write, but
 # none after it. An earlier mark is written again as it is, so that a WAIT covers the call that left it.
-RETIRE = Script(f"""
+RETIRE = Script(
+    f"""
 local once = KEYS[3]
 {_REPLY_AGAIN}
 local answer, successor = 'ok', ARGV[1]
@@ -199,22 +213,28 @@ redis.call('HSET', KEYS[2], 'successor', successor)
 if answer ~= 'ended' then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 {_KEEP_REPLY}
 return answer
-""")
+""",
+    is_one_of(b"ok", b"absent", b"ended", b"conflict"),
+)
 
 # KEYS: the session, where to put it. ARGV: how many ms to keep it there.
-QUARANTINE = Script("""
+QUARANTINE = Script(
+    """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[1])
 return 1
-""")
+""",
+    is_int,
+)
 
 # The index of a user's sessions: a sorted set by the time in us at which a session has expired at the latest. A member
 # is the 32 bytes of the session's key and 4 bytes of the second in which it was written.
 
 # KEYS: the index. ARGV: the session's key, absolute ms, created ms (empty: now), a margin in ms. Returns the number of
 # members.
-INDEX = Script("""
+INDEX = Script(
+    """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
@@ -224,7 +244,9 @@ redis.call('ZADD', KEYS[1], string.format('%.0f', score), ARGV[1] .. struct.pack
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last[2] / 1000)))
 return redis.call('ZCARD', KEYS[1])
-""")
+""",
+    is_int,
+)
 
 # KEYS: the index. ARGV: seconds, then members without a session. Removes the older ones: the session of a younger
 # one may be about to be created.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import redis
 
 from ...store import StoreUnavailable
-from .address import Address
+from .address import Address, to_address
 from .connection import ROLE, Command, NotApplied, ServerConnections
 from .failover import GRACE, FailoverConnections
 from .lease import Lease, Opinion
@@ -122,5 +122,8 @@ def _has_replicas(role: Any) -> bool:
     if isinstance(role, redis.ResponseError):
         raise NotApplied(f"Redis: {role}") from role
     if role[0] != b"master":
-        raise _Demoted(Address(role[1].decode(), int(role[2])))
+        try:
+            raise _Demoted(to_address(role[1], role[2]))
+        except ValueError as error:
+            raise NotApplied(f"Redis: {error}") from error
     return bool(role[2])

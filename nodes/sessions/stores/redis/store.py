@@ -15,10 +15,10 @@
     page_of    ZRANGE index REV
     keys       SCAN, as often as it takes; so does count
 
-Once a second ROLE is in the packet of a read, on each connection. Where a write waits for replicas (`Durability`), WAIT
-follows it in its packet. Every 64th login of a user with 256 sessions or more prunes the index: ZRANDMEMBER, HGET and
-PRUNE, two or three round trips. A script is sent in full (EVALSHA, then SCRIPT LOAD and EVALSHA in one packet) only to
-a server that does not know it.
+Each packet ends with PING (`exchange.py`). Once a second ROLE is in the packet of a read, on each connection. Where a
+write waits for replicas (`Durability`), WAIT follows it in its packet. Every 64th login of a user with 256 sessions or
+more prunes the index: ZRANDMEMBER, HGET and PRUNE, two or three round trips. A script is sent in full (EVALSHA, then
+SCRIPT LOAD and EVALSHA in one packet) only to a server that does not know it.
 
 The key is `session:{<sha-256>}`; the braces keep a session, its mark (`session:ended:{<sha-256>}`) and its quarantined
 record in one slot of a Redis Cluster.
@@ -117,7 +117,9 @@ class RedisStore:
         except CorruptRecord as error:
             why = str(error)
         except StoreUnavailable as error:
-            if not str(error.__cause__).startswith("WRONGTYPE"):
+            kind: Command = ("TYPE", name)
+            # A faulty server may say so of any session.
+            if not str(error.__cause__).startswith("WRONGTYPE") or self._client.run([kind], True)[0] == b"hash":
                 raise
             why = "it is not a hash"
         quarantine_corrupt(self, key, why)

@@ -9,6 +9,7 @@ idle connection (MySQL, `engine.LONGEST_IDLE`). In SQLite, BEGIN IMMEDIATE is a 
 from __future__ import annotations
 
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from ...store import Budgets, StoreUnavailable
 
 _VICTIM = {1213, 1020, "40001", "40P01"}
 """MySQL: deadlock; MariaDB: the row changed since the snapshot. PostgreSQL: serialization failure, deadlock."""
+_NONSENSE = (struct.error, IndexError, AssertionError, UnicodeDecodeError)
+"""PyMySQL's errors for answers that are not MySQL's protocol."""
 _NO_TABLE = {1146, "42P01"}
 _FULL = {1021, 1114, "53100"}
 
@@ -49,6 +52,8 @@ def is_transient(error: BaseException) -> bool:
 
 def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnavailable:
     """Return the error of a store, without the statement and its parameters, which are a session's content."""
+    if isinstance(error, _NONSENSE):
+        return StoreUnavailable(f"{database}: an answer that can't be read: {type(error).__name__}")
     if not isinstance(error, DBAPIError):
         return StoreUnavailable(f"{database}: {error}")
     if _code(error) in _NO_TABLE or "no such table" in str(error.orig):
@@ -188,8 +193,8 @@ class AutocommitEngine:
         while True:
             try:
                 with self._engine.connect() as connection:
-                    return work(connection)
-            except (SQLAlchemyError, OSError) as error:
+                    return _close_after_nonsense(connection, work)
+            except (SQLAlchemyError, OSError, *_NONSENSE) as error:
                 if not retries or time.monotonic() >= until or not again(error):
                     raise to_unavailable(error, self._engine.dialect.name, self._table) from error
             retries -= 1
@@ -209,6 +214,15 @@ class AutocommitEngine:
             if was_rolled_back(error):
                 raise
             raise StoreUnavailable(f"{self._engine.dialect.name}: no answer to COMMIT: {error.orig}") from error
+
+
+def _close_after_nonsense(connection: Connection, work: Callable[[Connection], T]) -> T:
+    """Run `work`. Close the connection where the driver could not read an answer, since more of it may come."""
+    try:
+        return work(connection)
+    except _NONSENSE:
+        connection.invalidate()
+        raise
 
 
 def _roll_back(connection: Connection) -> None:

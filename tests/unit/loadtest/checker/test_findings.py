@@ -198,12 +198,11 @@ TABS: Cases = {
         .look(cart={"apple": 1}),
         CLEAN,
     ),
-    "what reached a session while its id was renewed may have found none": (
+    "a logout that reached a session while its id was renewed may have found none": (
         early()
         .visit(1, at=(2, 3))
         .add("apple", 1, {"apple": 1}, at=(2, 3), who="tab-2")
         .login(at=(4, 7))
-        .op(Action.EMPTY, at=(5, 8), who="tab-2")
         .logout(at=(5, 8), who="tab-3")
         .look(visits=1, cart={"apple": 1}),
         CLEAN,
@@ -263,6 +262,22 @@ LOGIN_AGAIN: Cases = {
         renewing().visit(1, at=(5, 7), held=1).look(visits=0, at=(8, 9), held=2),
         UPDATE,
     ),
+    "a cart that was emptied while the id was renewed is empty afterwards": (
+        early()
+        .add("apple", 1, {"apple": 1}, at=(2, 3))
+        .login(at=(4, 7), brought=2)
+        .op(Action.EMPTY, at=(5, 8), who="tab-2", held=1)
+        .look(cart={"apple": 1}, at=(9, 10), held=2),
+        UPDATE,
+    ),
+    "or it may be refused, and full": (
+        early()
+        .add("apple", 1, {"apple": 1}, at=(2, 3))
+        .login(at=(4, 7), brought=2)
+        .refused(Action.EMPTY, 409, at=(5, 8), who="tab-2", held=1)
+        .look(cart={"apple": 1}, at=(9, 10), held=2),
+        CLEAN,
+    ),
     "the session that the login brings as well is the browser's own": (
         renewing().visit(1, **{**STRAY, "brought": 2}).look(visits=1, at=(8, 9), held=2),
         CLEAN,
@@ -279,6 +294,14 @@ LOGIN_AGAIN: Cases = {
     "of two logins in flight one may have lost its answer": (
         renewing().unknown(Action.LOGIN, at=(4, 6)).visit(1, **STRAY),
         CLEAN,
+    ),
+    "of two logins that overlapped before, the browser may hold the id that is dead": (
+        Script().login(at=(0, 3)).login(at=(1, 2)).login(at=(4, 6), brought=2).visit(1, **STRAY),
+        CLEAN,
+    ),
+    "a logout before the last login excuses nothing": (
+        early().logout(at=(2, 2.5)).login(at=(3, 3.5), brought=1).login(at=(4, 6), brought=2).visit(1, **STRAY),
+        ASTRAY,
     ),
     "after a logout a write begins another session": (
         early().logout(at=(2, 3)).login(at=(4, 6), brought=2).visit(1, **STRAY),

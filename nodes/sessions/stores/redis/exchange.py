@@ -1,0 +1,233 @@
+"""One exchange with a server: commands in one packet, and the replies to them alone, within a deadline and bounds.
+
+The server, or a proxy in front of it, may answer badly: slowly, too much, twice, for another client, or nonsense. So
+
+- the time is for the whole exchange, and the handshake of a connection is one exchange. A socket's own timeout starts
+  again with each piece that arrives, so a byte each 0.15 s would hold a read for as long as they come;
+- a reply is refused as soon as a length above the bound is announced, or as many bytes have arrived. hiredis would
+  allocate an array of the announced length at once, and needs 3 s to free one of 400 million elements;
+- the commands are followed by PING with a mark of this exchange. Its reply proves that those before it are the replies
+  to these commands: none came too late, twice or for another connection. It costs 1 us, a look into the socket's
+  buffer 3 us, which would not see what arrives a moment later;
+- each reply has the form that its command demands (`forms.py`).
+
+Whatever fails raises an error of redis-py or an OSError. The connection must then be closed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import select
+import ssl
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+import redis
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
+from redis.connection import DefaultParser
+
+from .forms import FORMS
+
+_ERROR_LENGTH = 120
+"""Characters of an error's text that are kept: it goes into logs."""
+_PING = b"*2\r\n$4\r\nPING\r\n$8\r\n"
+_LINE = 64 * 1024
+"""Bytes of a line, such as an error. hiredis and `_Lengths` look through it again with each piece."""
+_MIN_ELEMENT = 3
+"""Bytes of the shortest element of an array."""
+_ARRAYS = {b"*", b">", b"%", b"~", b"|"}
+_STRINGS = {b"$", b"=", b"!"}
+
+
+class BoundedParser(DefaultParser):  # type: ignore[misc,valid-type]
+    """redis-py's parser by hiredis, for replies of at most `most` bytes in an exchange, within the socket's timeout."""
+
+    def __init__(self, socket_read_size: int, most: int) -> None:
+        super().__init__(socket_read_size)
+        self._most = most
+        self._lengths: _Lengths | None = None
+
+    def on_connect(self, connection: Any, **options: Any) -> None:
+        super().on_connect(connection, **options)
+        self._is_tls = hasattr(self._sock, "pending")
+        self._mark = secrets.randbits(60)
+        self.begin()
+
+    def begin(self) -> bytes:
+        """Start an exchange, and return its mark."""
+        self._started = time.monotonic()
+        self._received = 0
+        self._mark += 1
+        return self._mark.to_bytes(8, "big")
+
+    def read(self, number: int) -> list[Any]:
+        """Return the next replies, an error of the server as a `ResponseError`. Raises redis-py's and OSError."""
+        gets = self._reader.gets
+        replies = []
+        try:
+            for _ in range(number):
+                reply = gets()
+                while reply is NOT_ENOUGH_DATA:
+                    self.read_from_socket()
+                    reply = gets()
+                replies.append(_to_response_error(reply) if isinstance(reply, Exception) else reply)
+        except (redis.RedisError, OSError):
+            raise
+        except Exception as error:  # hiredis raises various ones, for example for a map in the place of a key
+            raise redis.InvalidResponse(f"a reply that can't be read: {type(error).__name__}") from error
+        return replies
+
+    def read_from_socket(self, *_: Any, **__: Any) -> bool:
+        """Wait for a piece of the replies, and feed it to hiredis. redis-py calls it in the handshake."""
+        buffer = self._buffer
+        if self._received:
+            size = self._receive_more()
+        else:
+            size = self._received = self._receive_first()
+        if not size:
+            raise redis.ConnectionError("the server has closed the connection")
+        self._reader.feed(buffer, 0, size)
+        return True
+
+    def _receive_first(self) -> int:
+        """Receive the first piece of the replies, which usually has all of them. Return its size."""
+        sock = self._sock
+        if sock is None:
+            raise redis.ConnectionError("the connection is closed")
+        size: int = self._receive(sock, self._socket_timeout) if self._is_tls else sock.recv_into(self._buffer)
+        if self._buffer.find(b"*", 0, size) >= 0 or self._buffer.find(b">", 0, size) >= 0:  # perhaps an array
+            self._lengths = _Lengths(self._most)
+            self._lengths.check(bytes(self._buffer[:size]))
+        else:
+            self._lengths, self._unchecked = None, size
+        return size
+
+    def _receive_more(self) -> int:
+        """Receive a further piece, and return its size."""
+        if self._lengths is None:
+            self._lengths = _Lengths(self._most)
+            self._lengths.check(bytes(self._buffer[: self._unchecked]))
+        left = self._started + self._socket_timeout - time.monotonic()
+        try:
+            size = self._receive(self._sock, left)
+        finally:
+            self._sock.settimeout(self._socket_timeout)
+        self._received += size
+        if self._received > self._most:
+            raise redis.InvalidResponse(f"replies of more than {self._most} bytes")
+        self._lengths.check(bytes(self._buffer[:size]))
+        return size
+
+    def _receive(self, sock: Any, seconds: float) -> int:
+        """Receive a piece within `seconds`, and return its size."""
+        if seconds <= 0:
+            raise TimeoutError
+        if not self._is_tls:
+            sock.settimeout(seconds)
+            return int(sock.recv_into(self._buffer))
+        # Under gevent the timeout of a TLS socket starts again with each packet of a record.
+        until = time.monotonic() + seconds
+        sock.settimeout(0)
+        try:
+            while (left := until - time.monotonic()) > 0:
+                try:
+                    return int(sock.recv_into(self._buffer))
+                except ssl.SSLWantReadError:
+                    poll = select.poll()
+                    poll.register(sock, select.POLLIN)
+                    poll.poll(left * 1000)
+        finally:
+            sock.settimeout(self._socket_timeout)
+        raise TimeoutError
+
+    @classmethod
+    def parse_error(cls, response: str) -> Exception:
+        """Return the error with a text of bounded length, and without the arguments of the command."""
+        text = response.partition(", with args beginning with")[0][:_ERROR_LENGTH]
+        return super().parse_error("".join(each if each.isprintable() else "?" for each in text))  # type: ignore[no-any-return]
+
+
+def has_unread(connection: Any) -> bool:
+    """Return whether bytes were received that belong to no exchange."""
+    return bool(connection._parser._reader.has_data())
+
+
+class _Lengths:
+    """The lengths that a server announces, piece by piece."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._skip = 0
+        """Bytes of a string that are still to come."""
+        self._line = b""
+        """The begin of an announcement."""
+
+    def check(self, piece: bytes) -> None:
+        """Raise `InvalidResponse` for a length that the bound does not allow."""
+        data, at = self._line + piece, self._skip
+        while (end := data.find(b"\r\n", at)) >= 0:
+            kind, length = data[at : at + 1], data[at + 1 : end]
+            at = end + 2
+            if kind in _STRINGS:
+                self._check_size(int(length))
+                at += max(int(length), -2) + 2
+            elif kind in _ARRAYS:
+                self._check_size(int(length) * _MIN_ELEMENT)
+        self._skip, self._line = max(at - len(data), 0), data[at:]
+        if len(self._line) > _LINE:
+            raise redis.InvalidResponse(f"a line of more than {_LINE} bytes")
+
+    def _check_size(self, size: int) -> None:
+        if size > self._most:
+            raise redis.InvalidResponse(f"replies of more than {self._most} bytes")
+
+
+def exchange(connection: Any, commands: Sequence[tuple[str | bytes | int, ...]], marked: bool = True) -> list[Any]:
+    """Return the replies to `commands`, an error of the server as a `ResponseError`.
+
+    A connection without earlier exchanges can do without a mark, where the user may not send PING.
+    """
+    parser = connection._parser
+    mark = parser.begin()
+    # hiredis itself packs in a sixth of the time that the connection's own method takes.
+    packets = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
+    if marked:
+        packets += (_PING, mark, b"\r\n")
+    try:
+        _send(connection, b"".join(packets))
+        replies: list[Any] = parser.read(len(commands) + marked)
+    except TimeoutError:
+        raise redis.TimeoutError(f"no reply within {connection.socket_timeout:g} s") from None
+    if marked and (last := replies.pop()) != mark and not _are_errors([*replies, last]):  # errors such as LOADING
+        refused = f": {last}" if isinstance(last, redis.ResponseError) else ""
+        raise redis.ConnectionError(f"the replies are not those to these commands{refused}")
+    for command, reply in zip(commands, replies, strict=True):
+        form = FORMS.get(command[1] if command[0] == "EVALSHA" else command[0])
+        if form is not None and not form(reply) and not isinstance(reply, redis.ResponseError):
+            raise redis.InvalidResponse(f"not a reply to {command[0]!s}")
+    return replies
+
+
+def _send(connection: Any, packed: bytes) -> None:
+    """Send in one system call what fits into the socket's buffer; gevent's `sendall` makes two. Raises OSError."""
+    sock = connection._get_socket()
+    if sock is None:
+        raise redis.ConnectionError("the connection is closed")
+    sent = sock.send(packed)
+    if sent < len(packed):
+        sock.sendall(memoryview(packed)[sent:])
+
+
+def _to_response_error(reply: Exception) -> Exception:
+    """Return an error that the server has sent; raise the one that means that the connection is lost."""
+    if isinstance(reply, redis.BusyLoadingError):  # redis-py takes it for a lost connection
+        return redis.ResponseError(f"LOADING {reply}")
+    if isinstance(reply, redis.ConnectionError):
+        raise reply
+    return reply
+
+
+def _are_errors(replies: Sequence[Any]) -> bool:
+    return all(isinstance(reply, redis.ResponseError) for reply in replies)

@@ -1,0 +1,61 @@
+"""Schedules of random faults: a function of the seed, within what a cluster can survive."""
+
+import pytest
+
+from deploy import StoreKind
+from loadtest.experiment import AFTER, BEFORE
+from loadtest.random_faults import STORES, describe, list_hazards, make_schedule
+
+SEEDS = range(40)
+
+
+def whats(store: StoreKind, seed: int, seconds: float = 120.0) -> list[str]:
+    faults = [phase.fault.what for phase in make_schedule(store, seed, seconds) if phase.undo]
+    return [what.replace(", one by one", "") for what in faults]
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_seed_gives_one_schedule(store: StoreKind) -> None:
+    assert describe(make_schedule(store, 7, 120)) == describe(make_schedule(store, 7, 120))
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_another_seed_gives_another_schedule(store: StoreKind) -> None:
+    assert len({tuple(whats(store, seed)) for seed in SEEDS}) == len(SEEDS)
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_longer_run_begins_like_a_shorter_one(store: StoreKind) -> None:
+    short = whats(store, 3, 60)
+    assert whats(store, 3, 300)[: len(short)] == short
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_one_node_and_one_server_of_the_store_fail_at_a_time(store: StoreKind) -> None:
+    for seed in SEEDS:
+        for what in whats(store, seed):
+            parts = what.split(", ")
+            in_store = [part for part in parts if "store" in part or "primary" in part or "sentinel" in part]
+            assert len(in_store) <= 1, what
+            assert len(parts) - len(in_store) <= 1, what
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_every_kind_of_fault_is_drawn(store: StoreKind) -> None:
+    hazards = list_hazards(store)
+    faults = [part for seed in SEEDS for what in whats(store, seed) for part in what.split(", ")]
+    drawn = {part.rstrip("-0123456789. ms") for part in faults}
+    assert len(drawn) >= len(hazards.nodes) + len(set(hazards.store)) - 2  # some differ in their numbers alone
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 600])
+def test_it_takes_about_as_long_as_asked(seconds: float) -> None:
+    phases = make_schedule(StoreKind.REDIS_HA, 1, seconds)
+    estimate = sum(phase.seconds + phase.fault.seconds for phase in phases)
+    assert sum(phase.undo for phase in phases) >= 1
+    assert estimate <= seconds + 25  # the last fault may be a restart of all nodes
+
+
+def test_it_begins_and_ends_in_the_steady_state() -> None:
+    phases = make_schedule(StoreKind.SQL, 1, 60)
+    assert (phases[0].name, phases[-1].name) == (BEFORE, AFTER)
