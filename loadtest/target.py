@@ -199,11 +199,8 @@ def send(target: Target, operation: Operation, account: str = "", password: str 
 
 
 def log_in(target: Target) -> str:
-    """Log in as the last account, which the users get last.
-
-    Return the session's cookie alone, so that no sticky cookie pins to a node.
-
-    Raises TargetError.
+    """Log in as the last account, which the users get last. Return the session's cookie alone, since a sticky one would
+    pin to a node. Raises TargetError.
     """
     *_, (account, password) = target.users.items()
     try:

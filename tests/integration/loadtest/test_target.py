@@ -76,7 +76,7 @@ def test_a_target_that_does_not_run_is_one_line() -> None:
 def test_a_login_that_fails_is_reported_in_one_line() -> None:
     with serving(StandIn()) as url, pytest.raises(TargetError, match=r"cannot log in at .* as alice: status 401"):
         log_in(target(url, users={"alice": "wrong"}))
-    with pytest.raises(TargetError, match=r"cannot log in at .* as alice: ConnectionRefusedError"):
+    with pytest.raises(TargetError, match=r"cannot log in at .* as carol: ConnectionRefusedError"):
         log_in(target(url))
 
 
