@@ -100,7 +100,7 @@ class _Handler(QuietHandler):
 
     def _renew(self, memory: dict[str, Record], session: str, user: str) -> None:
         record = memory.pop(session, Record())
-        self.stand_in.renewed.add(session)
+        self.stand_in.renewed |= {session} - {""}  # a login without a cookie renews nothing
         record.user, self.cookie = user, secrets.token_hex(16)
         memory[self.cookie] = record
 
