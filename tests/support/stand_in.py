@@ -135,7 +135,7 @@ class _Handler(QuietHandler):
                     memory.pop(session, None)
                     self.cookie = "; Max-Age=0"
                 return 204, None
-            case "POST", "/visits" | "/cart" if not may_write:
+            case ("POST", "/visits" | "/cart") | ("DELETE", "/cart") if not may_write:
                 return 409, {"error": "the session has another id"}
             case "POST", "/visits":
                 record = self._write(memory, session)

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,7 +135,7 @@ def test_a_fault_of_the_server_is_found(tmp_path: Path, behaviour: StandIn, mix:
     findings = history(tmp_path, behaviour, mix=mix, users=USERS if mix is Mix.EVERYDAY else 3).findings()
     found = set(findings.total.found)
     assert kinds <= found
-    assert found == kinds or behaviour.crossing, "crossed sessions are many things at once"
+    assert found == kinds or behaviour.crossing or behaviour.misdirects, "they are many things at once"
     if behaviour.keeps_password:
         return  # then the user does not know the password
     failures = {"POST /visits: status 502": findings.total.unknown} if behaviour.failed_visits else {}
@@ -194,15 +194,25 @@ def test_requests_in_flight_have_five_seconds_when_the_load_stops(
 
 def test_users_with_tabs_do_what_browsers_do(tmp_path: Path) -> None:
     behaviour = StandIn(lag=0.005)
-    written = history(tmp_path, behaviour, mix=Mix.TABS, users=3)
-    assert {op.action for op in written.ops} == {*Action} - {Action.LOGOUT}
-    assert any(op.error == GAVE_UP for op in written.ops)
-    again = [op for op in written.ops if op.action is Action.LOGIN and op.held and op.brought]
-    assert any(
-        op.session == login.session and op.who != login.who and op.started < login.ended and op.ended > login.started
-        for op in written.ops
-        for login in again
-    ), "other tabs have requests in flight meanwhile"
+
+    def is_like_browsers(ops: Sequence[Op]) -> bool:
+        again = [op for op in ops if op.action is Action.LOGIN and op.held and op.brought]
+        return (
+            {op.action for op in ops} == {*Action} - {Action.LOGOUT}
+            and any(op.error == GAVE_UP for op in ops)
+            and any(
+                op.session == login.session
+                and op.who != login.who
+                and op.started < login.ended
+                and op.ended > login.started
+                for op in ops
+                for login in again
+            )
+        )
+
+    with serving(behaviour) as url, load(tmp_path, url, mix=Mix.TABS, users=3) as written:
+        written.wait_for(lambda: is_like_browsers(written.ops), "tabs with requests in flight while one logs in again")
+        written.generator.stop()
     findings = written.findings()
     assert (findings.examples, findings.total.users) == ({}, 3)
     assert behaviour.passwords == ACCOUNTS, "they are changed back"
