@@ -9,6 +9,7 @@ from typing import Any
 from nginx.config.api import Config, EmptyBlock, Location, Section
 from nginx.config.api.options import KeyValuesMultiLines
 
+from proxy.log import FORMAT, log_maps
 from proxy.settings import Balance, ProxySettings, ProxySettingsError, Tls, Version
 from proxy.upstream import SPARES, UPSTREAM, has_separate_spares, session_key_map, upstreams
 
@@ -21,21 +22,6 @@ _READ, _AGAIN, _SPARES, _SHED = "@read", "@read_again", "@spares", "@shed"
 _LOGIN_LIMIT = "@login_limit"
 _TO_READ = 420
 """A status for use inside nginx; clients never see it."""
-_LOG_FIELDS = {
-    "time": "$msec",
-    "request_id": '"$request_id"',
-    "client": '"$remote_addr"',
-    "host": '"$host"',
-    "method": '"$request_method"',
-    "uri": '"$request_uri"',
-    "status": "$status",
-    "bytes": "$bytes_sent",
-    "seconds": "$request_time",
-    "upstream": '"$upstream_addr"',
-    "upstream_status": '"$upstream_status"',
-    "upstream_seconds": '"$upstream_response_time"',
-    "user_agent": '"$http_user_agent"',
-}
 
 # Headers that gunicorn, Werkzeug or a library might trust; a client must not be able to send them.
 _DROPPED_HEADERS = (
@@ -56,7 +42,7 @@ def render(settings: ProxySettings) -> str:
         "worker_rlimit_nofile": settings.worker_connections * 2,
         "worker_shutdown_timeout": _time(settings.worker_shutdown_timeout),
         "pid": [_path(settings, "nginx.pid")],
-        "error_log": ["stderr" if settings.error_log == "stderr" else _path(settings, settings.error_log), "warn"],
+        "error_log": [_error_log(settings), "warn"],
     }
     if settings.user is not None:
         main["user"] = settings.user
@@ -80,21 +66,23 @@ def _too_old(version: Version, what: str, feature: str, otherwise: str) -> str:
 
 
 def _http(settings: ProxySettings) -> Section:
-    log_format = ",".join(f'"{name}":{value}' for name, value in _LOG_FIELDS.items())
     http = Section(
         "http",
         default_type="text/plain",
         server_tokens=False,
         absolute_redirect=False,
         # Must stand before access_log.
-        log_format=["json", "escape=json", f"'{{{log_format}}}'"],
+        log_format=FORMAT,
         access_log=[_path(settings, settings.access_log), "json"],
+        # nginx ends a line about a request with the whole request line and the Referer, secrets and all, and has no
+        # setting for it. What became of the request is in the access log.
+        error_log=[_error_log(settings), "emerg"],
     )
     for directive in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
         http.options[f"{directive}_temp_path"] = [_path(settings, f"{directive}_temp")]
     if settings.resolver is not None:
         http.options["resolver"] = [settings.resolver, f"valid={settings.resolver_valid}s", "ipv6=off"]
-    http.sections.add(_client(settings), _forwarding(settings), *upstreams(settings))
+    http.sections.add(*log_maps(), _client(settings), _forwarding(settings), *upstreams(settings))
     if settings.tls is not None:
         http.sections.add(_tls(settings.tls, settings.nginx_version))
     if settings.balance is Balance.HASH:
@@ -238,7 +226,6 @@ def _server(settings: ProxySettings) -> Section:
         server.sections.add(Location(_SPARES, untried, proxy_pass=f"http://{SPARES}"))
     if settings.max_in_flight is not None:
         server.options["limit_conn"] = ["in_flight", settings.max_in_flight]
-        server.options["limit_conn_log_level"] = "info"
         server.sections.add(_refusal(_SHED, 503, "Too many requests at present: nothing was done"))
     if settings.login_rate is not None:
         limit = ["zone=login", f"burst={settings.login_burst}", "nodelay"]
@@ -268,6 +255,10 @@ def _refusal(name: str, status: int, text: str) -> Location:
 
 def _error_pages(errors: list[list[str]]) -> KeyValuesMultiLines:
     return KeyValuesMultiLines("error_page", errors)
+
+
+def _error_log(settings: ProxySettings) -> str:
+    return "stderr" if settings.error_log == "stderr" else _path(settings, settings.error_log)
 
 
 def _path(settings: ProxySettings, name: str) -> str:
