@@ -16,6 +16,9 @@ from proxy.upstream import SPARES, UPSTREAM, has_separate_spares, session_key_ma
 HEALTH_PATH = "/proxy/health"
 """Answered by nginx itself, without a node."""
 
+_INTERNAL = ("/metrics", "/ready")
+"""Paths of the nodes that are for operators."""
+
 _FIRST_WITH = {"http2": (1, 25, 1), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4), "sticky": (1, 29, 6)}
 
 _READ, _AGAIN, _SPARES, _SHED = "@read", "@read_again", "@spares", "@shed"
@@ -83,6 +86,8 @@ def _http(settings: ProxySettings) -> Section:
     if settings.resolver is not None:
         http.options["resolver"] = [settings.resolver, f"valid={settings.resolver_valid}s", "ipv6=off"]
     http.sections.add(*log_maps(), _client(settings), _forwarding(settings), *upstreams(settings))
+    if settings.trusted_proxies:
+        http.sections.add(_trusted_proxies(settings))
     if settings.tls is not None:
         http.sections.add(_tls(settings.tls, settings.nginx_version))
     if settings.balance is Balance.HASH:
@@ -150,7 +155,7 @@ def _forwarding(settings: ProxySettings) -> EmptyBlock:
         "X-Forwarded-Host": "$host$client_port",
         # Overwritten, not appended to: a client can send any value.
         "X-Forwarded-For": "$remote_addr",
-        "X-Forwarded-Proto": "$scheme",
+        "X-Forwarded-Proto": "$client_scheme" if settings.trusted_proxies else "$scheme",
         "X-Request-ID": "$request_id",
         # Before nginx 1.29.7, where both became the default, nodes would get HTTP/1.0 without keep-alive.
         "Connection": '""',
@@ -177,8 +182,25 @@ def _forwarding(settings: ProxySettings) -> EmptyBlock:
     )
 
 
+def _trusted_proxies(settings: ProxySettings) -> EmptyBlock:
+    """Return what sets $remote_addr and $client_scheme to those of the client behind a trusted proxy."""
+    trusted = settings.trusted_proxies
+    block = EmptyBlock(
+        KeyValuesMultiLines("set_real_ip_from", [[network] for network in trusted]),
+        Section("geo $realip_remote_addr $is_trusted", default="0", **dict.fromkeys(trusted, "1")),
+        real_ip_header="X-Forwarded-For",
+        # A client can send the header too, so the last address that is not trusted counts.
+        real_ip_recursive=True,
+    )
+    schemes = {"default": "$scheme", "1http": "http", "1https": "https"}
+    block.sections.add(Section("map $is_trusted$http_x_forwarded_proto $client_scheme", **schemes))
+    return block
+
+
 def _added_headers(settings: ProxySettings) -> list[tuple[str, str]]:
-    headers = [("X-Upstream", "$upstream_addr"), ("X-Upstream-Status", "$upstream_status")]
+    headers = []
+    if settings.expose_internals:
+        headers += [("X-Upstream", "$upstream_addr"), ("X-Upstream-Status", "$upstream_status")]
     if settings.tls is not None and settings.tls.hsts_seconds:
         headers.append(("Strict-Transport-Security", f"max-age={settings.tls.hsts_seconds}"))
     return headers
@@ -217,6 +239,10 @@ def _server(settings: ProxySettings) -> Section:
         server.sections.add(_read(settings, _READ, again), _read(settings, _AGAIN, errors))
     else:
         server.sections.add(_read(settings, _READ, errors))
+    if not settings.expose_internals:
+        # nginx compares the decoded, normalized path, so no other spelling reaches a node.
+        for path in _INTERNAL:
+            server.sections.add(Location(f"= {path}", **{"return": ["404", '"Not found"']}))
     if settings.tls is not None:
         # 497: plain HTTP came to the port of TLS. 308 keeps the method and the body.
         server.options["error_page"] = ["497", "=308", "https://$host$client_port$request_uri"]
