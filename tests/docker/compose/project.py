@@ -27,7 +27,9 @@ class Compose:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __call__(self, *arguments: str, **variables: str) -> str:
-        place = ["-p", self.name, "--project-directory", str(self.checkout), "--env-file", os.devnull]
+        # With its name alone, `down` would not know that the project has the service `image`, and leave that.
+        file = ["-f", str(self.checkout / "compose.yaml")]
+        place = ["-p", self.name, *file, "--project-directory", str(self.checkout), "--env-file", os.devnull]
         done = self._run([*place, *arguments], variables)
         if any(error in done.stderr for error in SUBNET_ERRORS):
             self.subnet = choose_subnet()
