@@ -16,7 +16,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import account_sessions, auth, csrf, gunicorn_hooks, health, middleware, pages, shop
+from . import account_sessions, auth, csrf, gunicorn_hooks, health, logs, middleware, pages, shop
 from .accounts import UsersError, read_accounts
 from .accounts.users import Users
 from .environment import SettingsError
@@ -82,7 +82,7 @@ def from_environ() -> Flask:
     """
     try:
         settings = Settings.from_environ(os.environ)
-        gunicorn_hooks.configure_logs(settings.node_name, settings.log_level)
+        logs.configure_logs(settings.node_name, settings.log_level)
         app = create_app(settings)
     except (SettingsError, UsersError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@
 import os
 from typing import Any
 
-from nodes import gunicorn_hooks
+from nodes import gunicorn_hooks, logs
 
 settings = gunicorn_hooks.read_settings()
 _metrics_folder = gunicorn_hooks.MetricsFolder()
@@ -33,7 +33,7 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
-logger_class = gunicorn_hooks.JsonLogger
+logger_class = logs.JsonLogger
 loglevel = settings.log_level
 accesslog = None
 control_socket_disable = True  # one path for all nodes of a machine, and unused

@@ -1,11 +1,10 @@
-"""Hooks of gunicorn.conf.py: checked settings, JSON logs, the metrics folder, the worker class.
+"""Hooks of gunicorn.conf.py: checked settings, the metrics folder, the worker class.
 
 This is imported by gunicorn's main process, before gevent patches anything, so it imports nothing that opens sockets.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -14,13 +13,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import gevent
-import gunicorn.glogging
-import msgspec
 from greenlet import greenlet
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -32,8 +28,6 @@ METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 WORKER = "NODE_WORKER"
 log = logging.getLogger("nodes")
 
-# What every LogRecord has; the rest of its attributes are the fields that the call passed as `extra`.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 CLOSING = 1.0
 """Seconds that a connection may stay idle once the worker is to stop. Not 0, so that a request
 which a client is just sending still gets its response, with `Connection: close`."""
@@ -74,54 +68,6 @@ def make_schema(settings: Settings) -> None:
             "the schema was not made: %s; run `python -m nodes.stores` when the database answers",
             reason.removeprefix("error: "),
         )
-
-
-class JsonFormatter(logging.Formatter):
-    """`{"time", "level", "logger", "message", "node", …}`; an exception's traceback becomes the field `exception`."""
-
-    def __init__(self, node: str) -> None:
-        super().__init__()
-        self._node = node
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            "node": self._node,
-            "pid": record.process,
-        }
-        line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        try:
-            return msgspec.json.encode(line, enc_hook=str).decode()
-        except UnicodeEncodeError:  # a lone surrogate, out of bytes that a client sent: json writes it as \\udxxx
-            return json.dumps(line, default=str)
-
-
-def configure_logs(node: str, level: str) -> None:
-    """Send every log of this process to stderr as JSON; `level` is debug, info, warning or error."""
-    root = logging.getLogger()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(node))
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-
-
-class JsonLogger(gunicorn.glogging.Logger):  # type: ignore[misc]
-    """gunicorn's own messages as JSON lines. The node logs access itself, because it knows session and route."""
-
-    def setup(self, cfg: Any) -> None:
-        """Configure the logs; gunicorn calls this with its configuration."""
-        configure_logs(os.environ.get("NODE_NAME", "node"), cfg.loglevel)
-        self.error_log.handlers.clear()
-        self.error_log.setLevel(cfg.loglevel.upper())
-        self.error_log.propagate = True
-
-    def access(self, *_: object) -> None:
-        """Do nothing."""
 
 
 class MetricsFolder:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
 
+from .logs import loggable_path
 from .metrics import Metrics
 from .request import REQUEST_ID, session
 
@@ -26,7 +27,6 @@ log = logging.getLogger("nodes.requests")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 _SESSION, _ROUTE = "nodes.session", "nodes.route"
 _QUIET = frozenset({"/live", "/ready", "/metrics"})
-_MAX_PATH = 256
 SECURITY_HEADERS = (
     (
         "Content-Security-Policy",
@@ -68,14 +68,14 @@ class RequestMiddleware:
 
     def _finish(self, environ: WSGIEnvironment, status: int, seconds: float) -> None:
         method = environ["REQUEST_METHOD"][:16]
-        path = environ.get("PATH_INFO", "")[:_MAX_PATH].encode("latin-1").decode("utf-8", "replace")
+        path = loggable_path(environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace"))
         self._metrics.request(method, environ.get(_ROUTE, "none"), status, seconds)
         level = logging.DEBUG if path in _QUIET and status < 400 else logging.INFO
         if log.isEnabledFor(level):
             fields: dict[str, Any] = {
                 "request_id": environ[REQUEST_ID],
                 "method": method,
-                "path": path,  # without the query, which may hold a password
+                "path": path,
                 "status": status,
                 "duration_ms": round(seconds * 1000, 2),
             }
@@ -87,7 +87,13 @@ class RequestMiddleware:
 def install(app: Flask, node: str, metrics: Metrics) -> None:
     """Count and log every request of `app`, and name the node in every response."""
     app.teardown_request(_remember)
+    app.log_exception = _log_exception  # type: ignore[method-assign]
     app.wsgi_app = RequestMiddleware(app.wsgi_app, node, metrics)  # type: ignore[method-assign]
+
+
+def _log_exception(exc_info: Any) -> None:
+    """Log an error in a view. Flask's own message has the path as it came."""
+    log.error("a view failed", exc_info=exc_info, extra={"request_id": request.environ[REQUEST_ID]})
 
 
 def _remember(_error: BaseException | None) -> None:

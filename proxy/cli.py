@@ -79,6 +79,18 @@ class UsageError(click.ClickException):
     default=("127.0.0.1", "localhost"),
     help="Host that is served; once for each. Connections for other hosts are closed.",
 )
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    metavar="NETWORK",
+    multiple=True,
+    help="Address or network of a proxy in front of this one, whose X-Forwarded-For and -Proto count; once for each.",
+)
+@click.option(
+    "--expose-internals",
+    is_flag=True,
+    help="Let clients have /metrics and /ready of the nodes, and the nodes' addresses in X-Upstream.",
+)
 @click.option("--session-cookie", metavar="NAME", default="session", help="The cookie that the hash policy hashes.")
 @click.option(
     "--runtime-dir",
@@ -115,7 +127,7 @@ def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | No
     try:
         settings = _settings(nginx_version, **options)
     except ProxySettingsError as error:
-        raise UsageError(error, hsts_seconds="--hsts") from error
+        raise UsageError(error, hsts_seconds="--hsts", trusted_proxies="--trusted-proxy") from error
     try:
         binary = Nginx(nginx) if test or nginx_version is None else None
         if binary and nginx_version is None:

@@ -9,11 +9,15 @@ from typing import Any
 from nginx.config.api import Config, EmptyBlock, Location, Section
 from nginx.config.api.options import KeyValuesMultiLines
 
+from proxy.log import FORMAT, log_maps
 from proxy.settings import Balance, ProxySettings, ProxySettingsError, Tls, Version
 from proxy.upstream import SPARES, UPSTREAM, has_separate_spares, session_key_map, upstreams
 
 HEALTH_PATH = "/proxy/health"
 """Answered by nginx itself, without a node."""
+
+_INTERNAL = ("/metrics", "/ready")
+"""Paths of the nodes that are for operators."""
 
 _FIRST_WITH = {"http2": (1, 25, 1), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4), "sticky": (1, 29, 6)}
 
@@ -21,21 +25,6 @@ _READ, _AGAIN, _SPARES, _SHED = "@read", "@read_again", "@spares", "@shed"
 _LOGIN_LIMIT = "@login_limit"
 _TO_READ = 420
 """A status for use inside nginx; clients never see it."""
-_LOG_FIELDS = {
-    "time": "$msec",
-    "request_id": '"$request_id"',
-    "client": '"$remote_addr"',
-    "host": '"$host"',
-    "method": '"$request_method"',
-    "uri": '"$request_uri"',
-    "status": "$status",
-    "bytes": "$bytes_sent",
-    "seconds": "$request_time",
-    "upstream": '"$upstream_addr"',
-    "upstream_status": '"$upstream_status"',
-    "upstream_seconds": '"$upstream_response_time"',
-    "user_agent": '"$http_user_agent"',
-}
 
 # Headers that gunicorn, Werkzeug or a library might trust; a client must not be able to send them.
 _DROPPED_HEADERS = (
@@ -56,7 +45,7 @@ def render(settings: ProxySettings) -> str:
         "worker_rlimit_nofile": settings.worker_connections * 2,
         "worker_shutdown_timeout": _time(settings.worker_shutdown_timeout),
         "pid": [_path(settings, "nginx.pid")],
-        "error_log": ["stderr" if settings.error_log == "stderr" else _path(settings, settings.error_log), "warn"],
+        "error_log": [_error_log(settings), "warn"],
     }
     if settings.user is not None:
         main["user"] = settings.user
@@ -80,21 +69,25 @@ def _too_old(version: Version, what: str, feature: str, otherwise: str) -> str:
 
 
 def _http(settings: ProxySettings) -> Section:
-    log_format = ",".join(f'"{name}":{value}' for name, value in _LOG_FIELDS.items())
     http = Section(
         "http",
         default_type="text/plain",
         server_tokens=False,
         absolute_redirect=False,
         # Must stand before access_log.
-        log_format=["json", "escape=json", f"'{{{log_format}}}'"],
+        log_format=FORMAT,
         access_log=[_path(settings, settings.access_log), "json"],
+        # nginx ends a line about a request with the whole request line and the Referer, secrets and all, and has no
+        # setting for it. What became of the request is in the access log.
+        error_log=[_error_log(settings), "emerg"],
     )
     for directive in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
         http.options[f"{directive}_temp_path"] = [_path(settings, f"{directive}_temp")]
     if settings.resolver is not None:
         http.options["resolver"] = [settings.resolver, f"valid={settings.resolver_valid}s", "ipv6=off"]
-    http.sections.add(_client(settings), _forwarding(settings), *upstreams(settings))
+    http.sections.add(*log_maps(), _client(settings), _forwarding(settings), *upstreams(settings))
+    if settings.trusted_proxies:
+        http.sections.add(_trusted_proxies(settings))
     if settings.tls is not None:
         http.sections.add(_tls(settings.tls, settings.nginx_version))
     if settings.balance is Balance.HASH:
@@ -162,7 +155,7 @@ def _forwarding(settings: ProxySettings) -> EmptyBlock:
         "X-Forwarded-Host": "$host$client_port",
         # Overwritten, not appended to: a client can send any value.
         "X-Forwarded-For": "$remote_addr",
-        "X-Forwarded-Proto": "$scheme",
+        "X-Forwarded-Proto": "$client_scheme" if settings.trusted_proxies else "$scheme",
         "X-Request-ID": "$request_id",
         # Before nginx 1.29.7, where both became the default, nodes would get HTTP/1.0 without keep-alive.
         "Connection": '""',
@@ -189,8 +182,25 @@ def _forwarding(settings: ProxySettings) -> EmptyBlock:
     )
 
 
+def _trusted_proxies(settings: ProxySettings) -> EmptyBlock:
+    """Return what sets $remote_addr and $client_scheme to those of the client behind a trusted proxy."""
+    trusted = settings.trusted_proxies
+    block = EmptyBlock(
+        KeyValuesMultiLines("set_real_ip_from", [[network] for network in trusted]),
+        Section("geo $realip_remote_addr $is_trusted", default="0", **dict.fromkeys(trusted, "1")),
+        real_ip_header="X-Forwarded-For",
+        # A client can send the header too, so the last address that is not trusted counts.
+        real_ip_recursive=True,
+    )
+    schemes = {"default": "$scheme", "1http": "http", "1https": "https"}
+    block.sections.add(Section("map $is_trusted$http_x_forwarded_proto $client_scheme", **schemes))
+    return block
+
+
 def _added_headers(settings: ProxySettings) -> list[tuple[str, str]]:
-    headers = [("X-Upstream", "$upstream_addr"), ("X-Upstream-Status", "$upstream_status")]
+    headers = []
+    if settings.expose_internals:
+        headers += [("X-Upstream", "$upstream_addr"), ("X-Upstream-Status", "$upstream_status")]
     if settings.tls is not None and settings.tls.hsts_seconds:
         headers.append(("Strict-Transport-Security", f"max-age={settings.tls.hsts_seconds}"))
     return headers
@@ -229,6 +239,10 @@ def _server(settings: ProxySettings) -> Section:
         server.sections.add(_read(settings, _READ, again), _read(settings, _AGAIN, errors))
     else:
         server.sections.add(_read(settings, _READ, errors))
+    if not settings.expose_internals:
+        # nginx compares the decoded, normalized path, so no other spelling reaches a node.
+        for path in _INTERNAL:
+            server.sections.add(Location(f"= {path}", **{"return": ["404", '"Not found"']}))
     if settings.tls is not None:
         # 497: plain HTTP came to the port of TLS. 308 keeps the method and the body.
         server.options["error_page"] = ["497", "=308", "https://$host$client_port$request_uri"]
@@ -238,7 +252,6 @@ def _server(settings: ProxySettings) -> Section:
         server.sections.add(Location(_SPARES, untried, proxy_pass=f"http://{SPARES}"))
     if settings.max_in_flight is not None:
         server.options["limit_conn"] = ["in_flight", settings.max_in_flight]
-        server.options["limit_conn_log_level"] = "info"
         server.sections.add(_refusal(_SHED, 503, "Too many requests at present: nothing was done"))
     if settings.login_rate is not None:
         limit = ["zone=login", f"burst={settings.login_burst}", "nodelay"]
@@ -268,6 +281,10 @@ def _refusal(name: str, status: int, text: str) -> Location:
 
 def _error_pages(errors: list[list[str]]) -> KeyValuesMultiLines:
     return KeyValuesMultiLines("error_page", errors)
+
+
+def _error_log(settings: ProxySettings) -> str:
+    return "stderr" if settings.error_log == "stderr" else _path(settings, settings.error_log)
 
 
 def _path(settings: ProxySettings, name: str) -> str:

@@ -4,6 +4,7 @@ nginx-config-builder escapes nothing, so each text must match a pattern that can
 """
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -155,6 +156,12 @@ class ProxySettings:
     client_timeout: float = 15
     """For a client to send its header or a part of its body, and to accept a part of the response."""
     client_keepalive: float = 65
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (CIDR) of proxies in front of this one. From there, X-Forwarded-For has the client's
+    address and X-Forwarded-Proto its scheme, and anybody there can forge both. From elsewhere both are overwritten."""
+    expose_internals: bool = False
+    """Whether clients get /metrics and /ready of the nodes, and each node's address and status in X-Upstream and
+    X-Upstream-Status: for clusters that only their operators can reach."""
     login_rate: int | None = 20
     """POST /login per client address and second; beyond login_burst the response is 429. None: no limit."""
     login_burst: int = 100
@@ -194,6 +201,8 @@ class ProxySettings:
             _match(name, getattr(self, name), _COOKIE_NAME, "letters, digits, '_', '.' or '-'")
         if self.resolver is not None:
             _match("resolver", self.resolver, _RESOLVER, "an IP address, for example 127.0.0.11")
+        for network in self.trusted_proxies:
+            _check_network(network)
         if self.user is not None:
             _match("user", self.user, _USER, "a system user's name")
         self._check_paths()
@@ -241,6 +250,13 @@ def _match(what: str, value: str, pattern: re.Pattern[str], wanted: str) -> None
     port = found.groupdict().get("port")
     if port is not None and not 1 <= int(port) <= 65535:
         _refuse(what, value, "a port from 1 to 65535")
+
+
+def _check_network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text.replace("%", "/"))  # after % any text may follow, the name of an interface
+    except ValueError:
+        _refuse("trusted_proxies", text, "addresses or networks such as 10.0.0.0/8")
 
 
 def _check_path(what: str, path: object) -> None:

@@ -45,7 +45,8 @@ def _block(settings: ProxySettings, name: str, servers: list[list[str]]) -> Sect
     # In the zone, which has room for 100 nodes, workers share failures and counts; `resolve` needs it, too.
     block = Section(f"upstream {name}", zone=[name, "256k"])
     if settings.balance is Balance.STICKY:
-        block.options["sticky"] = ["cookie", settings.sticky_cookie, "path=/", "httponly", "samesite=lax"]
+        secure = ["secure"] if settings.tls is not None else []
+        block.options["sticky"] = ["cookie", settings.sticky_cookie, "path=/", "httponly", "samesite=lax", *secure]
     elif settings.balance is Balance.HASH:
         # The consistent hash is by the server's name as written, so all addresses of one name would alternate.
         resolved = any(server.resolve for server in settings.servers)

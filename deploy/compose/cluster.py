@@ -57,7 +57,7 @@ class ComposeCluster(BaseCluster):
             paused = [one.id for one in self._project.containers() if one.state is MemberState.PAUSED]
             if paused:
                 self._project.docker("unpause", *paused)
-            arguments = ("--volumes", "--remove-orphans", "--timeout", str(_SECONDS_TO_STOP))
+            arguments = ("--volumes", "--rmi", "local", "--remove-orphans", "--timeout", str(_SECONDS_TO_STOP))
             self._project.compose("down", *arguments, timeout=120)
             self._project = None
         if self._folder is not None:
@@ -165,7 +165,7 @@ class ComposeCluster(BaseCluster):
             project.docker("version")
             self._proxy = ComposeProxy(project, self.spec)
             self._project = project
-            project.compose("build", "setup", timeout=_SECONDS_TO_BUILD)
+            project.compose("build", "image", timeout=_SECONDS_TO_BUILD)
             try:
                 if self.spec.store_proxy:
                     self._fault_proxy = start_fault_proxy(project, self.spec)

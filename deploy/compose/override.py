@@ -62,7 +62,7 @@ def make_override(spec: ClusterSpec, subnet: str) -> dict[str, object]:
         address = f"{subnet}.{_LAST_PART}"
         services["node"]["extra_hosts"] = [f"{store}:{address}"]
         services[_FAULT_PROXY] = {
-            "image": "session-cluster",
+            "image": "${COMPOSE_PROJECT_NAME}-image",
             "pull_policy": "never",
             "user": "app",
             "read_only": True,

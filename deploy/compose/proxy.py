@@ -61,7 +61,13 @@ class ComposeProxy:
 
     def install(self, nodes: Sequence[UpstreamServer], policy: Balance) -> None:
         proxy = self._proxy()
-        changes = {"balance": policy, "session_cookie": self._spec.session_cookie, **self._spec.proxy_settings}
+        # Load tests read which node was tried.
+        changes = {
+            "expose_internals": True,
+            "balance": policy,
+            "session_cookie": self._spec.session_cookie,
+            **self._spec.proxy_settings,
+        }
         try:
             text = render(container_settings((ALL_NODES,) if self._finds_nodes else nodes, **changes))
         except ProxySettingsError as error:

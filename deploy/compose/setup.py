@@ -123,13 +123,16 @@ def check_settings(environ: Mapping[str, str]) -> None:
 
 
 def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
-    """Return the nginx.conf for the variables of compose.yaml. Raises ClusterError or ProxySettingsError."""
+    """Return the nginx.conf for the variables of compose.yaml. Raises ClusterError, SettingsError or
+    ProxySettingsError."""
     settings = container_settings(
         servers=(ALL_NODES, EXPRESS) if environ["SESSION_STORE"] == StoreKind.EXPRESS else (ALL_NODES,),
         balance=parse_balance(environ["BALANCE"]),
         hosts=tuple(_split(environ["PROXY_HOSTS"])),
         session_cookie=environ["SESSION_NAME"],
         login_rate=_limit(environ, "PROXY_LOGIN_RATE"),
+        trusted_proxies=tuple(filter(None, _split(environ["PROXY_TRUSTED"]))),
+        expose_internals=Environment(environ).switch("PROXY_EXPOSE_INTERNALS", False),
         tls=tls,
         listen=f"0.0.0.0:{TLS_PORT if tls else PROXY_PORT}",
         **{

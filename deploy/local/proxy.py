@@ -90,6 +90,7 @@ class LocalProxy:
             "nginx_version": self._nginx.version,
             "session_cookie": self._spec.session_cookie,
             "tls": self._tls,
+            "expose_internals": True,  # it listens on 127.0.0.1 alone, and load tests read which node was tried
             **self._spec.proxy_settings,
         }
         with _as_cluster_error():

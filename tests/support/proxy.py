@@ -33,7 +33,7 @@ class RunningProxy(RunningServer):
             nginx_version=self.nginx.version,
             # As root, nginx would give its workers to `nobody`, who cannot enter pytest's folders.
             user=getpass.getuser() if os.geteuid() == 0 else None,
-            **{"worker_processes": 2, **overrides},
+            **{"worker_processes": 2, "expose_internals": True, **overrides},
         )
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -11,10 +11,10 @@ from tests.docker.compose.project import Compose
 def project() -> Iterator[Compose]:
     compose = Compose()
     try:
-        compose("build", "setup", "express")
+        compose("build", "image", "express")
         yield compose
     finally:
-        compose.down("--volumes")
+        compose.down("--volumes", "--rmi", "local")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from deploy.compose.override import SUBNET_ERRORS, choose_subnet
@@ -16,16 +17,19 @@ NODES = {"node-1", "node-2"}
 
 
 class Compose:
-    """A project with two nodes, at ports and in a subnet of its own."""
+    """A project with two nodes, at ports and in a subnet of its own, from the compose.yaml of `checkout`."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkout: Path = ROOT) -> None:
+        self.checkout = checkout
         self.name = f"test-{secrets.token_hex(4)}"
         self.port, self.load_port, self.tls_port = free_ports(3)
         self.subnet = choose_subnet()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __call__(self, *arguments: str, **variables: str) -> str:
-        place = ["-p", self.name, "--project-directory", str(ROOT), "--env-file", os.devnull]
+        # With its name alone, `down` would not know that the project has the service `image`, and leave that.
+        file = ["-f", str(self.checkout / "compose.yaml")]
+        place = ["-p", self.name, *file, "--project-directory", str(self.checkout), "--env-file", os.devnull]
         done = self._run([*place, *arguments], variables)
         if any(error in done.stderr for error in SUBNET_ERRORS):
             self.subnet = choose_subnet()

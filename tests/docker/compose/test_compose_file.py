@@ -44,6 +44,12 @@ def test_containers_are_unprivileged_and_only_the_proxy_can_be_reached(compose: 
             assert set(one["NetworkSettings"]["Networks"]) <= {*internal, "none"}, name
 
 
+def test_clients_get_nothing_that_is_for_operators(compose: Compose) -> None:
+    browser = HttpClient(compose.url)
+    assert [browser.get(path).status_code for path in ("/metrics", "/ready", "/live")] == [404, 404, 200]
+    assert "X-Upstream" not in browser.get("/me").headers
+
+
 def test_secrets_lie_only_where_they_are_needed(compose: Compose) -> None:
     for service, allowed in {
         "proxy": {"proxy/nginx.conf", "proxy/nginx-tls.conf"},

@@ -58,6 +58,65 @@ def test_other_headers_that_a_node_might_believe_are_dropped(start_proxy: StartP
     assert not {name.lower() for name in names} & forwarded.keys()
 
 
+INTERNAL = ["/metrics", "/ready", "/metrics?x", "//metrics", "/%6Detrics", "/x/../ready", "/./metrics", "/%2e/ready"]
+
+
+def test_what_is_for_operators_reaches_no_node_however_it_is_spelt(start_proxy: StartProxy, nodes: Nodes) -> None:
+    proxy = start_proxy(expose_internals=False)
+    for path in INTERNAL:
+        assert (proxy.get(path).status, proxy.post(path).status) == (404, 404), path
+    answer = send_raw(
+        proxy.port, b"GET http://localhost/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert not any(node.seen for node in nodes)
+    assert proxy.get("/live").status == 200
+
+
+def test_clients_learn_no_address_of_a_node(start_proxy: StartProxy, nodes: Nodes) -> None:
+    proxy = start_proxy(expose_internals=False)
+    answers = [proxy.get(), proxy.post(), proxy.post("/login"), proxy.get("/metrics")]
+    for node in nodes:
+        node.die()
+    answers += [proxy.get(), proxy.post()]
+    for answer in answers:
+        shown = f"{answer.headers}"
+        assert not any(node.address in shown for node in nodes)
+        assert "X-Upstream" not in answer.headers
+
+
+def test_operators_may_choose_to_see_all_of_it(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(expose_internals=True)
+    assert (proxy.get("/metrics").status, proxy.get("/ready").status) == (200, 200)
+    assert proxy.get().headers["X-Upstream-Status"] == "200"
+
+
+FORWARDED = {"X-Forwarded-For": "6.6.6.6, 203.0.113.7, 10.1.2.3", "X-Forwarded-Proto": "https"}
+
+
+def test_a_trusted_proxy_in_front_tells_the_clients_address_and_scheme(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(trusted_proxies=("127.0.0.1", "10.0.0.0/8"))
+    seen = proxy.get(headers=FORWARDED).json
+    assert (seen["x-forwarded-for"], seen["x-forwarded-proto"]) == ("203.0.113.7", "https")
+    proxy.get("/logged", headers=FORWARDED)
+    assert proxy.log_lines("/logged")[0]["client"] == "203.0.113.7"
+    odd = proxy.get(headers={"X-Forwarded-Proto": "https, http"}).json
+    assert odd["x-forwarded-proto"] == "http"
+
+
+def test_others_tell_neither_address_nor_scheme(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(trusted_proxies=("10.0.0.0/8", "127.0.0.2"))
+    seen = proxy.get(headers=FORWARDED).json
+    assert (seen["x-forwarded-for"], seen["x-forwarded-proto"]) == ("127.0.0.1", "http")
+
+
+def test_logins_are_limited_for_each_client_behind_a_trusted_proxy(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(trusted_proxies=("127.0.0.1",), login_rate=1, login_burst=1)
+    first = {proxy.post("/login", headers={"X-Forwarded-For": "203.0.113.7"}).status for _ in range(6)}
+    assert first == {200, 429}
+    assert proxy.post("/login", headers={"X-Forwarded-For": "203.0.113.8"}).status == 200
+
+
 def test_a_body_over_the_limit_is_413_and_reaches_no_node(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(max_body_bytes=1000)
     assert proxy.post(body=b"x" * 1000).status == 200

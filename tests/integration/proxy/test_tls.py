@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from deploy.certificate import make_certificate
+from proxy import Balance
 from tests.support.proxy import RunningProxy, RunningTls
 from tests.support.waiting import wait_until
 
@@ -33,6 +34,11 @@ def test_the_node_is_told_about_tls_whatever_the_client_says(proxy: RunningTls) 
     answer = get(proxy, headers={"X-Forwarded-Proto": "http"})
     assert answer.json()["x-forwarded-proto"] == "https"
     assert answer.headers["Strict-Transport-Security"] == "max-age=600"
+
+
+def test_the_cookie_that_pins_a_browser_is_secure(tmp_path: Path, servers: Any) -> None:
+    with RunningTls(tmp_path, servers, make_certificate(tmp_path), balance=Balance.STICKY) as running:
+        assert "; secure" in get(running).headers["Set-Cookie"].lower()
 
 
 def test_plain_http_is_sent_to_https_with_its_method_and_body(proxy: RunningTls) -> None:

@@ -157,8 +157,8 @@ def test_16_2_5_no_log_holds_an_id_a_signature_or_a_password(cluster: Cluster) -
     browser = cluster.log_in()
     cookies = [browser.cookies["session"], browser.cookies["device"]]
     wrong = "a wrong password"
-    for node in cluster.nodes:  # the proxy logs addresses whole
-        browser.get(f"{node.url}/me?session={cookies[0]}&password={PASSWORD}")
+    for url in cluster.urls:
+        browser.get(f"{url}/me/{cookies[0]}?session={cookies[0]}&password={PASSWORD}")
     for url in cluster.urls:
         for answer in (
             browser.post(f"{url}/login", json=credentials(password=wrong)),

@@ -5,8 +5,9 @@ import json
 import logging
 
 import pytest
+from flask.testing import FlaskClient
 
-from nodes.gunicorn_hooks import JsonFormatter
+from nodes.logs import JsonFormatter, loggable_path
 
 
 @pytest.fixture
@@ -38,3 +39,40 @@ def test_an_exception_is_a_field_of_the_log_line(log: tuple[logging.Logger, io.S
         logger.exception("it failed")
     line = json.loads(stream.getvalue())
     assert line["exception"].endswith("'why'")
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/sessions/0123456789abcdef", "/sessions/0123456789abcdef"),
+        ("/me/Q3Vyc2VkLWJlLXRoZS1vbmUtd2hvLXJlYWRz.c2lnbmF0dXJl/a", "/me/***.c2lnbmF0dXJl/a"),
+        ("/login?password=secret", "/login"),
+        ("/login;password=secret", "/login"),
+        ("/login#secret", "/login"),
+        ("/日本/\x9b31m\u202e", "/日本/\ufffd31m\ufffd"),
+        ("/" + "ab/" * 1000, ("/" + "ab/" * 1000)[:256]),
+    ],
+)
+def test_a_path_is_logged_without_ids_parameters_and_control_characters(path: str, logged: str) -> None:
+    assert loggable_path(path) == logged
+
+
+def test_long_texts_and_tracebacks_are_cut(log: tuple[logging.Logger, io.StringIO]) -> None:
+    logger, stream = log
+    try:
+        raise ValueError("x" * 1_000_000)  # noqa: TRY301 - for its traceback
+    except ValueError:
+        logger.exception("y" * 1_000_000)
+    assert len(stream.getvalue()) < 20_000
+    assert json.loads(stream.getvalue())["exception"].endswith("x")
+
+
+def test_an_error_in_a_view_is_logged_without_its_path(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(word: str) -> str:
+        raise RuntimeError("a fault")
+
+    client.application.add_url_rule("/fail/<word>", view_func=fail)
+    client.application.testing = client.application.config["PROPAGATE_EXCEPTIONS"] = False
+    assert client.get("/fail/Q3Vyc2VkLWJlLXRoZS1vbmUtd2hvLXJlYWRz").status_code == 500
+    assert "a fault" in caplog.text
+    assert "Q3Vyc2Vk" not in caplog.text

@@ -34,6 +34,11 @@ def test_no_text_can_end_a_directive(field: str, text: str) -> None:
         assert field in refusal(**{field: value})
 
 
+@pytest.mark.parametrize("text", [*INJECTIONS, "10.0.0.1/8", "10.0.0.0/33", "proxy", "fe80::1%a;b"])
+def test_a_trusted_proxy_is_an_address_or_a_network(text: str) -> None:
+    assert "trusted_proxies" in refusal(trusted_proxies=("10.0.0.0/8", text))
+
+
 @pytest.mark.parametrize("text", [text for text in INJECTIONS if text])
 def test_no_host_address_or_name_can_end_a_directive(text: str) -> None:
     for host in (text, f"localhost{text}", f"localhost{text}x"):
