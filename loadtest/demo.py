@@ -29,6 +29,7 @@ from loadtest.claims import (
 )
 from loadtest.experiment import Experiment, Phase, Variant, cluster
 from loadtest.faults import NOTHING, Fault, kill, scale
+from loadtest.load_profile import Mix
 from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import Result, record_figures
 from proxy import Balance
@@ -66,7 +67,9 @@ def _scene(
     arrival: tuple[Claim, ...] = _ARRIVAL,
 ) -> Experiment:
     variant = Variant(spec=spec, arrival=arrival, phases=phases)
-    return Experiment(number=number, name=name, title=title, hypothesis=hypothesis, variants=(variant,))
+    return Experiment(
+        number=number, name=name, title=title, hypothesis=hypothesis, variants=(variant,), mix=Mix.EVERYDAY
+    )
 
 
 SCENES = (

@@ -100,7 +100,7 @@ class Experiment:
     before: float = 3.0
     during: float = 6.0
     after: float = 3.0
-    mix: Mix = Mix.EVERYDAY
+    mix: Mix = Mix.BROWSERS
     weights: Mapping[str, int] = field(default_factory=dict)
     users: int | None = None
     ends_at_loss: bool = False

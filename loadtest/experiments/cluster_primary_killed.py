@@ -4,7 +4,6 @@ from deploy import StoreKind, StoreSettings
 from loadtest.claims import NOTHING_LOST, failures_end_within
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import KILL_PRIMARY
-from loadtest.load_profile import Mix
 
 NODE_TIMEOUT = 1.0
 
@@ -15,7 +14,6 @@ EXPERIMENT = Experiment(
     hypothesis="A third of the sessions is out of reach until the replica is the primary, and none is lost.",
     reference="NODE_TIMEOUT + 1 to 2 s",
     during=6,
-    mix=Mix.BROWSERS,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS_CLUSTER, store_settings=StoreSettings(down_after=NODE_TIMEOUT)),

@@ -4,7 +4,6 @@ from deploy import NodeKind, StoreKind
 from loadtest.claims import FEW_FAILED_WRITES, NO_FAILED_GET, NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import kill
-from loadtest.load_profile import Mix
 
 EXPERIMENT = Experiment(
     number=2,
@@ -12,7 +11,6 @@ EXPERIMENT = Experiment(
     title="kill a node, shared store",
     hypothesis="Any node can die: no session is lost, reads are retried on another node, writes in flight fail once.",
     reference="0 lost, GETs retried, a POST in flight is one 502",
-    mix=Mix.BROWSERS,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),

@@ -4,6 +4,7 @@ from deploy import StoreKind
 from loadtest.claims import NO_FAILED_GET, share_of_users
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import kill
+from loadtest.load_profile import Mix
 from proxy import Balance
 
 EXPERIMENT = Experiment(
@@ -12,6 +13,7 @@ EXPERIMENT = Experiment(
     title="kill a node, sticky and memory",
     hypothesis="A dead node logs out its share of the users, 1/N; they are pinned to another node within one request.",
     reference="1/N in theory",
+    mix=Mix.EVERYDAY,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.MEMORY, Balance.STICKY),

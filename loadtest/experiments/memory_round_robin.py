@@ -4,6 +4,7 @@ from deploy import NodeKind, StoreKind
 from loadtest.checker.phases import DURING
 from loadtest.claims import NO_FAILED_REQUEST, share_of_requests
 from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.load_profile import Mix
 
 EXPERIMENT = Experiment(
     number=1,
@@ -14,6 +15,7 @@ EXPERIMENT = Experiment(
     before=2,
     during=8,
     after=1,
+    mix=Mix.EVERYDAY,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.MEMORY),

@@ -9,7 +9,7 @@ from loadtest.checker.phases import DURING
 from loadtest.claims import NOTHING_LOST, ONLY_SHED, goodput, recovers_within, served_within
 from loadtest.experiment import AFTER, BEFORE, Experiment, Phase, Place, Variant, cluster
 from loadtest.faults import ONE_CORE
-from loadtest.load_profile import Arrivals
+from loadtest.load_profile import Arrivals, Mix
 
 LIMIT = "limit"
 IN_FLIGHT = 16
@@ -49,6 +49,7 @@ EXPERIMENT = Experiment(
     hypothesis="Of twice the load that it can bear, the cluster serves as much as at its best, soon, and refuses the"
     " rest with 503 and Retry-After; a second after the load it is back to normal.",
     reference="goodput 80 % of the best",
+    mix=Mix.EVERYDAY,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),

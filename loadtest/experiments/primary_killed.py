@@ -4,7 +4,6 @@ from deploy import NodeKind, StoreKind, StoreSettings
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import KILL_PRIMARY
-from loadtest.load_profile import Mix
 from nodes.sessions import Durability, Outage
 
 DOWN_AFTER = 1.0
@@ -16,7 +15,6 @@ EXPERIMENT = Experiment(
     hypothesis="A short gap, and no acknowledged write is lost; where nodes wait for the failover, no request fails.",
     reference="gap: down-after + 1.25 s; MemoryDB: a few seconds",
     during=6,
-    mix=Mix.BROWSERS,
     variants=tuple(
         Variant(
             name=outage.value.replace("_", "-"),

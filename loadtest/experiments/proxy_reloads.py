@@ -4,7 +4,6 @@ from deploy import StoreKind
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import reload
-from loadtest.load_profile import Mix
 
 EXPERIMENT = Experiment(
     number=6,
@@ -13,7 +12,6 @@ EXPERIMENT = Experiment(
     hypothesis="Reloading the proxy under load, twenty times over, fails no request.",
     reference="HAProxy: hitless",
     during=2,
-    mix=Mix.BROWSERS,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),

@@ -4,7 +4,6 @@ from deploy import StoreKind
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import rolling_restart
-from loadtest.load_profile import Mix
 
 EXPERIMENT = Experiment(
     number=4,
@@ -13,7 +12,6 @@ EXPERIMENT = Experiment(
     hypothesis="All nodes are drained, stopped, started and put back in rotation, one by one, and no request fails.",
     reference="0 failed",
     during=1,
-    mix=Mix.BROWSERS,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),

@@ -4,7 +4,6 @@ from deploy import StoreKind
 from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import scale
-from loadtest.load_profile import Mix
 
 EXPERIMENT = Experiment(
     number=18,
@@ -13,7 +12,6 @@ EXPERIMENT = Experiment(
     hypothesis="Nodes come and go under load, and no request fails.",
     reference="0 lost, 0 failed",
     during=5,
-    mix=Mix.BROWSERS,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS),

@@ -4,7 +4,6 @@ from deploy import NodeKind, StoreKind
 from loadtest.claims import NO_SESSION_LOST, WRITES_REFUSED, recovers_within
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import STORE_DOWN
-from loadtest.load_profile import Mix
 
 EXPERIMENT = Experiment(
     number=14,
@@ -14,7 +13,6 @@ EXPERIMENT = Experiment(
     reference="Django logs everyone out; nginx with http_503: 3.2 s more",
     during=4,
     after=4,
-    mix=Mix.BROWSERS,
     variants=(
         Variant(
             spec=cluster(3, StoreKind.REDIS, store_proxy=True),
