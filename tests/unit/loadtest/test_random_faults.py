@@ -38,6 +38,7 @@ def test_one_node_and_one_server_of_the_store_fail_at_a_time(store: StoreKind) -
             in_store = [part for part in parts if "store" in part or "primary" in part or "sentinel" in part]
             assert len(in_store) <= 1, what
             assert len(parts) - len(in_store) <= 1, what
+            assert in_store in ([], parts[-1:]), f"{what}: a node that is started waits for its store"
 
 
 @pytest.mark.parametrize("store", STORES)
