@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import math
+import select
 import sqlite3
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SAWarning, SQLAlchemyError
 
 from ...store import Budgets
+from ..lookup import Resolver
 
 DRIVERS = {
     "sqlite": "sqlite+pysqlite",
@@ -75,6 +78,34 @@ def _engine(url: URL, budgets: Budgets, connect_args: dict[str, Any], **more: An
     )
 
 
+def _check_when_used(engine: Engine, descriptor: Callable[[Any], int | None]) -> None:
+    """Replace a pooled connection from which something was sent that no statement asked for: mostly its end.
+
+    A write on it would fail without an answer, and could not be tried again. The check is without a round trip.
+    `descriptor` returns that of a connection's socket, or None for a closed one.
+    """
+
+    @event.listens_for(engine, "checkout")
+    def used(connection: Any, _record: object, _proxy: object) -> None:
+        number = descriptor(connection)
+        if number is None or _is_readable(number):
+            raise DisconnectionError("the server has closed this connection")
+
+
+def _connect_with(engine: Engine, connect: Callable[[dict[str, Any]], Any]) -> None:
+    """Have connections made by `connect`, which gets the parameters of the driver's own function."""
+
+    @event.listens_for(engine, "do_connect")
+    def connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> Any:
+        return connect(parameters)
+
+
+def _is_readable(descriptor: int) -> bool:
+    readable = select.poll()
+    readable.register(descriptor, select.POLLIN)
+    return bool(readable.poll(0))
+
+
 def _sqlite(url: URL, budgets: Budgets) -> Engine:
     engine = _engine(url, budgets, {"timeout": budgets.read_timeout})
     _connect_options(engine)
@@ -94,6 +125,8 @@ def _connect_options(engine: Engine) -> dict[str, Any]:
 
 
 def _mysql(url: URL, budgets: Budgets) -> Engine:
+    from .mysql import make_connector  # here, since nobody else needs the driver
+
     engine = _engine(
         url,
         budgets,
@@ -104,6 +137,8 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
             "autocommit": True,
         },
     )
+    _check_when_used(engine, lambda connection: connection._sock.fileno() if connection.open else None)
+    _connect_with(engine, make_connector(Resolver()))
     inspect.signature(engine.dialect.loaded_dbapi.connect).bind_partial(**_connect_options(engine))
     wait = math.ceil(budgets.read_timeout)
     limits = (
@@ -128,7 +163,6 @@ def _postgresql(url: URL, budgets: Budgets) -> Engine:
     # gevent worker must not import it before.
     from .postgresql import check_options, make_connector
 
-    connect = make_connector(budgets)
     milliseconds = math.ceil(budgets.read_timeout * 1000)
     query = dict(url.query)
     given = query.pop("options", "")
@@ -141,10 +175,7 @@ def _postgresql(url: URL, budgets: Budgets) -> Engine:
     # A database made without an encoding (SQL_ASCII) would answer in bytes.
     arguments = {"options": f"{limits} {given}".strip(), "client_encoding": "utf8"}
     engine = _engine(url.set(query=query), budgets, arguments, use_native_hstore=False)
+    _check_when_used(engine, lambda connection: None if connection.closed else connection.fileno())
     check_options(_connect_options(engine))
-
-    @event.listens_for(engine, "do_connect")
-    def connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> Any:
-        return connect(parameters)
-
+    _connect_with(engine, make_connector(budgets, Resolver()))
     return engine
