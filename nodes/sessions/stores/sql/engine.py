@@ -138,7 +138,7 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
         },
     )
     _check_when_used(engine, lambda connection: connection._sock.fileno() if connection.open else None)
-    _connect_with(engine, make_connector(Resolver()))
+    _connect_with(engine, make_connector(budgets, Resolver()))
     inspect.signature(engine.dialect.loaded_dbapi.connect).bind_partial(**_connect_options(engine))
     wait = math.ceil(budgets.read_timeout)
     limits = (
