@@ -20,7 +20,7 @@ out = sys.argv[1]  # which a build replaces
 build_meta.build_sdist(out)
 build_meta.build_wheel(out)
 """
-_IGNORED = shutil.ignore_patterns("__pycache__", ".*", "build", "*.egg-info", "results", "state")
+_IGNORED = shutil.ignore_patterns("__pycache__", ".*", "build", "*.egg-info", "results", "state", "node_modules")
 
 
 @dataclass(frozen=True)
