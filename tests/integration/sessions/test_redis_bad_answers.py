@@ -177,7 +177,7 @@ def test_a_reply_of_another_form_is_unavailable(reply: bytes, name: str, open_st
         OPERATIONS[name](open_store(url, HASTY))
 
 
-def drip(*_: object) -> Iterator[bytes]:
+def drip(*_given: object) -> Iterator[bytes]:
     """Yield a byte each 0.03 s, within each socket's timeout, for 3 s or until the client has gone."""
     for _ in range(100):
         time.sleep(0.03)

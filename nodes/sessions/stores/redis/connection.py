@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeAlias
 import redis
 
 from ...store import Budgets, StoreUnavailable
-from .exchange import Command, exchange
+from .exchange import exchange
 
 
 class NotApplied(StoreUnavailable):
@@ -56,6 +56,7 @@ def _reset_all() -> None:
 
 os.register_at_fork(after_in_child=_reset_all)
 
+Command: TypeAlias = tuple[str | bytes | int, ...]
 Connection: TypeAlias = Any
 """A connection of redis-py."""
 

@@ -34,7 +34,7 @@ from redis.connection import DefaultParser
 
 from .forms import FORMS
 
-Command: TypeAlias = tuple[str | bytes | int, ...]
+Commands: TypeAlias = Sequence[tuple[str | bytes | int, ...]]
 
 _ERROR_LENGTH = 120
 """Characters of an error's text that are kept: it goes into logs."""
@@ -88,7 +88,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc,valid-type]
         self._started = time.monotonic()
         self._received = 0
 
-    def read(self, commands: Sequence[Command], mark: bytes | None) -> list[Any]:
+    def read(self, commands: Commands, mark: bytes | None) -> list[Any]:
         """Return the replies to `commands`, an error of the server as a `ResponseError`. Raises redis-py's and OSError.
 
         `mark` is that of the PING after them; None without one.
@@ -241,7 +241,7 @@ class _Lengths:
             raise redis.InvalidResponse(f"replies of more than {self._most} bytes")
 
 
-def exchange(connection: Any, commands: Sequence[Command], marked: bool = True) -> list[Any]:
+def exchange(connection: Any, commands: Commands, marked: bool = True) -> list[Any]:
     """Return the replies to `commands`, an error of the server as a `ResponseError`.
 
     A connection without earlier exchanges can do without a mark, where the user may not send PING.
