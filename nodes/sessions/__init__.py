@@ -8,6 +8,7 @@ from .encryption import EncryptedStore as EncryptedStore
 from .encryption import Encryption as Encryption
 from .extension import Sessions as Sessions
 from .extension import fresh_login as fresh_login
+from .extension import session_exempt as session_exempt
 from .options import CookieAttributes as CookieAttributes
 from .options import OptionsError as OptionsError
 from .options import Priority as Priority
