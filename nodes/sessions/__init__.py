@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .extension import Sessions as Sessions
 from .extension import fresh_login as fresh_login
+from .extension import session_exempt as session_exempt
 from .options import CookieAttributes as CookieAttributes
 from .options import OptionsError as OptionsError
 from .options import Priority as Priority

@@ -8,10 +8,9 @@ with gevent where `select` is patched already, else in C, which blocks all green
 
 from __future__ import annotations
 
-import inspect
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -53,15 +52,6 @@ class BoundedConnection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()
             raise
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for what is not an option of psycopg and libpq."""
-    own = inspect.signature(psycopg.connect).parameters
-    try:
-        psycopg.conninfo.make_conninfo(**{name: value for name, value in options.items() if name not in own})
-    except psycopg.ProgrammingError as error:
-        raise ValueError(str(error)) from None
 
 
 def make_connector(budgets: Budgets) -> Callable[[dict[str, Any]], BoundedConnection]:
