@@ -5,7 +5,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.node import PASSWORD
-from tests.support.node_app import ALICE, HTML, token_of
+from tests.support.node_app import ALICE, HTML, token_of, user_of
 
 FOREIGN = [
     {"Origin": "https://evil.example"},
@@ -128,7 +128,7 @@ def test_an_old_token_counts_for_no_other_site_and_not_without_proof(
     client.post("/login", json=ALICE)
     for path, form in (("/login", ALICE), ("/visits", {}), ("/logout", {})):
         assert client.post(path, data={**form, "csrf_token": early}, headers=headers).status_code == 403, path
-    assert client.get("/me").json["user"] == "alice"
+    assert user_of(client) == "alice"
 
 
 @pytest.mark.parametrize("headers", [*PROOF, *NO_PROOF])
@@ -144,7 +144,7 @@ def test_a_form_of_another_users_page_is_refused(
         client.post("/login", json=then)
     form = {"item": "apple", "quantity": "1", "csrf_token": early}
     assert client.post("/cart", data=form, headers=headers).status_code == 403
-    assert client.get("/me").json["cart"] == {}
+    assert client.get("/me").get_json()["cart"] == {}
 
 
 def test_a_form_works_with_the_cookie_of_an_expired_session(app: Flask, client: FlaskClient) -> None:
