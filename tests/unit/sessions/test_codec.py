@@ -76,7 +76,7 @@ class Level(enum.IntEnum):
 
 class Row(NamedTuple):
     name: str
-    count: int
+    amount: int
 
 
 class Lazy:
