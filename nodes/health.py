@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics of a node. None of them touches a session."""
+"""Liveness, readiness and metrics of a node. None of them touches a session, whatever the options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app, jsonify, make_response
 
 from .metrics import CONTENT_TYPE, MeasuredStore, Metrics
 from .pages import RETRY_AFTER
-from .sessions import StoreUnavailable
+from .sessions import StoreUnavailable, session_exempt
 
 blueprint = Blueprint("health", __name__)
 
@@ -18,12 +18,14 @@ def _forbid_storing(response: Response) -> Response:
 
 
 @blueprint.get("/live")
+@session_exempt
 def live() -> Response:
     """Return 200 while the process answers. The store is not asked: its outage must not restart every node."""
     return jsonify(live=True, node=current_app.config["NODE_NAME"])
 
 
 @blueprint.get("/ready")
+@session_exempt
 def ready() -> Response:
     """Return 200 if the store answers, else 503. For load balancers, which route traffic by it."""
     store: MeasuredStore = current_app.extensions["store"]
@@ -37,6 +39,7 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics")
+@session_exempt
 def metrics() -> Response:
     """Return the counters of all workers of this node, in Prometheus's text format."""
     counted: Metrics = current_app.extensions["metrics"]

@@ -281,9 +281,16 @@ class Settings:
     max_age: int | None = _whole(
         "SESSION_MAX_AGE", None, 0, _YEAR, "Seconds that the browser keeps the cookie; 0: until it closes."
     )
-    rolling: bool = _switch("SESSION_ROLLING", False, "Send the cookie with every response.")
-    resave: bool = _switch("SESSION_RESAVE", False, "Write back what was read, changed or not.")
-    save_uninitialized: bool = _switch("SESSION_SAVE_UNINITIALIZED", False, "Give every visitor a session.")
+    rolling: bool = _switch(
+        "SESSION_ROLLING", False,
+        "Send the cookie with every response, except for `/live`, `/ready`, `/metrics` and static files.",
+    )  # fmt: skip
+    resave: bool = _switch(
+        "SESSION_RESAVE", False, "Write back what was read, changed or not, with the exceptions of `SESSION_ROLLING`."
+    )
+    save_uninitialized: bool = _switch(
+        "SESSION_SAVE_UNINITIALIZED", False, "Give every visitor a session, with the exceptions of `SESSION_ROLLING`."
+    )
     max_bytes: int = _whole(
         "SESSION_MAX_BYTES", 65536, 1024, 16 * 1024 * 1024, "The most bytes that one session holds."
     )

@@ -35,10 +35,11 @@ from .store import (
 )
 from .users import UserSessions, end_all
 
-log = logging.getLogger("nodes.sessions")
+log = logging.getLogger(__package__)
 
 RETRY_AFTER = 1
 """Value of Retry-After while the store is unavailable, in seconds."""
+_EXEMPT = "_session_exempt"
 _MAX_BROWSER = 256
 _OUTAGE_READ = "the session store can't be reached; try again"
 _OUTAGE_WRITE = (
@@ -139,6 +140,22 @@ def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, 
     return decorate
 
 
+def session_exempt(view: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a view that needs no session, such as a health check.
+
+    The options that act on every request (`rolling`, `resave`, `save_uninitialized`) don't act on its own: the store is
+    not asked and no cookie is sent, unless the application itself uses the session.
+    """
+    setattr(view, _EXEMPT, True)
+    return view
+
+
+def _is_exempt(app: Flask) -> bool:
+    """Return whether the current request is for a static file, or for a view with `session_exempt`."""
+    endpoint = flask.request.endpoint or ""
+    return endpoint.rpartition(".")[2] == "static" or hasattr(app.view_functions.get(endpoint), _EXEMPT)
+
+
 class _Interface(SessionInterface):
     """Flask's hooks before and after a view."""
 
@@ -163,7 +180,7 @@ class _Interface(SessionInterface):
         assert isinstance(context, _RequestContext)
         was_used = session.used
         try:
-            session.commit()
+            session.commit(context.options.on_demand() if _is_exempt(app) else context.options)
         except CookieNotSendable as error:
             if was_used:
                 log.warning("%s", error)

@@ -218,6 +218,12 @@ class SessionOptions:
             raise OptionsError(f"cookie_for returned unknown attributes of a cookie: {', '.join(sorted(unknown))}")
         return replace(self, **own)
 
+    def on_demand(self) -> SessionOptions:
+        """Return the options without those that act on every request: `rolling`, `resave`, `save_uninitialized`."""
+        if not self.rolling and not self.save_uninitialized and self.resave is Resave.NEVER:
+            return self
+        return replace(self, rolling=False, save_uninitialized=False, resave=Resave.NEVER)
+
     def cookie_name(self, is_secure: bool) -> str:
         """Return the cookie's name over TLS (`is_secure`) or plain HTTP."""
         return f"__Host-{self.name}" if is_secure and self.path == "/" and self.domain is None else self.name

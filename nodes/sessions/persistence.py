@@ -45,7 +45,7 @@ from .store import (
     quarantine_corrupt,
 )
 
-log = logging.getLogger("nodes.sessions")
+log = logging.getLogger(__package__)
 
 TOUCH_FRACTION = 0.1
 """A touch is skipped until this part of the idle timeout has passed since the last one."""
@@ -148,8 +148,8 @@ class SessionRecord:
 
     # ---- save
 
-    def commit(self) -> SessionRecord:
-        """Save at the end of a request: send changes, a new session, a touch, or nothing.
+    def commit(self, options: SessionOptions) -> SessionRecord:
+        """Save at the end of a request by `options`: send changes, a new session, a touch, or nothing.
 
         Returns the session that the request has from then on, which may be a new one.
         """
@@ -159,11 +159,11 @@ class SessionRecord:
                 if is_changed:
                     raise SessionEnded(ENDED)
                 return self
-            return self._create_pending() if is_changed or self.options.save_uninitialized else self
+            return self._create_pending() if is_changed or options.save_uninitialized else self
         saved = self.save()
         if saved is not self or self.touched:
             return saved
-        if self.options.resave is Resave.ALWAYS:
+        if options.resave is Resave.ALWAYS:
             # Where a field differs from what was read, another request has saved the session since.
             self.update(Changes(self.fields.stored, expect=self.fields.stored))
         elif self._touch_due():

@@ -307,23 +307,22 @@ class Session(SessionMixin):
     def save(self) -> None:
         """Save the changes now instead of with the response. Later changes are saved with the response."""
         self.used = True
-        self.commit()
+        self.commit(self._options)
 
     # ---- the end of the request
 
-    def commit(self) -> None:
-        """Save the changes and decide about the cookie. Called before the headers leave.
+    def commit(self, options: SessionOptions) -> None:
+        """Save the changes and decide about the cookie by `options`. Called before the headers leave.
 
         One round trip where something changed, a session is created or a touch is due; otherwise none. Raises
         `SessionEnded` where changes were not saved because the session has ended.
         """
-        options = self._options
         reads = options.rolling or options.save_uninitialized or options.resave is Resave.ALWAYS
         if self._detached or (self._record is None and not reads):
             return
         record = self._load() if reads else self._unloaded()
         before = record.fields.stored.get(COOKIE_KEY)
-        record = self._replace(record.commit())
+        record = self._replace(record.commit(options))
         changed = before != record.fields.stored.get(COOKIE_KEY)
         is_due = options.rolling or changed or (record.touched and self.cookie_lifetime != (None, None))
         is_absent = record.loaded and record.record is None

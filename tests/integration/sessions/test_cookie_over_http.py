@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import flask
 import pytest
+from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from nodes.sessions import CookieAttributes, MemoryStore, Priority, SameSite, Secure, TrustProxy, Unset
+from nodes.sessions import (
+    CookieAttributes,
+    MemoryStore,
+    Priority,
+    Resave,
+    SameSite,
+    Secure,
+    TrustProxy,
+    Unset,
+    session_exempt,
+)
 from tests.support.http_server import serve
 
 
@@ -186,6 +198,33 @@ def test_an_unknown_id_is_answered_with_another_one() -> None:
 def test_with_save_uninitialized_every_visitor_gets_a_session_and_a_cookie() -> None:
     with serve(save_uninitialized=True) as site:
         assert site.get(lambda session: "unused").set_cookie
+        assert site.store.calls == ["create"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"save_uninitialized": True}, {"rolling": True}, {"resave": Resave.ALWAYS}], ids=str
+)
+def test_static_files_and_exempt_views_touch_no_session_unless_it_is_used(options: dict[str, Any]) -> None:
+    """Checked for Flask's own static files, those of a blueprint, and views."""
+
+    def extend(app: Flask) -> None:
+        app.static_folder = str(Path(__file__).parent)
+        app.register_blueprint(Blueprint("part", __name__, static_folder=".", static_url_path="/part/static"))
+        app.add_url_rule("/live", "live", session_exempt(lambda: "live"))
+        app.add_url_rule("/count", "count", session_exempt(lambda: put(flask.session)))
+
+    with serve(extend=extend, **options) as site:
+        assert site.get(put).set_cookie
+        for with_cookie in (True, False):
+            if not with_cookie:
+                site.cookie = None
+            site.store.calls.clear()
+            for path in ("/live", "/static/__init__.py", "/part/static/__init__.py"):
+                reply = site.get(path=path)
+                assert (reply.status, reply.set_cookie, reply.headers["Vary"]) == (200, None, None)
+                assert reply.headers["Cache-Control"] in (None, "no-cache")
+            assert site.store.calls == []
+        assert site.get(path="/count").set_cookie
         assert site.store.calls == ["create"]
 
 

@@ -177,12 +177,14 @@ def test_a_reply_of_another_form_is_unavailable(reply: bytes, name: str, open_st
         OPERATIONS[name](open_store(url, HASTY))
 
 
-def test_a_reply_that_comes_byte_by_byte_is_given_up_in_time(open_store: OpenStore) -> None:
-    def drip(*_: object) -> Iterator[bytes]:
-        for delay in [0.03] * 100:
-            time.sleep(delay)
-            yield b"+"
+def drip(*_given: object) -> Iterator[bytes]:
+    """Yield a byte each 0.03 s, within each socket's timeout, for 3 s or until the client has gone."""
+    for _ in range(100):
+        time.sleep(0.03)
+        yield b"+"
 
+
+def test_a_reply_that_comes_byte_by_byte_is_given_up_in_time(open_store: OpenStore) -> None:
     with bad_server(drip) as url:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable, match=r"no reply within 0\.05 s"):
@@ -194,12 +196,10 @@ def test_a_reply_that_comes_byte_by_byte_is_given_up_in_time(open_store: OpenSto
     "reply", [b"$400000000\r\n", b"*400000000\r\n", b"%1\r\n$1\r\n@\r\n$400000000\r\nx", b"*2\r\n*400000000\r\n"]
 )
 def test_an_announced_length_above_the_bound_is_refused(reply: bytes, open_store: OpenStore) -> None:
-    def announce(*_: object) -> Iterator[bytes]:
-        yield reply
-        time.sleep(0.01)
-        yield b"x"
-
-    with bad_server(announce) as url, pytest.raises(StoreUnavailable, match="replies of more than 8388608 bytes"):
+    with (
+        bad_server(lambda *_: iter([reply])) as url,
+        pytest.raises(StoreUnavailable, match="replies of more than 8388608 bytes"),
+    ):
         open_store(url, Budgets(5, 5, retries=0, deadline=5)).load(KEY)
 
 
@@ -243,11 +243,17 @@ def test_the_text_of_an_error_is_bounded_and_without_arguments(open_store: OpenS
         assert len(str(caught.value)) < 200
 
 
+def test_a_server_that_is_loading_says_so(open_store: OpenStore) -> None:
+    loading = b"-LOADING Redis is loading the dataset in memory\r\n"
+    with bad_server(lambda commands, _: iter([loading * (commands + 1)])) as url:
+        with pytest.raises(StoreUnavailable, match=r"^Redis: LOADING"):
+            open_store(url, HASTY).load(KEY)
+
+
 def test_a_handshake_that_comes_byte_by_byte_is_given_up_in_time(open_store: OpenStore) -> None:
     def serve(connection: socket.socket) -> None:
-        for delay in [0.03] * 100:
-            time.sleep(delay)
-            connection.sendall(b"%")
+        for byte in drip():
+            connection.sendall(byte)
 
     with tcp_server(serve) as port:
         started = time.monotonic()

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +60,15 @@ def test_a_connection_that_the_server_closed_fails_no_operation(fill: Fill, clie
     assert store.delete(KEY) is not None
     client.client_kill_filter(_type="normal", skipme=True)
     assert fields_of(store, OTHER) == {"b": b"2"}  # without a retry of the budget
+
+
+def test_a_unix_socket_that_the_server_closed_fails_no_write(tmp_path: Path, open_store: OpenStore) -> None:
+    with closing(Valkey("--unixsocket", f"{tmp_path}/s")) as server, server.client() as client:
+        store = open_store(f"unix://{tmp_path}/s", PATIENT)
+        assert store.create(KEY, {}, None, HOUR) is not None
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.APPLIED
+        assert count_connections(client) == 1
 
 
 def test_a_write_after_a_restart_does_not_fail(own: Valkey, fill: Fill) -> None:

@@ -14,7 +14,7 @@ from nodes import Settings, create_app
 from nodes.accounts import create_users
 from nodes.sessions import SessionOptions, cookie
 from tests.support.node import PASSWORD, SECRET
-from tests.support.node_app import ALICE, attempt_login
+from tests.support.node_app import ALICE, attempt_login, samples_in
 
 EVERY = [
     ("GET", "/", 200),
@@ -56,6 +56,24 @@ def use(client: FlaskClient, method: str, path: str) -> tuple[bool, TestResponse
         answer = client.open(path, method=method)
         session: Any = flask.session
         return session.used, answer
+
+
+@pytest.mark.parametrize("option", ["rolling", "resave", "save_uninitialized"])
+def test_no_option_ties_health_checks_and_static_files_to_the_store(settings: Settings, option: str) -> None:
+    options: dict[str, Any] = {option: True}
+    app = create_app(replace(settings, **options))
+    client = app.test_client()
+    client.post("/visits")
+    for path in ("/live", "/ready", "/metrics", "/static/style.css"):
+        for visitor in (client, app.test_client()):
+            response = visitor.get(path)
+            assert response.status_code == 200
+            assert "Set-Cookie" not in response.headers
+            assert "Cookie" not in response.headers.get("Vary", "")
+    assert "public" in response.headers["Cache-Control"]
+    counted = samples_in(client.get("/metrics").text)
+    asked = {name: n for name, n in counted.items() if n and name.startswith("node_store_seconds_count")}
+    assert asked == {"node_store_seconds_count{create}": 1, "node_store_seconds_count{ping}": 2}
 
 
 @pytest.mark.parametrize("logged_in", [False, True])

@@ -11,19 +11,38 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from ...store import Budgets
 from ..lookup import Resolver
+from ..url_options import FILE, NAME, TEXT, YES_OR_NO, check_options, matching, one_of
 from .exchange import BoundedParser
 
 _URL = re.compile(r"(rediss?)\+(sentinel|cluster)://(?:([^@/]*)@)?([^/?#]+)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:,\s]+))(?::(\d{1,5}))?\Z")
 _PORTS = {"sentinel": 26379, "cluster": 6379}
-# The options that redis-py takes as text, beside those that it parses. Its others are objects.
-_TEXTS = {"username", "password", "client_name", "lib_name", "lib_version", "encoding", "encoding_errors"}
+_BUDGETED = {
+    *("socket_timeout", "socket_connect_timeout", "timeout", "max_connections"),
+    *("retry_on_timeout", "retry_on_error", "health_check_interval"),
+}
+_ACCOUNT = {"username": TEXT, "password": TEXT}
+_OPTIONS = {
+    "db": matching(r"[0-9]{1,9}", "the number of a database"),
+    "client_name": NAME,
+    "protocol": one_of("2", "3"),
+    "socket_keepalive": YES_OR_NO,
+}
+_TLS_OPTIONS = {
+    "ssl_ca_certs": FILE,
+    "ssl_ca_path": FILE,
+    "ssl_certfile": FILE,
+    "ssl_keyfile": FILE,
+    "ssl_password": TEXT,
+    "ssl_cert_reqs": one_of("required", "optional", "none"),
+    "ssl_check_hostname": YES_OR_NO,
+}
+_SENTINEL_OPTIONS = {"sentinel_username": TEXT, "sentinel_password": TEXT}
 
 
 class Address(NamedTuple):
@@ -44,7 +63,7 @@ class ServerList:
     redis+cluster://user:password@h1:6379,h2,h3           some servers of a Redis Cluster
 
     User and password are the store's. A Sentinel's own follow as `?sentinel_username=…&sentinel_password=…`, the
-    number of the database as `db=1`. Other parameters, such as `ssl_ca_certs`, are redis-py's; others are refused.
+    number of the database as `db=1`. Other options, such as `ssl_ca_certs`, are those of the URL of one server.
     """
 
     kind: str
@@ -68,11 +87,16 @@ class ServerList:
                 "the URL must be redis+sentinel://user:password@h1:26379,h2:26379/NAME or redis+cluster://"
             )
         scheme, kind, user, hosts, path, query = match.groups()
-        options = dict(parse_qsl(query or ""))
+        given = parse_qsl(query or "", keep_blank_values=True)
+        own = _SENTINEL_OPTIONS if kind == "sentinel" else {}
+        check_options(given, {**_OPTIONS, **(_TLS_OPTIONS if scheme == "rediss" else {}), **own}, _BUDGETED)
+        options = dict(given)
         account = [quote(options.pop(f"sentinel_{part}", ""), safe="") for part in ("username", "password")]
         database = options.pop("db", "0")
         if kind == "sentinel" and not path:
             raise ValueError("the URL names no primary: end it with /NAME, its name at the Sentinels")
+        if kind == "sentinel" and "/" in path:
+            raise ValueError("the primary's name must be without '/'; a database's number follows as ?db=1")
         if kind == "cluster" and (path or "0", database) != ("0", "0"):
             raise ValueError("a cluster has database 0 alone: leave it out of the URL")
         addresses = tuple(_parse_address(each, _PORTS[kind]) for each in hosts.split(","))
@@ -106,7 +130,7 @@ def _parse_address(text: str, port: int) -> Address:
 def make_pool(url: str, budgets: Budgets) -> redis.ConnectionPool:
     """Return a pool for `url` (redis://, rediss://, unix://) that connects within `budgets`. Raises ValueError."""
     has_host = not url.startswith("unix://")
-    _check_options(url)
+    _check_url(url)
     pool = redis.ConnectionPool.from_url(
         url,
         max_connections=budgets.max_connections,
@@ -122,21 +146,23 @@ def make_pool(url: str, budgets: Budgets) -> redis.ConnectionPool:
     )
     if has_host:
         pool.connection_class = NamedTlsConnection if url.startswith("rediss://") else NamedConnection
-    try:
-        pool.connection_class(**pool.connection_kwargs)  # connects to nothing; a request would fail with these errors
-    except (TypeError, ValueError, redis.RedisError) as error:
-        raise ValueError(f"the URL has a wrong option: {error}") from None
     return pool
 
 
-def _check_options(url: str) -> None:
-    """Raise ValueError for what redis-py would ignore, or pass on as text where it needs an object."""
+def _check_url(url: str) -> None:
+    """Raise ValueError for what redis-py would ignore, or find wrong when it connects."""
     parts = urlsplit(url)
-    if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
+    if parts.fragment:
+        raise ValueError("the URL must be without '#'; write it as %23 in a password")
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.scheme == "unix":
+        if parts.hostname or not parts.path:
+            raise ValueError("the URL must name a socket, as unix:///run/redis.sock")
+    elif not re.fullmatch(r"/?|/[0-9]{1,9}", parts.path):
         raise ValueError("the URL must end with the number of a database, as redis://host:6379/0")
-    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in {*URL_QUERY_ARGUMENT_PARSERS, *_TEXTS} and not name.startswith("ssl_"):
-            raise ValueError(f"the URL has an unknown option: {name!r}; leave it out")
+    elif parts.path.strip("/"):
+        given.append(("db", parts.path[1:]))
+    check_options(given, {**_OPTIONS, **_ACCOUNT, **(_TLS_OPTIONS if parts.scheme == "rediss" else {})}, _BUDGETED)
 
 
 class NamedConnection(redis.Connection):

@@ -13,7 +13,6 @@ the server itself refused the command. A timeout and a connection that was lost 
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import deque
@@ -24,7 +23,7 @@ import redis
 
 from ...store import Budgets, StoreUnavailable
 from ..forks import reset_in_children
-from .exchange import exchange, has_unread
+from .exchange import exchange
 
 
 class NotApplied(StoreUnavailable):
@@ -99,34 +98,35 @@ class ServerConnections:
         """
         budgets = self._budgets
         attempts = budgets.retries if idempotent else 0
-        until = time.monotonic() + budgets.deadline
+        now = time.monotonic()
+        until = now + budgets.deadline
         while True:
             try:
-                return self._attempt(commands, idempotent, until)
+                return self._attempt(commands, idempotent, now, until)
             except StoreUnavailable as error:
                 if attempts <= 0 or is_permanent(error) or time.monotonic() >= until:
                     raise
                 attempts -= 1
+                now = time.monotonic()
 
     def partitions(self) -> Sequence[ServerConnections]:
         return (self,)
 
-    def _attempt(self, commands: Sequence[Command], idempotent: bool, until: float) -> list[Any]:
+    def _attempt(self, commands: Sequence[Command], idempotent: bool, now: float, until: float) -> list[Any]:
         # The server may have closed an idle connection (a restart, its idle timeout), or sent something unexpected
         # on it, which must not count as a failure. A write looks before it sends anything; a read is simply sent again.
         if not idempotent:
             return self._exchange(self._take_fresh(), commands)
         connection, used = self._take()
         try:
-            return self._read(connection, commands)
+            return self._read(connection, commands, now)
         except StoreUnavailable as error:
             was_lost = isinstance(error.__cause__, (redis.ConnectionError, ConnectionError))
             if not used or not was_lost or time.monotonic() >= until:
                 raise
-        return self._read(self._take_fresh(), commands)
+        return self._read(self._take_fresh(), commands, now)
 
-    def _read(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
-        now = time.monotonic()
+    def _read(self, connection: Connection, commands: Sequence[Command], now: float) -> list[Any]:
         if not self._check_role or now < connection.check_role_at:
             return self._exchange(connection, commands)
         connection.check_role_at = now + ROLE_INTERVAL
@@ -146,10 +146,11 @@ class ServerConnections:
         except BaseException:  # also an exit or a timeout of gevent: the reply is still to come
             self._discard(connection)
             raise
-        if any(isinstance(reply, redis.ReadOnlyError) for reply in replies):
-            self._discard(connection)  # no longer a primary: new connections find the new one
-        else:
-            self._give_back(connection)
+        for reply in replies:
+            if isinstance(reply, redis.ReadOnlyError):
+                self._discard(connection)  # no longer a primary: new connections find the new one
+                return replies
+        self._give_back(connection)
         return replies
 
     def _take(self) -> tuple[Connection, bool]:
@@ -199,7 +200,7 @@ class ServerConnections:
         """Return a connection that is new or not stale. Where one is stale, the other idle ones are likely to be."""
         while True:
             connection, used = self._take()
-            if not used or not is_stale(connection):
+            if not used or not connection._parser.is_stale():
                 return connection
             self._discard(connection)
 
@@ -234,28 +235,3 @@ class ServerConnections:
     def close(self) -> None:
         self.retire()
         self.pool.disconnect()
-
-
-def is_stale(connection: Connection) -> bool:
-    """Return whether the server has closed this idle connection, or sent something unexpected.
-
-    Peeks into the socket's buffer, for 3 us. redis-py's own `can_read` polls, which costs 15 us under gevent.
-    """
-    sock = connection._get_socket()
-    if sock is None or has_unread(connection):
-        return True
-    timeout = sock.gettimeout()
-    try:
-        sock.settimeout(0)
-        try:
-            sock.recv(1, socket.MSG_PEEK)
-        except ValueError:  # TLS sockets can't peek, and TLS itself may have sent something
-            connection.can_read(0)
-            return False
-        finally:
-            sock.settimeout(timeout)
-    except BlockingIOError:
-        return False
-    except (redis.RedisError, OSError):
-        pass
-    return True

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import math
+import os
 import select
 import sqlite3
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DisconnectionError, SAWarning, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from ...store import Budgets
 from ..lookup import Resolver
+from ..url_options import FILE, NAME, TEXT, WHOLE, YES_OR_NO, Values, check_options, one_of
 
 DRIVERS = {
     "sqlite": "sqlite+pysqlite",
@@ -23,6 +23,35 @@ DRIVERS = {
     "mariadb": "mariadb+pymysql",
     "postgresql": "postgresql+psycopg",
 }
+_MYSQL_OPTIONS = {
+    **dict.fromkeys(("ssl_ca", "ssl_capath", "ssl_cert", "ssl_key"), FILE),
+    "ssl_check_hostname": YES_OR_NO,
+    "ssl_cipher": TEXT,
+    "ssl_disabled": one_of("1", "true"),  # PyMySQL takes any text as true
+    "charset": one_of("utf8mb4"),
+    "unix_socket": TEXT,
+    "program_name": NAME,
+}
+_OPTIONS: dict[str, dict[str, Values]] = {
+    "sqlite": {},
+    "mysql": _MYSQL_OPTIONS,
+    "mariadb": _MYSQL_OPTIONS,
+    "postgresql": {
+        **dict.fromkeys(("host", "port", "hostaddr", "passfile", "options"), TEXT),
+        **dict.fromkeys(("sslcert", "sslkey", "sslcrl"), FILE),
+        "sslrootcert": Values(lambda it: it == "system" or os.access(it, os.R_OK), "a readable file's path or system"),
+        "sslmode": one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+        "sslnegotiation": one_of("postgres", "direct"),
+        "channel_binding": one_of("disable", "prefer", "require"),
+        "gssencmode": one_of("disable", "prefer", "require"),
+        "target_session_attrs": one_of("any", "read-write", "primary"),
+        "load_balance_hosts": one_of("disable", "random"),
+        "application_name": NAME,
+        **dict.fromkeys(("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"), WHOLE),
+        "tcp_user_timeout": WHOLE,
+    },
+}
+_BUDGETED = {"connect_timeout", "read_timeout", "write_timeout", "timeout"}
 MARGIN = 0.1
 """Seconds for a server to report that a statement timed out, before the client gives up and loses the connection."""
 RECYCLE = 600
@@ -44,16 +73,28 @@ def make_engine(url: str, budgets: Budgets) -> Engine:
     kind = parsed.get_backend_name()
     if kind not in DRIVERS:
         raise ValueError(f"the database must be one of {', '.join(f'{name}://' for name in DRIVERS)}, not {kind}://")
-    if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ValueError(f"{url} names no file; sessions in SQLite need one, as in sqlite:////var/lib/sessions.db")
+    if kind == "sqlite" and (parsed.host or parsed.database in (None, "", ":memory:")):
+        raise ValueError("the URL names no file; sessions in SQLite need one, as in sqlite:////var/lib/sessions.db")
+    if not parsed.database:
+        raise ValueError(f"the URL names no database; end it with one, as {kind}://user:password@host/database")
+    check_options(_options(parsed), _OPTIONS[kind], _BUDGETED)
     parsed = parsed.set(drivername=DRIVERS[kind])
     make = {"sqlite": _sqlite, "postgresql": _postgresql}.get(kind, _mysql)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", SAWarning)  # SQLAlchemy ignores unknown options of SQLite with a warning
-            return make(parsed, budgets)
-    except (SQLAlchemyError, SAWarning, TypeError, ValueError) as error:
-        raise ValueError(f"the URL has a wrong option: {str(error).strip()}") from None
+        engine = make(parsed, budgets)
+        engine.dialect.create_connect_args(engine.url)  # a wrong list of hosts and ports is found here
+    except (SQLAlchemyError, ValueError) as error:
+        raise ValueError(f"the URL has a wrong option: {' '.join(str(error).split())}") from None
+    return engine
+
+
+def _options(url: URL) -> Iterator[tuple[str, str]]:
+    """Yield the options of a URL. Several hosts are one option."""
+    for name, value in url.query.items():
+        if isinstance(value, str) or name in {"host", "port"}:
+            yield name, str(value)
+        else:
+            yield from ((name, each) for each in value)
 
 
 def make_housekeeping_budgets(budgets: Budgets) -> Budgets:
@@ -108,7 +149,6 @@ def _is_readable(descriptor: int) -> bool:
 
 def _sqlite(url: URL, budgets: Budgets) -> Engine:
     engine = _engine(url, budgets, {"timeout": budgets.read_timeout})
-    _connect_options(engine)
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
@@ -117,11 +157,6 @@ def _sqlite(url: URL, budgets: Budgets) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL").close()
 
     return engine
-
-
-def _connect_options(engine: Engine) -> dict[str, Any]:
-    """Return what the driver's `connect` will get from the URL, so that a wrong option is not found in a request."""
-    return dict(engine.dialect.create_connect_args(engine.url)[1])
 
 
 def _mysql(url: URL, budgets: Budgets) -> Engine:
@@ -139,7 +174,6 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
     )
     _check_when_used(engine, lambda connection: connection._sock.fileno() if connection.open else None)
     _connect_with(engine, make_connector(budgets, Resolver()))
-    inspect.signature(engine.dialect.loaded_dbapi.connect).bind_partial(**_connect_options(engine))
     wait = math.ceil(budgets.read_timeout)
     limits = (
         # No gap locks: a sweep locks the rows it removes, and not the gaps, where others insert.
@@ -161,7 +195,7 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
 def _postgresql(url: URL, budgets: Budgets) -> Engine:
     # Imported here: psycopg decides when it is imported whether it waits with gevent, so a process that becomes a
     # gevent worker must not import it before.
-    from .postgresql import check_options, make_connector
+    from .postgresql import make_connector
 
     milliseconds = math.ceil(budgets.read_timeout * 1000)
     query = dict(url.query)
@@ -176,6 +210,5 @@ def _postgresql(url: URL, budgets: Budgets) -> Engine:
     arguments = {"options": f"{limits} {given}".strip(), "client_encoding": "utf8"}
     engine = _engine(url.set(query=query), budgets, arguments, use_native_hstore=False)
     _check_when_used(engine, lambda connection: None if connection.closed else connection.fileno())
-    check_options(_connect_options(engine))
     _connect_with(engine, make_connector(budgets, Resolver()))
     return engine

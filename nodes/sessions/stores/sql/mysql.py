@@ -23,9 +23,10 @@ def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, 
     """Return a function that connects with parameters of PyMySQL. It raises pymysql.Error."""
 
     def connect(parameters: dict[str, Any]) -> Any:
-        if "host" not in parameters or parameters.keys() & {"unix_socket", "read_default_file"}:
+        if "unix_socket" in parameters:
             return pymysql.connect(**parameters)
-        opened = _open(parameters, resolver, float(parameters.get("connect_timeout", budgets.connect_timeout)))
+        host, port = parameters.get("host", "localhost"), parameters.get("port", _PORT)
+        opened = _open(host, port, resolver, budgets.connect_timeout)
         try:
             connection: Any = pymysql.connect(**parameters, defer_connect=True)
             connection.connect(opened)
@@ -37,15 +38,13 @@ def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, 
     return connect
 
 
-def _open(parameters: dict[str, Any], resolver: Resolver, seconds: float) -> socket.socket:
+def _open(host: str, port: int, resolver: Resolver, seconds: float) -> socket.socket:
     """Return a socket to the server, with the options that PyMySQL sets."""
-    host, port = str(parameters["host"]), int(parameters.get("port", _PORT))
-    source = (parameters["bind_address"], 0) if "bind_address" in parameters else None
     failure = OSError(f"{host} has no address")
     try:
         for address, share in resolver.in_turn(host, port, seconds):
             try:
-                opened = socket.create_connection((address, port), share, source)
+                opened = socket.create_connection((address, port), share)
             except OSError as error:
                 failure = error
             else:

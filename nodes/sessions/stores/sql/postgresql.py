@@ -8,9 +8,8 @@ with gevent where `select` is patched already, else in C, which blocks all green
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -22,7 +21,7 @@ from ..lookup import Resolver
 from .engine import MARGIN
 
 T = TypeVar("T")
-_PORT = 5432
+_ANY_PORT = 0
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -56,15 +55,6 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for what is not an option of psycopg and libpq."""
-    own = inspect.signature(psycopg.connect).parameters
-    try:
-        psycopg.conninfo.make_conninfo(**{name: value for name, value in options.items() if name not in own})
-    except psycopg.ProgrammingError as error:
-        raise ValueError(str(error)) from None
-
-
 def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, Any]], BoundedConnection]:
     """Return a function that connects with parameters of libpq.
 
@@ -84,7 +74,7 @@ def _resolve(parameters: dict[str, Any], resolver: Resolver, seconds: float) -> 
     if not host or host.startswith(("/", "@")) or "," in host or "hostaddr" in parameters:
         return parameters
     try:
-        addresses = resolver.addresses(host, int(parameters.get("port", _PORT)), seconds)
+        addresses = resolver.addresses(host, _ANY_PORT, seconds)
     except OSError as error:
         raise psycopg.OperationalError(f"{host}: {error}") from error
     return {**parameters, "host": ",".join([host] * len(addresses)), "hostaddr": ",".join(addresses)}
