@@ -9,8 +9,8 @@ failover needs `quorum` Sentinels that do. So what they say at one time holds fo
 counts if its reply was read before the end of the lease, and so does a read. After that, the Sentinels are asked once
 more, and the reply counts if no failover had begun then.
 
-Without a majority of the Sentinels there is no lease. Then no write counts, but reads go on unless a Sentinel that
-answers speaks against the primary: otherwise dead Sentinels would stop a healthy primary.
+Without a majority of the Sentinels nothing has a lease. Writes do not count then, but reads go on unless a Sentinel
+that answers speaks against the primary: otherwise dead Sentinels would stop a healthy primary.
 """
 
 from __future__ import annotations
