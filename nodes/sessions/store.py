@@ -38,6 +38,10 @@ class UnsupportedRecordVersion(StoreUnavailable):
     """A later version wrote the record. This one can't read it, and must not overwrite it."""
 
 
+class ForeignTable(ValueError):
+    """A table has the name of a store's, and is another application's."""
+
+
 class UnknownKey(StoreUnavailable):
     """The record is encrypted with a key that this node does not have. It must not be overwritten."""
 
