@@ -140,6 +140,12 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
             "autocommit": True,
         },
     )
+    from .mysql import MySqlConnection  # here, because the other databases don't need PyMySQL
+
+    @event.listens_for(engine, "do_connect")
+    def connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> Any:
+        return MySqlConnection(budgets.read_timeout + MARGIN, budgets.max_reply, **parameters)
+
     wait = math.ceil(budgets.read_timeout)
     limits = (
         # No gap locks: a sweep locks the rows it removes, and not the gaps, where others insert.
