@@ -17,6 +17,7 @@ import msgspec
 import psutil
 
 from deploy.files import check_writable, write_atomically
+from deploy.local.processes import python_path
 from deploy.ports import free_ports
 from deploy.waiting import holds_within
 from loadtest.http import printable
@@ -33,8 +34,7 @@ from loadtest.load_profile import (
 )
 from loadtest.target import Target
 
-ROOT = Path(__file__).resolve().parent.parent
-LOCUSTFILE = ROOT / "loadtest" / "locustfile.py"
+LOCUSTFILE = Path(__file__).resolve().with_name("locustfile.py")
 SETTINGS, LOG = ".generator.json", "locust.log"
 
 IN_FLIGHT_TIMEOUT = 5
@@ -190,7 +190,7 @@ class Generator:
 
     def _environment(self, settings: Path) -> Mapping[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (*python_path(), os.environ.get("PYTHONPATH"))))
         return {**inherited, "PYTHONPATH": path, SETTINGS_VARIABLE: str(settings)}
 
     def _running(self) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import site
 import subprocess
 import sys
 import threading
@@ -20,6 +21,17 @@ from deploy.waiting import holds_within
 # starting a process and reporting it. $$ is the group's id too, since each process starts a session.
 _LAUNCH = 'echo "$$" >&0 && exec "$@" </dev/null'
 _POLL = 0.01
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def python_path() -> list[str]:
+    """Return what PYTHONPATH must have for a child to find the packages of this checkout, from any folder.
+
+    Nothing for an installed package: its folder, first in the path, would hide modules of the standard library
+    (nginx-config-builder asks for enum34, which has an `enum` of its own).
+    """
+    installed = {Path(folder).resolve() for folder in (*site.getsitepackages(), site.getusersitepackages())}
+    return [] if _ROOT in installed else [str(_ROOT)]
 
 
 class Process:

@@ -14,7 +14,7 @@ import psutil
 
 import nodes
 from deploy.cluster import Member, MemberState, Role
-from deploy.local.processes import Process, ProcessReaper
+from deploy.local.processes import Process, ProcessReaper, python_path
 from deploy.local.state import StateDir
 from deploy.ports import free_ports, is_taken, require_free
 from deploy.redis.acl import Rights
@@ -159,7 +159,7 @@ class ServerGroup:
 def make_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a server: the basics of this process's own, and `variables`."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return {**inherited, "PYTHONPATH": str(_NODES.parent.parent), **variables}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(python_path()), **variables}
 
 
 @dataclass(frozen=True, kw_only=True)

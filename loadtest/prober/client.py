@@ -8,12 +8,12 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from deploy.local.processes import python_path
 from loadtest.history import Probe
 
 INTERVAL = 0.05
@@ -21,7 +21,6 @@ INTERVAL = 0.05
 TIMEOUT = 5.0
 """Seconds after which a probe without an answer is unknown."""
 START_TIMEOUT = 20.0
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class ProberError(Exception):
@@ -50,7 +49,7 @@ class Prober:
         self._began = threading.Event()
 
     def __enter__(self) -> Self:
-        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (*python_path(), os.environ.get("PYTHONPATH"))))
         self._stderr = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "loadtest.prober.process"],

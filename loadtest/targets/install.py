@@ -29,6 +29,8 @@ def install_express() -> Path:
     each state of the application itself, so that two checkouts do not disturb each other. Nothing is written into the
     source tree.
     """
+    if not (SOURCE / "package-lock.json").exists():
+        raise InstallError("the Express application is in the checkout, not in the package")
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise InstallError(f"Express cannot run here: `{program}` is not in PATH; install Node.js 20 or later")

@@ -1,11 +1,13 @@
 """The session library: a Flask extension that needs nothing else of this project.
 
 Start with `Sessions`, `SessionOptions` and a store. Beyond these there are errors to handle, signals to connect to, and
-the protocol for a store of your own. Every name below is public.
+the protocol for a store of your own. Every name below is public. Names that need more than Flask are imported at their
+first use; where a package is missing, an ImportError names the extra to install.
 """
 
-from .encryption import EncryptedStore as EncryptedStore
-from .encryption import Encryption as Encryption
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .extension import Sessions as Sessions
 from .extension import fresh_login as fresh_login
 from .extension import session_exempt as session_exempt
@@ -48,12 +50,52 @@ from .store import TooManySessions as TooManySessions
 from .store import UnknownKey as UnknownKey
 from .store import UnsupportedRecordVersion as UnsupportedRecordVersion
 from .store import find_capability as find_capability
-from .stores.file import FileStore as FileStore
 from .stores.memory import MemoryStore as MemoryStore
-from .stores.redis import Durability as Durability
-from .stores.redis import Outage as Outage
-from .stores.redis import OutagePolicy as OutagePolicy
-from .stores.redis import RedisStore as RedisStore
 from .sweeper import Sweeper as Sweeper
 from .users import UserSession as UserSession
 from .users import UserSessions as UserSessions
+
+if TYPE_CHECKING:
+    from .encryption import EncryptedStore as EncryptedStore
+    from .encryption import Encryption as Encryption
+    from .stores.express import ExpressStore as ExpressStore
+    from .stores.file import FileStore as FileStore
+    from .stores.redis import Durability as Durability
+    from .stores.redis import Outage as Outage
+    from .stores.redis import OutagePolicy as OutagePolicy
+    from .stores.redis import RedisStore as RedisStore
+    from .stores.sql import SqlStore as SqlStore
+
+_LATER = {
+    "EncryptedStore": ".encryption",
+    "Encryption": ".encryption",
+    "ExpressStore": ".stores.express",
+    "FileStore": ".stores.file",
+    "Durability": ".stores.redis",
+    "Outage": ".stores.redis",
+    "OutagePolicy": ".stores.redis",
+    "RedisStore": ".stores.redis",
+    "SqlStore": ".stores.sql",
+}
+_EXTRAS = {"cryptography": "encryption", "hiredis": "redis", "redis": "redis", "sqlalchemy": "sql"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        found = getattr(import_module(_LATER[name], __name__), name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in _EXTRAS:
+            install = f"pip install 'flask-shared-sessions[{_EXTRAS[missing]}]'"
+            raise ImportError(f"{name} needs the package {missing}: {install}") from error
+        if missing == "fcntl":
+            raise ImportError(f"{name} needs locks of files as Linux and macOS have them") from error
+        raise
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from .store import UnknownKey
+from .values import ATOMS, from_ext, is_plain, to_plain
 
 ENCRYPTED = b"\xe1"
 """First byte of an encrypted value (`encryption.py`), and of no value that a codec writes.
@@ -38,25 +39,27 @@ class Codec(Protocol):
 
 
 class MsgpackCodec:
-    """MessagePack by msgspec: None, bool, int of 64 bits, float, str, bytes, list, dict, datetime and UUID as text.
-
-    Tuples and sets come back as lists.
-    """
+    """MessagePack by msgspec, with the extension types of `values.py`."""
 
     def __init__(self) -> None:
-        self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(ext_hook=from_ext).decode
 
     def encode(self, value: Any) -> bytes:
         try:
-            return self._encoder.encode(value)
+            if type(value) in ATOMS or is_plain(value):
+                return self._encode(value)
+        except (OverflowError, UnicodeEncodeError):
+            pass
+        try:
+            return self._encode(to_plain(value))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise TypeError(f"a session can't hold this value: {error}") from error
 
     def decode(self, data: bytes) -> Any:
         try:
-            return self._decoder.decode(data)
-        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            return self._decode(data)
+        except (msgspec.MsgspecError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             if is_encrypted(data):
                 raise UnknownKey("the session is encrypted, and this node has no key") from error
             raise DecodeError(str(error)) from error

@@ -35,7 +35,7 @@ from .store import (
 )
 from .users import UserSessions, end_all
 
-log = logging.getLogger("nodes.sessions")
+log = logging.getLogger(__package__)
 
 RETRY_AFTER = 1
 """Value of Retry-After while the store is unavailable, in seconds."""

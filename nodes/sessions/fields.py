@@ -15,6 +15,7 @@ from msgspec import Meta
 from .codec import Codec, DecodeError
 from .options import SessionOptions
 from .store import LATEST, LONGEST, Changes, Lifetime, SessionTooLarge, encoded_size
+from .values import ATOMS
 
 CLIENT_KEY = "_client"
 """The address and browser of a login; see `SessionOptions.remember_client`."""
@@ -152,12 +153,17 @@ class Fields:
         """Return the changes of this request that are not saved yet."""
         if not (self._assigned or self._handed_out or self._deleted):
             return _NO_CHANGES
-        now = {key: self.encode(key, self.values[key]) for key in self._assigned.keys() | self._handed_out.keys()}
+        now = {key: self._encode_again(key) for key in self._assigned.keys() | self._handed_out.keys()}
         changed = {key: data for key, data in now.items() if data != self._base(key)}
         return Changes(set=changed, delete=frozenset(self._deleted), max_bytes=self.max_bytes)
 
     def _base(self, key: str) -> bytes | None:
         return self.stored.get(key) if key in self._assigned else self._handed_out[key]
+
+    def _encode_again(self, key: str) -> bytes:
+        """Return the bytes of a value that may have changed inside since it was assigned or handed out."""
+        value = self.values[key]
+        return self._assigned[key] if key in self._assigned and type(value) in ATOMS else self.encode(key, value)
 
     def mark_saved(self, changes: Changes) -> None:
         """Note that the store has applied `changes`."""

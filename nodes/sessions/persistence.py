@@ -45,7 +45,7 @@ from .store import (
     quarantine_corrupt,
 )
 
-log = logging.getLogger("nodes.sessions")
+log = logging.getLogger(__package__)
 
 TOUCH_FRACTION = 0.1
 """A touch is skipped until this part of the idle timeout has passed since the last one."""

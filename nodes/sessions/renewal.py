@@ -17,13 +17,11 @@ secret of the application: neither an old id alone nor a dump of the store leads
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import os
 from collections.abc import Callable, Mapping
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from . import signals
 from .fields import CLIENT_KEY, concurrent_changes
@@ -41,13 +39,13 @@ from .store import (
 )
 from .users import end_one
 
-log = logging.getLogger("nodes.sessions")
+log = logging.getLogger(__package__)
 
 MAX_RENEWALS = 20
 """Maximum number of marks that are followed to the session that goes on."""
 _OVERTAKEN = "the session ended, or another request renewed it, while its id was renewed"
-_CONTEXT = b"session-cluster successor v1\0"
-_NONCE_BYTES = 12
+_CONTEXT = b"session-cluster successor v2\0"
+_NONCE_BYTES, _TAG_BYTES, _MAX_ID_BYTES = 16, 16, 128
 
 
 def renew(
@@ -171,21 +169,35 @@ def _carry_over(new: SessionRecord, late: Changes) -> None:
 
 
 def seal(successor: str, old_id: str, secret: bytes) -> bytes:
-    """Return the id of the session that goes on, encrypted with a key that `old_id` and `secret` make."""
+    """Return the id of the session that goes on, encrypted with a key that `old_id` and `secret` make.
+
+    A one-time pad and a MAC, of a key that no other seal has. The standard library is enough, so that sessions in plain
+    text don't need `cryptography`.
+    """
     nonce = os.urandom(_NONCE_BYTES)
-    return nonce + _cipher(old_id, secret).encrypt(nonce, successor.encode(), None)
+    pad, tag_key = _keys(nonce, old_id, secret)
+    sealed = nonce + _xor(successor.encode(), pad)
+    return sealed + hmac.digest(tag_key, sealed, "sha256")[:_TAG_BYTES]
 
 
 def unseal(sealed: bytes, old_id: str, secret: bytes) -> str | None:
     """Return the id in a mark; None where it was not sealed with these."""
-    try:
-        return _cipher(old_id, secret).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None).decode()
-    except (InvalidTag, ValueError):
+    content, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
+    pad, tag_key = _keys(content[:_NONCE_BYTES], old_id, secret)
+    if not hmac.compare_digest(tag, hmac.digest(tag_key, content, "sha256")[:_TAG_BYTES]):
         return None
+    return _xor(content[_NONCE_BYTES:], pad).decode()
 
 
-def _cipher(old_id: str, secret: bytes) -> AESGCM:
-    return AESGCM(hmac.digest(secret, _CONTEXT + old_id.encode(), "sha256"))
+def _keys(nonce: bytes, old_id: str, secret: bytes) -> tuple[bytes, bytes]:
+    """Return the pad, as long as an id may be, and the key of the MAC."""
+    key = hmac.digest(secret, _CONTEXT + nonce + old_id.encode(), "sha512")
+    stream = hashlib.shake_256(key).digest(_MAX_ID_BYTES + 32)
+    return stream[:_MAX_ID_BYTES], stream[_MAX_ID_BYTES:]
+
+
+def _xor(text: bytes, pad: bytes) -> bytes:
+    return bytes(one ^ other for one, other in zip(text, pad, strict=False))
 
 
 def _successor(ended: SessionRecord) -> SessionRecord | None:

@@ -18,7 +18,7 @@ from .cookie import CookieFormat
 if TYPE_CHECKING:
     from .codec import Codec
 
-log = logging.getLogger("nodes.sessions")
+log = logging.getLogger(__package__)
 
 # ---- errors
 

@@ -11,7 +11,7 @@ from . import signals
 from .signals import Notify
 from .store import Store, StoreUnavailable, Sweepable, find_capability
 
-log = logging.getLogger("nodes.sessions")
+log = logging.getLogger(__package__)
 
 BATCH = 100
 """Sessions removed at a time: a few ms, in which a gevent worker does nothing else where the store is files."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import hashlib
 import weakref
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
+from markupsafe import Markup
 
 from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, SessionTooLarge, Store, StoreUnavailable
 from nodes.sessions.store import MARK_SECONDS
@@ -51,6 +55,22 @@ def test_a_change_inside_a_value_is_saved(browser: Browser) -> None:
 
     browser.visit(change)
     assert browser.data == {"cart": {"apple": [1, 2], "pear": [3]}, "other": [1]}
+
+
+def test_values_keep_their_types_and_a_change_inside_a_tuple_is_saved(browser: Browser) -> None:
+    values: dict[str, Any] = {
+        "flashes": [("message", Markup("<b>"))],
+        "pair": ({"a": 1}, {2}),
+        "id": UUID(int=1),
+        "when": datetime(2026, 1, 2, 3, 4),
+        "large": 2**70,
+        "total": Decimal("1.10"),
+    }
+    browser.put(**values)
+    browser.visit(lambda session: session["pair"][1].add(3))
+    data = browser.data
+    assert data == values | {"pair": ({"a": 1}, {2, 3})}
+    assert type(data["flashes"][0][1]) is Markup
 
 
 def test_every_method_of_a_mapping_works(browser: Browser) -> None:

@@ -23,6 +23,7 @@ import msgspec
 from ...codec import DecodeError
 from ...fields import COOKIE_KEY
 from ...store import LATEST, LONGEST, Changes, CorruptRecord, Lifetime, Record
+from ...values import MAX_DEPTH, to_text
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: JavaScript rounds larger integers, and would write them back rounded."""
@@ -33,7 +34,10 @@ _RESERVED = ("_created", "_final", COOKIE_KEY)
 
 
 class JsonCodec:
-    """Values as JSON that both sides read: None, bool, numbers, str, list, and dict with keys of text."""
+    """Values as JSON that both sides read: None, bool, numbers, str, list, and dict with keys of text.
+
+    JSON has one kind of sequence and one of text: tuples come back as lists, Markup and other strings as str.
+    """
 
     def __init__(self) -> None:
         self._encoder = msgspec.json.Encoder()
@@ -42,8 +46,7 @@ class JsonCodec:
     def encode(self, value: Any) -> bytes:
         """Return JSON. Raises TypeError for bytes, NaN, integers above 2^53: JavaScript would read another value."""
         try:
-            _check(value)
-            return self._encoder.encode(value)
+            return self._encoder.encode(_to_json(value, MAX_DEPTH))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise TypeError(f"a session that Express shares can't hold this value: {error}") from error
 
@@ -54,21 +57,33 @@ class JsonCodec:
             raise DecodeError(str(error)) from error
 
 
-def _check(value: Any) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is not a number in JSON")
-    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
-        raise ValueError(f"{value} is larger than JavaScript's integers")
-    if isinstance(value, list | tuple | set | frozenset):
-        for each in value:
-            _check(each)
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            if not isinstance(key, str):
-                raise TypeError(f"{key!r}: keys must be text")
-            _check(each)
-    elif value is not None and not isinstance(value, bool | int | float | str):
-        raise TypeError(f"{type(value).__name__} is not a type of JSON")
+def _to_json(value: Any, depth: int) -> Any:
+    """Return the value with types of JSON alone. Raises TypeError and ValueError for what JavaScript would not read."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not a number in JSON")
+        return float(value)
+    if isinstance(value, int):
+        if abs(value) > MAX_SAFE_INTEGER:
+            raise ValueError(f"{value} is larger than JavaScript's integers")
+        return int(value)
+    if depth < 0:
+        raise TypeError(f"it is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, list | tuple):
+        return [_to_json(each, depth - 1) for each in value]
+    if isinstance(value, dict):
+        return {_to_json_key(key): _to_json(each, depth - 1) for key, each in value.items()}
+    if (text := to_text(value)) is not None:
+        return str(text)
+    raise TypeError(f"{type(value).__name__} is not a type of JSON")
+
+
+def _to_json_key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"{key!r}: keys must be text")
+    return str.__str__(key)
 
 
 _CODEC = JsonCodec()

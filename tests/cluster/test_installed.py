@@ -1,0 +1,51 @@
+"""The package session-cluster, installed into an empty environment and used outside of any checkout."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.distributions import Environment, build
+
+SECONDS = 100
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp("environment"))
+    environment.install(f"{build('.', tmp_path_factory.mktemp('project')).wheel}[embedded]")
+    return environment
+
+
+@pytest.mark.timeout(500)
+def test_an_experiment_runs(environment: Environment, tmp_path: Path) -> None:
+    command = ("session-cluster", "failover", "run", "kill-node", "--short", "--out", "results")
+    done = environment.run(*command, cwd=tmp_path, timeout=SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All of it holds." in done.stdout
+    assert (tmp_path / "results" / "results.json").exists()
+
+
+@pytest.mark.timeout(500)
+def test_a_scene_of_the_demo_runs(environment: Environment, tmp_path: Path) -> None:
+    done = environment.run("session-cluster", "demo", "--scene", "three-nodes", cwd=tmp_path, timeout=SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "thing"),
+    [
+        ("up --node express", "the Express application"),
+        ("load --node express", "the Express application"),
+        ("failover run kill-node --on compose", "clusters in containers"),
+        ("load --on compose", "clusters in containers"),
+    ],
+)
+@pytest.mark.timeout(500)
+def test_what_needs_the_checkout_says_so_in_one_line(
+    environment: Environment, tmp_path: Path, command: str, thing: str
+) -> None:
+    done = environment.run("session-cluster", *command.split(), cwd=tmp_path, timeout=SECONDS)
+    (line,) = done.stderr.splitlines()
+    assert thing in line
+    assert "checkout, not" in line
+    assert done.returncode == 1
