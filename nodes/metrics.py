@@ -27,6 +27,7 @@ from .sessions import (
     session_created,
     session_ended,
     session_expired,
+    session_refused,
     session_renewed,
 )
 from .sessions.store import PingsAtOnce, StoreWrapper
@@ -43,6 +44,7 @@ _EVENTS = {
     "ended": session_ended,
     "absent": session_absent,
     "expired": session_expired,
+    "refused": session_refused,
     "conflict": session_conflict,
 }
 
@@ -71,8 +73,8 @@ class Metrics:
         )
         self._events = counter(
             "node_session_events_total",
-            "Sessions created, renewed (login), ended (logout), expired (as far as a sweep finds them) and absent (a"
-            " cookie came without one); conflict: a compare-and-set retried.",
+            "Sessions created, renewed (login), ended (logout), expired (as far as a sweep finds them), absent (a"
+            " cookie came without one) and refused (without a login); conflict: a compare-and-set retried.",
             ("event",),
         )
         self.store_seconds = histogram(

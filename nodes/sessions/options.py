@@ -161,6 +161,12 @@ class SessionOptions:
     max_sessions: int | None = None
     """The maximum number of sessions of one user; None: no limit. Needs a store that lists the sessions of a user."""
     session_limit: SessionLimit = SessionLimit.END_OLDEST
+    anonymous_rate: float | None = None
+    """The most anonymous sessions that clients at one address can start each second, in each process; five seconds'
+    worth at once. None: any number. Addresses must be those of clients: behind a proxy ProxyFix has to be set up."""
+    anonymous_share: float = 0.8
+    """The part of the store's memory beyond which no anonymous session is started, so that logins always find some;
+    1: no bound. Without effect where the store does not know its space: see `admission.py`."""
     remember_client: bool = False
     """True: a login stores the client's address and User-Agent in the session, for the list of a user's sessions. They
     are personal data."""
@@ -209,6 +215,12 @@ class SessionOptions:
             raise OptionsError(f"max_bytes must be at least 1, not {self.max_bytes}")
         if self.max_sessions is not None and self.max_sessions < 1:
             raise OptionsError(f"max_sessions must be at least 1, or None for no limit, not {self.max_sessions}")
+        if self.anonymous_rate is not None and not 0 < self.anonymous_rate <= 1e6:
+            raise OptionsError(
+                f"anonymous_rate must be above 0 and at most 1e6, or None for no limit, not {self.anonymous_rate:g}"
+            )
+        if not 0 < self.anonymous_share <= 1:
+            raise OptionsError(f"anonymous_share must be above 0 and at most 1, not {self.anonymous_share:g}")
 
     def for_request(self, request: Any) -> SessionOptions:
         """Return the options with the attributes that `cookie_for` returns for this request."""

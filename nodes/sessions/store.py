@@ -70,6 +70,20 @@ class TooManySessions(SessionError):
     status = 409
 
 
+class AnonymousRefused(SessionError):
+    """Base of the errors that refuse an anonymous session for the sake of others; see `admission.py`."""
+
+
+class TooManyNewSessions(AnonymousRefused):
+    """The client's address starts more anonymous sessions than `SessionOptions.anonymous_rate` allows."""
+
+    status = 429
+
+
+class StoreNearlyFull(AnonymousRefused):
+    """The store is so full that the rest is kept for users (`SessionOptions.anonymous_share`). Nothing was saved."""
+
+
 class LoginTooOld(SessionError):
     """The view needs a more recent login than this session's, or a login at all."""
 
@@ -351,6 +365,18 @@ class PingsAtOnce(Protocol):
 
     def ping_at_once(self) -> float:
         """Return the store's clock as `ping` does, without waiting for the server to come back."""
+        ...
+
+
+@runtime_checkable
+class MeasuresSpace(Protocol):
+    """Knows how full it is."""
+
+    def used_share(self) -> float | None:
+        """Return the used share of its space, 0 to 1 or a little more; None where it has no limit that it knows of.
+
+        One round trip to each of its servers that has sessions of its own. Raises `StoreUnavailable`.
+        """
         ...
 
 
