@@ -40,6 +40,7 @@ from .store import ListsByUser as ListsByUser
 from .store import LoginTooOld as LoginTooOld
 from .store import Outcome as Outcome
 from .store import Record as Record
+from .store import RecordTooLarge as RecordTooLarge
 from .store import SessionEnded as SessionEnded
 from .store import SessionError as SessionError
 from .store import SessionMark as SessionMark

@@ -38,6 +38,10 @@ class UnsupportedRecordVersion(StoreUnavailable):
     """A later version wrote the record. This one can't read it, and must not overwrite it."""
 
 
+class RecordTooLarge(UnsupportedRecordVersion):
+    """Another bound allowed the record: it is larger than this node reads, and must not be overwritten."""
+
+
 class UnknownKey(StoreUnavailable):
     """The record is encrypted with a key that this node does not have. It must not be overwritten."""
 
@@ -409,7 +413,8 @@ class Budgets:
     and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation (load, ping) is tried
     again, `deadline` the seconds after which no further attempt starts. A write whose answer was lost is repeated only
     where the store can tell whether the first one was applied. `max_connections` bounds the pool of one process;
-    waiting for a connection takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes.
+    waiting for a connection takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes,
+    and the record of a session that is read.
     """
 
     connect_timeout: float = 0.25
