@@ -16,6 +16,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
 from . import signals
+from .checks import check_type
 from .cookie import cookie_values
 from .fields import COOKIE_KEY
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
@@ -63,6 +64,7 @@ class Sessions:
     """
 
     def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
+        check_type("options", options, SessionOptions, "a SessionOptions")
         self.store = store
         self.options = options
         by_user = find_capability(store, ListsByUser)

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import re
 import secrets as random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, TypedDict
 
+from .checks import OptionsError as OptionsError
+from .checks import check_type, to_choice
 from .store import LONGEST, Lifetime
 
 MIN_SECRET_BYTES = 32
-
-
-class OptionsError(ValueError):
-    """An option is out of range, or contradicts another one."""
 
 
 class Secure(Enum):
@@ -120,10 +118,14 @@ class SessionOptions:
     """Options of the sessions. Times are in seconds.
 
     `secrets` sign the cookie: the first signs, all verify. To rotate, add a new one at the end on every node, then put
-    it first on every node, then remove the old one once its cookies have expired. Each has at least 32 bytes.
+    it first on every node, then remove the old one once its cookies have expired. Each has at least 32 bytes. A single
+    str or bytes is one secret.
+
+    In place of the member of an enum its value is taken (`same_site="Lax"`), and True and False where express-session
+    takes them: `secure`, `resave`, `proxy`, and True for the `same_site` that is strict.
     """
 
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: str | bytes | Sequence[str | bytes] = field(repr=False)
     name: str = "session"
     """The cookie's name. Over TLS it gets the prefix `__Host-`, unless `domain` or `path` forbid that, or another
     application shares the sessions and expects exactly this name."""
@@ -171,9 +173,10 @@ class SessionOptions:
     """The secrets as keys of the HMAC."""
 
     def __post_init__(self) -> None:
+        self._check_types()
         object.__setattr__(self, "lifetime", Lifetime(idle=self.idle_timeout, absolute=self.absolute_timeout))
-        object.__setattr__(self, "secret_bytes", tuple(secret.encode() for secret in self.secrets))
-        if not self.secrets:
+        object.__setattr__(self, "secret_bytes", to_secrets("secrets", self.secrets))
+        if not self.secret_bytes:
             raise OptionsError("secrets must have at least one secret of 32 bytes or more")
         for position, secret in enumerate(self.secret_bytes, start=1):
             if len(secret) < MIN_SECRET_BYTES:
@@ -210,6 +213,26 @@ class SessionOptions:
         if self.max_sessions is not None and self.max_sessions < 1:
             raise OptionsError(f"max_sessions must be at least 1, or None for no limit, not {self.max_sessions}")
 
+    def _check_types(self) -> None:
+        for name, kind, also in _CHOICES:
+            object.__setattr__(self, name, to_choice(name, getattr(self, name), kind, also))
+        if self.priority is not None:
+            object.__setattr__(self, "priority", to_choice("priority", self.priority, Priority, {}))
+        for name in ("save_uninitialized", "rolling", "http_only", "partitioned", "remember_client"):
+            check_type(name, getattr(self, name), bool, "True or False")
+        for name in ("name", "path"):
+            check_type(name, getattr(self, name), str, "a str")
+        check_type("domain", self.domain, (str, type(None)), "a str or None")
+        for name in ("idle_timeout", "absolute_timeout"):
+            check_type(name, getattr(self, name), (int, float), "a number")
+        check_type("max_bytes", self.max_bytes, int, "an int")
+        for name in ("max_age", "max_sessions"):
+            check_type(name, getattr(self, name), (int, type(None)), "an int or None")
+        if not callable(self.generate_id):
+            raise TypeError(f"generate_id must be a function, not {self.generate_id!r}")
+        if self.cookie_for is not None and not callable(self.cookie_for):
+            raise TypeError(f"cookie_for must be a function or None, not {self.cookie_for!r}")
+
     def for_request(self, request: Any) -> SessionOptions:
         """Return the options with the attributes that `cookie_for` returns for this request."""
         if self.cookie_for is None or not (own := self.cookie_for(request)):
@@ -237,3 +260,21 @@ class SessionOptions:
     def sent_secure(self, is_secure: bool) -> bool:
         """Return whether the cookie carries Secure; True also where browsers would refuse it otherwise."""
         return is_secure or self.partitioned or self.sent_same_site(is_secure) is SameSite.NONE
+
+
+_CHOICES: tuple[tuple[str, type[Enum], dict[Any, Any]], ...] = (
+    ("secure", Secure, {True: Secure.ON, False: Secure.OFF}),
+    ("same_site", SameSite, {True: SameSite.STRICT}),
+    ("proxy", TrustProxy, {True: TrustProxy.TRUST, False: TrustProxy.IGNORE}),
+    ("resave", Resave, {True: Resave.ALWAYS, False: Resave.NEVER}),
+    ("unset", Unset, {}),
+    ("session_limit", SessionLimit, {}),
+)
+
+
+def to_secrets(name: str, value: Any) -> tuple[bytes, ...]:
+    """Return one secret or several as keys of the HMAC. Raises TypeError."""
+    several = (value,) if isinstance(value, str | bytes) else value
+    if not isinstance(several, Sequence) or not all(isinstance(each, str | bytes) for each in several):
+        raise TypeError(f"{name} must be a str or bytes, or a tuple of them")  # without the value: it may be a secret
+    return tuple(each.encode() if isinstance(each, str) else each for each in several)

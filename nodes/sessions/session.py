@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from flask.sessions import SessionMixin
 from msgspec import structs
@@ -83,6 +83,8 @@ class Session(SessionMixin):
 
     def __getitem__(self, key: str) -> Any:
         self.used = True
+        if not isinstance(key, str):
+            raise KeyError(key)
         field = to_field(key)
         fields = self._unloaded().fields
         if not fields.is_assigned(field):
@@ -105,6 +107,8 @@ class Session(SessionMixin):
 
     def __delitem__(self, key: str) -> None:
         fields = self._load().fields
+        if not isinstance(key, str):
+            raise KeyError(key)
         self._refuse_if_closed()
         fields.delete(to_field(key))
 
@@ -115,6 +119,20 @@ class Session(SessionMixin):
     def __len__(self) -> int:
         values = self._load().fields.values
         return len(values) - sum(key in values for key in RESERVED)
+
+    def __or__(self, other: object) -> dict[Any, Any]:
+        return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: object) -> dict[Any, Any]:
+        return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Self:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def copy(self) -> dict[str, Any]:
+        """Return the data as a dict."""
+        return dict(self)
 
     def clear(self) -> None:
         """Remove all data. Id, owner and lifetime stay; to log out, use `end`."""
