@@ -17,7 +17,7 @@ from loadtest.history import RENEWALS, Action, Op, OpOutcome, Probe
 
 SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
-MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS, MIN_CUT_OFF = 50, 10, 20, 5
+MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS, MIN_CUT_OFF, MIN_MOVED = 50, 10, 20, 5, 3
 WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
 _UNAVAILABLE = 503
 _SLOW = 0.5
@@ -313,6 +313,28 @@ def served_by(number: int) -> Claim:
     return Claim(f"{number} nodes answer", evaluate)
 
 
+def _evaluate_moves(seen: Observed) -> ClaimResult:
+    times = seen.times
+    before, during = (
+        _nodes_of_browsers(seen.ops, begin, end)
+        for begin, end in ((times.before, times.fault), (times.faulty, times.undo))
+    )
+    if astray := sum(len(nodes) > 1 for nodes in before.values()):
+        return broken(f"{astray} of {len(before)} browsers were served by several nodes before the fault")
+    dead = set().union(*before.values()) - set().union(*during.values())
+    pinned = [browser for browser, nodes in before.items() if nodes <= dead]
+    return require(sum(browser in during for browser in pinned), MIN_MOVED, "browsers left a dead node")
+
+
+def _nodes_of_browsers(ops: Iterable[Op], begin: float, end: float) -> dict[str, set[str]]:
+    """Return the nodes that answered the requests of each browser from `begin` to `end`. It is named by its session."""
+    nodes: dict[str, set[str]] = {}
+    for op in ops:
+        if op.outcome is OpOutcome.OK and op.session and op.node and begin <= op.started and op.ended <= end:
+            nodes.setdefault(op.session, set()).add(op.node)
+    return nodes
+
+
 def _evaluate_logouts(seen: Observed) -> ClaimResult:
     result = nothing_lost(min_requests=0, min_users=1).check(seen)
     logouts = sum(op.action is Action.LOGOUT and op.outcome is OpOutcome.OK for op in seen.ops)
@@ -481,6 +503,7 @@ A GET is sent to another node by the proxy; a POST that was sent is not repeated
 flight, and waits most of the time, so a tenth of the users (at least one) is a generous bound.
 """
 ONLY_SHED = Claim("no request fails during the fault but by a 503 with Retry-After", _evaluate_shed)
+PINNED_MOVE = Claim("each browser has one node, and leaves it when it dies", _evaluate_moves)
 LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts)
 """Nothing is lost or revived in enough races of a logout with writes of its session."""
 LOGINS_STAY = Claim("who logs in again stays logged in, and loses nothing", _evaluate_logins)

@@ -2,8 +2,12 @@
 
 The first defence is the headers Origin and Sec-Fetch-Site. No page can forge them, and every current browser sends them
 with unsafe methods. The second defence, for forms, is a token that is signed with the session secrets and bound to the
-session. A visitor without a session gets an unbound token, which anyone could fetch. For visitors the first defence
-decides, so that showing a form creates no session.
+session and its user. A visitor without a session gets an unbound token, which anyone could fetch. For visitors the
+first defence decides, so that showing a form creates no session.
+
+A login in another tab gives the session a new id, and the forms of pages from before have an old token. Such a form is
+accepted where the browser's headers prove that it was sent by a page of this site, unless the page was shown to another
+user.
 """
 
 from __future__ import annotations
@@ -33,13 +37,10 @@ def protect(app: Flask, secrets: Sequence[str]) -> None:
 
 
 def token() -> str:
-    """Return the token for the forms of a page. It neither asks the store nor makes a session."""
+    """Return the token for the forms of a page. It makes no session, and reads the one of a visitor's cookie."""
     serializer: URLSafeSerializer = current_app.extensions[_EXTENSION]
-    return str(serializer.dumps(_subject()))
-
-
-def _subject() -> str:
-    return session.key_hash or _ANONYMOUS
+    key = session.key_hash
+    return str(serializer.dumps([key, session.owner] if key else [_ANONYMOUS, None]))
 
 
 def _check() -> None:
@@ -83,8 +84,15 @@ def _origin(url: str) -> tuple[str, str | None, int | None] | None:
 def _check_token(sent: str) -> None:
     serializer: URLSafeSerializer = current_app.extensions[_EXTENSION]
     try:
-        subject = serializer.loads(sent)
-    except BadSignature:
+        key, owner = serializer.loads(sent)
+    except (BadSignature, ValueError):
         raise Forbidden("this form did not come with a valid token: open the page again and repeat it") from None
-    if not isinstance(subject, str) or not hmac.compare_digest(subject.encode(), _subject().encode()):
+    if hmac.compare_digest(key, session.key_hash or _ANONYMOUS):
+        return
+    if not _has_proof(request) or owner not in (None, session.owner):
         raise Forbidden("this page is older than your session: open it again and repeat what you did")
+
+
+def _has_proof(req: Request) -> bool:
+    """Return whether headers prove that a page of this site sent the request, which `is_own_origin` has accepted."""
+    return "Origin" in req.headers or req.headers.get("Sec-Fetch-Site") == "same-origin"

@@ -237,6 +237,22 @@ def test_a_server_killed_during_an_update_loses_the_update_and_nothing_else(sche
         store.close()
 
 
+@pytest.mark.parametrize("scheme", ["mariadb", "postgresql"])
+def test_a_restart_of_the_server_costs_the_next_writes_nothing(scheme: str) -> None:
+    with running(scheme, durable=True) as server:
+        store = SqlStore.from_url(server.url, PATIENT)
+        store.create_schema()
+        engine = store._database._engine
+        with engine.connect(), engine.connect():
+            pass  # two connections, which the pool keeps
+        server.kill()
+        server.restart()
+        store.create(KEY, {"a": b"1"}, None, HOUR)
+        with engine.connect():  # the first connection is in use
+            assert store.update(KEY, UPDATE, HOUR) is Outcome.APPLIED
+        store.close()
+
+
 GREENLETS = """
 from gevent import monkey
 monkey.patch_all()

@@ -5,7 +5,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.node import PASSWORD
-from tests.support.node_app import ALICE, HTML, token_of
+from tests.support.node_app import ALICE, HTML, token_of, user_of
 
 FOREIGN = [
     {"Origin": "https://evil.example"},
@@ -89,6 +89,62 @@ def test_a_token_is_refused_after_a_login_renewed_the_id(client: FlaskClient) ->
     early = token_of(client)
     client.post("/login", json=ALICE)
     assert client.post("/visits", data={"csrf_token": early}).status_code == 403
+
+
+PROOF = [{"Origin": "http://localhost"}, {"Sec-Fetch-Site": "same-origin"}]
+NO_PROOF = [{}, {"Sec-Fetch-Site": "none"}]
+
+
+@pytest.mark.parametrize("headers", PROOF)
+@pytest.mark.parametrize("visited", [False, True])
+def test_forms_of_a_tab_from_before_the_login_go_through(
+    client: FlaskClient, headers: dict[str, str], visited: bool
+) -> None:
+    if visited:
+        client.post("/visits")
+    early = token_of(client)
+    assert client.post("/login", data={**ALICE, "csrf_token": early}, headers=headers).status_code == 200
+    assert client.post("/cart", data={"item": "apple", "quantity": "1", "csrf_token": early}, headers=headers).json
+    assert client.post("/login", data={**ALICE, "csrf_token": early}, headers=headers).status_code == 200
+    assert client.get("/me").json == {"user": "alice", "node": "node-2", "visits": int(visited), "cart": {"apple": 1}}
+
+
+@pytest.mark.parametrize("headers", PROOF)
+def test_a_form_of_the_users_earlier_session_goes_through(client: FlaskClient, headers: dict[str, str]) -> None:
+    client.post("/login", json=ALICE)
+    early = token_of(client)
+    client.post("/login", json=ALICE)
+    assert client.post("/visits", data={"csrf_token": early}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [*FOREIGN, *NO_PROOF])
+@pytest.mark.parametrize("visited", [False, True])
+def test_an_old_token_counts_for_no_other_site_and_not_without_proof(
+    client: FlaskClient, headers: dict[str, str], visited: bool
+) -> None:
+    if visited:
+        client.post("/visits")
+    early = token_of(client)
+    client.post("/login", json=ALICE)
+    for path, form in (("/login", ALICE), ("/visits", {}), ("/logout", {})):
+        assert client.post(path, data={**form, "csrf_token": early}, headers=headers).status_code == 403, path
+    assert user_of(client) == "alice"
+
+
+@pytest.mark.parametrize("headers", [*PROOF, *NO_PROOF])
+@pytest.mark.parametrize("then", [{"user": "bob", "password": PASSWORD}, None])
+def test_a_form_of_another_users_page_is_refused(
+    client: FlaskClient, headers: dict[str, str], then: dict[str, str] | None
+) -> None:
+    client.post("/login", json=ALICE)
+    early = token_of(client)
+    if then is None:
+        client.post("/logout")
+    else:
+        client.post("/login", json=then)
+    form = {"item": "apple", "quantity": "1", "csrf_token": early}
+    assert client.post("/cart", data=form, headers=headers).status_code == 403
+    assert client.get("/me").get_json()["cart"] == {}
 
 
 def test_a_form_works_with_the_cookie_of_an_expired_session(app: Flask, client: FlaskClient) -> None:
