@@ -16,6 +16,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
 from . import signals
+from .admission import Admission
 from .checks import check_type
 from .config import from_config, snapshot
 from .cookie import cookie_values
@@ -23,6 +24,7 @@ from .fields import COOKIE_KEY
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
 from .session import CookieAction, Session
 from .store import (
+    AnonymousRefused,
     Changes,
     CookieNotSendable,
     FindsByUser,
@@ -32,6 +34,7 @@ from .store import (
     Outcome,
     SessionError,
     Store,
+    StoreUnavailable,
     StoreWrapper,
     find_capability,
 )
@@ -40,7 +43,7 @@ from .users import UserSessions, end_all
 log = logging.getLogger(__package__)
 
 RETRY_AFTER = 1
-"""Value of Retry-After while the store is unavailable, in seconds."""
+"""Value of Retry-After, in seconds."""
 _EXEMPT = "_session_exempt"
 _MAX_BROWSER = 256
 _OUTAGE_READ = "the session store can't be reached; try again"
@@ -58,8 +61,9 @@ class Sessions:
         app = Flask(__name__)
         Sessions(app, store=RedisStore.from_url("redis://localhost"), options=SessionOptions(secrets=(secret,)))
 
-    Registers error handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
-    `SessionTooLarge` (413), `LoginTooOld` (401) and `CookieNotSendable` (400). An application may register its own for
+    Registers error handlers for `StoreUnavailable` and `StoreNearlyFull` (503 with Retry-After), `TooManyNewSessions`
+    (429 with Retry-After), `SessionEnded` and `TooManySessions` (409), `SessionTooLarge` (413), `LoginTooOld` (401) and
+    `CookieNotSendable` (400). An application may register its own for
     them; they apply to errors in views and at the end of the request, except that `CookieNotSendable` at the end is
     only logged. Raises `OptionsError` for options that need a capability which the store does not have.
     """
@@ -74,6 +78,7 @@ class Sessions:
             raise OptionsError("max_sessions needs a store that lists the sessions of a user; this one does not")
         self.users = UserSessions(store, by_user, options, self.notify) if by_user is not None else None
         """The sessions of a user; None where the store can't list them."""
+        self.admission = Admission(store, options.anonymous_rate, options.anonymous_share)
         if app is not None:
             self.init_app(app)
 
@@ -126,9 +131,10 @@ def error_response(error: SessionError) -> ResponseReturnValue:
     """Return the default response to an error of the session: JSON with the reason."""
     status = error.status
     is_read = flask.request.method in {"GET", "HEAD", "OPTIONS", "TRACE"}
-    response = jsonify(error=str(error) if status != 503 else _OUTAGE_READ if is_read else _OUTAGE_WRITE)
+    is_outage = isinstance(error, StoreUnavailable)
+    response = jsonify(error=str(error) if not is_outage else _OUTAGE_READ if is_read else _OUTAGE_WRITE)
     response.status_code = status
-    if status == 503:
+    if is_outage or isinstance(error, AnonymousRefused):
         response.headers["Retry-After"] = str(RETRY_AFTER)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -228,12 +234,13 @@ class _Interface(SessionInterface):
 class _RequestContext:
     """The request of a session: the cookie that it brought, and the cookie that its response may set."""
 
-    __slots__ = ("_request", "_sessions", "closed", "options")
+    __slots__ = ("_request", "_sessions", "admission", "closed", "options")
 
     def __init__(self, sessions: Sessions, options: SessionOptions, request: Request) -> None:
         self._sessions = sessions
         self._request = request
         self.options = options.for_request(request)
+        self.admission = sessions.admission
         self.closed = False
 
     def notify(self, signal: NamedSignal, key: str) -> None:

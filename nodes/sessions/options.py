@@ -170,6 +170,12 @@ class SessionOptions:
     max_sessions: int | None = None
     """The maximum number of sessions of one user; None: no limit. Needs a store that lists the sessions of a user."""
     session_limit: SessionLimit = SessionLimit.END_OLDEST
+    anonymous_rate: float | None = None
+    """The most anonymous sessions that clients at one address can start each second, in each process; five seconds'
+    worth at once. None: any number. Addresses must be those of clients: behind a proxy ProxyFix has to be set up."""
+    anonymous_share: float = 0.8
+    """The part of the store's memory beyond which no anonymous session is started, so that logins always find some;
+    1: no bound. Without effect where the store does not know its space: see `admission.py`."""
     remember_client: bool = False
     """True: a login stores the client's address and User-Agent in the session, for the list of a user's sessions. They
     are personal data."""
@@ -230,10 +236,18 @@ class SessionOptions:
             raise OptionsError(f"max_bytes must be at least 1, not {self.max_bytes}")
         if self.max_sessions is not None and self.max_sessions < 1:
             raise OptionsError(f"max_sessions must be at least 1, or None for no limit, not {self.max_sessions}")
+        if self.anonymous_rate is not None and not 0 < self.anonymous_rate <= 1e6:
+            raise OptionsError(
+                f"anonymous_rate must be above 0 and at most 1e6, or None for no limit, not {self.anonymous_rate:g}"
+            )
+        if not 0 < self.anonymous_share <= 1:
+            raise OptionsError(f"anonymous_share must be above 0 and at most 1, not {self.anonymous_share:g}")
 
     def _check_types(self) -> None:
         for name, kind, also in _CHOICES:
             object.__setattr__(self, name, to_choice(name, getattr(self, name), kind, also))
+        if self.anonymous_rate is not None:
+            check_type("anonymous_rate", self.anonymous_rate, (int, float), "a number or None")
         if self.priority is not None:
             object.__setattr__(self, "priority", to_choice("priority", self.priority, Priority, {}))
         for name in ("save_uninitialized", "rolling", "refresh", "http_only", "partitioned", "remember_client"):
@@ -241,7 +255,7 @@ class SessionOptions:
         for name in ("name", "path"):
             check_type(name, getattr(self, name), str, "a str")
         check_type("domain", self.domain, (str, type(None)), "a str or None")
-        for name in ("idle_timeout", "absolute_timeout", "permanent_lifetime"):
+        for name in ("idle_timeout", "absolute_timeout", "permanent_lifetime", "anonymous_share"):
             check_type(name, getattr(self, name), (int, float), "a number")
         check_type("max_bytes", self.max_bytes, int, "an int")
         for name in ("max_age", "max_sessions"):

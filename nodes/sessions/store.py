@@ -39,6 +39,10 @@ class UnsupportedRecordVersion(StoreUnavailable):
     """A later version wrote the record. This one can't read it, and must not overwrite it."""
 
 
+class RecordTooLarge(UnsupportedRecordVersion):
+    """Another bound allowed the record: it is larger than this node reads, and must not be overwritten."""
+
+
 class UnknownKey(StoreUnavailable):
     """The record is encrypted with a key that this node does not have. It must not be overwritten."""
 
@@ -69,6 +73,20 @@ class TooManySessions(SessionError):
     """The user has `max_sessions` sessions, and a new login is refused (`SessionLimit.REFUSE`)."""
 
     status = 409
+
+
+class AnonymousRefused(SessionError):
+    """Base of the errors that refuse an anonymous session for the sake of others; see `admission.py`."""
+
+
+class TooManyNewSessions(AnonymousRefused):
+    """The client's address starts more anonymous sessions than `SessionOptions.anonymous_rate` allows."""
+
+    status = 429
+
+
+class StoreNearlyFull(AnonymousRefused):
+    """The store is so full that the rest is kept for users (`SessionOptions.anonymous_share`). Nothing was saved."""
 
 
 class LoginTooOld(SessionError):
@@ -356,6 +374,18 @@ class PingsAtOnce(Protocol):
 
 
 @runtime_checkable
+class MeasuresSpace(Protocol):
+    """Knows how full it is."""
+
+    def used_share(self) -> float | None:
+        """Return the used share of its space, 0 to 1 or a little more; None where it has no limit that it knows of.
+
+        One round trip to each of its servers that has sessions of its own. Raises `StoreUnavailable`.
+        """
+        ...
+
+
+@runtime_checkable
 class AddsBytes(Protocol):
     """Stores more bytes than it is given. The bound on the size of a session counts what is stored."""
 
@@ -384,7 +414,8 @@ class Budgets:
     and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation (load, ping) is tried
     again, `deadline` the seconds after which no further attempt starts. A write whose answer was lost is repeated only
     where the store can tell whether the first one was applied. `max_connections` bounds the pool of one process;
-    waiting for a connection takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes.
+    waiting for a connection takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes,
+    and the record of a session that is read.
     """
 
     connect_timeout: float = 0.25

@@ -26,6 +26,7 @@ CASES = (
     ("password-changes", ""),
     ("login-again", "redis"),
     ("bad-answers", "any"),
+    ("flood", "many-addresses"),
 )
 
 

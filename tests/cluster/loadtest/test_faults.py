@@ -16,6 +16,7 @@ SPEC = ClusterSpec(
     store=StoreKind.REDIS,
     store_proxy=True,
     store_settings=StoreSettings(max_memory="6mb"),
+    node_settings={"SESSION_ANONYMOUS_RATE": "0", "SESSION_ANONYMOUS_PERCENT": "100"},
     proxy={"read_timeout": 2.0, "login_rate": None},
 )
 

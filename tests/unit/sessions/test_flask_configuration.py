@@ -11,7 +11,7 @@ import pytest
 from flask import Flask, session
 
 from nodes.sessions import MemoryStore, OptionsError, SameSite, Session, SessionOptions, Sessions, Store
-from tests.support.browser import Browser, application
+from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 
 KEY = "k" * 32
@@ -188,11 +188,12 @@ def test_only_a_change_makes_a_session_modified(store: Store) -> None:
         [1],
         False,
     )
-    for change in (
+    changes: list[View] = [
         lambda session: session.update(b=1),
         lambda session: session.pop("a"),
         lambda session: session["a"].append(2),
-    ):
+    ]
+    for change in changes:
         with browser.request() as (current, _):
             change(current)
             assert current.modified is True
