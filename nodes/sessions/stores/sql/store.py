@@ -169,7 +169,7 @@ class SqlStore:
             row = self._database.write(lambda it: it.execute(self._sql.delete_returning, {"_key": key}).one_or_none())
         else:
             row = self._database.transaction(partial(self._sql.load_and_delete_session, key=key))
-        if row is None or row.ttl <= 0 or row.format > FORMAT or row.fields is None:
+        if row is None or row.ttl <= 0 or _is_later(row.format) or row.fields is None:
             return None
         try:
             return self._to_record(row)
@@ -268,7 +268,7 @@ class SqlStore:
         return removed
 
     def _to_record(self, row: Row[*tuple[Any, ...]]) -> Record:
-        if not 0 <= row.created < LATEST * 1000:
+        if type(row.created) is not int or not 0 <= row.created < LATEST * 1000:
             raise CorruptRecord("its time of creation is out of range")
         return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
 
@@ -285,14 +285,19 @@ class SqlStore:
             raise CorruptRecord(f"its format is {row.format}")
         try:
             return self._decoder.decode(row.fields)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise CorruptRecord(f"its fields can't be read: {error}") from error
 
     def _check_readable(self, key: str, row: Row[*tuple[Any, ...]]) -> None:
-        if row.format > FORMAT:
+        if _is_later(row.format):
             raise UnsupportedRecordVersion(f"session {key} is of format {row.format}; this version reads {FORMAT}")
         if row.fields is None:
             raise RecordTooLarge(f"session {key} has more than {self.budgets.max_reply} bytes (max_reply)")
+
+
+def _is_later(version: Any) -> bool:
+    """Return whether a later version wrote the row. SQLite may have any type in a damaged one."""
+    return type(version) is int and version > FORMAT
 
 
 def _to_milliseconds(lifetime: Lifetime) -> dict[str, Any]:
