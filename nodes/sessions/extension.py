@@ -17,6 +17,8 @@ from werkzeug.http import dump_cookie
 
 from . import signals
 from .admission import Admission
+from .checks import check_type
+from .config import from_config, snapshot
 from .cookie import cookie_values
 from .fields import COOKIE_KEY
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
@@ -66,7 +68,9 @@ class Sessions:
     only logged. Raises `OptionsError` for options that need a capability which the store does not have.
     """
 
-    def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
+    def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions | None = None) -> None:
+        options = SessionOptions() if options is None else options
+        check_type("options", options, SessionOptions, "a SessionOptions")
         self.store = store
         self.options = options
         by_user = find_capability(store, ListsByUser)
@@ -79,10 +83,18 @@ class Sessions:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Replace Flask's own sessions in `app`."""
-        app.session_interface = _Interface(self)
+        """Replace Flask's own sessions in `app`. Raises OptionsError where its configuration can't be right."""
+        interface = _Interface(self)
+        interface.options_for(app)
+        app.session_interface = interface
         app.extensions["sessions"] = self
         app.register_error_handler(SessionError, error_response)
+
+    def use(self, options: SessionOptions) -> None:
+        """Take options that have the configuration of an application in them."""
+        self.options = options
+        if self.users is not None:
+            self.users.options = options
 
     def notify(self, signal: NamedSignal, key: str) -> None:
         """Send one of `signals`; `key` is the SHA-256 of the session's id."""
@@ -167,10 +179,29 @@ class _Interface(SessionInterface):
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._given = sessions.options
+        self._snapshot: tuple[Any, ...] | None = None
+        self._options: SessionOptions | None = None
 
-    def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
-        """Return the request's session, which has not yet read the cookie or the store."""
-        context = _RequestContext(self._sessions, request)
+    def options_for(self, app: Flask) -> SessionOptions | None:
+        """Return the options with the configuration of `app`, which may change until the first request and in tests."""
+        current = snapshot(app.config)
+        if current != self._snapshot:
+            self._options = from_config(self._given, app.config)
+            self._snapshot = current
+            if self._options is not None:
+                self._sessions.use(self._options)
+        return self._options
+
+    def open_session(self, app: Flask, request: Request) -> Session | None:
+        """Return the request's session, which has not yet read the cookie or the store.
+
+        None without a secret: Flask lets such a session be read, and not be written.
+        """
+        options = self.options_for(app)
+        if options is None:
+            return None
+        context = _RequestContext(self._sessions, options, request)
         store = self._sessions.store
         if store.cookie.is_shared:
             store = SharedStore(store, context.options, context.is_secure())
@@ -205,10 +236,10 @@ class _RequestContext:
 
     __slots__ = ("_request", "_sessions", "admission", "closed", "options")
 
-    def __init__(self, sessions: Sessions, request: Request) -> None:
+    def __init__(self, sessions: Sessions, options: SessionOptions, request: Request) -> None:
         self._sessions = sessions
         self._request = request
-        self.options = sessions.options.for_request(request)
+        self.options = options.for_request(request)
         self.admission = sessions.admission
         self.closed = False
 
@@ -264,6 +295,8 @@ class _RequestContext:
     def _is_tls(self) -> bool:
         """Return whether the request came over TLS; `SessionOptions.proxy` names the source."""
         environ = self._request.environ
+        if self.options.proxy is TrustProxy.TLS:
+            return True
         if self.options.proxy is TrustProxy.TRUST:
             return bool(environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower() == "https")
         if self.options.proxy is TrustProxy.IGNORE:
@@ -308,6 +341,8 @@ class SharedStore(StoreWrapper):
         own = self.codec.decode(data) if data is not None else None
         own = own if isinstance(own, dict) else {}
         max_age, expires = own.get("max_age"), own.get("expires")
+        if own.get("permanent") and max_age is None:
+            max_age = self._options.permanent_lifetime  # the other application knows nothing but a cookie's age
         inherited = max_age is expires is None
         return {"max_age": self._options.max_age if inherited else max_age, "expires": expires}
 

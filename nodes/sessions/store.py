@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from .checks import check_type
 from .cookie import CookieFormat
 
 if TYPE_CHECKING:
@@ -426,8 +427,11 @@ class Budgets:
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "read_timeout", "deadline"):
+            check_type(name, getattr(self, name), (int, float), "a number")
             if not 0 < getattr(self, name) <= 60:
                 raise ValueError(f"{name} must be above 0 and at most 60 seconds, not {getattr(self, name):g}")
+        for name in ("retries", "max_connections", "max_reply"):
+            check_type(name, getattr(self, name), int, "an int")
         if not 0 <= self.retries <= 10:
             raise ValueError(f"retries must be between 0 and 10, not {self.retries}")
         if self.max_connections < 1:

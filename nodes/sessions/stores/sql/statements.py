@@ -171,7 +171,7 @@ class Statements:
         self.insert_returning = self.insert.returning(columns.created)
         self.delete_expired = sa.delete(table).where(this, columns.expires <= now_ms())
 
-        self.lock = sa.select(columns.format, fields).where(updatable).with_for_update()
+        self.lock = sa.select(columns.format, fields).where(this, live).with_for_update()
         renewed = {"expires": _expires(columns.created), "final": _final(columns.created)}
         self.write = sa.update(table).where(updatable).values(fields=_FIELDS, **renewed)
         self.touch = sa.update(table).where(updatable, columns.format == FORMAT).values(**renewed)
