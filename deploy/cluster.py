@@ -94,6 +94,12 @@ class StoreControl(Protocol):
     def reconnect_replicas(self) -> None:
         """Undo `disconnect_replicas`."""
 
+    def fill_disk(self) -> None:
+        """Fill the file system of the sessions, until `free_disk`. Raises unless the spec asks for a `store_disk`."""
+
+    def free_disk(self) -> None:
+        """Undo `fill_disk`."""
+
     def statistics(self) -> StoreStatistics:
         """Return the sum of the primaries' counters since they started."""
 

@@ -15,8 +15,11 @@ MOST_NODES = 100
 MOST_WORKERS = 32
 DURABLE_REPLICAS = 1
 """Number of replicas that `durability` waits for: of two, one may be down."""
+ONE_ADDRESS = {"SESSION_ANONYMOUS_RATE": "0"}
+"""Settings of nodes whose clients all have one address, as those of a load test."""
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+_SIZE = re.compile(r"[1-9][0-9]{0,5}[km]", re.ASCII)
 
 
 class ClusterError(Exception):
@@ -210,6 +213,9 @@ class ClusterSpec:
     store_proxy: bool = False
     """Whether the nodes reach the store through a `deploy.FaultProxy`. With StoreKind.REDIS_HA, which is for local
     processes then, each server has one, for nodes, Sentinels and replicas alike."""
+    store_disk: str = ""
+    """The size of the file system of StoreKind.FILE or SQLite, such as "16m", so that `fill_disk` of the store's
+    control can fill it. It is in memory, and for containers. Empty: the sessions are on the engine's disk."""
     proxy: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `proxy.ProxySettings` that differ from its defaults, such as read_timeout."""
     start_timeout: float = 60.0
@@ -268,12 +274,20 @@ class ClusterSpec:
                 raise SpecError(f"node setting must be a variable in capitals, not {name!r}")
         if self.store_proxy and not (self.has_single_server or self.store is StoreKind.REDIS_HA):
             raise SpecError(f"store {self.store} has no single server that a proxy could stand before")
+        if self.store_disk:
+            self._check_disk()
         unknown = set(self.proxy) - {each.name for each in fields(ProxySettings)}
         if unknown:
             raise SpecError(f"{sorted(unknown)[0]!r} is not a setting of the proxy: see proxy.ProxySettings")
         for what in ("start_timeout", "drain_timeout"):
             if not 0 < getattr(self, what) <= 3600:
                 raise SpecError(f"{what} must be above 0 s and at most 3600 s, not {getattr(self, what):g} s")
+
+    def _check_disk(self) -> None:
+        if not _SIZE.fullmatch(self.store_disk):
+            raise SpecError(f"store_disk must be a number of k or m, such as 16m, not {self.store_disk!r}")
+        if self.store not in {StoreKind.FILE, StoreKind.SQL} or self.database is not Database.SQLITE:
+            raise SpecError(f"store_disk is for sessions in file and sql (SQLite), not for {self.store}")
 
 
 def check_nodes(nodes: int) -> None:

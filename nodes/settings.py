@@ -316,6 +316,16 @@ class Settings:
     session_limit: str = _choice(
         "SESSION_LIMIT", "end_oldest refuse", "At the limit a login ends the user's oldest session, or is refused."
     )
+    anonymous_rate: int = _whole(
+        "SESSION_ANONYMOUS_RATE", 20, 0, 100_000,
+        "The most sessions without a login that clients at one address start each second, for each worker, and five"
+        " seconds' worth at once; 0: no limit.",
+    )  # fmt: skip
+    anonymous_percent: int = _whole(
+        "SESSION_ANONYMOUS_PERCENT", 80, 1, 100,
+        "For redis, express and memory: no session without a login is started when more of the store's memory is used;"
+        " 100: no bound.",
+    )  # fmt: skip
     login_attempts: int = _whole(
         "LOGIN_ATTEMPTS", 10, 0, 1000,
         "Wrong passwords that one address may send for one user within the window, over all nodes, and ten times as"

@@ -11,7 +11,7 @@ from nginx.config.api.options import KeyValuesMultiLines
 
 from proxy.log import FORMAT, log_maps
 from proxy.settings import Balance, ProxySettings, ProxySettingsError, Tls, Version
-from proxy.upstream import SPARES, UPSTREAM, has_separate_spares, session_key_map, upstreams
+from proxy.upstream import SPARES, UPSTREAM, has_names, has_separate_spares, session_key_map, upstreams
 
 HEALTH_PATH = "/proxy/health"
 """Answered by nginx itself, without a node."""
@@ -21,7 +21,7 @@ _INTERNAL = ("/metrics", "/ready")
 
 _FIRST_WITH = {"http2": (1, 25, 1), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4), "sticky": (1, 29, 6)}
 
-_READ, _AGAIN, _SPARES, _SHED = "@read", "@read_again", "@spares", "@shed"
+_READ, _AGAIN, _UNTRIED, _SHED = "@read", "@read_again", "@untried", "@shed"
 _LOGIN_LIMIT = "@login_limit"
 _TO_READ = 420
 """A status for use inside nginx; clients never see it."""
@@ -92,7 +92,7 @@ def _http(settings: ProxySettings) -> Section:
         http.sections.add(_tls(settings.tls, settings.nginx_version))
     if settings.balance is Balance.HASH:
         http.sections.add(session_key_map(settings))
-    if has_separate_spares(settings):
+    if _starts_over(settings):
         # The name of the upstream stands in this variable where no server of it was left to try.
         http.sections.add(Section("map $upstream_addr $untried", default="0", **{f'"~(^|, ){UPSTREAM}$"': "1"}))
     if settings.max_in_flight is not None:
@@ -214,8 +214,8 @@ def _foreign_hosts(settings: ProxySettings) -> Section:
 def _server(settings: ProxySettings) -> Section:
     # What a node answers passes unchanged; these are nginx's own errors.
     errors = [["503", "=", _SHED]] if settings.max_in_flight is not None else []
-    if has_separate_spares(settings):
-        errors.append(["502", "=", _SPARES])
+    if _starts_over(settings):
+        errors.append(["502", "=", _UNTRIED])
     server = Section(
         "server",
         Location(f"= {HEALTH_PATH}", **{"access_log": False, "return": ["200", "ok"]}),
@@ -232,9 +232,8 @@ def _server(settings: ProxySettings) -> Section:
         # An error of a location that another error has led to has a page, too.
         recursive_error_pages=True,
     )
-    if any(server.resolve for server in settings.servers):
-        # When the name resolves to new addresses, nginx has no second node for a request that has tried one already,
-        # and answers 502 at once. A read then starts over with the present nodes.
+    if has_names(settings):
+        # As in `_starts_over`; a read may also have been begun.
         again = [["502", "=", _AGAIN], *(error for error in errors if error[0] != "502")]
         server.sections.add(_read(settings, _READ, again), _read(settings, _AGAIN, errors))
     else:
@@ -246,10 +245,11 @@ def _server(settings: ProxySettings) -> Section:
     if settings.tls is not None:
         # 497: plain HTTP came to the port of TLS. 308 keeps the method and the body.
         server.options["error_page"] = ["497", "=308", "https://$host$client_port$request_uri"]
-    if has_separate_spares(settings):
+    if _starts_over(settings):
         # A node may have begun a write that failed otherwise.
         untried = Section("if ($untried = 0)", **{"return": "502"})
-        server.sections.add(Location(_SPARES, untried, proxy_pass=f"http://{SPARES}"))
+        upstream = SPARES if has_separate_spares(settings) else UPSTREAM
+        server.sections.add(Location(_UNTRIED, untried, proxy_pass=f"http://{upstream}"))
     if settings.max_in_flight is not None:
         server.options["limit_conn"] = ["in_flight", settings.max_in_flight]
         server.sections.add(_refusal(_SHED, 503, "Too many requests at present: nothing was done"))
@@ -266,6 +266,15 @@ def _server(settings: ProxySettings) -> Section:
             _refusal(_LOGIN_LIMIT, 429, "Too many logins"),
         )
     return server
+
+
+def _starts_over(settings: ProxySettings) -> bool:
+    """Return whether a request that no node has got is sent once more, to the spares or to the present nodes.
+
+    When a name resolves to new addresses, nginx has no second node for a request that has tried one already, and
+    answers 502 at once, also where no connection was made.
+    """
+    return has_separate_spares(settings) or has_names(settings)
 
 
 def _read(settings: ProxySettings, name: str, errors: list[list[str]]) -> Location:

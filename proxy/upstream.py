@@ -29,6 +29,11 @@ def has_separate_spares(settings: ProxySettings) -> bool:
     return settings.spares and settings.balance in _WITHOUT_BACKUP
 
 
+def has_names(settings: ProxySettings) -> bool:
+    """Return whether the DNS is asked for nodes again and again."""
+    return any(server.resolve for server in settings.servers)
+
+
 def upstreams(settings: ProxySettings) -> list[Section]:
     """Return the `upstream` blocks: zone, balancing directive, keep-alive, one line for each server."""
     servers = [_server(settings, server) for server in settings.servers]
@@ -49,8 +54,7 @@ def _block(settings: ProxySettings, name: str, servers: list[list[str]]) -> Sect
         block.options["sticky"] = ["cookie", settings.sticky_cookie, "path=/", "httponly", "samesite=lax", *secure]
     elif settings.balance is Balance.HASH:
         # The consistent hash is by the server's name as written, so all addresses of one name would alternate.
-        resolved = any(server.resolve for server in settings.servers)
-        block.options["hash"] = ["$session_key"] if resolved else ["$session_key", "consistent"]
+        block.options["hash"] = ["$session_key"] if has_names(settings) else ["$session_key", "consistent"]
     elif settings.balance in _METHOD:
         directive, value = _METHOD[settings.balance]
         block.options[directive] = value

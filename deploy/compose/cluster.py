@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploy.base import BaseCluster
 from deploy.cluster import Member, MemberState
+from deploy.compose.disk import DiskControl
 from deploy.compose.docker import Container, Project
 from deploy.compose.members import (
     find_members,
@@ -87,7 +88,9 @@ class ComposeCluster(BaseCluster):
     @property
     def store(self) -> BaseStoreControl:
         project, store = self._running_project(), BaseStoreControl(self.spec.store)
-        if self.spec.store.needs_redis:
+        if self.spec.store_disk:
+            store = DiskControl(project, self.spec)
+        elif self.spec.store.needs_redis:
             store = make_control(ComposeRedis(project, self.spec, self._subnet), self.spec, is_coordinated=False)
         store.fault_proxy = self._fault_proxy
         return store

@@ -18,6 +18,8 @@ _NODE = (
     f"if [ -f {_CONFIGURED} ]; then set -a; . {_CONFIGURED}; set +a; fi;"
     " exec python -m gunicorn -c nodes/gunicorn.conf.py 'nodes.app:from_environ()'"
 )
+_NODE_USER = 10001
+"""The image's user `app`."""
 _FAULT_PROXY = "fault-proxy"
 _LAST_PART = 41
 """The last part of the fault proxy's address."""
@@ -72,7 +74,15 @@ def make_override(spec: ClusterSpec, subnet: str) -> dict[str, object]:
             "command": ["sleep", "infinity"],
             "networks": {"store": {"ipv4_address": address}},
         }
-    return {"services": services}
+    return {"services": services, "volumes": _make_volumes(spec)}
+
+
+def _make_volumes(spec: ClusterSpec) -> dict[str, object]:
+    """Return the volume of the sessions, if it has a size. It is empty again once no container uses it."""
+    if not spec.store_disk:
+        return {}
+    options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={spec.store_disk},uid={_NODE_USER},mode=0700"}
+    return {"sessions": {"driver": "local", "driver_opts": options}}
 
 
 def start_fault_proxy(project: Project, spec: ClusterSpec) -> FaultProxy:

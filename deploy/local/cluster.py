@@ -43,6 +43,8 @@ class LocalCluster(BaseCluster):
             raise ClusterError(f"database {spec.database} is for containers: local processes have SQLite")
         if spec.discovery is not Discovery.LIST:
             raise ClusterError(f"discovery by {spec.discovery} is for containers: local processes have a list")
+        if spec.store_disk:
+            raise ClusterError("store_disk is for containers: local processes share the machine's disk")
         given = application.kind if application else NodeKind.FLASK
         if given is not spec.node:
             raise ClusterError(f"the application must be {spec.node}, as in the spec, not {given}")

@@ -35,7 +35,7 @@ BESIDE_SESSIONS = Rights(
     ("rate_limits:*", "*:rate_limits:*", "accounts:*", "*:accounts:*"),  # where nodes have a namespace: after it
     (
         *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "rename", "time"),
-        *("evalsha", "script|load", "wait"),
+        *("evalsha", "script|load", "wait", "info|memory"),
     ),
 )
 # SCAN shows the names of all keys, whatever their pattern.

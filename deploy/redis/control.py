@@ -95,6 +95,12 @@ class BaseStoreControl:
     def reconnect_replicas(self) -> None:
         self.disconnect_replicas()
 
+    def fill_disk(self) -> None:
+        raise ClusterError("the sessions have no disk of their own: set store_disk in the spec")
+
+    def free_disk(self) -> None:
+        self.fill_disk()
+
     def statistics(self) -> StoreStatistics:
         raise ClusterError(f"sessions are in {self.kind}: no statistics are available")
 

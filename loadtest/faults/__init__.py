@@ -5,12 +5,13 @@ from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
 from loadtest.faults.members import kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, bad_answers, cut_off_primary, cuts, latency
 from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
-from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_STORE, KILL_PRIMARY, pause_primary
+from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_DISK, FILL_STORE, KILL_PRIMARY, pause_primary
 
 __all__ = [
     "BLACKHOLE",
     "DISCONNECT_REPLICAS",
     "FAILOVER",
+    "FILL_DISK",
     "FILL_STORE",
     "KILL_PRIMARY",
     "KILL_PROXY_WORKER",

@@ -1,4 +1,4 @@
-"""Faults of the store: its memory is full, or it loses its primary or its replicas."""
+"""Faults of the store: its memory or its disk is full, or it loses its primary or its replicas."""
 
 import http.client
 import time
@@ -80,8 +80,17 @@ def _restart_stores(cluster: Cluster) -> None:
 FILL_STORE = Fault(what="fill the store", seconds=4.0, apply=_fill, undo=_empty)
 """Fill the store's memory until it refuses writes; undone by deleting the filling.
 
-The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB.
+The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB. New visitors write the
+last of it, so its nodes should not limit their sessions.
 """
+
+FILL_DISK = Fault(
+    what="fill the disk of the sessions",
+    seconds=0.5,
+    apply=lambda cluster: cluster.store.fill_disk(),
+    undo=lambda cluster: cluster.store.free_disk(),
+)
+"""Leave no room on the disk of sessions in files or SQLite. The cluster's spec has to ask for a `store_disk`."""
 
 KILL_PRIMARY = Fault(
     what="kill the primary", apply=lambda cluster: cluster.kill(cluster.store.primary()), undo=_restart_stores

@@ -27,7 +27,9 @@ from .signals import session_conflict as session_conflict
 from .signals import session_created as session_created
 from .signals import session_ended as session_ended
 from .signals import session_expired as session_expired
+from .signals import session_refused as session_refused
 from .signals import session_renewed as session_renewed
+from .store import AnonymousRefused as AnonymousRefused
 from .store import Budgets as Budgets
 from .store import Changes as Changes
 from .store import CookieNotSendable as CookieNotSendable
@@ -39,13 +41,16 @@ from .store import ListsByUser as ListsByUser
 from .store import LoginTooOld as LoginTooOld
 from .store import Outcome as Outcome
 from .store import Record as Record
+from .store import RecordTooLarge as RecordTooLarge
 from .store import SessionEnded as SessionEnded
 from .store import SessionError as SessionError
 from .store import SessionMark as SessionMark
 from .store import SessionTooLarge as SessionTooLarge
 from .store import Store as Store
+from .store import StoreNearlyFull as StoreNearlyFull
 from .store import StoreUnavailable as StoreUnavailable
 from .store import Sweepable as Sweepable
+from .store import TooManyNewSessions as TooManyNewSessions
 from .store import TooManySessions as TooManySessions
 from .store import UnknownKey as UnknownKey
 from .store import UnsupportedRecordVersion as UnsupportedRecordVersion

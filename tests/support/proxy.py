@@ -53,10 +53,10 @@ class RunningProxy(RunningServer):
     def post(self, path: str = "/", body: bytes = b"x", headers: Mapping[str, str] | None = None) -> Answer:
         return send(self.connect(), "POST", path, body, headers)
 
-    def open_request(self, path: str) -> http.client.HTTPConnection:
+    def open_request(self, path: str, method: str = "GET") -> http.client.HTTPConnection:
         """Send a request without waiting for its answer: `.getresponse()` does."""
         connection = self.connect()
-        connection.request("GET", path)
+        connection.request(method, path)
         return connection
 
     def connect(self, source: str = "127.0.0.1") -> http.client.HTTPConnection:

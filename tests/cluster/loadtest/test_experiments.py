@@ -17,6 +17,7 @@ SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
     ("memory-round-robin", ""),
     ("kill-node", ""),
+    ("kill-sticky-shared", ""),
     ("primary-killed", "fail-fast"),
     ("primary-returns", "1700ms"),
     ("primary-cut-off", "sentinels-1700ms"),
@@ -25,6 +26,7 @@ CASES = (
     ("password-changes", ""),
     ("login-again", "redis"),
     ("bad-answers", "any"),
+    ("flood", "many-addresses"),
 )
 
 

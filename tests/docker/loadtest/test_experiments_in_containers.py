@@ -19,8 +19,12 @@ CASES = (
     ("planned-failover", "fail-fast"),
     ("concurrent-writes", "mysql"),
     ("late-writes", "postgres"),
+    ("database-killed", "mysql"),
+    ("database-killed", "postgres"),
+    ("sqlite-disk-full", "sqlite"),
+    ("sqlite-disk-full", "file"),
 )
-SERVERS = {"mysql": "mariadb", "postgres": "postgres"}
+SERVERS = {"mysql": "mariadb", "postgres": "postgres", "sqlite": "nginx", "file": "nginx"}
 
 
 @pytest.mark.docker

@@ -1,7 +1,9 @@
 """Nodes found by name, as in containers: they come and go without a reload."""
 
+import socket
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -102,3 +104,28 @@ def test_a_waiting_read_is_answered_by_a_node_that_the_name_resolves_to_later(
         wait_until(lambda: nodes_seen(proxy) == {"node-2", "node-3"}, "the first is no longer used")
         answers = [connection.getresponse() for connection in asked]
         assert {answer.status for answer in answers} == {200}
+
+
+def test_a_write_that_never_reached_a_node_goes_to_one_that_the_name_resolves_to_later(
+    start_proxy: StartProxy, scaled: Nodes
+) -> None:
+    """The kernel drops attempts to connect to a socket whose backlog is full, as if no host had its address."""
+    gone, other, _ = scaled
+    gone.die()
+    with Dns(*ADDRESSES[:2]) as dns, ExitStack() as opened:
+        full = opened.enter_context(socket.socket())
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        full.bind((ADDRESSES[0], other.port))
+        full.listen(0)
+        for _ in range(3):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((ADDRESSES[0], other.port))
+        service = UpstreamServer(f"node:{other.port}", "node", resolve=True)
+        proxy = start_proxy((service,), resolver=dns.address, resolver_valid=1, connect_timeout=3, tries_timeout=10)
+        wait_until(lambda: proxy.get().status == 200, "the name is resolved")
+        asked = [proxy.open_request("/write", "POST") for _ in range(2)]
+        dns.addresses, queries = ADDRESSES[1:2], dns.queries
+        wait_until(lambda: dns.queries >= queries + 2, "the new answer is known")
+        assert [connection.getresponse().status for connection in asked] == [200, 200]
+        assert other.hits("/write") == 2

@@ -18,6 +18,8 @@ from deploy.redis.control import BaseStoreControl
         (BaseStoreControl.failover, "no replica that could take over: it is memory"),
         (BaseStoreControl.disconnect_replicas, "no replicas that could be disconnected: it is memory"),
         (BaseStoreControl.reconnect_replicas, "no replicas that could be disconnected: it is memory"),
+        (BaseStoreControl.fill_disk, "no disk of their own: set store_disk"),
+        (BaseStoreControl.free_disk, "no disk of their own: set store_disk"),
         (BaseStoreControl.statistics, "sessions are in memory: no statistics"),
     ],
 )

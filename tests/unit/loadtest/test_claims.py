@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from loadtest import claims
 from loadtest.checker import Availability, Findings, Kind, PhaseFigures, Window, check
@@ -200,6 +201,15 @@ def lost_session(writes_before: int) -> list[Op]:
     return [op(91.0, action=Action.LOGIN), *writes, op(105.0, action=Action.LOOK, user=None)]
 
 
+def pinned(*moved: int, astray: bool = False) -> list[Op]:
+    """Five browsers, of which 0 to 2 have node-2 until it dies; `moved`: those that are served later."""
+    homes = ["node-2"] * 3 + ["node-1", "node-3"]
+    ops = [replace(op(91.0 + number), session=f"jar-{number}", node=node) for number, node in enumerate(homes)]
+    ops += [replace(op(101.0 + number), session=f"jar-{number}", node="node-1") for number in moved]
+    ops += [replace(op(105.0), session=f"jar-{number}", node=homes[number]) for number in (3, 4)]
+    return [*ops, *([replace(op(97.0), session="jar-4", node="node-1")] if astray else [])]
+
+
 ASKED = [op(100 + number / 10, 0.5) for number in range(30)]
 LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
 
@@ -231,6 +241,9 @@ LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
         (claims.failures_end_within(3.0), [failed(101), failed(119.9, error=STOPPED)], "holds"),  # the end of the load
         (claims.WRITES_REFUSED, [failed(101), op(102)], "holds"),
         (claims.WRITES_REFUSED, [op(101), failed(101, Action.LOOK)], "broken"),
+        (claims.PINNED_MOVE, pinned(0, 1, 2), "holds"),
+        (claims.PINNED_MOVE, pinned(0, 1), "not enough data"),
+        (claims.PINNED_MOVE, pinned(0, 1, 2, astray=True), "broken"),
         (claims.lost_at_most(1.0), lost_session(writes_before=3), "holds"),
         (claims.lost_at_most(1.0), lost_session(writes_before=0), "broken"),
         (claims.lost_at_most(1.0), [op(91.0)], "not enough data"),

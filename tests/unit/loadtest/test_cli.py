@@ -126,6 +126,8 @@ def test_runs_that_need_containers_are_left_out_without_docker(
         "node-moves",
         "concurrent-writes",
         "late-writes",
+        "database-killed",
+        "sqlite-disk-full",
         "login-again",
     }
     rest = leave_out_containers(suite, (), "docker is not installed")

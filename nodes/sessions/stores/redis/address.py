@@ -1,24 +1,9 @@
-"""Redis URLs, the addresses of their servers, and pools of connections to one of them.
-
-Names are looked up within the budget for connecting. The system's resolver may take 20 s to say that it has no answer,
-and a lookup can't be interrupted. So each lookup runs in a thread of its own (under gevent: a greenlet), shared by all
-callers that need the name at that time. Where it takes too long, the addresses of the last successful lookup are used.
-
-Other resolvers, measured with a silent DNS server and 0.25 s: gevent's c-ares resolver takes 1.0 s, its shortest
-timeout. A gevent.Timeout around it holds the 0.25 s, but outside gevent workers it leaves three file descriptors for
-each thread that looked a name up. dnspython takes 0.35 s, and 0.35 s for localhost, since it ignores /etc/hosts.
-"""
+"""Redis URLs, the addresses of their servers, and pools of connections to one of them."""
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import re
 import socket
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,8 +15,8 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from ...store import Budgets
+from ..lookup import Resolver
 from ..url_options import FILE, NAME, TEXT, YES_OR_NO, check_options, matching, one_of
-from .connection import reset_in_children
 from .exchange import BoundedParser
 
 _URL = re.compile(r"(rediss?)\+(sentinel|cluster)://(?:([^@/]*)@)?([^/?#]+)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
@@ -58,7 +43,6 @@ _TLS_OPTIONS = {
     "ssl_check_hostname": YES_OR_NO,
 }
 _SENTINEL_OPTIONS = {"sentinel_username": TEXT, "sentinel_password": TEXT}
-Lookup = Callable[[str, int], list[str]]
 
 
 class Address(NamedTuple):
@@ -181,62 +165,6 @@ def _check_url(url: str) -> None:
     check_options(given, {**_OPTIONS, **_ACCOUNT, **(_TLS_OPTIONS if parts.scheme == "rediss" else {})}, _BUDGETED)
 
 
-def system_lookup(name: str, port: int) -> list[str]:
-    """Return the addresses of `name`, in the order in which to try them. Raises OSError where there are none."""
-    try:
-        infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except ValueError as error:
-        raise OSError(f"{name} is not the name of a host: {error}") from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in infos))
-
-
-class Resolver:
-    """Looks up the host of a pool in the background. One for all connections of the pool."""
-
-    def __init__(self, lookup: Lookup = system_lookup) -> None:
-        self._lookup = lookup
-        self._last: list[str] = []
-        reset_in_children(self)
-
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._pending: Future[list[str]] | None = None
-
-    def addresses(self, name: str, port: int, seconds: float) -> list[str]:
-        """Return the addresses of `name`; where the lookup fails or takes too long, those of the last lookup.
-
-        An IP address is returned as it is. Raises OSError where there are no addresses after `seconds`.
-        """
-        with contextlib.suppress(ValueError):
-            return [str(ipaddress.ip_address(name))]
-        try:
-            # If earlier addresses are known, half of the time is left for connecting to them.
-            return self._start(name, port).result(seconds / 2 if self._last else seconds)
-        except OSError as error:
-            if self._last:
-                return self._last
-            if isinstance(error, TimeoutError):
-                raise OSError(f"no address of {name} within {seconds:g} s") from None
-            raise
-
-    def _start(self, name: str, port: int) -> Future[list[str]]:
-        with self._lock:
-            pending = self._pending
-            if pending is None:
-                pending = self._pending = Future()
-                threading.Thread(target=self._run, args=(name, port, pending), name="lookup", daemon=True).start()
-            return pending
-
-    def _run(self, name: str, port: int, pending: Future[list[str]]) -> None:
-        try:
-            self._last = self._lookup(name, port)
-            pending.set_result(self._last)
-        except OSError as error:
-            pending.set_exception(error)
-        finally:
-            self._pending = None
-
-
 class NamedConnection(redis.Connection):
     """A connection of redis-py that tries each address of its host. Lookup and connecting have a timeout each."""
 
@@ -246,14 +174,10 @@ class NamedConnection(redis.Connection):
 
     def _connect(self) -> socket.socket:
         name, timeout = self.host, float(self.socket_connect_timeout or 60)
-        addresses = self._resolver.addresses(name, self.port, timeout)
-        until = time.monotonic() + timeout
         failure = OSError(f"{name} has no address")
         try:
-            for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-                self.host = address
-                # A silent address must leave the next ones their share of the time.
-                self.socket_connect_timeout = max((until - time.monotonic()) / left, timeout / 20)
+            for address, seconds in self._resolver.in_turn(name, self.port, timeout):
+                self.host, self.socket_connect_timeout = address, seconds
                 try:
                     return super()._connect()  # type: ignore[no-any-return,no-untyped-call]
                 except OSError as error:

@@ -13,10 +13,8 @@ the server itself refused the command. A timeout and a connection that was lost 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
@@ -24,6 +22,7 @@ from typing import Any, Protocol, TypeAlias
 import redis
 
 from ...store import Budgets, StoreUnavailable
+from ..forks import reset_in_children
 from .exchange import exchange
 
 
@@ -35,26 +34,6 @@ def is_permanent(error: StoreUnavailable) -> bool:
     """Return whether the credentials are wrong, so that waiting does not help."""
     return isinstance(error.__cause__, redis.AuthenticationError)
 
-
-class _PerProcess(Protocol):
-    def _reset(self) -> None: ...
-
-
-_per_process: weakref.WeakSet[_PerProcess] = weakref.WeakSet()
-
-
-def reset_in_children(owner: _PerProcess) -> None:
-    """Call `owner._reset()` now and in each child process, which must not share connections, locks and threads."""
-    owner._reset()
-    _per_process.add(owner)
-
-
-def _reset_all() -> None:
-    for owner in list(_per_process):
-        owner._reset()
-
-
-os.register_at_fork(after_in_child=_reset_all)
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Connection: TypeAlias = Any

@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 import redis
 
 from ...store import Budgets, StoreUnavailable
+from ..forks import reset_in_children
 from .address import Address, ServerList, make_pool
-from .connection import Command, Connection, NotApplied, ServerConnections, reset_in_children
+from .connection import Command, Connection, NotApplied, ServerConnections
 from .exchange import exchange
 from .retry import Call
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ...store import StoreUnavailable
+from ..forks import reset_in_children
 from .address import Address, to_address
-from .connection import reset_in_children
 from .scripts import to_dict
 
 _MARGIN = 0.1

@@ -10,7 +10,8 @@ from enum import Enum
 from typing import Any
 
 from ...store import StoreUnavailable
-from .connection import Command, CommandExecutor, reset_in_children
+from ..forks import reset_in_children
+from .connection import Command, CommandExecutor
 from .retry import Call
 
 _RETRY_INTERVAL = 0.05

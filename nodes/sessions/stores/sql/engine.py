@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from ...store import Budgets
+from ..lookup import Resolver
 from ..url_options import FILE, NAME, TEXT, WHOLE, YES_OR_NO, Values, check_options, one_of
 
 DRIVERS = {
@@ -117,6 +119,34 @@ def _engine(url: URL, budgets: Budgets, connect_args: dict[str, Any], **more: An
     )
 
 
+def _check_when_used(engine: Engine, descriptor: Callable[[Any], int | None]) -> None:
+    """Replace a pooled connection from which something was sent that no statement asked for: mostly its end.
+
+    A write on it would fail without an answer, and could not be tried again. The check is without a round trip.
+    `descriptor` returns that of a connection's socket, or None for a closed one.
+    """
+
+    @event.listens_for(engine, "checkout")
+    def used(connection: Any, _record: object, _proxy: object) -> None:
+        number = descriptor(connection)
+        if number is None or _is_readable(number):
+            raise DisconnectionError("the server has closed this connection")
+
+
+def _connect_with(engine: Engine, connect: Callable[[dict[str, Any]], Any]) -> None:
+    """Have connections made by `connect`, which gets the parameters of the driver's own function."""
+
+    @event.listens_for(engine, "do_connect")
+    def connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> Any:
+        return connect(parameters)
+
+
+def _is_readable(descriptor: int) -> bool:
+    readable = select.poll()
+    readable.register(descriptor, select.POLLIN)
+    return bool(readable.poll(0))
+
+
 def _sqlite(url: URL, budgets: Budgets) -> Engine:
     engine = _engine(url, budgets, {"timeout": budgets.read_timeout})
 
@@ -130,6 +160,8 @@ def _sqlite(url: URL, budgets: Budgets) -> Engine:
 
 
 def _mysql(url: URL, budgets: Budgets) -> Engine:
+    from .mysql import make_connector  # here, since nobody else needs the driver
+
     engine = _engine(
         url,
         budgets,
@@ -140,6 +172,8 @@ def _mysql(url: URL, budgets: Budgets) -> Engine:
             "autocommit": True,
         },
     )
+    _check_when_used(engine, lambda connection: connection._sock.fileno() if connection.open else None)
+    _connect_with(engine, make_connector(budgets, Resolver()))
     wait = math.ceil(budgets.read_timeout)
     limits = (
         # No gap locks: a sweep locks the rows it removes, and not the gaps, where others insert.
@@ -163,7 +197,6 @@ def _postgresql(url: URL, budgets: Budgets) -> Engine:
     # gevent worker must not import it before.
     from .postgresql import make_connector
 
-    connect = make_connector(budgets)
     milliseconds = math.ceil(budgets.read_timeout * 1000)
     query = dict(url.query)
     given = query.pop("options", "")
@@ -176,9 +209,6 @@ def _postgresql(url: URL, budgets: Budgets) -> Engine:
     # A database made without an encoding (SQL_ASCII) would answer in bytes.
     arguments = {"options": f"{limits} {given}".strip(), "client_encoding": "utf8"}
     engine = _engine(url.set(query=query), budgets, arguments, use_native_hstore=False)
-
-    @event.listens_for(engine, "do_connect")
-    def connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> Any:
-        return connect(parameters)
-
+    _check_when_used(engine, lambda connection: None if connection.closed else connection.fileno())
+    _connect_with(engine, make_connector(budgets, Resolver()))
     return engine

@@ -8,7 +8,6 @@ with gevent where `select` is patched already, else in C, which blocks all green
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
@@ -18,9 +17,11 @@ from psycopg.abc import PQGen, PQGenConn
 from psycopg.pq import TransactionStatus
 
 from ...store import Budgets
+from ..lookup import Resolver
 from .engine import MARGIN
 
 T = TypeVar("T")
+_ANY_PORT = 0
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -37,13 +38,13 @@ class BoundedConnection(psycopg.Connection[Any]):
         step = next(steps)
         while True:
             ready = yield step
-            if time.monotonic() >= until and not ready:
-                raise psycopg.errors.ConnectionTimeout(f"no connection within {cls.connect_timeout:g} s")
             try:
                 step = steps.send(ready)
             except StopIteration as end:
                 connection: Self = end.value
                 return connection
+            if time.monotonic() >= until:
+                raise psycopg.errors.ConnectionTimeout(f"no connection within {cls.connect_timeout:g} s")
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
@@ -54,27 +55,26 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
-def make_connector(budgets: Budgets) -> Callable[[dict[str, Any]], BoundedConnection]:
+def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, Any]], BoundedConnection]:
     """Return a function that connects with parameters of libpq.
 
-    It raises OperationalError within `connect_timeout` for each address of the host.
+    It raises OperationalError within `connect_timeout` for the lookup and for each address of the host.
     """
 
     class Bounded(BoundedConnection):
         connect_timeout = budgets.connect_timeout
         read_timeout = budgets.read_timeout
 
-    return lambda parameters: Bounded.connect(**_resolve(parameters))
+    return lambda parameters: Bounded.connect(**_resolve(parameters, resolver, budgets.connect_timeout))
 
 
-def _resolve(parameters: dict[str, Any]) -> dict[str, Any]:
+def _resolve(parameters: dict[str, Any], resolver: Resolver, seconds: float) -> dict[str, Any]:
     """Add the addresses of the host: libpq would ask the DNS itself, and block every greenlet."""
     host = parameters.get("host", "")
     if not host or host.startswith(("/", "@")) or "," in host or "hostaddr" in parameters:
         return parameters
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = resolver.addresses(host, _ANY_PORT, seconds)
     except OSError as error:
         raise psycopg.OperationalError(f"{host}: {error}") from error
-    addresses = [str(address[0]) for *_, address in found]
     return {**parameters, "host": ",".join([host] * len(addresses)), "hostaddr": ",".join(addresses)}

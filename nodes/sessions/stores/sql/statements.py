@@ -137,10 +137,11 @@ def _final(created: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
 
 
 class Statements:
-    """The statements on one table."""
+    """The statements on one table. Those that read a session have NULL for fields of more than `most` bytes."""
 
-    def __init__(self, table: sa.Table) -> None:
+    def __init__(self, table: sa.Table, most: int) -> None:
         columns = table.c
+        fields = sa.case((sa.func.length(columns.fields) <= most, columns.fields)).label("fields")
         kept = columns.set_aside == SESSION
         this = sa.and_(columns.key == _KEY, kept)
         mark = sa.and_(columns.key == _KEY, columns.set_aside == MARK)
@@ -153,7 +154,7 @@ class Statements:
             (columns.expires - now_ms()).label("ttl"),
             columns.final,
             columns.format,
-            columns.fields,
+            fields,
             columns.set_aside,
         )
 
@@ -164,7 +165,7 @@ class Statements:
             .order_by(columns.set_aside.desc())
             .limit(1)
         )
-        self.load_mark = sa.select(columns.fields).where(mark, live)
+        self.load_mark = sa.select(fields).where(mark, live)
         self.delete = sa.delete(table).where(this)
         self.delete_returning = self.delete.returning(*record)
         self.load_locked = sa.select(*record).where(this).with_for_update()
@@ -183,7 +184,7 @@ class Statements:
         self.insert_returning = self.insert.returning(columns.created)
         self.delete_expired = sa.delete(table).where(this, columns.expires <= now_ms())
 
-        self.lock = sa.select(columns.format, columns.fields).where(updatable).with_for_update()
+        self.lock = sa.select(columns.format, fields).where(this, live).with_for_update()
         renewed = {"expires": _expires(columns.created), "final": _final(columns.created)}
         self.write = sa.update(table).where(updatable).values(fields=_FIELDS, **renewed)
         self.touch = sa.update(table).where(updatable, columns.format == FORMAT).values(**renewed)

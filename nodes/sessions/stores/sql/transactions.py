@@ -195,7 +195,7 @@ class AutocommitEngine:
         retries = self._budgets.retries
         while True:
             try:
-                with self._engine.connect() as connection:
+                with _connect(self._engine) as connection:
                     return _close_after_nonsense(connection, work)
             except (SQLAlchemyError, OSError, *_NONSENSE) as error:
                 if not retries or time.monotonic() >= until or not again(error):
@@ -217,6 +217,16 @@ class AutocommitEngine:
             if was_rolled_back(error):
                 raise
             raise StoreUnavailable(f"{self._engine.dialect.name}: no answer to COMMIT: {error.orig}") from error
+
+
+def _connect(engine: Engine) -> Connection:
+    """Return a connection. Raises OSError where the driver or SQLAlchemy stumbles over the answers of a handshake."""
+    try:
+        return engine.connect()
+    except (SQLAlchemyError, OSError, *_NONSENSE):
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise OSError(f"an answer that can't be read: {type(error).__name__}") from error
 
 
 def _close_after_nonsense(connection: Connection, work: Callable[[Connection], T]) -> T:

@@ -1,0 +1,35 @@
+"""29: the only database is killed and started again."""
+
+from deploy import Database, StoreKind
+from loadtest.claims import NOTHING_LOST, ONLY_SHED, bounded, recovers_within, site_fast
+from loadtest.experiment import Experiment, Place, Variant, cluster
+from loadtest.faults import kill
+
+PATIENT = {"STORE_CONNECT_TIMEOUT": "0.5", "STORE_READ_TIMEOUT": "0.5"}
+"""A database that syncs to a busy disk needs more than the 0.25 s of the default now and then."""
+BUDGET = 4.0
+"""Two attempts of 0.75 s, and on a busy machine once more: the proxy repeats a read at another node after 2 s."""
+RECOVERY = 1.5
+"""Seconds in which all nodes connect at once: a database makes a process or thread for each connection."""
+
+EXPERIMENT = Experiment(
+    number=29,
+    name="database-killed",
+    title="kill the only database",
+    hypothesis="Nothing acknowledged is lost, no user is logged out, and the nodes are back with the database.",
+    reference="8: Redis loses its last second",
+    users=12,
+    during=4,
+    after=4,
+    variants=tuple(
+        Variant(
+            name=str(database),
+            title=str(database),
+            spec=cluster(3, StoreKind.SQL, database=database, node_settings=PATIENT),
+            fault=kill("store"),
+            claims=(NOTHING_LOST, ONLY_SHED, bounded(BUDGET), site_fast(0.5), recovers_within(RECOVERY)),
+            places=frozenset({Place.COMPOSE}),
+        )
+        for database in (Database.MYSQL, Database.POSTGRES)
+    ),
+)
