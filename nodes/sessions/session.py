@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from flask.sessions import SessionMixin
 from msgspec import structs
@@ -42,6 +42,7 @@ class Session(SessionMixin):
         self._brought_cookie = False
         self._detached = False
         self.request_context = request_context
+        self._modified: bool | None = None
         self.used = False
         """Whether the response depends on the session, so that no cache may share it."""
         self.cookie_action = CookieAction.NONE
@@ -83,6 +84,8 @@ class Session(SessionMixin):
 
     def __getitem__(self, key: str) -> Any:
         self.used = True
+        if not isinstance(key, str):
+            raise KeyError(key)
         field = to_field(key)
         fields = self._unloaded().fields
         if not fields.is_assigned(field):
@@ -102,11 +105,15 @@ class Session(SessionMixin):
         self._refuse_if_closed()
         self.used = True
         self._unloaded().fields.assign(field, value)
+        self._modified = None
 
     def __delitem__(self, key: str) -> None:
         fields = self._load().fields
+        if not isinstance(key, str):
+            raise KeyError(key)
         self._refuse_if_closed()
         fields.delete(to_field(key))
+        self._modified = None
 
     def __iter__(self) -> Iterator[str]:
         keys = map(to_application_key, self._load().fields.values)
@@ -115,6 +122,20 @@ class Session(SessionMixin):
     def __len__(self) -> int:
         values = self._load().fields.values
         return len(values) - sum(key in values for key in RESERVED)
+
+    def __or__(self, other: object) -> dict[Any, Any]:
+        return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: object) -> dict[Any, Any]:
+        return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Self:  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def copy(self) -> dict[str, Any]:
+        """Return the data as a dict."""
+        return dict(self)
 
     def clear(self) -> None:
         """Remove all data. Id, owner and lifetime stay; to log out, use `end`."""
@@ -180,6 +201,34 @@ class Session(SessionMixin):
         if self._load().mark is not None:
             raise SessionEnded(ENDED)
 
+    # ---- Flask's own attributes. `accessed` is that of `SessionMixin`, which Flask sets.
+
+    @property
+    def new(self) -> bool:  # type: ignore[override]
+        """Whether this visitor has no session yet."""
+        return self.is_new
+
+    @property
+    def modified(self) -> bool:
+        """Whether this request changed the session. Assign False to save no change that was made before."""
+        if self._modified is not None:
+            return self._modified
+        return self._record is not None and self._record.fields.is_changed()
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._modified = bool(value)
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the session and its cookie live for `SessionOptions.permanent_lifetime`."""
+        return self._load().own_lifetime.permanent
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        if self.permanent is not bool(value):
+            self._set_lifetime("permanent", bool(value), "permanent must be True or False")
+
     # ---- its lifetime
 
     @property
@@ -189,8 +238,9 @@ class Session(SessionMixin):
         Assign to it for this session alone; None undoes that. The absolute timeout bounds it. Raises ValueError unless
         it is above 0 and at most `store.LONGEST`.
         """
-        own = self._load().own_lifetime.max_age
-        return self._options.max_age if own is None else own
+        own = self._load().own_lifetime
+        default = math.ceil(self._options.permanent_lifetime) if own.permanent else self._options.max_age
+        return default if own.max_age is None else own.max_age
 
     @max_age.setter
     def max_age(self, seconds: float | None) -> None:
@@ -215,6 +265,8 @@ class Session(SessionMixin):
             convert(own, SessionLifetime)
         except DecodeError:
             raise ValueError(error) from None
+        if not own["permanent"]:
+            del own["permanent"]
         self._assign(COOKIE_KEY, own)
 
     # ---- operations that reach the store at once
@@ -318,13 +370,15 @@ class Session(SessionMixin):
         `SessionEnded` where changes were not saved because the session has ended.
         """
         reads = options.rolling or options.save_uninitialized or options.resave is Resave.ALWAYS
-        if self._detached or (self._record is None and not reads):
+        if self._detached or self._modified is False or (self._record is None and not reads):
             return
         record = self._load() if reads else self._unloaded()
-        before = record.fields.stored.get(COOKIE_KEY)
+        before = record.fields.stored
         record = self._replace(record.commit(options))
-        changed = before != record.fields.stored.get(COOKIE_KEY)
-        is_due = options.rolling or changed or (record.touched and self.cookie_lifetime != (None, None))
+        after = record.fields.stored
+        changed = before.get(COOKIE_KEY) != after.get(COOKIE_KEY)
+        is_refreshed = after is not before or (options.refresh and (record.touched or record.own_lifetime.permanent))
+        is_due = options.rolling or changed or (is_refreshed and self.cookie_lifetime != (None, None))
         is_absent = record.loaded and record.record is None
         if is_due and not is_absent and self.cookie_action is CookieAction.NONE:
             self.cookie_action = CookieAction.SET
@@ -335,5 +389,8 @@ class Session(SessionMixin):
         own = self._unloaded().own_lifetime
         if own.expires is not None:
             return None, datetime.fromtimestamp(own.expires, UTC)
+        if own.permanent and own.max_age is None:
+            seconds = self._options.permanent_lifetime
+            return math.ceil(seconds), datetime.now(UTC) + timedelta(seconds=seconds)
         # Rounded up: the cookie never ends before the session, and Max-Age=0 would delete it.
         return (self._options.max_age if own.max_age is None else math.ceil(own.max_age)), None

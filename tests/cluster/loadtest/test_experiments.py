@@ -27,6 +27,7 @@ CASES = (
     ("password-changes", ""),
     ("login-again", "redis"),
     ("bad-answers", "any"),
+    ("flood", "many-addresses"),
 )
 
 

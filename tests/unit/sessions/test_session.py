@@ -73,6 +73,44 @@ def test_values_keep_their_types_and_a_change_inside_a_tuple_is_saved(browser: B
     assert type(data["flashes"][0][1]) is Markup
 
 
+@pytest.mark.parametrize("key", [None, 1, 1.5, b"a", (1,), True], ids=repr)
+def test_a_key_that_is_not_a_str_is_missing(browser: Browser, key: Any) -> None:
+    browser.put(a=1)
+
+    def view(session: Session) -> None:
+        assert session.get(key, "default") == "default"
+        assert session.pop(key, "default") == "default"
+        assert key not in session
+        with pytest.raises(KeyError):
+            session[key]
+        with pytest.raises(KeyError):
+            del session[key]
+        with pytest.raises(TypeError, match="keys are strings"):
+            session[key] = 1
+
+    browser.visit(view)
+    assert browser.data == {"a": 1}
+
+
+def test_a_session_merges_and_copies_as_a_dict_does(browser: Browser) -> None:
+    browser.put(a=1)
+
+    def view(session: Session) -> None:
+        assert session | {"b": 2} == {"a": 1, "b": 2}
+        assert {"a": 0, "b": 2} | session == {"a": 1, "b": 2}
+        copied = session.copy()
+        copied["c"] = 3
+        assert session == {"a": 1}
+        with pytest.raises(TypeError):
+            session | 1
+        session |= {"d": 4}
+        session |= [("e", 5)]
+        assert isinstance(session, Session)
+
+    browser.visit(view)
+    assert browser.data == {"a": 1, "d": 4, "e": 5}
+
+
 def test_every_method_of_a_mapping_works(browser: Browser) -> None:
     browser.put(a=1, b=[2], c=3)
 
