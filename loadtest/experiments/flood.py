@@ -5,6 +5,7 @@ from loadtest.checker.phases import DURING
 from loadtest.claims import NOTHING_LOST, ONLY_NEWCOMERS_REFUSED, gap_within, users_within
 from loadtest.experiment import AFTER, BEFORE, Experiment, Phase, Variant, cluster
 from loadtest.load_profile import Arrivals, Comers, Mix
+from nodes.settings import Settings
 
 RATE = 200
 """Newcomers a second, of 430 bytes each. An empty Valkey uses 1.1 MB of its 2 MiB and connections up to 0.4 MB, so that
@@ -51,8 +52,8 @@ EXPERIMENT = Experiment(
     mix=Mix.EVERYDAY,
     weights={"Visitor": 3, "Shopper": 3, "Leaver": 6},
     variants=(
-        _variant("one-address", "from one address"),
+        _variant("one-address", "from one address", SESSION_ANONYMOUS_RATE=str(Settings.anonymous_rate)),
         # All clients of an experiment have one address. Without its limit they are as many.
-        _variant("many-addresses", "from many addresses", SESSION_ANONYMOUS_RATE="0"),
+        _variant("many-addresses", "from many addresses"),
     ),
 )

@@ -19,7 +19,7 @@ EXPERIMENT = Experiment(
                 StoreKind.REDIS,
                 store_settings=StoreSettings(max_memory="8mb"),
                 # Visitors take what is left.
-                node_settings={"SESSION_ANONYMOUS_RATE": "0", "SESSION_ANONYMOUS_PERCENT": "100"},
+                node_settings={"SESSION_ANONYMOUS_PERCENT": "100"},
             ),
             fault=FILL_STORE,
             claims=(NOTHING_LOST, NO_FAILED_GET, WRITES_REFUSED),

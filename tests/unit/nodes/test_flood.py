@@ -72,6 +72,16 @@ def test_a_cookie_that_is_not_genuine_does_not_evade_the_limit(limited: Flask) -
     assert visit(client).status_code == 429
 
 
+def test_a_forged_header_does_not_evade_the_limit(limited: Flask) -> None:
+    statuses = [
+        limited.test_client()
+        .post("/visits", json={}, headers={"X-Forwarded-For": f"198.51.100.{number}, {HERE}"})
+        .status_code
+        for number in range(7)
+    ]
+    assert statuses == [200] * 5 + [429] * 2
+
+
 def test_a_store_that_is_nearly_full_is_left_to_users(small: Flask) -> None:
     early = small.test_client()
     assert visit(early).status_code == 200

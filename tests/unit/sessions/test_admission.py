@@ -172,7 +172,7 @@ class Servers:
 
     def execute(self, commands: Sequence[Command], idempotent: bool = False) -> list[Any]:
         assert list(commands) == [("INFO", "memory")]
-        assert idempotent
+        assert not idempotent
         return [*self.replies]
 
     def partitions(self) -> Sequence[Servers]:

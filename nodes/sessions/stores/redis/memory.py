@@ -27,7 +27,7 @@ class MemoryGauge:
         """
         shares = []
         for executor in self._connections.partitions():
-            reply = executor.execute([_INFO], True)[0]
+            reply = executor.execute([_INFO])[0]  # not repeated: a request waits for it
             if isinstance(reply, ResponseError):
                 self._warn(reply)
             elif (share := _parse(reply)) is not None:
