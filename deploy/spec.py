@@ -15,6 +15,8 @@ MOST_NODES = 100
 MOST_WORKERS = 32
 DURABLE_REPLICAS = 1
 """Number of replicas that `durability` waits for: of two, one may be down."""
+ONE_ADDRESS = {"SESSION_ANONYMOUS_RATE": "0"}
+"""Settings of nodes whose clients all have one address, as those of a load test."""
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 _SIZE = re.compile(r"[1-9][0-9]{0,5}[km]", re.ASCII)

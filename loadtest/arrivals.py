@@ -17,7 +17,7 @@ from geventhttpclient.client import HTTPClientPool
 
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Operation
-from loadtest.load_profile import Arrivals, Comers
+from loadtest.load_profile import ARRIVAL, Arrivals, Comers
 from loadtest.users import FRUIT, SessionUser
 
 MEMBERS = 20
@@ -107,7 +107,7 @@ class ArrivalSource:
         # Of one name at most one request is in flight, as the history demands.
         slot = heapq.heappop(self._free) if self._free else next(self._slots)
         try:
-            who = f"arrival-{self._number + 1}-{slot}"
+            who = f"{ARRIVAL}{self._number + 1}-{slot}"
             if kind is Comers.NEWCOMERS:
                 Guest(self._environment).send(Operation(Action.VISIT), who)
                 return

@@ -4,6 +4,7 @@ Too little data supports nothing: it is NOT_ENOUGH_DATA, never HOLDS. A loss is 
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,12 +15,14 @@ from loadtest.checker import Findings, Kind, PhaseFigures, Window
 from loadtest.checker.figures import is_failure, percentile
 from loadtest.checker.phases import DURING
 from loadtest.history import RENEWALS, Action, Op, OpOutcome, Probe
+from loadtest.load_profile import ARRIVAL
 
 SITE, SESSION = "site", "session"
 """Endpoints of the prober: a page without a session, and one that reads the store."""
-MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS, MIN_CUT_OFF, MIN_MOVED = 50, 10, 20, 5, 3
+MIN_PROBES, MIN_LOGOUTS, MIN_LOGINS, MIN_CUT_OFF, MIN_MOVED, MIN_REFUSED = 50, 10, 20, 5, 3, 200
 WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
 _UNAVAILABLE = 503
+_TOO_MANY = 429
 _SLOW = 0.5
 """Seconds after which an answer to a probe is slow."""
 _APART = 1.0
@@ -243,6 +246,41 @@ def _evaluate_shed(seen: Observed) -> ClaimResult:
     if figures.failed > figures.shed:
         return broken(f"failed: {list_failures(figures.failures)}, of which {figures.shed} were shed")
     return HOLDS if figures.shed else not_enough("nothing was shed, so there was no overload")
+
+
+def _split_during(seen: Observed) -> tuple[list[Op], list[Op]]:
+    """Return the operations that began during the fault: those of users, and those that arrived beside them."""
+    users: list[Op] = []
+    arrived: list[Op] = []
+    for op in seen.ops:
+        if seen.times.fault <= op.started < seen.times.undo:
+            (arrived if op.who.startswith(ARRIVAL) else users).append(op)
+    return users, arrived
+
+
+def _evaluate_newcomers(seen: Observed) -> ClaimResult:
+    users, newcomers = _split_during(seen)
+    refused = [op for op in newcomers if is_failure(op)]
+    others = [op for op in refused if op.status not in (_TOO_MANY, _UNAVAILABLE)]
+    failed = Counter(f"{op.method} {op.path}: {op.error}" for op in (*filter(is_failure, users), *others))
+    if failed:
+        return broken(f"failed: {list_failures(failed)}")
+    enough = require(len(refused), MIN_REFUSED, "newcomers were refused")
+    logins = sum(op.action is Action.LOGIN and op.outcome is OpOutcome.OK for op in users)
+    return require(logins, MIN_LOGINS, "logins") if enough == HOLDS else enough
+
+
+def users_within(seconds: float) -> Claim:
+    """The claim that during the fault 99 of 100 requests of users, not of those who arrive, take at most this long."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        users, _ = _split_during(seen)
+        p99 = percentile((op.ended - op.started for op in users), 0.99)
+        if p99 > seconds:
+            return broken(f"p99 of the users' requests {p99:.2f} s; expected {seconds:g} s at most")
+        return require(len(users), 100, "requests of users")
+
+    return Claim(f"users are answered within {seconds:g} s (p99)", evaluate)
 
 
 def _evaluate_failed_writes(seen: Observed) -> ClaimResult:
@@ -523,6 +561,8 @@ A GET is sent to another node by the proxy; a POST that was sent is not repeated
 flight, and waits most of the time, so a tenth of the users (at least one) is a generous bound.
 """
 ONLY_SHED = Claim("no request fails during the fault but by a 503 with Retry-After", _evaluate_shed)
+ONLY_NEWCOMERS_REFUSED = Claim("no request of a user fails, and newcomers get a 429 or a 503", _evaluate_newcomers)
+"""Users go on logging in and writing, while many of those who arrive without a session are refused."""
 PINNED_MOVE = Claim("each browser has one node, and leaves it when it dies", _evaluate_moves)
 LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts)
 """Nothing is lost or revived in enough races of a logout with writes of its session."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
+from deploy.spec import ONE_ADDRESS
 from loadtest.checker.phases import DURING
 from loadtest.claims import Claim
 from loadtest.faults import NOTHING, Fault, latency
@@ -196,10 +197,18 @@ def cluster(
     store: StoreKind,
     balance: Balance = Balance.ROUND_ROBIN,
     proxy: Mapping[str, Any] | None = None,
+    node_settings: Mapping[str, str] | None = None,
     **more: Any,
 ) -> ClusterSpec:
-    """Return a spec without a limit on logins per address, since all users come from one."""
-    return ClusterSpec(nodes=nodes, store=store, balance=balance, proxy={"login_rate": None, **(proxy or {})}, **more)
+    """Return a spec without limits on logins and new sessions per address, since all users come from one."""
+    return ClusterSpec(
+        nodes=nodes,
+        store=store,
+        balance=balance,
+        proxy={"login_rate": None, **(proxy or {})},
+        node_settings={**ONE_ADDRESS, **(node_settings or {})},
+        **more,
+    )
 
 
 def make_accounts(users: int) -> tuple[str, ...]:

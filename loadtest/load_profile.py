@@ -15,6 +15,8 @@ WANTED_USERS = "wanted-users"
 """The file with the wanted number of users, in the folder of the load."""
 WANTED_ARRIVALS = "wanted-arrivals.json"
 """The file with the wanted Arrivals. Without it, none are wanted."""
+ARRIVAL = "arrival-"
+"""Prefix of the names of clients that arrive beside the users, in the history."""
 REASON = "load generator: "
 """Prefix of the line in Locust's log with the reason of its end; lines of other processes may follow."""
 

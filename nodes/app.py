@@ -115,6 +115,8 @@ def _options(settings: Settings) -> SessionOptions:
         max_bytes=settings.max_bytes,
         max_sessions=settings.max_sessions,
         session_limit=SessionLimit[settings.session_limit.upper()],
+        anonymous_rate=settings.anonymous_rate or None,
+        anonymous_share=settings.anonymous_percent / 100,
         remember_client=True,
     )
 

@@ -27,6 +27,7 @@ from .sessions import (
     session_created,
     session_ended,
     session_expired,
+    session_refused,
     session_renewed,
 )
 from .sessions.store import PingsAtOnce, StoreWrapper
@@ -43,8 +44,12 @@ _EVENTS = {
     "ended": session_ended,
     "absent": session_absent,
     "expired": session_expired,
+    "refused": session_refused,
     "conflict": session_conflict,
 }
+
+_KEPT_SECONDS = 1.0
+"""How long a worker keeps the text for Prometheus: while it adds up the files it answers no other request."""
 
 _WORKER = os.environ.get(WORKER, "0")
 if METRICS_DIR in os.environ:
@@ -54,7 +59,9 @@ if METRICS_DIR in os.environ:
 class Metrics:
     """The counters of one application. Labels hold names of the node's own only, so their number is bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept, self._kept_until = b"", clock()
         self._registry = CollectorRegistry()
         counter = partial(Counter, registry=self._registry)
         histogram = partial(Histogram, registry=self._registry)
@@ -66,8 +73,8 @@ class Metrics:
         )
         self._events = counter(
             "node_session_events_total",
-            "Sessions created, renewed (login), ended (logout), expired (as far as a sweep finds them) and absent (a"
-            " cookie came without one); conflict: a compare-and-set retried.",
+            "Sessions created, renewed (login), ended (logout), expired (as far as a sweep finds them), absent (a"
+            " cookie came without one) and refused (without a login); conflict: a compare-and-set retried.",
             ("event",),
         )
         self.store_seconds = histogram(
@@ -93,12 +100,14 @@ class Metrics:
             signal.connect(partial(_count, self._events.labels(event)), sender=sessions, weak=False)
 
     def exposition(self) -> bytes:
-        """Return the text for Prometheus, of all workers of this node."""
+        """Return the text for Prometheus, of all workers of this node; theirs may be a second old."""
         if METRICS_DIR not in os.environ:
             return generate_latest(self._registry)
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        if self._clock() >= self._kept_until:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            self._kept, self._kept_until = generate_latest(registry), self._clock() + _KEPT_SECONDS
+        return self._kept
 
 
 def _count(counter: Counter, _sender: Sessions, **_: str) -> None:

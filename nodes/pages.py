@@ -10,11 +10,21 @@ from flask import Flask, Response, current_app, jsonify, make_response, redirect
 from werkzeug.exceptions import HTTPException
 
 from .request import SAFE_METHODS, request_id, session, wants_page
-from .sessions import CookieNotSendable, LoginTooOld, SessionEnded, SessionError, SessionTooLarge, TooManySessions
+from .sessions import (
+    AnonymousRefused,
+    CookieNotSendable,
+    LoginTooOld,
+    SessionEnded,
+    SessionError,
+    SessionTooLarge,
+    StoreNearlyFull,
+    TooManyNewSessions,
+    TooManySessions,
+)
 from .sessions.users import HANDLE_DIGITS
 
 RETRY_AFTER = 2
-"""Value of Retry-After while the store is unavailable, in seconds: a failover takes about this long."""
+"""Value of Retry-After while the store is unavailable or nearly full, in seconds: a failover takes about this long."""
 COLOURS = 8
 _STATIC_SECONDS = 365 * 86400
 _OUTAGE_READ = "Your session can't be read at present. This does not log you out: please try again in a moment."
@@ -41,6 +51,14 @@ _SESSION_ERRORS = {
     TooManySessions: (
         "Too many logins",
         "You are logged in at too many places. Log out at one of them first.",
+    ),
+    TooManyNewSessions: (
+        "Too many new visitors",
+        "Many new visitors have your address, and this was not saved. Please try again in a moment, or log in.",
+    ),
+    StoreNearlyFull: (
+        "Too many visitors",
+        "There are too many visitors at present, and this was not saved. Please log in, or try again later.",
     ),
     SessionTooLarge: (
         "Your session is full",
@@ -107,7 +125,10 @@ def _session_error(error: SessionError) -> Response:
         return _login_again(error.status)
     if type(error) in _SESSION_ERRORS:
         title, message = _SESSION_ERRORS[type(error)]
-        return _error(error.status, message.format(error), title)
+        response = _error(error.status, message.format(error), title)
+        if isinstance(error, AnonymousRefused):
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
     current_app.logger.warning("%s", error, extra={"request_id": request_id()})
     response = _error(error.status, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)
     response.headers["Retry-After"] = str(RETRY_AFTER)

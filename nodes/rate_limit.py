@@ -13,7 +13,6 @@ atomically and in one round trip, before the password is checked. So concurrent 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import TooManyRequests
 
 from .sessions import Changes, Lifetime, Outcome, Record, Store
+from .sessions.admission import client_network
 
 _NAME_CHARACTERS = 8
 _GUESS = b"0"
@@ -64,7 +64,7 @@ class RateLimiter:
         device = self._device(request, user)
         if device is not None:  # not by its address: strangers there would lock the user out
             return {_key("device", user, device): self._attempts}
-        address = _network(request.remote_addr or "")
+        address = client_network(request.remote_addr or "")
         return {_key("user", user, address): self._attempts, _key("address", address): PER_ADDRESS * self._attempts}
 
     def _device(self, request: Request, user: str) -> str | None:
@@ -124,12 +124,3 @@ def _key(*parts: str) -> str:
     """Return the key of the counter that these texts name: 64 hexadecimal digits, as all stores take."""
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _network(address: str) -> str:
-    """Return the address; for IPv6 its network of 64 bits, because one client has all addresses of it."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else address

@@ -5,10 +5,10 @@ from loadtest.claims import NOTHING_LOST, ONLY_SHED, bounded, recovers_within, s
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import kill
 
-# As in experiment 12.
-BUDGET = 2.5
 PATIENT = {"STORE_CONNECT_TIMEOUT": "0.5", "STORE_READ_TIMEOUT": "0.5"}
 """A database that syncs to a busy disk needs more than the 0.25 s of the default now and then."""
+BUDGET = 4.0
+"""Two attempts of 0.75 s, and on a busy machine once more: the proxy repeats a read at another node after 2 s."""
 RECOVERY = 1.5
 """Seconds in which all nodes connect at once: a database makes a process or thread for each connection."""
 

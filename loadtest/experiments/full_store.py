@@ -14,7 +14,13 @@ EXPERIMENT = Experiment(
     during=4,
     variants=(
         Variant(
-            spec=cluster(3, StoreKind.REDIS, store_settings=StoreSettings(max_memory="8mb")),
+            spec=cluster(
+                3,
+                StoreKind.REDIS,
+                store_settings=StoreSettings(max_memory="8mb"),
+                # Visitors take what is left.
+                node_settings={"SESSION_ANONYMOUS_PERCENT": "100"},
+            ),
             fault=FILL_STORE,
             claims=(NOTHING_LOST, NO_FAILED_GET, WRITES_REFUSED),
         ),

@@ -80,7 +80,8 @@ def _restart_stores(cluster: Cluster) -> None:
 FILL_STORE = Fault(what="fill the store", seconds=4.0, apply=_fill, undo=_empty)
 """Fill the store's memory until it refuses writes; undone by deleting the filling.
 
-The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB.
+The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB. New visitors write the
+last of it, so its nodes should not limit their sessions.
 """
 
 FILL_DISK = Fault(

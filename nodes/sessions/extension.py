@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import abc
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -16,11 +17,15 @@ from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
 from . import signals
+from .admission import Admission
+from .checks import check_type
+from .config import from_config, snapshot
 from .cookie import cookie_values
 from .fields import COOKIE_KEY
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
 from .session import CookieAction, Session
 from .store import (
+    AnonymousRefused,
     Changes,
     CookieNotSendable,
     FindsByUser,
@@ -30,6 +35,7 @@ from .store import (
     Outcome,
     SessionError,
     Store,
+    StoreUnavailable,
     StoreWrapper,
     find_capability,
 )
@@ -38,7 +44,7 @@ from .users import UserSessions, end_all
 log = logging.getLogger(__package__)
 
 RETRY_AFTER = 1
-"""Value of Retry-After while the store is unavailable, in seconds."""
+"""Value of Retry-After, in seconds."""
 _EXEMPT = "_session_exempt"
 _MAX_BROWSER = 256
 _OUTAGE_READ = "the session store can't be reached; try again"
@@ -56,13 +62,16 @@ class Sessions:
         app = Flask(__name__)
         Sessions(app, store=RedisStore.from_url("redis://localhost"), options=SessionOptions(secrets=(secret,)))
 
-    Registers error handlers for `StoreUnavailable` (503 with Retry-After), `SessionEnded` and `TooManySessions` (409),
-    `SessionTooLarge` (413), `LoginTooOld` (401) and `CookieNotSendable` (400). An application may register its own for
+    Registers error handlers for `StoreUnavailable` and `StoreNearlyFull` (503 with Retry-After), `TooManyNewSessions`
+    (429 with Retry-After), `SessionEnded` and `TooManySessions` (409), `SessionTooLarge` (413), `LoginTooOld` (401) and
+    `CookieNotSendable` (400). An application may register its own for
     them; they apply to errors in views and at the end of the request, except that `CookieNotSendable` at the end is
     only logged. Raises `OptionsError` for options that need a capability which the store does not have.
     """
 
-    def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions) -> None:
+    def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions | None = None) -> None:
+        options = SessionOptions() if options is None else options
+        check_type("options", options, SessionOptions, "a SessionOptions")
         self.store = store
         self.options = options
         by_user = find_capability(store, ListsByUser)
@@ -70,14 +79,23 @@ class Sessions:
             raise OptionsError("max_sessions needs a store that lists the sessions of a user; this one does not")
         self.users = UserSessions(store, by_user, options, self.notify) if by_user is not None else None
         """The sessions of a user; None where the store can't list them."""
+        self.admission = Admission(store, options.anonymous_rate, options.anonymous_share)
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Replace Flask's own sessions in `app`."""
-        app.session_interface = _Interface(self)
+        """Replace Flask's own sessions in `app`. Raises OptionsError where its configuration can't be right."""
+        interface = _Interface(self)
+        interface.options_for(app)
+        app.session_interface = interface
         app.extensions["sessions"] = self
         app.register_error_handler(SessionError, error_response)
+
+    def use(self, options: SessionOptions) -> None:
+        """Take options that have the configuration of an application in them."""
+        self.options = options
+        if self.users is not None:
+            self.users.options = options
 
     def notify(self, signal: NamedSignal, key: str) -> None:
         """Send one of `signals`; `key` is the SHA-256 of the session's id."""
@@ -114,9 +132,10 @@ def error_response(error: SessionError) -> ResponseReturnValue:
     """Return the default response to an error of the session: JSON with the reason."""
     status = error.status
     is_read = flask.request.method in {"GET", "HEAD", "OPTIONS", "TRACE"}
-    response = jsonify(error=str(error) if status != 503 else _OUTAGE_READ if is_read else _OUTAGE_WRITE)
+    is_outage = isinstance(error, StoreUnavailable)
+    response = jsonify(error=str(error) if not is_outage else _OUTAGE_READ if is_read else _OUTAGE_WRITE)
     response.status_code = status
-    if status == 503:
+    if is_outage or isinstance(error, AnonymousRefused):
         response.headers["Retry-After"] = str(RETRY_AFTER)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -161,10 +180,29 @@ class _Interface(SessionInterface):
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._given = sessions.options
+        self._snapshot: tuple[Any, ...] | None = None
+        self._options: SessionOptions | None = None
 
-    def open_session(self, app: Flask, request: Request) -> Session:  # noqa: ARG002 - Flask's signature
-        """Return the request's session, which has not yet read the cookie or the store."""
-        context = _RequestContext(self._sessions, request)
+    def options_for(self, app: Flask) -> SessionOptions | None:
+        """Return the options with the configuration of `app`, which may change until the first request and in tests."""
+        current = snapshot(app.config)
+        if current != self._snapshot:
+            self._options = from_config(self._given, app.config)
+            self._snapshot = current
+            if self._options is not None:
+                self._sessions.use(self._options)
+        return self._options
+
+    def open_session(self, app: Flask, request: Request) -> Session | None:
+        """Return the request's session, which has not yet read the cookie or the store.
+
+        None without a secret: Flask lets such a session be read, and not be written.
+        """
+        options = self.options_for(app)
+        if options is None:
+            return None
+        context = _RequestContext(self._sessions, options, request, is_test=app.testing)
         store = self._sessions.store
         if store.cookie.is_shared:
             store = SharedStore(store, context.options, context.is_secure())
@@ -188,6 +226,9 @@ class _Interface(SessionInterface):
             _replace(response, app.make_response(app.handle_user_exception(error)))
         has_cookie = session.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
         context.closed = True
+        if response.is_streamed and not response.direct_passthrough:
+            context.streams = True
+            response.response = _save_at_end(response.response, session)
         if has_cookie:
             response.headers.add("Set-Cookie", context.set_cookie(session))
         if has_cookie or session.used:
@@ -197,12 +238,15 @@ class _Interface(SessionInterface):
 class _RequestContext:
     """The request of a session: the cookie that it brought, and the cookie that its response may set."""
 
-    __slots__ = ("_request", "_sessions", "closed", "options")
+    __slots__ = ("_is_test", "_request", "_sessions", "admission", "closed", "options", "streams")
 
-    def __init__(self, sessions: Sessions, request: Request) -> None:
+    def __init__(self, sessions: Sessions, options: SessionOptions, request: Request, *, is_test: bool) -> None:
         self._sessions = sessions
         self._request = request
-        self.options = sessions.options.for_request(request)
+        self._is_test = is_test
+        self.streams = False
+        self.options = options.for_request(request)
+        self.admission = sessions.admission
         self.closed = False
 
     def notify(self, signal: NamedSignal, key: str) -> None:
@@ -213,9 +257,14 @@ class _RequestContext:
         return {"address": request.remote_addr or "", "browser": request.user_agent.string[:_MAX_BROWSER]}
 
     def read_id(self) -> str | None:
-        values = cookie_values(self._request.environ.get("HTTP_COOKIE", ""), self._cookie_name(self.is_secure()))
-        # Of two cookies with one name, one may have been planted from a sibling domain, so neither is accepted.
-        return self._sessions.store.cookie.verify(values[0], self.options.secret_bytes) if len(values) == 1 else None
+        header, is_secure = self._request.environ.get("HTTP_COOKIE", ""), self.is_secure()
+        values = cookie_values(header, self._cookie_name(is_secure))
+        if not values and self._is_test:  # `session_transaction` over HTTP prepares the session of a request over TLS
+            values = cookie_values(header, self._cookie_name(not is_secure))
+        verify, secrets = self._sessions.store.cookie.verify, self.options.secret_bytes
+        # Of two genuine cookies with one name, one may have been planted from a sibling domain: neither is accepted.
+        genuine = [session_id for value in values if (session_id := verify(value, secrets)) is not None]
+        return genuine[0] if len(genuine) == 1 else None
 
     def cookie_refusal(self) -> str | None:
         options, request = self.options, self._request
@@ -257,6 +306,8 @@ class _RequestContext:
     def _is_tls(self) -> bool:
         """Return whether the request came over TLS; `SessionOptions.proxy` names the source."""
         environ = self._request.environ
+        if self.options.proxy is TrustProxy.TLS:
+            return True
         if self.options.proxy is TrustProxy.TRUST:
             return bool(environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower() == "https")
         if self.options.proxy is TrustProxy.IGNORE:
@@ -301,18 +352,51 @@ class SharedStore(StoreWrapper):
         own = self.codec.decode(data) if data is not None else None
         own = own if isinstance(own, dict) else {}
         max_age, expires = own.get("max_age"), own.get("expires")
+        if own.get("permanent") and max_age is None:
+            max_age = self._options.permanent_lifetime  # the other application knows nothing but a cookie's age
         inherited = max_age is expires is None
         return {"max_age": self._options.max_age if inherited else max_age, "expires": expires}
 
 
+def _save_at_end(body: abc.Iterable[Any], session: Session) -> Iterator[Any]:
+    """Yield the body, and save what it did to the session, also where the client hangs up."""
+    try:
+        yield from body
+    finally:
+        if (close := getattr(body, "close", None)) is not None:
+            close()
+        session.save_late()
+
+
 def _forbid_caching(response: Response) -> None:
-    """Forbid shared caches to store the response. Compares names itself: werkzeug's accessors cost 5 us more."""
+    """Forbid shared caches to store the response. An application's own `private` or `no-store` is kept.
+
+    Compares names itself: werkzeug's accessors cost 5 us more.
+    """
     headers = response.headers
-    if any(name.lower() == "vary" for name, _ in headers):
+    names = {name.lower() for name, _ in headers}
+    if "vary" in names:
         response.vary.add("Cookie")
     else:
         headers.add("Vary", "Cookie")
-    headers["Cache-Control"] = "no-store"
+    for name in names & _OF_SHARED_CACHES:
+        del headers[name]
+    own = ", ".join(headers.getlist("Cache-Control")) if "cache-control" in names else ""
+    headers["Cache-Control"] = _private(own)
+
+
+def _private(header: str) -> str:
+    """Return the Cache-Control header without leave for shared caches; `no-store` where there is none."""
+    directives = [directive.strip() for directive in header.split(",") if directive.strip()]
+    by_name = {directive.partition("=")[0].strip().lower(): directive for directive in directives}
+    if not by_name or '"' in header:
+        return "no-store"
+    kept = [directive for name, directive in by_name.items() if name not in {"public", "s-maxage"}]
+    return ", ".join(kept if by_name.keys() & {"private", "no-store"} else ["private", *kept])
+
+
+_OF_SHARED_CACHES = {"cdn-cache-control", "surrogate-control"}
+"""Headers that tell shared caches something else than `Cache-Control`."""
 
 
 def _is_below(path: str, cookie_path: str) -> bool:

@@ -43,13 +43,20 @@ class SessionLifetime(msgspec.Struct, frozen=True):
     """Idle timeout in seconds."""
     expires: Annotated[float, Meta(gt=0, lt=LATEST)] | None = None
     """Latest end, in seconds since the epoch."""
+    permanent: bool = False
+    """Whether `SessionOptions.permanent_lifetime` takes the place of both timeouts."""
 
     def timeouts(self, options: SessionOptions, created: float | None) -> Lifetime:
-        """Return both timeouts of a session created at `created`. The options' absolute timeout bounds them."""
-        absolute = options.absolute_timeout
+        """Return both timeouts of a session created at `created`.
+
+        The options' absolute timeout bounds them, unless the session is permanent.
+        """
+        idle, absolute = options.idle_timeout, options.absolute_timeout
+        if self.permanent:
+            idle, absolute = options.permanent_lifetime, LONGEST
         if self.expires is not None and created is not None:
             absolute = min(absolute, max(self.expires - created, 0.001))
-        return Lifetime(options.idle_timeout if self.max_age is None else self.max_age, absolute)
+        return Lifetime(idle if self.max_age is None else self.max_age, absolute)
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -148,6 +155,11 @@ class Fields:
         self._handed_out.pop(key, None)
         if key in self.stored:
             self._deleted.add(key)
+
+    def is_changed(self) -> bool:
+        """Return whether this request assigned or deleted a field, or changed a value inside."""
+        changes = self.pending()
+        return bool(self._assigned or changes.set or changes.delete)
 
     def pending(self) -> Changes:
         """Return the changes of this request that are not saved yet."""

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import re
 import secrets as random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
+from .checks import OptionsError as OptionsError
+from .checks import check_type, to_choice
 from .store import LONGEST, Lifetime
 
 MIN_SECRET_BYTES = 32
-
-
-class OptionsError(ValueError):
-    """An option is out of range, or contradicts another one."""
 
 
 class Secure(Enum):
@@ -56,6 +54,8 @@ class TrustProxy(Enum):
     """The first token of X-Forwarded-Proto; only behind a proxy that overwrites it (express-session: true)."""
     IGNORE = "ignore"
     """The connection itself; changes by ProxyFix are undone (express-session: false)."""
+    TLS = "tls"
+    """Nobody: every request came over TLS, to a proxy in front that does not say so."""
 
 
 class Resave(Enum):
@@ -120,10 +120,15 @@ class SessionOptions:
     """Options of the sessions. Times are in seconds.
 
     `secrets` sign the cookie: the first signs, all verify. To rotate, add a new one at the end on every node, then put
-    it first on every node, then remove the old one once its cookies have expired. Each has at least 32 bytes.
+    it first on every node, then remove the old one once its cookies have expired. Each has at least 32 bytes. A single
+    str or bytes is one secret. Not given: the application's `SECRET_KEY` and `SECRET_KEY_FALLBACKS`. `config.py` has
+    the other options that are taken from the application's configuration.
+
+    In place of the member of an enum its value is taken (`same_site="Lax"`), and True and False where express-session
+    takes them: `secure`, `resave`, `proxy`, and True for the `same_site` that is strict.
     """
 
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: str | bytes | Sequence[str | bytes] = field(default=(), repr=False)
     name: str = "session"
     """The cookie's name. Over TLS it gets the prefix `__Host-`, unless `domain` or `path` forbid that, or another
     application shares the sessions and expects exactly this name."""
@@ -133,6 +138,10 @@ class SessionOptions:
     """A session ends when it was not used for this time (OWASP: 15 to 30 minutes). It slides in steps of a tenth."""
     absolute_timeout: float = 8 * 60 * 60
     """A session ends this time after it was created or renewed, used or not (OWASP: 4 to 8 hours; NIST AAL2: ≤ 24)."""
+    permanent_lifetime: float = 31 * 24 * 60 * 60
+    """A session with `session.permanent = True` ends when it was not used for this time, in place of both timeouts."""
+    refresh: bool = True
+    """False: a cookie with a lifetime is sent only when the session changes, and not while it is only used."""
     resave: Resave = Resave.NEVER
     save_uninitialized: bool = False
     """True: every visitor gets a session and a cookie, even an empty one. False keeps bots and health checks from
@@ -161,6 +170,12 @@ class SessionOptions:
     max_sessions: int | None = None
     """The maximum number of sessions of one user; None: no limit. Needs a store that lists the sessions of a user."""
     session_limit: SessionLimit = SessionLimit.END_OLDEST
+    anonymous_rate: float | None = None
+    """The most anonymous sessions that clients at one address can start each second, in each process; five seconds'
+    worth at once. None: any number. Addresses must be those of clients: behind a proxy ProxyFix has to be set up."""
+    anonymous_share: float = 0.8
+    """The part of the store's memory beyond which no anonymous session is started, so that logins always find some;
+    1: no bound. Without effect where the store does not know its space: see `admission.py`."""
     remember_client: bool = False
     """True: a login stores the client's address and User-Agent in the session, for the list of a user's sessions. They
     are personal data."""
@@ -169,11 +184,19 @@ class SessionOptions:
     """Both timeouts, as stores take them."""
     secret_bytes: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
     """The secrets as keys of the HMAC."""
+    given: frozenset[str] = field(init=False, repr=False, compare=False)
+    """The names of the options that were given, which win over the application's configuration."""
+
+    def __new__(cls, **options: Any) -> Self:
+        self = object.__new__(cls)
+        object.__setattr__(self, "given", frozenset(options))
+        return self
 
     def __post_init__(self) -> None:
+        self._check_types()
         object.__setattr__(self, "lifetime", Lifetime(idle=self.idle_timeout, absolute=self.absolute_timeout))
-        object.__setattr__(self, "secret_bytes", tuple(secret.encode() for secret in self.secrets))
-        if not self.secrets:
+        object.__setattr__(self, "secret_bytes", to_secrets("secrets", self.secrets))
+        if not self.secret_bytes and "secrets" in self.given:
             raise OptionsError("secrets must have at least one secret of 32 bytes or more")
         for position, secret in enumerate(self.secret_bytes, start=1):
             if len(secret) < MIN_SECRET_BYTES:
@@ -189,6 +212,10 @@ class SessionOptions:
             raise OptionsError(
                 "idle_timeout and absolute_timeout must be above 0, idle at most absolute, and absolute at most 100"
                 f" years, not {self.idle_timeout:g} s and {self.absolute_timeout:g} s"
+            )
+        if not 0 < self.permanent_lifetime <= LONGEST:
+            raise OptionsError(
+                f"permanent_lifetime must be above 0 s and at most 100 years, not {self.permanent_lifetime:g} s"
             )
         if not re.fullmatch(r"/[!-:<-~]*", self.path):
             raise OptionsError(
@@ -209,6 +236,34 @@ class SessionOptions:
             raise OptionsError(f"max_bytes must be at least 1, not {self.max_bytes}")
         if self.max_sessions is not None and self.max_sessions < 1:
             raise OptionsError(f"max_sessions must be at least 1, or None for no limit, not {self.max_sessions}")
+        if self.anonymous_rate is not None and not 0 < self.anonymous_rate <= 1e6:
+            raise OptionsError(
+                f"anonymous_rate must be above 0 and at most 1e6, or None for no limit, not {self.anonymous_rate:g}"
+            )
+        if not 0 < self.anonymous_share <= 1:
+            raise OptionsError(f"anonymous_share must be above 0 and at most 1, not {self.anonymous_share:g}")
+
+    def _check_types(self) -> None:
+        for name, kind, also in _CHOICES:
+            object.__setattr__(self, name, to_choice(name, getattr(self, name), kind, also))
+        if self.anonymous_rate is not None:
+            check_type("anonymous_rate", self.anonymous_rate, (int, float), "a number or None")
+        if self.priority is not None:
+            object.__setattr__(self, "priority", to_choice("priority", self.priority, Priority, {}))
+        for name in ("save_uninitialized", "rolling", "refresh", "http_only", "partitioned", "remember_client"):
+            check_type(name, getattr(self, name), bool, "True or False")
+        for name in ("name", "path"):
+            check_type(name, getattr(self, name), str, "a str")
+        check_type("domain", self.domain, (str, type(None)), "a str or None")
+        for name in ("idle_timeout", "absolute_timeout", "permanent_lifetime", "anonymous_share"):
+            check_type(name, getattr(self, name), (int, float), "a number")
+        check_type("max_bytes", self.max_bytes, int, "an int")
+        for name in ("max_age", "max_sessions"):
+            check_type(name, getattr(self, name), (int, type(None)), "an int or None")
+        if not callable(self.generate_id):
+            raise TypeError(f"generate_id must be a function, not {self.generate_id!r}")
+        if self.cookie_for is not None and not callable(self.cookie_for):
+            raise TypeError(f"cookie_for must be a function or None, not {self.cookie_for!r}")
 
     def for_request(self, request: Any) -> SessionOptions:
         """Return the options with the attributes that `cookie_for` returns for this request."""
@@ -237,3 +292,21 @@ class SessionOptions:
     def sent_secure(self, is_secure: bool) -> bool:
         """Return whether the cookie carries Secure; True also where browsers would refuse it otherwise."""
         return is_secure or self.partitioned or self.sent_same_site(is_secure) is SameSite.NONE
+
+
+_CHOICES: tuple[tuple[str, type[Enum], dict[Any, Any]], ...] = (
+    ("secure", Secure, {True: Secure.ON, False: Secure.OFF}),
+    ("same_site", SameSite, {True: SameSite.STRICT}),
+    ("proxy", TrustProxy, {True: TrustProxy.TRUST, False: TrustProxy.IGNORE}),
+    ("resave", Resave, {True: Resave.ALWAYS, False: Resave.NEVER}),
+    ("unset", Unset, {}),
+    ("session_limit", SessionLimit, {}),
+)
+
+
+def to_secrets(name: str, value: Any) -> tuple[bytes, ...]:
+    """Return one secret or several as keys of the HMAC. Raises TypeError."""
+    several = (value,) if isinstance(value, str | bytes) else value
+    if not isinstance(several, Sequence) or not all(isinstance(each, str | bytes) for each in several):
+        raise TypeError(f"{name} must be a str or bytes, or a tuple of them")  # without the value: it may be a secret
+    return tuple(each.encode() if isinstance(each, str) else each for each in several)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from blinker import NamedSignal
 
 from . import signals
+from .admission import Admission
 from .codec import DecodeError
 from .fields import (
     BLIND_EXPECT,
@@ -30,6 +31,7 @@ from .options import OptionsError, Resave, SessionOptions
 from .store import (
     MARK_SECONDS,
     AddsBytes,
+    AnonymousRefused,
     Changes,
     CookieNotSendable,
     Lifetime,
@@ -39,6 +41,7 @@ from .store import (
     SessionMark,
     SessionTooLarge,
     Store,
+    StoreNearlyFull,
     StoreUnavailable,
     encoded_size,
     find_capability,
@@ -59,8 +62,12 @@ ENDED = "the session ended, or got a new id, shortly before this request; nothin
 class RequestContext(Protocol):
     """The request of a session."""
 
+    admission: Admission
+    """Says which anonymous sessions may be started and changed."""
     closed: bool
-    """True once the headers of the response leave. No new cookie can be sent then, and changes are an error."""
+    """True once the headers of the response leave. No new cookie can be sent then."""
+    streams: bool
+    """Whether the response's body is made while it is sent. Changes are saved at its end."""
 
     def read_id(self) -> str | None:
         """Return the id in the request's cookie; None without a genuine cookie."""
@@ -153,13 +160,20 @@ class SessionRecord:
 
         Returns the session that the request has from then on, which may be a new one.
         """
+        if not self.loaded and self.fields.pending().set and self.request.admission.is_crowded():
+            self.load()  # to see whether it has an owner
         if self.loaded and self.record is None:
             is_changed = bool(self.fields.pending().set)
             if self.mark is not None:
                 if is_changed:
                     raise SessionEnded(ENDED)
                 return self
-            return self._create_pending() if is_changed or options.save_uninitialized else self
+            if is_changed:
+                return self._create_pending()
+            if options.save_uninitialized:
+                with suppress(AnonymousRefused):  # there is nothing to lose
+                    return self._create_pending()
+            return self
         saved = self.save()
         if saved is not self or self.touched:
             return saved
@@ -178,6 +192,8 @@ class SessionRecord:
         pending = self.fields.pending()
         if not (pending.set or pending.delete):
             return self
+        if pending.set:
+            self._refuse_growth()
         blind = not self.loaded
         outcome = self.update(pending)
         if outcome is Outcome.APPLIED:
@@ -223,6 +239,7 @@ class SessionRecord:
             value = function(deepcopy(fields.values.get(key, default)))
             fields.assign(key, value)
             return value
+        self._refuse_growth()
         for _ in range(MAX_CONFLICTS):
             before = fields.stored.get(key)
             value = function(deepcopy(default) if before is None else fields.codec.decode(before))
@@ -240,6 +257,12 @@ class SessionRecord:
             if outcome in {Outcome.ABSENT, Outcome.ENDED} or self.load_again() is None:
                 raise SessionEnded("the session ended before this change; it was not saved")
         raise StoreUnavailable(f"gave up after {MAX_CONFLICTS} conflicts on one key")
+
+    def _refuse_growth(self) -> None:
+        """Raise `StoreNearlyFull` for a session that is known to be anonymous, where the store is crowded."""
+        if self.record is not None and self.record.owner is None and self.request.admission.is_crowded():
+            self.notify(signals.session_refused)
+            raise StoreNearlyFull("the session store is nearly full, and the rest is for users who are logged in")
 
     def _touch_due(self) -> bool:
         """Return whether enough of the idle timeout has passed, and a touch would change anything."""
@@ -277,6 +300,11 @@ class SessionRecord:
         raise OptionsError("generate_id returned ids that are taken, three times in a row: it must be unpredictable")
 
     def _create_pending(self) -> SessionRecord:
+        try:
+            self.request.admission.check_new(self.request.describe_client()["address"])
+        except AnonymousRefused:
+            self.request.notify(signals.session_refused, "")
+            raise
         new = self.create(dict(self.fields.pending().set))
         new.notify(signals.session_created)
         return new

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from flask.sessions import SessionMixin
 from msgspec import structs
@@ -16,7 +17,11 @@ from .codec import DecodeError
 from .fields import COOKIE_KEY, RESERVED, SessionLifetime, convert, to_application_key, to_field
 from .options import Resave, SessionOptions, Unset
 from .persistence import ENDED, RequestContext, SessionRecord
-from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store, StoreUnavailable
+from .store import Changes, LoginTooOld, Outcome, SessionEnded, SessionError, Store, StoreUnavailable
+
+log = logging.getLogger(__package__)
+
+_TOO_LATE = "the response has begun, and no session can begin any more: begin it before"
 
 
 class CookieAction(Enum):
@@ -42,6 +47,9 @@ class Session(SessionMixin):
         self._brought_cookie = False
         self._detached = False
         self.request_context = request_context
+        self._modified: bool | None = None
+        self._cleared: SessionRecord | None = None
+        """The session that `clear` left, until `commit` ends it."""
         self.used = False
         """Whether the response depends on the session, so that no cache may share it."""
         self.cookie_action = CookieAction.NONE
@@ -73,16 +81,25 @@ class Session(SessionMixin):
             self.cookie_action = CookieAction.SET
         return record
 
-    def _refuse_if_closed(self) -> None:
-        if self.request_context.closed:
-            raise RuntimeError(
-                "the response has begun, and the session is not saved after that: change it before, or use `mutate`"
-            )
+    def _check_late(self) -> None:
+        """Refuse a change that a stream would lose, because its session would have to begin there.
+
+        A stream's changes to an existing session are saved at its end. After any other response they are lost, as in
+        Flask, with a line in the log.
+        """
+        if not self.request_context.closed:
+            return
+        if not self.request_context.streams:
+            log.warning("a session was changed after the response; this is not saved")
+        elif self._load().record is None:
+            raise RuntimeError(_TOO_LATE)
 
     # ---- the mapping: the application's keys and values
 
     def __getitem__(self, key: str) -> Any:
         self.used = True
+        if not isinstance(key, str):
+            raise KeyError(key)
         field = to_field(key)
         fields = self._unloaded().fields
         if not fields.is_assigned(field):
@@ -99,14 +116,18 @@ class Session(SessionMixin):
         self._assign(to_field(key), value)
 
     def _assign(self, field: str, value: Any) -> None:
-        self._refuse_if_closed()
+        self._check_late()
         self.used = True
         self._unloaded().fields.assign(field, value)
+        self._modified = None
 
     def __delitem__(self, key: str) -> None:
         fields = self._load().fields
-        self._refuse_if_closed()
+        if not isinstance(key, str):
+            raise KeyError(key)
+        self._check_late()
         fields.delete(to_field(key))
+        self._modified = None
 
     def __iter__(self) -> Iterator[str]:
         keys = map(to_application_key, self._load().fields.values)
@@ -116,10 +137,56 @@ class Session(SessionMixin):
         values = self._load().fields.values
         return len(values) - sum(key in values for key in RESERVED)
 
+    def __or__(self, other: object) -> dict[Any, Any]:
+        return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: object) -> dict[Any, Any]:
+        return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Self:  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def copy(self) -> dict[str, Any]:
+        """Return the data as a dict."""
+        return dict(self)
+
     def clear(self) -> None:
-        """Remove all data. Id, owner and lifetime stay; to log out, use `end`."""
-        for key in self:
-            del self[key]
+        """Remove everything: data, owner and lifetime. The session ends at the store with the response.
+
+        This is the logout of many Flask applications, and the beginning of their login: what is written afterwards goes
+        into a new session with a new id. Until then a failure leaves the visitor with the session they had.
+        """
+        if self.request_context.closed and self.request_context.streams:
+            self.end()
+            return
+        self._check_late()
+        self.used = True
+        record = self._unloaded()
+        if record.key is not None:
+            self._end_cleared()
+            self._cleared = record
+        self._record, self._modified, self.cookie_action = self._new_record(None), None, CookieAction.NONE
+
+    def _take_back(self) -> None:
+        """Undo `clear`, for an operation on the session of the cookie."""
+        if self._cleared is not None:
+            self._record, self._cleared = self._cleared, None
+
+    def _end_cleared(self) -> None:
+        """End the session that `clear` left. Where that fails, a session that took its place is dropped."""
+        if (cleared := self._cleared) is None:
+            return
+        try:
+            outcome = renewal.end(cleared)
+        except StoreUnavailable:
+            if self.cookie_action is CookieAction.SET and self._record is not None:
+                self._record.discard()
+                self.cookie_action = CookieAction.NONE
+            raise
+        self._cleared = None
+        if self.cookie_action is CookieAction.NONE and (outcome is not Outcome.ENDED or cleared.record is not None):
+            self.cookie_action = CookieAction.CLEAR if self._brought_cookie else CookieAction.NONE
 
     # ---- the session's own API: id, owner, times
 
@@ -180,6 +247,34 @@ class Session(SessionMixin):
         if self._load().mark is not None:
             raise SessionEnded(ENDED)
 
+    # ---- Flask's own attributes. `accessed` is that of `SessionMixin`, which Flask sets.
+
+    @property
+    def new(self) -> bool:  # type: ignore[override]
+        """Whether this visitor has no session yet."""
+        return self.is_new
+
+    @property
+    def modified(self) -> bool:
+        """Whether this request changed the session. Assign False to save no change that was made before."""
+        if self._modified is not None:
+            return self._modified
+        return self._record is not None and self._record.fields.is_changed()
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._modified = bool(value)
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the session and its cookie live for `SessionOptions.permanent_lifetime`."""
+        return self._load().own_lifetime.permanent
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        if self.permanent is not bool(value):
+            self._set_lifetime("permanent", bool(value), "permanent must be True or False")
+
     # ---- its lifetime
 
     @property
@@ -189,8 +284,9 @@ class Session(SessionMixin):
         Assign to it for this session alone; None undoes that. The absolute timeout bounds it. Raises ValueError unless
         it is above 0 and at most `store.LONGEST`.
         """
-        own = self._load().own_lifetime.max_age
-        return self._options.max_age if own is None else own
+        own = self._load().own_lifetime
+        default = math.ceil(self._options.permanent_lifetime) if own.permanent else self._options.max_age
+        return default if own.max_age is None else own.max_age
 
     @max_age.setter
     def max_age(self, seconds: float | None) -> None:
@@ -215,6 +311,8 @@ class Session(SessionMixin):
             convert(own, SessionLifetime)
         except DecodeError:
             raise ValueError(error) from None
+        if not own["permanent"]:
+            del own["permanent"]
         self._assign(COOKIE_KEY, own)
 
     # ---- operations that reach the store at once
@@ -230,8 +328,8 @@ class Session(SessionMixin):
         record = self._load()
         if record.record is not None:
             record.save()  # what this request did to the session before comes first
-        else:
-            self._refuse_if_closed()
+        elif self.request_context.closed:
+            raise RuntimeError(_TOO_LATE)
         return record.compare_and_set(to_field(key), function, default)
 
     def renew(
@@ -261,6 +359,7 @@ class Session(SessionMixin):
         remember = self._options.remember_client and owner is not None
         client = self.request_context.describe_client() if remember else None
         self._replace(renewal.renew(record, owner, keep, client, confirm))
+        self._end_cleared()
 
     def end(self) -> None:
         """Log out: the session is deleted at the store before this returns, and the cookie will be cleared.
@@ -270,6 +369,7 @@ class Session(SessionMixin):
         request ended it a moment ago, the cookie is left alone: the browser may have a newer one.
         """
         self.used = True
+        self._take_back()
         record = self._unloaded()
         was_alive = record.record is not None
         try:
@@ -293,6 +393,7 @@ class Session(SessionMixin):
     def reload(self) -> None:
         """Read the session again and drop the unsaved changes of this request. Raises `SessionEnded`."""
         self.used = True
+        self._take_back()
         self._record = self._new_record(self._unloaded().id)
         if self._record.load() is None:
             raise SessionEnded("the session to reload does not exist")
@@ -318,16 +419,29 @@ class Session(SessionMixin):
         `SessionEnded` where changes were not saved because the session has ended.
         """
         reads = options.rolling or options.save_uninitialized or options.resave is Resave.ALWAYS
-        if self._detached or (self._record is None and not reads):
+        if self._detached or self._modified is False or (self._record is None and not reads):
             return
         record = self._load() if reads else self._unloaded()
-        before = record.fields.stored.get(COOKIE_KEY)
+        before = record.fields.stored
         record = self._replace(record.commit(options))
-        changed = before != record.fields.stored.get(COOKIE_KEY)
-        is_due = options.rolling or changed or (record.touched and self.cookie_lifetime != (None, None))
+        after = record.fields.stored
+        changed = before.get(COOKIE_KEY) != after.get(COOKIE_KEY)
+        is_refreshed = after is not before or (options.refresh and (record.touched or record.own_lifetime.permanent))
+        is_due = options.rolling or changed or (is_refreshed and self.cookie_lifetime != (None, None))
         is_absent = record.loaded and record.record is None
         if is_due and not is_absent and self.cookie_action is CookieAction.NONE:
             self.cookie_action = CookieAction.SET
+        self._end_cleared()
+
+    def save_late(self) -> None:
+        """Save what a stream changed in a session that exists. Called at the end of the stream."""
+        record = self._record
+        if self._detached or self._modified is False or record is None or record.key is None:
+            return
+        try:
+            record.save()
+        except SessionError as error:
+            log.warning("what a stream changed in its session was not saved: %s", error)
 
     @property
     def cookie_lifetime(self) -> tuple[int | None, datetime | None]:
@@ -335,5 +449,8 @@ class Session(SessionMixin):
         own = self._unloaded().own_lifetime
         if own.expires is not None:
             return None, datetime.fromtimestamp(own.expires, UTC)
+        if own.permanent and own.max_age is None:
+            seconds = self._options.permanent_lifetime
+            return math.ceil(seconds), datetime.now(UTC) + timedelta(seconds=seconds)
         # Rounded up: the cookie never ends before the session, and Max-Age=0 would delete it.
         return (self._options.max_age if own.max_age is None else math.ceil(own.max_age)), None

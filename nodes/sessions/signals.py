@@ -23,5 +23,8 @@ session_expired = _signals.signal("session-expired")
 """A sweep removed an expired session. Not sent where the store's server removes them (Redis)."""
 session_absent = _signals.signal("session-absent")
 """A request brought a genuine cookie of a session that the store does not have: expired, ended, renewed or lost."""
+session_refused = _signals.signal("session-refused")
+"""An anonymous session could not be started (`key` is empty) or changed, as `SessionOptions.anonymous_rate` and
+`anonymous_share` demand."""
 session_conflict = _signals.signal("session-conflict")
 """A compare-and-set met a concurrent writer and is tried again."""

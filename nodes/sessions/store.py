@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from .checks import check_type
 from .cookie import CookieFormat
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ class StoreUnavailable(SessionError):
 
 class UnsupportedRecordVersion(StoreUnavailable):
     """A later version wrote the record. This one can't read it, and must not overwrite it."""
+
+
+class ForeignTable(ValueError):
+    """A table has the name of a store's, and is another application's."""
+
+
+class RecordTooLarge(UnsupportedRecordVersion):
+    """Another bound allowed the record: it is larger than this node reads, and must not be overwritten."""
 
 
 class UnknownKey(StoreUnavailable):
@@ -68,6 +77,20 @@ class TooManySessions(SessionError):
     """The user has `max_sessions` sessions, and a new login is refused (`SessionLimit.REFUSE`)."""
 
     status = 409
+
+
+class AnonymousRefused(SessionError):
+    """Base of the errors that refuse an anonymous session for the sake of others; see `admission.py`."""
+
+
+class TooManyNewSessions(AnonymousRefused):
+    """The client's address starts more anonymous sessions than `SessionOptions.anonymous_rate` allows."""
+
+    status = 429
+
+
+class StoreNearlyFull(AnonymousRefused):
+    """The store is so full that the rest is kept for users (`SessionOptions.anonymous_share`). Nothing was saved."""
 
 
 class LoginTooOld(SessionError):
@@ -355,6 +378,18 @@ class PingsAtOnce(Protocol):
 
 
 @runtime_checkable
+class MeasuresSpace(Protocol):
+    """Knows how full it is."""
+
+    def used_share(self) -> float | None:
+        """Return the used share of its space, 0 to 1 or a little more; None where it has no limit that it knows of.
+
+        One round trip to each of its servers that has sessions of its own. Raises `StoreUnavailable`.
+        """
+        ...
+
+
+@runtime_checkable
 class AddsBytes(Protocol):
     """Stores more bytes than it is given. The bound on the size of a session counts what is stored."""
 
@@ -383,7 +418,8 @@ class Budgets:
     and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation (load, ping) is tried
     again, `deadline` the seconds after which no further attempt starts. A write whose answer was lost is repeated only
     where the store can tell whether the first one was applied. `max_connections` bounds the pool of one process;
-    waiting for a connection takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes.
+    waiting for a connection takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes,
+    and the record of a session that is read.
     """
 
     connect_timeout: float = 0.25
@@ -395,8 +431,11 @@ class Budgets:
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "read_timeout", "deadline"):
+            check_type(name, getattr(self, name), (int, float), "a number")
             if not 0 < getattr(self, name) <= 60:
                 raise ValueError(f"{name} must be above 0 and at most 60 seconds, not {getattr(self, name):g}")
+        for name in ("retries", "max_connections", "max_reply"):
+            check_type(name, getattr(self, name), int, "an int")
         if not 0 <= self.retries <= 10:
             raise ValueError(f"retries must be between 0 and 10, not {self.retries}")
         if self.max_connections < 1:

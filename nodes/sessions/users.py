@@ -45,7 +45,7 @@ class UserSessions:
     def __init__(self, store: Store, by_user: ListsByUser, options: SessionOptions, notify: Notify) -> None:
         self._store = store
         self._by_user = by_user
-        self._options = options
+        self.options = options
         self._notify = notify
 
     def of(self, owner: str) -> list[UserSession]:
@@ -86,7 +86,7 @@ class UserSessions:
 
     def _describe(self, key: str, record: Record, now: float) -> UserSession:
         client = self._reserved(record, CLIENT_KEY, Client)
-        idle = self._reserved(record, COOKIE_KEY, SessionLifetime).timeouts(self._options, record.created).idle
+        idle = self._reserved(record, COOKIE_KEY, SessionLifetime).timeouts(self.options, record.created).idle
         last_seen = None if record.final else now - (idle - record.ttl)
         return UserSession(key[:HANDLE_DIGITS], key, record.created, last_seen, client.address, client.browser)
 

@@ -102,6 +102,11 @@ class MemoryStore:
         with self._lock:
             return len(self._alive())
 
+    def used_share(self) -> float:
+        with self._lock:
+            self._entries = dict(self._alive())
+            return len(self._entries) / self._max_sessions
+
     def close(self) -> None:
         return None
 

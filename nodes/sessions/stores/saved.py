@@ -33,10 +33,10 @@ class SavedSession(msgspec.Struct, array_like=True):
 
     def update(self, changes: Changes, lifetime: Lifetime, now: float) -> SavedSession | Outcome:
         """Return the session after `changes`, or why they must not be applied."""
-        if self.created + lifetime.absolute <= now:
-            return Outcome.ABSENT
         if refusal := changes.refusal(self.fields):
             return refusal
+        if self.created + lifetime.absolute <= now:
+            return Outcome.ABSENT
         return self.make(changes.apply_to(self.fields), self.owner, self.created, now, lifetime)
 
     def to_record(self, now: float) -> Record:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
+from deploy.spec import ONE_ADDRESS
 from loadtest import faults
 from tests.support.http_client import HttpClient
 from tests.support.traffic import served_by, set_cookie_names
@@ -16,6 +17,7 @@ SPEC = ClusterSpec(
     store=StoreKind.REDIS,
     store_proxy=True,
     store_settings=StoreSettings(max_memory="6mb"),
+    node_settings={**ONE_ADDRESS, "SESSION_ANONYMOUS_PERCENT": "100"},
     proxy={"read_timeout": 2.0, "login_rate": None},
 )
 

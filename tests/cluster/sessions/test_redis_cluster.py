@@ -96,3 +96,14 @@ def test_a_slot_that_moves_is_followed(clients: tuple[SeveralServers, list[Any]]
     assert fields_of(store, key(1))["a"] == b"3"
     assert store.keys_of("alice") == [key(1)]
     assert store.count() == 1
+
+
+def test_the_used_share_is_that_of_the_fullest_primary(servers: SeveralServers, open_store: OpenStore) -> None:
+    store = open_store(servers, BUDGETS)
+    before = store.used_share()
+    assert before is not None
+    with servers.client() as client:
+        client.hset("filler", mapping={str(number): "x" * 1024 for number in range(5000)})
+    used = store.used_share()
+    assert used is not None
+    assert 0.01 < used - before < 0.1

@@ -8,14 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, event, make_url, select
 
+from deploy.fault_proxy import FaultProxy
 from nodes.sessions import Budgets, Changes, Outcome, SessionMark, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.statements import sessions
@@ -65,6 +66,23 @@ def cut(harness: SqlHarness) -> Callable[[Connection], None]:
             wait_until(lambda: other.exec_driver_sql(ended.format(number)).scalar_one())
 
     return now
+
+
+def test_an_answer_that_comes_byte_by_byte_is_given_up_in_time(server: SqlServer, store: SqlStore) -> None:
+    hasty = Budgets(1, 0.5, retries=0, deadline=1)
+    with closing(FaultProxy.to(server.port)) as proxy:
+        url = make_url(server.url).set(port=proxy.port).render_as_string(hide_password=False)
+        with closing(SqlStore.from_url(url, hasty)) as own:
+            assert fields_of(own) == {"a": b"1"}
+            proxy.answers("drip")  # a byte each 0.15 s
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                own.load(KEY)
+            with pytest.raises(StoreUnavailable):  # on a new connection
+                own.load(KEY)
+            assert time.monotonic() - started < 4
+            proxy.reset()
+            assert fields_of(own) == {"a": b"1"}
 
 
 UPDATE = Changes({"a": b"2"}, expect={"a": b"1"})

@@ -21,6 +21,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param in {"file", "sqlite"}:
         return store_settings(request.param, tmp_path)
     server: Valkey = request.getfixturevalue("server")
+    server.client().flushdb()
     more = ENCRYPTING if request.param == "encrypting" else {}
     return {"SESSION_STORE": "redis", "REDIS_URL": server.url, **PATIENT, **more}
 
@@ -45,6 +46,7 @@ def test_two_nodes_on_one_store_share_their_sessions(
 
 
 def test_a_store_that_cannot_list_a_users_sessions_says_so(users_file: Path, server: Valkey) -> None:
+    server.client().flushdb()
     express = {"SESSION_STORE": "express", "REDIS_URL": server.url, **PATIENT}
     app = create_app(Settings.from_environ(environment(users_file, **express)))
     answer = log_in(app).get("/sessions")

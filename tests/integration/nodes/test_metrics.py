@@ -1,6 +1,7 @@
 """Metrics that add up over several workers, and over the ones that died."""
 
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,3 +57,13 @@ def test_counters_survive_replaced_workers_and_no_restart_of_the_node(
         assert {path.name for path in folder.iterdir()} == FILES
     with RunningNode(users_file, tmp_path / "again.log", PROMETHEUS_MULTIPROC_DIR=str(folder)) as node:
         assert "node_requests_total{GET,/me,200}" not in get_samples(node), "an earlier run's requests are counted"
+
+
+def test_the_text_is_made_once_a_second_whoever_asks(run_node: Callable[..., RunningNode]) -> None:
+    node = run_node(NODE_WORKERS="1", SESSION_STORE="memory")
+    started = time.monotonic()
+    first = get_samples(node)
+    HttpClient(node.url).get("/me")
+    second = get_samples(node)
+    assert first == second or time.monotonic() - started >= 1
+    wait_until(lambda: get_samples(node).get("node_requests_total{GET,/me,200}") == 1)

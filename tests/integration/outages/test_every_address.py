@@ -74,8 +74,8 @@ def test_a_killed_store_logs_no_user_out(node: RunningNode, valkey: Valkey) -> N
     browsers = {user: log_in_and_visit(node, user) for user in ("alice", "bob")}
     valkey.kill()
     assert_outage(browsers["alice"])
-    metrics = browsers["alice"].get("/metrics").text
-    assert re.search(r'node_store_failures_total{operation="load"} [1-9]', metrics)
+    failed = re.compile(r'node_store_failures_total{operation="load"} [1-9]')
+    wait_until(lambda: failed.search(browsers["alice"].get("/metrics").text))
     assert any(line["level"] == "warning" and line.get("request_id") for line in node.lines())
     valkey.start()
     add_user(valkey)

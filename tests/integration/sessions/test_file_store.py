@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Changes, FileStore, Outcome, StoreUnavailable
+from nodes.sessions import Changes, FileStore, Outcome, SessionTooLarge, StoreUnavailable
 from nodes.sessions.stores.file.io import lock
 from nodes.sessions.stores.file.layout import FORMAT
 from tests.support.harnesses.file import FileHarness
@@ -240,6 +240,26 @@ def test_every_error_of_the_system_means_unavailable(
         with pytest.raises(StoreUnavailable, match=os.strerror(number)):
             store.update(KEY, Changes({"a": b"2"}), HOUR)
     assert fields_of(store, KEY) in ({"a": b"1"}, {"a": b"2"} if call == "fsync" else None)
+
+
+def test_a_file_above_the_bound_is_unknown_until_its_logout(store: FileStore, folder: Path) -> None:
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    os.truncate(folder / KEY[:2] / KEY, 400 * 1024 * 1024)
+    for call in (lambda: store.load(KEY), lambda: store.update(KEY, Changes({"a": b"2"}), HOUR)):
+        with pytest.raises(StoreUnavailable, match="this node reads at most 67108864"):
+            call()
+    os.utime(folder / KEY[:2] / KEY, (1, 1))
+    assert store.sweep() == 0
+    assert store.delete(KEY) is None
+    assert store.load(KEY) is None
+
+
+def test_a_session_that_no_process_could_read_is_not_written(folder: Path) -> None:
+    store = FileStore(folder, max_record=1000)
+    store.create(KEY, {"a": b"1"}, None, HOUR)
+    with pytest.raises(SessionTooLarge, match="at most 1000 bytes"):
+        store.update(KEY, Changes({"a": bytes(1000)}), HOUR)
+    assert fields_of(store, KEY) == {"a": b"1"}
 
 
 # ---- several processes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import socket
 import time
@@ -17,6 +18,7 @@ from deploy.fault_proxy import FaultProxy
 from deploy.tcp_proxy import ANSWERS
 from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
 from nodes.sessions.stores.express import ExpressStore
+from nodes.sessions.stores.redis import client
 from tests.support.records import HOUR, KEY, OTHER, fields_of, load
 from tests.support.redis_stores import OpenStore
 from tests.support.servers import tcp_server
@@ -272,3 +274,30 @@ def test_sessions_said_to_be_of_another_type_are_not_quarantined(
         store.load(KEY)
     proxy.reset()
     assert load(direct).fields == {"me": to_value(KEY)}
+
+
+def test_a_scan_that_never_ends_is_given_up(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_SCAN_SECONDS", 0.2)
+    cursors = map(b"%d".__mod__, itertools.chain(range(1, 20_000), itertools.repeat(0)))  # it ends, after seconds
+
+    def answer(commands: int, mark: bytes) -> Iterator[bytes]:
+        cursor = next(cursors)
+        role = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n" * (commands - 1)
+        yield b"*2\r\n$%d\r\n%b\r\n*0\r\n" % (len(cursor), cursor) + role + mark
+
+    with bad_server(answer) as url, pytest.raises(StoreUnavailable, match=r"SCAN takes more than 0\.2 s"):
+        open_store(url, Budgets(5, 5, retries=0, deadline=5)).count()
+
+
+def test_an_index_that_has_other_members_each_time_is_given_up(open_store: OpenStore) -> None:
+    asked = 0
+
+    def answer(commands: int, mark: bytes) -> Iterator[bytes]:
+        nonlocal asked
+        asked += 1
+        role = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n" * (commands - 1)
+        members = b"*1\r\n$36\r\n%036d\r\n" % min(asked, 1000)  # of a session that does not exist
+        yield (members if asked % 3 == 1 else b"_\r\n" if asked % 3 == 2 else b":1\r\n") + role + mark
+
+    with bad_server(answer) as url, pytest.raises(StoreUnavailable, match="in each of 10 passes"):
+        open_store(url, Budgets(5, 5, retries=0, deadline=5)).keys_of("alice")

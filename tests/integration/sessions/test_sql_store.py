@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy import Connection, create_engine, event, select, text
 
-from nodes.sessions import Budgets, Changes, Outcome, SessionMark, StoreUnavailable
+from nodes.sessions import Budgets, Changes, ForeignTable, Outcome, SessionMark, SessionTooLarge, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import make_engine
 from nodes.sessions.stores.sql.statements import metadata, sessions
@@ -148,6 +148,23 @@ def test_a_missing_index_is_created(harness: SqlHarness, store: SqlStore) -> Non
         index.create(connection)
 
 
+def test_a_table_of_another_application_is_refused_by_name(harness: SqlHarness) -> None:
+    own = SqlStore.from_url(harness.url, PATIENT, table="foreign_sessions")
+    own.check_schema()  # it is missing
+    with harness.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE foreign_sessions (id INTEGER PRIMARY KEY, owner INTEGER)"))
+    try:
+        for check in (own.create_schema, own.check_schema):
+            with pytest.raises(ForeignTable, match=r"`foreign_sessions` .* lacks the columns key, set_aside, created"):
+                check()
+        with pytest.raises(StoreUnavailable, match="`foreign_sessions` is not a table of sessions"):
+            own.load(KEY)
+    finally:
+        own.close()
+        with harness.engine.begin() as connection:
+            connection.execute(text("DROP TABLE foreign_sessions"))
+
+
 def test_a_missing_table_is_unavailable_and_the_error_names_the_fix(harness: SqlHarness, store: SqlStore) -> None:
     with harness.engine.begin() as connection:
         metadata.drop_all(connection)
@@ -276,3 +293,29 @@ def test_a_database_that_cannot_keep_sessions_is_refused(url: str) -> None:
 def test_the_manual_prints_the_schema_as_it_is(url: str) -> None:
     page = (ROOT / "docs/sql.md").read_text()
     assert "\n".join(f"    {line}".rstrip() for line in ddl(url).splitlines()) in page
+
+
+def test_a_row_above_the_bound_is_unknown_until_its_logout(harness: SqlHarness, store: SqlStore) -> None:
+    bound = 100_000
+    store.create(KEY, {"a": bytes(bound)}, "alice", HOUR)
+    own = SqlStore.from_url(harness.url, replace(PATIENT, max_reply=bound))
+    try:
+        for call in (lambda: own.load(KEY), lambda: own.update(KEY, Changes({"a": b"2"}), HOUR)):
+            with pytest.raises(StoreUnavailable, match="more than 100000 bytes"):
+                call()
+        assert own.keys_of("alice") == [KEY]
+        assert own.delete(KEY) is None
+        assert own.load(KEY) is None
+    finally:
+        own.close()
+
+
+def test_a_session_that_no_node_could_read_is_not_written(harness: SqlHarness, store: SqlStore) -> None:
+    own = SqlStore.from_url(harness.url, replace(PATIENT, max_reply=65536))
+    try:
+        own.create(KEY, {"a": b"1"}, None, HOUR)
+        with pytest.raises(SessionTooLarge, match="at most 65536 bytes"):
+            own.update(KEY, Changes({"a": bytes(65536)}), HOUR)
+        assert load(own).fields == {"a": b"1"}
+    finally:
+        own.close()

@@ -132,3 +132,16 @@ def test_nothing_of_a_session_is_in_an_error(embedded: SqlStore, path: Path) -> 
     for shown in (str(caught.value), str(caught.value.__cause__)):
         assert "secret" not in shown
         assert "owner'" not in shown
+
+
+@pytest.mark.parametrize(("column", "value"), [("created", "x"), ("created", None), ("format", "x"), ("fields", "x")])
+def test_a_value_of_another_type_is_a_damaged_record(
+    embedded: SqlStore, path: Path, column: str, value: str | None
+) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE copy AS SELECT * FROM sessions")  # without types and NOT NULL
+        database.execute(f"UPDATE copy SET {column} = ?", (value,))
+        database.execute("DROP TABLE sessions")
+        database.execute("ALTER TABLE copy RENAME TO sessions")
+    assert embedded.load(KEY) is None
+    assert embedded.delete(KEY) is None

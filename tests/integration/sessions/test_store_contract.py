@@ -74,6 +74,15 @@ def test_delete_returns_the_session_and_no_update_revives_it(store: Store) -> No
     assert store.load(KEY) is None
 
 
+def test_a_writer_that_expects_another_lifetime_does_not_end_the_session(store: Store, harness: Harness) -> None:
+    store.create(KEY, {"a": b"1"}, "alice", Lifetime(idle=100, absolute=1000))
+    harness.advance(50)
+    assert (
+        store.update(KEY, Changes({"a": b"2"}, expect={"a": None}), Lifetime(idle=10, absolute=20)) is Outcome.CONFLICT
+    )
+    assert load(store).fields == {"a": b"1"}
+
+
 @pytest.mark.parametrize(
     ("expected", "outcome"),
     [

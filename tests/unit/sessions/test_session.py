@@ -73,6 +73,44 @@ def test_values_keep_their_types_and_a_change_inside_a_tuple_is_saved(browser: B
     assert type(data["flashes"][0][1]) is Markup
 
 
+@pytest.mark.parametrize("key", [None, 1, 1.5, b"a", (1,), True], ids=repr)
+def test_a_key_that_is_not_a_str_is_missing(browser: Browser, key: Any) -> None:
+    browser.put(a=1)
+
+    def view(session: Session) -> None:
+        assert session.get(key, "default") == "default"
+        assert session.pop(key, "default") == "default"
+        assert key not in session
+        with pytest.raises(KeyError):
+            session[key]
+        with pytest.raises(KeyError):
+            del session[key]
+        with pytest.raises(TypeError, match="keys are strings"):
+            session[key] = 1
+
+    browser.visit(view)
+    assert browser.data == {"a": 1}
+
+
+def test_a_session_merges_and_copies_as_a_dict_does(browser: Browser) -> None:
+    browser.put(a=1)
+
+    def view(session: Session) -> None:
+        assert session | {"b": 2} == {"a": 1, "b": 2}
+        assert {"a": 0, "b": 2} | session == {"a": 1, "b": 2}
+        copied = session.copy()
+        copied["c"] = 3
+        assert session == {"a": 1}
+        with pytest.raises(TypeError):
+            session | 1
+        session |= {"d": 4}
+        session |= [("e", 5)]
+        assert isinstance(session, Session)
+
+    browser.visit(view)
+    assert browser.data == {"a": 1, "d": 4, "e": 5}
+
+
 def test_every_method_of_a_mapping_works(browser: Browser) -> None:
     browser.put(a=1, b=[2], c=3)
 
@@ -355,3 +393,68 @@ def test_7_1_1_timeouts_and_caps_have_the_documented_values() -> None:
     options = SessionOptions(secrets=("x" * 32,))
     assert (options.idle_timeout, options.absolute_timeout) == (30 * 60, 8 * 60 * 60)
     assert (options.max_bytes, options.max_sessions) == (64 * 1024, None)
+
+
+# ---- clear: the logout of Flask's tutorial, and the beginning of its login
+
+
+def test_clear_ends_the_session_and_clears_its_cookie(browser: Browser, harness: Harness) -> None:
+    browser.log_in("alice")
+    old = browser.header
+    with browser.request() as (session, answer):
+        session.clear()
+        assert (dict(session), session.owner, session.id, session.exists) == ({}, None, None, False)
+    assert "Max-Age=0" in str(answer.set_cookie)
+    assert harness.keys() == set()
+    assert browser.read(header=old) == (None, {})
+    assert browser.visit(lambda session: session.clear()).set_cookie is None
+
+
+def test_clear_and_a_write_renew_the_id_and_nothing_of_the_old_session_is_left(browser: Browser) -> None:
+    browser.visit(lambda session: (session.renew("alice"), session.update(a=1), setattr(session, "permanent", True)))
+    old = browser.header
+    browser.visit(lambda session: (session.clear(), session.update(user_id=7)))
+    assert browser.header != old
+    assert browser.read() == (None, {"user_id": 7})
+    assert browser.visit(lambda session: session.permanent).value is False
+    assert browser.read(header=old) == (None, {})
+
+
+def test_clear_and_a_login_end_the_old_session(browser: Browser, harness: Harness) -> None:
+    browser.log_in("alice")
+    browser.visit(lambda session: (session.clear(), session.renew("bob"), session.update(a=1)))
+    assert browser.read() == ("bob", {"a": 1})
+    assert len(harness.keys()) == 1
+
+
+def test_a_session_that_is_cleared_can_be_ended_reloaded_or_left_alone(browser: Browser, harness: Harness) -> None:
+    browser.log_in("alice")
+    browser.put(a=1)
+    browser.visit(lambda session: (session.clear(), session.unset()))
+    assert browser.read() == ("alice", {"a": 1})
+    browser.visit(lambda session: (session.clear(), session.reload()))
+    assert browser.read() == ("alice", {"a": 1})
+    browser.visit(lambda session: (session.clear(), session.update(b=1), session.clear(), session.end()))
+    assert browser.cookies == {}
+    assert harness.keys() == set()
+
+
+def test_a_login_that_is_cleared_in_one_request_leaves_no_session(browser: Browser, harness: Harness) -> None:
+    browser.put(a=1)
+    browser.visit(lambda session: (session.renew("alice"), session.clear()))
+    assert (browser.cookies, harness.keys()) == ({}, set())
+
+
+def test_the_session_lives_on_where_its_end_failed(browser: Browser, harness: Harness) -> None:
+    browser.log_in("alice")
+    with harness.outage():
+        answer = browser.visit(lambda session: session.clear())
+    assert (answer.status, answer.set_cookie) == (503, None)
+    assert browser.owner == "alice"
+
+
+def test_a_session_does_not_end_with_its_last_key(browser: Browser) -> None:
+    browser.log_in("alice")
+    browser.put(a=1)
+    browser.visit(lambda session: session.pop("a"))
+    assert browser.read() == ("alice", {})

@@ -10,6 +10,7 @@
     quarantine RENAME, PEXPIRE                              in one packet
     ping       TIME
     keys       SCAN, as often as it takes; so does count
+    used_share INFO memory
     find_keys_of  SCAN, as often as it takes, and MGET of 25 keys each
 
 The key is `sess:<id>` and the value JSON (`format.py`). The key's time to live says when a session ends, as in Express.
@@ -45,6 +46,7 @@ from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
 from ..redis.forms import is_bytes, is_int, is_list, is_one_of
+from ..redis.memory import MemoryGauge
 from ..redis.outage import OutagePolicy, with_outage_policy
 from ..redis.scripts import Script
 from .cookie import ExpressCookie
@@ -122,6 +124,7 @@ class ExpressStore:
         self.cookie: CookieFormat = ExpressCookie()
         self._connections = connections
         self._client = RedisClient(with_outage_policy(connections, outage or OutagePolicy()))
+        self._gauge = MemoryGauge(connections)
         self._prefix = prefix
         self._owner_field = owner_field
 
@@ -254,6 +257,9 @@ class ExpressStore:
         with suppress(CorruptRecord):
             return Document.parse(value, self._owner_field).owner
         return None
+
+    def used_share(self) -> float | None:
+        return self._gauge.used_share()
 
     def close(self) -> None:
         self._connections.close()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ...store import CorruptRecord
+from ...store import CorruptRecord, RecordTooLarge
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK_INTERVAL = 0.002
@@ -78,8 +78,11 @@ def _acquire(descriptor: int, timeout: float) -> bool:
             return True
 
 
-def read(name: str, folder: int) -> bytes:
-    """Return the content of a file. Raises FileNotFoundError, and `CorruptRecord` for what is not a regular file."""
+def read(name: str, folder: int, most: int) -> bytes:
+    """Return the content of a file of at most `most` bytes.
+
+    Raises FileNotFoundError, `RecordTooLarge`, and `CorruptRecord` for what is not a regular file.
+    """
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
@@ -92,6 +95,8 @@ def read(name: str, folder: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise CorruptRecord("it is not a regular file")
+        if status.st_size > most:
+            raise RecordTooLarge(f"the file of a session has {status.st_size} bytes; this node reads at most {most}")
         data = os.read(descriptor, status.st_size)
         while len(data) < status.st_size and (more := os.read(descriptor, status.st_size - len(data))):
             data += more

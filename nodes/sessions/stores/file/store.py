@@ -37,6 +37,7 @@ from ...store import (
     Outcome,
     Record,
     SessionMark,
+    SessionTooLarge,
     UnsupportedRecordVersion,
     ignore,
     quarantine_corrupt,
@@ -66,14 +67,22 @@ class FileStore:
     """Sessions in `folder`, which is created when first needed.
 
     An operation waits `lock_timeout` seconds for others of the same shard; then it raises `StoreUnavailable`. `clock`
-    returns seconds since the epoch, and must be one clock for all processes.
+    returns seconds since the epoch, and must be one clock for all processes. Files of more than `max_record` bytes are
+    neither written nor read.
     """
 
-    def __init__(self, folder: Path, lock_timeout: float = 1.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lock_timeout: float = 1.0,
+        clock: Callable[[], float] = time.time,
+        max_record: int = 64 * 1024 * 1024,
+    ) -> None:
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self._folders = Folders(Path(folder), lock_timeout)
         self._clock = clock
+        self._max_record = max_record
         self._next_shard = 0
 
     def load(self, key: str) -> Record | SessionMark | None:
@@ -226,7 +235,7 @@ class FileStore:
     def _remove_expired(self, key: str, gone: list[str]) -> bool:
         with self._quarantine_corrupt(key), self._folders.lock_shard(key) as (folder, shard):
             try:
-                saved = unpack(read(key, shard))
+                saved = unpack(read(key, shard, self._max_record))
             except (UnsupportedRecordVersion, FileNotFoundError):
                 return False  # only a later version knows when its sessions end
             if saved.expires > self._clock():
@@ -251,7 +260,7 @@ class FileStore:
 
     def _load_live(self, shard: int, key: str) -> SavedSession | None:
         try:
-            saved = unpack(read(key, shard))
+            saved = unpack(read(key, shard, self._max_record))
         except FileNotFoundError:
             return None
         return saved if saved.expires > self._clock() else None
@@ -264,7 +273,7 @@ class FileStore:
 
     def _load_mark(self, shard: int, key: str) -> SessionMark | None:
         try:
-            saved = unpack_mark(read(key + MARK, shard))
+            saved = unpack_mark(read(key + MARK, shard, self._max_record))
         except FileNotFoundError:
             return None
         except CorruptRecord:
@@ -272,7 +281,10 @@ class FileStore:
         return SessionMark(saved.successor) if saved.expires > self._clock() else None
 
     def _replace(self, shard: int, name: str, saved: SavedSession | SavedMark) -> None:
-        temporary = write_new(pack(saved), shard, mtime=saved.expires)
+        data = pack(saved)
+        if len(data) > self._max_record:
+            raise SessionTooLarge(f"the file of a session must have at most {self._max_record} bytes, not {len(data)}")
+        temporary = write_new(data, shard, mtime=saved.expires)
         os.rename(temporary, name, src_dir_fd=shard, dst_dir_fd=shard)
         os.fsync(shard)
 

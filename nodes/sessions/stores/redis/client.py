@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,18 +14,26 @@ from . import scripts
 from .address import ServerList, make_pool
 from .cluster import ClusterConnections
 from .connection import Command, CommandExecutor, ServerConnections
+from .durability import Durability
 from .sentinel import SentinelConnections
 
+_SCAN_SECONDS = 60.0
+"""Time that a server may take for all pages of a scan: tens of millions of keys. A cursor may never come to its end."""
 _SCAN_COUNT = 1000
 """Keys of the server that one SCAN looks at: less than a millisecond of its time."""
 
 
-def connect(url: str, budgets: Budgets) -> CommandExecutor:
-    """Return connections to the servers of `url`; they connect when first used. Raises ValueError."""
+def connect(url: str, budgets: Budgets, durability: Durability = Durability.PRIMARY) -> CommandExecutor:
+    """Return connections to the servers of `url`; they connect when first used. Raises ValueError.
+
+    With Sentinels, reads are under the lease of the primary where writes wait for replicas (`durability`).
+    """
     servers = ServerList.parse(url)
     if servers is None:
         return ServerConnections(make_pool(url, budgets), budgets)
-    return (ClusterConnections if servers.kind == "cluster" else SentinelConnections)(servers, budgets)
+    if servers.kind == "cluster":
+        return ClusterConnections(servers, budgets)
+    return SentinelConnections(servers, budgets, leased_reads=durability is not Durability.PRIMARY)
 
 
 class RedisClient:
@@ -64,13 +73,21 @@ class RedisClient:
         return to_seconds(self.run([command], idempotent=True)[0])
 
     def scan(self, pattern: str) -> Iterator[bytes]:
-        """Yield the keys on all servers that match `pattern`. May repeat keys, and lack keys created meanwhile."""
+        """Yield the keys on all servers that match `pattern`. May repeat keys, and lack keys created meanwhile.
+
+        Raises `StoreUnavailable` where the servers take more than a minute for it.
+        """
+        left = _SCAN_SECONDS
         for executor in self._executor.partitions():
             client, cursor, seen = RedisClient(executor), 0, set[int]()
             while cursor not in seen:
                 seen.add(cursor)
                 command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
+                started = time.monotonic()
                 page = client.run([command], idempotent=True)[0]
+                left -= time.monotonic() - started  # without the time that the caller takes for a page
+                if left < 0:
+                    raise StoreUnavailable(f"Redis: SCAN takes more than {_SCAN_SECONDS:g} s")
                 yield from page[1]
                 cursor = int(page[0])
             if cursor:

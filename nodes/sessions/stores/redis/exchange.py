@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import fcntl
 import secrets
-import select
 import socket
-import ssl
 import termios
 import time
 from collections.abc import Sequence
@@ -32,6 +30,7 @@ import redis
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.connection import DefaultParser
 
+from ..receive import receive
 from .forms import FORMS
 
 Commands: TypeAlias = Sequence[tuple[str | bytes | int, ...]]
@@ -158,7 +157,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc,valid-type]
         sock = self._sock
         if sock is None:
             raise redis.ConnectionError("the connection is closed")
-        size: int = self._receive(sock, self._socket_timeout) if self._is_tls else sock.recv_into(self._buffer)
+        size: int = receive(sock, self._buffer, self._socket_timeout) if self._is_tls else sock.recv_into(self._buffer)
         if self._buffer.find(b"*", 0, size) >= 0 or self._buffer.find(b">", 0, size) >= 0:  # perhaps an array
             self._lengths = _Lengths(self._most)
             self._lengths.check(bytes(self._buffer[:size]))
@@ -171,38 +170,12 @@ class BoundedParser(DefaultParser):  # type: ignore[misc,valid-type]
         if self._lengths is None:
             self._lengths = _Lengths(self._most)
             self._lengths.check(bytes(self._buffer[: self._unchecked]))
-        left = self._started + self._socket_timeout - time.monotonic()
-        try:
-            size = self._receive(self._sock, left)
-        finally:
-            self._sock.settimeout(self._socket_timeout)
+        size = receive(self._sock, self._buffer, self._started + self._socket_timeout - time.monotonic())
         self._received += size
         if self._received > self._most:
             raise redis.InvalidResponse(f"replies of more than {self._most} bytes")
         self._lengths.check(bytes(self._buffer[:size]))
         return size
-
-    def _receive(self, sock: Any, seconds: float) -> int:
-        """Receive a piece within `seconds`, and return its size."""
-        if seconds <= 0:
-            raise TimeoutError
-        if not self._is_tls:
-            sock.settimeout(seconds)
-            return int(sock.recv_into(self._buffer))
-        # Under gevent the timeout of a TLS socket starts again with each packet of a record.
-        until = time.monotonic() + seconds
-        sock.settimeout(0)
-        try:
-            while (left := until - time.monotonic()) > 0:
-                try:
-                    return int(sock.recv_into(self._buffer))
-                except ssl.SSLWantReadError:
-                    poll = select.poll()
-                    poll.register(sock, select.POLLIN)
-                    poll.poll(left * 1000)
-        finally:
-            sock.settimeout(self._socket_timeout)
-        raise TimeoutError
 
     @classmethod
     def parse_error(cls, response: str) -> Exception:

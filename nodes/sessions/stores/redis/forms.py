@@ -94,6 +94,7 @@ FORMS: dict[Any, Form] = {
     "CLUSTER": lambda reply: type(reply) in (bytes, str, list),
     "HGET": is_bytes_or_none,
     "HGETALL": is_map,
+    "INFO": is_bytes,
     "MGET": is_list_of_bytes_or_none,
     "PEXPIRE": is_int,
     "PTTL": is_int,

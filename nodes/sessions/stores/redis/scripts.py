@@ -104,11 +104,6 @@ if not created then return 'damaged' end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local idle, deadline = now + tonumber(ARGV[1]), created + tonumber(ARGV[2])
-if deadline <= now then
-  redis.call('DEL', KEYS[1])
-  return 'absent'
-end
-
 local expected, set = tonumber(ARGV[4]), tonumber(ARGV[5])
 local at = 6
 for _ = 1, expected do
@@ -119,6 +114,11 @@ for _ = 1, expected do
     return 'conflict'
   end
   at = at + 3
+end
+-- After the comparison: a writer that does not know the session's own lifetime must not end it.
+if deadline <= now then
+  redis.call('DEL', KEYS[1])
+  return 'absent'
 end
 
 local most = tonumber(ARGV[3])

@@ -14,6 +14,7 @@
                                                           (TIME, ZREM) and ZRANGE once more
     page_of    ZRANGE index REV
     keys       SCAN, as often as it takes; so does count
+    used_share INFO memory, of each primary
 
 Each packet ends with PING (`exchange.py`). Once a second ROLE is in the packet of a read, on each connection. Where a
 write waits for replicas (`Durability`), WAIT follows it in its packet. Every 64th login of a user with 256 sessions or
@@ -53,6 +54,7 @@ from . import scripts
 from .client import RedisClient, connect, escape_pattern
 from .connection import Command, CommandExecutor
 from .durability import Acknowledgement, Durability
+from .memory import MemoryGauge
 from .outage import OutagePolicy, with_outage_policy
 from .scripts import escape, flatten, to_dict, to_record
 from .user_index import UserIndex
@@ -88,6 +90,7 @@ class RedisStore:
         self._writes_are_repeatable = outage.waits or connections.can_fail_over
         self._prefix = prefix
         self._index = UserIndex(self._client, prefix)
+        self._gauge = MemoryGauge(connections)
         self._acknowledgement = Acknowledgement(durability, replicas, self.budgets)
 
     @classmethod
@@ -107,7 +110,7 @@ class RedisStore:
         names a file (PEM) of certificates to trust beside the system's. Raises ValueError.
         """
         budgets = budgets or Budgets()
-        return cls(connect(url, budgets), budgets, prefix, durability, replicas, outage)
+        return cls(connect(url, budgets, durability), budgets, prefix, durability, replicas, outage)
 
     def load(self, key: str) -> Record | SessionMark | None:
         name = self._name(key)
@@ -221,6 +224,9 @@ class RedisStore:
     def count(self) -> int:
         """Return the number of live sessions. Goes through all keys of the server: for people, not for requests."""
         return sum(1 for _ in self.keys())
+
+    def used_share(self) -> float | None:
+        return self._gauge.used_share()
 
     def close(self) -> None:
         self._connections.close()

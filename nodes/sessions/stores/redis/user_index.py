@@ -31,6 +31,8 @@ PRUNE_SAMPLE = 256
 YOUNG_SECONDS = 60
 MARGIN_MS = 60_000
 """Time by which a member outlives its session: the clocks of two servers of a cluster may differ by as much."""
+_PASSES = 10
+"""Maximum number of passes over an index that has other members each time."""
 _BATCH = 500
 _KEY_BYTES = 32
 
@@ -63,13 +65,14 @@ class UserIndex:
         alive: dict[str, float] = {}
         seen: set[bytes] = set()
         command: Command = ("ZRANGE", self._name(owner), 0, -1)
-        while members := [each for each in self._client.run([command], idempotent=True)[0] if each not in seen]:
+        for _ in range(_PASSES):
+            members = [each for each in self._client.run([command], idempotent=True)[0] if each not in seen]
             found = self._alive(owner, members)
             alive |= found
             if len(found) == len(members):
-                break
+                return sorted(alive, key=lambda key: alive[key])
             seen.update(members)
-        return sorted(alive, key=lambda key: alive[key])
+        raise StoreUnavailable(f"Redis: the index of a user has dead members, and others in each of {_PASSES} passes")
 
     def page_of(self, owner: str, first: int, count: int) -> list[str]:
         """Return keys from the index, dead or alive, by the end of their lifetime: the latest first. One round trip."""

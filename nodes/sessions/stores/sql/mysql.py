@@ -1,22 +1,87 @@
-"""Connections to MySQL and MariaDB whose lookup of the host is within the budget, too.
+"""Connections to MySQL and MariaDB whose lookup and exchanges have deadlines, and whose answers a bound.
 
 PyMySQL has the system's resolver look the name up, without a timeout. So it gets a socket that is connected. It also
 reads the system's certificates first, 24 ms of work: while the server is down, that would slow down all requests.
+
+Its timeout for reading starts again with each piece that arrives, so a byte each 0.15 s would hold a request for as
+long as they come, and it reads answers of any size. Here an exchange has one deadline. A packet is announced with its
+length, so one that would exceed the bound is refused before it is read.
 """
 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pymysql
+from pymysql.constants import CR
 
 from ...store import Budgets
 from ..lookup import Resolver
+from ..receive import receive
 
 _PORT = 3306
 _NO_CONNECTION = 2003
+_PIECE = 64 * 1024
+
+
+_Connection: Any = pymysql.Connection  # the overridden methods are not in its types
+
+
+class MySqlConnection(_Connection):  # type: ignore[misc]
+    """A connection whose handshake is one exchange, and each command another one. It is closed after a failure.
+
+    An exchange takes at most `read_timeout`. Its answer may have a record of `most` bytes, and what is around it.
+    """
+
+    def __init__(self, most: int, **parameters: Any) -> None:
+        self._most = most + _PIECE
+        super().__init__(**parameters)
+
+    def _begin(self) -> None:
+        self._until = time.monotonic() + self._read_timeout
+        self._received = 0
+
+    def _get_server_information(self) -> None:
+        self._begin()
+        self._piece = bytearray(_PIECE)
+        self._unread = bytearray()
+        super()._get_server_information()
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        if self._unread:
+            self._fail("bytes that no command has asked for")
+        self._begin()
+        super()._execute_command(command, sql)
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        self._received += num_bytes
+        if self._received > self._most:
+            self._fail(f"an answer of more than {self._most} bytes")
+        while len(self._unread) < num_bytes:
+            self._receive()
+        data = bytes(self._unread[:num_bytes])
+        del self._unread[:num_bytes]
+        return data
+
+    def _receive(self) -> None:
+        try:
+            size = receive(self._sock, self._piece, self._until - time.monotonic())
+        except OSError as error:
+            self._fail(str(error), error)
+        except BaseException:  # also an exit or a timeout of gevent: the answer is still to come
+            self._force_close()
+            raise
+        if not size:
+            self._fail("the server has closed the connection")
+        self._unread += self._piece[:size]
+
+    def _fail(self, why: str, cause: OSError | None = None) -> None:
+        """Close the connection. Always raises OperationalError."""
+        self._force_close()
+        raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to MySQL server ({why})") from cause
 
 
 def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, Any]], Any]:
@@ -24,11 +89,11 @@ def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, 
 
     def connect(parameters: dict[str, Any]) -> Any:
         if "unix_socket" in parameters:
-            return pymysql.connect(**parameters)
+            return MySqlConnection(budgets.max_reply, **parameters)
         host, port = parameters.get("host", "localhost"), parameters.get("port", _PORT)
         opened = _open(host, port, resolver, budgets.connect_timeout)
         try:
-            connection: Any = pymysql.connect(**parameters, defer_connect=True)
+            connection: Any = MySqlConnection(budgets.max_reply, **parameters, defer_connect=True)
             connection.connect(opened)
         except BaseException:
             opened.close()

@@ -38,13 +38,13 @@ class BoundedConnection(psycopg.Connection[Any]):
         step = next(steps)
         while True:
             ready = yield step
-            if time.monotonic() >= until and not ready:
-                raise psycopg.errors.ConnectionTimeout(f"no connection within {cls.connect_timeout:g} s")
             try:
                 step = steps.send(ready)
             except StopIteration as end:
                 connection: Self = end.value
                 return connection
+            if time.monotonic() >= until:
+                raise psycopg.errors.ConnectionTimeout(f"no connection within {cls.connect_timeout:g} s")
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from ...store import MARK_SECONDS, QUARANTINE_SECONDS
+from ...store import MARK_SECONDS, QUARANTINE_SECONDS, ForeignTable
 
 SESSION, MARK = 0, -1
 """The column `set_aside` of a session, and of the mark of one that ended. A mark keeps the row of its session, but its
@@ -101,9 +101,22 @@ def _sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
+def check_columns(connection: sa.Connection, table: sa.Table) -> None:
+    """Raise `ForeignTable` if there is a table of this name without the columns of `table`."""
+    try:
+        found = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    except sa.exc.NoSuchTableError:
+        return
+    if missing := [column.name for column in table.columns if column.name not in found]:
+        raise ForeignTable(
+            f"the table `{table.name}` is not a table of sessions: it lacks the columns {', '.join(missing)}"
+        )
+
+
 def create_missing(connection: sa.Connection, table: sa.Table) -> None:
-    """Create the table and its indexes, each where it is missing."""
+    """Create the table and its indexes, each where it is missing. Raises `ForeignTable`."""
     table.create(connection, checkfirst=True)
+    check_columns(connection, table)
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
 
@@ -124,10 +137,11 @@ def _final(created: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
 
 
 class Statements:
-    """The statements on one table."""
+    """The statements on one table. Those that read a session have NULL for fields of more than `most` bytes."""
 
-    def __init__(self, table: sa.Table) -> None:
+    def __init__(self, table: sa.Table, most: int) -> None:
         columns = table.c
+        fields = sa.case((sa.func.length(columns.fields) <= most, columns.fields)).label("fields")
         kept = columns.set_aside == SESSION
         this = sa.and_(columns.key == _KEY, kept)
         mark = sa.and_(columns.key == _KEY, columns.set_aside == MARK)
@@ -140,7 +154,7 @@ class Statements:
             (columns.expires - now_ms()).label("ttl"),
             columns.final,
             columns.format,
-            columns.fields,
+            fields,
             columns.set_aside,
         )
 
@@ -151,7 +165,7 @@ class Statements:
             .order_by(columns.set_aside.desc())
             .limit(1)
         )
-        self.load_mark = sa.select(columns.fields).where(mark, live)
+        self.load_mark = sa.select(fields).where(mark, live)
         self.delete = sa.delete(table).where(this)
         self.delete_returning = self.delete.returning(*record)
         self.load_locked = sa.select(*record).where(this).with_for_update()
@@ -170,7 +184,7 @@ class Statements:
         self.insert_returning = self.insert.returning(columns.created)
         self.delete_expired = sa.delete(table).where(this, columns.expires <= now_ms())
 
-        self.lock = sa.select(columns.format, columns.fields).where(updatable).with_for_update()
+        self.lock = sa.select(columns.format, fields).where(this, live).with_for_update()
         renewed = {"expires": _expires(columns.created), "final": _final(columns.created)}
         self.write = sa.update(table).where(updatable).values(fields=_FIELDS, **renewed)
         self.touch = sa.update(table).where(updatable, columns.format == FORMAT).values(**renewed)

@@ -46,14 +46,16 @@ from ...store import (
     OnExpired,
     Outcome,
     Record,
+    RecordTooLarge,
     SessionMark,
+    SessionTooLarge,
     StoreUnavailable,
     UnsupportedRecordVersion,
     ignore,
     quarantine_corrupt,
 )
 from .engine import make_engine, make_housekeeping_budgets
-from .statements import FORMAT, MARK, MAX_OWNER, Statements, create_missing, make_table
+from .statements import FORMAT, MARK, MAX_OWNER, Statements, check_columns, create_missing, make_table
 from .transactions import AutocommitEngine, is_full
 
 
@@ -77,7 +79,7 @@ class SqlStore:
         self._database = AutocommitEngine(engine, self.budgets, table)
         self._housekeeping = AutocommitEngine(housekeeping or engine, self.budgets, table)
         self._table = make_table(table, MetaData())
-        self._sql = Statements(self._table)
+        self._sql = Statements(self._table, self.budgets.max_reply)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(dict[str, bytes])
 
@@ -92,14 +94,21 @@ class SqlStore:
         return cls(make_engine(url, budgets), budgets, make_engine(url, make_housekeeping_budgets(budgets)), table)
 
     def create_schema(self) -> None:
-        """Create the table and its indexes where they are missing. Several nodes may do so at the same time."""
+        """Create the table and its indexes where they are missing. Several nodes may do so at the same time.
+
+        Raises `ForeignTable`, as `check_schema` does.
+        """
         self._housekeeping.create(partial(create_missing, table=self._table))
+
+    def check_schema(self) -> None:
+        """Raise `ForeignTable` where a table of this name is another application's. A missing one is not an error."""
+        self._housekeeping.read(partial(check_columns, table=self._table))
 
     def load(self, key: str) -> Record | SessionMark | None:
         row = self._database.read(lambda connection: connection.execute(self._sql.load, {"_key": key}).one_or_none())
         if row is None:
             return None
-        self._check_version(key, row.format)
+        self._check_readable(key, row)
         if row.set_aside == MARK:
             return SessionMark(row.fields)
         try:
@@ -120,7 +129,7 @@ class SqlStore:
         if owner is not None and (len(owner) > MAX_OWNER or "\0" in owner):
             raise ValueError(f"owner {owner!r} must have at most {MAX_OWNER} characters, and no NUL")
         values = _to_milliseconds(lifetime) | {"_key": key, "_owner": owner}
-        values["_fields"] = self._encoder.encode(dict(fields))
+        values["_fields"] = self._encode(dict(fields))
         values["_created"] = None if created is None else round(created * 1000)
 
         def insert(connection: Connection) -> int | None:
@@ -148,11 +157,11 @@ class SqlStore:
             row = connection.execute(self._sql.lock, values).one_or_none()
             if row is None:
                 return Outcome.ABSENT if self._load_mark(connection, key) is None else Outcome.ENDED
-            self._check_version(key, row.format)
+            self._check_readable(key, row)
             fields = self._fields(row)
             if refusal := changes.refusal(fields):
                 return refusal
-            encoded = self._encoder.encode(changes.apply_to(fields))
+            encoded = self._encode(changes.apply_to(fields))
             written: CursorResult[Any] = connection.execute(self._sql.write, values | {"_fields": encoded})
             return Outcome.APPLIED if written.rowcount else Outcome.ABSENT
 
@@ -167,7 +176,7 @@ class SqlStore:
             row = self._database.write(lambda it: it.execute(self._sql.delete_returning, {"_key": key}).one_or_none())
         else:
             row = self._database.transaction(partial(self._sql.load_and_delete_session, key=key))
-        if row is None or row.ttl <= 0 or row.format > FORMAT:
+        if row is None or row.ttl <= 0 or _is_later(row.format) or row.fields is None:
             return None
         try:
             return self._to_record(row)
@@ -218,7 +227,7 @@ class SqlStore:
     def _has_fields(self, row: Row[*tuple[Any, ...]], record: Record) -> bool:
         """Return whether the row has these fields, in whatever order."""
         try:
-            return self._fields(row) == record.fields
+            return row.fields is not None and self._fields(row) == record.fields
         except ValueError:
             return False
 
@@ -266,9 +275,16 @@ class SqlStore:
         return removed
 
     def _to_record(self, row: Row[*tuple[Any, ...]]) -> Record:
-        if not 0 <= row.created < LATEST * 1000:
+        if type(row.created) is not int or not 0 <= row.created < LATEST * 1000:
             raise CorruptRecord("its time of creation is out of range")
         return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
+
+    def _encode(self, fields: dict[str, bytes]) -> bytes:
+        """Return the fields as a row has them. Raises `SessionTooLarge` for those that no node could read."""
+        encoded = self._encoder.encode(fields)
+        if len(encoded) > self.budgets.max_reply:
+            raise SessionTooLarge(f"a row must have at most {self.budgets.max_reply} bytes (max_reply)")
+        return encoded
 
     def _fields(self, row: Row[*tuple[Any, ...]]) -> dict[str, bytes]:
         """Return the fields of a row. Raises `CorruptRecord`."""
@@ -276,12 +292,19 @@ class SqlStore:
             raise CorruptRecord(f"its format is {row.format}")
         try:
             return self._decoder.decode(row.fields)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise CorruptRecord(f"its fields can't be read: {error}") from error
 
-    def _check_version(self, key: str, version: int) -> None:
-        if version > FORMAT:
-            raise UnsupportedRecordVersion(f"session {key} is of format {version}; this version reads {FORMAT}")
+    def _check_readable(self, key: str, row: Row[*tuple[Any, ...]]) -> None:
+        if _is_later(row.format):
+            raise UnsupportedRecordVersion(f"session {key} is of format {row.format}; this version reads {FORMAT}")
+        if row.fields is None:
+            raise RecordTooLarge(f"session {key} has more than {self.budgets.max_reply} bytes (max_reply)")
+
+
+def _is_later(version: Any) -> bool:
+    """Return whether a later version wrote the row. SQLite may have any type in a damaged one."""
+    return type(version) is int and version > FORMAT
 
 
 def _to_milliseconds(lifetime: Lifetime) -> dict[str, Any]:
