@@ -95,8 +95,8 @@ def _make_stores(settings: Settings) -> Stores:
 def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
     assert settings.redis_url is not None
     outage = OutagePolicy(Outage(settings.outage), settings.wait_seconds, settings.waiting)
-    connections = connect(settings.redis_url, budgets)
     durability = Durability(settings.durability)
+    connections = connect(settings.redis_url, budgets, durability)
 
     namespace = f"{settings.namespace}:" if settings.namespace else ""
 
