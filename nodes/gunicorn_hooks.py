@@ -51,19 +51,21 @@ def read_settings() -> Settings:
 
 
 def make_schema(settings: Settings) -> None:
-    """Create the tables of an SQL store if DATABASE_CREATE_SCHEMA is on.
+    """Create the tables of an SQL store if DATABASE_CREATE_SCHEMA is on; else look whether they are its own.
 
     Runs in a separate process, so that this one imports nothing that opens sockets. After a failure the node starts
-    anyway: its store is unavailable then, as in any other outage. A wrong setting ends it with status 2.
+    anyway: its store is unavailable then, as in any other outage. A wrong setting ends it with status 2, and so does a
+    table of another application.
     """
-    if not settings.create_schema:
+    if settings.database_url is None:
         return
-    made = subprocess.run([sys.executable, "-m", "nodes.stores"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "nodes.stores", *([] if settings.create_schema else ["--check"])]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     reason = made.stderr.strip().rpartition("\n")[2]
     if made.returncode == 2:
         print(reason, file=sys.stderr)
         raise SystemExit(2)
-    if made.returncode != 0:
+    if made.returncode != 0 and settings.create_schema:
         log.error(
             "the schema was not made: %s; run `python -m nodes.stores` when the database answers",
             reason.removeprefix("error: "),

@@ -20,6 +20,7 @@ from .environment import Environment, SettingsError, did_you_mean
 
 MIN_SECRET_BYTES = 32
 _YEAR = 365 * 86400
+_NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 _DATABASES = ("sqlite://", "mysql://", "mariadb://", "postgresql://")
@@ -180,6 +181,15 @@ def _database_url(env: Environment) -> str | None:
     return url
 
 
+def _namespace(env: Environment) -> str | None:
+    value = env.text("STORE_NAMESPACE")
+    if value is not None and not _NAMESPACE.match(value):
+        raise SettingsError(
+            f"STORE_NAMESPACE must be 1 to 31 lower-case letters, digits and '_', with a letter first, not {value!r}"
+        )
+    return value
+
+
 def _without_password(url: str) -> str:
     """Return the URL without the parts that may hold a password: before the host and after the question mark."""
     shown = url.partition("?")[0]
@@ -244,6 +254,12 @@ class Settings:
         "SESSION_FOLDER", None, "a path", "The folder of the sessions, on a disk that all nodes share.",
         lambda env: Path(folder) if (folder := env.text("SESSION_FOLDER")) else None,
         stores=(SessionStoreKind.FILE,), example="a folder that belongs to this node's user", shown="",
+    )  # fmt: skip
+    namespace: str = _setting(
+        "STORE_NAMESPACE", "", "1 to 31 lower-case letters, digits, `_`",
+        "For redis, express and sql: what the names of this application's keys or tables begin with, so that several"
+        " applications can use one store.",
+        _namespace, shown="",
     )  # fmt: skip
     durability: str = _choice(
         "STORE_DURABILITY", "primary revocations every_write",
@@ -378,6 +394,10 @@ class Settings:
         if self.durability != "primary" and (self.replicas == 0 or self.store is not SessionStoreKind.REDIS):
             raise SettingsError(
                 f"STORE_DURABILITY={self.durability}: it needs SESSION_STORE=redis and STORE_REPLICAS of 1 or more"
+            )
+        if self.namespace and self.store is SessionStoreKind.FILE:
+            raise SettingsError(
+                f"STORE_NAMESPACE={self.namespace}: files have none; give each application a SESSION_FOLDER of its own"
             )
         if self.outage == "wait" and self.store not in _REDIS:
             raise SettingsError("STORE_OUTAGE=wait: only Redis is waited for; use it with SESSION_STORE=redis")

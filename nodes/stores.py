@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from .sessions import (
     EncryptedStore,
     Encryption,
     FileStore,
+    ForeignTable,
     MemoryStore,
     Outage,
     OutagePolicy,
@@ -31,10 +33,12 @@ if TYPE_CHECKING:
 
 
 RATE_LIMITS = "rate_limits"
-"""The prefix, table or folder of the rate limiter's counters."""
+"""The prefix, table or folder of the rate limiter's counters, after the namespace."""
 ACCOUNTS = "accounts"
-"""The prefix, table or folder of the users."""
+"""The prefix, table or folder of the users, after the namespace."""
 _HOUSEKEEPING = Budgets(connect_timeout=5, read_timeout=10, deadline=20)
+_AT_START = Budgets(connect_timeout=1, read_timeout=1, retries=0, deadline=1)
+"""For what a node does at each start: a database that does not answer must not hold it up."""
 
 
 class Stores(NamedTuple):
@@ -91,18 +95,20 @@ def _make_stores(settings: Settings) -> Stores:
 def _make_redis_stores(settings: Settings, budgets: Budgets) -> Stores:
     assert settings.redis_url is not None
     outage = OutagePolicy(Outage(settings.outage), settings.wait_seconds, settings.waiting)
-    connections = connect(settings.redis_url, budgets)
     durability = Durability(settings.durability)
+    connections = connect(settings.redis_url, budgets, durability)
 
-    def make(prefix: str, durability: Durability = durability) -> RedisStore:
-        return RedisStore(connections, budgets, prefix, durability, settings.replicas, outage)
+    namespace = f"{settings.namespace}:" if settings.namespace else ""
+
+    def make(name: str, durability: Durability = durability) -> RedisStore:
+        return RedisStore(connections, budgets, f"{namespace}{name}:", durability, settings.replicas, outage)
 
     # A lost change of password would bring the old one back, so it is a revocation.
     revocation = Durability.PRIMARY if durability is Durability.PRIMARY else Durability.EVERY_WRITE
-    rate_limits, accounts = make(f"{RATE_LIMITS}:"), make(f"{ACCOUNTS}:", revocation)
+    rate_limits, accounts = make(RATE_LIMITS), make(ACCOUNTS, revocation)
     if settings.store is SessionStoreKind.EXPRESS:
-        return Stores(ExpressStore(connections, outage=outage), rate_limits, accounts)
-    return Stores(make("session:"), rate_limits, accounts)
+        return Stores(ExpressStore(connections, f"{namespace}sess:", outage=outage), rate_limits, accounts)
+    return Stores(make("session"), rate_limits, accounts)
 
 
 def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]:
@@ -113,27 +119,41 @@ def _make_sql_stores(settings: Settings, budgets: Budgets) -> Iterator[SqlStore]
     assert settings.database_url is not None
     engine = make_engine(settings.database_url, budgets)
     housekeeping = make_engine(settings.database_url, make_housekeeping_budgets(budgets))
+    namespace = f"{settings.namespace}_" if settings.namespace else ""
     for table in ("sessions", RATE_LIMITS, ACCOUNTS):
-        yield SqlStore(engine, budgets, housekeeping, table)
+        yield SqlStore(engine, budgets, housekeeping, f"{namespace}{table}")
 
 
 def create_schema(settings: Settings) -> None:
-    """Create the missing tables of `settings.database_url`. Do nothing for stores without a database."""
+    """Create the missing tables of `settings.database_url`. Do nothing for stores without a database.
+
+    Raises SettingsError for a table of another application.
+    """
+    _for_each_table(settings, _HOUSEKEEPING, lambda store: store.create_schema())
+
+
+def check_schema(settings: Settings) -> None:
+    """Raise SettingsError for a table of another application. Missing tables are not an error."""
+    _for_each_table(settings, _AT_START, lambda store: store.check_schema())
+
+
+def _for_each_table(settings: Settings, budgets: Budgets, work: Callable[[SqlStore], object]) -> None:
     if settings.database_url is None:
         return
     try:
-        stores = list(_make_sql_stores(settings, _HOUSEKEEPING))
+        for store in list(_make_sql_stores(settings, budgets)):
+            with closing(store):
+                work(store)
+    except ForeignTable as error:
+        raise SettingsError(f"{error}; choose a STORE_NAMESPACE") from None
     except ValueError as error:
         raise _to_settings_error(settings, error) from None
-    for store in stores:
-        store.create_schema()
-        store.close()
 
 
-def main() -> None:
-    """Create the tables for this environment's settings: `python -m nodes.stores`."""
+def main(arguments: Sequence[str]) -> None:
+    """Create the tables for this environment's settings: `python -m nodes.stores`; with `--check` only look at them."""
     try:
-        create_schema(Settings.from_environ(os.environ))
+        (check_schema if "--check" in arguments else create_schema)(Settings.from_environ(os.environ))
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -142,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

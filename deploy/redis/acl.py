@@ -32,7 +32,7 @@ class Rights:
 # Commands of `nodes.sessions.stores.redis` and its scripts for records without an owner: the counters of the rate
 # limiter, and the users.
 BESIDE_SESSIONS = Rights(
-    ("rate_limits:*", "accounts:*"),
+    ("rate_limits:*", "*:rate_limits:*", "accounts:*", "*:accounts:*"),  # where nodes have a namespace: after it
     (
         *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "rename", "time"),
         *("evalsha", "script|load", "wait", "info|memory"),
@@ -40,12 +40,12 @@ BESIDE_SESSIONS = Rights(
 )
 # SCAN shows the names of all keys, whatever their pattern.
 SESSIONS = BESIDE_SESSIONS | Rights(
-    ("session:*",),
+    ("session:*", "*:session:*"),
     ("zadd", "zrange", "zrem", "zcard", "zremrangebyscore", "zrandmember", "scan"),
 )
 # Commands of `nodes.sessions.stores.express` and of connect-redis.
 SHARED_WITH_EXPRESS = BESIDE_SESSIONS | Rights(
-    ("sess:*", "damaged:sess:*", "ended:sess:*"),
+    ("sess:*", "*:sess:*"),
     ("get", "set", "expire", "ttl", "scan", "mget"),
 )
 """For sessions in the format of express-session, which a Node application reaches with the same rights."""

@@ -34,6 +34,7 @@ from .store import Budgets as Budgets
 from .store import Changes as Changes
 from .store import CookieNotSendable as CookieNotSendable
 from .store import CorruptRecord as CorruptRecord
+from .store import ForeignTable as ForeignTable
 from .store import Iterable as Iterable
 from .store import Lifetime as Lifetime
 from .store import ListsByUser as ListsByUser

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import abc
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -201,7 +202,7 @@ class _Interface(SessionInterface):
         options = self.options_for(app)
         if options is None:
             return None
-        context = _RequestContext(self._sessions, options, request)
+        context = _RequestContext(self._sessions, options, request, is_test=app.testing)
         store = self._sessions.store
         if store.cookie.is_shared:
             store = SharedStore(store, context.options, context.is_secure())
@@ -225,6 +226,9 @@ class _Interface(SessionInterface):
             _replace(response, app.make_response(app.handle_user_exception(error)))
         has_cookie = session.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
         context.closed = True
+        if response.is_streamed and not response.direct_passthrough:
+            context.streams = True
+            response.response = _save_at_end(response.response, session)
         if has_cookie:
             response.headers.add("Set-Cookie", context.set_cookie(session))
         if has_cookie or session.used:
@@ -234,11 +238,13 @@ class _Interface(SessionInterface):
 class _RequestContext:
     """The request of a session: the cookie that it brought, and the cookie that its response may set."""
 
-    __slots__ = ("_request", "_sessions", "admission", "closed", "options")
+    __slots__ = ("_is_test", "_request", "_sessions", "admission", "closed", "options", "streams")
 
-    def __init__(self, sessions: Sessions, options: SessionOptions, request: Request) -> None:
+    def __init__(self, sessions: Sessions, options: SessionOptions, request: Request, *, is_test: bool) -> None:
         self._sessions = sessions
         self._request = request
+        self._is_test = is_test
+        self.streams = False
         self.options = options.for_request(request)
         self.admission = sessions.admission
         self.closed = False
@@ -251,9 +257,14 @@ class _RequestContext:
         return {"address": request.remote_addr or "", "browser": request.user_agent.string[:_MAX_BROWSER]}
 
     def read_id(self) -> str | None:
-        values = cookie_values(self._request.environ.get("HTTP_COOKIE", ""), self._cookie_name(self.is_secure()))
-        # Of two cookies with one name, one may have been planted from a sibling domain, so neither is accepted.
-        return self._sessions.store.cookie.verify(values[0], self.options.secret_bytes) if len(values) == 1 else None
+        header, is_secure = self._request.environ.get("HTTP_COOKIE", ""), self.is_secure()
+        values = cookie_values(header, self._cookie_name(is_secure))
+        if not values and self._is_test:  # `session_transaction` over HTTP prepares the session of a request over TLS
+            values = cookie_values(header, self._cookie_name(not is_secure))
+        verify, secrets = self._sessions.store.cookie.verify, self.options.secret_bytes
+        # Of two genuine cookies with one name, one may have been planted from a sibling domain: neither is accepted.
+        genuine = [session_id for value in values if (session_id := verify(value, secrets)) is not None]
+        return genuine[0] if len(genuine) == 1 else None
 
     def cookie_refusal(self) -> str | None:
         options, request = self.options, self._request
@@ -347,14 +358,45 @@ class SharedStore(StoreWrapper):
         return {"max_age": self._options.max_age if inherited else max_age, "expires": expires}
 
 
+def _save_at_end(body: abc.Iterable[Any], session: Session) -> Iterator[Any]:
+    """Yield the body, and save what it did to the session, also where the client hangs up."""
+    try:
+        yield from body
+    finally:
+        if (close := getattr(body, "close", None)) is not None:
+            close()
+        session.save_late()
+
+
 def _forbid_caching(response: Response) -> None:
-    """Forbid shared caches to store the response. Compares names itself: werkzeug's accessors cost 5 us more."""
+    """Forbid shared caches to store the response. An application's own `private` or `no-store` is kept.
+
+    Compares names itself: werkzeug's accessors cost 5 us more.
+    """
     headers = response.headers
-    if any(name.lower() == "vary" for name, _ in headers):
+    names = {name.lower() for name, _ in headers}
+    if "vary" in names:
         response.vary.add("Cookie")
     else:
         headers.add("Vary", "Cookie")
-    headers["Cache-Control"] = "no-store"
+    for name in names & _OF_SHARED_CACHES:
+        del headers[name]
+    own = ", ".join(headers.getlist("Cache-Control")) if "cache-control" in names else ""
+    headers["Cache-Control"] = _private(own)
+
+
+def _private(header: str) -> str:
+    """Return the Cache-Control header without leave for shared caches; `no-store` where there is none."""
+    directives = [directive.strip() for directive in header.split(",") if directive.strip()]
+    by_name = {directive.partition("=")[0].strip().lower(): directive for directive in directives}
+    if not by_name or '"' in header:
+        return "no-store"
+    kept = [directive for name, directive in by_name.items() if name not in {"public", "s-maxage"}]
+    return ", ".join(kept if by_name.keys() & {"private", "no-store"} else ["private", *kept])
+
+
+_OF_SHARED_CACHES = {"cdn-cache-control", "surrogate-control"}
+"""Headers that tell shared caches something else than `Cache-Control`."""
 
 
 def _is_below(path: str, cookie_path: str) -> bool:

@@ -65,7 +65,9 @@ class RequestContext(Protocol):
     admission: Admission
     """Says which anonymous sessions may be started and changed."""
     closed: bool
-    """True once the headers of the response leave. No new cookie can be sent then, and changes are an error."""
+    """True once the headers of the response leave. No new cookie can be sent then."""
+    streams: bool
+    """Whether the response's body is made while it is sent. Changes are saved at its end."""
 
     def read_id(self) -> str | None:
         """Return the id in the request's cookie; None without a genuine cookie."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,11 @@ from .codec import DecodeError
 from .fields import COOKIE_KEY, RESERVED, SessionLifetime, convert, to_application_key, to_field
 from .options import Resave, SessionOptions, Unset
 from .persistence import ENDED, RequestContext, SessionRecord
-from .store import Changes, LoginTooOld, Outcome, SessionEnded, Store, StoreUnavailable
+from .store import Changes, LoginTooOld, Outcome, SessionEnded, SessionError, Store, StoreUnavailable
+
+log = logging.getLogger(__package__)
+
+_TOO_LATE = "the response has begun, and no session can begin any more: begin it before"
 
 
 class CookieAction(Enum):
@@ -43,6 +48,8 @@ class Session(SessionMixin):
         self._detached = False
         self.request_context = request_context
         self._modified: bool | None = None
+        self._cleared: SessionRecord | None = None
+        """The session that `clear` left, until `commit` ends it."""
         self.used = False
         """Whether the response depends on the session, so that no cache may share it."""
         self.cookie_action = CookieAction.NONE
@@ -74,11 +81,18 @@ class Session(SessionMixin):
             self.cookie_action = CookieAction.SET
         return record
 
-    def _refuse_if_closed(self) -> None:
-        if self.request_context.closed:
-            raise RuntimeError(
-                "the response has begun, and the session is not saved after that: change it before, or use `mutate`"
-            )
+    def _check_late(self) -> None:
+        """Refuse a change that a stream would lose, because its session would have to begin there.
+
+        A stream's changes to an existing session are saved at its end. After any other response they are lost, as in
+        Flask, with a line in the log.
+        """
+        if not self.request_context.closed:
+            return
+        if not self.request_context.streams:
+            log.warning("a session was changed after the response; this is not saved")
+        elif self._load().record is None:
+            raise RuntimeError(_TOO_LATE)
 
     # ---- the mapping: the application's keys and values
 
@@ -102,7 +116,7 @@ class Session(SessionMixin):
         self._assign(to_field(key), value)
 
     def _assign(self, field: str, value: Any) -> None:
-        self._refuse_if_closed()
+        self._check_late()
         self.used = True
         self._unloaded().fields.assign(field, value)
         self._modified = None
@@ -111,7 +125,7 @@ class Session(SessionMixin):
         fields = self._load().fields
         if not isinstance(key, str):
             raise KeyError(key)
-        self._refuse_if_closed()
+        self._check_late()
         fields.delete(to_field(key))
         self._modified = None
 
@@ -138,9 +152,41 @@ class Session(SessionMixin):
         return dict(self)
 
     def clear(self) -> None:
-        """Remove all data. Id, owner and lifetime stay; to log out, use `end`."""
-        for key in self:
-            del self[key]
+        """Remove everything: data, owner and lifetime. The session ends at the store with the response.
+
+        This is the logout of many Flask applications, and the beginning of their login: what is written afterwards goes
+        into a new session with a new id. Until then a failure leaves the visitor with the session they had.
+        """
+        if self.request_context.closed and self.request_context.streams:
+            self.end()
+            return
+        self._check_late()
+        self.used = True
+        record = self._unloaded()
+        if record.key is not None:
+            self._end_cleared()
+            self._cleared = record
+        self._record, self._modified, self.cookie_action = self._new_record(None), None, CookieAction.NONE
+
+    def _take_back(self) -> None:
+        """Undo `clear`, for an operation on the session of the cookie."""
+        if self._cleared is not None:
+            self._record, self._cleared = self._cleared, None
+
+    def _end_cleared(self) -> None:
+        """End the session that `clear` left. Where that fails, a session that took its place is dropped."""
+        if (cleared := self._cleared) is None:
+            return
+        try:
+            outcome = renewal.end(cleared)
+        except StoreUnavailable:
+            if self.cookie_action is CookieAction.SET and self._record is not None:
+                self._record.discard()
+                self.cookie_action = CookieAction.NONE
+            raise
+        self._cleared = None
+        if self.cookie_action is CookieAction.NONE and (outcome is not Outcome.ENDED or cleared.record is not None):
+            self.cookie_action = CookieAction.CLEAR if self._brought_cookie else CookieAction.NONE
 
     # ---- the session's own API: id, owner, times
 
@@ -282,8 +328,8 @@ class Session(SessionMixin):
         record = self._load()
         if record.record is not None:
             record.save()  # what this request did to the session before comes first
-        else:
-            self._refuse_if_closed()
+        elif self.request_context.closed:
+            raise RuntimeError(_TOO_LATE)
         return record.compare_and_set(to_field(key), function, default)
 
     def renew(
@@ -313,6 +359,7 @@ class Session(SessionMixin):
         remember = self._options.remember_client and owner is not None
         client = self.request_context.describe_client() if remember else None
         self._replace(renewal.renew(record, owner, keep, client, confirm))
+        self._end_cleared()
 
     def end(self) -> None:
         """Log out: the session is deleted at the store before this returns, and the cookie will be cleared.
@@ -322,6 +369,7 @@ class Session(SessionMixin):
         request ended it a moment ago, the cookie is left alone: the browser may have a newer one.
         """
         self.used = True
+        self._take_back()
         record = self._unloaded()
         was_alive = record.record is not None
         try:
@@ -345,6 +393,7 @@ class Session(SessionMixin):
     def reload(self) -> None:
         """Read the session again and drop the unsaved changes of this request. Raises `SessionEnded`."""
         self.used = True
+        self._take_back()
         self._record = self._new_record(self._unloaded().id)
         if self._record.load() is None:
             raise SessionEnded("the session to reload does not exist")
@@ -376,12 +425,25 @@ class Session(SessionMixin):
         before = record.fields.stored
         record = self._replace(record.commit(options))
         after = record.fields.stored
+        if after is not before:
+            self._modified = True
         changed = before.get(COOKIE_KEY) != after.get(COOKIE_KEY)
         is_refreshed = after is not before or (options.refresh and (record.touched or record.own_lifetime.permanent))
         is_due = options.rolling or changed or (is_refreshed and self.cookie_lifetime != (None, None))
         is_absent = record.loaded and record.record is None
         if is_due and not is_absent and self.cookie_action is CookieAction.NONE:
             self.cookie_action = CookieAction.SET
+        self._end_cleared()
+
+    def save_late(self) -> None:
+        """Save what a stream changed in a session that exists. Called at the end of the stream."""
+        record = self._record
+        if self._detached or self._modified is False or record is None or record.key is None:
+            return
+        try:
+            record.save()
+        except SessionError as error:
+            log.warning("what a stream changed in its session was not saved: %s", error)
 
     @property
     def cookie_lifetime(self) -> tuple[int | None, datetime | None]:

@@ -39,6 +39,10 @@ class UnsupportedRecordVersion(StoreUnavailable):
     """A later version wrote the record. This one can't read it, and must not overwrite it."""
 
 
+class ForeignTable(ValueError):
+    """A table has the name of a store's, and is another application's."""
+
+
 class RecordTooLarge(UnsupportedRecordVersion):
     """Another bound allowed the record: it is larger than this node reads, and must not be overwritten."""
 

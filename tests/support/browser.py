@@ -19,7 +19,7 @@ View = Callable[[Session], Any]
 
 def application(store: Store, **options: Any) -> Flask:
     app = Flask("tests")
-    app.testing = True
+    app.config["PROPAGATE_EXCEPTIONS"] = True
     Sessions(app, store=store, options=SessionOptions(**{"secrets": (SECRET,), **options}))
     return app
 

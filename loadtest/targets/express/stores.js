@@ -14,9 +14,10 @@ export async function redis(required, idle) {
   const url = required("REDIS_URL");
   const client = url.startsWith("redis+sentinel://") ? sentinel(url) : createClient({ url });
   client.on("error", (error) => console.error(`redis: ${error.message}`));
+  const namespace = process.env.STORE_NAMESPACE;
   client.connect().catch((error) => console.error(`redis: ${error.message}`));
   return {
-    store: new RedisStore({ client, ttl: idle }),
+    store: new RedisStore({ client, ttl: idle, prefix: namespace ? `${namespace}:sess:` : "sess:" }),
     ping: () => client.ping(),
     close: async () => client.destroy(), // and not close, which waits for what waits
   };

@@ -20,6 +20,7 @@ CASES = (
     ("kill-sticky-shared", ""),
     ("primary-killed", "fail-fast"),
     ("primary-returns", "1700ms"),
+    ("primary-returns", "fail-fast-1700ms"),
     ("primary-cut-off", "sentinels-1700ms"),
     ("store-outage", ""),
     ("concurrent-writes", "redis"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -197,6 +197,30 @@ def test_a_primary_that_returns_once_it_was_replaced_revives_no_session(
     assert [key for key in ended if store.load(key) is not None] == []
 
 
+def test_a_read_shows_no_logout_that_was_refused_by_a_replaced_primary(
+    ha: SeveralServers, open_store: OpenStore
+) -> None:
+    reader = open_store(ha, IN_FAILOVER, **REVOCATIONS)
+    # Each goes to the new primary after its first failure.
+    writers = {f"{number:064x}": open_store(ha, BUDGETS, **REVOCATIONS) for number in range(10)}
+    for key, writer in writers.items():
+        writer.create(key, {}, None, HOUR)
+    with ha.client() as client:
+        client.wait(2, 5000)
+    reader.delete(OTHER)  # the server knows the script then
+    primary, absent = ha.store.primary(), list[str]()
+    with ha.paused(primary):
+        wait_until(lambda: ha.is_replaced(primary))
+    for key, writer in writers.items():
+        with suppress(StoreUnavailable):
+            writer.delete(key)
+        with suppress(StoreUnavailable):
+            if reader.load(key) is None:
+                absent.append(key)
+    wait_until(ha.store.is_settled)
+    assert [key for key in absent if reader.load(key) is not None] == []
+
+
 def replace_silent(servers: SeveralServers) -> None:
     """Pause the primary until another server has taken over, which the other replica does not know yet."""
     primary = servers.store.primary()
@@ -223,7 +247,8 @@ def test_a_write_is_unknown_without_sentinels_and_counts_once_they_answer(
     ha: SeveralServers, open_store: OpenStore
 ) -> None:
     store = open_store(ha, IN_FAILOVER, **EVERY_WRITE)
-    store.create(KEY, {"a": b"1"}, None, HOUR)
+    store.create(KEY, {"a": b"0"}, None, HOUR)
+    store.update(KEY, Changes({"a": b"1"}), HOUR)  # the server knows the script then
     with ha.paused("sentinel-1", "sentinel-2"):
         time.sleep(1)  # longer than the lease
         with pytest.raises(StoreUnavailable, match="only 1 of 3 Sentinels reach the primary"):

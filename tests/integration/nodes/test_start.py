@@ -41,7 +41,7 @@ SQL = {"SESSION_STORE": "sql", "DATABASE_URL": "postgresql://u:p@h:abc/x"}
     [
         ({"SESSION_STORE": "redis", "REDIS_URL": "redis://h/0?foo=bar"}, 3, "REDIS_URL: the URL has an unknown option"),
         ({"SESSION_STORE": "express", "REDIS_URL": "redis+cluster://h"}, 3, "REDIS_URL: a Redis Cluster can't hold"),
-        (SQL, 3, "DATABASE_URL: the URL must be"),
+        (SQL, 2, "DATABASE_URL: the URL must be"),
         (SQL | {"DATABASE_CREATE_SCHEMA": "on"}, 2, "DATABASE_URL: the URL must be"),
     ],
 )

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy import Connection, create_engine, event, select, text
 
-from nodes.sessions import Budgets, Changes, Outcome, SessionMark, SessionTooLarge, StoreUnavailable
+from nodes.sessions import Budgets, Changes, ForeignTable, Outcome, SessionMark, SessionTooLarge, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import make_engine
 from nodes.sessions.stores.sql.statements import metadata, sessions
@@ -146,6 +146,23 @@ def test_a_missing_index_is_created(harness: SqlHarness, store: SqlStore) -> Non
     with harness.engine.begin() as connection:
         index.drop(connection)
         index.create(connection)
+
+
+def test_a_table_of_another_application_is_refused_by_name(harness: SqlHarness) -> None:
+    own = SqlStore.from_url(harness.url, PATIENT, table="foreign_sessions")
+    own.check_schema()  # it is missing
+    with harness.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE foreign_sessions (id INTEGER PRIMARY KEY, owner INTEGER)"))
+    try:
+        for check in (own.create_schema, own.check_schema):
+            with pytest.raises(ForeignTable, match=r"`foreign_sessions` .* lacks the columns key, set_aside, created"):
+                check()
+        with pytest.raises(StoreUnavailable, match="`foreign_sessions` is not a table of sessions"):
+            own.load(KEY)
+    finally:
+        own.close()
+        with harness.engine.begin() as connection:
+            connection.execute(text("DROP TABLE foreign_sessions"))
 
 
 def test_a_missing_table_is_unavailable_and_the_error_names_the_fix(harness: SqlHarness, store: SqlStore) -> None:

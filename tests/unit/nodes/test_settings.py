@@ -49,6 +49,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "SESSION_ENCRYPTION": ("Write", "encryption", "write"),
     "STORE_DURABILITY": ("revocations", "durability", "revocations"),
     "STORE_REPLICAS": ("2", "replicas", 2),
+    "STORE_NAMESPACE": ("shop_2", "namespace", "shop_2"),
     "SESSION_ROLLING": ("on", "rolling", True),
     "SESSION_RESAVE": ("true", "resave", True),
     "SESSION_SAVE_UNINITIALIZED": ("1", "save_uninitialized", True),
@@ -74,6 +75,14 @@ def test_every_variable_sets_its_field(users_file: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "parts"),
     [
+        ({"STORE_NAMESPACE": "Shop"}, ["STORE_NAMESPACE must be 1 to 31 lower-case letters", "not 'Shop'"]),
+        ({"STORE_NAMESPACE": "2nd"}, ["STORE_NAMESPACE must be 1 to 31 lower-case letters"]),
+        ({"STORE_NAMESPACE": "a:b"}, ["STORE_NAMESPACE must be 1 to 31 lower-case letters"]),
+        ({"STORE_NAMESPACE": "a" * 32}, ["STORE_NAMESPACE must be 1 to 31 lower-case letters"]),
+        (
+            {"STORE_NAMESPACE": "shop", "SESSION_STORE": "file", "SESSION_FOLDER": "/tmp/x"},
+            ["STORE_NAMESPACE=shop: files have none"],
+        ),
         ({"SESSION_STORE": "reddis"}, ["SESSION_STORE must be", "not reddis; did you mean redis?"]),
         ({"SESSION_STORE": "??"}, ["SESSION_STORE must be one of express, file, memory, redis, sql, not ??"]),
         ({"SESSION_SECURE": "outo"}, ["not outo; did you mean auto?"]),

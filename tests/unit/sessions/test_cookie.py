@@ -13,7 +13,7 @@ from nodes.sessions import MemoryStore, OptionsError, Resave, SameSite, Secure, 
 from nodes.sessions.cookie import SignedCookie, cookie_values
 from nodes.sessions.options import generate_id
 from nodes.sessions.stores.express import ExpressCookie
-from tests.support.browser import SECRET, Browser, application
+from tests.support.browser import SECRET, Browser, View, application
 from tests.support.harnesses.memory import MemoryHarness
 
 KEY = SECRET.encode()
@@ -95,7 +95,7 @@ GOOD = COOKIE.sign(SESSION_ID, KEY)
         f'session="{GOOD}"',
         f"session={GOOD.replace('.', '%2E')}",
         f"session={GOOD}; session={GOOD}",
-        f"session={GOOD}; other=1; session=x",
+        f"session={GOOD}; other=1; session={COOKIE.sign('B' * 43, KEY)}",
         f"$Version=1; $session={GOOD}",
         f"SESSION={GOOD}",
         f"\xa0session={GOOD}",
@@ -188,3 +188,49 @@ def test_attributes_of_cookie_for_out_of_range_are_refused(own: Any, message: st
 
 def test_a_secret_is_in_no_representation() -> None:
     assert SECRET not in repr(SessionOptions(secrets=(SECRET,)))
+
+
+def test_of_cookies_with_one_name_the_only_genuine_one_is_used() -> None:
+    app = application(MemoryStore())
+    browser, other = Browser(app), Browser(app)
+    browser.put(a=1)
+    other.put(a=2)
+    genuine, forged = browser.header, f"session={GOOD[:-1]}"
+    for header in (f"{forged}; {genuine}", f"{genuine}; {forged}; session=; session=x"):
+        assert browser.read(header=header) == (None, {"a": 1})
+    assert browser.read(header=f"{genuine}; {other.header}") == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("own", "sent"),
+    [
+        (None, "no-store"),
+        ("", "no-store"),
+        ("no-store", "no-store"),
+        ("private, max-age=3600", "private, max-age=3600"),
+        ("Private, Max-Age=5, must-revalidate", "Private, Max-Age=5, must-revalidate"),
+        ("no-cache", "private, no-cache"),
+        ("max-age=3600", "private, max-age=3600"),
+        ("public, max-age=60, s-maxage=600", "private, max-age=60"),
+        ("private, public", "private"),
+        ('private="set-cookie"', "no-store"),
+    ],
+)
+@pytest.mark.parametrize(
+    "view", [lambda session: session.get("a"), lambda session: session.update(a=1)], ids=["r", "w"]
+)
+def test_the_own_cache_control_is_kept_but_for_shared_caches(own: str | None, sent: str, view: View) -> None:
+    with Browser(application(MemoryStore())).request() as (session, answer):
+        view(session)
+        answer.response.headers["CDN-Cache-Control"] = "public, max-age=60"
+        if own is not None:
+            answer.response.headers["Cache-Control"] = own
+    assert answer.response.headers.getlist("Cache-Control") == [sent]
+    assert "CDN-Cache-Control" not in answer.response.headers
+    assert answer.response.headers["Vary"] == "Cookie"
+
+
+def test_a_page_that_used_no_session_keeps_its_headers() -> None:
+    with Browser(application(MemoryStore())).request() as (_, answer):
+        answer.response.headers["Cache-Control"] = "public, max-age=60"
+    assert answer.response.headers["Cache-Control"] == "public, max-age=60"

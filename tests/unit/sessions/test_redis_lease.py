@@ -9,7 +9,7 @@ import pytest
 
 from nodes.sessions import StoreUnavailable
 from nodes.sessions.stores.redis.address import Address
-from nodes.sessions.stores.redis.lease import Lease, NotConfirmed, Opinion, find_lease
+from nodes.sessions.stores.redis.lease import Lease, NotConfirmed, Opinion, TooFewAnswers, find_lease
 from tests.support.waiting import wait_until
 
 PRIMARY, OTHER = Address("10.0.0.1", 6379), Address("10.0.0.2", 6379)
@@ -30,6 +30,12 @@ def test_a_lease_ends_when_the_first_sentinel_could_take_the_primary_for_down(op
 def test_a_sentinel_with_an_earlier_epoch_has_no_say() -> None:
     earlier = replace(UP, epoch=2, primary=OTHER, silent_for=0.9)
     assert find_lease(PRIMARY, [UP, LATE, earlier]) == find_lease(PRIMARY, [UP, LATE])
+
+
+@pytest.mark.parametrize("opinions", [[UP], [UP, UP, UP, UP], [replace(UP, epoch=4), UP, UP]])
+def test_silent_sentinels_do_not_speak_against_the_primary(opinions: list[Opinion]) -> None:
+    with pytest.raises(TooFewAnswers):
+        find_lease(PRIMARY, [replace(opinion, sentinels=6) for opinion in opinions])
 
 
 @pytest.mark.parametrize(
@@ -84,55 +90,81 @@ def test_writes_under_a_lease_ask_nothing() -> None:
     sentinels = Sentinels()
     lease = sentinels.lease()
     for _ in range(5):
-        lease.confirm(PRIMARY)
+        lease.confirm_write(PRIMARY)
     assert sentinels.questions == 1
 
 
 def test_a_lease_is_renewed_in_the_background_once_half_of_it_is_over() -> None:
     sentinels = Sentinels()
     lease = sentinels.lease()
-    lease.confirm(PRIMARY)
+    lease.confirm_write(PRIMARY)
     sentinels.now += 0.5
-    lease.confirm(PRIMARY)
+    lease.confirm_write(PRIMARY)
     wait_until(lambda: sentinels.questions == 2)
     wait_until(lambda: not lease._is_renewed)
     sentinels.now += 0.5  # the first would have ended
-    lease.confirm(PRIMARY)
+    lease.confirm_write(PRIMARY)
     assert lease._verdict.until > sentinels.now
 
 
 def test_after_its_end_a_write_counts_by_what_the_sentinels_say_then() -> None:
     sentinels = Sentinels()
     lease = sentinels.lease()
-    lease.confirm(PRIMARY)
+    lease.confirm_write(PRIMARY)
     sentinels.now += 2
-    lease.confirm(PRIMARY)
+    lease.confirm_write(PRIMARY)
     sentinels.now += 2
     sentinels.opinions = [UP, UP, replace(UP, primary=OTHER, epoch=4)]
     with pytest.raises(NotConfirmed, match="another server is the primary"):
-        lease.confirm(PRIMARY)
+        lease.confirm_write(PRIMARY)
 
 
 def test_without_sentinels_nothing_is_confirmed() -> None:
     sentinels = Sentinels()
     sentinels.opinions = []
     with pytest.raises(NotConfirmed, match="no Sentinel answers; whether the write outlives a failover is unknown"):
-        sentinels.lease().confirm(PRIMARY)
+        sentinels.lease().confirm_write(PRIMARY)
+
+
+@pytest.mark.parametrize("opinions", [[], [UP]])
+def test_reads_go_on_where_too_few_sentinels_answer(opinions: list[Opinion]) -> None:
+    sentinels = Sentinels()
+    sentinels.opinions = opinions
+    lease = sentinels.lease()
+    for _ in range(3):
+        lease.confirm_read(PRIMARY)
+    assert sentinels.questions == 1
+    with pytest.raises(NotConfirmed):
+        lease.confirm_write(PRIMARY)
+
+
+@pytest.mark.parametrize("against", [DOWN, flagged(b"o_down"), replace(UP, primary=OTHER, epoch=4)])
+def test_a_read_counts_under_a_lease_and_not_once_a_sentinel_speaks_against_the_primary(against: Opinion) -> None:
+    sentinels = Sentinels()
+    lease = sentinels.lease()
+    lease.confirm_read(PRIMARY)
+    sentinels.opinions = [against, against]
+    lease.confirm_read(PRIMARY)
+    sentinels.now += 1
+    for _ in range(2):
+        with pytest.raises(NotConfirmed, match=f"the Sentinels do not confirm that {PRIMARY}"):
+            lease.confirm_read(PRIMARY)
+    assert sentinels.questions == 3
 
 
 def test_the_lease_of_one_server_is_not_that_of_another() -> None:
     sentinels = Sentinels()
     lease = sentinels.lease()
-    lease.confirm(PRIMARY)
+    lease.confirm_write(PRIMARY)
     with pytest.raises(NotConfirmed):
-        lease.confirm(OTHER)
+        lease.confirm_write(OTHER)
 
 
 def test_writes_share_a_question_that_was_asked_after_they_were_confirmed() -> None:
     sentinels = Sentinels()
     lease = sentinels.lease()
     asked_at = sentinels.now
-    lease.confirm(PRIMARY)
+    lease.confirm_write(PRIMARY)
     lease._question(PRIMARY, since=asked_at - 0.001)
     assert sentinels.questions == 1
     lease._question(PRIMARY, since=asked_at + 0.001)

@@ -393,3 +393,68 @@ def test_7_1_1_timeouts_and_caps_have_the_documented_values() -> None:
     options = SessionOptions(secrets=("x" * 32,))
     assert (options.idle_timeout, options.absolute_timeout) == (30 * 60, 8 * 60 * 60)
     assert (options.max_bytes, options.max_sessions) == (64 * 1024, None)
+
+
+# ---- clear: the logout of Flask's tutorial, and the beginning of its login
+
+
+def test_clear_ends_the_session_and_clears_its_cookie(browser: Browser, harness: Harness) -> None:
+    browser.log_in("alice")
+    old = browser.header
+    with browser.request() as (session, answer):
+        session.clear()
+        assert (dict(session), session.owner, session.id, session.exists) == ({}, None, None, False)
+    assert "Max-Age=0" in str(answer.set_cookie)
+    assert harness.keys() == set()
+    assert browser.read(header=old) == (None, {})
+    assert browser.visit(lambda session: session.clear()).set_cookie is None
+
+
+def test_clear_and_a_write_renew_the_id_and_nothing_of_the_old_session_is_left(browser: Browser) -> None:
+    browser.visit(lambda session: (session.renew("alice"), session.update(a=1), setattr(session, "permanent", True)))
+    old = browser.header
+    browser.visit(lambda session: (session.clear(), session.update(user_id=7)))
+    assert browser.header != old
+    assert browser.read() == (None, {"user_id": 7})
+    assert browser.visit(lambda session: session.permanent).value is False
+    assert browser.read(header=old) == (None, {})
+
+
+def test_clear_and_a_login_end_the_old_session(browser: Browser, harness: Harness) -> None:
+    browser.log_in("alice")
+    browser.visit(lambda session: (session.clear(), session.renew("bob"), session.update(a=1)))
+    assert browser.read() == ("bob", {"a": 1})
+    assert len(harness.keys()) == 1
+
+
+def test_a_session_that_is_cleared_can_be_ended_reloaded_or_left_alone(browser: Browser, harness: Harness) -> None:
+    browser.log_in("alice")
+    browser.put(a=1)
+    browser.visit(lambda session: (session.clear(), session.unset()))
+    assert browser.read() == ("alice", {"a": 1})
+    browser.visit(lambda session: (session.clear(), session.reload()))
+    assert browser.read() == ("alice", {"a": 1})
+    browser.visit(lambda session: (session.clear(), session.update(b=1), session.clear(), session.end()))
+    assert browser.cookies == {}
+    assert harness.keys() == set()
+
+
+def test_a_login_that_is_cleared_in_one_request_leaves_no_session(browser: Browser, harness: Harness) -> None:
+    browser.put(a=1)
+    browser.visit(lambda session: (session.renew("alice"), session.clear()))
+    assert (browser.cookies, harness.keys()) == ({}, set())
+
+
+def test_the_session_lives_on_where_its_end_failed(browser: Browser, harness: Harness) -> None:
+    browser.log_in("alice")
+    with harness.outage():
+        answer = browser.visit(lambda session: session.clear())
+    assert (answer.status, answer.set_cookie) == (503, None)
+    assert browser.owner == "alice"
+
+
+def test_a_session_does_not_end_with_its_last_key(browser: Browser) -> None:
+    browser.log_in("alice")
+    browser.put(a=1)
+    browser.visit(lambda session: session.pop("a"))
+    assert browser.read() == ("alice", {})

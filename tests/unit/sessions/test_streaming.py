@@ -12,14 +12,18 @@ from nodes.sessions import CookieNotSendable, MemoryStore
 from tests.support.browser import Browser, View, application
 
 
-def stream(late: View) -> tuple[Exception | None, dict[str, Any]]:
-    """Store `a` in a new session, and call `late` once the headers have left. Return its error and the data stored."""
+def stream(late: View, *, begin: bool = True) -> tuple[Exception | None, dict[str, Any]]:
+    """Store `a` in a new session, and call `late` once the headers have left. Return its error and the data stored.
+
+    `begin=False`: no session has begun before the headers leave.
+    """
     app = application(MemoryStore())
     errors: list[Exception | None] = []
 
     @app.get("/")
     def view() -> flask.Response:
-        flask.session["a"] = [1]
+        if begin:
+            flask.session["a"] = [1]
 
         def body() -> Iterator[str]:
             yield "begun"
@@ -34,7 +38,7 @@ def stream(late: View) -> tuple[Exception | None, dict[str, Any]]:
 
     reply = app.test_client().get("/")
     assert reply.text == "begunended"
-    owner, data = Browser(app).read(header=reply.headers["Set-Cookie"].partition(";")[0])
+    owner, data = Browser(app).read(header=reply.headers.get("Set-Cookie", "").partition(";")[0])
     assert owner is None
     return errors[0], data
 
@@ -43,18 +47,17 @@ def stream(late: View) -> tuple[Exception | None, dict[str, Any]]:
     "late",
     [
         lambda session: session.update(b=2),
-        lambda session: session.pop("a"),
-        lambda session: session.clear(),
         lambda session: session.setdefault("b", 2),
         lambda session: setattr(session, "max_age", 60),
+        lambda session: setattr(session, "permanent", True),
     ],
-    ids=["set", "delete", "clear", "setdefault", "lifetime"],
+    ids=["set", "setdefault", "lifetime", "permanent"],
 )
-def test_a_change_that_would_not_be_saved_is_an_error(late: View) -> None:
-    error, data = stream(late)
+def test_a_session_that_would_have_to_begin_in_a_stream_is_an_error(late: View) -> None:
+    error, data = stream(late, begin=False)
     assert isinstance(error, RuntimeError)
     assert "the response has begun" in str(error)
-    assert data == {"a": [1]}
+    assert data == {}
 
 
 def test_a_login_whose_cookie_cannot_be_sent_is_an_error() -> None:
@@ -67,14 +70,18 @@ def test_a_login_whose_cookie_cannot_be_sent_is_an_error() -> None:
     ("late", "left"),
     [
         (lambda session: session["a"], {"a": [1]}),
+        (lambda session: session.update(b=2), {"a": [1], "b": 2}),
+        (lambda session: session.pop("a"), {}),
+        (lambda session: session["a"].append(2), {"a": [1, 2]}),
+        (lambda session: session.clear(), {}),
         (lambda session: session.mutate("a", lambda a: [*a, 2]), {"a": [1, 2]}),
         (lambda session: session["a"].append(2) or session.save(), {"a": [1, 2]}),
         (lambda session: session.touch(), {"a": [1]}),
         (lambda session: session.end(), {}),
     ],
-    ids=["read", "mutate", "save", "touch", "end"],
+    ids=["read", "set", "delete", "inside", "clear", "mutate", "save", "touch", "end"],
 )
-def test_operations_that_reach_the_store_at_once_work(late: View, left: dict[str, Any]) -> None:
+def test_what_a_stream_does_to_a_session_that_exists_is_saved(late: View, left: dict[str, Any]) -> None:
     assert stream(late) == (None, left)
 
 

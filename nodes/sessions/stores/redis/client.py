@@ -14,6 +14,7 @@ from . import scripts
 from .address import ServerList, make_pool
 from .cluster import ClusterConnections
 from .connection import Command, CommandExecutor, ServerConnections
+from .durability import Durability
 from .sentinel import SentinelConnections
 
 _SCAN_SECONDS = 60.0
@@ -22,12 +23,17 @@ _SCAN_COUNT = 1000
 """Keys of the server that one SCAN looks at: less than a millisecond of its time."""
 
 
-def connect(url: str, budgets: Budgets) -> CommandExecutor:
-    """Return connections to the servers of `url`; they connect when first used. Raises ValueError."""
+def connect(url: str, budgets: Budgets, durability: Durability = Durability.PRIMARY) -> CommandExecutor:
+    """Return connections to the servers of `url`; they connect when first used. Raises ValueError.
+
+    With Sentinels, reads are under the lease of the primary where writes wait for replicas (`durability`).
+    """
     servers = ServerList.parse(url)
     if servers is None:
         return ServerConnections(make_pool(url, budgets), budgets)
-    return (ClusterConnections if servers.kind == "cluster" else SentinelConnections)(servers, budgets)
+    if servers.kind == "cluster":
+        return ClusterConnections(servers, budgets)
+    return SentinelConnections(servers, budgets, leased_reads=durability is not Durability.PRIMARY)
 
 
 class RedisClient:

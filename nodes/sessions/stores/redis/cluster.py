@@ -1,4 +1,8 @@
-"""A Redis Cluster: which server has which slots, and commands to the primary of each slot."""
+"""A Redis Cluster: which server has which slots, and commands to the primary of each slot.
+
+redis-py's `RedisCluster` has connections without a deadline for an exchange and without a check of whose answer it is:
+docs/redis.md.
+"""
 
 from __future__ import annotations
 

@@ -2,12 +2,15 @@
 
 WAIT alone does not protect a write. A primary that was silent or cut off may return after another server was promoted
 and before its replicas follow that one. They confirm its writes, which are lost when they do follow (seen with Valkey
-9.1.2, for up to 1.1 s after the return).
+9.1.2, for up to 1.1 s after the return). Its reads show data that is old, or such writes.
 
 A Sentinel takes a primary for down only once `down-after-milliseconds` have passed since its last good answer, and a
 failover needs `quorum` Sentinels that do. So what they say at one time holds for a while: the lease. A confirmed write
-counts if its reply was read before the end of the lease. After that, the Sentinels are asked once more, and the write
-counts if no failover had begun then.
+counts if its reply was read before the end of the lease, and so does a read. After that, the Sentinels are asked once
+more, and the reply counts if no failover had begun then.
+
+Without a majority of the Sentinels nothing has a lease. Writes do not count then, but reads go on unless a Sentinel
+that answers speaks against the primary: otherwise dead Sentinels would stop a healthy primary.
 """
 
 from __future__ import annotations
@@ -25,11 +28,17 @@ from .scripts import to_dict
 
 _MARGIN = 0.1
 """Seconds by which a lease ends early: a replica that is promoted may be this much behind the one that confirmed."""
+_UNANSWERED_SECONDS = 1.0
+"""Seconds for which reads go on without another question, once too few Sentinels answered."""
 _FAILOVER = frozenset({b"o_down", b"failover_in_progress"})
 
 
 class NotConfirmed(StoreUnavailable):
     """The Sentinels do not confirm that the server is still the primary."""
+
+
+class TooFewAnswers(NotConfirmed):
+    """No Sentinel that answers speaks against the primary, but too few of them answer."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +80,11 @@ class Opinion:
 
 
 def find_lease(primary: Address, opinions: Sequence[Opinion]) -> float:
-    """Return for how many seconds after the question no failover can begin; may be negative. Raises `NotConfirmed`.
+    """Return for how many seconds after the question no failover can begin; may be negative.
 
     A Sentinel that does not answer may hold the primary for down, as one that says so does. There must be fewer of
-    them than `quorum`, since they could begin a failover, and the others must be a majority.
+    them than `quorum`, since they could begin a failover, and the others must be a majority. Raises `NotConfirmed`:
+    `TooFewAnswers` where no answer speaks against the primary.
     """
     latest = max(opinion.epoch for opinion in opinions)
     current = [opinion for opinion in opinions if opinion.epoch == latest]
@@ -86,17 +96,22 @@ def find_lease(primary: Address, opinions: Sequence[Opinion]) -> float:
     sentinels = max(opinion.sentinels for opinion in current)
     quorum = min(opinion.quorum for opinion in current)
     if len(content) <= sentinels // 2 or sentinels - len(content) >= quorum:
-        raise NotConfirmed(f"only {len(content)} of {sentinels} Sentinels reach the primary")
+        error = TooFewAnswers if len(content) == len(current) else NotConfirmed
+        raise error(f"only {len(content)} of {sentinels} Sentinels reach the primary")
     return min(opinion.down_after - opinion.silent_for for opinion in content) - _MARGIN
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """The result of a question: `primary` holds the lease `until` then, or the Sentinels did not confirm it."""
+    """The result of a question: `primary` holds the lease `until` then, or the Sentinels did not confirm it.
+
+    `reads_until` is `until`, or later where too few Sentinels answered.
+    """
 
     primary: Address | None = None
     asked_at: float = float("-inf")
     until: float = float("-inf")
+    reads_until: float = float("-inf")
     failure: NotConfirmed | None = None
 
 
@@ -104,7 +119,7 @@ class Lease:
     """The lease of one process. Safe for threads and greenlets.
 
     `ask` returns the opinions of the Sentinels. Where more than half of a lease is over, they are asked in the
-    background, so that a write waits for them only after a pause or in doubt. All writes that wait share one question.
+    background, so that a request waits for them only after a pause or in doubt. All that wait share one question.
     """
 
     def __init__(self, ask: Callable[[], Sequence[Opinion]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -117,30 +132,46 @@ class Lease:
         self._is_renewed = False
         self._verdict = _Verdict()
 
-    def confirm(self, primary: Address) -> None:
+    def confirm_write(self, primary: Address) -> None:
         """Return if no failover from `primary` had begun when this was called. Raises `NotConfirmed`."""
         now, verdict = self._clock(), self._verdict
         if verdict.primary == primary and now < verdict.until:
-            if not self._is_renewed and now > (verdict.asked_at + verdict.until) / 2:
-                self._is_renewed = True
-                threading.Thread(target=self._question, args=(primary, now), name="lease", daemon=True).start()
+            self._renew(verdict, verdict.until, now)
+        elif (failure := self._question(primary, now).failure) is not None:
+            raise NotConfirmed(f"{failure}; whether the write outlives a failover is unknown") from failure
+
+    def confirm_read(self, primary: Address) -> None:
+        """Return as `confirm_write` does, or where too few Sentinels answer. Raises `NotConfirmed`."""
+        now, verdict = self._clock(), self._verdict
+        if verdict.primary == primary and now < verdict.reads_until:
+            self._renew(verdict, verdict.reads_until, now)
             return
-        if (failure := self._question(primary, now).failure) is not None:
-            raise NotConfirmed(str(failure)) from failure
+        verdict = self._question(primary, now)
+        if verdict.failure is not None and verdict.reads_until <= self._clock():
+            raise NotConfirmed(str(verdict.failure)) from verdict.failure
+
+    def _renew(self, verdict: _Verdict, until: float, now: float) -> None:
+        """Ask in the background where more than half of the time `until` then is over."""
+        if not self._is_renewed and now > (verdict.asked_at + until) / 2:
+            self._is_renewed = True
+            threading.Thread(target=self._question, args=(verdict.primary, now), name="lease", daemon=True).start()
 
     def _question(self, primary: Address, since: float) -> _Verdict:
         """Return a verdict on `primary` by answers from after `since`: another request's, or a new one."""
         with self._asking:
             if self._verdict.primary != primary or self._verdict.asked_at <= since:
-                self._verdict = self._judge(primary)
+                self._verdict = self._ask_about(primary)
                 self._is_renewed = False
             return self._verdict
 
-    def _judge(self, primary: Address) -> _Verdict:
+    def _ask_about(self, primary: Address) -> _Verdict:
+        """Return what the Sentinels say now."""
         asked_at = self._clock()
         try:
-            return _Verdict(primary, asked_at, asked_at + find_lease(primary, self._ask()))
+            until = asked_at + find_lease(primary, self._ask())
+            return _Verdict(primary, asked_at, until, until)
         except StoreUnavailable as error:
-            why = f"the Sentinels do not confirm that {primary} is still the primary: {error}"
-            failure = NotConfirmed(f"Redis: {why}; whether the write outlives a failover is unknown")
-            return _Verdict(primary, asked_at, failure=failure)
+            failure = NotConfirmed(f"Redis: the Sentinels do not confirm that {primary} is still the primary: {error}")
+            is_denied = isinstance(error, NotConfirmed) and not isinstance(error, TooFewAnswers)
+            reads_until = asked_at if is_denied else self._clock() + _UNANSWERED_SECONDS
+            return _Verdict(primary, asked_at, reads_until=reads_until, failure=failure)

@@ -110,7 +110,7 @@ class RedisStore:
         names a file (PEM) of certificates to trust beside the system's. Raises ValueError.
         """
         budgets = budgets or Budgets()
-        return cls(connect(url, budgets), budgets, prefix, durability, replicas, outage)
+        return cls(connect(url, budgets, durability), budgets, prefix, durability, replicas, outage)
 
     def load(self, key: str) -> Record | SessionMark | None:
         name = self._name(key)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from ...store import MARK_SECONDS, QUARANTINE_SECONDS
+from ...store import MARK_SECONDS, QUARANTINE_SECONDS, ForeignTable
 
 SESSION, MARK = 0, -1
 """The column `set_aside` of a session, and of the mark of one that ended. A mark keeps the row of its session, but its
@@ -101,9 +101,22 @@ def _sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
+def check_columns(connection: sa.Connection, table: sa.Table) -> None:
+    """Raise `ForeignTable` if there is a table of this name without the columns of `table`."""
+    try:
+        found = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    except sa.exc.NoSuchTableError:
+        return
+    if missing := [column.name for column in table.columns if column.name not in found]:
+        raise ForeignTable(
+            f"the table `{table.name}` is not a table of sessions: it lacks the columns {', '.join(missing)}"
+        )
+
+
 def create_missing(connection: sa.Connection, table: sa.Table) -> None:
-    """Create the table and its indexes, each where it is missing."""
+    """Create the table and its indexes, each where it is missing. Raises `ForeignTable`."""
     table.create(connection, checkfirst=True)
+    check_columns(connection, table)
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         index.create(connection, checkfirst=True)  # where a node ended between the table and its indexes
 

@@ -55,7 +55,7 @@ from ...store import (
     quarantine_corrupt,
 )
 from .engine import make_engine, make_housekeeping_budgets
-from .statements import FORMAT, MARK, MAX_OWNER, Statements, create_missing, make_table
+from .statements import FORMAT, MARK, MAX_OWNER, Statements, check_columns, create_missing, make_table
 from .transactions import AutocommitEngine, is_full
 
 
@@ -94,8 +94,15 @@ class SqlStore:
         return cls(make_engine(url, budgets), budgets, make_engine(url, make_housekeeping_budgets(budgets)), table)
 
     def create_schema(self) -> None:
-        """Create the table and its indexes where they are missing. Several nodes may do so at the same time."""
+        """Create the table and its indexes where they are missing. Several nodes may do so at the same time.
+
+        Raises `ForeignTable`, as `check_schema` does.
+        """
         self._housekeeping.create(partial(create_missing, table=self._table))
+
+    def check_schema(self) -> None:
+        """Raise `ForeignTable` where a table of this name is another application's. A missing one is not an error."""
+        self._housekeeping.read(partial(check_columns, table=self._table))
 
     def load(self, key: str) -> Record | SessionMark | None:
         row = self._database.read(lambda connection: connection.execute(self._sql.load, {"_key": key}).one_or_none())

@@ -26,6 +26,7 @@ _VICTIM = {1213, 1020, "40001", "40P01"}
 _NONSENSE = (struct.error, IndexError, AssertionError, UnicodeDecodeError)
 """PyMySQL's errors for answers that are not MySQL's protocol."""
 _NO_TABLE = {1146, "42P01"}
+_NO_COLUMN = {1054, "42703"}
 _FULL = {1021, 1114, "53100"}
 
 
@@ -60,12 +61,15 @@ def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnav
         return StoreUnavailable(
             f"{database}: the table `{table}` is missing; call the store's create_schema() once, or apply docs/sql.md"
         )
-    return StoreUnavailable(f"{database}: {' '.join(str(error.orig).split())}")  # psycopg's texts have several lines
+    reason = " ".join(str(error.orig).split())  # psycopg's texts have several lines
+    if _code(error) in _NO_COLUMN or "no such column" in reason:
+        return StoreUnavailable(f"{database}: the table `{table}` is not a table of sessions: {reason}")
+    return StoreUnavailable(f"{database}: {reason}")
 
 
-# MySQL: names are global to the server, with at most 64 characters. PostgreSQL: numbers of 64 bits are the database's;
-# the lower half is the table's own.
-_MYSQL = "CONCAT('sweep of ', :table, ' ', MD5(DATABASE()))"
+# MySQL: names are global to the server, with at most 64 characters, as many as a table's name may have. PostgreSQL:
+# numbers of 64 bits are the database's; the lower half is the table's own.
+_MYSQL = "CONCAT('sweep of ', MD5(CONCAT(DATABASE(), '.', :table)))"
 _GET = text(f"SELECT GET_LOCK({_MYSQL}, 0)")
 _RELEASE = text(f"SELECT RELEASE_LOCK({_MYSQL})")
 _POSTGRESQL = text(
