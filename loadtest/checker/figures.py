@@ -77,11 +77,10 @@ def _user(who: str) -> str:
 
 @dataclass(slots=True)
 class _Request:
-    """The operations of one method and path; `served` are the times of good answers."""
+    """The operations of one method and path."""
 
     failed: int = 0
     times: Histogram = field(default_factory=Histogram)
-    served: Histogram = field(default_factory=Histogram)
 
 
 @dataclass
@@ -114,7 +113,6 @@ class Figures:
         self._users.add(_user(event.who))
         if event.outcome is OpOutcome.OK:
             self._counts["ok"] += 1
-            request.served.add(event.ended - event.started)
         if event.action is Action.LOGIN:
             self._counts["logins"] += 1
         if event.shed:
@@ -178,15 +176,13 @@ class Figures:
                 own = result._requests.setdefault(key, _Request())
                 own.failed += request.failed
                 own.times.merge(request.times)
-                own.served.merge(request.served)
         return result
 
     def result(self, seconds: float) -> PhaseFigures:
         """Return the figures of a phase that took so long."""
-        times, served = Histogram(), Histogram()
+        times = Histogram()
         for request in self._requests.values():
             times.merge(request.times)
-            served.merge(request.served)
         p50, p90, p99, p999 = times.percentiles(0.5, 0.9, 0.99, 0.999)
         return PhaseFigures(
             seconds=round(seconds, 3),
@@ -202,7 +198,6 @@ class Figures:
             p99=p99,
             p999=p999,
             slowest=times.largest,
-            served_p99=served.percentiles(0.99)[0],
             generator_cpu=round(max((total / notes for total, notes in self._cpu.values()), default=0.0), 3),
             rows=tuple(_row(*key, request) for key, request in sorted(self._requests.items(), key=_by_path)),
             **{name: self._counts[name] for name in _COUNTS},

@@ -44,8 +44,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Operations of one phase, or of the whole run. Times in seconds, latencies in ms over everything that ended,
-    `served_p99` over good answers.
+    """Operations of one phase, or of the whole run. Times in seconds, latencies in ms over everything that ended.
 
     Percentiles are at most 1 % too high: durations are counted rounded up to three significant digits.
 
@@ -81,7 +80,6 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     p99: float = 0.0
     p999: float = 0.0
     slowest: float = 0.0
-    served_p99: float = 0.0
     generator_cpu: float = 0.0
     rows: tuple[Row, ...] = ()
 

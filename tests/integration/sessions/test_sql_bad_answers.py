@@ -93,6 +93,36 @@ def fake_postgresql(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         yield f"postgresql://u:p@127.0.0.1:{port}/db?sslmode=disable"
 
 
+@contextmanager
+def fake_pooler(commands: list[bytes]) -> Iterator[str]:
+    """Refuse the parameter `options` of the start, as PgBouncer does, and end the connection after the first command.
+
+    Yield the URL.
+    """
+
+    def serve(connection: socket.socket) -> None:
+        if b"\0options\0" in connection.recv(1000):
+            refusal = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+            connection.sendall(b"E" + struct.pack("!I", 4 + len(refusal)) + refusal)
+            return
+        connection.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\5I")
+        command = connection.recv(1000)
+        commands.append(command)
+        connection.sendall(b"C\0\0\0\x08SET\0" * command.count(b"SET ") + b"Z\0\0\0\5I")
+        connection.recv(1000)
+
+    with tcp_server(serve) as port:
+        yield f"postgresql://u:p@127.0.0.1:{port}/db?sslmode=disable"
+
+
+def test_limits_of_postgresql_are_set_after_connecting_since_poolers_refuse_options() -> None:
+    commands: list[bytes] = []
+    with fake_pooler(commands) as url:
+        assert "unsupported startup parameter" not in fail_to_load(url)
+    assert commands
+    assert all(b"SET statement_timeout = 300;SET idle_in_transaction" in command for command in commands)
+
+
 def fail_to_load(url: str) -> str:
     """Return the error of a load, which must come in time."""
     with closing(SqlStore.from_url(url, HASTY)) as store:

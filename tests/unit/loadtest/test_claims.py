@@ -1,5 +1,6 @@
 """Figures that support a claim, that break it, and that are too few."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -260,23 +261,34 @@ def test_operations_and_probes_support_or_break_a_claim(claim: Claim, history: l
 
 
 def overloaded(**during: object) -> Observed:
-    """Figures of a phase that found the limit, 100 good answers a second, and of an overload."""
-    usual: dict[str, object] = {"ok": 900, "operations": 2000, "failed": 1100, "shed": 1100, "served_p99": 400.0}
+    """Figures of a phase that found the limit, 100 good answers a second, and of an overload that nothing served."""
+    usual: dict[str, object] = {"ok": 900, "operations": 2000, "failed": 1100, "shed": 1100}
     phases = {"limit": figures(), "during": figures(**{**usual, **during})}
-    return Observed(msgspec.structs.replace(EMPTY, total=figures(), phases=phases))
+    return Observed(msgspec.structs.replace(EMPTY, total=figures(), phases=phases), timing=TIMING)
+
+
+def answers(good: int, refused: int, begin: float = 101.0) -> list[Op]:
+    """Answers of 10 s to requests of 101, when the overload begins; it ends at 111."""
+    shed = replace(op(101.0), outcome=OpOutcome.UNKNOWN, status=503)
+    served = replace(op(101.0), status=200)
+    both = [served] * good + [shed] * refused
+    return [replace(one, ended=begin + 10 * number / len(both)) for number, one in enumerate(both)]
 
 
 @pytest.mark.parametrize(
-    ("during", "expected"),
+    ("ops", "expected"),
     [
-        ({}, Verdict.HOLDS),
-        ({"ok": 800}, Verdict.HOLDS),
-        ({"ok": 799}, Verdict.BROKEN),
-        ({"operations": 1499}, Verdict.NOT_ENOUGH_DATA),
+        (answers(900, 1100), Verdict.HOLDS),
+        (answers(800, 700), Verdict.HOLDS),
+        (answers(799, 1100), Verdict.BROKEN),
+        (answers(900, 599), Verdict.NOT_ENOUGH_DATA),
+        # What the load generator gets after the end was not answered under overload.
+        (answers(700, 1100) + answers(500, 0, begin=111.0), Verdict.BROKEN),
+        (answers(900, 0) + answers(0, 1100, begin=111.0), Verdict.NOT_ENOUGH_DATA),
     ],
 )
-def test_goodput_under_overload_is_compared_with_the_best(during: dict[str, int], expected: Verdict) -> None:
-    assert verdict(claims.goodput(0.8, "limit", 1.5), overloaded(**during)) is expected
+def test_goodput_under_overload_is_compared_with_the_best(ops: list[Op], expected: Verdict) -> None:
+    assert verdict(claims.goodput(0.8, "limit", 1.5), dataclasses.replace(overloaded(), ops=ops)) is expected
 
 
 @pytest.mark.parametrize(
@@ -291,12 +303,22 @@ def test_only_shed_requests_may_fail_under_overload(during: dict[str, Any], expe
     assert verdict(claims.ONLY_SHED, overloaded(**during)) is expected
 
 
+SESSION_PROBES = [replace(one, target="session") for one in probes(slow=(90, 101))]
+
+
 @pytest.mark.parametrize(
-    ("during", "expected"),
-    [({}, Verdict.HOLDS), ({"served_p99": 501.0}, Verdict.BROKEN), ({"ok": 299}, Verdict.NOT_ENOUGH_DATA)],
+    ("seen", "expected"),
+    [
+        (SESSION_PROBES, Verdict.HOLDS),
+        ([*SESSION_PROBES, *[probe(105.0, 0.6, target="session")] * 3], Verdict.BROKEN),
+        # Refusals come at once, and say nothing about what is served.
+        ([*SESSION_PROBES, *[probe(105.0, 0.6, ok=False, target="session")] * 3], Verdict.HOLDS),
+        ([replace(one, target="site") for one in SESSION_PROBES], Verdict.NOT_ENOUGH_DATA),
+        ([*SESSION_PROBES, replace(probe(105.0, target="session"), late=0.6)], Verdict.NOT_ENOUGH_DATA),
+    ],
 )
-def test_answers_under_overload_must_come_in_time(during: dict[str, Any], expected: Verdict) -> None:
-    assert verdict(claims.served_within(0.5), overloaded(**during)) is expected
+def test_answers_under_overload_must_come_in_time(seen: list[Probe], expected: Verdict) -> None:
+    assert verdict(claims.served_within(0.5), dataclasses.replace(overloaded(), probes=seen)) is expected
 
 
 @pytest.mark.parametrize(("failed", "expected"), [(24, Verdict.HOLDS), (25, Verdict.BROKEN)])

@@ -197,18 +197,8 @@ def _postgresql(url: URL, budgets: Budgets) -> Engine:
     # gevent worker must not import it before.
     from .postgresql import make_connector
 
-    milliseconds = math.ceil(budgets.read_timeout * 1000)
-    query = dict(url.query)
-    given = query.pop("options", "")
-    options = {
-        "statement_timeout": milliseconds,  # waiting for a lock included
-        "idle_in_transaction_session_timeout": 4 * milliseconds,
-        "default_transaction_isolation": r"read\ committed",
-    }
-    limits = " ".join(f"-c {name}={value}" for name, value in options.items())
     # A database made without an encoding (SQL_ASCII) would answer in bytes.
-    arguments = {"options": f"{limits} {given}".strip(), "client_encoding": "utf8"}
-    engine = _engine(url.set(query=query), budgets, arguments, use_native_hstore=False)
+    engine = _engine(url, budgets, {"client_encoding": "utf8"}, use_native_hstore=False)
     _check_when_used(engine, lambda connection: None if connection.closed else connection.fileno())
     _connect_with(engine, make_connector(budgets, Resolver()))
     return engine

@@ -8,6 +8,7 @@ with gevent where `select` is patched already, else in C, which blocks all green
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
@@ -58,14 +59,34 @@ class BoundedConnection(psycopg.Connection[Any]):
 def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, Any]], BoundedConnection]:
     """Return a function that connects with parameters of libpq.
 
-    It raises OperationalError within `connect_timeout` for the lookup and for each address of the host.
+    It raises OperationalError within `connect_timeout` for the lookup and for each address of the host, and within
+    `read_timeout` for the limits that the server gets.
     """
 
     class Bounded(BoundedConnection):
         connect_timeout = budgets.connect_timeout
         read_timeout = budgets.read_timeout
 
-    return lambda parameters: Bounded.connect(**_resolve(parameters, resolver, budgets.connect_timeout))
+    milliseconds = math.ceil(budgets.read_timeout * 1000)
+    # After connecting, which is one more round trip: PgBouncer refuses them as a parameter of the start. They also win
+    # over those of the URL's `options` and of the user's role.
+    limits = (
+        f"SET statement_timeout = {milliseconds};"  # waiting for a lock included
+        f"SET idle_in_transaction_session_timeout = {4 * milliseconds};"
+        "SET default_transaction_isolation = 'read committed'"
+    )
+
+    def connect(parameters: dict[str, Any]) -> BoundedConnection:
+        resolved = _resolve(parameters, resolver, budgets.connect_timeout)
+        connection = Bounded.connect(autocommit=True, **resolved)
+        try:
+            connection.execute(limits)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return connect
 
 
 def _resolve(parameters: dict[str, Any], resolver: Resolver, seconds: float) -> dict[str, Any]:
