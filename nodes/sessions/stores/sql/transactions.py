@@ -61,9 +61,10 @@ def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnav
         return StoreUnavailable(
             f"{database}: the table `{table}` is missing; call the store's create_schema() once, or apply docs/sql.md"
         )
-    if _code(error) in _NO_COLUMN or "no such column" in str(error.orig):
-        return StoreUnavailable(f"{database}: the table `{table}` is not a table of sessions: {error.orig}")
-    return StoreUnavailable(f"{database}: {' '.join(str(error.orig).split())}")  # psycopg's texts have several lines
+    reason = " ".join(str(error.orig).split())  # psycopg's texts have several lines
+    if _code(error) in _NO_COLUMN or "no such column" in reason:
+        return StoreUnavailable(f"{database}: the table `{table}` is not a table of sessions: {reason}")
+    return StoreUnavailable(f"{database}: {reason}")
 
 
 # MySQL: names are global to the server, with at most 64 characters, as many as a table's name may have. PostgreSQL:
