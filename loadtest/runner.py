@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy import Cluster, MemberState, Role
 from deploy.signals import uninterrupted
-from loadtest.checker import Checker, Findings
+from loadtest.checker import HORIZON, Checker, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
@@ -236,8 +236,16 @@ class Runner:
         )
 
     def has_lost(self) -> bool:
-        """Return whether something was found lost so far, or the target was not steady after a fault."""
-        return bool(self._unsteady_after) or any(self._history.read(self._prober).total.found.values())
+        """Return whether something was lost so far, or the target was not steady after a fault.
+
+        Blocks for up to HORIZON seconds where something is found: an answer that is on its way may still explain it.
+        """
+        until = time.monotonic() + HORIZON
+        while not self._unsteady_after and any(self._look().total.found.values()):
+            if time.monotonic() > until:
+                return True
+            time.sleep(POLL)
+        return bool(self._unsteady_after)
 
     @property
     def _cluster(self) -> Cluster:
