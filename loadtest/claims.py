@@ -270,6 +270,13 @@ def _evaluate_newcomers(seen: Observed) -> ClaimResult:
     return require(logins, MIN_LOGINS, "logins") if enough == HOLDS else enough
 
 
+def _evaluate_refused_logins(seen: Observed) -> ClaimResult:
+    users, _ = _split_during(seen)
+    if any(op.action is Action.LOGIN and op.status == _UNAVAILABLE for op in users):
+        return HOLDS
+    return broken("no login was refused; the flood had no effect")
+
+
 def users_within(seconds: float) -> Claim:
     """The claim that during the fault 99 of 100 requests of users, not of those who arrive, take at most this long."""
 
@@ -564,6 +571,8 @@ ONLY_SHED = Claim("no request fails during the fault but by a 503 with Retry-Aft
 ONLY_NEWCOMERS_REFUSED = Claim("no request of a user fails, and newcomers get a 429 or a 503", _evaluate_newcomers)
 """Users go on logging in and writing, while many of those who arrive without a session are refused."""
 PINNED_MOVE = Claim("each browser has one node, and leaves it when it dies", _evaluate_moves)
+LOGINS_REFUSED = Claim("users can't log in", _evaluate_refused_logins)
+"""The failure that another variant prevents does happen."""
 LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts)
 """Nothing is lost or revived in enough races of a logout with writes of its session."""
 LOGINS_STAY = Claim("who logs in again stays logged in, and loses nothing", _evaluate_logins)

@@ -5,7 +5,15 @@ from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
 from loadtest.faults.members import kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, bad_answers, cut_off_primary, cuts, latency
 from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
-from loadtest.faults.store import DISCONNECT_REPLICAS, FAILOVER, FILL_DISK, FILL_STORE, KILL_PRIMARY, pause_primary
+from loadtest.faults.store import (
+    DISCONNECT_REPLICAS,
+    FAILOVER,
+    FILL_DISK,
+    FILL_STORE,
+    KILL_PRIMARY,
+    fill_store_to,
+    pause_primary,
+)
 
 __all__ = [
     "BLACKHOLE",
@@ -23,6 +31,7 @@ __all__ = [
     "cut_off_primary",
     "cuts",
     "fault_sequence",
+    "fill_store_to",
     "kill",
     "kill_workers",
     "latency",

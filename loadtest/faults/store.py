@@ -1,6 +1,7 @@
 """Faults of the store: its memory or its disk is full, or it loses its primary or its replicas."""
 
 import http.client
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from loadtest.target import ClusterTarget, send
 _KEYS = "session:filler-"
 _SIZES = (64 * 1024, 1024, 64)
 """In bytes, from large to small, so that little memory is left in the end."""
+_STEP = 8 * 1024
+"""In bytes."""
 _SECONDS_OF_VISITORS = 3.0
 _POLL = 0.02
 _MOST = 256 * 1024 * 1024
@@ -75,6 +78,20 @@ def _connect(cluster: Cluster) -> Iterator["redis.Redis"]:
 
 def _restart_stores(cluster: Cluster) -> None:
     restore(cluster, *(member.name for member in cluster.members() if member.role is Role.STORE))
+
+
+def fill_store_to(share: float) -> Fault:
+    """Fill the store, which has one server, until this share (0 to 1) of its memory is used; undone by deleting the
+    filling."""
+
+    def apply(cluster: Cluster) -> None:
+        with _connect(cluster) as store:
+            for number in itertools.count():
+                memory = store.info("memory")
+                if int(memory["used_memory"]) >= share * int(memory["maxmemory"]) or not _put(store, number, _STEP):
+                    return
+
+    return Fault(what=f"fill {share:.0%} of the store", seconds=1.0, apply=apply, undo=_empty)
 
 
 FILL_STORE = Fault(what="fill the store", seconds=4.0, apply=_fill, undo=_empty)

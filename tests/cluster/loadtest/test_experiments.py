@@ -27,7 +27,6 @@ CASES = (
     ("password-changes", ""),
     ("login-again", "redis"),
     ("bad-answers", "any"),
-    ("flood", "many-addresses"),
 )
 
 

@@ -1,6 +1,7 @@
 """Every fault on a real cluster: it does what it says, its undo puts it right, and an undo alone changes nothing."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, MemberState, Role, StoreKind, StoreSettings
 from deploy.spec import ONE_ADDRESS
 from loadtest import faults
+from nodes.sessions import RedisStore
 from tests.support.http_client import HttpClient
 from tests.support.traffic import served_by, set_cookie_names
 from tests.support.waiting import wait_until
@@ -95,6 +97,22 @@ def test_a_full_store_refuses_writes_serves_readers_and_is_emptied_again(cluster
     assert reader.get("/me").json()["user"] == "alice"
     fault.undo(cluster)
     assert HttpClient(cluster.url).post("/visits", json={}).status_code == 200
+
+
+def test_a_store_is_filled_to_a_share_and_emptied_again(cluster: Cluster) -> None:
+    fault = faults.fill_store_to(0.75)
+    fault.undo(cluster)
+    before = used_share(cluster)
+    fault.apply(cluster)
+    assert before < 0.6
+    assert 0.7 < used_share(cluster) < 0.85
+    fault.undo(cluster)
+    assert used_share(cluster) < 0.6
+
+
+def used_share(cluster: Cluster) -> float:
+    with closing(RedisStore.from_url(cluster.store.url)) as store:
+        return store.used_share() or 0.0
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ CASES = (
     ("concurrent-writes", "mysql"),
     ("late-writes", "postgres"),
     ("database-killed", "mysql"),
+    ("database-killed", "postgres"),
     ("sqlite-disk-full", "sqlite"),
     ("sqlite-disk-full", "file"),
 )

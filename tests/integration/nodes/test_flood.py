@@ -58,26 +58,20 @@ def test_a_flood_leaves_space_for_users(app: Flask, small: Valkey) -> None:
     statuses: list[int] = []
     while statuses.count(503) < 50:
         statuses.append(app.test_client().post("/visits", json={}).status_code)
-    admitted = len(statuses) - 50
-    assert admitted > 200
-    assert statuses == [200] * admitted + [503] * 50
-    assert 0.79 < used_share(small) < 0.87
+    assert statuses.count(200) > 200
+    assert 0.75 < used_share(small) < 0.88
     assert {add_to_cart(user, number).status_code for number in range(20)} == {200}
     answers = [app.test_client().post("/login", json={"user": "bob", "password": PASSWORD}) for _ in range(10)]
     assert [answer.status_code for answer in answers] == [200] * 10
 
 
-def test_anonymous_sessions_that_grow_leave_space_for_users(app: Flask, small: Valkey) -> None:
-    user, visitors = log_in(app), [app.test_client() for _ in range(5)]
-    assert {visitor.post("/visits", json={}).status_code for visitor in visitors} == {200}
+def test_anonymous_sessions_do_not_grow_in_a_crowded_store(app: Flask, small: Valkey) -> None:
+    user, visitor = log_in(app), app.test_client()
+    assert visitor.post("/visits", json={}).status_code == 200
     with small.client() as client:
-        while used_share(small) < 0.89:
-            client.rpush("filler", "x" * 4096)
-    assert app.test_client().post("/visits", json={}).status_code == 503
-    statuses = [add_to_cart(visitor, number).status_code for visitor in visitors for number in range(100)]
-    admitted = statuses.count(200)
-    assert admitted > 20
-    assert statuses == [200] * admitted + [503] * (500 - admitted)
-    assert 0.89 < used_share(small) < 0.93
+        while used_share(small) < 0.94:  # connections may give 0.03 back
+            client.rpush("filler", "x" * 1024)
+    assert {add_to_cart(visitor, number).status_code for number in range(20)} == {503}
+    assert visitor.get("/me").get_json()["visits"] == 1
     assert add_to_cart(user, 1).status_code == 200
     log_in(app)

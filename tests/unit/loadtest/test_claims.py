@@ -211,6 +211,14 @@ def pinned(*moved: int, astray: bool = False) -> list[Op]:
     return [*ops, *([replace(op(97.0), session="jar-4", node="node-1")] if astray else [])]
 
 
+def flood(refused: int = 200, logins: int = 20, took: float = 0.01, newcomers: int = 429) -> list[Op]:
+    """Users beside newcomers, of whom these many are refused with this status."""
+    users = [op(101 + number / 100, took, Action.LOGIN) for number in range(logins)]
+    users += [op(102 + number / 100, took) for number in range(100)]
+    arrived = [op(101 + number / 100, error="status 503") for number in range(refused)]
+    return [*users, *(replace(each, who="arrival-1-1", status=newcomers) for each in arrived)]
+
+
 ASKED = [op(100 + number / 10, 0.5) for number in range(30)]
 LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
 
@@ -245,6 +253,18 @@ LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
         (claims.PINNED_MOVE, pinned(0, 1, 2), "holds"),
         (claims.PINNED_MOVE, pinned(0, 1), "not enough data"),
         (claims.PINNED_MOVE, pinned(0, 1, 2, astray=True), "broken"),
+        (claims.ONLY_NEWCOMERS_REFUSED, flood(), "holds"),
+        (claims.ONLY_NEWCOMERS_REFUSED, flood(newcomers=503), "holds"),
+        (claims.ONLY_NEWCOMERS_REFUSED, flood(newcomers=502), "broken"),
+        (claims.ONLY_NEWCOMERS_REFUSED, [*flood(), failed(105, Action.LOGIN)], "broken"),
+        (claims.ONLY_NEWCOMERS_REFUSED, [*flood(), failed(95)], "holds"),  # before the flood
+        (claims.ONLY_NEWCOMERS_REFUSED, flood(refused=199), "not enough data"),
+        (claims.ONLY_NEWCOMERS_REFUSED, flood(logins=19), "not enough data"),
+        (claims.LOGINS_REFUSED, [*flood(), failed(105, Action.LOGIN)], "holds"),
+        (claims.LOGINS_REFUSED, flood(), "broken"),
+        (claims.users_within(2.0), flood(), "holds"),
+        (claims.users_within(2.0), flood(took=2.1), "broken"),
+        (claims.users_within(2.0), flood()[:99], "not enough data"),
         (claims.lost_at_most(1.0), lost_session(writes_before=3), "holds"),
         (claims.lost_at_most(1.0), lost_session(writes_before=0), "broken"),
         (claims.lost_at_most(1.0), [op(91.0)], "not enough data"),
