@@ -425,6 +425,8 @@ class Session(SessionMixin):
         before = record.fields.stored
         record = self._replace(record.commit(options))
         after = record.fields.stored
+        if after is not before:
+            self._modified = True
         changed = before.get(COOKIE_KEY) != after.get(COOKIE_KEY)
         is_refreshed = after is not before or (options.refresh and (record.touched or record.own_lifetime.permanent))
         is_due = options.rolling or changed or (is_refreshed and self.cookie_lifetime != (None, None))

@@ -20,7 +20,6 @@ CASES = (
     ("concurrent-writes", "mysql"),
     ("late-writes", "postgres"),
     ("database-killed", "mysql"),
-    ("database-killed", "postgres"),
     ("sqlite-disk-full", "sqlite"),
     ("sqlite-disk-full", "file"),
 )

@@ -201,6 +201,13 @@ def test_only_a_change_makes_a_session_modified(store: Store) -> None:
     assert browser.data == {"a": [1]}
 
 
+def test_a_session_stays_modified_once_it_is_saved(store: Store) -> None:
+    browser = Browser(application(store))
+    with browser.request() as (session, _):
+        session["a"] = 1
+    assert session.modified is True
+
+
 def test_a_change_after_modified_was_false_is_saved(store: Store) -> None:
     browser = Browser(application(store))
 
