@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def embedded(path: Path) -> Iterator[SqlStore]:
-    own = SqlStore.from_url(f"sqlite:///{path}", Budgets(5, 0.2, retries=0, deadline=5))
+    own = SqlStore.from_url(f"sqlite:///{path}", Budgets(5, 0.2, retries=0, deadline=0.7))
     own.create_schema()
     own.create(KEY, {"a": b"1"}, "alice", HOUR)
     yield own
@@ -58,6 +59,16 @@ def test_while_another_process_writes_reads_go_on_and_writes_wait_their_budget(e
     holder.execute("ROLLBACK")
     holder.close()
     assert embedded.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+
+
+def test_a_write_waits_for_another_one_beyond_the_read_timeout(embedded: SqlStore, path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.4, lambda: holder.execute("ROLLBACK"))
+    release.start()
+    assert embedded.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+    release.join()
+    holder.close()
 
 
 def test_a_full_disk_refuses_writes_whole_and_serves_reads_and_logouts(embedded: SqlStore) -> None:

@@ -100,7 +100,8 @@ def _options(url: URL) -> Iterator[tuple[str, str]]:
 def make_housekeeping_budgets(budgets: Budgets) -> Budgets:
     """Return the budgets of housekeeping: twenty times the read timeout, and two connections."""
     read_timeout = min(20 * budgets.read_timeout, 60)
-    return replace(budgets, read_timeout=read_timeout, max_connections=2)
+    deadline = max(budgets.deadline, read_timeout)
+    return replace(budgets, read_timeout=read_timeout, deadline=deadline, max_connections=2)
 
 
 def _engine(url: URL, budgets: Budgets, connect_args: dict[str, Any], **more: Any) -> Engine:
@@ -148,7 +149,8 @@ def _is_readable(descriptor: int) -> bool:
 
 
 def _sqlite(url: URL, budgets: Budgets) -> Engine:
-    engine = _engine(url, budgets, {"timeout": budgets.read_timeout})
+    # No waiting for a lock within SQLite, where all greenlets of a worker would wait: `transactions` tries again.
+    engine = _engine(url, budgets, {"timeout": 0})
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:

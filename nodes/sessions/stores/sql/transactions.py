@@ -8,6 +8,7 @@ idle connection (MySQL, `engine.LONGEST_IDLE`). In SQLite, BEGIN IMMEDIATE is a 
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import struct
 import time
@@ -49,6 +50,12 @@ def is_full(error: BaseException | None) -> bool:
 def is_transient(error: BaseException) -> bool:
     """Return whether another attempt, on a new connection, may succeed."""
     return isinstance(error, OperationalError | InterfaceError) or was_rolled_back(error)
+
+
+def _is_locked(error: BaseException) -> bool:
+    """Return whether another connection is writing to the SQLite database, so that nothing was done."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnavailable:
@@ -110,6 +117,8 @@ T = TypeVar("T")
 BATCH = 100
 """Expired rows that one transaction of a sweep removes, so that others don't wait long for it."""
 PAGE = 1000
+_LOCK_PAUSE = (0.001, 0.01)
+"""Seconds (from, to) between two attempts to write to a SQLite database to which others write; until the deadline."""
 _CREATORS = 5
 """Attempts of `create` when others create the same tables at the same time."""
 
@@ -199,9 +208,13 @@ class AutocommitEngine:
                 with _connect(self._engine) as connection:
                     return _close_after_nonsense(connection, work)
             except (SQLAlchemyError, OSError, *_NONSENSE) as error:
-                if not retries or time.monotonic() >= until or not again(error):
+                is_late, locked = time.monotonic() >= until, _is_locked(error)
+                if is_late or not (locked or (retries and again(error))):
                     raise to_unavailable(error, self._engine.dialect.name, self._table) from error
-            retries -= 1
+            if locked:
+                time.sleep(random.uniform(*_LOCK_PAUSE))  # noqa: S311 - no secret
+            else:
+                retries -= 1
 
     @contextmanager
     def _transaction(self, connection: Connection) -> Iterator[None]:
