@@ -31,8 +31,8 @@ PRUNE_SAMPLE = 256
 YOUNG_SECONDS = 60
 MARGIN_MS = 60_000
 """Time by which a member outlives its session: the clocks of two servers of a cluster may differ by as much."""
-_PASSES = 10
-"""Maximum number of passes over an index that has other members each time."""
+_PASSES = 100
+"""Maximum number of passes over an index that has other members each time: more than sessions that move meanwhile."""
 _BATCH = 500
 _KEY_BYTES = 32
 
