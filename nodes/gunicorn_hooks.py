@@ -145,9 +145,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop gracefully (SIGTERM)."""
         super().handle_exit(sig, frame)
-        idle = frozenset(self._waiting)
-        gevent.spawn_later(CLOSING, self._close, idle)
+        # Not here: the signal may have interrupted a connection that is just about to wait.
+        gevent.spawn(self._close_idle)
 
-    def _close(self, idle: frozenset[tuple[greenlet, gevent.Timeout]]) -> None:
+    def _close_idle(self) -> None:
+        idle = frozenset(self._waiting)
+        gevent.sleep(CLOSING)
         for waiting, timeout in idle & self._waiting:  # those that have waited ever since
             gevent.kill(waiting, timeout)

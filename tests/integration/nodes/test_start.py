@@ -85,16 +85,20 @@ def test_a_request_in_flight_is_finished_before_the_node_stops(run_node: Callabl
     assert node.process.wait(timeout=20) == 0
 
 
+PATIENT = {"GUNICORN_CMD_ARGS": "--graceful-timeout 60"}
+"""A node that would wait longer than the test does for what is still open."""
+
+
 def test_an_idle_connection_does_not_keep_a_node_from_stopping(run_node: Callable[..., RunningNode]) -> None:
-    node = run_node()
+    node = run_node(**PATIENT)
     with HttpClient(node.url, {"Connection": "keep-alive"}) as proxy:
         proxy.get("/live")
         node.process.send_signal(signal.SIGTERM)
-        assert node.process.wait(timeout=6) == 0  # its graceful_timeout is 8 s
+        assert node.process.wait(timeout=30) == 0
 
 
 def test_a_busy_connection_is_told_to_close_and_loses_no_request(run_node: Callable[..., RunningNode]) -> None:
-    node = run_node()
+    node = run_node(**PATIENT)
     with HttpClient(node.url, {"Connection": "keep-alive"}) as proxy:
         proxy.get("/live")
         node.process.send_signal(signal.SIGTERM)
@@ -105,7 +109,7 @@ def test_a_busy_connection_is_told_to_close_and_loses_no_request(run_node: Calla
             return answer.headers["Connection"] == "close"
 
         wait_until(told_to_close)
-    assert node.process.wait(timeout=6) == 0
+    assert node.process.wait(timeout=30) == 0
 
 
 def test_a_node_logs_its_budgets_once_and_leaves_no_folder_behind(users_file: Path, tmp_path: Path) -> None:
