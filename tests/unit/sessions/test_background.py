@@ -9,15 +9,14 @@ import pytest
 
 from nodes.sessions import Budgets, StoreUnavailable
 from nodes.sessions.stores.lookup import Resolver
-from nodes.sessions.stores.redis.address import ServerList
+from nodes.sessions.stores.redis.address import Address, ServerList
 from nodes.sessions.stores.redis.failover import FailoverConnections
 from nodes.sessions.stores.redis.lease import Lease, Opinion
 from nodes.sessions.stores.redis.retry import Call
 from nodes.sessions.stores.redis.sentinel import SentinelConnections
 from tests.unit.sessions.test_redis_lease import PRIMARY, UP
 
-SERVERS = ServerList.parse("redis+sentinel://127.0.0.1:1/main")
-assert SERVERS is not None
+SERVERS = ServerList("sentinel", (Address("127.0.0.1", 1),), "main", ("redis://", "/0"), ("redis://", ""))
 
 
 @pytest.fixture
