@@ -18,7 +18,7 @@ _MOST_JOINED = 64 * 1024
 _OF_FRAMING = frozenset({"content-length", *util.hop_headers})
 
 
-class Response(wsgi.Response):  # type: ignore[misc]
+class OneSendResponse(wsgi.Response):  # type: ignore[misc]
     """A response whose head waits for the first bytes of its body, or for its end where there are none."""
 
     headers_sent: bool
@@ -87,9 +87,9 @@ def _http_date(second: int) -> str:
 
 
 def use_in_this_process(cfg: Any) -> None:
-    """Make gunicorn answer with `Response`, for which it has no setting, and look its settings up once.
+    """Make gunicorn answer with `OneSendResponse`, for which it has no setting, and look its settings up once.
 
     It calls `__getattr__` for each look at a setting, more than 20 times for a request.
     """
-    wsgi.Response = Response
+    wsgi.Response = OneSendResponse
     vars(cfg).update({name: getattr(cfg, name) for name in cfg.settings})

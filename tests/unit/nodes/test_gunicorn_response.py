@@ -16,7 +16,7 @@ from gunicorn.http.unreader import IterUnreader
 from gunicorn.workers.ggevent import GeventWorker
 
 from nodes import gunicorn_response
-from nodes.gunicorn_response import Response
+from nodes.gunicorn_response import OneSendResponse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -166,7 +166,7 @@ def test_an_answer_is_gunicorns_own_byte_for_byte(
     application: WSGIApplication, request_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent, end = answer(application, request_bytes)
-    monkeypatch.setattr(wsgi, "Response", Response)
+    monkeypatch.setattr(wsgi, "Response", OneSendResponse)
     for most in (1 << 30, 3):
         ours, our_end = answer(application, request_bytes, most)
         assert (b"".join(ours), our_end) == (b"".join(sent), end)
@@ -184,12 +184,12 @@ SENDS: dict[str, tuple[WSGIApplication, int]] = {
 def test_head_and_body_leave_in_one_send(
     application: WSGIApplication, sends: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wsgi, "Response", Response)
+    monkeypatch.setattr(wsgi, "Response", OneSendResponse)
     assert len(answer(application)[0]) == sends
 
 
 def test_each_piece_of_a_stream_leaves_before_the_next_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wsgi, "Response", Response)
+    monkeypatch.setattr(wsgi, "Response", OneSendResponse)
     made: list[str] = []
     original: Callable[[Any, bytes], int] = Socket.send
     monkeypatch.setattr(Socket, "send", lambda self, data: made.append("sent") or original(self, data))
