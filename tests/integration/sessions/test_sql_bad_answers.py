@@ -163,6 +163,18 @@ def test_an_answer_of_mysql_without_rows_is_unavailable() -> None:
         assert "an answer that can't be read" in fail_to_load(url)
 
 
+def test_what_comes_with_the_greeting_of_mysql_is_not_taken_for_the_answer_to_the_login() -> None:
+    # With TLS, what comes before its handshake may be another's.
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(_GREETING + _packet(2, _OK))
+        connection.recv(1000)
+        while connection.recv(1000):
+            connection.sendall(_packet(1, _OK))
+
+    with tcp_server(serve) as port:
+        assert "bytes that no command has asked for" in fail_to_load(f"mysql://u:p@127.0.0.1:{port}/db")
+
+
 def test_an_answer_of_mysql_that_comes_twice_is_not_given_to_the_next_command() -> None:
     with fake_mysql(lambda connection: connection.sendall(2 * _packet(1, _OK))) as url:
         assert "bytes that no command has asked for" in fail_to_load(url)

@@ -49,10 +49,10 @@ class MySqlConnection(_Connection):  # type: ignore[misc]
         self._piece = bytearray(_PIECE)
         self._unread = bytearray()
         super()._get_server_information()
+        self._refuse_unread()  # it would be taken for a part of TLS, which begins now
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
-        if self._unread:
-            self._fail("bytes that no command has asked for")
+        self._refuse_unread()
         self._begin()
         super()._execute_command(command, sql)
 
@@ -77,6 +77,10 @@ class MySqlConnection(_Connection):  # type: ignore[misc]
         if not size:
             self._fail("the server has closed the connection")
         self._unread += self._piece[:size]
+
+    def _refuse_unread(self) -> None:
+        if self._unread:
+            self._fail("bytes that no command has asked for")
 
     def _fail(self, why: str, cause: OSError | None = None) -> None:
         """Close the connection. Always raises OperationalError."""
