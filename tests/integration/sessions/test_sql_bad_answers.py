@@ -61,6 +61,7 @@ _GREETING = _packet(
     b"\x0a8.0.36\0" + b"\1\0\0\0" + b"saltsalt\0" + b"\x08\xa2\x2d\2\0\x08\0\x15" + bytes(10)
     + b"saltsaltsalt\0mysql_native_password\0",
 )  # fmt: skip
+GREETING_WITH_TLS = _GREETING.replace(b"\x08\xa2", b"\x08\xaa")
 _OK = b"\0\0\0\2\0\0\0"
 
 

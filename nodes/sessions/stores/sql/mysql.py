@@ -11,6 +11,7 @@ length, so one that would exceed the bound is refused before it is read.
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ from pymysql.constants import CR
 
 from ...store import Budgets
 from ..lookup import Resolver
-from ..receive import receive
+from ..receive import receive, start_tls
 
 _PORT = 3306
 _NO_CONNECTION = 2003
@@ -50,6 +51,11 @@ class MySqlConnection(_Connection):  # type: ignore[misc]
         self._unread = bytearray()
         super()._get_server_information()
         self._refuse_unread()  # it would be taken for a part of TLS, which begins now
+
+    def _request_authentication(self) -> None:
+        if self.ssl:
+            self.ctx = _TlsContext(self.ctx, self._until)
+        super()._request_authentication()
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
         self._refuse_unread()
@@ -86,6 +92,17 @@ class MySqlConnection(_Connection):  # type: ignore[misc]
         """Close the connection. Always raises OperationalError."""
         self._force_close()
         raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to MySQL server ({why})") from cause
+
+
+class _TlsContext:
+    """The context from which PyMySQL gets a socket with TLS. Its handshake ends at the time `until`."""
+
+    def __init__(self, context: ssl.SSLContext, until: float) -> None:
+        self._context = context
+        self._until = until
+
+    def wrap_socket(self, sock: socket.socket, server_hostname: str) -> ssl.SSLSocket:
+        return start_tls(self._context, sock, server_hostname, self._until - time.monotonic())
 
 
 def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, Any]], Any]:
