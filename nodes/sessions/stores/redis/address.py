@@ -200,4 +200,4 @@ class NamedTlsConnection(redis.SSLConnection, NamedConnection):
             context.load_cert_chain(self.certfile, self.keyfile, self.certificate_password)
         if self.ca_certs or self.ca_path:
             context.load_verify_locations(self.ca_certs, self.ca_path)
-        return start_tls(context, sock, self.host, self.socket_timeout)
+        return start_tls(context, sock, self.host, float(self.socket_timeout or 60))

@@ -37,6 +37,9 @@ class MySqlConnection(_Connection):  # type: ignore[misc]
     An exchange takes at most `read_timeout`. Its answer may have a record of `most` bytes, and what is around it.
     """
 
+    ctx: Any
+    """PyMySQL's context of TLS, if it asks for that."""
+
     def __init__(self, most: int, **parameters: Any) -> None:
         self._most = most + _PIECE
         super().__init__(**parameters)
