@@ -10,8 +10,8 @@ from werkzeug import exceptions
 from werkzeug.exceptions import BadRequest, NotFound
 
 from . import pages
-from .request import require_user, session, wants_page
-from .sessions import Sessions, UserSession, UserSessions, fresh_login
+from .request import require_user, wants_page
+from .sessions import Sessions, UserSession, UserSessions, current_session, fresh_login
 
 FRESH_SECONDS = 300
 """Seconds since the login that are allowed for actions which a stolen session must not do."""
@@ -61,7 +61,7 @@ class SessionView:
             None if one.last_seen is None else datetime.fromtimestamp(one.last_seen, UTC),
             one.address,
             browser_name(one.browser or ""),
-            one.key == session.key_hash,
+            one.key == current_session.key_hash,
         )
 
     def as_json(self) -> dict[str, object]:
@@ -102,10 +102,10 @@ def end_others() -> Response:
     """
     sessions: Sessions = current_app.extensions["sessions"]
     everywhere = request.args.get("all") == "true"
-    ended = sessions.end_all(require_user(), keep=session)
+    ended = sessions.end_all(require_user(), keep=current_session)
     if everywhere:
-        ended += session.exists
-        session.end()
+        ended += current_session.exists
+        current_session.end()
         return pages.json_or({"ended": ended})
     return pages.json_or({"ended": ended}, "account_sessions.list_all")
 

@@ -24,8 +24,8 @@ from .accounts.file import Account
 from .accounts.passwords import PasswordRefused
 from .accounts.users import UserChanged, Users
 from .rate_limit import RateLimiter
-from .request import read_body, request_id, require_user, session, wants_page
-from .sessions import Sessions, StoreUnavailable, fresh_login
+from .request import read_body, request_id, require_user, wants_page
+from .sessions import Sessions, StoreUnavailable, current_session, fresh_login
 
 log = logging.getLogger("nodes.auth")
 
@@ -89,12 +89,14 @@ def login() -> Response:
     if account.unfinished:
         _finish_change(account)
     # Another user must not get the data of this session, nor what a concurrent request saves in it.
-    is_same = session.owner in {None, credentials.user}
+    is_same = current_session.owner in {None, credentials.user}
     try:
-        session.renew(credentials.user, keep=is_same, confirm=lambda: users.require_unchanged(account))
+        current_session.renew(credentials.user, keep=is_same, confirm=lambda: users.require_unchanged(account))
     except UserChanged:  # disabled, or another password, while this login was under way
         return _refuse_login()
-    log.info("logged in", extra={"request_id": request_id(), "user": credentials.user, "session": session.key_hash})
+    log.info(
+        "logged in", extra={"request_id": request_id(), "user": credentials.user, "session": current_session.key_hash}
+    )
     answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
     response = pages.json_or(answer, _PAGES.get(credentials.back, "shop.home"))
     limiter.remember_device(request, response, credentials.user)
@@ -105,7 +107,7 @@ def _finish_change(account: Account) -> None:
     """End the sessions that a change of password would have ended, which was cut off."""
     sessions: Sessions = current_app.extensions["sessions"]
     users: Users = current_app.extensions["users"]
-    sessions.end_all(account.name, keep=session)  # that of this browser gets a new id
+    sessions.end_all(account.name, keep=current_session)  # that of this browser gets a new id
     with suppress(UserChanged):  # the login notices what matters
         users.finish(account)
 
@@ -118,7 +120,7 @@ def _refuse_login() -> Response:
 @blueprint.post("/logout")
 def logout() -> Response:
     """End the session at the store before the response is sent. Without a session, do nothing."""
-    session.end()
+    current_session.end()
     return pages.json_or(None)
 
 
@@ -156,7 +158,7 @@ def change_password() -> Response:
 
     def end_others() -> None:
         with _say_if_cut_off(_NOT_CHANGED):
-            sessions.end_all(user, keep=session)
+            sessions.end_all(user, keep=current_session)
 
     try:
         if is_current:
@@ -168,13 +170,13 @@ def change_password() -> Response:
         return _refuse_change(UnprocessableEntity(str(error)))
     try:
         with _say_if_cut_off(_CHANGED):
-            session.renew(owner=user)
-            sessions.end_all(user, keep=session)
+            current_session.renew(owner=user)
+            sessions.end_all(user, keep=current_session)
             users.finish(account)
     except UserChanged:  # disabled, or changed or finished by another session, which has ended this one
-        session.end()
+        current_session.end()
         raise Unauthorized("Your password was changed, and you were logged out. Log in again.") from None
-    log.info("password changed", extra={"request_id": request_id(), "user": user, "session": session.key_hash})
+    log.info("password changed", extra={"request_id": request_id(), "user": user, "session": current_session.key_hash})
     return pages.json_or(None, "auth.account")
 
 
@@ -195,9 +197,9 @@ def _refuse_change(error: HTTPException) -> Response:
 
 
 def _account_page(status: int = 200, error: str | None = None) -> Response:
-    page = render_template("account.html", user=session.owner, since=_login_time(), error=error)
+    page = render_template("account.html", user=current_session.owner, since=_login_time(), error=error)
     return make_response(page, status)
 
 
 def _login_time() -> datetime:
-    return datetime.fromtimestamp(session.created or 0, UTC)
+    return datetime.fromtimestamp(current_session.created or 0, UTC)

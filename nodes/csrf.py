@@ -20,7 +20,8 @@ from flask import Flask, Request, current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import Forbidden, UnsupportedMediaType
 
-from .request import SAFE_METHODS, WRONG_TYPE, has_form, session
+from .request import SAFE_METHODS, WRONG_TYPE, has_form
+from .sessions import current_session
 
 FIELD = "csrf_token"
 _ANONYMOUS = "anonymous"
@@ -39,8 +40,8 @@ def protect(app: Flask, secrets: Sequence[str]) -> None:
 def token() -> str:
     """Return the token for the forms of a page. It makes no session, and reads the one of a visitor's cookie."""
     serializer: URLSafeSerializer = current_app.extensions[_EXTENSION]
-    key = session.key_hash
-    return str(serializer.dumps([key, session.owner] if key else [_ANONYMOUS, None]))
+    key = current_session.key_hash
+    return str(serializer.dumps([key, current_session.owner] if key else [_ANONYMOUS, None]))
 
 
 def _check() -> None:
@@ -87,9 +88,9 @@ def _check_token(sent: str) -> None:
         key, owner = serializer.loads(sent)
     except (BadSignature, ValueError):
         raise Forbidden("this form did not come with a valid token: open the page again and repeat it") from None
-    if hmac.compare_digest(key, session.key_hash or _ANONYMOUS):
+    if hmac.compare_digest(key, current_session.key_hash or _ANONYMOUS):
         return
-    if not _has_proof(request) or owner not in (None, session.owner):
+    if not _has_proof(request) or owner not in (None, current_session.owner):
         raise Forbidden("this page is older than your session: open it again and repeat what you did")
 
 

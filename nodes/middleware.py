@@ -17,7 +17,8 @@ from flask import Flask, request
 
 from .logs import loggable_path
 from .metrics import Metrics
-from .request import REQUEST_ID, session
+from .request import REQUEST_ID
+from .sessions import current_session
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -98,5 +99,5 @@ def _log_exception(exc_info: Any) -> None:
 
 def _remember(_error: BaseException | None) -> None:
     """Pass the session's key and the route to the middleware. The session is saved by now."""
-    request.environ[_SESSION] = session.key_hash if session.used else None
+    request.environ[_SESSION] = current_session.key_hash if current_session.used else None
     request.environ[_ROUTE] = request.url_rule.rule if request.url_rule else "none"

@@ -6,10 +6,21 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify, make_response, redirect, render_template, request, url_for
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from werkzeug.exceptions import HTTPException
 
-from .request import SAFE_METHODS, request_id, session, wants_page
+from .request import SAFE_METHODS, request_id, wants_page
 from .sessions import (
     AnonymousRefused,
     CookieNotSendable,
@@ -20,6 +31,7 @@ from .sessions import (
     StoreNearlyFull,
     TooManyNewSessions,
     TooManySessions,
+    current_session,
 )
 from .sessions.users import HANDLE_DIGITS
 
@@ -137,7 +149,7 @@ def _session_error(error: SessionError) -> Response:
 
 def _login_again(status: int) -> Response:
     """Return an error to a program, and to a browser a form for a fresh login that leads back."""
-    user = session.owner
+    user = current_session.owner
     if user is not None and wants_page(request):
         back = request.path if request.method in SAFE_METHODS else _form_page(request.path)
         return make_response(render_template("reauthenticate.html", user=user, back=back), status)
@@ -183,7 +195,7 @@ def json_or(answer: dict[str, Any] | None, endpoint: str = "shop.home") -> Respo
 def profile() -> dict[str, Any]:
     """Return user, node, visits and cart. Creates no session."""
     return {
-        "user": session.owner,
+        "user": current_session.owner,
         "node": current_app.config["NODE_NAME"],
         "visits": session.get("visits", 0),
         "cart": session.get("cart", {}),
@@ -192,4 +204,4 @@ def profile() -> dict[str, Any]:
 
 def handle() -> str | None:
     """Return the session's handle, which cannot be used to log in; None without a session."""
-    return session.key_hash[:HANDLE_DIGITS] if session.exists and session.key_hash else None
+    return current_session.key_hash[:HANDLE_DIGITS] if current_session.exists and current_session.key_hash else None

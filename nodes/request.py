@@ -1,19 +1,15 @@
-"""The current request for views: its typed session and user, its body, and whether it wants a page or JSON."""
+"""The current request for views: its user, its body, and whether it wants a page or JSON."""
 
 from __future__ import annotations
 
 import re
-from typing import TypeVar, cast
+from typing import TypeVar
 
-import flask
 import msgspec
 from flask import Request, request
 from werkzeug.exceptions import BadRequest, Unauthorized, UnsupportedMediaType
 
-from .sessions import Session
-
-session = cast(Session, flask.session)
-"""`flask.session`, with its type here."""
+from .sessions import current_session
 
 T = TypeVar("T")
 
@@ -35,9 +31,9 @@ def request_id() -> str:
 
 def require_user() -> str:
     """Return the user who is logged in. Raises 401 for visitors."""
-    if session.owner is None:
+    if current_session.owner is None:
         raise Unauthorized("log in first")
-    return session.owner
+    return current_session.owner
 
 
 def wants_page(req: Request) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify, request, session
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from . import pages
-from .request import read_body, session, wants_page
+from .request import read_body, wants_page
+from .sessions import current_session
 
 MAX_ITEM_CHARACTERS = 64
 MAX_QUANTITY = 1000
@@ -57,7 +58,7 @@ def me() -> Response:
 @blueprint.post("/visits")
 def visit() -> Response:
     """Count a visit, as a compare-and-set: two concurrent visits both count."""
-    visits = session.mutate("visits", lambda count: count + 1, default=0)
+    visits = current_session.mutate("visits", lambda count: count + 1, default=0)
     return pages.json_or({"visits": visits})
 
 
@@ -66,7 +67,7 @@ def add_to_cart() -> Response:
     """Add to the cart, as a compare-and-set."""
     try:
         line = read_body(Line)
-        cart = session.mutate("cart", line.add_to, default={})
+        cart = current_session.mutate("cart", line.add_to, default={})
     except (BadRequest, UnprocessableEntity) as error:
         return pages.refuse_form(error, about="cart")
     return pages.json_or({"cart": cart})
@@ -76,7 +77,7 @@ def add_to_cart() -> Response:
 @blueprint.post("/cart/empty")
 def empty_cart() -> Response:
     """Empty the cart. The second address is for forms, which can't send DELETE."""
-    session.require_current()
+    current_session.require_current()
     if "cart" in session:
         del session["cart"]
     return pages.json_or(None)

@@ -8,6 +8,7 @@ first use; where a package is missing, an ImportError names the extra to install
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .data import SessionData as SessionData
 from .extension import Sessions as Sessions
 from .extension import fresh_login as fresh_login
 from .extension import session_exempt as session_exempt
@@ -27,6 +28,7 @@ from .options import SessionOptions as SessionOptions
 from .options import TrustProxy as TrustProxy
 from .options import Unset as Unset
 from .session import Session as Session
+from .session import current_session as current_session
 from .signals import session_absent as session_absent
 from .signals import session_conflict as session_conflict
 from .signals import session_created as session_created

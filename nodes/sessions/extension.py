@@ -7,7 +7,7 @@ from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import flask
 from blinker import NamedSignal
@@ -21,10 +21,12 @@ from .admission import Admission
 from .checks import check_type
 from .config import from_config, snapshot
 from .cookie import cookie_values
+from .data import SessionData, state_of
 from .fields import COOKIE_KEY
 from .migration import Migration, OldSessions, TakenOver, finish
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
-from .session import CookieAction, Session
+from .session import Session, current_session
+from .state import CookieAction, SessionState
 from .store import (
     AnonymousRefused,
     Changes,
@@ -162,13 +164,13 @@ def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, 
     """Decorate a view that needs a recent login (step-up; ASVS 5.0, 7.5.1 and 7.5.3).
 
     Unless the user logged in within the last `seconds`, it raises `LoginTooOld` (401). A new login by
-    `session.renew(owner=...)` keeps the session's data.
+    `current_session.renew(owner=...)` keeps the session's data.
     """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            cast(Session, flask.session).require_fresh_login(seconds)
+            current_session.require_fresh_login(seconds)
             return view(*args, **kwargs)
 
         return checked
@@ -211,7 +213,7 @@ class _Interface(SessionInterface):
                 self._sessions.use(self._options)
         return self._options
 
-    def open_session(self, app: Flask, request: Request) -> Session | None:
+    def open_session(self, app: Flask, request: Request) -> SessionData | None:
         """Return the request's session, which has not yet read the cookie or the store.
 
         None without a secret: Flask lets such a session be read, and not be written.
@@ -223,34 +225,34 @@ class _Interface(SessionInterface):
         store = self._sessions.store
         if store.cookie.is_shared:
             store = SharedStore(store, context.options, context.is_secure())
-        return Session(store, context.options, context)
+        return SessionData(SessionState(store, context.options, context))
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Commit before the headers leave. An error replaces the response, so that nothing unsaved is confirmed.
 
         Except for `CookieNotSendable`: a new session is dropped then, with a line in the log.
         """
-        assert isinstance(session, Session)
-        context = session.request_context
+        state = state_of(session)
+        context = state.request_context
         assert isinstance(context, _RequestContext)
-        was_used = session.used
+        was_used = state.used
         try:
-            session.commit(context.options.on_demand() if _is_exempt(app) else context.options)
+            state.commit(context.options.on_demand() if _is_exempt(app) else context.options)
         except CookieNotSendable as error:
             if was_used:
                 log.warning("%s", error)
         except SessionError as error:
             _replace(response, app.make_response(app.handle_user_exception(error)))
         if context.taken_over is not None:
-            finish(context.taken_over, app, session, response, context.set_cookie(session))
-        has_cookie = session.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
+            finish(context.taken_over, app, state, response, context.set_cookie(state))
+        has_cookie = state.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
         context.closed = True
         if response.is_streamed and not response.direct_passthrough:
             context.streams = True
-            response.response = _save_at_end(response.response, session)
+            response.response = _save_at_end(response.response, state)
         if has_cookie:
-            response.headers.add("Set-Cookie", context.set_cookie(session))
-        if has_cookie or session.used:
+            response.headers.add("Set-Cookie", context.set_cookie(state))
+        if has_cookie or state.used:
             _forbid_caching(response)
 
 
@@ -301,15 +303,15 @@ class _RequestContext:
             return f"its cookie is for {options.path}, and the request for {request.path}"
         return None
 
-    def set_cookie(self, session: Session) -> str:
+    def set_cookie(self, state: SessionState) -> str:
         """Return the Set-Cookie header that sets or clears the session's cookie."""
         options, is_secure = self.options, self.is_secure()
-        clear = session.cookie_action is CookieAction.CLEAR
-        max_age, expires = (0, None) if clear else session.cookie_lifetime
-        sign = self._sessions.store.cookie.sign
+        clear = state.cookie_action is CookieAction.CLEAR
+        max_age, expires = (0, None) if clear else state.cookie_lifetime
+        sign, session_id = self._sessions.store.cookie.sign, state.unloaded().id
         header = dump_cookie(
             self._cookie_name(is_secure),
-            "" if clear or session.id is None else sign(session.id, options.secret_bytes[0]),
+            "" if clear or session_id is None else sign(session_id, options.secret_bytes[0]),
             max_age=max_age,
             expires=0 if clear else expires,
             path=options.path,
@@ -383,14 +385,14 @@ class SharedStore(StoreWrapper):
         return {"max_age": self._options.max_age if inherited else max_age, "expires": expires}
 
 
-def _save_at_end(body: abc.Iterable[Any], session: Session) -> Iterator[Any]:
+def _save_at_end(body: abc.Iterable[Any], state: SessionState) -> Iterator[Any]:
     """Yield the body, and save what it did to the session, also where the client hangs up."""
     try:
         yield from body
     finally:
         if (close := getattr(body, "close", None)) is not None:
             close()
-        session.save_late()
+        state.save_late()
 
 
 def _forbid_caching(response: Response) -> None:

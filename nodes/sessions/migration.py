@@ -40,7 +40,7 @@ from .fields import COOKIE_KEY, SessionLifetime, to_field
 from .options import SessionOptions
 from .persistence import RequestContext, SessionRecord
 from .renewal import seal, unseal
-from .session import CookieAction, Session
+from .state import CookieAction, SessionState
 from .store import LONGEST, MARK_SECONDS, Budgets, Changes, Lifetime, Record, SessionTooLarge, Store, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -233,14 +233,15 @@ def _mark_key(store: Store, owner: str | None) -> str:
     return store.cookie.to_key(hashlib.sha256(text.encode()).hexdigest())
 
 
-def finish(taken: TakenOver, app: Flask, session: Session, response: Response, own_cookie: str) -> None:
+def finish(taken: TakenOver, app: Flask, state: SessionState, response: Response, own_cookie: str) -> None:
     """Have the browser get the new cookie and drop the old one. `own_cookie` is a Set-Cookie header of this session.
 
     An old cookie with the same name, domain and path as ours is replaced by ours, and must not be cleared: a late
     request would clear a newer one.
     """
-    if taken.sets_cookie and session.cookie_action is CookieAction.NONE and session.id == taken.session_id:
-        session.cookie_action = CookieAction.SET
+    is_same = taken.session_id is not None and state.unloaded().id == taken.session_id
+    if taken.sets_cookie and is_same and state.cookie_action is CookieAction.NONE:
+        state.cookie_action = CookieAction.SET
     clear = dump_cookie(
         _FLASK.get_cookie_name(app),
         "",

@@ -70,7 +70,7 @@ class Resave(Enum):
 
 
 class Unset(Enum):
-    """Effect of `session.unset()` at the end of the request."""
+    """Effect of `current_session.unset()` at the end of the request."""
 
     KEEP = "keep"
     """The session stays in the store as it was; this request's changes are dropped."""

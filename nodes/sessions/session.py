@@ -1,209 +1,72 @@
-"""The session of one request: a mapping that is loaded when it is first read, and saves only what changed."""
+"""The session's own API beside its data: id, owner, times, and operations that reach the store at once."""
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import Any, Self
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
-from flask.sessions import SessionMixin
-from msgspec import structs
+import flask
+from flask.sessions import NullSession, SessionMixin
+from werkzeug.local import LocalProxy
 
 from . import renewal
-from .codec import DecodeError
-from .fields import COOKIE_KEY, RESERVED, SessionLifetime, convert, to_application_key, to_field
-from .options import Resave, SessionOptions, Unset
-from .persistence import ENDED, RequestContext, SessionRecord
-from .store import Changes, LoginTooOld, Outcome, SessionEnded, SessionError, Store, StoreUnavailable
-
-log = logging.getLogger(__package__)
-
-_TOO_LATE = "the response has begun, and no session can begin any more: begin it before"
+from .data import SessionData, state_of
+from .fields import to_field
+from .options import Unset
+from .persistence import ENDED
+from .state import TOO_LATE, SessionState
+from .store import Changes, LoginTooOld, Outcome, SessionEnded
 
 
-class CookieAction(Enum):
-    """The effect of the response on the browser's cookie."""
+class Session:
+    """One visitor's session during one request; `current_session` is a proxy for that of the current request.
 
-    NONE = "none"
-    SET = "set"
-    CLEAR = "clear"
-
-
-class Session(SessionMixin):
-    """One visitor's session during one request; `flask.session` is a proxy for it.
-
-    Keys are strings; values are of the types that the store's codec can encode. Assignments, deletions and changes
-    inside a value that was read are saved with the response. For a value that concurrent requests change too, use
-    `mutate`. `StoreUnavailable` can be raised wherever the store is needed.
+    Its keys and values are in `flask.session`. For a value that concurrent requests change too, use `mutate`.
+    `StoreUnavailable` can be raised wherever the store is needed.
     """
 
-    def __init__(self, store: Store, options: SessionOptions, request_context: RequestContext) -> None:
-        self._store = store
-        self._options = options
-        self._record: SessionRecord | None = None
-        self._brought_cookie = False
-        self._detached = False
-        self.request_context = request_context
-        self._modified: bool | None = None
-        self._cleared: SessionRecord | None = None
-        """The session that `clear` left, until `commit` ends it."""
-        self.used = False
-        """Whether the response depends on the session, so that no cache may share it."""
-        self.cookie_action = CookieAction.NONE
+    __slots__ = ("_state",)
 
-    # ---- the record behind it
+    def __init__(self, state: SessionState) -> None:
+        self._state = state
 
-    def _unloaded(self) -> SessionRecord:
-        """Return the record, which may not be loaded yet. The cookie is verified on the first call."""
-        if self._record is None:
-            session_id = self.request_context.read_id()
-            self._brought_cookie = session_id is not None
-            self._record = self._new_record(session_id)
-        return self._record
+    @classmethod
+    def of(cls, data: SessionMixin) -> Session:
+        """Return the session whose keys and values are `data`, which is `flask.session` or a test's.
 
-    def _load(self) -> SessionRecord:
-        self.used = True
-        record = self._unloaded()
-        if not record.loaded:
-            record.load()
-        return record
-
-    def _new_record(self, session_id: str | None) -> SessionRecord:
-        return SessionRecord(self._store, self._options, self.request_context, session_id)
-
-    def _replace(self, record: SessionRecord) -> SessionRecord:
-        """Continue with `record`. Where it is another one, the browser gets its cookie."""
-        if record is not self._record:
-            self._record = record
-            self.cookie_action = CookieAction.SET
-        return record
-
-    def _check_late(self) -> None:
-        """Refuse a change that a stream would lose, because its session would have to begin there.
-
-        A stream's changes to an existing session are saved at its end. After any other response they are lost, as in
-        Flask, with a line in the log.
+        Raises RuntimeError where the application has no `Sessions`, or no secret, and outside of a request.
         """
-        if not self.request_context.closed:
-            return
-        if not self.request_context.streams:
-            log.warning("a session was changed after the response; this is not saved")
-        elif self._load().record is None:
-            raise RuntimeError(_TOO_LATE)
+        if isinstance(data, LocalProxy):
+            data = data._get_current_object()
+        if isinstance(data, SessionData):
+            return cls(state_of(data))
+        if isinstance(data, NullSession) and "sessions" in flask.current_app.extensions:
+            raise RuntimeError("no session can be used without a secret: set SECRET_KEY or SessionOptions.secrets")
+        raise RuntimeError("this application has no server-side sessions: create Sessions(app, store=...)")
 
-    # ---- the mapping: the application's keys and values
+    @property
+    def used(self) -> bool:
+        """Whether this request used the session, so that no cache may share the response."""
+        return self._state.used
 
-    def __getitem__(self, key: str) -> Any:
-        self.used = True
-        if not isinstance(key, str):
-            raise KeyError(key)
-        field = to_field(key)
-        fields = self._unloaded().fields
-        if not fields.is_assigned(field):
-            self._load()
-        return fields.get(field)
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and to_field(key) in self._load().fields.values
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        """Assign without a read. Raises TypeError for what can't be stored, `SessionTooLarge` for what does not fit."""
-        if not isinstance(key, str):
-            raise TypeError(f"a session's keys are strings, not {type(key).__name__}: {key!r}")
-        self._assign(to_field(key), value)
-
-    def _assign(self, field: str, value: Any) -> None:
-        self._check_late()
-        self.used = True
-        self._unloaded().fields.assign(field, value)
-        self._modified = None
-
-    def __delitem__(self, key: str) -> None:
-        fields = self._load().fields
-        if not isinstance(key, str):
-            raise KeyError(key)
-        self._check_late()
-        fields.delete(to_field(key))
-        self._modified = None
-
-    def __iter__(self) -> Iterator[str]:
-        keys = map(to_application_key, self._load().fields.values)
-        return iter([key for key in keys if key is not None])
-
-    def __len__(self) -> int:
-        values = self._load().fields.values
-        return len(values) - sum(key in values for key in RESERVED)
-
-    def __or__(self, other: object) -> dict[Any, Any]:
-        return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
-
-    def __ror__(self, other: object) -> dict[Any, Any]:
-        return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
-
-    def __ior__(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Self:  # type: ignore[misc]
-        self.update(other)
-        return self
-
-    def copy(self) -> dict[str, Any]:
-        """Return the data as a dict."""
-        return dict(self)
-
-    def clear(self) -> None:
-        """Remove everything: data, owner and lifetime. The session ends at the store with the response.
-
-        This is the logout of many Flask applications, and the beginning of their login: what is written afterwards goes
-        into a new session with a new id. Until then a failure leaves the visitor with the session they had.
-        """
-        if self.request_context.closed and self.request_context.streams:
-            self.end()
-            return
-        self._check_late()
-        self.used = True
-        record = self._unloaded()
-        if record.key is not None:
-            self._end_cleared()
-            self._cleared = record
-        self._record, self._modified, self.cookie_action = self._new_record(None), None, CookieAction.NONE
-
-    def _take_back(self) -> None:
-        """Undo `clear`, for an operation on the session of the cookie."""
-        if self._cleared is not None:
-            self._record, self._cleared = self._cleared, None
-
-    def _end_cleared(self) -> None:
-        """End the session that `clear` left. Where that fails, a session that took its place is dropped."""
-        if (cleared := self._cleared) is None:
-            return
-        try:
-            outcome = renewal.end(cleared)
-        except StoreUnavailable:
-            if self.cookie_action is CookieAction.SET and self._record is not None:
-                self._record.discard()
-                self.cookie_action = CookieAction.NONE
-            raise
-        self._cleared = None
-        if self.cookie_action is CookieAction.NONE and (outcome is not Outcome.ENDED or cleared.record is not None):
-            self.cookie_action = CookieAction.CLEAR if self._brought_cookie else CookieAction.NONE
-
-    # ---- the session's own API: id, owner, times
+    # ---- id, owner, times
 
     @property
     def id(self) -> str | None:
         """The id in the cookie. It logs in as this visitor, so it must not appear in logs or pages."""
-        return self._unloaded().id
+        return self._state.unloaded().id
 
     @property
     def key_hash(self) -> str | None:
         """The SHA-256 of the id, for logs; it cannot be used to log in. None without a session. No round trip."""
-        return self._unloaded().key_hash
+        return self._state.unloaded().key_hash
 
     @property
     def exists(self) -> bool:
         """Whether the store has this session."""
-        return self._load().record is not None
+        return self._state.load().record is not None
 
     @property
     def is_new(self) -> bool:
@@ -213,13 +76,13 @@ class Session(SessionMixin):
     @property
     def owner(self) -> str | None:
         """The user who is logged in, or None. Only `renew` changes it, so it never changes without a new id."""
-        record = self._load().record
+        record = self._state.load().record
         return record.owner if record else None
 
     @property
     def created(self) -> float | None:
         """When the session began, at its first write or at the login: seconds since the epoch by the store's clock."""
-        record = self._load().record
+        record = self._state.load().record
         return record.created if record else None
 
     @property
@@ -230,7 +93,7 @@ class Session(SessionMixin):
     def auth_age(self) -> float | None:
         """Return the seconds since the login by the store's clock, or None. One more round trip."""
         since = self.auth_time
-        return None if since is None else self._store.ping() - since
+        return None if since is None else self._state.store.ping() - since
 
     def require_fresh_login(self, seconds: float) -> None:
         """Raise `LoginTooOld` unless the user logged in within the last `seconds`."""
@@ -244,36 +107,8 @@ class Session(SessionMixin):
         For a change that finds nothing to change there, and so would save nothing: what it looks for may be in the
         session with the new id.
         """
-        if self._load().mark is not None:
+        if self._state.load().mark is not None:
             raise SessionEnded(ENDED)
-
-    # ---- Flask's own attributes. `accessed` is that of `SessionMixin`, which Flask sets.
-
-    @property
-    def new(self) -> bool:  # type: ignore[override]
-        """Whether this visitor has no session yet."""
-        return self.is_new
-
-    @property
-    def modified(self) -> bool:
-        """Whether this request changed the session. Assign False to save no change that was made before."""
-        if self._modified is not None:
-            return self._modified
-        return self._record is not None and self._record.fields.is_changed()
-
-    @modified.setter
-    def modified(self, value: bool) -> None:
-        self._modified = bool(value)
-
-    @property
-    def permanent(self) -> bool:
-        """Whether the session and its cookie live for `SessionOptions.permanent_lifetime`."""
-        return self._load().own_lifetime.permanent
-
-    @permanent.setter
-    def permanent(self, value: bool) -> None:
-        if self.permanent is not bool(value):
-            self._set_lifetime("permanent", bool(value), "permanent must be True or False")
 
     # ---- its lifetime
 
@@ -284,18 +119,20 @@ class Session(SessionMixin):
         Assign to it for this session alone; None undoes that. The absolute timeout bounds it. Raises ValueError unless
         it is above 0 and at most `store.LONGEST`.
         """
-        own = self._load().own_lifetime
-        default = math.ceil(self._options.permanent_lifetime) if own.permanent else self._options.max_age
+        own = self._state.load().own_lifetime
+        default = math.ceil(self._state.options.permanent_lifetime) if own.permanent else self._state.options.max_age
         return default if own.max_age is None else own.max_age
 
     @max_age.setter
     def max_age(self, seconds: float | None) -> None:
-        self._set_lifetime("max_age", seconds, f"max_age must be above 0 s and at most 100 years, not {seconds!r}")
+        self._state.set_lifetime(
+            "max_age", seconds, f"max_age must be above 0 s and at most 100 years, not {seconds!r}"
+        )
 
     @property
     def expires(self) -> datetime | None:
         """When this session ends at the latest, if it was given a date of its own. Assign one with a time zone."""
-        own = self._load().own_lifetime.expires
+        own = self._state.load().own_lifetime.expires
         return None if own is None else datetime.fromtimestamp(own, UTC)
 
     @expires.setter
@@ -303,17 +140,9 @@ class Session(SessionMixin):
         if when is not None and when.tzinfo is None:
             raise ValueError(f"expires must have a time zone, not {when}")
         seconds = when.timestamp() if when else None
-        self._set_lifetime("expires", seconds, f"expires must be after 1970 and before the year 10000, not {when}")
-
-    def _set_lifetime(self, name: str, value: float | None, error: str) -> None:
-        own = structs.asdict(self._load().own_lifetime) | {name: value}
-        try:
-            convert(own, SessionLifetime)
-        except DecodeError:
-            raise ValueError(error) from None
-        if not own["permanent"]:
-            del own["permanent"]
-        self._assign(COOKIE_KEY, own)
+        self._state.set_lifetime(
+            "expires", seconds, f"expires must be after 1970 and before the year 10000, not {when}"
+        )
 
     # ---- operations that reach the store at once
 
@@ -325,11 +154,11 @@ class Session(SessionMixin):
         Where the session does not exist yet, this is an assignment, since no other request can know it. Raises
         `SessionEnded` where the session ended meanwhile, `SessionTooLarge`, `StoreUnavailable`.
         """
-        record = self._load()
+        record = self._state.load()
         if record.record is not None:
             record.save()  # what this request did to the session before comes first
-        elif self.request_context.closed:
-            raise RuntimeError(_TOO_LATE)
+        elif self._state.request_context.closed:
+            raise RuntimeError(TOO_LATE)
         return record.compare_and_set(to_field(key), function, default)
 
     def renew(
@@ -351,15 +180,15 @@ class Session(SessionMixin):
         logins of this user put this one beyond the limit; `CookieNotSendable` where no browser would keep the new
         cookie. Without a session and without `owner` it does nothing.
         """
-        record = self._load()
+        record = self._state.load()
         if owner is None and record.record is None:
             if not keep and record.mark is None:
-                self._record = self._new_record(None)
+                self._state.record = self._state.new_record(None)
             return
-        remember = self._options.remember_client and owner is not None
-        client = self.request_context.describe_client() if remember else None
-        self._replace(renewal.renew(record, owner, keep, client, confirm))
-        self._end_cleared()
+        remember = self._state.options.remember_client and owner is not None
+        client = self._state.request_context.describe_client() if remember else None
+        self._state.replace(renewal.renew(record, owner, keep, client, confirm))
+        self._state.end_cleared()
 
     def end(self) -> None:
         """Log out: the session is deleted at the store before this returns, and the cookie will be cleared.
@@ -368,91 +197,34 @@ class Session(SessionMixin):
         renewed the session a moment ago, the renewed one ends. One round trip, two more for each renewal. Where another
         request ended it a moment ago, the cookie is left alone: the browser may have a newer one.
         """
-        self.used = True
-        self._take_back()
-        record = self._unloaded()
-        was_alive = record.record is not None
-        try:
-            outcome = renewal.end(record) if record.key is not None else Outcome.ABSENT
-        except StoreUnavailable:
-            if self.cookie_action is CookieAction.SET:  # created in this request: no browser gets to know its id
-                self._record, self.cookie_action = self._new_record(None), CookieAction.NONE
-            raise
-        if outcome is Outcome.ENDED and not was_alive:
-            self.cookie_action = CookieAction.NONE
-            return
-        self._record = self._new_record(None)
-        self.cookie_action = CookieAction.CLEAR if self._brought_cookie else CookieAction.NONE
+        self._state.end()
 
     def unset(self) -> None:
         """Detach the session from this request; `SessionOptions.unset` decides whether the store keeps it."""
-        if self._options.unset is Unset.DESTROY:
+        if self._state.options.unset is Unset.DESTROY:
             self.end()
-        self._detached = True
+        self._state.detached = True
 
     def reload(self) -> None:
         """Read the session again and drop the unsaved changes of this request. Raises `SessionEnded`."""
-        self.used = True
-        self._take_back()
-        self._record = self._new_record(self._unloaded().id)
-        if self._record.load() is None:
+        self._state.used = True
+        self._state.take_back()
+        self._state.record = self._state.new_record(self._state.unloaded().id)
+        if self._state.record.load() is None:
             raise SessionEnded("the session to reload does not exist")
 
     def touch(self) -> None:
         """Restart the idle timeout now; at the end of a request, small steps are skipped. Raises `SessionEnded`."""
-        self.used = True
-        record = self._unloaded()
+        self._state.used = True
+        record = self._state.unloaded()
         if record.key is not None and record.update(Changes()) is not Outcome.APPLIED:
             raise SessionEnded("the session ended before it was touched")
 
     def save(self) -> None:
         """Save the changes now instead of with the response. Later changes are saved with the response."""
-        self.used = True
-        self.commit(self._options)
+        self._state.used = True
+        self._state.commit(self._state.options)
 
-    # ---- the end of the request
 
-    def commit(self, options: SessionOptions) -> None:
-        """Save the changes and decide about the cookie by `options`. Called before the headers leave.
-
-        One round trip where something changed, a session is created or a touch is due; otherwise none. Raises
-        `SessionEnded` where changes were not saved because the session has ended.
-        """
-        reads = options.rolling or options.save_uninitialized or options.resave is Resave.ALWAYS
-        if self._detached or self._modified is False or (self._record is None and not reads):
-            return
-        record = self._load() if reads else self._unloaded()
-        before = record.fields.stored
-        record = self._replace(record.commit(options))
-        after = record.fields.stored
-        if after is not before:
-            self._modified = True
-        changed = before.get(COOKIE_KEY) != after.get(COOKIE_KEY)
-        is_refreshed = after is not before or (options.refresh and (record.touched or record.own_lifetime.permanent))
-        is_due = options.rolling or changed or (is_refreshed and self.cookie_lifetime != (None, None))
-        is_absent = record.loaded and record.record is None
-        if is_due and not is_absent and self.cookie_action is CookieAction.NONE:
-            self.cookie_action = CookieAction.SET
-        self._end_cleared()
-
-    def save_late(self) -> None:
-        """Save what a stream changed in a session that exists. Called at the end of the stream."""
-        record = self._record
-        if self._detached or self._modified is False or record is None or record.key is None:
-            return
-        try:
-            record.save()
-        except SessionError as error:
-            log.warning("what a stream changed in its session was not saved: %s", error)
-
-    @property
-    def cookie_lifetime(self) -> tuple[int | None, datetime | None]:
-        """Max-Age in seconds and Expires for the cookie, as far as they are known without a round trip."""
-        own = self._unloaded().own_lifetime
-        if own.expires is not None:
-            return None, datetime.fromtimestamp(own.expires, UTC)
-        if own.permanent and own.max_age is None:
-            seconds = self._options.permanent_lifetime
-            return math.ceil(seconds), datetime.now(UTC) + timedelta(seconds=seconds)
-        # Rounded up: the cookie never ends before the session, and Max-Age=0 would delete it.
-        return (self._options.max_age if own.max_age is None else math.ceil(own.max_age)), None
+current_session: Session = LocalProxy(lambda: Session.of(flask.session))  # type: ignore[assignment]
+"""The session of the current request, with its type for annotated views."""

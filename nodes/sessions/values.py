@@ -74,7 +74,7 @@ def to_plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     if (text := to_text(value)) is not None:
         if isinstance(text, Markup):
             return msgpack.Ext(2, _utf8(text))
-        return text if _is_unicode(text) else msgpack.Ext(12, _utf8(text))
+        return text if is_unicode(text) else msgpack.Ext(12, _utf8(text))
     return _scalar(value)
 
 
@@ -140,7 +140,8 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Return whether the text has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -11,10 +11,19 @@ from flask.globals import session as flask_session
 from werkzeug.http import parse_cookie
 from werkzeug.test import EnvironBuilder
 
-from nodes.sessions import Session, SessionError, SessionOptions, Sessions, Store, UserSessions, signals
+from nodes.sessions import (
+    SessionData,
+    SessionError,
+    SessionOptions,
+    Sessions,
+    Store,
+    UserSessions,
+    current_session,
+    signals,
+)
 from tests.support.node import SECRET as SECRET
 
-View = Callable[[Session], Any]
+View = Callable[[SessionData], Any]
 
 
 def application(store: Store, **options: Any) -> Flask:
@@ -65,7 +74,7 @@ class Browser:
     @contextmanager
     def request(
         self, header: str | None = None, environ: dict[str, Any] | None = None
-    ) -> Iterator[tuple[Session, Answer]]:
+    ) -> Iterator[tuple[SessionData, Answer]]:
         """Run the block inside a request. Requests can be nested to overlap."""
         cookie = self.header if header is None else header
         builder = EnvironBuilder(path="/", base_url=self._base_url, environ_overrides=environ)
@@ -107,14 +116,14 @@ class Browser:
         return self.visit(lambda session: session.update(values))
 
     def log_in(self, user: str = "alice") -> Answer:
-        return self.visit(lambda session: session.renew(user))
+        return self.visit(lambda session: current_session.renew(user))
 
     def log_out(self) -> Answer:
-        return self.visit(lambda session: session.end())
+        return self.visit(lambda session: current_session.end())
 
     def read(self, **request: Any) -> tuple[str | None, dict[str, Any]]:
         """Return the session's owner and data."""
-        owner, data = self.visit(lambda session: (session.owner, dict(session)), **request).value
+        owner, data = self.visit(lambda session: (current_session.owner, dict(session)), **request).value
         return owner, data
 
     @property
@@ -128,7 +137,7 @@ class Browser:
     @property
     def key(self) -> str:
         """Return the hash of the session's id without a read."""
-        return str(self.visit(lambda session: session.key_hash).value)
+        return str(self.visit(lambda session: current_session.key_hash).value)
 
     @contextmanager
     def signals(self) -> Iterator[list[tuple[str, str]]]:

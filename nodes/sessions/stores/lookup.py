@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
+from .background import start_thread
 from .forks import reset_in_children
 
 Lookup = Callable[[str, int], list[str]]
@@ -77,7 +78,11 @@ class Resolver:
             pending = self._pending
             if pending is None:
                 pending = self._pending = Future()
-                threading.Thread(target=self._run, args=(name, port, pending), name="lookup", daemon=True).start()
+                try:
+                    start_thread("lookup", self._run, name, port, pending)
+                except OSError:
+                    self._pending = None
+                    raise
             return pending
 
     def _run(self, name: str, port: int, pending: Future[list[str]]) -> None:

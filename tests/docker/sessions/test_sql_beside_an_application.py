@@ -5,6 +5,7 @@ from __future__ import annotations
 import flask
 import pytest
 
+from nodes.sessions import current_session
 from tests.integration.sessions.test_sql_beside_an_application import (
     ORDER,
     Shop,
@@ -23,7 +24,7 @@ def test_a_session_is_saved_whether_the_application_commits_or_rolls_back(shop: 
         with shop.engine.connect() as connection:
             connection.execute(ORDER)
             write()
-            flask.session.save()  # type: ignore[attr-defined]
+            current_session.save()
             connection.commit() if keeps else connection.rollback()
 
     assert shop.get(order) == 200
@@ -37,7 +38,7 @@ def test_a_refused_session_leaves_the_transaction_of_the_application_open(shop: 
             connection.execute(ORDER)
             with pytest.raises(TypeError):
                 flask.session["a"] = object()
-                flask.session.save()  # type: ignore[attr-defined]
+                current_session.save()
             write()
             connection.commit()
 

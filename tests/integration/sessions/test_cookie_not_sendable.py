@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import MemoryStore, SameSite, Secure, TrustProxy
+from nodes.sessions import MemoryStore, SameSite, Secure, TrustProxy, current_session
 from tests.support.http_server import serve
 
 TLS = {"X_Forwarded_Proto": "https"}
@@ -25,17 +25,17 @@ def put(session: Any) -> str:
 
 
 def login(session: Any) -> str:
-    session.renew("alice")
+    current_session.renew("alice")
     return "logged in"
 
 
 MAKES = [
     pytest.param(put, 200, id="put"),
-    pytest.param(lambda session: str(session.mutate("a", lambda a: a + 1, 0)), 200, id="mutate"),
-    pytest.param(lambda session: (put(session), session.save())[0], 400, id="save"),
+    pytest.param(lambda session: str(current_session.mutate("a", lambda a: a + 1, 0)), 200, id="mutate"),
+    pytest.param(lambda session: (put(session), current_session.save())[0], 400, id="save"),
     pytest.param(login, 400, id="login"),
-    pytest.param(lambda session: session.renew("alice", keep=False), 400, id="login without the data"),
-    pytest.param(lambda session: setattr(session, "max_age", 60), 200, id="its own lifetime"),
+    pytest.param(lambda session: current_session.renew("alice", keep=False), 400, id="login without the data"),
+    pytest.param(lambda session: setattr(current_session, "max_age", 60), 200, id="its own lifetime"),
 ]
 
 
@@ -75,21 +75,21 @@ def test_a_refused_login_says_why(caplog: pytest.LogCaptureFixture) -> None:
 def test_an_id_never_leaves_over_plain_http(options: dict[str, Any]) -> None:
     memory = MemoryStore()
     with serve(memory, proxy=TrustProxy.TRUST, secure=Secure.ON, **options) as site:
-        site.get(lambda session: (put(session), session.renew("alice"))[0], **TLS)
+        site.get(lambda session: (put(session), current_session.renew("alice"))[0], **TLS)
         cookie = site.cookie
         for view, status in (
-            (lambda session: str(session.owner), 200),
+            (lambda session: str(current_session.owner), 200),
             (lambda session: session.update(a=2), 200),
-            (lambda session: session.mutate("a", lambda a: a + 1) and "ok", 200),
-            (lambda session: setattr(session, "max_age", 50), 200),
-            (lambda session: session.renew(), 400),
-            (lambda session: session.renew("bob"), 400),
+            (lambda session: current_session.mutate("a", lambda a: a + 1) and "ok", 200),
+            (lambda session: setattr(current_session, "max_age", 50), 200),
+            (lambda session: current_session.renew(), 400),
+            (lambda session: current_session.renew("bob"), 400),
         ):
             reply = site.get(view)
             assert (reply.status, reply.set_cookies) == (status, [])
-        reply = site.get(lambda session: f"{session.owner} {session['a']}", **TLS)
+        reply = site.get(lambda session: f"{current_session.owner} {session['a']}", **TLS)
         assert (reply.body, site.cookie, memory.count()) == (b"alice 3", cookie, 1)
-        reply = site.get(lambda session: session.end())
+        reply = site.get(lambda session: current_session.end())
         assert (reply.status, reply.set_cookies, memory.count()) == (200, [], 0)
 
 

@@ -20,6 +20,7 @@ from nodes.sessions import (
     Secure,
     TrustProxy,
     Unset,
+    current_session,
     session_exempt,
 )
 from tests.support.http_server import serve
@@ -55,7 +56,7 @@ def test_other_cookies_of_a_response_are_kept() -> None:
 
     with serve() as site:
         assert len(site.get(view).set_cookies) == 2
-        site.get(lambda session: session.end())
+        site.get(lambda session: current_session.end())
         assert site.get(view).set_cookies[0].startswith("other=1")
 
 
@@ -132,7 +133,7 @@ def test_generate_id_must_return_an_id_that_a_cookie_can_carry(session_id: str) 
 def test_max_age_for_all_sessions_and_for_one() -> None:
     with serve(max_age=60) as site:
         assert site.get(put).attribute("Max-Age") == "60"
-        assert site.get(lambda session: setattr(session, "max_age", 7)).attribute("Max-Age") == "7"
+        assert site.get(lambda session: setattr(current_session, "max_age", 7)).attribute("Max-Age") == "7"
         assert site.get(put).attribute("Max-Age") == "7"
         assert site.get(put, Cookie="").attribute("Max-Age") == "60"
 
@@ -232,5 +233,5 @@ def test_unset_keeps_or_destroys_the_session() -> None:
     for unset, left in ((Unset.KEEP, b"1"), (Unset.DESTROY, b"None")):
         with serve(unset=unset) as site:
             cookie = site.get(put).pair
-            site.get(lambda session: (session.update(a=2), session.unset()) and "ok")
+            site.get(lambda session: (session.update(a=2), current_session.unset()) and "ok")
             assert site.get(read, Cookie=cookie).body == left

@@ -1,5 +1,7 @@
 """The session library as a distribution of its own: what its users install, and the first example of its README."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,55 @@ def test_its_types_are_told_to_type_checkers(environment: Environment, tmp_path:
         "from importlib.resources import files; print(files('flask_shared_sessions').joinpath('py.typed').is_file())"
     )
     assert run(environment, script, tmp_path) == "True\n"
+
+
+ANNOTATED = """
+from datetime import datetime
+from typing import Any, assert_type
+
+from flask import Flask, session
+from flask.sessions import SessionMixin
+from flask_shared_sessions import MemoryStore, Session, SessionData, Sessions, current_session
+
+app = Flask(__name__)
+sessions = Sessions(app, store=MemoryStore())
+
+@app.post("/visits")
+def visits() -> dict[str, Any]:
+    assert_type(current_session, Session)
+    assert_type(current_session.owner, str | None)
+    assert_type(current_session.auth_age(), float | None)
+    assert_type(current_session.expires, datetime | None)
+    current_session.max_age = 60
+    current_session.renew("alice", keep=False, confirm=lambda: None)
+    sessions.end_all("alice", keep=current_session)
+    session["a"] = 1
+    return {"visits": current_session.mutate("visits", lambda n: n + 1, default=0)}
+
+def test(data: SessionMixin) -> None:
+    assert_type(Session.of(data).exists, bool)
+    assert_type(Session.of(session).key_hash, str | None)
+
+def refused() -> None:
+    current_session.ownr
+    current_session.owner = "alice"
+    current_session["a"]
+    session.mutate("visits", lambda n: n + 1)
+"""
+REFUSED = """\
+view.py:29: error: "Session" has no attribute "ownr"; maybe "owner"?  [attr-defined]
+view.py:30: error: Property "owner" defined in "Session" is read-only  [misc]
+view.py:31: error: Value of type "Session" is not indexable  [index]
+view.py:32: error: "SessionMixin" has no attribute "mutate"  [attr-defined]
+Found 4 errors in 1 file (checked 1 source file)
+"""
+
+
+def test_mypy_knows_the_types_of_the_current_session(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "view.py").write_text(ANNOTATED)
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(environment.bin / "python")]
+    done = subprocess.run([*command, "view.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == REFUSED
 
 
 def test_its_readme_runs_on_redis_from_the_sdist(library: Distribution, server: Valkey, tmp_path: Path) -> None:

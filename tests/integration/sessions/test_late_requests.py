@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.sessions import Session
+from nodes.sessions import Session, SessionData, current_session
 from nodes.sessions.renewal import seal, unseal
 from nodes.sessions.store import MARK_SECONDS
 from tests.support.browser import SECRET, Browser, View, application
@@ -18,32 +18,32 @@ def browser(harness: Harness) -> Browser:
     return browser
 
 
-def log_in(session: Session) -> None:
-    session.renew("alice")
+def log_in(session: SessionData) -> None:
+    current_session.renew("alice")
 
 
-def rotate(session: Session) -> None:
-    session.renew()
+def rotate(session: SessionData) -> None:
+    current_session.renew()
 
 
-def log_out(session: Session) -> None:
-    session.end()
+def log_out(session: SessionData) -> None:
+    current_session.end()
 
 
-def count(session: Session) -> int:
-    return int(session.mutate("visits", lambda visits: visits + 1, default=0))
+def count(session: SessionData) -> int:
+    return int(current_session.mutate("visits", lambda visits: visits + 1, default=0))
 
 
-def assign(session: Session) -> None:
+def assign(session: SessionData) -> None:
     session["visits"] = 100
 
 
-def read_and_assign(session: Session) -> None:
+def read_and_assign(session: SessionData) -> None:
     session["visits"] = session.get("visits", 0) + 1
 
 
-def begin_anew(session: Session) -> None:
-    session.renew(keep=False)
+def begin_anew(session: SessionData) -> None:
+    current_session.renew(keep=False)
     session["visits"] = 100
 
 
@@ -51,7 +51,7 @@ ENDINGS = pytest.mark.parametrize("ending", [log_in, rotate, log_out])
 
 
 @ENDINGS
-@pytest.mark.parametrize("write", [count, assign, read_and_assign, begin_anew, lambda session: session.touch()])
+@pytest.mark.parametrize("write", [count, assign, read_and_assign, begin_anew, lambda session: current_session.touch()])
 def test_a_write_with_the_old_id_is_refused(browser: Browser, harness: Harness, ending: View, write: View) -> None:
     old = browser.header
     browser.visit(ending)
@@ -71,7 +71,7 @@ def test_a_read_with_the_old_id_is_anonymous_and_sets_no_cookie(
     old = browser.header
     browser.visit(ending)
     before = harness.keys()
-    answer = browser.visit(lambda session: (session.owner, dict(session)), header=old)
+    answer = browser.visit(lambda session: (current_session.owner, dict(session)), header=old)
     assert (answer.value, answer.status, answer.set_cookie) == ((None, {}), 200, None)
     assert harness.keys() == before
 
@@ -100,7 +100,7 @@ def test_a_second_login_with_the_old_id_goes_on_with_the_session_of_the_first(br
     browser.log_in()
     jar = browser.header
     browser.visit(count)
-    answer = browser.visit(lambda session: (session.renew("alice"), session.get("visits")), header=old)
+    answer = browser.visit(lambda session: (current_session.renew("alice"), session.get("visits")), header=old)
     assert answer.value == (None, 2)
     assert browser.header == jar
     assert browser.read() == ("alice", {"visits": 2})
@@ -109,8 +109,8 @@ def test_a_second_login_with_the_old_id_goes_on_with_the_session_of_the_first(br
 def test_what_the_second_login_changes_is_saved(browser: Browser) -> None:
     old = browser.header
     browser.log_in()
-    browser.visit(lambda session: (session.update(theme="dark"), session.renew("alice")), header=old)
-    browser.visit(lambda session: (session.renew("alice"), session.update(language="de")), header=old)
+    browser.visit(lambda session: (session.update(theme="dark"), current_session.renew("alice")), header=old)
+    browser.visit(lambda session: (current_session.renew("alice"), session.update(language="de")), header=old)
     assert browser.data == {"visits": 1, "theme": "dark", "language": "de"}
 
 
@@ -130,7 +130,7 @@ def test_of_two_logins_at_once_both_get_the_same_session(browser: Browser, harne
         slow["theme"] = "dark"
         browser.visit(log_in, header=old)
         jar = browser.header
-        slow.renew("alice")
+        Session.of(slow).renew("alice")
     assert (answer.status, browser.header) == (200, jar)
     assert browser.read() == ("alice", {"visits": 1, "theme": "dark"})
     assert len(harness.keys()) == 1
@@ -141,7 +141,7 @@ def test_of_two_users_who_log_in_at_once_the_second_is_refused(browser: Browser,
     with browser.request() as (slow, answer):
         assert slow["visits"] == 1
         browser.visit(log_in, header=old)
-        slow.renew("bob")
+        Session.of(slow).renew("bob")
     assert (answer.status, answer.set_cookie, browser.owner) == (409, None, "alice")
     assert len(harness.keys()) == 1
 
@@ -150,15 +150,15 @@ def test_of_two_users_who_log_in_at_once_the_second_is_refused(browser: Browser,
 def test_another_user_gets_nothing_of_the_session_that_was_renewed(browser: Browser, other: str) -> None:
     old, stranger = browser.header, Browser(browser.app)
     browser.log_in()
-    stranger.visit(lambda session: session.renew(other), header=old)
+    stranger.visit(lambda session: current_session.renew(other), header=old)
     assert stranger.read() == (other, {})
     assert browser.read() == ("alice", {"visits": 1})
 
 
 def test_a_planted_id_gets_nothing_of_the_login(browser: Browser) -> None:
     planted = browser.header
-    browser.visit(lambda session: (session.renew("alice"), session.update(secret=1)))
-    for view in (lambda session: (session.owner, dict(session)), count, rotate, begin_anew):
+    browser.visit(lambda session: (current_session.renew("alice"), session.update(secret=1)))
+    for view in (lambda session: (current_session.owner, dict(session)), count, rotate, begin_anew):
         answer = Browser(browser.app).visit(view, header=planted)
         assert answer.set_cookie is None
         assert answer.value in (None, (None, {}))
@@ -186,7 +186,7 @@ def test_a_rotation_that_another_request_overtakes_is_refused(browser: Browser, 
     with browser.request() as (slow, answer):
         assert slow["visits"] == 1
         browser.visit(rotate)
-        slow.renew()
+        Session.of(slow).renew()
     assert (answer.status, answer.set_cookie) == (409, None)
     assert len(harness.keys()) == 1
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from nodes.sessions import ListsByUser, Session, StoreUnavailable, find_capability
+from nodes.sessions import ListsByUser, SessionData, StoreUnavailable, current_session, find_capability
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness, Through
 
@@ -60,12 +60,12 @@ def each_loss(harness: Harness, app: Flask, view: View) -> Iterator[tuple[int, B
             return
 
 
-def log_in(session: Session) -> None:
-    session.renew("alice")
+def log_in(session: SessionData) -> None:
+    current_session.renew("alice")
 
 
-def count(session: Session) -> int:
-    return int(session.mutate("visits", lambda visits: visits + 1))
+def count(session: SessionData) -> int:
+    return int(current_session.mutate("visits", lambda visits: visits + 1))
 
 
 LOSSES = pytest.mark.parametrize(("answers", "number"), [(False, 1), (True, 1), (False, 9), (True, 9)])
@@ -124,12 +124,12 @@ def test_writes_of_another_tab_during_a_lost_login_are_kept(
 ) -> None:
     store.answers, store.number = answers, number
 
-    def log_in_meanwhile(session: Session) -> None:
+    def log_in_meanwhile(session: SessionData) -> None:
         assert session["visits"] == 1
         after, store.after = store.after, 1000
         Browser(app).visit(count, header=headers[-1])
         store.after = after
-        session.renew("alice")
+        current_session.renew("alice")
 
     app, headers = application(store), [""]
     for at in range(1, 20):
@@ -151,9 +151,9 @@ def test_a_rotation_that_is_lost_leaves_one_of_the_two_sessions(
 ) -> None:
     store.answers, store.number = answers, number
 
-    def log_in_and_rotate(session: Session) -> None:
-        session.renew("alice")
-        session.renew()
+    def log_in_and_rotate(session: SessionData) -> None:
+        current_session.renew("alice")
+        current_session.renew()
 
     for _, browser in each_loss(harness, application(store), log_in_and_rotate):
         browser.log_in()

@@ -12,9 +12,11 @@ from tests.support.readme import blocks
 from tests.support.valkey import Valkey
 
 COUNT = """
+from nodes.sessions import current_session
+
 @app.post("/again")
 def again():
-    return {"visits": flask.session.mutate("visits", lambda n: n + 1, default=0)}
+    return {"visits": current_session.mutate("visits", lambda n: n + 1, default=0)}
 
 client = app.test_client()
 print([client.post("/again").json["visits"] for _ in range(3)])
@@ -26,7 +28,9 @@ def test_the_first_example_of_a_page_makes_an_application_with_sessions(
     server: Valkey, tmp_path: Path, page: str
 ) -> None:
     example = next(block for block in blocks(page) if "Sessions(app" in block)
-    script = f"import flask\n{example.replace('redis://127.0.0.1:6379/0', server.url)}{COUNT}"
+    script = (
+        f"from nodes.sessions import current_session\n{example.replace('redis://127.0.0.1:6379/0', server.url)}{COUNT}"
+    )
     environ = {**os.environ, "SESSION_SECRET": "x" * 32, "PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, "-c", script]
     run = subprocess.run(arguments, env=environ, cwd=tmp_path, capture_output=True, text=True, check=True)

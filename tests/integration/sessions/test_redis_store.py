@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Budgets, Changes, Outcome, RedisStore, StoreUnavailable, current_session
 from tests.support.browser import Browser, application
 from tests.support.records import HOUR, in_threads
 from tests.support.redis_stores import OpenStore
@@ -72,11 +72,11 @@ def test_a_full_server_refuses_whole_writes_and_serves_reads_and_logouts(own: Va
     browser.visit(lambda session: session.update(a=1, b=2))
     with own.client() as client:
         client.config_set("maxmemory", "1kb")
-    assert browser.visit(lambda session: session.renew("alice")).status == 503
+    assert browser.visit(lambda session: current_session.renew("alice")).status == 503
     assert browser.visit(lambda session: (session.pop("b"), session.update(a=3))).status == 503
     assert Browser(browser.app).visit(lambda session: session.update(a=1)).status == 503
     assert browser.visit(dict).value == {"a": 1, "b": 2}
-    assert browser.visit(lambda session: session.end()).status == 200
+    assert browser.visit(lambda session: current_session.end()).status == 200
     assert browser.visit(dict).value == {}
 
 

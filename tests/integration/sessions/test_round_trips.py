@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodes.sessions import Budgets, Lifetime, RedisStore, Session, StoreUnavailable
+from nodes.sessions import Budgets, Lifetime, RedisStore, SessionData, StoreUnavailable, current_session
 from nodes.sessions.stores.redis import Durability
 from tests.support.browser import Browser, View, application
 from tests.support.harnesses.redis import RedisHarness
@@ -28,7 +28,7 @@ def browser(server: Valkey, redis_harness: RedisHarness) -> Browser:
     """
     warm = Browser(application(RedisStore.from_url(server.url, PATIENT), anonymous_share=1))
     warm.visit(write)
-    warm.visit(lambda session: session.mutate("a", lambda a: a + 1))
+    warm.visit(lambda session: current_session.mutate("a", lambda a: a + 1))
     warm.log_in()
     return warm
 
@@ -42,15 +42,15 @@ def durable(server: Valkey, redis_harness: RedisHarness) -> Iterator[RedisStore]
     store.close()
 
 
-def write(session: Session) -> None:
+def write(session: SessionData) -> None:
     session["a"] = 1
 
 
-def read(session: Session) -> Any:
-    return session.get("a"), session.get("b"), session.owner, len(session)
+def read(session: SessionData) -> Any:
+    return session.get("a"), session.get("b"), current_session.owner, len(session)
 
 
-def read_and_write(session: Session) -> None:
+def read_and_write(session: SessionData) -> None:
     session["b"] = session.get("a")
 
 
@@ -61,9 +61,9 @@ def read_and_write(session: Session) -> None:
         pytest.param(read, READ, id="read"),
         pytest.param(read_and_write, [*READ, "EVALSHA"], id="write"),
         pytest.param(write, ["EVALSHA"], id="blind write"),
-        pytest.param(lambda session: session.renew("alice"), [*READ, *LOGIN], id="login"),
-        pytest.param(lambda session: session.mutate("a", lambda a: a + 1), [*READ, "EVALSHA"], id="mutate"),
-        pytest.param(lambda session: session.end(), ["EVALSHA"], id="logout"),
+        pytest.param(lambda session: current_session.renew("alice"), [*READ, *LOGIN], id="login"),
+        pytest.param(lambda session: current_session.mutate("a", lambda a: a + 1), [*READ, "EVALSHA"], id="mutate"),
+        pytest.param(lambda session: current_session.end(), ["EVALSHA"], id="logout"),
         pytest.param(lambda session: session["a"] and write(session), READ, id="write of the same value"),
     ],
 )
@@ -88,7 +88,7 @@ def test_commands_of_a_request_without_a_cookie(
 
 @pytest.mark.parametrize(
     ("view", "count"),
-    [(read, 1), (write, 1), (lambda session: session.renew("alice"), 3), (lambda session: session.end(), 1)],
+    [(read, 1), (write, 1), (lambda _: current_session.renew("alice"), 3), (lambda _: current_session.end(), 1)],
     ids=["read", "write", "login", "logout"],
 )
 def test_a_round_trip_is_a_packet_each_way(server: Valkey, browser: Browser, view: View, count: int) -> None:

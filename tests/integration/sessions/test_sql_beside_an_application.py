@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, create_engine, event, text
 
-from nodes.sessions import Budgets, SessionOptions, Sessions
+from nodes.sessions import Budgets, SessionOptions, Sessions, current_session
 from nodes.sessions.stores.sql import SqlStore
 from nodes.sessions.stores.sql.engine import DRIVERS
 from tests.integration.sessions.test_sql_store import store_name
@@ -82,7 +82,7 @@ def test_a_transaction_that_only_reads_blocks_no_writer_and_sees_its_own_view(sh
         with shop.engine.connect() as connection:
             connection.execute(text("SELECT COUNT(*) FROM orders"))
             write()
-            flask.session.save()  # type: ignore[attr-defined]
+            current_session.save()
             assert connection.in_transaction()
 
     assert shop.get(look) == 200

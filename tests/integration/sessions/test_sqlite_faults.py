@@ -145,13 +145,20 @@ def test_nothing_of_a_session_is_in_an_error(embedded: SqlStore, path: Path) -> 
         assert "owner'" not in shown
 
 
-@pytest.mark.parametrize(("column", "value"), [("created", "x"), ("created", None), ("format", "x"), ("fields", "x")])
-def test_a_value_of_another_type_is_a_damaged_record(
-    embedded: SqlStore, path: Path, column: str, value: str | None
-) -> None:
+NOT_UTF_8 = "CAST(x'ff80' AS TEXT)"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("created", "'x'"), ("created", "NULL"), ("format", "'x'")),
+        *(("fields", "'x'"), ("fields", NOT_UTF_8), ("owner", NOT_UTF_8), ("owner", "x'ff80'")),
+    ],
+)
+def test_a_value_of_another_type_is_a_damaged_record(embedded: SqlStore, path: Path, column: str, value: str) -> None:
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE copy AS SELECT * FROM sessions")  # without types and NOT NULL
-        database.execute(f"UPDATE copy SET {column} = ?", (value,))
+        database.execute(f"UPDATE copy SET {column} = {value}")
         database.execute("DROP TABLE sessions")
         database.execute("ALTER TABLE copy RENAME TO sessions")
     assert embedded.load(KEY) is None

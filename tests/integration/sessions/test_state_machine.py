@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from nodes.sessions import ListsByUser, Session, find_capability
+from nodes.sessions import ListsByUser, Session, SessionData, current_session, find_capability
 from tests.support.browser import Answer, Browser, View, application
 from tests.support.harness import Harness
 from tests.support.harnesses.memory import MemoryHarness
@@ -47,6 +47,10 @@ class Model:
 
     def is_alive(self, now: float) -> bool:
         return self.alive and now < self.touched + IDLE and now < self.created + ABSOLUTE
+
+
+def count() -> Any:
+    return current_session.mutate("n", lambda n: n + 1, default=0)
 
 
 class Sessions(RuleBasedStateMachine):
@@ -91,7 +95,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def read(self, who: int) -> None:
-        answer = self.visit(who, lambda session: (session.owner, dict(session)))
+        answer = self.visit(who, lambda session: (current_session.owner, dict(session)))
         assert answer.value == self.content(who)
         assert answer.set_cookie is None
         self.mark_read(self.model(who))
@@ -106,7 +110,7 @@ class Sessions(RuleBasedStateMachine):
         before = self.model(who)
         unchanged = before is not None and key in before.data and same(before.data[key], value)
 
-        def view(session: Session) -> None:
+        def view(session: SessionData) -> None:
             session.get(key)
             session[key] = value
 
@@ -149,7 +153,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def count(self, who: int) -> None:
-        value = self.visit(who, lambda session: session.mutate("n", lambda n: n + 1, default=0)).value
+        value = self.visit(who, lambda session: count()).value
         data = self.mark_written(who).data
         data["n"] = data.get("n", 0) + 1
         assert value == data["n"]
@@ -163,16 +167,14 @@ class Sessions(RuleBasedStateMachine):
         with self.browsers[who].request() as (slow, _):
             slow.get("n")
             slow["a"] = value
-            self.visit(
-                who, lambda session: (session.mutate("n", lambda n: n + 1, default=0), session.__setitem__("b", value))
-            )
-            slow.mutate("n", lambda n: n + 1, default=0)
+            self.visit(who, lambda session: (count(), session.__setitem__("b", value)))
+            Session.of(slow).mutate("n", lambda n: n + 1, default=0)
         data |= {"a": value, "b": value, "n": data.get("n", 0) + 2}
 
     @rule(who=WHO, user=st.sampled_from(["alice", "bob"]))
     def login(self, who: int, user: str) -> None:
         model = self.model(who)
-        self.visit(who, lambda session: session.renew(user))
+        self.visit(who, lambda session: current_session.renew(user))
         data = model.data if model else {}
         self.models[who] = Model(data, user, created=self.now, touched=self.now)
 
@@ -180,22 +182,22 @@ class Sessions(RuleBasedStateMachine):
     def rotate(self, who: int) -> None:
         """Only the id changes: the absolute timeout goes on. Without a session none is created."""
         model = self.model(who)
-        self.visit(who, lambda session: session.renew())
+        self.visit(who, lambda session: current_session.renew())
         if model is not None:
             model.touched = self.now
 
     @rule(who=WHO)
     def regenerate(self, who: int) -> None:
         model = self.model(who)
-        self.visit(who, lambda session: session.renew(keep=False))
+        self.visit(who, lambda session: current_session.renew(keep=False))
         if model is not None:
             self.models[who] = Model(created=self.now, touched=self.now)
 
     @rule(who=WHO, value=VALUES)
     def save_in_the_middle(self, who: int, value: Any) -> None:
-        def view(session: Session) -> None:
+        def view(session: SessionData) -> None:
             session["a"] = value
-            session.save()
+            current_session.save()
             session["b"] = value
 
         self.visit(who, view)
@@ -205,9 +207,9 @@ class Sessions(RuleBasedStateMachine):
     def reload(self, who: int, value: Any) -> None:
         model = self.model(who)
 
-        def view(session: Session) -> None:
+        def view(session: SessionData) -> None:
             session["a"] = value
-            session.reload()
+            current_session.reload()
 
         assert self.visit(who, view).status == (200 if model else 409)
         self.mark_read(model)
@@ -216,13 +218,14 @@ class Sessions(RuleBasedStateMachine):
     def touch(self, who: int) -> None:
         model = self.model(who)
         had_cookie = bool(self.browsers[who].cookies)
-        assert self.visit(who, lambda session: session.touch()).status == (200 if model or not had_cookie else 409)
+        answer = self.visit(who, lambda session: current_session.touch())
+        assert answer.status == (200 if model or not had_cookie else 409)
         if model is not None:
             model.touched = self.now
 
     @rule(who=WHO)
     def logout(self, who: int) -> None:
-        self.visit(who, lambda session: session.end())
+        self.visit(who, lambda session: current_session.end())
         self.models[who] = None
         assert self.browsers[who].cookies == {}
 
@@ -233,7 +236,7 @@ class Sessions(RuleBasedStateMachine):
         with self.browsers[who].request() as (slow, answer):
             assert slow["a"] == "before"
             slow["a"] = [value]
-            self.visit(who, lambda session: session.end())
+            self.visit(who, lambda session: current_session.end())
         assert (answer.status, answer.set_cookie) == (409, None)
         self.models[who] = None
 
@@ -248,7 +251,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(data=st.data())
     def damage(self, data: Any) -> None:
         who = data.draw(WHO)
-        session_id = self.visit(who, lambda session: session.id).value
+        session_id = self.visit(who, lambda session: current_session.id).value
         if self.model(who) is None:
             return
         key = self.harness.store.cookie.to_key(session_id)
@@ -261,7 +264,7 @@ class Sessions(RuleBasedStateMachine):
         """Requests that need a session are refused, no cookie is set or cleared, and no session changes."""
         before = self.browsers[who].header
         with self.harness.outage():
-            for view in (lambda s: s.owner, lambda s: s.mutate("n", lambda n: n + 1, 0), lambda s: s.renew("eve")):
+            for view in (lambda _: current_session.owner, lambda _: count(), lambda _: current_session.renew("eve")):
                 answer = self.browsers[who].visit(view) if before else None
                 assert answer is None or (answer.status, answer.set_cookie) == (503, None)
             assert self.browsers[who].visit().status == 200

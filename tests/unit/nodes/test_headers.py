@@ -4,7 +4,6 @@ from dataclasses import replace
 from http.cookies import SimpleCookie
 from typing import Any
 
-import flask
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -12,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from nodes import Settings, create_app
 from nodes.accounts import create_users
-from nodes.sessions import SessionOptions, cookie
+from nodes.sessions import SessionOptions, cookie, current_session
 from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import ALICE, attempt_login, samples_in
 
@@ -54,8 +53,7 @@ def use(client: FlaskClient, method: str, path: str) -> tuple[bool, TestResponse
     """Return whether the request used its session, and the response."""
     with client:
         answer = client.open(path, method=method)
-        session: Any = flask.session
-        return session.used, answer
+        return current_session.used, answer
 
 
 @pytest.mark.parametrize("option", ["rolling", "resave", "save_uninitialized"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import MemoryStore, OptionsError, Resave, SameSite, Secure, SessionOptions
+from nodes.sessions import MemoryStore, OptionsError, Resave, SameSite, Secure, SessionOptions, current_session
 from nodes.sessions.cookie import SignedCookie, cookie_values
 from nodes.sessions.options import generate_id
 from nodes.sessions.stores.express import ExpressCookie
@@ -118,7 +118,7 @@ def test_a_cookie_that_is_not_exactly_what_was_set_is_anonymous_and_asks_no_stor
         def load(self, key: str) -> None:
             raise AssertionError("the store was asked")
 
-    answer = Browser(application(Untouchable())).visit(lambda session: session.is_new, header=header)
+    answer = Browser(application(Untouchable())).visit(lambda session: current_session.is_new, header=header)
     assert (answer.status, answer.value, answer.set_cookie) == (200, True, None)
 
 

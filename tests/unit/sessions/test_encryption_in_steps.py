@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from nodes.sessions import EncryptedStore, Encryption, MemoryStore, Session, Store, UnknownKey
+from nodes.sessions import EncryptedStore, Encryption, MemoryStore, SessionData, Store, UnknownKey, current_session
 from nodes.sessions.codec import OVERHEAD
 from tests.support.browser import Browser, View, application
 
@@ -45,7 +45,7 @@ def test_a_session_that_exceeds_its_bound_only_encrypted_is_not_created(inner: M
     assert not inner._entries
     assert browser.put(a=1).status == 200
     assert browser.put(b="x" * 90).status == 200
-    browser.visit(lambda session: session.renew("a" * 40))
+    browser.visit(lambda session: current_session.renew("a" * 40))
     assert inner.keys_of("a" * 40) == []
 
 
@@ -59,11 +59,11 @@ def test_a_node_without_keys_can_only_end_an_encrypted_session(inner: MemoryStor
     before = {key: dict(entry.fields) for key, entry in inner._entries.items()}
     views: list[View] = [
         dict,
-        lambda session: session.mutate("n", lambda n: n + 1),
+        lambda session: current_session.mutate("n", lambda n: n + 1),
         lambda session: session.update(n=2),  # without a read
-        lambda session: session.touch(),
-        lambda session: session.renew("bob"),
-        lambda session: session.reload(),
+        lambda session: current_session.touch(),
+        lambda session: current_session.renew("bob"),
+        lambda session: current_session.reload(),
     ]
     for view in views:
         answer = away.visit(view)
@@ -98,7 +98,7 @@ def test_a_login_is_refused_where_another_node_writes_with_an_unknown_key(
         assert session["cart"] == [1]
         mine.at(writing).put(theme="dark", x=3)
         session["y"] = 3
-        session.renew("alice")
+        current_session.renew("alice")
     assert answer.status == 503
     (left,) = inner._entries.values()
     assert (left.owner, set(left.fields)) == (None, {"cart", "theme", "x", "y"})
@@ -114,17 +114,17 @@ def test_nodes_of_adjacent_steps_share_their_sessions(inner: MemoryStore, steps:
         browser = logged_in(home, n=1, **{"~owner": 1})
         abroad = browser.at(away)
 
-        def change(session: Session) -> None:
-            session.mutate("n", lambda n: n + 1)
+        def change(session: SessionData) -> None:
+            current_session.mutate("n", lambda n: n + 1)
             session["~owner"] += 1
-            session.max_age = 500
+            current_session.max_age = 500
 
         assert abroad.visit(change).status == 200
         assert browser.read() == ("alice", {"n": 2, "~owner": 2})
-        assert browser.visit(lambda session: session.max_age).value == 500
+        assert browser.visit(lambda session: current_session.max_age).value == 500
         assert [each.address for each in browser.users.of("alice")] == [""]
         assert abroad.put(blind=1).status == 200
-        browser.visit(lambda session: session.renew())
+        browser.visit(lambda session: current_session.renew())
         abroad.log_in("bob")
         assert browser.read() == ("bob", {"n": 2, "~owner": 2, "blind": 1})
         browser.visit(lambda session: session.clear())
@@ -137,6 +137,6 @@ def test_require_rejects_sessions_written_without_encryption(inner: MemoryStore)
     """So it must wait for the absolute timeout."""
     reading, requiring = node(Encryption.READ, inner), node(Encryption.REQUIRE, inner)
     browser = logged_in(requiring, n=1)
-    assert browser.at(reading).visit(lambda session: session.mutate("n", lambda n: n + 1)).value == 2
+    assert browser.at(reading).visit(lambda session: current_session.mutate("n", lambda n: n + 1)).value == 2
     assert browser.read() == (None, {})
     assert logged_in(reading).at(requiring).read() == (None, {})

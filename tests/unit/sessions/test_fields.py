@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sessions import Changes, MemoryStore
+from nodes.sessions import Changes, MemoryStore, current_session
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 from tests.support.harnesses.memory import MemoryHarness
@@ -27,9 +27,9 @@ def browser(harness: Harness) -> Browser:
     """Logged in as alice; the session remembers the client and has a lifetime of its own."""
     made = Browser(application(harness.store, remember_client=True, idle_timeout=1000, absolute_timeout=5000))
     made.put(n=1)
-    with made.request(environ={"HTTP_USER_AGENT": "Firefox"}) as (session, _):
-        session.renew("alice")
-        session.max_age = 3000
+    with made.request(environ={"HTTP_USER_AGENT": "Firefox"}):
+        current_session.renew("alice")
+        current_session.max_age = 3000
     return made
 
 
@@ -44,18 +44,18 @@ def test_reserved_fields_are_not_among_the_data(browser: Browser) -> None:
 def test_clearing_a_session_clears_the_reserved_fields_too(browser: Browser) -> None:
     browser.visit(lambda session: (session.clear(), session.update(m=2)))
     assert browser.read() == (None, {"m": 2})
-    assert browser.visit(lambda session: session.max_age).value is None
+    assert browser.visit(lambda session: current_session.max_age).value is None
     assert browser.users.of("alice") == []
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_an_application_may_use_any_key(browser: Browser, key: str) -> None:
     browser.put(**{key: {"max_age": "x"}})
-    browser.visit(lambda session: session.mutate(key, lambda value: value | {"address": 1}))
+    browser.visit(lambda session: current_session.mutate(key, lambda value: value | {"address": 1}))
     expected = {"max_age": "x", "address": 1}
     assert browser.data == {"n": 1, key: expected}
     assert browser.visit(lambda session: (session[key], key in session, len(session))).value == (expected, True, 2)
-    assert browser.visit(lambda session: session.max_age).value == 3000
+    assert browser.visit(lambda session: current_session.max_age).value == 3000
     assert [one.browser for one in browser.users.of("alice")] == ["Firefox"]
     browser.visit(lambda session: session.pop(key))
     assert browser.data == {"n": 1}
@@ -91,12 +91,12 @@ def planted(name: str, value: Any) -> tuple[MemoryHarness, Browser]:
 @pytest.mark.parametrize(
     "view",
     [
-        lambda session: session.owner,
+        lambda session: current_session.owner,
         lambda session: session.update(a=1),
-        lambda session: (session.max_age, session.expires),
-        lambda session: session.mutate("n", lambda n: n + 1, 0),
-        lambda session: session.renew(),
-        lambda session: session.touch(),
+        lambda session: (current_session.max_age, current_session.expires),
+        lambda session: current_session.mutate("n", lambda n: n + 1, 0),
+        lambda session: current_session.renew(),
+        lambda session: current_session.touch(),
     ],
     ids=["read", "write", "lifetime", "mutate", "renew", "touch"],
 )
@@ -131,7 +131,7 @@ def test_a_lifetime_corrupted_by_a_concurrent_writer_is_noticed() -> None:
         (key,) = harness.keys()
         damage = {"a": harness.store.codec.encode(2), "_cookie": harness.store.codec.encode({"max_age": "x"})}
         harness.store.update(key, Changes(damage), HOUR)
-        session.mutate("a", lambda a: a + 1)
+        current_session.mutate("a", lambda a: a + 1)
     assert answer.status == 409
     assert harness.keys() == set()
 
@@ -149,14 +149,14 @@ def test_a_lifetime_corrupted_by_a_concurrent_writer_is_noticed() -> None:
     ],
 )
 def test_a_lifetime_out_of_range_is_refused(name: str, value: Any) -> None:
-    with Browser(application(MemoryStore())).request() as (session, _), pytest.raises(ValueError, match=name):
-        setattr(session, name, value)
+    with Browser(application(MemoryStore())).request(), pytest.raises(ValueError, match=name):
+        setattr(current_session, name, value)
 
 
 @pytest.mark.parametrize(("max_age", "sent"), [(0.5, 1), (1, 1), (1.5, 2), (3_155_760_000, 3_155_760_000)])
 def test_the_cookie_never_ends_before_the_session(harness: Harness, max_age: float, sent: int) -> None:
     answer = Browser(application(harness.store)).visit(
-        lambda session: (session.update(a=1), setattr(session, "max_age", max_age))
+        lambda session: (session.update(a=1), setattr(current_session, "max_age", max_age))
     )
     assert (answer.status, f"Max-Age={sent};" in (answer.set_cookie or "")) == (200, True)
 
@@ -164,5 +164,5 @@ def test_the_cookie_never_ends_before_the_session(harness: Harness, max_age: flo
 def test_the_last_representable_date_is_accepted(harness: Harness) -> None:
     browser = Browser(application(harness.store))
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-    browser.visit(lambda session: (session.update(a=1), setattr(session, "expires", end)))
-    assert browser.visit(lambda session: session.expires).value == end
+    browser.visit(lambda session: (session.update(a=1), setattr(current_session, "expires", end)))
+    assert browser.visit(lambda session: current_session.expires).value == end

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask, session
 
-from nodes.sessions import MemoryStore, OptionsError, SameSite, Session, SessionOptions, Sessions, Store
+from nodes.sessions import MemoryStore, OptionsError, SameSite, SessionData, SessionOptions, Sessions, Store
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 
@@ -121,7 +121,7 @@ def test_the_configuration_may_change_between_requests() -> None:
 # ---- permanent sessions
 
 
-def make_permanent(session: Session) -> None:
+def make_permanent(session: SessionData) -> None:
     session.permanent = True
     session["a"] = 1
 
@@ -211,7 +211,7 @@ def test_a_session_stays_modified_once_it_is_saved(store: Store) -> None:
 def test_a_change_after_modified_was_false_is_saved(store: Store) -> None:
     browser = Browser(application(store))
 
-    def view(session: Session) -> None:
+    def view(session: SessionData) -> None:
         session["a"] = 1
         session.modified = False
         session["b"] = 2

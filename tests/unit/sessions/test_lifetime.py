@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nodes.sessions import Session, fresh_login
+from nodes.sessions import Session, SessionData, current_session, fresh_login
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 
@@ -29,18 +29,18 @@ def stranger(harness: Harness) -> Browser:
 
 def test_rotation_changes_the_id_and_nothing_else(harness: Harness, browser: Browser) -> None:
     harness.advance(100)
-    before, since = browser.header, browser.visit(lambda session: session.auth_time).value
-    browser.visit(lambda session: session.renew())
+    before, since = browser.header, browser.visit(lambda session: current_session.auth_time).value
+    browser.visit(lambda session: current_session.renew())
     assert browser.header != before
     assert browser.read() == ("alice", {"n": 1})
-    assert browser.visit(lambda session: session.auth_time).value == pytest.approx(since, abs=0.01)
+    assert browser.visit(lambda session: current_session.auth_time).value == pytest.approx(since, abs=0.01)
     assert browser.read(header=before) == (None, {})
 
 
 def test_rotation_does_not_prolong_the_absolute_timeout_and_a_login_does(harness: Harness, browser: Browser) -> None:
     for _ in range(5):
         harness.advance(900)
-        browser.visit(lambda session: session.renew())
+        browser.visit(lambda session: current_session.renew())
     assert browser.owner == "alice"
     harness.advance(600)
     assert browser.owner is None
@@ -51,31 +51,31 @@ def test_rotation_does_not_prolong_the_absolute_timeout_and_a_login_does(harness
 
 def test_renewing_without_keeping_leaves_data_and_owner_behind(browser: Browser) -> None:
     before = browser.header
-    browser.visit(lambda session: session.renew(keep=False))
+    browser.visit(lambda session: current_session.renew(keep=False))
     assert browser.header not in {before, ""}
     assert browser.read() == (None, {})
     browser.put(n=1)
     with browser.request() as (session, _):
         assert session["n"] == 1
         browser.put(n=2)  # a concurrent change belongs to the data that is left behind
-        session.renew("bob", keep=False)
+        current_session.renew("bob", keep=False)
     assert browser.read() == ("bob", {})
 
 
 def test_a_logout_wins_against_a_rotation_in_flight(browser: Browser, harness: Harness) -> None:
     with browser.request() as (slow, answer):
-        assert slow.owner == "alice"
+        assert Session.of(slow).owner == "alice"
         browser.log_out()
-        slow.renew()
+        Session.of(slow).renew()
     assert (answer.status, answer.set_cookie) == (409, None)
     assert harness.keys() == set()
 
 
 def test_a_login_holds_even_where_the_old_session_ended_meanwhile(browser: Browser) -> None:
     with browser.request() as (slow, answer):
-        assert slow.owner == "alice"
+        assert Session.of(slow).owner == "alice"
         browser.log_out()
-        slow.renew("alice")
+        Session.of(slow).renew("alice")
     assert answer.status == 200
     assert browser.read() == ("alice", {"n": 1})
 
@@ -88,7 +88,7 @@ def test_reload_reads_concurrent_changes_and_drops_unsaved_ones(browser: Browser
         assert session["n"] == 1
         session["mine"] = 1
         browser.put(n=2)
-        session.reload()
+        current_session.reload()
         assert dict(session) == {"n": 2}
     assert answer.status == 200
     assert browser.read() == ("alice", {"n": 2})
@@ -96,46 +96,46 @@ def test_reload_reads_concurrent_changes_and_drops_unsaved_ones(browser: Browser
 
 def test_touch_restarts_the_idle_timeout_at_once(harness: Harness, browser: Browser) -> None:
     harness.advance(50)  # less than a tenth
-    browser.visit(lambda session: session.touch())
+    browser.visit(lambda session: current_session.touch())
     harness.advance(970)
     assert browser.owner == "alice"
 
 
 def test_touch_of_an_ended_session_is_an_error_and_without_one_nothing(browser: Browser) -> None:
-    with browser.request() as (session, answer):
+    with browser.request() as (_, answer):
         browser.log_out()
-        session.touch()
+        current_session.touch()
     assert answer.status == 409
-    assert browser.visit(lambda session: session.touch()).set_cookie is None
+    assert browser.visit(lambda session: current_session.touch()).set_cookie is None
 
 
 # ---- a lifetime of one session
 
 
 def test_a_session_may_live_shorter_or_longer_than_the_others(harness: Harness, browser: Browser) -> None:
-    answer = browser.visit(lambda session: setattr(session, "max_age", 3000))
+    answer = browser.visit(lambda session: setattr(current_session, "max_age", 3000))
     assert "Max-Age=3000" in (answer.set_cookie or "")
     harness.advance(2900)
     answer = browser.put(b=1)  # without a read, so that its lifetime is unknown
     assert "Max-Age=3000" in (answer.set_cookie or "")
     harness.advance(1900)
     assert browser.owner == "alice"
-    browser.visit(lambda session: setattr(session, "max_age", 10))
+    browser.visit(lambda session: setattr(current_session, "max_age", 10))
     harness.advance(11)
     assert browser.owner is None
 
 
 def test_its_own_max_age_never_outlives_the_absolute_timeout(harness: Harness, browser: Browser) -> None:
-    browser.visit(lambda session: setattr(session, "max_age", 100_000))
+    browser.visit(lambda session: setattr(current_session, "max_age", 100_000))
     harness.advance(5001)
     assert browser.owner is None
 
 
 def test_a_max_age_of_none_restores_the_common_lifetime(harness: Harness, browser: Browser) -> None:
-    browser.visit(lambda session: setattr(session, "max_age", 3000))
-    answer = browser.visit(lambda session: setattr(session, "max_age", None))
+    browser.visit(lambda session: setattr(current_session, "max_age", 3000))
+    answer = browser.visit(lambda session: setattr(current_session, "max_age", None))
     assert "Max-Age" not in (answer.set_cookie or "Max-Age")
-    assert browser.visit(lambda session: session.max_age).value is None
+    assert browser.visit(lambda session: current_session.max_age).value is None
     harness.advance(1001)
     assert browser.owner is None
 
@@ -146,14 +146,14 @@ def test_a_session_ends_at_its_date(harness: Harness, stranger: Browser, exists:
         stranger.log_in()
     end = datetime.fromtimestamp(harness.store.ping(), UTC) + timedelta(seconds=1500)
 
-    def view(session: Session) -> None:
+    def view(session: SessionData) -> None:
         session["n"] = 1
-        session.max_age = 3000
-        session.expires = end
+        current_session.max_age = 3000
+        current_session.expires = end
 
     answer = stranger.visit(view)
     assert end.strftime("Expires=%a, %d %b %Y %H:%M:%S GMT") in (answer.set_cookie or "")
-    assert stranger.visit(lambda session: session.touch() or session.expires).value == end
+    assert stranger.visit(lambda session: current_session.touch() or current_session.expires).value == end
     harness.advance(1501)
     assert stranger.data == {}
 
@@ -170,7 +170,7 @@ def test_a_fresh_login_is_judged_by_the_clock_of_the_store(harness: Harness, bro
     assert browser.visit(lambda session: sensitive()).value == "done"
     harness.advance(290)
     assert browser.visit(lambda session: sensitive()).value == "done"
-    browser.visit(lambda session: session.renew())  # another id is no login
+    browser.visit(lambda session: current_session.renew())  # another id is no login
     harness.advance(20)
     answer = browser.visit(lambda session: sensitive())
     assert (answer.status, answer.value, answer.set_cookie) == (401, None, None)
@@ -182,7 +182,8 @@ def test_a_fresh_login_is_judged_by_the_clock_of_the_store(harness: Harness, bro
 def test_a_visitor_without_a_login_has_no_fresh_one(stranger: Browser) -> None:
     for _ in range(2):
         assert stranger.visit(lambda session: sensitive()).status == 401
-        assert stranger.visit(lambda session: (session.auth_time, session.auth_age())).value == (None, None)
+        answer = stranger.visit(lambda session: (current_session.auth_time, current_session.auth_age()))
+        assert answer.value == (None, None)
         stranger.put(a=1)
 
 

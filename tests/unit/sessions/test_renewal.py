@@ -12,11 +12,12 @@ from nodes.sessions import (
     ListsByUser,
     Outcome,
     Record,
-    Session,
+    SessionData,
     SessionLimit,
     SessionMark,
     Store,
     StoreUnavailable,
+    current_session,
     find_capability,
 )
 from nodes.sessions.store import MARK_SECONDS
@@ -86,10 +87,10 @@ def test_a_session_that_moves_while_all_are_ended_is_ended(store: Watched, harne
     mine, moving = Browser(app), Browser(app)
     mine.log_in()
     moving.log_in()
-    store.listed = once(lambda: moving.visit(lambda session: session.renew()))
+    store.listed = once(lambda: moving.visit(lambda session: current_session.renew()))
     assert mine.users.end_all("alice", keep=mine.key) == 1
     assert (mine.owner, moving.owner) == ("alice", None)
-    store.listed = once(lambda: mine.visit(lambda session: session.renew()))
+    store.listed = once(lambda: mine.visit(lambda session: current_session.renew()))
     assert mine.users.end_all("alice") == 1
     assert harness.keys() == set()
 
@@ -97,7 +98,7 @@ def test_a_session_that_moves_while_all_are_ended_is_ended(store: Watched, harne
 def test_a_session_that_moves_while_all_are_listed_is_left_out(store: Watched) -> None:
     browser = Browser(application(store))
     browser.log_in()
-    store.listed = once(lambda: browser.visit(lambda session: session.renew()))
+    store.listed = once(lambda: browser.visit(lambda session: current_session.renew()))
     assert browser.users.of("alice") == []
     assert [one.key for one in browser.users.of("alice")] == [browser.key]
 
@@ -112,7 +113,7 @@ def test_ending_all_sessions_ends_although_the_user_logs_in_all_the_time(store: 
 def test_ending_everyone_ends_a_session_that_moves_meanwhile(store: Watched, harness: Harness) -> None:
     moving = Browser(application(store))
     moving.log_in()
-    store.retiring = once(lambda: moving.visit(lambda session: session.renew()))
+    store.retiring = once(lambda: moving.visit(lambda session: current_session.renew()))
     assert moving.sessions.end_everyone() == 1
     assert harness.keys() == set()
 
@@ -194,7 +195,7 @@ def test_a_renewal_without_answers_leaves_a_session_for_two_minutes(
         browser.log_in()
     before, header = harness.keys(), browser.header
     store.refuse(*before)
-    answer = browser.visit(lambda session: session.renew(user))
+    answer = browser.visit(lambda session: current_session.renew(user))
     assert (answer.status, answer.set_cookie) == (503, None)
     harness.advance(MARK_SECONDS + 1)
     assert harness.keys() == before
@@ -208,12 +209,12 @@ def test_what_a_view_changed_before_a_renewal_that_failed_is_saved(store: Watche
     browser.put(a=[1], b=1)
     store.refuse(*harness.keys())
 
-    def view(session: Session) -> None:
+    def view(session: SessionData) -> None:
         session["a"].append(2)
         session["b"] = 2
         session["c"] = session["a"]
         with pytest.raises(StoreUnavailable):
-            session.renew("alice")
+            current_session.renew("alice")
         session["a"].append(3)
 
     assert browser.visit(view).status == 200

@@ -13,7 +13,17 @@ from uuid import UUID
 import pytest
 from markupsafe import Markup
 
-from nodes.sessions import MemoryStore, Session, SessionEnded, SessionOptions, SessionTooLarge, Store, StoreUnavailable
+from nodes.sessions import (
+    MemoryStore,
+    Session,
+    SessionData,
+    SessionEnded,
+    SessionOptions,
+    SessionTooLarge,
+    Store,
+    StoreUnavailable,
+    current_session,
+)
 from nodes.sessions.store import MARK_SECONDS
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
@@ -30,7 +40,7 @@ def browser(store: Store) -> Browser:
 
 def test_reading_makes_no_session_and_no_cookie(browser: Browser, harness: Harness) -> None:
     answer = browser.visit(
-        lambda session: (session.get("a"), session.owner, len(session), session.is_new, "a" in session)
+        lambda session: (session.get("a"), current_session.owner, len(session), current_session.is_new, "a" in session)
     )
     assert answer.value == (None, None, 0, True, False)
     assert answer.set_cookie is None
@@ -40,7 +50,7 @@ def test_reading_makes_no_session_and_no_cookie(browser: Browser, harness: Harne
 def test_only_a_response_that_depends_on_the_session_forbids_caching(browser: Browser) -> None:
     untouched = browser.visit().response
     assert (untouched.headers.get("Vary"), untouched.headers.get("Cache-Control")) == (None, None)
-    for view in (lambda s: s.get("a"), put(a=1), lambda s: s.owner, lambda s: s.end()):
+    for view in (lambda s: s.get("a"), put(a=1), lambda s: current_session.owner, lambda s: current_session.end()):
         response = browser.visit(view).response
         assert (response.headers["Vary"], response.headers["Cache-Control"]) == ("Cookie", "no-store")
 
@@ -48,7 +58,7 @@ def test_only_a_response_that_depends_on_the_session_forbids_caching(browser: Br
 def test_a_change_inside_a_value_is_saved(browser: Browser) -> None:
     browser.put(cart={"apple": [1]}, other=[1])
 
-    def change(session: Session) -> None:
+    def change(session: SessionData) -> None:
         session["cart"]["apple"].append(2)
         session["cart"]["pear"] = [3]
         assert session["other"] == [1]
@@ -77,7 +87,7 @@ def test_values_keep_their_types_and_a_change_inside_a_tuple_is_saved(browser: B
 def test_a_key_that_is_not_a_str_is_missing(browser: Browser, key: Any) -> None:
     browser.put(a=1)
 
-    def view(session: Session) -> None:
+    def view(session: SessionData) -> None:
         assert session.get(key, "default") == "default"
         assert session.pop(key, "default") == "default"
         assert key not in session
@@ -95,7 +105,7 @@ def test_a_key_that_is_not_a_str_is_missing(browser: Browser, key: Any) -> None:
 def test_a_session_merges_and_copies_as_a_dict_does(browser: Browser) -> None:
     browser.put(a=1)
 
-    def view(session: Session) -> None:
+    def view(session: SessionData) -> None:
         assert session | {"b": 2} == {"a": 1, "b": 2}
         assert {"a": 0, "b": 2} | session == {"a": 1, "b": 2}
         copied = session.copy()
@@ -105,7 +115,7 @@ def test_a_session_merges_and_copies_as_a_dict_does(browser: Browser) -> None:
             session | 1
         session |= {"d": 4}
         session |= [("e", 5)]
-        assert isinstance(session, Session)
+        assert isinstance(session, SessionData)
 
     browser.visit(view)
     assert browser.data == {"a": 1, "d": 4, "e": 5}
@@ -114,7 +124,7 @@ def test_a_session_merges_and_copies_as_a_dict_does(browser: Browser) -> None:
 def test_every_method_of_a_mapping_works(browser: Browser) -> None:
     browser.put(a=1, b=[2], c=3)
 
-    def change(session: Session) -> None:
+    def change(session: SessionData) -> None:
         assert session.pop("a") == 1
         assert session.pop("missing", None) is None
         assert session.setdefault("b", []) == [2]
@@ -144,21 +154,21 @@ def test_mutate_loses_nothing_to_a_concurrent_request(browser: Browser) -> None:
     with browser.request() as (slow, _):
         assert slow["n"] == 1
         slow["log"].append("slow")
-        browser.visit(lambda session: session.mutate("n", lambda n: n + 10))
-        assert slow.mutate("n", lambda n: n + 100) == 111
+        browser.visit(lambda session: current_session.mutate("n", lambda n: n + 10))
+        assert Session.of(slow).mutate("n", lambda n: n + 100) == 111
     assert browser.data == {"n": 111, "log": ["slow"]}
 
 
 def test_mutate_sees_earlier_changes_and_later_ones_are_saved(browser: Browser) -> None:
     browser.put(n=1, gone=1)
 
-    def view(session: Session) -> None:
+    def view(session: SessionData) -> None:
         session["n"] = 5
         del session["gone"]
-        assert session.mutate("n", lambda n: n + 1) == 6
-        assert session.mutate("n", lambda n: n) == 6
-        assert session.mutate("gone", lambda value: value, default="default") == "default"
-        items = session.mutate("items", lambda items: [*items, 1], default=[])
+        assert current_session.mutate("n", lambda n: n + 1) == 6
+        assert current_session.mutate("n", lambda n: n) == 6
+        assert current_session.mutate("gone", lambda value: value, default="default") == "default"
+        items = current_session.mutate("items", lambda items: [*items, 1], default=[])
         items.append(2)
         session["after"] = True
 
@@ -172,7 +182,7 @@ def test_mutate_after_a_concurrent_logout_raises_session_ended(browser: Browser,
         assert slow["n"] == 1
         browser.log_out()
         with pytest.raises(SessionEnded):
-            slow.mutate("n", lambda n: n + 1)
+            Session.of(slow).mutate("n", lambda n: n + 1)
     assert harness.keys() == set()
 
 
@@ -181,7 +191,7 @@ def test_a_request_in_flight_does_not_revive_a_logout(browser: Browser, harness:
     browser.log_in()
     header = browser.header
     with browser.request() as (slow, answer):
-        assert slow.owner == "alice"
+        assert Session.of(slow).owner == "alice"
         slow["a"] = 2
         assert (browser.log_out().set_cookie or "").startswith("session=;")
     assert (answer.status, answer.set_cookie) == (409, None)
@@ -203,10 +213,10 @@ def test_login_renews_the_id_keeps_the_data_and_kills_the_old_id(browser: Browse
     browser.put(cart=["apple"])
     before, old_keys = browser.header, harness.keys()
 
-    def login(session: Session) -> None:
+    def login(session: SessionData) -> None:
         session["cart"].append("pear")
-        session.renew("alice")
-        assert session.owner == "alice"
+        current_session.renew("alice")
+        assert current_session.owner == "alice"
         session["cart"].append("fig")
 
     browser.visit(login)
@@ -235,7 +245,7 @@ def test_concurrent_changes_before_a_renewal_are_carried_over(
         session["mine"] = 2
         assert session["cart"] == ["apple"]
         browser.visit(concurrent)
-        session.renew("alice")
+        current_session.renew("alice")
         assert dict(session) == expected | {"mine": 2}
     assert browser.data == expected | {"mine": 2}
 
@@ -256,7 +266,7 @@ def test_logout_clears_cookie_and_store_and_the_next_session_is_new(browser: Bro
         browser.log_out()
         assert (browser.cookies, harness.keys()) == ({}, set())
     browser.put(a=1)
-    view: View = lambda session: (session["a"], session.end(), dict(session), session.update(b=1))  # noqa: E731
+    view: View = lambda session: (session["a"], current_session.end(), dict(session), session.update(b=1))  # noqa: E731
     assert browser.visit(view).value == (1, None, {}, None)
     assert browser.data == {"b": 1}
 
@@ -272,7 +282,7 @@ def test_a_session_expires_when_idle_and_reading_keeps_it_alive(browser: Browser
 
 def test_created_is_the_time_of_the_login(browser: Browser, harness: Harness) -> None:
     def age() -> float:
-        return harness.store.ping() - float(browser.visit(lambda session: session.created).value)
+        return harness.store.ping() - float(browser.visit(lambda session: current_session.created).value)
 
     browser.put(a=1)
     harness.advance(100)
@@ -288,12 +298,12 @@ def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_no_user_out(browser:
     with harness.outage():
         for view in (
             dict,
-            lambda session: session.owner,
+            lambda session: current_session.owner,
             put(b=1),
-            lambda session: session.mutate("a", lambda a: a),
-            lambda session: session.renew("bob"),
+            lambda session: current_session.mutate("a", lambda a: a),
+            lambda session: current_session.renew("bob"),
             lambda session: "a" in session,
-            lambda session: session.end(),
+            lambda session: current_session.end(),
         ):
             answer = browser.visit(view)
             assert (answer.status, answer.set_cookie) == (503, None)
@@ -308,7 +318,7 @@ def test_an_outage_is_a_503_that_touches_no_cookie_and_logs_no_user_out(browser:
 
 
 def test_a_view_may_handle_an_outage_itself(browser: Browser, harness: Harness) -> None:
-    def view(session: Session) -> Any:
+    def view(session: SessionData) -> Any:
         try:
             return session.get("a")
         except StoreUnavailable:
@@ -323,7 +333,7 @@ def test_a_view_may_handle_an_outage_itself(browser: Browser, harness: Harness) 
 def test_a_value_that_cannot_be_stored_is_refused_where_it_is_assigned(browser: Browser) -> None:
     browser.put(a=1)
 
-    def view(session: Session) -> None:
+    def view(session: SessionData) -> None:
         with pytest.raises(TypeError, match=r"session\['b'\]"):
             session["b"] = object()
         with pytest.raises(TypeError, match="keys are strings"):
@@ -337,7 +347,7 @@ def test_a_session_over_its_bound_is_refused_where_it_is_written_and_loses_nothi
     browser = Browser(application(store, max_bytes=1000))
     browser.put(a="x" * 500)
 
-    def view(session: Session) -> None:
+    def view(session: SessionData) -> None:
         assert session["a"]
         with pytest.raises(SessionTooLarge):
             session["b"] = "y" * 600
@@ -346,7 +356,7 @@ def test_a_session_over_its_bound_is_refused_where_it_is_written_and_loses_nothi
 
     browser.visit(view)
     assert browser.put(c="x" * 500).status == 413  # not read before: the store has the last word
-    assert browser.visit(lambda session: session.mutate("b", lambda b: b * 2)).status == 413
+    assert browser.visit(lambda session: current_session.mutate("b", lambda b: b * 2)).status == 413
     assert browser.data == {"a": "z", "b": "y" * 600}
 
 
@@ -358,8 +368,8 @@ def test_each_event_of_a_session_is_signalled(browser: Browser) -> None:
         browser.read(header=header)
         with browser.request() as (slow, _):
             assert slow["n"] == 1
-            browser.visit(lambda session: session.mutate("n", lambda n: n + 1))
-            slow.mutate("n", lambda n: n + 1)
+            browser.visit(lambda session: current_session.mutate("n", lambda n: n + 1))
+            Session.of(slow).mutate("n", lambda n: n + 1)
         key = browser.key
         browser.log_out()
     assert seen == [("created", first), ("renewed", key), ("absent", first), ("conflict", key), ("ended", key)]
@@ -371,9 +381,9 @@ def test_a_session_is_freed_at_once_and_waits_for_no_garbage_collector() -> None
     try:
         with app.test_request_context() as context:
             session = app.session_interface.open_session(app, context.request)
-            assert isinstance(session, Session)
+            assert session is not None
             session["a"] = [1]
-            session.renew("alice")
+            Session.of(session).renew("alice")
             app.session_interface.save_session(app, session, app.make_response("ok"))
             freed = weakref.ref(session)
             del session
@@ -384,7 +394,7 @@ def test_a_session_is_freed_at_once_and_waits_for_no_garbage_collector() -> None
 
 def test_the_hash_of_the_id_is_known_without_asking_the_store(browser: Browser, harness: Harness) -> None:
     browser.put(a=1)
-    session_id = browser.visit(lambda session: session.id).value
+    session_id = browser.visit(lambda session: current_session.id).value
     with harness.outage():
         assert browser.key == hashlib.sha256(session_id.encode()).hexdigest()
 
@@ -403,7 +413,8 @@ def test_clear_ends_the_session_and_clears_its_cookie(browser: Browser, harness:
     old = browser.header
     with browser.request() as (session, answer):
         session.clear()
-        assert (dict(session), session.owner, session.id, session.exists) == ({}, None, None, False)
+        assert (dict(session), current_session.owner, current_session.exists) == ({}, None, False)
+        assert current_session.id is None
     assert "Max-Age=0" in str(answer.set_cookie)
     assert harness.keys() == set()
     assert browser.read(header=old) == (None, {})
@@ -411,7 +422,9 @@ def test_clear_ends_the_session_and_clears_its_cookie(browser: Browser, harness:
 
 
 def test_clear_and_a_write_renew_the_id_and_nothing_of_the_old_session_is_left(browser: Browser) -> None:
-    browser.visit(lambda session: (session.renew("alice"), session.update(a=1), setattr(session, "permanent", True)))
+    browser.visit(
+        lambda session: (current_session.renew("alice"), session.update(a=1), setattr(session, "permanent", True))
+    )
     old = browser.header
     browser.visit(lambda session: (session.clear(), session.update(user_id=7)))
     assert browser.header != old
@@ -422,7 +435,7 @@ def test_clear_and_a_write_renew_the_id_and_nothing_of_the_old_session_is_left(b
 
 def test_clear_and_a_login_end_the_old_session(browser: Browser, harness: Harness) -> None:
     browser.log_in("alice")
-    browser.visit(lambda session: (session.clear(), session.renew("bob"), session.update(a=1)))
+    browser.visit(lambda session: (session.clear(), current_session.renew("bob"), session.update(a=1)))
     assert browser.read() == ("bob", {"a": 1})
     assert len(harness.keys()) == 1
 
@@ -430,18 +443,18 @@ def test_clear_and_a_login_end_the_old_session(browser: Browser, harness: Harnes
 def test_a_session_that_is_cleared_can_be_ended_reloaded_or_left_alone(browser: Browser, harness: Harness) -> None:
     browser.log_in("alice")
     browser.put(a=1)
-    browser.visit(lambda session: (session.clear(), session.unset()))
+    browser.visit(lambda session: (session.clear(), current_session.unset()))
     assert browser.read() == ("alice", {"a": 1})
-    browser.visit(lambda session: (session.clear(), session.reload()))
+    browser.visit(lambda session: (session.clear(), current_session.reload()))
     assert browser.read() == ("alice", {"a": 1})
-    browser.visit(lambda session: (session.clear(), session.update(b=1), session.clear(), session.end()))
+    browser.visit(lambda session: (session.clear(), session.update(b=1), session.clear(), current_session.end()))
     assert browser.cookies == {}
     assert harness.keys() == set()
 
 
 def test_a_login_that_is_cleared_in_one_request_leaves_no_session(browser: Browser, harness: Harness) -> None:
     browser.put(a=1)
-    browser.visit(lambda session: (session.renew("alice"), session.clear()))
+    browser.visit(lambda session: (current_session.renew("alice"), session.clear()))
     assert (browser.cookies, harness.keys()) == ({}, set())
 
 

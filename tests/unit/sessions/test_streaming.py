@@ -8,7 +8,7 @@ from typing import Any
 import flask
 import pytest
 
-from nodes.sessions import CookieNotSendable, MemoryStore
+from nodes.sessions import CookieNotSendable, MemoryStore, Session, current_session
 from tests.support.browser import Browser, View, application
 
 
@@ -48,7 +48,7 @@ def stream(late: View, *, begin: bool = True) -> tuple[Exception | None, dict[st
     [
         lambda session: session.update(b=2),
         lambda session: session.setdefault("b", 2),
-        lambda session: setattr(session, "max_age", 60),
+        lambda session: setattr(current_session, "max_age", 60),
         lambda session: setattr(session, "permanent", True),
     ],
     ids=["set", "setdefault", "lifetime", "permanent"],
@@ -61,7 +61,7 @@ def test_a_session_that_would_have_to_begin_in_a_stream_is_an_error(late: View) 
 
 
 def test_a_login_whose_cookie_cannot_be_sent_is_an_error() -> None:
-    error, data = stream(lambda session: session.renew("alice"))
+    error, data = stream(lambda session: current_session.renew("alice"))
     assert isinstance(error, CookieNotSendable)
     assert data == {"a": [1]}
 
@@ -74,10 +74,10 @@ def test_a_login_whose_cookie_cannot_be_sent_is_an_error() -> None:
         (lambda session: session.pop("a"), {}),
         (lambda session: session["a"].append(2), {"a": [1, 2]}),
         (lambda session: session.clear(), {}),
-        (lambda session: session.mutate("a", lambda a: [*a, 2]), {"a": [1, 2]}),
-        (lambda session: session["a"].append(2) or session.save(), {"a": [1, 2]}),
-        (lambda session: session.touch(), {"a": [1]}),
-        (lambda session: session.end(), {}),
+        (lambda session: current_session.mutate("a", lambda a: [*a, 2]), {"a": [1, 2]}),
+        (lambda session: session["a"].append(2) or current_session.save(), {"a": [1, 2]}),
+        (lambda session: current_session.touch(), {"a": [1]}),
+        (lambda session: current_session.end(), {}),
     ],
     ids=["read", "set", "delete", "inside", "clear", "mutate", "save", "touch", "end"],
 )
@@ -89,4 +89,4 @@ def test_no_session_is_created_after_the_response() -> None:
     with Browser(application(MemoryStore())).request() as (session, _):
         pass
     with pytest.raises(RuntimeError, match="the response has begun"):
-        session.mutate("n", lambda n: n + 1, 0)
+        Session.of(session).mutate("n", lambda n: n + 1, 0)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from nodes.sessions import MemoryStore, StoreUnavailable, Sweeper
+from nodes.sessions import MemoryStore, StoreUnavailable, Sweeper, current_session
 from nodes.sessions.store import OnExpired, ignore
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
@@ -54,7 +54,7 @@ def test_an_ended_renewed_or_quarantined_session_never_expires(
     for one in (ended, renewed):
         one.put(a=1)
     ended.log_out()
-    renewed.visit(lambda session: session.renew())
+    renewed.visit(lambda session: current_session.renew())
     last = renewed.key
     with browser.signals() as seen:
         harness.advance(2 * 86_400)
@@ -68,7 +68,7 @@ def test_the_cookie_of_a_session_that_is_gone_signals_absent(harness: Harness, b
     if how == "expired":
         harness.advance(1001)
     else:
-        browser.visit(lambda session: session.end() if how == "ended" else session.renew())
+        browser.visit(lambda session: current_session.end() if how == "ended" else current_session.renew())
     with browser.signals() as seen:
         browser.read(header=header)
         browser.visit(lambda session: session.update(b=1), header=header)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from nodes.sessions import OptionsError, SessionLimit, Store
+from nodes.sessions import OptionsError, SessionLimit, Store, current_session
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 from tests.support.records import in_threads
@@ -16,15 +16,15 @@ from tests.support.records import in_threads
 def logged_in(harness: Harness, user: str = "alice", **options: Any) -> Browser:
     browser = Browser(application(harness.store, **options))
     environ = {"REMOTE_ADDR": "192.0.2.7", "HTTP_USER_AGENT": "Firefox " + "x" * 500}
-    with browser.request(environ=environ) as (session, _):
-        session.renew(user)
+    with browser.request(environ=environ):
+        current_session.renew(user)
     return browser
 
 
 def test_sessions_are_listed_with_the_newest_login_first(harness: Harness) -> None:
     first = logged_in(harness, remember_client=True)
     harness.advance(500)
-    first.visit(lambda session: session.touch())
+    first.visit(lambda session: current_session.touch())
     harness.advance(200)
     second = logged_in(harness)
     logged_in(harness, "bob")
@@ -56,7 +56,7 @@ def test_end_everyone_ends_all_sessions(harness: Harness) -> None:
     browsers = [logged_in(harness), logged_in(harness, "bob"), Browser(application(harness.store))]
     browsers[2].put(a=1)
     assert browsers[0].sessions.end_everyone() == 3
-    assert [browser.visit(lambda session: session.exists).value for browser in browsers] == [False] * 3
+    assert [browser.visit(lambda session: current_session.exists).value for browser in browsers] == [False] * 3
 
 
 def test_a_login_beyond_the_limit_ends_the_oldest_session(harness: Harness) -> None:

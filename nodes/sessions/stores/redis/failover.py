@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import redis
 
 from ...store import Budgets, StoreUnavailable
+from ..background import start_thread
 from ..forks import reset_in_children
 from .address import Address, ServerList, make_pool
 from .connection import Command, Connection, NotApplied, ServerConnections
@@ -81,6 +82,9 @@ class FailoverConnections(ABC, Generic[Found]):
                 except StoreUnavailable as error:
                     self._is_doubtful, self._failure = True, error
                     self._not_before = time.monotonic() + PAUSE
+                except BaseException:  # also an exit or a timeout of gevent: the next request searches
+                    self._is_doubtful = True
+                    raise
             if self._found is None or self._failure is not None:
                 raise NotApplied(str(self._failure)) from (self._failure.__cause__ if self._failure else None)
             return self._found
@@ -124,7 +128,10 @@ class FailoverConnections(ABC, Generic[Found]):
                 arrived.put(redis.InvalidResponse(f"{address} answers nonsense: {type(error).__name__}"))
 
         for item in urls.items():
-            threading.Thread(target=ask, args=item, name="discovery", daemon=True).start()
+            try:
+                start_thread("discovery", ask, *item)
+            except OSError as error:
+                arrived.put(error)
         until = time.monotonic() + self._budgets.connect_timeout + self._budgets.read_timeout
         answers: list[Answer] = []
         failures: list[Exception] = []

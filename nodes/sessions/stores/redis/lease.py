@@ -18,10 +18,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 from ...store import StoreUnavailable
+from ..background import start_thread
 from ..forks import reset_in_children
 from .address import Address, to_address
 from .scripts import to_dict
@@ -153,8 +155,9 @@ class Lease:
     def _renew(self, verdict: _Verdict, until: float, now: float) -> None:
         """Ask in the background where more than half of the time `until` then is over."""
         if not self._is_renewed and now > (verdict.asked_at + until) / 2:
-            self._is_renewed = True
-            threading.Thread(target=self._question, args=(verdict.primary, now), name="lease", daemon=True).start()
+            with suppress(OSError):  # the lease still holds; a request after its end asks by itself
+                self._is_renewed = True
+                start_thread("lease", self._question, verdict.primary, now)
 
     def _question(self, primary: Address, since: float) -> _Verdict:
         """Return a verdict on `primary` by answers from after `since`: another request's, or a new one."""

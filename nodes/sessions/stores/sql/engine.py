@@ -134,6 +134,11 @@ def _check_when_used(engine: Engine, descriptor: Callable[[Any], int | None]) ->
             raise DisconnectionError("the server has closed this connection")
 
 
+def _to_text(data: bytes) -> str:
+    """Return the text of a damaged row, too, with lone surrogates, which no owner has. sqlite3 raises an error."""
+    return data.decode(errors="surrogateescape")
+
+
 def _connect_with(engine: Engine, connect: Callable[[dict[str, Any]], Any]) -> None:
     """Have connections made by `connect`, which gets the parameters of the driver's own function."""
 
@@ -154,6 +159,7 @@ def _sqlite(url: URL, budgets: Budgets) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.text_factory = _to_text
         # Readers and the writer don't wait for each other. The default, synchronous=FULL, stays: a session that has
         # ended stays ended after a power failure.
         connection.execute("PRAGMA journal_mode=WAL").close()
@@ -162,7 +168,7 @@ def _sqlite(url: URL, budgets: Budgets) -> Engine:
 
 
 def _mysql(url: URL, budgets: Budgets) -> Engine:
-    from .mysql import make_connector  # here, since nobody else needs the driver
+    from .mysql import make_connector  # here: other databases do without the driver
 
     engine = _engine(
         url,

@@ -54,6 +54,7 @@ from ...store import (
     ignore,
     quarantine_corrupt,
 )
+from ...values import is_unicode
 from .engine import make_engine, make_housekeeping_budgets
 from .from_engine import to_url
 from .statements import FORMAT, MARK, MAX_OWNER, Statements, check_columns, create_missing, make_table
@@ -287,6 +288,8 @@ class SqlStore:
     def _to_record(self, row: Row[*tuple[Any, ...]]) -> Record:
         if type(row.created) is not int or not 0 <= row.created < LATEST * 1000:
             raise CorruptRecord("its time of creation is out of range")
+        if not (row.owner is None or (isinstance(row.owner, str) and is_unicode(row.owner))):
+            raise CorruptRecord("its owner can't be read")
         return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
 
     def _encode(self, fields: dict[str, bytes]) -> bytes:

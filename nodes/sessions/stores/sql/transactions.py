@@ -55,7 +55,8 @@ def is_transient(error: BaseException) -> bool:
 def _is_locked(error: BaseException) -> bool:
     """Return whether another connection is writing to the SQLite database, so that nothing was done."""
     cause = error.orig if isinstance(error, DBAPIError) else None
-    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    code = getattr(cause, "sqlite_errorcode", 0)  # not SQLite's in errors of the module itself
+    return isinstance(cause, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnavailable:
