@@ -21,15 +21,16 @@ from tests.support.valkey import Valkey
 KEY = "a" * 64
 LIFETIME = Lifetime(60, 60)
 Sentinel: Any = sentinel.Sentinel
+Pool: Any = redis.BlockingConnectionPool
 
 
 @pytest.fixture
 def locked(server: Valkey) -> Iterator[Valkey]:
     """A server with a user, whose password has every sign that URLs give a meaning."""
     with server.client() as operator:
-        operator.execute_command("ACL", "SETUSER", "shop", "on", ">p@s:s/w?r#d%40", "~*", "+@all")  # type: ignore[no-untyped-call]
+        operator.execute_command("ACL", "SETUSER", "shop", "on", ">p@s:s/w?r#d%40", "~*", "+@all")
         yield server
-        operator.execute_command("ACL", "DELUSER", "shop")  # type: ignore[no-untyped-call]
+        operator.execute_command("ACL", "DELUSER", "shop")
 
 
 @pytest.mark.parametrize("decode", [True, False])
@@ -60,7 +61,7 @@ def test_a_store_reaches_the_database_and_account_of_the_client(locked: Valkey, 
         (lambda: redis.Redis.from_url("redis://h:1/2?health_check_interval=3"), "redis://h:1/2"),
         (lambda: redis.Redis("::1", 1, password="p/w"), "redis://:p%2Fw@[::1]:1/0"),
         (lambda: redis.Redis(unix_socket_path="/run/a b", username="u"), "unix://u@/run/a%20b?db=0"),
-        (lambda: redis.Redis(connection_pool=redis.BlockingConnectionPool(host="h", timeout=3)), "redis://h:6379/0"),
+        (lambda: redis.Redis(connection_pool=Pool(host="h", timeout=3)), "redis://h:6379/0"),
         (lambda: redis.Redis(ssl=True), "rediss://localhost:6379/0"),
         (
             lambda: redis.Redis(ssl=True, ssl_cert_reqs=ssl.CERT_NONE, ssl_check_hostname=False),
