@@ -42,7 +42,7 @@ _DISTRIBUTION = "flask_shared_sessions"
 
 
 def make(settings: Settings) -> WSGIApplication:
-    """Return the application that `settings.application` names, with what a node has around it. Raises SettingsError."""
+    """Return the application that the settings name, with what a node has around it. Raises SettingsError."""
     metrics = Metrics()
     store = MeasuredStore(make_stores(settings).sessions, metrics)
     application = _load(settings.application, settings.application_folder, metrics)
@@ -58,7 +58,7 @@ def make(settings: Settings) -> WSGIApplication:
 
 
 def _load(name: str, folder: Path | None, metrics: Metrics) -> WSGIApplication:
-    """Import the application. Raises SettingsError where it can't be; its own errors keep their tracebacks."""
+    """Import the application. Raises SettingsError where that fails; the log has the traceback of its own errors."""
     folder = (folder or Path.cwd()).resolve()
     sys.path[:0] = [str(folder), str(folder / "packages")]
     if find_spec(_DISTRIBUTION) is None:
@@ -69,6 +69,9 @@ def _load(name: str, folder: Path | None, metrics: Metrics) -> WSGIApplication:
         raise SettingsError(f"NODE_APP={name}: {error} in {folder}, nor among the node's packages") from error
     except AppImportError as error:
         raise SettingsError(f"NODE_APP={name}: {error}") from None
+    except Exception as error:
+        log.exception("%s can't be imported", name)
+        raise SettingsError(f"NODE_APP={name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if isinstance(application, Flask):
         application.teardown_request(remember_route)
         if isinstance(extension := application.extensions.get("sessions"), Sessions):

@@ -214,7 +214,7 @@ class LocalNodes:
             "SESSION_STORE": str(StoreKind.REDIS if spec.store.has_several_servers else spec.store),
             "SESSION_SECRETS_FILE": str(state.write_secret("session-secrets", secrets.token_hex(32) + "\n")),
             "TRUSTED_PROXIES": "1",
-            **({"NODE_APP": spec.application, "NODE_APP_FOLDER": os.getcwd()} if spec.application else {}),
+            **({"NODE_APP": spec.application, "NODE_APP_FOLDER": str(Path.cwd())} if spec.application else {}),
             **self._users_variables(users_file),
         }
         if spec.store is StoreKind.FILE:

@@ -1,10 +1,11 @@
 """The smallest application for a Session Cluster.
 
-    session-cluster up --app hello:app          in this folder
-    APP=hello:app docker compose up             in the folder of compose.yaml
+session-cluster up --app hello:app          in this folder
+APP=hello:app docker compose up             in the folder of compose.yaml
 """
 
 from flask import Flask, session
+
 from nodes.sessions import Sessions
 
 app = Flask(__name__)

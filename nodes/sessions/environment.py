@@ -7,6 +7,7 @@ An empty variable counts as unset, because compose files pass empty ones.
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,6 +73,11 @@ class EnvironmentReader:
         if secrets := self._secrets("SESSION_SECRETS"):
             found["secrets"] = tuple(secrets)
         return found
+
+    def secret_keys(self) -> list[str]:
+        """Return a `SECRET_KEY` for each of SESSION_SECRETS, for what else an application signs."""
+        secrets = self._secrets("SESSION_SECRETS")
+        return [hmac.digest(each.encode(), b"session-cluster SECRET_KEY v1", "sha256").hex() for each in secrets]
 
     def store(self) -> Store:
         """Return the store, which connects when it is first used."""

@@ -111,9 +111,12 @@ class Sessions:
         """Give `app` the sessions that the environment's variables describe: see `environment.py`.
 
         An option that was given wins over the environment, and the environment over the application's configuration.
-        Raises `OptionsError`, in one line.
+        An application without a `SECRET_KEY` gets one that is derived from `SESSION_SECRETS`, which all its processes
+        share. Raises `OptionsError`, in one line.
         """
         reader = EnvironmentReader(os.environ if environ is None else environ)
+        if not app.secret_key and (keys := reader.secret_keys()):
+            app.config.update(SECRET_KEY=keys[0], SECRET_KEY_FALLBACKS=keys[1:])
         given = {} if options is None else {name: getattr(options, name) for name in options.given}
         merged = SessionOptions(**(reader.options() | given))
         return cls(app, store=reader.store(), options=merged, migrate_from=migrate_from)
