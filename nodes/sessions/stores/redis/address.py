@@ -18,7 +18,7 @@ from redis.retry import Retry
 from ...store import Budgets
 from ..lookup import Resolver
 from ..receive import start_tls
-from ..url_options import FILE, NAME, TEXT, YES_OR_NO, check_options, matching, one_of
+from ..url_options import FILE, NAME, TEXT, YES_OR_NO, check_options, one_of, pattern
 from .exchange import BoundedParser
 
 _URL = re.compile(r"(rediss?)\+(sentinel|cluster)://(?:([^@/]*)@)?([^/?#]+)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
@@ -30,7 +30,7 @@ _BUDGETED = {
 }
 _ACCOUNT = {"username": TEXT, "password": TEXT}
 _OPTIONS = {
-    "db": matching(r"[0-9]{1,9}", "the number of a database"),
+    "db": pattern(r"[0-9]{1,9}", "the number of a database"),
     "client_name": NAME,
     "protocol": one_of("2", "3"),
     "socket_keepalive": YES_OR_NO,
