@@ -54,7 +54,7 @@ class JsonFormatter(logging.Formatter):
 def write_request(node: str, level: int, **fields: Any) -> None:
     """Write the line of a request to stderr, past logging, whose record costs more than the line.
 
-    As in logging, a failure to write it is no failure of the request.
+    As in logging, a request goes on where its line can not be written.
     """
     line = _start_line(time.time(), logging.getLevelName(level), "nodes.requests", "request", node)
     with suppress(OSError, ValueError):
