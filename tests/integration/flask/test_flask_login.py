@@ -262,7 +262,8 @@ def test_a_remember_cookie_where_no_session_cookie_can_be_sent_logs_in_for_one_r
     site = Site(secure=True)
     client = site.client()
     client.visit(lambda: str(flask_login.login_user(site.users["alice"], remember=True)), base_url="https://localhost")
-    assert client.visit(lambda: str(flask_login.current_user.get_id())) == "alice"
+    client.delete_cookie("__Host-session")
+    assert client.visit(lambda: f"{client_name()} {current_session.owner} {len(flask.session)}") == "alice None 0"
     assert site.of("alice") == 1
 
 
@@ -305,7 +306,34 @@ def test_a_remember_cookie_of_an_unknown_user_begins_no_session(site: Site, clie
     assert (client.id(), site.harness.keys()) == (None, set())
 
 
+def test_a_remember_cookie_that_every_response_renews_is_sent_again(site: Site, client: Client) -> None:
+    site.app.config["REMEMBER_COOKIE_REFRESH_EACH_REQUEST"] = True
+    client.log_in()
+    assert client.remember() is not None
+    client.delete_cookie("remember_token")
+    client.get("/idle")
+    assert client.remember() is not None
+
+
 # ---- protection, limits, failures
+
+
+def test_a_logout_ends_the_session_of_a_user_who_was_deleted(site: Site, client: Client) -> None:
+    client.log_in()
+    del site.users["alice"]
+    client.log_out()
+    assert (client.id(), site.harness.keys()) == (None, set())
+
+
+def test_a_confirmation_of_nobody_is_no_login(site: Site, client: Client) -> None:
+    client.visit(flask_login.confirm_login)
+    assert client.visit(lambda: str(current_session.owner)) == "None"
+
+
+def test_an_application_without_a_secret_answers_as_with_flask_s_own_sessions(site: Site, client: Client) -> None:
+    client.visit(client_name)
+    site.app.config["SECRET_KEY"] = None
+    assert client.visit(client_name) == "None"
 
 
 def test_strong_protection_ends_a_session_that_comes_from_elsewhere(site: Site, client: Client) -> None:
