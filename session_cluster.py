@@ -45,7 +45,8 @@ class _Commands(click.Group):
 Examples:
   session-cluster demo                        all six scenes, about a minute
   session-cluster demo --scene redis-kill     one of them
-  session-cluster failover run --all          every experiment, some minutes
+  session-cluster failover run kill-node      one experiment, under load
+  session-cluster failover run --all          all, more than half an hour
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
   session-cluster up --state ./state          with cluster.json for scripts

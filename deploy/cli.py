@@ -107,6 +107,25 @@ def up(
     With --state DIR, DIR/cluster.json has the address and the users for scripts, and the name, address, pid and log of
     each process. While the cluster runs, processes that end are reported.
 
+    \b
+    Stores of the sessions:
+      memory         each worker process has its own
+      file           files in one folder
+      sql            SQLite
+      redis          one Redis or Valkey
+      redis-ha       a primary, two replicas and three Sentinels
+      redis-cluster  three primaries, each with a replica
+      express        one Redis or Valkey, in express-session's format
+
+    \b
+    Balancing policies:
+      round_robin    nodes take turns
+      least_conn     the node with the fewest open requests
+      random_two     the less busy of two random nodes
+      ip_hash        by the client's address
+      hash           by the session cookie
+      sticky         a cookie of the proxy's own keeps a browser at its node
+
     Exit status: 1 there was an error (in one line); 2 wrong usage; 128 and the number of the signal that stopped it:
     130 for Ctrl-C. A signal that is ignored from the start, as by nohup, does not stop it.
     """

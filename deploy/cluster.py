@@ -147,7 +147,7 @@ class Cluster(Protocol):
 
     def stop(self) -> None:
         """End everything, paused members too, first gracefully and after some seconds by force. Members that have
-        ended already are no error."""
+        ended already are not an error."""
 
     def wait_ready(self, timeout: float = 30.0) -> None:
         """Return when the proxy, the store and every running node answer. Raises after `timeout` seconds."""

@@ -285,7 +285,7 @@ class ClusterSpec:
 
     def _check_disk(self) -> None:
         if not _SIZE.fullmatch(self.store_disk):
-            raise SpecError(f"store_disk must be a number of k or m, such as 16m, not {self.store_disk!r}")
+            raise SpecError(f"store_disk must be a size in k or m, such as 16m, not {self.store_disk!r}")
         if self.store not in {StoreKind.FILE, StoreKind.SQL} or self.database is not Database.SQLITE:
             raise SpecError(f"store_disk is for sessions in file and sql (SQLite), not for {self.store}")
 

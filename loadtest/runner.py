@@ -39,7 +39,7 @@ class NotSteadyError(Exception):
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of a run for the progress line; with `exact` its seconds are no estimate."""
+    """A step of a run for the progress line; with `exact` its seconds are not an estimate."""
 
     name: str
     words: str

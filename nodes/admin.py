@@ -21,6 +21,8 @@ from .environment import SettingsError
 from .sessions import Sessions, StoreUnavailable, UserSessions
 from .settings import Settings
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 
 class Administration(click.Group):
     """Commands whose errors are one line."""
@@ -32,13 +34,17 @@ class Administration(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=Administration)
+@click.group(cls=Administration, context_settings=HELP)
 def main() -> None:
-    """Manage the sessions of users, as the environment's settings name them."""
+    """List and end the sessions of users, at once and for all nodes.
+
+    The store is the nodes' own: settings are environment variables, as for a node. In containers: docker compose exec
+    node python -m nodes.admin …
+    """
 
 
 @main.command("list")
-@click.option("--user", required=True)
+@click.option("--user", required=True, metavar="NAME", help="The user's name.")
 def list_sessions(user: str) -> None:
     """List the sessions of a user."""
     for one in _users(_sessions(_settings())).of(user):
@@ -47,7 +53,7 @@ def list_sessions(user: str) -> None:
 
 
 @main.command()
-@click.option("--user", help="End all sessions of this user.")
+@click.option("--user", metavar="NAME", help="End all sessions of this user.")
 @click.option("--all", "everyone", is_flag=True, help="End all sessions of all users.")
 def end(user: str | None, everyone: bool) -> None:
     """End sessions at the store, at once and for all nodes."""

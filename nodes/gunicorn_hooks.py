@@ -20,6 +20,7 @@ import gevent
 from greenlet import greenlet
 from gunicorn.workers.ggevent import GeventWorker
 
+from . import gunicorn_response
 from .accounts import UsersError, read_accounts
 from .environment import SettingsError
 from .settings import Settings, list_unknown
@@ -130,6 +131,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._waiting: set[tuple[greenlet, gevent.Timeout]] = set()
+
+    def init_process(self) -> None:
+        gunicorn_response.use_in_this_process(self.cfg)
+        super().init_process()
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:

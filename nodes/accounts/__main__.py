@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import click
 
-from ..admin import Administration
+from ..admin import HELP, Administration
 from ..app import create_app
 from ..sessions import Sessions, StoreUnavailable
 from ..settings import SessionStoreKind, Settings
@@ -33,9 +33,13 @@ class _Cluster(NamedTuple):
     sessions: Sessions
 
 
-@click.group(cls=Administration)
+@click.group(cls=Administration, context_settings=HELP)
 def main() -> None:
-    """Manage the users of a cluster, as the environment's settings name it."""
+    """Manage the users of a cluster, at once and for all nodes.
+
+    The store is the nodes' own: settings are environment variables, as for a node. In containers: docker compose exec
+    node python -m nodes.accounts …
+    """
 
 
 @main.command("list")
@@ -58,7 +62,7 @@ def add(names: tuple[str, ...]) -> None:
         click.echo(f"{name} {password}")
 
 
-@main.command()
+@main.command(short_help="Give a user a new password, and end all their sessions.")
 @click.argument("name")
 def password(name: str) -> None:
     """Give a user a new random password, print it, and end all their sessions."""
@@ -102,7 +106,7 @@ def import_file(file: Path) -> None:
     click.echo(f"{added} of {len(accounts)} users added")
 
 
-@main.command()
+@main.command(short_help="Encrypt all users with the first encryption key.")
 def rewrite() -> None:
     """Encrypt all users with the first of SESSION_ENCRYPTION_KEYS: before a key is removed, or plain values refused."""
     click.echo(f"{_cluster().users.rewrite()} users written")

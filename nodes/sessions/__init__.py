@@ -12,6 +12,11 @@ from .data import SessionData as SessionData
 from .extension import Sessions as Sessions
 from .extension import fresh_login as fresh_login
 from .extension import session_exempt as session_exempt
+from .migration import FlaskCookie as FlaskCookie
+from .migration import FlaskSessionRedis as FlaskSessionRedis
+from .migration import FlaskSessionSql as FlaskSessionSql
+from .migration import OldSession as OldSession
+from .migration import OldSessions as OldSessions
 from .options import CookieAttributes as CookieAttributes
 from .options import OptionsError as OptionsError
 from .options import Priority as Priority

@@ -1,9 +1,9 @@
 """Admission of anonymous sessions: a number for each address, and none that crowd users out of the store.
 
-Everybody can start anonymous sessions, a program thousands each second. They are limited in two ways. `rate` bounds the
-new ones of each address. `share` is the part of the store's memory beyond which none is started; halfway between this
-and a full store, those that exist can't be changed either. The rest is left for logins and for sessions with an owner,
-which are never refused here.
+Anyone can start anonymous sessions, and a program thousands each second. They are limited in two ways. `rate` bounds
+the new ones of each address. `share` is the part of the store's memory beyond which none is started; halfway between
+this and a full store, those that exist can't be changed either. The rest is left for logins and for sessions with an
+owner, which are never refused here.
 
 Only the application can do this: a proxy does not know which requests start a session, nor which cookies are genuine.
 Addresses are counted in each process by itself, since a count in the store would be a write for each refused request.

@@ -23,6 +23,7 @@ from .config import from_config, snapshot
 from .cookie import cookie_values
 from .data import SessionData, state_of
 from .fields import COOKIE_KEY
+from .migration import Migration, OldSessions, TakenOver, finish
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
 from .session import Session, current_session
 from .state import CookieAction, SessionState
@@ -68,10 +69,18 @@ class Sessions:
     (429 with Retry-After), `SessionEnded` and `TooManySessions` (409), `SessionTooLarge` (413), `LoginTooOld` (401) and
     `CookieNotSendable` (400). An application may register its own for
     them; they apply to errors in views and at the end of the request, except that `CookieNotSendable` at the end is
-    only logged. Raises `OptionsError` for options that need a capability which the store does not have.
+    only logged. `migrate_from` are the session layers whose sessions are taken over: see `migration.py`. Raises
+    `OptionsError` for options that need a capability which the store does not have.
     """
 
-    def __init__(self, app: Flask | None = None, *, store: Store, options: SessionOptions | None = None) -> None:
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        store: Store,
+        options: SessionOptions | None = None,
+        migrate_from: abc.Sequence[OldSessions] = (),
+    ) -> None:
         options = SessionOptions() if options is None else options
         check_type("options", options, SessionOptions, "a SessionOptions")
         self.store = store
@@ -81,6 +90,9 @@ class Sessions:
             raise OptionsError("max_sessions needs a store that lists the sessions of a user; this one does not")
         self.users = UserSessions(store, by_user, options, self.notify) if by_user is not None else None
         """The sessions of a user; None where the store can't list them."""
+        self.migration = Migration(store, migrate_from) if migrate_from else None
+        if self.users is not None:
+            self.users.migration = self.migration
         self.admission = Admission(store, options.anonymous_rate, options.anonymous_share)
         if app is not None:
             self.init_app(app)
@@ -116,6 +128,8 @@ class Sessions:
         finds = find_capability(self.store, FindsByUser)
         if finds is None:
             raise TypeError("this store can't find the sessions of a user")
+        if self.migration is not None:
+            self.migration.end(owner, self.options)
         ended = end_all(self.store, lambda: [key for key in finds.find_keys_of(owner) if key != kept])
         for key in ended:
             self.notify(signals.session_ended, self.store.cookie.to_hash(key))
@@ -129,7 +143,10 @@ class Sessions:
         iterable = find_capability(self.store, Iterable)
         if iterable is None:
             raise TypeError("this store can't iterate over its sessions")
-        return len(end_all(self.store, iterable.keys))
+        mark, list_keys = None, iterable.keys
+        if self.migration is not None:
+            mark = self.migration.end(None, self.options)
+        return len(end_all(self.store, lambda: [key for key in list_keys() if key != mark]))
 
 
 def error_response(error: SessionError) -> ResponseReturnValue:
@@ -211,7 +228,7 @@ class _Interface(SessionInterface):
         if options.flask_login and not self._guards:
             flask_login.guard(app)
             self._guards = True
-        context = _RequestContext(self._sessions, options, request, is_test=app.testing)
+        context = _RequestContext(self._sessions, options, request, app)
         store = self._sessions.store
         if store.cookie.is_shared:
             store = SharedStore(store, context.options, context.is_secure())
@@ -233,6 +250,8 @@ class _Interface(SessionInterface):
                 log.warning("%s", error)
         except SessionError as error:
             _replace(response, app.make_response(app.handle_user_exception(error)))
+        if context.taken_over is not None:
+            finish(context.taken_over, app, state, response, context.set_cookie(state))
         has_cookie = state.cookie_action is not CookieAction.NONE and context.cookie_refusal() is None
         context.closed = True
         if response.is_streamed and not response.direct_passthrough:
@@ -247,12 +266,13 @@ class _Interface(SessionInterface):
 class _RequestContext:
     """The request of a session: the cookie that it brought, and the cookie that its response may set."""
 
-    __slots__ = ("_is_test", "_request", "_sessions", "admission", "closed", "options", "streams")
+    __slots__ = ("_app", "_request", "_sessions", "admission", "closed", "options", "streams", "taken_over")
 
-    def __init__(self, sessions: Sessions, options: SessionOptions, request: Request, *, is_test: bool) -> None:
+    def __init__(self, sessions: Sessions, options: SessionOptions, request: Request, app: Flask) -> None:
         self._sessions = sessions
         self._request = request
-        self._is_test = is_test
+        self._app = app
+        self.taken_over: TakenOver | None = None
         self.streams = False
         self.options = options.for_request(request)
         self.admission = sessions.admission
@@ -268,11 +288,16 @@ class _RequestContext:
     def read_id(self) -> str | None:
         header, is_secure = self._request.environ.get("HTTP_COOKIE", ""), self.is_secure()
         values = cookie_values(header, self._cookie_name(is_secure))
-        if not values and self._is_test:  # `session_transaction` over HTTP prepares the session of a request over TLS
+        if (
+            not values and self._app.testing
+        ):  # `session_transaction` over HTTP prepares the session of a request over TLS
             values = cookie_values(header, self._cookie_name(not is_secure))
         verify, secrets = self._sessions.store.cookie.verify, self.options.secret_bytes
         # Of two genuine cookies with one name, one may have been planted from a sibling domain: neither is accepted.
         genuine = [session_id for value in values if (session_id := verify(value, secrets)) is not None]
+        if not genuine and self._sessions.migration is not None and self.cookie_refusal() is None:
+            self.taken_over = self._sessions.migration.take_over(self._app, header, self.options, self)
+            return None if self.taken_over is None else self.taken_over.session_id
         return genuine[0] if len(genuine) == 1 else None
 
     def cookie_refusal(self) -> str | None:

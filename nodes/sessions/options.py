@@ -55,7 +55,7 @@ class TrustProxy(Enum):
     IGNORE = "ignore"
     """The connection itself; changes by ProxyFix are undone (express-session: false)."""
     TLS = "tls"
-    """Nobody: every request came over TLS, to a proxy in front that does not say so."""
+    """The configuration alone: every request came over TLS, to a proxy in front that does not say so."""
 
 
 class Resave(Enum):

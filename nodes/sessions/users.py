@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable as Keys
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from . import signals
 from .codec import DecodeError
@@ -13,6 +13,9 @@ from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
 from .signals import Notify
 from .store import ListsByUser, Outcome, PagesByUser, Record, SessionMark, Store, find_capability
+
+if TYPE_CHECKING:
+    from .migration import Migration
 
 HANDLE_DIGITS = 16
 ROUNDS = 10
@@ -47,6 +50,7 @@ class UserSessions:
         self._by_user = by_user
         self.options = options
         self._notify = notify
+        self.migration: Migration | None = None
 
     def of(self, owner: str) -> list[UserSession]:
         """Return the live sessions of `owner`, the newest login first. One round trip each, and those of `keys_of`."""
@@ -76,7 +80,12 @@ class UserSessions:
         return self._signal([key for key in keys if end_one(self._store, key)]) > 0
 
     def end_all(self, owner: str, keep: str | None = None) -> int:
-        """End the sessions of `owner`, except the one with the key `keep`; return how many ended."""
+        """End the sessions of `owner`, except the one with the key `keep`; return how many ended.
+
+        During a migration, old sessions of `owner` are not taken over from then on.
+        """
+        if self.migration is not None:
+            self.migration.end(owner, self.options)
         return self._signal(end_all(self._store, lambda: (k for k in self._by_user.keys_of(owner) if k != keep)))
 
     def _signal(self, ended: list[str]) -> int:

@@ -67,6 +67,11 @@ def test_the_session_layer_knows_nothing_of_the_rest_of_the_nodes() -> None:
         assert all(name.startswith("nodes.sessions") for name in names), path
 
 
+def test_the_session_layer_logs_under_the_name_that_its_package_has() -> None:
+    for path in files("nodes/sessions"):
+        assert 'getLogger("' not in path.read_text(), path
+
+
 def test_the_proxy_knows_nothing_of_flask() -> None:
     for path in files("proxy"):
         assert not top_level(path) & {"flask", "werkzeug"}, path

@@ -19,18 +19,20 @@ class Values(NamedTuple):
     description: str
 
 
-def matching(pattern: str, description: str) -> Values:
-    return Values(re.compile(rf"(?:{pattern})\Z").match, description)
+def pattern(regex: str, description: str) -> Values:
+    """Return the values that match a regular expression as a whole."""
+    return Values(re.compile(rf"(?:{regex})\Z").match, description)
 
 
 def one_of(*words: str) -> Values:
+    """Return these values alone."""
     return Values(words.__contains__, " or ".join(words))
 
 
 TEXT = Values(bool, "a text")
-NAME = matching(r"[!-~]+", "letters, digits and signs, without a space")
-WHOLE = matching(r"[0-9]{1,9}", "a whole number")
-YES_OR_NO = matching(r"true|false|yes|no|1|0", "true or false")
+NAME = pattern(r"[!-~]+", "letters, digits and signs, without a space")
+WHOLE = pattern(r"[0-9]{1,9}", "a whole number")
+YES_OR_NO = pattern(r"true|false|yes|no|1|0", "true or false")
 FILE = Values(lambda path: os.access(path, os.R_OK), "the path of a file that can be read")
 
 

@@ -276,6 +276,12 @@ def test_sessions_said_to_be_of_another_type_are_not_quarantined(
     assert load(direct).fields == {"me": to_value(KEY)}
 
 
+@pytest.mark.parametrize("info", [b"maxmemory:" + b"9" * 5000 + b"\r\n", b"maxmemory:x\r\n", b""])
+def test_a_memory_that_is_not_a_number_is_unknown(info: bytes, open_store: OpenStore) -> None:
+    with bad_server(lambda _commands, mark: iter([b"$%d\r\n%b\r\n" % (len(info), info) + mark])) as url:
+        assert open_store(url, Budgets(5, 5, retries=0, deadline=5)).used_share() is None
+
+
 def test_a_scan_that_never_ends_is_given_up(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_SCAN_SECONDS", 0.2)
     cursors = map(b"%d".__mod__, itertools.chain(range(1, 20_000), itertools.repeat(0)))  # it ends, after seconds

@@ -61,6 +61,7 @@ _GREETING = _packet(
     b"\x0a8.0.36\0" + b"\1\0\0\0" + b"saltsalt\0" + b"\x08\xa2\x2d\2\0\x08\0\x15" + bytes(10)
     + b"saltsaltsalt\0mysql_native_password\0",
 )  # fmt: skip
+GREETING_WITH_TLS = _GREETING.replace(b"\x08\xa2", b"\x08\xaa")
 _OK = b"\0\0\0\2\0\0\0"
 
 
@@ -161,6 +162,18 @@ def test_an_answer_of_mysql_above_the_bound_is_refused_when_it_is_announced() ->
 def test_an_answer_of_mysql_without_rows_is_unavailable() -> None:
     with fake_mysql(lambda connection: connection.sendall(_packet(1, _OK))) as url:
         assert "an answer that can't be read" in fail_to_load(url)
+
+
+def test_what_comes_with_the_greeting_of_mysql_is_not_taken_for_the_answer_to_the_login() -> None:
+    # With TLS, what comes before its handshake may be another's.
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(_GREETING + _packet(2, _OK))
+        connection.recv(1000)
+        while connection.recv(1000):
+            connection.sendall(_packet(1, _OK))
+
+    with tcp_server(serve) as port:
+        assert "bytes that no command has asked for" in fail_to_load(f"mysql://u:p@127.0.0.1:{port}/db")
 
 
 def test_an_answer_of_mysql_that_comes_twice_is_not_given_to_the_next_command() -> None:

@@ -98,7 +98,7 @@ def test_writes_need_a_replica_only_where_a_primary_has_two() -> None:
             lambda: LocalCluster(ClusterSpec(store=StoreKind.SQL, database=Database.POSTGRES)),
             "database postgres is for containers: local processes have SQLite",
         ),
-        (lambda: ClusterSpec(store=StoreKind.FILE, store_disk="16 MB"), "store_disk must be a number of k or m"),
+        (lambda: ClusterSpec(store=StoreKind.FILE, store_disk="16 MB"), "store_disk must be a size in k or m"),
         (lambda: ClusterSpec(store=StoreKind.REDIS, store_disk="16m"), "store_disk is for sessions in file and sql"),
         (lambda: LocalCluster(ClusterSpec(store=StoreKind.SQL, store_disk="16m")), "store_disk is for containers"),
         (lambda: ComposeCluster(ClusterSpec(tls=True)).start(), "TLS is for"),

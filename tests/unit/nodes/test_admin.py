@@ -1,4 +1,4 @@
-"""`python -m nodes.admin` and `python -m nodes.accounts`, on the store that a node uses."""
+"""`python -m nodes.admin`, `nodes.accounts` and `nodes.stores`, on the store that a node uses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from nodes import Settings, create_app
 from nodes.accounts.__main__ import main as accounts_main
 from nodes.admin import main
+from nodes.stores import main as stores_main
 from tests.support.node import PASSWORD, environment
 from tests.support.node_app import attempt_login, log_in, user_of
 
@@ -17,6 +18,16 @@ from tests.support.node_app import attempt_login, log_in, user_of
 @pytest.fixture
 def variables(own_users_file: Path, tmp_path: Path) -> dict[str, str]:
     return environment(own_users_file, SESSION_STORE="file", SESSION_FOLDER=str(tmp_path / "sessions"))
+
+
+def test_a_mistyped_option_creates_no_table(variables: dict[str, str], tmp_path: Path) -> None:
+    database = tmp_path / "sessions.db"
+    variables |= {"SESSION_STORE": "sql", "DATABASE_URL": f"sqlite:///{database}"}
+    del variables["SESSION_FOLDER"]
+    assert CliRunner().invoke(stores_main, ["--chek"], env=variables).exit_code == 2
+    assert not database.exists()
+    assert CliRunner().invoke(stores_main, [], env=variables).exit_code == 0
+    assert database.exists()
 
 
 def admin(variables: dict[str, str], *arguments: str) -> Result:

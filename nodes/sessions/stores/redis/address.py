@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from redis.retry import Retry
 
 from ...store import Budgets
 from ..lookup import Resolver
-from ..url_options import FILE, NAME, TEXT, YES_OR_NO, check_options, matching, one_of
+from ..receive import start_tls
+from ..url_options import FILE, NAME, TEXT, YES_OR_NO, check_options, one_of, pattern
 from .exchange import BoundedParser
 
 _URL = re.compile(r"(rediss?)\+(sentinel|cluster)://(?:([^@/]*)@)?([^/?#]+)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
@@ -28,7 +30,7 @@ _BUDGETED = {
 }
 _ACCOUNT = {"username": TEXT, "password": TEXT}
 _OPTIONS = {
-    "db": matching(r"[0-9]{1,9}", "the number of a database"),
+    "db": pattern(r"[0-9]{1,9}", "the number of a database"),
     "client_name": NAME,
     "protocol": one_of("2", "3"),
     "socket_keepalive": YES_OR_NO,
@@ -189,4 +191,13 @@ class NamedConnection(redis.Connection):
 
 
 class NamedTlsConnection(redis.SSLConnection, NamedConnection):
-    """A `NamedConnection` with TLS, which redis-py's `SSLConnection` adds."""
+    """A `NamedConnection` with TLS by redis-py's options, and a handshake within the timeout of an exchange."""
+
+    def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = self.check_hostname, self.cert_reqs
+        if self.certfile or self.keyfile:
+            context.load_cert_chain(self.certfile, self.keyfile, self.certificate_password)
+        if self.ca_certs or self.ca_path:
+            context.load_verify_locations(self.ca_certs, self.ca_path)
+        return start_tls(context, sock, self.host, float(self.socket_timeout or 60))

@@ -168,7 +168,7 @@ class Lease:
             return self._verdict
 
     def _ask_about(self, primary: Address) -> _Verdict:
-        """Return what the Sentinels say now."""
+        """Ask the Sentinels, and return their verdict."""
         asked_at = self._clock()
         try:
             until = asked_at + find_lease(primary, self._ask())

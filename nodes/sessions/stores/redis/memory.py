@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+import re
 
 from redis import ResponseError
 
+from ...store import log
 from .connection import Command, CommandExecutor
 
-log = logging.getLogger("nodes.sessions")
-
 _INFO: Command = ("INFO", "memory")
+_NUMBER = re.compile(rb"(\w+):(\d{1,19})\r")
 
 
 class MemoryGauge:
@@ -42,11 +42,7 @@ class MemoryGauge:
 
 def _parse(info: bytes) -> float | None:
     """Return the share that counts against `maxmemory`: without buffers of replicas and of the append-only file."""
-    numbers = {}
-    for line in info.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if value.isdigit():
-            numbers[name] = int(value)
+    numbers = {name: int(value) for name, value in _NUMBER.findall(info)}
     most = numbers.get(b"maxmemory", 0)
     if not most:
         return None

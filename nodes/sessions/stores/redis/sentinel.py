@@ -1,9 +1,9 @@
 """The primary that Sentinels name: found by asking all, checked with every read, found again after a failure.
 
 redis-py's `Sentinel`, with budgets of 0.25 s and without retries, believes the first one that answers, which may still
-name the previous primary. In its place here (experiments in short form, one run each) it failed 10 (140 failed
-requests, gap 1.15 s) and 13 (163 and 181, 1.31 and 1.65 s). Its connections give the answer to one request to another:
-docs/redis.md.
+name the previous primary. Used here in its place, it broke experiments 10 (140 failed requests, a gap of 1.15 s) and 13
+(163 and 181, gaps of 1.31 and 1.65 s), in short form and with one run each. Its connections give the answer to one
+request to another: docs/redis.md.
 """
 
 from __future__ import annotations

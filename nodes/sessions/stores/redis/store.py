@@ -34,6 +34,8 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import redis
+
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
@@ -54,6 +56,7 @@ from . import scripts
 from .client import RedisClient, connect, escape_pattern
 from .connection import Command, CommandExecutor
 from .durability import Acknowledgement, Durability
+from .from_client import to_url
 from .memory import MemoryGauge
 from .outage import OutagePolicy, with_outage_policy
 from .scripts import escape, flatten, to_dict, to_record
@@ -111,6 +114,23 @@ class RedisStore:
         """
         budgets = budgets or Budgets()
         return cls(connect(url, budgets, durability), budgets, prefix, durability, replicas, outage)
+
+    @classmethod
+    def from_client(
+        cls,
+        client: redis.Redis | redis.RedisCluster,
+        budgets: Budgets | None = None,
+        prefix: str = "session:",
+        durability: Durability = Durability.PRIMARY,
+        replicas: int = 0,
+        outage: OutagePolicy | None = None,
+    ) -> RedisStore:
+        """Make a store with connections of its own to the servers of a client of redis-py: see `from_client.py`.
+
+        The client itself is not used. Raises TypeError for other clients, and ValueError for a client with settings
+        that can't be taken over.
+        """
+        return cls.from_url(to_url(client), budgets, prefix, durability, replicas, outage)
 
     def load(self, key: str) -> Record | SessionMark | None:
         name = self._name(key)

@@ -11,6 +11,7 @@ length, so one that would exceed the bound is refused before it is read.
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ from pymysql.constants import CR
 
 from ...store import Budgets
 from ..lookup import Resolver
-from ..receive import receive
+from ..receive import receive, start_tls
 
 _PORT = 3306
 _NO_CONNECTION = 2003
@@ -36,6 +37,9 @@ class MySqlConnection(_Connection):  # type: ignore[misc]
     An exchange takes at most `read_timeout`. Its answer may have a record of `most` bytes, and what is around it.
     """
 
+    ctx: Any
+    """PyMySQL's context of TLS, if it asks for that."""
+
     def __init__(self, most: int, **parameters: Any) -> None:
         self._most = most + _PIECE
         super().__init__(**parameters)
@@ -49,10 +53,15 @@ class MySqlConnection(_Connection):  # type: ignore[misc]
         self._piece = bytearray(_PIECE)
         self._unread = bytearray()
         super()._get_server_information()
+        self._refuse_unread()  # it would be taken for a part of TLS, which begins now
+
+    def _request_authentication(self) -> None:
+        if self.ssl:
+            self.ctx = _TlsContext(self.ctx, self._until)
+        super()._request_authentication()
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
-        if self._unread:
-            self._fail("bytes that no command has asked for")
+        self._refuse_unread()
         self._begin()
         super()._execute_command(command, sql)
 
@@ -78,10 +87,25 @@ class MySqlConnection(_Connection):  # type: ignore[misc]
             self._fail("the server has closed the connection")
         self._unread += self._piece[:size]
 
+    def _refuse_unread(self) -> None:
+        if self._unread:
+            self._fail("bytes that no command has asked for")
+
     def _fail(self, why: str, cause: OSError | None = None) -> None:
         """Close the connection. Always raises OperationalError."""
         self._force_close()
         raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to MySQL server ({why})") from cause
+
+
+class _TlsContext:
+    """The context from which PyMySQL gets a socket with TLS. Its handshake ends at the time `until`."""
+
+    def __init__(self, context: ssl.SSLContext, until: float) -> None:
+        self._context = context
+        self._until = until
+
+    def wrap_socket(self, sock: socket.socket, server_hostname: str) -> ssl.SSLSocket:
+        return start_tls(self._context, sock, server_hostname, self._until - time.monotonic())
 
 
 def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, Any]], Any]:

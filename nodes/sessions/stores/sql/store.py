@@ -56,6 +56,7 @@ from ...store import (
 )
 from ...values import is_unicode
 from .engine import make_engine, make_housekeeping_budgets
+from .from_engine import to_url
 from .statements import FORMAT, MARK, MAX_OWNER, Statements, check_columns, create_missing, make_table
 from .transactions import AutocommitEngine, is_full
 
@@ -93,6 +94,15 @@ class SqlStore:
         """
         budgets = budgets or Budgets()
         return cls(make_engine(url, budgets), budgets, make_engine(url, make_housekeeping_budgets(budgets)), table)
+
+    @classmethod
+    def from_engine(cls, engine: Engine, budgets: Budgets | None = None, table: str = "sessions") -> SqlStore:
+        """Make a store with connections of its own to the database of the application's engine: see `from_engine.py`.
+
+        The engine itself is not used, and can go on as it is. Raises TypeError for other objects, and ValueError for an
+        engine with settings that can't be taken over, and for SQLite in memory.
+        """
+        return cls.from_url(to_url(engine), budgets, table)
 
     def create_schema(self) -> None:
         """Create the table and its indexes where they are missing. Several nodes may do so at the same time.
