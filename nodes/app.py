@@ -138,12 +138,13 @@ def _refuse_large_body() -> None:
     A chunked body announces no length. Werkzeug cuts it off at the limit silently, so a body that reaches the limit
     is too large.
     """
-    if "Transfer-Encoding" in request.headers:
+    environ = request.environ  # not request.headers, which takes 8 us
+    if "HTTP_TRANSFER_ENCODING" in environ:
         try:
             large = len(request.get_data()) >= MAX_BODY_BYTES
         except ParseException as error:
             raise BadRequest(f"the body is not in chunks as HTTP has them: {error}") from error
     else:
-        large = (request.content_length or 0) > MAX_BODY_BYTES
+        large = "CONTENT_LENGTH" in environ and (request.content_length or 0) > MAX_BODY_BYTES
     if large:
         raise RequestEntityTooLarge(f"the body is larger than {MAX_BODY_BYTES // 1024} KiB")

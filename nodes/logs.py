@@ -11,6 +11,8 @@ import logging
 import os
 import re
 import sys
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,22 +43,40 @@ class JsonFormatter(logging.Formatter):
         self._node = node
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            "node": self._node,
-            "pid": record.process,
-        }
+        line = _start_line(record.created, record.levelname, record.name, record.getMessage(), self._node)
         line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         line = {key: value[:_MAX_TEXT] if isinstance(value, str) else value for key, value in line.items()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)[-_MAX_TRACEBACK:]
-        try:
-            return msgspec.json.encode(line, enc_hook=str).decode()
-        except UnicodeEncodeError:  # a lone surrogate, out of bytes that a client sent: json writes it as \\udxxx
-            return json.dumps(line, default=str)
+        return _encode(line)
+
+
+def write_request(node: str, level: int, **fields: Any) -> None:
+    """Write the line of a request to stderr, past logging, whose record costs more than the line.
+
+    As in logging, a request goes on where its line can not be written.
+    """
+    line = _start_line(time.time(), logging.getLevelName(level), "nodes.requests", "request", node)
+    with suppress(OSError, ValueError):
+        sys.stderr.write(_encode(line | fields) + "\n")
+
+
+def _start_line(created: float, level: str, logger: str, message: str, node: str) -> dict[str, Any]:
+    return {
+        "time": datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds"),
+        "level": level.lower(),
+        "logger": logger,
+        "message": message,
+        "node": node,
+        "pid": os.getpid(),
+    }
+
+
+def _encode(line: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(line, enc_hook=str).decode()
+    except UnicodeEncodeError:  # a lone surrogate, out of bytes that a client sent: json writes it as \\udxxx
+        return json.dumps(line, default=str)
 
 
 def configure_logs(node: str, level: str) -> None:

@@ -71,6 +71,8 @@ class Metrics:
         self._request_seconds = histogram(
             "node_request_seconds", "Seconds until the response began, by route.", ("route",), buckets=_REQUEST_BUCKETS
         )
+        # The library looks a child up under a lock, by labels that it makes text of: half of the cost of counting.
+        self._requests_by_labels: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = counter(
             "node_session_events_total",
             "Sessions created, renewed (login), ended (logout), expired (as far as a sweep finds them), absent (a"
@@ -91,8 +93,14 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one response. `route` is the rule that matched, never the path, which clients choose."""
-        self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        method = method if method in METHODS else "other"
+        child = self._requests_by_labels.get((method, route, status))
+        if child is None:
+            child = self._requests.labels(method, route, str(status)), self._request_seconds.labels(route)
+            self._requests_by_labels[method, route, status] = child
+        counter, histogram = child
+        counter.inc()
+        histogram.observe(seconds)
 
     def listen_to(self, sessions: Sessions) -> None:
         """Count the events of this extension's sessions."""
@@ -122,24 +130,26 @@ class MeasuredStore(StoreWrapper):
         self._metrics = metrics
         self._clock = clock
         for operation in ("load", "create", "update", "retire", "delete", "quarantine", "ping"):
-            setattr(self, operation, partial(self._measure, operation))
-            metrics.store_seconds.labels(operation)  # present from the start, as are the events
-            metrics.store_failures.labels(operation)
+            setattr(self, operation, self._measured(operation, partial(getattr, store, operation)))
 
     def ping_at_once(self) -> float:
         """Ping without waiting for a primary, as far as the store can."""
         store = find_capability(self.wraps, PingsAtOnce)
-        return self._record("ping", store.ping_at_once if store is not None else self.wraps.ping)
+        return float(self._measured("ping", lambda: store.ping_at_once if store is not None else self.wraps.ping)())
 
-    def _measure(self, operation: str, *arguments: Any, **options: Any) -> Any:
-        return self._record(operation, partial(getattr(self.wraps, operation), *arguments, **options))
+    def _measured(self, operation: str, find: Callable[[], Callable[..., T]]) -> Callable[..., T]:
+        """Return the operation that `find` returns, measured. Its metrics are present from now on."""
+        clock, seconds = self._clock, self._metrics.store_seconds.labels(operation)
+        failures = self._metrics.store_failures.labels(operation)
 
-    def _record(self, operation: str, call: Callable[[], T]) -> T:
-        start = self._clock()
-        try:
-            return call()
-        except StoreUnavailable:
-            self._metrics.store_failures.labels(operation).inc()
-            raise
-        finally:
-            self._metrics.store_seconds.labels(operation).observe(self._clock() - start)
+        def measured(*arguments: Any, **options: Any) -> T:
+            start = clock()
+            try:
+                return find()(*arguments, **options)
+            except StoreUnavailable:
+                failures.inc()
+                raise
+            finally:
+                seconds.observe(clock() - start)
+
+        return measured

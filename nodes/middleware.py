@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
 
-from .logs import loggable_path
+from .logs import loggable_path, write_request
 from .metrics import Metrics
 from .request import REQUEST_ID
 from .sessions import current_session
@@ -48,6 +48,7 @@ class RequestMiddleware:
 
     def __init__(self, application: WSGIApplication, node: str, metrics: Metrics) -> None:
         self._application = application
+        self._node = node
         self._metrics = metrics
         self._headers = (*SECURITY_HEADERS, ("X-Served-By", node))
 
@@ -73,16 +74,17 @@ class RequestMiddleware:
         self._metrics.request(method, environ.get(_ROUTE, "none"), status, seconds)
         level = logging.DEBUG if path in _QUIET and status < 400 else logging.INFO
         if log.isEnabledFor(level):
-            fields: dict[str, Any] = {
-                "request_id": environ[REQUEST_ID],
-                "method": method,
-                "path": path,
-                "status": status,
-                "duration_ms": round(seconds * 1000, 2),
-            }
-            if environ.get(_SESSION):
-                fields["session"] = environ[_SESSION]
-            log.log(level, "request", extra=fields)
+            session_field = {"session": environ[_SESSION]} if environ.get(_SESSION) else {}
+            write_request(
+                self._node,
+                level,
+                request_id=environ[REQUEST_ID],
+                method=method,
+                path=path,
+                status=status,
+                duration_ms=round(seconds * 1000, 2),
+                **session_field,
+            )
 
 
 def install(app: Flask, node: str, metrics: Metrics) -> None:

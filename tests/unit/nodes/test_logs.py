@@ -7,7 +7,7 @@ import logging
 import pytest
 from flask.testing import FlaskClient
 
-from nodes.logs import JsonFormatter, loggable_path
+from nodes.logs import JsonFormatter, loggable_path, write_request
 
 
 @pytest.fixture
@@ -76,3 +76,21 @@ def test_an_error_in_a_view_is_logged_without_its_path(client: FlaskClient, capl
     assert client.get("/fail/Q3Vyc2VkLWJlLXRoZS1vbmUtd2hvLXJlYWRz").status_code == 500
     assert "a fault" in caplog.text
     assert "Q3Vyc2Vk" not in caplog.text
+
+
+def test_the_line_of_a_request_has_the_form_of_every_line(
+    log: tuple[logging.Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger, stream = log
+    logger.info("request", extra={"path": "/\ud800", "status": 200})
+    write_request("node-7", logging.INFO, path="/\ud800", status=200)
+    ours, other = json.loads(capsys.readouterr().err), json.loads(stream.getvalue())
+    assert list(ours) == list(other)
+    assert ours | {"time": 0, "logger": ""} == other | {"time": 0, "logger": ""}
+
+
+def test_a_log_that_can_not_be_written_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed)
+    write_request("node-7", logging.INFO, path="/")
