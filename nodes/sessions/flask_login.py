@@ -125,7 +125,7 @@ def guard(app: Flask) -> None:
                 functions[place] = partial(_finish, function)
 
 
-def _finish(update: Callable[[Response], Response], response: Response) -> Response:
+def _finish(update: Callable[[Response], Any], response: Response) -> Any:
     """Call Flask-Login's last step, unless the request did not use the session."""
     session = flask.session._get_current_object()  # type: ignore[attr-defined]
     if not isinstance(session, SessionData):
