@@ -35,7 +35,7 @@ BESIDE_SESSIONS = Rights(
     ("rate_limits:*", "*:rate_limits:*", "accounts:*", "*:accounts:*"),  # also after a namespace
     (
         *("hgetall", "hget", "hset", "hdel", "pttl", "pexpire", "pexpireat", "del", "exists", "type", "rename", "time"),
-        *("evalsha", "script|load", "wait", "info|memory"),
+        *("hlen", "memory|usage", "evalsha", "script|load", "wait", "info|memory"),
     ),
 )
 # SCAN shows the names of all keys, whatever their pattern.

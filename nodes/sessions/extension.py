@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import flask
 from blinker import NamedSignal
@@ -22,6 +23,7 @@ from .checks import check_type
 from .config import from_config, snapshot
 from .cookie import cookie_values
 from .data import SessionData, state_of
+from .environment import EnvironmentReader
 from .fields import COOKIE_KEY
 from .migration import Migration, OldSessions, TakenOver, finish
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
@@ -96,6 +98,28 @@ class Sessions:
         self.admission = Admission(store, options.anonymous_rate, options.anonymous_share)
         if app is not None:
             self.init_app(app)
+
+    @classmethod
+    def from_environment(
+        cls,
+        app: Flask,
+        *,
+        options: SessionOptions | None = None,
+        migrate_from: abc.Sequence[OldSessions] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Give `app` the sessions that the environment's variables describe: see `environment.py`.
+
+        An option that was given wins over the environment, and the environment over the application's configuration.
+        An application without a `SECRET_KEY` gets one that is derived from `SESSION_SECRETS`, which all its processes
+        share. Raises `OptionsError`, in one line.
+        """
+        reader = EnvironmentReader(os.environ if environ is None else environ)
+        if not app.secret_key and (keys := reader.secret_keys()):
+            app.config.update(SECRET_KEY=keys[0], SECRET_KEY_FALLBACKS=keys[1:])
+        given = {} if options is None else {name: getattr(options, name) for name in options.given}
+        merged = SessionOptions(**(reader.options() | given))
+        return cls(app, store=reader.store(), options=merged, migrate_from=migrate_from)
 
     def init_app(self, app: Flask) -> None:
         """Replace Flask's own sessions in `app`. Raises OptionsError where its configuration can't be right."""

@@ -102,6 +102,7 @@ FORBIDDEN = [
     "WAITAOF 0 0 0", "MULTI", "WATCH session:x", "CLIENT SETNAME x", "CLIENT REPLY OFF", "HSCAN session:x 0",
     "ZRANGEBYSCORE session:x 0 1", "ZSCORE session:x y", "ZPOPMIN session:x", "ZUNIONSTORE session:x 1 session:y",
     "ZADD other 1 y", "ZRANGE other 0 -1", "ZREM other y", "ZRANDMEMBER other", "PTTL other", "EXISTS other",
+    "HLEN other", "MEMORY USAGE other",
     "HGETALL other", "HSET other a b", "DEL other", "RENAME session:x other", "RENAME other session:x",
 ]  # fmt: skip
 

@@ -106,7 +106,7 @@ def test_a_waiting_read_is_answered_by_a_node_that_the_name_resolves_to_later(
         assert {answer.status for answer in answers} == {200}
 
 
-def test_a_write_that_never_reached_a_node_goes_to_one_that_the_name_resolves_to_later(
+def test_a_write_that_reached_no_node_goes_to_one_that_the_name_resolves_to_later(
     start_proxy: StartProxy, scaled: Nodes
 ) -> None:
     """The kernel drops attempts to connect to a socket whose backlog is full, as if no host had its address."""

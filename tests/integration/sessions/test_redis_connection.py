@@ -103,6 +103,20 @@ def test_an_interrupted_request_leaves_no_reply_behind(fill: Fill, monkeypatch: 
     assert fields_of(store, OTHER) == {"b": b"2"}
 
 
+def test_a_request_that_is_interrupted_before_it_sends_takes_no_connection_along(
+    fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fill(Budgets(connect_timeout=1, read_timeout=5, retries=0, deadline=5, max_connections=1))
+
+    def interrupt(_parser: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("nodes.sessions.stores.redis.exchange.BoundedParser.is_stale", interrupt)
+        store.update(KEY, Changes({"a": b"2"}), HOUR)
+    assert store.update(KEY, Changes({"a": b"3"}), HOUR) is Outcome.APPLIED
+
+
 def test_unexpected_data_on_a_connection_is_not_the_reply_to_a_write(fill: Fill) -> None:
     store = fill()
     connection = store._connections._free[-1]  # type: ignore[attr-defined]

@@ -164,7 +164,7 @@ def test_an_answer_of_mysql_without_rows_is_unavailable() -> None:
         assert "an answer that can't be read" in fail_to_load(url)
 
 
-def test_what_comes_with_the_greeting_of_mysql_is_not_taken_for_the_answer_to_the_login() -> None:
+def test_what_comes_with_the_greeting_of_mysql_is_not_the_answer_to_the_login() -> None:
     # With TLS, what comes before its handshake may be another's.
     def serve(connection: socket.socket) -> None:
         connection.sendall(_GREETING + _packet(2, _OK))

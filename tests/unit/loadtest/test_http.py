@@ -11,7 +11,7 @@ INTERFACE = HttpInterface()
 
 
 @pytest.mark.parametrize("action", Action)
-def test_each_operation_has_a_request_and_only_a_login_or_a_change_sends_the_password(action: Action) -> None:
+def test_each_operation_has_a_request_and_only_two_of_them_send_the_password(action: Action) -> None:
     request = INTERFACE.request(Operation(action, "apple", 2), "alice", "secret")
     assert request.path.startswith("/")
     assert (request.method == "GET") is (action in (Action.LOOK, Action.ACCOUNT, Action.LIST))

@@ -139,7 +139,7 @@ def test_reads_go_on_where_too_few_sentinels_answer(opinions: list[Opinion]) -> 
 
 
 @pytest.mark.parametrize("against", [DOWN, flagged(b"o_down"), replace(UP, primary=OTHER, epoch=4)])
-def test_a_read_counts_under_a_lease_and_not_once_a_sentinel_speaks_against_the_primary(against: Opinion) -> None:
+def test_a_read_counts_under_a_lease_until_a_sentinel_speaks_against_the_primary(against: Opinion) -> None:
     sentinels = Sentinels()
     lease = sentinels.lease()
     lease.confirm_read(PRIMARY)

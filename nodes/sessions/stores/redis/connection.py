@@ -200,8 +200,12 @@ class ServerConnections:
         """Return a connection that is new or not stale. Where one is stale, the other idle ones are likely to be."""
         while True:
             connection, used = self._take()
-            if not used or not connection._parser.is_stale():
-                return connection
+            try:
+                if not used or not connection._parser.is_stale():
+                    return connection
+            except BaseException:  # with TLS the look may be interrupted, as an exchange may
+                self._discard(connection)
+                raise
             self._discard(connection)
 
     def _give_back(self, connection: Connection) -> None:

@@ -47,6 +47,8 @@ BY_SHA: dict[str, Script] = {}
 
 # Longer than any request waits for a failover (`OutagePolicy`: 25 s at most).
 _TOKEN_MS = 30_000
+_SLICE = 1000
+"""Arguments that Lua unpacks at a time; it can unpack about 8000. An even number: names and values."""
 _REPLY_AGAIN = f"""
 if once then
   local answer = redis.call('HGET', once, 'answer')
@@ -79,7 +81,7 @@ local final = deadline <= now + idle
 local answer = created
 {_KEEP_REPLY}
 redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. (final and 'f' or '') .. ':' .. ARGV[3])
-for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 5, #ARGV, {_SLICE} do redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(i + {_SLICE} - 1, #ARGV))) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(now + idle, deadline)))
 return created
 """,
@@ -91,16 +93,31 @@ return created
 # to set; then names to delete.
 UPDATE = Script(
     f"""
+-- Whether the session is surely within its bound, without reading all of it: it has no more bytes than the memory that
+-- it takes, but where Redis keeps text of up to 20 digits as a number, in half of the bytes.
+local function fits(most, at, set)
+  local memory = redis.pcall('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', '0')
+  if type(memory) ~= 'number' then return false end  -- not permitted
+  local size = 2 * memory
+  if size > most then
+    local count = redis.pcall('HLEN', KEYS[1])
+    if type(count) == 'number' then size = memory + 20 * count end
+  end
+  for i = at, at + set - 1 do size = size + #ARGV[i] end
+  return size <= most
+end
 local once = KEYS[3]
 {_REPLY_AGAIN}
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then return redis.call('EXISTS', KEYS[2]) == 1 and 'ended' or 'absent' end
-if kind ~= 'hash' then return 'damaged' end
-local meta = redis.call('HGET', KEYS[1], '@') or ''
-local version = tonumber(string.match(meta, '^(%d+):'))
-if version and version > 1 then return 'newer' end
+local meta = redis.pcall('HGET', KEYS[1], '@')
+if type(meta) ~= 'string' then
+  if redis.call('EXISTS', KEYS[1]) == 1 then return 'damaged' end
+  return redis.call('EXISTS', KEYS[2]) == 1 and 'ended' or 'absent'
+end
 local created, final, owner = string.match(meta, '^1:(%d+):(f?):(.*)$')
-if not created then return 'damaged' end
+if not created then
+  local version = tonumber(string.match(meta, '^(%d+):'))
+  return version and version > 1 and 'newer' or 'damaged'
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local idle, deadline = now + tonumber(ARGV[1]), created + tonumber(ARGV[2])
@@ -122,7 +139,7 @@ if deadline <= now then
 end
 
 local most = tonumber(ARGV[3])
-if most > 0 and set > 0 then
+if most > 0 and set > 0 and not fits(most, at, set) then
   local sizes, size = {{}}, 0
   local hash = redis.call('HGETALL', KEYS[1])
   for i = 1, #hash, 2 do sizes[hash[i]] = #hash[i] + #hash[i + 1] end
@@ -139,7 +156,8 @@ local answer = 'ok'
 {_KEEP_REPLY}
 local is_final = deadline <= idle and 'f' or ''
 if is_final ~= final then redis.call('HSET', KEYS[1], '@', '1:' .. created .. ':' .. is_final .. ':' .. owner) end
-for i = at, at + set - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+local last = at + set - 1
+for i = at, last, {_SLICE} do redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(i + {_SLICE} - 1, last))) end
 for i = at + set, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.min(idle, deadline)))
 return 'ok'

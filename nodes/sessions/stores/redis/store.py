@@ -3,9 +3,10 @@
     load       HGETALL key, PTTL key                       in one packet; then HGET of the mark where it is absent
     create     EVALSHA INDEX, where there is an owner      TIME, ZREMRANGEBYSCORE, ZADD, ZRANGE, PEXPIREAT, ZCARD
               EVALSHA CREATE, in the same packet          EXISTS, TIME, HSET, PEXPIREAT
-    update     EVALSHA UPDATE                              TYPE, HGET @, TIME, HGET of each expected field,
-                                                          HGETALL where bytes are bounded, HSET, HDEL, PEXPIREAT;
-                                                          EXISTS of the mark where it is absent
+    update     EVALSHA UPDATE                              HGET @, TIME, HGET of each expected field, HSET, HDEL,
+                                                          PEXPIREAT; where bytes are bounded MEMORY USAGE, HLEN of a
+                                                          large session, HGETALL near its bound; where it is absent
+                                                          EXISTS of it and of its mark
     retire     EVALSHA RETIRE                              TYPE, HGETALL where fields are expected, DEL, HSET, PEXPIRE
     delete     EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
     quarantine EVALSHA QUARANTINE                          EXISTS, RENAME, PEXPIRE
