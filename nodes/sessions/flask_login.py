@@ -28,7 +28,7 @@ KEYS = (USER, FRESH, "_id", REMEMBER, "_remember_seconds")
 def connect(app: Flask) -> None:
     """Follow the logins and logouts of `app`. Raises OptionsError where Flask-Login is not installed."""
     try:
-        from flask_login import signals  # type: ignore[import-untyped]
+        from flask_login import signals
     except ModuleNotFoundError:
         raise OptionsError("flask_login needs the package flask-login: pip install flask-login") from None
     signals.user_logged_in.connect(_log_in, app)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flask
-import flask_login  # type: ignore[import-untyped]
+import flask_login
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
