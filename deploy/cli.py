@@ -73,6 +73,14 @@ def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Comman
 )
 @cluster_options
 @click.option(
+    "--app",
+    "application",
+    default="",
+    metavar="MODULE:NAME",
+    show_default=False,
+    help="Serve this WSGI application of the current folder in place of the shop.",
+)
+@click.option(
     "--port", type=int, default=8080, metavar="PORT", help="Port of the proxy on 127.0.0.1; 0 chooses a free one."
 )
 @click.option("--tls", is_flag=True, show_default=False, help="Serve https, with a certificate made for this cluster.")
@@ -93,6 +101,7 @@ def up(
     store: str,
     node: str,
     balance: str,
+    application: str,
     port: int,
     tls: bool,
     state_dir: Path | None,
@@ -103,6 +112,9 @@ def up(
 
     Starts nginx, the nodes and the store as processes of this machine, and prints the address, the users and their
     password. Ctrl-C (or SIGTERM) stops everything. No process outlives this command, even if it is killed.
+
+    With --app, the nodes serve a WSGI application of the current folder, such as shop:app or shop:create_app(), which
+    gets the cluster's sessions by `Sessions.from_environment(app)`. It has all variables of this command's environment.
 
     With --state DIR, DIR/cluster.json has the address and the users for scripts, and the name, address, pid and log of
     each process. While the cluster runs, processes that end are reported.
@@ -135,6 +147,7 @@ def up(
             nodes=nodes,
             workers=workers,
             node=NodeKind.parse(node),
+            application=application,
             store=StoreKind.parse(store),
             balance=parse_balance(balance),
             port=port,
@@ -159,9 +172,9 @@ def _introduce(console: Console, cluster: LocalCluster) -> None:
     spec = cluster.spec
     workers = f" of {spec.workers} workers" if spec.workers > 1 else ""
     kind = "" if spec.node is NodeKind.FLASK else f"{spec.node} "
+    users = {"users": ", ".join(cluster.users), "password": f"[bold]{next(iter(cluster.users.values()))}[/]"}
     facts = {
-        "users": ", ".join(cluster.users),
-        "password": f"[bold]{next(iter(cluster.users.values()))}[/]",
+        **({"application": escape(spec.application)} if spec.application else users),
         "cluster": f"{spec.nodes} {kind}nodes{workers}, sessions in {spec.store}, balancing {spec.balance}",
         **({"trust": escape(str(cluster.authority))} if cluster.authority else {}),
         "logs": escape(str(cluster.state_dir / "logs")),

@@ -194,6 +194,8 @@ class ClusterSpec:
     workers: int = 1
     """Processes of each node. With StoreKind.MEMORY each of them has sessions of its own."""
     node: NodeKind = NodeKind.FLASK
+    application: str = ""
+    """`module:name` of a WSGI application in the current folder, which the nodes serve in place of the shop."""
     store: StoreKind = StoreKind.MEMORY
     database: Database = Database.SQLITE
     """For StoreKind.SQL; the other two are for containers."""
@@ -259,6 +261,8 @@ class ClusterSpec:
             raise SpecError(
                 f"workers must be 1 for express nodes, which are one process, not {self.workers}; add nodes instead"
             )
+        if self.application:
+            self._check_application()
         if self.store not in self.node.stores:
             stores = ", ".join(self.node.stores)
             raise SpecError(f"{self.node} nodes cannot keep sessions in {self.store}: choose one of {stores}")
@@ -282,6 +286,14 @@ class ClusterSpec:
         for what in ("start_timeout", "drain_timeout"):
             if not 0 < getattr(self, what) <= 3600:
                 raise SpecError(f"{what} must be above 0 s and at most 3600 s, not {getattr(self, what):g} s")
+
+    def _check_application(self) -> None:
+        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_].*", self.application):
+            raise SpecError(f"app must be module:name or module:function(), not {self.application!r}")
+        if self.node is not NodeKind.FLASK:
+            raise SpecError(f"app is for flask nodes, not for {self.node}: leave one of them out")
+        if self.store is StoreKind.EXPRESS:
+            raise SpecError("app can't keep its sessions in express: choose another store")
 
     def _check_disk(self) -> None:
         if not _SIZE.fullmatch(self.store_disk):

@@ -83,6 +83,8 @@ def add_options(parser: Any) -> None:
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def prepare(environment: Any, runner: Any, **_: Any) -> None:
     """Prepare this process for its users."""
+    if application := os.environ.get("NODE_APP"):
+        sys.exit(f"Error: users of the shop can't load {application}; write a locustfile of its own")
     if SETTINGS is not None:
         prepare_generator(environment, runner, SETTINGS)
     elif not isinstance(runner, MasterRunner):  # a master has no users

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from flask import Flask, request
@@ -16,7 +16,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import account_sessions, auth, csrf, gunicorn_hooks, health, logs, middleware, pages, shop
+from . import account_sessions, auth, csrf, guest, gunicorn_hooks, health, logs, middleware, pages, shop
 from .accounts import UsersError, read_accounts
 from .accounts.users import Users
 from .environment import SettingsError
@@ -26,6 +26,9 @@ from .rate_limit import RateLimiter
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
 from .settings import Settings
 from .stores import Stores, make_stores
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 MAX_BODY_BYTES = 64 * 1024
 _HASHING_THREADS = 2
@@ -75,7 +78,7 @@ def make_users(settings: Settings, stores: Stores, run: Callable[[Callable[[], A
     return Users(stores.accounts, read_accounts(settings.users_file) if settings.users_file else None, run)
 
 
-def from_environ() -> Flask:
+def from_environ() -> WSGIApplication:
     """Return the application for gunicorn, from this process's environment. Exit with one line for a wrong setting.
 
     The status of the exit ends gunicorn's main process, too. After others it would start workers for ever.
@@ -83,20 +86,17 @@ def from_environ() -> Flask:
     try:
         settings = Settings.from_environ(os.environ)
         logs.configure_logs(settings.node_name, settings.log_level)
+        if settings.application:
+            return guest.make(settings)
         app = create_app(settings)
     except (SettingsError, UsersError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
-    _sweep(app, settings)
-    return app
-
-
-def _sweep(app: Flask, settings: Settings) -> None:
-    """Sweep in one of a node's workers. Nodes share the work."""
-    if settings.sweep_seconds > 0 and os.environ.get(gunicorn_hooks.WORKER, "0") == "0":
+    if gunicorn_hooks.sweeps(settings):
         sessions: Sessions = app.extensions["sessions"]
         Sweeper(sessions.store, settings.sweep_seconds, sessions.notify).start()
         Sweeper(app.extensions["rate_limiter"].store, settings.sweep_seconds).start()
+    return app
 
 
 def _options(settings: Settings) -> SessionOptions:

@@ -96,6 +96,11 @@ class MetricsFolder:
             shutil.rmtree(self._made, ignore_errors=True)
 
 
+def sweeps(settings: Settings) -> bool:
+    """Return whether this worker sweeps: one of each node's does, and nodes share the work."""
+    return settings.sweep_seconds > 0 and os.environ.get(WORKER, "0") == "0"
+
+
 def assign_number(worker: Any, siblings: Any) -> int:
     """Give a worker the lowest free number and return it: a replacement continues its predecessor's files."""
     taken = {getattr(sibling, "number", -1) for sibling in siblings}

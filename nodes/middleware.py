@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
@@ -44,13 +44,19 @@ SECURITY_HEADERS = (
 
 
 class RequestMiddleware:
-    """WSGI middleware around the application of one node."""
+    """WSGI middleware around the application of one node. `headers` are added to each response."""
 
-    def __init__(self, application: WSGIApplication, node: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        application: WSGIApplication,
+        node: str,
+        metrics: Metrics,
+        headers: Sequence[tuple[str, str]] = SECURITY_HEADERS,
+    ) -> None:
         self._application = application
         self._node = node
         self._metrics = metrics
-        self._headers = (*SECURITY_HEADERS, ("X-Served-By", node))
+        self._headers = (*headers, ("X-Served-By", node))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start = time.perf_counter()
@@ -102,4 +108,9 @@ def _log_exception(exc_info: Any) -> None:
 def _remember(_error: BaseException | None) -> None:
     """Pass the session's key and the route to the middleware. The session is saved by now."""
     request.environ[_SESSION] = current_session.key_hash if current_session.used else None
+    remember_route()
+
+
+def remember_route(_error: BaseException | None = None) -> None:
+    """Pass the route to the middleware, for the metrics."""
     request.environ[_ROUTE] = request.url_rule.rule if request.url_rule else "none"

@@ -21,6 +21,7 @@ from .environment import Environment, SettingsError, did_you_mean
 MIN_SECRET_BYTES = 32
 _YEAR = 365 * 86400
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
+_APPLICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_].*\Z")
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 _DATABASES = ("sqlite://", "mysql://", "mariadb://", "postgresql://")
@@ -214,6 +215,13 @@ def _bind(env: Environment) -> str | None:
     return value
 
 
+def _application(env: Environment) -> str | None:
+    value = env.text("NODE_APP")
+    if value is not None and not _APPLICATION.match(value):
+        raise SettingsError(f"NODE_APP must be module:name or module:function(), not {value}")
+    return value
+
+
 _REDIS = (SessionStoreKind.REDIS, SessionStoreKind.EXPRESS)
 
 
@@ -226,6 +234,17 @@ class Settings:
         shown="`node-2` in a replica of compose, else the host name",
     )  # fmt: skip
     bind: str = _setting("NODE_BIND", "127.0.0.1:8000", "`host:port`, `unix:/path`", "Where the node listens.", _bind)
+    application: str = _setting(
+        "NODE_APP", "", "`module:name`, `module:function()`",
+        "Another WSGI application to serve in place of the shop, see [your-application.md](your-application.md).",
+        _application, shown="",
+    )  # fmt: skip
+    application_folder: Path | None = _setting(
+        "NODE_APP_FOLDER", None, "a path",
+        "The folder of that application; its packages may be in the folder `packages` there.",
+        lambda env: Path(folder) if (folder := env.text("NODE_APP_FOLDER")) else None,
+        shown="the current folder",
+    )  # fmt: skip
     workers: int = _whole(
         "NODE_WORKERS", 1, 1, 64, "gunicorn workers; with the memory store each has sessions of its own."
     )

@@ -71,10 +71,14 @@ class Process:
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
     def log_tail(self) -> str:
-        """Return the last non-empty line of its log, or else its exit reason."""
+        """Return its last error in one line, or else the last line of its log, or else its exit reason.
+
+        gunicorn logs that a worker failed after the worker has said why.
+        """
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         texts = [line.strip() for line in lines if line.strip()]
-        return texts[-1] if texts else self.exit_reason()
+        errors = [text for text in texts if text.startswith("error: ")]
+        return [self.exit_reason(), *texts[-1:], *errors[-1:]][-1]
 
     def pause(self) -> None:
         """Send SIGSTOP; return when it has stopped or ended."""

@@ -162,6 +162,17 @@ def make_environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join(python_path()), **variables}
 
 
+def make_guest_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a node with an application of somebody's own, which needs its own variables.
+
+    So all of this process's are in it, but for those that would contradict `variables`.
+    """
+    pairs = {name.removesuffix("_FILE") for name in variables}
+    inherited = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in pairs}
+    folders = [*python_path(), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**inherited, "PYTHONPATH": os.pathsep.join(folders), **variables}
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeApplication:
     """Another application as a node of the cluster. It serves the HTTP interface of docs/http-api.md, on plain HTTP.
@@ -203,6 +214,7 @@ class LocalNodes:
             "SESSION_STORE": str(StoreKind.REDIS if spec.store.has_several_servers else spec.store),
             "SESSION_SECRETS_FILE": str(state.write_secret("session-secrets", secrets.token_hex(32) + "\n")),
             "TRUSTED_PROXIES": "1",
+            **({"NODE_APP": spec.application, "NODE_APP_FOLDER": str(Path.cwd())} if spec.application else {}),
             **self._users_variables(users_file),
         }
         if spec.store is StoreKind.FILE:
@@ -244,7 +256,8 @@ class LocalNodes:
             }
             if application is not None:
                 variables |= {"HOST": "127.0.0.1", "PORT": str(port), **application.environment}
-            return make_environment({**variables, **shared})
+            make = make_guest_environment if self._spec.application else make_environment
+            return make({**variables, **shared})
 
         conf = str(_NODES.with_name("gunicorn.conf.py"))
         gunicorn = [sys.executable, "-m", "gunicorn", "-c", conf, "nodes.app:from_environ()"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import flask
 from blinker import NamedSignal
@@ -16,12 +17,13 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
-from . import signals
+from . import flask_login, signals
 from .admission import Admission
 from .checks import check_type
 from .config import from_config, snapshot
 from .cookie import cookie_values
 from .data import SessionData, state_of
+from .environment import EnvironmentReader
 from .fields import COOKIE_KEY
 from .migration import Migration, OldSessions, TakenOver, finish
 from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
@@ -97,10 +99,34 @@ class Sessions:
         if app is not None:
             self.init_app(app)
 
+    @classmethod
+    def from_environment(
+        cls,
+        app: Flask,
+        *,
+        options: SessionOptions | None = None,
+        migrate_from: abc.Sequence[OldSessions] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Give `app` the sessions that the environment's variables describe: see `environment.py`.
+
+        An option that was given wins over the environment, and the environment over the application's configuration.
+        An application without a `SECRET_KEY` gets one that is derived from `SESSION_SECRETS`, which all its processes
+        share. Raises `OptionsError`, in one line.
+        """
+        reader = EnvironmentReader(os.environ if environ is None else environ)
+        if not app.secret_key and (keys := reader.secret_keys()):
+            app.config.update(SECRET_KEY=keys[0], SECRET_KEY_FALLBACKS=keys[1:])
+        given = {} if options is None else {name: getattr(options, name) for name in options.given}
+        merged = SessionOptions(**(reader.options() | given))
+        return cls(app, store=reader.store(), options=merged, migrate_from=migrate_from)
+
     def init_app(self, app: Flask) -> None:
         """Replace Flask's own sessions in `app`. Raises OptionsError where its configuration can't be right."""
         interface = _Interface(self)
         interface.options_for(app)
+        if self.options.flask_login:
+            flask_login.connect(app)
         app.session_interface = interface
         app.extensions["sessions"] = self
         app.register_error_handler(SessionError, error_response)
@@ -202,6 +228,8 @@ class _Interface(SessionInterface):
         self._given = sessions.options
         self._snapshot: tuple[Any, ...] | None = None
         self._options: SessionOptions | None = None
+        self._guards = False
+        """Whether `flask_login.guard` was called, which comes after the application was set up."""
 
     def options_for(self, app: Flask) -> SessionOptions | None:
         """Return the options with the configuration of `app`, which may change until the first request and in tests."""
@@ -221,6 +249,9 @@ class _Interface(SessionInterface):
         options = self.options_for(app)
         if options is None:
             return None
+        if options.flask_login and not self._guards:
+            flask_login.guard(app)
+            self._guards = True
         context = _RequestContext(self._sessions, options, request, app)
         store = self._sessions.store
         if store.cookie.is_shared:

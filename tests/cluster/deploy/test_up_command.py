@@ -82,6 +82,34 @@ def test_a_user_logs_in_with_the_printed_password(shared: Up) -> None:
     assert browser.user == "alice"
 
 
+def test_an_application_of_ones_own_has_its_sessions_in_the_store_of_the_cluster(tmp_path: Path) -> None:
+    with running(tmp_path / "state", "--nodes", "2", "--app", "docs.examples.hello:app", "--tls") as up:
+        (trust,) = [line for line in up.output.read_text().splitlines() if line.startswith("trust")]
+        browser = HttpClient(up.state["url"], authority=Path(trust.split()[1]))
+        answers = [browser.get("/") for _ in range(4)]
+        assert [(node_of(each), each.json()["visits"]) for each in answers] == [
+            *[("node-1", 1), ("node-2", 2), ("node-1", 3), ("node-2", 4)]
+        ]
+        assert [cookie.name for cookie in browser.cookies] == ["__Host-session"]
+        assert "docs.examples.hello:app" in up.output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--app", "hello"), "app must be module:name or module:function(), not 'hello'"),
+        (("--app", "a:b", "--node", "express"), "app is for flask nodes, not for express"),
+        (("--app", "a:b", "--store", "express"), "app can't keep its sessions in express"),
+        (("--app", "nowhere:app", "--nodes", "1"), "NODE_APP=nowhere:app: No module named 'nowhere'"),
+    ],
+)
+def test_an_application_that_cannot_be_served_is_one_line(options: tuple[str, ...], error: str) -> None:
+    done = run_command("up", "--port", "0", *options)
+    assert done.returncode != 0
+    assert error in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_command_with_the_variables_of_the_nodes_disables_a_user_on_all_of_them(shared: Up) -> None:
     def accounts(command: str) -> None:
         script = f". {shared.folder}/secrets/node.env; exec {sys.executable} -m nodes.accounts {command}"

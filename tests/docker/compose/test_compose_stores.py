@@ -72,3 +72,11 @@ def test_over_tls_the_cookie_has_the_host_prefix(compose: Compose, tmp_path: Pat
     answers = [visitor.ask("GET", "/me") for _ in range(4)]
     assert {(node_of(answer), answer.json()["visits"]) for answer in answers} == {("node-1", 1), ("node-2", 1)}
     assert HttpClient(compose.url).get("/me").status_code == 200, "and the plain proxy goes on"
+
+
+def test_an_application_of_ones_own_has_its_sessions_in_the_store(compose: Compose) -> None:
+    compose.serve(APP="hello:app")
+    visitor = HttpClient(compose.url)
+    answers = [visitor.get("/") for _ in range(4)]
+    assert [each.json()["visits"] for each in answers] == [1, 2, 3, 4]
+    assert {node_of(each) for each in answers} == {"node-1", "node-2"}

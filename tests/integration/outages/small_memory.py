@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-
-from flask import Flask
+from typing import TYPE_CHECKING
 
 from nodes import app, stores
 from nodes.sessions import MemoryStore
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
-def application() -> Flask:
+
+def application() -> WSGIApplication:
     """For gunicorn, in place of `nodes.app:from_environ()`."""
     vars(stores)["MemoryStore"] = partial(MemoryStore, max_sessions=10)
     return app.from_environ()

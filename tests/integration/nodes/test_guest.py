@@ -1,0 +1,108 @@
+"""A node that serves an application of somebody's own in place of the shop."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.ports import free_ports
+from tests.support.http_client import HttpClient
+from tests.support.node import ROOT, RunningNode, command, environment, store_settings
+from tests.support.waiting import wait_until
+
+BLOG = """
+from flask import Flask, session
+from flask_shared_sessions import Sessions
+app = Flask(__name__)
+Sessions.from_environment(app)
+app.logger.warning("hello from the blog")
+
+@app.get("/")
+def count():
+    session["visits"] = session.get("visits", 0) + 1
+    return {"visits": session["visits"], "key": app.secret_key}
+
+@app.get("/live")
+def live():
+    raise RuntimeError
+
+def create_app(name):
+    app.name = name
+    return app
+
+def plain(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["wsgi.url_scheme"].encode()]
+
+cookies = Flask("cookies")
+cookies.secret_key = "x"
+"""
+
+
+@pytest.fixture
+def guest(run_node: Callable[..., RunningNode], tmp_path: Path) -> Callable[..., RunningNode]:
+    """Return a function that starts a node with the application of this name."""
+    (tmp_path / "blog").mkdir()
+    (tmp_path / "blog" / "blog.py").write_text(BLOG)
+    store = store_settings("sqlite", tmp_path)
+    folder = str(tmp_path / "blog")
+    return lambda name, **more: run_node(NODE_APP=name, NODE_APP_FOLDER=folder, **{**store, **more})
+
+
+@pytest.mark.parametrize("name", ["blog:app", "blog:create_app('blog')"])
+def test_nodes_share_the_sessions_of_the_application(guest: Callable[..., RunningNode], name: str) -> None:
+    nodes = [guest(name, NODE_NAME=f"node-{number}") for number in (1, 2)]
+    browser = HttpClient(nodes[0].url)
+    answers = [browser.get(f"{node.url}/") for node in (*nodes, *nodes)]
+    assert [answer.json()["visits"] for answer in answers] == [1, 2, 3, 4]
+    assert len({answer.json()["key"] for answer in answers}) == 1
+    assert [answer.headers["X-Served-By"] for answer in answers] == ["node-1", "node-2"] * 2
+    assert "Content-Security-Policy" not in answers[0].headers
+    assert "X-Request-ID" in answers[0].headers
+    assert browser.get("/live").json() == {"live": True, "node": "node-1"}
+    assert browser.get("/ready").json() == {"ready": True, "node": "node-1"}
+    metrics = browser.get("/metrics").text
+    assert 'node_requests_total{method="GET",route="/",status="200"} 2.0' in metrics
+    assert 'node_session_events_total{event="created"} 1.0' in metrics
+    (said,) = [line for line in nodes[0].lines() if line["message"] == "hello from the blog"]
+    assert said["node"] == "node-1"
+    assert any(line.get("path") == "/" and line["status"] == 200 for line in nodes[0].lines())
+
+
+def test_an_application_needs_no_flask(guest: Callable[..., RunningNode]) -> None:
+    node = guest("blog:plain")
+    browser = HttpClient(node.url, {"X-Forwarded-Proto": "https"})
+    assert browser.get("/").text == "https"
+    assert browser.get("/live").status_code == 200
+
+
+def test_sessions_in_a_cookie_are_a_line_in_the_log(guest: Callable[..., RunningNode]) -> None:
+    node = guest("blog:cookies")
+    wait_until(lambda: any("blog:cookies has its sessions in a cookie" in line["message"] for line in node.lines()))
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "expected"),
+    [
+        ("blog", 2, "NODE_APP must be module:name or module:function(), not blog"),
+        ("nowhere:app", 3, "NODE_APP=nowhere:app: No module named 'nowhere' in "),
+        ("wrong:app", 3, "NODE_APP=wrong:app: ZeroDivisionError: division by zero"),
+        ("blog:nothing", 3, "NODE_APP=blog:nothing: Failed to find attribute 'nothing' in 'blog'"),
+    ],
+)
+def test_an_application_that_cannot_be_found_is_one_line(
+    users_file: Path, tmp_path: Path, name: str, status: int, expected: str
+) -> None:
+    (tmp_path / "blog.py").write_text("")
+    (tmp_path / "wrong.py").write_text("1 / 0")
+    settings = {"NODE_BIND": f"127.0.0.1:{free_ports(1)[0]}", "NODE_APP": name, "NODE_APP_FOLDER": str(tmp_path)}
+    done = subprocess.run(
+        command(), cwd=ROOT, env=environment(users_file, **settings), capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == status
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert line.startswith(f"error: {expected}"), json.dumps(done.stderr)
