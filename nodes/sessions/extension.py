@@ -17,7 +17,7 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
-from . import signals
+from . import flask_login, signals
 from .admission import Admission
 from .checks import check_type
 from .config import from_config, snapshot
@@ -126,6 +126,8 @@ class Sessions:
         """Replace Flask's own sessions in `app`. Raises OptionsError where its configuration can't be right."""
         interface = _Interface(self)
         interface.options_for(app)
+        if self.options.flask_login:
+            flask_login.connect(app)
         app.session_interface = interface
         app.extensions["sessions"] = self
         app.register_error_handler(SessionError, error_response)
@@ -227,6 +229,8 @@ class _Interface(SessionInterface):
         self._given = sessions.options
         self._snapshot: tuple[Any, ...] | None = None
         self._options: SessionOptions | None = None
+        self._guards = False
+        """Whether `flask_login.guard` was called, which comes after the application was set up."""
 
     def options_for(self, app: Flask) -> SessionOptions | None:
         """Return the options with the configuration of `app`, which may change until the first request and in tests."""
@@ -246,6 +250,9 @@ class _Interface(SessionInterface):
         options = self.options_for(app)
         if options is None:
             return None
+        if options.flask_login and not self._guards:
+            flask_login.guard(app)
+            self._guards = True
         context = _RequestContext(self._sessions, options, request, app)
         store = self._sessions.store
         if store.cookie.is_shared:

@@ -156,6 +156,20 @@ class Fields:
         if key in self.stored:
             self._deleted.add(key)
 
+    def own(self) -> dict[str, Any]:
+        """Return the values that this request assigned or changed inside, by field."""
+        changed = self.pending().set.keys() | self._assigned.keys()
+        return {key: self.values[key] for key in self.values if key in changed}
+
+    def take_back(self, key: str) -> None:
+        """Undo what this request did to the field and did not save."""
+        self._assigned.pop(key, None)
+        self._handed_out.pop(key, None)
+        self._deleted.discard(key)
+        self.values.pop(key, None)
+        if key in self.stored:
+            self.values[key] = self.codec.decode(self.stored[key])
+
     def is_changed(self) -> bool:
         """Return whether this request assigned or deleted a field, or changed a value inside."""
         changes = self.pending()

@@ -180,6 +180,9 @@ class SessionOptions:
     """True: a login stores the client's address and User-Agent in the session, for the list of a user's sessions. They
     are personal data."""
 
+    flask_login: bool = False
+    """True: the logins and logouts of Flask-Login are those of the session: see `flask_login.py`."""
+
     lifetime: Lifetime = field(init=False, repr=False, compare=False)
     """Both timeouts, as stores take them."""
     secret_bytes: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
@@ -250,7 +253,7 @@ class SessionOptions:
             check_type("anonymous_rate", self.anonymous_rate, (int, float), "a number or None")
         if self.priority is not None:
             object.__setattr__(self, "priority", to_choice("priority", self.priority, Priority, {}))
-        for name in ("save_uninitialized", "rolling", "refresh", "http_only", "partitioned", "remember_client"):
+        for name in _SWITCHES:
             check_type(name, getattr(self, name), bool, "True or False")
         for name in ("name", "path"):
             check_type(name, getattr(self, name), str, "a str")
@@ -294,6 +297,8 @@ class SessionOptions:
         return is_secure or self.partitioned or self.sent_same_site(is_secure) is SameSite.NONE
 
 
+_SWITCHES = ("save_uninitialized", "rolling", "refresh", "http_only", "partitioned", "remember_client", "flask_login")
+_SWITCHES = ("save_uninitialized", "rolling", "refresh", "http_only", "partitioned", "remember_client", "flask_login")
 _CHOICES: tuple[tuple[str, type[Enum], dict[Any, Any]], ...] = (
     ("secure", Secure, {True: Secure.ON, False: Secure.OFF}),
     ("same_site", SameSite, {True: SameSite.STRICT}),

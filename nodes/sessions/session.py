@@ -87,8 +87,14 @@ class Session:
 
     @property
     def auth_time(self) -> float | None:
-        """When the user logged in: seconds since the epoch by the store's clock. None where nobody is logged in."""
-        return self.created if self.owner is not None else None
+        """When the user logged in: seconds since the epoch by the store's clock. None where nobody is logged in.
+
+        With Flask-Login it is None, too, while the login is not fresh: restored from a remember cookie, for example.
+        """
+        state = self._state
+        if self.owner is None or (state.options.flask_login and state.load().fields.values.get("_fresh") is False):
+            return None
+        return self.created
 
     def auth_age(self) -> float | None:
         """Return the seconds since the login by the store's clock, or None. One more round trip."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from _pytest import monkeypatch
 from flask import Flask
 
-from nodes.sessions import MemoryStore, Sessions
+from nodes.sessions import MemoryStore, SessionOptions, Sessions
 
 if not hasattr(monkeypatch, "notset"):  # Flask's suite imports it by the name that it had before pytest 9
     monkeypatch.notset = monkeypatch.NOTSET  # type: ignore[attr-defined]
@@ -24,7 +25,7 @@ _init = Flask.__init__
 
 def _init_with_sessions(app: Flask, *args: Any, **kwargs: Any) -> None:
     _init(app, *args, **kwargs)
-    Sessions(app, store=MemoryStore())
+    Sessions(app, store=MemoryStore(), options=SessionOptions(flask_login="FOLLOW_FLASK_LOGIN" in os.environ))
 
 
 Flask.__init__ = _init_with_sessions  # type: ignore[assignment,method-assign]
