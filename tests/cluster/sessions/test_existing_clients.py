@@ -30,7 +30,8 @@ def test_a_client_of_sentinels_leads_to_the_primary_of_the_moment(ha: SeveralSer
     assert servers is not None
     own = {name: value for name, (value,) in parse_qs(urlsplit(ha.url).query).items()}
     account = urlsplit(servers.server_url(servers.addresses[0]))
-    sentinels: Any = sentinel.Sentinel(
+    make: Any = sentinel.Sentinel
+    sentinels = make(
         [tuple(each) for each in servers.addresses],
         sentinel_kwargs={"username": own["sentinel_username"], "password": own["sentinel_password"]},
         username=account.username,
