@@ -88,6 +88,7 @@ class Sessions:
             raise OptionsError("max_sessions needs a store that lists the sessions of a user; this one does not")
         self.users = UserSessions(store, by_user, options, self.notify) if by_user is not None else None
         """The sessions of a user; None where the store can't list them."""
+        check_type("migrate_from", migrate_from, (list, tuple), "a list")
         self.migration = Migration(store, migrate_from) if migrate_from else None
         if self.users is not None:
             self.users.migration = self.migration

@@ -188,7 +188,7 @@ class Outcome(Enum):
 
 def encoded_size(fields: Mapping[str, bytes]) -> int:
     """Return the size of a session in bytes, as bounds count it: the UTF-8 names of its fields and their values."""
-    return sum(len(name.encode()) + len(value) for name, value in fields.items())
+    return len("".join(fields).encode()) + sum(map(len, fields.values()))
 
 
 # ---- the protocol

@@ -30,25 +30,36 @@ MAX_DEPTH = 128
 RESERVED_CODES = range(1, 32)
 """Extension types of this version and of later ones."""
 
+_MOST_AT_ONCE = 100_000
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 _encode = msgpack.Encoder().encode
 
 
-def is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
-    """Return whether MessagePack keeps the value and its types, except for large ints and lone surrogates."""
-    kind = type(value)
-    if kind in ATOMS:
+def is_plain(value: Any) -> bool:
+    """Return whether MessagePack keeps the value and its types, except for large ints and lone surrogates.
+
+    False also for a value that is not worth looking through.
+    """
+    if type(value) is list and ATOMS.issuperset(map(type, value)):
         return True
-    if kind is list:
-        inner = value
-    elif kind is dict and ATOMS.issuperset(map(type, value)):
-        inner = value.values()
-    else:
-        return False
-    if ATOMS.issuperset(map(type, inner)):
-        return True
-    return depth > 0 and all(is_plain(each, depth - 1) for each in inner)
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[Any] = []
+        for each in level:
+            kind = type(each)
+            if kind is list:
+                inner += each
+            elif kind is dict and ATOMS.issuperset(map(type, each)):
+                inner += each.values()
+            elif kind not in ATOMS:
+                return False
+        if ATOMS.issuperset(map(type, inner)):
+            return True
+        if len(inner) > _MOST_AT_ONCE:  # perhaps a list that contains itself
+            return False
+        level = inner
+    return False
 
 
 def to_plain(value: Any, depth: int = MAX_DEPTH) -> Any:

@@ -236,3 +236,10 @@ def test_express_shares_sequences_as_lists_and_text_as_str(value: object, stored
 def test_express_is_not_given_what_it_would_read_as_another_value(value: object) -> None:
     with pytest.raises(TypeError, match="can't hold this value"):
         JsonCodec().encode(value)
+
+
+def test_a_list_that_contains_itself_twice_is_refused_soon() -> None:
+    cycle: list[Any] = []
+    cycle += [cycle, cycle]
+    with pytest.raises(TypeError, match="nested"):
+        MsgpackCodec().encode(cycle)

@@ -14,7 +14,6 @@ A script is called by its SHA-1, and sent in full only to a server that does not
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -300,9 +299,11 @@ def parse_metadata(key: str, meta: bytes | None) -> tuple[float, bool, str | Non
     Raises `UnsupportedRecordVersion` for a later format, and `CorruptRecord`.
     """
     match = _METADATA.fullmatch(meta or b"")
-    if match and int(match[1]) < LATEST * 1000:
-        with contextlib.suppress(UnicodeDecodeError):
-            return int(match[1]) / 1000, match[2] == b"f", match[3].decode() or None
+    if match and (created := int(match[1])) < LATEST * 1000:
+        try:
+            return created / 1000, match[2] == b"f", match[3].decode() or None
+        except UnicodeDecodeError:
+            pass
     version = (meta or b"").partition(b":")[0].lstrip(b"0")
     # Python refuses to read thousands of digits as a number; a longer number is a larger one.
     if version.isdigit() and (len(version) > 9 or int(version) > FORMAT):
@@ -318,7 +319,9 @@ def to_record(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
     if ttl < 0:
         raise CorruptRecord("it has no expiry")
     try:
-        fields = {name.decode().removeprefix("@"): value for name, value in stored.items() if name != META}
+        fields = {name.decode(): value for name, value in stored.items() if name != META}
+        if "@" in "".join(fields):  # seldom
+            fields = {name.removeprefix("@"): value for name, value in fields.items()}
     except ValueError as error:
         raise CorruptRecord(f"the name of a field is not text: {error}") from error
     return Record(fields, owner, created, ttl / 1000, final)

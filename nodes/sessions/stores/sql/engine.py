@@ -52,7 +52,8 @@ _OPTIONS: dict[str, dict[str, Values]] = {
         "tcp_user_timeout": WHOLE,
     },
 }
-_BUDGETED = {"connect_timeout", "read_timeout", "write_timeout", "timeout"}
+BUDGETED = {"connect_timeout", "read_timeout", "write_timeout", "timeout"}
+"""Options of the drivers that the store's budgets set."""
 MARGIN = 0.1
 """Seconds for a server to report that a statement timed out, before the client gives up and loses the connection."""
 RECYCLE = 600
@@ -78,7 +79,7 @@ def make_engine(url: str, budgets: Budgets) -> Engine:
         raise ValueError("the URL names no file; sessions in SQLite need one, as in sqlite:////var/lib/sessions.db")
     if not parsed.database:
         raise ValueError(f"the URL names no database; end it with one, as {kind}://user:password@host/database")
-    check_options(_options(parsed), _OPTIONS[kind], _BUDGETED)
+    check_options(_options(parsed), _OPTIONS[kind], BUDGETED)
     parsed = parsed.set(drivername=DRIVERS[kind])
     make = {"sqlite": _sqlite, "postgresql": _postgresql}.get(kind, _mysql)
     try:

@@ -14,9 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...store import Budgets
-from .engine import make_engine
-
-_BUDGETED = {"connect_timeout", "read_timeout", "write_timeout", "timeout"}
+from .engine import BUDGETED, make_engine
 
 
 def to_url(engine: object) -> str:
@@ -47,8 +45,8 @@ def _beside_url(engine: Engine) -> str | None:
     except SQLAlchemyError:
         return None  # the URL itself is wrong, and make_engine says so
     given = {name for name, value in names["cparams"].items() if value != parameters.get(name)}
-    if given - _BUDGETED or list(names["cargs_tup"]) != list(arguments):
-        return f"connect_args ({', '.join(sorted(given - _BUDGETED))})"
+    if given - BUDGETED or list(names["cargs_tup"]) != list(arguments):
+        return f"connect_args ({', '.join(sorted(given - BUDGETED))})"
     return None
 
 
