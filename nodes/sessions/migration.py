@@ -100,6 +100,11 @@ class Migration:
     def __init__(self, store: Store, sources: Sequence[OldSessions]) -> None:
         if store.cookie.is_shared:
             raise OptionsError("migrate_from must be left out where another framework shares the sessions")
+        for source in sources:
+            if isinstance(source, type) or not callable(getattr(source, "identify", None)):
+                raise TypeError(f"migrate_from must have objects such as FlaskCookie(), not {source!r}")
+            if source.owner is not None and not callable(source.owner):
+                raise TypeError(f"owner must be a function or None, not {source.owner!r}")
         self._store = store
         self._sources = sources
 

@@ -17,11 +17,13 @@ from flask_session import Session as FlaskSession  # type: ignore[import-untyped
 from sqlalchemy import create_engine
 
 from nodes.sessions import (
+    ExpressStore,
     FlaskCookie,
     FlaskSessionRedis,
     FlaskSessionSql,
     MemoryStore,
     OldSessions,
+    OptionsError,
     RedisStore,
     Sessions,
     Store,
@@ -417,3 +419,20 @@ def test_several_layers_can_be_taken_over_at_once(cookie_layer: Old, redis_layer
     Sessions(app, store=store, migrate_from=[FlaskCookie(), redis_layer.source()])
     for layer in (cookie_layer, redis_layer):
         assert user_of(browser_with(app, log_in(layer.app()))) == "alice"
+
+
+NO_FUNCTION: Any = "_user_id"
+
+
+@pytest.mark.parametrize(
+    "sources", [FlaskCookie(), [FlaskCookie], ["cookie"], [FlaskCookie(NO_FUNCTION)]], ids=range(4)
+)
+def test_wrong_sources_are_refused_at_the_start(sources: Any) -> None:
+    with pytest.raises(TypeError, match=r"^(migrate_from|owner) must "):
+        Sessions(Flask("shop"), store=MemoryStore(), migrate_from=sources)
+
+
+def test_sessions_that_another_framework_shares_cannot_be_migrated(server: Valkey) -> None:
+    with closing(ExpressStore.from_url(server.url)) as shared:
+        with pytest.raises(OptionsError, match="another framework"):
+            Sessions(Flask("shop"), store=shared, migrate_from=[FlaskCookie()])

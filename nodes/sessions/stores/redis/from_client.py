@@ -41,7 +41,7 @@ def to_url(client: object) -> str:
     The client may be that of one server, of the primary that Sentinels name (`Sentinel.master_for`), or of a cluster.
     """
     if isinstance(client, redis.RedisCluster):
-        return _cluster_url(client.nodes_manager)
+        return _cluster_url(client)
     if not isinstance(client, redis.Redis):
         raise TypeError(f"client must be a redis.Redis or redis.RedisCluster, not a {type(client).__name__}")
     pool: Any = client.connection_pool
@@ -70,10 +70,12 @@ def _sentinel_url(pool: Any) -> str:
     return f"{scheme}://{_account(options)}{hosts}/{quote(pool.service_name, safe='')}?{query}"
 
 
-def _cluster_url(nodes: Any) -> str:
+def _cluster_url(client: Any) -> str:
+    nodes = client.nodes_manager
     if nodes.address_remap is not None:
         raise ValueError("client must be without address_remap, which a store does not have")
-    options = _check(dict(nodes.connection_kwargs))
+    # The client has a function of its own there, which calls that of the application.
+    options = _check({**nodes.connection_kwargs, "redis_connect_func": client.user_on_connect_func})
     hosts = ",".join(str(Address(each.host, int(each.port))) for each in nodes.startup_nodes.values())
     query = urlencode(_query(options))
     return f"{_scheme(options)}+cluster://{_account(options)}{hosts}{'?' if query else ''}{query}"
