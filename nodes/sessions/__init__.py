@@ -8,6 +8,7 @@ first use; where a package is missing, an ImportError names the extra to install
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import extras as _extras
 from .data import SessionData as SessionData
 from .extension import Sessions as Sessions
 from .extension import fresh_login as fresh_login
@@ -17,6 +18,7 @@ from .migration import FlaskSessionRedis as FlaskSessionRedis
 from .migration import FlaskSessionSql as FlaskSessionSql
 from .migration import OldSession as OldSession
 from .migration import OldSessions as OldSessions
+from .options import Caching as Caching
 from .options import CookieAttributes as CookieAttributes
 from .options import OptionsError as OptionsError
 from .options import Priority as Priority
@@ -89,7 +91,6 @@ _LATER = {
     "RedisStore": ".stores.redis",
     "SqlStore": ".stores.sql",
 }
-_EXTRAS = {"cryptography": "encryption", "hiredis": "redis", "redis": "redis", "sqlalchemy": "sql"}
 
 
 def __getattr__(name: str) -> Any:
@@ -99,9 +100,8 @@ def __getattr__(name: str) -> Any:
         found = getattr(import_module(_LATER[name], __name__), name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing in _EXTRAS:
-            install = f"pip install 'flask-shared-sessions[{_EXTRAS[missing]}]'"
-            raise ImportError(f"{name} needs the package {missing}: {install}") from error
+        if missing in _extras.EXTRAS:
+            raise _extras.make_import_error(name, missing) from error
         if missing == "fcntl":
             raise ImportError(f"{name} needs locks of files as Linux and macOS have them") from error
         raise

@@ -6,7 +6,6 @@ import logging
 import os
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -19,29 +18,26 @@ from werkzeug.http import dump_cookie
 
 from . import flask_login, signals
 from .admission import Admission
+from .caching import forbid_sharing
 from .checks import check_type
 from .config import from_config, snapshot
 from .cookie import cookie_values
 from .data import SessionData, state_of
 from .environment import EnvironmentReader
-from .fields import COOKIE_KEY
 from .migration import Migration, OldSessions, TakenOver, finish
-from .options import CookieAttributes, OptionsError, Secure, SessionOptions, TrustProxy
+from .options import OptionsError, Secure, SessionOptions, TrustProxy
 from .session import Session, current_session
+from .shared import SharedStore
 from .state import CookieAction, SessionState
 from .store import (
     AnonymousRefused,
-    Changes,
     CookieNotSendable,
     FindsByUser,
     Iterable,
-    Lifetime,
     ListsByUser,
-    Outcome,
     SessionError,
     Store,
     StoreUnavailable,
-    StoreWrapper,
     find_capability,
 )
 from .users import UserSessions, end_all
@@ -285,7 +281,7 @@ class _Interface(SessionInterface):
         if has_cookie:
             response.headers.add("Set-Cookie", context.set_cookie(state))
         if has_cookie or state.used:
-            _forbid_caching(response)
+            forbid_sharing(response, context.options.caching)
 
 
 class _RequestContext:
@@ -375,48 +371,6 @@ class _RequestContext:
         return self._request.is_secure
 
 
-class SharedStore(StoreWrapper):
-    """A store shared with an application on another framework, during one request. `is_secure`: its cookie is for TLS.
-
-    The other application takes the cookie's attributes from the record, because it does not know our options. So the
-    field `_cookie` holds them beside the session's own lifetime: all attributes once the session is created, and the
-    options' `max_age` once the session's own is removed. A load returns only `max_age` and `expires`.
-    """
-
-    def __init__(self, store: Store, options: SessionOptions, is_secure: bool) -> None:
-        super().__init__(store)
-        self._options = options
-        self._is_secure = is_secure
-
-    def create(
-        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
-    ) -> float | None:
-        options = self._options
-        attributes = {name: getattr(options, name) for name in CookieAttributes.__annotations__} | {
-            "secure": options.sent_secure(self._is_secure),
-            "same_site": options.sent_same_site(self._is_secure).value.lower(),
-            "priority": options.priority and options.priority.value.lower(),
-        }
-        attributes |= self._own_lifetime(fields.get(COOKIE_KEY))
-        return self.wraps.create(key, {**fields, COOKIE_KEY: self.codec.encode(attributes)}, owner, lifetime, created)
-
-    def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        if COOKIE_KEY in changes.set or COOKIE_KEY in changes.delete:
-            own = self.codec.encode(self._own_lifetime(changes.set.get(COOKIE_KEY)))
-            changes = replace(changes, set={**changes.set, COOKIE_KEY: own}, delete=changes.delete - {COOKIE_KEY})
-        return self.wraps.update(key, changes, lifetime)
-
-    def _own_lifetime(self, data: bytes | None) -> dict[str, Any]:
-        """Return the session's own `max_age` and `expires`, or the options' `max_age` where it has neither."""
-        own = self.codec.decode(data) if data is not None else None
-        own = own if isinstance(own, dict) else {}
-        max_age, expires = own.get("max_age"), own.get("expires")
-        if own.get("permanent") and max_age is None:
-            max_age = self._options.permanent_lifetime  # the other application knows nothing but a cookie's age
-        inherited = max_age is expires is None
-        return {"max_age": self._options.max_age if inherited else max_age, "expires": expires}
-
-
 def _save_at_end(body: abc.Iterable[Any], state: SessionState) -> Iterator[Any]:
     """Yield the body, and save what it did to the session, also where the client hangs up."""
     try:
@@ -425,37 +379,6 @@ def _save_at_end(body: abc.Iterable[Any], state: SessionState) -> Iterator[Any]:
         if (close := getattr(body, "close", None)) is not None:
             close()
         state.save_late()
-
-
-def _forbid_caching(response: Response) -> None:
-    """Forbid shared caches to store the response. An application's own `private` or `no-store` is kept.
-
-    Compares names itself: werkzeug's accessors cost 5 us more.
-    """
-    headers = response.headers
-    names = {name.lower() for name, _ in headers}
-    if "vary" in names:
-        response.vary.add("Cookie")
-    else:
-        headers.add("Vary", "Cookie")
-    for name in names & _OF_SHARED_CACHES:
-        del headers[name]
-    own = ", ".join(headers.getlist("Cache-Control")) if "cache-control" in names else ""
-    headers["Cache-Control"] = _private(own)
-
-
-def _private(header: str) -> str:
-    """Return the Cache-Control header without leave for shared caches; `no-store` where there is none."""
-    directives = [directive.strip() for directive in header.split(",") if directive.strip()]
-    by_name = {directive.partition("=")[0].strip().lower(): directive for directive in directives}
-    if not by_name or '"' in header:
-        return "no-store"
-    kept = [directive for name, directive in by_name.items() if name not in {"public", "s-maxage"}]
-    return ", ".join(kept if by_name.keys() & {"private", "no-store"} else ["private", *kept])
-
-
-_OF_SHARED_CACHES = {"cdn-cache-control", "surrogate-control"}
-"""Headers that tell shared caches something else than `Cache-Control`."""
 
 
 def _is_below(path: str, cookie_path: str) -> bool:

@@ -89,6 +89,16 @@ class SessionLimit(Enum):
     concurrent logins the latest remain."""
 
 
+class Caching(Enum):
+    """Cache-Control of a response that used the session, where the application set none."""
+
+    NO_STORE = "no-store"
+    """No cache keeps it. The browser sends a new request for "back", too."""
+    PRIVATE = "private"
+    """The browser alone keeps it, and asks before it uses it again (`private, no-cache`): an ETag saves the body, and
+    "back" shows the page as it was, after a logout, too."""
+
+
 class Priority(Enum):
     """Which cookies a browser drops last when it has too many (a Chromium extension)."""
 
@@ -165,6 +175,8 @@ class SessionOptions:
     cookie_for: Callable[[Any], CookieAttributes] | None = None
     """Called once with each request: returns attributes of its cookie in place of those above, such as a `domain` by
     the host in the request. Later requests of a visitor must get equal attributes."""
+    caching: Caching = Caching.NO_STORE
+    """Cache-Control of a response that used the session, where the application set none: see `caching.py`."""
     max_bytes: int = 64 * 1024
     """The maximum size of one session; see `store.encoded_size`."""
     max_sessions: int | None = None
@@ -306,6 +318,7 @@ _CHOICES: tuple[tuple[str, type[Enum], dict[Any, Any]], ...] = (
     ("resave", Resave, {True: Resave.ALWAYS, False: Resave.NEVER}),
     ("unset", Unset, {}),
     ("session_limit", SessionLimit, {}),
+    ("caching", Caching, {}),
 )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Changes, Lifetime, SessionOptions
-from nodes.sessions.extension import SharedStore
 from nodes.sessions.fields import COOKIE_KEY
+from nodes.sessions.shared import SharedStore
 from nodes.sessions.stores.express import ExpressStore
 from tests.support.browser import SECRET
 from tests.support.records import load

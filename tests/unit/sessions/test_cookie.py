@@ -230,6 +230,18 @@ def test_the_own_cache_control_is_kept_but_for_shared_caches(own: str | None, se
     assert answer.response.headers["Vary"] == "Cookie"
 
 
+@pytest.mark.parametrize(
+    ("own", "sent"),
+    [(None, "private, no-cache"), ("public", "private"), ("no-store", "no-store"), ('a="b"', "no-store")],
+)
+def test_browsers_may_keep_pages_where_the_option_says_so(own: str | None, sent: str) -> None:
+    with Browser(application(MemoryStore(), caching="private")).request() as (session, answer):
+        session["a"] = 1
+        if own is not None:
+            answer.response.headers["Cache-Control"] = own
+    assert answer.response.headers.getlist("Cache-Control") == [sent]
+
+
 def test_a_page_that_used_no_session_keeps_its_headers() -> None:
     with Browser(application(MemoryStore())).request() as (_, answer):
         answer.response.headers["Cache-Control"] = "public, max-age=60"

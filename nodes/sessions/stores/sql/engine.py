@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
+from ...extras import make_import_error
 from ...store import Budgets
 from ..lookup import Resolver
 from ..url_options import FILE, NAME, TEXT, WHOLE, YES_OR_NO, Values, check_options, one_of
@@ -86,6 +87,8 @@ def make_engine(url: str, budgets: Budgets) -> Engine:
         engine.dialect.create_connect_args(engine.url)  # a wrong list of hosts and ports is found here
     except (SQLAlchemyError, ValueError) as error:
         raise ValueError(f"the URL has a wrong option: {' '.join(str(error).split())}") from None
+    except ImportError as error:  # of psycopg it may be the C library that is missing
+        raise make_import_error(f"{kind}://", DRIVERS[kind].partition("+")[2]) from error
     return engine
 
 

@@ -1,0 +1,29 @@
+"""A database whose driver is not installed."""
+
+import sys
+
+import pytest
+
+from nodes.sessions import SqlStore
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "extra"),
+    [
+        ("mysql", "pymysql", "mysql"),
+        ("mariadb", "pymysql", "mysql"),
+        ("postgresql", "psycopg", "postgres"),
+    ],
+)
+def test_a_driver_that_is_missing_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, kind: str, package: str, extra: str
+) -> None:
+    for name in [each for each in sys.modules if each.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    for module in ("mysql", "postgresql"):
+        monkeypatch.delitem(sys.modules, f"nodes.sessions.stores.sql.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError) as caught:
+        SqlStore.from_url(f"{kind}://user:password@127.0.0.1/sessions")
+    install = f"pip install 'flask-shared-sessions[{extra}]'"
+    assert str(caught.value) == f"{kind}:// needs the package {package}: {install}"
