@@ -10,6 +10,7 @@ Flask application the metrics have its routes. The security headers of the shop 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -61,6 +62,8 @@ def _load(name: str, folder: Path | None, metrics: Metrics) -> WSGIApplication:
     """Import the application. Raises SettingsError where that fails; the log has the traceback of its own errors."""
     folder = (folder or Path.cwd()).resolve()
     sys.path[:0] = [str(folder), str(folder / "packages")]
+    # A node bounds anonymous sessions; the library alone does not, because it may not know the clients' addresses.
+    os.environ.setdefault("SESSION_ANONYMOUS_RATE", str(Settings.anonymous_rate))
     if find_spec(_DISTRIBUTION) is None:
         sys.modules[_DISTRIBUTION] = sessions
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -30,10 +31,6 @@ def count():
 def live():
     raise RuntimeError
 
-def create_app(name):
-    app.name = name
-    return app
-
 def plain(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [environ["wsgi.url_scheme"].encode()]
@@ -50,12 +47,11 @@ def guest(run_node: Callable[..., RunningNode], tmp_path: Path) -> Callable[...,
     (tmp_path / "blog" / "blog.py").write_text(BLOG)
     store = store_settings("sqlite", tmp_path)
     folder = str(tmp_path / "blog")
-    return lambda name, **more: run_node(NODE_APP=name, NODE_APP_FOLDER=folder, **{**store, **more})
+    return lambda name, **more: run_node(**{"NODE_APP": name, "NODE_APP_FOLDER": folder, **store, **more})
 
 
-@pytest.mark.parametrize("name", ["blog:app", "blog:create_app('blog')"])
-def test_nodes_share_the_sessions_of_the_application(guest: Callable[..., RunningNode], name: str) -> None:
-    nodes = [guest(name, NODE_NAME=f"node-{number}") for number in (1, 2)]
+def test_nodes_share_the_sessions_of_the_application(guest: Callable[..., RunningNode]) -> None:
+    nodes = [guest("blog:app", NODE_NAME=f"node-{number}") for number in (1, 2)]
     browser = HttpClient(nodes[0].url)
     answers = [browser.get(f"{node.url}/") for node in (*nodes, *nodes)]
     assert [answer.json()["visits"] for answer in answers] == [1, 2, 3, 4]
@@ -71,6 +67,27 @@ def test_nodes_share_the_sessions_of_the_application(guest: Callable[..., Runnin
     (said,) = [line for line in nodes[0].lines() if line["message"] == "hello from the blog"]
     assert said["node"] == "node-1"
     assert any(line.get("path") == "/" and line["status"] == 200 for line in nodes[0].lines())
+
+
+def test_the_example_of_several_extensions_works_on_several_nodes(guest: Callable[..., RunningNode]) -> None:
+    for each in ("flask_babel", "flask_login", "flask_wtf"):
+        pytest.importorskip(each)
+    options = {"NODE_APP_FOLDER": str(ROOT / "docs" / "examples"), "SESSION_ANONYMOUS_RATE": ""}
+    first, second = (guest("notices:create_app()", NODE_NAME=name, **options) for name in ("node-1", "node-2"))
+    browser = HttpClient(first.url)
+
+    def send(path: str, text: str) -> str:
+        """Get the form from one node and send it to the other, with the CSRF token of the first."""
+        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', browser.get(f"{first.url}{path}").text)
+        assert token is not None
+        answer = browser.post(f"{second.url}{path}", data={"csrf_token": token[1], "text": text})
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    assert "Welcome." in send("/login", "alice")
+    assert "Saved: one" in send("/", "one")
+    assert browser.get(f"{first.url}/whoami").text == "alice"
+    assert "<li>one</li>" in browser.get(f"{first.url}/list").text
 
 
 def test_an_application_needs_no_flask(guest: Callable[..., RunningNode]) -> None:
