@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +12,6 @@ from enum import Enum
 from loadtest.bench.apps import CHARACTERS, TEXTS
 from loadtest.bench.servers import Application, BenchError, Running
 
-CONNECTIONS = 4
 _SEEN = re.compile(rb"\r\nX-Seen: (\d+) (\d+)", re.IGNORECASE)
 _COOKIE = re.compile(rb"\r\nSet-Cookie: ([^;\r\n]+)", re.IGNORECASE)
 _TIMEOUT = 300
@@ -39,14 +37,16 @@ class Use(Enum):
 
 @dataclass
 class Samples:
-    """CPU of the worker in microseconds for each request, and requests per second; one of each for each repetition."""
+    """CPU of the worker and of the Redis in microseconds for each request, and requests per second; one of each for
+    each repetition."""
 
     cpu: list[float] = field(default_factory=list)
+    redis: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
 
 
 Measured = dict[str, dict[Use, Samples]]
-"""Application's name -> use -> samples."""
+"""Application's name -> use -> samples, with one number of connections."""
 
 
 def half_range(values: Sequence[float]) -> float:
@@ -73,12 +73,14 @@ def counter(running: Running, cookie: str) -> int:
     return int(seen[2])
 
 
-def measure(running: Running, use: Use, cookie: str, requests: int, samples: Samples) -> None:
-    """Measure one repetition: a multiple of CONNECTIONS requests."""
+def measure(running: Running, use: Use, cookie: str, requests: int, connections: int, samples: Samples) -> None:
+    """Measure one repetition: as many of the requests as all connections can share equally."""
     title, sent = running.application.title, "" if use is Use.NONE else cookie
-    before, cpu = counter(running, cookie) if use is Use.WRITE else 0, running.cpu_seconds()
+    requests -= requests % connections
+    before = counter(running, cookie) if use is Use.WRITE else 0
+    cpu, redis = running.cpu_seconds(), running.redis_seconds()
     command = [sys.executable, "-m", "loadtest.bench.client", str(running.port), use.path, str(requests)]
-    command += [str(CONNECTIONS), sent, str(use.seen)]
+    command += [str(connections), sent, str(use.seen)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
@@ -86,34 +88,38 @@ def measure(running: Running, use: Use, cookie: str, requests: int, samples: Sam
     if done.returncode != 0:
         raise BenchError(f"{title}: {done.stderr.strip().rpartition(chr(10))[2]}")
     samples.cpu.append((running.cpu_seconds() - cpu) / requests * 1e6)
+    samples.redis.append((running.redis_seconds() - redis) / requests * 1e6)
     samples.rate.append(requests / float(done.stdout))
     if use is Use.WRITE and counter(running, cookie) <= before:
         raise BenchError(f"{title} did not write")
 
 
-def measure_all(running: Sequence[Running], requests: int, repeat: int, progress: Callable[[str], None]) -> Measured:
-    """Warm each application up, then measure all of them `repeat` times. Raises BenchError."""
+def measure_all(
+    running: Sequence[Running], requests: int, repeat: int, connections: Sequence[int], progress: Callable[[str], None]
+) -> dict[int, Measured]:
+    """Warm each application up, then measure all of them `repeat` times with each number of connections.
+
+    Return what was measured by the number of connections. Raises BenchError.
+    """
     cookies = [start_session(one) if one.application.has_sessions else "" for one in running]
-    samples: Measured = {one.application.name: {use: Samples() for use in uses(one.application)} for one in running}
+    samples: dict[int, Measured] = {
+        number: {one.application.name: {use: Samples() for use in uses(one.application)} for one in running}
+        for number in connections
+    }
     for turn in range(repeat + 1):
         for one, cookie in zip(running, cookies, strict=True):
             application = one.application
             for use in uses(application):
                 step = f"round {turn} of {repeat}" if turn else "warming up"
                 progress(f"{step}: {application.title}, {use.value}")
-                if turn:
-                    measure(one, use, cookie, requests, samples[application.name][use])
-                else:
-                    measure(one, use, cookie, application.warm_up, Samples())
+                if not turn:
+                    measure(one, use, cookie, application.warm_up, 1, Samples())
+                    continue
+                for number in connections:
+                    measure(one, use, cookie, requests, number, samples[number][application.name][use])
     return samples
 
 
 def uses(application: Application) -> tuple[Use, ...]:
     """Return the uses to measure; without sessions there is only NONE."""
     return tuple(Use) if application.has_sessions else (Use.NONE,)
-
-
-def median_cpu(measured: Measured, application: Application, use: Use) -> float | None:
-    """Return the median in microseconds, or None if it was not measured."""
-    samples = measured.get(application.name, {}).get(use)
-    return None if samples is None else statistics.median(samples.cpu)

@@ -68,10 +68,10 @@ APPLICATIONS = (
 
 
 class Running:
-    """An application that listens at a port of 127.0.0.1, and the process that serves its requests."""
+    """An application at a port of 127.0.0.1: the process that serves its requests, and that of its Redis."""
 
-    def __init__(self, application: Application, port: int, worker: int) -> None:
-        self.application, self.port, self._worker = application, port, worker
+    def __init__(self, application: Application, port: int, worker: int, redis: int | None = None) -> None:
+        self.application, self.port, self._worker, self._redis = application, port, worker, redis
 
     def get(self, path: str, cookie: str = "") -> bytes:
         """Return the head of the answer."""
@@ -80,7 +80,14 @@ class Running:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of the worker's threads so far, user and system, in seconds."""
-        threads = Path(f"/proc/{self._worker}/task")
+        return self._cpu_seconds(self._worker)
+
+    def redis_seconds(self) -> float:
+        """Return the CPU time of the Redis so far; 0 without one."""
+        return 0.0 if self._redis is None else self._cpu_seconds(self._redis)
+
+    def _cpu_seconds(self, process: int) -> float:
+        threads = Path(f"/proc/{process}/task")
         try:
             return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads.iterdir()) / 1e9
         except OSError as error:
@@ -110,7 +117,7 @@ class Servers:
             servers = [self._make_application(application) for application in self._applications]
             self._group.start(servers, _START_SECONDS)
             self.running = [
-                Running(application, server.port, _worker(application, server))
+                Running(application, server.port, _worker(application, server), _redis_of(application, store))
                 for application, server in zip(self._applications, servers, strict=True)
             ]
         except BaseException:  # Ctrl-C too: no process may stay
@@ -175,6 +182,11 @@ def _worker(application: Application, server: Server) -> int:
     assert server.process is not None
     pid = server.process.pid
     return psutil.Process(pid).children()[0].pid if application.is_flask else pid
+
+
+def _redis_of(application: Application, store: Server) -> int | None:
+    assert store.process is not None
+    return None if application.database is None else store.process.pid
 
 
 def _redis_answers(port: int) -> bool:

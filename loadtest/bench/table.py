@@ -4,53 +4,129 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from rich.console import Group, RenderableType
 
-from loadtest.bench.measure import Measured, Samples, Use, half_range, median_cpu
+from loadtest.bench.measure import Measured, Samples, Use, half_range
 from loadtest.bench.servers import APPLICATIONS, Application
 from loadtest.report.tables import Column, Table
 
-AIMS = (
-    ("a read", Use.READ, "flask-session", 0.25),
-    ("a read", Use.READ, "express-session", 0.5),
-    ("a write", Use.WRITE, "flask-session", 0.4),
-)
-"""Upper bounds: what a session in Redis adds to a request, relative to what the other session layer adds."""
 _BY_NAME = {application.name: application for application in APPLICATIONS}
+OURS = "redis"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound of a ratio between this layer on Redis and another layer, with one number of connections."""
+
+    what: str
+    use: Use
+    other: str
+    connections: int
+    bound: float
+    is_rate: bool = False
+    """Whether requests for each CPU second are compared, of which more are better; else what a session adds."""
+
+    def is_met(self, ratio: float) -> bool:
+        return ratio >= self.bound if self.is_rate else ratio <= self.bound
+
+    def ratio(self, own: Mapping[str, float], other: Mapping[str, float]) -> float | None:
+        """Return the ratio of CPU times, each by `session` and `base`; None where one can't be told."""
+        if self.is_rate:
+            return other["session"] / own["session"]
+        added = other["session"] - other["base"]
+        return (own["session"] - own["base"]) / added if added > 0 else None
+
+
+GOALS = (
+    Goal("a read adds", Use.READ, "flask-session", 4, 0.25),
+    Goal("a read adds", Use.READ, "flask-session", 1, 0.25),
+    Goal("a write adds", Use.WRITE, "flask-session", 4, 0.4),
+    Goal("a write adds", Use.WRITE, "flask-session", 1, 0.65),
+    Goal("requests with a read for each CPU second", Use.READ, "express-session", 4, 1.1, is_rate=True),
+    Goal("requests with a read for each CPU second", Use.READ, "express-session", 1, 1.1, is_rate=True),
+)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A measured ratio: the median of the repetitions, the smallest and the largest."""
+
+    goal: Goal
+    median: float
+    smallest: float
+    largest: float
+
+    @property
+    def title(self) -> str:
+        plural = "" if self.goal.connections == 1 else "s"
+        title = _BY_NAME[self.goal.other].title
+        return f"{self.goal.what}, beside {title}, {self.goal.connections} connection{plural}"
+
+    def __str__(self) -> str:
+        verdict = _verdict(self.goal.is_met(self.median))
+        bound = f"at {'least' if self.goal.is_rate else 'most'} {self.goal.bound:g}"
+        return f"{self.title}: {self.median:.2f} ({self.smallest:.2f} to {self.largest:.2f}; goal: {bound}, {verdict})"
+
+
+def ratios(runs: Mapping[int, Measured]) -> list[Ratio]:
+    """Return the ratio of each goal that was measured."""
+    found = []
+    for goal in GOALS:
+        measured = runs.get(goal.connections, {})
+        sides = [_rounds(measured, _BY_NAME[name], goal.use) for name in (OURS, goal.other)]
+        values = [ratio for own, other in zip(*sides, strict=False) if (ratio := goal.ratio(own, other)) is not None]
+        if values:
+            found.append(Ratio(goal, median(values), min(values), max(values)))
+    return found
+
+
+def _rounds(measured: Measured, application: Application, use: Use) -> list[dict[str, float]]:
+    """Return the CPU of a request of each repetition, with the session and of the framework alone."""
+    session = measured.get(application.name, {}).get(use, Samples()).cpu
+    base = measured.get(application.base, {}).get(Use.NONE, Samples()).cpu
+    return [{"session": one, "base": other} for one, other in zip(session, base, strict=False)]
 
 
 def added(measured: Measured, application: Application, use: Use) -> float | None:
     """Return the microseconds that the session adds to a request, over the framework alone."""
-    own, base = median_cpu(measured, application, use), median_cpu(measured, _BY_NAME[application.base], Use.NONE)
-    return None if own is None or base is None else own - base
+    rounds = _rounds(measured, application, use)
+    return median(one["session"] for one in rounds) - median(one["base"] for one in rounds) if rounds else None
 
 
-def ratios(measured: Measured) -> list[tuple[str, float, float]]:
-    """Return each comparison of AIMS: its title, the measured ratio, and the bound."""
-    found = []
-    for what, use, other, aim in AIMS:
-        own, reference = added(measured, _BY_NAME["redis"], use), added(measured, _BY_NAME[other], use)
-        if own is not None and reference is not None and reference > 0:
-            found.append((f"{what}, beside {_BY_NAME[other].title}", own / reference, aim))
-    return found
+def sizes_beside(sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
+    """Return the layers that should not need fewer bytes for a session in Redis: title, bytes here, bytes there."""
+    others = [name for name in ("flask-session", "express-session") if name in sizes and OURS in sizes]
+    return [(_BY_NAME[name].title, sizes[OURS], sizes[name]) for name in others]
 
 
-def smaller(sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
-    """Return the layers that should need more bytes per session in Redis: title, bytes here, bytes there."""
-    others = [name for name in ("flask-session", "express-session") if name in sizes and "redis" in sizes]
-    return [(_BY_NAME[name].title, sizes["redis"], sizes[name]) for name in others]
-
-
-def tables(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, str]) -> RenderableType:
+def tables(runs: Mapping[int, Measured], sizes: Mapping[str, int], missing: Mapping[str, str]) -> RenderableType:
     """Return all rows, also of applications that could not be measured, and the comparisons."""
+    parts: list[RenderableType] = []
+    for connections, measured in runs.items():
+        parts += [*_tables(connections, measured, sizes, missing)]
+    lines = [str(ratio) for ratio in ratios(runs)]
+    lines += [
+        f"bytes, beside {title}: {own} to {reference}, {own / reference:.2f} (goal: at most 1,"
+        f" {_verdict(own <= reference)})"
+        for title, own, reference in sizes_beside(sizes)
+    ]
+    lines += [f"{_BY_NAME[name].title}: not measured, {reason}" for name, reason in missing.items()]
+    return Group(*parts, *lines)
+
+
+def _tables(
+    connections: int, measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, str]
+) -> Sequence[RenderableType]:
     uses = tuple(use.value for use in Use)
-    cpu, sessions = _table("us of CPU for a request", *uses), _table("a session", "read adds", "write adds", "bytes")
-    rates = _table("requests a second", *uses)
+    where = f"{connections} connection{'' if connections == 1 else 's'}"
+    cpu, rates = _table(f"us of CPU for a request, {where}", *uses), _table(f"requests a second, {where}", *uses)
+    sessions = _table(f"a session, {where}", "read adds", "write adds", "Redis read", "Redis write", "bytes")
     for application in APPLICATIONS:
         if application.name in missing:
             cpu.add([application.title, *["-"] * len(uses)])
@@ -60,19 +136,13 @@ def tables(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, s
         cpu.add([application.title, *_cells(samples, lambda one: one.cpu)])
         if application.has_sessions:
             adds = [added(measured, application, use) for use in (Use.READ, Use.WRITE)]
-            cells = ("" if one is None else f"{one:.0f}" for one in adds)
+            redis = [median(samples[use].redis or [0.0]) if use in samples else 0.0 for use in (Use.READ, Use.WRITE)]
+            cells = ["" if one is None else f"{one:.0f}" for one in adds] + [
+                f"{one:.0f}" if one else "" for one in redis
+            ]
             sessions.add([application.title, *cells, str(sizes.get(application.name, ""))])
         rates.add([application.title, *_cells(samples, lambda one: one.rate)])
-    lines = [
-        f"{what}: {ratio:.2f} of what it adds there (aim: {aim:g}, {_verdict(ratio <= aim)})"
-        for what, ratio, aim in ratios(measured)
-    ]
-    lines += [
-        f"bytes, beside {title}: {own} to {reference} (aim: fewer, {_verdict(own < reference)})"
-        for title, own, reference in smaller(sizes)
-    ]
-    lines += [f"{_BY_NAME[name].title}: not measured, {reason}" for name, reason in missing.items()]
-    return Group(cpu.render(), "", sessions.render(), "", rates.render(), "", *lines)
+    return [cpu.render(), "", sessions.render(), "", rates.render(), ""]
 
 
 def _table(title: str, *names: str) -> Table:
@@ -88,41 +158,49 @@ def _verdict(is_met: bool) -> str:
     return "met" if is_met else "missed"
 
 
-def to_json(measured: Measured, sizes: Mapping[str, int], missing: Mapping[str, str]) -> dict[str, Any]:
+def to_json(runs: Mapping[int, Measured], sizes: Mapping[str, int], missing: Mapping[str, str]) -> dict[str, Any]:
     """Return every sample; CPU in microseconds for each request. A spread is half of the range."""
     rows = []
-    for application in APPLICATIONS:
-        row: dict[str, Any] = {"application": application.name, "title": application.title, "base": application.base}
-        if application.name in missing:
-            row["missing"] = missing[application.name]
-        elif application.name not in measured:
-            continue
-        for use, samples in measured.get(application.name, {}).items():
-            row[use.name.lower()] = {
-                "cpu_us": samples.cpu,
-                "cpu_us_median": median(samples.cpu),
-                "cpu_us_spread": half_range(samples.cpu),
-                "requests_per_second": samples.rate,
-                "requests_per_second_median": median(samples.rate),
-                "requests_per_second_spread": half_range(samples.rate),
-                "added_us": added(measured, application, use),
+    for connections, measured in runs.items():
+        for application in APPLICATIONS:
+            row: dict[str, Any] = {
+                "application": application.name,
+                "title": application.title,
+                "base": application.base,
             }
-        row["session_bytes"] = sizes.get(application.name)
-        rows.append(row)
+            row["connections"] = connections
+            if application.name in missing:
+                row["missing"] = missing[application.name]
+            elif application.name not in measured:
+                continue
+            for use, samples in measured.get(application.name, {}).items():
+                row[use.name.lower()] = {
+                    "cpu_us": samples.cpu,
+                    "cpu_us_median": median(samples.cpu),
+                    "cpu_us_spread": half_range(samples.cpu),
+                    "redis_cpu_us": samples.redis,
+                    "requests_per_second": samples.rate,
+                    "requests_per_second_median": median(samples.rate),
+                    "requests_per_second_spread": half_range(samples.rate),
+                    "added_us": added(measured, application, use),
+                }
+            row["session_bytes"] = sizes.get(application.name)
+            rows.append(row)
     return {
         "rows": rows,
         "ratios": [
-            {"what": what, "ratio": ratio, "aim": aim, "is_met": ratio <= aim} for what, ratio, aim in ratios(measured)
+            {
+                "what": ratio.title,
+                "ratio": ratio.median,
+                "range": [ratio.smallest, ratio.largest],
+                "goal": ratio.goal.bound,
+                "is_met": ratio.goal.is_met(ratio.median),
+            }
+            for ratio in ratios(runs)
         ],
         "bytes": [
-            {
-                "beside": title,
-                "session_cluster": own,
-                "reference": reference,
-                "aim": "fewer",
-                "is_met": own < reference,
-            }
-            for title, own, reference in smaller(sizes)
+            {"beside": title, "session_cluster": own, "reference": reference, "goal": 1, "is_met": own <= reference}
+            for title, own, reference in sizes_beside(sizes)
         ],
     }
 

@@ -10,7 +10,8 @@ from tests.support.commands import run_command
 
 
 def test_a_short_run_has_every_row_with_plausible_figures(tmp_path: Path) -> None:
-    done = run_command("bench", "--requests", "100", "--repeat", "1", "--json", str(tmp_path / "bench.json"))
+    options = ("--requests", "100", "--repeat", "1", "--connections", "4")
+    done = run_command("bench", *options, "--json", str(tmp_path / "bench.json"))
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     record = json.loads((tmp_path / "bench.json").read_text())
@@ -27,10 +28,12 @@ def test_a_short_run_has_every_row_with_plausible_figures(tmp_path: Path) -> Non
             assert (row[use]["cpu_us_spread"], row[use]["requests_per_second_spread"]) == (0, 0)  # of one repetition
     for name in ("redis", "flask-session"):
         assert 300 < rows[name]["session_bytes"] < 1500
-    assert [each["what"] for each in record["ratios"]][:1] == ["a read, beside Flask-Session 0.8"]
-    assert record["bytes"][0]["aim"] == "fewer"
+        assert 1 < rows[name]["read"]["redis_cpu_us"][0] < 10_000
+    assert record["ratios"][0]["what"] == "a read adds, beside Flask-Session 0.8, 4 connections"
+    assert record["bytes"][0]["goal"] == 1
     assert "requests a second" in done.stdout
-    assert re.search(r"bytes, beside Flask-Session 0\.8: \d+ to \d+ \(aim: fewer, (met|missed)\)", done.stdout)
+    words = " ".join(done.stdout.split())
+    assert re.search(r"bytes, beside Flask-Session 0\.8: \d+ to \d+, \S+ \(goal: at most 1, (met|missed)\)", words)
 
 
 def test_without_node_its_rows_say_so(tmp_path: Path) -> None:

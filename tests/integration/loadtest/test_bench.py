@@ -54,7 +54,7 @@ def test_a_write_that_writes_nothing_is_not_measured() -> None:
     with serving({"/write": (200, {"X-Seen": "60 0"}), "/read": (200, SEEN)}) as fake:
         assert counter(fake, "session=x") == 0
         with pytest.raises(BenchError, match="did not write"):
-            measure(fake, Use.WRITE, "session=x", 8, Samples())
+            measure(fake, Use.WRITE, "session=x", 8, 4, Samples())
 
 
 def test_an_answer_that_has_not_seen_the_session_is_not_measured() -> None:
@@ -62,11 +62,11 @@ def test_an_answer_that_has_not_seen_the_session_is_not_measured() -> None:
         serving({"/read": (200, {"X-Seen": "0 0"})}) as fake,
         pytest.raises(BenchError, match="an answer that did not see the session"),
     ):
-        measure(fake, Use.READ, "session=x", 8, Samples())
+        measure(fake, Use.READ, "session=x", 8, 4, Samples())
 
 
 def test_an_application_that_fails_is_not_measured() -> None:
     with serving({"/read": (500, SEEN)}) as fake, pytest.raises(BenchError, match="500"):
-        measure(fake, Use.READ, "session=x", 8, Samples())
+        measure(fake, Use.READ, "session=x", 8, 4, Samples())
     with serving({}) as fake, pytest.raises(ConnectionError, match="404"):
         load(fake.port, request_for("/read"), 8, 4, seen=0)

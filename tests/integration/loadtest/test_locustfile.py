@@ -11,12 +11,12 @@ from tests.support.node import ROOT
 from tests.support.stand_in import ACCOUNTS, StandIn, serving
 
 
-def locust(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def locust(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless", *arguments]
     environment = {
         name: value for name, value in os.environ.items() if name not in {"CLUSTER_USERS_FILE", "SESSION_NAME"}
     }
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment | variables, timeout=60)
 
 
 def test_locusts_statistics_tell_a_lost_session_from_a_failed_request(tmp_path: Path) -> None:
@@ -64,3 +64,9 @@ def test_plain_locust_refuses_a_host_that_is_not_an_address(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "Error: --host must be http://HOST[:PORT] or https://HOST[:PORT], not http://[::1:8080" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_users_of_the_shop_do_not_visit_another_application() -> None:
+    done = locust("--host", "http://127.0.0.1:9", "-t", "1s", NODE_APP="blog:app")
+    assert done.returncode == 1
+    assert "Error: users of the shop can't load blog:app; write a locustfile of its own" in done.stderr

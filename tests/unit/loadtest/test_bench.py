@@ -8,43 +8,68 @@ from loadtest.bench.measure import Measured, Samples, Use
 from loadtest.bench.table import ratios, tables, to_json
 
 
-def test_what_a_session_adds_is_compared_with_its_own_framework() -> None:
-    def samples(read: float, none: float) -> dict[Use, Samples]:
-        return {
-            Use.READ: Samples([read, read - 1, read + 1], [700.0, 600.0, 900.0]),
-            Use.WRITE: Samples([read * 2], [300.0]),
-            Use.NONE: Samples([none], [1000.0]),
-        }
-
-    measured: Measured = {
-        "redis": samples(150, 100),
-        "flask-session": samples(300, 100),
-        "flask-alone": {Use.NONE: Samples([100], [1.0])},
-        "express-session": samples(300, 200),
-        "express-alone": {Use.NONE: Samples([200], [1.0])},
+def samples(read: float, none: float) -> dict[Use, Samples]:
+    return {
+        Use.READ: Samples([read, read - 1, read + 1], [9.0, 9.0, 9.0], [700.0, 600.0, 900.0]),
+        Use.WRITE: Samples([read * 2] * 3, [20.0] * 3, [300.0] * 3),
+        Use.NONE: Samples([none] * 3, [0.0] * 3, [1000.0] * 3),
     }
-    assert [(ratio, aim) for _, ratio, aim in ratios(measured)] == [(0.25, 0.25), (0.5, 0.5), (0.4, 0.4)]
+
+
+def alone(none: float) -> dict[Use, Samples]:
+    return {Use.NONE: Samples([none] * 3, [0.0] * 3, [1.0] * 3)}
+
+
+MEASURED: Measured = {
+    "redis": samples(150, 100),
+    "flask-session": samples(300, 100),
+    "flask-alone": alone(100),
+    "express-session": samples(180, 140),
+    "express-alone": alone(140),
+}
+SIZES = {"redis": 496, "flask-session": 448, "express-session": 512}
+
+
+def test_what_a_session_adds_is_compared_with_its_own_framework() -> None:
+    found = [(ratio.median, ratio.goal.bound, ratio.goal.is_met(ratio.median)) for ratio in ratios({4: MEASURED})]
+    assert found == [(0.25, 0.25, True), (0.4, 0.4, True), (1.2, 1.1, True)]
+    assert [ratio.goal.connections for ratio in ratios({1: MEASURED, 2: MEASURED})] == [1, 1, 1]
+    read = ratios({4: MEASURED})[0]
+    assert (round(read.smallest, 3), round(read.largest, 3)) == (0.246, 0.254)
+
+
+def test_an_application_that_was_not_measured_leaves_its_ratios_out() -> None:
+    some = {name: measured for name, measured in MEASURED.items() if name != "flask-session"}
+    assert [ratio.goal.other for ratio in ratios({4: some})] == ["express-session"]
+
+
+def test_the_tables_have_every_row_and_each_ratio_with_its_goal() -> None:
     written = io.StringIO()
-    console = Console(width=80, file=written)
-    sizes = {"redis": 496, "flask-session": 448, "express-session": 512}
-    console.print(tables(measured, sizes, {"memory": "it was ill"}))
-    text = written.getvalue()
+    Console(width=80, file=written).print(tables({4: MEASURED}, SIZES, {"memory": "it was ill"}))
+    text = " ".join(written.getvalue().split())
     assert "150 ±1" in text
     assert "700 ±150" in text  # requests a second
-    assert "a read, beside Flask-Session 0.8: 0.25 of what it adds there (aim: 0.25, met)" in text
-    assert "bytes, beside Flask-Session 0.8: 496 to 448 (aim: fewer, missed)" in text
-    assert "bytes, beside express-session: 496 to 512 (aim: fewer, met)" in text
+    read = "a read adds, beside Flask-Session 0.8, 4 connections"
+    assert f"{read}: 0.25 (0.25 to 0.25; goal: at most 0.25, met)" in text
+    assert "beside express-session, 4 connections: 1.20 (1.20 to 1.20; goal: at least 1.1, met)" in text
+    assert "bytes, beside Flask-Session 0.8: 496 to 448, 1.11 (goal: at most 1, missed)" in text
+    assert "bytes, beside express-session: 496 to 512, 0.97 (goal: at most 1, met)" in text
     assert "this layer, memory: not measured, it was ill" in text
-    record = to_json(measured, sizes, {})
+
+
+def test_the_record_has_every_sample() -> None:
+    record = to_json({4: MEASURED}, SIZES, {})
     assert record["rows"][0]["read"] == {
         "cpu_us": [150, 149, 151],
         "cpu_us_median": 150,
         "cpu_us_spread": 1,
+        "redis_cpu_us": [9.0, 9.0, 9.0],
         "requests_per_second": [700.0, 600.0, 900.0],
         "requests_per_second_median": 700,
         "requests_per_second_spread": 150,
         "added_us": 50,
     }
+    assert record["rows"][0]["connections"] == 4
     assert record["ratios"][0]["is_met"] is True
     assert [(each["session_cluster"], each["reference"], each["is_met"]) for each in record["bytes"]] == [
         (496, 448, False),

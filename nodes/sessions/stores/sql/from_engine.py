@@ -16,6 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ...store import Budgets
 from .engine import BUDGETED, make_engine
 
+_OF_THE_STORE = {*BUDGETED, "autocommit", "check_same_thread", "client_encoding", "charset"}
+"""Parameters of a driver that the store sets itself."""
+
 
 def to_url(engine: object) -> str:
     """Return the URL of `engine`, with its password. Raises TypeError for another object, ValueError."""
@@ -45,8 +48,8 @@ def _beside_url(engine: Engine) -> str | None:
     except SQLAlchemyError:
         return None  # the URL itself is wrong, and make_engine says so
     given = {name for name, value in names["cparams"].items() if value != parameters.get(name)}
-    if given - BUDGETED or list(names["cargs_tup"]) != list(arguments):
-        return f"connect_args ({', '.join(sorted(given - BUDGETED))})"
+    if given - _OF_THE_STORE or list(names["cargs_tup"]) != list(arguments):
+        return f"connect_args ({', '.join(sorted(given - _OF_THE_STORE))})"
     return None
 
 
