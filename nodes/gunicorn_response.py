@@ -12,6 +12,7 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http import wsgi
+from gunicorn.http.message import HeaderPolicy
 
 _MOST_JOINED = 64 * 1024
 """Bytes of a body that are copied to leave with the head. More leave in a send of their own."""
@@ -89,7 +90,10 @@ def _http_date(second: int) -> str:
 def use_in_this_process(cfg: Any) -> None:
     """Make gunicorn answer with `OneSendResponse`, for which it has no setting, and look its settings up once.
 
-    It calls `__getattr__` for each look at a setting, more than 20 times for a request.
+    It calls `__getattr__` for each look at a setting, more than 20 times for a request, and reads the address of each
+    peer, to see whether it is trusted.
     """
     wsgi.Response = OneSendResponse
+    if not (cfg.secure_scheme_headers or cfg.forwarder_headers):  # no peer may set anything, whether trusted or not
+        HeaderPolicy._peer_trusted_for_forwarded = lambda _: ({}, [])
     vars(cfg).update({name: getattr(cfg, name) for name in cfg.settings})

@@ -107,10 +107,12 @@ def _log_exception(exc_info: Any) -> None:
 
 def _remember(_error: BaseException | None) -> None:
     """Pass the session's key and the route to the middleware. The session is saved by now."""
-    request.environ[_SESSION] = current_session.key_hash if current_session.used else None
+    session = current_session._get_current_object()  # type: ignore[attr-defined]
+    request.environ[_SESSION] = session.key_hash if session.used else None
     remember_route()
 
 
 def remember_route(_error: BaseException | None = None) -> None:
     """Pass the route to the middleware, for the metrics."""
-    request.environ[_ROUTE] = request.url_rule.rule if request.url_rule else "none"
+    current = request._get_current_object()  # type: ignore[attr-defined]
+    current.environ[_ROUTE] = current.url_rule.rule if current.url_rule else "none"

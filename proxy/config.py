@@ -11,7 +11,17 @@ from nginx.config.api.options import KeyValuesMultiLines
 
 from proxy.log import FORMAT, log_maps
 from proxy.settings import Balance, ProxySettings, ProxySettingsError, Tls, Version
-from proxy.upstream import SPARES, UPSTREAM, has_names, has_separate_spares, session_key_map, upstreams
+from proxy.upstream import (
+    SECURE,
+    SPARES,
+    UPSTREAM,
+    has_names,
+    has_secure_twin,
+    has_separate_spares,
+    session_key_map,
+    sticky_maps,
+    upstreams,
+)
 
 HEALTH_PATH = "/proxy/health"
 """Answered by nginx itself, without a node."""
@@ -90,11 +100,15 @@ def _http(settings: ProxySettings) -> Section:
         http.sections.add(_trusted_proxies(settings))
     if settings.tls is not None:
         http.sections.add(_tls(settings.tls, settings.nginx_version))
+    if settings.balance is Balance.STICKY:
+        http.sections.add(sticky_maps(settings))
     if settings.balance is Balance.HASH:
         http.sections.add(session_key_map(settings))
     if _starts_over(settings):
         # The name of the upstream stands in this variable where no server of it was left to try.
-        http.sections.add(Section("map $upstream_addr $untried", default="0", **{f'"~(^|, ){UPSTREAM}$"': "1"}))
+        http.sections.add(
+            Section("map $upstream_addr $untried", default="0", **{f'"~(^|, )({UPSTREAM}|{SECURE})$"': "1"})
+        )
     if settings.max_in_flight is not None:
         http.options["limit_conn_zone"] = ["$server_name", "zone=in_flight:64k"]
     if settings.login_rate is not None:
@@ -199,6 +213,8 @@ def _trusted_proxies(settings: ProxySettings) -> EmptyBlock:
 
 def _added_headers(settings: ProxySettings) -> list[tuple[str, str]]:
     headers = []
+    if settings.balance is Balance.STICKY:
+        headers.append(("Cache-Control", "$cache_control"))
     if settings.expose_internals:
         headers += [("X-Upstream", "$upstream_addr"), ("X-Upstream-Status", "$upstream_status")]
     if settings.tls is not None and settings.tls.hsts_seconds:
@@ -225,7 +241,7 @@ def _server(settings: ProxySettings) -> Section:
             "/",
             Section('if ($request_method ~ "^(GET|HEAD)$")', **{"return": str(_TO_READ)}),
             _error_pages([[str(_TO_READ), "=", _READ], *errors]),
-            proxy_pass=f"http://{UPSTREAM}",
+            proxy_pass=_app(settings),
         ),
         listen=_listen(settings),
         server_name=list(settings.hosts),
@@ -248,8 +264,8 @@ def _server(settings: ProxySettings) -> Section:
     if _starts_over(settings):
         # A node may have begun a write that failed otherwise.
         untried = Section("if ($untried = 0)", **{"return": "502"})
-        upstream = SPARES if has_separate_spares(settings) else UPSTREAM
-        server.sections.add(Location(_UNTRIED, untried, proxy_pass=f"http://{upstream}"))
+        upstream = f"http://{SPARES}" if has_separate_spares(settings) else _app(settings)
+        server.sections.add(Location(_UNTRIED, untried, proxy_pass=upstream))
     if settings.max_in_flight is not None:
         server.options["limit_conn"] = ["in_flight", settings.max_in_flight]
         server.sections.add(_refusal(_SHED, 503, "Too many requests at present: nothing was done"))
@@ -261,7 +277,7 @@ def _server(settings: ProxySettings) -> Section:
                 _error_pages([["429", _LOGIN_LIMIT], *errors]),
                 limit_req=limit,
                 limit_req_status=429,
-                proxy_pass=f"http://{UPSTREAM}",
+                proxy_pass=_app(settings),
             ),
             _refusal(_LOGIN_LIMIT, 429, "Too many logins"),
         )
@@ -279,7 +295,11 @@ def _starts_over(settings: ProxySettings) -> bool:
 
 def _read(settings: ProxySettings, name: str, errors: list[list[str]]) -> Location:
     timeout = _time(min(settings.get_timeout, settings.read_timeout))
-    return Location(name, _error_pages(errors), proxy_pass=f"http://{UPSTREAM}", proxy_read_timeout=timeout)
+    return Location(name, _error_pages(errors), proxy_pass=_app(settings), proxy_read_timeout=timeout)
+
+
+def _app(settings: ProxySettings) -> str:
+    return "http://$app" if has_secure_twin(settings) else f"http://{UPSTREAM}"
 
 
 def _refusal(name: str, status: int, text: str) -> Location:

@@ -7,13 +7,15 @@ second time as a spare, whose failures do not count: nginx uses spares while no 
 
 from dataclasses import replace
 
-from nginx.config.api import Section
+from nginx.config.api import EmptyBlock, Section
 from nginx.config.api.options import KeyValuesMultiLines
 
 from proxy.settings import Balance, ProxySettings, ServerState, UpstreamServer
 
 UPSTREAM = "app"
 SPARES = "app_spares"
+SECURE = "app_secure"
+"""The same nodes for clients over TLS that ends before this proxy, whose sticky cookie is Secure."""
 
 _WITHOUT_BACKUP = frozenset({Balance.RANDOM_TWO, Balance.IP_HASH, Balance.HASH})
 """Policies for which nginx has no `backup` servers: their spares are an upstream of their own."""
@@ -27,6 +29,11 @@ _METHOD: dict[Balance, tuple[str, str]] = {
 def has_separate_spares(settings: ProxySettings) -> bool:
     """Return whether there is an upstream SPARES."""
     return settings.spares and settings.balance in _WITHOUT_BACKUP
+
+
+def has_secure_twin(settings: ProxySettings) -> bool:
+    """Return whether there is an upstream SECURE: nginx has no variable for the attribute of the sticky cookie."""
+    return settings.balance is Balance.STICKY and settings.tls is None and bool(settings.trusted_proxies)
 
 
 def has_names(settings: ProxySettings) -> bool:
@@ -43,14 +50,17 @@ def upstreams(settings: ProxySettings) -> list[Section]:
         return [_block(settings, UPSTREAM, servers), _block(in_turn, SPARES, spares)]
     if settings.spares:
         servers += ([*spare, "backup"] for spare in spares)
-    return [_block(settings, UPSTREAM, servers)]
+    blocks = [_block(settings, UPSTREAM, servers, is_secure=settings.tls is not None)]
+    if has_secure_twin(settings):
+        blocks.append(_block(settings, SECURE, servers, is_secure=True))
+    return blocks
 
 
-def _block(settings: ProxySettings, name: str, servers: list[list[str]]) -> Section:
+def _block(settings: ProxySettings, name: str, servers: list[list[str]], *, is_secure: bool = False) -> Section:
     # In the zone, which has room for 100 nodes, workers share failures and counts; `resolve` needs it, too.
     block = Section(f"upstream {name}", zone=[name, "256k"])
     if settings.balance is Balance.STICKY:
-        secure = ["secure"] if settings.tls is not None else []
+        secure = ["secure"] if is_secure else []
         block.options["sticky"] = ["cookie", settings.sticky_cookie, "path=/", "httponly", "samesite=lax", *secure]
     elif settings.balance is Balance.HASH:
         # The consistent hash is by the server's name as written, so all addresses of one name would alternate.
@@ -62,6 +72,32 @@ def _block(settings: ProxySettings, name: str, servers: list[list[str]]) -> Sect
     block.options["keepalive"] = settings.keepalive
     block.options["keepalive_timeout"] = f"{round(settings.keepalive_timeout * 1000)}ms"
     block.sections.add(KeyValuesMultiLines("server", servers))
+    return block
+
+
+def sticky_maps(settings: ProxySettings) -> EmptyBlock:
+    """Return what keeps the sticky cookie, which nginx sets in every answer of a node, out of shared caches.
+
+    A node's `public` becomes `private`, which stands above `s-maxage`, and is added where it is missing: without a
+    header a shared cache may keep an answer, too.
+    """
+    own = "$upstream_http_cache_control"
+    is_public = '"~*^(?<cache_before>(?:.*[\\s,])?)public(?<cache_after>(?:[\\s,].*)?)$"'
+    is_private = '"~*(?:^|[\\s,])(?:private|no-store)(?:$|[\\s,])"'
+    private = {
+        "default": f'"private, {own}"',
+        '""': "private",
+        is_public: '"${cache_before}private$cache_after"',
+        is_private: own,
+    }
+    block = EmptyBlock(
+        Section(f"map {own} $private_cache_control", **private),
+        # Not in nginx's own answers, which have no cookie.
+        Section("map $sent_http_set_cookie $cache_control", **{"default": "$private_cache_control", '""': own}),
+        KeyValuesMultiLines("proxy_hide_header", [["Cache-Control"], ["CDN-Cache-Control"], ["Surrogate-Control"]]),
+    )
+    if has_secure_twin(settings):
+        block.sections.add(Section("map $client_scheme $app", default=UPSTREAM, https=SECURE))
     return block
 
 

@@ -26,6 +26,8 @@ class Backend:
     host: str = "127.0.0.1"
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    """More headers of each answer."""
     dropping: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
 
@@ -106,6 +108,8 @@ class _Handler(QuietHandler):
             self.send_header("Cache-Control", "no-store")
         answer = json.dumps(seen.headers).encode()
         self.send_header("X-Served-By", backend.name)
+        for name, value in backend.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

@@ -118,6 +118,66 @@ def test_the_sticky_cookie_names_the_node_and_a_forged_one_is_ignored(start_prox
     assert {proxy.get(headers={"Cookie": "node=node-99"}).status for _ in range(6)} == {200}
 
 
+@pytest.mark.parametrize(
+    ("own", "sent"),
+    [
+        (None, "private"),
+        ("public", "private"),
+        ("public, max-age=31536000", "private, max-age=31536000"),
+        ("max-age=60, Public", "max-age=60, private"),
+        ("max-age=60,public,s-maxage=600", "max-age=60,private,s-maxage=600"),
+        ("private, public", "private, private"),
+        ("max-age=60", "private, max-age=60"),
+        ("no-cache", "private, no-cache"),
+        ('private="set-cookie"', 'private, private="set-cookie"'),
+        ("no-store", "no-store"),
+        ("private, max-age=60", "private, max-age=60"),
+        ("Max-Age=5, Private", "Max-Age=5, Private"),
+    ],
+)
+def test_the_sticky_cookie_is_not_left_to_shared_caches(
+    start_proxy: StartProxy, nodes: Nodes, own: str | None, sent: str
+) -> None:
+    for node in nodes:
+        node.headers = {"CDN-Cache-Control": "public", "Surrogate-Control": "max-age=60"}
+        node.headers |= {} if own is None else {"Cache-Control": own}
+    proxy = start_proxy(balance=Balance.STICKY, max_in_flight=None)
+    for answer in (proxy.get(), proxy.post()):
+        assert "Set-Cookie" in answer.headers
+        assert answer.headers.get_all("Cache-Control") == [sent]
+        assert not {"CDN-Cache-Control", "Surrogate-Control"} & set(answer.headers)
+    assert "Cache-Control" not in proxy.get("/proxy/health").headers
+
+
+def test_other_policies_leave_the_cache_control_of_the_nodes(start_proxy: StartProxy, nodes: Nodes) -> None:
+    for node in nodes:
+        node.headers = {"Cache-Control": "public, max-age=60", "CDN-Cache-Control": "public"}
+    answer = start_proxy().get()
+    assert (answer.headers["Cache-Control"], answer.headers["CDN-Cache-Control"]) == ("public, max-age=60", "public")
+
+
+def test_the_sticky_cookie_is_secure_for_clients_whose_tls_ends_at_a_trusted_proxy(
+    start_proxy: StartProxy, nodes: Nodes
+) -> None:
+    over_tls = {"X-Forwarded-Proto": "https"}
+    proxy = start_proxy(balance=Balance.STICKY, trusted_proxies=("127.0.0.1",))
+    answer = proxy.get(headers=over_tls)
+    value, *attributes = (part.strip().lower() for part in answer.headers["Set-Cookie"].split(";"))
+    assert sorted(attributes) == ["httponly", "path=/", "samesite=lax", "secure"]
+    browser = over_tls | {"Cookie": value}
+    assert {proxy.get(headers=browser).node for _ in range(6)} == {answer.node}
+    assert proxy.post("/login", headers=browser).node == answer.node
+    assert proxy.get("/path?a=b%2F", headers=browser).status == 200
+    assert "secure" not in proxy.get().headers["Set-Cookie"].lower()
+    next(node for node in nodes if node.name == answer.node).die()
+    assert proxy.get(headers=browser).status == 200
+
+
+def test_a_client_that_is_not_trusted_does_not_choose_the_sticky_cookie_s_attributes(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(balance=Balance.STICKY, trusted_proxies=("10.0.0.0/8",))
+    assert "secure" not in proxy.get(headers={"X-Forwarded-Proto": "https"}).headers["Set-Cookie"].lower()
+
+
 def test_the_browser_of_a_dead_node_is_answered_by_another_and_pinned_to_it(
     start_proxy: StartProxy, nodes: Nodes
 ) -> None:
