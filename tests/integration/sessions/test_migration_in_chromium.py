@@ -63,7 +63,7 @@ def test_a_browser_keeps_its_user_and_drops_the_old_cookie(
     layer: str, scheme: str, server: Valkey, client: Any, tmp_path: Path, context: BrowserContext, certificate: Any
 ) -> None:
     old = Old(layer, server, tmp_path)
-    is_secure = {"SESSION_COOKIE_SECURE": scheme == "https"}
+    is_secure: dict[str, Any] = {"SESSION_COOKIE_SECURE": scheme == "https"}
     served = [old.app(**is_secure)]
     page = context.new_page()
 
