@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from flask import Flask, Response
 from flask.sessions import SecureCookieSessionInterface
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadData, BadSignature, Signer
 from werkzeug.http import dump_cookie
 
 from . import signals
@@ -123,6 +123,8 @@ class Migration:
     def end(self, owner: str | None, options: SessionOptions) -> str:
         """Refuse, from now on, the old sessions of `owner`, or all of them with None. Return the mark's key."""
         key = _mark_key(self._store, owner)
+        if owner is not None and not any(source.owner for source in self._sources):
+            return key  # nobody could tell whose they are
         lifetime = Lifetime(options.permanent_lifetime + MARK_SECONDS, LONGEST)
         if self._store.create(key, {}, None, lifetime) is None:
             self._store.update(key, Changes(), lifetime)
@@ -297,7 +299,7 @@ class FlaskCookie:
         lifetime = app.permanent_session_lifetime.total_seconds()
         try:
             data, sent = serializer.loads(value, max_age=int(lifetime), return_timestamp=True)
-        except (BadSignature, ValueError, TypeError, RecursionError):  # the last: signed, and not by Flask
+        except BadData:
             return None
         if not isinstance(data, dict) or not data.keys() - {"_permanent"}:
             return None

@@ -1,10 +1,15 @@
 """The package session-cluster, installed into an empty environment and used outside of any checkout."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.distributions import Environment, build
+from tests.support.http_client import HttpClient
+from tests.support.node import ROOT
+from tests.support.waiting import wait_until
 
 SECONDS = 100
 
@@ -29,6 +34,22 @@ def test_an_experiment_runs(environment: Environment, tmp_path: Path) -> None:
 def test_a_scene_of_the_demo_runs(environment: Environment, tmp_path: Path) -> None:
     done = environment.run("session-cluster", "demo", "--scene", "three-nodes", cwd=tmp_path, timeout=SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(500)
+def test_the_nodes_serve_an_application_of_the_current_folder(environment: Environment, tmp_path: Path) -> None:
+    example = (ROOT / "docs" / "examples" / "hello.py").read_text()
+    (tmp_path / "hello.py").write_text(example.replace("nodes.sessions", "flask_shared_sessions"))
+    command = [str(environment.bin / "session-cluster"), "up", "--port", "0", "--state", "state", "--app", "hello:app"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
+        try:
+            described = tmp_path / "state" / "cluster.json"
+            wait_until(lambda: described.exists() or up.poll() is not None, "it runs", SECONDS)
+            assert up.poll() is None, up.communicate()[0]
+            browser = HttpClient(json.loads(described.read_text())["url"])
+            assert [browser.get("/").json()["visits"] for _ in range(3)] == [1, 2, 3]
+        finally:
+            up.terminate()
 
 
 @pytest.mark.parametrize(

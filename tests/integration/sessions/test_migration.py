@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 import redis
 from flask import Flask, flash, get_flashed_messages, session
+from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from flask_session import Session as FlaskSession  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from nodes.sessions import (
@@ -29,6 +33,7 @@ from nodes.sessions import (
     Store,
     StoreUnavailable,
 )
+from nodes.sessions.migration import _decode
 from nodes.sessions.store import StoreWrapper
 from tests.support.valkey import Valkey
 
@@ -363,6 +368,39 @@ def test_a_cookie_that_is_not_genuine_is_anonymous(old: Old, store: Store, chang
     assert response.json
     assert response.json["user"] is None
     assert "Set-Cookie" not in response.headers
+
+
+NO_SESSIONS = [
+    b'{" u":"no uuid"}',
+    b'{" b":5}',
+    b'{" d":[]}',
+    b"[1]",
+    b"{",
+    b'{"a":' * 5000,
+    b"\xff",
+    b'{"_permanent":true}',
+]
+
+
+def test_a_signed_cookie_that_holds_no_session_is_anonymous(cookie_layer: Old, store: Store) -> None:
+    signer: Any = SecureCookieSessionInterface().get_signing_serializer(cookie_layer.app())
+    app = cookie_layer.new_app(store)
+
+    def user(payload: bytes) -> Any:
+        encoded = base64.urlsafe_b64encode(payload).strip(b"=").decode()
+        value = signer.make_signer("cookie-session").sign(encoded).decode()
+        response = app.test_client().get("/me", headers={"Cookie": f"session={value}"})
+        assert response.json is not None, payload
+        return response.json["user"]
+
+    assert user(b'{"_user_id":"alice"}') == "alice"
+    assert [user(payload) for payload in NO_SESSIONS] == [None] * len(NO_SESSIONS)
+
+
+@given(st.binary(max_size=300))
+def test_bytes_that_are_no_record_of_flask_session_are_no_session(stored: bytes) -> None:
+    found = _decode(Flask("shop"), stored, 60)
+    assert found is None or isinstance(found.data, dict)
 
 
 def test_an_expired_cookie_of_flask_is_anonymous(cookie_layer: Old, store: Store) -> None:
