@@ -362,12 +362,15 @@ def test_a_cookie_that_is_not_genuine_is_anonymous(old: Old, store: Store, chang
         "two": f"session={cookie.value}; session={other.value}",
         "garbage": "session=\xff.\x01.;;",
     }[change]
-    browser = old.new_app(store).test_client()
+    browser = old.new_app(store).test_client(use_cookies=False)  # which would replace the header
     response = browser.get("/me", headers={"Cookie": header})
     assert response.status_code == 200
     assert response.json
     assert response.json["user"] is None
     assert "Set-Cookie" not in response.headers
+    genuine = browser.get("/me", headers={"Cookie": f"session={cookie.value}"}).json
+    assert genuine
+    assert genuine["user"] == "alice"
 
 
 NO_SESSIONS = [
@@ -389,7 +392,7 @@ def test_a_signed_cookie_that_holds_no_session_is_anonymous(cookie_layer: Old, s
     def user(payload: bytes) -> Any:
         encoded = base64.urlsafe_b64encode(payload).strip(b"=").decode()
         value = signer.make_signer("cookie-session").sign(encoded).decode()
-        response = app.test_client().get("/me", headers={"Cookie": f"session={value}"})
+        response = app.test_client(use_cookies=False).get("/me", headers={"Cookie": f"session={value}"})
         assert response.json is not None, payload
         return response.json["user"]
 
