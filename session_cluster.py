@@ -51,7 +51,7 @@ Examples:
   session-cluster up --store memory --balance sticky
   session-cluster up --state ./state          with cluster.json for scripts
   session-cluster up --node express           nodes that run express-session
-  session-cluster up --app shop:app           your own application on the nodes
+  session-cluster up --app shop:app           the nodes serve your application
   session-cluster load --users 50             load, and what its users lost
   session-cluster load --target URL --users-file state/cluster.json
   session-cluster load --matrix               stores x balancing x nodes

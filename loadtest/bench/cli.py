@@ -51,7 +51,7 @@ def bench(
     Flask-Session and without sessions, and under Node.js with express-session and without. All share one Redis, start
     together, are warmed up (Express with 2,400 requests, for V8's compiler) and measured in turns, several times. The
     table has the medians, and half of the range after ±. A session has 5 fields with 300 bytes. Below it are the ratios
-    that this project bounds, with the smallest and the largest of a repetition.
+    that this project bounds, with the quartiles of the repetitions.
 
     It takes about ten minutes, runs on 127.0.0.1 and leaves nothing behind.
 

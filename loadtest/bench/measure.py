@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import re
 import subprocess
 import sys
@@ -106,17 +108,18 @@ def measure_all(
         number: {one.application.name: {use: Samples() for use in uses(one.application)} for one in running}
         for number in connections
     }
-    for turn in range(repeat + 1):
-        for one, cookie in zip(running, cookies, strict=True):
-            application = one.application
-            for use in uses(application):
-                step = f"round {turn} of {repeat}" if turn else "warming up"
-                progress(f"{step}: {application.title}, {use.value}")
-                if not turn:
-                    measure(one, use, cookie, application.warm_up, 1, Samples())
-                    continue
-                for number in connections:
-                    measure(one, use, cookie, requests, number, samples[number][application.name][use])
+    for one, cookie in zip(running, cookies, strict=True):
+        progress(f"warming up: {one.application.title}")
+        for use in uses(one.application):
+            measure(one, use, cookie, one.application.warm_up, 1, Samples())
+    pairs = list(zip(running, cookies, strict=True))
+    for turn in range(1, repeat + 1):
+        for number, use in itertools.product(connections, Use):
+            random.shuffle(pairs)  # one after the other with the same use, so that a slow moment hits all of them
+            for one, cookie in pairs:
+                if use in uses(one.application):
+                    progress(f"round {turn} of {repeat}: {one.application.title}, {use.value}")
+                    measure(one, use, cookie, requests, number, samples[number][one.application.name][use])
     return samples
 
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -55,12 +55,12 @@ GOALS = (
 
 @dataclass(frozen=True)
 class Ratio:
-    """A measured ratio: the median of the repetitions, the smallest and the largest."""
+    """A measured ratio: that of the medians, and the quartiles of the repetitions."""
 
     goal: Goal
-    median: float
-    smallest: float
-    largest: float
+    value: float
+    low: float
+    high: float
 
     @property
     def title(self) -> str:
@@ -69,9 +69,9 @@ class Ratio:
         return f"{self.goal.what}, beside {title}, {self.goal.connections} connection{plural}"
 
     def __str__(self) -> str:
-        verdict = _verdict(self.goal.is_met(self.median))
+        verdict = _verdict(self.goal.is_met(self.value))
         bound = f"at {'least' if self.goal.is_rate else 'most'} {self.goal.bound:g}"
-        return f"{self.title}: {self.median:.2f} ({self.smallest:.2f} to {self.largest:.2f}; goal: {bound}, {verdict})"
+        return f"{self.title}: {self.value:.2f} ({self.low:.2f} to {self.high:.2f}; goal: {bound}, {verdict})"
 
 
 def ratios(runs: Mapping[int, Measured]) -> list[Ratio]:
@@ -81,8 +81,10 @@ def ratios(runs: Mapping[int, Measured]) -> list[Ratio]:
         measured = runs.get(goal.connections, {})
         sides = [_rounds(measured, _BY_NAME[name], goal.use) for name in (OURS, goal.other)]
         values = [ratio for own, other in zip(*sides, strict=False) if (ratio := goal.ratio(own, other)) is not None]
-        if values:
-            found.append(Ratio(goal, median(values), min(values), max(values)))
+        value = goal.ratio(*map(_medians, sides)) if all(sides) else None
+        if value is not None and values:
+            low, _, high = quantiles(values * 2 if len(values) == 1 else values, n=4, method="inclusive")
+            found.append(Ratio(goal, value, low, high))
     return found
 
 
@@ -93,10 +95,15 @@ def _rounds(measured: Measured, application: Application, use: Use) -> list[dict
     return [{"session": one, "base": other} for one, other in zip(session, base, strict=False)]
 
 
+def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: median(one[name] for one in rounds) for name in ("session", "base")}
+
+
 def added(measured: Measured, application: Application, use: Use) -> float | None:
     """Return the microseconds that the session adds to a request, over the framework alone."""
     rounds = _rounds(measured, application, use)
-    return median(one["session"] for one in rounds) - median(one["base"] for one in rounds) if rounds else None
+    medians = _medians(rounds) if rounds else None
+    return None if medians is None else medians["session"] - medians["base"]
 
 
 def sizes_beside(sizes: Mapping[str, int]) -> list[tuple[str, int, int]]:
@@ -191,10 +198,10 @@ def to_json(runs: Mapping[int, Measured], sizes: Mapping[str, int], missing: Map
         "ratios": [
             {
                 "what": ratio.title,
-                "ratio": ratio.median,
-                "range": [ratio.smallest, ratio.largest],
+                "ratio": ratio.value,
+                "quartiles": [ratio.low, ratio.high],
                 "goal": ratio.goal.bound,
-                "is_met": ratio.goal.is_met(ratio.median),
+                "is_met": ratio.goal.is_met(ratio.value),
             }
             for ratio in ratios(runs)
         ],

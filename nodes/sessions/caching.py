@@ -14,6 +14,7 @@ _FOR_SHARED_CACHES = {"public", "s-maxage"}
 _DEFAULT = {Caching.NO_STORE: "no-store", Caching.PRIVATE: "private, no-cache"}
 _OF_SHARED_CACHES = {"cdn-cache-control", "surrogate-control"}
 """Headers that tell shared caches something else than `Cache-Control`."""
+_NAMES = {"vary", "cache-control", *_OF_SHARED_CACHES}
 
 
 def forbid_sharing(response: Response, caching: Caching) -> None:
@@ -23,6 +24,10 @@ def forbid_sharing(response: Response, caching: Caching) -> None:
     """
     headers = response.headers
     names = {name.lower() for name, _ in headers}
+    if names.isdisjoint(_NAMES):
+        headers.add("Vary", "Cookie")
+        headers.add("Cache-Control", _DEFAULT[caching])
+        return
     vary = [each.strip() for each in ",".join(headers.getlist("Vary")).split(",")] if "vary" in names else []
     if "cookie" not in map(str.lower, vary):
         headers["Vary"] = ", ".join([*vary, "Cookie"])

@@ -30,10 +30,10 @@ class SessionData(SessionMixin):
         if not isinstance(key, str):
             raise KeyError(key)
         field = to_field(key)
-        fields = self._state.unloaded().fields
-        if not fields.is_assigned(field):
-            self._state.load()
-        return fields.get(field)
+        record = self._state.unloaded()
+        if not (record.loaded or record.fields.is_assigned(field)):
+            record.load()
+        return record.fields.get(field)
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and to_field(key) in self._state.load().fields.values

@@ -29,6 +29,7 @@ BLIND_EXPECT: dict[str, bytes | None] = {COOKIE_KEY: None, OWNER_PROOF: None}
 """`Changes.expect` of an update without a read: these fields are missing. A session that has one of them must be read
 before it is written, because it has a lifetime of its own or is encrypted."""
 
+_FIRST = {"~", *(key[0] for key in RESERVED)}
 _BARE = {key.lstrip("~"): key for key in RESERVED}
 _IMMUTABLE = (str, int, float, bytes, type(None))
 _NO_CHANGES = Changes()
@@ -100,6 +101,8 @@ def to_application_key(field: str) -> str | None:
 
 def _is_reserved(name: str) -> bool:
     """Return whether `name` is a reserved field, after any number of `~`."""
+    if name[:1] not in _FIRST:
+        return False
     reserved = _BARE.get(name.lstrip("~"))
     return reserved is not None and name.endswith(reserved)
 
