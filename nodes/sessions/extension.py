@@ -277,7 +277,7 @@ class _Interface(SessionInterface):
         context.closed = True
         if response.is_streamed and not response.direct_passthrough:
             context.streams = True
-            response.response = _save_at_end(response.response, state)
+            response.response = _SavedStream(response.response, state)
         if has_cookie:
             response.headers.add("Set-Cookie", context.set_cookie(state))
         if has_cookie or state.used:
@@ -371,14 +371,32 @@ class _RequestContext:
         return self._request.is_secure
 
 
-def _save_at_end(body: abc.Iterable[Any], state: SessionState) -> Iterator[Any]:
-    """Yield the body, and save what it did to the session, also where the client hangs up."""
-    try:
-        yield from body
-    finally:
-        if (close := getattr(body, "close", None)) is not None:
-            close()
-        state.save_late()
+class _SavedStream:
+    """The body of a streamed response; what it did to the session is saved at its end, or when the client hangs up.
+
+    A response to HEAD is closed without being iterated over.
+    """
+
+    def __init__(self, body: abc.Iterable[Any], state: SessionState) -> None:
+        self._body = body
+        self._state = state
+        self._is_closed = False
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._body
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if (close := getattr(self._body, "close", None)) is not None:
+                close()
+        finally:
+            self._state.save_late()
 
 
 def _is_below(path: str, cookie_path: str) -> bool:

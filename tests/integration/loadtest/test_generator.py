@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +62,9 @@ class Load:
 
         wait_until(reached, what)
 
+    def wait_for_requests(self, count: int) -> None:
+        self.wait_for(lambda: len(self.ops) >= count, f"{count} requests")
+
     def findings(self) -> Findings:
         return check([Header(version=VERSION, title="load", started=0.0), *self.events])
 
@@ -79,10 +82,20 @@ def load(folder: Path, at: RunningTarget | str, **changes: object) -> Iterator[L
         yield Load(generator)
 
 
-def history(folder: Path, behaviour: StandIn, requests: int = 600, host: str = "127.0.0.1", **changes: object) -> Load:
-    """Return the load when it has ended, after about that many requests."""
+def history(
+    folder: Path,
+    behaviour: StandIn,
+    requests: int = 600,
+    host: str = "127.0.0.1",
+    kinds: Iterable[Kind] = (),
+    **changes: object,
+) -> Load:
+    """Return the load when it has ended, after about that many requests, or up to 16 times as many to find `kinds`."""
     with serving(behaviour) as url, load(folder, url.replace("127.0.0.1", host), **changes) as running:
-        running.wait_for(lambda: len(running.ops) >= requests, f"{requests} requests")
+        for enough in (requests, 4 * requests, 16 * requests):
+            running.wait_for_requests(enough)
+            if set(kinds) <= set(running.findings().total.found):
+                break
         running.generator.stop()
     return running
 
@@ -132,7 +145,8 @@ def test_nodes_with_separate_memories_lose_the_predicted_share_of_sessions(tmp_p
     ],
 )
 def test_a_fault_of_the_server_is_found(tmp_path: Path, behaviour: StandIn, mix: Mix, kinds: set[Kind]) -> None:
-    findings = history(tmp_path, behaviour, mix=mix, users=USERS if mix is Mix.EVERYDAY else 3).findings()
+    users = USERS if mix is Mix.EVERYDAY else 3
+    findings = history(tmp_path, behaviour, mix=mix, users=users, kinds=kinds).findings()
     found = set(findings.total.found)
     assert kinds <= found
     assert found == kinds or behaviour.crossing or behaviour.misdirects, "they are many things at once"

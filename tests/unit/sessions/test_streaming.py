@@ -90,3 +90,46 @@ def test_no_session_is_created_after_the_response() -> None:
         pass
     with pytest.raises(RuntimeError, match="the response has begun"):
         Session.of(session).mutate("n", lambda n: n + 1, 0)
+
+
+class Pieces:
+    """A body that notes that it was closed."""
+
+    closed = 0
+
+    def __iter__(self) -> Iterator[str]:
+        yield "begun"
+        yield "ended"
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_body_of_a_stream_is_closed_once(method: str) -> None:
+    app, body = application(MemoryStore()), Pieces()
+    app.get("/")(lambda: flask.Response(body))
+    app.test_client().open("/", method=method).close()
+    assert body.closed == 1
+
+
+def test_a_stream_whose_client_hangs_up_saves_what_it_did() -> None:
+    app = application(MemoryStore())
+
+    @app.get("/")
+    def view() -> flask.Response:
+        flask.session["a"] = 1
+
+        def body() -> Iterator[str]:
+            yield "begun"
+            flask.session["a"] = 2
+            yield "unread"
+
+        return flask.Response(flask.stream_with_context(body()))
+
+    reply = app.test_client().get("/", buffered=False)
+    pieces = reply.iter_encoded()
+    assert [next(pieces), next(pieces)] == [b"begun", b"unread"]
+    reply.close()
+    cookie = reply.headers["Set-Cookie"].partition(";")[0]
+    assert Browser(app).read(header=cookie)[1] == {"a": 2}
