@@ -120,13 +120,12 @@ def test_locust_and_its_workers_find_the_users_and_the_proxy(compose: Compose) -
     def total() -> dict[str, Any]:
         return next(row for row in stats()["stats"] if row["name"] == "Aggregated")
 
-    wait_until(lambda: total()["num_requests"] > 20, "requests are made")
+    wait_until(lambda: [one["user_count"] for one in stats()["workers"]] == [2, 2], "both workers have their users")
+    wait_until(lambda: total()["num_requests"] > 40, "requests are made")
     assert total()["num_failures"] == 0
     compose("--profile", "load", "stop", "load-worker", "load")
     logs = compose("--profile", "load", "logs", "load", "load-worker")
     # A worker has two users; the second may not have had an answer yet.
-    summaries = re.findall(r"load-worker-(\d) .*What [12] users saw in [\d,]+ requests \((\d+)/s\)", logs)
-    assert {number for number, _ in summaries} == {"1", "2"}
-    assert all(int(rate) > 0 for _, rate in summaries)
+    assert set(re.findall(r"load-worker-(\d) .*What [12] users saw in [1-9]", logs)) == {"1", "2"}
     assert len(re.findall("failed requests    0", logs)) == 2
     assert "Traceback" not in logs
