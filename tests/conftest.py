@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
 
+import flask
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -104,3 +105,10 @@ def harness(request: pytest.FixtureRequest, store_name: str) -> Harness:
 @pytest.fixture
 def store(harness: Harness) -> Store:
     return harness.store
+
+
+@pytest.fixture(autouse=True)
+def no_request_stays_open() -> Iterator[None]:
+    """No test leaves a request behind: the next one of its process would be inside of it."""
+    yield
+    assert not flask.has_request_context(), "this test left a request open"

@@ -82,7 +82,10 @@ class Browser:
         if cookie:
             wsgi["HTTP_COOKIE"] = cookie
         answer = Answer()
-        with self.app.request_context(wsgi):
+        context = self.app.request_context(wsgi)
+        with ExitStack() as stack:
+            stack.push(context.__exit__)  # closed even if the session can't be opened, as Flask itself does
+            context.push()
             session = flask_session._get_current_object()  # type: ignore[attr-defined]
             try:
                 yield session, answer
