@@ -51,11 +51,11 @@ def test_a_session_that_gets_a_new_key_between_two_reads_is_listed(
     store.create(key(1), {}, "alice", HOUR)
     ask, moves = store._index._find_alive, [1]
 
-    def moved_before(owner: str, members: Any, list_again: bool = False) -> Any:
+    def moved_before(owner: str, members: Any) -> Any:
         for number in (moves.pop() for _ in moves[:]):
             store.create(key(number + 1), {}, "alice", HOUR)
             store.delete(key(number))
-        return ask(owner, members, list_again)
+        return ask(owner, members)
 
     monkeypatch.setattr(store._index, "_find_alive", moved_before)
     assert store.keys_of("alice") == [key(2)]

@@ -5,7 +5,7 @@ round trip and does not know the session's owner. Members are removed by readers
 insertion when they have expired, and by every 64th insertion among 256 members. So the index of a user that logs in and
 out all day has a third more members than sessions, or 256. The set expires with its last member.
 
-The index is written before the session, so that it never lacks a session. A member without a session counts as dead
+The index is written before the session, so that it never lacks a session. A member without a session is removed
 only after a minute.
 """
 
@@ -56,83 +56,57 @@ class UserIndex:
         command: Command = ("ZRANDMEMBER", self._name(owner), PRUNE_SAMPLE)
         with contextlib.suppress(StoreUnavailable):
             sample: list[bytes] = self._client.run([command], idempotent=True)[0]
-            alive, _ = self._find_alive(owner, sample)
+            alive = self._find_alive(owner, sample)
             self._prune(owner, [member for member in sample if _to_key(member) not in alive])
 
     def keys_of(self, owner: str) -> list[str]:
         """Return the keys of the user's live sessions, oldest first.
 
-        Two round trips; four where members are dead, five where such a member is young. A dead member may have moved to
+        Two round trips; four where members are dead, six where such a member is young. A dead member may have moved to
         a new key, so the index is read again. A young one may have been about to be created when it was asked for: the
         servers of a cluster are asked one after another, and the session that moved to it may have ended meanwhile. So
         it counts as dead only when it is found so twice.
-
-        A session can move again before it is asked for under its new key. To be faster than the two round trips of a
-        move, later passes take one: they read the index with the question, which needs no other answer first.
         """
-        listed = self._list(owner)
-        alive = self._find_alive(owner, listed)[0]
-        missing = [member for member in listed if _to_key(member) not in alive]
-        if missing:
-            young = set(self._prune(owner, missing))
-            dead = set(missing) - young
-            listed = self._list(owner)
-            for _ in range(_PASSES):
-                members = [member for member in listed if member not in dead and _to_key(member) not in alive]
-                if not members:
-                    break
-                found, listed = self._find_alive(owner, members, list_again=True)
-                alive |= found
-                missing = [member for member in members if _to_key(member) not in found]
-                if not missing:
-                    break
-                dead.update(young.intersection(missing))
-                young.update(missing)
-            else:
-                raise StoreUnavailable(f"Redis: the index of a user has dead members in each of {_PASSES} passes")
-        return sorted(alive, key=lambda key: alive[key])
+        alive: dict[str, float] = {}
+        dead: set[bytes] = set()
+        doubtful: set[bytes] = set()
+        command: Command = ("ZRANGE", self._name(owner), 0, -1)
+        for _ in range(_PASSES):
+            listed: list[bytes] = self._client.run([command], idempotent=True)[0]
+            members = [member for member in listed if member not in dead and _to_key(member) not in alive]
+            alive |= self._find_alive(owner, members)
+            missing = {member for member in members if _to_key(member) not in alive}
+            if not missing:
+                return sorted(alive, key=lambda key: alive[key])
+            young = self._prune(owner, missing - doubtful)
+            dead |= missing - young
+            doubtful |= young
+        raise StoreUnavailable(f"Redis: the index of a user has dead members in each of {_PASSES} passes")
 
     def page_of(self, owner: str, first: int, count: int) -> list[str]:
         """Return keys from the index, dead or alive, by the end of their lifetime: the latest first. One round trip."""
         command: Command = ("ZRANGE", self._name(owner), first, first + count - 1, "REV")
         return [_to_key(member) for member in self._client.run([command], idempotent=True)[0]]
 
-    def _list(self, owner: str) -> list[bytes]:
-        """Return all members of the index."""
-        return self._client.run([self._list_command(owner)], idempotent=True)[0]  # type: ignore[no-any-return]
-
-    def _list_command(self, owner: str) -> Command:
-        return "ZRANGE", self._name(owner), 0, -1
-
-    def _find_alive(
-        self, owner: str, members: Sequence[bytes], list_again: bool = False
-    ) -> tuple[dict[str, float], list[bytes]]:
-        """Return when each live session among `members` was created, by key, and perhaps all members afterwards."""
+    def _find_alive(self, owner: str, members: Sequence[bytes]) -> dict[str, float]:
+        """Return when each live session among `members` was created, by key."""
         alive: dict[str, float] = {}
-        listed: list[bytes] = []
         for batch in _batches(members):
             keys = [_to_key(member) for member in batch]
             commands: list[Command] = [("HGET", f"{self._prefix}{{{key}}}", "@") for key in keys]
-            if list_again:
-                commands.append(self._list_command(owner))
-            replies = self._client.send(commands, idempotent=True)
-            if list_again:
-                listed = replies.pop()
-                if isinstance(listed, redis.ResponseError):
-                    raise StoreUnavailable(f"Redis: {listed}") from listed
-            for key, meta in zip(keys, replies, strict=True):
+            for key, meta in zip(keys, self._client.send(commands, idempotent=True), strict=True):
                 if (created := _created(key, meta, owner)) is not None:
                     alive[key] = created
-        return alive, listed
+        return alive
 
-    def _prune(self, owner: str, dead: Sequence[bytes]) -> list[bytes]:
+    def _prune(self, owner: str, dead: Iterable[bytes]) -> set[bytes]:
         """Remove members without a session, and return the young ones, which stay. Best effort: perhaps all stay."""
-        young: list[bytes] = []
-        for batch in _batches(dead):
+        young: set[bytes] = set()
+        for batch in _batches(list(dead)):
             try:
-                young += self._client.run([scripts.PRUNE.call((self._name(owner),), YOUNG_SECONDS, *batch)])[0]
+                young.update(self._client.run([scripts.PRUNE.call((self._name(owner),), YOUNG_SECONDS, *batch)])[0])
             except StoreUnavailable:
-                young += batch
+                young.update(batch)
         return young
 
     def _name(self, owner: str) -> str:
