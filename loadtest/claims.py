@@ -297,16 +297,16 @@ def _evaluate_failed_writes(seen: Observed) -> ClaimResult:
     return HOLDS
 
 
-def failed_at_most(number: int) -> Claim:
-    """The claim that during the fault no more requests fail."""
+def failed_writes_at_most(number: int, words: str) -> Claim:
+    """The claim that during the fault no more writes fail: those that were in flight, in `words`."""
 
     def evaluate(seen: Observed) -> ClaimResult:
         figures = seen.within(DURING).figures
-        if figures.failed > number:
-            return broken(f"failed: {list_failures(figures.failures)}; expected {number} at most")
+        if figures.failed_writes > number:
+            return broken(f"failed: {list_failures(figures.failures)}; expected {number} writes at most")
         return HOLDS
 
-    return Claim(f"at most {number} requests fail", evaluate)
+    return Claim(f"at most {number} writes fail, {words}", evaluate)
 
 
 def share_of_requests(share: float, words: str, least: float | None = None) -> Claim:

@@ -342,5 +342,6 @@ def test_answers_under_overload_must_come_in_time(seen: list[Probe], expected: V
 
 
 @pytest.mark.parametrize(("failed", "expected"), [(24, Verdict.HOLDS), (25, Verdict.BROKEN)])
-def test_as_many_requests_may_fail_as_were_begun(failed: int, expected: Verdict) -> None:
-    assert verdict(claims.failed_at_most(24), overloaded(failed=failed)) is expected
+def test_as_many_writes_may_fail_as_were_in_flight(failed: int, expected: Verdict) -> None:
+    claim = claims.failed_writes_at_most(24, "in flight")
+    assert verdict(claim, overloaded(failed=failed, failed_writes=failed)) is expected
