@@ -12,7 +12,7 @@ from typing import Any
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
 from deploy.spec import ONE_ADDRESS
 from loadtest.checker.phases import DURING
-from loadtest.claims import Claim
+from loadtest.claims.claim import Claim
 from loadtest.faults import NOTHING, Fault, latency
 from loadtest.load_profile import Arrivals, Mix
 from proxy import Balance

@@ -9,7 +9,8 @@ beside nodes that write it, and must not treat an unreadable record as absent.
 import secrets
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WRITES_REFUSED
+from loadtest.claims.availability import NO_FAILED_REQUEST, WRITES_REFUSED
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import rolling_deploy
 

@@ -2,7 +2,8 @@
 
 from deploy import StoreKind
 from loadtest.checker.phases import DURING
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, failed_writes_at_most, gap_within
+from loadtest.claims.availability import NO_FAILED_GET, failed_writes_at_most, gap_within
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import AFTER, BEFORE, Experiment, Phase, Place, Variant, cluster
 from loadtest.faults import kill_workers
 from loadtest.load_profile import Arrivals

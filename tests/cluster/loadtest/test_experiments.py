@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from deploy import LocalCluster
-from loadtest.claims import NOTHING_LOST, ONLY_SHED, Verdict
+from loadtest.claims.availability import ONLY_SHED
+from loadtest.claims.claim import Verdict
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Place
 from loadtest.suite import Suite, SuiteLoad
 from tests.support.experiments import only
