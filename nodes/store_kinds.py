@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from .environment import Environment, SettingsError, choice, seconds, setting, switch, whole
+from .environment import Environment, Setting, SettingsError, choice, seconds, setting, switch, whole
 
 if TYPE_CHECKING:
     from .sessions import Budgets, Durability, RedisStore, Store
@@ -99,7 +99,7 @@ class SessionStoreSettings:
     """The settings of a node's stores. Times are seconds."""
 
     store: SessionStoreKind = choice(
-        "SESSION_STORE", "memory file sql redis express",
+        "SESSION_STORE", " ".join(kind.value for kind in SessionStoreKind),
         "Where sessions live; `express` shares them with a Node application, see [express.md](express.md).",
         SessionStoreKind,
     )  # fmt: skip
@@ -152,6 +152,12 @@ class SessionStoreSettings:
         "STORE_WAIT_SECONDS", 10, 0.1, 25, "How long a request is held; keep it below the proxy's read timeout (15 s)."
     )
     waiting: int = whole("STORE_WAITING", 500, 1, 10_000, "How many requests each worker holds; others fail fast.")
+
+    @property
+    def place_variable(self) -> str:
+        """The variable that says where the store is, which its kind alone has."""
+        settings: Iterator[Setting] = (each.metadata[""] for each in fields(SessionStoreSettings))
+        return next((one.variable for one in settings if self.store in one.stores), "SESSION_STORE")
 
     def check_store(self) -> None:
         """Refuse settings that contradict each other. Raises SettingsError."""

@@ -13,7 +13,7 @@ import click
 from .environment import SettingsError
 from .sessions import Budgets, EncryptedStore, Encryption, ForeignTable, StoreUnavailable
 from .settings import Settings
-from .store_kinds import SessionStoreKind, Stores, make, make_sql_stores
+from .store_kinds import Stores, make, make_sql_stores
 
 if TYPE_CHECKING:
     from .sessions.stores.sql import SqlStore
@@ -41,8 +41,8 @@ def make_stores(settings: Settings) -> Stores:
 
 
 def _to_settings_error(settings: Settings, error: ValueError) -> SettingsError:
-    """Return the error of a store about its URL, with the variable that has it."""
-    return SettingsError(f"{'DATABASE_URL' if settings.store is SessionStoreKind.SQL else 'REDIS_URL'}: {error}")
+    """Return the error of a store about its place, with the variable that names it."""
+    return SettingsError(f"{settings.place_variable}: {error}")
 
 
 def create_schema(settings: Settings) -> None:
