@@ -20,12 +20,10 @@ except KeyboardInterrupt:  # the imports take most of a second
 
 
 def version() -> str:
-    """The installed version; in a checkout that is not installed, what pyproject.toml says."""
-    try:
-        return metadata.version("session-cluster")
-    except metadata.PackageNotFoundError:
-        project = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text())["project"]
-        return str(project["version"])
+    """Return the version in the checkout's pyproject.toml, or else the installed one."""
+    path = Path(__file__).parent / "pyproject.toml"
+    project: dict[str, Any] = tomllib.loads(path.read_text())["project"] if path.is_file() else {}
+    return str(project["version"]) if project.get("name") == "session-cluster" else metadata.version("session-cluster")
 
 
 class _Commands(click.Group):

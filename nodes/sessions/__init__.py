@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import extras as _extras
 from .data import SessionData as SessionData
 from .extension import Sessions as Sessions
+from .extension import error_response as error_response
 from .extension import fresh_login as fresh_login
 from .extension import session_exempt as session_exempt
 from .migration import FlaskCookie as FlaskCookie
@@ -43,12 +44,16 @@ from .store import Budgets as Budgets
 from .store import Changes as Changes
 from .store import CookieNotSendable as CookieNotSendable
 from .store import CorruptRecord as CorruptRecord
+from .store import FindsByUser as FindsByUser
 from .store import ForeignTable as ForeignTable
 from .store import Iterable as Iterable
 from .store import Lifetime as Lifetime
 from .store import ListsByUser as ListsByUser
 from .store import LoginTooOld as LoginTooOld
+from .store import MeasuresSpace as MeasuresSpace
 from .store import Outcome as Outcome
+from .store import PagesByUser as PagesByUser
+from .store import PingsAtOnce as PingsAtOnce
 from .store import Record as Record
 from .store import RecordTooLarge as RecordTooLarge
 from .store import SessionEnded as SessionEnded

@@ -33,7 +33,7 @@ def test_the_manual_names_the_commands_examples_environment_and_exit_codes() -> 
 
 
 def test_the_version_is_printed() -> None:
-    assert run("--version").stdout == "session-cluster, version 0.1.0\n"
+    assert run("--version").stdout == "session-cluster, version 0.2.0\n"
 
 
 def test_an_interrupt_during_the_imports_ends_without_a_traceback() -> None:

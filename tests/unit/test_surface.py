@@ -24,6 +24,7 @@ from loadtest.experiments import EXPERIMENTS
 from loadtest.history import VERSION, End, Header, Mark, Note, Op, Probe, Writer
 from loadtest.results import Result
 from nodes import Settings, create_app
+from nodes import sessions as library
 from nodes.accounts import create_users
 from nodes.sessions import FileStore, Lifetime
 from nodes.sessions.codec import MsgpackCodec
@@ -33,6 +34,7 @@ from nodes.sessions.stores.express.format import Document
 from proxy import Balance
 from session_cluster import main
 from tests.support.ddl import ddl
+from tests.support.library_names import describe_names
 from tests.support.surface import hold
 
 ROOT = Path(__file__).parents[2]
@@ -223,6 +225,10 @@ def test_tables_of_the_sql_store_match_the_snapshot() -> None:
             yield from ddl(url).splitlines()
 
     hold("sql", statements())
+
+
+def test_names_of_the_session_library_match_the_snapshot() -> None:
+    hold("library", describe_names(library))
 
 
 def members(info: inspect.Type, path: str) -> Iterator[str]:
