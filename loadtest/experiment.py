@@ -232,13 +232,13 @@ def _make_variant(store: StoreKind, database: Database, claims: tuple[Claim, ...
     spec = cluster(nodes, store, database=database)
     if delay and spec.has_single_server:
         spec = replace(spec, store_proxy=True)
-    needs_server = database is not Database.SQLITE  # which local clusters do not have
-    name = str(database if needs_server else store)
+    server = spec.database_server  # which local clusters do not have
+    name = server.name if server else str(store)
     return Variant(
         name=name,
         title=name,
         spec=spec,
         fault=latency(delay) if spec.store_proxy else NOTHING,
         claims=claims,
-        places=frozenset({Place.COMPOSE} if needs_server else Place),
+        places=frozenset({Place.COMPOSE} if server else Place),
     )
