@@ -54,9 +54,8 @@ ADDED = {
         ('    REDIS = "redis"', '    MONGO = "mongo"\n    """In MongoDB; in containers only."""\n'),
         (
             "    Database.MYSQL: DatabaseServer(",
-            """    StoreKind.MONGO: DatabaseServer(
-        "mongo", 27017, "mongodb", "mongo-url", "mongodb", "mongod --version"
-    ),
+            """\
+    StoreKind.MONGO: DatabaseServer("mongo", 27017, "mongodb", "mongo-url", "mongodb", "mongod --version"),
 """,
         ),
     ],
