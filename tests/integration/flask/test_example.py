@@ -113,13 +113,14 @@ def test_a_user_of_the_application_is_still_logged_in_after_the_change_to_these_
         **config,
     )
     after = app.test_client()
-    replayed = after._cookies = dict(before._cookies or {})
+    after._cookies, replayed = dict(before._cookies or {}), dict(before._cookies or {})
     expect_logged_in(after)
     assert "Saved: three" in send(after, "/", "three")
     users = app.extensions["sessions"].users
     assert len(users.of("alice")) == 1
     users.end_all("alice")
     assert after.get("/whoami", base_url=BASE).text == "None"
+    assert "Welcome." in send(after, "/login", "alice")
     for cookies in (replayed, elsewhere._cookies):
         late = app.test_client()
         late._cookies = dict(cookies or {})

@@ -30,6 +30,7 @@ import redis
 from ...codec import Codec
 from ...cookie import CookieFormat
 from ...store import (
+    ELSEWHERE,
     MARK_SECONDS,
     QUARANTINE_SECONDS,
     Budgets,
@@ -83,11 +84,12 @@ return {value, ttl}
 # KEYS: the session, its mark. ARGV: the successor, ms that the mark stays, perhaps the value that was read. DEL is the
 # first write, which a full server does not refuse.
 RETIRE = Script(
-    """
+    f"""
 local answer = 'ok'
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
-  if redis.call('EXISTS', KEYS[2]) == 1 then return 'ended' end
+  local earlier = redis.call('GET', KEYS[2])
+  if earlier and earlier ~= '{ELSEWHERE.decode()}' then return 'ended' end
   answer = 'absent'
 elseif ARGV[3] and (kind ~= 'string' or redis.call('GET', KEYS[1]) ~= ARGV[3]) then
   return 'changed'
