@@ -84,6 +84,36 @@ class Database(_Choice):
     """PostgreSQL; in containers only."""
 
 
+@dataclass(frozen=True)
+class DatabaseServer:
+    """The one server of a store that clusters have in containers only: a service of compose.yaml, with a profile, both
+    of this name."""
+
+    name: str
+    port: int
+    scheme: str
+    """Of the nodes' URL."""
+    url_file: str
+    """The file with that URL, in /cluster/node of the nodes."""
+    program: str
+    version_command: str
+    """Prints the version of `program`."""
+
+    def url(self, password: str) -> str:
+        """Return the nodes' URL."""
+        return f"{self.scheme}://node:{password}@{self.name}:{self.port}/sessions"
+
+
+DATABASE_SERVERS: Mapping[StoreKind | Database, DatabaseServer] = {
+    Database.MYSQL: DatabaseServer(
+        "mysql", 3306, "mysql", "database-url.sql.mysql", "mariadb", "mariadbd --no-defaults --version 2>/dev/null"
+    ),
+    Database.POSTGRES: DatabaseServer(
+        "postgres", 5432, "postgresql", "database-url.sql.postgres", "postgres", "postgres --version"
+    ),
+}
+
+
 class RedisMode(_Choice):
     """Which Redis the nodes use in containers, with StoreKind.REDIS."""
 
@@ -251,9 +281,12 @@ class ClusterSpec:
     @property
     def has_single_server(self) -> bool:
         """Whether the store is one server without replicas."""
-        if self.store is StoreKind.SQL:
-            return self.database is not Database.SQLITE
-        return self.store.needs_redis and not self.store.has_several_servers
+        return self.database_server is not None or (self.store.needs_redis and not self.store.has_several_servers)
+
+    @property
+    def database_server(self) -> DatabaseServer | None:
+        """The server that only containers have; None where the store needs none, or a Redis."""
+        return DATABASE_SERVERS.get(self.database if self.store is StoreKind.SQL else self.store)
 
     def __post_init__(self) -> None:
         check_nodes(self.nodes)

@@ -12,7 +12,7 @@ from typing import Any
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
 from deploy.spec import ONE_ADDRESS
 from loadtest.checker.phases import DURING
-from loadtest.claims import Claim
+from loadtest.claims.claim import Claim
 from loadtest.faults import NOTHING, Fault, latency
 from loadtest.load_profile import Arrivals, Mix
 from proxy import Balance
@@ -234,13 +234,13 @@ def _make_variant(store: StoreKind, database: Database, claims: tuple[Claim, ...
     spec = cluster(nodes, store, database=database)
     if delay and spec.has_single_server:
         spec = replace(spec, store_proxy=True)
-    needs_server = database is not Database.SQLITE  # which local clusters do not have
-    name = str(database if needs_server else store)
+    server = spec.database_server  # which local clusters do not have
+    name = server.name if server else str(store)
     return Variant(
         name=name,
         title=name,
         spec=spec,
         fault=latency(delay) if spec.store_proxy else NOTHING,
         claims=claims,
-        places=frozenset({Place.COMPOSE} if needs_server else Place),
+        places=frozenset({Place.COMPOSE} if server else Place),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deploy.cluster import Member, MemberState, Role
 from deploy.compose.docker import Container, Project
 from deploy.redis import config
-from deploy.spec import ClusterError, ClusterSpec, Database, RedisMode, StoreKind
+from deploy.spec import DATABASE_SERVERS, ClusterError, ClusterSpec, RedisMode, StoreKind
 from deploy.waiting import holds_within, http_ok
 
 # Fixed addresses in the network `store`: Sentinels and the servers of a Redis Cluster know each other by address, and
@@ -38,8 +38,7 @@ SERVICES = {
     "node": Service(Role.NODE, 8000),
     **dict.fromkeys(("redis", *STORES, *SHARDS), _REDIS),
     **dict.fromkeys(SENTINELS, _SENTINEL),
-    Database.MYSQL: Service(Role.STORE, 3306, "mariadb", "mariadbd --no-defaults --version 2>/dev/null"),
-    Database.POSTGRES: Service(Role.STORE, 5432, "postgres", "postgres --version"),
+    **{one.name: Service(Role.STORE, one.port, one.program, one.version_command) for one in DATABASE_SERVERS.values()},
 }
 PROXY_PORT, NODE_PORT = SERVICES["proxy"].port, SERVICES["node"].port
 REDIS_PORT, SENTINEL_PORT = _REDIS.port, _SENTINEL.port
@@ -136,8 +135,8 @@ def _find_store(spec: ClusterSpec) -> tuple[str, tuple[str, ...]]:
             return PROFILES[RedisMode.SENTINEL], (*STORES, *SENTINELS)
         case StoreKind.REDIS_CLUSTER:
             return PROFILES[RedisMode.CLUSTER], (*SHARDS,)
-        case StoreKind.SQL if spec.database is not Database.SQLITE:
-            return spec.database, (spec.database,)
+    if (server := spec.database_server) is not None:
+        return server.name, (server.name,)
     return "", ("redis",) if spec.store.needs_redis else ()
 
 

@@ -12,7 +12,8 @@ replaced by the present ones, with a pause between two, so that both serve the s
 import secrets
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WRITES_REFUSED
+from loadtest.claims.availability import NO_FAILED_REQUEST, WRITES_REFUSED
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import rolling_deploy
 

@@ -3,13 +3,16 @@
 `make test-nightly` runs all experiments in full, with `session-cluster failover run --all`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy import LocalCluster
-from loadtest.claims import Verdict
-from loadtest.experiment import Place
+from loadtest.claims.availability import ONLY_SHED
+from loadtest.claims.claim import Verdict
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.experiment import Experiment, Place
 from loadtest.suite import Suite, SuiteLoad
 from tests.support.experiments import only
 
@@ -27,11 +30,24 @@ CASES = (
     ("password-changes", ""),
     ("login-again", "redis"),
     ("bad-answers", "any"),
+    ("workers-killed", ""),
+    ("flood", "one-address"),
 )
 
 
 @pytest.mark.parametrize(("name", "variant"), CASES)
 def test_a_short_form_of_an_experiment_holds(name: str, variant: str, tmp_path: Path) -> None:
-    suite = Suite([only(name, variant)], SUITE_LOAD, tmp_path, {Place.LOCAL: LocalCluster})
+    holds(only(name, variant), tmp_path)
+
+
+def test_overload_in_short_form_is_shed_and_loses_nothing(tmp_path: Path) -> None:
+    # Its claims about goodput and times need a machine without other work.
+    experiment = only("overload")
+    (variant,) = experiment.variants
+    holds(replace(experiment, variants=(replace(variant, claims=(NOTHING_LOST, ONLY_SHED)),)), tmp_path)
+
+
+def holds(experiment: Experiment, folder: Path) -> None:
+    suite = Suite([experiment], SUITE_LOAD, folder, {Place.LOCAL: LocalCluster})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason
