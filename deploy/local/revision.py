@@ -31,4 +31,4 @@ def extract_nodes(revision: str, folder: Path) -> Path:
 def _describe(error: OSError | subprocess.CalledProcessError) -> str:
     if isinstance(error, OSError):
         return f"git: {error.strerror}"
-    return error.stderr.decode(errors="replace").strip().partition("\n")[0]
+    return str(error.stderr, errors="replace").strip().partition("\n")[0]
