@@ -19,6 +19,7 @@ ONE_ADDRESS = {"SESSION_ANONYMOUS_RATE": "0"}
 """Settings of nodes whose clients all have one address, as those of a load test."""
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{7,40}", re.ASCII)
 _SIZE = re.compile(r"[1-9][0-9]{0,5}[km]", re.ASCII)
 
 
@@ -85,18 +86,18 @@ class Database(_Choice):
 
 @dataclass(frozen=True)
 class DatabaseServer:
-    """The one server of a store that clusters have in containers only: a service of compose.yaml, with a profile, both
-    of this name."""
+    """The one server of a store that clusters have in containers only.
+
+    `name` is its service in compose.yaml, and the profile of that. The nodes' URL has this `scheme`, and is in the file
+    `url_file` in /cluster/node.
+    """
 
     name: str
     port: int
     scheme: str
-    """Of the nodes' URL."""
     url_file: str
-    """The file with that URL, in /cluster/node of the nodes."""
     program: str
     version_command: str
-    """Prints the version of `program`."""
 
     def url(self, password: str) -> str:
         """Return the nodes' URL."""
@@ -226,6 +227,9 @@ class ClusterSpec:
     node: NodeKind = NodeKind.FLASK
     application: str = ""
     """`module:name` of a WSGI application in the current folder, which the nodes serve in place of the shop."""
+    revision: str = ""
+    """The commit of this project whose nodes run until `configure` deploys the present ones. Empty: the present ones
+    from the start. It is for local processes in a checkout with its history."""
     store: StoreKind = StoreKind.MEMORY
     database: Database = Database.SQLITE
     """For StoreKind.SQL; the other two are for containers."""
@@ -296,6 +300,8 @@ class ClusterSpec:
             )
         if self.application:
             self._check_application()
+        if self.revision:
+            self._check_revision()
         if self.store not in self.node.stores:
             stores = ", ".join(self.node.stores)
             raise SpecError(f"{self.node} nodes cannot keep sessions in {self.store}: choose one of {stores}")
@@ -327,6 +333,12 @@ class ClusterSpec:
             raise SpecError(f"app is for flask nodes, not for {self.node}: leave one of them out")
         if self.store is StoreKind.EXPRESS:
             raise SpecError("app can't keep its sessions in express: choose another store")
+
+    def _check_revision(self) -> None:
+        if not _COMMIT.fullmatch(self.revision):
+            raise SpecError(f"revision must be 7 to 40 hexadecimal digits of a commit, not {self.revision!r}")
+        if self.node is not NodeKind.FLASK or self.application:
+            raise SpecError(f"revision is for flask nodes, not for {self.application or self.node}")
 
     def _check_disk(self) -> None:
         if not _SIZE.fullmatch(self.store_disk):

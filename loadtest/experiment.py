@@ -130,9 +130,11 @@ class Case:
 
     @property
     def mix(self) -> Mix:
-        """The load. Other applications get it without tabs: they lose sessions there (25), whatever the fault does."""
+        """The load. Other applications and earlier versions get it without tabs, because they lose sessions there (25),
+        whatever the fault does."""
         mix = self.experiment.mix
-        return Mix.EVERYDAY if mix is Mix.BROWSERS and self.node is not NodeKind.FLASK else mix
+        is_other = self.node is not NodeKind.FLASK or self.variant.spec.revision
+        return Mix.EVERYDAY if mix is Mix.BROWSERS and is_other else mix
 
     @property
     def phases(self) -> tuple[Phase, ...]:

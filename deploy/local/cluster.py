@@ -91,7 +91,7 @@ class LocalCluster(BaseCluster):
 
     def configure(self, node_settings: Mapping[str, str]) -> None:
         self._running_group()
-        self._nodes.configured = dict(node_settings)
+        self._nodes.configure(node_settings)
 
     @property
     def store(self) -> BaseStoreControl:

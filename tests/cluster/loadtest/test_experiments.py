@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy import LocalCluster
+from deploy import ClusterError, LocalCluster
+from deploy.local.revision import extract_nodes
 from loadtest.claims.availability import ONLY_SHED
 from loadtest.claims.claim import Verdict
 from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Place
+from loadtest.experiments.rolling_deploy import EARLIER
 from loadtest.suite import Suite, SuiteLoad
 from tests.support.experiments import only
 
@@ -38,6 +40,14 @@ CASES = (
 @pytest.mark.parametrize(("name", "variant"), CASES)
 def test_a_short_form_of_an_experiment_holds(name: str, variant: str, tmp_path: Path) -> None:
     holds(only(name, variant), tmp_path)
+
+
+def test_a_deploy_from_an_earlier_version_in_short_form_holds(tmp_path: Path) -> None:
+    try:
+        extract_nodes(EARLIER, tmp_path / "nodes")
+    except ClusterError as error:
+        pytest.skip(str(error))
+    holds(only("rolling-deploy", "upgrade-redis"), tmp_path)
 
 
 def test_overload_in_short_form_is_shed_and_loses_nothing(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...store import LATEST, CorruptRecord, Record, UnsupportedRecordVersion
+from ...store import ELSEWHERE, LATEST, CorruptRecord, Record, UnsupportedRecordVersion
 from .connection import Command
 from .forms import FORMS, Form, is_int, is_list_of_bytes, is_number_or_none, is_one_of, is_scalar
 
@@ -185,6 +185,7 @@ local answer, successor = 'ok', ARGV[1]
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
   local earlier = redis.call('HGET', KEYS[2], 'successor')
+  if earlier == '{ELSEWHERE.decode()}' then earlier = false end
   answer, successor = earlier and 'ended' or 'absent', earlier or successor
 elseif ARGV[3] == '1' then
   local hash = kind == 'hash' and redis.call('HGETALL', KEYS[1]) or {{}}
