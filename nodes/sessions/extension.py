@@ -200,7 +200,7 @@ def _report_outages(app: Flask) -> None:
         assert handle is not None, "the application serves a request"
         return handle(error)
 
-    app.handle_user_exception = report_and_handle  # type: ignore[method-assign]
+    app.handle_user_exception = report_and_handle  # type: ignore[method-assign, assignment]
 
 
 def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, R]]:
