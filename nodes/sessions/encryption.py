@@ -205,7 +205,7 @@ class EncryptedStore(StoreWrapper):
             return value
         cipher = self._ciphers.get(value[len(ENCRYPTED) : _NONCE])
         if cipher is None:
-            raise UnknownKey(f"session {key} is encrypted with a key that this node does not have")
+            raise UnknownKey(f"session {self.cookie.to_hash(key)} is encrypted with a key that this node does not have")
         return cipher.decrypt(value, _to_place(key, name))
 
     def _check_owner(self, owner: str | None, proof: bytes | None) -> None:
