@@ -182,7 +182,7 @@ class Cluster(Protocol):
 
     def configure(self, node_settings: Mapping[str, str]) -> None:
         """Set environment variables of the nodes, on top of those of the spec and instead of those of an earlier call.
-        A node takes them when it starts or restarts."""
+        A node takes them when it starts or restarts; it runs the present code then (see `ClusterSpec.revision`)."""
 
     def members(self) -> tuple[Member, ...]:
         """Return the current state of the proxy, the nodes by number, the store's servers and its Sentinels. May be

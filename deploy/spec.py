@@ -19,6 +19,7 @@ ONE_ADDRESS = {"SESSION_ANONYMOUS_RATE": "0"}
 """Settings of nodes whose clients all have one address, as those of a load test."""
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{7,40}", re.ASCII)
 _SIZE = re.compile(r"[1-9][0-9]{0,5}[km]", re.ASCII)
 
 
@@ -81,6 +82,36 @@ class Database(_Choice):
     """MySQL or MariaDB; in containers only."""
     POSTGRES = "postgres"
     """PostgreSQL; in containers only."""
+
+
+@dataclass(frozen=True)
+class DatabaseServer:
+    """The one server of a store that clusters have in containers only.
+
+    `name` is its service in compose.yaml, and the profile of that. The nodes' URL has this `scheme`, and is in the file
+    `url_file` in /cluster/node.
+    """
+
+    name: str
+    port: int
+    scheme: str
+    url_file: str
+    program: str
+    version_command: str
+
+    def url(self, password: str) -> str:
+        """Return the nodes' URL."""
+        return f"{self.scheme}://node:{password}@{self.name}:{self.port}/sessions"
+
+
+DATABASE_SERVERS: Mapping[StoreKind | Database, DatabaseServer] = {
+    Database.MYSQL: DatabaseServer(
+        "mysql", 3306, "mysql", "database-url.sql.mysql", "mariadb", "mariadbd --no-defaults --version 2>/dev/null"
+    ),
+    Database.POSTGRES: DatabaseServer(
+        "postgres", 5432, "postgresql", "database-url.sql.postgres", "postgres", "postgres --version"
+    ),
+}
 
 
 class RedisMode(_Choice):
@@ -196,6 +227,9 @@ class ClusterSpec:
     node: NodeKind = NodeKind.FLASK
     application: str = ""
     """`module:name` of a WSGI application in the current folder, which the nodes serve in place of the shop."""
+    revision: str = ""
+    """The commit of this project whose nodes run until `configure` deploys the present ones. Empty: the present ones
+    from the start. It is for local processes in a checkout with its history."""
     store: StoreKind = StoreKind.MEMORY
     database: Database = Database.SQLITE
     """For StoreKind.SQL; the other two are for containers."""
@@ -247,9 +281,12 @@ class ClusterSpec:
     @property
     def has_single_server(self) -> bool:
         """Whether the store is one server without replicas."""
-        if self.store is StoreKind.SQL:
-            return self.database is not Database.SQLITE
-        return self.store.needs_redis and not self.store.has_several_servers
+        return self.database_server is not None or (self.store.needs_redis and not self.store.has_several_servers)
+
+    @property
+    def database_server(self) -> DatabaseServer | None:
+        """The server that only containers have; None where the store needs none, or a Redis."""
+        return DATABASE_SERVERS.get(self.database if self.store is StoreKind.SQL else self.store)
 
     def __post_init__(self) -> None:
         check_nodes(self.nodes)
@@ -263,6 +300,8 @@ class ClusterSpec:
             )
         if self.application:
             self._check_application()
+        if self.revision:
+            self._check_revision()
         if self.store not in self.node.stores:
             stores = ", ".join(self.node.stores)
             raise SpecError(f"{self.node} nodes cannot keep sessions in {self.store}: choose one of {stores}")
@@ -294,6 +333,12 @@ class ClusterSpec:
             raise SpecError(f"app is for flask nodes, not for {self.node}: leave one of them out")
         if self.store is StoreKind.EXPRESS:
             raise SpecError("app can't keep its sessions in express: choose another store")
+
+    def _check_revision(self) -> None:
+        if not _COMMIT.fullmatch(self.revision):
+            raise SpecError(f"revision must be 7 to 40 hexadecimal digits of a commit, not {self.revision!r}")
+        if self.node is not NodeKind.FLASK or self.application:
+            raise SpecError(f"revision is for flask nodes, not for {self.application or self.node}")
 
     def _check_disk(self) -> None:
         if not _SIZE.fullmatch(self.store_disk):

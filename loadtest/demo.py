@@ -14,19 +14,9 @@ from rich.text import Text
 
 from deploy import ClusterSpec, StoreKind
 from loadtest.checker import PhaseFigures
-from loadtest.claims import (
-    FEW_FAILED_WRITES,
-    NOTHING_LOST,
-    Claim,
-    Observed,
-    Verdict,
-    list_failures,
-    no_failed_request,
-    nothing_lost,
-    served_by,
-    share_of_requests,
-    share_of_users,
-)
+from loadtest.claims.availability import FEW_FAILED_WRITES, no_failed_request, served_by
+from loadtest.claims.claim import Claim, Observed, Verdict, list_failures
+from loadtest.claims.data import NOTHING_LOST, nothing_lost, share_of_requests, share_of_users
 from loadtest.experiment import Experiment, Phase, Variant, cluster
 from loadtest.faults import NOTHING, Fault, kill, scale
 from loadtest.load_profile import Mix

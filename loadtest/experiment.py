@@ -12,7 +12,7 @@ from typing import Any
 from deploy import ClusterSpec, Database, NodeKind, StoreKind
 from deploy.spec import ONE_ADDRESS
 from loadtest.checker.phases import DURING
-from loadtest.claims import Claim
+from loadtest.claims.claim import Claim
 from loadtest.faults import NOTHING, Fault, latency
 from loadtest.load_profile import Arrivals, Mix
 from proxy import Balance
@@ -130,9 +130,11 @@ class Case:
 
     @property
     def mix(self) -> Mix:
-        """The load. Other applications get it without tabs: they lose sessions there (25), whatever the fault does."""
+        """The load. Other applications and earlier versions get it without tabs, because they lose sessions there (25),
+        whatever the fault does."""
         mix = self.experiment.mix
-        return Mix.EVERYDAY if mix is Mix.BROWSERS and self.node is not NodeKind.FLASK else mix
+        is_other = self.node is not NodeKind.FLASK or self.variant.spec.revision
+        return Mix.EVERYDAY if mix is Mix.BROWSERS and is_other else mix
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -232,13 +234,13 @@ def _make_variant(store: StoreKind, database: Database, claims: tuple[Claim, ...
     spec = cluster(nodes, store, database=database)
     if delay and spec.has_single_server:
         spec = replace(spec, store_proxy=True)
-    needs_server = database is not Database.SQLITE  # which local clusters do not have
-    name = str(database if needs_server else store)
+    server = spec.database_server  # which local clusters do not have
+    name = server.name if server else str(store)
     return Variant(
         name=name,
         title=name,
         spec=spec,
         fault=latency(delay) if spec.store_proxy else NOTHING,
         claims=claims,
-        places=frozenset({Place.COMPOSE} if needs_server else Place),
+        places=frozenset({Place.COMPOSE} if server else Place),
     )

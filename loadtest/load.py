@@ -10,7 +10,9 @@ from rich.text import Text
 
 from deploy.files import write_json
 from loadtest.checker import Findings, PhaseFigures, Row
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, ClaimResult, Observed, evaluate, worst
+from loadtest.claims.availability import NO_FAILED_REQUEST
+from loadtest.claims.claim import ClaimResult, Observed, evaluate, worst
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Phase
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status

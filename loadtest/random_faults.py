@@ -12,7 +12,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from deploy import ClusterSpec, StoreKind, StoreSettings
-from loadtest.claims import NO_SERVER_ERROR, Verdict, answered_within, nothing_lost
+from loadtest.claims.availability import NO_SERVER_ERROR
+from loadtest.claims.claim import Verdict
+from loadtest.claims.data import nothing_lost
+from loadtest.claims.latency import answered_within
 from loadtest.experiment import AFTER, BEFORE, Experiment, Phase, Place, Variant, cluster
 from loadtest.faults import (
     BLACKHOLE,

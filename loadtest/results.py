@@ -17,7 +17,7 @@ import msgspec
 from deploy import NodeKind
 from deploy.files import write_json
 from loadtest.checker import Findings, Kind, PhaseFigures
-from loadtest.claims import ClaimResult, Timing, Verdict
+from loadtest.claims.claim import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name, make_heading
 from loadtest.load_profile import Mix
 

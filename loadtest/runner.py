@@ -11,7 +11,7 @@ from deploy import Cluster, MemberState, Role
 from deploy.signals import uninterrupted
 from loadtest.checker import HORIZON, Checker, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
-from loadtest.claims import SESSION, SITE, Timing
+from loadtest.claims.claim import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import VERSION, Action, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part

@@ -6,16 +6,7 @@ from pathlib import Path
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
 from deploy.files import write_json
-from loadtest.claims import (
-    HOLDS,
-    ClaimResult,
-    Observed,
-    broken,
-    evaluate,
-    list_failures,
-    not_enough,
-    worst,
-)
+from loadtest.claims.claim import HOLDS, ClaimResult, Observed, broken, evaluate, list_failures, not_enough, worst
 from loadtest.experiment import BEFORE, Case, Experiment, Phase, Place
 from loadtest.generator import GeneratorError
 from loadtest.history import HistoryError, Op, Probe, read

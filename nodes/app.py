@@ -27,7 +27,8 @@ from .metrics import MeasuredStore, Metrics
 from .rate_limit import RateLimiter
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
 from .settings import Settings
-from .stores import Stores, make_stores
+from .store_kinds import Stores
+from .stores import make_stores
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

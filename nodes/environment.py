@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 _SWITCH = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}
 
@@ -109,3 +111,83 @@ def did_you_mean(text: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     """Return the end of an error about an unknown name: the choice nearest to it, or nothing."""
     near = get_close_matches(text, sorted(choices), n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+# ---- settings as fields of a dataclass
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table: an environment variable, and how it is read."""
+
+    variable: str
+    values: str
+    """The values that it takes, for the documentation."""
+    help: str
+    read: Callable[[Environment], Any]
+    """Returns None where the variable is unset and the default holds."""
+    default: str
+    """For the documentation."""
+    stores: tuple[Enum, ...] = ()
+    """Read for these stores only; for all where it is empty."""
+    example: str = ""
+    """What to set, in the error for a value that is required and not set. Empty where none is required."""
+
+    def from_environment(self, env: Environment) -> Any:
+        """Return the value, or None where the default holds. Raises SettingsError."""
+        value = self.read(env)
+        if value is None and self.example:
+            kinds = " or ".join(kind.value for kind in self.stores)
+            needed = f", and SESSION_STORE={kinds} needs it" if kinds else ""
+            raise SettingsError(f"{self.variable} is not set{needed}: {self.example}")
+        return value
+
+
+def setting(
+    variable: str,
+    default: Any,
+    values: str,
+    help_: str,
+    read: Callable[[Environment], Any],
+    *,
+    stores: tuple[Enum, ...] = (),
+    example: str = "",
+    shown: str | None = None,
+    is_secret: bool = False,
+) -> Any:
+    """Return a dataclass field of this setting; `shown` is its default in the documentation."""
+    if shown is None:
+        shown = f"`{default}`" if isinstance(default, str) else f"{default:g}"
+    setting = Setting(variable, values, help_, read, shown, stores, example)
+    return field(default=default, repr=not is_secret, metadata={"": setting})
+
+
+def whole(variable: str, default: int | None, low: int, high: int, help_: str) -> Any:
+    """Return the field of a whole number; 0 stands for a default of None."""
+    number = default or 0
+
+    def read(env: Environment) -> int | None:
+        value = env.whole(variable, number, low, high)
+        return None if default is None and value == 0 else value
+
+    return setting(variable, default, f"{low} to {high}", help_, read, shown=str(number))
+
+
+def seconds(variable: str, default: float, low: float, high: float, help_: str) -> Any:
+    read: Callable[[Environment], float] = lambda env: env.seconds(variable, default, low, high)  # noqa: E731
+    return setting(variable, default, f"{low:g} to {high} s", help_, read)
+
+
+def switch(variable: str, default: bool, help_: str) -> Any:
+    shown = "on" if default else "off"
+    return setting(variable, default, "on, off", help_, lambda env: env.switch(variable, default), shown=shown)
+
+
+def choice(variable: str, choices: str, help_: str, make: Callable[[str], Any] = str) -> Any:
+    """Return the field of a choice, which `make` converts; the first word is the default."""
+    words = choices.split()
+    values = ", ".join(f"`{word}`" for word in words)
+    return setting(
+        variable, make(words[0]), values, help_, lambda env: make(env.choice(variable, words[0], words)),
+        shown=f"`{words[0]}`",
+    )  # fmt: skip

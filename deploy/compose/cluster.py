@@ -160,6 +160,8 @@ class ComposeCluster(BaseCluster):
             raise ClusterError("TLS is for local processes: use `docker compose --profile tls`")
         if self.spec.store_proxy and not self.spec.has_single_server:
             raise ClusterError("a proxy before each of several servers is for local processes")
+        if self.spec.revision:
+            raise ClusterError("revision is for local processes: the image has the present code")
         for attempt in range(1, _STARTS + 1):
             self._port = self.spec.port or free_ports(1)[0]
             self._subnet = choose_subnet()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deploy.cluster import Member, MemberState, Role
 from deploy.compose.docker import Container, Project
 from deploy.redis import config
-from deploy.spec import ClusterError, ClusterSpec, Database, RedisMode, StoreKind
+from deploy.spec import DATABASE_SERVERS, ClusterError, ClusterSpec, RedisMode, StoreKind
 from deploy.waiting import holds_within, http_ok
 
 # Fixed addresses in the network `store`: Sentinels and the servers of a Redis Cluster know each other by address, and
@@ -38,8 +38,7 @@ SERVICES = {
     "node": Service(Role.NODE, 8000),
     **dict.fromkeys(("redis", *STORES, *SHARDS), _REDIS),
     **dict.fromkeys(SENTINELS, _SENTINEL),
-    Database.MYSQL: Service(Role.STORE, 3306, "mariadb", "mariadbd --no-defaults --version 2>/dev/null"),
-    Database.POSTGRES: Service(Role.STORE, 5432, "postgres", "postgres --version"),
+    **{one.name: Service(Role.STORE, one.port, one.program, one.version_command) for one in DATABASE_SERVERS.values()},
 }
 PROXY_PORT, NODE_PORT = SERVICES["proxy"].port, SERVICES["node"].port
 REDIS_PORT, SENTINEL_PORT = _REDIS.port, _SENTINEL.port
@@ -61,12 +60,21 @@ def find_addresses(subnet: str) -> dict[str, str]:
 
 def find_profile(spec: ClusterSpec) -> str:
     """Return the profile of compose.yaml that the store needs; empty if it needs none."""
-    return _find_store(spec)[0]
+    if spec.database_server is not None:
+        return spec.database_server.name
+    return PROFILES.get(RedisMode.from_store(spec.store), "")
 
 
 def store_services(spec: ClusterSpec) -> tuple[str, ...]:
     """Return the services of the store's servers and its Sentinels; none for a store without a server."""
-    return _find_store(spec)[1]
+    if spec.database_server is not None:
+        return (spec.database_server.name,)
+    match spec.store:
+        case StoreKind.REDIS_HA:
+            return (*STORES, *SENTINELS)
+        case StoreKind.REDIS_CLUSTER:
+            return (*SHARDS,)
+    return ("redis",) if spec.store.needs_redis else ()
 
 
 def find_members(project: Project, spec: ClusterSpec) -> dict[str, Container]:
@@ -127,18 +135,6 @@ def log_tail(project: Project, complaint: str) -> str:
             line = project.compose("logs", *arguments, timeout=30).strip()
             return f": {line}" if line else ""
     return ""
-
-
-def _find_store(spec: ClusterSpec) -> tuple[str, tuple[str, ...]]:
-    """Return the profile and the services of the store."""
-    match spec.store:
-        case StoreKind.REDIS_HA:
-            return PROFILES[RedisMode.SENTINEL], (*STORES, *SENTINELS)
-        case StoreKind.REDIS_CLUSTER:
-            return PROFILES[RedisMode.CLUSTER], (*SHARDS,)
-        case StoreKind.SQL if spec.database is not Database.SQLITE:
-            return spec.database, (spec.database,)
-    return "", ("redis",) if spec.store.needs_redis else ()
 
 
 def _ready(project: Project, container: Container, proxy_port: int) -> bool:

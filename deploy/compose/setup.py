@@ -29,7 +29,7 @@ from deploy.compose.members import (
 from deploy.compose.proxy import ALL_NODES, EXPRESS, TLS_PORT, container_settings
 from deploy.files import write_atomically
 from deploy.redis import acl, config
-from deploy.spec import ClusterError, Database, RedisMode, StoreKind, parse_balance, proxy_timeouts
+from deploy.spec import DATABASE_SERVERS, ClusterError, Database, RedisMode, StoreKind, parse_balance, proxy_timeouts
 from nodes.accounts import UsersError, create_users
 from nodes.environment import Environment, SettingsError
 from nodes.sessions import Durability, Outage
@@ -206,8 +206,7 @@ def _write_secrets(names: list[str], subnet: str, down_after: float) -> None:
         "node/redis-url.express.standalone": shared,
         **{f"node/redis-url.redis.{mode}": url for mode, url in node_urls(replicated, subnet).items()},
         "node/database-url.sql.sqlite": f"sqlite:///{CLUSTER / 'sessions' / 'sessions.db'}",
-        "node/database-url.sql.mysql": f"mysql://node:{database}@mysql:3306/sessions",
-        "node/database-url.sql.postgres": f"postgresql://node:{database}@postgres:5432/sessions",
+        **{f"node/{server.url_file}": server.url(database) for server in DATABASE_SERVERS.values()},
         "express/redis-url": shared,
         "express/session-secrets": sessions,
     }

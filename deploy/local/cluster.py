@@ -14,7 +14,7 @@ from deploy.local.servers import LocalNodes, NodeApplication, Server, ServerGrou
 from deploy.local.state import Description, StateDir
 from deploy.redis import acl
 from deploy.redis.control import BaseStoreControl
-from deploy.spec import ClusterError, ClusterSpec, Database, Discovery, NodeKind, StoreKind
+from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, StoreKind
 
 _SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
 """Seconds that each may take to end by itself when the cluster stops, in this order."""
@@ -39,8 +39,8 @@ class LocalCluster(BaseCluster):
         store_server: Path | str | None = None,
         application: NodeApplication | None = None,
     ) -> None:
-        if spec.database is not Database.SQLITE:
-            raise ClusterError(f"database {spec.database} is for containers: local processes have SQLite")
+        if (server := spec.database_server) is not None:
+            raise ClusterError(f"database {server.name} is for containers: local processes have SQLite")
         if spec.discovery is not Discovery.LIST:
             raise ClusterError(f"discovery by {spec.discovery} is for containers: local processes have a list")
         if spec.store_disk:
@@ -91,7 +91,7 @@ class LocalCluster(BaseCluster):
 
     def configure(self, node_settings: Mapping[str, str]) -> None:
         self._running_group()
-        self._nodes.configured = dict(node_settings)
+        self._nodes.configure(node_settings)
 
     @property
     def store(self) -> BaseStoreControl:

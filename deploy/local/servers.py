@@ -15,6 +15,7 @@ import psutil
 import nodes
 from deploy.cluster import Member, MemberState, Role
 from deploy.local.processes import Process, ProcessReaper, python_path
+from deploy.local.revision import extract_nodes
 from deploy.local.state import StateDir
 from deploy.ports import free_ports, is_taken, require_free
 from deploy.redis.acl import Rights
@@ -202,8 +203,8 @@ class LocalNodes:
         self._spec = spec
         self._state = state
         self._application = application
-        self.configured: Mapping[str, str] = {}
-        """More variables for nodes that start from now on, on top of those of the spec."""
+        self._configured: Mapping[str, str] = {}
+        self._earlier = extract_nodes(spec.revision, state.data / "revision") if spec.revision else None
         users_file = state.secrets / "users.json"
         try:
             self.users: Mapping[str, str] = create_users(users_file, spec.users, secrets.token_urlsafe(15))
@@ -228,6 +229,10 @@ class LocalNodes:
         ports = free_ports(len(names))
         return [self._make_node(name, port, store_environment) for name, port in zip(names, ports, strict=True)]
 
+    def configure(self, variables: Mapping[str, str]) -> None:
+        """Nodes that start from now on are the present ones, with these variables on top of those of the spec."""
+        self._configured, self._earlier = dict(variables), None
+
     def _users_variables(self, users_file: Path) -> dict[str, str]:
         """Return the variables of the users: hashes for our nodes, passwords (and whether TLS is on) for others."""
         if self._application is None:
@@ -245,7 +250,7 @@ class LocalNodes:
         application = self._application
 
         def environment(port: int) -> Mapping[str, str]:
-            shared = {**store_environment(), **self._spec.node_settings, **self.configured}
+            shared = {**store_environment(), **self._spec.node_settings, **self._configured}
             if application is None:
                 self._describe(shared)
             variables = {
@@ -256,17 +261,24 @@ class LocalNodes:
             }
             if application is not None:
                 variables |= {"HOST": "127.0.0.1", "PORT": str(port), **application.environment}
+            if self._earlier is not None:
+                variables["PYTHONPATH"] = str(self._earlier)
             make = make_guest_environment if self._spec.application else make_environment
             return make({**variables, **shared})
 
-        conf = str(_NODES.with_name("gunicorn.conf.py"))
-        gunicorn = [sys.executable, "-m", "gunicorn", "-c", conf, "nodes.app:from_environ()"]
+        def command(_: int) -> list[str]:
+            if application is not None:
+                return list(application.command)
+            package = _NODES.parent if self._earlier is None else self._earlier / "nodes"
+            conf = str(package / "gunicorn.conf.py")
+            return [sys.executable, "-m", "gunicorn", "-c", conf, "nodes.app:from_environ()"]
+
         return Server(
             name,
             Role.NODE,
             port,
             self._state.logs / f"{name}.log",
-            lambda _: list(application.command) if application else gunicorn,
+            command,
             lambda port: http_ok(port, "/ready"),
             environment,
         )

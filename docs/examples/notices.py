@@ -2,8 +2,9 @@
 
     session-cluster up --app "notices:create_app()"        in this folder
 
-The sessions are two lines of it: the import, and `Sessions.from_environment`, which `create_app` calls. Its test
-runs it on Flask's own sessions, on Flask-Session and on these, and moves a user from each of the first two to these.
+The sessions are two lines of it: the import, and `Sessions.from_environment`, whose option has Flask-Login's users own
+their sessions. Its test runs it on Flask's own sessions, on Flask-Session and on these, and moves a user from each of
+the first two to these.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from flask_wtf import CSRFProtect, FlaskForm
 from wtforms import StringField
 from wtforms.validators import InputRequired
 
-from nodes.sessions import Sessions
+from nodes.sessions import SessionOptions, Sessions
 
 LAYOUT = """<!doctype html><title>{{ _("Notices") }}</title>
 {% for kind, text in get_flashed_messages(with_categories=true) %}<p class="{{ kind }}">{{ text }}</p>{% endfor %}
@@ -39,7 +40,11 @@ class NoticeForm(FlaskForm):  # type: ignore[misc] # has no types
     text = StringField(validators=[InputRequired()])
 
 
-def create_app(add_sessions: Callable[[Flask], object] = Sessions.from_environment, **config: Any) -> Flask:
+def add_environment(app: Flask) -> None:
+    Sessions.from_environment(app, options=SessionOptions(flask_login=True))
+
+
+def create_app(add_sessions: Callable[[Flask], object] = add_environment, **config: Any) -> Flask:
     app = Flask(__name__)
     app.config.update(config)
     add_sessions(app)

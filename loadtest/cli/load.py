@@ -17,7 +17,7 @@ from deploy.files import check_writable, write_json
 from deploy.ports import require_free
 from deploy.signals import interruptible
 from deploy.spec import MOST_NODES, SpecError, parse_balance
-from loadtest.claims import Verdict
+from loadtest.claims.claim import Verdict
 from loadtest.cli.shared import (
     INTERRUPTED,
     Number,

@@ -16,7 +16,7 @@ from deploy.cli import Command
 from deploy.files import check_writable
 from deploy.local.redis_server import RedisBinary
 from deploy.signals import interruptible
-from loadtest.claims import Verdict
+from loadtest.claims.claim import Verdict
 from loadtest.experiment import Place
 from loadtest.progress import ProgressLine
 from loadtest.report.page import write_report

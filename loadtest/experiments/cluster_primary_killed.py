@@ -1,7 +1,8 @@
 """19: one of the three primaries of a Redis Cluster dies, and its replica takes over."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NOTHING_LOST, failures_end_within
+from loadtest.claims.availability import failures_end_within
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import KILL_PRIMARY
 

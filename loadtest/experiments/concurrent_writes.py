@@ -1,7 +1,8 @@
 """15: several requests write to one session concurrently, on every store."""
 
 from deploy import NodeKind
-from loadtest.claims import NO_FAILED_REQUEST, NO_UPDATE_LOST
+from loadtest.claims.availability import NO_FAILED_REQUEST
+from loadtest.claims.data import NO_UPDATE_LOST
 from loadtest.experiment import Experiment, make_variants
 from loadtest.load_profile import Mix
 

@@ -1,7 +1,9 @@
 """29: the only database is killed and started again."""
 
 from deploy import Database, StoreKind
-from loadtest.claims import NOTHING_LOST, ONLY_SHED, bounded, recovers_within, site_fast
+from loadtest.claims.availability import ONLY_SHED, recovers_within
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.claims.latency import bounded, site_fast
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import kill
 

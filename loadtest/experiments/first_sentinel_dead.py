@@ -1,7 +1,8 @@
 """13: the first Sentinel does not answer when the nodes look for the new primary."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, gap_within
+from loadtest.claims.availability import NO_FAILED_GET, gap_within
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import FAILOVER, fault_sequence, kill, pause
 

@@ -2,14 +2,10 @@
 
 from deploy import StoreKind, StoreSettings
 from loadtest.checker.phases import DURING
-from loadtest.claims import (
-    LOGINS_REFUSED,
-    NOTHING_LOST,
-    ONLY_NEWCOMERS_REFUSED,
-    Claim,
-    gap_within,
-    users_within,
-)
+from loadtest.claims.availability import LOGINS_REFUSED, ONLY_NEWCOMERS_REFUSED, gap_within
+from loadtest.claims.claim import Claim
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.claims.latency import users_within
 from loadtest.experiment import AFTER, BEFORE, Experiment, Phase, Variant, cluster
 from loadtest.faults import fill_store_to
 from loadtest.load_profile import Arrivals, Comers, Mix

@@ -1,7 +1,8 @@
 """17: the store has no memory left, and evicts nothing."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, WRITES_REFUSED
+from loadtest.claims.availability import NO_FAILED_GET, WRITES_REFUSED
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import FILL_STORE
 

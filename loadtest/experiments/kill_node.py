@@ -1,7 +1,8 @@
 """2: a node dies, and the store is shared."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import FEW_FAILED_WRITES, NO_FAILED_GET, NOTHING_LOST
+from loadtest.claims.availability import FEW_FAILED_WRITES, NO_FAILED_GET
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import kill
 

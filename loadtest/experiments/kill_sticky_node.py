@@ -1,7 +1,8 @@
 """3: a node dies with the sessions in its memory, those of the users that are pinned to it."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, share_of_users
+from loadtest.claims.availability import NO_FAILED_GET
+from loadtest.claims.data import share_of_users
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import kill
 from loadtest.load_profile import Mix

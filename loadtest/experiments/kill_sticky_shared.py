@@ -1,7 +1,8 @@
 """31: a node dies that browsers are pinned to, and the store is shared."""
 
 from deploy import StoreKind
-from loadtest.claims import FEW_FAILED_WRITES, NO_FAILED_GET, NOTHING_LOST, PINNED_MOVE
+from loadtest.claims.availability import FEW_FAILED_WRITES, NO_FAILED_GET, PINNED_MOVE
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import kill
 from proxy import Balance

@@ -1,7 +1,8 @@
 """16: a logout while other requests of its session are in flight, on every store."""
 
 from deploy import NodeKind
-from loadtest.claims import LOGOUTS_STAY, NO_FAILED_GET
+from loadtest.claims.availability import NO_FAILED_GET
+from loadtest.claims.data import LOGOUTS_STAY
 from loadtest.experiment import Experiment, make_variants
 from loadtest.load_profile import Mix
 

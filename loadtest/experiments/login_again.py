@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from deploy import StoreKind
-from loadtest.claims import LOGINS_STAY, NO_FAILED_GET
+from loadtest.claims.availability import NO_FAILED_GET
+from loadtest.claims.data import LOGINS_STAY
 from loadtest.experiment import Experiment, make_accounts, make_variants
 from loadtest.load_profile import Mix
 

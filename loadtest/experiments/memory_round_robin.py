@@ -2,7 +2,8 @@
 
 from deploy import NodeKind, StoreKind
 from loadtest.checker.phases import DURING
-from loadtest.claims import NO_FAILED_REQUEST, share_of_requests
+from loadtest.claims.availability import NO_FAILED_REQUEST
+from loadtest.claims.data import share_of_requests
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.load_profile import Mix
 

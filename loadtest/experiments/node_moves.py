@@ -1,7 +1,9 @@
 """7: a node gets another address, and the proxy is not told."""
 
 from deploy import Discovery, StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, served_by, slow_window
+from loadtest.claims.availability import NO_FAILED_GET, served_by
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.claims.latency import slow_window
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import move
 

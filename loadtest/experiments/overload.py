@@ -6,7 +6,9 @@ the best that the cluster can do. Then arrivals come at twice that rate.
 
 from deploy import StoreKind
 from loadtest.checker.phases import DURING
-from loadtest.claims import NOTHING_LOST, ONLY_SHED, goodput, recovers_within, served_within
+from loadtest.claims.availability import ONLY_SHED, recovers_within
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.claims.latency import goodput, served_within
 from loadtest.experiment import AFTER, BEFORE, Experiment, Phase, Place, Variant, cluster
 from loadtest.faults import ONE_CORE
 from loadtest.load_profile import Arrivals, Mix

@@ -1,7 +1,7 @@
 """26: changes of passwords while the network to the store is cut again and again."""
 
 from deploy import StoreKind
-from loadtest.claims import CHANGES_ARE_WHOLE
+from loadtest.claims.data import CHANGES_ARE_WHOLE
 from loadtest.experiment import Experiment, Variant, cluster, make_accounts
 from loadtest.faults import cuts
 from loadtest.load_profile import Mix

@@ -1,7 +1,8 @@
 """10: an operator promotes a replica."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, gap_within
+from loadtest.claims.availability import NO_FAILED_GET, NO_FAILED_REQUEST, gap_within
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import FAILOVER
 from nodes.sessions import Outage

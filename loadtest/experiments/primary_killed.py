@@ -1,7 +1,8 @@
 """9: the primary dies, and the Sentinels promote a replica."""
 
 from deploy import NodeKind, StoreKind, StoreSettings
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, gap_within
+from loadtest.claims.availability import NO_FAILED_REQUEST, gap_within
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import KILL_PRIMARY
 from nodes.sessions import Durability, Outage

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
+from loadtest.claims.availability import NO_FAILED_REQUEST
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import Fault, pause_primary
 from nodes.sessions import Durability, Outage

@@ -1,7 +1,7 @@
 """11: the primary goes on without its replicas, and then it dies."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import NOTHING_LOST, SOMETHING_LOST
+from loadtest.claims.data import NOTHING_LOST, SOMETHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import DISCONNECT_REPLICAS, KILL_PRIMARY, fault_sequence
 

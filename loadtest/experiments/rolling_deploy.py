@@ -4,13 +4,17 @@ The formats are plain records and encrypted ones. In steps, first every node rea
 new one: in between some nodes write plain values and some encrypted ones, side by side in one record, and sign cookies
 by the old secret and by the new one. At once, without the first step, nodes that cannot read the new format serve
 beside nodes that write it, and must not treat an unreadable record as absent.
+
+The second pair of formats is that of 01db56e, the last version before 0.2, and of the present code: its nodes are
+replaced by the present ones, with a pause between two, so that both serve the same sessions for a while.
 """
 
 import secrets
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, WRITES_REFUSED
-from loadtest.experiment import Experiment, Variant, cluster
+from loadtest.claims.availability import NO_FAILED_REQUEST, WRITES_REFUSED
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import rolling_deploy
 
 OLD, NEW, KEY = (secrets.token_hex(32) for _ in range(3))
@@ -24,6 +28,23 @@ def _settings(*signing: str, encryption: str = "") -> dict[str, str]:
         "SESSION_ENCRYPTION_KEYS": KEY if encryption else "",
         "SESSION_ENCRYPTION": encryption,
     }
+
+
+EARLIER = "01db56e"
+STORES = (StoreKind.REDIS, StoreKind.FILE, StoreKind.SQL)
+"""Those of which 01db56e had the records. In local processes alone, since the image has the present code."""
+
+
+def _upgrade(store: StoreKind) -> Variant:
+    return Variant(
+        name=f"upgrade-{store}",
+        title=f"from {EARLIER} to the present code, {store}",
+        reference="0 lost, 0 failed",
+        spec=cluster(3, store, revision=EARLIER),
+        fault=rolling_deploy(3, {}, pause=2.0),
+        claims=(NOTHING_LOST, NO_FAILED_REQUEST),
+        places=frozenset({Place.LOCAL}),
+    )
 
 
 EXPERIMENT = Experiment(
@@ -51,5 +72,6 @@ EXPERIMENT = Experiment(
             fault=rolling_deploy(3, _settings(OLD, encryption="write"), pause=2.0),
             claims=(NOTHING_LOST, WRITES_REFUSED),
         ),
+        *map(_upgrade, STORES),
     ),
 )

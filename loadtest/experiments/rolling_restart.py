@@ -1,7 +1,8 @@
 """4: all nodes are restarted, one after the other."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST
+from loadtest.claims.availability import NO_FAILED_REQUEST
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import rolling_restart
 

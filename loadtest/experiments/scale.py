@@ -1,7 +1,8 @@
 """18: nodes are added and removed under load."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, served_by
+from loadtest.claims.availability import NO_FAILED_REQUEST, served_by
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import scale
 

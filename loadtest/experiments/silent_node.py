@@ -1,7 +1,9 @@
 """5: a node that accepts connections and does not answer."""
 
 from deploy import StoreKind
-from loadtest.claims import NO_FAILED_GET, NOTHING_LOST, slow_window
+from loadtest.claims.availability import NO_FAILED_GET
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.claims.latency import slow_window
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import pause
 

@@ -1,7 +1,8 @@
 """8: the only Redis, which syncs its append-only file every second, is killed and started again."""
 
 from deploy import StoreKind, StoreSettings
-from loadtest.claims import lost_at_most, recovers_within
+from loadtest.claims.availability import recovers_within
+from loadtest.claims.data import lost_at_most
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import kill
 

@@ -1,7 +1,9 @@
 """12: a store that does not answer, and a slow one."""
 
 from deploy import StoreKind
-from loadtest.claims import NOTHING_LOST, bounded, recovers_within, site_fast
+from loadtest.claims.availability import recovers_within
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.claims.latency import bounded, site_fast
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import BLACKHOLE, latency, pause
 

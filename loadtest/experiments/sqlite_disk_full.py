@@ -1,14 +1,8 @@
 """30: no room is left on the disk of SQLite, or of sessions in files."""
 
 from deploy import StoreKind
-from loadtest.claims import (
-    NO_FAILED_GET,
-    NO_FAILED_REQUEST,
-    NOTHING_LOST,
-    ONLY_SHED,
-    WRITES_REFUSED,
-    recovers_within,
-)
+from loadtest.claims.availability import NO_FAILED_GET, NO_FAILED_REQUEST, ONLY_SHED, WRITES_REFUSED, recovers_within
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import AFTER, Experiment, Place, Variant, cluster
 from loadtest.faults import FILL_DISK
 

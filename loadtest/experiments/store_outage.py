@@ -1,7 +1,8 @@
 """14: no node reaches the store for a while."""
 
 from deploy import NodeKind, StoreKind
-from loadtest.claims import NO_SESSION_LOST, WRITES_REFUSED, recovers_within
+from loadtest.claims.availability import WRITES_REFUSED, recovers_within
+from loadtest.claims.data import NO_SESSION_LOST
 from loadtest.experiment import Experiment, Variant, cluster
 from loadtest.faults import STORE_DOWN
 

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from loadtest.claims import ClaimResult, Verdict
+from loadtest.claims.claim import ClaimResult, Verdict
 from loadtest.results import CaseResults, Result, group_by_case
 
 SATURATED = 0.9

@@ -22,7 +22,8 @@ import click
 from ..admin import HELP, Administration
 from ..app import create_app
 from ..sessions import Sessions, StoreUnavailable
-from ..settings import SessionStoreKind, Settings
+from ..settings import Settings
+from ..store_kinds import SessionStoreKind
 from .file import Account, check_name, create_users, read_accounts
 from .passwords import UsersError, hash_password, random_password
 from .users import Users

@@ -6,7 +6,7 @@ login that fails raises out of `login_user`, and its keys are taken back: no ses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -36,6 +36,12 @@ def connect(app: Flask) -> None:
     signals.user_loaded_from_cookie.connect(_restore, app)
     signals.user_logged_out.connect(_log_out, app)
     signals.session_protected.connect(_protect, app)
+
+
+def find_owner(data: Mapping[str, Any]) -> str | None:
+    """Return the user whom Flask-Login logged in to a session with this data; None for an anonymous one."""
+    user = data.get(USER)
+    return None if user is None else str(user)
 
 
 def _log_in(_app: Flask, **_: Any) -> None:
@@ -78,7 +84,7 @@ def _protect(_app: Flask, **_: Any) -> None:
 
 def _renew(state: SessionState) -> None:
     """Make Flask-Login's user the owner. The data of another owner is dropped."""
-    session, owner = Session(state), str(flask.session[USER])
+    session, owner = Session(state), find_owner(flask.session)
     if session.owner in {None, owner}:
         session.renew(owner)
     else:

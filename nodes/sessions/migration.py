@@ -33,7 +33,7 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadData, BadSignature, Signer
 from werkzeug.http import dump_cookie
 
-from . import signals
+from . import flask_login, signals
 from .checks import OptionsError, check_type
 from .cookie import cookie_values
 from .fields import COOKIE_KEY, SessionLifetime, to_field
@@ -70,6 +70,7 @@ class OldSessions(Protocol):
     """Reads the sessions of another layer. The methods raise `StoreUnavailable` where its store does not answer."""
 
     owner: FindOwner | None
+    """None: anonymous, or with the option `flask_login` the user whom Flask-Login logged in."""
 
     def identify(self, app: Flask, value: str) -> str | None:
         """Return what names the session in a cookie's value; None for a cookie of another kind, or a forged one."""
@@ -123,7 +124,7 @@ class Migration:
     def end(self, owner: str | None, options: SessionOptions) -> str:
         """Refuse, from now on, the old sessions of `owner`, or all of them with None. Return the mark's key."""
         key = _mark_key(self._store, owner)
-        if owner is not None and not any(source.owner for source in self._sources):
+        if owner is not None and not any(_owner_of(source, options) for source in self._sources):
             return key  # nobody could tell whose they are
         lifetime = Lifetime(options.permanent_lifetime + MARK_SECONDS, LONGEST)
         if self._store.create(key, {}, None, lifetime) is None:
@@ -184,7 +185,8 @@ class _Takeover:
         """Return a session of ours with the data, and its owner. None for data that no session here can hold."""
         record = SessionRecord(self._store, self._options, self._request, None)
         data = dict(old.data)
-        owner = self._source.owner(old.data) if self._source.owner is not None else None
+        find = _owner_of(self._source, self._options)
+        owner = None if find is None else find(old.data)
         check_type("the result of owner", owner, (str, type(None)), "a str or None")
         try:
             if data.pop("_permanent", False):
@@ -232,6 +234,11 @@ class _Takeover:
             self._source.delete(self._app, self._identity)
         except StoreUnavailable as error:
             log.warning("a session was taken over, and the old one could not be deleted: %s", error)
+
+
+def _owner_of(source: OldSessions, options: SessionOptions) -> FindOwner | None:
+    """Return the function that finds the owner: the source's, or else Flask-Login's where the options follow it."""
+    return source.owner or (flask_login.find_owner if options.flask_login else None)
 
 
 def _mark_key(store: Store, owner: str | None) -> str:

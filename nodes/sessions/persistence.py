@@ -29,6 +29,7 @@ from .fields import (
 )
 from .options import OptionsError, Resave, SessionOptions
 from .store import (
+    ELSEWHERE,
     MARK_SECONDS,
     AddsBytes,
     AnonymousRefused,
@@ -98,6 +99,8 @@ class SessionRecord:
         self.record: Record | None = None
         self.mark: SessionMark | None = None
         """What remains of the session, if it was found to have ended a moment ago."""
+        self._assigned_blindly = False
+        """Whether the request had changed something before it learned that the session had ended."""
         self.loaded = session_id is None
         self.fields = Fields(store.codec, options.max_bytes)
         self.touched = False
@@ -128,6 +131,7 @@ class SessionRecord:
         assert self.key is not None
         found = self.store.load(self.key)
         self.mark = found if isinstance(found, SessionMark) else None
+        self._assigned_blindly = self.mark is not None and self.fields.is_changed()
         record = found if isinstance(found, Record) else None
         if record is not None:
             try:
@@ -154,6 +158,19 @@ class SessionRecord:
         return own.timeouts(self.options, self.record.created if self.record else None)
 
     # ---- save
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether the session was ended elsewhere, and all that the request changed came after it had learned that.
+
+        Then the changes are those of an anonymous visitor; see `renewal.begin_again`.
+        """
+        return (
+            self.mark is not None
+            and self.mark.successor == ELSEWHERE
+            and not self._assigned_blindly
+            and bool(self.fields.pending().set)
+        )
 
     def commit(self, options: SessionOptions) -> SessionRecord:
         """Save at the end of a request by `options`: send changes, a new session, a touch, or nothing.
@@ -300,14 +317,18 @@ class SessionRecord:
         raise OptionsError("generate_id returned ids that are taken, three times in a row: it must be unpredictable")
 
     def _create_pending(self) -> SessionRecord:
+        new = self.create_anonymous()
+        new.notify(signals.session_created)
+        return new
+
+    def create_anonymous(self) -> SessionRecord:
+        """Create a session with the pending changes. Raises `AnonymousRefused`."""
         try:
             self.request.admission.check_new(self.request.describe_client()["address"])
         except AnonymousRefused:
             self.request.notify(signals.session_refused, "")
             raise
-        new = self.create(dict(self.fields.pending().set))
-        new.notify(signals.session_created)
-        return new
+        return self.create(dict(self.fields.pending().set))
 
     def discard(self) -> None:
         """Delete a session whose id was never sent. Best effort: otherwise it expires."""

@@ -13,6 +13,9 @@ The mark is for requests with the old id that are in flight, such as those of ot
 A write is refused (`SessionEnded`), since a new session and its cookie would take the place of the renewed one in the
 browser. A login of the same user goes on with the renewed session. Its id is in the mark, sealed with the old id and a
 secret of the application: neither an old id alone nor a dump of the store leads to it.
+
+A session that was ended elsewhere leaves a mark that says so. Its browser has no newer cookie, so a request that finds
+nobody logged in and then writes begins an anonymous session, which takes the mark: others find it renewed from then on.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ from collections.abc import Callable, Mapping
 from . import signals
 from .fields import CLIENT_KEY, concurrent_changes
 from .options import SessionLimit
-from .persistence import MAX_CONFLICTS, SessionRecord
+from .persistence import ENDED, MAX_CONFLICTS, SessionRecord
 from .store import (
+    ELSEWHERE,
     Changes,
     ListsByUser,
     Outcome,
@@ -74,7 +78,8 @@ def renew(
     try:
         excess = _keys_over_limit(new, old.key) if is_login else []
         confirm()
-        outcome = handover.retire() if old.key is not None and old.mark is None else Outcome.ABSENT
+        has_newer = old.mark is not None and old.mark.successor != ELSEWHERE
+        outcome = Outcome.ABSENT if old.key is None or has_newer else handover.retire()
         if outcome is Outcome.ENDED:
             old.load_again()
             if owner is not None and keep and (joined := _join(old, owner)) is not None:
@@ -112,6 +117,23 @@ def end(record: SessionRecord) -> Outcome:
             break
         record = successor
     return Outcome.ENDED
+
+
+def begin_again(ended: SessionRecord) -> SessionRecord:
+    """Return a new anonymous session with the changes of a request whose session was ended elsewhere.
+
+    Raises `SessionEnded` where another request was faster, since its cookie would be replaced.
+    """
+    new = ended.create_anonymous()
+    handover = _Handover(ended, new, Changes(), keep=False)
+    try:
+        if handover.retire() is Outcome.ENDED:
+            raise SessionEnded(ENDED)  # noqa: TRY301 - undone as others are
+    except Exception:
+        new.discard()
+        raise
+    new.notify(signals.session_created)
+    return new
 
 
 class _Handover:

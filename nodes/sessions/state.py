@@ -181,7 +181,7 @@ class SessionState:
             return
         record = self.load() if reads else self.unloaded()
         before = record.fields.stored
-        record = self.replace(record.commit(options))
+        record = self.replace(renewal.begin_again(record) if record.begins_again else record.commit(options))
         after = record.fields.stored
         if after is not before:
             self.modified = True

@@ -141,9 +141,14 @@ class SessionMark:
     """What a session leaves under its key when it ends: it tells a late request with its id from one of a new visitor.
 
     `successor` is the sealed id of the session that goes on (see `renewal.py`); empty without one, as after a logout.
+    Where it was ended elsewhere, `ELSEWHERE` is in its place, until the browser gets a newer cookie.
     """
 
     successor: bytes = b""
+
+
+ELSEWHERE = b"elsewhere"
+"""In a mark: another session of the user ended this one, or the limit of their number, or the application did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +246,10 @@ class Store(Protocol):
         """End the session and leave `mark` under its key for `MARK_SECONDS`. Final once it returns.
 
         APPLIED: the session ended. ABSENT: there was none; the mark is there now. ENDED: an earlier mark is there, and
-        stays. CONFLICT: the session does not have exactly the fields of `expect`, and nothing was changed. A mark is
-        not a session: it is neither counted nor listed, and a session under its key hides it. Safe to repeat: the
-        second of two equal calls finds the mark of the first. Where the store has no space for a mark, a call without
-        `expect` ends the session nevertheless.
+        stays; but one of `ELSEWHERE` gives way, and counts as none. CONFLICT: the session does not have exactly the
+        fields of `expect`, and nothing was changed. A mark is not a session: it is neither counted nor listed, and a
+        session under its key hides it. Safe to repeat: the second of two equal calls finds the mark of the first. Where
+        the store has no space for a mark, a call without `expect` ends the session nevertheless.
         """
         ...
 

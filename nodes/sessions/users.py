@@ -12,7 +12,7 @@ from .codec import DecodeError
 from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
 from .signals import Notify
-from .store import ListsByUser, Outcome, PagesByUser, Record, SessionMark, Store, find_capability
+from .store import ELSEWHERE, ListsByUser, Outcome, PagesByUser, Record, SessionMark, Store, find_capability
 
 if TYPE_CHECKING:
     from .migration import Migration
@@ -124,5 +124,5 @@ def end_all(store: Store, list_keys: Callable[[], Keys[str]]) -> list[str]:
 
 
 def end_one(store: Store, key: str) -> bool:
-    """End a session; return False where there was none."""
-    return store.retire(key, SessionMark()) is Outcome.APPLIED
+    """End a session of another browser, as far as is known; return False where there was none."""
+    return store.retire(key, SessionMark(ELSEWHERE)) is Outcome.APPLIED

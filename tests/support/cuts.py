@@ -29,7 +29,8 @@ from nodes.sessions import (
 from nodes.sessions.store import StoreWrapper
 from nodes.sessions.stores.redis import connect
 from nodes.sessions.stores.redis.connection import Command, CommandExecutor
-from nodes.stores import Stores, make_stores
+from nodes.store_kinds import Stores
+from nodes.stores import make_stores
 from tests.support.node import PASSWORD
 from tests.support.node_app import attempt_login, log_in, user_of
 
@@ -132,7 +133,9 @@ def cut_stores(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cut_connections(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each new application reach its Redis through this network alone."""
-    monkeypatch.setattr("nodes.stores.connect", lambda *arguments: CutExecutor(connect(*arguments), network))
+    monkeypatch.setattr(
+        "nodes.sessions.stores.redis.connect", lambda *arguments: CutExecutor(connect(*arguments), network)
+    )
 
 
 def every_cut(operations: int) -> Iterator[Cut]:

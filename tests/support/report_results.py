@@ -7,7 +7,7 @@ from typing import Any
 
 from deploy.files import write_json
 from loadtest.checker import check
-from loadtest.claims import ClaimResult, Timing, Verdict
+from loadtest.claims.claim import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name
 from loadtest.history import VERSION, Action, Event, Header, Mark, Op, OpOutcome, Probe, assemble, read
 from loadtest.load_profile import Mix

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
-from ..store import MARK_SECONDS, Changes, Lifetime, Outcome, Record, SessionMark, StoreUnavailable
+from ..store import ELSEWHERE, MARK_SECONDS, Changes, Lifetime, Outcome, Record, SessionMark, StoreUnavailable
 from .saved import SavedSession
 
 
@@ -74,7 +74,7 @@ class MemoryStore:
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         with self._lock:
             entry = self._live(key)
-            if entry is None and self._mark(key) is not None:
+            if entry is None and self._mark(key) not in {None, SessionMark(ELSEWHERE)}:
                 return Outcome.ENDED
             if entry is not None and expect is not None and entry.fields != expect.fields:
                 return Outcome.CONFLICT

@@ -3,13 +3,18 @@
 `make test-nightly` runs all experiments in full, with `session-cluster failover run --all`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy import LocalCluster
-from loadtest.claims import Verdict
-from loadtest.experiment import Place
+from deploy import ClusterError, LocalCluster
+from deploy.local.revision import extract_nodes
+from loadtest.claims.availability import ONLY_SHED
+from loadtest.claims.claim import Verdict
+from loadtest.claims.data import NOTHING_LOST
+from loadtest.experiment import Experiment, Place
+from loadtest.experiments.rolling_deploy import EARLIER
 from loadtest.suite import Suite, SuiteLoad
 from tests.support.experiments import only
 
@@ -27,11 +32,32 @@ CASES = (
     ("password-changes", ""),
     ("login-again", "redis"),
     ("bad-answers", "any"),
+    ("workers-killed", ""),
+    ("flood", "one-address"),
 )
 
 
 @pytest.mark.parametrize(("name", "variant"), CASES)
 def test_a_short_form_of_an_experiment_holds(name: str, variant: str, tmp_path: Path) -> None:
-    suite = Suite([only(name, variant)], SUITE_LOAD, tmp_path, {Place.LOCAL: LocalCluster})
+    holds(only(name, variant), tmp_path)
+
+
+def test_a_deploy_from_an_earlier_version_in_short_form_holds(tmp_path: Path) -> None:
+    try:
+        extract_nodes(EARLIER, tmp_path / "nodes")
+    except ClusterError as error:
+        pytest.skip(str(error))
+    holds(only("rolling-deploy", "upgrade-redis"), tmp_path)
+
+
+def test_overload_in_short_form_is_shed_and_loses_nothing(tmp_path: Path) -> None:
+    # Its claims about goodput and times need a machine without other work.
+    experiment = only("overload")
+    (variant,) = experiment.variants
+    holds(replace(experiment, variants=(replace(variant, claims=(NOTHING_LOST, ONLY_SHED)),)), tmp_path)
+
+
+def holds(experiment: Experiment, folder: Path) -> None:
+    suite = Suite([experiment], SUITE_LOAD, folder, {Place.LOCAL: LocalCluster})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason

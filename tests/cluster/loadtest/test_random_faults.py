@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy import StoreKind
-from loadtest.claims import Verdict
+from loadtest.claims.claim import Verdict
 from loadtest.experiment import Place
 from loadtest.random_faults import STORES, make_experiment
 from loadtest.suite import Suite, SuiteLoad

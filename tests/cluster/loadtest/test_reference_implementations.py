@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy import NodeKind
-from loadtest.claims import Verdict
+from loadtest.claims.claim import Verdict
 from loadtest.experiment import Place
 from loadtest.history import read
 from loadtest.results import Result, write_results

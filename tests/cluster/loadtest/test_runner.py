@@ -12,7 +12,9 @@ import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, StoreKind
 from deploy.signals import interruptible
-from loadtest.claims import NO_FAILED_REQUEST, NOTHING_LOST, Claim, Verdict
+from loadtest.claims.availability import NO_FAILED_REQUEST
+from loadtest.claims.claim import Claim, Verdict
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Place, Variant, cluster
 from loadtest.faults import Fault, pause
 from loadtest.faults.fault import do_nothing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -10,7 +10,9 @@ import pytest
 from redis.crc import key_slot
 
 from deploy import StoreKind
-from nodes.sessions import Changes, Durability, Outcome, RedisStore, StoreUnavailable
+from nodes.sessions import Changes, Durability, Outcome, RedisStore, SessionMark, StoreUnavailable
+from nodes.sessions.stores.redis import scripts
+from nodes.sessions.stores.redis.connection import Command, ServerConnections
 from tests.cluster.sessions.test_redis_failover import BUDGETS, WAIT
 from tests.support.records import HOUR, fields_of
 from tests.support.redis_stores import OpenStore
@@ -96,6 +98,32 @@ def test_a_slot_that_moves_is_followed(clients: tuple[SeveralServers, list[Any]]
     assert fields_of(store, key(1))["a"] == b"3"
     assert store.keys_of("alice") == [key(1)]
     assert store.count() == 1
+
+
+def test_a_session_that_moves_while_the_servers_are_asked_is_listed(
+    cluster: SeveralServers, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(cluster, BUDGETS)
+    slots = {number: key_slot(b"{%s}" % key(number).encode()) for number in range(100)}
+    first, new, *_ = (number for number, slot in slots.items() if slot < 5000)  # two on the first server,
+    old = next(number for number, slot in slots.items() if slot > 12000)  # and one on the last
+    store.create(key(first), {}, "alice", HOUR)
+    store.delete(key(first))
+    store.create(key(old), {}, "alice", HOUR)
+    # The member of the new session has been written, and the session has not.
+    store._client.run([store._index.insert_command("alice", key(new), HOUR, "")])
+    asked = ServerConnections.execute
+
+    def move_before(servers: ServerConnections, commands: Sequence[Command], *options: Any) -> list[Any]:
+        if ("HGET", store._name(key(old)), "@") in commands:  # the first server has been asked for the new one
+            monkeypatch.undo()
+            create = scripts.CREATE.call((store._name(key(new)),), 600_000, 3_600_000, "alice", "")
+            store._client.run([create])
+            store.retire(key(old), SessionMark(b"next"))
+        return asked(servers, commands, *options)
+
+    monkeypatch.setattr(ServerConnections, "execute", move_before)
+    assert store.keys_of("alice") == [key(new)]
 
 
 def test_the_used_share_is_that_of_the_fullest_primary(servers: SeveralServers, open_store: OpenStore) -> None:

@@ -124,9 +124,10 @@ def test_locust_and_its_workers_find_the_users_and_the_proxy(compose: Compose) -
     enough = total()["num_requests"] + 40
     wait_until(lambda: total()["num_requests"] > enough, "requests are made by both")
     assert total()["num_failures"] == 0
-    compose("--profile", "load", "stop", "--timeout", "30", "load-worker", "load")
+    compose("--profile", "load", "stop", "load-worker", "load")
     logs = compose("--profile", "load", "logs", "load", "load-worker")
-    summaries = re.findall(r"load-worker-(\d) .*What (\d+) users saw in ([\d,]+) requests", logs)
-    assert {worker for worker, _, requests in summaries if requests != "0"} == {"1", "2"}, summaries or logs[-4000:]
+    # The one that ends last may have all four: Locust's master gives it the users of the other.
+    summaries = re.findall(r"load-worker-(\d) .*What [1-4] users saw in [1-9]", logs)
+    assert sorted(summaries) == ["1", "2"], logs[-4000:]
     assert len(re.findall("failed requests    0", logs)) == 2
     assert "Traceback" not in logs

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy import ComposeCluster, NodeKind, StoreKind
-from loadtest.claims import Verdict
+from loadtest.claims.claim import Verdict
 from loadtest.experiment import Place
 from loadtest.load_profile import LoadProfile
 from loadtest.matrix import Cell, run_matrix

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_session import Session as FlaskSession  # type: ignore[import-untyped]
 
-from nodes.sessions import FlaskCookie, FlaskSessionRedis, MemoryStore, RedisStore, Sessions
+from nodes.sessions import FlaskCookie, FlaskSessionRedis, MemoryStore, RedisStore, SessionOptions, Sessions
 from tests.support.node import ROOT
 from tests.support.valkey import Valkey
 
@@ -22,10 +22,6 @@ for each in ("flask_babel", "flask_login", "flask_wtf"):
 
 BASE = "https://localhost"
 CONFIG: dict[str, Any] = {"SECRET_KEY": "keyboard cat, keyboard cat, keyboard cat"}
-
-
-def owner(data: Any) -> Any:
-    return data.get("_user_id")
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +80,11 @@ def add_none(app: Flask) -> None:
     """Leave Flask's own sessions."""
 
 
+FLASK_LOGIN = SessionOptions(flask_login=True)
+
+
 def add_ours(app: Flask) -> None:
-    Sessions.from_environment(app, environ={})
+    Sessions.from_environment(app, environ={}, options=FLASK_LOGIN)
 
 
 @pytest.mark.parametrize("add_sessions", [add_none, FlaskSession, add_ours])
@@ -106,25 +105,30 @@ def test_the_application_works_on_each_layer(
 def test_a_user_of_the_application_is_still_logged_in_after_the_change_to_these_sessions(
     create_app: Callable[..., Flask], config: dict[str, Any], old: Callable[[Flask], object]
 ) -> None:
-    before = log_in_and_write(create_app(old, **config))
-    source = FlaskCookie(owner) if old is add_none else FlaskSessionRedis(config["SESSION_REDIS"], owner)
+    before, elsewhere = (log_in_and_write(create_app(old, **config)) for _ in range(2))
+    source = FlaskCookie() if old is add_none else FlaskSessionRedis(config["SESSION_REDIS"])
     store = RedisStore.from_client(config["SESSION_REDIS"])
-    app = create_app(lambda each: Sessions(each, store=store, migrate_from=[source]), **config)
+    app = create_app(
+        lambda each: Sessions(each, store=store, options=FLASK_LOGIN, migrate_from=[source]),
+        **config,
+    )
     after = app.test_client()
-    replayed = after._cookies = dict(before._cookies or {})
+    after._cookies, replayed = dict(before._cookies or {}), dict(before._cookies or {})
     expect_logged_in(after)
     assert "Saved: three" in send(after, "/", "three")
     users = app.extensions["sessions"].users
     assert len(users.of("alice")) == 1
     users.end_all("alice")
     assert after.get("/whoami", base_url=BASE).text == "None"
-    late = app.test_client()
-    late._cookies = dict(replayed)
-    assert late.get("/whoami", base_url=BASE).text == "None"
+    assert "Welcome." in send(after, "/login", "alice")
+    for cookies in (replayed, elsewhere._cookies):
+        late = app.test_client()
+        late._cookies = dict(cookies or {})
+        assert late.get("/whoami", base_url=BASE).text == "None"
 
 
 def test_its_sessions_are_the_environments(create_app: Callable[..., Flask]) -> None:
     secret = {"SESSION_SECRETS": "another secret of more than thirty-two bytes"}
-    app = create_app(lambda each: Sessions.from_environment(each, environ=secret), **CONFIG)
+    app = create_app(lambda each: Sessions.from_environment(each, environ=secret, options=FLASK_LOGIN), **CONFIG)
     assert isinstance(app.extensions["sessions"].store, MemoryStore)
     expect_logged_in(log_in_and_write(app))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from loadtest.claims import Verdict
+from loadtest.claims.claim import Verdict
 from loadtest.report.page import NothingToReport, write_report
 from loadtest.results import HISTORY, RESULT
 from tests.support.report_results import Run

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from nodes import Settings, create_app
-from nodes.settings import SessionStoreKind
+from nodes.store_kinds import SessionStoreKind
 from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import log_in
 from tests.support.valkey import Valkey

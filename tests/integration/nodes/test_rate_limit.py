@@ -9,7 +9,7 @@ import pytest
 
 from nodes import Settings, create_app
 from nodes.sessions import Iterable, find_capability
-from nodes.settings import SessionStoreKind
+from nodes.store_kinds import SessionStoreKind
 from nodes.stores import create_schema
 from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import attempt_login

@@ -14,7 +14,7 @@ import redis.asyncio
 from redis import sentinel
 from sqlalchemy import StaticPool, create_engine, event
 
-from nodes.sessions import Lifetime, RedisStore, SqlStore, StoreUnavailable
+from nodes.sessions import ExpressStore, Lifetime, RedisStore, SqlStore, StoreUnavailable
 from nodes.sessions.stores.redis.from_client import to_url
 from tests.support.valkey import Valkey
 
@@ -48,6 +48,10 @@ def test_a_store_reaches_the_database_and_account_of_the_client(locked: Valkey, 
         assert store.create(KEY, {"a": b"\x01"}, None, LIFETIME) is not None
         assert store.load(KEY) is not None
         store.delete(KEY)
+    with closing(ExpressStore.from_client(client, prefix="shop:", owner_field="user")) as shared:
+        assert shared.create("an-id-of-express-session", {"a": b"1"}, None, LIFETIME) is not None
+        assert client.exists("shop:an-id-of-express-session")
+        shared.delete("an-id-of-express-session")
     assert client.ping()  # the application's own is not closed
     wrong = redis.Redis("127.0.0.1", locked.port, username="shop", password="wrong")
     with closing(RedisStore.from_client(wrong)) as store, pytest.raises(StoreUnavailable):
@@ -108,6 +112,8 @@ def test_what_a_store_cannot_take_over_is_refused_in_one_line(make: Callable[[],
 def test_other_clients_are_a_type_error(client: Any) -> None:
     with pytest.raises(TypeError, match=r"must be a redis\.Redis or redis\.RedisCluster"):
         RedisStore.from_client(client)
+    with pytest.raises(TypeError, match=r"must be a redis\.Redis or redis\.RedisCluster"):
+        ExpressStore.from_client(client)
     with pytest.raises(TypeError, match=r"must be a sqlalchemy\.Engine"):
         SqlStore.from_engine(client)
 

@@ -76,6 +76,71 @@ def test_a_read_with_the_old_id_is_anonymous_and_sets_no_cookie(
     assert harness.keys() == before
 
 
+# ---- a session that was ended elsewhere: by another session of its user, or by the application
+
+
+@pytest.fixture
+def ended_elsewhere(browser: Browser) -> Browser:
+    """A browser of alice that still has the cookie of her session, which was ended from outside."""
+    browser.log_in()
+    browser.sessions.end_all("alice")
+    return browser
+
+
+@pytest.mark.parametrize("write", [count, assign, lambda session: current_session.touch()])
+def test_a_write_that_does_not_know_of_the_end_elsewhere_is_refused(ended_elsewhere: Browser, write: View) -> None:
+    answer = ended_elsewhere.visit(write)
+    assert (answer.status, answer.set_cookie) == (409, None)
+
+
+def assign_and_read(session: SessionData) -> None:
+    session["visits"] = 100
+    assert session.get("user") is None
+
+
+def test_a_write_before_the_first_read_is_refused_after_an_end_elsewhere(ended_elsewhere: Browser) -> None:
+    answer = ended_elsewhere.visit(assign_and_read)
+    assert (answer.status, answer.set_cookie) == (409, None)
+
+
+def test_a_page_that_found_nobody_begins_an_anonymous_session(ended_elsewhere: Browser, harness: Harness) -> None:
+    old = ended_elsewhere.header
+    with ended_elsewhere.signals() as seen:
+        assert ended_elsewhere.visit(read_and_assign).status == 200
+    assert ended_elsewhere.read() == (None, {"visits": 1})
+    assert ended_elsewhere.header != old
+    assert [kind for kind, _ in seen] == ["absent", "created"]
+    assert len(harness.keys()) == 1
+
+
+def test_of_two_such_pages_at_once_one_begins_a_session(ended_elsewhere: Browser, harness: Harness) -> None:
+    old = ended_elsewhere.header
+    with ended_elsewhere.request() as (slow, answer):
+        slow["theme"] = slow.get("theme", "dark")
+        assert ended_elsewhere.visit(read_and_assign, header=old).status == 200
+        jar = ended_elsewhere.header
+    assert (answer.status, answer.set_cookie, ended_elsewhere.header) == (409, None, jar)
+    assert len(harness.keys()) == 1
+
+
+def test_such_a_page_never_takes_the_place_of_a_login(ended_elsewhere: Browser, harness: Harness) -> None:
+    old = ended_elsewhere.header
+    with ended_elsewhere.request() as (slow, answer):
+        slow["theme"] = slow.get("theme", "dark")
+        assert ended_elsewhere.visit(log_in, header=old).status == 200
+    assert (answer.status, answer.set_cookie, ended_elsewhere.owner) == (409, None, "alice")
+    assert ended_elsewhere.visit(read_and_assign, header=old).status == 409
+    assert len(harness.keys()) == 1
+
+
+def test_such_a_page_during_the_request_that_lost_its_session_is_refused(browser: Browser) -> None:
+    browser.log_in()
+    with browser.request() as (slow, answer):
+        slow["visits"] = slow["visits"] + 1
+        browser.sessions.end_all("alice")
+    assert (answer.status, answer.set_cookie) == (409, None)
+
+
 @pytest.mark.parametrize("ending", [log_in, log_out])
 def test_a_write_with_an_old_id_starts_a_session_once_its_mark_has_expired(
     browser: Browser, harness: Harness, ending: View

@@ -303,7 +303,7 @@ def test_an_index_that_has_other_members_each_time_is_given_up(open_store: OpenS
         asked += 1
         role = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n" * (commands - 1)
         members = b"*1\r\n$36\r\n%036d\r\n" % min(asked, 1000)  # of a session that does not exist
-        yield (members if asked % 3 == 1 else b"_\r\n" if asked % 3 == 2 else b":1\r\n") + role + mark
+        yield (members if asked % 3 == 1 else b"_\r\n" if asked % 3 == 2 else b"*0\r\n") + role + mark
 
     with bad_server(answer) as url, pytest.raises(StoreUnavailable, match="in each of 100 passes"):
         open_store(url, Budgets(5, 5, retries=0, deadline=5)).keys_of("alice")

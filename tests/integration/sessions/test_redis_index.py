@@ -49,7 +49,7 @@ def test_a_session_that_gets_a_new_key_between_two_reads_is_listed(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.create(key(1), {}, "alice", HOUR)
-    ask, moves = store._index._alive, [1]
+    ask, moves = store._index._find_alive, [1]
 
     def moved_before(owner: str, members: Any) -> Any:
         for number in (moves.pop() for _ in moves[:]):
@@ -57,7 +57,7 @@ def test_a_session_that_gets_a_new_key_between_two_reads_is_listed(
             store.delete(key(number))
         return ask(owner, members)
 
-    monkeypatch.setattr(store._index, "_alive", moved_before)
+    monkeypatch.setattr(store._index, "_find_alive", moved_before)
     assert store.keys_of("alice") == [key(2)]
 
 

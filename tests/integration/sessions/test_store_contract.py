@@ -7,12 +7,13 @@ import contextlib
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from nodes.sessions import Changes, Lifetime, Outcome, SessionMark, Store, StoreUnavailable, UnsupportedRecordVersion
-from nodes.sessions.store import MARK_SECONDS, Iterable, ListsByUser, PagesByUser, Sweepable, find_capability
+from nodes.sessions.store import ELSEWHERE, MARK_SECONDS, Iterable, ListsByUser, PagesByUser, Sweepable, find_capability
 from tests.support.harness import Harness
 from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads, load
 
@@ -215,6 +216,19 @@ def test_the_first_mark_stays(store: Store) -> None:
     assert store.retire(KEY, SessionMark()) is Outcome.ENDED
     assert store.retire(KEY, SessionMark(b"next")) is Outcome.ENDED
     assert store.load(KEY) == SessionMark(b"next")
+
+
+def test_the_mark_of_a_session_that_was_ended_elsewhere_gives_way_once(store: Store) -> None:
+    make(store)
+    assert store.retire(KEY, SessionMark(ELSEWHERE)) is Outcome.APPLIED
+    assert store.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.ENDED
+    assert store.load(KEY) == SessionMark(ELSEWHERE)
+    outcomes: list[Outcome] = []
+    marks = [SessionMark(b"%d" % number) for number in range(4)]
+    in_threads(*(partial(lambda mark: outcomes.append(store.retire(KEY, mark)), mark) for mark in marks))
+    assert sorted(outcomes, key=str) == [Outcome.ABSENT, *[Outcome.ENDED] * 3]
+    assert store.load(KEY) in marks
+    assert store.retire(KEY, SessionMark(ELSEWHERE)) is Outcome.ENDED
 
 
 def test_a_mark_stays_where_there_was_no_session(harness: Harness) -> None:

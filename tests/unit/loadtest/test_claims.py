@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from loadtest import claims
 from loadtest.checker import Availability, Findings, Kind, PhaseFigures, Window, check
-from loadtest.claims import HOLDS, NO_FAILED_GET, NO_FAILED_REQUEST, NOTHING_LOST, Claim, ClaimResult, Observed, Verdict
+from loadtest.claims import availability, claim, data, latency
+from loadtest.claims.availability import NO_FAILED_GET, NO_FAILED_REQUEST
+from loadtest.claims.claim import HOLDS, Claim, ClaimResult, Observed, Verdict
+from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Phase
 from loadtest.history import STOPPED, Action, End, Mark, Op, OpOutcome, Probe
 
@@ -20,10 +22,10 @@ PLENTY: Mapping[str, object] = {
 }  # fmt: skip
 EMPTY = check([End(0, 0)])
 HALF, UP_TO_HALF, TWO_THIRDS, THIRD = (
-    claims.share_of_requests(1 / 2, "about half"),
-    claims.share_of_requests(1 / 2, "up to half", least=0.08),
-    claims.share_of_requests(2 / 3, "about two thirds"),
-    claims.share_of_users(1 / 3, "about a third"),
+    data.share_of_requests(1 / 2, "about half"),
+    data.share_of_requests(1 / 2, "up to half", least=0.08),
+    data.share_of_requests(2 / 3, "about two thirds"),
+    data.share_of_users(1 / 3, "about a third"),
 )
 
 
@@ -42,7 +44,7 @@ def verdict(claim: Claim, seen: Observed) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    "claim", [NOTHING_LOST, NO_FAILED_REQUEST, NO_FAILED_GET, claims.FEW_FAILED_WRITES, claims.served_by(2)]
+    "claim", [NOTHING_LOST, NO_FAILED_REQUEST, NO_FAILED_GET, availability.FEW_FAILED_WRITES, availability.served_by(2)]
 )
 def test_clean_figures_support_that_nothing_is_lost_or_fails(claim: Claim) -> None:
     assert claim.check(found()) == HOLDS
@@ -53,7 +55,7 @@ def test_one_loss_of_any_kind_breaks_that_nothing_is_lost(kind: Kind) -> None:
     lost = found(found={kind: 1})
     assert NOTHING_LOST.check(lost) == ClaimResult(verdict=Verdict.BROKEN, reason=f"1 x {kind}; expected none")
     others = tuple(other for other in Kind if other is not kind)
-    assert verdict(claims.nothing_lost(kinds=others), lost) is Verdict.HOLDS
+    assert verdict(data.nothing_lost(kinds=others), lost) is Verdict.HOLDS
 
 
 def test_a_claim_about_a_phase_looks_at_that_phase_alone() -> None:
@@ -91,9 +93,9 @@ def test_a_failed_request_breaks_that_none_fails_with_its_reason() -> None:
         (NO_FAILED_GET, found(failed=1, failed_writes=1), "holds"),
         (NO_FAILED_GET, found(failed=1, failed_gets=1), "broken"),
         (NO_FAILED_REQUEST, found(operations=59), "not enough data"),
-        (claims.FEW_FAILED_WRITES, found(failed=3, failed_writes=3), "holds"),  # a tenth of the users
-        (claims.FEW_FAILED_WRITES, found(failed=4, failed_writes=4), "broken"),
-        (claims.served_by(3), found(), "broken"),
+        (availability.FEW_FAILED_WRITES, found(failed=3, failed_writes=3), "holds"),  # a tenth of the users
+        (availability.FEW_FAILED_WRITES, found(failed=4, failed_writes=4), "broken"),
+        (availability.served_by(3), found(), "broken"),
         (THIRD, found(users_logged_out=10), "holds"),
         (THIRD, found(users_logged_out=6), "holds"),
         (THIRD, found(users_logged_out=20), "broken"),
@@ -127,15 +129,15 @@ def test_a_share_of_the_requests_is_within_its_tolerance(
 
 
 def probed(probes: int = 400, gap: float = 0.0, late: float = 0.0) -> dict[str, Availability]:
-    availability = Availability(
+    probes_of = Availability(
         probes=probes, ok=probes, fail=0, unknown=0, interval=0.05, late=late,
         errors=(Window(0, gap),) if gap else (), slow=None, slow_after=1.0, p50=1.0, p99=2.0, slowest=3.0,
     )  # fmt: skip
-    return {"site": availability}
+    return {"site": probes_of}
 
 
 @pytest.mark.parametrize(
-    ("availability", "expected"),
+    ("probes_of", "expected"),
     [
         (probed(gap=1.0), Verdict.HOLDS),
         (probed(gap=1.01), Verdict.BROKEN),
@@ -145,9 +147,9 @@ def probed(probes: int = 400, gap: float = 0.0, late: float = 0.0) -> dict[str, 
     ],
 )
 def test_a_gap_is_judged_only_by_a_prober_that_could_see_it(
-    availability: dict[str, Availability], expected: Verdict
+    probes_of: dict[str, Availability], expected: Verdict
 ) -> None:
-    assert verdict(claims.gap_within(1.0), found({"availability": availability})) is expected
+    assert verdict(availability.gap_within(1.0), found({"availability": probes_of})) is expected
 
 
 def test_the_worst_result_decides_and_gives_the_reasons() -> None:
@@ -156,21 +158,21 @@ def test_the_worst_result_decides_and_gives_the_reasons() -> None:
         ClaimResult(claim="steady", verdict=Verdict.BROKEN, reason="1 lost"),
         ClaimResult(verdict=Verdict.BROKEN, reason="2 failed"),
     )
-    assert claims.worst([]) == claims.worst([HOLDS, HOLDS]) == HOLDS
-    assert claims.worst([HOLDS, little]) == little
-    assert claims.worst([wrong, little, failed]).reason == "steady: 1 lost; 2 failed"
+    assert claim.worst([]) == claim.worst([HOLDS, HOLDS]) == HOLDS
+    assert claim.worst([HOLDS, little]) == little
+    assert claim.worst([wrong, little, failed]).reason == "steady: 1 lost; 2 failed"
 
 
 def test_a_truncated_history_decides_nothing() -> None:
     truncated = Observed(msgspec.structs.replace(found(found={Kind.SESSION_LOST: 1}).findings, complete=False))
-    (result,) = claims.evaluate([NOTHING_LOST, NO_FAILED_REQUEST], truncated)
+    (result,) = claim.evaluate([NOTHING_LOST, NO_FAILED_REQUEST], truncated)
     assert (result.verdict, result.reason) == (
         Verdict.NOT_ENOUGH_DATA,
         "the history is truncated, after 1000 operations",
     )
 
 
-TIMING = claims.Timing(started=89.0, before=90.0, fault=100.0, faulty=100.1, undo=110.0, undone=111.0, ended=120.0)
+TIMING = claim.Timing(started=89.0, before=90.0, fault=100.0, faulty=100.1, undo=110.0, undone=111.0, ended=120.0)
 MARKS = [Mark(90.0, "before"), Mark(100.0, "during"), Mark(111.0, "after"), Mark(120.0, "end")]
 
 
@@ -227,51 +229,55 @@ LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
     ("claim", "history", "expected"),
     [
         # A slow window is measured by when its probes were sent; later ones are of nginx trying the node again.
-        (claims.slow_window(3.0), probes(slow=(100, 102.5), took=5.0), "holds"),
-        (claims.slow_window(3.0), probes(slow=(100, 103.5)), "broken"),
-        (claims.slow_window(3.0), [*probes(slow=(100, 102)), probe(107.0, 2.0), probe(114.0, 2.0)], "holds"),
-        (claims.slow_window(3.0), probes(105, 106), "not enough data"),
-        (claims.recovers_within(0.5), [*probes(), probe(111.3, ok=False)], "holds"),
-        (claims.recovers_within(0.5), [*probes(), probe(112.0, ok=False)], "broken"),
-        (claims.recovers_within(0.5), probes(105, 106), "not enough data"),
+        (latency.slow_window(3.0), probes(slow=(100, 102.5), took=5.0), "holds"),
+        (latency.slow_window(3.0), probes(slow=(100, 103.5)), "broken"),
+        (latency.slow_window(3.0), [*probes(slow=(100, 102)), probe(107.0, 2.0), probe(114.0, 2.0)], "holds"),
+        (latency.slow_window(3.0), probes(105, 106), "not enough data"),
+        (availability.recovers_within(0.5), [*probes(), probe(111.3, ok=False)], "holds"),
+        (availability.recovers_within(0.5), [*probes(), probe(112.0, ok=False)], "broken"),
+        (availability.recovers_within(0.5), probes(105, 106), "not enough data"),
         # Only probes of the site count for it.
-        (claims.site_fast(0.5), probes(), "holds"),
-        (claims.site_fast(0.5), probes(slow=(101, 104)), "broken"),
-        (claims.site_fast(0.5), [*probes(), probe(105.0, 9.0, target="session")], "holds"),
-        (claims.site_fast(0.5), [*probes(), probe(105.0, ok=False)], "broken"),
-        (claims.site_fast(0.5), probes(105, 106), "not enough data"),
+        (latency.site_fast(0.5), probes(), "holds"),
+        (latency.site_fast(0.5), probes(slow=(101, 104)), "broken"),
+        (latency.site_fast(0.5), [*probes(), probe(105.0, 9.0, target="session")], "holds"),
+        (latency.site_fast(0.5), [*probes(), probe(105.0, ok=False)], "broken"),
+        (latency.site_fast(0.5), probes(105, 106), "not enough data"),
         # Only requests made during the fault must be answered in time.
-        (claims.bounded(2.0), [*ASKED, op(95.0, 4.0)], "holds"),
-        (claims.bounded(2.0), [*ASKED, op(105.0, 2.1)], "broken"),
-        (claims.bounded(2.0), ASKED[:5], "not enough data"),
-        (claims.failures_end_within(3.0), [op(95), failed(101), failed(102.9)], "holds"),
-        (claims.failures_end_within(3.0), [failed(101), failed(103.1)], "broken"),
-        (claims.failures_end_within(3.0), [op(101)], "not enough data"),
-        (claims.failures_end_within(3.0), [failed(101), failed(119.9, error=STOPPED)], "holds"),  # the end of the load
-        (claims.WRITES_REFUSED, [failed(101), op(102)], "holds"),
-        (claims.WRITES_REFUSED, [op(101), failed(101, Action.LOOK)], "broken"),
-        (claims.PINNED_MOVE, pinned(0, 1, 2), "holds"),
-        (claims.PINNED_MOVE, pinned(0, 1), "not enough data"),
-        (claims.PINNED_MOVE, pinned(0, 1, 2, astray=True), "broken"),
-        (claims.ONLY_NEWCOMERS_REFUSED, flood(), "holds"),
-        (claims.ONLY_NEWCOMERS_REFUSED, flood(newcomers=503), "holds"),
-        (claims.ONLY_NEWCOMERS_REFUSED, flood(newcomers=502), "broken"),
-        (claims.ONLY_NEWCOMERS_REFUSED, [*flood(), failed(105, Action.LOGIN)], "broken"),
-        (claims.ONLY_NEWCOMERS_REFUSED, [*flood(), failed(95)], "holds"),  # before the flood
-        (claims.ONLY_NEWCOMERS_REFUSED, flood(refused=199), "not enough data"),
-        (claims.ONLY_NEWCOMERS_REFUSED, flood(logins=19), "not enough data"),
-        (claims.LOGINS_REFUSED, [*flood(), failed(105, Action.LOGIN)], "holds"),
-        (claims.LOGINS_REFUSED, flood(), "broken"),
-        (claims.users_within(2.0), flood(), "holds"),
-        (claims.users_within(2.0), flood(took=2.1), "broken"),
-        (claims.users_within(2.0), flood()[:99], "not enough data"),
-        (claims.lost_at_most(1.0), lost_session(writes_before=3), "holds"),
-        (claims.lost_at_most(1.0), lost_session(writes_before=0), "broken"),
-        (claims.lost_at_most(1.0), [op(91.0)], "not enough data"),
-        (claims.SOMETHING_LOST, lost_session(writes_before=0), "holds"),
-        (claims.SOMETHING_LOST, [op(91.0)], "broken"),
-        (claims.LOGOUTS_STAY, LOGOUTS, "holds"),
-        (claims.LOGOUTS_STAY, LOGOUTS[:9], "not enough data"),
+        (latency.bounded(2.0), [*ASKED, op(95.0, 4.0)], "holds"),
+        (latency.bounded(2.0), [*ASKED, op(105.0, 2.1)], "broken"),
+        (latency.bounded(2.0), ASKED[:5], "not enough data"),
+        (availability.failures_end_within(3.0), [op(95), failed(101), failed(102.9)], "holds"),
+        (availability.failures_end_within(3.0), [failed(101), failed(103.1)], "broken"),
+        (availability.failures_end_within(3.0), [op(101)], "not enough data"),
+        (
+            availability.failures_end_within(3.0),
+            [failed(101), failed(119.9, error=STOPPED)],
+            "holds",
+        ),  # the end of the load
+        (availability.WRITES_REFUSED, [failed(101), op(102)], "holds"),
+        (availability.WRITES_REFUSED, [op(101), failed(101, Action.LOOK)], "broken"),
+        (availability.PINNED_MOVE, pinned(0, 1, 2), "holds"),
+        (availability.PINNED_MOVE, pinned(0, 1), "not enough data"),
+        (availability.PINNED_MOVE, pinned(0, 1, 2, astray=True), "broken"),
+        (availability.ONLY_NEWCOMERS_REFUSED, flood(), "holds"),
+        (availability.ONLY_NEWCOMERS_REFUSED, flood(newcomers=503), "holds"),
+        (availability.ONLY_NEWCOMERS_REFUSED, flood(newcomers=502), "broken"),
+        (availability.ONLY_NEWCOMERS_REFUSED, [*flood(), failed(105, Action.LOGIN)], "broken"),
+        (availability.ONLY_NEWCOMERS_REFUSED, [*flood(), failed(95)], "holds"),  # before the flood
+        (availability.ONLY_NEWCOMERS_REFUSED, flood(refused=199), "not enough data"),
+        (availability.ONLY_NEWCOMERS_REFUSED, flood(logins=19), "not enough data"),
+        (availability.LOGINS_REFUSED, [*flood(), failed(105, Action.LOGIN)], "holds"),
+        (availability.LOGINS_REFUSED, flood(), "broken"),
+        (latency.users_within(2.0), flood(), "holds"),
+        (latency.users_within(2.0), flood(took=2.1), "broken"),
+        (latency.users_within(2.0), flood()[:99], "not enough data"),
+        (data.lost_at_most(1.0), lost_session(writes_before=3), "holds"),
+        (data.lost_at_most(1.0), lost_session(writes_before=0), "broken"),
+        (data.lost_at_most(1.0), [op(91.0)], "not enough data"),
+        (data.SOMETHING_LOST, lost_session(writes_before=0), "holds"),
+        (data.SOMETHING_LOST, [op(91.0)], "broken"),
+        (data.LOGOUTS_STAY, LOGOUTS, "holds"),
+        (data.LOGOUTS_STAY, LOGOUTS[:9], "not enough data"),
     ],
 )
 def test_operations_and_probes_support_or_break_a_claim(claim: Claim, history: list[Any], expected: str) -> None:
@@ -308,7 +314,7 @@ def answers(good: int, refused: int, begin: float = 101.0) -> list[Op]:
     ],
 )
 def test_goodput_under_overload_is_compared_with_the_best(ops: list[Op], expected: Verdict) -> None:
-    assert verdict(claims.goodput(0.8, "limit", 1.5), dataclasses.replace(overloaded(), ops=ops)) is expected
+    assert verdict(latency.goodput(0.8, "limit", 1.5), dataclasses.replace(overloaded(), ops=ops)) is expected
 
 
 @pytest.mark.parametrize(
@@ -320,7 +326,7 @@ def test_goodput_under_overload_is_compared_with_the_best(ops: list[Op], expecte
     ],
 )
 def test_only_shed_requests_may_fail_under_overload(during: dict[str, Any], expected: Verdict) -> None:
-    assert verdict(claims.ONLY_SHED, overloaded(**during)) is expected
+    assert verdict(availability.ONLY_SHED, overloaded(**during)) is expected
 
 
 SESSION_PROBES = [replace(one, target="session") for one in probes(slow=(90, 101))]
@@ -338,9 +344,10 @@ SESSION_PROBES = [replace(one, target="session") for one in probes(slow=(90, 101
     ],
 )
 def test_answers_under_overload_must_come_in_time(seen: list[Probe], expected: Verdict) -> None:
-    assert verdict(claims.served_within(0.5), dataclasses.replace(overloaded(), probes=seen)) is expected
+    assert verdict(latency.served_within(0.5), dataclasses.replace(overloaded(), probes=seen)) is expected
 
 
 @pytest.mark.parametrize(("failed", "expected"), [(24, Verdict.HOLDS), (25, Verdict.BROKEN)])
-def test_as_many_requests_may_fail_as_were_begun(failed: int, expected: Verdict) -> None:
-    assert verdict(claims.failed_at_most(24), overloaded(failed=failed)) is expected
+def test_as_many_writes_may_fail_as_were_in_flight(failed: int, expected: Verdict) -> None:
+    claim = availability.failed_writes_at_most(24, "in flight")
+    assert verdict(claim, overloaded(failed=failed, failed_writes=failed)) is expected

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from loadtest.checker import Findings, Kind, PhaseFigures, check
-from loadtest.claims import Timing, Verdict
+from loadtest.claims.claim import Timing, Verdict
 from loadtest.demo import BY_NAME, SCENES, make_record, show_scenes
 from loadtest.experiment import Case, Experiment
 from loadtest.history import End

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from deploy import NodeKind
 from deploy.files import write_json
-from loadtest.claims import Verdict, not_enough
+from loadtest.claims.claim import Verdict, not_enough
 from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.load_profile import Mix

@@ -10,7 +10,7 @@ from flask import Flask, session
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from nodes import Settings, create_app, stores
+from nodes import Settings, create_app, sessions
 from nodes.sessions import MemoryStore
 from tests.support.node import PASSWORD
 from tests.support.node_app import HTML, attempt_login, log_in, samples_in, token_of
@@ -35,7 +35,7 @@ def limited(settings: Settings) -> Flask:
 @pytest.fixture
 def small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """A node with space for twenty sessions: sixteen and one make it nearly full, eighteen and one crowded."""
-    monkeypatch.setattr(stores, "MemoryStore", lambda: MemoryStore(max_sessions=20))
+    monkeypatch.setattr(sessions, "MemoryStore", lambda: MemoryStore(max_sessions=20))
     monkeypatch.setattr("nodes.sessions.admission.MEASURE_SECONDS", 0.0)
     return create_app(replace(settings, anonymous_rate=0))
 

@@ -16,7 +16,7 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 from nodes import Settings, create_app
 from nodes.accounts.users import Users
 from nodes.sessions import session_renewed
-from nodes.settings import SessionStoreKind
+from nodes.store_kinds import SessionStoreKind
 from tests.support.node import PASSWORD
 from tests.support.node_app import age_login, attempt_login, log_in, user_of
 

@@ -12,7 +12,7 @@ from deploy.ports import free_ports
 from nodes import Settings, create_app
 from nodes.accounts.file import Account
 from nodes.sessions import Iterable, find_capability
-from nodes.settings import SessionStoreKind
+from nodes.store_kinds import SessionStoreKind
 from tests.support.node import PASSWORD
 from tests.support.node_app import HTML, attempt_login, token_of
 

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.settings import SessionStoreKind
+from nodes.store_kinds import SessionStoreKind
 from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import HTML, attempt_login, log_in, token_of
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from nodes import Settings, SettingsError
-from nodes.settings import SessionStoreKind, documentation, list_unknown
+from nodes.settings import documentation, list_unknown
+from nodes.store_kinds import SessionStoreKind
 from nodes.stores import create_schema, make_stores
 from tests.support.node import ROOT, SECRET
 

@@ -30,6 +30,7 @@ import redis
 from ...codec import Codec
 from ...cookie import CookieFormat
 from ...store import (
+    ELSEWHERE,
     MARK_SECONDS,
     QUARANTINE_SECONDS,
     Budgets,
@@ -46,6 +47,7 @@ from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
 from ..redis.forms import is_bytes, is_int, is_list, is_one_of
+from ..redis.from_client import to_url
 from ..redis.memory import MemoryGauge
 from ..redis.outage import OutagePolicy, with_outage_policy
 from ..redis.scripts import Script
@@ -83,11 +85,12 @@ return {value, ttl}
 # KEYS: the session, its mark. ARGV: the successor, ms that the mark stays, perhaps the value that was read. DEL is the
 # first write, which a full server does not refuse.
 RETIRE = Script(
-    """
+    f"""
 local answer = 'ok'
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
-  if redis.call('EXISTS', KEYS[2]) == 1 then return 'ended' end
+  local earlier = redis.call('GET', KEYS[2])
+  if earlier and earlier ~= '{ELSEWHERE.decode()}' then return 'ended' end
   answer = 'absent'
 elseif ARGV[3] and (kind ~= 'string' or redis.call('GET', KEYS[1]) ~= ARGV[3]) then
   return 'changed'
@@ -142,6 +145,21 @@ class ExpressStore:
         Where `outage` waits, a write is held only if it was certainly not applied: the format has no place for a token.
         """
         return cls(connect(url, budgets or Budgets()), prefix, owner_field, outage)
+
+    @classmethod
+    def from_client(
+        cls,
+        client: redis.Redis,
+        budgets: Budgets | None = None,
+        prefix: str = "sess:",
+        owner_field: str = "user",
+        outage: OutagePolicy | None = None,
+    ) -> ExpressStore:
+        """Make a store with connections of its own to the servers of a client: see `RedisStore.from_client`.
+
+        Raises TypeError for other clients, and ValueError for a client with settings that can't be taken over.
+        """
+        return cls.from_url(to_url(client), budgets, prefix, owner_field, outage)
 
     def load(self, key: str) -> Record | SessionMark | None:
         found = self._read(key)

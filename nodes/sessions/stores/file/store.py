@@ -28,6 +28,7 @@ from pathlib import Path
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
+    ELSEWHERE,
     MARK_SECONDS,
     QUARANTINE_SECONDS,
     Changes,
@@ -132,7 +133,7 @@ class FileStore:
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         with self._folders.lock_shard(key) as (folder, shard):
             saved = self._load_readable(shard, key)
-            if saved is None and self._load_mark(shard, key) is not None:
+            if saved is None and self._load_mark(shard, key) not in {None, SessionMark(ELSEWHERE)}:
                 return Outcome.ENDED
             if saved is not None and expect is not None and saved.fields != expect.fields:
                 return Outcome.CONFLICT

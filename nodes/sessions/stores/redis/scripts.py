@@ -19,9 +19,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...store import LATEST, CorruptRecord, Record, UnsupportedRecordVersion
+from ...store import ELSEWHERE, LATEST, CorruptRecord, Record, UnsupportedRecordVersion
 from .connection import Command
-from .forms import FORMS, Form, is_ended, is_int, is_number_or_none, is_one_of, is_scalar
+from .forms import FORMS, Form, is_ended, is_int, is_list_of_bytes, is_number_or_none, is_one_of, is_scalar
 
 
 class Script:
@@ -215,6 +215,7 @@ local answer, successor = 'ok', ARGV[1]
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
   local earlier = redis.call('HGET', KEYS[2], 'successor')
+  if earlier == '{ELSEWHERE.decode()}' then earlier = false end
   answer, successor = earlier and 'ended' or 'absent', earlier or successor
 elseif ARGV[3] == '1' then
   local hash = kind == 'hash' and redis.call('HGETALL', KEYS[1]) or {{}}
@@ -265,14 +266,23 @@ return redis.call('ZCARD', KEYS[1])
     is_int,
 )
 
-# KEYS: the index. ARGV: seconds, then members without a session. Removes the older ones: the session of a younger
-# one may be about to be created.
-PRUNE = Script("""
+# KEYS: the index. ARGV: seconds, then members without a session. Removes the older ones, and returns the younger ones:
+# their sessions may be about to be created.
+PRUNE = Script(
+    """
 local before = redis.call('TIME')[1] - ARGV[1]
+local young = {}
 for i = 2, #ARGV do
-  if struct.unpack('>I4', ARGV[i], 33) < before then redis.call('ZREM', KEYS[1], ARGV[i]) end
+  if struct.unpack('>I4', ARGV[i], 33) < before then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  else
+    table.insert(young, ARGV[i])
+  end
 end
-""")
+return young
+""",
+    is_list_of_bytes,
+)
 
 
 FORMAT = 1

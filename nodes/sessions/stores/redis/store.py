@@ -12,7 +12,8 @@
     quarantine EVALSHA QUARANTINE                          EXISTS, RENAME, PEXPIRE
     ping       TIME
     keys_of    ZRANGE index, then HGET key @ of each       in packets of 500; where some are dead, EVALSHA PRUNE
-                                                          (TIME, ZREM) and ZRANGE once more
+                                                          (TIME, ZREM) and ZRANGE once more; where some of them
+                                                          are young, HGET of those and ZRANGE
     page_of    ZRANGE index REV
     keys       SCAN, as often as it takes; so does count
     used_share INFO memory, of each primary

@@ -5,7 +5,7 @@ round trip and does not know the session's owner. Members are removed by readers
 insertion when they have expired, and by every 64th insertion among 256 members. So the index of a user that logs in and
 out all day has a third more members than sessions, or 256. The set expires with its last member.
 
-The index is written before the session, so that it never lacks a session. A member without a session counts as dead
+The index is written before the session, so that it never lacks a session. A member without a session is removed
 only after a minute.
 """
 
@@ -32,7 +32,7 @@ YOUNG_SECONDS = 60
 MARGIN_MS = 60_000
 """Time by which a member outlives its session: the clocks of two servers of a cluster may differ by as much."""
 _PASSES = 100
-"""Maximum number of passes over an index that has other members each time: more than sessions that move meanwhile."""
+"""Maximum number of passes over an index that has dead members each time: more than sessions that move meanwhile."""
 _BATCH = 500
 _KEY_BYTES = 32
 
@@ -53,48 +53,61 @@ class UserIndex:
         """After every 64th insertion into a large index, remove the dead among a sample. Best effort."""
         if members < PRUNE_SAMPLE or members % PRUNE_EVERY:
             return
+        command: Command = ("ZRANDMEMBER", self._name(owner), PRUNE_SAMPLE)
         with contextlib.suppress(StoreUnavailable):
-            sample: Command = ("ZRANDMEMBER", self._name(owner), PRUNE_SAMPLE)
-            self._alive(owner, self._client.run([sample], idempotent=True)[0])
+            sample: list[bytes] = self._client.run([command], idempotent=True)[0]
+            alive = self._find_alive(owner, sample)
+            self._prune(owner, [member for member in sample if _to_key(member) not in alive])
 
     def keys_of(self, owner: str) -> list[str]:
         """Return the keys of the user's live sessions, oldest first.
 
-        Two round trips; four where some members are dead: such a session may have moved to a new key meanwhile.
+        Two round trips; four where members are dead, six where such a member is young. A dead member may have moved to
+        a new key, so the index is read again. A young one may have been about to be created when it was asked for: the
+        servers of a cluster are asked one after another, and the session that moved to it may have ended meanwhile. So
+        it counts as dead only when it is found so twice.
         """
         alive: dict[str, float] = {}
-        seen: set[bytes] = set()
+        dead: set[bytes] = set()
+        doubtful: set[bytes] = set()
         command: Command = ("ZRANGE", self._name(owner), 0, -1)
         for _ in range(_PASSES):
-            members = [each for each in self._client.run([command], idempotent=True)[0] if each not in seen]
-            found = self._alive(owner, members)
-            alive |= found
-            if len(found) == len(members):
+            listed: list[bytes] = self._client.run([command], idempotent=True)[0]
+            members = [member for member in listed if member not in dead and _to_key(member) not in alive]
+            alive |= self._find_alive(owner, members)
+            missing = {member for member in members if _to_key(member) not in alive}
+            if not missing:
                 return sorted(alive, key=lambda key: alive[key])
-            seen.update(members)
-        raise StoreUnavailable(f"Redis: the index of a user has dead members, and others in each of {_PASSES} passes")
+            young = self._prune(owner, missing - doubtful)
+            dead |= missing - young
+            doubtful |= young
+        raise StoreUnavailable(f"Redis: the index of a user has dead members in each of {_PASSES} passes")
 
     def page_of(self, owner: str, first: int, count: int) -> list[str]:
         """Return keys from the index, dead or alive, by the end of their lifetime: the latest first. One round trip."""
         command: Command = ("ZRANGE", self._name(owner), first, first + count - 1, "REV")
         return [_to_key(member) for member in self._client.run([command], idempotent=True)[0]]
 
-    def _alive(self, owner: str, members: Sequence[bytes]) -> dict[str, float]:
-        """Return when each live session among `members` was created, by key. Remove the dead members."""
+    def _find_alive(self, owner: str, members: Sequence[bytes]) -> dict[str, float]:
+        """Return when each live session among `members` was created, by key."""
         alive: dict[str, float] = {}
-        dead: list[bytes] = []
         for batch in _batches(members):
-            commands: list[Command] = [("HGET", f"{self._prefix}{{{_to_key(member)}}}", "@") for member in batch]
-            for member, meta in zip(batch, self._client.send(commands, idempotent=True), strict=True):
-                created = _created(_to_key(member), meta, owner)
-                if created is None:
-                    dead.append(member)
-                else:
-                    alive[_to_key(member)] = created
-        for batch in _batches(dead):
-            with contextlib.suppress(StoreUnavailable):  # best effort
-                self._client.run([scripts.PRUNE.call((self._name(owner),), YOUNG_SECONDS, *batch)])
+            keys = [_to_key(member) for member in batch]
+            commands: list[Command] = [("HGET", f"{self._prefix}{{{key}}}", "@") for key in keys]
+            for key, meta in zip(keys, self._client.send(commands, idempotent=True), strict=True):
+                if (created := _created(key, meta, owner)) is not None:
+                    alive[key] = created
         return alive
+
+    def _prune(self, owner: str, dead: Iterable[bytes]) -> set[bytes]:
+        """Remove members without a session, and return the young ones, which stay. Best effort: perhaps all stay."""
+        young: set[bytes] = set()
+        for batch in _batches(list(dead)):
+            try:
+                young.update(self._client.run([scripts.PRUNE.call((self._name(owner),), YOUNG_SECONDS, *batch)])[0])
+            except StoreUnavailable:
+                young.update(batch)
+        return young
 
     def _name(self, owner: str) -> str:
         """Return the name of the owner's set: a hash, so that no owner's name leads to another key."""

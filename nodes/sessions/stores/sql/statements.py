@@ -15,7 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from ...store import MARK_SECONDS, QUARANTINE_SECONDS, ForeignTable
+from ...store import ELSEWHERE, MARK_SECONDS, QUARANTINE_SECONDS, ForeignTable
 
 SESSION, MARK = 0, -1
 """The column `set_aside` of a session, and of the mark of one that ended. A mark keeps the row of its session, but its
@@ -201,6 +201,8 @@ class Statements:
         self.retire_expected = self.retire.where(columns.format == FORMAT, columns.fields == _FIELDS)
         self.insert_mark = sa.insert(table).values(as_mark | {"key": _KEY, "created": now_ms()})
         self.delete_mark = sa.delete(table).where(mark)
+        # One of a concurrent call is kept: the databases look at the row again once they have its lock.
+        self.delete_obsolete_mark = self.delete_mark.where(sa.or_(sa.not_(live), columns.fields == ELSEWHERE))
 
         kept_until = now_ms() + QUARANTINE_SECONDS * 1000
         self.quarantine = sa.update(table).where(this).values(set_aside=now_ms(), expires=kept_until)

@@ -38,6 +38,7 @@ from sqlalchemy.exc import IntegrityError
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
+    ELSEWHERE,
     LATEST,
     Budgets,
     Changes,
@@ -226,9 +227,9 @@ class SqlStore:
             connection.execute(self._sql.delete_mark, {"_key": key})
             connection.execute(self._sql.retire, values)
             return Outcome.APPLIED
-        if self._load_mark(connection, key) is not None:
+        if self._load_mark(connection, key) not in {None, SessionMark(ELSEWHERE)}:
             return Outcome.ENDED
-        connection.execute(self._sql.delete_mark, {"_key": key})
+        connection.execute(self._sql.delete_obsolete_mark, {"_key": key})
         try:
             connection.execute(self._sql.insert_mark, values)
         except IntegrityError:  # of a concurrent call

@@ -1,0 +1,206 @@
+"""Claims about failures: which requests may fail, how many, and for how long."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from loadtest.checker.figures import is_failure
+from loadtest.checker.phases import DURING
+from loadtest.claims.claim import (
+    HOLDS,
+    MIN_LOGINS,
+    MIN_PROBES,
+    UNAVAILABLE,
+    Claim,
+    ClaimResult,
+    Observed,
+    broken,
+    list_failures,
+    not_enough,
+    require,
+)
+from loadtest.history import Action, Op, OpOutcome
+from loadtest.load_profile import ARRIVAL
+
+MIN_MOVED, MIN_REFUSED = 3, 200
+_TOO_MANY = 429
+
+
+def no_failed_request(text: str = "no request fails", gets: bool = False, min_operations: int = 60) -> Claim:
+    """The claim that no request fails: no 5xx, no broken connection. With `gets` only GETs are counted."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        figures = seen.figures
+        if figures.failed_gets if gets else figures.failed:
+            return broken(f"failed: {list_failures(figures.failures)}")
+        return require(figures.operations, min_operations, "operations")
+
+    return Claim(text, evaluate)
+
+
+def _evaluate_shed(seen: Observed) -> ClaimResult:
+    figures = seen.within(DURING).figures
+    if figures.failed > figures.shed:
+        return broken(f"failed: {list_failures(figures.failures)}, of which {figures.shed} were shed")
+    return HOLDS if figures.shed else not_enough("nothing was shed, so there was no overload")
+
+
+def split_during(seen: Observed) -> tuple[list[Op], list[Op]]:
+    """Return the operations that began during the fault: those of users, and those that arrived beside them."""
+    users: list[Op] = []
+    arrived: list[Op] = []
+    for op in seen.ops:
+        if seen.times.fault <= op.started < seen.times.undo:
+            (arrived if op.who.startswith(ARRIVAL) else users).append(op)
+    return users, arrived
+
+
+def _evaluate_newcomers(seen: Observed) -> ClaimResult:
+    users, newcomers = split_during(seen)
+    refused = [op for op in newcomers if is_failure(op)]
+    others = [op for op in refused if op.status not in (_TOO_MANY, UNAVAILABLE)]
+    failed = Counter(f"{op.method} {op.path}: {op.error}" for op in (*filter(is_failure, users), *others))
+    if failed:
+        return broken(f"failed: {list_failures(failed)}")
+    enough = require(len(refused), MIN_REFUSED, "newcomers were refused")
+    logins = sum(op.action is Action.LOGIN and op.outcome is OpOutcome.OK for op in users)
+    return require(logins, MIN_LOGINS, "logins") if enough == HOLDS else enough
+
+
+def _evaluate_refused_logins(seen: Observed) -> ClaimResult:
+    users, _ = split_during(seen)
+    if any(op.action is Action.LOGIN and op.status == UNAVAILABLE for op in users):
+        return HOLDS
+    return broken("no login was refused; the flood had no effect")
+
+
+def _evaluate_failed_writes(seen: Observed) -> ClaimResult:
+    bound = max(1, math.ceil(seen.figures.users / 10))
+    if seen.figures.failed_writes > bound:
+        return broken(f"more than {bound} writes failed: {list_failures(seen.figures.failures)}")
+    return HOLDS
+
+
+def failed_writes_at_most(number: int, words: str) -> Claim:
+    """The claim that during the fault no more writes fail: those that were in flight, in `words`."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        figures = seen.within(DURING).figures
+        if figures.failed_writes > number:
+            return broken(f"failed: {list_failures(figures.failures)}; expected {number} writes at most")
+        return HOLDS
+
+    return Claim(f"at most {number} writes fail, {words}", evaluate)
+
+
+def served_by(number: int) -> Claim:
+    """The claim that at least this many different nodes answer."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        nodes = seen.figures.nodes
+        if len(nodes) >= number:
+            return HOLDS
+        return broken(f"answered by {', '.join(nodes) or 'no node'} alone; expected {number} nodes")
+
+    return Claim(f"{number} nodes answer", evaluate)
+
+
+def _evaluate_moves(seen: Observed) -> ClaimResult:
+    times = seen.times
+    before, during = (
+        _nodes_of_browsers(seen.ops, begin, end)
+        for begin, end in ((times.before, times.fault), (times.faulty, times.undo))
+    )
+    if astray := sum(len(nodes) > 1 for nodes in before.values()):
+        return broken(f"{astray} of {len(before)} browsers were served by several nodes before the fault")
+    dead = set().union(*before.values()) - set().union(*during.values())
+    pinned = [browser for browser, nodes in before.items() if nodes <= dead]
+    return require(sum(browser in during for browser in pinned), MIN_MOVED, "browsers left a dead node")
+
+
+def _nodes_of_browsers(ops: Iterable[Op], begin: float, end: float) -> dict[str, set[str]]:
+    """Return the nodes that answered the requests of each browser from `begin` to `end`. It is named by its session."""
+    nodes: dict[str, set[str]] = {}
+    for op in ops:
+        if op.outcome is OpOutcome.OK and op.session and op.node and begin <= op.started and op.ended <= end:
+            nodes.setdefault(op.session, set()).add(op.node)
+    return nodes
+
+
+def _evaluate_refusals(seen: Observed) -> ClaimResult:
+    if not seen.within(DURING).figures.failed_writes:
+        return broken("no write was refused; the fault had no effect")
+    return HOLDS
+
+
+def gap_within(seconds: float) -> Claim:
+    """The claim that the prober never waits longer for a good answer, on any target."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        if not seen.findings.availability:
+            return not_enough("there was no prober")
+        for name, target in seen.findings.availability.items():
+            enough = require(target.probes, MIN_PROBES, f"probes of {name}")
+            if enough != HOLDS:
+                return enough
+            if target.late > seconds:
+                return not_enough(f"the prober of {name} was itself late by {target.late:.2f} s")
+        gap = seen.findings.gap
+        if gap > seconds:
+            return broken(f"{gap:.2f} s without a good answer; expected {seconds:g} s at most")
+        return HOLDS
+
+    return Claim(f"no gap longer than {seconds:g} s", evaluate)
+
+
+def recovers_within(seconds: float) -> Claim:
+    """The claim that the prober gets good answers only, from this many seconds after the undo on."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        undone = seen.times.undone
+        late = [p.started - undone for p in seen.probes if p.outcome is not OpOutcome.OK and p.started > undone]
+        if max(late, default=0.0) > seconds:
+            return broken(f"a probe failed {max(late):.2f} s after the undo; expected none after {seconds:g} s")
+        return require(len(seen.probes), MIN_PROBES, "probes")
+
+    return Claim(f"no probe fails later than {seconds:g} s after the fault is undone", evaluate)
+
+
+def failures_end_within(seconds: float) -> Claim:
+    """The claim that no request of a user fails, from this many seconds after the fault on.
+
+    For a store that lost a shard: the prober's session may be on another shard.
+    """
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        fault = seen.times.fault
+        failed = [op.started - fault for op in seen.ops if is_failure(op) and op.started > fault]
+        if max(failed, default=0.0) > seconds:
+            return broken(f"a request failed {max(failed):.2f} s after the fault; expected none after {seconds:g} s")
+        return HOLDS if failed else not_enough("no request failed, so none used the lost part of the store")
+
+    return Claim(f"no request fails later than {seconds:g} s after the fault", evaluate)
+
+
+def _evaluate_server_errors(seen: Observed) -> ClaimResult:
+    errors = {what: count for what, count in seen.figures.failures.items() if what.endswith("status 500")}
+    return broken(f"failed: {list_failures(errors)}") if errors else HOLDS
+
+
+NO_FAILED_REQUEST = no_failed_request()
+NO_FAILED_GET = no_failed_request("no GET fails", gets=True)
+FEW_FAILED_WRITES = Claim("only writes in flight fail, for a tenth of the users at most", _evaluate_failed_writes)
+"""Only writes fail that were in flight on the node that died.
+
+A GET is sent to another node by the proxy; a POST that was sent is not repeated. Each user has at most one request in
+flight, and waits most of the time, so a tenth of the users (at least one) is a generous bound.
+"""
+ONLY_SHED = Claim("no request fails during the fault but by a 503 with Retry-After", _evaluate_shed)
+ONLY_NEWCOMERS_REFUSED = Claim("no request of a user fails, and newcomers get a 429 or a 503", _evaluate_newcomers)
+"""Users go on logging in and writing, while many of those who arrive without a session are refused."""
+PINNED_MOVE = Claim("each browser has one node, and leaves it when it dies", _evaluate_moves)
+LOGINS_REFUSED = Claim("users can't log in", _evaluate_refused_logins)
+"""The failure that another variant prevents does happen."""
+NO_SERVER_ERROR = Claim("no request is answered with 500", _evaluate_server_errors)
+WRITES_REFUSED = Claim("writes are refused with an error", _evaluate_refusals)
+"""Writes fail during the fault: no write is acknowledged that could not be stored."""

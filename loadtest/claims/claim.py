@@ -1,0 +1,164 @@
+"""Claims: statements with numbers that must hold after a run, and the verdict on each.
+
+Too little data supports nothing: it is NOT_ENOUGH_DATA, never HOLDS. A loss is a fact and needs no amount of data.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import msgspec
+
+from loadtest.checker import Findings, Kind, PhaseFigures, Window
+from loadtest.checker.phases import DURING
+from loadtest.history import Op, Probe
+
+MIN_PROBES, MIN_LOGINS = 50, 20
+UNAVAILABLE = 503
+SITE, SESSION = "site", "session"
+"""Endpoints of the prober: a page without a session, and one that reads the store."""
+
+
+class Verdict(StrEnum):
+    """From best to worst."""
+
+    HOLDS = "holds"
+    NOT_ENOUGH_DATA = "not enough data"
+    BROKEN = "broken"
+
+
+class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on a claim and, unless it holds, the reason in a few words."""
+
+    claim: str = ""
+    verdict: Verdict
+    reason: str = ""
+
+    def named(self, claim: str) -> "ClaimResult":
+        return msgspec.structs.replace(self, claim=claim)
+
+
+HOLDS = ClaimResult(verdict=Verdict.HOLDS)
+
+
+def broken(reason: str) -> ClaimResult:
+    return ClaimResult(verdict=Verdict.BROKEN, reason=reason)
+
+
+def not_enough(reason: str) -> ClaimResult:
+    return ClaimResult(verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
+
+
+def require(count: int, needed: int, what: str) -> ClaimResult:
+    """Return HOLDS if there is enough data, otherwise NOT_ENOUGH_DATA."""
+    return HOLDS if count >= needed else not_enough(f"{count} {what}; {needed} are needed")
+
+
+def worst(results: Iterable[ClaimResult]) -> ClaimResult:
+    """Return the worst verdict, with the reasons of all results that have it. HOLDS for no results."""
+    order, ranked = list(Verdict), list(results)
+    verdict = max((result.verdict for result in ranked), key=order.index, default=Verdict.HOLDS)
+    reasons = (
+        f"{result.claim}: {result.reason}" if result.claim else result.reason
+        for result in ranked
+        if result.verdict is verdict and result.reason
+    )
+    return ClaimResult(verdict=verdict, reason="; ".join(reasons))
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """In epoch seconds. The fault is applied from `fault` to `faulty`, and undone from `undo` to `undone`."""
+
+    started: float
+    before: float
+    fault: float
+    faulty: float
+    undo: float
+    undone: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Evidence of one run: the checker's findings, and for claims that need operations the history and its times.
+
+    `phase` limits the figures to one phase; None: the whole run.
+    """
+
+    findings: Findings
+    ops: Sequence[Op] = ()
+    probes: Sequence[Probe] = ()
+    timing: Timing | None = None
+    phase: str | None = None
+
+    def within(self, phase: str | None) -> "Observed":
+        """Limit the figures to one phase. With None return this evidence."""
+        return self if phase is None else replace(self, phase=phase)
+
+    @property
+    def figures(self) -> PhaseFigures:
+        if self.phase is None:
+            return self.findings.total
+        return self.findings.phases.get(self.phase, PhaseFigures(seconds=0.0))
+
+    @property
+    def times(self) -> Timing:
+        assert self.timing is not None, "claims about times need a run with phases"
+        return self.timing
+
+    @property
+    def during(self) -> Window:
+        """The window of the phase DURING, which ends with the undo."""
+        end = self.times.undone
+        return Window(end - self.within(DURING).figures.seconds, end)
+
+    def count(self, kind: Kind) -> int:
+        return self.figures.found.get(kind, 0)
+
+    @property
+    def lost_writes(self) -> int:
+        """Updates, sessions, logouts and changes of passwords that were acknowledged and are lost."""
+        found = self.findings
+        return found.updates_lost + found.misdirected + found.sessions_lost + found.revived + found.passwords_undone
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that must hold; `text` is for people: "no session is lost".
+
+    `min_requests` is the number of requests of logged-in users that it needs before it can hold. With `phase` its
+    figures are those of this phase.
+    """
+
+    text: str
+    evaluate: Callable[[Observed], ClaimResult]
+    min_requests: int = 0
+    phase: str | None = None
+
+    def within(self, phase: str) -> "Claim":
+        """Return the claim about one phase alone."""
+        return replace(self, phase=phase)
+
+    def check(self, seen: Observed) -> ClaimResult:
+        return self.evaluate(seen.within(self.phase))
+
+
+def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]:
+    """Check each claim.
+
+    A truncated history supports nothing: an operation in flight at its end might explain a loss.
+    """
+    if not seen.findings.complete:
+        truncated = f"the history is truncated, after {seen.findings.total.operations} operations"
+        return (not_enough(truncated).named("the history is complete"),)
+    return tuple(claim.check(seen).named(claim.text) for claim in claims)
+
+
+def list_failures(failures: Mapping[str, int]) -> str:
+    """Return the failures in words: "2 x POST /visits: status 502, 1 x ..."."""
+    return ", ".join(f"{count} x {what}" for what, count in failures.items())
+
+
+def require_answers(figures: PhaseFigures, min_requests: int, min_users: int) -> ClaimResult:
+    enough = require(figures.users, min_users, "users")
+    return enough if enough != HOLDS else require(figures.as_logged_in, min_requests, "requests made while logged in")
