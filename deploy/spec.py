@@ -86,18 +86,18 @@ class Database(_Choice):
 
 @dataclass(frozen=True)
 class DatabaseServer:
-    """The one server of a store that clusters have in containers only: a service of compose.yaml, with a profile, both
-    of this name."""
+    """The one server of a store that clusters have in containers only.
+
+    `name` is its service in compose.yaml, and the profile of that. The nodes' URL has this `scheme`, and is in the file
+    `url_file` in /cluster/node.
+    """
 
     name: str
     port: int
     scheme: str
-    """Of the nodes' URL."""
     url_file: str
-    """The file with that URL, in /cluster/node of the nodes."""
     program: str
     version_command: str
-    """Prints the version of `program`."""
 
     def url(self, password: str) -> str:
         """Return the nodes' URL."""

@@ -191,7 +191,3 @@ def choice(variable: str, choices: str, help_: str, make: Callable[[str], Any] =
         variable, make(words[0]), values, help_, lambda env: make(env.choice(variable, words[0], words)),
         shown=f"`{words[0]}`",
     )  # fmt: skip
-
-
-def text(variable: str, default: Any, values: str, help_: str, shown: str, **more: Any) -> Any:
-    return setting(variable, default, values, help_, lambda env: env.text(variable), shown=shown, **more)

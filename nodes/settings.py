@@ -14,18 +14,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .environment import (
-    Environment,
-    Setting,
-    SettingsError,
-    choice,
-    did_you_mean,
-    seconds,
-    setting,
-    switch,
-    text,
-    whole,
-)
+from .environment import Environment, Setting, SettingsError, choice, did_you_mean, seconds, setting, switch, whole
 from .store_kinds import SessionStoreKind, SessionStoreSettings
 
 MIN_SECRET_BYTES = 32
@@ -89,9 +78,9 @@ def _application(env: Environment) -> str | None:
 class Settings(SessionStoreSettings):
     """A node's settings. Times are seconds."""
 
-    node_name: str = text(
+    node_name: str = setting(
         "NODE_NAME", MISSING, "1 to 63 letters, digits, `-`, `_`, `.`", "The node's name, sent in `X-Served-By`.",
-        shown="`node-2` in a replica of compose, else the host name",
+        lambda env: env.text("NODE_NAME"), shown="`node-2` in a replica of compose, else the host name",
     )  # fmt: skip
     bind: str = setting("NODE_BIND", "127.0.0.1:8000", "`host:port`, `unix:/path`", "Where the node listens.", _bind)
     application: str = setting(
@@ -123,10 +112,10 @@ class Settings(SessionStoreSettings):
         "Sign the cookies. The first secret signs, all verify. Separated by commas, or one a line in the file.",
         _session_secrets, shown="required", is_secret=True,
     )  # fmt: skip
-    session_name: str = text(
+    session_name: str = setting(
         "SESSION_NAME", "session", "1 to 64 characters of a cookie's name",
         "The cookie's name. Over TLS `__Host-` stands before it, except with express.",
-        "`session`; express: `connect.sid`",
+        lambda env: env.text("SESSION_NAME"), shown="`session`; express: `connect.sid`",
     )  # fmt: skip
     idle_timeout: float = seconds("SESSION_IDLE_TIMEOUT", 1800, 1, _YEAR, "Without use for this long, a session ends.")
     absolute_timeout: float = seconds("SESSION_ABSOLUTE_TIMEOUT", 28800, 1, _YEAR, "A session ends after this long.")

@@ -224,7 +224,6 @@ def _make_redis_stores(settings: SessionStoreSettings, budgets: Budgets) -> Stor
     outage = OutagePolicy(Outage(settings.outage), settings.wait_seconds, settings.waiting)
     durability = Durability(settings.durability)
     connections = connect(settings.redis_url, budgets, durability)
-
     namespace = f"{settings.namespace}:" if settings.namespace else ""
 
     def make(name: str, durability: Durability = durability) -> RedisStore:

@@ -60,12 +60,21 @@ def find_addresses(subnet: str) -> dict[str, str]:
 
 def find_profile(spec: ClusterSpec) -> str:
     """Return the profile of compose.yaml that the store needs; empty if it needs none."""
-    return _find_store(spec)[0]
+    if spec.database_server is not None:
+        return spec.database_server.name
+    return PROFILES.get(RedisMode.from_store(spec.store), "")
 
 
 def store_services(spec: ClusterSpec) -> tuple[str, ...]:
     """Return the services of the store's servers and its Sentinels; none for a store without a server."""
-    return _find_store(spec)[1]
+    if spec.database_server is not None:
+        return (spec.database_server.name,)
+    match spec.store:
+        case StoreKind.REDIS_HA:
+            return (*STORES, *SENTINELS)
+        case StoreKind.REDIS_CLUSTER:
+            return (*SHARDS,)
+    return ("redis",) if spec.store.needs_redis else ()
 
 
 def find_members(project: Project, spec: ClusterSpec) -> dict[str, Container]:
@@ -126,18 +135,6 @@ def log_tail(project: Project, complaint: str) -> str:
             line = project.compose("logs", *arguments, timeout=30).strip()
             return f": {line}" if line else ""
     return ""
-
-
-def _find_store(spec: ClusterSpec) -> tuple[str, tuple[str, ...]]:
-    """Return the profile and the services of the store."""
-    match spec.store:
-        case StoreKind.REDIS_HA:
-            return PROFILES[RedisMode.SENTINEL], (*STORES, *SENTINELS)
-        case StoreKind.REDIS_CLUSTER:
-            return PROFILES[RedisMode.CLUSTER], (*SHARDS,)
-    if (server := spec.database_server) is not None:
-        return server.name, (server.name,)
-    return "", ("redis",) if spec.store.needs_redis else ()
 
 
 def _ready(project: Project, container: Container, proxy_port: int) -> bool:

@@ -51,8 +51,8 @@ SHARED_WITH_EXPRESS = BESIDE_SESSIONS | Rights(
 """For sessions in the format of express-session, which a Node application reaches with the same rights."""
 SHARDS = Rights(commands=("cluster|slots", "cluster|info", "asking"))
 """To find the servers of a Redis Cluster and their slots."""
-PRIMARY = Rights(commands=("sentinel|master", "sentinel|get-master-addr-by-name"))
-"""To find the primary at the Sentinels, as our nodes do."""
+PRIMARY = Rights(commands=("sentinel|master", "sentinel|get-master-addr-by-name", "sentinel|is-master-down-by-addr"))
+"""To find the primary at the Sentinels, as our nodes do, and to see whether a failover from it may have begun."""
 STATISTICS = Rights(commands=("info",))
 
 # AUTH and HELLO are allowed to every client. ROLE tells a client whether its server was demoted.

@@ -48,7 +48,7 @@ def test_a_store_is_unavailable_where_no_sentinel_can_be_asked() -> None:
 def test_a_write_counts_under_its_lease_where_that_cannot_be_renewed() -> None:
     now = 100.0
 
-    def ask() -> list[Opinion]:
+    def ask(_primary: Address) -> list[Opinion]:
         nonlocal now
         now += 0.01
         return [UP, UP, UP]

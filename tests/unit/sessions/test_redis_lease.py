@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from redis import ResponseError
 
 from nodes.sessions import StoreUnavailable
 from nodes.sessions.stores.redis.address import Address
@@ -16,6 +17,13 @@ PRIMARY, OTHER = Address("10.0.0.1", 6379), Address("10.0.0.2", 6379)
 UP = Opinion(PRIMARY, 3, frozenset({b"master"}), silent_for=0.1, down_after=1.0, quorum=2, sentinels=3)
 LATE = replace(UP, silent_for=0.4)
 DOWN = replace(UP, flags=frozenset({b"master", b"s_down"}), silent_for=1.5)
+STATE = {
+    b"ip": b"10.0.0.1", b"port": b"6379", b"flags": b"master,o_down,failover_in_progress", b"quorum": b"2",
+    b"config-epoch": b"4", b"last-ok-ping-reply": b"1500", b"down-after-milliseconds": b"1000",
+    b"num-other-sentinels": b"2",
+}  # fmt: skip
+VOTED = replace(UP, voted=4)
+"""It has voted for a failover in the next epoch, and reaches the primary again."""
 
 
 def flagged(flag: bytes) -> Opinion:
@@ -50,6 +58,8 @@ def test_silent_sentinels_do_not_speak_against_the_primary(opinions: list[Opinio
         ([UP, UP, flagged(b"failover_in_progress")], "a failover may have begun"),
         # Four of six are a majority, but the other two could begin a failover by themselves.
         ([replace(UP, sentinels=6)] * 4, "only 4 of 6 Sentinels"),
+        ([UP, VOTED], "does not answer may have begun a failover"),
+        ([VOTED, VOTED, replace(UP, epoch=2)], "does not answer may have begun a failover"),
     ],
 )
 def test_a_primary_that_may_be_replaced_has_no_lease(opinions: list[Opinion], why: str) -> None:
@@ -57,11 +67,41 @@ def test_a_primary_that_may_be_replaced_has_no_lease(opinions: list[Opinion], wh
         find_lease(PRIMARY, opinions)
 
 
+def test_a_vote_is_of_the_past_where_all_sentinels_answer_or_its_failover_has_ended() -> None:
+    assert find_lease(PRIMARY, [VOTED, VOTED, UP]) == find_lease(PRIMARY, [UP, UP, UP])
+    assert find_lease(PRIMARY, [replace(UP, epoch=4, voted=4)] * 2) == find_lease(PRIMARY, [UP, UP])
+
+
+def test_a_vote_counts_no_more_half_a_minute_after_it_was_first_told() -> None:
+    sentinels = Sentinels()
+    sentinels.opinions = [UP, VOTED]
+    lease = sentinels.lease()
+    for _ in range(2):
+        with pytest.raises(NotConfirmed, match="may have begun a failover"):
+            lease.confirm_write(PRIMARY)
+        with pytest.raises(NotConfirmed, match="may have begun a failover"):
+            lease.confirm_read(PRIMARY)
+        sentinels.now += 29
+    sentinels.now += 2
+    lease.confirm_write(PRIMARY)
+    sentinels.opinions = [UP, replace(VOTED, voted=5)]
+    sentinels.now += 2
+    with pytest.raises(NotConfirmed, match="may have begun a failover"):
+        lease.confirm_write(PRIMARY)
+
+
+def test_a_sentinel_that_may_not_tell_its_vote_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        opinion = Opinion.parse(PRIMARY, [[b"10.0.0.1", b"6379"], STATE, ResponseError("NOPERM no permissions")])
+        assert opinion.voted == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "Redis: a Sentinel does not tell its vote, so one that is silent may be overlooked: NOPERM no permissions"
+    ]
+    assert Opinion.parse(PRIMARY, [[b"10.0.0.1", b"6379"], STATE, [0, b"a" * 40, 4]]).voted == 4
+
+
 def test_a_sentinel_that_has_promoted_a_server_speaks_of_that_one() -> None:
-    state = {b"ip": b"10.0.0.1", b"port": b"6379", b"flags": b"master,o_down,failover_in_progress", b"quorum": b"2",
-             b"config-epoch": b"4", b"last-ok-ping-reply": b"1500", b"down-after-milliseconds": b"1000",
-             b"num-other-sentinels": b"2"}  # fmt: skip
-    opinion = Opinion.parse(PRIMARY, [[b"10.0.0.2", b"6379"], state])
+    opinion = Opinion.parse(PRIMARY, [[b"10.0.0.2", b"6379"], STATE])
     assert opinion == replace(UP, primary=OTHER, epoch=4, flags=frozenset(), silent_for=0.0)
     with pytest.raises(NotConfirmed, match="another server"):
         find_lease(PRIMARY, [opinion, UP, UP])
@@ -75,7 +115,7 @@ class Sentinels:
         self.questions = 0
         self.opinions: Sequence[Opinion] = [UP, UP, UP]
 
-    def ask(self) -> Sequence[Opinion]:
+    def ask(self, _primary: Address) -> Sequence[Opinion]:
         self.questions += 1
         self.now += 0.01
         if not self.opinions:

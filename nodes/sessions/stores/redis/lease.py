@@ -9,29 +9,40 @@ failover needs `quorum` Sentinels that do. So what they say at one time holds fo
 counts if its reply was read before the end of the lease, and so does a read. After that, the Sentinels are asked once
 more, and the reply counts if no failover had begun then.
 
+A Sentinel that does not answer may have begun a failover before the others reached the primary again. It needs their
+votes, and they tell of them: a vote in a later epoch than the primary's is a failover that has not ended or has failed.
+
 Without a majority of the Sentinels nothing has a lease. Writes do not count then, but reads go on unless a Sentinel
 that answers speaks against the primary: otherwise dead Sentinels would stop a healthy primary.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from ...store import StoreUnavailable
 from ..background import start_thread
 from ..forks import reset_in_children
 from .address import Address, to_address
+from .connection import Command
 from .scripts import to_dict
+
+log = logging.getLogger(__package__)
 
 _MARGIN = 0.1
 """Seconds by which a lease ends early: a replica that is promoted may be this much behind the one that confirmed."""
 _UNANSWERED_SECONDS = 1.0
 """Seconds for which reads go on without another question, once too few Sentinels answered."""
+_VOTE_SECONDS = 30.0
+"""Seconds for which a vote may belong to a failover in progress. A replica that was promoted by a Sentinel which has
+died since is made a replica again after 8 to 18 s, by the others."""
 _FAILOVER = frozenset({b"o_down", b"failover_in_progress"})
 
 
@@ -48,7 +59,7 @@ class Opinion:
     """The view of one Sentinel. Times are in seconds.
 
     `silent_for` is the time since the primary's last good answer, `sentinels` the number of Sentinels that it knows,
-    itself among them.
+    itself among them, `voted` the epoch of its last vote for a failover (0: none, or it may not tell).
     """
 
     primary: Address
@@ -58,14 +69,15 @@ class Opinion:
     down_after: float
     quorum: int
     sentinels: int
+    voted: int = 0
 
     @classmethod
     def parse(cls, _sentinel: Address, replies: Sequence[Any]) -> Self:
-        """Parse the replies to SENTINEL GET-MASTER-ADDR-BY-NAME and SENTINEL MASTER.
+        """Parse the replies to SENTINEL GET-MASTER-ADDR-BY-NAME, SENTINEL MASTER and, if it was asked, `vote_of`.
 
         At the end of a failover, the first names the new primary, and the second still describes the previous one.
         """
-        (host, port), reply = replies
+        (host, port), reply, *votes = replies
         state = to_dict(reply)
         primary = to_address(host, port)
         is_described = primary == to_address(state[b"ip"], state[b"port"])
@@ -78,11 +90,31 @@ class Opinion:
             down_after=int(state[b"down-after-milliseconds"]) / 1000,
             quorum=int(state[b"quorum"]),
             sentinels=int(state[b"num-other-sentinels"]) + 1,
+            voted=_parse_vote(*votes) if votes else 0,
         )
 
 
-def find_lease(primary: Address, opinions: Sequence[Opinion]) -> float:
+def vote_of(primary: Address) -> Command:
+    """Return the command that asks a Sentinel for its last vote. It votes for nobody in epoch 0."""
+    return ("SENTINEL", "IS-MASTER-DOWN-BY-ADDR", *primary, 0, "nobody")
+
+
+def _parse_vote(reply: Any) -> int:
+    if isinstance(reply, Exception):
+        _warn(f"Redis: a Sentinel does not tell its vote, so one that is silent may be overlooked: {reply}")
+        return 0
+    return int(reply[2])
+
+
+@lru_cache(maxsize=8)
+def _warn(message: str) -> None:
+    log.warning(message)
+
+
+def find_lease(primary: Address, opinions: Sequence[Opinion], old_vote: int = 0) -> float:
     """Return for how many seconds after the question no failover can begin; may be negative.
+
+    `old_vote` is the epoch of a vote for a failover that cannot be in progress any more.
 
     A Sentinel that does not answer may hold the primary for down, as one that says so does. There must be fewer of
     them than `quorum`, since they could begin a failover, and the others must be a majority. Raises `NotConfirmed`:
@@ -100,6 +132,8 @@ def find_lease(primary: Address, opinions: Sequence[Opinion]) -> float:
     if len(content) <= sentinels // 2 or sentinels - len(content) >= quorum:
         error = TooFewAnswers if len(content) == len(current) else NotConfirmed
         raise error(f"only {len(content)} of {sentinels} Sentinels reach the primary")
+    if len(current) < sentinels and any(opinion.voted > max(latest, old_vote) for opinion in content):
+        raise NotConfirmed("a Sentinel that does not answer may have begun a failover")
     return min(opinion.down_after - opinion.silent_for for opinion in content) - _MARGIN
 
 
@@ -120,11 +154,13 @@ class _Verdict:
 class Lease:
     """The lease of one process. Safe for threads and greenlets.
 
-    `ask` returns the opinions of the Sentinels. Where more than half of a lease is over, they are asked in the
-    background, so that a request waits for them only after a pause or in doubt. All that wait share one question.
+    `ask` returns the opinions of the Sentinels on a primary. Where more than half of a lease is over, they are asked in
+    the background, so that a request waits for them only after a pause or in doubt. All that wait share one question.
     """
 
-    def __init__(self, ask: Callable[[], Sequence[Opinion]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, ask: Callable[[Address], Sequence[Opinion]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ask = ask
         self._clock = clock
         reset_in_children(self)
@@ -133,6 +169,9 @@ class Lease:
         self._asking = threading.Lock()
         self._is_renewed = False
         self._verdict = _Verdict()
+        self._vote = 0
+        """The epoch of the last vote that a Sentinel told, first told at `_vote_at`."""
+        self._vote_at = 0.0
 
     def confirm_write(self, primary: Address) -> None:
         """Return if no failover from `primary` had begun when this was called. Raises `NotConfirmed`."""
@@ -171,10 +210,18 @@ class Lease:
         """Ask the Sentinels, and return their verdict."""
         asked_at = self._clock()
         try:
-            until = asked_at + find_lease(primary, self._ask())
+            opinions = self._ask(primary)
+            until = asked_at + find_lease(primary, opinions, self._old_vote(opinions, asked_at))
             return _Verdict(primary, asked_at, until, until)
         except StoreUnavailable as error:
             failure = NotConfirmed(f"Redis: the Sentinels do not confirm that {primary} is still the primary: {error}")
             is_denied = isinstance(error, NotConfirmed) and not isinstance(error, TooFewAnswers)
             reads_until = asked_at if is_denied else self._clock() + _UNANSWERED_SECONDS
             return _Verdict(primary, asked_at, reads_until=reads_until, failure=failure)
+
+    def _old_vote(self, opinions: Sequence[Opinion], now: float) -> int:
+        """Return the epoch of the last vote if it was first told more than `_VOTE_SECONDS` ago, otherwise 0."""
+        vote = max(opinion.voted for opinion in opinions)
+        if vote > self._vote:
+            self._vote, self._vote_at = vote, now
+        return vote if now - self._vote_at > _VOTE_SECONDS else 0

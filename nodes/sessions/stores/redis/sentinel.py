@@ -19,7 +19,7 @@ from ...store import Budgets, StoreUnavailable
 from .address import Address, ServerList, to_address
 from .connection import ROLE, Command, NotApplied, ServerConnections
 from .failover import GRACE, FailoverConnections
-from .lease import Lease, Opinion
+from .lease import Lease, Opinion, vote_of
 from .retry import Call, lacks_replicas
 
 _TRUST_SECONDS = 1.0
@@ -58,7 +58,7 @@ class SentinelConnections(FailoverConnections[Primary]):
 
     def _reset(self) -> None:
         super()._reset()
-        self._lease = Lease(partial(self._ask_sentinels, _PATIENCE))
+        self._lease = Lease(self._ask_about)
         self._trusted: Primary | None = None
         self._trusted_until = 0.0
 
@@ -121,11 +121,15 @@ class SentinelConnections(FailoverConnections[Primary]):
                 return Primary(address, connections)
         raise failure or NotApplied("Redis: no primary")
 
-    def _ask_sentinels(self, grace: float = GRACE) -> list[Opinion]:
+    def _ask_about(self, primary: Address) -> list[Opinion]:
+        """Return the opinions of the Sentinels on the lease of `primary`."""
+        return self._ask_sentinels(_PATIENCE, vote_of(primary))
+
+    def _ask_sentinels(self, grace: float = GRACE, *more: Command) -> list[Opinion]:
         """Return the opinions of the Sentinels that answer. Raises `NotApplied` for none."""
         name = self._servers.name
         urls = {address: self._servers.sentinel_url(address) for address in self._servers.addresses}
-        commands: list[Command] = [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name), ("SENTINEL", "MASTER", name)]
+        commands: list[Command] = [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name), ("SENTINEL", "MASTER", name), *more]
         return self._ask_all(urls, commands, Opinion.parse, f"no Sentinel knows the primary {name!r}", grace)
 
 
