@@ -7,6 +7,7 @@ from flask import Blueprint, Response, current_app, jsonify, make_response
 from .metrics import CONTENT_TYPE, MeasuredStore, Metrics
 from .pages import RETRY_AFTER
 from .sessions import StoreUnavailable, session_exempt
+from .sessions.outage_log import outage_log
 
 blueprint = Blueprint("health", __name__)
 
@@ -31,7 +32,8 @@ def ready() -> Response:
     store: MeasuredStore = current_app.extensions["store"]
     try:
         store.ping_at_once()
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        outage_log.report(error)
         response = make_response(jsonify(ready=False, error="the session store can't be reached"), 503)
         response.headers["Retry-After"] = str(RETRY_AFTER)
         return response

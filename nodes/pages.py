@@ -141,7 +141,6 @@ def _session_error(error: SessionError) -> Response:
         if isinstance(error, AnonymousRefused):
             response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
-    current_app.logger.warning("%s", error, extra={"request_id": request_id()})
     response = _error(error.status, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)
     response.headers["Retry-After"] = str(RETRY_AFTER)
     return response

@@ -139,16 +139,6 @@ class EncryptedStore(StoreWrapper):
             return self._update_other_form(key, changes, encrypted, lifetime)
         return outcome
 
-    def delete(self, key: str) -> Record | None:
-        """Delete the session. Return its fields encrypted if a key is missing, because the session has ended anyway."""
-        record = self.wraps.delete(key)
-        try:
-            return self._decrypt_record(key, record) if record is not None else None
-        except CorruptRecord:
-            return None
-        except UnknownKey:
-            return record
-
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         if expect is None:
             return self.wraps.retire(key, mark)
@@ -215,7 +205,7 @@ class EncryptedStore(StoreWrapper):
             return value
         cipher = self._ciphers.get(value[len(ENCRYPTED) : _NONCE])
         if cipher is None:
-            raise UnknownKey(f"session {key} is encrypted with a key that this node does not have")
+            raise UnknownKey(f"session {self.cookie.to_hash(key)} is encrypted with a key that this node does not have")
         return cipher.decrypt(value, _to_place(key, name))
 
     def _check_owner(self, owner: str | None, proof: bytes | None) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
+from types import MethodType
 from typing import Any, ParamSpec, Self, TypeVar
 
 import flask
@@ -26,6 +28,7 @@ from .data import SessionData, state_of
 from .environment import EnvironmentReader
 from .migration import Migration, OldSessions, TakenOver, finish
 from .options import OptionsError, Secure, SessionOptions, TrustProxy
+from .outage_log import outage_log
 from .session import Session, current_session
 from .shared import SharedStore
 from .state import CookieAction, SessionState
@@ -127,6 +130,7 @@ class Sessions:
         app.session_interface = interface
         app.extensions["sessions"] = self
         app.register_error_handler(SessionError, error_response)
+        _report_outages(app)
 
     def use(self, options: SessionOptions) -> None:
         """Take options that have the configuration of an application in them."""
@@ -181,6 +185,22 @@ def error_response(error: SessionError) -> ResponseReturnValue:
         response.headers["Retry-After"] = str(RETRY_AFTER)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _report_outages(app: Flask) -> None:
+    """Log the reason of an outage before `app` makes a response of it, by whatever handler it has."""
+    wrapped = app.handle_user_exception
+    # Weak, so that an application is freed as soon as nothing refers to it.
+    find = weakref.WeakMethod(wrapped) if isinstance(wrapped, MethodType) else lambda: wrapped
+
+    def report_and_handle(error: Exception) -> Any:
+        if isinstance(error, StoreUnavailable | AnonymousRefused):
+            outage_log.report(error)
+        handle = find()
+        assert handle is not None, "the application serves a request"
+        return handle(error)
+
+    app.handle_user_exception = report_and_handle  # type: ignore[method-assign, assignment]
 
 
 def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, R]]:

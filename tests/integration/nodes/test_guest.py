@@ -102,6 +102,15 @@ def test_sessions_in_a_cookie_are_a_line_in_the_log(guest: Callable[..., Running
     wait_until(lambda: any("blog:cookies has its sessions in a cookie" in line["message"] for line in node.lines()))
 
 
+def test_the_reason_of_an_outage_is_in_the_log_of_the_node(guest: Callable[..., RunningNode]) -> None:
+    node = guest("blog:app", SESSION_STORE="redis", REDIS_URL="redis://127.0.0.1:1/0")
+    statuses = [HttpClient(node.url).get(path).status_code for path in ("/", "/ready", "/")]
+    assert statuses == [503] * 3
+    said = [line["message"] for line in node.lines() if line["level"] == "warning" and "Redis" in line["message"]]
+    assert len(said) == 1, said
+    assert "connecting to 127.0.0.1:1" in said[0]
+
+
 @pytest.mark.parametrize(
     ("name", "status", "expected"),
     [

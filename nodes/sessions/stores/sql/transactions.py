@@ -69,7 +69,8 @@ def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnav
         return StoreUnavailable(
             f"{database}: the table `{table}` is missing; call the store's create_schema() once, or apply docs/sql.md"
         )
-    reason = " ".join(str(error.orig).split())  # psycopg's texts have several lines
+    # psycopg's texts have several lines, of which one can have the content of a row.
+    reason = " ".join(str(error.orig).partition("\nDETAIL:")[0].split())
     if _code(error) in _NO_COLUMN or "no such column" in reason:
         return StoreUnavailable(f"{database}: the table `{table}` is not a table of sessions: {reason}")
     return StoreUnavailable(f"{database}: {reason}")
@@ -132,11 +133,6 @@ class AutocommitEngine:
         self._budgets = budgets
         self._table = table
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
-
-    @property
-    def deletes_returning(self) -> bool:
-        """Whether a DELETE can return the deleted row. For a mysql:// URL, known after the first connection."""
-        return self._engine.dialect.delete_returning
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run statements that change nothing. Tried again after a transient failure."""
