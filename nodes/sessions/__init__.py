@@ -39,6 +39,8 @@ from .signals import session_ended as session_ended
 from .signals import session_expired as session_expired
 from .signals import session_refused as session_refused
 from .signals import session_renewed as session_renewed
+from .store import ELSEWHERE as ELSEWHERE
+from .store import MARK_SECONDS as MARK_SECONDS
 from .store import AnonymousRefused as AnonymousRefused
 from .store import Budgets as Budgets
 from .store import Changes as Changes
