@@ -37,6 +37,8 @@ from .signals import (
     session_renewed,
 )
 from .store import (
+    ELSEWHERE,
+    MARK_SECONDS,
     AnonymousRefused,
     Budgets,
     Changes,
@@ -90,6 +92,8 @@ _LATER = {
 _MODULES = {name: module for module, (_, names) in _LATER.items() for name in names}
 
 __all__ = [
+    "ELSEWHERE",
+    "MARK_SECONDS",
     "AnonymousRefused",
     "Budgets",
     "Caching",

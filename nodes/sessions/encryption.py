@@ -139,16 +139,6 @@ class EncryptedStore(StoreWrapper):
             return self._update_other_form(key, changes, encrypted, lifetime)
         return outcome
 
-    def delete(self, key: str) -> Record | None:
-        """Delete the session. Return its fields encrypted if a key is missing, because the session has ended anyway."""
-        record = self.wraps.delete(key)
-        try:
-            return self._decrypt_record(key, record) if record is not None else None
-        except CorruptRecord:
-            return None
-        except UnknownKey:
-            return record
-
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         if expect is None:
             return self.wraps.retire(key, mark)

@@ -238,8 +238,8 @@ class Store(Protocol):
         """
         ...
 
-    def delete(self, key: str) -> Record | None:
-        """Delete the session and return its last state, or None where there was none. Leaves no mark."""
+    def delete(self, key: str) -> None:
+        """Delete the session, if there is one. Leaves no mark."""
         ...
 
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
@@ -291,8 +291,8 @@ class StoreWrapper:
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         return self.wraps.update(key, changes, lifetime)
 
-    def delete(self, key: str) -> Record | None:
-        return self.wraps.delete(key)
+    def delete(self, key: str) -> None:
+        self.wraps.delete(key)
 
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         return self.wraps.retire(key, mark, expect)

@@ -89,8 +89,8 @@ class CutStore(StoreWrapper):
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
         return self._network.send(lambda: self.wraps.update(key, changes, lifetime))
 
-    def delete(self, key: str) -> Record | None:
-        return self._network.send(lambda: self.wraps.delete(key))
+    def delete(self, key: str) -> None:
+        self._network.send(lambda: self.wraps.delete(key))
 
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         return self._network.send(lambda: self.wraps.retire(key, mark, expect))

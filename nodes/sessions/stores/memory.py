@@ -65,11 +65,9 @@ class MemoryStore:
             self._entries[key] = updated
             return Outcome.APPLIED
 
-    def delete(self, key: str) -> Record | None:
+    def delete(self, key: str) -> None:
         with self._lock:
-            entry = self._live(key)
             self._entries.pop(key, None)
-            return entry.to_record(self._clock()) if entry else None
 
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         with self._lock:

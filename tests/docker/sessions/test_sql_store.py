@@ -21,16 +21,12 @@ store_name = conftest.store_name  # instead of SQLite
 def test_mysql_without_returning_takes_more_statements_for_the_same_results(store: SqlStore, sent: list[str]) -> None:
     """MySQL, which differs from MariaDB in this."""
     store._database._engine.dialect.insert_returning = False
-    store._database._engine.dialect.delete_returning = False
     seen = statements(store, sent)
-    assert (seen["create"], seen["delete"]) == (["SELECT", "INSERT"], ["BEGIN", "SELECT", "DELETE", "COMMIT"])
+    assert seen["create"] == ["SELECT", "INSERT"]
     assert seen["create, taken"] == ["SELECT", "INSERT", "BEGIN", "DELETE", "COMMIT"]
     assert store.create(KEY, {"a": b"1"}, "alice", HOUR, created=store.ping() - 100) == pytest.approx(
         store.ping() - 100, abs=5
     )
-    record = store.delete(KEY)
-    assert record is not None
-    assert (record.fields, record.owner, store.delete(KEY)) == ({"a": b"1"}, "alice", None)
 
 
 @pytest.mark.parametrize("store_name", ["mysql"])

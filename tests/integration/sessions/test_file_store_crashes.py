@@ -35,7 +35,7 @@ def update(store: FileStore) -> Any:
 
 
 def delete(store: FileStore) -> Any:
-    return store.delete(KEY)
+    store.delete(KEY)
 
 
 def retire(store: FileStore) -> Any:

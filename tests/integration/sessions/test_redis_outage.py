@@ -77,15 +77,11 @@ def test_an_update_that_is_repeated_overwrites_no_later_one(
     assert load(waiting).fields["n"] == b"9"
 
 
-def test_a_logout_whose_reply_is_lost_returns_the_session(waiting: RedisStore, lose_reply: Callable[..., None]) -> None:
-    waiting.create(KEY, {"a": b"1", "@ttl": b"2"}, "alice", HOUR)
+def test_a_deletion_whose_reply_is_lost_is_repeated(waiting: RedisStore, lose_reply: Callable[..., None]) -> None:
+    waiting.create(KEY, {"a": b"1"}, "alice", HOUR)
     lose_reply()
-    ended = waiting.delete(KEY)
-    assert ended is not None
-    assert (ended.fields, ended.owner) == ({"a": b"1", "@ttl": b"2"}, "alice")
-    assert 590 < ended.ttl <= 600
+    waiting.delete(KEY)
     assert waiting.load(KEY) is None
-    assert waiting.delete(KEY) is None
     assert waiting.count() == 0
 
 
@@ -105,7 +101,7 @@ def test_what_makes_a_write_repeatable_expires_after_half_a_minute(waiting: Redi
     waiting.update(KEY, Changes({"a": b"1"}), HOUR)
     waiting.delete(KEY)
     left = client.keys("*")
-    assert len(left) == 3
+    assert len(left) == 2
     assert all(0 < client.pttl(name) <= 30_000 for name in left)
 
 
@@ -209,7 +205,7 @@ def test_an_express_write_waits_only_if_it_was_certainly_not_applied(
                 store.ping_at_once()
             assert not ended
             own.start()
-        assert ended != [None]
+        assert ended == [None]
         lose_reply()
         with pytest.raises(StoreUnavailable, match="the reply is lost"):
             store.delete("b" * 32)

@@ -24,7 +24,7 @@ def make(store: Store, key: str = KEY, owner: str | None = None, **fields: bytes
 
 def test_an_unknown_key_is_absent(store: Store) -> None:
     assert store.load(KEY) is None
-    assert store.delete(KEY) is None
+    store.delete(KEY)
     assert store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.ABSENT
     assert store.load(KEY) is None
 
@@ -65,11 +65,9 @@ def test_an_update_sets_and_deletes_only_what_it_names(store: Store) -> None:
     assert fields_of(store, OTHER) == {"a": b"1"}
 
 
-def test_delete_returns_the_session_and_no_update_revives_it(store: Store) -> None:
+def test_no_update_revives_a_deleted_session(store: Store) -> None:
     make(store, owner="alice", a=b"1")
-    last = store.delete(KEY)
-    assert last is not None
-    assert (dict(last.fields), last.owner) == ({"a": b"1"}, "alice")
+    store.delete(KEY)
     for changes in (Changes({"a": b"2"}), Changes(), Changes({"a": b"2"}, expect={"a": b"1"})):
         assert store.update(KEY, changes, HOUR) is Outcome.ABSENT
     assert store.load(KEY) is None
@@ -128,7 +126,8 @@ def test_a_session_expires_when_idle(harness: Harness) -> None:
     harness.advance(1.1)
     assert harness.store.load(KEY) is None
     assert harness.store.update(KEY, Changes(), HOUR) is Outcome.ABSENT
-    assert harness.store.delete(KEY) is None
+    harness.store.delete(KEY)
+    assert harness.store.load(KEY) is None
 
 
 def test_a_touch_restarts_the_idle_timeout_and_a_load_does_not(harness: Harness) -> None:

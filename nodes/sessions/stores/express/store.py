@@ -4,7 +4,7 @@
     create     TIME; then SET NX PX
     update     GET, PTTL, TIME; then EVALSHA SWAP           GET, SET PX; again where another client wrote in between
                  of nothing but the time: … then PEXPIRE
-    delete     EVALSHA TAKE                                 TYPE, GET, PTTL, DEL
+    delete     DEL
     retire     EVALSHA RETIRE                               TYPE, GET, DEL, SET PX
                  of expected fields: GET, PTTL, TIME first; again where another client wrote in between
     quarantine RENAME, PEXPIRE                              in one packet
@@ -46,7 +46,7 @@ from ...store import (
 from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
-from ..redis.forms import is_bytes, is_int, is_list, is_one_of
+from ..redis.forms import is_int, is_one_of
 from ..redis.from_client import to_url
 from ..redis.memory import MemoryGauge
 from ..redis.outage import OutagePolicy, with_outage_policy
@@ -69,19 +69,6 @@ return 1
 """,
     is_int,
 )
-# KEYS: the session. Returns its value and its time to live in ms, or nil where there is none.
-TAKE = Script(
-    """
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then return nil end
-local value = kind == 'string' and redis.call('GET', KEYS[1]) or ''
-local ttl = redis.call('PTTL', KEYS[1])
-redis.call('DEL', KEYS[1])
-return {value, ttl}
-""",
-    lambda reply: reply is None or (is_list(reply) and len(reply) == 2 and is_bytes(reply[0]) and is_int(reply[1])),
-)
-
 # KEYS: the session, its mark. ARGV: the successor, ms that the mark stays, perhaps the value that was read. DEL is the
 # first write, which a full server does not refuse.
 RETIRE = Script(
@@ -212,15 +199,9 @@ class ExpressStore:
         swap = SWAP.call((self._name(key),), value, document.dump(), milliseconds)
         return Outcome.APPLIED if self._client.run([swap])[0] == 1 else None
 
-    def delete(self, key: str) -> Record | None:
-        reply = self._client.run([TAKE.call((self._name(key),))])[0]
-        if reply is None:
-            return None
-        value, ttl = reply
-        try:
-            return Document.parse(value, self._owner_field).to_record(_to_ttl(ttl), UNKNOWN_AGE)
-        except CorruptRecord:
-            return None
+    def delete(self, key: str) -> None:
+        command: Command = ("DEL", self._name(key))
+        self._client.run([command])
 
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         for _ in range(MAX_SWAPS):

@@ -124,11 +124,9 @@ class FileStore:
             return Outcome.APPLIED
         return Outcome.ABSENT
 
-    def delete(self, key: str) -> Record | None:
+    def delete(self, key: str) -> None:
         with self._folders.lock_shard(key) as (folder, shard):
-            saved = self._load_readable(shard, key)
-            self._remove(folder, shard, key, saved)
-            return saved.to_record(self._clock()) if saved else None
+            self._remove(folder, shard, key, self._load_readable(shard, key))
 
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         with self._folders.lock_shard(key) as (folder, shard):

@@ -79,19 +79,13 @@ def is_scalar(reply: Any) -> bool:
     return reply is None or type(reply) in (int, bytes)
 
 
-def is_ended(reply: Any) -> bool:
-    """A session that was deleted: its fields and its time to live, or None."""
-    if reply is None:
-        return True
-    return type(reply) is list and len(reply) == 2 and is_map(reply[0]) and is_int(reply[1])
-
-
 def is_one_of(*words: bytes) -> Form:
     return lambda reply: type(reply) is bytes and reply in words
 
 
 FORMS: dict[Any, Form] = {
     "CLUSTER": lambda reply: type(reply) in (bytes, str, list),
+    "DEL": is_int,
     "HGET": is_bytes_or_none,
     "HGETALL": is_map,
     "INFO": is_bytes,

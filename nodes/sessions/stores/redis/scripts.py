@@ -21,7 +21,7 @@ from typing import Any
 
 from ...store import ELSEWHERE, LATEST, CorruptRecord, Record, UnsupportedRecordVersion
 from .connection import Command
-from .forms import FORMS, Form, is_ended, is_int, is_list_of_bytes, is_number_or_none, is_one_of, is_scalar
+from .forms import FORMS, Form, is_int, is_list_of_bytes, is_number_or_none, is_one_of, is_scalar
 
 
 class Script:
@@ -164,45 +164,15 @@ return 'ok'
     is_one_of(b"ok", b"absent", b"ended", b"conflict", b"large", b"newer", b"damaged"),
 )
 
-# KEYS: the session, perhaps a token. ARGV: 1 where a WAIT follows. Returns its fields as a flat list and its time to
-# live in ms, or nil where there is none. With a token the session is not deleted but becomes the token's hash: its
-# fields, and its time to live under @ttl, which is not the name of a field.
-# WAIT covers the writes of this connection alone. Another client may have deleted the session and failed at its WAIT,
-# so the script writes in any case, and the WAIT covers that deletion too.
-DELETE = Script(
-    f"""
-local once = KEYS[2]
-if once then
-  local ttl = redis.call('HGET', once, '@ttl')
-  if ttl then
-    redis.call('HDEL', once, '@ttl')
-    local hash = redis.call('HGETALL', once)
-    redis.call('HSET', once, '@ttl', ttl)
-    return {{hash, tonumber(ttl)}}
-  end
-end
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then
-  if ARGV[1] == '1' then
-    redis.call('HSET', KEYS[1], '@', '')
-    redis.call('DEL', KEYS[1])
-  end
-  return nil
-end
-local hash = {{}}
-if kind == 'hash' then hash = redis.call('HGETALL', KEYS[1]) end
-local ttl = redis.call('PTTL', KEYS[1])
-if once and kind == 'hash' then
-  redis.call('RENAME', KEYS[1], once)
-  redis.call('PEXPIRE', once, {_TOKEN_MS})
-  redis.call('HSET', once, '@ttl', ttl)
-else
+# KEYS: the session. WAIT covers the writes of this connection alone. Another client may have deleted the session and
+# failed at its WAIT, so the script writes in any case, and the WAIT covers that deletion too. DEL is the first write: a
+# full server refuses any other first write.
+DELETE = Script("""
+if redis.call('DEL', KEYS[1]) == 0 then
+  redis.call('HSET', KEYS[1], '@', '')
   redis.call('DEL', KEYS[1])
 end
-return {{hash, ttl}}
-""",
-    is_ended,
-)
+""")
 
 # KEYS: the session, its mark, perhaps a token. ARGV: the successor, ms that the mark stays, 1 where fields are
 # expected; then name, value of all of them. DEL is the first write: a full server refuses any other first write, but

@@ -8,7 +8,7 @@
                                                           large session, HGETALL near its bound; where it is absent
                                                           EXISTS of it and of its mark
     retire     EVALSHA RETIRE                              TYPE, HGETALL where fields are expected, DEL, HSET, PEXPIRE
-    delete     EVALSHA DELETE                              TYPE, HGETALL, PTTL, DEL (HSET)
+    delete     DEL                                         EVALSHA DELETE (HSET, DEL) where WAIT follows
     quarantine EVALSHA QUARANTINE                          EXISTS, RENAME, PEXPIRE
     ping       TIME
     keys_of    ZRANGE index, then HGET key @ of each       in packets of 500; where some are dead, EVALSHA PRUNE
@@ -193,17 +193,11 @@ class RedisStore:
             self._acknowledgement.check(replies)
         return outcome
 
-    def delete(self, key: str) -> Record | None:
-        wait = self._acknowledgement.after_delete
-        replies = self._write([scripts.DELETE.call(self._names_for_write(key), 1 if wait else 0), *wait])
-        self._acknowledgement.check(replies)
-        if replies[0] is None:
-            return None
-        flat, ttl = replies[0]
-        try:
-            return self._to_record(key, to_dict(flat), ttl)
-        except (CorruptRecord, UnsupportedRecordVersion):
-            return None
+    def delete(self, key: str) -> None:
+        delete: Command = ("DEL", self._name(key))
+        if wait := self._acknowledgement.after_delete:
+            delete = scripts.DELETE.call((self._name(key),))
+        self._acknowledgement.check(self._write([delete, *wait]))
 
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         arguments: list[Any] = [mark.successor, MARK_SECONDS * 1000, 0 if expect is None else 1]

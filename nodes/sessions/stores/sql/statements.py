@@ -165,8 +165,7 @@ class Statements:
             .limit(1)
         )
         self.load_mark = sa.select(fields).where(mark, live)
-        self.delete = sa.delete(table).where(this)
-        self.delete_returning = self.delete.returning(*record)
+        self.delete = sa.delete(table).where(this, live)
         self.load_locked = sa.select(*record).where(this).with_for_update()
 
         created = sa.func.coalesce(sa.bindparam("_created", type_=sa.BigInteger), now_ms(), type_=sa.BigInteger)
@@ -243,13 +242,6 @@ class Statements:
         created = values["_created"] if values["_created"] is not None else connection.execute(self.ping).one().now
         connection.execute(self.insert, values | {"_created": created})
         return int(created)
-
-    def load_and_delete_session(self, connection: sa.Connection, key: str) -> sa.Row[*tuple[Any, ...]] | None:
-        """Delete a session and return it, in two statements of one transaction, for MySQL."""
-        row = connection.execute(self.load_locked, {"_key": key}).one_or_none()
-        if row is not None:
-            connection.execute(self.delete, {"_key": key})
-        return row
 
     def take_expired(self, connection: sa.Connection, limit: int) -> Sequence[sa.RowMapping]:
         """Delete the first `limit` expired rows that no other transaction has locked. Return `_key` and `_set_aside`

@@ -9,7 +9,7 @@ SQLite. Each statement is one round trip; the statements are in `statements.py`,
     update      BEGIN, SELECT … FOR UPDATE, UPDATE, COMMIT
                   of nothing but the time:    UPDATE
                   where it is absent:         SELECT of the mark before COMMIT
-    delete      DELETE … RETURNING            MySQL: BEGIN, SELECT … FOR UPDATE, DELETE, COMMIT
+    delete      DELETE
     retire      UPDATE
                   where that changes no row:  BEGIN, SELECT … FOR UPDATE, then UPDATE or SELECT, DELETE, INSERT; COMMIT
     quarantine  UPDATE
@@ -181,17 +181,8 @@ class SqlStore:
             quarantine_corrupt(self, key, error)
             return Outcome.ABSENT
 
-    def delete(self, key: str) -> Record | None:
-        if self._database.deletes_returning:
-            row = self._database.write(lambda it: it.execute(self._sql.delete_returning, {"_key": key}).one_or_none())
-        else:
-            row = self._database.transaction(partial(self._sql.load_and_delete_session, key=key))
-        if row is None or row.ttl <= 0 or _is_later(row.format) or row.fields is None:
-            return None
-        try:
-            return self._to_record(row)
-        except CorruptRecord:
-            return None
+    def delete(self, key: str) -> None:
+        self._delete(key)
 
     def retire(self, key: str, mark: SessionMark, expect: Record | None = None) -> Outcome:
         values = {"_key": key, "_successor": mark.successor}
@@ -213,7 +204,11 @@ class SqlStore:
         except StoreUnavailable as error:
             if expect is not None or not is_full(error.__cause__):
                 raise
-            return Outcome.ABSENT if self.delete(key) is None else Outcome.APPLIED
+            return Outcome.APPLIED if self._delete(key) else Outcome.ABSENT
+
+    def _delete(self, key: str) -> int:
+        """Delete the live session and return how many there were: one or none."""
+        return self._database.write(lambda connection: connection.execute(self._sql.delete, {"_key": key}).rowcount)
 
     def _retire(self, connection: Connection, values: dict[str, Any], expect: Record | None) -> Outcome:
         """Look why no row has changed, and retire what is there."""

@@ -134,11 +134,6 @@ class AutocommitEngine:
         self._table = table
         self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
 
-    @property
-    def deletes_returning(self) -> bool:
-        """Whether a DELETE can return the deleted row. For a mysql:// URL, known after the first connection."""
-        return self._engine.dialect.delete_returning
-
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run statements that change nothing. Tried again after a transient failure."""
         return self._attempt(work, is_transient)
