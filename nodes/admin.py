@@ -19,6 +19,7 @@ from .accounts import UsersError
 from .app import create_app
 from .environment import SettingsError
 from .sessions import Sessions, StoreUnavailable, UserSessions
+from .sessions.checks import to_owner
 from .settings import Settings
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -43,8 +44,15 @@ def main() -> None:
     """
 
 
+def _check_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    try:
+        return None if name is None else to_owner(name, "it")
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @main.command("list")
-@click.option("--user", required=True, metavar="NAME", help="The user's name.")
+@click.option("--user", required=True, metavar="NAME", callback=_check_name, help="The user's name.")
 def list_sessions(user: str) -> None:
     """List the sessions of a user."""
     for one in _users(_sessions(_settings())).of(user):
@@ -53,7 +61,7 @@ def list_sessions(user: str) -> None:
 
 
 @main.command()
-@click.option("--user", metavar="NAME", help="End all sessions of this user.")
+@click.option("--user", metavar="NAME", callback=_check_name, help="End all sessions of this user.")
 @click.option("--all", "everyone", is_flag=True, help="End all sessions of all users.")
 def end(user: str | None, everyone: bool) -> None:
     """End sessions at the store, at once and for all nodes."""

@@ -2,107 +2,182 @@
 
 Start with `Sessions`, `SessionOptions` and a store. Beyond these there are errors to handle, signals to connect to, and
 the protocol for a store of your own. Every name below is public. Names that need more than Flask are imported at their
-first use; where a package is missing, an ImportError names the extra to install.
+first use; where a package is missing, an ImportError names the extra to install, and `import *` leaves them out.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from . import extras as _extras
-from .data import SessionData as SessionData
-from .extension import Sessions as Sessions
-from .extension import error_response as error_response
-from .extension import fresh_login as fresh_login
-from .extension import session_exempt as session_exempt
-from .migration import FlaskCookie as FlaskCookie
-from .migration import FlaskSessionRedis as FlaskSessionRedis
-from .migration import FlaskSessionSql as FlaskSessionSql
-from .migration import OldSession as OldSession
-from .migration import OldSessions as OldSessions
-from .options import Caching as Caching
-from .options import CookieAttributes as CookieAttributes
-from .options import OptionsError as OptionsError
-from .options import Priority as Priority
-from .options import Resave as Resave
-from .options import SameSite as SameSite
-from .options import Secure as Secure
-from .options import SessionLimit as SessionLimit
-from .options import SessionOptions as SessionOptions
-from .options import TrustProxy as TrustProxy
-from .options import Unset as Unset
-from .session import Session as Session
-from .session import current_session as current_session
-from .signals import session_absent as session_absent
-from .signals import session_conflict as session_conflict
-from .signals import session_created as session_created
-from .signals import session_ended as session_ended
-from .signals import session_expired as session_expired
-from .signals import session_refused as session_refused
-from .signals import session_renewed as session_renewed
-from .store import AnonymousRefused as AnonymousRefused
-from .store import Budgets as Budgets
-from .store import Changes as Changes
-from .store import CookieNotSendable as CookieNotSendable
-from .store import CorruptRecord as CorruptRecord
-from .store import FindsByUser as FindsByUser
-from .store import ForeignTable as ForeignTable
-from .store import Iterable as Iterable
-from .store import Lifetime as Lifetime
-from .store import ListsByUser as ListsByUser
-from .store import LoginTooOld as LoginTooOld
-from .store import MeasuresSpace as MeasuresSpace
-from .store import Outcome as Outcome
-from .store import PagesByUser as PagesByUser
-from .store import PingsAtOnce as PingsAtOnce
-from .store import Record as Record
-from .store import RecordTooLarge as RecordTooLarge
-from .store import SessionEnded as SessionEnded
-from .store import SessionError as SessionError
-from .store import SessionMark as SessionMark
-from .store import SessionTooLarge as SessionTooLarge
-from .store import Store as Store
-from .store import StoreNearlyFull as StoreNearlyFull
-from .store import StoreUnavailable as StoreUnavailable
-from .store import Sweepable as Sweepable
-from .store import TooManyNewSessions as TooManyNewSessions
-from .store import TooManySessions as TooManySessions
-from .store import UnknownKey as UnknownKey
-from .store import UnsupportedRecordVersion as UnsupportedRecordVersion
-from .store import find_capability as find_capability
-from .stores.memory import MemoryStore as MemoryStore
-from .sweeper import Sweeper as Sweeper
-from .users import UserSession as UserSession
-from .users import UserSessions as UserSessions
+from .data import SessionData
+from .extension import Sessions, error_response, fresh_login, session_exempt
+from .migration import FlaskCookie, FlaskSessionRedis, FlaskSessionSql, OldSession, OldSessions
+from .options import (
+    Caching,
+    CookieAttributes,
+    OptionsError,
+    Priority,
+    Resave,
+    SameSite,
+    Secure,
+    SessionLimit,
+    SessionOptions,
+    TrustProxy,
+    Unset,
+)
+from .session import Session, current_session
+from .signals import (
+    session_absent,
+    session_conflict,
+    session_created,
+    session_ended,
+    session_expired,
+    session_refused,
+    session_renewed,
+)
+from .store import (
+    ELSEWHERE,
+    MARK_SECONDS,
+    AnonymousRefused,
+    Budgets,
+    Changes,
+    CookieNotSendable,
+    CorruptRecord,
+    FindsByUser,
+    ForeignTable,
+    Iterable,
+    Lifetime,
+    ListsByUser,
+    LoginTooOld,
+    MeasuresSpace,
+    Outcome,
+    PagesByUser,
+    PingsAtOnce,
+    Record,
+    RecordTooLarge,
+    SessionEnded,
+    SessionError,
+    SessionMark,
+    SessionTooLarge,
+    Store,
+    StoreNearlyFull,
+    StoreUnavailable,
+    Sweepable,
+    TooManyNewSessions,
+    TooManySessions,
+    UnknownKey,
+    UnsupportedRecordVersion,
+    find_capability,
+)
+from .stores.memory import MemoryStore
+from .sweeper import Sweeper
+from .users import UserSession, UserSessions
 
 if TYPE_CHECKING:
-    from .encryption import EncryptedStore as EncryptedStore
-    from .encryption import Encryption as Encryption
-    from .stores.express import ExpressStore as ExpressStore
-    from .stores.file import FileStore as FileStore
-    from .stores.redis import Durability as Durability
-    from .stores.redis import Outage as Outage
-    from .stores.redis import OutagePolicy as OutagePolicy
-    from .stores.redis import RedisStore as RedisStore
-    from .stores.sql import SqlStore as SqlStore
+    from .encryption import EncryptedStore, Encryption
+    from .stores.express import ExpressStore
+    from .stores.file import FileStore
+    from .stores.redis import Durability, Outage, OutagePolicy, RedisStore
+    from .stores.sql import SqlStore
 
 _LATER = {
-    "EncryptedStore": ".encryption",
-    "Encryption": ".encryption",
-    "ExpressStore": ".stores.express",
-    "FileStore": ".stores.file",
-    "Durability": ".stores.redis",
-    "Outage": ".stores.redis",
-    "OutagePolicy": ".stores.redis",
-    "RedisStore": ".stores.redis",
-    "SqlStore": ".stores.sql",
+    ".encryption": ("cryptography", ("EncryptedStore", "Encryption")),
+    ".stores.express": ("redis", ("ExpressStore",)),
+    ".stores.file": ("fcntl", ("FileStore",)),
+    ".stores.redis": ("redis", ("Durability", "Outage", "OutagePolicy", "RedisStore")),
+    ".stores.sql": ("sqlalchemy", ("SqlStore",)),
 }
+"""By module the package that it needs, and its names."""
+_MODULES = {name: module for module, (_, names) in _LATER.items() for name in names}
+
+__all__ = [
+    "ELSEWHERE",
+    "MARK_SECONDS",
+    "AnonymousRefused",
+    "Budgets",
+    "Caching",
+    "Changes",
+    "CookieAttributes",
+    "CookieNotSendable",
+    "CorruptRecord",
+    "Durability",
+    "EncryptedStore",
+    "Encryption",
+    "ExpressStore",
+    "FileStore",
+    "FindsByUser",
+    "FlaskCookie",
+    "FlaskSessionRedis",
+    "FlaskSessionSql",
+    "ForeignTable",
+    "Iterable",
+    "Lifetime",
+    "ListsByUser",
+    "LoginTooOld",
+    "MeasuresSpace",
+    "MemoryStore",
+    "OldSession",
+    "OldSessions",
+    "OptionsError",
+    "Outage",
+    "OutagePolicy",
+    "Outcome",
+    "PagesByUser",
+    "PingsAtOnce",
+    "Priority",
+    "Record",
+    "RecordTooLarge",
+    "RedisStore",
+    "Resave",
+    "SameSite",
+    "Secure",
+    "Session",
+    "SessionData",
+    "SessionEnded",
+    "SessionError",
+    "SessionLimit",
+    "SessionMark",
+    "SessionOptions",
+    "SessionTooLarge",
+    "Sessions",
+    "SqlStore",
+    "Store",
+    "StoreNearlyFull",
+    "StoreUnavailable",
+    "Sweepable",
+    "Sweeper",
+    "TooManyNewSessions",
+    "TooManySessions",
+    "TrustProxy",
+    "UnknownKey",
+    "Unset",
+    "UnsupportedRecordVersion",
+    "UserSession",
+    "UserSessions",
+    "current_session",
+    "error_response",
+    "find_capability",
+    "fresh_login",
+    "session_absent",
+    "session_conflict",
+    "session_created",
+    "session_ended",
+    "session_exempt",
+    "session_expired",
+    "session_refused",
+    "session_renewed",
+]
+for _package, _names in _LATER.values():
+    if find_spec(_package) is None:
+        __all__ = [name for name in __all__ if name not in _names]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        found = getattr(import_module(_LATER[name], __name__), name)
+        found = getattr(import_module(_MODULES[name], __name__), name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in _extras.EXTRAS:
@@ -115,4 +190,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_MODULES})

@@ -1,4 +1,4 @@
-"""Checks of options with their types. An error is one line that names the option and what it takes."""
+"""Checks of options and arguments with their types. An error is one line that names them and what they take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from enum import Enum
 from typing import Any, TypeVar
 
 E = TypeVar("E", bound=Enum)
+
+MAX_OWNER = 255
+"""Maximum length of an owner's name in characters, which every store can hold."""
 
 
 class OptionsError(ValueError):
@@ -33,3 +36,26 @@ def to_choice(name: str, value: Any, kind: type[E], also: Mapping[Any, E]) -> E:
     expected = ", ".join([*(repr(member.value) for member in kind), *map(repr, also)])
     error = OptionsError if isinstance(value, str | bool) else TypeError
     raise error(f"{name} must be one of {expected}, not {value!r}")
+
+
+def to_owner(value: object, name: str = "owner") -> str:
+    """Return the name of an owner, that of an int as str, since an owner is a text in every store.
+
+    Raises TypeError for other types, and ValueError for a text that not every store can hold.
+    """
+    check_type(name, value, (str, int), "a str, such as str(user.id)")
+    owner = str(value)
+    if not 1 <= len(owner) <= MAX_OWNER or "\0" in owner or not is_unicode(owner):
+        raise ValueError(
+            f"{name} must have 1 to {MAX_OWNER} characters, no NUL and no lone surrogates, not {owner[:300]!r}"
+        )
+    return owner
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether the text has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

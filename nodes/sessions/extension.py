@@ -21,7 +21,7 @@ from werkzeug.http import dump_cookie
 from . import flask_login, signals
 from .admission import Admission
 from .caching import forbid_sharing
-from .checks import check_type
+from .checks import check_type, to_owner
 from .config import from_config, snapshot
 from .cookie import cookie_values
 from .data import SessionData, state_of
@@ -142,7 +142,7 @@ class Sessions:
         """Send one of `signals`; `key` is the SHA-256 of the session's id."""
         signal.send(self, key=key)
 
-    def end_all(self, owner: str, keep: Session | None = None) -> int:
+    def end_all(self, owner: str | int, keep: Session | None = None) -> int:
         """End the sessions of `owner`, except `keep`, and return how many ended. Repeat it where it fails.
 
         Raises TypeError where the store can neither list nor find the sessions of a user.
@@ -153,9 +153,10 @@ class Sessions:
         finds = find_capability(self.store, FindsByUser)
         if finds is None:
             raise TypeError("this store can't find the sessions of a user")
+        name = to_owner(owner)
         if self.migration is not None:
-            self.migration.end(owner, self.options)
-        ended = end_all(self.store, lambda: [key for key in finds.find_keys_of(owner) if key != kept])
+            self.migration.end(name, self.options)
+        ended = end_all(self.store, lambda: [key for key in finds.find_keys_of(name) if key != kept])
         for key in ended:
             self.notify(signals.session_ended, self.store.cookie.to_hash(key))
         return len(ended)

@@ -46,6 +46,8 @@ class SessionLifetime(msgspec.Struct, frozen=True):
     """Latest end, in seconds since the epoch."""
     permanent: bool = False
     """Whether `SessionOptions.permanent_lifetime` takes the place of both timeouts."""
+    since: Annotated[float, Meta(gt=0, lt=LATEST)] | None = None
+    """When the absolute timeout began, in seconds since the epoch: when the session ceased to be permanent."""
 
     def timeouts(self, options: SessionOptions, created: float | None) -> Lifetime:
         """Return both timeouts of a session created at `created`.
@@ -55,6 +57,8 @@ class SessionLifetime(msgspec.Struct, frozen=True):
         idle, absolute = options.idle_timeout, options.absolute_timeout
         if self.permanent:
             idle, absolute = options.permanent_lifetime, LONGEST
+        elif self.since is not None and created is not None:
+            absolute += max(self.since - created, 0)
         if self.expires is not None and created is not None:
             absolute = min(absolute, max(self.expires - created, 0.001))
         return Lifetime(idle if self.max_age is None else self.max_age, absolute)

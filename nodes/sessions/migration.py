@@ -34,7 +34,7 @@ from itsdangerous import BadData, BadSignature, Signer
 from werkzeug.http import dump_cookie
 
 from . import flask_login, signals
-from .checks import OptionsError, check_type
+from .checks import OptionsError, check_type, to_owner
 from .cookie import cookie_values
 from .fields import COOKIE_KEY, SessionLifetime, to_field
 from .options import SessionOptions
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__package__)
 
-FindOwner = Callable[[Mapping[str, Any]], str | None]
+FindOwner = Callable[[Mapping[str, Any]], str | int | None]
 """Returns the user who is logged in, from the data of an old session; None for an anonymous one."""
 
 _MAX_COOKIE = 8192
@@ -186,9 +186,10 @@ class _Takeover:
         record = SessionRecord(self._store, self._options, self._request, None)
         data = dict(old.data)
         find = _owner_of(self._source, self._options)
-        owner = None if find is None else find(old.data)
-        check_type("the result of owner", owner, (str, type(None)), "a str or None")
+        found, owner = None if find is None else find(old.data), None
+        check_type("the result of owner", found, (str, int, type(None)), "a str or None")
         try:
+            owner = None if found is None else to_owner(found, "the result of owner")
             if data.pop("_permanent", False):
                 record.fields.assign(COOKIE_KEY, msgspec.structs.asdict(SessionLifetime(permanent=True)))
             for key, value in data.items():

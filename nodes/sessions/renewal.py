@@ -85,7 +85,7 @@ def renew(
             if owner is not None and keep and (joined := _join(old, owner)) is not None:
                 new.discard()
                 return joined
-        was_renewed = outcome is Outcome.ENDED and old.mark is not None and old.mark.successor
+        was_renewed = outcome is Outcome.ENDED and old.mark not in {None, SessionMark(), SessionMark(ELSEWHERE)}
         if was_renewed or (outcome is not Outcome.APPLIED and not is_login):
             raise SessionEnded(_OVERTAKEN)  # noqa: TRY301 - undone as others are
     except Exception:

@@ -12,6 +12,7 @@ from flask.sessions import NullSession, SessionMixin
 from werkzeug.local import LocalProxy
 
 from . import renewal
+from .checks import to_owner
 from .data import SessionData, state_of
 from .fields import to_field
 from .options import Unset
@@ -168,7 +169,7 @@ class Session:
         return record.compare_and_set(to_field(key), function, default)
 
     def renew(
-        self, owner: str | None = None, *, keep: bool = True, confirm: Callable[[], object] | None = None
+        self, owner: str | int | None = None, *, keep: bool = True, confirm: Callable[[], object] | None = None
     ) -> None:
         """Move the session to a new id, as must be done at login: the data stays, the old id is invalid everywhere.
 
@@ -185,7 +186,11 @@ class Session:
         `TooManySessions` where `SessionOptions.session_limit` refuses the login; `SessionEnded` where later concurrent
         logins of this user put this one beyond the limit; `CookieNotSendable` where no browser would keep the new
         cookie. Without a session and without `owner` it does nothing.
+
+        An int as `owner` is stored as str. Raises TypeError for other types, ValueError for a text that not every store
+        can hold.
         """
+        owner = None if owner is None else to_owner(owner)
         record = self._state.load()
         if owner is None and record.record is None:
             if not keep and record.mark is None:

@@ -113,6 +113,10 @@ class SessionState:
             raise ValueError(error) from None
         if not own["permanent"]:
             del own["permanent"]
+        if name == "permanent" and self.load().record is not None:
+            own["since"] = None if value else self.load().store.ping()
+        if own["since"] is None:
+            del own["since"]
         self.assign(COOKIE_KEY, own)
 
     # ---- its end
@@ -127,8 +131,8 @@ class SessionState:
         record = self.unloaded()
         if record.key is not None:
             self.end_cleared()
-            self._cleared = record
-        self.record, self.modified, self.cookie_action = self.new_record(None), None, CookieAction.NONE
+            self._cleared, self.cookie_action = record, CookieAction.NONE
+        self.record, self.modified = self.new_record(None), None
 
     def take_back(self) -> None:
         """Undo `clear`, for an operation on the session of the cookie."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from . import signals
+from .checks import to_owner
 from .codec import DecodeError
 from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
@@ -43,7 +44,10 @@ class UserSession:
 
 
 class UserSessions:
-    """Lists and ends the sessions of users. Every method can raise `StoreUnavailable`."""
+    """Lists and ends the sessions of users. Every method can raise `StoreUnavailable`.
+
+    An owner is what `Session.renew` takes: a str, or an int, which counts as its str.
+    """
 
     def __init__(self, store: Store, by_user: ListsByUser, options: SessionOptions, notify: Notify) -> None:
         self._store = store
@@ -52,18 +56,20 @@ class UserSessions:
         self._notify = notify
         self.migration: Migration | None = None
 
-    def of(self, owner: str) -> list[UserSession]:
+    def of(self, owner: str | int) -> list[UserSession]:
         """Return the live sessions of `owner`, the newest login first. One round trip each, and those of `keys_of`."""
+        owner = to_owner(owner)
         now = self._store.ping()
         found = [(key, self._store.load(key)) for key in reversed(self._by_user.keys_of(owner))]
         return [self._describe(key, record, now) for key, record in found if isinstance(record, Record)]
 
-    def page(self, owner: str, number: int) -> tuple[list[UserSession], bool]:
+    def page(self, owner: str | int, number: int) -> tuple[list[UserSession], bool]:
         """Return a page of live sessions of `owner`, the newest login first, and whether there may be older ones.
 
         Pages are numbered from 1. A page costs at most `PAGE` round trips, however many sessions the user has; sessions
         that ended make it shorter.
         """
+        owner = to_owner(owner)
         now = self._store.ping()
         first = (number - 1) * PAGE
         if (pages := find_capability(self._store, PagesByUser)) is not None:
@@ -74,19 +80,20 @@ class UserSessions:
         owned = [(key, record) for key, record in found if isinstance(record, Record) and record.owner == owner]
         return [self._describe(key, record, now) for key, record in owned], len(keys) > PAGE
 
-    def end(self, owner: str, handle: str) -> bool:
+    def end(self, owner: str | int, handle: str) -> bool:
         """End the session of `owner` with this handle; False where there is none."""
-        keys = [key for key in self._by_user.keys_of(owner) if key[:HANDLE_DIGITS] == handle]
+        keys = [key for key in self._by_user.keys_of(to_owner(owner)) if key[:HANDLE_DIGITS] == handle]
         return self._signal([key for key in keys if end_one(self._store, key)]) > 0
 
-    def end_all(self, owner: str, keep: str | None = None) -> int:
+    def end_all(self, owner: str | int, keep: str | None = None) -> int:
         """End the sessions of `owner`, except the one with the key `keep`; return how many ended.
 
         During a migration, old sessions of `owner` are not taken over from then on.
         """
+        name = to_owner(owner)
         if self.migration is not None:
-            self.migration.end(owner, self.options)
-        return self._signal(end_all(self._store, lambda: (k for k in self._by_user.keys_of(owner) if k != keep)))
+            self.migration.end(name, self.options)
+        return self._signal(end_all(self._store, lambda: (k for k in self._by_user.keys_of(name) if k != keep)))
 
     def _signal(self, ended: list[str]) -> int:
         for key in ended:

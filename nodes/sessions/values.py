@@ -21,6 +21,7 @@ from uuid import UUID
 from markupsafe import Markup
 from msgspec import msgpack
 
+from .checks import is_unicode
 from .store import UnsupportedRecordVersion
 
 ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -149,15 +150,6 @@ def _encode_set(value: Iterable[Any], depth: int) -> bytes:
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def is_unicode(text: str) -> bool:
-    """Return whether the text has no lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _int_bytes(value: int) -> bytes:

@@ -8,15 +8,11 @@ from enum import Enum
 from types import FunctionType, ModuleType
 from typing import Any, Generic
 
-_IMPORTED = {"TYPE_CHECKING", "Any", "import_module"}
-
 
 def describe_names(library: ModuleType) -> Iterator[str]:
     """Return a line for each name that the package exports, and below a class a line for each of its members."""
-    for name in sorted(dir(library)):
-        value = getattr(library, name)
-        if not name.startswith("_") and not issubclass(type(value), ModuleType) and name not in _IMPORTED:
-            yield from _describe(name, value)
+    for name in sorted(library.__all__):
+        yield from _describe(name, getattr(library, name))
 
 
 def _signature(name: str, function: Any) -> str:

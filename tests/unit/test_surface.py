@@ -20,9 +20,10 @@ from msgspec import inspect
 
 from deploy.local.state import Description
 from deploy.spec import Database, NodeKind, RedisMode, StoreKind
+from loadtest.checker import Checker
 from loadtest.experiments import EXPERIMENTS
 from loadtest.history import VERSION, End, Header, Mark, Note, Op, Probe, Writer
-from loadtest.results import Result
+from loadtest.results import Result, record_figures
 from nodes import Settings, create_app
 from nodes import sessions as library
 from nodes.accounts import create_users
@@ -260,6 +261,10 @@ def members(info: inspect.Type, path: str) -> Iterator[str]:
 @pytest.mark.parametrize(("name", "kind"), [("cluster.json", Description), ("result.json", Result)])
 def test_keys_of_written_json_files_match_the_snapshot(name: str, kind: type) -> None:
     hold(name, iter(dict.fromkeys(members(inspect.type_info(kind), ""))))
+
+
+def test_figures_of_a_phase_in_json_match_the_snapshot() -> None:
+    hold("figures.json", iter(record_figures("all", Checker().findings().total)))
 
 
 def test_lines_of_a_history_match_the_snapshot(tmp_path: Path) -> None:

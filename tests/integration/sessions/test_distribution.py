@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,8 +154,22 @@ def test_its_readme_runs_on_redis_from_the_sdist(library: Distribution, server: 
     assert run(environment, example(f'RedisStore.from_url("{server.url}")'), tmp_path) == "[1, 2, 3]\n"
 
 
+EVERYTHING = """
+from flask import session
+from flask_shared_sessions import *
+print(type(session).__name__, MemoryStore.__name__, FileStore.__name__, "RedisStore" in globals())
+"""
+
+
+def test_a_star_imports_what_is_installed_and_keeps_the_session_of_flask(
+    environment: Environment, tmp_path: Path
+) -> None:
+    assert run(environment, EVERYTHING, tmp_path) == "LocalProxy MemoryStore FileStore False\n"
+
+
 def test_every_public_name_exists() -> None:
-    names = [name for name in dir(nodes.sessions) if not name.startswith("_")]
-    assert {"RedisStore", "SqlStore", "FileStore", "Sessions"} <= set(names)
-    for name in names:
-        assert getattr(nodes.sessions, name) is not None
+    names: dict[str, Any] = {}
+    exec("from nodes.sessions import *", names)
+    assert {"RedisStore", "SqlStore", "FileStore", "EncryptedStore", "Sessions", "current_session"} <= names.keys()
+    assert "session" not in names
+    assert names.keys() - {"__builtins__"} == set(nodes.sessions.__all__) <= set(dir(nodes.sessions))

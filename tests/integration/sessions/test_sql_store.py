@@ -211,7 +211,7 @@ def test_an_update_quarantines_a_corrupt_row(
 
 @pytest.mark.parametrize("owner", ["x" * 256, "a\0b"])
 def test_an_owner_that_not_every_database_can_hold_is_refused(store: SqlStore, owner: str) -> None:
-    with pytest.raises(ValueError, match="at most 255 characters"):
+    with pytest.raises(ValueError, match=r"^owner must have 1 to 255 characters"):
         store.create(KEY, {}, owner, HOUR)
     assert store.load(KEY) is None
 

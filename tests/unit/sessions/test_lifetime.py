@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nodes.sessions import Session, SessionData, current_session, fresh_login
+from nodes.sessions import Session, SessionData, SessionOptions, current_session, fresh_login
+from nodes.sessions.fields import SessionLifetime
+from nodes.sessions.store import LONGEST
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 
@@ -191,3 +193,21 @@ def test_no_login_is_fresh_during_an_outage(harness: Harness, browser: Browser) 
     with harness.outage():
         answer = browser.visit(lambda session: sensitive())
     assert (answer.status, answer.value) == (503, None)
+
+
+def test_a_permanent_session_of_any_age_becomes_one_of_the_browser(browser: Browser, harness: Harness) -> None:
+    """Its absolute timeout, over long ago, begins again: applications do this at a login without "remember me"."""
+    browser.visit(lambda session: setattr(session, "permanent", True))
+    harness.advance(20 * 24 * 3600)
+    assert "Max-Age" not in str(browser.visit(lambda session: setattr(session, "permanent", False)).set_cookie)
+    for _ in range(5):
+        harness.advance(900)
+        browser.put(n=1)
+    assert browser.visit(lambda session: session.permanent).value is False
+
+
+def test_the_absolute_timeout_counts_from_when_a_session_ceased_to_be_permanent() -> None:
+    options = SessionOptions(secrets="s" * 32, absolute_timeout=5000)
+    assert SessionLifetime(since=150.0).timeouts(options, 100.0).absolute == 5050
+    assert SessionLifetime(since=150.0, expires=400.0).timeouts(options, 100.0).absolute == 300
+    assert SessionLifetime(since=150.0, permanent=True).timeouts(options, 100.0).absolute == LONGEST

@@ -452,6 +452,22 @@ def test_a_session_that_is_cleared_can_be_ended_reloaded_or_left_alone(browser: 
     assert harness.keys() == set()
 
 
+@pytest.mark.parametrize(
+    "logout",
+    [
+        lambda session: (current_session.end(), session.clear()),
+        lambda session: (current_session.end(), session.update(flash="bye"), session.clear()),
+        lambda session: (session.clear(), current_session.save(), session.clear()),
+        lambda session: (session.clear(), session.clear(), current_session.end(), session.clear()),
+    ],
+    ids=["end-clear", "end-write-clear", "clear-save-clear", "clear-clear-end-clear"],
+)
+def test_a_session_that_is_ended_and_cleared_has_no_cookie(browser: Browser, harness: Harness, logout: View) -> None:
+    browser.log_in("alice")
+    browser.visit(logout)
+    assert (browser.cookies, harness.keys()) == ({}, set())
+
+
 def test_a_login_that_is_cleared_in_one_request_leaves_no_session(browser: Browser, harness: Harness) -> None:
     browser.put(a=1)
     browser.visit(lambda session: (current_session.renew("alice"), session.clear()))

@@ -15,6 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from ...checks import MAX_OWNER
 from ...store import ELSEWHERE, MARK_SECONDS, QUARANTINE_SECONDS, ForeignTable
 
 SESSION, MARK = 0, -1
@@ -22,8 +23,6 @@ SESSION, MARK = 0, -1
 `fields` are the sealed id of the session that goes on, and it has no owner."""
 FORMAT = 1
 """The format of the rows that this code writes and reads."""
-MAX_OWNER = 255
-"""Maximum length of an owner's name in characters."""
 
 metadata = sa.MetaData()
 """For migrations: name it in Alembic's `target_metadata`."""

@@ -35,6 +35,7 @@ import msgspec
 from sqlalchemy import Connection, CursorResult, Engine, MetaData, Row, Select
 from sqlalchemy.exc import IntegrityError
 
+from ...checks import is_unicode, to_owner
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
@@ -55,10 +56,9 @@ from ...store import (
     ignore,
     quarantine_corrupt,
 )
-from ...values import is_unicode
 from .engine import make_engine, make_housekeeping_budgets
 from .from_engine import to_url
-from .statements import FORMAT, MARK, MAX_OWNER, Statements, check_columns, create_missing, make_table
+from .statements import FORMAT, MARK, Statements, check_columns, create_missing, make_table
 from .transactions import AutocommitEngine, is_full
 
 
@@ -137,10 +137,8 @@ class SqlStore:
         lifetime: Lifetime,
         created: float | None = None,
     ) -> float | None:
-        """Store a new session. Raises ValueError for an owner above 255 characters or with a NUL."""
-        if owner is not None and (len(owner) > MAX_OWNER or "\0" in owner):
-            raise ValueError(f"owner {owner!r} must have at most {MAX_OWNER} characters, and no NUL")
-        values = _to_milliseconds(lifetime) | {"_key": key, "_owner": owner}
+        """Store a new session. Raises ValueError for an owner that `to_owner` refuses."""
+        values = _to_milliseconds(lifetime) | {"_key": key, "_owner": owner if owner is None else to_owner(owner)}
         values["_fields"] = self._encode(dict(fields))
         values["_created"] = None if created is None else round(created * 1000)
 
