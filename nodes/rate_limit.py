@@ -21,7 +21,7 @@ from flask import Request, Response
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.exceptions import TooManyRequests
 
-from .sessions import Changes, Lifetime, Outcome, Record, Store
+from .sessions import Changes, Lifetime, Outcome, Record, Store, StoreUnavailable
 from .sessions.admission import client_network
 
 _NAME_CHARACTERS = 8
@@ -30,6 +30,8 @@ _BYTES = _NAME_CHARACTERS + len(_GUESS)
 PER_ADDRESS = 10
 """Ratio of an address's guesses to those of one user there, because many people may share an address."""
 _YEAR = 365 * 86400
+_ATTEMPTS = 100
+"""Maximum number of attempts to count, because simultaneous logins make and delete the counter in between."""
 
 
 class RateLimiter:
@@ -105,12 +107,14 @@ class Guess:
     def count(self, key: str, limit: int) -> bool:
         """Count this guess; return False where there are `limit` guesses already."""
         changes = Changes({self.name: _GUESS}, max_bytes=limit * _BYTES)
-        outcome = self.store.update(key, changes, self.lifetime)
-        if outcome is Outcome.ABSENT:
+        for _ in range(_ATTEMPTS):
+            outcome = self.store.update(key, changes, self.lifetime)
+            if outcome is not Outcome.ABSENT:
+                return outcome is Outcome.APPLIED
             if self.store.create(key, {self.name: _GUESS}, None, self.lifetime) is not None:
                 return True
-            outcome = self.store.update(key, changes, self.lifetime)  # a concurrent guess was the first
-        return outcome is Outcome.APPLIED
+            # A concurrent guess was the first, and its success may delete the counter at once.
+        raise StoreUnavailable("a counter of wrong passwords is made and deleted again and again")
 
     def success(self) -> None:
         """Forget the client's failures for this user, and this guess at its address."""

@@ -206,8 +206,12 @@ def make(settings: SessionStoreSettings) -> Stores:
             return Stores(MemoryStore(), MemoryStore(), MemoryStore())
         case SessionStoreKind.FILE:
             assert settings.folder is not None, "Settings.from_environ demands it"
-            folders = (settings.folder, settings.folder / RATE_LIMITS, settings.folder / ACCOUNTS)
-            return Stores(*(FileStore(folder, lock_timeout=settings.deadline) for folder in folders))
+            sessions, accounts = (
+                FileStore(at, settings.deadline) for at in (settings.folder, settings.folder / ACCOUNTS)
+            )
+            # Simultaneous logins count at one address, one after another, and can't all wait for the disk.
+            counters = FileStore(settings.folder / RATE_LIMITS, settings.deadline, durable=False)
+            return Stores(sessions, counters, accounts)
         case SessionStoreKind.SQL:
             # Databases allow far fewer connections than Redis: PostgreSQL 100, for all nodes.
             return Stores(*make_sql_stores(settings, replace(budgets, max_connections=16)))

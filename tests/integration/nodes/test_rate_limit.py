@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,3 +48,17 @@ def test_concurrent_guesses_are_counted_over_all_nodes_apart_from_sessions(
     assert sessions.count() == 0
     assert attempt_login(app.test_client(), password=PASSWORD, address="192.0.2.2").status_code == 200
     assert sessions.count() == 1
+
+
+def test_simultaneous_logins_do_not_wait_for_the_disk_one_after_another(
+    quick: Callable[[Settings], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All have one address, and so one counter, which they write one after another within the deadline.
+    folder = tmp_path / "sessions"
+    kind = SessionStoreKind.FILE
+    app = create_app(quick(Settings(node_name="n", secrets=(SECRET,), store=kind, folder=folder, deadline=2)))
+    write_to_disk = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (time.sleep(0.05), write_to_disk(descriptor)))
+    with ThreadPoolExecutor(40) as pool:
+        answers = pool.map(lambda _: attempt_login(app.test_client(), password=PASSWORD).status_code, range(40))
+    assert set(answers) == {200}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -12,6 +13,7 @@ from deploy.ports import free_ports
 from nodes import Settings, create_app
 from nodes.accounts.file import Account
 from nodes.sessions import Iterable, find_capability
+from nodes.sessions.store import StoreWrapper
 from nodes.store_kinds import SessionStoreKind
 from tests.support.node import PASSWORD
 from tests.support.node_app import HTML, attempt_login, token_of
@@ -111,6 +113,24 @@ def test_a_device_cookie_is_for_its_user_alone_and_cannot_be_forged(app: Flask) 
         thief.set_cookie("device", value)
         statuses = [attempt_login(thief, user, address="203.0.113.5").status_code for _ in range(4)]
         assert statuses == [401, 401, 401, 429]
+
+
+class LateForCreate(StoreWrapper):
+    """A store where another login makes the counter first, and deletes it at once."""
+
+    late = True
+
+    def create(self, *arguments: Any, **options: Any) -> float | None:
+        if self.late:
+            self.late = False
+            return None
+        return super().create(*arguments, **options)
+
+
+def test_a_counter_that_another_login_makes_and_deletes_throttles_nobody(app: Flask) -> None:
+    limiter = app.extensions["rate_limiter"]
+    limiter.store = LateForCreate(limiter.store)
+    assert knock(app.test_client()) == 200
 
 
 def test_right_passwords_do_not_count_towards_the_limit(app: Flask) -> None:

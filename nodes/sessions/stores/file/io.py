@@ -1,4 +1,4 @@
-"""Files below an open folder: never through a symbolic link, locked with a time limit, on the disk when written."""
+"""Files below an open folder: never through a symbolic link, locked with a time limit, whole when they appear."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def read(name: str, folder: int, most: int) -> bytes:
         os.close(descriptor)
 
 
-def write_new(data: bytes, folder: int, mtime: float) -> str:
-    """Write a new file to the disk and return its name, which ends in `.new`. Remove it after a failure."""
+def write_new(data: bytes, folder: int, mtime: float, durable: bool) -> str:
+    """Write a new file, to the disk if it is `durable`. Return its name, which ends in `.new`; none after a failure."""
     name = f".{secrets.token_hex(8)}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=folder)
@@ -116,7 +116,8 @@ def write_new(data: bytes, folder: int, mtime: float) -> str:
             while view:
                 view = view[os.write(descriptor, view) :]
             os.utime(descriptor, (mtime, mtime))
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except OSError:

@@ -70,7 +70,8 @@ class FileStore:
 
     An operation waits `lock_timeout` seconds for others of the same shard; then it raises `StoreUnavailable`. `clock`
     returns seconds since the epoch, and must be one clock for all processes. Files of more than `max_record` bytes are
-    neither written nor read.
+    neither written nor read. Without `durable` no record waits for the disk (fsync): it may be lost when the machine
+    stops, but not when a process does.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class FileStore:
         lock_timeout: float = 1.0,
         clock: Callable[[], float] = time.time,
         max_record: int = 64 * 1024 * 1024,
+        durable: bool = True,
     ) -> None:
         check_type("folder", folder, (str, os.PathLike), "a str or a Path")
         check_type("lock_timeout", lock_timeout, (int, float), "a number of seconds")
@@ -88,6 +90,7 @@ class FileStore:
         self._folders = Folders(Path(folder), lock_timeout)
         self._clock = clock
         self._max_record = max_record
+        self._durable = durable
         self._next_shard = 0
 
     def load(self, key: str) -> Record | SessionMark | None:
@@ -287,15 +290,17 @@ class FileStore:
         data = pack(saved)
         if len(data) > self._max_record:
             raise SessionTooLarge(f"the file of a session must have at most {self._max_record} bytes, not {len(data)}")
-        temporary = write_new(data, shard, mtime=saved.expires)
+        temporary = write_new(data, shard, mtime=saved.expires, durable=self._durable)
         os.rename(temporary, name, src_dir_fd=shard, dst_dir_fd=shard)
-        os.fsync(shard)
+        if self._durable:
+            os.fsync(shard)
 
     def _remove(self, folder: int, shard: int, key: str, saved: SavedSession | None) -> None:
         """Remove the file of a session and its entry in the index."""
         with suppress(FileNotFoundError):
             os.unlink(key, dir_fd=shard)
-            os.fsync(shard)
+            if self._durable:
+                os.fsync(shard)
         if saved is not None and saved.owner is not None:
             remove_from_index(folder, saved.owner, key)
 
