@@ -38,6 +38,28 @@ def to_choice(name: str, value: Any, kind: type[E], also: Mapping[Any, E]) -> E:
     raise error(f"{name} must be one of {expected}, not {value!r}")
 
 
+def describe_type(value: object) -> str:
+    """Return the type of a value for an error: without the value, which may be a URL with a password."""
+    kind = value if isinstance(value, type) else type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"the class {name}" if kind is value else name
+
+
+def check_store(store: object) -> None:
+    """Raise TypeError unless `store` has the form of a store."""
+    is_made = not isinstance(store, type) and hasattr(store, "codec") and hasattr(store, "cookie")
+    if not is_made or not callable(getattr(store, "load", None)):
+        raise TypeError(
+            f"store must be a store, such as RedisStore.from_url(url) or MemoryStore(), not {describe_type(store)}"
+        )
+
+
+def check_url(url: object) -> None:
+    """Raise TypeError unless `url` is a str."""
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, not {describe_type(url)}")
+
+
 def to_owner(value: object, name: str = "owner") -> str:
     """Return the name of an owner, that of an int as str, since an owner is a text in every store.
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from .checks import check_store, to_choice
 from .codec import ENCRYPTED, OVERHEAD, is_encrypted
 from .cookie import SignedCookie
 from .fields import OWNER_PROOF
@@ -108,6 +109,10 @@ class EncryptedStore(StoreWrapper):
     """
 
     def __init__(self, store: Store, keys: Sequence[bytes], encryption: Encryption = Encryption.REQUIRE) -> None:
+        check_store(store)
+        if not isinstance(keys, list | tuple) or not all(isinstance(key, bytes) for key in keys):
+            raise TypeError("keys must be a tuple of bytes, such as (bytes.fromhex(key),)")  # without the secret value
+        encryption = to_choice("encryption", encryption, Encryption, {})
         if not keys:
             raise ValueError("keys must have at least one encryption key")
         if type(store.cookie) is not SignedCookie:

@@ -21,7 +21,7 @@ from werkzeug.http import dump_cookie
 from . import flask_login, signals
 from .admission import Admission
 from .caching import forbid_sharing
-from .checks import check_type, to_owner
+from .checks import check_store, check_type, to_owner
 from .config import from_config, snapshot
 from .cookie import cookie_values
 from .data import SessionData, state_of
@@ -82,6 +82,7 @@ class Sessions:
         options: SessionOptions | None = None,
         migrate_from: abc.Sequence[OldSessions] = (),
     ) -> None:
+        check_store(store)
         options = SessionOptions() if options is None else options
         check_type("options", options, SessionOptions, "a SessionOptions")
         self.store = store
@@ -114,6 +115,8 @@ class Sessions:
         An application without a `SECRET_KEY` gets one that is derived from `SESSION_SECRETS`, which all its processes
         share. Raises `OptionsError`, in one line.
         """
+        check_type("app", app, Flask, "a Flask application")
+        check_type("options", options, (SessionOptions, type(None)), "a SessionOptions")
         reader = EnvironmentReader(os.environ if environ is None else environ)
         if not app.secret_key and (keys := reader.secret_keys()):
             app.config.update(SECRET_KEY=keys[0], SECRET_KEY_FALLBACKS=keys[1:])
@@ -123,6 +126,7 @@ class Sessions:
 
     def init_app(self, app: Flask) -> None:
         """Replace Flask's own sessions in `app`. Raises OptionsError where its configuration can't be right."""
+        check_type("app", app, Flask, "a Flask application")
         interface = _Interface(self)
         interface.options_for(app)
         if self.options.flask_login:
@@ -210,6 +214,11 @@ def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, 
     Unless the user logged in within the last `seconds`, it raises `LoginTooOld` (401). A new login by
     `current_session.renew(owner=...)` keeps the session's data.
     """
+    if callable(seconds):
+        raise TypeError("fresh_login must be called: write @fresh_login() or @fresh_login(seconds=300)")
+    check_type("seconds", seconds, (int, float), "a number")
+    if not seconds > 0:
+        raise OptionsError(f"seconds must be above 0, not {seconds:g}")
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
-from .checks import check_type
+from .checks import check_store, check_type
 from .cookie import CookieFormat
 
 if TYPE_CHECKING:
@@ -276,6 +276,7 @@ class StoreWrapper:
     """Base class of a store around another one: calls `wraps` for each operation that a subclass does not override."""
 
     def __init__(self, wraps: Store) -> None:
+        check_store(wraps)
         self.wraps = wraps
         self.codec = wraps.codec
         self.cookie = wraps.cookie

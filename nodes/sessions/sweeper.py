@@ -8,6 +8,7 @@ import threading
 import time
 
 from . import signals
+from .checks import OptionsError, check_store, check_type
 from .signals import Notify
 from .store import Store, StoreUnavailable, Sweepable, find_capability
 
@@ -29,6 +30,12 @@ class Sweeper:
     """
 
     def __init__(self, store: Store, seconds: float, notify: Notify | None = None) -> None:
+        check_store(store)
+        check_type("seconds", seconds, (int, float), "a number")
+        if not seconds > 0:
+            raise OptionsError(f"seconds must be above 0, not {seconds:g}")
+        if notify is not None and not callable(notify):
+            raise TypeError(f"notify must be a function or None, not {notify!r}")
         self._store = find_capability(store, Sweepable)
         self._cookie = store.cookie
         self._notify = notify

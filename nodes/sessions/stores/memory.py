@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from ..checks import OptionsError, check_type
 from ..codec import Codec, MsgpackCodec
 from ..cookie import CookieFormat, SignedCookie
 from ..store import ELSEWHERE, MARK_SECONDS, Changes, Lifetime, Outcome, Record, SessionMark, StoreUnavailable
@@ -20,6 +21,11 @@ class MemoryStore:
     """Holds at most `max_sessions` sessions, and as many marks; `clock` returns seconds since the epoch."""
 
     def __init__(self, max_sessions: int = 100_000, clock: Callable[[], float] = time.time) -> None:
+        check_type("max_sessions", max_sessions, int, "an int")
+        if max_sessions < 1:
+            raise OptionsError(f"max_sessions must be at least 1, not {max_sessions}")
+        if not callable(clock):
+            raise TypeError(f"clock must be a function, not {clock!r}")
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self._entries: dict[str, SavedSession] = {}

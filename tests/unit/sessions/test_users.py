@@ -96,7 +96,7 @@ def test_concurrent_logins_do_not_exceed_the_limit(harness: Harness) -> None:
 
 
 def test_a_store_without_a_capability_refuses_what_needs_it() -> None:
-    store = cast(Store, SimpleNamespace(wraps=None))
+    store = cast(Store, SimpleNamespace(wraps=None, codec=None, cookie=None, load=lambda key: None))
     with pytest.raises(OptionsError, match="max_sessions"):
         application(store, max_sessions=1)
     browser = Browser(application(store))

@@ -27,6 +27,7 @@ from contextlib import suppress
 
 import redis
 
+from ...checks import check_type
 from ...codec import Codec
 from ...cookie import CookieFormat
 from ...store import (
@@ -43,7 +44,7 @@ from ...store import (
     StoreUnavailable,
     quarantine_corrupt,
 )
-from ..redis.client import RedisClient, connect, escape_pattern, to_seconds
+from ..redis.client import RedisClient, check_connections, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
 from ..redis.forms import is_int, is_one_of
@@ -105,6 +106,9 @@ class ExpressStore:
         owner_field: str = "user",
         outage: OutagePolicy | None = None,
     ) -> None:
+        check_connections(connections)
+        check_type("prefix", prefix, str, "a str")
+        check_type("owner_field", owner_field, str, "a str")
         if isinstance(connections, ClusterConnections):
             # The value of the URL is wrong, not a type.
             raise ValueError(  # noqa: TRY004

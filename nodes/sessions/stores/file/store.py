@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ...checks import check_type
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
@@ -75,12 +76,15 @@ class FileStore:
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | os.PathLike[str],
         lock_timeout: float = 1.0,
         clock: Callable[[], float] = time.time,
         max_record: int = 64 * 1024 * 1024,
         durable: bool = True,
     ) -> None:
+        check_type("folder", folder, (str, os.PathLike), "a str or a Path")
+        check_type("lock_timeout", lock_timeout, (int, float), "a number of seconds")
+        check_type("max_record", max_record, int, "an int")
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self._folders = Folders(Path(folder), lock_timeout)

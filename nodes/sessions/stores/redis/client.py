@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from ...checks import check_type, check_url, describe_type, to_choice
 from ...store import Budgets, StoreUnavailable
 from . import scripts
 from .address import ServerList, make_pool
@@ -28,12 +29,24 @@ def connect(url: str, budgets: Budgets, durability: Durability = Durability.PRIM
 
     With Sentinels, reads are under the lease of the primary where writes wait for replicas (`durability`).
     """
+    check_url(url)
+    check_type("budgets", budgets, Budgets, "a Budgets")
+    durability = to_choice("durability", durability, Durability, {})
     servers = ServerList.parse(url)
     if servers is None:
         return ServerConnections(make_pool(url, budgets), budgets)
     if servers.kind == "cluster":
         return ClusterConnections(servers, budgets)
     return SentinelConnections(servers, budgets, leased_reads=durability is not Durability.PRIMARY)
+
+
+def check_connections(connections: object) -> None:
+    """Raise TypeError for what is not one of those that `connect` returns."""
+    if not callable(getattr(connections, "execute", None)):
+        raise TypeError(
+            f"connections must be those of a store, not {describe_type(connections)}: write from_url(url), or"
+            " from_client(client)"
+        )
 
 
 class RedisClient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
+from ...checks import check_type, to_choice
 from ...store import Budgets, StoreUnavailable
 from .connection import Command
 
@@ -32,6 +33,8 @@ class Acknowledgement:
     """Waits for `replicas` where `durability` demands it. Raises ValueError for too few replicas."""
 
     def __init__(self, durability: Durability, replicas: int, budgets: Budgets) -> None:
+        durability = to_choice("durability", durability, Durability, {})
+        check_type("replicas", replicas, int, "an int")
         if replicas < 0 or (durability is not Durability.PRIMARY and replicas == 0):
             raise ValueError(f"replicas must be at least 1 for durability {durability.value}, not {replicas}")
         self._replicas = replicas

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import redis
 from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
 
+from ...checks import describe_type
 from .address import Address
 
 _ADDRESS = {"host", "port", "path", "db", "username", "password", "ssl"}
@@ -43,7 +44,7 @@ def to_url(client: object) -> str:
     if isinstance(client, redis.RedisCluster):
         return _cluster_url(client)
     if not isinstance(client, redis.Redis):
-        raise TypeError(f"client must be a redis.Redis or redis.RedisCluster, not a {type(client).__name__}")
+        raise TypeError(f"client must be a redis.Redis or redis.RedisCluster, not {describe_type(client)}")
     pool: Any = client.connection_pool
     if isinstance(pool, SentinelConnectionPool):
         return _sentinel_url(pool)

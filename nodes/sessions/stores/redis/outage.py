@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ...checks import check_type, to_choice
 from ...store import StoreUnavailable
 from ..forks import reset_in_children
 from .connection import Command, CommandExecutor
@@ -43,6 +44,9 @@ class OutagePolicy:
     max_waiting: int = 500
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "outage", to_choice("outage", self.outage, Outage, {}))
+        check_type("seconds", self.seconds, (int, float), "a number")
+        check_type("max_waiting", self.max_waiting, int, "an int")
         if not 0 < self.seconds <= 25:
             raise ValueError(f"seconds must be above 0 and at most 25, not {self.seconds:g}")
         if self.max_waiting < 1:
@@ -54,7 +58,8 @@ class OutagePolicy:
 
 
 def with_outage_policy(executor: CommandExecutor, policy: OutagePolicy) -> CommandExecutor:
-    """Return `executor` under an outage policy."""
+    """Return `executor` under an outage policy. Raises TypeError."""
+    check_type("outage", policy, OutagePolicy, "an OutagePolicy, such as OutagePolicy(Outage.WAIT)")
     return WaitingExecutor(executor, policy) if policy.waits else executor
 
 

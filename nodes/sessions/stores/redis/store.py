@@ -38,6 +38,7 @@ from typing import Any
 
 import redis
 
+from ...checks import check_type
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
@@ -55,7 +56,7 @@ from ...store import (
     quarantine_corrupt,
 )
 from . import scripts
-from .client import RedisClient, connect, escape_pattern
+from .client import RedisClient, check_connections, connect, escape_pattern
 from .connection import Command, CommandExecutor
 from .durability import Acknowledgement, Durability
 from .from_client import to_url
@@ -86,6 +87,8 @@ class RedisStore:
         replicas: int = 0,
         outage: OutagePolicy | None = None,
     ) -> None:
+        check_connections(connections)
+        check_type("prefix", prefix, str, "a str")
         outage = outage or OutagePolicy()
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
+from ...checks import check_type, check_url
 from ...extras import make_import_error
 from ...store import Budgets
 from ..lookup import Resolver
@@ -63,8 +64,11 @@ LONGEST_IDLE = RECYCLE + 60
 eight hours."""
 
 
-def make_engine(url: str, budgets: Budgets) -> Engine:
+def make_engine(url: str | URL, budgets: Budgets) -> Engine:
     """Return an engine that connects when first used. Raises ValueError for a URL that can't be right."""
+    if not isinstance(url, URL):
+        check_url(url)
+    check_type("budgets", budgets, Budgets, "a Budgets")
     try:
         parsed = make_url(url)
         valid = parsed.port is None or 0 < parsed.port <= 65535

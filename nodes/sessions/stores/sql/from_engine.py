@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from ...checks import describe_type
 from ...store import Budgets
 from .engine import BUDGETED, make_engine
 
@@ -23,7 +24,7 @@ _OF_THE_STORE = {*BUDGETED, "autocommit", "check_same_thread", "client_encoding"
 def to_url(engine: object) -> str:
     """Return the URL of `engine`, with its password. Raises TypeError for another object, ValueError."""
     if not isinstance(engine, Engine):
-        raise TypeError(f"engine must be a sqlalchemy.Engine, not a {type(engine).__name__}")
+        raise TypeError(f"engine must be a sqlalchemy.Engine, not {describe_type(engine)}")
     if (lost := _beside_url(engine)) is not None:
         raise ValueError(f"engine has {lost}, which a store can't take over: use SqlStore.from_url with all in the URL")
     return engine.url.render_as_string(hide_password=False)

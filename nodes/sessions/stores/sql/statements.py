@@ -15,7 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from ...checks import MAX_OWNER
+from ...checks import MAX_OWNER, check_type
 from ...store import ELSEWHERE, MARK_SECONDS, QUARANTINE_SECONDS, ForeignTable
 
 SESSION, MARK = 0, -1
@@ -40,7 +40,10 @@ def _text(length: int, charset: str) -> sa.String:
 
 
 def make_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """Return the table of a store, with its indexes."""
+    """Return the table of a store, with its indexes. Raises TypeError, ValueError."""
+    check_type("table", name, str, "a str")
+    if not 1 <= len(name) <= 64:
+        raise ValueError(f"table must have 1 to 64 characters, not {name!r}")
     return sa.Table(
         name,
         metadata,

@@ -32,10 +32,10 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, Engine, MetaData, Row, Select
+from sqlalchemy import URL, Connection, CursorResult, Engine, MetaData, Row, Select
 from sqlalchemy.exc import IntegrityError
 
-from ...checks import is_unicode, to_owner
+from ...checks import describe_type, is_unicode, to_owner
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
 from ...store import (
@@ -76,6 +76,10 @@ class SqlStore:
         housekeeping: Engine | None = None,
         table: str = "sessions",
     ) -> None:
+        if not isinstance(engine, Engine):
+            raise TypeError(
+                f"engine must be a sqlalchemy.Engine, not {describe_type(engine)}: write SqlStore.from_url(url)"
+            )
         self.codec: Codec = MsgpackCodec()
         self.cookie: CookieFormat = SignedCookie()
         self.budgets = budgets or Budgets()
@@ -87,7 +91,7 @@ class SqlStore:
         self._decoder = msgspec.msgpack.Decoder(dict[str, bytes])
 
     @classmethod
-    def from_url(cls, url: str, budgets: Budgets | None = None, table: str = "sessions") -> SqlStore:
+    def from_url(cls, url: str | URL, budgets: Budgets | None = None, table: str = "sessions") -> SqlStore:
         """Make a store that connects when first used.
 
         `url` is sqlite:////path, mysql://, mariadb:// or postgresql://, as SQLAlchemy reads it. Housekeeping has twenty
