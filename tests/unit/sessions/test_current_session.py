@@ -94,7 +94,7 @@ def test_a_session_layer_that_takes_the_place_of_ours_is_named() -> None:
     app.session_interface = SecureCookieSessionInterface()
     with (
         app.test_request_context(),
-        pytest.raises(RuntimeError, match="SecureCookie.*, set after Sessions"),
+        pytest.raises(RuntimeError, match=r"SecureCookie.*, set after Sessions"),
     ):
         _ = current_session.owner
 
