@@ -76,6 +76,8 @@ def to_owner(value: object, name: str = "owner") -> str:
 
 def is_unicode(text: str) -> bool:
     """Return whether the text has no lone surrogates."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -50,7 +51,22 @@ def from_config(options: SessionOptions, config: Mapping[str, Any]) -> SessionOp
     found = {name: value for name, value in _read(config).items() if name not in options.given}
     if "secrets" not in options.given and not found.get("secrets"):
         return None
-    return replace(options, **found)
+    try:
+        return replace(options, **found)
+    except (OptionsError, TypeError) as error:
+        option = re.split(r"\W", str(error), maxsplit=1)[0]
+        if option not in found:
+            raise
+        raise type(error)(f"{_key_of(option, config)}: {error}") from None
+
+
+def _key_of(option: str, config: Mapping[str, Any]) -> str:
+    """Return the key of the configuration that gave the option."""
+    if option == "path" and not config.get("SESSION_COOKIE_PATH"):
+        return "APPLICATION_ROOT"
+    if option == "permanent_lifetime":
+        return "PERMANENT_SESSION_LIFETIME"
+    return f"SESSION_COOKIE_{option.replace('_', '').upper()}"
 
 
 def _read(config: Mapping[str, Any]) -> dict[str, Any]:

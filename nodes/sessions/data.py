@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from flask.sessions import SessionMixin
 
-from .fields import RESERVED, to_application_key, to_field
+from .fields import RESERVED, check_key, to_application_key, to_field
 from .state import SessionState
 
 
@@ -40,8 +40,7 @@ class SessionData(SessionMixin):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Assign without a read. Raises TypeError for what can't be stored, `SessionTooLarge` for what does not fit."""
-        if not isinstance(key, str):
-            raise TypeError(f"a session's keys are strings, not {type(key).__name__}: {key!r}")
+        check_key(key)
         self._state.assign(to_field(key), value)
 
     def __delitem__(self, key: str) -> None:

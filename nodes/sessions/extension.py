@@ -127,6 +127,8 @@ class Sessions:
     def init_app(self, app: Flask) -> None:
         """Replace Flask's own sessions in `app`. Raises OptionsError where its configuration can't be right."""
         check_type("app", app, Flask, "a Flask application")
+        if "sessions" in app.extensions:
+            raise OptionsError("app has Sessions already: create one for each application")
         interface = _Interface(self)
         interface.options_for(app)
         if self.options.flask_login:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from .checks import is_unicode
 from .codec import Codec, DecodeError
 from .options import SessionOptions
 from .store import LATEST, LONGEST, Changes, Lifetime, SessionTooLarge, encoded_size
@@ -86,6 +87,14 @@ def check_reserved(fields: Mapping[str, bytes], codec: Codec) -> None:
     """Raise `DecodeError` if the session's lifetime has a wrong type, since no request could use the session."""
     if COOKIE_KEY in fields:
         convert(codec.decode(fields[COOKIE_KEY]), SessionLifetime)
+
+
+def check_key(key: object) -> None:
+    """Raise TypeError for what can't be a key of a session."""
+    if not isinstance(key, str):
+        raise TypeError(f"a session's keys are strings, not {type(key).__name__}: {key!r}")
+    if not is_unicode(key):
+        raise TypeError(f"a session's keys are strings without lone surrogates, unlike {key!r}")
 
 
 def to_field(key: str) -> str:

@@ -12,9 +12,9 @@ from flask.sessions import NullSession, SessionMixin
 from werkzeug.local import LocalProxy
 
 from . import renewal
-from .checks import to_owner
+from .checks import check_type, describe_type, to_owner
 from .data import SessionData, state_of
-from .fields import to_field
+from .fields import check_key, to_field
 from .options import Unset
 from .persistence import ENDED
 from .state import TOO_LATE, SessionState
@@ -45,6 +45,11 @@ class Session:
             return cls(state_of(data))
         if isinstance(data, NullSession) and "sessions" in flask.current_app.extensions:
             raise RuntimeError("no session can be used without a secret: set SECRET_KEY or SessionOptions.secrets")
+        if "sessions" in flask.current_app.extensions:
+            layer = describe_type(flask.current_app.session_interface)
+            raise RuntimeError(
+                f"app.session_interface is {layer}, set after Sessions(app, store=...): drop the other one"
+            )
         raise RuntimeError("this application has no server-side sessions: create Sessions(app, store=...)")
 
     @property
@@ -144,6 +149,7 @@ class Session:
 
     @expires.setter
     def expires(self, when: datetime | None) -> None:
+        check_type("expires", when, (datetime, type(None)), "a datetime with a time zone or None")
         if when is not None and when.tzinfo is None:
             raise ValueError(f"expires must have a time zone, not {when}")
         seconds = when.timestamp() if when else None
@@ -161,6 +167,9 @@ class Session:
         Where the session does not exist yet, this is an assignment, since no other request can know it. Raises
         `SessionEnded` where the session ended meanwhile, `SessionTooLarge`, `StoreUnavailable`.
         """
+        check_key(key)
+        if not callable(function):
+            raise TypeError(f"function must be a function of the current value, not {function!r}")
         record = self._state.load()
         if record.record is not None:
             record.save()  # what this request did to the session before comes first

@@ -114,13 +114,19 @@ def to_text(value: Any) -> str | None:
 
 
 def _to_key(key: Any) -> Any:
-    """Return a key of a dict, which has no extension types. Raises TypeError."""
+    """Return a key of a dict, which has no extension types: Markup is stored as str. Raises TypeError."""
     if isinstance(key, tuple):
         return tuple(map(_to_key, key))
-    plain = to_plain(key, 0)
-    if isinstance(plain, msgpack.Ext):
-        raise TypeError(f"{type(key).__name__} is not a type of the keys of a dict, unlike str, int and bytes")
-    return plain
+    if isinstance(key, str) or not hasattr(key, "__html__"):
+        if (text := to_text(key)) is not None:
+            if not is_unicode(text):
+                raise TypeError(f"a key of a dict must be without lone surrogates, unlike {str(text)!r}")
+            return str(text)
+        if isinstance(key, int) and not _MIN_INT <= key <= _MAX_INT:
+            raise TypeError("an int that is a key of a dict must have at most 64 bits")
+        if key is None or isinstance(key, bool | int | float | bytes):
+            return to_plain(key)
+    raise TypeError(f"{type(key).__name__} is not a type of the keys of a dict, unlike str, int and bytes")
 
 
 def _scalar(value: Any) -> Any:

@@ -243,3 +243,26 @@ def test_a_list_that_contains_itself_twice_is_refused_soon() -> None:
     cycle += [cycle, cycle]
     with pytest.raises(TypeError, match="nested"):
         MsgpackCodec().encode(cycle)
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("\udc00", "a key of a dict must be without lone surrogates, unlike '\\udc00'"),
+        (frozenset({1}), "frozenset is not a type of the keys of a dict"),
+        (2**64, "an int that is a key of a dict must have at most 64 bits"),
+        (uuid.UUID(int=1), "UUID is not a type of the keys of a dict"),
+    ],
+    ids=repr,
+)
+def test_a_key_of_a_dict_is_refused_for_its_own_reason(key: Any, reason: str) -> None:
+    for value in ({key: 1}, [{"a": {key: 1}}], {(key,): 1}):
+        with pytest.raises(TypeError) as refused:
+            MsgpackCodec().encode(value)
+        assert reason in str(refused.value)
+
+
+def test_markup_that_is_a_key_of_a_dict_is_stored_as_str() -> None:
+    codec = MsgpackCodec()
+    (key,) = codec.decode(codec.encode({Markup("<b>"): 1}))
+    assert (key, type(key)) == ("<b>", str)

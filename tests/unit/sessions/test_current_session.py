@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import flask
 import pytest
 from flask import Flask, render_template_string
+from flask.sessions import SecureCookieSessionInterface
 
-from nodes.sessions import MemoryStore, Session, SessionData, Sessions, current_session
+from nodes.sessions import MemoryStore, OptionsError, Session, SessionData, Sessions, current_session
 from tests.support.browser import Browser, application
 
 OURS = sorted(name for name in dir(Session) if not name.startswith("_"))
@@ -81,3 +85,35 @@ def test_an_application_without_sessions_or_secret_is_told_in_one_line() -> None
 def test_outside_of_a_request_it_says_so_as_flask_does() -> None:
     with pytest.raises(RuntimeError, match=r"^Working outside of request context"):
         current_session.owner  # noqa: B018
+
+
+def test_a_session_layer_that_takes_the_place_of_ours_is_named() -> None:
+    app = Flask("two layers")
+    app.secret_key = "k" * 32
+    Sessions(app, store=MemoryStore())
+    app.session_interface = SecureCookieSessionInterface()
+    with (
+        app.test_request_context(),
+        pytest.raises(RuntimeError, match=r"SecureCookie.*, set after Sessions"),
+    ):
+        _ = current_session.owner
+
+
+def test_a_second_sessions_for_one_application_is_refused() -> None:
+    app = Flask("twice")
+    Sessions(app, store=MemoryStore())
+    with pytest.raises(OptionsError, match="app has Sessions already"):
+        Sessions(app, store=MemoryStore())
+
+
+def test_a_wrong_argument_is_named_before_the_store_is_asked(browser: Browser) -> None:
+    def refused(call: Callable[[], object], text: str) -> None:
+        with pytest.raises(TypeError, match=text):
+            call()
+
+    with browser.request() as (session, _):
+        current: Any = current_session
+        refused(lambda: current.mutate(1, len), "^a session's keys are strings, not int: 1")
+        refused(lambda: current.mutate("a", 1), "^function must be a function")
+        refused(lambda: setattr(current, "expires", "x"), "^expires must be a datetime with a time zone or None")
+        refused(lambda: session.update({"\ud800": 1}), "^a session's keys are strings without lone surrogates")

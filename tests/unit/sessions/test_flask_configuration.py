@@ -104,11 +104,22 @@ def test_without_any_secret_a_session_can_be_read_and_not_written() -> None:
         SessionOptions(secrets=())
 
 
-def test_a_wrong_value_in_the_configuration_is_an_error_at_the_start() -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("APPLICATION_ROOT", "shop", "path must begin with '/'"),
+        ("SESSION_COOKIE_PATH", "shop", "path must begin with '/'"),
+        ("SESSION_COOKIE_SAMESITE", "Laxx", "same_site must be one of 'Lax', "),
+        ("SESSION_COOKIE_NAME", "a b", "name must be 1 to 64 letters"),
+        ("SESSION_COOKIE_DOMAIN", "a b", "domain must be a host name"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key(key: str, value: str, text: str) -> None:
     app = Flask("tests")
-    app.config.update(SECRET_KEY=KEY, SESSION_COOKIE_SAMESITE="Laxx")
-    with pytest.raises(OptionsError, match="same_site must be one of"):
+    app.config.update({"SECRET_KEY": "k" * 32, key: value})
+    with pytest.raises(OptionsError) as refused:
         Sessions(app, store=MemoryStore())
+    assert str(refused.value).startswith(f"{key}: {text}")
 
 
 def test_the_configuration_may_change_between_requests() -> None:
