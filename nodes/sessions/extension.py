@@ -118,6 +118,7 @@ class Sessions:
         check_type("app", app, Flask, "a Flask application")
         check_type("options", options, (SessionOptions, type(None)), "a SessionOptions")
         reader = EnvironmentReader(os.environ if environ is None else environ)
+        reader.warn_of_unknown()
         if not app.secret_key and (keys := reader.secret_keys()):
             app.config.update(SECRET_KEY=keys[0], SECRET_KEY_FALLBACKS=keys[1:])
         given = {} if options is None else {name: getattr(options, name) for name in options.given}
