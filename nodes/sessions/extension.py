@@ -339,6 +339,10 @@ class _RequestContext:
         request = self._request
         return {"address": request.remote_addr or "", "browser": request.user_agent.string[:_MAX_BROWSER]}
 
+    def describe_route(self) -> str:
+        rule = self._request.url_rule
+        return f"{self._request.method} {'an unknown path' if rule is None else rule.rule}"
+
     def read_id(self) -> str | None:
         header, is_secure = self._request.environ.get("HTTP_COOKIE", ""), self.is_secure()
         values = cookie_values(header, self._cookie_name(is_secure))
