@@ -1,5 +1,6 @@
 """The description of a cluster: its nodes, its store, its balancing policy. Checked before anything starts."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -264,6 +265,8 @@ class ClusterSpec:
         """The name of the session cookie, which Balance.HASH uses."""
         is_express = self.store is StoreKind.EXPRESS or self.node is NodeKind.EXPRESS
         default = "connect.sid" if is_express else "session"
+        if self.application:  # whose nodes have this process's environment
+            default = os.environ.get("SESSION_NAME", "").strip() or default
         return self.node_settings.get("SESSION_NAME", default)
 
     @property

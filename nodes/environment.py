@@ -107,9 +107,9 @@ class Environment:
         return tuple(part.strip() for part in parts if part.strip()), source
 
 
-def did_you_mean(text: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
+def did_you_mean(text: str, choices: Iterable[str]) -> str:
     """Return the end of an error about an unknown name: the choice nearest to it, or nothing."""
-    near = get_close_matches(text, sorted(choices), n=1, cutoff=cutoff)
+    near = get_close_matches(text, sorted(choices), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 

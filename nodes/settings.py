@@ -14,7 +14,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .environment import Environment, Setting, SettingsError, choice, did_you_mean, seconds, setting, switch, whole
+from .environment import Environment, Setting, SettingsError, choice, seconds, setting, switch, whole
+from .sessions import environment
 from .store_kinds import SessionStoreKind, SessionStoreSettings
 
 MIN_SECRET_BYTES = 32
@@ -226,15 +227,11 @@ def _check_name(variable: str, value: str, pattern: re.Pattern[str], longest: in
 
 
 def list_unknown(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each variable that is probably a misspelt setting, because it has no effect."""
+    """Return a line for each variable that is probably a misspelt setting, because it has no effect."""
     settings: list[tuple[str, bool]] = [(each.metadata[""].variable, each.repr) for each in fields(Settings)]
     known = {name for name, _ in settings} | {f"{name}_FILE" for name, is_shown in settings if not is_shown}
-    for name in sorted(environ.keys() - known):
-        if _OTHER_VARIABLES.fullmatch(name):
-            continue
-        hint = did_you_mean(name, known, cutoff=0.85)
-        if hint or name.startswith(_PREFIXES):
-            yield f"{name} is not a setting, and has no effect{hint}"
+    names = (name for name in environ if not _OTHER_VARIABLES.fullmatch(name))
+    return environment.list_unknown(names, known, _PREFIXES)
 
 
 def documentation() -> str:

@@ -176,15 +176,8 @@ for _package, _names in _LATER.values():
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
+    with _extras.named(name):
         found = getattr(import_module(_MODULES[name], __name__), name)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in _extras.EXTRAS:
-            raise _extras.make_import_error(name, missing) from error
-        if missing == "fcntl":
-            raise ImportError(f"{name} needs locks of files as Linux and macOS have them") from error
-        raise
     globals()[name] = found
     return found
 

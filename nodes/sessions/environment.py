@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from . import extras
 from .checks import OptionsError
 from .options import Resave, SessionLimit
 from .store import Budgets, Store
@@ -60,12 +62,37 @@ _OUTAGE: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "STORE_WAITING": ("max_waiting", int, "a whole number"),
 }
 
+_SECRETS = ("SESSION_SECRETS", "SESSION_ENCRYPTION_KEYS", "REDIS_URL", "DATABASE_URL")
+_KNOWN = {
+    *(*_OPTIONS, *_BUDGETS, *_OUTAGE, *_SECRETS, *(f"{name}_FILE" for name in _SECRETS)),
+    *("SESSION_STORE", "SESSION_FOLDER", "SESSION_ENCRYPTION", "STORE_NAMESPACE"),
+    *("STORE_OUTAGE", "STORE_DURABILITY", "STORE_REPLICAS"),
+}
+_OF_OTHERS = {"SESSION_MANAGER", "SESSION_LOAD_SETTINGS", "SESSION_SWEEP_SECONDS"}
+"""The desktop's, and two of a Session Cluster, of which one may have been started in this environment."""
+_NODE = "NODE_APP"
+"""Set on a node, which itself warns of all variables that have no effect."""
+
+
+def list_unknown(names: Iterable[str], known: Collection[str], prefixes: tuple[str, ...]) -> Iterator[str]:
+    """Yield a line for each variable that is probably a misspelt one of `known`, because it has no effect."""
+    for name in sorted(set(names).difference(known)):
+        near = get_close_matches(name, sorted(known), n=1, cutoff=0.85)
+        if near or name.startswith(prefixes):
+            yield f"{name} is not a setting, and has no effect" + (f"; did you mean {near[0]}?" if near else "")
+
 
 class EnvironmentReader:
     """Makes the store and reads the options of one environment. Raises OptionsError, one line without a secret."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+
+    def warn_of_unknown(self) -> None:
+        """Log each variable that looks like one of these, and is not."""
+        if not self._text(_NODE):
+            for line in list_unknown(self._environ.keys() - _OF_OTHERS, _KNOWN, ("SESSION_", "STORE_")):
+                log.warning("%s", line)
 
     def options(self) -> dict[str, Any]:
         """Return the options of the variables that are set, by name."""
@@ -85,7 +112,8 @@ class EnvironmentReader:
         keys = self._secrets("SESSION_ENCRYPTION_KEYS")
         if not keys:
             return store
-        from .encryption import EncryptedStore, Encryption
+        with extras.named("SESSION_ENCRYPTION_KEYS"):
+            from .encryption import EncryptedStore, Encryption
 
         try:
             in_bytes = tuple(map(bytes.fromhex, keys))
@@ -103,11 +131,13 @@ class EnvironmentReader:
             case "memory":
                 return MemoryStore()
             case "file":
-                from .stores.file import FileStore
+                with extras.named("SESSION_STORE=file"):
+                    from .stores.file import FileStore
 
                 return FileStore(Path(self._required("SESSION_FOLDER")), lock_timeout=budgets.deadline)
             case "sql":
-                from .stores.sql import SqlStore
+                with extras.named("SESSION_STORE=sql"):
+                    from .stores.sql import SqlStore
 
                 table = f"{namespace}_sessions" if namespace else "sessions"
                 return SqlStore.from_url(self._required("DATABASE_URL"), budgets, table)
@@ -116,7 +146,8 @@ class EnvironmentReader:
         raise OptionsError(f"SESSION_STORE must be one of {', '.join(_STORES)} here, not {kind}")
 
     def _redis_store(self, budgets: Budgets, prefix: str) -> Store:
-        from .stores.redis import Durability, Outage, OutagePolicy, RedisStore
+        with extras.named("SESSION_STORE=redis"):
+            from .stores.redis import Durability, Outage, OutagePolicy, RedisStore
 
         policy = OutagePolicy(self._choice("STORE_OUTAGE", Outage, Outage.FAIL_FAST), **self._read(_OUTAGE))
         durability = self._choice("STORE_DURABILITY", Durability, Durability.PRIMARY)

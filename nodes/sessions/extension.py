@@ -118,6 +118,7 @@ class Sessions:
         check_type("app", app, Flask, "a Flask application")
         check_type("options", options, (SessionOptions, type(None)), "a SessionOptions")
         reader = EnvironmentReader(os.environ if environ is None else environ)
+        reader.warn_of_unknown()
         if not app.secret_key and (keys := reader.secret_keys()):
             app.config.update(SECRET_KEY=keys[0], SECRET_KEY_FALLBACKS=keys[1:])
         given = {} if options is None else {name: getattr(options, name) for name in options.given}
@@ -337,6 +338,10 @@ class _RequestContext:
     def describe_client(self) -> dict[str, str]:
         request = self._request
         return {"address": request.remote_addr or "", "browser": request.user_agent.string[:_MAX_BROWSER]}
+
+    def describe_route(self) -> str:
+        rule = self._request.url_rule
+        return f"{self._request.method} {'an unknown path' if rule is None else rule.rule}"
 
     def read_id(self) -> str | None:
         header, is_secure = self._request.environ.get("HTTP_COOKIE", ""), self.is_secure()

@@ -1,5 +1,8 @@
 """The extras of the distribution, and the error where the package of one is missing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 EXTRAS = {
     "cryptography": "encryption",
     "hiredis": "redis",
@@ -14,3 +17,17 @@ EXTRAS = {
 def make_import_error(name: str, package: str) -> ImportError:
     """Return the error that `name` can't be used without `package`, which says what to install."""
     return ImportError(f"{name} needs the package {package}: pip install 'flask-shared-sessions[{EXTRAS[package]}]'")
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Raise the error of `make_import_error` where the block imports a package that is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in EXTRAS:
+            raise make_import_error(name, missing) from error
+        if missing == "fcntl":
+            raise ImportError(f"{name} needs locks of files as Linux and macOS have them") from error
+        raise

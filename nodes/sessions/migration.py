@@ -33,7 +33,7 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadData, BadSignature, Signer
 from werkzeug.http import dump_cookie
 
-from . import flask_login, signals
+from . import extras, flask_login, signals
 from .checks import OptionsError, check_type, to_owner
 from .cookie import cookie_values
 from .fields import COOKIE_KEY, SessionLifetime, to_field
@@ -324,8 +324,9 @@ class FlaskSessionRedis:
     def __init__(
         self, client: Redis | RedisCluster, owner: FindOwner | None = None, budgets: Budgets | None = None
     ) -> None:
-        from .stores.redis.client import RedisClient, connect
-        from .stores.redis.from_client import to_url
+        with extras.named("FlaskSessionRedis"):
+            from .stores.redis.client import RedisClient, connect
+            from .stores.redis.from_client import to_url
 
         self.owner = owner
         self._client = RedisClient(connect(to_url(client), budgets or Budgets()))
@@ -352,8 +353,9 @@ class FlaskSessionSql:
     """
 
     def __init__(self, engine: Engine, owner: FindOwner | None = None, budgets: Budgets | None = None) -> None:
-        from .stores.sql.from_engine import make_like
-        from .stores.sql.transactions import AutocommitEngine
+        with extras.named("FlaskSessionSql"):
+            from .stores.sql.from_engine import make_like
+            from .stores.sql.transactions import AutocommitEngine
 
         self.owner = owner
         budgets = budgets or Budgets()

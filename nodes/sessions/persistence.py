@@ -78,6 +78,10 @@ class RequestContext(Protocol):
         """Return address and browser of the client, as `SessionOptions.remember_client` keeps them."""
         ...
 
+    def describe_route(self) -> str:
+        """Return method and rule of the request, for the log: paths may have ids in them."""
+        ...
+
     def cookie_refusal(self) -> str | None:
         """Return the reason why a browser would not keep or return a cookie of this response; None if it would."""
         ...

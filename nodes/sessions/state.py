@@ -91,7 +91,10 @@ class SessionState:
         if not self.request_context.closed:
             return
         if not self.request_context.streams:
-            log.warning("a session was changed after the response; this is not saved")
+            log.warning(
+                "a session was changed after the response to %s; this is not saved",
+                self.request_context.describe_route(),
+            )
         elif self.load().record is None:
             raise RuntimeError(TOO_LATE)
 
@@ -204,8 +207,12 @@ class SessionState:
             return
         try:
             record.save()
-        except SessionError as error:
-            log.warning("what a stream changed in its session was not saved: %s", error)
+        except (SessionError, TypeError) as error:
+            log.warning(
+                "what the stream of %s changed in its session was not saved: %s",
+                self.request_context.describe_route(),
+                error,
+            )
 
     @property
     def cookie_lifetime(self) -> tuple[int | None, datetime | None]:

@@ -71,12 +71,20 @@ def test_its_readme_runs_in_memory(environment: Environment, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "extra"),
-    [("RedisStore", "redis"), ("SqlStore", "sql"), ("ExpressStore", "redis"), ("EncryptedStore", "encryption")],
+    [
+        ("RedisStore", "redis"),
+        ("SqlStore", "sql"),
+        ("ExpressStore", "redis"),
+        ("EncryptedStore", "encryption"),
+        ("FlaskSessionRedis", "redis"),
+        ("FlaskSessionSql", "sql"),
+    ],
 )
 def test_a_store_whose_package_is_missing_names_the_extra(
     environment: Environment, tmp_path: Path, name: str, extra: str
 ) -> None:
-    done = environment.run("python", "-c", f"from flask_shared_sessions import {name}", cwd=tmp_path)
+    call = f"flask_shared_sessions.{name}(None)" if name.startswith("Flask") else f"flask_shared_sessions.{name}"
+    done = environment.run("python", "-c", f"import flask_shared_sessions; {call}", cwd=tmp_path)
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"ImportError: {name} needs the package ")
     assert f"pip install 'flask-shared-sessions[{extra}]'" in last

@@ -125,3 +125,12 @@ def test_a_cluster_that_does_not_run_has_no_store() -> None:
     for cluster in (LocalCluster(ClusterSpec()), ComposeCluster(ClusterSpec())):
         with pytest.raises(ClusterError, match="start it first"):
             _ = cluster.store
+
+
+def test_the_cookie_of_an_application_is_the_one_that_this_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESSION_NAME", "shopsid")
+    shop, guest = ClusterSpec(), ClusterSpec(application="shop:app")
+    own = ClusterSpec(application="shop:app", node_settings={"SESSION_NAME": "own"})
+    assert [each.session_cookie for each in (shop, guest, own)] == ["session", "shopsid", "own"]
+    monkeypatch.delenv("SESSION_NAME")
+    assert guest.session_cookie == "session"

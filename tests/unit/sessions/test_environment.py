@@ -122,3 +122,32 @@ def test_a_wrong_variable_is_one_line(environ: dict[str, str], error: str) -> No
         sessions_of(environ)
     assert str(caught.value).startswith(error)
     assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_variable_is_a_warning_except_on_a_node_which_warns_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wrong = {
+        "SESSION_IDEL_TIMEOUT": "60",
+        "SESSION_SECRET": SECRET,
+        "SESSION_COOKIE_NAME": "a",
+        "REDIS_URLS": "redis://",
+    }
+    fine = {
+        **EVERY_OPTION,
+        "SESSION_STORE": "memory",
+        "SESSION_SWEEP_SECONDS": "5",
+        "DATABASE_URL_FILE": "",
+        "HOME": "/",
+    }
+    sessions_of({**fine, **wrong})
+    lines = [record.getMessage() for record in caplog.records if "has no effect" in record.getMessage()]
+    assert lines == [
+        "REDIS_URLS is not a setting, and has no effect; did you mean REDIS_URL?",
+        "SESSION_COOKIE_NAME is not a setting, and has no effect",
+        "SESSION_IDEL_TIMEOUT is not a setting, and has no effect; did you mean SESSION_IDLE_TIMEOUT?",
+        "SESSION_SECRET is not a setting, and has no effect; did you mean SESSION_SECRETS?",
+    ]
+    caplog.clear()
+    sessions_of({**fine, **wrong, "NODE_APP": "shop:app"})
+    assert "has no effect" not in caplog.text

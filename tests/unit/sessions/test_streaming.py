@@ -133,3 +133,27 @@ def test_a_stream_whose_client_hangs_up_saves_what_it_did() -> None:
     reply.close()
     cookie = reply.headers["Set-Cookie"].partition(";")[0]
     assert Browser(app).read(header=cookie)[1] == {"a": 2}
+
+
+def test_a_value_that_can_not_be_stored_cuts_no_stream(caplog: pytest.LogCaptureFixture) -> None:
+    error, data = stream(lambda session: session["a"].append(object()))
+    assert (error, data) == (None, {"a": [1]})
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("what the stream of GET / changed in its session was not saved: session['a']: ")
+
+
+def test_a_change_after_the_response_is_logged_with_its_route(caplog: pytest.LogCaptureFixture) -> None:
+    app = application(MemoryStore())
+
+    @app.teardown_request
+    def late(_: BaseException | None) -> None:
+        flask.session["a"] = 1
+
+    @app.get("/notices/<name>")
+    def notice(name: str) -> str:
+        return name
+
+    assert app.test_client().get("/notices/a-secret-name").text == "a-secret-name"
+    assert [record.getMessage() for record in caplog.records] == [
+        "a session was changed after the response to GET /notices/<name>; this is not saved",
+    ]
