@@ -12,9 +12,12 @@ from nginx.config.api.options import KeyValuesMultiLines
 from proxy.log import FORMAT, log_maps
 from proxy.settings import Balance, ProxySettings, ProxySettingsError, Tls, Version
 from proxy.upstream import (
+    BODY,
     SECURE,
     SPARES,
     UPSTREAM,
+    body_block,
+    body_maps,
     has_names,
     has_secure_twin,
     has_separate_spares,
@@ -31,10 +34,12 @@ _INTERNAL = ("/metrics", "/ready")
 
 _FIRST_WITH = {"http2": (1, 25, 1), "resolve": (1, 27, 3), "keepalive_min_timeout": (1, 27, 4), "sticky": (1, 29, 6)}
 
-_READ, _AGAIN, _UNTRIED, _SHED = "@read", "@read_again", "@untried", "@shed"
+_READ, _AGAIN, _UNTRIED, _SHED, _COMPLETE = "@read", "@read_again", "@untried", "@shed", "@complete"
 _LOGIN_LIMIT = "@login_limit"
 _TO_READ = 420
 """A status for use inside nginx; clients never see it."""
+_AT_BODY = ["502", "=", _COMPLETE]
+"""What becomes of a request that BODY was asked for."""
 
 # Headers that gunicorn, Werkzeug or a library might trust; a client must not be able to send them.
 _DROPPED_HEADERS = (
@@ -107,10 +112,11 @@ def _http(settings: ProxySettings) -> Section:
     if _starts_over(settings):
         # The name of the upstream stands in this variable where no server of it was left to try.
         http.sections.add(
-            Section("map $upstream_addr $untried", default="0", **{f'"~(^|, )({UPSTREAM}|{SECURE})$"': "1"})
+            Section("map $upstream_addr $untried", default="0", **{f'"~(^|[,:] )({UPSTREAM}|{SECURE})$"': "1"})
         )
     if settings.max_in_flight is not None:
         http.options["limit_conn_zone"] = ["$server_name", "zone=in_flight:64k"]
+        http.sections.add(body_block(), body_maps())
     if settings.login_rate is not None:
         # An empty key is not counted: the limit is on POST alone, the page itself is free.
         http.sections.add(Section("map $request_method $login_client", default='""', POST="$binary_remote_addr"))
@@ -216,7 +222,7 @@ def _added_headers(settings: ProxySettings) -> list[tuple[str, str]]:
     if settings.balance is Balance.STICKY:
         headers.append(("Cache-Control", "$cache_control"))
     if settings.expose_internals:
-        headers += [("X-Upstream", "$upstream_addr"), ("X-Upstream-Status", "$upstream_status")]
+        headers += [("X-Upstream", "$node_addr"), ("X-Upstream-Status", "$node_status")]
     if settings.tls is not None and settings.tls.hsts_seconds:
         headers.append(("Strict-Transport-Security", f"max-age={settings.tls.hsts_seconds}"))
     return headers
@@ -235,19 +241,27 @@ def _server(settings: ProxySettings) -> Section:
     server = Section(
         "server",
         Location(f"= {HEALTH_PATH}", **{"access_log": False, "return": ["200", "ok"]}),
-        # nginx has no timeout by method, so reads go to a named location, which does not change the request. An `if`
-        # that holds nothing but a `return` is safe.
-        Location(
-            "/",
-            Section('if ($request_method ~ "^(GET|HEAD)$")', **{"return": str(_TO_READ)}),
-            _error_pages([[str(_TO_READ), "=", _READ], *errors]),
-            proxy_pass=_app(settings),
-        ),
         listen=_listen(settings),
         server_name=list(settings.hosts),
         # An error of a location that another error has led to has a page, too.
         recursive_error_pages=True,
     )
+    first: dict[str, Any] = {"proxy_pass": _app(settings)}
+    if settings.max_in_flight is not None:
+        # nginx counts a request once it has its header. It turns to BODY, which has no server, when it has the body.
+        first = {"proxy_pass": f"http://{BODY}"}
+        server.sections.add(
+            Location(
+                "/",
+                Section("if ($is_read_without_body)", **{"return": str(_TO_READ)}),
+                _error_pages([[str(_TO_READ), "=", _READ], _AT_BODY]),
+                **first,
+            ),
+            _by_method(settings, _COMPLETE, errors),
+            _refusal(_SHED, 503, "Too many requests at present: nothing was done"),
+        )
+    else:
+        server.sections.add(_by_method(settings, "/", errors))
     if has_names(settings):
         # As in `_starts_over`; a read may also have been begun.
         again = [["502", "=", _AGAIN], *(error for error in errors if error[0] != "502")]
@@ -266,22 +280,34 @@ def _server(settings: ProxySettings) -> Section:
         untried = Section("if ($untried = 0)", **{"return": "502"})
         upstream = f"http://{SPARES}" if has_separate_spares(settings) else _app(settings)
         server.sections.add(Location(_UNTRIED, untried, proxy_pass=upstream))
-    if settings.max_in_flight is not None:
-        server.options["limit_conn"] = ["in_flight", settings.max_in_flight]
-        server.sections.add(_refusal(_SHED, 503, "Too many requests at present: nothing was done"))
     if settings.login_rate is not None:
         limit = ["zone=login", f"burst={settings.login_burst}", "nodelay"]
         server.sections.add(
             Location(
                 "= /login",
-                _error_pages([["429", _LOGIN_LIMIT], *errors]),
+                _error_pages([["429", _LOGIN_LIMIT], *([_AT_BODY] if settings.max_in_flight is not None else errors)]),
                 limit_req=limit,
                 limit_req_status=429,
-                proxy_pass=_app(settings),
+                **first,
             ),
             _refusal(_LOGIN_LIMIT, 429, "Too many logins"),
         )
     return server
+
+
+def _by_method(settings: ProxySettings, name: str, errors: list[list[str]]) -> Location:
+    """Return the location that sends reads to one of their own, since nginx has no timeout by method.
+
+    A named location does not change the request. An `if` that holds nothing but a `return` is safe.
+    """
+    pages = _error_pages([[str(_TO_READ), "=", _READ], *errors])
+    is_read = Section('if ($request_method ~ "^(GET|HEAD)$")', **{"return": str(_TO_READ)})
+    return Location(name, is_read, pages, proxy_pass=_app(settings), **_bound(settings))
+
+
+def _bound(settings: ProxySettings) -> dict[str, Any]:
+    """Return the options of a location whose requests count as in flight. Each is counted once."""
+    return {} if settings.max_in_flight is None else {"limit_conn": ["in_flight", settings.max_in_flight]}
 
 
 def _starts_over(settings: ProxySettings) -> bool:
@@ -295,7 +321,8 @@ def _starts_over(settings: ProxySettings) -> bool:
 
 def _read(settings: ProxySettings, name: str, errors: list[list[str]]) -> Location:
     timeout = _time(min(settings.get_timeout, settings.read_timeout))
-    return Location(name, _error_pages(errors), proxy_pass=_app(settings), proxy_read_timeout=timeout)
+    pages = _error_pages(errors)
+    return Location(name, pages, proxy_pass=_app(settings), proxy_read_timeout=timeout, **_bound(settings))
 
 
 def _app(settings: ProxySettings) -> str:

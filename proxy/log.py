@@ -7,6 +7,8 @@ parameters, which may hold a password, and up to the first part that looks like 
 
 from nginx.config.api import Section
 
+from proxy.upstream import BODY
+
 _MAX_CHARACTERS = 256
 _ASCII = r"[\x01-\x7e]"
 _PATH = r"(?:(?!%(?:23|3[BbFf]))[\x21\x22\x24-\x3a\x3c-\x3e\x40-\x7e])"
@@ -23,12 +25,13 @@ _FIELDS = {
     "status": "$status",
     "bytes": "$bytes_sent",
     "seconds": "$request_time",
-    "upstream": '"$upstream_addr"',
-    "upstream_status": '"$upstream_status"',
-    "upstream_connect_seconds": '"$upstream_connect_time"',
-    "upstream_seconds": '"$upstream_response_time"',
+    "upstream": '"$node_addr"',
+    "upstream_status": '"$node_status"',
+    "upstream_connect_seconds": '"$node_connect_time"',
+    "upstream_seconds": '"$node_response_time"',
     "user_agent": '"$logged_user_agent"',
 }
+_ABOUT_NODES = ("addr", "status", "connect_time", "response_time")
 _FORMAT = ",".join(f'"{name}":{value}' for name, value in _FIELDS.items())
 FORMAT = ["json", "escape=json", f"'{{{_FORMAT}}}'"]
 """The parameters of `log_format`."""
@@ -42,7 +45,17 @@ def log_maps() -> list[Section]:
         _map("host", "host", [_start("host", _ASCII)]),
         _map("request_method", "method", [_start("method", _ASCII)]),
         _map("http_user_agent", "user_agent", [_start("user_agent", _ASCII)]),
+        *map(_node_map, _ABOUT_NODES),
     ]
+
+
+def _node_map(name: str) -> Section:
+    """Return the map that sets $node_NAME to nginx's variable without what is about BODY, which is no node."""
+    before = f"{BODY}[^|]*[|][^ ]*"
+    return Section(
+        f'map "$upstream_addr|$upstream_{name}" $node_{name}',
+        **{"default": f"$upstream_{name}", f'"~^{before}(?: : (?<{name}_of_nodes>.*))?$"': f"${name}_of_nodes"},
+    )
 
 
 def _map(source: str, name: str, patterns: list[tuple[str, str]]) -> Section:

@@ -16,6 +16,8 @@ UPSTREAM = "app"
 SPARES = "app_spares"
 SECURE = "app_secure"
 """The same nodes for clients over TLS that ends before this proxy, whose sticky cookie is Secure."""
+BODY = "body"
+"""It has no server in use: nginx, which reads a request's body before it picks a server, then answers 502 itself."""
 
 _WITHOUT_BACKUP = frozenset({Balance.RANDOM_TWO, Balance.IP_HASH, Balance.HASH})
 """Policies for which nginx has no `backup` servers: their spares are an upstream of their own."""
@@ -54,6 +56,20 @@ def upstreams(settings: ProxySettings) -> list[Section]:
     if has_secure_twin(settings):
         blocks.append(_block(settings, SECURE, servers, is_secure=True))
     return blocks
+
+
+def body_block() -> Section:
+    """Return the `upstream` block BODY."""
+    return Section(f"upstream {BODY}", server=["127.0.0.1:1", "down"])
+
+
+def body_maps() -> Section:
+    """Return the map of requests whose body need not be waited for.
+
+    A request over HTTP/2 may have a body whose length it does not tell.
+    """
+    key = "$request_method $server_protocol $content_length$http_transfer_encoding"
+    return Section(f'map "{key}" $is_read_without_body', **{"default": "0", '"~^(GET|HEAD) HTTP/1\\.[01] 0?$"': "1"})
 
 
 def _block(settings: ProxySettings, name: str, servers: list[list[str]], *, is_secure: bool = False) -> Section:

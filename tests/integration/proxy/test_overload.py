@@ -1,7 +1,9 @@
 """More requests than the nodes can bear: refused by nginx at once, so that those in flight are answered."""
 
 import http.client
+import socket
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -40,6 +42,37 @@ def test_the_proxys_own_health_is_answered_under_any_load(start_proxy: StartProx
     with ExitStack() as stack:
         stack.callback(fill(proxy, nodes, 1)[0].close)
         assert proxy.get("/proxy/health").status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/slow", "/login"])
+@pytest.mark.parametrize("tries", [{}, {"balance": Balance.HASH}, {"login_rate": None}], ids=["spares", "hash", "any"])
+def test_clients_that_send_their_bodies_slowly_take_no_place(
+    start_proxy: StartProxy, nodes: Nodes, method: str, path: str, tries: dict[str, Any]
+) -> None:
+    proxy = start_proxy(max_in_flight=3, **tries)
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port)))
+            head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx"
+            client.sendall(head.encode())
+        waiting = fill(proxy, nodes, 3)
+        assert {proxy.get("/more").status, proxy.post("/more").status, proxy.post("/login").status} == {503}
+        client.sendall(b"x" * 99)  # it has come to the bound now
+        assert client.recv(100).startswith(b"HTTP/1.1 503 ")
+        for connection in waiting:
+            connection.close()
+
+
+def test_a_request_with_a_body_is_logged_with_its_nodes_alone(start_proxy: StartProxy, nodes: Nodes) -> None:
+    proxy = start_proxy(expose_internals=True)
+    answer = proxy.post("/logged", b"a=1")
+    [line] = proxy.log_lines("/logged")
+    assert line["upstream"] in {node.address for node in nodes}
+    assert line["upstream_status"] == "200"
+    assert float(line["upstream_connect_seconds"]) + float(line["upstream_seconds"]) < 5
+    assert answer.headers["X-Upstream"] == line["upstream"]
+    assert answer.headers["X-Upstream-Status"] == "200"
 
 
 def test_a_refusal_is_in_the_access_log_without_a_node(start_proxy: StartProxy, nodes: Nodes) -> None:

@@ -50,7 +50,7 @@ def test_reads_have_no_longer_timeout_than_writes() -> None:
 
 def test_the_access_log_has_what_makes_retries_visible() -> None:
     (line,) = (line for line in directives() if line.startswith("log_format json escape=json "))
-    for variable in ("$msec", "$request_id", "$upstream_addr", "$upstream_status", "$upstream_response_time"):
+    for variable in ("$msec", "$request_id", "$node_addr", "$node_status", "$node_response_time"):
         assert variable in line
 
 
