@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nodes import app, stores
+from nodes import app, sessions
 from nodes.sessions import MemoryStore
 
 if TYPE_CHECKING:
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 def application() -> WSGIApplication:
     """For gunicorn, in place of `nodes.app:from_environ()`."""
-    vars(stores)["MemoryStore"] = partial(MemoryStore, max_sessions=10)
+    vars(sessions)["MemoryStore"] = partial(MemoryStore, max_sessions=10)
     return app.from_environ()
