@@ -50,7 +50,7 @@ def log_maps() -> list[Section]:
 
 
 def _node_map(name: str) -> Section:
-    """Return the map that sets $node_NAME to the variable of nginx, without its entry for BODY, which is no node."""
+    """Return the map that sets $node_NAME to the variable of nginx, without its entry for BODY."""
     before = f"{BODY}[^|]*[|][^ ]*"
     return Section(
         f'map "$upstream_addr|$upstream_{name}" $node_{name}',
