@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import resource
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -422,3 +424,22 @@ def test_a_user_without_sessions_leaves_nothing_in_the_index(harness: FileHarnes
     harness.advance(4000)
     assert store.sweep() == 2
     assert list(users.iterdir()) == []
+
+
+UNDER_GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import gevent, os, sys
+from nodes.sessions import FileStore, Lifetime
+gevent.sleep(0)
+store, keys = FileStore(sys.argv[1]), [f"{number:064x}" for number in range(50)]
+before = len(os.listdir("/proc/self/fd"))
+for key in keys:
+    store.create(key, {}, "alice", Lifetime(600, 600))
+assert len(store.keys_of("alice")) == len(keys)
+print(len(os.listdir("/proc/self/fd")) - before)
+"""
+
+
+def test_no_folder_stays_open_under_gevent_until_the_worker_waits(folder: Path) -> None:
+    command = [sys.executable, "-c", UNDER_GEVENT, str(folder)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"
