@@ -426,6 +426,31 @@ def test_a_user_without_sessions_leaves_nothing_in_the_index(harness: FileHarnes
     assert list(users.iterdir()) == []
 
 
+def test_ending_many_sessions_waits_for_the_disk_once_for_each_shard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keys = FileStore(folder), [f"{number % 3:02x}{number:062x}" for number in range(30)]
+    for key in keys:
+        store.create(key, {}, "alice", HOUR)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    assert sorted(store.end_many(keys)) == sorted(keys)
+    assert len(synced) == 3
+
+
+def test_the_disk_has_the_end_of_many_sessions_before_the_index_forgets_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keys = FileStore(folder), [f"{number:064x}" for number in range(3)]
+    for key in keys:
+        store.create(key, {}, "alice", HOUR)
+    indexed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda _: indexed.append(len(list(folder.glob("users/*/*")))))
+    store.end_many(keys)
+    assert indexed == [3]
+    assert list(folder.glob("users/*/*")) == []
+
+
 UNDER_GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import gevent, os, sys
