@@ -28,6 +28,7 @@ HOSTILE = {
     "parameters within the path": f"GET /a;password={SECRET}/b HTTP/1.1",
     "parameters after a comma": f"GET /a,password={SECRET} HTTP/1.1",
     "a question mark that is encoded twice": f"GET /me%253Fpassword={SECRET} HTTP/1.1",
+    "a question mark that is encoded twice before short parts": f"GET /me%253Fkey.{SECRET} HTTP/1.1",
     "a question mark that is encoded in part": f"GET /me%%33Fpassword%%33D{SECRET} HTTP/1.1",
     "parameters that are encoded twice": f"GET /me%2526password%253d{SECRET} HTTP/1.1",
     "parameters that are encoded three times": f"GET /me%25253Bpassword%25253D{SECRET} HTTP/1.1",
