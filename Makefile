@@ -7,9 +7,10 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-unit test-docker test-cluster test-all test-nightly test-faults check format lock clean
 
-# Many tests wait for servers, so there are more workers than cores.
+# Many tests wait for servers, so there are more workers than cores; whole clusters are larger.
 PYTEST := $(BIN)/python -m pytest
 PARALLEL ?= -n 4 --dist loadfile
+CLUSTERS ?= -n 2 --dist loadfile
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,16 +40,16 @@ test-unit: $(READY) ## tests that need no server (less than 60 s)
 	@$(PYTEST) $(PARALLEL) tests/unit $(ARGS)
 
 test-docker: $(READY) ## tests that need Docker: databases, compose
-	@$(PYTEST) tests/docker $(ARGS)
+	@$(PYTEST) $(CLUSTERS) tests/docker $(ARGS)
 
 test-cluster: $(READY) ## tests of whole clusters: Sentinel, Redis Cluster, experiments in short form
-	@$(PYTEST) tests/cluster -m "not nightly" $(ARGS)
+	@$(PYTEST) $(CLUSTERS) tests/cluster -m "not nightly" $(ARGS)
 
 test-all: test test-docker test-cluster ## all tiers
 
 test-nightly: PYTEST += --hypothesis-profile random
 test-nightly: test test-docker test-faults ## all tiers, experiments in full (hours)
-	@$(PYTEST) tests/cluster $(ARGS)
+	@$(PYTEST) $(CLUSTERS) tests/cluster $(ARGS)
 	@$(BIN)/session-cluster failover run --all
 
 test-faults: $(READY) ## plant faults in a copy and show which test notices each

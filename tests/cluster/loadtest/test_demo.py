@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.commands import interrupt_command, run_command
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
