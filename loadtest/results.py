@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -244,7 +245,7 @@ class CaseResults:
         """What was lost beside sessions and updates: "2 logouts undone, 1 old value shown"; empty for nothing."""
         parts = []
         for name, (one, several) in _OTHER_LOSSES.items():
-            figure = self._median(lambda found, name=name: getattr(found, name))
+            figure = self._median(attrgetter(name))
             if figure not in {"0", "-"}:
                 parts.append(f"{figure} {one if figure == '1' else several}")
         return ", ".join(parts)

@@ -145,7 +145,7 @@ def test_what_did_not_hold_or_was_disturbed_is_explained_below_the_table(
 
 
 def test_each_scene_says_what_its_users_lost_over_the_whole_run() -> None:
-    total = {"users": 30, "operations": 1200, "logged_out": 11, "users_logged_out": 10, "failed": 113}
+    total: Figures = {"users": 30, "operations": 1200, "logged_out": 11, "users_logged_out": 10, "failed": 113}
     result = run_scene(BY_NAME["sticky-kill"], SHOWN["sticky-kill"])
     assert result.findings is not None
     findings = msgspec.structs.replace(result.findings, total=PhaseFigures(seconds=5.0, **total))
