@@ -87,7 +87,7 @@ class Recent:
                 del by_second[second]
 
     def figures(self, end: float, seconds: int) -> PhaseFigures:
-        """Return the figures of so many seconds before `end`."""
+        """Return the figures of the `seconds` before `end`."""
         span = range(int(end) - seconds, int(end))
         return Figures.merge(self._figures[one] for one in span if one in self._figures).result(seconds)
 
@@ -156,7 +156,7 @@ class LiveLoad:
             self._open.__exit__(kind, error, trace)
 
     def set_users(self, users: int) -> None:
-        """Change the number of users; with 0 there is no load."""
+        """Change the number of users; 0 is no load."""
         self._generator.set_users(users)
         self.users = users
 
