@@ -156,7 +156,7 @@ class LiveLoad:
             self._open.__exit__(kind, error, trace)
 
     def set_users(self, users: int) -> None:
-        """Change the number of users; 0 is no load."""
+        """Change the number of users, which may be 0."""
         self._generator.set_users(users)
         self.users = users
 
