@@ -24,7 +24,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _MAX_TEXT, _MAX_TRACEBACK, _MAX_PATH = 2000, 16_000, 256
 _ID = re.compile(r"[\w%+-]{20,}", re.ASCII)
 """What looks like an id: the shortest in use has 128 bits, in 22 characters."""
-_PATH_ENDS = re.compile("[?#;]")
+_PATH_ENDS = re.compile("[?#;&=%]")
+"""What may begin parameters; a % begins what was encoded twice."""
 _ABOUT_A_REQUEST = re.compile(r"Error handling request|Invalid request from ip=\S*?(?=: )")
 
 

@@ -1,8 +1,8 @@
 """The access log: one JSON object per line, without secrets and of bounded length, whatever clients send.
 
 nginx escapes quotes and control characters, but writes other bytes as they came, which need not be UTF-8. So what a
-client chooses is logged up to the first byte that is not ASCII. Paths are logged without query, fragment and
-parameters, which may hold a password, and up to the first part that looks like an id.
+client chooses is logged up to the first byte that is not ASCII. Paths are logged up to the first character that may
+begin a query, a fragment or a parameter, which may hold a password, and up to the first part that looks like an id.
 """
 
 from nginx.config.api import Section
@@ -11,8 +11,9 @@ from proxy.upstream import BODY
 
 _MAX_CHARACTERS = 256
 _ASCII = r"[\x01-\x7e]"
-_PATH = r"(?:(?!%(?:23|3[BbFf]))[\x21\x22\x24-\x3a\x3c-\x3e\x40-\x7e])"
-"""A character of a path: printable, and neither ? nor # nor ;, whether as it is or as %XX."""
+_PATH = r"(?:(?!%(?:2[356]|3[BDFbdf]|(?![0-9A-Fa-f]{2})))[\x21\x22\x24\x25\x27-\x3a\x3c\x3e\x40-\x7e])"
+"""A character of a path: printable, and none of ? # ; & =, whether as it is or as %XX. Nor is it a % that is encoded or
+stands alone, which would be one of them when it is decoded once more."""
 _ID = "[A-Za-z0-9_%+-]{20,}"
 """The shortest id in use has 128 bits, in 22 characters. Any of its characters may be sent as %XX."""
 _FIELDS = {

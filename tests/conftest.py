@@ -3,12 +3,14 @@
 Without it they are skipped with the reason; with REQUIRE_ALL=1 they fail.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 
 import flask
 import pytest
@@ -76,6 +78,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("REQUIRE_ALL") == "1":
                 pytest.fail(f"REQUIRE_ALL=1, but {reason}", pytrace=False)
             pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before the test's time begins
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Where several processes share the tests, one that is marked `alone` waits for the others' and they for it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    with Path(__file__).open() as this:
+        fcntl.flock(this, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(this, fcntl.LOCK_UN)  # closing is not enough: a process that the test forked may have it, too
 
 
 @pytest.fixture(scope="session")

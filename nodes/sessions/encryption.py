@@ -19,6 +19,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
+from typing import TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from .checks import check_store, to_choice
 from .codec import ENCRYPTED, OVERHEAD, is_encrypted
 from .cookie import SignedCookie
+from .corrupt import read_record
 from .fields import OWNER_PROOF
 from .store import (
     Changes,
@@ -40,13 +42,14 @@ from .store import (
     StoreWrapper,
     UnknownKey,
     encoded_size,
-    quarantine_corrupt,
 )
 
 KEY_BYTES = 32
 _ID_BYTES = 4
 _NONCE_BYTES = 12
 _NONCE = len(ENCRYPTED) + _ID_BYTES
+
+_Found: TypeAlias = Record | SessionMark | None
 
 
 class FieldCipher:
@@ -124,8 +127,7 @@ class EncryptedStore(StoreWrapper):
         self._one_form = len(keys) == 1 and encryption is Encryption.REQUIRE
 
     def load(self, key: str) -> Record | SessionMark | None:
-        found = self.wraps.load(key)
-        return self._decrypt_or_quarantine(key, found) if isinstance(found, Record) else found
+        return self._load(key)[1]
 
     def create(
         self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
@@ -150,9 +152,8 @@ class EncryptedStore(StoreWrapper):
         encrypted = replace(expect, fields=self._encrypt_session(key, expect.fields, expect.owner))
         outcome = self.wraps.retire(key, mark, encrypted)
         if outcome is Outcome.CONFLICT and not self._one_form:
-            stored = self.wraps.load(key)
-            plain = self._decrypt_or_quarantine(key, stored) if isinstance(stored, Record) else None
-            if plain is not None and isinstance(stored, Record) and plain.fields == expect.fields:
+            stored, plain = self._load(key)
+            if isinstance(stored, Record) and isinstance(plain, Record) and plain.fields == expect.fields:
                 return self.wraps.retire(key, mark, stored)  # the conflict was only one of form
         return outcome
 
@@ -165,12 +166,9 @@ class EncryptedStore(StoreWrapper):
 
     def _update_other_form(self, key: str, changes: Changes, encrypted: Changes, lifetime: Lifetime) -> Outcome:
         """Apply the update where the conflict is only one of form: an older key, or another `Encryption`."""
-        record = self.wraps.load(key)
-        if isinstance(record, SessionMark):
-            return Outcome.ENDED
-        plain = self._decrypt_or_quarantine(key, record) if record is not None else None
-        if record is None or plain is None:
-            return Outcome.ABSENT
+        record, plain = self._load(key)
+        if not (isinstance(record, Record) and isinstance(plain, Record)):
+            return Outcome.ABSENT if record is None else Outcome.ENDED
         if any(plain.fields.get(name) != changes.expect[name] for name in encrypted.expect):
             return Outcome.CONFLICT
         expect = {name: record.fields.get(name) for name in encrypted.expect}
@@ -191,17 +189,21 @@ class EncryptedStore(StoreWrapper):
     def _encrypt(self, key: str, name: str, value: bytes) -> bytes:
         return value if self._encryption is Encryption.READ else self._first.encrypt(value, _to_place(key, name))
 
-    def _decrypt_or_quarantine(self, key: str, record: Record) -> Record | None:
-        try:
-            return self._decrypt_record(key, record)
-        except CorruptRecord as error:
-            quarantine_corrupt(self.wraps, key, error)
-            return None
+    def _load(self, key: str) -> tuple[_Found, _Found]:
+        """Return what the store has, as it is and decrypted."""
+        return read_record(self.wraps, key, lambda: self._read(key)) or (None, None)
 
-    def _decrypt_record(self, key: str, record: Record) -> Record:
-        fields = {name: self._decrypt(key, name, value) for name, value in record.fields.items()}
-        self._check_owner(record.owner, fields.pop(OWNER_PROOF, None))
-        return replace(record, fields=fields)
+    def _read(self, key: str) -> tuple[_Found, _Found]:
+        """Ask the store once. Raises `CorruptRecord`."""
+        found = self.wraps.load(key)
+        if not isinstance(found, Record):
+            return found, found
+        try:
+            fields = {name: self._decrypt(key, name, value) for name, value in found.fields.items()}
+            self._check_owner(found.owner, fields.pop(OWNER_PROOF, None))
+        except CorruptRecord as error:
+            raise CorruptRecord(str(error), (found.fields, found.owner)) from error
+        return found, replace(found, fields=fields)
 
     def _decrypt(self, key: str, name: str, value: bytes) -> bytes:
         if not is_encrypted(value):

@@ -6,7 +6,7 @@ import logging
 import os
 import weakref
 from collections import abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from types import MethodType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -45,6 +45,7 @@ from .store import (
     find_capability,
     ignore,
 )
+from .streaming import SavedStream, read_known_body
 from .users import UserSessions, end_all
 
 log = logging.getLogger(__package__)
@@ -301,6 +302,7 @@ class _Interface(SessionInterface):
         context = state.request_context
         assert isinstance(context, _RequestContext)
         was_used = state.used
+        read_known_body(response)
         try:
             state.commit(context.options.on_demand() if _is_exempt(app) else context.options)
         except CookieNotSendable as error:
@@ -314,7 +316,7 @@ class _Interface(SessionInterface):
         context.closed = True
         if response.is_streamed and not response.direct_passthrough:
             context.streams = True
-            response.response = _SavedStream(response.response, state)
+            response.response = SavedStream(response.response, state)
         if has_cookie:
             response.headers.add("Set-Cookie", context.set_cookie(state))
         if has_cookie or state.used:
@@ -410,34 +412,6 @@ class _RequestContext:
             original: dict[str, Any] = environ.get("werkzeug.proxy_fix.orig", {})
             return bool(original.get("wsgi.url_scheme", self._request.scheme) == "https")
         return self._request.is_secure
-
-
-class _SavedStream:
-    """The body of a streamed response; what it did to the session is saved at its end, or when the client hangs up.
-
-    A response to HEAD is closed without being iterated over.
-    """
-
-    def __init__(self, body: abc.Iterable[Any], state: SessionState) -> None:
-        self._body = body
-        self._state = state
-        self._is_closed = False
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            yield from self._body
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
-        try:
-            if (close := getattr(self._body, "close", None)) is not None:
-                close()
-        finally:
-            self._state.save_late()
 
 
 def _is_below(path: str, cookie_path: str) -> bool:

@@ -28,13 +28,17 @@ class OutageLog:
 
     def report(self, error: Exception) -> None:
         """Log the reason of a `StoreUnavailable` or `AnonymousRefused`, unless it was logged a moment ago."""
-        reason, now = str(error)[:_MAX_LENGTH], self._clock()
+        self.warn(f"a session could not be used: {error}")
+
+    def warn(self, reason: str) -> None:
+        """Log a line about the store, unless it was logged a moment ago."""
+        reason, now = reason[:_MAX_LENGTH], self._clock()
         for each, until in list(self._silent_until.items()):
             if until <= now:
                 self._silent_until.pop(each, None)
         if reason not in self._silent_until and len(self._silent_until) < MOST:
             self._silent_until[reason] = now + PAUSE
-            log.warning("a session could not be used: %s", reason)
+            log.warning("%s", reason)
 
 
 outage_log = OutageLog()

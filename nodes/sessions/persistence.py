@@ -18,6 +18,7 @@ from blinker import NamedSignal
 from . import signals
 from .admission import Admission
 from .codec import DecodeError
+from .corrupt import read_record
 from .fields import (
     BLIND_EXPECT,
     COOKIE_KEY,
@@ -35,6 +36,7 @@ from .store import (
     AnonymousRefused,
     Changes,
     CookieNotSendable,
+    CorruptRecord,
     Lifetime,
     Outcome,
     Record,
@@ -46,7 +48,6 @@ from .store import (
     StoreUnavailable,
     encoded_size,
     find_capability,
-    quarantine_corrupt,
 )
 
 log = logging.getLogger(__package__)
@@ -133,20 +134,24 @@ class SessionRecord:
     def load_again(self) -> Record | None:
         """Ask the store for the record. One with a corrupt value is quarantined and counts as absent."""
         assert self.key is not None
-        found = self.store.load(self.key)
+        found = read_record(self.store, self.key, self._read)
         self.mark = found if isinstance(found, SessionMark) else None
         self._assigned_blindly = self.mark is not None and self.fields.is_changed()
-        record = found if isinstance(found, Record) else None
-        if record is not None:
-            try:
-                check_reserved(record.fields, self.store.codec)
-                self.fields.read(record.fields)
-            except DecodeError as error:
-                quarantine_corrupt(self.store, self.key, error)
-                record = None
-        self.record = record
+        self.record = found if isinstance(found, Record) else None
         self.loaded = True
-        return record
+        return self.record
+
+    def _read(self) -> Record | SessionMark | None:
+        """Ask the store once, and decode the fields of a record. Raises `CorruptRecord`."""
+        assert self.key is not None
+        found = self.store.load(self.key)
+        if isinstance(found, Record):
+            try:
+                check_reserved(found.fields, self.store.codec)
+                self.fields.read(found.fields)
+            except DecodeError as error:
+                raise CorruptRecord(str(error), found.fields) from error
+        return found
 
     @property
     def own_lifetime(self) -> SessionLifetime:

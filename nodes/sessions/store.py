@@ -7,7 +7,6 @@ own.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -18,8 +17,6 @@ from .cookie import CookieFormat
 
 if TYPE_CHECKING:
     from .codec import Codec
-
-log = logging.getLogger(__package__)
 
 # ---- errors
 
@@ -52,7 +49,14 @@ class UnknownKey(StoreUnavailable):
 
 
 class CorruptRecord(ValueError):
-    """The bytes of a record are not what a store writes. Such a record is quarantined and counts as absent."""
+    """The bytes of a record are not what a store writes. Read twice, it is quarantined and counts as absent.
+
+    `found` is what was read: two corrupt reads that differ are a fault of the store or of the network (`corrupt.py`).
+    """
+
+    def __init__(self, why: str, found: object = None) -> None:
+        super().__init__(why)
+        self.found = found
 
 
 class SessionEnded(SessionError):
@@ -208,9 +212,9 @@ class Store(Protocol):
 
     Every operation is atomic, and takes one round trip unless the store's docstring says otherwise. Absent is a value;
     `StoreUnavailable` means that the answer is unknown, and is the only exception for a fault of the store. An expired
-    session is absent from the moment it expires, by the store's clock alone. A record that can't be decoded is
-    quarantined and reported as absent; one that a later version wrote raises `UnsupportedRecordVersion` and stays as it
-    is.
+    session is absent from the moment it expires, by the store's clock alone. A record that can't be decoded is read
+    once more (`corrupt.py`), quarantined and reported as absent; one that a later version wrote raises
+    `UnsupportedRecordVersion` and stays as it is.
     """
 
     codec: Codec
@@ -268,12 +272,6 @@ class Store(Protocol):
     def close(self) -> None:
         """Release connections and files. The store is not used after it."""
         ...
-
-
-def quarantine_corrupt(store: Store, key: str, why: object) -> None:
-    """Quarantine a corrupt record, and log the reason."""
-    log.error("session %s is corrupt and was quarantined: %s", store.cookie.to_hash(key), why)
-    store.quarantine(key)
 
 
 class StoreWrapper:
@@ -401,6 +399,15 @@ class PingsAtOnce(Protocol):
 
     def ping_at_once(self) -> float:
         """Return the store's clock as `ping` does, without waiting for the server to come back."""
+        ...
+
+
+@runtime_checkable
+class Reconnects(Protocol):
+    """Has connections to a server."""
+
+    def reconnect(self) -> None:
+        """Close the idle connections, so that the next operation makes a new one: another way through the network."""
         ...
 
 

@@ -118,6 +118,9 @@ class CutExecutor:
     def partitions(self) -> Sequence[CommandExecutor]:
         return [CutExecutor(executor, self._network) for executor in self._executor.partitions()]
 
+    def close_idle(self) -> None:
+        self._executor.close_idle()
+
     def close(self) -> None:
         self._executor.close()
 

@@ -22,6 +22,18 @@ HOSTILE = {
     "a fragment": f"GET /a#{SECRET} HTTP/1.1",
     "parameters": f"GET /a;password={SECRET} HTTP/1.1",
     "a question mark that is encoded": f"GET /a%3Fpassword={SECRET} HTTP/1.1",
+    "parameters without a question mark": f"GET /a&password={SECRET} HTTP/1.1",
+    "parameters that are encoded": f"GET /a%26password%3D{SECRET} HTTP/1.1",
+    "a parameter alone": f"GET /password={SECRET} HTTP/1.1",
+    "parameters within the path": f"GET /a;password={SECRET}/b HTTP/1.1",
+    "parameters after a comma": f"GET /a,password={SECRET} HTTP/1.1",
+    "a question mark that is encoded twice": f"GET /me%253Fpassword={SECRET} HTTP/1.1",
+    "a question mark that is encoded twice before short parts": f"GET /me%253Fkey.{SECRET} HTTP/1.1",
+    "a question mark that is encoded in part": f"GET /me%%33Fpassword%%33D{SECRET} HTTP/1.1",
+    "parameters that are encoded twice": f"GET /me%2526password%253d{SECRET} HTTP/1.1",
+    "parameters that are encoded three times": f"GET /me%25253Bpassword%25253D{SECRET} HTTP/1.1",
+    "parameters that JavaScript encodes": f"GET /me%u003Fpassword%u003D{SECRET} HTTP/1.1",
+    "a user and a password before the host": f"GET http://alice:{SECRET}@localhost/a HTTP/1.1",
 }
 HEADERS = (
     f"Referer: http://localhost/login?password={SECRET}\r\nCookie: session={ID}.{ID}\r\n"

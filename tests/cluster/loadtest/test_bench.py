@@ -5,8 +5,12 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from loadtest.bench.servers import APPLICATIONS
 from tests.support.commands import run_command
+
+pytestmark = pytest.mark.alone
 
 
 def test_a_short_run_has_every_row_with_plausible_figures(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from loadtest.experiments.rolling_deploy import EARLIER
 from loadtest.suite import Suite, SuiteLoad
 from tests.support.experiments import only
 
+pytestmark = pytest.mark.alone
+
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
     ("memory-round-robin", ""),

@@ -13,6 +13,8 @@ from loadtest.suite import Suite, SuiteLoad
 from proxy import Balance
 from tests.support.experiments import only
 
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
+
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
     ("node-moves", ""),
@@ -26,7 +28,6 @@ CASES = (
 SERVERS = {"mysql": "mariadb", "postgres": "postgres", "sqlite": "nginx", "file": "nginx"}
 
 
-@pytest.mark.docker
 @pytest.mark.parametrize(("name", "variant"), CASES)
 def test_an_experiment_holds_in_containers(name: str, variant: str, tmp_path: Path) -> None:
     suite = Suite([only(name, variant)], SUITE_LOAD, tmp_path, {Place.COMPOSE: ComposeCluster})
@@ -35,7 +36,6 @@ def test_an_experiment_holds_in_containers(name: str, variant: str, tmp_path: Pa
     assert {"nginx", SERVERS.get(variant, "redis")} <= set(result.versions)
 
 
-@pytest.mark.docker
 def test_the_matrix_measures_processes_and_the_store_in_containers() -> None:
     cell = Cell(NodeKind.FLASK, StoreKind.REDIS, Balance.ROUND_ROBIN, 2)
     profile = LoadProfile(users=8, spawn_rate=8, wait=(0.0, 0.1))

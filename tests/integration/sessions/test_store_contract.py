@@ -23,6 +23,7 @@ from nodes.sessions.store import (
     Sweepable,
     find_capability,
 )
+from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads, load
 
@@ -312,6 +313,27 @@ def test_a_quarantined_session_is_absent(store: Store) -> None:
     assert store.load(KEY) is None
     assert store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.ABSENT
     make(store, b=b"2")
+
+
+@pytest.mark.parametrize("use", [dict, lambda session: session.update(b=2)], ids=["read", "write"])
+def test_a_record_that_is_corrupt_in_one_of_two_reads_is_kept(
+    harness: Harness, use: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, browser = harness.store, Browser(application(harness.store))
+    browser.put(a=1)
+    (key,) = harness.keys()
+    fields = fields_of(store, key)
+
+    def heal(*_: object) -> None:
+        """Put the sound record back between the two reads, where a store would reconnect."""
+        store.delete(key)
+        assert store.create(key, fields, None, HOUR) is not None
+
+    monkeypatch.setattr("nodes.sessions.corrupt.find_capability", heal)
+    harness.damage(key)
+    assert browser.visit(use).status == 200
+    assert browser.data["a"] == 1
+    assert harness.keys() == {key}
 
 
 def test_a_session_holds_many_and_large_fields(store: Store) -> None:

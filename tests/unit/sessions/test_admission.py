@@ -178,6 +178,9 @@ class Servers:
     def partitions(self) -> Sequence[Servers]:
         return [Servers(reply) for reply in self.replies]
 
+    def close_idle(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flask
 import pytest
+from werkzeug.exceptions import NotFound
 
 from nodes.sessions import CookieNotSendable, MemoryStore, Session, current_session
 from tests.support.browser import Browser, View, application
@@ -133,6 +134,57 @@ def test_a_stream_whose_client_hangs_up_saves_what_it_did() -> None:
     reply.close()
     cookie = reply.headers["Set-Cookie"].partition(";")[0]
     assert Browser(app).read(header=cookie)[1] == {"a": 2}
+
+
+def another_application(environ: Any, start_response: Any) -> Any:
+    return flask.Response("whole")(environ, start_response)
+
+
+WHOLE: dict[str, Callable[[], Any]] = {
+    "abort": lambda: flask.abort(404),
+    "an error that is returned": NotFound,
+    "abort with a response": lambda: flask.abort(flask.make_response("no", 403)),
+    "abort with a response without a body": lambda: flask.abort(flask.Response(status=304)),
+    "another application": lambda: another_application,
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("view", WHOLE.values(), ids=WHOLE)
+def test_a_response_of_an_error_or_of_another_application_is_not_a_stream(
+    view: Callable[[], Any], method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Flask makes a response of it whose body has no length."""
+    app, plain = application(MemoryStore()), flask.Flask("plain")
+    app.get("/")(view)
+    plain.get("/")(view)
+
+    @app.teardown_request
+    def late(_: BaseException | None) -> None:
+        flask.session["a"] = 1
+
+    reply, expected = (each.test_client().open("/", method=method) for each in (app, plain))
+    assert (reply.status, reply.data, list(reply.headers)) == (expected.status, expected.data, list(expected.headers))
+    assert f"a session was changed after the response to {method} /; this is not saved" in caplog.text
+
+
+def test_a_stream_of_another_application_is_a_stream() -> None:
+    app = application(MemoryStore())
+
+    @app.get("/")
+    def view() -> Any:
+        flask.session["a"] = 1
+
+        def body() -> Iterator[str]:
+            flask.session["a"] = 2
+            yield "begun"
+
+        return flask.abort(flask.Response(flask.stream_with_context(body())))
+
+    client = app.test_client()
+    assert client.get("/").text == "begun"
+    with client.session_transaction() as session:
+        assert session["a"] == 2
 
 
 def test_a_value_that_can_not_be_stored_cuts_no_stream(caplog: pytest.LogCaptureFixture) -> None:

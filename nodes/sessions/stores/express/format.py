@@ -105,7 +105,7 @@ class Document:
             raws = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
             cookie = msgspec.json.decode(raws.pop("cookie"), type=dict[str, Any])
         except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
-            raise CorruptRecord(f"it is not the JSON of a session: {error}") from error
+            raise CorruptRecord(f"it is not the JSON of a session: {error}", data) from error
         return cls({name: bytes(raw) for name, raw in raws.items()}, cookie, owner_field)
 
     @classmethod

@@ -30,6 +30,7 @@ import redis
 from ...checks import check_type
 from ...codec import Codec
 from ...cookie import CookieFormat
+from ...corrupt import read_record
 from ...store import (
     ELSEWHERE,
     MARK_SECONDS,
@@ -42,7 +43,6 @@ from ...store import (
     Record,
     SessionMark,
     StoreUnavailable,
-    quarantine_corrupt,
 )
 from ..redis.client import RedisClient, check_connections, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
@@ -264,6 +264,9 @@ class ExpressStore:
     def used_share(self) -> float | None:
         return self._gauge.used_share()
 
+    def reconnect(self) -> None:
+        self._client.reconnect()
+
     def close(self) -> None:
         self._connections.close()
 
@@ -285,6 +288,10 @@ class ExpressStore:
 
     def _read(self, key: str) -> tuple[bytes, Document, int, float] | None:
         """Return the value, its document, its time to live in ms, and the server's time; None where it is absent."""
+        return read_record(self, key, lambda: self._read_once(key))
+
+    def _read_once(self, key: str) -> tuple[bytes, Document, int, float] | None:
+        """Return as `_read` does. Raises `CorruptRecord`."""
         name = self._name(key)
         value, ttl, time = self._client.send((("GET", name), ("PTTL", name), ("TIME",)), idempotent=True)
         for reply in (value, ttl, time):
@@ -292,12 +299,8 @@ class ExpressStore:
                 raise StoreUnavailable(f"Redis: {reply}") from reply
         if value is None or ttl == -2:
             return None
-        try:
-            # A key of another type is not JSON either.
-            document = Document.parse(b"" if isinstance(value, Exception) else value, self._owner_field)
-        except CorruptRecord as error:
-            quarantine_corrupt(self, key, error)
-            return None
+        # A key of another type is not JSON either.
+        document = Document.parse(b"" if isinstance(value, Exception) else value, self._owner_field)
         return value, document, ttl, to_seconds(time)
 
 

@@ -59,7 +59,7 @@ def unpack(data: bytes) -> SavedSession:
     """Return the session in these bytes. Raises `CorruptRecord`, and `UnsupportedRecordVersion` for a later format."""
     saved = _unpack(data, _decoder)
     if not 0 <= saved.created < LATEST:
-        raise CorruptRecord("its time of creation is out of range")
+        raise CorruptRecord("its time of creation is out of range", data)
     return saved
 
 
@@ -70,16 +70,16 @@ def unpack_mark(data: bytes) -> SavedMark:
 
 def _unpack(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
     if data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER:
-        raise CorruptRecord("it does not begin as the file of a session does")
+        raise CorruptRecord("it does not begin as the file of a session does", data)
     version = data[len(_MAGIC)]
     if version > FORMAT:
         raise UnsupportedRecordVersion(f"the file of a session is of format {version}; this version reads {FORMAT}")
     if version != FORMAT or _digest(data[_HEADER:]) != data[_HEADER - _DIGEST_BYTES : _HEADER]:
-        raise CorruptRecord("its digest does not match its content")
+        raise CorruptRecord("its digest does not match its content", data)
     try:
         return decoder.decode(data[_HEADER:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise CorruptRecord(str(error)) from error
+        raise CorruptRecord(str(error), data) from error
 
 
 def _digest(data: bytes) -> bytes:

@@ -23,13 +23,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from ...checks import check_type
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
+from ...corrupt import read_record
 from ...store import (
     ELSEWHERE,
     MARK_SECONDS,
@@ -44,7 +46,6 @@ from ...store import (
     SessionTooLarge,
     UnsupportedRecordVersion,
     ignore,
-    quarantine_corrupt,
 )
 from ..saved import SavedMark, SavedSession
 from .io import get_times, lock, open_folder, read, remove_older, write_new
@@ -96,10 +97,12 @@ class FileStore:
         self._next_shard = 0
 
     def load(self, key: str) -> Record | SessionMark | None:
-        with self._quarantine_corrupt(key), self._folders.open_shard(key) as (_, shard):
+        return read_record(self, key, lambda: self._load(key))
+
+    def _load(self, key: str) -> Record | SessionMark | None:
+        with self._folders.open_shard(key) as (_, shard):
             saved = self._load_live(shard, key)
             return saved.to_record(self._clock()) if saved else self._load_mark(shard, key)
-        return None
 
     def create(
         self,
@@ -122,7 +125,10 @@ class FileStore:
             return created
 
     def update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
-        with self._quarantine_corrupt(key), self._folders.lock_shard(key) as (_, shard):
+        return read_record(self, key, lambda: self._update(key, changes, lifetime)) or Outcome.ABSENT
+
+    def _update(self, key: str, changes: Changes, lifetime: Lifetime) -> Outcome:
+        with self._folders.lock_shard(key) as (_, shard):
             saved = self._load_live(shard, key)
             if saved is None:
                 return Outcome.ABSENT if self._load_mark(shard, key) is None else Outcome.ENDED
@@ -131,7 +137,6 @@ class FileStore:
                 return updated
             self._replace(shard, key, updated)
             return Outcome.APPLIED
-        return Outcome.ABSENT
 
     def delete(self, key: str) -> None:
         with self._folders.lock_shard(key) as (folder, shard):
@@ -266,11 +271,11 @@ class FileStore:
         for key in expired:
             if removed >= limit:
                 break
-            removed += self._remove_expired(key, gone)
+            removed += read_record(self, key, partial(self._remove_expired, key, gone)) is not False
         return removed
 
     def _remove_expired(self, key: str, gone: list[str]) -> bool:
-        with self._quarantine_corrupt(key), self._folders.lock_shard(key) as (folder, shard):
+        with self._folders.lock_shard(key) as (folder, shard):
             try:
                 saved = unpack(read(key, shard, self._max_record))
             except (UnsupportedRecordVersion, FileNotFoundError):
@@ -345,14 +350,6 @@ class FileStore:
                 os.fsync(shard)
         if saved is not None and saved.owner is not None:
             remove_from_index(folder, saved.owner, key)
-
-    @contextmanager
-    def _quarantine_corrupt(self, key: str) -> Iterator[None]:
-        """End the block where the record is corrupt, and quarantine it once the block has released its lock."""
-        try:
-            yield
-        except CorruptRecord as error:
-            quarantine_corrupt(self, key, error)
 
 
 def _by_shard(keys: Iterable[str]) -> Iterator[list[str]]:

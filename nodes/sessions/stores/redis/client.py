@@ -80,6 +80,10 @@ class RedisClient:
                 raise StoreUnavailable(f"Redis: {reply}") from reply
         return replies
 
+    def reconnect(self) -> None:
+        """Close the idle connections, so that the next commands go over a new one."""
+        self._executor.close_idle()
+
     def time(self) -> float:
         """Return the server's clock in seconds since the epoch."""
         command: Command = ("TIME",)

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 import redis
@@ -55,6 +56,10 @@ class CommandExecutor(Protocol):
 
     def partitions(self) -> Sequence[CommandExecutor]:
         """Return an executor for each part of the keys, for commands without a key such as SCAN."""
+        ...
+
+    def close_idle(self) -> None:
+        """Close the connections that no request uses: the next one makes a new connection."""
         ...
 
     def close(self) -> None: ...
@@ -132,7 +137,7 @@ class ServerConnections:
         connection.check_role_at = now + ROLE_INTERVAL
         *replies, role = self._exchange(connection, (*commands, ROLE))  # an error where the user may not send ROLE
         if not isinstance(role, redis.ResponseError) and role[0] != b"master":
-            self._close_idle()  # new connections find the new primary
+            self.close_idle()  # new connections find the new primary
             demoted = redis.ConnectionError("this server is a replica now, and its data may be old")
             raise StoreUnavailable(f"Redis: {demoted}") from demoted
         return replies
@@ -230,11 +235,12 @@ class ServerConnections:
     def retire(self) -> None:
         """Close idle connections now, and the others when they are given back."""
         self._is_retired = True
-        self._close_idle()
+        self.close_idle()
 
-    def _close_idle(self) -> None:
-        while self._free:
-            self._discard(self._free.pop())
+    def close_idle(self) -> None:
+        with suppress(IndexError):  # other threads may take them
+            while True:
+                self._discard(self._free.pop())
 
     def close(self) -> None:
         self.retire()

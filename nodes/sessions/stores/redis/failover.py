@@ -153,6 +153,10 @@ class FailoverConnections(ABC, Generic[Found]):
             raise NotApplied(f"Redis: {failed}: {why}") from cause
         return answers
 
+    def close_idle(self) -> None:
+        for connections in list(self._known.values()):
+            connections.close_idle()
+
     def close(self) -> None:
         for connections in self._known.values():
             connections.close()

@@ -6,7 +6,7 @@ import re
 
 from redis import ResponseError
 
-from ...store import log
+from ...outage_log import log
 from .connection import Command, CommandExecutor
 
 _INFO: Command = ("INFO", "memory")

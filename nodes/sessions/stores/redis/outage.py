@@ -120,5 +120,8 @@ class WaitingExecutor:
             if self._recoveries != recoveries and call.attempt(self._send):
                 return
 
+    def close_idle(self) -> None:
+        self._executor.close_idle()
+
     def close(self) -> None:
         self._executor.close()

@@ -295,15 +295,18 @@ def parse_metadata(key: str, meta: bytes | None) -> tuple[float, bool, str | Non
 
 def to_record(key: str, stored: dict[bytes, bytes], ttl: int) -> Record:
     """Return the record in a hash that expires in `ttl` ms. Raises as `parse_metadata` does."""
-    created, final, owner = parse_metadata(key, stored.get(META))
+    try:
+        created, final, owner = parse_metadata(key, stored.get(META))
+    except CorruptRecord as error:
+        raise CorruptRecord(str(error), stored) from error
     if ttl < 0:
-        raise CorruptRecord("it has no expiry")
+        raise CorruptRecord("it has no expiry", (stored, ttl))
     try:
         fields = {name.decode(): value for name, value in stored.items() if name != META}
         if "@" in "".join(fields):  # seldom
             fields = {name.removeprefix("@"): value for name, value in fields.items()}
     except ValueError as error:
-        raise CorruptRecord(f"the name of a field is not text: {error}") from error
+        raise CorruptRecord(f"the name of a field is not text: {error}", stored) from error
     return Record(fields, owner, created, ttl / 1000, final)
 
 

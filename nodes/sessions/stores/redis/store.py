@@ -13,7 +13,8 @@
     ping       TIME
     keys_of    ZRANGE index, then HGET key @ of each       in packets of 500; where some are dead, EVALSHA PRUNE
                                                           (TIME, ZREM) and ZRANGE once more; where some of them
-                                                          are young, HGET of those and ZRANGE
+                                                          are young, or have metadata of another session, HGET
+                                                          of those and ZRANGE
     page_of    ZRANGE index REV
     keys       SCAN, as often as it takes; so does count
     used_share INFO memory, of each primary
@@ -41,6 +42,7 @@ import redis
 from ...checks import check_type
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
+from ...corrupt import read_record
 from ...store import (
     MARK_SECONDS,
     QUARANTINE_SECONDS,
@@ -53,7 +55,6 @@ from ...store import (
     SessionMark,
     StoreUnavailable,
     UnsupportedRecordVersion,
-    quarantine_corrupt,
 )
 from . import scripts
 from .client import RedisClient, check_connections, connect, escape_pattern
@@ -138,20 +139,21 @@ class RedisStore:
         return cls.from_url(to_url(client), budgets, prefix, durability, replicas, outage)
 
     def load(self, key: str) -> Record | SessionMark | None:
+        return read_record(self, key, lambda: self._read(key))
+
+    def _read(self, key: str) -> Record | SessionMark | None:
+        """Read once. Raises `CorruptRecord`."""
         name = self._name(key)
         try:
             stored, ttl = self._client.run((("HGETALL", name), ("PTTL", name)), idempotent=True)
-            return self._to_record(key, to_dict(stored), ttl) or self._load_mark(key)
-        except CorruptRecord as error:
-            why = str(error)
         except StoreUnavailable as error:
-            kind: Command = ("TYPE", name)
-            # A faulty server may say so of any session.
-            if not str(error.__cause__).startswith("WRONGTYPE") or self._client.run([kind], True)[0] == b"hash":
+            if not str(error.__cause__).startswith("WRONGTYPE"):
                 raise
-            why = "it is not a hash"
-        quarantine_corrupt(self, key, why)
-        return None
+            command: Command = ("TYPE", name)  # a faulty server may say so of any session
+            if (kind := self._client.run([command], idempotent=True)[0]) == b"hash":
+                raise
+            raise CorruptRecord("it is not a hash", kind) from error
+        return self._to_record(key, to_dict(stored), ttl) or self._load_mark(key)
 
     def create(
         self,
@@ -189,8 +191,10 @@ class RedisStore:
         if replies[0] == b"newer":
             raise UnsupportedRecordVersion(f"session {key} was written by a later version")
         if replies[0] == b"damaged":
-            quarantine_corrupt(self, key, "its metadata can't be read")
-            return Outcome.ABSENT
+            found = self.load(key)  # which quarantines it
+            if isinstance(found, Record):
+                raise StoreUnavailable("Redis: a record can't be read each time")
+            return Outcome.ABSENT if found is None else Outcome.ENDED
         outcome = _OUTCOMES[replies[0]]
         if outcome is Outcome.APPLIED:
             self._acknowledgement.check(replies)
@@ -246,6 +250,9 @@ class RedisStore:
 
     def used_share(self) -> float | None:
         return self._gauge.used_share()
+
+    def reconnect(self) -> None:
+        self._client.reconnect()
 
     def close(self) -> None:
         self._connections.close()

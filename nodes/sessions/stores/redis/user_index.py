@@ -56,8 +56,9 @@ class UserIndex:
         command: Command = ("ZRANDMEMBER", self._name(owner), PRUNE_SAMPLE)
         with contextlib.suppress(StoreUnavailable):
             sample: list[bytes] = self._client.run([command], idempotent=True)[0]
-            alive = self._find_alive(owner, sample)
-            self._prune(owner, [member for member in sample if _to_key(member) not in alive])
+            alive, strange = self._find_alive(owner, sample)
+            dead = [member for member in sample if _to_key(member) not in alive]
+            self._prune(owner, [member for member in dead if member not in strange])
 
     def keys_of(self, owner: str) -> list[str]:
         """Return the keys of the user's live sessions, oldest first.
@@ -65,21 +66,29 @@ class UserIndex:
         Two round trips; four where members are dead, six where such a member is young. A dead member may have moved to
         a new key, so the index is read again. A young one may have been about to be created when it was asked for: the
         servers of a cluster are asked one after another, and the session that moved to it may have ended meanwhile. So
-        it counts as dead only when it is found so twice.
+        it counts as dead only when it is found so twice. So does one whose metadata is not that of a session of this
+        user, because a network may have altered it; `StoreUnavailable` where it is another one the second time.
         """
         alive: dict[str, float] = {}
         dead: set[bytes] = set()
         doubtful: set[bytes] = set()
+        strange: dict[bytes, object] = {}
         command: Command = ("ZRANGE", self._name(owner), 0, -1)
         for _ in range(_PASSES):
             listed: list[bytes] = self._client.run([command], idempotent=True)[0]
             members = [member for member in listed if member not in dead and _to_key(member) not in alive]
-            alive |= self._find_alive(owner, members)
+            found, unlike = self._find_alive(owner, members)
+            alive |= found
             missing = {member for member in members if _to_key(member) not in alive}
             if not missing:
                 return sorted(alive, key=lambda key: alive[key])
-            young = self._prune(owner, missing - doubtful)
-            dead |= missing - young
+            if any(strange.get(member, meta) != meta for member, meta in unlike.items()):
+                raise StoreUnavailable("Redis: two reads of the metadata of a session differ")
+            if new := unlike.keys() - strange.keys():
+                self._client.reconnect()
+                strange |= unlike
+            young = self._prune(owner, missing - doubtful - new)
+            dead |= missing - young - new
             doubtful |= young
         raise StoreUnavailable(f"Redis: the index of a user has dead members in each of {_PASSES} passes")
 
@@ -88,16 +97,21 @@ class UserIndex:
         command: Command = ("ZRANGE", self._name(owner), first, first + count - 1, "REV")
         return [_to_key(member) for member in self._client.run([command], idempotent=True)[0]]
 
-    def _find_alive(self, owner: str, members: Sequence[bytes]) -> dict[str, float]:
-        """Return when each live session among `members` was created, by key."""
+    def _find_alive(self, owner: str, members: Sequence[bytes]) -> tuple[dict[str, float], dict[bytes, object]]:
+        """Return when each live session among `members` was created, by key; and the metadata of those that exist and
+        are not a session of `owner`, by member."""
         alive: dict[str, float] = {}
+        strange: dict[bytes, object] = {}
         for batch in _batches(members):
             keys = [_to_key(member) for member in batch]
             commands: list[Command] = [("HGET", f"{self._prefix}{{{key}}}", "@") for key in keys]
-            for key, meta in zip(keys, self._client.send(commands, idempotent=True), strict=True):
+            replies = self._client.send(commands, idempotent=True)
+            for member, key, meta in zip(batch, keys, replies, strict=True):
                 if (created := _created(key, meta, owner)) is not None:
                     alive[key] = created
-        return alive
+                elif meta is not None:
+                    strange[member] = str(meta) if isinstance(meta, redis.ResponseError) else meta
+        return alive, strange
 
     def _prune(self, owner: str, dead: Iterable[bytes]) -> set[bytes]:
         """Remove members without a session, and return the young ones, which stay. Best effort: perhaps all stay."""

@@ -39,6 +39,7 @@ from sqlalchemy.exc import IntegrityError
 from ...checks import describe_type, is_unicode, to_owner
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
+from ...corrupt import read_record
 from ...store import (
     ELSEWHERE,
     LATEST,
@@ -55,7 +56,6 @@ from ...store import (
     StoreUnavailable,
     UnsupportedRecordVersion,
     ignore,
-    quarantine_corrupt,
 )
 from .engine import make_engine, make_housekeeping_budgets
 from .from_engine import to_url
@@ -122,17 +122,16 @@ class SqlStore:
         self._housekeeping.read(partial(check_columns, table=self._table))
 
     def load(self, key: str) -> Record | SessionMark | None:
+        return read_record(self, key, lambda: self._load(key))
+
+    def _load(self, key: str) -> Record | SessionMark | None:
         row = self._database.read(lambda connection: connection.execute(self._sql.load, {"_key": key}).one_or_none())
         if row is None:
             return None
         self._check_readable(key, row)
         if row.set_aside == MARK:
             return SessionMark(row.fields)
-        try:
-            return self._to_record(row)
-        except CorruptRecord as error:
-            quarantine_corrupt(self, key, error)
-            return None
+        return self._to_record(row)
 
     def create(
         self,
@@ -180,11 +179,7 @@ class SqlStore:
             written: CursorResult[Any] = connection.execute(self._sql.write, values | {"_fields": encoded})
             return Outcome.APPLIED if written.rowcount else Outcome.ABSENT
 
-        try:
-            return self._database.transaction(apply)
-        except CorruptRecord as error:
-            quarantine_corrupt(self, key, error)
-            return Outcome.ABSENT
+        return read_record(self, key, lambda: self._database.transaction(apply)) or Outcome.ABSENT
 
     def delete(self, key: str) -> None:
         self._delete(key)
@@ -268,6 +263,9 @@ class SqlStore:
     def ping(self) -> float:
         return float(self._database.read(lambda connection: connection.execute(self._sql.ping).one().now)) / 1000
 
+    def reconnect(self) -> None:
+        self._database.close_idle()
+
     def close(self) -> None:
         self._database.dispose()
         self._housekeeping.dispose()
@@ -303,9 +301,9 @@ class SqlStore:
 
     def _to_record(self, row: Row[*tuple[Any, ...]]) -> Record:
         if type(row.created) is not int or not 0 <= row.created < LATEST * 1000:
-            raise CorruptRecord("its time of creation is out of range")
+            raise CorruptRecord("its time of creation is out of range", row.created)
         if not (row.owner is None or (isinstance(row.owner, str) and is_unicode(row.owner))):
-            raise CorruptRecord("its owner can't be read")
+            raise CorruptRecord("its owner can't be read", row.owner)
         return Record(self._fields(row), row.owner, row.created / 1000, row.ttl / 1000, bool(row.final))
 
     def _encode(self, fields: dict[str, bytes]) -> bytes:
@@ -318,11 +316,11 @@ class SqlStore:
     def _fields(self, row: Row[*tuple[Any, ...]]) -> dict[str, bytes]:
         """Return the fields of a row. Raises `CorruptRecord`."""
         if row.format != FORMAT:
-            raise CorruptRecord(f"its format is {row.format}")
+            raise CorruptRecord(f"its format is {row.format}", row.format)
         try:
             return self._decoder.decode(row.fields)
         except (TypeError, ValueError) as error:
-            raise CorruptRecord(f"its fields can't be read: {error}") from error
+            raise CorruptRecord(f"its fields can't be read: {error}", row.fields) from error
 
     def _check_readable(self, key: str, row: Row[*tuple[Any, ...]]) -> None:
         if _is_later(row.format):

@@ -194,6 +194,11 @@ class AutocommitEngine:
                 return
             limit -= size
 
+    def close_idle(self) -> None:
+        """Close the idle connections to a server; SQLite has none."""
+        if self._engine.dialect.name != "sqlite":
+            self._engine.dispose()
+
     def dispose(self) -> None:
         self._engine.dispose()
 
