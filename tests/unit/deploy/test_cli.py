@@ -30,6 +30,8 @@ def run(*options: str, status: int = 1) -> str:
         (["--workers", "33"], "--workers must be between 1 and 32, not 33"),
         (["--store", "rdis"], "unknown store 'rdis': did you mean 'redis'?"),
         (["--balance", "round-robin"], "did you mean 'round_robin'?"),
+        (["--durability", "every-write"], "unknown durability 'every-write': did you mean 'every_write'?"),
+        (["--durability", "every_write"], "--durability every_write needs replicas: use it with"),
         (["--node", "django"], "unknown kind of node 'django'"),
         (["--node", "express", "--store", "sql"], "express nodes cannot keep sessions in sql"),
         (["--port", "70000"], "--port must be between 0 (a free one) and 65535, not 70000"),
