@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.lacks import lacks
 from tests.support.node import ROOT
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "session-cluster" / "sdists"
@@ -52,9 +53,7 @@ def fetch(name: str) -> Path:
     if (path := find(name)) is not None:
         return path
     reason = f"the sdist of {name} can't be downloaded: {done.stderr.strip()[-200:]}"
-    if os.environ.get("REQUIRE_ALL") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    lacks(reason)
 
 
 @pytest.mark.parametrize(("name", "follows"), [("flask", False), ("flask-login", False), ("flask-login", True)])
