@@ -50,10 +50,9 @@ def fetch(name: str) -> Path:
     command = [python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-binary", ":all:"]
     command += ["--no-deps", "--dest", str(CACHE), f"{name}=={SUITES[name]}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    if (path := find(name)) is not None:
-        return path
-    reason = f"the sdist of {name} can't be downloaded: {done.stderr.strip()[-200:]}"
-    lacks(reason)
+    if (path := find(name)) is None:
+        lacks(f"the sdist of {name} can't be downloaded: {done.stderr.strip()[-200:]}")
+    return path
 
 
 @pytest.mark.parametrize(("name", "follows"), [("flask", False), ("flask-login", False), ("flask-login", True)])
