@@ -137,15 +137,17 @@ class LiveLoad:
         header = make_header(target, profile, "console", self.started)
         self._history = HistoryRun(folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE)
         self._prober = Prober((make_session_endpoint(target),))
-        self._open = contextlib.ExitStack()
+        self._open = contextlib.ExitStack()  # entered
         self._ended = False
 
     def __enter__(self) -> Self:
-        self._open.callback(self._history.remove_parts)
-        self._open.enter_context(self._generator)
-        self._history.write(Mark(now(), LOAD))
-        self._generator.start()
-        self._open.enter_context(self._prober)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._history.remove_parts)
+            stack.enter_context(self._generator)
+            self._history.write(Mark(now(), LOAD))
+            self._generator.start()
+            stack.enter_context(self._prober)
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
