@@ -185,7 +185,7 @@ def kill(name: str, state_dir: Path | None) -> None:
 
     NAME is a name that `up` prints, such as node-2.
 
-    Exit status: 0 it was killed; 1 there is no such process, or no or more than one cluster; 2 wrong usage.
+    Exit status: 0 it was killed; 1 the process or the cluster was not found, or several clusters run; 2 wrong usage.
     """
     running = find_running(state_dir)
     if len(running) != 1:

@@ -25,6 +25,7 @@ from .sessions import (
     AnonymousRefused,
     CookieNotSendable,
     LoginTooOld,
+    NotAllEnded,
     SessionEnded,
     SessionError,
     SessionTooLarge,
@@ -77,6 +78,7 @@ _SESSION_ERRORS = {
         "Your session is full",
         "Your session is full, and this was not saved. What was in it is still there.",
     ),
+    NotAllEnded: ("Not finished", "You have more sessions than can be ended at once: {}."),
     CookieNotSendable: ("Login not possible here", "You can't log in here: {}."),
 }
 """Title and message by error; `{}` is the error's own text."""
@@ -139,7 +141,7 @@ def _session_error(error: SessionError) -> Response:
     if type(error) in _SESSION_ERRORS:
         title, message = _SESSION_ERRORS[type(error)]
         response = _error(error.status, message.format(error), title)
-        if isinstance(error, AnonymousRefused):
+        if isinstance(error, AnonymousRefused | NotAllEnded):
             response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
     response = _error(error.status, _OUTAGE_READ if request.method in SAFE_METHODS else _OUTAGE_WRITE)
