@@ -36,7 +36,8 @@ def tell(case: CaseResults) -> Told | None:
     ]
     failed = _count(case.failed, "request failed", "requests failed") or NO_COST
     gap = "" if case.gap in {"-", "0.00"} else f"for {case.gap} s there was no good answer"
-    return Told(_list(losses) or NOTHING_LOST, _list([failed, gap]))
+    slow = "" if case.slow == "-" else f"1 answer in 100 took {case.slow} s or more"
+    return Told(_list(losses) or NOTHING_LOST, _list([failed, gap, slow]))
 
 
 def tell_all(results: Sequence[Result]) -> str:
