@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-unit test-docker test-cluster test-all test-nightly test-faults check format lock clean
+.PHONY: help setup demo console up test test-unit test-docker test-cluster test-all test-nightly test-faults check format lock clean
 
-# Many tests wait for servers, so there are more workers than cores; whole clusters are larger.
+# Many tests wait for servers, so there are more workers than cores; whole clusters are larger. Files are taken in their
+# order: the last folder has the shortest tests.
 PYTEST := $(BIN)/python -m pytest
-PARALLEL ?= -n 4 --dist loadfile
-CLUSTERS ?= -n 2 --dist loadfile
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+CLUSTERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,11 +31,14 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: $(READY) ## show what breaks and what holds, with figures and a report (less than 90 s)
 	@$(BIN)/session-cluster demo --out results/demo $(ARGS)
 
+console: $(READY) ## start a cluster with users on it, and a page to watch and break it
+	@$(BIN)/session-cluster console $(ARGS)
+
 up: $(READY) ## start a cluster: http://127.0.0.1:8080
 	@$(BIN)/session-cluster up $(ARGS)
 
 test: $(READY) ## unit and integration tests (less than 5 min)
-	@$(PYTEST) $(PARALLEL) tests/unit tests/integration $(ARGS)
+	@$(PYTEST) $(PARALLEL) tests/integration tests/unit $(ARGS)
 
 test-unit: $(READY) ## tests that need no server (less than 60 s)
 	@$(PYTEST) $(PARALLEL) tests/unit $(ARGS)

@@ -53,6 +53,9 @@ class BaseCluster(ABC):
     @abstractmethod
     def members(self) -> tuple[Member, ...]: ...
 
+    @abstractmethod
+    def log_lines(self, name: str, count: int) -> tuple[str, ...]: ...
+
     def start(self) -> None:
         if self._is_started():
             raise ClusterError("the cluster is running already")

@@ -67,7 +67,10 @@ class StoreStatistics:
 
 
 class StoreControl(Protocol):
-    """Control of a cluster's store. Every method and property raises ClusterError if the store does not support it."""
+    """Control of a cluster's store. Every method and property raises ClusterError if the store does not support it.
+
+    `primaries` and `statistics` may be called from any thread, like `Cluster.members`.
+    """
 
     @property
     def url(self) -> str:
@@ -84,6 +87,9 @@ class StoreControl(Protocol):
     def primary(self) -> str:
         """Return the name of the primary, as reported by its Sentinels or servers; in a Redis Cluster that of the first
         shard."""
+
+    def primaries(self) -> frozenset[str]:
+        """Return the names of all primaries: one, or one for each shard of a Redis Cluster."""
 
     def failover(self) -> None:
         """Promote a replica of the primary. Block until every Sentinel (or server) reports the new primary."""
@@ -107,7 +113,8 @@ class StoreControl(Protocol):
 class Cluster(Protocol):
     """A cluster that can be started, changed, broken and repaired. Every method raises ClusterError.
 
-    Entering it as a context manager starts it, leaving stops it. Call it from one thread at a time, except `members`.
+    Entering it as a context manager starts it, leaving stops it. Call it from one thread at a time, except `members`
+    and `log_lines`.
     """
 
     @property
@@ -187,6 +194,9 @@ class Cluster(Protocol):
     def members(self) -> tuple[Member, ...]:
         """Return the current state of the proxy, the nodes by number, the store's servers and its Sentinels. May be
         called from any thread, also while another call changes the cluster."""
+
+    def log_lines(self, name: str, count: int) -> tuple[str, ...]:
+        """Return the last lines of a member's log, at most `count`, also of one that has ended."""
 
     def __enter__(self) -> Self: ...
 

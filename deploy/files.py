@@ -1,4 +1,4 @@
-"""Writing files atomically."""
+"""Writing files atomically, and reading the end of a log."""
 
 import os
 import tempfile
@@ -9,6 +9,8 @@ import msgspec
 
 _BLOCK = 4096
 """Bytes: of a full disk not even this many are free."""
+_BYTES_OF_LINE = 2048
+"""Bytes of a log that are read for each wanted line."""
 
 
 def write_atomically(path: Path, text: str | bytes, mode: int = 0o600) -> Path:
@@ -33,3 +35,13 @@ def check_writable(path: Path) -> None:
     """Raise OSError if this file cannot be written. An existing one stays unchanged."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", buffering=0) as draft:
         draft.write(bytes(_BLOCK))
+
+
+def read_last_lines(path: Path, count: int) -> tuple[str, ...]:
+    """Return the last `count` lines of a text file, which may be growing. Without a file there are none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - count * _BYTES_OF_LINE))
+            return tuple(file.read().decode(errors="replace").splitlines()[-count:])
+    except FileNotFoundError:
+        return ()

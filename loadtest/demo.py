@@ -15,13 +15,14 @@ from rich.text import Text
 from deploy import ClusterSpec, StoreKind
 from loadtest.checker import PhaseFigures
 from loadtest.claims.availability import FEW_FAILED_WRITES, no_failed_request, served_by
-from loadtest.claims.claim import Claim, Observed, Verdict, list_failures
+from loadtest.claims.claim import Claim, Observed, Verdict, list_failures, worst
 from loadtest.claims.data import NOTHING_LOST, nothing_lost, share_of_requests, share_of_users
 from loadtest.experiment import Experiment, Phase, Variant, cluster
 from loadtest.faults import NOTHING, Fault, kill, scale
 from loadtest.load_profile import Mix
-from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
-from loadtest.results import Result, record_figures
+from loadtest.report.sentences import capitalize, tell
+from loadtest.report.tables import BUSY_GENERATOR, LOSS, SATURATED, Column, Table, add_verdict, mark_grid
+from loadtest.results import CaseResults, Result, record_figures
 from proxy import Balance
 
 FORMAT = 2
@@ -125,8 +126,7 @@ BY_NAME: Mapping[str, Experiment] = {scene.name: scene for scene in SCENES}
 
 def show_scenes(results: Sequence[Result], width: int) -> RenderableType:
     """Return the demo's result for a console of `width` columns: one table, and a sentence for each scene."""
-    note = "found logged out: % of the requests made by users who had logged in"
-    parts = [_make_table(results, width).render(), Text(""), _sentences(results), Text(""), Text(note, "dim")]
+    parts = [_make_table(results, width).render(), Text(""), _sentences(results)]
     if any(result.generator_cpu > SATURATED for result in results):
         parts.append(Text(BUSY_GENERATOR, "yellow"))
     return Group(*parts)
@@ -165,9 +165,9 @@ def _make_cells(figures: PhaseFigures, wide: bool) -> list[Text]:
         Text(f"{figures.rate:.0f}"),
         Text(f"{figures.p50:.0f}"),
         Text(f"{figures.p99:.0f}"),
-        Text(f"{_count(found, wide)} {figures.share_logged_out:.0%}", "yellow") if found else Text("0"),
-        Text(f"{users}{total}", "yellow") if users else Text("0"),
-        Text(f"{figures.failed:,}", "red" if figures.failed else ""),
+        Text(f"{_count(found, wide)} {figures.share_logged_out:.0%}", LOSS) if found else Text("0"),
+        Text(f"{users}{total}", LOSS) if users else Text("0"),
+        Text(f"{figures.failed:,}", "yellow" if figures.failed else ""),
     ]
 
 
@@ -186,10 +186,13 @@ def _count(number: int, wide: bool) -> str:
 
 
 def _sentences(results: Sequence[Result]) -> RenderableType:
-    """Return a line for each scene: its verdict, its hypothesis, and the requests that failed."""
+    """Return lines for each scene: its verdict and hypothesis, what was lost, and the requests that failed."""
     grid = mark_grid()
     for number, result in enumerate(results, 1):
         add_verdict(grid, str(number), result, result.hypothesis)
+        told = tell(CaseResults((result,)))
+        if told is not None and told.lost:
+            grid.add_row("", "", Text.assemble((capitalize(told.losses), LOSS), f"; {told.costs}."))
         figures = (_figures(result, phase.name) for phase in _variant(result).phases)
         failures = sum((Counter(one.failures) for one in figures), Counter[str]())
         if failures and result.verdict is Verdict.HOLDS:
@@ -223,12 +226,14 @@ def _record_scene(result: Result) -> dict[str, Any]:
         "proxy": dict(spec.proxy),
         "verdict": result.verdict.value,
         "reason": result.reason,
-        "phases": [
-            {
-                **record_figures(phase.claim, _figures(result, phase.claim)),
-                "verdict": phase.verdict.value,
-                "reason": phase.reason,
-            }
-            for phase in result.claims  # the verdict on a phase has its name
-        ],
+        "phases": [_record_phase(result, phase) for phase in dict.fromkeys(claim.phase for claim in result.claims)],
+    }
+
+
+def _record_phase(result: Result, phase: str) -> dict[str, Any]:
+    verdict = worst(one.named("") for one in result.claims if one.phase == phase)
+    return {
+        **record_figures(phase, _figures(result, phase)),
+        "verdict": verdict.verdict.value,
+        "reason": verdict.reason,
     }

@@ -17,7 +17,7 @@ from loadtest.faults import NOTHING, Fault, latency
 from loadtest.load_profile import Arrivals, Mix
 from proxy import Balance
 
-BEFORE, AFTER = "before", "after"
+ARRIVAL, BEFORE, AFTER = "arriving", "before", "after"
 MIN_DURING = 3.5
 """Minimum duration of a fault in seconds, also in the short form: claims need the data."""
 
@@ -67,8 +67,9 @@ class Phase:
 class Variant:
     """A cluster, the fault, and the claims.
 
-    `name` is empty where an experiment has one variant only; `title` follows the experiment's. `phases` replaces the
-    usual ones: before, during the fault, after its undo. `places`: where such a cluster can run.
+    `name` is empty where an experiment has one variant only; `title` follows the experiment's. `hypothesis` is what it
+    predicts for this variant, where variants differ. `phases` replaces the usual ones: before, during the fault, after
+    its undo. `places`: where such a cluster can run.
     """
 
     spec: ClusterSpec
@@ -78,6 +79,7 @@ class Variant:
     arrival: tuple[Claim, ...] = ()
     name: str = ""
     title: str = ""
+    hypothesis: str = ""
     reference: str = ""
     places: frozenset[Place] = frozenset(Place)
 
@@ -139,8 +141,16 @@ class Case:
     @property
     def phases(self) -> tuple[Phase, ...]:
         experiment, fault = self.experiment, self.variant.fault
-        return self.variant.phases or (
-            Phase(name=BEFORE, seconds=experiment.before, words="steady"),
+        later_claims = tuple(claim for claim in self.variant.claims if claim.phase == DURING)
+        if self.variant.phases:
+            return self.variant.phases
+        before = Phase(name=BEFORE, seconds=experiment.before, words="steady")
+        if not fault.seconds:  # then there is nothing to recover from
+            return before, Phase(
+                name=DURING, seconds=experiment.during, words="watch", min_seconds=MIN_DURING, later_claims=later_claims
+            )
+        return (
+            before,
             Phase(
                 name=DURING,
                 seconds=experiment.during,
@@ -148,7 +158,7 @@ class Case:
                 fault=fault,
                 undo=True,
                 min_seconds=MIN_DURING,
-                later_claims=tuple(claim for claim in self.variant.claims if claim.phase == DURING),
+                later_claims=later_claims,
             ),
             Phase(name=AFTER, seconds=experiment.after, words="steady again"),
         )
@@ -179,7 +189,7 @@ class Case:
         return self.variant.reference or self.experiment.reference
 
 
-def make_case_name(name: str, variant: str, node: str, place: Place) -> str:
+def make_case_name(name: str, variant: str, node: str = NodeKind.FLASK, place: Place = Place.LOCAL) -> str:
     """Return the folder of all runs of one case."""
     return ".".join(filter(None, (name, variant, *_unusual(node, place))))
 

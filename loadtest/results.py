@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,7 +19,7 @@ from deploy import NodeKind
 from deploy.files import write_json
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.claims.claim import ClaimResult, Timing, Verdict
-from loadtest.experiment import Place, make_case_name, make_heading
+from loadtest.experiment import ARRIVAL, Place, make_case_name, make_heading
 from loadtest.load_profile import Mix
 
 VERSION = 1
@@ -31,13 +32,21 @@ _RECORDED = (
     *("failures", "retried", "nodes", "p50", "p99", "generator_cpu"),
 )
 _LOSSES = {
-    "updates_lost": Kind.UPDATE_LOST,
-    "stale_reads": Kind.STALE_READ,
-    "revived": Kind.REVIVED,
-    "crossed": Kind.CROSSED,
-    "misdirected": Kind.MISDIRECTED,
-    "passwords_undone": Kind.PASSWORD_UNDONE,
+    "updates_lost": (Kind.UPDATE_LOST, Kind.EMPTYING_UNDONE),
+    "stale_reads": (Kind.STALE_READ,),
+    "revived": (Kind.REVIVED,),
+    "crossed": (Kind.CROSSED,),
+    "misdirected": (Kind.MISDIRECTED,),
+    "passwords_undone": (Kind.PASSWORD_UNDONE,),
 }
+_OTHER_LOSSES = {
+    "stale_reads": ("old value shown", "old values shown"),
+    "revived": ("logout undone", "logouts undone"),
+    "crossed": ("answer with data of another user", "answers with data of another user"),
+    "misdirected": ("write in another session", "writes in another session"),
+    "passwords_undone": ("change of password undone", "changes of password undone"),
+}
+"""By figure of the findings, what is lost beside sessions and updates: one, and several."""
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
 _GREATEST = 1e12
@@ -116,7 +125,7 @@ def record_figures(phase: str, figures: PhaseFigures) -> dict[str, Any]:
         "requests_per_second": round(figures.rate, 2),
         "share_logged_out": round(figures.share_logged_out, 4),
         **{name: getattr(figures, name) for name in _RECORDED},
-        **{name: figures.found.get(kind, 0) for name, kind in _LOSSES.items()},
+        **{name: sum(figures.found.get(kind, 0) for kind in kinds) for name, kinds in _LOSSES.items()},
     }
 
 
@@ -221,6 +230,27 @@ class CaseResults:
         return max(self.runs, key=lambda run: (order.index(run.verdict), -run.run))
 
     @property
+    def measured(self) -> bool:
+        return any(run.findings is not None for run in self.runs)
+
+    @property
+    def users_logged_out(self) -> str:
+        """The users who were found logged out: "0", or "8 of 24"."""
+        figure = self._median(lambda found: found.total.users_logged_out)
+        number, space, spread = figure.partition(" ")
+        return figure if figure in {"0", "-"} else f"{number} of {self.first.users}{space}{spread}"
+
+    @property
+    def other_losses(self) -> str:
+        """What was lost beside sessions and updates: "2 logouts undone, 1 old value shown"; empty for nothing."""
+        parts = []
+        for name, (one, several) in _OTHER_LOSSES.items():
+            figure = self._median(attrgetter(name))
+            if figure not in {"0", "-"}:
+                parts.append(f"{figure} {one if figure == '1' else several}")
+        return ", ".join(parts)
+
+    @property
     def sessions_lost(self) -> str:
         return self._median(lambda found: found.sessions_lost)
 
@@ -241,6 +271,12 @@ class CaseResults:
         """Seconds without a good answer; a dash without a prober."""
         return self._median(lambda found: found.gap if found.availability else None, "{:.2f}")
 
+    @property
+    def slow(self) -> str:
+        """Seconds that 99 of 100 answers took at most in the slowest phase after the arrival; a dash below 1 s."""
+        figure = self._median(_slowest_p99, "{:.1f}")
+        return "-" if figure.startswith("0.") else figure
+
     def _median(self, figure: Callable[[Findings], float | None], form: str = "{:,}") -> str:
         """Return the median, followed by the range where the runs differ."""
         found = [run.findings for run in self.runs if run.findings is not None]
@@ -249,6 +285,11 @@ class CaseResults:
             return "-"
         middle, least, most = (form.format(_whole(value)) for value in (median(values), min(values), max(values)))
         return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def _slowest_p99(found: Findings) -> float:
+    """Return the greatest p99 of a phase in seconds; that of the arrival, when all users log in, does not count."""
+    return max((seen.p99 for name, seen in found.phases.items() if name != ARRIVAL), default=0.0) / 1000
 
 
 def group_by_case(results: Iterable[Result]) -> list[CaseResults]:

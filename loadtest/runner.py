@@ -12,9 +12,22 @@ from deploy.signals import uninterrupted
 from loadtest.checker import HORIZON, Checker, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims.claim import SESSION, SITE, Timing
-from loadtest.experiment import AFTER, Phase
+from loadtest.experiment import AFTER, ARRIVAL, Phase
 from loadtest.generator import Generator, GeneratorError
-from loadtest.history import VERSION, Action, End, Follower, Header, Mark, Note, PartWriter, assemble, now, read_part
+from loadtest.history import (
+    VERSION,
+    Action,
+    End,
+    Follower,
+    Header,
+    Mark,
+    Note,
+    Op,
+    PartWriter,
+    assemble,
+    now,
+    read_part,
+)
 from loadtest.http import Operation
 from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
@@ -22,7 +35,7 @@ from loadtest.progress import Status
 from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, send
 
-STARTING, ARRIVAL, CHECKING = "starting", "arriving", "checking"
+STARTING, CHECKING = "starting", "checking"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
@@ -92,10 +105,21 @@ class Run:
 
 
 class HistoryRun:
-    """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them."""
+    """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them.
 
-    def __init__(self, folder: Path, header: Header, parts: Sequence[Path]) -> None:
-        self._folder, self._header = folder, header
+    `watch` is called with each operation when it is read. Findings take at most this `share` (0 to 1) of the time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        header: Header,
+        parts: Sequence[Path],
+        *,
+        watch: Callable[[Op], None] | None = None,
+        share: float = 0.1,
+    ) -> None:
+        self._folder, self._header, self._watch, self._share = folder, header, watch, share
         marks, probes = folder / "marks.jsonl", folder / "probes.jsonl"
         self._paths = (marks, probes, *parts)
         self._marks, self._probes = PartWriter(marks), PartWriter(probes)
@@ -109,15 +133,14 @@ class HistoryRun:
         self._marks.flush()
 
     def read(self, prober: Prober | None) -> Findings:
-        """Return the findings so far. Takes at most a tenth of the time."""
+        """Return the findings so far."""
         begin = time.monotonic()
         if begin >= self._due:
             self._take_probes(prober)
-            for event in self._follower.poll():
-                self._checker.feed(event)
+            self._feed()
             self._findings = self._checker.findings()
             end = time.monotonic()
-            self._due = end + max(_FINDINGS_INTERVAL, 10 * (end - begin))
+            self._due = end + max(_FINDINGS_INTERVAL, (end - begin) / self._share)
         return self._findings
 
     def finish(self, prober: Prober | None) -> Findings:
@@ -125,8 +148,7 @@ class HistoryRun:
         self._take_probes(prober)
         self._marks.close()
         self._probes.close()
-        for event in self._follower.poll():
-            self._checker.feed(event)
+        self._feed()
         assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
         self._checker.feed(End(ops=0, probes=0))  # which the reader alone compares
         return self._checker.findings()
@@ -134,6 +156,12 @@ class HistoryRun:
     def remove_parts(self) -> None:
         for path in (*self._paths, self._folder / "locust.log"):
             path.unlink(missing_ok=True)
+
+    def _feed(self) -> None:
+        for event in self._follower.poll():
+            self._checker.feed(event)
+            if self._watch is not None and isinstance(event, Op):
+                self._watch(event)
 
     def _take_probes(self, prober: Prober | None) -> None:
         if prober is not None:
@@ -183,7 +211,11 @@ class Runner:
             if self._probes:
                 wait_steady(self._target, self._cluster, STEADY_TIMEOUT)
             self._generator = Generator(self._profile, self._target, self._folder)
-            self._history = HistoryRun(self._folder, self._make_header(), self._generator.parts)
+            self._history = HistoryRun(
+                self._folder,
+                make_header(self._target, self._profile, self._title, self._started),
+                self._generator.parts,
+            )
             stack.callback(self._history.remove_parts)
             stack.enter_context(self._generator)
             self._mark(ARRIVAL)
@@ -255,31 +287,13 @@ class Runner:
         assert self._target.cluster is not None, "faults and probes need a cluster"
         return self._target.cluster
 
-    def _make_header(self) -> Header:
-        target, profile, lifetime = self._target, self._profile, self._target.session_lifetime
-        load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
-        return Header(
-            version=VERSION,
-            title=self._title,
-            started=self._started,
-            cluster={"url": target.url, **target.description, **load},
-            idle_timeout=lifetime.idle if lifetime else None,
-            lifetime=lifetime.absolute if lifetime else None,
-        )
-
     def _make_prober(self) -> Prober:
         """Return a prober with a session of its own. Raises NotSteadyError if the login fails."""
         try:
-            cookie = log_in(self._target)
+            session = make_session_endpoint(self._target)
         except TargetError as error:
             raise NotSteadyError(str(error)) from error
-        url, adapter = self._target.url, self._target.adapter
-        look = adapter.request(Operation(Action.LOOK), "", "")
-        endpoints = (
-            Endpoint(name=SITE, url=url + adapter.site),
-            Endpoint(name=SESSION, url=url + look.path, cookie=cookie),
-        )
-        return Prober(endpoints)
+        return Prober((Endpoint(name=SITE, url=self._target.url + self._target.adapter.site), session))
 
     def _wait_for_arrival(self) -> None:
         """Wait until every user has an answer to its login, also on a slow machine.
@@ -365,6 +379,26 @@ class Runner:
             undone=self._times.get("undone", undo),
             ended=ended,
         )
+
+
+def make_header(target: Target, profile: LoadProfile, title: str, started: float) -> Header:
+    """Return the first line of the history of a load on a target that runs."""
+    lifetime = target.session_lifetime
+    load = {"users": profile.users, "wait": profile.wait, "mix": profile.mix.value}
+    return Header(
+        version=VERSION,
+        title=title,
+        started=started,
+        cluster={"url": target.url, **target.description, **load},
+        idle_timeout=lifetime.idle if lifetime else None,
+        lifetime=lifetime.absolute if lifetime else None,
+    )
+
+
+def make_session_endpoint(target: Target) -> Endpoint:
+    """Return what a prober requests with a session of its own. Raises TargetError if the login fails."""
+    look = target.adapter.request(Operation(Action.LOOK), "", "")
+    return Endpoint(name=SESSION, url=target.url + look.path, cookie=log_in(target))
 
 
 def run_phases(runner: Runner, phases: Sequence[Phase], *, ends_at_loss: bool = False) -> Run:

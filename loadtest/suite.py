@@ -1,20 +1,21 @@
 """Several experiments, one after another: each variant is run and evaluated, and its result is written."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
 from deploy.files import write_json
-from loadtest.claims.claim import HOLDS, ClaimResult, Observed, broken, evaluate, list_failures, not_enough, worst
-from loadtest.experiment import BEFORE, Case, Experiment, Phase, Place
+from loadtest.claims.claim import ClaimResult, Observed, broken, evaluate, holds, list_failures, not_enough, worst
+from loadtest.experiment import ARRIVAL, BEFORE, Case, Experiment, Phase, Place, make_case_name
+from loadtest.faults import NOTHING
 from loadtest.generator import GeneratorError
 from loadtest.history import HistoryError, Op, Probe, read
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, describe_machine, list_versions, replacing, write_results
-from loadtest.runner import ARRIVAL, NotSteadyError, Run, Runner, Schedule, run_phases
+from loadtest.runner import NotSteadyError, Run, Runner, Schedule, run_phases
 from loadtest.target import ClusterTarget, TargetError, describe
 
 MakeCluster = Callable[[ClusterSpec], Cluster]
@@ -44,8 +45,8 @@ class Suite:
     """Experiments and where to run them.
 
     `clusters` has a factory for each place: a variant is run in the first place that it can run in. `command` repeats
-    one experiment: "session-cluster failover run {name}". Without `probes` there is neither a prober nor a check of
-    the steady state.
+    one case: "session-cluster failover run {name}". `variants` limits experiments to some of their variants. Without
+    `probes` there is neither a prober nor a check of the steady state.
     """
 
     experiments: Sequence[Experiment]
@@ -56,6 +57,7 @@ class Suite:
     repeat: int = 1
     node: NodeKind = NodeKind.FLASK
     probes: bool = True
+    variants: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def cases(self) -> list[Case]:
@@ -65,6 +67,7 @@ class Suite:
             for experiment in self.experiments
             for variant in experiment.variants
             if variant.spec.store in self.node.stores
+            and (not self.variants.get(experiment.name) or variant.name in self.variants[experiment.name])
             if (places := [place for place in self.clusters if place in variant.places])
         ]
 
@@ -115,7 +118,7 @@ class Suite:
             run, claims = None, (not_enough(str(error)).named("the cluster is steady before the fault"),)
         except FAILURES as error:
             run, claims = None, (not_enough(str(error)).named("the experiment runs"),)
-        command = self.command.format(name=case.experiment.name, place=case.place)
+        command = self.command.format(name=make_case_name(case.experiment.name, case.variant.name), place=case.place)
         return make_result(case, run, claims, number, users, command), run.stopped if run else None
 
 
@@ -129,14 +132,15 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
         probes = [event for event in events if isinstance(event, Probe)]
         seen = replace(seen, ops=ops, probes=probes)
     results: list[ClaimResult] = []
+    faulty = case.fault != NOTHING.what
     if steady:
-        results.append(_check_steady(case, seen).named("no request fails before the fault"))
+        before = "before the fault" if faulty else "before the measurement"
+        results.append(_check_steady(case, seen).named(f"no request fails {before}"))
     for name, claims in ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases)):
-        if claims:
-            results.append(worst(claim.check(seen.within(name)) for claim in claims).named(name))
+        results += (claim.check(seen.within(name)).named(claim.text, name) for claim in claims)
     results += evaluate(case.variant.claims, seen)
-    if steady:
-        recovery = broken(run.unsteady_after) if run.unsteady_after else HOLDS
+    if steady and faulty:
+        recovery = broken(run.unsteady_after) if run.unsteady_after else holds("every node answers")
         results.append(recovery.named("the cluster is steady after the undo"))
     return tuple(results)
 
@@ -144,12 +148,14 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
 def _check_steady(case: Case, seen: Observed) -> ClaimResult:
     """Return NOT_ENOUGH_DATA for failures before the fault: they neither support nor break the hypothesis."""
     if case.mix is Mix.LOGOUT_RACE:
-        return HOLDS  # never steady: writes after the logout fail, because their session has ended
+        return holds("not checked: writes that come after a logout fail")
+    count = 0
     for phase in (ARRIVAL, BEFORE):
         figures = seen.within(phase).figures
         if figures.failed:
             return not_enough(f"requests failed already: {list_failures(figures.failures)}")
-    return HOLDS
+        count += figures.operations
+    return holds(f"0 of {count:,} requests failed")
 
 
 def make_result(
@@ -164,7 +170,7 @@ def make_result(
         position=experiment.variants.index(variant),
         run=number,
         title=case.title,
-        hypothesis=experiment.hypothesis,
+        hypothesis=variant.hypothesis or experiment.hypothesis,
         reference=case.reference,
         fault=case.fault,
         mix=case.mix,

@@ -16,6 +16,9 @@ from .sessions import Sessions, UserSession, UserSessions, current_session, fres
 FRESH_SECONDS = 300
 """Seconds since the login that are allowed for actions which a stolen session must not do."""
 
+END_SECONDS = 5.0
+"""The most time that a request spends on ending a user's sessions; then it is answered with 503, to be repeated."""
+
 # In this order, because each of them also claims to be the browsers below it.
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -102,7 +105,7 @@ def end_others() -> Response:
     """
     sessions: Sessions = current_app.extensions["sessions"]
     everywhere = request.args.get("all") == "true"
-    ended = sessions.end_all(require_user(), keep=current_session)
+    ended = sessions.end_all(require_user(), keep=current_session, within=END_SECONDS)
     if everywhere:
         ended += current_session.exists
         current_session.end()

@@ -25,7 +25,7 @@ from .accounts.passwords import PasswordRefused
 from .accounts.users import UserChanged, Users
 from .rate_limit import RateLimiter
 from .request import read_body, request_id, require_user, wants_page
-from .sessions import Sessions, StoreUnavailable, current_session, fresh_login
+from .sessions import NotAllEnded, Sessions, StoreUnavailable, current_session, fresh_login
 
 log = logging.getLogger("nodes.auth")
 
@@ -34,14 +34,18 @@ blueprint = Blueprint("auth", __name__)
 _PAGES = {"/sessions": "account_sessions.list_all", "/account": "auth.account"}
 """The only pages beside the home page that a login may lead back to, whatever a form says."""
 
-_NOT_CHANGED = "Your password was not changed: the store can't be reached. Some of your other sessions may have ended."
+_NOT_CHANGED = (
+    "Your password was not changed: the store can't be reached, or you have more sessions than can be ended at once."
+    " Some of your other sessions may have ended. Send the request again."
+)
 _PERHAPS_CHANGED = (
     "Your password may have been changed: the store can't be reached. Send the request again; if you are asked to log"
     " in before, try the new password first."
 )
 _CHANGED = (
-    "Your password was changed, but the store can't be reached, and you may still be logged in elsewhere. Send the"
-    " request again to finish it; if you are asked to log in before, use the new password."
+    "Your password was changed, but the store can't be reached, or you have more sessions than can be ended at once,"
+    " and you may still be logged in elsewhere. Send the request again to finish it; if you are asked to log in before,"
+    " use the new password."
 )
 
 
@@ -105,9 +109,8 @@ def login() -> Response:
 
 def _finish_change(account: Account) -> None:
     """End the sessions that a change of password would have ended, which was cut off."""
-    sessions: Sessions = current_app.extensions["sessions"]
     users: Users = current_app.extensions["users"]
-    sessions.end_all(account.name, keep=current_session)  # that of this browser gets a new id
+    _end_others(account.name)  # that of this browser gets a new id
     with suppress(UserChanged):  # the login notices what matters
         users.finish(account)
 
@@ -143,7 +146,6 @@ def change_password() -> Response:
     """
     users: Users = current_app.extensions["users"]
     limiter: RateLimiter = current_app.extensions["rate_limiter"]
-    sessions: Sessions = current_app.extensions["sessions"]
     user = require_user()
     try:
         passwords = read_body(NewPassword)
@@ -158,7 +160,7 @@ def change_password() -> Response:
 
     def end_others() -> None:
         with _say_if_cut_off(_NOT_CHANGED):
-            sessions.end_all(user, keep=current_session)
+            _end_others(user)
 
     try:
         if is_current:
@@ -171,7 +173,7 @@ def change_password() -> Response:
     try:
         with _say_if_cut_off(_CHANGED):
             current_session.renew(owner=user)
-            sessions.end_all(user, keep=current_session)
+            _end_others(user)
             users.finish(account)
     except UserChanged:  # disabled, or changed or finished by another session, which has ended this one
         current_session.end()
@@ -185,9 +187,14 @@ def _say_if_cut_off(state: str) -> Iterator[None]:
     """Answer 503 with this state of a change of password where the store is unavailable."""
     try:
         yield
-    except StoreUnavailable as error:
+    except (StoreUnavailable, NotAllEnded) as error:
         log.warning("change of password cut off: %s", error, extra={"request_id": request_id()})
         raise ServiceUnavailable(state, retry_after=pages.RETRY_AFTER) from error
+
+
+def _end_others(user: str) -> None:
+    sessions: Sessions = current_app.extensions["sessions"]
+    sessions.end_all(user, keep=current_session, within=account_sessions.END_SECONDS)
 
 
 def _refuse_change(error: HTTPException) -> Response:

@@ -106,6 +106,10 @@ class ComposeCluster(BaseCluster):
     def members(self) -> tuple[Member, ...]:
         return tuple(make_member(name, one, name in self._states) for name, one in self._members().items())
 
+    def log_lines(self, name: str, count: int) -> tuple[str, ...]:
+        self._find(name)
+        return self._running_project().log_lines(self._container(name), count)
+
     def _is_started(self) -> bool:
         return self._project is not None
 

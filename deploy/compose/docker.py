@@ -81,6 +81,12 @@ class Project:
             tar.addfile(info, io.BytesIO(text.encode()))
         self._run(["docker", "cp", "-", f"{container.id}:{path.parent}"], 60.0, packed.getvalue())
 
+    def log_lines(self, container: Container, count: int) -> tuple[str, ...]:
+        """Return the last lines that a container wrote to stdout and stderr."""
+        script = 'exec docker logs --tail "$1" "$2" 2>&1'
+        output = self._run(["sh", "-c", script, "sh", str(count), container.id], 15.0)
+        return tuple(output.decode(errors="replace").splitlines())
+
     def succeeds(self, container: Container, *command: str) -> bool:
         """Return whether a command in a container ends with 0, within some seconds."""
         try:

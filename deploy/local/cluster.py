@@ -7,6 +7,7 @@ from pathlib import Path
 from deploy.base import BaseCluster
 from deploy.cluster import Member, Role
 from deploy.fault_proxy import FaultProxy
+from deploy.files import read_last_lines
 from deploy.local.processes import Process
 from deploy.local.proxy import LocalProxy
 from deploy.local.redis_server import LocalRedis, RedisBinary
@@ -108,6 +109,9 @@ class LocalCluster(BaseCluster):
         self._running_group()
         servers = sorted(self._servers.values(), key=lambda server: _ORDER.index(server.role))
         return tuple(server.member(server.name in self._states) for server in servers)
+
+    def log_lines(self, name: str, count: int) -> tuple[str, ...]:
+        return read_last_lines(Path(self._find(name).log), count)
 
     def _is_started(self) -> bool:
         return self._group is not None

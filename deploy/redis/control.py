@@ -86,6 +86,9 @@ class BaseStoreControl:
     def primary(self) -> str:
         raise ClusterError(f"sessions are in {self.kind}: the store has no primary")
 
+    def primaries(self) -> frozenset[str]:
+        return frozenset({self.primary()})
+
     def failover(self) -> None:
         raise ClusterError(f"the store has no replica that could take over: it is {self.kind}")
 
@@ -149,7 +152,7 @@ class _Replicated(BaseStoreControl, ABC):
         return {address: name for name, address in self._servers.stores.items()}
 
     def statistics(self) -> StoreStatistics:
-        primaries = sorted(self._primaries())
+        primaries = sorted(self.primaries())
         return reduce(add, (_statistics(self._servers, name) for name in primaries))
 
     @abstractmethod
@@ -157,21 +160,18 @@ class _Replicated(BaseStoreControl, ABC):
         """Return whether the running servers agree on the primaries, and every replica is up to date."""
 
     @abstractmethod
-    def _primaries(self) -> set[str]: ...
-
-    @abstractmethod
     def _failover(self, primary: str) -> None:
         """Promote a replica of this primary, which runs."""
 
     def _replace_primary(self, member: str) -> None:
         """Promote another server if `member` is a primary."""
-        if member not in self._primaries():
+        if member not in self.primaries():
             return
         if member in self._servers.running():
             self._failover(member)
         else:
             self._servers.kill(member)  # a paused one must not wake up while it is stopped and replaced
-            self._wait(lambda: member not in self._primaries(), f"no replica has taken over from {member}")
+            self._wait(lambda: member not in self.primaries(), f"no replica has taken over from {member}")
 
     def failover(self) -> None:
         self._failover(self.primary())
@@ -288,8 +288,8 @@ class SentinelControl(_Replicated):
         commands = ("DEBUG", *FAST_RECONNECT), ("CKQUORUM", NAME)
         return all(self._try(member, "SENTINEL", *command) is not None for command in commands)
 
-    def _primaries(self) -> set[str]:
-        return {self.primary()}
+    def primaries(self) -> frozenset[str]:
+        return frozenset({self.primary()})
 
     def _failover_finished(self, before: str) -> bool:
         """Return whether another server is the primary; asks for the failover if none is in progress."""
@@ -390,7 +390,7 @@ class ClusterControl(_Replicated):
             raise ClusterError(f"no failover is possible: {replica}, the replica of {primary}, does not run")
 
         def finished() -> bool:
-            if replica in self._primaries():
+            if replica in self.primaries():
                 return self.is_settled()
             if self._try(replica, "CLUSTER", "FAILOVER") is not None:  # None: not connected to its primary yet
                 time.sleep(_PAUSE)
@@ -403,8 +403,8 @@ class ClusterControl(_Replicated):
         names = list(self._servers.stores)
         return names[(names.index(member) + SHARDS) % len(names)]
 
-    def _primaries(self) -> set[str]:
-        return set(self._owners(self._tables().values()).values())
+    def primaries(self) -> frozenset[str]:
+        return frozenset(self._owners(self._tables().values()).values())
 
     def _owners(self, tables: Iterable[list[list[str]]]) -> dict[int, str]:
         """Return first slot -> primary. If two servers claim a slot, the later epoch wins."""

@@ -1,7 +1,7 @@
 """What a history proves about sessions: pure code over its events alone."""
 
-from loadtest.checker.check import HORIZON, Checker, check
-from loadtest.checker.findings import Availability, Evidence, Findings, Kind, PhaseFigures, Row, Window
+from loadtest.checker.check import HORIZON, Checker, check, list_losses
+from loadtest.checker.findings import Availability, Evidence, Findings, Kind, Losses, PhaseFigures, Row, Window
 
 __all__ = [
     "HORIZON",
@@ -10,8 +10,10 @@ __all__ = [
     "Evidence",
     "Findings",
     "Kind",
+    "Losses",
     "PhaseFigures",
     "Row",
     "Window",
     "check",
+    "list_losses",
 ]

@@ -1,13 +1,13 @@
 """Events of a history in, findings out. Pure: no network, no clock, no file."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 
 from loadtest.checker.account import ENDS_OTHERS, AccountChecker
 from loadtest.checker.availability import TargetProbes
-from loadtest.checker.figures import Figures
-from loadtest.checker.findings import Evidence, Findings, Kind
+from loadtest.checker.figures import AllFigures, Figures
+from loadtest.checker.findings import Evidence, Findings, Kind, Losses
 from loadtest.checker.logins import Expiry
 from loadtest.checker.phases import Phases
 from loadtest.checker.session import EndedSession, Evaluation, SessionChecker
@@ -43,7 +43,7 @@ class Checker:
     sweeps = 4.0
     """How often what is settled is evaluated, per horizon."""
 
-    def __init__(self, *, horizon: float = HORIZON) -> None:
+    def __init__(self, *, horizon: float = HORIZON, figures: Callable[[], Figures] = Figures) -> None:
         self._horizon = horizon
         self._title, self._expiry, self._complete = "", Expiry(), False
         self._marks: list[Mark] = []
@@ -53,7 +53,7 @@ class Checker:
         self._accounts: dict[str, AccountChecker] = {}
         self._count = 0  # of sessions
         self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
-        self._figures: dict[PhaseName, Figures] = defaultdict(Figures)
+        self._figures: dict[PhaseName, Figures] = defaultdict(figures)
         self._targets: dict[str, TargetProbes] = {}
         self._notes: dict[str, Note] = {}
         self._first, self._last = FOREVER, -FOREVER  # when operations began and ended
@@ -113,7 +113,7 @@ class Checker:
             sessions=self._count,
             sessions_lost=total.found[Kind.SESSION_LOST],
             users_lost=len(total.users_lost),
-            updates_lost=total.found[Kind.UPDATE_LOST],
+            updates_lost=total.found[Kind.UPDATE_LOST] + total.found[Kind.EMPTYING_UNDONE],
             stale_reads=total.found[Kind.STALE_READ],
             revived=total.found[Kind.REVIVED],
             crossed=total.found[Kind.CROSSED],
@@ -211,3 +211,13 @@ def check(events: Iterable[Event]) -> Findings:
     for event in events:
         checker.feed(event)
     return checker.findings()
+
+
+def list_losses(events: Iterable[Event]) -> Losses:
+    """Return every answer to a user who was found logged out, and all evidence, in memory that grows with them."""
+    every = AllFigures()
+    checker = Checker(figures=lambda: every)
+    for event in events:
+        checker.feed(event)
+    checker.feed(End(ops=0, probes=0))  # also of a truncated history
+    return Losses(logged_out=tuple(every.logged_out), evidence=tuple(sorted(every.evidence, key=lambda one: one.at)))

@@ -204,6 +204,23 @@ class Figures:
         )
 
 
+@dataclass
+class AllFigures(Figures):
+    """Figures that also keep each answer to a user who was found logged out, and all evidence."""
+
+    logged_out: list[Op] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+
+    def tell(self, op: Op, *, anonymous: bool) -> None:
+        super().tell(op, anonymous=anonymous)
+        if anonymous:
+            self.logged_out.append(op)
+
+    def find(self, evidence: Evidence) -> None:
+        super().find(evidence)
+        self.evidence.append(evidence)
+
+
 _COUNTS = (
     *("ok", "fail", "unknown", "failed_gets", "failed_writes", "logins", "as_logged_in", "logged_out"),
     *("retried", "shed"),

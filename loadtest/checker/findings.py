@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from loadtest.history import Note
+from loadtest.history import Note, Op
 
 
 class Kind(StrEnum):
@@ -12,6 +12,7 @@ class Kind(StrEnum):
 
     SESSION_LOST = "session lost"  # logged in, not logged out, not expired, and the answer is to an anonymous user
     UPDATE_LOST = "update lost"  # acknowledged, and missing in all that was seen from then on
+    EMPTYING_UNDONE = "emptying undone"  # a cart was emptied, acknowledged, and what was in it is back
     STALE_READ = "stale read"  # an older value after a newer one that was acknowledged; the newer one was seen again
     MISDIRECTED = "write misdirected"  # confirmed into another session while a login renewed the browser's own
     REVIVED = "logout revived"  # the session, or what was in it, is back after an acknowledged logout
@@ -28,6 +29,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     what: str
     count: int = 1
+
+
+class Losses(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of a history that is wrong: answers that found a logged-in user logged out, and evidence by time."""
+
+    logged_out: tuple[Op, ...]
+    evidence: tuple[Evidence, ...]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -332,7 +332,7 @@ class SessionChecker:
         for shown in verdicts.undone:
             known = self._undone.get(shown.reset)
             if known is None or shown.ended < known.at:
-                self._undone[shown.reset] = self._prove(Kind.UPDATE_LOST, shown, _full(name, shown))
+                self._undone[shown.reset] = self._prove(Kind.EMPTYING_UNDONE, shown, _full(name, shown))
         while len(self._undone) > MOST_UNDONE:
             yield self._undone.pop(min(self._undone))
 
@@ -377,7 +377,7 @@ def _lost(name: str, lost: LostUpdates) -> str:
 
 
 def _full(name: str, shown: ShownValue) -> str:
-    return f"{_amount(name, shown.value)}, of at most {shown.high} since the cart was emptied"
+    return f"{_amount(name, shown.value)} after it was emptied, and at most {shown.high} can have been added since"
 
 
 def _amount(name: str, value: int) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from loadtest.checker.figures import is_failure
 from loadtest.checker.phases import DURING
 from loadtest.claims.claim import (
-    HOLDS,
     MIN_LOGINS,
     MIN_PROBES,
     UNAVAILABLE,
@@ -15,6 +14,7 @@ from loadtest.claims.claim import (
     ClaimResult,
     Observed,
     broken,
+    holds,
     list_failures,
     not_enough,
     require,
@@ -33,7 +33,9 @@ def no_failed_request(text: str = "no request fails", gets: bool = False, min_op
         figures = seen.figures
         if figures.failed_gets if gets else figures.failed:
             return broken(f"failed: {list_failures(figures.failures)}")
-        return require(figures.operations, min_operations, "operations")
+        count = sum(row.operations for row in figures.rows if row.method == "GET") if gets else figures.operations
+        seen_ = f"0 of {count:,} {'GETs' if gets else 'requests'} failed"
+        return require(figures.operations, min_operations, "operations", seen_)
 
     return Claim(text, evaluate)
 
@@ -42,7 +44,9 @@ def _evaluate_shed(seen: Observed) -> ClaimResult:
     figures = seen.within(DURING).figures
     if figures.failed > figures.shed:
         return broken(f"failed: {list_failures(figures.failures)}, of which {figures.shed} were shed")
-    return HOLDS if figures.shed else not_enough("nothing was shed, so there was no overload")
+    if not figures.shed:
+        return not_enough("nothing was shed, so there was no overload")
+    return holds(f"{figures.failed:,} of {figures.operations:,} requests failed, all by a 503 with Retry-After")
 
 
 def split_during(seen: Observed) -> tuple[list[Op], list[Op]]:
@@ -64,13 +68,15 @@ def _evaluate_newcomers(seen: Observed) -> ClaimResult:
         return broken(f"failed: {list_failures(failed)}")
     enough = require(len(refused), MIN_REFUSED, "newcomers were refused")
     logins = sum(op.action is Action.LOGIN and op.outcome is OpOutcome.OK for op in users)
-    return require(logins, MIN_LOGINS, "logins") if enough == HOLDS else enough
+    counts = f"0 of {len(users):,} requests of users failed, {len(refused):,} of {len(newcomers):,} newcomers refused"
+    return require(logins, MIN_LOGINS, "logins", counts) if enough.holds else enough
 
 
 def _evaluate_refused_logins(seen: Observed) -> ClaimResult:
     users, _ = split_during(seen)
-    if any(op.action is Action.LOGIN and op.status == UNAVAILABLE for op in users):
-        return HOLDS
+    logins = [op for op in users if op.action is Action.LOGIN]
+    if refused := sum(op.status == UNAVAILABLE for op in logins):
+        return holds(f"{refused} of {len(logins)} logins were refused")
     return broken("no login was refused; the flood had no effect")
 
 
@@ -78,7 +84,7 @@ def _evaluate_failed_writes(seen: Observed) -> ClaimResult:
     bound = max(1, math.ceil(seen.figures.users / 10))
     if seen.figures.failed_writes > bound:
         return broken(f"more than {bound} writes failed: {list_failures(seen.figures.failures)}")
-    return HOLDS
+    return holds(f"{seen.figures.failed_writes} failed; {bound} at most are expected")
 
 
 def failed_writes_at_most(number: int, words: str) -> Claim:
@@ -88,7 +94,7 @@ def failed_writes_at_most(number: int, words: str) -> Claim:
         figures = seen.within(DURING).figures
         if figures.failed_writes > number:
             return broken(f"failed: {list_failures(figures.failures)}; expected {number} writes at most")
-        return HOLDS
+        return holds(f"{figures.failed_writes} failed")
 
     return Claim(f"at most {number} writes fail, {words}", evaluate)
 
@@ -99,7 +105,7 @@ def served_by(number: int) -> Claim:
     def evaluate(seen: Observed) -> ClaimResult:
         nodes = seen.figures.nodes
         if len(nodes) >= number:
-            return HOLDS
+            return holds(", ".join(nodes))
         return broken(f"answered by {', '.join(nodes) or 'no node'} alone; expected {number} nodes")
 
     return Claim(f"{number} nodes answer", evaluate)
@@ -115,7 +121,8 @@ def _evaluate_moves(seen: Observed) -> ClaimResult:
         return broken(f"{astray} of {len(before)} browsers were served by several nodes before the fault")
     dead = set().union(*before.values()) - set().union(*during.values())
     pinned = [browser for browser, nodes in before.items() if nodes <= dead]
-    return require(sum(browser in during for browser in pinned), MIN_MOVED, "browsers left a dead node")
+    moved = sum(browser in during for browser in pinned)
+    return require(moved, MIN_MOVED, "browsers left a dead node", f"{moved} browsers left a dead node")
 
 
 def _nodes_of_browsers(ops: Iterable[Op], begin: float, end: float) -> dict[str, set[str]]:
@@ -128,9 +135,9 @@ def _nodes_of_browsers(ops: Iterable[Op], begin: float, end: float) -> dict[str,
 
 
 def _evaluate_refusals(seen: Observed) -> ClaimResult:
-    if not seen.within(DURING).figures.failed_writes:
+    if not (refused := seen.within(DURING).figures.failed_writes):
         return broken("no write was refused; the fault had no effect")
-    return HOLDS
+    return holds(f"{refused} writes were refused")
 
 
 def gap_within(seconds: float) -> Claim:
@@ -141,14 +148,14 @@ def gap_within(seconds: float) -> Claim:
             return not_enough("there was no prober")
         for name, target in seen.findings.availability.items():
             enough = require(target.probes, MIN_PROBES, f"probes of {name}")
-            if enough != HOLDS:
+            if not enough.holds:
                 return enough
             if target.late > seconds:
                 return not_enough(f"the prober of {name} was itself late by {target.late:.2f} s")
         gap = seen.findings.gap
         if gap > seconds:
             return broken(f"{gap:.2f} s without a good answer; expected {seconds:g} s at most")
-        return HOLDS
+        return holds(f"{gap:.2f} s")
 
     return Claim(f"no gap longer than {seconds:g} s", evaluate)
 
@@ -161,7 +168,8 @@ def recovers_within(seconds: float) -> Claim:
         late = [p.started - undone for p in seen.probes if p.outcome is not OpOutcome.OK and p.started > undone]
         if max(late, default=0.0) > seconds:
             return broken(f"a probe failed {max(late):.2f} s after the undo; expected none after {seconds:g} s")
-        return require(len(seen.probes), MIN_PROBES, "probes")
+        last = f"the last one {max(late):.2f} s after it" if late else "none failed after it"
+        return require(len(seen.probes), MIN_PROBES, "probes", last)
 
     return Claim(f"no probe fails later than {seconds:g} s after the fault is undone", evaluate)
 
@@ -177,14 +185,16 @@ def failures_end_within(seconds: float) -> Claim:
         failed = [op.started - fault for op in seen.ops if is_failure(op) and op.started > fault]
         if max(failed, default=0.0) > seconds:
             return broken(f"a request failed {max(failed):.2f} s after the fault; expected none after {seconds:g} s")
-        return HOLDS if failed else not_enough("no request failed, so none used the lost part of the store")
+        if not failed:
+            return not_enough("no request failed, so none used the lost part of the store")
+        return holds(f"the last one {max(failed):.2f} s after it")
 
     return Claim(f"no request fails later than {seconds:g} s after the fault", evaluate)
 
 
 def _evaluate_server_errors(seen: Observed) -> ClaimResult:
     errors = {what: count for what, count in seen.figures.failures.items() if what.endswith("status 500")}
-    return broken(f"failed: {list_failures(errors)}") if errors else HOLDS
+    return broken(f"failed: {list_failures(errors)}") if errors else holds(f"none of {seen.figures.operations:,}")
 
 
 NO_FAILED_REQUEST = no_failed_request()

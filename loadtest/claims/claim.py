@@ -28,17 +28,27 @@ class Verdict(StrEnum):
 
 
 class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict on a claim and, unless it holds, the reason in a few words."""
+    """The verdict on a claim, and in a few words what was seen, or unless it holds the reason.
+
+    `phase` is empty for a claim about the whole run.
+    """
 
     claim: str = ""
+    phase: str = ""
     verdict: Verdict
     reason: str = ""
+    seen: str = ""
 
-    def named(self, claim: str) -> "ClaimResult":
-        return msgspec.structs.replace(self, claim=claim)
+    def named(self, claim: str, phase: str = "") -> "ClaimResult":
+        return msgspec.structs.replace(self, claim=claim, phase=phase)
+
+    @property
+    def holds(self) -> bool:
+        return self.verdict is Verdict.HOLDS
 
 
-HOLDS = ClaimResult(verdict=Verdict.HOLDS)
+def holds(seen: str) -> ClaimResult:
+    return ClaimResult(verdict=Verdict.HOLDS, seen=seen)
 
 
 def broken(reason: str) -> ClaimResult:
@@ -49,9 +59,9 @@ def not_enough(reason: str) -> ClaimResult:
     return ClaimResult(verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
 
 
-def require(count: int, needed: int, what: str) -> ClaimResult:
-    """Return HOLDS if there is enough data, otherwise NOT_ENOUGH_DATA."""
-    return HOLDS if count >= needed else not_enough(f"{count} {what}; {needed} are needed")
+def require(count: int, needed: int, what: str, seen: str = "") -> ClaimResult:
+    """Return HOLDS with what was `seen` if there is enough data, otherwise NOT_ENOUGH_DATA."""
+    return holds(seen) if count >= needed else not_enough(f"{count} {what}; {needed} are needed")
 
 
 def worst(results: Iterable[ClaimResult]) -> ClaimResult:
@@ -59,7 +69,7 @@ def worst(results: Iterable[ClaimResult]) -> ClaimResult:
     order, ranked = list(Verdict), list(results)
     verdict = max((result.verdict for result in ranked), key=order.index, default=Verdict.HOLDS)
     reasons = (
-        f"{result.claim}: {result.reason}" if result.claim else result.reason
+        f"{where}: {result.reason}" if (where := result.phase or result.claim) else result.reason
         for result in ranked
         if result.verdict is verdict and result.reason
     )
@@ -159,6 +169,7 @@ def list_failures(failures: Mapping[str, int]) -> str:
     return ", ".join(f"{count} x {what}" for what, count in failures.items())
 
 
-def require_answers(figures: PhaseFigures, min_requests: int, min_users: int) -> ClaimResult:
+def require_answers(figures: PhaseFigures, min_requests: int, min_users: int, seen: str = "") -> ClaimResult:
     enough = require(figures.users, min_users, "users")
-    return enough if enough != HOLDS else require(figures.as_logged_in, min_requests, "requests made while logged in")
+    answers = require(figures.as_logged_in, min_requests, "requests made while logged in", seen)
+    return answers if enough.holds else enough

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 
 from loadtest.checker import Kind
 from loadtest.claims.claim import (
-    HOLDS,
     MIN_LOGINS,
     UNAVAILABLE,
     Claim,
     ClaimResult,
     Observed,
     broken,
+    holds,
     not_enough,
     require,
     require_answers,
@@ -39,7 +39,9 @@ def nothing_lost(
         lost = [f"{count:,} x {kind}" for kind in kinds if (count := seen.count(kind))]
         if lost:
             return broken(f"{', '.join(lost)}; expected none")
-        return require_answers(seen.figures, min_requests, min_users)
+        figures = seen.figures
+        clean = f"none, in {figures.operations:,} requests of {figures.users:,} users"
+        return require_answers(figures, min_requests, min_users, clean)
 
     return Claim(text, evaluate, min_requests)
 
@@ -62,12 +64,12 @@ def share_of_requests(share: float, words: str, least: float | None = None) -> C
     def evaluate(seen: Observed) -> ClaimResult:
         figures = seen.figures
         enough = require_answers(figures, min_requests, min_users)
-        if enough != HOLDS:
+        if not enough.holds:
             return enough
         tolerance = 0.05 + 2.58 * math.sqrt(share * (1 - share) / figures.as_logged_in)
         low, high = share - tolerance if least is None else least, share + tolerance
         if low <= figures.share_logged_out <= high:
-            return HOLDS
+            return holds(f"{figures.logged_out:,} of {figures.as_logged_in:,} requests, {figures.share_logged_out:.0%}")
         return broken(
             f"{figures.share_logged_out:.0%} of the requests found the user logged out; "
             f"expected {words} (from {low:.0%} to {high:.0%})"
@@ -87,12 +89,12 @@ def share_of_users(share: float, words: str) -> Claim:
     def evaluate(seen: Observed) -> ClaimResult:
         figures = seen.figures
         enough = require_answers(figures, min_requests, min_users)
-        if enough != HOLDS:
+        if not enough.holds:
             return enough
         mean, spread = figures.users * share, 2 * math.sqrt(figures.users * share * (1 - share))
         low, high = math.ceil(mean - spread), math.floor(mean + spread)
         if low <= figures.users_logged_out <= high:
-            return HOLDS
+            return holds(f"{figures.users_logged_out} of {figures.users} users")
         return broken(
             f"{figures.users_logged_out} of {figures.users} users were logged out; "
             f"expected {words} (from {low} to {high})"
@@ -104,21 +106,24 @@ def share_of_users(share: float, words: str) -> Claim:
 def _evaluate_logouts(seen: Observed) -> ClaimResult:
     result = nothing_lost(min_requests=0, min_users=1).check(seen)
     logouts = sum(op.action is Action.LOGOUT and op.outcome is OpOutcome.OK for op in seen.ops)
-    return require(logouts, MIN_LOGOUTS, "logouts") if result == HOLDS else result
+    enough = require(logouts, MIN_LOGOUTS, "logouts", f"nothing lost or revived in {logouts} logouts")
+    return enough if result.holds else result
 
 
 def _evaluate_logins(seen: Observed) -> ClaimResult:
     result = nothing_lost(min_requests=0, min_users=1).check(seen)
     logins = sum(op.action in RENEWALS and op.outcome is OpOutcome.OK and op.held > 0 for op in seen.ops)
-    return require(logins, MIN_LOGINS, "logins with a session") if result == HOLDS else result
+    enough = require(logins, MIN_LOGINS, "logins with a session", f"nothing lost in {logins} logins with a session")
+    return enough if result.holds else result
 
 
 def _evaluate_passwords(seen: Observed) -> ClaimResult:
     result = nothing_lost(min_requests=0, min_users=1).check(seen)
     changes = [op for op in seen.ops if op.action is Action.PASSWORD]
     cut_off = sum(op.status == UNAVAILABLE for op in changes)
-    enough = require(cut_off, MIN_CUT_OFF, f"of {len(changes)} changes of password were cut off")
-    return enough if result == HOLDS else result
+    cut = f"of {len(changes)} changes of password were cut off"
+    enough = require(cut_off, MIN_CUT_OFF, cut, f"nothing lost or undone; {cut_off} {cut}")
+    return enough if result.holds else result
 
 
 def lost_at_most(seconds: float) -> Claim:
@@ -130,13 +135,14 @@ def lost_at_most(seconds: float) -> Claim:
         bound = sum(end - seconds <= op.ended <= end for op in acknowledged)
         if seen.lost_writes > bound:
             return broken(f"{seen.lost_writes} writes lost, of {bound} acknowledged in the last {seconds:g} s")
-        return HOLDS if bound else not_enough("nothing was written in that time")
+        lost = f"{seen.lost_writes} writes lost, of {bound} acknowledged in that time"
+        return holds(lost) if bound else not_enough("nothing was written in that time")
 
     return Claim(f"at most the last {seconds:g} s of writes are lost", evaluate)
 
 
 def _evaluate_loss(seen: Observed) -> ClaimResult:
-    return HOLDS if seen.lost_writes else broken("nothing was lost; expected a loss")
+    return holds(f"{seen.lost_writes} lost") if seen.lost_writes else broken("nothing was lost; expected a loss")
 
 
 NOTHING_LOST = nothing_lost()

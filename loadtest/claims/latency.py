@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from loadtest.checker.figures import percentile
 from loadtest.claims.availability import split_during
 from loadtest.claims.claim import (
-    HOLDS,
     MIN_PROBES,
     SESSION,
     SITE,
@@ -13,6 +12,7 @@ from loadtest.claims.claim import (
     ClaimResult,
     Observed,
     broken,
+    holds,
     not_enough,
     require,
 )
@@ -38,9 +38,10 @@ def goodput(share: float, best: str, overload: float) -> Claim:
         good = sum(op.outcome is OpOutcome.OK for op in answered) / window.seconds
         if rate < overload * limit.goodput:
             return not_enough(f"{rate:.0f} requests a second were answered or refused, of {limit.goodput:.0f} at best")
+        rates = f"{good:.0f} good answers a second, of {limit.goodput:.0f} at best"
         if good < share * limit.goodput:
-            return broken(f"{good:.0f} good answers a second, of {limit.goodput:.0f} at best")
-        return require(limit.ok, 300, f"good answers in {best}")
+            return broken(rates)
+        return require(limit.ok, 300, f"good answers in {best}", rates)
 
     return Claim(f"goodput is at least {share:.0%} of the best", evaluate)
 
@@ -62,7 +63,7 @@ def served_within(seconds: float) -> Claim:
         p99 = percentile(times, 0.99)
         if len(times) >= MIN_PROBES and p99 > seconds:
             return broken(f"p99 of good answers {p99:.2f} s; expected {seconds:g} s at most")
-        return require(len(times), MIN_PROBES, "good answers to probes")
+        return require(len(times), MIN_PROBES, "good answers to probes", f"{p99:.2f} s")
 
     return Claim(f"good answers come within {seconds:g} s (p99)", evaluate)
 
@@ -75,7 +76,7 @@ def users_within(seconds: float) -> Claim:
         p99 = percentile((op.ended - op.started for op in users), 0.99)
         if p99 > seconds:
             return broken(f"p99 of the users' requests {p99:.2f} s; expected {seconds:g} s at most")
-        return require(len(users), 100, "requests of users")
+        return require(len(users), 100, "requests of users", f"{p99:.2f} s")
 
     return Claim(f"users are answered within {seconds:g} s (p99)", evaluate)
 
@@ -90,7 +91,7 @@ def slow_window(seconds: float) -> Claim:
         longest = longest_slow_window(seen.probes, _SLOW)
         if longest > seconds:
             return broken(f"answers took more than {_SLOW:g} s for {longest:.2f} s; expected {seconds:g} s at most")
-        return require(len(seen.probes), MIN_PROBES, "probes")
+        return require(len(seen.probes), MIN_PROBES, "probes", f"{longest:.2f} s")
 
     return Claim(f"answers are slow for at most {seconds:g} s", evaluate)
 
@@ -103,7 +104,7 @@ def bounded(seconds: float) -> Claim:
         slowest = max((op.ended - op.started for op in asked), default=0.0)
         if slowest > seconds:
             return broken(f"an answer took {slowest:.2f} s; expected {seconds:g} s at most")
-        return require(len(asked), 20, "requests during the fault")
+        return require(len(asked), 20, "requests during the fault", f"the slowest took {slowest:.2f} s")
 
     return Claim(f"every answer within {seconds:g} s", evaluate)
 
@@ -115,7 +116,7 @@ def answered_within(seconds: float) -> Claim:
         slowest = max((op.ended - op.started for op in seen.ops), default=0.0)
         if slowest > seconds:
             return broken(f"an answer took {slowest:.2f} s; expected {seconds:g} s at most")
-        return HOLDS
+        return holds(f"the slowest took {slowest:.2f} s")
 
     return Claim(f"every answer of the run within {seconds:g} s", evaluate)
 
@@ -130,7 +131,7 @@ def site_fast(seconds: float) -> Claim:
         p99 = percentile((probe.ended - probe.started for probe in probes), 0.99)
         if len(probes) >= MIN_PROBES and p99 > seconds:
             return broken(f"p99 {p99:.2f} s; expected {seconds:g} s at most")
-        return require(len(probes), MIN_PROBES, "probes")
+        return require(len(probes), MIN_PROBES, "probes", f"p99 {p99:.3f} s, and no probe failed")
 
     return Claim(f"pages without a session are answered within {seconds:g} s", evaluate)
 

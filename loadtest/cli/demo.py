@@ -94,8 +94,7 @@ def demo(
             lambda results: show_scenes(results, console.width),
             report=None if out is None else "What scaling out does to sessions",
             stopped="scenes; everything has been ended",
-            broken="scenes did not show what they should",
-            well="As expected",
+            broken="scenes were not as predicted",
             strict=True,
         )
     if record is not None and status != INTERRUPTED:

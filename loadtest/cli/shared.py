@@ -19,7 +19,8 @@ from deploy.signals import interruptible
 from loadtest.claims.claim import Verdict
 from loadtest.experiment import Place
 from loadtest.progress import ProgressLine
-from loadtest.report.page import NothingToReport, write_report
+from loadtest.report.page import MARKDOWN, NothingToReport, write_report
+from loadtest.report.sentences import tell_all
 from loadtest.results import RESULTS, Result, write_results
 from loadtest.suite import MakeCluster, RunStopped, Suite
 from loadtest.targets import local_cluster
@@ -100,7 +101,6 @@ def run_suite(
     report: str | None,
     stopped: str,
     broken: str,
-    well: str,
     strict: bool = False,
 ) -> tuple[list[Result], int]:
     """Run a suite, show the results, and return them with the exit status: 130 if a signal stopped it.
@@ -129,13 +129,15 @@ def run_suite(
     if interrupted:
         console.print(f"\nStopped after {done} of {suite.runs} {stopped}.")
     else:
-        last = f"{failed} of {len(results)} {broken}" if failed else well
-        console.print(f"\n{last}. {time.monotonic() - began:.0f} s.", style="bold red" if failed else "bold green")
+        last = f"{failed} of {len(results)} {broken}" if failed else "All as predicted"
+        seconds = f"{time.monotonic() - began:.0f} s"
+        console.print(f"\n{last}: {tell_all(results)}. {seconds}.", style="bold red" if failed else "bold")
     if report is not None:
         try:
             with writing(suite.folder):
                 path = write_report(suite.folder, report)
             console.print(f"Report: {path}", soft_wrap=True)
+            console.print(f"To paste into a pull request: {suite.folder / MARKDOWN}", soft_wrap=True)
         except NothingToReport:
             (suite.folder / RESULTS).unlink(missing_ok=True)
     return results, INTERRUPTED if interrupted else int(failed > 0)

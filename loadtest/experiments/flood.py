@@ -20,12 +20,20 @@ PATIENT = {"STORE_CONNECT_TIMEOUT": "1", "STORE_READ_TIMEOUT": "1", "STORE_DEADL
 HOLDING = (NOTHING_LOST, ONLY_NEWCOMERS_REFUSED, users_within(2.0), gap_within(0.5))
 
 
-def _variant(name: str, title: str, claims: tuple[Claim, ...], filled: float = FILLED, **node_settings: str) -> Variant:
+def _variant(
+    name: str,
+    title: str,
+    claims: tuple[Claim, ...],
+    filled: float = FILLED,
+    hypothesis: str = "",
+    **node_settings: str,
+) -> Variant:
     flood = Arrivals(rate=RATE, kind=Comers.NEWCOMERS)
     fault = fill_store_to(filled)
     return Variant(
         name=name,
         title=title,
+        hypothesis=hypothesis,
         spec=cluster(
             3,
             StoreKind.REDIS,
@@ -62,6 +70,7 @@ EXPERIMENT = Experiment(
             "without limits",
             (NOTHING_LOST, LOGINS_REFUSED),
             NEARLY_FULL,
+            "Without limits, newcomers fill the store, and users can't log in.",
             SESSION_ANONYMOUS_PERCENT="100",
         ),
     ),

@@ -68,6 +68,8 @@ EXPERIMENT = Experiment(
         Variant(
             name="nginx-defaults",
             title="nginx's own defaults",
+            hypothesis="With nginx's own defaults, twice the load that it can bear loses nothing. How many requests"
+            " fail, and for how long, is for comparison.",
             spec=cluster(3, StoreKind.REDIS, proxy=NGINX_DEFAULTS),
             phases=PHASES,
             claims=(NOTHING_LOST,),

@@ -18,15 +18,26 @@ EXPERIMENT = Experiment(
         Variant(
             name=outage.value.replace("_", "-"),
             title=title,
+            hypothesis=hypothesis,
             spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(outage=outage)),
             fault=FAILOVER,
             claims=(NOTHING_LOST, claim, gap_within(0.5)),
         )
         # The primary takes no writes until the replica has all of them, which it says once a second: longer than a
         # node that fails fast gives it.
-        for outage, title, claim in (
-            (Outage.FAIL_FAST, "failing fast", NO_FAILED_GET),
-            (Outage.WAIT, "waiting", NO_FAILED_REQUEST),
+        for outage, title, hypothesis, claim in (
+            (
+                Outage.FAIL_FAST,
+                "failing fast",
+                "A planned failover loses nothing, and no read fails; writes may.",
+                NO_FAILED_GET,
+            ),
+            (
+                Outage.WAIT,
+                "waiting",
+                "A planned failover loses nothing, and no request fails: writes wait for it.",
+                NO_FAILED_REQUEST,
+            ),
         )
     ),
 )

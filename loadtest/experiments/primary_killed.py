@@ -20,6 +20,7 @@ EXPERIMENT = Experiment(
         Variant(
             name=outage.value.replace("_", "-"),
             title=title,
+            hypothesis=hypothesis,
             spec=cluster(
                 3,
                 StoreKind.REDIS_HA,
@@ -28,9 +29,19 @@ EXPERIMENT = Experiment(
             fault=KILL_PRIMARY,
             claims=(NOTHING_LOST, *claims),
         )
-        for outage, title, claims in (
-            (Outage.FAIL_FAST, "failing fast", (gap_within(DOWN_AFTER + 1.5),)),
-            (Outage.WAIT, "waiting", (NO_FAILED_REQUEST,)),
+        for outage, title, hypothesis, claims in (
+            (
+                Outage.FAIL_FAST,
+                "failing fast",
+                "A short gap, in which requests fail, and no acknowledged write is lost.",
+                (gap_within(DOWN_AFTER + 1.5),),
+            ),
+            (
+                Outage.WAIT,
+                "waiting",
+                "Requests wait for the failover: none fails, and no acknowledged write is lost.",
+                (NO_FAILED_REQUEST,),
+            ),
         )
     ),
     nodes=frozenset(NodeKind),

@@ -23,14 +23,16 @@ def absences(
     places: frozenset[Place] = frozenset(Place),
 ) -> Iterator[Variant]:
     """Yield the variants of a primary that is absent for a while: nodes that wait for it, and nodes that fail fast."""
-    for outage, policy, durations, claims in (
-        (Outage.WAIT, "", PAUSES, (NOTHING_LOST, NO_FAILED_REQUEST)),
-        (Outage.FAIL_FAST, "fail-fast-", REPLACED, (NOTHING_LOST,)),
+    kept = "No write that was acknowledged or read is lost"
+    for outage, policy, durations, claims, hypothesis in (
+        (Outage.WAIT, "", PAUSES, (NOTHING_LOST, NO_FAILED_REQUEST), f"{kept}, and no request fails: they wait."),
+        (Outage.FAIL_FAST, "fail-fast-", REPLACED, (NOTHING_LOST,), f"{kept}; requests fail until it is over."),
     ):
         for seconds in durations:
             yield Variant(
                 name=f"{policy}{name}{round(1000 * seconds)}ms",
                 title=f"{title}{seconds:g} s" + (", failing fast" if policy else ""),
+                hypothesis=hypothesis,
                 spec=cluster(
                     3,
                     StoreKind.REDIS_HA,

@@ -19,6 +19,8 @@ EXPERIMENT = Experiment(
         Variant(
             name="guarded",
             title="guarded",
+            hypothesis="With min-replicas-to-write nothing acknowledged is lost: a primary without replicas refuses "
+            "writes.",
             spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(min_replicas_to_write=1)),
             fault=FAULT,
             claims=(NOTHING_LOST,),
@@ -26,6 +28,8 @@ EXPERIMENT = Experiment(
         Variant(
             name="unguarded",
             title="unguarded",
+            hypothesis="Without min-replicas-to-write, the writes that a primary acknowledges without its replicas are "
+            "lost with it.",
             spec=cluster(3, StoreKind.REDIS_HA, store_settings=StoreSettings(min_replicas_to_write=0)),
             fault=FAULT,
             claims=(SOMETHING_LOST,),

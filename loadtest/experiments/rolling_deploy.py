@@ -39,6 +39,8 @@ def _upgrade(store: StoreKind) -> Variant:
     return Variant(
         name=f"upgrade-{store}",
         title=f"from {EARLIER} to the present code, {store}",
+        hypothesis=f"Nodes of {EARLIER} and of the present serve the same sessions side by side: no user is logged out"
+        " and no request fails.",
         reference="0 lost, 0 failed",
         spec=cluster(3, store, revision=EARLIER),
         fault=rolling_deploy(3, {}, pause=2.0),
@@ -58,6 +60,8 @@ EXPERIMENT = Experiment(
         Variant(
             name="in-steps",
             title="secret rotation, in steps",
+            hypothesis="Deployed node by node, first the code that reads both formats and then the code that writes the"
+            " new one, no user is logged out and no request fails.",
             reference="0 lost, 0 failed",
             spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
             fault=rolling_deploy(3, _settings(OLD, NEW, encryption="read"), _settings(NEW, OLD, encryption="write")),
@@ -66,6 +70,7 @@ EXPERIMENT = Experiment(
         Variant(
             name="at-once",
             title="at once",
+            hypothesis="Without the step that reads both formats, requests fail, and still no user is logged out.",
             reference="0 lost",
             spec=cluster(3, StoreKind.REDIS, node_settings=_settings(OLD)),
             # With a pause, since the two kinds of nodes have to meet.

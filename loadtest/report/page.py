@@ -3,24 +3,42 @@
 import base64
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from deploy import NodeKind
+from deploy import NodeKind, StoreKind
 from deploy.files import write_atomically, write_json
-from loadtest.checker import Findings
+from loadtest.checker import Kind, Losses, list_losses
+from loadtest.checker.phases import DURING
+from loadtest.experiment import BEFORE
 from loadtest.faults import NOTHING
-from loadtest.history import HistoryError, read
-from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, make_experiment_table
+from loadtest.history import HistoryError, Op, read
+from loadtest.report.sentences import summarize, tell
+from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, make_markdown
 from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results
 
 REPORT, MARKDOWN = "report.html", "results.md"
 TITLE = "Failover experiments"
-_MARGIN = 0.5
-"""Seconds that are shown before the first phase and after the last."""
+_MARGIN = 0.25
+"""Seconds that are shown before the first request and after the last phase."""
+_UNSET: tuple[Any, ...] = (None, False, "", {}, [])
+_FAULTLESS = {BEFORE: "warm-up", DURING: "measured"}
+"""Names of phases in a run without a fault."""
+HAPPENED = {
+    Kind.SESSION_LOST: "logged out",
+    Kind.UPDATE_LOST: "update lost",
+    Kind.EMPTYING_UNDONE: "emptied cart full again",
+    Kind.STALE_READ: "old value shown",
+    Kind.MISDIRECTED: "write in another session",
+    Kind.REVIVED: "logout undone",
+    Kind.PASSWORD_UNDONE: "change of password undone",
+    Kind.CROSSED: "data of another user",
+}
+"""What happened to the user, by what it proves."""
 
 
 class NothingToReport(ValueError):
@@ -41,7 +59,7 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
         )
     page = render_page(results, folder, title).encode()
     write_json(folder / RESULTS, found)
-    (folder / MARKDOWN).write_text(make_experiment_table(results).markdown(), encoding="utf-8")
+    (folder / MARKDOWN).write_text(make_markdown(results), encoding="utf-8")
     return write_atomically(folder / REPORT, page, 0o644)
 
 
@@ -60,14 +78,23 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
         results=results,
         cases=cases,
         verdicts=Counter(case.worst.verdict for case in cases),
-        marks={verdict: mark for verdict, (mark, *_) in MARKS.items()},
+        marks=MARKS,
+        shown={
+            "other": any(case.other_losses for case in cases),
+            "gap": any(case.gap != "-" for case in cases),
+            "reference": any(case.first.reference for case in cases),
+        },
         versions=_in_common([result.versions for result in results]),
         machine=_in_common([result.machine for result in results]),
         began=min((result.timing.started for result in results if result.timing), default=None),
         side_by_side=_side_by_side(cases),
-        plot=lambda result: _plot(result, folder),
+        tell=tell,
+        read_evidence=lambda result: _read_evidence(result, folder),
         what_happened=summarize,
-        evidence=_evidence,
+        list_examples=_list_examples,
+        describe=_describe,
+        nothing=NOTHING.what,
+        phases=lambda result: _FAULTLESS if result.fault == NOTHING.what else {},
         saturated=SATURATED,
         busy_generator=BUSY_GENERATOR,
     )
@@ -84,36 +111,76 @@ def _side_by_side(cases: Sequence[CaseResults]) -> dict[str, Any] | None:
     return {"nodes": nodes, "rows": {title: row for title, row in rows.items() if len(row) > 1}}
 
 
-def _plot(result: Result, folder: Path) -> dict[str, str]:
-    """Return the picture as a data URL, or the reason why there is none."""
-    timing, found = result.timing, result.findings
-    if timing is None or found is None:
-        return {"none": "Nothing was measured, so there is nothing to show."}
-    try:
-        from loadtest.report.plots import draw, make_timeline
-    except ImportError:
-        return {"none": "No picture: matplotlib is not installed; session-cluster[report] brings it."}
+@dataclass(frozen=True)
+class Exhibit:
+    """What the page shows of a history: a picture for a wide page and one for a narrow page, and all that was lost."""
+
+    wide: str = ""
+    narrow: str = ""
+    missing: str = ""
+    """The reason for a page without a picture."""
+    losses: Losses | None = None
+
+
+def _read_evidence(result: Result, folder: Path) -> Exhibit:
+    timing = result.timing
+    if timing is None or result.findings is None:
+        return Exhibit(missing="Nothing was measured, so there is nothing to show.")
     try:
         events = list(read(folder / result.folder / result.history, partial=True))
     except HistoryError as error:
-        return {"none": f"No picture: {error}"}
-    begin, end, zero = timing.before - _MARGIN, timing.ended + _MARGIN, timing.fault
-    losses = sorted(one.at - zero for of_kind in found.examples.values() for one in of_kind)
-    fault = None if result.fault == NOTHING.what else (0.0, timing.undo - zero)
-    svg = draw(make_timeline(events, begin, end, zero), fault, losses)
-    return {"source": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()}
+        return Exhibit(missing=f"No picture: {error}")
+    losses = list_losses(events)
+    try:
+        from loadtest.report.plots import NARROW, WIDE, Marks, draw, make_timeline
+    except ImportError:
+        missing = "No picture: matplotlib is not installed; session-cluster[report] brings it."
+        return Exhibit(missing=missing, losses=losses)
+    zero, end = timing.fault, timing.ended + _MARGIN
+    begin = min([timing.before, *(event.started for event in events if isinstance(event, Op))]) - _MARGIN
+    found = {words: [one.at - zero for one in losses.evidence if one.kind is kind] for kind, words in HAPPENED.items()}
+    marks = Marks(
+        fault=None if result.fault == NOTHING.what else (0.0, timing.undo - zero),
+        undone=timing.undo < timing.ended,
+        arrived=timing.before - zero,
+        losses=found,
+    )
+    shown = make_timeline(events, begin, end, zero, losses.logged_out)
+    wide, narrow = (_as_address(draw(shown, marks, layout)) for layout in (WIDE, NARROW))
+    return Exhibit(wide=wide, narrow=narrow, losses=losses)
 
 
-def _evidence(result: Result) -> list[dict[str, Any]]:
-    """Return examples of the losses, the earliest first, with times after the fault."""
+def _as_address(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def _list_examples(result: Result) -> list[dict[str, Any]]:
+    """Return the earliest losses of each kind, in seconds after the fault or the begin of the measurement."""
     found, timing = result.findings, result.timing
     if found is None or timing is None:
         return []
     every = sorted((one for of_kind in found.examples.values() for one in of_kind), key=lambda one: one.at)
     return [
-        {"at": f"{one.at - timing.fault:+.2f} s", "kind": str(one.kind), "who": one.who, "what": one.what}
+        {"at": f"{one.at - timing.fault:+.2f}", "happened": HAPPENED[one.kind], "who": one.who, "what": one.what}
         for one in every
     ]
+
+
+def _describe(cluster: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the cluster has, without what it has not."""
+    given = {
+        name: {each: one for each, one in value.items() if one not in _UNSET} if isinstance(value, Mapping) else value
+        for name, value in cluster.items()
+    }
+    given = {name: value for name, value in given.items() if value not in _UNSET}
+    if given.get("store") != StoreKind.SQL:
+        given.pop("database", None)
+    return {
+        name.replace("_", " "): ", ".join(f"{each}: {one}" for each, one in value.items())
+        if isinstance(value, Mapping)
+        else str(value)
+        for name, value in given.items()
+    }
 
 
 def _in_common(mappings: Sequence[Any]) -> dict[str, str]:
@@ -122,40 +189,3 @@ def _in_common(mappings: Sequence[Any]) -> dict[str, str]:
         return {}
     first, *others = mappings
     return {str(name): str(value) for name, value in first.items() if all(one.get(name) == value for one in others)}
-
-
-def summarize(result: Result) -> str:
-    """Return two sentences: the load and the fault, and what was lost."""
-    if result.findings is None or result.timing is None:
-        return f"Nothing was measured: {result.reason}."
-    timing, total = result.timing, result.findings.total
-    load = f"{result.users} users sent {total.operations:,} requests ({total.rate:.0f}/s)"
-    fault = f"; after {timing.fault - timing.before:.0f} s: {result.fault}, for {timing.undo - timing.fault:.0f} s"
-    first = f"{load}{'' if result.fault == NOTHING.what else fault}."
-    return f"{first} {_lost(result.findings)} {_served(result.findings)}"
-
-
-def _lost(found: Findings) -> str:
-    losses = {
-        "session": found.sessions_lost,
-        "update": found.updates_lost,
-        "stale answer": found.stale_reads,
-        "revived logout": found.revived,
-        "misdirected write": found.misdirected,
-        "undone password change": found.passwords_undone,
-        "crossed answer": found.crossed,
-    }
-    parts = [f"{count:,} {what}{'s' if count != 1 else ''}" for what, count in losses.items() if count]
-    if not parts:
-        return "No session, no update and no logout was lost, and no user saw data of another user."
-    share = f" ({found.total.share_logged_out:.0%} of the answers to logged-in users said that they are not)"
-    return f"Lost or wrong: {', '.join(parts)}{share if found.sessions_lost else ''}."
-
-
-def _served(found: Findings) -> str:
-    failed = (
-        f"{found.total.failed:,} request{'s' if found.total.failed != 1 else ''} failed" if found.total.failed else ""
-    )
-    gap = f"for {found.gap:.2f} s no probe had a good answer" if found.gap else ""
-    parts = " and ".join(filter(None, (failed, gap)))
-    return f"{parts[0].upper()}{parts[1:]}." if parts else "No request failed."

@@ -9,19 +9,23 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from loadtest.claims.claim import ClaimResult, Verdict
+from loadtest.report.sentences import tell
 from loadtest.results import CaseResults, Result, group_by_case
 
 SATURATED = 0.9
 """The share of its one core from which on a Locust process is the limit; Locust warns from there on too."""
 BUSY_GENERATOR = "The load generator was busy all the time: rates and times are its own, not the cluster's."
 MARKS = {
-    Verdict.HOLDS: ("✓", "holds", "green"),
-    Verdict.NOT_ENOUGH_DATA: ("?", "no data", "yellow"),
-    Verdict.BROKEN: ("✗", "broken", "bold red"),
+    Verdict.HOLDS: ("✓", "as predicted", "cyan"),
+    Verdict.NOT_ENOUGH_DATA: ("?", "too little data", "yellow"),
+    Verdict.BROKEN: ("✗", "not as predicted", "bold red"),
 }
+"""Mark, words and style of each verdict. A prediction may be that users lose something, so none of them is green."""
+LOSS = "red"
 _NOTE = (
-    "lost: sessions, updates. gap: the longest time without a good answer to a probe, in seconds. Of several runs: the "
-    "median (the least to the most), and the worst verdict."
+    "A verdict compares with the hypothesis, which may be that something is lost. users out: those who were found "
+    "logged out. gap: the longest time without a good answer to a probe, in seconds. Of several runs: the median (the "
+    "least to the most), and the worst verdict."
 )
 
 
@@ -36,6 +40,8 @@ class Column:
     flexible: bool = False
     """Takes the remaining space, and breaks lines."""
     markdown_only: bool = False
+    optional: bool = False
+    """Left out where no row has something in it."""
 
 
 @dataclass
@@ -59,7 +65,7 @@ class Table:
         table = RichTable(
             box=box.SIMPLE_HEAD, padding=(0, self.gap, 0, 0), show_edge=False, pad_edge=False, header_style="bold"
         )
-        shown = [at for at, column in enumerate(self.columns) if not column.markdown_only]
+        shown = [at for at in self._shown() if not self.columns[at].markdown_only]
         columns = [self.columns[at] for at in shown]
         headers = [column.name if column.header is None else column.header for column in columns]
         height = max(header.count("\n") for header in headers)
@@ -80,15 +86,26 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table for a pull request."""
+        shown = self._shown()
         lines = [
-            [column.name for column in self.columns],
-            *([_plain(cell) for cell in cells] for cells, _ in self.rows),
+            [self.columns[at].name for at in shown],
+            *([_plain(cells[at]) for at in shown] for cells, _ in self.rows),
         ]
         head, *body = (f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
-        ruler = "".join("---:|" if column.number else "---|" for column in self.columns)
+        ruler = "".join("---:|" if self.columns[at].number else "---|" for at in shown)
         return "\n".join([head, f"|{ruler}", *body]) + "\n"
 
+    def _shown(self) -> list[int]:
+        """Return the positions of the columns that are not left out."""
+        return [
+            at
+            for at, column in enumerate(self.columns)
+            if not column.optional or any(_plain(cells[at]) not in EMPTY for cells, _ in self.rows)
+        ]
 
+
+EMPTY = frozenset({"", "-"})
+"""Texts of cells with nothing in them."""
 Cell = str | Text | tuple[str | Text, str]
 
 
@@ -107,45 +124,72 @@ def mark_grid() -> RichTable:
 
 
 def add_verdict(grid: RichTable, number: str, of: ClaimResult | Result, sentence: str) -> None:
-    """Add a sentence with its mark, and below it what did not hold: "Broken: 3 x session lost; expected none."."""
-    mark, _, style = MARKS[of.verdict]
+    """Add a sentence with its mark, and below it what did not hold: "Not as predicted: 3 x session lost; …"."""
+    mark, words, style = MARKS[of.verdict]
     grid.add_row(Text(number, "dim"), Text(mark, style), sentence)
     if of.verdict is not Verdict.HOLDS:
-        grid.add_row("", "", Text(f"{of.verdict.capitalize()}: {of.reason}.", style))
+        grid.add_row("", "", Text(f"{words.capitalize()}: {of.reason}.", style))
 
 
 def make_experiment_table(results: Iterable[Result]) -> Table:
-    """Return a row for each case, for any width from 80 columns on. Ranges of runs take the references' place."""
-    cases = list(group_by_case(results))
+    """Return a row for each case, for any width from 80 columns on."""
     columns = (
         Column("#", "", number=False),
         Column("experiment", number=False, flexible=True),
         Column("verdict", number=False),
-        Column("sessions lost", "sess.\nlost"),
+        Column("users logged out", "users\nout"),
+        Column("sessions lost", markdown_only=True),
         Column("updates lost", "upd.\nlost"),
-        Column("gap, s", "gap\ns"),
+        Column("other losses", "other\nlosses", number=False, max_width=16, optional=True),
+        Column("gap, s", "gap\ns", optional=True),
         Column("failed requests", "failed"),
-        Column("reference", number=False, max_width=22, markdown_only=any(len(case.runs) > 1 for case in cases)),
+        Column("reference", number=False, markdown_only=True, optional=True),
     )
     table = Table(columns)
-    for case in cases:
+    for case in group_by_case(results):
         mark, word, style = MARKS[case.worst.verdict]
-        figures = (case.sessions_lost, case.updates_lost, case.gap, case.failed)
         table.add(
             [
                 Text(str(case.first.number), "dim"),
                 _with_runs(case),
-                (Text(f"{mark} {word}", style), str(case.worst.verdict)),
-                *((Text(_below(text), justify="right"), text) for text in figures),
-                Text(case.first.reference, "dim"),
+                (Text(f"{mark} {word}", style), word),
+                _figure(case.users_logged_out, LOSS),
+                case.sessions_lost,
+                _figure(case.updates_lost, LOSS),
+                Text(case.other_losses, LOSS),
+                _figure(case.gap, "yellow"),
+                _figure(case.failed, "yellow"),
+                case.first.reference,
             ]
         )
     return table
 
 
+def tell_cases(results: Iterable[Result]) -> RenderableType:
+    """Return for each case what the users lost and what it cost them, in a sentence."""
+    grid = mark_grid()
+    for case in group_by_case(results):
+        told = tell(case)
+        if told is not None:
+            losses = Text(told.losses, LOSS if told.lost else "")
+            sentence = Text.assemble((f"{case.title}: ", "bold"), losses, f"; {told.costs}.")
+            grid.add_row(Text(str(case.first.number), "dim"), Text("!" if told.lost else " ", LOSS), sentence)
+    return grid
+
+
+def make_markdown(results: Sequence[Result]) -> str:
+    """Return the sentences and the table for a pull request."""
+    sentences = [
+        f"- **{case.title}**: {told.text}.\n" for case in group_by_case(results) if (told := tell(case)) is not None
+    ]
+    return "".join([*sentences, "\n", make_experiment_table(results).markdown()])
+
+
 def show_experiments(results: Sequence[Result]) -> RenderableType:
-    """Return the table, and a line for each run that did not hold."""
-    parts: list[RenderableType] = [make_experiment_table(results).render(), Text("")]
+    """Return the sentences and the table, and a line for each run that was not as predicted."""
+    parts: list[RenderableType] = [
+        tell_cases(results), Text(""), make_experiment_table(results).render(), Text("")
+    ]  # fmt: skip
     repeated = {case.first.order[:-1] for case in group_by_case(results) if len(case.runs) > 1}
     for result in results:
         if result.verdict is not Verdict.HOLDS:
@@ -155,6 +199,11 @@ def show_experiments(results: Sequence[Result]) -> RenderableType:
     if any(result.generator_cpu > SATURATED for result in results):
         parts.append(Text(BUSY_GENERATOR, "yellow"))
     return Group(*parts, Text(_NOTE, "dim"))
+
+
+def _figure(figure: str, style: str) -> Cell:
+    """Return the cell of a figure; in a terminal with the range below it, and in this style unless it is zero."""
+    return Text(_below(figure), "" if figure in {"0", "0.00", "-"} else style, justify="right"), figure
 
 
 def _below(figure: str) -> str:

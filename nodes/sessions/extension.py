@@ -38,10 +38,12 @@ from .store import (
     FindsByUser,
     Iterable,
     ListsByUser,
+    NotAllEnded,
     SessionError,
     Store,
     StoreUnavailable,
     find_capability,
+    ignore,
 )
 from .streaming import SavedStream, read_known_body
 from .users import UserSessions, end_all
@@ -67,9 +69,9 @@ class Sessions:
         app = Flask(__name__)
         Sessions(app, store=RedisStore.from_url("redis://localhost"), options=SessionOptions(secrets=(secret,)))
 
-    Registers error handlers for `StoreUnavailable` and `StoreNearlyFull` (503 with Retry-After), `TooManyNewSessions`
-    (429 with Retry-After), `SessionEnded` and `TooManySessions` (409), `SessionTooLarge` (413), `LoginTooOld` (401) and
-    `CookieNotSendable` (400). An application may register its own for
+    Registers error handlers for `StoreUnavailable`, `StoreNearlyFull` and `NotAllEnded` (503 with Retry-After),
+    `TooManyNewSessions` (429 with Retry-After), `SessionEnded` and `TooManySessions` (409), `SessionTooLarge` (413),
+    `LoginTooOld` (401) and `CookieNotSendable` (400). An application may register its own for
     them; they apply to errors in views and at the end of the request, except that `CookieNotSendable` at the end is
     only logged. `migrate_from` are the session layers whose sessions are taken over: see `migration.py`. Raises
     `OptionsError` for options that need a capability which the store does not have.
@@ -150,24 +152,26 @@ class Sessions:
         """Send one of `signals`; `key` is the SHA-256 of the session's id."""
         signal.send(self, key=key)
 
-    def end_all(self, owner: str | int, keep: Session | None = None) -> int:
+    def end_all(self, owner: str | int, keep: Session | None = None, within: float | None = None) -> int:
         """End the sessions of `owner`, except `keep`, and return how many ended. Repeat it where it fails.
 
-        Raises TypeError where the store can neither list nor find the sessions of a user.
+        `within` bounds the time that a request spends on a user with very many sessions, in seconds: then it raises
+        `NotAllEnded`. Raises TypeError where the store can neither list nor find the sessions of a user.
         """
         kept = None if keep is None or keep.id is None else self.store.cookie.to_key(keep.id)
         if self.users is not None:
-            return self.users.end_all(owner, keep=kept)
+            return self.users.end_all(owner, kept, within)
         finds = find_capability(self.store, FindsByUser)
         if finds is None:
             raise TypeError("this store can't find the sessions of a user")
         name = to_owner(owner)
         if self.migration is not None:
             self.migration.end(name, self.options)
-        ended = end_all(self.store, lambda: [key for key in finds.find_keys_of(name) if key != kept])
-        for key in ended:
+
+        def signal(key: str) -> None:
             self.notify(signals.session_ended, self.store.cookie.to_hash(key))
-        return len(ended)
+
+        return end_all(self.store, lambda: [key for key in finds.find_keys_of(name) if key != kept], signal, within)
 
     def end_everyone(self) -> int:
         """End every session in the store, without signals, and return how many.
@@ -180,7 +184,7 @@ class Sessions:
         mark, list_keys = None, iterable.keys
         if self.migration is not None:
             mark = self.migration.end(None, self.options)
-        return len(end_all(self.store, lambda: [key for key in list_keys() if key != mark]))
+        return end_all(self.store, lambda: [key for key in list_keys() if key != mark], ignore)
 
 
 def error_response(error: SessionError) -> ResponseReturnValue:
@@ -190,7 +194,7 @@ def error_response(error: SessionError) -> ResponseReturnValue:
     is_outage = isinstance(error, StoreUnavailable)
     response = jsonify(error=str(error) if not is_outage else _OUTAGE_READ if is_read else _OUTAGE_WRITE)
     response.status_code = status
-    if is_outage or isinstance(error, AnonymousRefused):
+    if is_outage or isinstance(error, AnonymousRefused | NotAllEnded):
         response.headers["Retry-After"] = str(RETRY_AFTER)
     response.headers["Cache-Control"] = "no-store"
     return response

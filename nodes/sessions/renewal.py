@@ -24,6 +24,7 @@ import hashlib
 import hmac
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 
 from . import signals
@@ -34,6 +35,7 @@ from .store import (
     ELSEWHERE,
     Changes,
     ListsByUser,
+    NotAllEnded,
     Outcome,
     SessionEnded,
     SessionMark,
@@ -41,12 +43,14 @@ from .store import (
     TooManySessions,
     find_capability,
 )
-from .users import end_one
+from .users import end_each
 
 log = logging.getLogger(__package__)
 
 MAX_RENEWALS = 20
 """Maximum number of marks that are followed to the session that goes on."""
+EXCESS_SECONDS = 2.0
+"""The most time that a login spends on ending sessions beyond `max_sessions`: many, where it was lowered."""
 _OVERTAKEN = "the session ended, or another request renewed it, while its id was renewed"
 _CONTEXT = b"session-cluster successor v2\0"
 _NONCE_BYTES, _TAG_BYTES, _MAX_ID_BYTES = 16, 16, 128
@@ -280,10 +284,9 @@ def _keys_over_limit(new: SessionRecord, old_key: str | None) -> list[str]:
 def _end_excess(new: SessionRecord, keys: list[str]) -> None:
     """End these sessions once the login is done, so that a login that fails has ended none."""
     try:
-        for key in keys:
-            if end_one(new.store, key):
-                new.request.notify(signals.session_ended, key)
-    except StoreUnavailable as error:
+        until = time.monotonic() + EXCESS_SECONDS
+        end_each(new.store, keys, lambda key: new.request.notify(signals.session_ended, key), until)
+    except (StoreUnavailable, NotAllEnded) as error:
         log.warning("sessions beyond max_sessions could not be ended; the next login tries again: %s", error)
     if new.key in keys:
         raise SessionEnded("later logins of this user ended this one: it was beyond max_sessions")

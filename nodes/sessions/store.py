@@ -7,7 +7,7 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
@@ -95,6 +95,10 @@ class TooManyNewSessions(AnonymousRefused):
 
 class StoreNearlyFull(AnonymousRefused):
     """The store is so full that the rest is kept for users (`SessionOptions.anonymous_share`). Nothing was saved."""
+
+
+class NotAllEnded(SessionError):
+    """The sessions of a user could not all be ended in the time given: some have ended. Repeat it for the rest."""
 
 
 class LoginTooOld(SessionError):
@@ -334,6 +338,23 @@ class PagesByUser(Protocol):
 
     def page_of(self, owner: str, first: int, count: int) -> list[str]:
         """Return up to `count` keys of `owner`, newest first, without the `first` newest. Some may have ended."""
+        ...
+
+
+ENDED_AT_ONCE = 100
+"""The most sessions that `EndsMany` ends in one call: none waits long for its locks."""
+
+
+@runtime_checkable
+class EndsMany(Protocol):
+    """Ends many sessions at the cost of a few."""
+
+    def end_many(self, keys: Sequence[str]) -> list[str]:
+        """End the sessions under up to `ENDED_AT_ONCE` keys, each as `retire` with a mark of `ELSEWHERE` does.
+
+        Return the keys of those that ended: final once it returns. Keys without a session may get no mark. Where it
+        fails, some may have ended; safe to repeat.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from collections.abc import Iterable as Keys
 from dataclasses import dataclass
@@ -13,7 +14,19 @@ from .codec import DecodeError
 from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
 from .signals import Notify
-from .store import ELSEWHERE, ListsByUser, Outcome, PagesByUser, Record, SessionMark, Store, find_capability
+from .store import (
+    ELSEWHERE,
+    ENDED_AT_ONCE,
+    EndsMany,
+    ListsByUser,
+    NotAllEnded,
+    Outcome,
+    PagesByUser,
+    Record,
+    SessionMark,
+    Store,
+    find_capability,
+)
 
 if TYPE_CHECKING:
     from .migration import Migration
@@ -23,6 +36,7 @@ ROUNDS = 10
 PAGE = 50
 """Sessions on one page of a list."""
 T = TypeVar("T")
+OnEnded = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +97,25 @@ class UserSessions:
     def end(self, owner: str | int, handle: str) -> bool:
         """End the session of `owner` with this handle; False where there is none."""
         keys = [key for key in self._by_user.keys_of(to_owner(owner)) if key[:HANDLE_DIGITS] == handle]
-        return self._signal([key for key in keys if end_one(self._store, key)]) > 0
+        return end_each(self._store, keys, self._signal) > 0
 
-    def end_all(self, owner: str | int, keep: str | None = None) -> int:
+    def end_all(self, owner: str | int, keep: str | None = None, within: float | None = None) -> int:
         """End the sessions of `owner`, except the one with the key `keep`; return how many ended.
 
-        During a migration, old sessions of `owner` are not taken over from then on.
+        Raises `NotAllEnded` where it takes longer than `within` seconds. During a migration, old sessions of `owner`
+        are not taken over from then on.
         """
         name = to_owner(owner)
         if self.migration is not None:
             self.migration.end(name, self.options)
-        return self._signal(end_all(self._store, lambda: (k for k in self._by_user.keys_of(name) if k != keep)))
 
-    def _signal(self, ended: list[str]) -> int:
-        for key in ended:
-            self._notify(signals.session_ended, key)
-        return len(ended)
+        def list_keys() -> list[str]:
+            return [key for key in self._by_user.keys_of(name) if key != keep]
+
+        return end_all(self._store, list_keys, self._signal, within)
+
+    def _signal(self, key: str) -> None:
+        self._notify(signals.session_ended, key)
 
     def _describe(self, key: str, record: Record, now: float) -> UserSession:
         client = self._reserved(record, CLIENT_KEY, Client)
@@ -116,17 +133,38 @@ class UserSessions:
             return kind()
 
 
-def end_all(store: Store, list_keys: Callable[[], Keys[str]]) -> list[str]:
-    """End the listed sessions and return the keys of those that ended.
+def end_all(store: Store, list_keys: Callable[[], Keys[str]], on_ended: OnEnded, within: float | None = None) -> int:
+    """End the listed sessions, and return how many ended. Raises `NotAllEnded` after `within` seconds.
 
     A session that moves to a new id is listed under the new one before the old one is deleted. So the sessions are
     listed again until none is left, but at most `ROUNDS` times, since new logins may follow each other without end.
     """
-    ended: list[str] = []
+    until = float("inf") if within is None else time.monotonic() + within
+    ended = 0
     for _ in range(ROUNDS):
         if not (keys := list(list_keys())):
             break
-        ended += [key for key in keys if end_one(store, key)]
+        ended += end_each(store, keys, on_ended, until)
+    return ended
+
+
+def end_each(store: Store, keys: Keys[str], on_ended: OnEnded, until: float = float("inf")) -> int:
+    """End these sessions and return how many ended; `on_ended` is called with the key of each.
+
+    Raises `NotAllEnded` once the time, as `time.monotonic` has it, is past `until`, and sessions are left.
+    """
+    many = find_capability(store, EndsMany)
+    left, size = sorted(keys), ENDED_AT_ONCE if many is not None else 1  # sorted: stores keep neighbours together
+    ended = 0
+    while left:
+        batch, left = left[:size], left[size:]
+        gone = many.end_many(batch) if many is not None else [key for key in batch if end_one(store, key)]
+        for key in gone:
+            on_ended(key)
+        ended += len(gone)
+        if left and time.monotonic() > until:  # after a batch, so that repeated requests come to an end
+            raise NotAllEnded(f"{ended} sessions were ended, and {len(left)} are left; send the request again")
+        time.sleep(0)  # under gevent, other requests are served
     return ended
 
 

@@ -26,7 +26,7 @@ def test_an_experiment_runs(environment: Environment, tmp_path: Path) -> None:
     command = ("session-cluster", "failover", "run", "kill-node", "--short", "--out", "results")
     done = environment.run(*command, cwd=tmp_path, timeout=SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All of it holds." in done.stdout
+    assert "All as predicted: " in done.stdout
     assert (tmp_path / "results" / "results.json").exists()
 
 

@@ -43,6 +43,17 @@ def test_members_have_a_name_a_role_an_address_and_a_state(cluster: Cluster) -> 
     assert all(one.pid and one.log for one in members)
 
 
+def test_the_last_lines_of_a_log_are_those_of_the_member_and_no_more(cluster: Cluster) -> None:
+    browser = HttpClient(cluster.url)
+    for _ in range(6):
+        browser.get("/health")
+    wait_until(lambda: len(cluster.log_lines("node-2", 2)) == 2, "two lines of the log")
+    assert all('"node": "node-2"' in line or '"node":"node-2"' in line for line in cluster.log_lines("node-2", 2))
+    assert any("Ready to accept connections" in line for line in cluster.log_lines("store", 200))
+    with pytest.raises(ClusterError, match="no member 'node-9'"):
+        cluster.log_lines("node-9", 2)
+
+
 def test_a_login_at_one_node_is_known_to_every_node(cluster: Cluster) -> None:
     browser = HttpClient(cluster.url)
     browser.log_in(cluster.users, "bob")

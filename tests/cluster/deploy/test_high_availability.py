@@ -65,6 +65,7 @@ def test_a_planned_failover_promotes_a_replica_and_loses_nothing(cluster: Cluste
     shopper.visit()
     cluster.store.failover()
     assert cluster.store.primary() != primary
+    assert cluster.store.primary() in cluster.store.primaries()
     shopper.visit()
 
 

@@ -22,7 +22,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         *("--users", "16", "--seconds", "3", "--json", str(path)),
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "As expected" in done.stdout
+    assert "All as predicted: 16 of 32 users were logged out" in done.stdout
     return {scene["name"]: scene for scene in json.loads(path.read_text())["scenes"]}
 
 

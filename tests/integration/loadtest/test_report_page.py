@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from loadtest.claims.claim import Verdict
-from loadtest.report.page import NothingToReport, write_report
+from loadtest.report.page import MARKDOWN, NothingToReport, write_report
 from loadtest.results import HISTORY, RESULT
 from tests.support.report_results import Run
 
@@ -30,22 +30,53 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.partition("<body>")[2]))
 
 
-def test_the_verdicts_come_first_in_the_report(folder: Path) -> None:
+def test_what_was_lost_comes_first_in_the_report_and_then_the_verdicts(folder: Path) -> None:
     page = write_report(folder, "Title & more").read_text()
     text = text_of(page)
-    assert text.index("✓ 1 holds") < text.index("kill a node, shared store") < text.index("What it ran on")
+    lost = text.index("nobody was logged out and nothing was lost ; 7 requests failed and for 0.60 s there was no good")
+    assert lost < text.index("✓ 1 as predicted") < text.index("2 · kill a node") < text.index("What it ran on")
     assert "Title &amp; more" in page
     assert text.count("two GETs failed &lt;b&gt;") == 0, "a reason belongs to its claim"
-    for said in ("✗ broken", "? not enough data", "session-cluster failover run kill-node", "nginx 1.31.3", "0.60"):
+    for said in (
+        "✗ not as predicted",
+        "? too little data",
+        "session-cluster failover run kill-node",
+        "nginx 1.31.3",
+        "0.60",
+    ):
         assert said in text
     assert page.count("<img src=") == 3
 
 
 def test_the_report_loads_nothing_from_elsewhere(folder: Path) -> None:
     page = write_report(folder, "Report").read_text()
-    assert not re.search(r"""(?:src|href)=["'](?!data:image/svg|#)""", page)
+    assert not re.search(r"""(?:src|srcset|href)=["'](?!data:image/svg|#)""", page)
     assert "<script" not in page
     assert "url(" not in page.partition("<body>")[0]
+
+
+def test_losses_are_told_in_users_in_one_figure_everywhere(tmp_path: Path) -> None:
+    result = Run(lost=3).write(tmp_path)
+    assert result.findings is not None
+    assert (result.findings.total.users_logged_out, result.findings.sessions_lost) == (1, 1)
+    page = write_report(tmp_path, "Report").read_text()
+    text = text_of(page)
+    assert "✓ as predicted" in text
+    assert page.count("1 of 1 users was logged out") == 3, "at the top, above the picture and in its description"
+    assert page.count('<td class="n loss">1 of 1</td>') == 2, "in the table of all experiments and in that of phases"
+    assert "logged out visitor-1 anonymous" in text
+    assert "1 of 1 users was logged out" in (tmp_path / MARKDOWN).read_text()
+
+
+def test_claims_stand_with_what_was_seen_and_empty_columns_are_left_out(folder: Path) -> None:
+    text = text_of(write_report(folder, "Report").read_text())
+    assert "no GET fails ✓ as predicted 0 of 119 GETs failed" in text
+    assert "other losses" not in text
+    assert "retried" not in text
+    shutil.rmtree(folder)
+    folder.mkdir()
+    Run(fault="nothing").write(folder)
+    assert "the fault" not in text_of(write_report(folder, "Report").read_text())
 
 
 def test_kinds_of_nodes_stand_side_by_side_only_if_there_are_several(folder: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from tests.support.node import PATIENT, RunningNode, environment, store_settings
+from tests.support.node import PASSWORD, PATIENT, RunningNode, environment, store_settings
 from tests.support.node_app import log_in, user_of
+from tests.support.records import HOUR
 from tests.support.valkey import Valkey
 
 ENCRYPTING = {"SESSION_ENCRYPTION_KEYS": "5e" * 32, "SESSION_ENCRYPTION": "read"}
@@ -43,6 +44,29 @@ def test_two_nodes_on_one_store_share_their_sessions(
     assert browser.get("/me").json()["user"] is None
     assert browser.get("/ready").status_code == 200
     assert user_of(log_in(other)) == "alice"
+
+
+def test_a_user_with_very_many_sessions_ends_them_in_requests_of_bounded_time(
+    run_node: Callable[..., RunningNode],
+    users_file: Path,
+    settings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_node(**settings)  # it makes the tables
+    app = create_app(Settings.from_environ(environment(users_file, **settings)))
+    mine, other, sessions = log_in(app), log_in(app), app.extensions["sessions"]
+    for number in range(250):
+        sessions.store.create(f"{number:02x}{number:062x}", {}, "alice", HOUR)
+    change = {"current": PASSWORD, "new": "a new and longer password"}
+    monkeypatch.setattr("nodes.account_sessions.END_SECONDS", 0)
+    answers = [mine.delete("/sessions"), mine.post("/password", json=change)]
+    assert [(answer.status_code, "Retry-After" in answer.headers) for answer in answers] == [(503, True)] * 2
+    assert "send the request again" in answers[0].get_json()["error"]
+    assert "was not changed" in answers[1].get_json()["error"]
+    monkeypatch.undo()
+    assert mine.post("/password", json=change).status_code == 204
+    assert len(sessions.users.of("alice")) == 1
+    assert (user_of(mine), user_of(other)) == ("alice", None)
 
 
 def test_a_store_that_cannot_list_a_users_sessions_says_so(users_file: Path, server: Valkey) -> None:

@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import resource
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -422,3 +424,47 @@ def test_a_user_without_sessions_leaves_nothing_in_the_index(harness: FileHarnes
     harness.advance(4000)
     assert store.sweep() == 2
     assert list(users.iterdir()) == []
+
+
+def test_ending_many_sessions_waits_for_the_disk_once_for_each_shard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keys = FileStore(folder), [f"{number % 3:02x}{number:062x}" for number in range(30)]
+    for key in keys:
+        store.create(key, {}, "alice", HOUR)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    assert sorted(store.end_many(keys)) == sorted(keys)
+    assert len(synced) == 3
+
+
+def test_the_disk_has_the_end_of_many_sessions_before_the_index_forgets_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keys = FileStore(folder), [f"{number:064x}" for number in range(3)]
+    for key in keys:
+        store.create(key, {}, "alice", HOUR)
+    indexed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda _: indexed.append(len(list(folder.glob("users/*/*")))))
+    store.end_many(keys)
+    assert indexed == [3]
+    assert list(folder.glob("users/*/*")) == []
+
+
+UNDER_GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import gevent, os, sys
+from nodes.sessions import FileStore, Lifetime
+gevent.sleep(0)
+store, keys = FileStore(sys.argv[1]), [f"{number:064x}" for number in range(50)]
+before = len(os.listdir("/proc/self/fd"))
+for key in keys:
+    store.create(key, {}, "alice", Lifetime(600, 600))
+assert len(store.keys_of("alice")) == len(keys)
+print(len(os.listdir("/proc/self/fd")) - before)
+"""
+
+
+def test_no_folder_stays_open_under_gevent_until_the_worker_waits(folder: Path) -> None:
+    command = [sys.executable, "-c", UNDER_GEVENT, str(folder)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"

@@ -42,6 +42,10 @@ def retire(store: FileStore) -> Any:
     return store.retire(KEY, SessionMark(b"next"))
 
 
+def end_many(store: FileStore) -> Any:
+    store.end_many([KEY, OTHER])
+
+
 def quarantine(store: FileStore) -> Any:
     store.quarantine(KEY)
 
@@ -63,6 +67,7 @@ AFTER: dict[Operation, tuple[Any, Any]] = {
     update: ({"a": b"2", "b": b"x" * 100}, None),
     delete: (None, None),
     retire: (None, None),
+    end_many: (None, None),
     quarantine: (None, None),
     list_user: BEFORE,
 }

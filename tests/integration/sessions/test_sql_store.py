@@ -83,6 +83,10 @@ def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
     watch("retire", lambda: store.retire(KEY, SessionMark(b"next"), load(store)))
     watch("retire, ended", lambda: store.retire(KEY, SessionMark()))
     watch("retire, absent", lambda: store.retire(OTHER, SessionMark()))
+    store.create(KEY, {}, "alice", HOUR)
+    watch("end_many, beside a mark", lambda: store.end_many([KEY, OTHER]))
+    store.create("c" * 64, {}, "alice", HOUR)
+    watch("end_many", lambda: store.end_many(["c" * 64]))
     watch("update, ended", lambda: store.update(KEY, Changes({"a": b"2"}), HOUR))
     store.create(KEY, {}, "alice", HOUR)
     watch("delete", lambda: store.delete(KEY))
@@ -110,6 +114,8 @@ def test_each_operation_sends_what_the_docstring_says(store: SqlStore, sent: lis
         "retire": ["SELECT", "UPDATE"],
         "retire, ended": ["UPDATE", "BEGIN", "SELECT", "SELECT", "COMMIT"],
         "retire, absent": ["UPDATE", "BEGIN", "SELECT", "SELECT", "DELETE", "INSERT", "COMMIT"],
+        "end_many, beside a mark": ["BEGIN", "SELECT", "DELETE", "UPDATE", "COMMIT"],
+        "end_many": TRANSACTION,
         "update, ended": ["BEGIN", "SELECT", "SELECT", "COMMIT"],
         "delete": ["DELETE"],
         "quarantine": ["UPDATE"],

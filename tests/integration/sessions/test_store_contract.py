@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Changes, Lifetime, Outcome, SessionMark, Store, StoreUnavailable, UnsupportedRecordVersion
-from nodes.sessions.store import ELSEWHERE, MARK_SECONDS, Iterable, ListsByUser, PagesByUser, Sweepable, find_capability
+from nodes.sessions.store import (
+    ELSEWHERE,
+    MARK_SECONDS,
+    EndsMany,
+    Iterable,
+    ListsByUser,
+    PagesByUser,
+    Sweepable,
+    find_capability,
+)
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads, load
@@ -445,6 +454,31 @@ def test_ended_and_expired_sessions_are_not_listed(harness: Harness) -> None:
     store.retire(key(5), SessionMark(b"next"))
     assert users.keys_of("alice") == list(everyone.keys()) == [key(2)]
     assert everyone.count() == 1
+
+
+def test_many_sessions_are_ended_at_once_as_each_one_is(harness: Harness) -> None:
+    store = harness.store
+    many = find_capability(store, EndsMany) or pytest.skip("this store ends sessions one by one")
+    for number in range(8):
+        log_in(store, number)
+    store.retire(key(5), SessionMark(b"next"))
+    store.retire(key(6), SessionMark(ELSEWHERE))
+    log_in(store, 6)  # beside the mark
+    store.delete(key(7))
+    harness.damage(key(1))
+    keys = [key(number) for number in range(1, 9)]
+    assert set(many.end_many(keys)) in ({*keys[1:4], key(6)}, {*keys[0:4], key(6)})  # a damaged one is found, or not
+    assert many.end_many(keys) == []
+    assert [store.load(key(number)) for number in range(2, 7)] == [
+        *[SessionMark(ELSEWHERE)] * 3,
+        SessionMark(b"next"),
+        SessionMark(ELSEWHERE),
+    ]
+    assert store.update(key(2), Changes({"a": b"1"}), HOUR) is Outcome.ENDED
+    assert by_user(store).keys_of("alice") == [key(0)]
+    assert harness.keys() == {key(0)}
+    harness.advance(MARK_SECONDS + 1)
+    assert store.load(key(2)) is None
 
 
 def test_concurrent_logins_are_all_listed(store: Store) -> None:

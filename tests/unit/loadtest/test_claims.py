@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from loadtest.checker import Availability, Findings, Kind, PhaseFigures, Window, check
 from loadtest.claims import availability, claim, data, latency
 from loadtest.claims.availability import NO_FAILED_GET, NO_FAILED_REQUEST
-from loadtest.claims.claim import HOLDS, Claim, ClaimResult, Observed, Verdict
+from loadtest.claims.claim import Claim, ClaimResult, Observed, Verdict, holds
 from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Phase
 from loadtest.history import STOPPED, Action, End, Mark, Op, OpOutcome, Probe
@@ -47,7 +47,9 @@ def verdict(claim: Claim, seen: Observed) -> Verdict:
     "claim", [NOTHING_LOST, NO_FAILED_REQUEST, NO_FAILED_GET, availability.FEW_FAILED_WRITES, availability.served_by(2)]
 )
 def test_clean_figures_support_that_nothing_is_lost_or_fails(claim: Claim) -> None:
-    assert claim.check(found()) == HOLDS
+    result = claim.check(found())
+    assert result.holds
+    assert result.seen, "the value that was seen"
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -158,8 +160,9 @@ def test_the_worst_result_decides_and_gives_the_reasons() -> None:
         ClaimResult(claim="steady", verdict=Verdict.BROKEN, reason="1 lost"),
         ClaimResult(verdict=Verdict.BROKEN, reason="2 failed"),
     )
-    assert claim.worst([]) == claim.worst([HOLDS, HOLDS]) == HOLDS
-    assert claim.worst([HOLDS, little]) == little
+    well = holds("0 lost")
+    assert claim.worst([]) == claim.worst([well, well]) == ClaimResult(verdict=Verdict.HOLDS)
+    assert claim.worst([well, little]) == little
     assert claim.worst([wrong, little, failed]).reason == "steady: 1 lost; 2 failed"
 
 

@@ -1,35 +1,58 @@
-"""A history in steps: every request is in exactly one, at the time that it ended."""
+"""A history in steps: every request is in exactly one, at the time that it ended; and its picture."""
 
 import math
+from collections.abc import Sequence
 
-from loadtest.history import Event, Header, OpOutcome, Probe
-from loadtest.report.plots import make_timeline
+import pytest
+
+from loadtest.history import GAVE_UP, Event, Header, Op, OpOutcome, Probe
+from loadtest.report.plots import BAD, NARROW, WIDE, Fate, Layout, Marks, Timeline, draw, make_timeline
 from tests.support.report_results import BEGAN, look
 
 
-def shown(*events: Event, end: float = 10.0, zero: float = 4.0):  # type: ignore[no-untyped-def]
-    return make_timeline(events, BEGAN, BEGAN + end, BEGAN + zero)
+def shown(*events: Event, end: float = 10.0, zero: float = 4.0, logged_out: Sequence[Op] = ()) -> Timeline:
+    return make_timeline(events, BEGAN, BEGAN + end, BEGAN + zero, logged_out)
 
 
 def test_rates_are_per_second_and_times_count_from_the_fault() -> None:
     seen = shown(*(look(tenth / 10 + 0.05, "node-1") for tenth in range(100)))
     assert seen.step == 0.2
     assert seen.times[0] == -4.0
-    assert seen.outcomes[OpOutcome.OK] == (10.0,) * 50
+    assert seen.fates[Fate.GOOD] == (10.0,) * 50
     assert seen.nodes == {"node-1": (10.0,) * 50}
-    assert sum(seen.outcomes[OpOutcome.FAIL]) == sum(seen.outcomes[OpOutcome.UNKNOWN]) == 0
+    assert sum(sum(rates) for fate, rates in seen.fates.items() if fate is not Fate.GOOD) == 0
 
 
-def test_a_timeline_tells_outcomes_and_nodes_apart() -> None:
+def test_a_timeline_tells_fates_and_nodes_apart() -> None:
+    found_out = look(2, "node-1")
     seen = shown(
-        look(1, "node-2"), look(1, outcome=OpOutcome.FAIL), look(9, outcome=OpOutcome.UNKNOWN), look(9, "node-1")
+        look(1, "node-2"),
+        look(1, outcome=OpOutcome.FAIL, error=""),
+        look(9, outcome=OpOutcome.UNKNOWN),
+        look(9, outcome=OpOutcome.UNKNOWN, error=GAVE_UP),
+        look(9, "node-1"),
+        found_out,
+        logged_out=[found_out],
     )
-    assert {outcome: sum(rates) * seen.step for outcome, rates in seen.outcomes.items()} == {
-        OpOutcome.OK: 2,
-        OpOutcome.FAIL: 1,
-        OpOutcome.UNKNOWN: 1,
+    assert {fate: round(sum(rates) * seen.step) for fate, rates in seen.fates.items()} == {
+        Fate.GOOD: 2,
+        Fate.LOGGED_OUT: 1,
+        Fate.REFUSED: 1,
+        Fate.GIVEN_UP: 1,
+        Fate.FAILED: 1,
     }
     assert list(seen.nodes) == ["node-1", "node-2"]
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW])
+def test_every_loss_has_a_mark_and_lost_answers_have_a_colour_of_their_own(layout: Layout) -> None:
+    found_out = [look(second / 10, "node-1") for second in range(1, 40)]
+    healthy, broken = shown(*found_out), shown(*found_out, logged_out=found_out)
+    losses = [{"logged out": [one / 10 for one in range(count)]} for count in (0, 39)]
+    drawn = [draw(healthy, Marks(losses=each), layout).count(f"stroke: {BAD}") for each in losses]
+    assert drawn == [1, 39 + 1], "one is the rule for a dark page"
+    assert f"fill: {BAD}" not in draw(healthy, Marks(), layout).partition("</style>")[2]
+    assert f"fill: {BAD}" in draw(broken, Marks(), layout).partition("</style>")[2]
 
 
 def test_latencies_are_those_of_operations_that_ended_in_the_step() -> None:
@@ -41,7 +64,7 @@ def test_latencies_are_those_of_operations_that_ended_in_the_step() -> None:
 def test_a_long_run_has_longer_steps_and_events_outside_are_left_out() -> None:
     seen = shown(Header(version=1, title="", started=BEGAN), look(-0.1), look(600.1), look(300), end=600)
     assert seen.step == 10
-    assert sum(seen.outcomes[OpOutcome.OK]) * seen.step == 1
+    assert sum(seen.fates[Fate.GOOD]) * seen.step == 1
 
 
 def test_a_timeline_has_each_probe() -> None:

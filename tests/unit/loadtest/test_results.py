@@ -4,18 +4,21 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from deploy import NodeKind
 from deploy.files import write_json
+from loadtest.checker import Kind
 from loadtest.claims.claim import Verdict, not_enough
 from loadtest.experiment import Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.load_profile import Mix
-from loadtest.report.page import summarize, write_report
+from loadtest.report.page import write_report
+from loadtest.report.sentences import summarize, tell, tell_all
 from loadtest.report.tables import make_experiment_table, show_experiments
-from loadtest.results import HISTORY, RESULT, Result, group_by_case, read_result, replacing, write_results
+from loadtest.results import HISTORY, RESULT, CaseResults, Result, group_by_case, read_result, replacing, write_results
 from loadtest.suite import Suite, SuiteLoad, make_result
 from loadtest.target import describe
 from tests.support.report_results import Run
@@ -130,7 +133,7 @@ def test_the_table_fits_80_columns_and_explains_each_failure() -> None:
     text = render(FAILURES, 80)
     assert max(map(len, text.splitlines())) <= 80
     assert " ".join(text.split()).count("the experiment runs: no plug") == len(FAILURES)
-    assert "? no data" in text
+    assert "? too little data" in text
 
 
 def test_ranges_leave_the_names_of_experiments_readable_in_80_columns(tmp_path: Path) -> None:
@@ -152,18 +155,38 @@ def test_several_runs_of_a_case_are_one_row_and_each_explains_its_failure() -> N
 def test_the_markdown_table_has_a_line_for_each_case() -> None:
     lines = make_experiment_table([*FAILURES, AGAIN]).markdown().splitlines()
     assert len(lines) == 2 + len(FAILURES)
-    assert all(line.count("|") == 9 for line in lines)
+    assert {line.count("|") for line in lines} == {9}, "no column without content"
     assert f"{FAILURES[0].heading} (2 runs)" in lines[2]
+
+
+def test_the_sums_of_all_runs_are_one_clause_that_names_every_loss(tmp_path: Path) -> None:
+    clean, failed, lost = (Run(run=run).write(tmp_path) for run in (1, 2, 3))
+    assert tell_all([clean]) == "nobody was logged out and nothing was lost; no request failed"
+    assert clean.findings is not None
+    many = msgspec.structs.replace(clean.findings.total, failed=113)
+    failed = msgspec.structs.replace(failed, findings=msgspec.structs.replace(clean.findings, total=many))
+    assert tell_all([clean, failed]) == "nobody was logged out and nothing was lost; 113 requests failed"
+    out = msgspec.structs.replace(
+        clean.findings.total, users_logged_out=1, found={Kind.SESSION_LOST: 1, Kind.REVIVED: 2}
+    )
+    seen = msgspec.structs.replace(clean.findings, total=out, sessions_lost=1, revived=2)
+    lost = msgspec.structs.replace(lost, findings=seen)
+    assert tell_all([clean, lost]) == "1 of 2 users was logged out and 2 other losses; no request failed"
+    told = tell(CaseResults((lost,)))
+    assert told is not None
+    assert (told.lost, told.losses) == (True, "1 of 1 users was logged out and 2 logouts undone")
+    assert group_by_case([lost])[0].users_logged_out == "1 of 1", "one figure in the table and in the sentence"
 
 
 def test_two_sentences_summarize_a_run(tmp_path: Path) -> None:
     well = summarize(Run().write(tmp_path))
     assert well.startswith("1 users sent 119 requests (")
     assert "after 4 s: kill node-2, for 4 s." in well
-    assert "No session, no update and no logout was lost" in well
-    assert well.endswith("No request failed.")
+    assert well.endswith("Nobody was logged out and nothing was lost; no request failed.")
     badly = summarize(Run(run=2, failed=1, gap=0.5).write(tmp_path))
-    assert badly.endswith("1 request failed and for 0.50 s no probe had a good answer.")
+    assert badly.endswith(
+        "Nobody was logged out and nothing was lost; 1 request failed and for 0.50 s there was no good answer."
+    )
     assert "after" not in summarize(Run(run=3, fault="nothing").write(tmp_path)).split(".")[0]
 
 
@@ -204,6 +227,22 @@ def test_other_applications_get_the_load_without_tabs() -> None:
     experiment = BY_NAME["kill-node"]
     flask, express = (Case(experiment, experiment.variants[0], node) for node in (NodeKind.FLASK, NodeKind.EXPRESS))
     assert (flask.mix, express.mix) == (Mix.BROWSERS, Mix.EVERYDAY)
+
+
+def test_one_variant_of_an_experiment_can_be_chosen() -> None:
+    suite = make_suite("replicas-cut-off")
+    assert [case.variant.name for case in suite.cases] == ["guarded", "unguarded"]
+    one = replace(suite, variants={"replicas-cut-off": frozenset({"unguarded"})})
+    assert [case.variant.name for case in one.cases] == ["unguarded"]
+
+
+def test_variants_predict_for_themselves_and_name_their_own_command() -> None:
+    guarded, unguarded = (
+        make_result(Case(BY_NAME["replicas-cut-off"], variant), None, (not_enough("x"),), 1, 24, "")
+        for variant in BY_NAME["replicas-cut-off"].variants
+    )
+    assert guarded.hypothesis != unguarded.hypothesis
+    assert unguarded.hypothesis.startswith("Without min-replicas-to-write")
 
 
 def test_a_case_is_named_after_its_nodes_unless_they_are_flask() -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from nodes.sessions import OptionsError, SessionLimit, Store, current_session
+from nodes.sessions import NotAllEnded, OptionsError, SessionLimit, Store, current_session
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 from tests.support.records import in_threads
@@ -50,6 +50,21 @@ def test_only_its_user_ends_a_session_by_its_handle(harness: Harness) -> None:
     assert mine.users.end("alice", handle)
     assert not mine.users.end("alice", handle)
     assert [browser.owner for browser in browsers] == ["alice", None, "bob"]
+
+
+def test_what_can_t_be_ended_in_time_is_ended_by_later_calls(harness: Harness) -> None:
+    mine, *others = [logged_in(harness) for _ in range(4)]
+    keys = [browser.key for browser in others]
+    left = []
+    with mine.signals() as seen:
+        for _ in others[1:]:
+            with pytest.raises(NotAllEnded, match=r"1 sessions were ended, and \d are left"):
+                mine.users.end_all("alice", mine.key, within=0)
+            left.append(len(mine.users.of("alice")))
+        assert mine.users.end_all("alice", mine.key, within=0) == 1
+    assert left == [3, 2]
+    assert sorted(seen) == sorted(("ended", key) for key in keys)
+    assert [browser.owner for browser in (mine, *others)] == ["alice", None, None, None]
 
 
 def test_end_everyone_ends_all_sessions(harness: Harness) -> None:

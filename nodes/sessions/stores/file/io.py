@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from posix import close
 
 from ...store import CorruptRecord, RecordTooLarge
 
@@ -47,7 +48,9 @@ def open_folder(name: str, parent: int | None = None, make: bool = False) -> Ite
     try:
         yield descriptor
     finally:
-        os.close(descriptor)
+        # Not os.close: gevent's closes a folder only when its worker waits next. A request that goes through thousands
+        # of sessions before would use up the process's descriptors.
+        close(descriptor)
 
 
 @contextmanager

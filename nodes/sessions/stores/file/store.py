@@ -8,6 +8,7 @@ of each operation, between `open` of folder and shard and their `close`:
     update     open and flock of `lock`; load; then replace
     delete     open and flock of `lock`; load; unlink, fsync of the shard; unlink and rmdir in the index
     retire     open and flock of `lock`; load; replace of the mark; unlink, fsync of the shard; the index as in delete
+    end_many   for each shard as retire, with one fsync of the shard for all of them
     quarantine open and flock of `lock`; rename, fsync of `damaged` and of the shard
     replace    open of a temporary file, write, utime, fsync, close; rename, fsync of the shard
 
@@ -21,9 +22,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from ...checks import check_type
@@ -156,6 +158,35 @@ class FileStore:
             self._remove(folder, shard, key, saved)
             return Outcome.ABSENT if saved is None else Outcome.APPLIED
 
+    def end_many(self, keys: Sequence[str]) -> list[str]:
+        ended: list[str] = []
+        for group in _by_shard(keys):
+            ended += self._end_in_shard(group)
+        return ended
+
+    def _end_in_shard(self, keys: list[str]) -> list[str]:
+        gone: dict[str, SavedSession | None] = {}
+        mark = SavedMark(ELSEWHERE, self._clock() + MARK_SECONDS)
+        with self._folders.lock_shard(keys[0]) as (folder, shard):
+            try:
+                for key in keys:
+                    saved = self._load_readable(shard, key)
+                    if saved is None and self._load_mark(shard, key) not in {None, SessionMark(ELSEWHERE)}:
+                        continue
+                    # Not to the disk: a machine that stops may lose the mark, but never the end of the session.
+                    with suppress(OSError):
+                        self._replace(shard, key + MARK, mark, to_disk=False)
+                    with suppress(FileNotFoundError):
+                        os.unlink(key, dir_fd=shard)
+                    gone[key] = saved
+            finally:
+                if self._durable:
+                    os.fsync(shard)
+            for key, saved in gone.items():  # after the disk has all of it, so that the index never lacks a session
+                if saved is not None and saved.owner is not None:
+                    remove_from_index(folder, saved.owner, key)
+        return [key for key, saved in gone.items() if saved is not None]
+
     def quarantine(self, key: str) -> None:
         with (
             self._folders.lock_shard(key) as (folder, shard),
@@ -177,7 +208,7 @@ class FileStore:
         seen: set[str] = set()
         found: list[tuple[float, str]] = []
         while keys := self._indexed_keys(owner) - seen:
-            alive = [(saved.created, key) for key in keys if (saved := self._load_owned(key, owner))]
+            alive = self._load_all_owned(keys, owner)
             found += alive
             if len(alive) == len(keys):
                 break
@@ -257,17 +288,27 @@ class FileStore:
                 remove_from_index(folder, saved.owner, key)
         return True
 
-    def _load_owned(self, key: str, owner: str) -> SavedSession | None:
-        """Return the live session, if it is this user's. Remove its entry in the index otherwise."""
-        with self._folders.lock_shard(key) as (folder, shard):
-            try:
-                saved = self._load_live(shard, key)
-            except CorruptRecord:
-                saved = None
-            if saved is None or saved.owner != owner:
-                remove_from_index(folder, owner, key)
-                return None
-            return saved
+    def _load_all_owned(self, keys: Iterable[str], owner: str) -> list[tuple[float, str]]:
+        """Return when each live session of this user was created, and its key. Remove the other keys from the index."""
+        found: list[tuple[float, str]] = []
+        for group in _by_shard(keys):
+            with self._folders.open_shard(group[0]) as (_, shard):
+                loaded = {key: self._load_owned(shard, key, owner) for key in group}
+            for key in [key for key, saved in loaded.items() if saved is None]:
+                with self._folders.lock_shard(key) as (folder, shard):  # it may be about to be created
+                    if (saved := self._load_owned(shard, key, owner)) is None:
+                        remove_from_index(folder, owner, key)
+                loaded[key] = saved
+            found += [(saved.created, key) for key, saved in loaded.items() if saved is not None]
+            time.sleep(0)  # under gevent, requests are served between two shards
+        return found
+
+    def _load_owned(self, shard: int, key: str, owner: str) -> SavedSession | None:
+        """Return the live session, if it is this user's."""
+        with suppress(CorruptRecord):
+            saved = self._load_live(shard, key)
+            return saved if saved is not None and saved.owner == owner else None
+        return None
 
     def _load_live(self, shard: int, key: str) -> SavedSession | None:
         try:
@@ -291,13 +332,14 @@ class FileStore:
             return SessionMark()  # whatever it said, the session has ended
         return SessionMark(saved.successor) if saved.expires > self._clock() else None
 
-    def _replace(self, shard: int, name: str, saved: SavedSession | SavedMark) -> None:
+    def _replace(self, shard: int, name: str, saved: SavedSession | SavedMark, to_disk: bool = True) -> None:
         data = pack(saved)
         if len(data) > self._max_record:
             raise SessionTooLarge(f"the file of a session must have at most {self._max_record} bytes, not {len(data)}")
-        temporary = write_new(data, shard, mtime=saved.expires, durable=self._durable)
+        durable = self._durable and to_disk
+        temporary = write_new(data, shard, mtime=saved.expires, durable=durable)
         os.rename(temporary, name, src_dir_fd=shard, dst_dir_fd=shard)
-        if self._durable:
+        if durable:
             os.fsync(shard)
 
     def _remove(self, folder: int, shard: int, key: str, saved: SavedSession | None) -> None:
@@ -308,6 +350,11 @@ class FileStore:
                 os.fsync(shard)
         if saved is not None and saved.owner is not None:
             remove_from_index(folder, saved.owner, key)
+
+
+def _by_shard(keys: Iterable[str]) -> Iterator[list[str]]:
+    for _, group in groupby(sorted(keys), key=lambda key: key[:2]):
+        yield list(group)
 
 
 def _expires(entry: os.DirEntry[str]) -> float:

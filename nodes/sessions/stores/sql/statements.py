@@ -199,6 +199,18 @@ class Statements:
             "fields": sa.bindparam("_successor", type_=sa.LargeBinary),
         }
         self.retire = sa.update(table).where(this, live).values(as_mark)
+        # In MySQL by the key: with old statistics it may look at every row, and wait for those that others have locked.
+        among = columns.key.in_(sa.bindparam("_keys", expanding=True))
+        self.lock_many = (
+            sa.select(columns.key, columns.set_aside)
+            .where(among, sa.or_(sa.and_(kept, live), columns.set_aside == MARK))
+            .order_by(columns.key)
+            .with_for_update()
+        )
+        for dialect in ("mysql", "mariadb"):
+            self.lock_many = self.lock_many.with_hint(table, "FORCE INDEX (PRIMARY)", dialect)
+        self.delete_marks = sa.delete(table).where(among, columns.set_aside == MARK)
+        self.retire_many = sa.update(table).where(among, kept).values(as_mark)
         self.retire_expected = self.retire.where(columns.format == FORMAT, columns.fields == _FIELDS)
         self.insert_mark = sa.insert(table).values(as_mark | {"key": _KEY, "created": now_ms()})
         self.delete_mark = sa.delete(table).where(mark)

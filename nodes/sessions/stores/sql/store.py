@@ -12,6 +12,7 @@ SQLite. Each statement is one round trip; the statements are in `statements.py`,
     delete      DELETE
     retire      UPDATE
                   where that changes no row:  BEGIN, SELECT … FOR UPDATE, then UPDATE or SELECT, DELETE, INSERT; COMMIT
+    end_many    BEGIN, SELECT … FOR UPDATE, UPDATE, COMMIT;  a DELETE before the UPDATE, where marks are in the way
     quarantine  UPDATE
     ping        SELECT
     keys_of     SELECT
@@ -27,7 +28,7 @@ certainly not applied: a transaction before its COMMIT, or one that the database
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,7 +59,7 @@ from ...store import (
 )
 from .engine import make_engine, make_housekeeping_budgets
 from .from_engine import to_url
-from .statements import FORMAT, MARK, Statements, check_columns, create_missing, make_table
+from .statements import FORMAT, MARK, SESSION, Statements, check_columns, create_missing, make_table
 from .transactions import AutocommitEngine, is_full
 
 
@@ -204,6 +205,23 @@ class SqlStore:
             if expect is not None or not is_full(error.__cause__):
                 raise
             return Outcome.APPLIED if self._delete(key) else Outcome.ABSENT
+
+    def end_many(self, keys: Sequence[str]) -> list[str]:
+        try:
+            return self._database.transaction(partial(self._end_many, keys=list(keys)))
+        except StoreUnavailable as error:
+            if not is_full(error.__cause__):
+                raise
+            return [key for key in keys if self.retire(key, SessionMark(ELSEWHERE)) is Outcome.APPLIED]
+
+    def _end_many(self, connection: Connection, keys: list[str]) -> list[str]:
+        rows = connection.execute(self._sql.lock_many, {"_keys": keys}).all()
+        alive = [row.key for row in rows if row.set_aside == SESSION]
+        if marked := {row.key for row in rows if row.set_aside == MARK} & set(alive):
+            connection.execute(self._sql.delete_marks, {"_keys": sorted(marked)})
+        if alive:
+            connection.execute(self._sql.retire_many, {"_keys": alive, "_successor": ELSEWHERE})
+        return alive
 
     def _delete(self, key: str) -> int:
         """Delete the live session and return how many there were: one or none."""

@@ -270,7 +270,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
         .look(user=None, at=(9, 20))
         .look(user=None, at=(19, 40))
         .look(user=None, at=(45, 46)),
-        {Kind.UPDATE_LOST: 1},
+        {Kind.EMPTYING_UNDONE: 1},
     ),
 }
 

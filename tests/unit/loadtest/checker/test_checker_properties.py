@@ -113,7 +113,7 @@ def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(run: Share
     run.do(Action.EMPTY)
     run.store.records[run.cookie] = full
     run.do(Action.LOOK)
-    assert found(run) == {Kind.UPDATE_LOST: 1}
+    assert found(run) == {Kind.EMPTYING_UNDONE: 1}
 
 
 @settings(max_examples=50)

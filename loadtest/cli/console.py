@@ -1,0 +1,107 @@
+"""`session-cluster console`."""
+
+import sys
+from typing import Any
+
+import click
+from rich.console import Console as Terminal
+
+from deploy import StoreKind
+from deploy.cli import cluster_options, program_options
+from deploy.compose.docker import require_engine
+from deploy.ports import free_ports, require_free
+from deploy.signals import interruptible
+from deploy.spec import ClusterError, NodeKind, SpecError, parse_balance
+from loadtest.cli.shared import INTERRUPTED, choose_clusters, out_option, place_option, temporary_folder, writing
+from loadtest.console.board import Board
+from loadtest.console.commands import MOST_NODES, MOST_USERS
+from loadtest.console.director import Director, with_store
+from loadtest.console.sampler import Sampler
+from loadtest.experiment import Place, cluster
+from proxy.cli import UsageError
+
+PORT = 8090
+START_TIMEOUT = 30.0
+
+
+@click.command(short_help="Watch a cluster on a page, break it, and see what its users lose.")
+@click.option(
+    "--users",
+    type=click.IntRange(0, MOST_USERS),
+    default=20,
+    metavar="N",
+    show_default=True,
+    help="Number of virtual users.",
+)
+@click.option(
+    "--nodes", type=click.IntRange(1, MOST_NODES), default=3, metavar="N", show_default=True, help="Number of nodes."
+)
+@cluster_options
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    metavar="PORT",
+    show_default=True,
+    help="Port of the page on 127.0.0.1; 0 chooses a free one.",
+)
+@place_option(Place.LOCAL.value, "Where the cluster runs: local (processes of this machine) or compose (containers).")
+@program_options
+@out_option("Keep the history of each load in DIR.")
+def console(**given: Any) -> None:
+    """Start a cluster with users on it, and serve a page to watch and break it until Ctrl-C.
+
+    The page is for this machine alone, and its address has a token. Members can be killed, paused, drained and
+    restarted; the number of nodes and users, the balancing policy, the store and the network to it can be changed; one
+    button undoes all faults. docs/console.md has its HTTP interface for scripts.
+
+    Exit status: 1 there was an error (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    """
+    terminal = Terminal(highlight=False)
+    place = Place(given["place"])
+    try:
+        clusters = choose_clusters(place, given["node"], given["nginx"], given["store_server"])
+        if place is Place.COMPOSE:
+            require_engine()
+        port = given["port"] or free_ports(1)[0]
+        require_free(port)
+        kind, store = NodeKind.parse(given["node"]), StoreKind.parse(given["store"])
+        (shop,) = free_ports(1)  # one for all clusters, so that the shop keeps its address
+        spec = cluster(
+            given["nodes"],
+            store,
+            parse_balance(given["balance"]),
+            node=kind,
+            port=shop,
+            start_timeout=START_TIMEOUT if place is Place.LOCAL else 60.0,
+        )
+        with temporary_folder(given["out"]) as folder, writing(folder), interruptible():
+            folder.mkdir(parents=True, exist_ok=True)
+            board = Board()
+            keep = given["out"] is not None
+            director = Director(with_store(spec, store), given["users"], clusters, board, folder, keep=keep)
+            _serve(board, director, port, place, terminal)
+    except SpecError as error:
+        raise UsageError(error) from error
+    except ClusterError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        terminal.print("stopped", style="dim")
+        sys.exit(INTERRUPTED)
+
+
+def _serve(board: Board, director: Director, port: int, place: Place, terminal: Terminal) -> None:
+    """Serve until a signal raises KeyboardInterrupt."""
+    from loadtest.console.server import Console, PageThread  # gevent, which other commands do not need
+
+    page = Console(board, director, port)
+    thread, sampler = PageThread(page), Sampler(page.director, page.board, place)
+    sampler.start()
+    thread.start()
+    terminal.print(f"Open [bold]{page.address}[/]\n", soft_wrap=True)
+    terminal.print("For scripts, see docs/console.md. Ctrl-C stops all of it.", style="dim")
+    try:
+        page.director.run()
+    finally:
+        sampler.stop()
+        thread.stop()

@@ -1,0 +1,255 @@
+"""The commands of the console, and in which state of the cluster each is possible: one table for page and server."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from deploy import Cluster, ClusterSpec, Member, MemberState, Role, StoreKind
+from deploy.spec import NodeKind
+from loadtest.console.messages import Message, message
+from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Fault, kill, latency, pause, restore, scale
+from proxy import Balance
+
+MOST_NODES = 12
+MOST_USERS = 200
+SLOW_SECONDS = 0.1
+
+
+class ClusterStage(StrEnum):
+    """What the console's cluster does."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    """It did not start; another store may."""
+    ENDED = "ended"
+
+
+class Network(StrEnum):
+    """The network between the nodes and the store's only server."""
+
+    OK = "ok"
+    SLOW = "slow"
+    SILENT = "silent"
+    CUT = "cut"
+
+
+NETWORK_FAULTS: Mapping[Network, Fault] = {
+    Network.SLOW: latency(SLOW_SECONDS),
+    Network.SILENT: BLACKHOLE,
+    Network.CUT: STORE_DOWN,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterState:
+    """The state of the cluster, as far as commands depend on it. `network` is None without a proxy to the store."""
+
+    stage: ClusterStage
+    spec: ClusterSpec
+    policy: Balance
+    network: Network | None
+    members: tuple[Member, ...] = ()
+    users: int | None = None
+    """None: this console has no load."""
+    load_failed: bool = False
+
+    def find(self, name: str) -> Member | None:
+        return next((member for member in self.members if member.name == name), None)
+
+    @property
+    def nodes(self) -> tuple[Member, ...]:
+        return tuple(member for member in self.members if member.role is Role.NODE)
+
+    @property
+    def has_fault(self) -> bool:
+        """Return whether a member does not serve, or the network to the store is broken."""
+        broken = any(member.state is not MemberState.RUNNING for member in self.members)
+        return broken or self.network not in {None, Network.OK}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """`refuse` returns why a command is not possible in a state, or None. `apply` changes the cluster; the director
+    does what has none. With `on_member` the argument is the name of a member."""
+
+    refuse: Callable[[ClusterState, str], Message | None]
+    apply: Callable[[Cluster, str], None] | None = None
+    on_member: bool = False
+
+
+def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
+    """Return why a command is not possible in this state, or None."""
+    command = COMMANDS.get(do)
+    if command is None:
+        return message("no_such_command", name=do)
+    if state.stage is not ClusterStage.RUNNING and not (state.stage is ClusterStage.FAILED and do == "store"):
+        return message(f"stage_{state.stage}")
+    if command.on_member and state.find(argument) is None:
+        return message("no_such_member", name=argument)
+    return command.refuse(state, argument)
+
+
+def refused(state: ClusterState) -> dict[str, Message]:
+    """Return what is not possible in a state: "kill node-2" -> why. Absent are commands that are possible."""
+    arguments: dict[str, Sequence[str]] = {
+        **{name: [member.name for member in state.members] for name, one in COMMANDS.items() if one.on_member},
+        "nodes": [str(len(state.nodes) - 1), str(len(state.nodes) + 1)],
+        "network": list(Network),
+        "policy": list(Balance),
+        "store": list(StoreKind),
+    }
+    asked = ((name, argument) for name in COMMANDS for argument in arguments.get(name, [""]) if name != "users")
+    found = ((f"{name} {argument}".strip(), refuse(state, name, argument)) for name, argument in asked)
+    why_no_users = {"users": message("no_users_here")} if state.users is None else {}
+    return {what: why for what, why in found if why is not None} | why_no_users
+
+
+def _member(state: ClusterState, name: str) -> Member:
+    found = state.find(name)
+    assert found is not None  # `refuse` has looked
+    return found
+
+
+def _refuse_kill(state: ClusterState, name: str) -> Message | None:
+    return message("has_ended", name=name) if _member(state, name).state is MemberState.ENDED else None
+
+
+def _refuse_pause(state: ClusterState, name: str) -> Message | None:
+    match _member(state, name).state:
+        case MemberState.ENDED:
+            return message("has_ended", name=name)
+        case MemberState.PAUSED:
+            return message("is_paused", name=name)
+    return None
+
+
+def _refuse_resume(state: ClusterState, name: str) -> Message | None:
+    return None if _member(state, name).state is MemberState.PAUSED else message("is_not_paused", name=name)
+
+
+def _refuse_drain(state: ClusterState, name: str) -> Message | None:
+    member = _member(state, name)
+    if member.role is not Role.NODE:
+        return message("only_nodes_drain")
+    if member.state is not MemberState.RUNNING:
+        return message("is_not_running", name=name)
+    if not any(one.state is MemberState.RUNNING for one in state.nodes if one.name != name):
+        return message("last_node", name=name)
+    return _needs_proxy(state)
+
+
+def _refuse_restart(state: ClusterState, name: str) -> Message | None:
+    if _member(state, name).role is not Role.NODE:
+        return None
+    return _needs_proxy(state) or _needs_store(state)
+
+
+def _refuse_nodes(state: ClusterState, to: str) -> Message | None:
+    if not _is_number(to) or not 1 <= int(to) <= MOST_NODES:
+        return message("nodes_range", most=MOST_NODES)
+    count = len(state.nodes)
+    if int(to) == count:
+        return message("is_so_already")
+    return _needs_proxy(state) or (_needs_store(state) if int(to) > count else None)
+
+
+def _refuse_policy(state: ClusterState, to: str) -> Message | None:
+    if to not in set(Balance):
+        return message("no_such_value", value=to)
+    return message("is_so_already") if to == state.policy else _needs_proxy(state)
+
+
+def _refuse_store(state: ClusterState, to: str) -> Message | None:
+    if to not in set(StoreKind):
+        return message("no_such_value", value=to)
+    if StoreKind(to) not in state.spec.node.stores:
+        return message("not_these_nodes", node=str(state.spec.node))
+    if to == StoreKind.EXPRESS and state.spec.node is NodeKind.FLASK and state.spec.application:
+        return message("not_these_nodes", node=state.spec.application)
+    return message("is_so_already") if to == state.spec.store and state.stage is ClusterStage.RUNNING else None
+
+
+def _refuse_network(state: ClusterState, to: str) -> Message | None:
+    if to not in set(Network):
+        return message("no_such_value", value=to)
+    if state.network is None:
+        return message("no_network", store=str(state.spec.store))
+    return message("is_so_already") if to == state.network else None
+
+
+def _refuse_failover(state: ClusterState, _: str) -> Message | None:
+    if not state.spec.store.has_several_servers:
+        return message("no_replica", store=str(state.spec.store))
+    broken = next((one for one in state.members if one.role in _STORE and one.state is not MemberState.RUNNING), None)
+    return message("restart_first", name=broken.name) if broken else None
+
+
+def _refuse_users(state: ClusterState, to: str) -> Message | None:
+    if not _is_number(to) or not 0 <= int(to) <= MOST_USERS:
+        return message("users_range", most=MOST_USERS)
+    if state.users is None:
+        return message("no_users_here")
+    if state.load_failed:
+        return message("load_failed_first")
+    return message("is_so_already") if int(to) == state.users else None
+
+
+def _refuse_load(state: ClusterState, _: str) -> Message | None:
+    return None if state.load_failed else message("load_runs")
+
+
+def _refuse_undo(state: ClusterState, _: str) -> Message | None:
+    return None if state.has_fault else message("nothing_to_undo")
+
+
+_STORE = {Role.STORE, Role.SENTINEL}
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 4
+
+
+def _needs_proxy(state: ClusterState) -> Message | None:
+    proxy = next((one for one in state.members if one.role is Role.PROXY), None)
+    return None if proxy and proxy.state is MemberState.RUNNING else message("restart_first", name="proxy")
+
+
+def _needs_store(state: ClusterState) -> Message | None:
+    """A node is ready when it reaches the store, so it does not start without one."""
+    if state.network in {Network.SILENT, Network.CUT}:
+        return message("network_first")
+    stores = [member for member in state.members if member.role is Role.STORE]
+    if stores and not any(member.state is MemberState.RUNNING for member in stores):
+        return message("restart_first", name=stores[0].name)
+    return None
+
+
+def _set_network(cluster: Cluster, to: str) -> None:
+    cluster.store.proxy.reset()
+    if to != Network.OK:
+        NETWORK_FAULTS[Network(to)].apply(cluster)
+
+
+def undo_all(cluster: Cluster, network: Network | None) -> None:
+    """Undo every fault: of the network first, since members that are restarted need it."""
+    if network not in {None, Network.OK}:
+        cluster.store.proxy.reset()
+    restore(cluster)
+
+
+COMMANDS: Mapping[str, Command] = {
+    "kill": Command(refuse=_refuse_kill, apply=lambda cluster, name: kill(name).apply(cluster), on_member=True),
+    "pause": Command(refuse=_refuse_pause, apply=lambda cluster, name: pause(name).apply(cluster), on_member=True),
+    "resume": Command(refuse=_refuse_resume, apply=lambda cluster, name: cluster.resume(name), on_member=True),
+    "drain": Command(refuse=_refuse_drain, apply=lambda cluster, name: cluster.drain(name), on_member=True),
+    "restart": Command(refuse=_refuse_restart, apply=lambda cluster, name: cluster.restart(name), on_member=True),
+    "nodes": Command(refuse=_refuse_nodes, apply=lambda cluster, to: scale(int(to)).apply(cluster)),
+    "policy": Command(refuse=_refuse_policy, apply=lambda cluster, to: cluster.balance(Balance(to))),
+    "network": Command(refuse=_refuse_network, apply=_set_network),
+    "failover": Command(refuse=_refuse_failover, apply=lambda cluster, _: FAILOVER.apply(cluster)),
+    "store": Command(refuse=_refuse_store),
+    "users": Command(refuse=_refuse_users),
+    "load": Command(refuse=_refuse_load),
+    "undo": Command(refuse=_refuse_undo),
+}

@@ -1,0 +1,260 @@
+"""The director: runs the cluster and its load in the calling thread, and executes commands one at a time."""
+
+import itertools
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from deploy import Cluster, ClusterError, ClusterSpec, Member, StoreKind
+from loadtest.checker.phases import FAULT, UNDO
+from loadtest.console.board import Board, EntryKind, Order
+from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, undo_all
+from loadtest.console.live_load import LiveLoad
+from loadtest.console.messages import Message, message
+from loadtest.load_profile import LoadProfile
+from loadtest.suite import FAILURES, MakeCluster
+from loadtest.target import ClusterTarget
+
+MOST_WAITING = 20
+_POLL = 0.5
+WAIT = (0.2, 0.8)
+SPAWN_RATE = 20.0
+FAULTS = frozenset({"kill", "pause", "drain", "network", "failover"})
+"""Commands that are a fault in the history, unless they undo one."""
+
+
+class Refused(Exception):
+    """A command that is not possible now."""
+
+    def __init__(self, reason: Message) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A command that waits or is being executed."""
+
+    id: int
+    order: Order
+
+    @property
+    def argument(self) -> str:
+        return self.order.on or self.order.to
+
+    @property
+    def message(self) -> Message:
+        return message(f"do_{self.order.do}", it=self.argument)
+
+
+class Director:
+    """`run` is for one thread, everything else for any.
+
+    `users` is the number of virtual users, None for a cluster without a load. `folder` gets a folder for each load.
+    With `keep` the history of each is completed at its end.
+    """
+
+    def __init__(
+        self, spec: ClusterSpec, users: int | None, make_cluster: MakeCluster, board: Board, folder: Path, *, keep: bool
+    ) -> None:
+        self._spec, self._users, self._make_cluster = spec, users, make_cluster
+        self._board, self._folder, self._keep = board, folder, keep
+        self._changed = threading.Condition()
+        self._waiting: deque[Waiting] = deque()
+        self._ids = itertools.count(1)
+        self._loads = itertools.count(1)
+        self._network: Network | None = None
+        self._stage = ClusterStage.STARTING
+        self._changing: tuple[Waiting, float] | None = None
+        """The change of the store that the next cluster completes, and when it began."""
+        self.cluster: Cluster | None = None
+        self.load: LiveLoad | None = None
+        self.load_error = ""
+        self.running: Waiting | None = None
+        self.state = ClusterState(stage=ClusterStage.STARTING, spec=spec, policy=spec.balance, network=None)
+        """The newest state that `look` returned."""
+
+    def post(self, order: Order) -> int:
+        """Queue a command, and return its id. Raises Refused, with the reason, where it is not possible now."""
+        argument = order.on or order.to
+        if reason := refuse(self.state, order.do, argument):
+            raise Refused(reason)
+        with self._changed:
+            if len(self._waiting) >= MOST_WAITING:
+                raise Refused(message("queue_full"))
+            job = Waiting(next(self._ids), order)
+            if order.do == "undo":  # what waits would only break more
+                for dropped in self._waiting:
+                    self._log(EntryKind.DROPPED, dropped)
+                self._waiting.clear()
+            self._waiting.append(job)
+            if self.running is not None or len(self._waiting) > 1:
+                self._log(EntryKind.QUEUED, job)
+            self._changed.notify_all()
+        return job.id
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """The commands that wait, the next one first."""
+        with self._changed:
+            return tuple(self._waiting)
+
+    def look(self) -> ClusterState:
+        """Return the present state, which asks the cluster for its members."""
+        cluster, load = self.cluster, self.load
+        members: tuple[Member, ...] = ()
+        policy = self._spec.balance
+        if cluster is not None:
+            with suppress(ClusterError):  # it is starting or stopping
+                members, policy = cluster.members(), cluster.policy
+        self.state = ClusterState(
+            stage=self._stage,
+            spec=self._spec,
+            policy=policy,
+            network=self._network,
+            members=members,
+            users=self._users if load is None else load.users,
+            load_failed=bool(self.load_error),
+        )
+        return self.state
+
+    def run(self) -> None:
+        """Run the cluster, and the next one after each change of the store, until a signal raises KeyboardInterrupt."""
+        try:
+            while True:
+                self._spec = self._run_cluster()
+        finally:
+            self._stage = ClusterStage.ENDED
+
+    def _run_cluster(self) -> ClusterSpec:
+        """Run one cluster. Return the spec of the next one, when another store is wanted."""
+        self._stage, self._network = ClusterStage.STARTING, Network.OK if self._spec.store_proxy else None
+        try:
+            self.cluster = self._make_cluster(self._spec)
+            with self.cluster:
+                try:
+                    self._start_load()
+                    self._stage = ClusterStage.RUNNING
+                    self._log_seen("cluster_runs", url=self.cluster.url)
+                    self._complete_change(EntryKind.DONE)
+                    return self._execute_all()
+                finally:
+                    self._end_load()
+        except FAILURES as error:
+            self._stage, self.cluster = ClusterStage.FAILED, None
+            if self._changing is None:
+                self._log_seen("cluster_failed", why=str(error))
+            self._complete_change(EntryKind.FAILED, message("raw", text=str(error)))
+            return self._execute_all()
+        finally:
+            self.cluster = None
+
+    def _execute_all(self) -> ClusterSpec:
+        """Execute commands until one wants another store; return the spec with it."""
+        while True:
+            self.running = job = self._take()
+            if (spec := self._execute(job)) is not None:
+                return spec
+            self.running = None
+
+    def _complete_change(self, kind: EntryKind, reason: Message | None = None) -> None:
+        """Log the end of a change of the store, if it was one that made this cluster."""
+        if self._changing is not None:
+            job, begin = self._changing
+            self._log(kind, job, reason=reason, seconds=time.monotonic() - begin)
+            self._changing = self.running = None
+
+    def _take(self) -> Waiting:
+        with self._changed:
+            while not self._waiting:
+                self._changed.wait(_POLL)  # in steps, or a signal would wait for the next command
+            return self._waiting.popleft()
+
+    def _execute(self, job: Waiting) -> ClusterSpec | None:
+        order, argument = job.order, job.argument
+        state = self.look()
+        if reason := refuse(state, order.do, argument):
+            self._log(EntryKind.FAILED, job, reason=reason)
+            return None
+        self._log(EntryKind.STARTED, job)
+        begin = time.monotonic()
+        self._mark(order)
+        try:
+            spec = self._do(order.do, argument, state)
+        except FAILURES as error:
+            self._log(EntryKind.FAILED, job, reason=message("raw", text=str(error)), seconds=time.monotonic() - begin)
+            return None
+        if spec is None:
+            self._log(EntryKind.DONE, job, seconds=time.monotonic() - begin)
+        else:
+            self._changing = job, begin
+        return spec
+
+    def _do(self, do: str, argument: str, state: ClusterState) -> ClusterSpec | None:
+        """Execute a command that is possible. Return the spec of the next cluster if it needs one."""
+        if do == "store":
+            self._stage = ClusterStage.STARTING
+            return with_store(replace(self._spec, nodes=len(state.nodes) or self._spec.nodes), StoreKind(argument))
+        assert self.cluster is not None  # `refuse` knows the stage
+        if (apply := COMMANDS[do].apply) is not None:
+            apply(self.cluster, argument)
+        if do == "network":
+            self._network = Network(argument)
+        elif do == "undo":
+            undo_all(self.cluster, self._network)
+            self._network = None if self._network is None else Network.OK
+        elif do == "load":
+            self._end_load()
+            self._start_load()
+        elif do == "users":
+            assert self.load is not None
+            self.load.set_users(int(argument))
+            self._users = int(argument)
+        return None
+
+    def _start_load(self) -> None:
+        if self._users is None:
+            return
+        assert self.cluster is not None
+        self.load_error = ""
+        folder = self._folder / f"load-{next(self._loads)}"
+        folder.mkdir()
+        profile = LoadProfile(users=max(1, self._users), spawn_rate=SPAWN_RATE, wait=WAIT)
+        load = LiveLoad(ClusterTarget(self.cluster), profile, folder)
+        load.__enter__()
+        load.set_users(self._users)
+        self.load = load
+
+    def _end_load(self) -> None:
+        load, self.load = self.load, None
+        if load is None:
+            return
+        try:
+            if self._keep and not self.load_error:
+                load.finish()
+        except FAILURES as error:
+            self._log_seen("history_lost", why=str(error))
+        finally:
+            load.__exit__(None, None, None)
+
+    def _mark(self, order: Order) -> None:
+        if self.load is not None and order.do in FAULTS:
+            self.load.mark(UNDO if order.to == Network.OK else FAULT)
+        elif self.load is not None and order.do == "undo":
+            self.load.mark(UNDO)
+
+    def _log(self, kind: EntryKind, job: Waiting, *, reason: Message | None = None, seconds: float = 0.0) -> None:
+        self._board.log(kind, job.message, command=job.id, order=job.order, reason=reason, seconds=seconds)
+
+    def _log_seen(self, key: str, **values: str | int | float) -> None:
+        self._board.log(EntryKind.SEEN, message(key, **values))
+
+
+def with_store(spec: ClusterSpec, store: StoreKind) -> ClusterSpec:
+    """Return the spec with another store, and a proxy before it where that is one server."""
+    plain = replace(spec, store=store, store_proxy=False)
+    return replace(plain, store_proxy=plain.has_single_server)

@@ -1,0 +1,189 @@
+"""A load without an end, whose history is checked while it grows; and the figures of its last minute."""
+
+import contextlib
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from loadtest.checker import Checker, Findings, PhaseFigures
+from loadtest.checker.figures import Figures, is_failure, percentile
+from loadtest.generator import Generator
+from loadtest.history import Mark, Op, now
+from loadtest.load import LOAD
+from loadtest.load_profile import LoadProfile
+from loadtest.prober import Prober
+from loadtest.runner import HistoryRun, make_header, make_session_endpoint
+from loadtest.target import Target
+
+SECONDS_KEPT = 75
+SECONDS_RECENT = 10
+SECONDS_OF_NODES = 4
+LATE = 2.0
+"""Seconds until all operations of a moment have been read: the load writes its history twice a second."""
+_SHARE = 0.015
+"""Of one core, for the findings of the checker."""
+
+
+class NodeFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Operations of one node in the last SECONDS_OF_NODES. `failed` had no answer of it, or a 5xx."""
+
+    rate: float
+    failed: float
+    p50: float
+
+
+class Second(msgspec.Struct, frozen=True, array_like=True):
+    """Operations of one second: good answers, failed ones, and those that found their user logged out."""
+
+    ok: int
+    failed: int
+    logged_out: int
+
+
+@dataclass
+class _Attempts:
+    """Requests to one address in one second, with the seconds that answered ones took."""
+
+    failed: int = 0
+    times: list[float] = field(default_factory=list)
+
+
+class Recent:
+    """The operations of the last minute, by second. Times are seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self._figures: dict[int, Figures] = defaultdict(Figures)
+        self._attempts: dict[int, dict[str, _Attempts]] = defaultdict(lambda: defaultdict(_Attempts))
+        self._logged_out: dict[int, int] = defaultdict(int)
+        self._total_logged_out = 0
+
+    def add(self, op: Op) -> None:
+        second = int(op.ended)
+        self._figures[second].add(op)
+        tried = [address.strip() for address in op.upstream.split(",") if address.strip()]
+        statuses = [status.strip() for status in op.upstream_status.split(",")]
+        for number, address in enumerate(tried):
+            attempts = self._attempts[second][address]
+            status = statuses[number] if number < len(statuses) else ""
+            if number < len(tried) - 1 or not status.isdecimal() or status >= "500" or is_failure(op):
+                attempts.failed += 1
+            else:
+                attempts.times.append(op.ended - op.started)
+
+    def count_logged_out(self, total: int, at: float) -> None:
+        """Take the checker's total, and count what is new since the last call at this time."""
+        self._logged_out[int(at)] += max(0, total - self._total_logged_out)
+        self._total_logged_out = total
+
+    def forget(self, before: float) -> None:
+        """Drop what is older."""
+        for by_second in (self._figures, self._attempts, self._logged_out):
+            for second in [one for one in by_second if one < before]:
+                del by_second[second]
+
+    def figures(self, end: float, seconds: int) -> PhaseFigures:
+        """Return the figures of the `seconds` before `end`."""
+        span = range(int(end) - seconds, int(end))
+        return Figures.merge(self._figures[one] for one in span if one in self._figures).result(seconds)
+
+    def series(self, begin: int, end: int) -> list[Second]:
+        """Return each second from `begin` to before `end`."""
+        return [self._second(second) for second in range(begin, end)]
+
+    def nodes(self, end: float) -> dict[str, NodeFigures]:
+        """Return the figures of each address that was tried in the last SECONDS_OF_NODES before `end`."""
+        found: dict[str, _Attempts] = defaultdict(_Attempts)
+        for second in range(int(end) - SECONDS_OF_NODES, int(end)):
+            for address, attempts in self._attempts.get(second, {}).items():
+                found[address].failed += attempts.failed
+                found[address].times += attempts.times
+        return {
+            address: NodeFigures(
+                rate=round(len(attempts.times) / SECONDS_OF_NODES, 1),
+                failed=round(attempts.failed / SECONDS_OF_NODES, 2),
+                p50=round(percentile(attempts.times, 0.5) * 1000, 1) if attempts.times else 0.0,
+            )
+            for address, attempts in found.items()
+        }
+
+    def _second(self, second: int) -> Second:
+        figures, logged_out = self._figures.get(second), self._logged_out.get(second, 0)
+        if figures is None:
+            return Second(0, 0, logged_out)
+        counted = figures.result(1.0)
+        return Second(max(0, counted.operations - counted.failed - logged_out), counted.failed, logged_out)
+
+
+class LiveLoad:
+    """Virtual users and a prober on a target that runs, until the context manager is left.
+
+    `folder` gets the history; it is complete after `finish`. `set_users` is for the director's thread, `sample` for the
+    sampler's. Raises GeneratorError, ProberError, TargetError, HistoryError and OSError.
+    """
+
+    def __init__(self, target: Target, profile: LoadProfile, folder: Path) -> None:
+        self.users = profile.users
+        self.started = now()
+        self.recent = Recent()
+        self.findings: Findings = Checker().findings()
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._generator = Generator(profile, target, folder)
+        header = make_header(target, profile, "console", self.started)
+        self._history = HistoryRun(folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE)
+        self._prober = Prober((make_session_endpoint(target),))
+        self._open = contextlib.ExitStack()  # entered
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._history.remove_parts)
+            stack.enter_context(self._generator)
+            self._history.write(Mark(now(), LOAD))
+            self._generator.start()
+            stack.enter_context(self._prober)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._ended = True
+            self._open.__exit__(kind, error, trace)
+
+    def set_users(self, users: int) -> None:
+        """Change the number of users, which may be 0."""
+        self._generator.set_users(users)
+        self.users = users
+
+    def mark(self, name: str) -> None:
+        """Write a mark to the history: a fault is applied or undone."""
+        self._history.write(Mark(now(), name))
+
+    def sample(self) -> None:
+        """Read what is new into `findings` and `recent`."""
+        with self._lock:
+            if self._ended:
+                return
+            self._generator.check()
+            findings = self._history.read(self._prober)
+            if findings is not self.findings:
+                self.findings = findings
+                at = now()
+                self.recent.count_logged_out(findings.total.logged_out, at - LATE)
+                self.recent.forget(at - SECONDS_KEPT)
+
+    def finish(self) -> Findings:
+        """Stop the users in order, and keep the history in the folder."""
+        with self._lock:
+            self._ended = True
+            self._prober.stop()
+            self._generator.stop()
+            self.findings = self._history.finish(self._prober)
+        return self.findings

@@ -1,0 +1,21 @@
+// The view "Cluster": figures, topology, controls, the last minute, what happened.
+import { Chart } from "./chart.js";
+import { Controls } from "./controls.js";
+import { Figures } from "./figures.js";
+import { html } from "./html.js";
+import { Log } from "./log.js";
+import { Topology } from "./topology.js";
+
+export const clusterView = {
+  name: "cluster",
+  label: "view_cluster",
+  render: (page) => html`
+    <div class="cluster">
+      <${Figures} page=${page} />
+      <${Topology} page=${page} />
+      <${Controls} page=${page} />
+      <${Chart} page=${page} />
+      <${Log} page=${page} />
+    </div>
+  `,
+};

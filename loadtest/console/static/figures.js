@@ -1,0 +1,34 @@
+// The strip of figures that tells the story in five seconds. Without a load there are none, and the strip says so.
+import { html } from "./html.js";
+import { clock, number, t } from "./text.js";
+
+export function Figures({ page }) {
+  const { figures, load } = page.state.snapshot ?? {};
+  const counts = figures && figures.operations > 0 ? figures : null;
+  const recent = load?.state === "running" ? counts?.recent : null;
+  const missing = load?.state === "none" ? t("no_load") : t("too_few");
+  const dash = "–";
+  return html`<section class="figures" aria-label=${t("figures")}>
+    <${Figure} name="requests" value=${counts ? number(counts.operations) : dash}
+      note=${recent ? t("per_second", { rate: number(recent.rate) }) : missing} />
+    <${Figure} name="logged_out" tone=${counts?.users_logged_out ? "out" : counts ? "good" : ""}
+      value=${counts ? number(counts.users_logged_out) : dash} note=${counts ? t("logged_out_of", { of: counts.users }) : ""} />
+    <${Figure} name="updates_lost" tone=${counts?.updates_lost ? "out" : counts ? "good" : ""}
+      value=${counts ? number(counts.updates_lost) : dash} note=${t("updates_lost_note")} />
+    <${Figure} name="failed" tone=${counts?.failed ? "bad" : counts ? "good" : ""}
+      value=${counts ? number(counts.failed) : dash} note=${t("failed_note")} />
+    <${Figure} name="latency" value=${recent ? latency(recent) : dash}
+      note=${recent ? t("last_seconds", { seconds: counts.recent_seconds }) : missing} />
+    <${Figure} name="gap" tone=${counts?.gap >= 1 ? "bad" : ""}
+      value=${counts ? t("seconds", { seconds: number(counts.gap, 2) }) : dash} note=${t("gap_note")} />
+    ${load?.since && html`<p class="since">${t("figures_since", { time: clock(load.since) })}</p>`}
+  </section>`;
+}
+
+const latency = ({ p50, p99 }) => t("ms", { p50: number(p50), p99: number(p99) });
+
+function Figure({ name, value, note, tone = "" }) {
+  return html`<div class="figure ${tone}" id="figure-${name}">
+    <span class="name">${t(name)}</span><b>${value}</b><span class="note">${note}</span>
+  </div>`;
+}

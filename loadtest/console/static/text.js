@@ -1,0 +1,41 @@
+// Texts in the chosen language, from the catalogue that the server uses too.
+const LANGUAGES = ["en", "ko"];
+let catalogue = {};
+let language = LANGUAGES.find((one) => one === localStorage.getItem("language"))
+  ?? (navigator.language.startsWith("ko") ? "ko" : "en");
+
+export async function loadCatalogue() {
+  catalogue = await (await fetch("static/catalogue.json")).json();
+  document.documentElement.lang = language;
+}
+
+export const currentLanguage = () => language;
+
+export function chooseLanguage(chosen) {
+  language = chosen;
+  localStorage.setItem("language", chosen);
+  document.documentElement.lang = chosen;
+}
+
+// The text of a key, with the values of its {placeholders}.
+export function t(key, values = {}) {
+  const text = catalogue[key]?.[language] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+// The text of a message of the server.
+export const tell = (message) => (message ? t(message.key, message.values) : "");
+
+export const number = (value, digits = 0) =>
+  new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+
+export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+
+// A command in words: its argument has a name of its own where it is one of several values.
+export function describe({ do: name, on, to }) {
+  const it = on ?? to ?? "";
+  return t(`do_${name}`, { it: ["network", "store"].includes(name) ? t(`${name}_${it}`) : it });
+}
+
+// A line of the log: a command, or what was seen.
+export const describeEntry = (entry) => (entry.order ? describe(entry.order) : tell(entry.message));

@@ -1,0 +1,88 @@
+"""What a run cost and lost, in sentences that all reports share: the terminal, the page and the Markdown file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadtest.faults import NOTHING
+from loadtest.results import CaseResults, Result
+
+NOTHING_LOST, NO_COST = "nobody was logged out and nothing was lost", "no request failed"
+
+
+@dataclass(frozen=True)
+class Told:
+    """`losses` and `costs` of a case, as clauses without a capital letter and a full stop."""
+
+    losses: str
+    costs: str
+
+    @property
+    def lost(self) -> bool:
+        return self.losses != NOTHING_LOST
+
+    @property
+    def text(self) -> str:
+        return f"{self.losses}; {self.costs}"
+
+
+def tell(case: CaseResults) -> Told | None:
+    """Return what users lost and what it cost them; of several runs the medians. None where nothing was measured."""
+    if not case.measured:
+        return None
+    losses = [
+        _count_users(case.users_logged_out),
+        _count(case.updates_lost, "update was lost", "updates were lost"),
+        case.other_losses,
+    ]
+    failed = _count(case.failed, "request failed", "requests failed") or NO_COST
+    gap = "" if case.gap in {"-", "0.00"} else f"for {case.gap} s there was no good answer"
+    slow = "" if case.slow == "-" else f"1 answer in 100 took {case.slow} s or more"
+    return Told(_list(losses) or NOTHING_LOST, _list([failed, gap, slow]))
+
+
+def tell_all(results: Sequence[Result]) -> str:
+    """Return the sums over all runs: "70 of 180 users were logged out; 5 requests failed"."""
+    found = [result.findings for result in results if result.findings is not None]
+    out = sum(one.total.users_logged_out for one in found)
+    others = sum(sum(one.total.found.values()) - one.sessions_lost - one.updates_lost for one in found)
+    losses = [
+        _count_users(f"{out:,} of {sum(result.users for result in results):,}" if out else "0"),
+        _count(f"{sum(one.updates_lost for one in found):,}", "update was lost", "updates were lost"),
+        _count(f"{others:,}", "other loss", "other losses"),
+    ]
+    failed = _count(f"{sum(one.total.failed for one in found):,}", "request failed", "requests failed")
+    return f"{_list(losses) or NOTHING_LOST}; {failed or NO_COST}"
+
+
+def summarize(result: Result) -> str:
+    """Return two sentences: the load and the fault, and what was lost."""
+    told = tell(CaseResults((result,)))
+    if result.findings is None or result.timing is None or told is None:
+        return f"Nothing was measured: {result.reason}."
+    timing, total = result.timing, result.findings.total
+    load = f"{result.users} users sent {total.operations:,} requests ({total.rate:.0f}/s)"
+    fault = f"; after {timing.fault - timing.before:.0f} s: {result.fault}, for {timing.undo - timing.fault:.0f} s"
+    first = f"{load}{'' if result.fault == NOTHING.what else fault}."
+    share = total.share_logged_out
+    answers = f" {share:.0%} of the answers to logged-in users said that they were not." if share else ""
+    return f"{first} {capitalize(told.text)}.{answers}"
+
+
+def capitalize(text: str) -> str:
+    """Return the text with a capital letter first, and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def _count_users(figure: str) -> str:
+    """Return the clause for "8 of 24"."""
+    return "" if figure == "0" else f"{figure} users {'was' if figure.startswith('1 of ') else 'were'} logged out"
+
+
+def _count(figure: str, one: str, several: str) -> str:
+    return "" if figure in {"0", "-"} else f"{figure} {one if figure == '1' else several}"
+
+
+def _list(parts: Sequence[str]) -> str:
+    """Return the parts that are there: "a", "a and b", "a, b and c"."""
+    *before, last = [part for part in parts if part] or [""]
+    return f"{', '.join(before)} and {last}" if before else last

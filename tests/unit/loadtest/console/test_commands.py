@@ -1,0 +1,155 @@
+"""Which command is possible in which state of the cluster: the table that the page and the server share."""
+
+from dataclasses import replace
+
+import pytest
+
+from deploy import ClusterSpec, StoreKind
+from loadtest.console.commands import ClusterStage, ClusterState, Network, refuse, refused, undo_all
+from loadtest.console.director import with_store
+from proxy import Balance
+from tests.support.fake_cluster import FakeCluster
+
+
+def state_after(
+    *changes: tuple[str, str],
+    store: StoreKind = StoreKind.REDIS,
+    nodes: int = 2,
+    network: Network | None = Network.OK,
+    stage: ClusterStage = ClusterStage.RUNNING,
+) -> ClusterState:
+    cluster = FakeCluster(ClusterSpec(nodes=nodes, store=store))
+    cluster.start()
+    for do, name in changes:
+        getattr(cluster, do)(name)
+    spec = with_store(cluster.spec, store)
+    return ClusterState(
+        stage=stage,
+        spec=spec,
+        policy=Balance.ROUND_ROBIN,
+        network=network if spec.store_proxy else None,
+        members=cluster.members(),
+        users=20,
+    )
+
+
+WELL = state_after()
+KILLED = state_after(("kill", "node-2"))
+PAUSED = state_after(("pause", "node-2"))
+DRAINED = state_after(("drain", "node-2"))
+ONE_NODE = state_after(nodes=1)
+PROXY_DOWN = state_after(("kill", "proxy"))
+STORE_DOWN = state_after(("kill", "store"))
+STORE_PAUSED = state_after(("pause", "store"))
+CUT = state_after(network=Network.CUT)
+SLOW = state_after(network=Network.SLOW)
+MEMORY = state_after(store=StoreKind.MEMORY)
+HA = state_after(store=StoreKind.REDIS_HA)
+HA_BROKEN = state_after(("kill", "store-2"), store=StoreKind.REDIS_HA)
+LOAD_FAILED = replace(WELL, load_failed=True)
+NO_LOAD = replace(WELL, users=None)
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "argument", "why"),
+    [
+        (WELL, "kill", "node-2", None),
+        (WELL, "kill", "proxy", None),
+        (PAUSED, "kill", "node-2", None),
+        (KILLED, "kill", "node-2", "has_ended"),
+        (WELL, "kill", "node-9", "no_such_member"),
+        (WELL, "pause", "store", None),
+        (PAUSED, "pause", "node-2", "is_paused"),
+        (KILLED, "pause", "node-2", "has_ended"),
+        (PAUSED, "resume", "node-2", None),
+        (WELL, "resume", "node-2", "is_not_paused"),
+        (WELL, "drain", "node-2", None),
+        (WELL, "drain", "store", "only_nodes_drain"),
+        (DRAINED, "drain", "node-2", "is_not_running"),
+        (KILLED, "drain", "node-1", "last_node"),
+        (ONE_NODE, "drain", "node-1", "last_node"),
+        (PROXY_DOWN, "drain", "node-1", "restart_first"),
+        (KILLED, "restart", "node-2", None),
+        (WELL, "restart", "node-2", None),
+        (PROXY_DOWN, "restart", "proxy", None),
+        (PROXY_DOWN, "restart", "node-1", "restart_first"),
+        (STORE_DOWN, "restart", "node-1", "restart_first"),
+        (STORE_PAUSED, "restart", "node-1", "restart_first"),
+        (STORE_DOWN, "restart", "store", None),
+        (CUT, "restart", "node-1", "network_first"),
+        (SLOW, "restart", "node-1", None),
+        (WELL, "nodes", "3", None),
+        (WELL, "nodes", "1", None),
+        (WELL, "nodes", "2", "is_so_already"),
+        (WELL, "nodes", "0", "nodes_range"),
+        (WELL, "nodes", "13", "nodes_range"),
+        (WELL, "nodes", "-1", "nodes_range"),
+        (WELL, "nodes", "٣", "nodes_range"),
+        (CUT, "nodes", "3", "network_first"),
+        (CUT, "nodes", "1", None),
+        (PROXY_DOWN, "nodes", "3", "restart_first"),
+        (WELL, "policy", "sticky", None),
+        (WELL, "policy", "round_robin", "is_so_already"),
+        (WELL, "policy", "best", "no_such_value"),
+        (PROXY_DOWN, "policy", "sticky", "restart_first"),
+        (WELL, "network", "cut", None),
+        (CUT, "network", "ok", None),
+        (WELL, "network", "ok", "is_so_already"),
+        (WELL, "network", "gone", "no_such_value"),
+        (MEMORY, "network", "cut", "no_network"),
+        (HA, "network", "cut", "no_network"),
+        (WELL, "failover", "", "no_replica"),
+        (HA, "failover", "", None),
+        (HA_BROKEN, "failover", "", "restart_first"),
+        (WELL, "store", "memory", None),
+        (WELL, "store", "redis", "is_so_already"),
+        (WELL, "store", "tape", "no_such_value"),
+        (replace(WELL, stage=ClusterStage.FAILED), "store", "redis", None),
+        (replace(WELL, stage=ClusterStage.FAILED), "kill", "node-1", "stage_failed"),
+        (replace(WELL, stage=ClusterStage.STARTING), "store", "memory", "stage_starting"),
+        (replace(WELL, stage=ClusterStage.ENDED), "undo", "", "stage_ended"),
+        (WELL, "users", "0", None),
+        (WELL, "users", "50", None),
+        (WELL, "users", "20", "is_so_already"),
+        (WELL, "users", "201", "users_range"),
+        (WELL, "users", "many", "users_range"),
+        (LOAD_FAILED, "users", "50", "load_failed_first"),
+        (NO_LOAD, "users", "50", "no_users_here"),
+        (LOAD_FAILED, "load", "", None),
+        (WELL, "load", "", "load_runs"),
+        (WELL, "undo", "", "nothing_to_undo"),
+        (KILLED, "undo", "", None),
+        (PAUSED, "undo", "", None),
+        (DRAINED, "undo", "", None),
+        (CUT, "undo", "", None),
+        (SLOW, "undo", "", None),
+        (WELL, "explode", "", "no_such_command"),
+    ],
+)
+def test_a_command_is_possible_or_refused_with_its_reason(
+    state: ClusterState, command: str, argument: str, why: str | None
+) -> None:
+    reason = refuse(state, command, argument)
+    assert (reason and reason.key) == why
+    if reason is not None:
+        assert str(reason)  # it is in the catalogue, with its values
+
+
+def test_the_page_learns_of_each_member_and_value_what_is_not_possible() -> None:
+    found = {what: why.key for what, why in refused(KILLED).items()}
+    assert found["kill node-2"] == "has_ended"
+    assert found["policy round_robin"] == "is_so_already"
+    assert "kill node-1" not in found
+    assert "undo" not in found
+    assert "restart node-2" not in found
+
+
+def test_undoing_ends_every_fault_at_once() -> None:
+    cluster = FakeCluster(ClusterSpec(nodes=4, store=StoreKind.REDIS))
+    cluster.start()
+    for do, name in (("kill", "node-2"), ("pause", "node-3"), ("drain", "node-4"), ("pause", "store")):
+        getattr(cluster, do)(name)
+    cluster.network.down()
+    undo_all(cluster, Network.CUT)
+    assert {member.state for member in cluster.members()} == {"running"}
+    assert cluster.network.mode == "up"

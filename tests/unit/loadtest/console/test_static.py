@@ -1,0 +1,91 @@
+"""What the page is made of: texts in both languages, vendored files as they were published, a page within its size."""
+
+import gzip
+import hashlib
+import re
+import tomllib
+
+import pytest
+
+from deploy import MemberState, StoreKind
+from loadtest.console.commands import COMMANDS, ClusterStage, Network
+from loadtest.console.messages import STATIC, read_catalogue
+from proxy import Balance
+
+LANGUAGES = {"en", "ko"}
+SCRIPTS = sorted(STATIC.glob("*.js"))
+PYTHON = sorted(STATIC.parent.glob("*.py"))
+VENDOR = STATIC / "vendor"
+MADE = (
+    *(f"{kind}_{name}" for kind, names in (("store", StoreKind), ("policy", Balance)) for name in names),
+    *(f"network_{name}" for name in Network),
+    *(f"net_{name}" for name in Network if name is not Network.OK),
+    *(f"stage_{name}" for name in ClusterStage),
+    *(f"{kind}_{name}" for kind in ("state", "now") for name in MemberState),
+    "state_failing",
+    *(f"do_{name}" for name in COMMANDS),
+    *(f"{verb}_help" for verb in ("kill", "pause", "resume", "drain", "restart")),
+    *(f"part_{part}" for part in ("primary", "replica")),
+    *(f"kind_{kind}" for kind in ("queued", "started", "failed", "dropped")),
+)
+"""Keys that are put together, so no search finds them in the code."""
+HELD = {"live", "connecting", "lost", "kill", "pause", "resume", "drain", "restart", "nodes", "users"}
+"""Keys that are values of variables."""
+
+
+def used_keys() -> set[str]:
+    scripts = "\n".join(path.read_text() for path in SCRIPTS)
+    python = "\n".join(path.read_text() for path in PYTHON)
+    found = set(re.findall(r'\bt\("(\w+)"', scripts)) | set(re.findall(r'key: "(\w+)"', scripts))
+    found |= set(re.findall(r'<\$\{Figure\} name="(\w+)"', scripts)) | set(re.findall(r'label: "(\w+)"', scripts))
+    found |= set(re.findall(r'\b(?:message|_log_seen)\(\s*"(\w+)"', python))
+    return found | set(MADE) | HELD
+
+
+def test_every_text_is_in_the_catalogue_and_no_other() -> None:
+    assert used_keys() - read_catalogue().keys() == set()
+    assert read_catalogue().keys() - used_keys() == set()
+
+
+@pytest.mark.parametrize("key", read_catalogue())
+def test_a_text_is_in_both_languages_with_the_same_values(key: str) -> None:
+    texts = read_catalogue()[key]
+    assert set(texts) == LANGUAGES
+    assert all(text.strip() for text in texts.values())
+    assert set(re.findall(r"\{(\w+)\}", texts["en"])) == set(re.findall(r"\{(\w+)\}", texts["ko"]))
+
+
+def test_vendored_files_are_those_that_were_published() -> None:
+    listed = tomllib.loads((VENDOR / "vendored.toml").read_text())["file"]
+    for one in listed:
+        assert hashlib.sha256((VENDOR / one["file"]).read_bytes()).hexdigest() == one["sha256"], one["name"]
+        assert (VENDOR / one["license_file"]).read_text().strip()
+        assert one["version"]
+        assert one["license"] in {"MIT", "Apache-2.0"}
+    assert {path.name for path in VENDOR.glob("*.js")} == {one["file"] for one in listed}
+
+
+def test_the_page_is_small() -> None:
+    def size(paths: list[str]) -> int:
+        return sum(len(gzip.compress((STATIC / path).read_bytes())) for path in paths)
+
+    files = [
+        str(path.relative_to(STATIC)) for path in STATIC.rglob("*") if path.suffix in {".js", ".css", ".json", ".html"}
+    ]
+    assert size([path for path in files if path.startswith("vendor/")]) <= 30_000
+    assert size(files) <= 80_000
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, *STATIC.glob("*.html")], ids=lambda path: path.name)
+def test_the_page_has_no_code_in_markup_and_puts_no_markup_in_as_text(path: object) -> None:
+    text = path.read_text()  # type: ignore[attr-defined]
+    for forbidden in (
+        "innerHTML",
+        "dangerouslySetInnerHTML",
+        "eval(",
+        "new Function",
+        "<script>",
+        " onclick=",
+        "http://www",
+    ):
+        assert forbidden not in text
