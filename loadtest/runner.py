@@ -12,7 +12,7 @@ from deploy.signals import uninterrupted
 from loadtest.checker import HORIZON, Checker, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims.claim import SESSION, SITE, Timing
-from loadtest.experiment import AFTER, Phase
+from loadtest.experiment import AFTER, ARRIVAL, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import (
     VERSION,
@@ -35,7 +35,7 @@ from loadtest.progress import Status
 from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, send
 
-STARTING, ARRIVAL, CHECKING = "starting", "arriving", "checking"
+STARTING, CHECKING = "starting", "checking"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
