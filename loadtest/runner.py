@@ -134,10 +134,10 @@ class HistoryRun:
 
     def read(self, prober: Prober | None) -> Findings:
         """Return the findings so far."""
+        self._take_probes(prober)
+        self._feed()
         begin = time.monotonic()
         if begin >= self._due:
-            self._take_probes(prober)
-            self._feed()
             self._findings = self._checker.findings()
             end = time.monotonic()
             self._due = end + max(_FINDINGS_INTERVAL, (end - begin) / self._share)
