@@ -1,7 +1,7 @@
 """Types of options that are members of an enum, and may be given as its values too.
 
-A type checker takes a descriptor's `__set__` for what a dataclass is made with, and its `__get__` for what it has. At
-run time there is no descriptor: the dataclass itself replaces the value by the member (`checks.to_choice`).
+A type checker takes a descriptor's `__set__` for what a dataclass is made with, and its `__get__` for what it has. No
+descriptor exists at run time: the dataclass replaces the value by the member (`checks.to_choice`).
 """
 
 from __future__ import annotations
