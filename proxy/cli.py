@@ -91,7 +91,9 @@ class UsageError(click.ClickException):
     is_flag=True,
     help="Let clients have /metrics and /ready of the nodes, and the nodes' addresses in X-Upstream.",
 )
-@click.option("--session-cookie", metavar="NAME", default="session", help="The cookie that the hash policy hashes.")
+@click.option(
+    "--session-cookie", metavar="NAME", default="session", help="The session cookie, for the hash policy and the limit."
+)
 @click.option(
     "--runtime-dir",
     type=click.Path(path_type=Path),
@@ -109,6 +111,13 @@ class UsageError(click.ClickException):
     metavar="N",
     default=100,
     help="Requests that the nodes work on at one time; more are answered 503. 0: no limit.",
+)
+@click.option(
+    "--max-per-session",
+    type=int,
+    metavar="N",
+    default=20,
+    help="How many of them may be of one session, by its cookie. 0: no limit.",
 )
 @click.option(
     "--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Largest body of a request, in bytes."
@@ -161,6 +170,7 @@ def _settings(
     balance: str,
     login_rate: int,
     max_in_flight: int,
+    max_per_session: int,
     worker_processes: str,
     tls: tuple[Path, Path] | None,
     hsts: int,
@@ -168,7 +178,8 @@ def _settings(
 ) -> ProxySettings:
     if hsts and tls is None:
         raise ProxySettingsError("hsts needs --tls: over plain HTTP browsers ignore it")
-    for name, limit in (("login_rate", login_rate), ("max_in_flight", max_in_flight)):
+    limits = {"login_rate": login_rate, "max_in_flight": max_in_flight, "max_per_session": max_per_session}
+    for name, limit in limits.items():
         if limit < 0:
             raise ProxySettingsError(f"{name} must be a number from 0 to 1e12, not '{limit}'")
     if nginx_version is not None:
@@ -180,6 +191,7 @@ def _settings(
         balance=Balance.parse(balance),
         login_rate=login_rate or None,
         max_in_flight=max_in_flight or None,
+        max_per_session=max_per_session or None,
         worker_processes=_worker_processes(worker_processes),
         tls=Tls(*tls, hsts) if tls else None,
         **options,

@@ -18,6 +18,7 @@ from proxy.upstream import (
     UPSTREAM,
     body_block,
     body_maps,
+    counted_session_map,
     has_names,
     has_secure_twin,
     has_separate_spares,
@@ -117,6 +118,9 @@ def _http(settings: ProxySettings) -> Section:
     if settings.max_in_flight is not None:
         http.options["limit_conn_zone"] = ["$server_name", "zone=in_flight:64k"]
         http.sections.add(body_block(), body_maps())
+        if settings.max_per_session is not None:
+            zone = ["$counted_session", "zone=by_session:1m"]
+            http.sections.add(counted_session_map(settings), KeyValuesMultiLines("limit_conn_zone", [zone]))
     if settings.login_rate is not None:
         # An empty key is not counted: the limit is on POST alone, the page itself is free.
         http.sections.add(Section("map $request_method $login_client", default='""', POST="$binary_remote_addr"))
@@ -302,12 +306,15 @@ def _by_method(settings: ProxySettings, name: str, errors: list[list[str]]) -> L
     """
     pages = _error_pages([[str(_TO_READ), "=", _READ], *errors])
     is_read = Section('if ($request_method ~ "^(GET|HEAD)$")', **{"return": str(_TO_READ)})
-    return Location(name, is_read, pages, proxy_pass=_app(settings), **_bound(settings))
+    return Location(name, is_read, pages, _bounds(settings), proxy_pass=_app(settings))
 
 
-def _bound(settings: ProxySettings) -> dict[str, Any]:
-    """Return the options of a location whose requests count as in flight. Each is counted once."""
-    return {} if settings.max_in_flight is None else {"limit_conn": ["in_flight", settings.max_in_flight]}
+def _bounds(settings: ProxySettings) -> KeyValuesMultiLines:
+    """Return the directives of a location whose requests count as in flight. Each is counted once."""
+    bounds = {"by_session": settings.max_per_session, "in_flight": settings.max_in_flight}
+    if settings.max_in_flight is None:
+        return KeyValuesMultiLines("limit_conn", [])
+    return KeyValuesMultiLines("limit_conn", [[zone, most] for zone, most in bounds.items() if most is not None])
 
 
 def _starts_over(settings: ProxySettings) -> bool:
@@ -322,7 +329,7 @@ def _starts_over(settings: ProxySettings) -> bool:
 def _read(settings: ProxySettings, name: str, errors: list[list[str]]) -> Location:
     timeout = _time(min(settings.get_timeout, settings.read_timeout))
     pages = _error_pages(errors)
-    return Location(name, pages, proxy_pass=_app(settings), proxy_read_timeout=timeout, **_bound(settings))
+    return Location(name, pages, _bounds(settings), proxy_pass=_app(settings), proxy_read_timeout=timeout)
 
 
 def _app(settings: ProxySettings) -> str:

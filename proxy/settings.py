@@ -27,7 +27,7 @@ _LEAST = {
     0: ("max_fails",),
     1: (
         *("worker_processes", "worker_connections", "max_body_bytes", "login_rate", "login_burst"),
-        "max_in_flight",
+        *("max_in_flight", "max_per_session"),
         *("tries", "keepalive", "resolver_valid", "fail_timeout"),
     ),
     0.001: (
@@ -136,7 +136,7 @@ class ProxySettings:
     """The Host names that are served; any other gets its connection closed (444)."""
     balance: Balance = Balance.ROUND_ROBIN
     session_cookie: str = "session"
-    """The cookie that `Balance.HASH` hashes, with or without the prefix `__Host-`."""
+    """The cookie that `Balance.HASH` hashes and `max_per_session` counts by, with or without the prefix `__Host-`."""
     sticky_cookie: str = "node"
     resolver: str | None = None
     """DNS server for servers with resolve=True: "127.0.0.11" is Docker's."""
@@ -168,6 +168,9 @@ class ProxySettings:
     max_in_flight: int | None = 100
     """Requests that the nodes work on at one time; more are answered 503 with Retry-After, without a node. Divided by
     the nodes' requests per second it bounds how long a request waits for others. None: no bound."""
+    max_per_session: int | None = 20
+    """How many of them may be of one session, by the cookie `session_cookie`. None: no bound. A browser sends 6 at a
+    time over HTTP/1.1, whatever number of tabs it has. It holds where `max_in_flight` does."""
     connect_timeout: float = 1.0
     read_timeout: float = 15.0
     get_timeout: float = 2.0

@@ -122,9 +122,22 @@ def session_key_map(settings: ProxySettings) -> Section:
 
     A regular expression, because nginx's $cookie_… variables can't name the hyphen in `__Host-`.
     """
-    name = settings.session_cookie.replace(".", "\\.")
-    cookie = f'"~(?:^|;\\s*)(?:__Host-)?{name}=(?<session_cookie>[^;]+)"'
+    cookie = _cookie_pattern(settings, "(?<session_cookie>[^;]+)")
     return Section("map $http_cookie $session_key", **{"default": "$remote_addr", cookie: "$session_cookie"})
+
+
+def counted_session_map(settings: ProxySettings) -> Section:
+    """Return the map that sets $counted_session: the beginning of the session cookie, empty where there is none.
+
+    Not all of it: clients could fill the zone with cookies of many kilobytes.
+    """
+    cookie = _cookie_pattern(settings, "(?<counted_cookie>[^;]{1,128})")
+    return Section("map $http_cookie $counted_session", **{"default": '""', cookie: "$counted_cookie"})
+
+
+def _cookie_pattern(settings: ProxySettings, value: str) -> str:
+    name = settings.session_cookie.replace(".", "\\.")
+    return f'"~(?:^|;\\s*)(?:__Host-)?{name}={value}"'
 
 
 def _server(settings: ProxySettings, server: UpstreamServer) -> list[str]:

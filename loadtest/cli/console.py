@@ -103,5 +103,5 @@ def _serve(board: Board, director: Director, port: int, place: Place, terminal: 
     try:
         page.director.run()
     finally:
-        sampler.sample()
+        sampler.stop()
         thread.stop()

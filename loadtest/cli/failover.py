@@ -26,9 +26,12 @@ from loadtest.cli.shared import (
 )
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.progress import Status
 from loadtest.random_faults import STORES, describe, make_experiment, show_random
+from loadtest.report.choosing import render_guide
 from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
+from loadtest.runner import Schedule
 from loadtest.suite import Suite, SuiteLoad
 from loadtest.targets import make_application
 
@@ -169,7 +172,8 @@ def run(
     type=Number(1, 86_400),
     default=60.0,
     show_default=True,
-    help="About how many seconds it takes.",
+    help="About how many seconds of load, with one fault or more. Start, login of the users and check add some 15 s,"
+    " or more on a busy machine.",
 )
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Repeat the faults of an earlier run. Default: new."
@@ -210,11 +214,13 @@ def random_(
     )
     prepare(folder)
     console = Console(highlight=False)
-    console.print(f"Seed {seed}: {len(describe(experiment.variants[0].phases))} faults in about {seconds:g} s.")
+    phases = experiment.variants[0].phases
+    count, about = len(describe(phases)), Schedule(phases, Status("", 1, 1)).seconds
+    console.print(f"Seed {seed}: {count} fault{'s' if count > 1 else ''}, in all about {about:.0f} s.")
     results, status = run_suite(
         suite,
         console,
-        lambda results: show_random(results[0], experiment.variants[0].phases),
+        lambda results: show_random(results[0], phases),
         report=f"Random faults on {store}",
         stopped="runs; the fault is undone, everything has ended",
         broken="runs were not as predicted",
@@ -264,17 +270,30 @@ def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node:
 @click.command(short_help="Write a page with all results in a folder.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--title", metavar="TEXT", help="Title of the page.")
-def report(folder: Path, title: str | None) -> None:
+@click.option(
+    "--choosing",
+    "guide",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the guide to stores and balancing policies with these figures, and those of matrices in DIR.",
+)
+def report(folder: Path, title: str | None, guide: Path | None) -> None:
     """Write DIR/report.html, results.json and results.md again from the results in DIR.
 
-    The page opens offline: plots and style are in it. results.json has everything; results.md is a table for a pull
-    request.
+    The page opens offline: plots and style are in it. results.json has everything; results.md has sentences and a table
+    for a pull request. --choosing writes docs/choosing.md with your own figures, also those of `session-cluster load
+    --matrix --out DIR/NAME`.
 
     Exit status: 0 written; 1 there are no results, or one is damaged, or the page cannot be written; 2 wrong usage.
     """
     try:
         with writing(folder):
             path = write_report(folder, title or TITLE)
+        if guide is not None:
+            with writing(guide):
+                guide.write_text(render_guide(folder), encoding="utf-8")
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     click.echo(path)
+    if guide is not None:
+        click.echo(guide)

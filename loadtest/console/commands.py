@@ -101,7 +101,8 @@ def refused(state: ClusterState) -> dict[str, Message]:
     }
     asked = ((name, argument) for name in COMMANDS for argument in arguments.get(name, [""]) if name != "users")
     found = ((f"{name} {argument}".strip(), refuse(state, name, argument)) for name, argument in asked)
-    return {what: why for what, why in found if why is not None}
+    why_no_users = {"users": message("no_users_here")} if state.users is None else {}
+    return {what: why for what, why in found if why is not None} | why_no_users
 
 
 def _member(state: ClusterState, name: str) -> Member:

@@ -46,12 +46,14 @@ class StoreWatch(threading.Thread):
         """Commands per second; None: unknown."""
         self._cluster: Cluster | None = None
         self._before: tuple[float, int] | None = None
+        self.stopping = threading.Event()
 
     def run(self) -> None:
-        while True:
+        pause = 0.0
+        while not self.stopping.wait(pause):
             begin = time.monotonic()
             self._ask(self._director.cluster)
-            time.sleep(max(STORE_INTERVAL, 4 * (time.monotonic() - begin)))
+            pause = max(STORE_INTERVAL, 4 * (time.monotonic() - begin))
 
     def _ask(self, cluster: Cluster | None) -> None:
         if cluster is not self._cluster or cluster is None:
@@ -84,13 +86,22 @@ class Sampler(threading.Thread):
         self._load: LiveLoad | None = None
         self._found = (0, 0)
         self._told = 0.0
+        self._stopping = threading.Event()
 
     def run(self) -> None:
         self._store.start()
-        while True:
+        pause = 0.0
+        while not self._stopping.wait(pause):
             begin = time.monotonic()
             self.sample()
-            time.sleep(max(INTERVAL, 4 * (time.monotonic() - begin)))
+            pause = max(INTERVAL, 4 * (time.monotonic() - begin))
+        self._store.stopping.set()
+
+    def stop(self) -> None:
+        """End the thread, and publish how everything ended."""
+        self._stopping.set()
+        self.join(timeout=2.0)
+        self.sample()
 
     def sample(self) -> None:
         """Look once, and publish."""

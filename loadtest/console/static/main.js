@@ -16,7 +16,8 @@ const page = {
   // Why a command is not possible now; undefined if it is.
   refused(order) {
     if (!page.live) return { key: "lost", values: { time: "" } };
-    return state.snapshot?.refused[[order.do, order.on ?? order.to].filter(Boolean).join(" ")];
+    const refused = state.snapshot?.refused ?? {};
+    return refused[[order.do, order.on ?? order.to].filter(Boolean).join(" ")] ?? refused[order.do];
   },
   async run(order) {
     const why = page.refused(order) ?? (await command(order));

@@ -4,7 +4,7 @@ import { html } from "./html.js";
 import { showMemberLog } from "./member_log.js";
 import { number, t } from "./text.js";
 
-const SHAPES = { running: "●", drained: "◐", paused: "❚❚", ended: "✕", failing: "▲" };
+const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕", failing: "▲" };
 
 export function Topology({ page }) {
   const { snapshot } = page.state;
@@ -16,6 +16,7 @@ export function Topology({ page }) {
   const network = snapshot?.cluster.network;
   const load = snapshot?.load;
   return html`<section class="topology ${nodes.length > 5 ? "many" : ""}" aria-label=${t("topology")}>
+    <h2>${t("topology")}</h2>
     <div class="column browsers">
       <div class="member browser">
         <h3>${t("browsers")}</h3>

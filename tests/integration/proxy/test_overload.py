@@ -37,6 +37,33 @@ def test_requests_beyond_the_bound_are_refused_and_reach_no_node(
     assert proxy.get("/more").status == 200
 
 
+def test_one_session_fills_a_part_of_the_bound_and_others_go_on(start_proxy: StartProxy, nodes: Nodes) -> None:
+    proxy = start_proxy(max_in_flight=6, max_per_session=2)
+    mine = {"Cookie": "a=1; session=" + "x" * 200}
+    with ExitStack() as stack:
+        for method in ("GET", "POST"):
+            connection = proxy.connect()
+            stack.callback(connection.close)
+            connection.request(method, "/wait", headers=mine)
+        wait_until(lambda: sum(node.hits("/wait") for node in nodes) == 2, "both requests to reach a node")
+        same = [{"Cookie": f"{name}={'x' * 200}"} for name in ("session", "__Host-session")]
+        refused = [send(headers=headers) for headers in same for send in (proxy.get, proxy.post)]
+        assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}
+        others = [None, {"Cookie": "session=other"}, {"Cookie": "my_session=" + "x" * 200}]
+        assert [proxy.get(headers=headers).status for headers in others] == [200] * 3
+        assert proxy.post("/login", headers={"Cookie": "session=other"}).status == 200
+
+
+def test_long_cookies_use_up_no_memory_for_counting(start_proxy: StartProxy, nodes: Nodes) -> None:
+    proxy = start_proxy(max_in_flight=200)
+    with ExitStack() as stack:
+        for number in range(100):
+            connection = proxy.connect()
+            stack.callback(connection.close)
+            connection.request("GET", "/wait", headers={"Cookie": f"session={number}" + "x" * 15_000})
+        wait_until(lambda: sum(node.hits("/wait") for node in nodes) == 100, "all requests to reach a node")
+
+
 def test_the_proxys_own_health_is_answered_under_any_load(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(max_in_flight=1)
     with ExitStack() as stack:
