@@ -8,7 +8,7 @@ try:
 
     import click
 
-    from deploy.cli import up
+    from deploy.cli import kill, up
     from loadtest.bench.cli import bench
     from loadtest.cli.console import console
     from loadtest.cli.demo import demo
@@ -49,6 +49,7 @@ Examples:
   session-cluster failover run --all          all, more than half an hour
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
+  session-cluster kill node-2                 kill a node of the one that runs
   session-cluster up --state ./state          with cluster.json for scripts
   session-cluster up --node express           nodes that run express-session
   session-cluster up --app shop:app           the nodes serve your application
@@ -88,7 +89,7 @@ def main() -> None:
     """
 
 
-for command in (demo, console, failover, report, load, up, bench, proxy_config):
+for command in (demo, console, failover, report, load, up, kill, bench, proxy_config):
     main.add_command(command)
 
 

@@ -1,12 +1,15 @@
 """`session-cluster up`: a cluster of local processes, in the foreground."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,7 +17,7 @@ from rich.table import Table
 from deploy.cluster import Member, MemberState
 from deploy.local.cluster import LocalCluster
 from deploy.local.servers import NodeApplication
-from deploy.local.state import DESCRIPTION
+from deploy.local.state import DESCRIPTION, find_running
 from deploy.signals import Interrupted, interruptible
 from deploy.spec import (
     MOST_NODES,
@@ -168,6 +171,40 @@ def up(
         raise SystemExit(128 + interrupted.number) from None
 
 
+@click.command(short_help="Kill a process of a running cluster, by name.")
+@click.argument("name")
+@click.option(
+    "--state",
+    "state_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder that `up --state` was given.  [default: the only running cluster]",
+)
+def kill(name: str, state_dir: Path | None) -> None:
+    """Kill a node, the store or the proxy of a cluster that `session-cluster up` runs: SIGKILL to all its processes.
+
+    NAME is a name that `up` prints, such as node-2.
+
+    Exit status: 0 it was killed; 1 the process or the cluster was not found, or several clusters run; 2 wrong usage.
+    """
+    running = find_running(state_dir)
+    if len(running) != 1:
+        folders = ", ".join(map(str, running))
+        none = "no cluster runs" + (f" with --state {state_dir}" if state_dir else "")
+        raise click.ClickException(f"several clusters run; name one with --state: {folders}" if running else none)
+    (cluster,) = running.values()
+    pids = {member.name: member.pid for member in cluster.processes}
+    if name not in pids:
+        raise click.ClickException(f"the cluster at {cluster.url} has no {name}; it has {', '.join(pids)}")
+    pid, parents = pids[name], []
+    with suppress(psutil.NoSuchProcess):
+        parents = [] if pid is None else [parent.pid for parent in psutil.Process(pid).parents()]
+    if pid is None or cluster.pid not in parents:  # the number may be another program's by now
+        raise click.ClickException(f"{name} has ended already")
+    os.killpg(pid, signal.SIGKILL)
+    click.echo(f"killed {name} of the cluster at {cluster.url}")
+
+
 def _introduce(console: Console, cluster: LocalCluster) -> None:
     spec = cluster.spec
     workers = f" of {spec.workers} workers" if spec.workers > 1 else ""
@@ -192,7 +229,7 @@ def _introduce(console: Console, cluster: LocalCluster) -> None:
         table.add_row(member.name, str(member.pid), member.address, Path(member.log).name)
     console.print()
     console.print(table)
-    console.print("\nCtrl-C stops all of it.", style="dim")
+    console.print("\n`session-cluster kill node-2` kills one of them. Ctrl-C stops all of it.", style="dim")
 
 
 def _watch(console: Console, cluster: LocalCluster) -> None:

@@ -126,8 +126,7 @@ BY_NAME: Mapping[str, Experiment] = {scene.name: scene for scene in SCENES}
 
 def show_scenes(results: Sequence[Result], width: int) -> RenderableType:
     """Return the demo's result for a console of `width` columns: one table, and a sentence for each scene."""
-    note = "found logged out: % of the requests made by users who had logged in"
-    parts = [_make_table(results, width).render(), Text(""), _sentences(results), Text(""), Text(note, "dim")]
+    parts = [_make_table(results, width).render(), Text(""), _sentences(results)]
     if any(result.generator_cpu > SATURATED for result in results):
         parts.append(Text(BUSY_GENERATOR, "yellow"))
     return Group(*parts)
@@ -191,9 +190,9 @@ def _sentences(results: Sequence[Result]) -> RenderableType:
     grid = mark_grid()
     for number, result in enumerate(results, 1):
         add_verdict(grid, str(number), result, result.hypothesis)
-        if (told := tell(CaseResults((result,)))) is not None:
-            sentence = Text.assemble((capitalize(told.losses), LOSS if told.lost else ""), f"; {told.costs}.")
-            grid.add_row("", "", sentence)
+        told = tell(CaseResults((result,)))
+        if told is not None and told.lost:
+            grid.add_row("", "", Text.assemble((capitalize(told.losses), LOSS), f"; {told.costs}."))
         figures = (_figures(result, phase.name) for phase in _variant(result).phases)
         failures = sum((Counter(one.failures) for one in figures), Counter[str]())
         if failures and result.verdict is Verdict.HOLDS:

@@ -17,7 +17,7 @@ from loadtest.faults import NOTHING, Fault, latency
 from loadtest.load_profile import Arrivals, Mix
 from proxy import Balance
 
-BEFORE, AFTER = "before", "after"
+ARRIVAL, BEFORE, AFTER = "arriving", "before", "after"
 MIN_DURING = 3.5
 """Minimum duration of a fault in seconds, also in the short form: claims need the data."""
 

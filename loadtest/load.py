@@ -13,12 +13,12 @@ from loadtest.checker import Findings, PhaseFigures, Row
 from loadtest.claims.availability import NO_FAILED_REQUEST
 from loadtest.claims.claim import ClaimResult, Observed, evaluate, worst
 from loadtest.claims.data import NOTHING_LOST
-from loadtest.experiment import Phase
+from loadtest.experiment import ARRIVAL, Phase
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
 from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import HISTORY, record_figures
-from loadtest.runner import ARRIVAL, Runner, Schedule
+from loadtest.runner import Runner, Schedule
 from loadtest.target import Target
 
 FORMAT = 2

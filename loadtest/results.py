@@ -19,7 +19,7 @@ from deploy import NodeKind
 from deploy.files import write_json
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.claims.claim import ClaimResult, Timing, Verdict
-from loadtest.experiment import Place, make_case_name, make_heading
+from loadtest.experiment import ARRIVAL, Place, make_case_name, make_heading
 from loadtest.load_profile import Mix
 
 VERSION = 1
@@ -271,6 +271,12 @@ class CaseResults:
         """Seconds without a good answer; a dash without a prober."""
         return self._median(lambda found: found.gap if found.availability else None, "{:.2f}")
 
+    @property
+    def slow(self) -> str:
+        """Seconds that 99 of 100 answers took at most in the slowest phase after the arrival; a dash below 1 s."""
+        figure = self._median(_slowest_p99, "{:.1f}")
+        return "-" if figure.startswith("0.") else figure
+
     def _median(self, figure: Callable[[Findings], float | None], form: str = "{:,}") -> str:
         """Return the median, followed by the range where the runs differ."""
         found = [run.findings for run in self.runs if run.findings is not None]
@@ -279,6 +285,11 @@ class CaseResults:
             return "-"
         middle, least, most = (form.format(_whole(value)) for value in (median(values), min(values), max(values)))
         return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def _slowest_p99(found: Findings) -> float:
+    """Return the greatest p99 of a phase in seconds; that of the arrival, when all users log in, does not count."""
+    return max((seen.p99 for name, seen in found.phases.items() if name != ARRIVAL), default=0.0) / 1000
 
 
 def group_by_case(results: Iterable[Result]) -> list[CaseResults]:

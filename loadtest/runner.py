@@ -12,7 +12,7 @@ from deploy.signals import uninterrupted
 from loadtest.checker import HORIZON, Checker, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims.claim import SESSION, SITE, Timing
-from loadtest.experiment import AFTER, Phase
+from loadtest.experiment import AFTER, ARRIVAL, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import (
     VERSION,
@@ -35,7 +35,7 @@ from loadtest.progress import Status
 from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, send
 
-STARTING, ARRIVAL, CHECKING = "starting", "arriving", "checking"
+STARTING, CHECKING = "starting", "checking"
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
@@ -132,10 +132,10 @@ class HistoryRun:
 
     def read(self, prober: Prober | None) -> Findings:
         """Return the findings so far."""
+        self._take_probes(prober)
+        self._feed()
         begin = time.monotonic()
         if begin >= self._due:
-            self._take_probes(prober)
-            self._feed()
             self._findings = self._checker.findings()
             end = time.monotonic()
             self._due = end + max(_FINDINGS_INTERVAL, (end - begin) / self._share)

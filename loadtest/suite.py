@@ -7,7 +7,7 @@ from pathlib import Path
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
 from deploy.files import write_json
 from loadtest.claims.claim import ClaimResult, Observed, broken, evaluate, holds, list_failures, not_enough, worst
-from loadtest.experiment import BEFORE, Case, Experiment, Phase, Place, make_case_name
+from loadtest.experiment import ARRIVAL, BEFORE, Case, Experiment, Phase, Place, make_case_name
 from loadtest.faults import NOTHING
 from loadtest.generator import GeneratorError
 from loadtest.history import HistoryError, Op, Probe, read
@@ -15,7 +15,7 @@ from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, describe_machine, list_versions, replacing, write_results
-from loadtest.runner import ARRIVAL, NotSteadyError, Run, Runner, Schedule, run_phases
+from loadtest.runner import NotSteadyError, Run, Runner, Schedule, run_phases
 from loadtest.target import ClusterTarget, TargetError, describe
 
 MakeCluster = Callable[[ClusterSpec], Cluster]

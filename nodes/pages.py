@@ -35,6 +35,7 @@ from .sessions import (
     current_session,
 )
 from .sessions.users import HANDLE_DIGITS
+from .store_kinds import SessionStoreKind
 
 RETRY_AFTER = 2
 """Value of Retry-After while the store is unavailable or nearly full, in seconds: a failover takes about this long."""
@@ -106,7 +107,7 @@ def node_colour(node: str) -> int:
 
 def home(status: int = 200, error: str | None = None, about: str = "", typed: dict[str, str] | None = None) -> Response:
     """Return the page, with `error` beside the form that it is `about`, and `typed` in its fields."""
-    shown = {"error": error, "about": about, "typed": typed or {}, "handle": handle()}
+    shown = {"error": error, "about": about, "typed": typed or {}, "handle": handle(), "stranger": is_stranger()}
     page = render_template("home.html", **profile(), **shown)
     return make_response(page, status)
 
@@ -201,6 +202,17 @@ def profile() -> dict[str, Any]:
         "visits": session.get("visits", 0),
         "cart": session.get("cart", {}),
     }
+
+
+def is_stranger() -> bool:
+    """Return whether the browser's cookie names a session that this worker's memory does not have.
+
+    In a store that all nodes share, such a session has ended, which needs no explanation.
+    """
+    if current_app.config["STORE_KIND"] != SessionStoreKind.MEMORY.value or current_session.exists:
+        return False
+    options = current_app.extensions["sessions"].options
+    return any(options.cookie_name(is_secure) in request.cookies for is_secure in (True, False))
 
 
 def handle() -> str | None:

@@ -9,13 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from deploy.cluster import Member
 from deploy.files import write_atomically, write_json
 from deploy.spec import ClusterError
 
 DESCRIPTION = "cluster.json"
-_LOCK = "lock"
+_LOCK, _PREFIX = "lock", "session-cluster-"
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ class StateDir:
     def __init__(self, path: Path | None) -> None:
         self.keep = path is not None
         try:
-            self.path = Path(tempfile.mkdtemp(prefix="session-cluster-")) if path is None else _prepare(path)
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX)) if path is None else _prepare(path)
             # A descriptor and not a file object: the reaper inherits it, and with it the lock.
             self.lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._take_lock()
@@ -102,7 +103,19 @@ def _prepare(path: Path) -> Path:
     return path
 
 
-def _read_pid(path: Path) -> int | None:
+def find_running(folder: Path | None) -> dict[Path, Description]:
+    """Return the clusters of this user that run, by folder: the one in `folder`, or else those in temporary folders."""
+    folders = [folder] if folder is not None else sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
+    found = {each: description for each in folders if (description := _read(each)) is not None}
+    return {each: description for each, description in found.items() if psutil.pid_exists(description.pid)}
+
+
+def _read(path: Path) -> Description | None:
     with suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode((path / DESCRIPTION).read_bytes(), type=Description).pid
+        return msgspec.json.decode((path / DESCRIPTION).read_bytes(), type=Description)
     return None
+
+
+def _read_pid(path: Path) -> int | None:
+    description = _read(path)
+    return None if description is None else description.pid

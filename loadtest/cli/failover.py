@@ -27,6 +27,7 @@ from loadtest.cli.shared import (
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.random_faults import STORES, describe, make_experiment, show_random
+from loadtest.report.choosing import render_guide
 from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
 from loadtest.suite import Suite, SuiteLoad
@@ -264,17 +265,30 @@ def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node:
 @click.command(short_help="Write a page with all results in a folder.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--title", metavar="TEXT", help="Title of the page.")
-def report(folder: Path, title: str | None) -> None:
+@click.option(
+    "--choosing",
+    "guide",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the guide to stores and balancing policies with these figures, and those of matrices in DIR.",
+)
+def report(folder: Path, title: str | None, guide: Path | None) -> None:
     """Write DIR/report.html, results.json and results.md again from the results in DIR.
 
-    The page opens offline: plots and style are in it. results.json has everything; results.md is a table for a pull
-    request.
+    The page opens offline: plots and style are in it. results.json has everything; results.md has sentences and a table
+    for a pull request. --choosing writes docs/choosing.md with your own figures, also those of `session-cluster load
+    --matrix --out DIR/NAME`.
 
     Exit status: 0 written; 1 there are no results, or one is damaged, or the page cannot be written; 2 wrong usage.
     """
     try:
         with writing(folder):
             path = write_report(folder, title or TITLE)
+        if guide is not None:
+            with writing(guide):
+                guide.write_text(render_guide(folder), encoding="utf-8")
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     click.echo(path)
+    if guide is not None:
+        click.echo(guide)

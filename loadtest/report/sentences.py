@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadtest.faults import NOTHING
 from loadtest.results import CaseResults, Result
 
-NOTHING_LOST = "nobody was logged out and nothing was lost"
+NOTHING_LOST, NO_COST = "nobody was logged out and nothing was lost", "no request failed"
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,14 @@ def tell(case: CaseResults) -> Told | None:
     if not case.measured:
         return None
     losses = [
-        f"{case.users_logged_out} users were logged out" if case.users_logged_out != "0" else "",
+        _count_users(case.users_logged_out),
         _count(case.updates_lost, "update was lost", "updates were lost"),
         case.other_losses,
     ]
-    failed = _count(case.failed, "request failed", "requests failed") or "no request failed"
+    failed = _count(case.failed, "request failed", "requests failed") or NO_COST
     gap = "" if case.gap in {"-", "0.00"} else f"for {case.gap} s there was no good answer"
-    return Told(_list(losses) or NOTHING_LOST, _list([failed, gap]))
+    slow = "" if case.slow == "-" else f"1 answer in 100 took {case.slow} s or more"
+    return Told(_list(losses) or NOTHING_LOST, _list([failed, gap, slow]))
 
 
 def tell_all(results: Sequence[Result]) -> str:
@@ -45,12 +46,12 @@ def tell_all(results: Sequence[Result]) -> str:
     out = sum(one.total.users_logged_out for one in found)
     others = sum(sum(one.total.found.values()) - one.sessions_lost - one.updates_lost for one in found)
     losses = [
-        f"{out:,} of {sum(result.users for result in results):,} users were logged out" if out else "",
+        _count_users(f"{out:,} of {sum(result.users for result in results):,}" if out else "0"),
         _count(f"{sum(one.updates_lost for one in found):,}", "update was lost", "updates were lost"),
         _count(f"{others:,}", "other loss", "other losses"),
     ]
     failed = _count(f"{sum(one.total.failed for one in found):,}", "request failed", "requests failed")
-    return f"{_list(losses) or NOTHING_LOST}; {failed or 'no request failed'}"
+    return f"{_list(losses) or NOTHING_LOST}; {failed or NO_COST}"
 
 
 def summarize(result: Result) -> str:
@@ -70,6 +71,11 @@ def summarize(result: Result) -> str:
 def capitalize(text: str) -> str:
     """Return the text with a capital letter first, and the others as they are."""
     return text[:1].upper() + text[1:]
+
+
+def _count_users(figure: str) -> str:
+    """Return the clause for "8 of 24"."""
+    return "" if figure == "0" else f"{figure} users {'was' if figure.startswith('1 of ') else 'were'} logged out"
 
 
 def _count(figure: str, one: str, several: str) -> str:

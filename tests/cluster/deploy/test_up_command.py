@@ -183,3 +183,19 @@ def test_starting_costs_at_most_six_seconds_of_cpu(tmp_path: Path) -> None:
         everyone = [psutil.Process(up.process.pid), *map(psutil.Process, up.pids)]
         spent = sum(sum(process.cpu_times()[:4]) for process in everyone)
     assert spent < 6, f"{spent:.1f} s of CPU, {wall:.1f} s in all"  # two cores: three seconds
+
+
+def test_a_node_is_killed_by_its_name_from_another_terminal(tmp_path: Path) -> None:
+    with running(tmp_path / "state") as up:
+        where = ("--state", str(up.folder))
+        (pid,) = [one["pid"] for one in up.state["processes"] if one["name"] == "node-2"]
+        done = run_command("kill", "node-2", *where)
+        assert (done.returncode, done.stdout.split(" of ")[0]) == (0, "killed node-2")
+        wait_until(lambda: not lives(pid), "node-2 has ended", 10)
+        wait_until(lambda: "node-2 ended" in up.output.read_text(), "up reports it", 10)
+        again = run_command("kill", "node-2", *where)
+        assert (again.returncode, again.stderr) == (1, "Error: node-2 has ended already\n")
+        unknown = run_command("kill", "node-9", *where)
+        assert "has no node-9; it has proxy, node-1, node-2, node-3, store" in unknown.stderr
+    gone = run_command("kill", "node-1", *where)
+    assert (gone.returncode, gone.stderr) == (1, f"Error: no cluster runs with --state {up.folder}\n")

@@ -62,10 +62,10 @@ def test_losses_are_told_in_users_in_one_figure_everywhere(tmp_path: Path) -> No
     page = write_report(tmp_path, "Report").read_text()
     text = text_of(page)
     assert "✓ as predicted" in text
-    assert page.count("1 of 1 users were logged out") == 3, "at the top, above the picture and in its description"
+    assert page.count("1 of 1 users was logged out") == 3, "at the top, above the picture and in its description"
     assert page.count('<td class="n loss">1 of 1</td>') == 2, "in the table of all experiments and in that of phases"
     assert "logged out visitor-1 anonymous" in text
-    assert "1 of 1 users were logged out" in (tmp_path / MARKDOWN).read_text()
+    assert "1 of 1 users was logged out" in (tmp_path / MARKDOWN).read_text()
 
 
 def test_claims_stand_with_what_was_seen_and_empty_columns_are_left_out(folder: Path) -> None:

@@ -13,10 +13,10 @@ from rich.console import Console
 from loadtest.checker import Findings, Kind, PhaseFigures, check
 from loadtest.claims.claim import Timing, Verdict
 from loadtest.demo import BY_NAME, SCENES, make_record, show_scenes
-from loadtest.experiment import Case, Experiment
+from loadtest.experiment import ARRIVAL, Case, Experiment
 from loadtest.history import End
 from loadtest.results import Result
-from loadtest.runner import ARRIVAL, Run
+from loadtest.runner import Run
 from loadtest.suite import evaluate_run, make_result
 
 Figures = dict[str, Any]
@@ -150,7 +150,7 @@ def test_each_scene_says_what_its_users_lost_over_the_whole_run() -> None:
     assert result.findings is not None
     findings = msgspec.structs.replace(result.findings, total=PhaseFigures(seconds=5.0, **total))
     text = render([msgspec.structs.replace(result, findings=findings)], 80)
-    assert "10 of 30 users were logged out; 113 requests failed." in " ".join(text.split())
+    assert "10 of 30 users were logged out; 113 requests failed" in " ".join(text.split())
 
 
 def test_a_write_in_flight_on_the_killed_node_is_shown() -> None:

@@ -1,13 +1,16 @@
 """Forms and pages for browsers, at the addresses of the JSON interface."""
 
 import re
+from dataclasses import replace
 from html import unescape
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from nodes import Settings, create_app
 from nodes.pages import node_colour
 from nodes.sessions import (
     CookieNotSendable,
@@ -20,6 +23,7 @@ from nodes.sessions import (
     TooManySessions,
     UnknownKey,
 )
+from nodes.store_kinds import SessionStoreKind
 from tests.support.node import PASSWORD, ROOT
 from tests.support.node_app import ALICE, HTML, ParsedPage, age_login, log_in, token_of, user_of
 
@@ -96,6 +100,32 @@ def test_the_page_reports_an_invalid_item_and_keeps_the_input(client: FlaskClien
         assert 'role="alert"' in page
         assert f'value="{item}"' in page
         assert f'value="{quantity}"' in page
+
+
+def test_a_worker_that_does_not_know_the_session_says_so_and_not_that_the_password_was_wrong(
+    app: Flask, settings: Settings
+) -> None:
+    browser, other_worker = app.test_client(), create_app(settings).test_client()
+    assert "does not know your session" not in browser.get("/", headers=HTML).text
+    browser.post("/login", json=ALICE)
+    cookie = browser.get_cookie("session")
+    assert cookie is not None
+    other_worker.set_cookie("session", cookie.value)
+    page = other_worker.get("/", headers=HTML).text
+    assert "node-2 does not know your session" in page
+    assert "your password was right" in " ".join(page.split())
+    assert "Nobody knows you yet" not in page
+    assert "both count" not in page
+    page = browser.get("/", headers=HTML).text
+    assert "does not know your session" not in page, "the worker that made the session knows it"
+
+
+def test_a_shared_store_promises_that_concurrent_visits_count(settings: Settings, tmp_path: Path) -> None:
+    client = create_app(replace(settings, store=SessionStoreKind.FILE, folder=tmp_path / "sessions")).test_client()
+    client.post("/visits")
+    page = client.get("/", headers=HTML).text
+    assert "both count" in page
+    assert "does not know your session" not in page
 
 
 def test_input_is_escaped_in_the_page(client: FlaskClient) -> None:
