@@ -25,7 +25,8 @@ class Worker:
     def serve(self, arrived: float) -> bool:
         """Take a request that arrived then; return whether it was served."""
         environ: Any = {"gunicorn.socket": Connection(self.now - arrived), "PATH_INFO": "/"}
-        self._guard(environ, lambda status, _headers: setattr(self, "_status", status))
+        start_response: Any = lambda status, _headers: setattr(self, "_status", status)  # noqa: E731
+        self._guard(environ, start_response)
         return self._status == "200 OK"
 
 
