@@ -2,11 +2,12 @@
 
 import contextlib
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -25,7 +26,7 @@ SECONDS_RECENT = 10
 SECONDS_OF_NODES = 4
 LATE = 2.0
 """Seconds until all operations of a moment have been read: the load writes its history twice a second."""
-_SHARE = 0.015
+_SHARE = 0.02
 """Of one core, for the findings of the checker."""
 
 
@@ -45,6 +46,9 @@ class Second(msgspec.Struct, frozen=True, array_like=True):
     logged_out: int
 
 
+Found = TypeVar("Found")
+
+
 @dataclass
 class _Attempts:
     """Requests to one address in one second, with the seconds that answered ones took."""
@@ -54,10 +58,16 @@ class _Attempts:
 
 
 class Recent:
-    """The operations of the last minute, by second. Times are seconds since the epoch."""
+    """The operations of the last minute, by second. Times are seconds since the epoch.
+
+    What is asked again within a second is not computed again.
+    """
 
     def __init__(self) -> None:
         self._figures: dict[int, Figures] = defaultdict(Figures)
+        self._counts: dict[int, Counter[bool]] = defaultdict(Counter)
+        """By second: how many operations failed (True), and how many did not."""
+        self._computed: dict[str, tuple[int, Any]] = {}
         self._attempts: dict[int, dict[str, _Attempts]] = defaultdict(lambda: defaultdict(_Attempts))
         self._logged_out: dict[int, int] = defaultdict(int)
         self._total_logged_out = 0
@@ -65,6 +75,7 @@ class Recent:
     def add(self, op: Op) -> None:
         second = int(op.ended)
         self._figures[second].add(op)
+        self._counts[second][is_failure(op)] += 1
         tried = [address.strip() for address in op.upstream.split(",") if address.strip()]
         statuses = [status.strip() for status in op.upstream_status.split(",")]
         for number, address in enumerate(tried):
@@ -82,14 +93,15 @@ class Recent:
 
     def forget(self, before: float) -> None:
         """Drop what is older."""
-        for by_second in (self._figures, self._attempts, self._logged_out):
+        for by_second in (self._figures, self._counts, self._attempts, self._logged_out):
             for second in [one for one in by_second if one < before]:
                 del by_second[second]
 
     def figures(self, end: float, seconds: int) -> PhaseFigures:
         """Return the figures of the `seconds` before `end`."""
         span = range(int(end) - seconds, int(end))
-        return Figures.merge(self._figures[one] for one in span if one in self._figures).result(seconds)
+        parts = [self._figures[one] for one in span if one in self._figures]
+        return self._once("figures", end, lambda: Figures.merge(parts).result(seconds))
 
     def series(self, begin: int, end: int) -> list[Second]:
         """Return each second from `begin` to before `end`."""
@@ -97,6 +109,16 @@ class Recent:
 
     def nodes(self, end: float) -> dict[str, NodeFigures]:
         """Return the figures of each address that was tried in the last SECONDS_OF_NODES before `end`."""
+        return self._once("nodes", end, lambda: self._count_nodes(end))
+
+    def _once(self, name: str, end: float, compute: Callable[[], Found]) -> Found:
+        known = self._computed.get(name)
+        if known is None or known[0] != int(end):
+            known = self._computed[name] = int(end), compute()
+        found: Found = known[1]
+        return found
+
+    def _count_nodes(self, end: float) -> dict[str, NodeFigures]:
         found: dict[str, _Attempts] = defaultdict(_Attempts)
         for second in range(int(end) - SECONDS_OF_NODES, int(end)):
             for address, attempts in self._attempts.get(second, {}).items():
@@ -112,11 +134,8 @@ class Recent:
         }
 
     def _second(self, second: int) -> Second:
-        figures, logged_out = self._figures.get(second), self._logged_out.get(second, 0)
-        if figures is None:
-            return Second(0, 0, logged_out)
-        counted = figures.result(1.0)
-        return Second(max(0, counted.operations - counted.failed - logged_out), counted.failed, logged_out)
+        counts, logged_out = self._counts.get(second, Counter()), self._logged_out.get(second, 0)
+        return Second(max(0, counts[False] - logged_out), counts[True], logged_out)
 
 
 class LiveLoad:
@@ -172,12 +191,11 @@ class LiveLoad:
             if self._ended:
                 return
             self._generator.check()
-            findings = self._history.read(self._prober)
+            findings, at = self._history.read(self._prober), now()
             if findings is not self.findings:
                 self.findings = findings
-                at = now()
                 self.recent.count_logged_out(findings.total.logged_out, at - LATE)
-                self.recent.forget(at - SECONDS_KEPT)
+            self.recent.forget(at - SECONDS_KEPT)
 
     def finish(self) -> Findings:
         """Stop the users in order, and keep the history in the folder."""

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -57,3 +59,20 @@ def default_signals() -> Iterator[None]:
     finally:
         for number, action in before.items():
             signal.signal(number, action)
+
+
+@contextlib.contextmanager
+def running_console(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start the command; yield it and the address that it prints."""
+    output = folder / "output"
+    command = [*COMMAND, "console", "--port", "0", "--users", "10", "--out", str(folder / "out"), *options]
+    with output.open("wb") as file, default_signals():
+        environment = {**os.environ, "COLUMNS": "80", "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
+    with process:
+        try:
+            wait_until(lambda: "token=" in output.read_text() or process.poll() is not None, "the address", 30)
+            assert process.poll() is None, output.read_text()
+            yield process, re.findall(r"http://\S+", output.read_text())[0]
+        finally:
+            process.kill()

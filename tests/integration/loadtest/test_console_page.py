@@ -83,7 +83,7 @@ def test_a_node_is_killed_with_one_click_and_the_fault_is_undone_with_another(pa
     expect(node.locator(".shape")).to_have_text("✕")
     expect(page.locator(".log")).to_contain_text("kill node-2")
     expect(page.locator(".plot .span")).to_have_count(1)
-    page.get_by_role("button", name="Undo all faults").click()
+    page.get_by_role("button", name="Undo all faults", exact=True).click()
     expect(node).to_contain_text("running")
     assert not console.director.look().has_fault
 
