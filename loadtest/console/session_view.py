@@ -85,7 +85,7 @@ def make_session_view(console: "Console") -> flask.Blueprint:
             flask.abort(400, f"not a step: {error}")
         one, running = browser(), cluster()
         if order.do is Step.REPLAY and not one.old_session:
-            flask.abort(409, "there is no old cookie: log in and out first")
+            flask.abort(409, "no cookie is left from a logout: log in and out first")
         node = _find_node(running, order.on) if order.do is Step.ASK else None
 
         def carry() -> dict[str, Any]:
@@ -100,7 +100,7 @@ def make_session_view(console: "Console") -> flask.Blueprint:
 def _find_node(cluster: Cluster, name: str) -> tuple[str, str]:
     found = next((one for one in cluster.members() if one.name == name and one.role is Role.NODE), None)
     if found is None or not found.address:
-        flask.abort(409, "there is no such node")
+        flask.abort(409, f"the cluster has no node {name}")
     return found.name, found.address
 
 

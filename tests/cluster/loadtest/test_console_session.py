@@ -69,7 +69,7 @@ def test_a_session_is_followed_and_another_store_is_tried(page: Page) -> None:
     page.get_by_role("button", name="Try it: a new cluster: Server memory").click()
     expect(record).to_contain_text("a secret that this cluster does not have", timeout=PATIENCE)
     step(page, "Log in as alice", "made a session with a new id")
-    expect(record).to_contain_text("no record to read")
+    expect(record).to_contain_text("be read from outside")
     known = 0
     for node in NODES:
         step(page, f"Ask {node}", f"{node} knows (you|no session)")
