@@ -3,9 +3,9 @@
 import threading
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from deploy import Cluster, ClusterError, NodeKind, StoreKind
 from nodes.environment import SettingsError
@@ -99,27 +99,28 @@ def _read(cluster: Cluster, settings: Settings, stores: Stores, cookie: str) -> 
         return StoredRecord(found=Found.FORGED)
     key = store.cookie.to_key(session_id)
     lifetime = cluster.spec.session_lifetime
-    known = {
-        "key_hash": store.cookie.to_hash(key),
-        "key_is_id": key == session_id,
-        "idle": lifetime.idle,
-        "absolute": lifetime.absolute,
-    }
+    known = StoredRecord(
+        found=Found.UNKNOWN,
+        key_hash=store.cookie.to_hash(key),
+        key_is_id=key == session_id,
+        idle=lifetime.idle,
+        absolute=lifetime.absolute,
+    )
     if cluster.spec.store is StoreKind.MEMORY:
-        return StoredRecord(found=Found.IN_MEMORY, **known)
+        return replace(known, found=Found.IN_MEMORY)
     try:
         record = store.load(key)
         if isinstance(record, Record):
             return _describe(record, store.codec, known)
     except (StoreUnavailable, CorruptRecord):
-        return StoredRecord(found=Found.UNKNOWN, **known)
-    return StoredRecord(found=Found.ENDED if isinstance(record, SessionMark) else Found.ABSENT, **known)
+        return known
+    return replace(known, found=Found.ENDED if isinstance(record, SessionMark) else Found.ABSENT)
 
 
-def _describe(record: Record, codec: Codec, known: dict[str, Any]) -> StoredRecord:
+def _describe(record: Record, codec: Codec, known: StoredRecord) -> StoredRecord:
     fields = [StoredField(name, _decode(codec, value), len(value)) for name, value in record.fields.items()]
-    return StoredRecord(
-        found=Found.PRESENT, fields=tuple(fields), owner=record.owner, created=record.created, ttl=record.ttl, **known
+    return replace(
+        known, found=Found.PRESENT, fields=tuple(fields), owner=record.owner, created=record.created, ttl=record.ttl
     )
 
 
