@@ -29,10 +29,13 @@ from deploy.spec import (
     NodeKind,
     SpecError,
     StoreKind,
+    StoreSettings,
     parse_balance,
 )
+from nodes.sessions import Durability
 from proxy import Balance
 from proxy.cli import UsageError
+from proxy.settings import did_you_mean
 
 PAGE_PORT = 8090
 _POLL = 0.3
@@ -91,6 +94,13 @@ def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Comman
 )
 @cluster_options
 @click.option(
+    "--durability",
+    default=Durability.PRIMARY.value,
+    metavar="WRITES",
+    help="Writes that wait for a replica, with redis-ha and redis-cluster: primary (none), revocations (logouts), or"
+    " every_write. As STORE_DURABILITY of compose.",
+)
+@click.option(
     "--app",
     "application",
     default="",
@@ -129,6 +139,7 @@ def up(
     store: str,
     node: str,
     balance: str,
+    durability: str,
     application: str,
     port: int,
     page_port: int | None,
@@ -180,6 +191,7 @@ def up(
             node=NodeKind.parse(node),
             application=application,
             store=StoreKind.parse(store),
+            store_settings=_store_settings(StoreKind.parse(store), durability),
             balance=parse_balance(balance),
             port=port,
             tls=tls,
@@ -205,6 +217,18 @@ def up(
     except Interrupted as interrupted:
         console.print("stopped", style="dim")
         raise SystemExit(128 + interrupted.number) from None
+
+
+def _store_settings(store: StoreKind, text: str) -> StoreSettings:
+    """Return the settings for this durability. Its servers keep their data over a restart, as in containers."""
+    names = [each.value for each in Durability]
+    if text not in names:
+        raise SpecError(f"unknown durability {text!r}: {did_you_mean(text, names)}")
+    if text == Durability.PRIMARY.value:
+        return StoreSettings()
+    if not store.has_several_servers:
+        raise SpecError(f"durability {text} needs replicas: use it with store redis-ha or redis-cluster")
+    return StoreSettings(durability=Durability(text), append_only=True)
 
 
 @click.command(short_help="Kill a process of a running cluster, by name.")

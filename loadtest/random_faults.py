@@ -43,6 +43,10 @@ STORES = (StoreKind.REDIS, StoreKind.REDIS_HA, StoreKind.REDIS_CLUSTER, StoreKin
 SECONDS_TO_ANSWER = 20.0
 """A write that a silent node has accepted is answered with a 504 after the proxy's read timeout (15 s)."""
 _STEADY, _SHORTEST, _LONGEST, _QUIET = 2.0, 0.5, 5.0, (1.0, 3.0)
+_UNDO = 1.5
+"""Seconds that an undo takes, about."""
+_DRAWS = 20
+"""Number of faults of which a run that is too short for its first one takes the shortest."""
 _OVERLAP = 0.3
 """Part of the faults during which a second one begins."""
 
@@ -105,20 +109,35 @@ def list_hazards(store: StoreKind) -> Hazards:
 
 
 def make_schedule(store: StoreKind, seed: int, seconds: float) -> tuple[Phase, ...]:
-    """Return phases of about `seconds` in all: a fault, its undo, a quiet time, and so on."""
+    """Return phases of at most about `seconds` in all: a fault, its undo, a quiet time, and so on.
+
+    Where not even one fault fits, it is the shortest one of some.
+    """
     random_, hazards = random.Random(f"{store} {seed}"), list_hazards(store)  # noqa: S311 - no secret
     phases = [Phase(name=BEFORE, seconds=_STEADY, words="steady")]
-    total = 2 * _STEADY
-    while total < seconds or len(phases) == 1:
-        fault = hazards.draw(random_)
-        length, quiet = round(random_.uniform(_SHORTEST, _LONGEST), 1), round(random_.uniform(*_QUIET), 1)
-        number = len(phases) // 2 + 1
-        phases += [
-            Phase(name=f"{number}: {fault.what}", seconds=length, words=fault.what, fault=fault, undo=True),
-            Phase(name=f"{number}: quiet", seconds=quiet, words="quiet"),
-        ]
-        total += fault.seconds + length + quiet + 1.5
+    left = seconds - 2 * _STEADY
+    drawn = _draw_phases(hazards, random_, 1)
+    if _estimate(drawn) > left:
+        drawn = min((_draw_phases(hazards, random_, 1) for _ in range(_DRAWS)), key=_estimate)
+    while len(phases) == 1 or _estimate(drawn) <= left:
+        phases += drawn
+        left -= _estimate(drawn)
+        drawn = _draw_phases(hazards, random_, len(phases) // 2 + 1)
     return (*phases, Phase(name=AFTER, seconds=_STEADY, words="steady again"))
+
+
+def _draw_phases(hazards: Hazards, random_: random.Random, number: int) -> tuple[Phase, Phase]:
+    """Draw a fault and the quiet time after it."""
+    fault = hazards.draw(random_)
+    length, quiet = round(random_.uniform(_SHORTEST, _LONGEST), 1), round(random_.uniform(*_QUIET), 1)
+    return (
+        Phase(name=f"{number}: {fault.what}", seconds=length, words=fault.what, fault=fault, undo=True),
+        Phase(name=f"{number}: quiet", seconds=quiet, words="quiet"),
+    )
+
+
+def _estimate(phases: Sequence[Phase]) -> float:
+    return sum(phase.fault.seconds + phase.seconds + _UNDO * phase.undo for phase in phases)
 
 
 def make_spec(store: StoreKind) -> ClusterSpec:

@@ -100,6 +100,8 @@ class Run:
     versions: Mapping[str, str]
     unsteady_after: str = ""
     """Why there was no steady state after the undo."""
+    stopped: KeyboardInterrupt | None = None
+    """The signal that ended it early."""
 
 
 class HistoryRun:
@@ -252,8 +254,8 @@ class Runner:
                         phase.fault.undo(self._cluster)
                     self._note("undone", "the fault is undone")
 
-    def finish(self) -> Run:
-        """End the load, and check its history."""
+    def finish(self, stopped: KeyboardInterrupt | None = None) -> Run:
+        """End the load, and check its history. `stopped` is the signal that ended the phases early."""
         self._enter(CHECKING)
         self._mark(END)
         if self._prober is not None:
@@ -265,6 +267,7 @@ class Runner:
             self._make_timing(),
             dict(cluster.versions) if cluster is not None else {},
             self._unsteady_after,
+            stopped,
         )
 
     def has_lost(self) -> bool:
@@ -399,16 +402,23 @@ def make_session_endpoint(target: Target) -> Endpoint:
 
 
 def run_phases(runner: Runner, phases: Sequence[Phase], *, ends_at_loss: bool = False) -> Run:
-    """Run all phases, or those up to the first loss.
+    """Run all phases, or those up to the first loss or Ctrl-C: what was seen until then is a run, too.
 
-    Raises NotSteadyError without a steady state before the first fault, and what `Runner` raises.
+    Raises KeyboardInterrupt unless it `ends_at_loss`, NotSteadyError without a steady state before the first fault, and
+    what `Runner` raises.
     """
     with runner.running():
-        for phase in phases:
-            runner.run(phase)
-            if ends_at_loss and runner.has_lost():
-                break
-        return runner.finish()
+        stopped = None
+        try:
+            for phase in phases:
+                runner.run(phase)
+                if ends_at_loss and runner.has_lost():
+                    break
+        except KeyboardInterrupt as error:
+            if not ends_at_loss:
+                raise
+            stopped = error
+        return runner.finish(stopped)
 
 
 def wait_steady(target: Target, cluster: Cluster, timeout: float) -> None:

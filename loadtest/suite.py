@@ -22,6 +22,14 @@ MakeCluster = Callable[[ClusterSpec], Cluster]
 FAILURES = (ClusterError, GeneratorError, ProberError, HistoryError, TargetError)
 
 
+class RunStopped(KeyboardInterrupt):
+    """A signal has ended a run whose phases until then have a result."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__()
+        self.result = result
+
+
 @dataclass(frozen=True)
 class SuiteLoad:
     """The number of users, their wait in seconds (from, to) between two requests, and the factor (0 to 1) for the
@@ -70,7 +78,7 @@ class Suite:
     def run(self, watch: Callable[[Status], None]) -> Iterator[Result]:
         """Run everything, and yield each result as soon as it exists. A run that fails is a result too.
 
-        Raises OSError where results cannot be written, and KeyboardInterrupt.
+        Raises OSError where results cannot be written, and KeyboardInterrupt, which may be a `RunStopped`.
         """
         rounds = [(case, number) for case in self.cases for number in range(1, self.repeat + 1)]
         status = Status("", 0, len(rounds))
@@ -85,14 +93,17 @@ class Suite:
 
     def _run_case(self, case: Case, number: int, schedule: Schedule, watch: Callable[[Status], None]) -> Result:
         with replacing(self.folder / case.name / str(number)) as folder:
-            result = self._make_result(case, number, schedule, watch, folder)
+            result, stopped = self._make_result(case, number, schedule, watch, folder)
             write_json(folder / RESULT, result)
         write_results(self.folder)
+        if stopped is not None:
+            raise RunStopped(result) from stopped
         return result
 
     def _make_result(
         self, case: Case, number: int, schedule: Schedule, watch: Callable[[Status], None], folder: Path
-    ) -> Result:
+    ) -> tuple[Result, KeyboardInterrupt | None]:
+        """Return the result of a run, and the signal that stopped it."""
         users = case.experiment.users or self.load.users
         try:
             weights = dict(case.experiment.weights)
@@ -101,12 +112,14 @@ class Suite:
             runner = Runner(target, profile, folder, schedule, watch, title=case.title, probes=self.probes)
             run = run_phases(runner, self._phases(case), ends_at_loss=case.experiment.ends_at_loss)
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
+            if run.stopped is not None:
+                claims = (*claims, not_enough("a signal stopped it").named("the run ends by itself"))
         except NotSteadyError as error:
             run, claims = None, (not_enough(str(error)).named("the cluster is steady before the fault"),)
         except FAILURES as error:
             run, claims = None, (not_enough(str(error)).named("the experiment runs"),)
         command = self.command.format(name=make_case_name(case.experiment.name, case.variant.name), place=case.place)
-        return make_result(case, run, claims, number, users, command)
+        return make_result(case, run, claims, number, users, command), run.stopped if run else None
 
 
 def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:

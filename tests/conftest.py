@@ -22,6 +22,7 @@ from tests.support.harness import Harness
 from tests.support.harnesses import make_harness
 from tests.support.harnesses.file import memory_folder  # noqa: F401 - a fixture
 from tests.support.harnesses.sql import mysql_harness, postgres_harness, sqlite_harness  # noqa: F401 - fixtures
+from tests.support.lacks import lacks
 from tests.support.node_app import users_file  # noqa: F401 - a fixture
 from tests.support.redis_stores import open_store, own  # noqa: F401 - fixtures
 from tests.support.several import SeveralServers
@@ -75,9 +76,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, lack in NEEDS.items():
         if item.get_closest_marker(marker) and (reason := lack()):
-            if os.environ.get("REQUIRE_ALL") == "1":
-                pytest.fail(f"REQUIRE_ALL=1, but {reason}", pytrace=False)
-            pytest.skip(reason)
+            lacks(reason)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the test's time begins

@@ -26,10 +26,12 @@ from loadtest.cli.shared import (
 )
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.progress import Status
 from loadtest.random_faults import STORES, describe, make_experiment, show_random
 from loadtest.report.choosing import render_guide
 from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
+from loadtest.runner import Schedule
 from loadtest.suite import Suite, SuiteLoad
 from loadtest.targets import make_application
 
@@ -170,7 +172,8 @@ def run(
     type=Number(1, 86_400),
     default=60.0,
     show_default=True,
-    help="About how many seconds it takes.",
+    help="About how many seconds of load, with one fault or more. Start, login of the users and check add some 15 s,"
+    " or more on a busy machine.",
 )
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Repeat the faults of an earlier run. Default: new."
@@ -211,11 +214,13 @@ def random_(
     )
     prepare(folder)
     console = Console(highlight=False)
-    console.print(f"Seed {seed}: {len(describe(experiment.variants[0].phases))} faults in about {seconds:g} s.")
+    phases = experiment.variants[0].phases
+    count, about = len(describe(phases)), Schedule(phases, Status("", 1, 1)).seconds
+    console.print(f"Seed {seed}: {count} fault{'s' if count > 1 else ''}, in all about {about:.0f} s.")
     results, status = run_suite(
         suite,
         console,
-        lambda results: show_random(results[0], experiment.variants[0].phases),
+        lambda results: show_random(results[0], phases),
         report=f"Random faults on {store}",
         stopped="runs; the fault is undone, everything has ended",
         broken="runs were not as predicted",

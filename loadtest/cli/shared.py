@@ -19,10 +19,10 @@ from deploy.signals import interruptible
 from loadtest.claims.claim import Verdict
 from loadtest.experiment import Place
 from loadtest.progress import ProgressLine
-from loadtest.report.page import MARKDOWN, write_report
+from loadtest.report.page import MARKDOWN, NothingToReport, write_report
 from loadtest.report.sentences import tell_all
 from loadtest.results import RESULTS, Result, write_results
-from loadtest.suite import MakeCluster, Suite
+from loadtest.suite import MakeCluster, RunStopped, Suite
 from loadtest.targets import local_cluster
 from proxy.nginx import Nginx, NginxError
 from proxy.settings import did_you_mean
@@ -52,9 +52,19 @@ def users_option(default: int, text: str) -> Callable[[Command], Command]:
     return click.option("--users", metavar="N", type=count, default=default, show_default=True, help=text)
 
 
+class Folder(click.Path):
+    """The path of a folder, which need not exist yet. Click's own check lets devices, pipes and sockets pass."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        path = Path(value)
+        if path.exists() and not path.is_dir():
+            self.fail(f"{path} is not a folder; name a new or an empty one.", parameter, context)
+        return path
+
+
 def out_option(text: str) -> Callable[[Command], Command]:
     """Return the option --out: a folder to keep results in."""
-    return click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help=text)
+    return click.option("--out", type=Folder(), metavar="DIR", help=text)
 
 
 def json_option(text: str) -> Callable[[Command], Command]:
@@ -98,30 +108,38 @@ def run_suite(
     `report` is the title of the report (None: write none); the other texts are for the last line. With `strict` a run
     that fails ends the suite.
     """
-    began, interrupted, results = time.monotonic(), False, []
+    began, interrupted = time.monotonic(), False
+    results: list[Result] = []
+    done = 0
     try:
         with interruptible(), ProgressLine(console) as line, writing(suite.folder):
             for result in suite.run(line):
                 if strict and result.findings is None:
                     raise click.ClickException(result.claims[0].reason)
                 results.append(result)
-    except KeyboardInterrupt:
+                done += 1
+    except KeyboardInterrupt as error:
         interrupted = True
+        if isinstance(error, RunStopped):
+            results.append(error.result)
     if results:
         console.print()
         console.print(show(results))
     failed = sum(result.verdict is not Verdict.HOLDS for result in results)
     if interrupted:
-        console.print(f"\nStopped after {len(results)} of {suite.runs} {stopped}.")
+        console.print(f"\nStopped after {done} of {suite.runs} {stopped}.")
     else:
         last = f"{failed} of {len(results)} {broken}" if failed else "All as predicted"
         seconds = f"{time.monotonic() - began:.0f} s"
         console.print(f"\n{last}: {tell_all(results)}. {seconds}.", style="bold red" if failed else "bold")
-    if results and report is not None:
-        with writing(suite.folder):
-            path = write_report(suite.folder, report)
-        console.print(f"Report: {path}", soft_wrap=True)
-        console.print(f"To paste into a pull request: {suite.folder / MARKDOWN}", soft_wrap=True)
+    if report is not None:
+        try:
+            with writing(suite.folder):
+                path = write_report(suite.folder, report)
+            console.print(f"Report: {path}", soft_wrap=True)
+            console.print(f"To paste into a pull request: {suite.folder / MARKDOWN}", soft_wrap=True)
+        except NothingToReport:
+            (suite.folder / RESULTS).unlink(missing_ok=True)
     return results, INTERRUPTED if interrupted else int(failed > 0)
 
 

@@ -19,7 +19,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -111,7 +111,12 @@ class EncryptedStore(StoreWrapper):
     are sealed already, and pass unchanged.
     """
 
-    def __init__(self, store: Store, keys: Sequence[bytes], encryption: Encryption = Encryption.REQUIRE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keys: Sequence[bytes],
+        encryption: Encryption | Literal["require", "write", "read"] = Encryption.REQUIRE,
+    ) -> None:
         check_store(store)
         if not isinstance(keys, list | tuple) or not all(isinstance(key, bytes) for key in keys):
             raise TypeError("keys must be a tuple of bytes, such as (bytes.fromhex(key),)")  # without the secret value

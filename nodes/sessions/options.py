@@ -10,10 +10,11 @@ import secrets as random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Self, TypedDict
+from typing import Any, Literal, Self, TypeAlias, TypedDict
 
 from .checks import OptionsError as OptionsError
 from .checks import check_type, to_choice
+from .choices import Choice, choice
 from .store import LONGEST, Lifetime
 
 MIN_SECRET_BYTES = 32
@@ -107,17 +108,22 @@ class Priority(Enum):
     HIGH = "High"
 
 
+SecureValue: TypeAlias = Literal["auto", "on", "off"] | bool
+SameSiteValue: TypeAlias = Literal["Lax", "Strict", "None", "auto", True]
+PriorityValue: TypeAlias = Literal["Low", "Medium", "High"]
+
+
 class CookieAttributes(TypedDict, total=False):
     """Options that `SessionOptions.cookie_for` may return for one request."""
 
     path: str
     domain: str | None
-    secure: Secure
+    secure: Secure | SecureValue
     http_only: bool
-    same_site: SameSite
+    same_site: SameSite | SameSiteValue
     max_age: int | None
     partitioned: bool
-    priority: Priority | None
+    priority: Priority | PriorityValue | None
 
 
 def generate_id() -> str:
@@ -152,36 +158,36 @@ class SessionOptions:
     """A session with `session.permanent = True` ends when it was not used for this time, in place of both timeouts."""
     refresh: bool = True
     """False: a cookie with a lifetime is sent only when the session changes, and not while it is only used."""
-    resave: Resave = Resave.NEVER
+    resave: Choice[Resave, Literal["never", "always"] | bool] = choice(Resave.NEVER)
     save_uninitialized: bool = False
     """True: every visitor gets a session and a cookie, even an empty one. False keeps bots and health checks from
     filling the store (express-session's default is true, deprecated)."""
     rolling: bool = False
     """True: every response sends the cookie again, so that its `max_age` counts from the last one. Each request then
     loads the session, used or not."""
-    unset: Unset = Unset.KEEP
-    proxy: TrustProxy = TrustProxy.FRAMEWORK
-    secure: Secure = Secure.AUTO
+    unset: Choice[Unset, Literal["keep", "destroy"]] = choice(Unset.KEEP)
+    proxy: Choice[TrustProxy, Literal["framework", "trust", "ignore", "tls"] | bool] = choice(TrustProxy.FRAMEWORK)
+    secure: Choice[Secure, SecureValue] = choice(Secure.AUTO)
     http_only: bool = True
     """True: scripts on the page can't read the cookie."""
-    same_site: SameSite = SameSite.LAX
+    same_site: Choice[SameSite, SameSiteValue] = choice(SameSite.LAX)
     path: str = "/"
     domain: str | None = None
     """None: the cookie is sent only to the host that set it, which `__Host-` requires."""
     max_age: int | None = None
     """Seconds; None: the browser drops the cookie when it closes. The store enforces the timeouts either way."""
     partitioned: bool = False
-    priority: Priority | None = None
+    priority: Choice[Priority | None, PriorityValue] = choice(None)
     cookie_for: Callable[[Any], CookieAttributes] | None = None
     """Called once with each request: returns attributes of its cookie in place of those above, such as a `domain` by
     the host in the request. Later requests of a visitor must get equal attributes."""
-    caching: Caching = Caching.NO_STORE
+    caching: Choice[Caching, Literal["no-store", "private"]] = choice(Caching.NO_STORE)
     """Cache-Control of a response that used the session, where the application set none: see `caching.py`."""
     max_bytes: int = 64 * 1024
     """The maximum size of one session; see `store.encoded_size`."""
     max_sessions: int | None = None
     """The maximum number of sessions of one user; None: no limit. Needs a store that lists the sessions of a user."""
-    session_limit: SessionLimit = SessionLimit.END_OLDEST
+    session_limit: Choice[SessionLimit, Literal["refuse", "end oldest"]] = choice(SessionLimit.END_OLDEST)
     anonymous_rate: float | None = None
     """The most anonymous sessions that clients at one address can start each second, in each process; five seconds'
     worth at once. None: any number. Addresses must be those of clients: behind a proxy ProxyFix has to be set up."""

@@ -8,8 +8,7 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.support.lacks import lacks
 from tests.support.node import ROOT
 
 PIP_TIMEOUT = 300
@@ -54,7 +53,7 @@ class Environment:
         command = [*self._pip, "install", "--quiet", "--disable-pip-version-check", requirement]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT, check=False)
         if done.returncode and "connection" in done.stderr.lower():
-            pytest.skip("the package index cannot be reached")
+            lacks("the package index cannot be reached")
         assert done.returncode == 0, done.stderr
 
     def distributions(self) -> set[str]:

@@ -1,5 +1,6 @@
 """Random faults on real clusters, half a minute for each store: nothing is lost; where something is, the run ends."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ from deploy import StoreKind
 from loadtest.claims.claim import Verdict
 from loadtest.experiment import Place
 from loadtest.random_faults import STORES, make_experiment
+from loadtest.results import read_results
 from loadtest.suite import Suite, SuiteLoad
 from loadtest.targets import local_cluster
+from tests.support.commands import interrupt_command
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -22,6 +25,19 @@ def test_nothing_is_lost_under_random_faults(store: StoreKind, tmp_path: Path) -
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Replay: session-cluster failover random --store {store} --seconds 30 --seed 1" in done.stdout
+
+
+def test_a_run_that_ctrl_c_ends_has_a_report_of_what_was_seen(tmp_path: Path) -> None:
+    words = ("failover", "random", "--store", "file", "--seconds", "60", "--seed", "1", "--out", tmp_path)
+    status, rest, _ = interrupt_command(signal.SIGINT, ": quiet (next", *words)
+    assert status == 130
+    assert "Stopped after 0 of 1 runs; the fault is undone, everything has ended." in rest
+    assert "a signal stopped it" in rest
+    (result,) = read_results(tmp_path).results
+    assert result.verdict is Verdict.NOT_ENOUGH_DATA
+    assert result.findings is not None
+    assert result.findings.total.operations > 0
+    assert "Random faults on file" in (tmp_path / "report.html").read_text()
 
 
 def test_a_run_ends_at_the_first_loss(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from flask_session import Session as FlaskSession  # type: ignore[import-untyped
 
 from nodes.sessions import FlaskSessionSql, Sessions, SqlStore
 from tests.integration.sessions.test_migration import browser_with, find_owner, log_in, make_app, user_of
+from tests.support.lacks import import_package
 from tests.support.sql_servers import SqlServer
 
 DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql", "postgresql": "postgresql+psycopg"}
@@ -19,7 +20,7 @@ DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql", "postgresql":
 @pytest.mark.docker
 @pytest.mark.parametrize("kind", ["mysql", "postgres"])
 def test_a_user_stays_logged_in_until_the_logout_which_is_final(kind: str, request: pytest.FixtureRequest) -> None:
-    flask_sqlalchemy = pytest.importorskip("flask_sqlalchemy")
+    flask_sqlalchemy = import_package("flask_sqlalchemy")
     server: SqlServer = request.getfixturevalue(kind)
     scheme, _, rest = server.database("migrated").partition("://")
     url = f"{DRIVERS[scheme]}://{rest}"

@@ -14,11 +14,12 @@ from flask.testing import FlaskClient
 from flask_session import Session as FlaskSession  # type: ignore[import-untyped]
 
 from nodes.sessions import FlaskCookie, FlaskSessionRedis, MemoryStore, RedisStore, SessionOptions, Sessions
+from tests.support.lacks import import_package
 from tests.support.node import ROOT
 from tests.support.valkey import Valkey
 
 for each in ("flask_babel", "flask_login", "flask_wtf"):
-    pytest.importorskip(each)
+    import_package(each)
 
 BASE = "https://localhost"
 CONFIG: dict[str, Any] = {"SECRET_KEY": "keyboard cat, keyboard cat, keyboard cat"}

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.ports import free_ports
 from tests.support.http_client import HttpClient
+from tests.support.lacks import import_package
 from tests.support.node import ROOT, RunningNode, command, environment, store_settings
 from tests.support.waiting import wait_until
 
@@ -71,7 +72,7 @@ def test_nodes_share_the_sessions_of_the_application(guest: Callable[..., Runnin
 
 def test_the_example_of_several_extensions_works_on_several_nodes(guest: Callable[..., RunningNode]) -> None:
     for each in ("flask_babel", "flask_login", "flask_wtf"):
-        pytest.importorskip(each)
+        import_package(each)
     options = {"NODE_APP_FOLDER": str(ROOT / "docs" / "examples"), "SESSION_ANONYMOUS_RATE": ""}
     first, second = (guest("notices:create_app()", NODE_NAME=name, **options) for name in ("node-1", "node-2"))
     browser = HttpClient(first.url)

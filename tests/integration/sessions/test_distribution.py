@@ -112,10 +112,12 @@ from typing import Any, assert_type
 
 from flask import Flask, session
 from flask.sessions import SessionMixin
-from flask_shared_sessions import MemoryStore, Session, SessionData, Sessions, current_session
+from flask_shared_sessions import MemoryStore, SameSite, Session, SessionData, SessionOptions, Sessions, current_session
 
 app = Flask(__name__)
-sessions = Sessions(app, store=MemoryStore())
+options = SessionOptions(same_site="Lax", secure=True, proxy="trust", priority="High", session_limit="end oldest")
+sessions = Sessions(app, store=MemoryStore(), options=options)
+assert_type(options.same_site, SameSite)
 
 @app.post("/visits")
 def visits() -> dict[str, Any]:
@@ -138,13 +140,19 @@ def refused() -> None:
     current_session.owner = "alice"
     current_session["a"]
     session.mutate("visits", lambda n: n + 1)
+    SessionOptions(same_site="loose")
+    SessionOptions(same_site=SameSite.STRICT, secure=1)
 """
 REFUSED = """\
-view.py:29: error: "Session" has no attribute "ownr"; maybe "owner"?  [attr-defined]
-view.py:30: error: Property "owner" defined in "Session" is read-only  [misc]
-view.py:31: error: Value of type "Session" is not indexable  [index]
-view.py:32: error: "SessionMixin" has no attribute "mutate"  [attr-defined]
-Found 4 errors in 1 file (checked 1 source file)
+view.py:31: error: "Session" has no attribute "ownr"; maybe "owner"?  [attr-defined]
+view.py:32: error: Property "owner" defined in "Session" is read-only  [misc]
+view.py:33: error: Value of type "Session" is not indexable  [index]
+view.py:34: error: "SessionMixin" has no attribute "mutate"  [attr-defined]
+view.py:35: error: Argument "same_site" to "SessionOptions" has incompatible type "Literal['loose']"; \
+expected "Literal['Lax', 'Strict', 'None', 'auto', True] | SameSite"  [arg-type]
+view.py:36: error: Argument "secure" to "SessionOptions" has incompatible type "Literal[1]"; \
+expected "Literal['auto', 'on', 'off'] | Secure | bool"  [arg-type]
+Found 6 errors in 1 file (checked 1 source file)
 """
 
 

@@ -35,6 +35,7 @@ from nodes.sessions import (
 )
 from nodes.sessions.migration import _decode
 from nodes.sessions.store import StoreWrapper
+from tests.support.lacks import import_package
 from tests.support.valkey import Valkey
 
 SECRET = "keyboard cat, keyboard cat, keyboard cat"
@@ -109,7 +110,7 @@ class Old:
         app = make_app(self.configuration | more)
         if self.layer != "cookie":
             if self.layer == "sql":
-                flask_sqlalchemy = pytest.importorskip("flask_sqlalchemy")
+                flask_sqlalchemy = import_package("flask_sqlalchemy")
                 app.config["SESSION_SQLALCHEMY"] = flask_sqlalchemy.SQLAlchemy(app)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)

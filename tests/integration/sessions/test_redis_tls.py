@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +116,28 @@ def test_a_tls_connection_that_the_server_closed_fails_no_operation(store: Redis
         assert store.update(KEY, Changes({"a": b"1"}), HOUR) is Outcome.APPLIED
         proxy.close_connections()
         assert store.load(KEY) is not None
+
+
+UPDATE = """
+from gevent import monkey; monkey.patch_all()
+import sys
+from nodes.sessions import Changes, Lifetime, RedisStore
+store, hour = RedisStore.from_url(sys.argv[1]), Lifetime(600, 3600)
+store.create("a" * 64, {}, None, hour)
+print("created", flush=True)
+sys.stdin.readline()
+print(store.update("a" * 64, Changes({"a": b"1"}), hour))
+"""
+
+
+def test_a_tls_connection_that_the_server_closed_fails_no_write_under_gevent(proxy: TlsProxy, ca_file: Path) -> None:
+    url = f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={ca_file}"
+    command = [sys.executable, "-c", UPDATE, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "created\n"
+        proxy.close_connections()
+        assert process.communicate("\n", timeout=30)[0] == "Outcome.APPLIED\n"
 
 
 def test_a_server_that_does_not_answer_in_tls_costs_the_budget(

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from deploy.cli import Additions, up
 from deploy.ports import free_ports, is_taken
+from deploy.spec import ClusterError, ClusterSpec
 
 
 def run(*options: str, status: int = 1) -> str:
@@ -30,6 +31,8 @@ def run(*options: str, status: int = 1) -> str:
         (["--workers", "33"], "--workers must be between 1 and 32, not 33"),
         (["--store", "rdis"], "unknown store 'rdis': did you mean 'redis'?"),
         (["--balance", "round-robin"], "did you mean 'round_robin'?"),
+        (["--durability", "every-write"], "unknown durability 'every-write': did you mean 'every_write'?"),
+        (["--durability", "every_write"], "--durability every_write needs replicas: use it with"),
         (["--node", "django"], "unknown kind of node 'django'"),
         (["--node", "express", "--store", "sql"], "express nodes cannot keep sessions in sql"),
         (["--port", "70000"], "--port must be between 0 (a free one) and 65535, not 70000"),
@@ -100,3 +103,18 @@ def test_free_ports_differ_and_are_below_the_ephemeral_range() -> None:
     assert len(set(ports)) == 50
     assert max(ports) < 32_768
     assert not any(is_taken(port) for port in ports)
+
+
+@pytest.mark.parametrize("text", ["primary", "revocations", "every_write"])
+def test_the_durability_is_that_of_the_cluster(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ClusterSpec] = []
+
+    def refuse(spec: ClusterSpec, *_: object) -> None:
+        made.append(spec)
+        raise ClusterError("refused")
+
+    monkeypatch.setattr("deploy.cli.LocalCluster", refuse)
+    run("--store", "redis-ha", "--durability", text)
+    settings = made[0].store_settings
+    assert settings.node_environment(has_replicas=True)["STORE_DURABILITY"] == text
+    assert settings.append_only is (text != "primary")

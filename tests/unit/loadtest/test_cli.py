@@ -138,6 +138,13 @@ def test_runs_that_need_containers_are_left_out_without_docker(
         leave_out_containers(suite, ("node-moves",), "docker is not installed")
 
 
+@pytest.mark.parametrize("command", ["failover run kill-node", "failover random", "demo", "load", "load --matrix"])
+@pytest.mark.parametrize("place", ["/dev/full", "/etc/hostname"])
+def test_what_is_not_a_folder_is_no_place_for_results(command: str, place: str) -> None:
+    said = complaint(*command.split(), "--out", place)
+    assert said.endswith(f"Invalid value for '--out': {place} is not a folder; name a new or an empty one.")
+
+
 def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     said = complaint("failover", "run", "kill-node", "--out", tmp_path)

@@ -15,7 +15,7 @@ from . import scripts
 from .address import ServerList, make_pool
 from .cluster import ClusterConnections
 from .connection import Command, CommandExecutor, ServerConnections
-from .durability import Durability
+from .durability import Durability, DurabilityValue
 from .sentinel import SentinelConnections
 
 _SCAN_SECONDS = 60.0
@@ -24,7 +24,9 @@ _SCAN_COUNT = 1000
 """Keys of the server that one SCAN looks at: less than a millisecond of its time."""
 
 
-def connect(url: str, budgets: Budgets, durability: Durability = Durability.PRIMARY) -> CommandExecutor:
+def connect(
+    url: str, budgets: Budgets, durability: Durability | DurabilityValue = Durability.PRIMARY
+) -> CommandExecutor:
     """Return connections to the servers of `url`; they connect when first used. Raises ValueError.
 
     With Sentinels, reads are under the lease of the primary where writes wait for replicas (`durability`).

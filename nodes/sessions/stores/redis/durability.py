@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import Literal, TypeAlias
 
 from ...checks import check_type, to_choice
 from ...store import Budgets, StoreUnavailable
@@ -29,10 +30,13 @@ class Durability(Enum):
     """Every write."""
 
 
+DurabilityValue: TypeAlias = Literal["primary", "revocations", "every_write"]
+
+
 class Acknowledgement:
     """Waits for `replicas` where `durability` demands it. Raises ValueError for too few replicas."""
 
-    def __init__(self, durability: Durability, replicas: int, budgets: Budgets) -> None:
+    def __init__(self, durability: Durability | DurabilityValue, replicas: int, budgets: Budgets) -> None:
         durability = to_choice("durability", durability, Durability, {})
         check_type("replicas", replicas, int, "an int")
         if replicas < 0 or (durability is not Durability.PRIMARY and replicas == 0):

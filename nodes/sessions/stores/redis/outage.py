@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from ...checks import check_type, to_choice
+from ...choices import Choice, choice
 from ...store import StoreUnavailable
 from ..forks import reset_in_children
 from .connection import Command, CommandExecutor
@@ -39,7 +40,7 @@ class OutagePolicy:
     Keep `seconds` below the proxy's timeout for a node. Raises ValueError for values out of range.
     """
 
-    outage: Outage = Outage.FAIL_FAST
+    outage: Choice[Outage, Literal["fail_fast", "wait"]] = choice(Outage.FAIL_FAST)
     seconds: float = 10.0
     max_waiting: int = 500
 

@@ -59,7 +59,7 @@ from ...store import (
 from . import scripts
 from .client import RedisClient, check_connections, connect, escape_pattern
 from .connection import Command, CommandExecutor
-from .durability import Acknowledgement, Durability
+from .durability import Acknowledgement, Durability, DurabilityValue
 from .from_client import to_url
 from .memory import MemoryGauge
 from .outage import OutagePolicy, with_outage_policy
@@ -84,7 +84,7 @@ class RedisStore:
         connections: CommandExecutor,
         budgets: Budgets | None = None,
         prefix: str = "session:",
-        durability: Durability = Durability.PRIMARY,
+        durability: Durability | DurabilityValue = Durability.PRIMARY,
         replicas: int = 0,
         outage: OutagePolicy | None = None,
     ) -> None:
@@ -108,7 +108,7 @@ class RedisStore:
         url: str,
         budgets: Budgets | None = None,
         prefix: str = "session:",
-        durability: Durability = Durability.PRIMARY,
+        durability: Durability | DurabilityValue = Durability.PRIMARY,
         replicas: int = 0,
         outage: OutagePolicy | None = None,
     ) -> RedisStore:
@@ -127,7 +127,7 @@ class RedisStore:
         client: redis.Redis | redis.RedisCluster,
         budgets: Budgets | None = None,
         prefix: str = "session:",
-        durability: Durability = Durability.PRIMARY,
+        durability: Durability | DurabilityValue = Durability.PRIMARY,
         replicas: int = 0,
         outage: OutagePolicy | None = None,
     ) -> RedisStore:
