@@ -90,8 +90,8 @@ class Director:
     def post(self, order: Order) -> int:
         """Queue a command, and return its id. Raises Refused, with the reason, where it is not possible now."""
         argument = order.on or order.to
-        state = replace(self.state, busy=self._is_busy())
-        if reason := refuse(state, order.do, argument):
+        known = replace(self.state, busy=self._is_busy())
+        if reason := refuse(known, order.do, argument):
             raise Refused(reason)
         with self._changed:
             if len(self._waiting) >= MOST_WAITING:
