@@ -99,7 +99,8 @@ def _make_row(figures: Row | PhaseFigures, name: str, seconds: float) -> list[st
 def _verdicts(result: LoadResult) -> RenderableType:
     grid, found = mark_grid(), result.findings
     lost = (
-        f"sessions lost {found.sessions_lost:,} of {found.sessions:,}, updates lost {found.updates_lost:,}, "
+        f"users logged out {found.total.users_logged_out:,} of {result.profile.users:,}, sessions lost "
+        f"{found.sessions_lost:,} of {found.sessions:,}, updates lost {found.updates_lost:,}, "
         f"stale reads {found.stale_reads:,}, writes misdirected {found.misdirected:,}, "
         f"logouts revived {found.revived:,}, crossed {found.crossed:,}"
     )

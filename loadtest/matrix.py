@@ -23,7 +23,7 @@ from loadtest.experiment import cluster as make_spec
 from loadtest.load import LOAD, record_profile
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
-from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table
+from loadtest.report.tables import BUSY_GENERATOR, LOSS, SATURATED, Column, Table
 from loadtest.results import record_figures
 from loadtest.runner import Runner, Schedule
 from loadtest.suite import FAILURES, MakeCluster
@@ -205,7 +205,7 @@ def make_table(results: Sequence[CellResult]) -> Table:
     return table
 
 
-def _make_row(one: CellResult, alone: float | None) -> list[str]:
+def _make_row(one: CellResult, alone: float | None) -> list[str | Text]:
     cell, load, cost = one.cell, one.load, one.cost
     head = [cell.store.value, cell.balance.value if cell.balance else "-", str(cell.nodes)]
     if load is None or cost is None:
@@ -219,8 +219,8 @@ def _make_row(one: CellResult, alone: float | None) -> list[str]:
         "-" if cost.reads is None else f"{cost.reads:.1f}",
         f"{load.p50:,.0f}",
         f"{load.p99:,.0f}",
-        f"{load.share_logged_out:.0%}",
-        f"{load.failed:,}",
+        Text(f"{load.share_logged_out:.0%}", LOSS if load.logged_out else ""),
+        Text(f"{load.failed:,}", "yellow" if load.failed else ""),
     ]
 
 

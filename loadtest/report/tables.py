@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from loadtest.claims.claim import ClaimResult, Verdict
-from loadtest.report.sentences import tell
+from loadtest.report.sentences import capitalize, tell
 from loadtest.results import CaseResults, Result, group_by_case
 
 SATURATED = 0.9
@@ -124,11 +124,15 @@ def mark_grid() -> RichTable:
 
 
 def add_verdict(grid: RichTable, number: str, of: ClaimResult | Result, sentence: str) -> None:
-    """Add a sentence with its mark, and below it what did not hold: "Not as predicted: 3 x session lost; …"."""
+    """Add a sentence with its mark, and below it what did not hold: "Not as predicted: 3 x session lost; …".
+
+    A claim outside an experiment predicts nothing, so it has no such words.
+    """
     mark, words, style = MARKS[of.verdict]
     grid.add_row(Text(number, "dim"), Text(mark, style), sentence)
     if of.verdict is not Verdict.HOLDS:
-        grid.add_row("", "", Text(f"{words.capitalize()}: {of.reason}.", style))
+        reason = f"{words}: {of.reason}." if isinstance(of, Result) else f"{of.reason}."
+        grid.add_row("", "", Text(capitalize(reason), style))
 
 
 def make_experiment_table(results: Iterable[Result]) -> Table:

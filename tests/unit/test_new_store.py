@@ -4,24 +4,41 @@ The store is a stand-in for MongoDB that keeps its sessions in memory; what coun
 """
 
 import json
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import copy_checkout
 from tests.support.node import PASSWORD, ROOT, SECRET
 
 CLASS = '''"""Sessions in MongoDB: a stand-in that keeps them in memory."""
+
+from typing import Any
 
 from .memory import MemoryStore
 
 
 class MongoStore(MemoryStore):
-    def __init__(self, url: str, collection: str) -> None:
-        super().__init__()
+    def __init__(self, url: str, collection: str, **options: Any) -> None:
+        super().__init__(**options)
         self.place = f"{url}#{collection}"
+'''
+
+HARNESS = '''"""MongoDB: here the stand-in."""
+
+from nodes.sessions.stores.mongo import MongoStore
+from tests.support.harness import Through
+from tests.support.harnesses.memory import MemoryHarness
+
+
+class MongoHarness(MemoryHarness):
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = MongoStore("mongodb://here", "sessions", clock=lambda: self._now)
+        self._through = self.store = Through(self.memory)
 '''
 
 # File -> the line that something is added before, and what is added.
@@ -112,29 +129,49 @@ print(json.dumps({
 """
 
 
+# Its tests, which a store with a server names in the conftest.py of its tier.
+IN_TESTS = {
+    "tests/support/harnesses/__init__.py": [
+        ("from tests.support.harnesses.redis", "from tests.support.harnesses.mongo import MongoHarness\n"),
+        ('    "file": lambda', '    "mongo": lambda _: MongoHarness(),\n'),
+    ],
+    "tests/unit/sessions/test_store_contract.py": [('    "memory"', '    "mongo",\n')],
+}
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout with the store."""
-    root = tmp_path_factory.mktemp("checkout")
-    for folder in ("nodes", "proxy", "deploy", "loadtest"):
-        ignored = shutil.ignore_patterns("__pycache__", "node_modules", "build", "*.egg-info")
-        shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
-    (root / "nodes/sessions/stores/mongo.py").write_text(CLASS)
-    for name, additions in ADDED.items():
-        text = (ROOT / name).read_text()
-        for before, added in additions:
-            count = text.count(f"\n{before}")
-            assert count == 1, f"{name} must have one line that begins with {before!r}, not {count}"
-            text = text.replace(f"\n{before}", f"\n{added}{before}")
-        (root / name).write_text(text)
-    return root
+    """A copy of this checkout with the store and its tests."""
+    files = {"nodes/sessions/stores/mongo.py": CLASS, "tests/support/harnesses/mongo.py": HARNESS}
+    folders = ("nodes", "proxy", "deploy", "loadtest", "tests")
+    return copy_checkout(tmp_path_factory.mktemp("checkout"), folders, files, {**ADDED, **IN_TESTS})
 
 
 def test_a_new_store_is_six_files_which_the_checklist_names(checkout: Path) -> None:
     checklist = (ROOT / "CONTRIBUTING.md").read_text().partition("### A store")[2].partition("\n### ")[0]
     files = ["nodes/sessions/stores/mongo.py", *ADDED]
     assert len(files) == 6
-    assert [name for name in files if f"`{name}`" not in checklist] == []
+    named = [*files, *IN_TESTS]
+    assert [name for name in named if f"`{name}`" not in checklist] == []
+    assert "`mongo.py` in `tests/support/harnesses/`" in checklist
+    for name in ("SessionStoreKind", "StoreKind", "make", "Harness"):
+        assert f"`{name}`" in checklist
+
+
+def test_the_contract_suite_runs_on_a_new_store(checkout: Path) -> None:
+    words = (
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/unit/sessions/test_store_contract.py",
+        "-k",
+        "mongo",
+    )
+    done = subprocess.run([sys.executable, *words], cwd=checkout, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 40
 
 
 def test_a_new_store_is_chosen_by_its_name(checkout: Path) -> None:
