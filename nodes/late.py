@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-LATE = 0.5
+LATE = 0.75
 """Seconds of waiting from which on a request is late: far below `get_timeout` of the proxy."""
 PATIENCE = 1.0
 """Seconds for which a worker serves late requests, where all are late. Then it refuses them, until one is not."""
@@ -45,11 +45,16 @@ class LateGuard:
         self._application = application
         self._clock = clock
         self._behind_since: float | None = None
+        self._served_at = float("-inf")
+        """When it was last through with a request."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         connection = environ.get("gunicorn.socket")
         if connection is None or not self.is_too_late(waited(connection)) or environ.get("PATH_INFO") in _FREE:
-            return self._application(environ, start_response)
+            try:
+                return self._application(environ, start_response)
+            finally:
+                self._served_at = self._clock()
         start_response(STATUS, _HEADERS.copy())
         return [_BODY]
 
@@ -58,9 +63,11 @@ class LateGuard:
         if seconds <= LATE:
             self._behind_since = None
             return False
-        if self._behind_since is None:
-            self._behind_since = self._clock()
-        return self._clock() - self._behind_since > PATIENCE
+        now = self._clock()
+        # One that came when there was nothing else to do did not wait for others: the worker stood still.
+        if self._behind_since is None or now - seconds > self._served_at:
+            self._behind_since = now
+        return now - self._behind_since > PATIENCE
 
 
 def waited(connection: Any) -> float:

@@ -27,6 +27,7 @@ from .store import (
     Store,
     find_capability,
 )
+from .stores.background import let_others_work
 
 if TYPE_CHECKING:
     from .migration import Migration
@@ -164,7 +165,8 @@ def end_each(store: Store, keys: Keys[str], on_ended: OnEnded, until: float = fl
         ended += len(gone)
         if left and time.monotonic() > until:  # after a batch, so that repeated requests come to an end
             raise NotAllEnded(f"{ended} sessions were ended, and {len(left)} are left; send the request again")
-        time.sleep(0)  # under gevent, other requests are served
+        if left:
+            let_others_work()
     return ended
 
 

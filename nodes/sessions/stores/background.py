@@ -1,8 +1,9 @@
-"""Work beside a request: threads, or greenlets under gevent."""
+"""Work beside requests: threads, or greenlets under gevent."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,3 +14,11 @@ def start_thread(name: str, target: Callable[..., object], *arguments: Any) -> N
         threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
     except RuntimeError as error:
         raise OSError(str(error)) from error
+
+
+def let_others_work() -> None:
+    """Under gevent, serve the requests that wait, in the midst of work that waits for nothing itself.
+
+    `sleep(0)` would only go on with greenlets that are ready: it looks for no new request, nor for the rest of one.
+    """
+    time.sleep(1e-6)

@@ -85,6 +85,7 @@ def test_a_running_cluster_is_not_started_again(cluster: Cluster) -> None:
     assert served_by(cluster.url, 24) == set(NODES)
 
 
+@pytest.mark.alone
 def test_no_request_fails_while_it_is_scaled_out_and_in_again(cluster: Cluster) -> None:
     with Traffic(cluster.url) as traffic:
         cluster.scale(5)
@@ -98,6 +99,7 @@ def test_no_request_fails_while_it_is_scaled_out_and_in_again(cluster: Cluster) 
     assert set(traffic.served) == set(NODES)
 
 
+@pytest.mark.alone
 def test_no_read_fails_when_a_node_is_killed_and_restarted(cluster: Cluster) -> None:
     cluster.kill("node-2")
     assert find_member(cluster, "node-2").state is MemberState.ENDED
@@ -108,6 +110,7 @@ def test_no_read_fails_when_a_node_is_killed_and_restarted(cluster: Cluster) -> 
     assert served_by(cluster.url, 24) == set(NODES)
 
 
+@pytest.mark.alone
 def test_no_request_fails_while_a_node_that_serves_is_restarted(cluster: Cluster) -> None:
     before = find_member(cluster, "node-1").pid
     with Traffic(cluster.url) as traffic:

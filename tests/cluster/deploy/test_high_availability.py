@@ -48,6 +48,7 @@ def test_members_are_the_proxy_the_nodes_the_servers_and_the_sentinels(cluster: 
     assert cluster.store.primary() in [one.name for one in members if one.role is Role.STORE]
 
 
+@pytest.mark.alone
 def test_no_request_fails_when_the_primary_is_killed_and_comes_back_as_a_replica(cluster: Cluster) -> None:
     shopper, primary = Shopper(cluster), cluster.store.primary()
     shopper.visit()

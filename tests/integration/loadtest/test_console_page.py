@@ -73,7 +73,7 @@ def test_the_token_leaves_the_address(page: Page, console: FakeConsole) -> None:
 
 def test_without_a_load_the_page_says_so_instead_of_zeros(page: Page) -> None:
     assert {figure(page, name) for name in ("requests", "logged_out", "failed", "latency", "gap")} == {DASH}
-    expect(page.get_by_text("No load: set the number of users")).to_be_visible()
+    expect(page.get_by_text("This cluster has no load")).to_be_visible()
 
 
 def test_a_node_is_killed_with_one_click_and_the_fault_is_undone_with_another(page: Page, console: FakeConsole) -> None:
@@ -182,7 +182,19 @@ def test_everything_is_korean_for_a_korean_browser(korean: Page) -> None:
     expect(korean.locator(".log li.done")).to_contain_text("node-2 강제 종료")
     words = korean.locator("main").inner_text()
     names = {"proxy", "Redis", "DB", "SQL", "express-session", "http", "store", "p50", "p99", "ms"}
-    names |= {"round_robin", "least_conn", "random_two", "ip_hash", "hash", "sticky", "node-1", "node-2", "node-3"}
+    names |= {
+        "round_robin",
+        "least_conn",
+        "random_two",
+        "ip_hash",
+        "hash",
+        "sticky",
+        "session-cluster",
+        "console",
+        "node-1",
+        "node-2",
+        "node-3",
+    }
     assert set(re.findall(r"[A-Za-z][\w-]*", words, re.ASCII)) - names == set()
 
 

@@ -64,7 +64,7 @@ def test_a_worker_that_stood_still_serves_what_waited_meanwhile(node: RunningNod
     (worker,) = node.workers()
     worker.suspend()
     with ThreadPoolExecutor(1) as pool:
-        answers = pool.submit(send, node, "/", 20)
+        answers = pool.submit(send, node, "/", 4)
         time.sleep(1.6)  # until all of them are late, and longer than a worker may be behind
         worker.resume()
         assert {answer.status_code for answer, _ in answers.result()} == {200}

@@ -468,3 +468,44 @@ print(len(os.listdir("/proc/self/fd")) - before)
 def test_no_folder_stays_open_under_gevent_until_the_worker_waits(folder: Path) -> None:
     command = [sys.executable, "-c", UNDER_GEVENT, str(folder)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"
+
+
+BESIDE_OTHERS = """
+from gevent import monkey; monkey.patch_all()
+import gevent, socket, sys
+from gevent.server import StreamServer
+from nodes.sessions import FileStore, Lifetime, Sweeper
+from nodes.sessions.store import ENDED_AT_ONCE
+from nodes.sessions.users import end_all
+
+store = FileStore(sys.argv[1], durable=False)
+keys = [f"{number % 256:02x}{number:062x}" for number in range(10 * ENDED_AT_ONCE)]
+for key in keys:
+    store.create(key, {}, "alice", Lifetime(600, 600))
+served, busy = [], True
+server = StreamServer(("127.0.0.1", 0), lambda client, _address: (served.append(busy), client.close()))
+server.start()
+
+def visit():
+    while busy:
+        with socket.create_connection(server.address) as client:
+            client.recv(1)
+
+visitor = gevent.spawn(visit)
+gevent.sleep(0.01)
+served.clear()
+if sys.argv[2] == "end":
+    assert end_all(store, lambda: store.keys_of("alice"), lambda _: None) == len(keys)
+elif sys.argv[2] == "list":
+    assert len(store.keys_of("alice")) == len(keys)
+else:
+    assert store.sweep() == 0
+busy = False
+print(len(served))
+"""
+
+
+@pytest.mark.parametrize("work", ["end", "list", "sweep"])
+def test_under_gevent_others_are_served_while_thousands_of_sessions_are_worked_on(folder: Path, work: str) -> None:
+    command = [sys.executable, "-c", BESIDE_OTHERS, str(folder), work]
+    assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) >= 5

@@ -47,6 +47,7 @@ from ...store import (
     UnsupportedRecordVersion,
     ignore,
 )
+from ..background import let_others_work
 from ..saved import SavedMark, SavedSession
 from .io import get_times, lock, open_folder, read, remove_older, write_new
 from .layout import (
@@ -64,6 +65,8 @@ from .layout import (
     unpack_mark,
 )
 
+_SHARDS_AT_ONCE = 8
+"""Shards that a request works on until others of its worker are served."""
 ABANDONED_SECONDS = 60.0
 """Age at which a temporary file was left by a writer that died."""
 
@@ -160,8 +163,10 @@ class FileStore:
 
     def end_many(self, keys: Sequence[str]) -> list[str]:
         ended: list[str] = []
-        for group in _by_shard(keys):
+        for number, group in enumerate(_by_shard(keys), 1):
             ended += self._end_in_shard(group)
+            if number % _SHARDS_AT_ONCE == 0:
+                let_others_work()
         return ended
 
     def _end_in_shard(self, keys: list[str]) -> list[str]:
@@ -257,7 +262,7 @@ class FileStore:
                 if removed >= limit:
                     self._next_shard = this
                     return removed
-                time.sleep(0)  # under gevent, requests are served between two shards
+                let_others_work()
             with open_folder(DAMAGED, folder) as damaged:
                 remove_older(damaged, "", QUARANTINE_SECONDS)
         return removed
@@ -291,7 +296,7 @@ class FileStore:
     def _load_all_owned(self, keys: Iterable[str], owner: str) -> list[tuple[float, str]]:
         """Return when each live session of this user was created, and its key. Remove the other keys from the index."""
         found: list[tuple[float, str]] = []
-        for group in _by_shard(keys):
+        for number, group in enumerate(_by_shard(keys), 1):
             with self._folders.open_shard(group[0]) as (_, shard):
                 loaded = {key: self._load_owned(shard, key, owner) for key in group}
             for key in [key for key, saved in loaded.items() if saved is None]:
@@ -300,7 +305,8 @@ class FileStore:
                         remove_from_index(folder, owner, key)
                 loaded[key] = saved
             found += [(saved.created, key) for key, saved in loaded.items() if saved is not None]
-            time.sleep(0)  # under gevent, requests are served between two shards
+            if number % _SHARDS_AT_ONCE == 0:
+                let_others_work()
         return found
 
     def _load_owned(self, shard: int, key: str, owner: str) -> SavedSession | None:
