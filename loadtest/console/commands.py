@@ -7,6 +7,8 @@ from enum import StrEnum
 from deploy import Cluster, ClusterSpec, Member, MemberState, Role, StoreKind
 from deploy.spec import NodeKind
 from loadtest.console.messages import Message, message
+from loadtest.console.stops import BY_NAME as STOPS_BY_NAME
+from loadtest.console.stops import OWN
 from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Fault, kill, latency, pause, restore, scale
 from proxy import Balance
 
@@ -85,7 +87,9 @@ def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
     command = COMMANDS.get(do)
     if command is None:
         return message("no_such_command", name=do)
-    if state.stage is not ClusterStage.RUNNING and not (state.stage is ClusterStage.FAILED and do == "store"):
+    if state.stage is not ClusterStage.RUNNING and not (
+        state.stage is ClusterStage.FAILED and do in {"store", "scene"}
+    ):
         return message(f"stage_{state.stage}")
     if command.on_member and state.find(argument) is None:
         return message("no_such_member", name=argument)
@@ -100,6 +104,7 @@ def refused(state: ClusterState) -> dict[str, Message]:
         "network": list(Network),
         "policy": list(Balance),
         "store": list(StoreKind),
+        "scene": [OWN, *STOPS_BY_NAME],
     }
     asked = ((name, argument) for name in COMMANDS for argument in arguments.get(name, [""]) if name != "users")
     found = ((f"{name} {argument}".strip(), refuse(state, name, argument)) for name, argument in asked)
@@ -170,6 +175,16 @@ def _refuse_store(state: ClusterState, to: str) -> Message | None:
     if to == StoreKind.EXPRESS and state.spec.node is NodeKind.FLASK and state.spec.application:
         return message("not_these_nodes", node=state.spec.application)
     return message("is_so_already") if to == state.spec.store and state.stage is ClusterStage.RUNNING else None
+
+
+def _refuse_scene(state: ClusterState, to: str) -> Message | None:
+    if to != OWN and to not in STOPS_BY_NAME:
+        return message("no_such_value", value=to)
+    if state.users is None:
+        return message("no_users_here")
+    if state.spec.node is not NodeKind.FLASK or state.spec.application:
+        return message("tour_needs_shop")
+    return None
 
 
 def _refuse_network(state: ClusterState, to: str) -> Message | None:
@@ -251,6 +266,7 @@ COMMANDS: Mapping[str, Command] = {
     "network": Command(refuse=_refuse_network, apply=_set_network),
     "failover": Command(refuse=_refuse_failover, apply=lambda cluster, _: FAILOVER.apply(cluster)),
     "store": Command(refuse=_refuse_store),
+    "scene": Command(refuse=_refuse_scene),
     "users": Command(refuse=_refuse_users),
     "load": Command(refuse=_refuse_load),
     "undo": Command(refuse=_refuse_undo),

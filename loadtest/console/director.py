@@ -18,6 +18,7 @@ from loadtest.console.board import Board, EntryKind, Order
 from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, undo_all
 from loadtest.console.live_load import LiveLoad
 from loadtest.console.messages import Message, message
+from loadtest.console.stops import BY_NAME, OWN
 from loadtest.load_profile import LoadProfile
 from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget
@@ -72,6 +73,7 @@ class Director:
         started: Callable[[Any], None] | None = None,
     ) -> None:
         self._spec, self._users, self._make_cluster = spec, users, make_cluster
+        self._own_spec = spec
         self._board, self._folder, self._keep, self._started = board, folder, keep, started
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
@@ -84,6 +86,8 @@ class Director:
         self.load: LiveLoad | None = None
         self.load_error = ""
         self.running: Waiting | None = None
+        self.scene = OWN
+        """The stop of the tour whose cluster this is."""
         self.state = ClusterState(stage=ClusterStage.STARTING, spec=spec, policy=spec.balance, network=None)
         """The newest state that `look` returned."""
 
@@ -215,8 +219,13 @@ class Director:
     def _do(self, do: str, argument: str, state: ClusterState) -> ClusterSpec | None:
         """Execute a command that is possible. Return the spec of the next cluster if it needs one."""
         if do == "store":
-            self._stage = ClusterStage.STARTING
+            self._stage, self.scene = ClusterStage.STARTING, OWN
             return with_store(replace(self._spec, nodes=len(state.nodes) or self._spec.nodes), StoreKind(argument))
+        if do == "scene":
+            self._stage, self.scene = ClusterStage.STARTING, argument
+            spec = self._own_spec if argument == OWN else BY_NAME[argument].spec
+            spec = replace(spec, port=self._own_spec.port, start_timeout=self._own_spec.start_timeout)
+            return with_store(spec, spec.store)
         assert self.cluster is not None  # `refuse` knows the stage
         if (apply := COMMANDS[do].apply) is not None:
             apply(self.cluster, argument)

@@ -34,6 +34,7 @@ export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("e
 // A command in words: its argument has a name of its own where it is one of several values.
 export function describe({ do: name, on, to }) {
   const it = on ?? to ?? "";
+  if (name === "scene") return t("do_scene", { it: it === "own" ? t("scene_own") : t(`tour_${it}_title`) });
   return t(`do_${name}`, { it: ["network", "store"].includes(name) ? t(`${name}_${it}`) : it });
 }
 

@@ -11,6 +11,7 @@ from deploy import MemberState, StoreKind
 from loadtest.console.commands import COMMANDS, ClusterStage, Network
 from loadtest.console.exchanges import Step
 from loadtest.console.messages import STATIC, read_catalogue
+from loadtest.console.stops import STOPS
 from loadtest.console.stored import Found
 from proxy import Balance
 
@@ -33,6 +34,8 @@ MADE = (
     *(f"kind_{kind}" for kind in ("queued", "started", "failed", "dropped")),
     *(f"step_{step}{end}" for step in Step for end in ("", "_help")),
     *(f"record_{found}" for found in Found),
+    *(f"tour_{stop.name}_{part}" for stop in STOPS for part in ("title", "say", "watch")),
+    *(f"tour_phase_{one.name}" for stop in STOPS for one in stop.measurements),
     *(f"attribute_{name}" for name in ("httponly", "samesite", "path", "secure", "max_age", "expires")),
     *(
         f"kind_of_{kind}{end}"
@@ -43,6 +46,7 @@ MADE = (
 """Keys that are put together, so no search finds them in the code."""
 HELD = {"live", "connecting", "lost", "kill", "pause", "resume", "drain", "restart", "nodes", "users"} | {
     *("signature_right", "signature_wrong", "signature_unknown", "key_is_id", "key_is_hash"),
+    *("tour_holds", "tour_broken", "tour_few"),
     *("means_nobody", "means_forged", "means_cart", "means_cart_new", "means_replay_refused"),
 }
 """Keys that are values of variables."""
