@@ -258,12 +258,12 @@ def test_a_tour_is_taken_over_http(tmp_path: Path) -> None:
     base = {"base_url": "http://127.0.0.1:8090", "headers": {"Authorization": f"Bearer {console.token}"}}
 
     def take(order: dict[str, str]) -> Any:
-        return client.post("/console/tour/steps", json=order, **base)  # type: ignore[arg-type]
+        return client.post("/console/tour/steps", json=order, **base)
 
     assert client.get("/console/tour/", base_url="http://127.0.0.1:8090").status_code == 403
-    assert client.get("/console/tour/", **base).json["stage"] == "outside"  # type: ignore[arg-type,index]
+    assert client.get("/console/tour/", **base).json["stage"] == "outside"
     assert take({"do": "resume"}).json["stage"] == "ready"
     refused = take({"do": "act"})
     assert (refused.status_code, refused.json["reason"]["key"]) == (409, "stage_starting")
     assert take({"do": "fly"}).status_code == 400
-    assert client.post("/console/tour/steps", data={"do": "next"}, **base).status_code == 415  # type: ignore[arg-type]
+    assert client.post("/console/tour/steps", data={"do": "next"}, **base).status_code == 415
