@@ -21,6 +21,7 @@ from loadtest.console.board import Board, Order
 from loadtest.console.director import Director, Refused
 from loadtest.console.messages import STATIC
 from loadtest.console.session_view import make_session_view
+from loadtest.console.threads import in_thread
 from loadtest.console.tour_view import make_tour_view
 
 PREFIX = "/console"
@@ -123,9 +124,8 @@ def _make_pages(console: Console) -> flask.Blueprint:
         cluster = console.director.cluster
         if cluster is None:
             flask.abort(409, "the cluster does not run")
-        pool = gevent.get_hub().threadpool  # an engine that hangs must not hold the page up
         try:
-            return {"lines": pool.apply(cluster.log_lines, (name, LOG_LINES))}
+            return {"lines": in_thread(cluster.log_lines, name, LOG_LINES)}
         except ClusterError as error:
             flask.abort(404, str(error))
 

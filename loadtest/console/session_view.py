@@ -1,15 +1,16 @@
 """The view "Session": one session of the visitor's own, step by step, and its record in the store."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import flask
-import gevent
 import msgspec
 
 from deploy import Cluster, ClusterError, MemberState, Role
 from loadtest.console.commands import ClusterStage
 from loadtest.console.exchanges import PageBrowser, Step, Visitors
 from loadtest.console.stored import RecordReader
+from loadtest.console.threads import in_thread
 
 if TYPE_CHECKING:
     from loadtest.console.server import Console
@@ -46,9 +47,9 @@ def make_session_view(console: "Console") -> flask.Blueprint:
             flask.abort(409, "the cluster does not run")
         return running
 
-    def in_thread(function: Any, *arguments: Any) -> Any:
+    def ask(function: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return gevent.get_hub().threadpool.apply(function, arguments)
+            return in_thread(function, *arguments)
         except ClusterError as error:
             flask.abort(409, str(error))
 
@@ -69,11 +70,11 @@ def make_session_view(console: "Console") -> flask.Blueprint:
 
     @view.get("/")
     def show() -> Any:
-        return _json(in_thread(describe, browser(), cluster()))
+        return _json(ask(describe, browser(), cluster()))
 
     @view.get("/cookie")
     def reveal() -> Any:
-        return {"cookie": in_thread(browser().reveal, cluster())}
+        return {"cookie": ask(browser().reveal, cluster())}
 
     @view.post("/steps")
     def carry_out() -> Any:
@@ -92,7 +93,7 @@ def make_session_view(console: "Console") -> flask.Blueprint:
             one.carry_out(order.do, running, node)
             return describe(one, running)
 
-        return _json(in_thread(carry))
+        return _json(ask(carry))
 
     return view
 

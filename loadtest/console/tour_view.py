@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 import flask
-import gevent
 import msgspec
 
 from deploy import ClusterError
 from loadtest.console.director import Refused
+from loadtest.console.threads import in_thread
 from loadtest.console.tour import Tour, TourStep
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def make_tour_view(console: "Console") -> flask.Blueprint:
 
     @view.get("/")
     def show() -> Any:
-        return _json(gevent.get_hub().threadpool.apply(tour.look))
+        return _json(in_thread(tour.look))
 
     @view.post("/steps")
     def take() -> Any:
@@ -37,14 +37,13 @@ def make_tour_view(console: "Console") -> flask.Blueprint:
             order = msgspec.json.decode(flask.request.get_data(), type=TourOrder)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             flask.abort(400, f"not a step: {error}")
-        pool = gevent.get_hub().threadpool  # it asks the store for its primary
         try:
-            pool.apply(tour.take, (order.do,))
+            in_thread(tour.take, order.do)  # it asks the store for its primary
         except Refused as refusal:
             return {"error": str(refusal), "reason": msgspec.to_builtins(refusal.reason)}, 409
         except ClusterError as error:
             flask.abort(409, str(error))
-        return _json(pool.apply(tour.look))
+        return _json(in_thread(tour.look))
 
     return view
 
