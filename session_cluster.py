@@ -8,9 +8,9 @@ try:
 
     import click
 
-    from deploy.cli import kill, up
+    from deploy.cli import Additions, kill, up
     from loadtest.bench.cli import bench
-    from loadtest.cli.console import console
+    from loadtest.cli.console import console, serve_page
     from loadtest.cli.demo import demo
     from loadtest.cli.failover import failover, report
     from loadtest.cli.load import load
@@ -39,7 +39,11 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": make_application},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "obj": Additions(make_application, serve_page),
+    },
     epilog="""\b
 Examples:
   session-cluster demo                        all six scenes, about a minute

@@ -47,6 +47,10 @@ class BaseCluster(ABC):
         return len(self._node_names())
 
     @property
+    def node_environment(self) -> Mapping[str, str]:
+        raise ClusterError("the nodes' store can be reached from their containers only")
+
+    @property
     @abstractmethod
     def store(self) -> BaseStoreControl: ...
 

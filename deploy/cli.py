@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from deploy.cluster import Member, MemberState
 from deploy.local.cluster import LocalCluster
 from deploy.local.servers import NodeApplication
 from deploy.local.state import DESCRIPTION, find_running
+from deploy.ports import require_free
 from deploy.signals import Interrupted, interruptible
 from deploy.spec import (
     MOST_NODES,
@@ -35,11 +37,24 @@ from proxy import Balance
 from proxy.cli import UsageError
 from proxy.settings import did_you_mean
 
+PAGE_PORT = 8090
 _POLL = 0.3
 
-Applications = Callable[[NodeKind], NodeApplication | None]
-"""Makes the application of nodes that are not NodeKind.FLASK, or raises ClusterError. It is Click's context object and
-comes from the command line, because this package does not know the applications."""
+MakeLocalCluster = Callable[[ClusterSpec], LocalCluster]
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What `up` gets from the command line as Click's context object, because this package does not know it.
+
+    `make_application` makes the application of nodes that are not NodeKind.FLASK, or raises ClusterError. `serve_page`
+    runs a cluster of this spec with the console's page at a port until a signal; it makes another cluster when a person
+    changes the store there, and calls the last argument with each that runs.
+    """
+
+    make_application: Callable[[NodeKind], NodeApplication | None]
+    serve_page: Callable[[ClusterSpec, MakeLocalCluster, int, Callable[[LocalCluster], None]], None]
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -96,6 +111,16 @@ def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Comman
 @click.option(
     "--port", type=int, default=8080, metavar="PORT", help="Port of the proxy on 127.0.0.1; 0 chooses a free one."
 )
+@click.option(
+    "--console",
+    "page_port",
+    type=click.IntRange(0, 65535),
+    is_flag=False,
+    flag_value=PAGE_PORT,
+    show_default=False,
+    metavar="[PORT]",
+    help=f"Serve a page on 127.0.0.1 to watch and break it; without PORT on {PAGE_PORT}.",
+)
 @click.option("--tls", is_flag=True, show_default=False, help="Serve https, with a certificate made for this cluster.")
 @click.option(
     "--state",
@@ -107,7 +132,7 @@ def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Comman
 @program_options
 @click.pass_obj
 def up(
-    applications: Applications,
+    additions: Additions,
     *,
     nodes: int,
     workers: int,
@@ -117,6 +142,7 @@ def up(
     durability: str,
     application: str,
     port: int,
+    page_port: int | None,
     tls: bool,
     state_dir: Path | None,
     nginx: str | None,
@@ -132,6 +158,8 @@ def up(
 
     With --state DIR, DIR/cluster.json has the address and the users for scripts, and the name, address, pid and log of
     each process. While the cluster runs, processes that end are reported.
+
+    With --console, a page whose address it prints shows the cluster and breaks it; docs/console.md explains it.
 
     \b
     Stores of the sessions:
@@ -168,8 +196,16 @@ def up(
             port=port,
             tls=tls,
         )
-        cluster = LocalCluster(spec, state_dir, nginx, store_server, applications(spec.node))
+
+        def make(spec: ClusterSpec) -> LocalCluster:
+            return LocalCluster(spec, state_dir, nginx, store_server, additions.make_application(spec.node))
+
+        cluster = make(spec)
         with interruptible(), ExitStack() as running:
+            if page_port is not None:
+                require_free(page_port, "--console")
+                additions.serve_page(spec, make, page_port, lambda cluster: _introduce(console, cluster))
+                return
             with console.status("starting"):
                 running.enter_context(cluster)
             _introduce(console, cluster)

@@ -134,6 +134,11 @@ class Cluster(Protocol):
         """Name -> password, in plain text."""
 
     @property
+    def node_environment(self) -> Mapping[str, str]:
+        """The variables that its nodes share, secrets included: `nodes.settings` reads them, and a program can make the
+        nodes' store of them. Raises where this process can't reach that store. May be read from any thread."""
+
+    @property
     def versions(self) -> Mapping[str, str]:
         """Versions of the proxy's and the store's programs: {"nginx": "1.31.3", "valkey": "9.1.2"}."""
 

@@ -108,6 +108,6 @@ def _count_findings(status: Status) -> Text:
     figures = status.findings.total
     return Text.assemble(
         f"{figures.operations:,} req.  ",
-        (f"{figures.logged_out:,} logged out  ", "yellow" if figures.logged_out else "dim"),
-        (f"{figures.failed:,} failed", "red" if figures.failed else "dim"),
+        (f"{figures.logged_out:,} logged out  ", "red" if figures.logged_out else "dim"),
+        (f"{figures.failed:,} failed", "yellow" if figures.failed else "dim"),
     )

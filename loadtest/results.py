@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,13 +40,14 @@ _LOSSES = {
     "passwords_undone": (Kind.PASSWORD_UNDONE,),
 }
 _OTHER_LOSSES = {
-    "stale_reads": ("old value shown", "old values shown"),
-    "revived": ("logout undone", "logouts undone"),
-    "crossed": ("answer with data of another user", "answers with data of another user"),
-    "misdirected": ("write in another session", "writes in another session"),
-    "passwords_undone": ("change of password undone", "changes of password undone"),
+    Kind.EMPTYING_UNDONE: ("emptied cart was full again", "emptied carts were full again"),
+    Kind.STALE_READ: ("old value was shown", "old values were shown"),
+    Kind.REVIVED: ("logout was undone", "logouts were undone"),
+    Kind.CROSSED: ("answer had data of another user", "answers had data of another user"),
+    Kind.MISDIRECTED: ("write was in another session", "writes were in another session"),
+    Kind.PASSWORD_UNDONE: ("change of password was undone", "changes of password were undone"),
 }
-"""By figure of the findings, what is lost beside sessions and updates: one, and several."""
+"""What is lost beside sessions and updates: one, and several."""
 _FORMERLY_FLASK = "ours"
 """The name of the kind `flask` in results of earlier versions."""
 _GREATEST = 1e12
@@ -242,10 +243,10 @@ class CaseResults:
 
     @property
     def other_losses(self) -> str:
-        """What was lost beside sessions and updates: "2 logouts undone, 1 old value shown"; empty for nothing."""
+        """What was lost beside sessions and updates: "2 logouts were undone, …"; empty for nothing."""
         parts = []
-        for name, (one, several) in _OTHER_LOSSES.items():
-            figure = self._median(attrgetter(name))
+        for kind, (one, several) in _OTHER_LOSSES.items():
+            figure = self._median(partial(_count, kind=kind))
             if figure not in {"0", "-"}:
                 parts.append(f"{figure} {one if figure == '1' else several}")
         return ", ".join(parts)
@@ -256,7 +257,8 @@ class CaseResults:
 
     @property
     def updates_lost(self) -> str:
-        return self._median(lambda found: found.updates_lost)
+        """Visits and pieces; an emptying that was undone is one of the other losses."""
+        return self._median(partial(_count, kind=Kind.UPDATE_LOST))
 
     @property
     def revived(self) -> str:
@@ -285,6 +287,10 @@ class CaseResults:
             return "-"
         middle, least, most = (form.format(_whole(value)) for value in (median(values), min(values), max(values)))
         return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def _count(found: Findings, kind: Kind) -> int:
+    return found.total.found.get(kind, 0)
 
 
 def _slowest_p99(found: Findings) -> float:

@@ -100,6 +100,13 @@ class LocalCluster(BaseCluster):
         return self._redis.control if self._redis else BaseStoreControl(self.spec.store)
 
     @property
+    def node_environment(self) -> Mapping[str, str]:
+        self._running_group()
+        if self._application is not None:
+            raise ClusterError(f"{self.spec.node} nodes have sessions of another library")
+        return self._nodes.environment
+
+    @property
     def versions(self) -> Mapping[str, str]:
         store = {} if self._redis_binary is None else self._redis_binary.versions
         application = {} if self._application is None else self._application.versions

@@ -204,6 +204,8 @@ class LocalNodes:
         self._state = state
         self._application = application
         self._configured: Mapping[str, str] = {}
+        self.environment: Mapping[str, str] = {}
+        """The variables of all of our nodes, as the last one that started got them."""
         self._earlier = extract_nodes(spec.revision, state.data / "revision") if spec.revision else None
         users_file = state.secrets / "users.json"
         try:
@@ -243,7 +245,8 @@ class LocalNodes:
 
     def _describe(self, shared: Mapping[str, str]) -> None:
         """Write the variables of all nodes to a file for a shell: commands such as `nodes.accounts` need them."""
-        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in {**self._variables, **shared}.items())
+        self.environment = {**self._variables, **shared}
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in self.environment.items())
         self._state.write_secret("node.env", "".join(lines))
 
     def _make_node(self, name: str, port: int, store_environment: Callable[[], Mapping[str, str]]) -> Server:

@@ -43,7 +43,7 @@ def goodput(share: float, best: str, overload: float) -> Claim:
             return broken(rates)
         return require(limit.ok, 300, f"good answers in {best}", rates)
 
-    return Claim(f"goodput is at least {share:.0%} of the best", evaluate)
+    return Claim(f"goodput, the good answers a second, is at least {share:.0%} of the best", evaluate)
 
 
 def served_within(seconds: float) -> Claim:

@@ -1,13 +1,15 @@
 """`session-cluster console`."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
 from rich.console import Console as Terminal
 
-from deploy import StoreKind
-from deploy.cli import cluster_options, program_options
+from deploy import ClusterSpec, LocalCluster, StoreKind
+from deploy.cli import PAGE_PORT, MakeLocalCluster, cluster_options, program_options
 from deploy.compose.docker import require_engine
 from deploy.ports import free_ports, require_free
 from deploy.signals import interruptible
@@ -20,7 +22,6 @@ from loadtest.console.sampler import Sampler
 from loadtest.experiment import Place, cluster
 from proxy.cli import UsageError
 
-PORT = 8090
 START_TIMEOUT = 30.0
 
 
@@ -40,7 +41,7 @@ START_TIMEOUT = 30.0
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=PORT,
+    default=PAGE_PORT,
     metavar="PORT",
     show_default=True,
     help="Port of the page on 127.0.0.1; 0 chooses a free one.",
@@ -88,6 +89,17 @@ def console(**given: Any) -> None:
     except KeyboardInterrupt:
         terminal.print("stopped", style="dim")
         sys.exit(INTERRUPTED)
+
+
+def serve_page(
+    spec: ClusterSpec, make_cluster: MakeLocalCluster, port: int, started: Callable[[LocalCluster], None]
+) -> None:
+    """Serve the page of `up`, whose cluster has no load, until a signal raises KeyboardInterrupt."""
+    with temporary_folder(None) as folder:
+        board, port = Board(), port or free_ports(1)[0]
+        fixed = spec if spec.port else replace(spec, port=free_ports(1)[0])
+        director = Director(with_store(fixed, spec.store), None, make_cluster, board, folder, started=started)
+        _serve(board, director, port, Place.LOCAL, Terminal(highlight=False))
 
 
 def _serve(board: Board, director: Director, port: int, place: Place, terminal: Terminal) -> None:

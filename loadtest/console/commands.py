@@ -53,6 +53,8 @@ class ClusterState:
     users: int | None = None
     """None: this console has no load."""
     load_failed: bool = False
+    busy: bool = False
+    """Whether a command waits or is being executed."""
 
     def find(self, name: str) -> Member | None:
         return next((member for member in self.members if member.name == name), None)
@@ -200,7 +202,7 @@ def _refuse_load(state: ClusterState, _: str) -> Message | None:
 
 
 def _refuse_undo(state: ClusterState, _: str) -> Message | None:
-    return None if state.has_fault else message("nothing_to_undo")
+    return None if state.has_fault or state.busy else message("nothing_to_undo")
 
 
 _STORE = {Role.STORE, Role.SENTINEL}

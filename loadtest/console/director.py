@@ -4,9 +4,11 @@ import itertools
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -54,19 +56,26 @@ class Waiting(msgspec.Struct, frozen=True):
 class Director:
     """`run` is for one thread, everything else for any.
 
-    `users` is the number of virtual users, None for a cluster without a load. `folder` gets a folder for each load.
-    With `keep` the history of each is completed at its end.
+    `started` is called with each cluster that runs. `users` is the number of virtual users, None for a cluster without
+    a load. `folder` gets a folder for each load. With `keep` the history of each is completed at its end.
     """
 
     def __init__(
-        self, spec: ClusterSpec, users: int | None, make_cluster: MakeCluster, board: Board, folder: Path, *, keep: bool
+        self,
+        spec: ClusterSpec,
+        users: int | None,
+        make_cluster: MakeCluster,
+        board: Board,
+        folder: Path,
+        *,
+        keep: bool = False,
+        started: Callable[[Any], None] | None = None,
     ) -> None:
         self._spec, self._users, self._make_cluster = spec, users, make_cluster
-        self._board, self._folder, self._keep = board, folder, keep
+        self._board, self._folder, self._keep, self._started = board, folder, keep, started
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
         self._ids = itertools.count(1)
-        self._loads = itertools.count(1)
         self._network: Network | None = None
         self._stage = ClusterStage.STARTING
         self._changing: tuple[Waiting, float] | None = None
@@ -81,7 +90,8 @@ class Director:
     def post(self, order: Order) -> int:
         """Queue a command, and return its id. Raises Refused, with the reason, where it is not possible now."""
         argument = order.on or order.to
-        if reason := refuse(self.state, order.do, argument):
+        known = replace(self.state, busy=self._is_busy())
+        if reason := refuse(known, order.do, argument):
             raise Refused(reason)
         with self._changed:
             if len(self._waiting) >= MOST_WAITING:
@@ -119,6 +129,7 @@ class Director:
             members=members,
             users=self._users if load is None else load.users,
             load_failed=bool(self.load_error),
+            busy=self._is_busy(),
         )
         return self.state
 
@@ -139,8 +150,11 @@ class Director:
                 try:
                     self._start_load()
                     self._stage = ClusterStage.RUNNING
+                    self.look()
                     self._log_seen("cluster_runs", url=self.cluster.url)
                     self._complete_change(EntryKind.DONE)
+                    if self._started is not None:
+                        self._started(self.cluster)
                     return self._execute_all()
                 finally:
                     self._end_load()
@@ -159,6 +173,7 @@ class Director:
             self.running = job = self._take()
             if (spec := self._execute(job)) is not None:
                 return spec
+            self.look()  # the next command is posted for the state that this one leaves
             self.running = None
 
     def _complete_change(self, kind: EntryKind, reason: Message | None = None) -> None:
@@ -167,6 +182,9 @@ class Director:
             job, begin = self._changing
             self._log(kind, job, reason=reason, seconds=time.monotonic() - begin)
             self._changing = self.running = None
+
+    def _is_busy(self) -> bool:
+        return self.running is not None or bool(self._waiting)
 
     def _take(self) -> Waiting:
         with self._changed:
@@ -221,7 +239,8 @@ class Director:
             return
         assert self.cluster is not None
         self.load_error = ""
-        folder = self._folder / f"load-{next(self._loads)}"
+        names = (self._folder / f"load-{number}" for number in itertools.count(1))
+        folder = next(name for name in names if not name.exists())
         folder.mkdir()
         profile = LoadProfile(users=max(1, self._users), spawn_rate=SPAWN_RATE, wait=WAIT)
         load = LiveLoad(ClusterTarget(self.cluster), profile, folder)

@@ -126,7 +126,7 @@ class Recent:
                 found[address].times += attempts.times
         return {
             address: NodeFigures(
-                rate=round(len(attempts.times) / SECONDS_OF_NODES, 1),
+                rate=round(len(attempts.times) / SECONDS_OF_NODES, 2),
                 failed=round(attempts.failed / SECONDS_OF_NODES, 2),
                 p50=round(percentile(attempts.times, 0.5) * 1000, 1) if attempts.times else 0.0,
             )

@@ -138,7 +138,8 @@ class Sampler(threading.Thread):
                 before = self._states.get(member.name)
                 if before is not None and before is not member.state:
                     self._board.log(EntryKind.SEEN, message(f"now_{member.state}", name=member.name))
-        self._states = {member.name: member.state for member in state.members}
+        known = state.members if state.stage is ClusterStage.RUNNING else ()
+        self._states = {member.name: member.state for member in known}
         faults = {
             f"{member.state} {member.name}": None
             for member in state.members
@@ -176,7 +177,7 @@ class Sampler(threading.Thread):
                 "slow_ms": round(SLOW_SECONDS * 1000),
                 "nodes": len(state.nodes),
             },
-            "members": [self._describe_member(member, by_name) for member in state.members],
+            "members": [self._describe_member(state, member, by_name) for member in state.members],
             "store_rate": None if self._store.rate is None else round(self._store.rate, 1),
             "load": _describe_load(load, self._director.load_error),
             "figures": None if load is None else _describe_findings(load.findings, load, at),
@@ -190,9 +191,9 @@ class Sampler(threading.Thread):
             "refused": refused(state),
         }
 
-    def _describe_member(self, member: Member, nodes: dict[str, NodeFigures]) -> dict[str, Any]:
+    def _describe_member(self, state: ClusterState, member: Member, nodes: dict[str, NodeFigures]) -> dict[str, Any]:
         part = ""
-        if member.role is Role.STORE and self._store.primaries:
+        if member.role is Role.STORE and state.spec.store.has_several_servers and self._store.primaries:
             part = "primary" if member.name in self._store.primaries else "replica"
         return {
             "name": member.name,

@@ -20,6 +20,7 @@ from deploy import ClusterError
 from loadtest.console.board import Board, Order
 from loadtest.console.director import Director, Refused
 from loadtest.console.messages import STATIC
+from loadtest.console.session_view import make_session_view
 
 PREFIX = "/console"
 LOG_LINES = 40
@@ -64,6 +65,7 @@ def create_app(console: Console) -> flask.Flask:
     app = flask.Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     app.register_blueprint(_make_pages(console))
+    app.register_blueprint(make_session_view(console))
     app.before_request(lambda: _check_origin(console))
     app.before_request(lambda: _check_token(console))
 

@@ -50,7 +50,7 @@ EXPERIMENT = Experiment(
     title="twice the load it can bear",
     hypothesis="Of twice the load that it can bear, the cluster serves as much as at its best, soon, and refuses the"
     " rest with 503 and Retry-After; a second after the load it is back to normal.",
-    reference="goodput 80 % of the best",
+    reference="goodput (good answers a second): 80 % of the best",
     mix=Mix.EVERYDAY,
     variants=(
         Variant(

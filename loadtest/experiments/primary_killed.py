@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     name="primary-killed",
     title="kill the primary (Sentinel)",
     hypothesis="A short gap, and no acknowledged write is lost; where nodes wait for the failover, no request fails.",
-    reference="gap: down-after + 1.25 s; MemoryDB: a few seconds",
+    reference="gap: down-after (silence until the Sentinels act, 1 s) + 1.25 s; MemoryDB: a few seconds",
     during=6,
     variants=tuple(
         Variant(

@@ -138,7 +138,10 @@ def _read_evidence(result: Result, folder: Path) -> Exhibit:
         return Exhibit(missing=missing, losses=losses)
     zero, end = timing.fault, timing.ended + _MARGIN
     begin = min([timing.before, *(event.started for event in events if isinstance(event, Op))]) - _MARGIN
-    found = {words: [one.at - zero for one in losses.evidence if one.kind is kind] for kind, words in HAPPENED.items()}
+    found = {
+        words: [one.at - zero for one in losses.evidence if one.kind is kind for _ in range(one.count)]
+        for kind, words in HAPPENED.items()
+    }
     marks = Marks(
         fault=None if result.fault == NOTHING.what else (0.0, timing.undo - zero),
         undone=timing.undo < timing.ended,

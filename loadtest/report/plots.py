@@ -191,7 +191,7 @@ def draw(shown: Timeline, marks: Marks, layout: Layout = WIDE) -> str:
         _latency(latency, shown, layout)
         requests.set_ylim(bottom=0)
         nodes.set_ylim(bottom=0)
-        _say_when(latency, marks, 0.0) if layout.columns else _say_when(requests, marks, 1.0)
+        _say_when(latency if layout.columns else requests, marks, layout)
         latency.set_xlabel("seconds after the fault" if marks.fault is not None else "seconds")
         latency.set_xlim(shown.times[0], shown.times[-1] + shown.step)
         image = io.StringIO()
@@ -207,7 +207,7 @@ def _requests(axes: Any, shown: Timeline, layout: Layout) -> None:
     }
     _stack(axes, shown, drawn)
     axes.set_ylabel("requests/s")
-    _legend(axes, layout)
+    _legend(axes, layout, columns=1)  # they are long
 
 
 def _losses(axes: Any, losses: Mapping[str, Sequence[float]], layout: Layout) -> None:
@@ -259,21 +259,32 @@ def _latency(axes: Any, shown: Timeline, layout: Layout) -> None:
     _legend(axes, layout)
 
 
-def _say_when(axes: Any, marks: Marks, height: float) -> None:
+def _say_when(axes: Any, marks: Marks, layout: Layout) -> None:
+    """Name the lines: above the picture, or within it where legends are above."""
+    inside = bool(layout.columns)
+    bottom, above = (0.0, "bottom"), (1.0, "bottom")
     times = []
     if marks.fault is not None:
         times = [(marks.fault[0], "fault", "left"), *([(marks.fault[1], "undone", "right")] if marks.undone else [])]
+    places = [(*each, *(bottom if inside else above)) for each in times]
     if marks.arrived is not None:
-        times.append((marks.arrived, "all users are there", "left" if marks.fault is None else "right"))
-    for at, what, side in times:
-        axes.annotate(what, (at, height), xycoords=("data", "axes fraction"), ha=side, va="bottom", color=_INK,
-                      xytext=(3 if side == "left" else -3, 3), textcoords="offset points", fontsize=8)  # fmt: skip
+        side = "left" if inside or marks.fault is None else "right"
+        places.append((marks.arrived, "all users are there", side, 1.0, "top" if inside else "bottom"))
+    for at, what, side, height, edge in places:
+        axes.annotate(what, (at, height), xycoords=("data", "axes fraction"), ha=side, va=edge, color=_INK,
+                      xytext=(3 if side == "left" else -3, -3 if edge == "top" else 3), textcoords="offset points",
+                      fontsize=8)  # fmt: skip
 
 
-def _legend(axes: Any, layout: Layout) -> None:
+def _legend(axes: Any, layout: Layout, columns: int | None = None) -> None:
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
     if layout.columns:
-        place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": layout.columns, "columnspacing": 1.0}
+        place = {
+            "loc": "lower left",
+            "bbox_to_anchor": (0.0, 1.0),
+            "ncols": columns or layout.columns,
+            "columnspacing": 1.0,
+        }
     axes.legend(**place, frameon=False, fontsize=8, handlelength=1.6, borderpad=0.2)
 
 

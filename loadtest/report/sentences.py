@@ -1,8 +1,10 @@
 """What a run cost and lost, in sentences that all reports share: the terminal, the page and the Markdown file."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadtest.checker import Kind
 from loadtest.faults import NOTHING
 from loadtest.results import CaseResults, Result
 
@@ -44,10 +46,11 @@ def tell_all(results: Sequence[Result]) -> str:
     """Return the sums over all runs: "70 of 180 users were logged out; 5 requests failed"."""
     found = [result.findings for result in results if result.findings is not None]
     out = sum(one.total.users_logged_out for one in found)
-    others = sum(sum(one.total.found.values()) - one.sessions_lost - one.updates_lost for one in found)
+    lost = sum((Counter(one.total.found) for one in found), Counter[Kind]())
+    others = lost.total() - lost[Kind.SESSION_LOST] - lost[Kind.UPDATE_LOST]
     losses = [
         _count_users(f"{out:,} of {sum(result.users for result in results):,}" if out else "0"),
-        _count(f"{sum(one.updates_lost for one in found):,}", "update was lost", "updates were lost"),
+        _count(f"{lost[Kind.UPDATE_LOST]:,}", "update was lost", "updates were lost"),
         _count(f"{others:,}", "other loss", "other losses"),
     ]
     failed = _count(f"{sum(one.total.failed for one in found):,}", "request failed", "requests failed")

@@ -32,7 +32,7 @@ class SessionData(SessionMixin):
         field = to_field(key)
         record = self._state.unloaded()
         if not (record.loaded or record.fields.is_assigned(field)):
-            record.load()
+            record = self._state.load()
         return record.fields.get(field)
 
     def __contains__(self, key: object) -> bool:

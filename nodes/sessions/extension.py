@@ -201,7 +201,10 @@ def error_response(error: SessionError) -> ResponseReturnValue:
 
 
 def _report_outages(app: Flask) -> None:
-    """Log the reason of an outage before `app` makes a response of it, by whatever handler it has."""
+    """Log the reason of an outage before `app` makes a response of it, by whatever handler it has.
+
+    A handler for `StoreUnavailable` may read the session, as a template's layout does: it is empty if it can't be read.
+    """
     wrapped = app.handle_user_exception
     # Weak, so that an application is freed as soon as nothing refers to it.
     find = weakref.WeakMethod(wrapped) if isinstance(wrapped, MethodType) else lambda: wrapped
@@ -211,7 +214,15 @@ def _report_outages(app: Flask) -> None:
             outage_log.report(error)
         handle = find()
         assert handle is not None, "the application serves a request"
-        return handle(error)
+        data = flask.session._get_current_object()  # type: ignore[attr-defined]
+        if not (isinstance(error, StoreUnavailable) and isinstance(data, SessionData)):
+            return handle(error)
+        state = state_of(data)
+        state.answers_outage = True
+        try:
+            return handle(error)
+        finally:
+            state.answers_outage = False
 
     app.handle_user_exception = report_and_handle  # type: ignore[method-assign, assignment]
 

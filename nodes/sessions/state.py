@@ -49,6 +49,10 @@ class SessionState:
         self.cookie_action = CookieAction.NONE
         self.detached = False
         """Whether the session is left alone from now on."""
+        self.answers_outage = False
+        """Whether the application answers a `StoreUnavailable`: a session that can't be read is empty meanwhile."""
+        self._outage: StoreUnavailable | None = None
+        """The error of a read in this request."""
         self._brought_cookie = False
         self._cleared: SessionRecord | None = None
         """The session that `clear` left, until `commit` ends it."""
@@ -64,12 +68,23 @@ class SessionState:
         return self.record
 
     def load(self) -> SessionRecord:
-        """Return the record, loaded: the store is asked at most once."""
+        """Return the record, loaded: the store is asked at most once.
+
+        While the application answers an outage, a record that can't be read is that of a session that does not exist.
+        """
         self.used = True
         record = self.unloaded()
-        if not record.loaded:
-            record.load()
-        return record
+        if record.loaded:
+            return record
+        try:
+            if self._outage is None or not self.answers_outage:
+                record.load()
+                return record
+        except StoreUnavailable as error:
+            self._outage = error
+            if not self.answers_outage:
+                raise
+        return self.new_record(None)
 
     def new_record(self, session_id: str | None) -> SessionRecord:
         """Return a record that is not loaded; without an id one of a session that does not exist."""

@@ -24,7 +24,7 @@ export function Chart({ page }) {
     <div class="plot" role="img" aria-label=${t("chart_summary", { ok, failed, out })}>
       <${Bars} seconds=${seconds} spans=${snapshot?.faults ?? []} begin=${begin} />
       <${Marks} log=${log} begin=${begin} />
-      ${empty && html`<p class="empty">${t("no_load_chart")}</p>`}
+      ${empty && html`<p class="empty">${t(page.refused({ do: "users" }) ? "no_load_here" : "no_load_chart")}</p>`}
     </div>
     <p class="axis" aria-hidden="true"><span>${t("ago", { seconds: 60 })}</span><span>${t("ago", { seconds: 30 })}</span><span>${t("now")}</span></p>
   </section>`;

@@ -3,10 +3,10 @@ import { html } from "./html.js";
 import { clock, number, t } from "./text.js";
 
 export function Figures({ page }) {
-  const { figures, load } = page.state.snapshot ?? {};
+  const { figures, load, stage } = page.state.snapshot ?? {};
   const counts = figures && figures.operations > 0 ? figures : null;
   const recent = load?.state === "running" ? counts?.recent : null;
-  const missing = load?.state === "none" ? t("no_load") : t("too_few");
+  const missing = stage !== "running" ? "" : load.state === "running" ? t("too_few") : t("no_load");
   const dash = "–";
   return html`<section class="figures" aria-label=${t("figures")}>
     <${Figure} name="requests" value=${counts ? number(counts.operations) : dash}

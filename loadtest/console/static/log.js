@@ -9,7 +9,7 @@ export function Log({ page }) {
   const lines = merge(page.state.log).slice(-MOST_SHOWN).reverse();
   return html`<section class="log" aria-label=${t("log")}>
     <h2>${t("log")}</h2>
-    ${!lines.some((entry) => entry.order) && html`<p class="hint">${t("log_empty")}</p>`}
+    ${!lines.some((entry) => entry.order) && page.state.snapshot?.load.state === "running" && html`<p class="hint">${t("log_empty")}</p>`}
     <ol tabindex="0">
       ${lines.map((entry) => html`<li key=${entry.command ? `c${entry.command}` : entry.id} class=${entry.kind}>
         <time>${clock(entry.at)}</time>

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +94,30 @@ def test_an_application_of_ones_own_has_its_sessions_in_the_store_of_the_cluster
         ]
         assert [cookie.name for cookie in browser.cookies] == ["__Host-session"]
         assert "docs.examples.hello:app" in up.output.read_text()
+
+
+def test_the_page_of_the_console_breaks_and_repairs_the_cluster(tmp_path: Path) -> None:
+    with running(tmp_path / "state", "--nodes", "1", "--console", "0") as up:
+        wait_until(lambda: "for scripts" in up.output.read_text(), "the cluster runs")
+        (address,) = re.findall(r"http://\S+token=\S+", up.output.read_text())
+        place, _, token = address.partition("?token=")
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+        def post(**order: str) -> int:
+            request = urllib.request.Request(f"{place}commands", json.dumps(order).encode(), headers)
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+
+        pid = up.state["processes"][1]["pid"]
+        assert post(do="kill", on="node-1") == 202
+        wait_until(lambda: not lives(pid), "the node has ended")
+        assert post(do="undo") == 202
+        wait_until(lambda: up.state["processes"][1]["pid"] not in {None, pid}, "the node is back")
+        browser = HttpClient(up.state["url"])
+        browser.log_in(up.state["users"])
+        assert browser.user == "alice"
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(timeout=30) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from loadtest.checker import check
 from loadtest.history import read
-from tests.support.commands import running_console
+from tests.support.commands import interrupt_command, running_console
 from tests.support.waiting import lives, wait_until
 
 pytestmark = pytest.mark.browser
@@ -183,3 +183,9 @@ def test_in_memory_users_are_logged_out_and_ctrl_c_ends_everything(browser: Brow
         assert shown[name] == getattr(found.total, name), name
     for name in ("sessions_lost", "updates_lost", "stale_reads"):
         assert shown[name] == getattr(found, name), name
+
+
+def test_ctrl_c_while_the_cluster_starts_ends_everything() -> None:
+    status, rest, _ = interrupt_command(signal.SIGINT, "Open", "console", "--port", "0", "--nodes", "2")
+    assert status == 130
+    assert rest.splitlines()[-1] == "stopped"

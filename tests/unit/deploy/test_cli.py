@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from deploy.cli import up
+from deploy.cli import Additions, up
 from deploy.ports import free_ports, is_taken
 from deploy.spec import ClusterError, ClusterSpec
 
 
 def run(*options: str, status: int = 1) -> str:
     """Run the command. Return its error, which must be one line."""
-    done = CliRunner().invoke(up, ["--port", "0", *options], obj=lambda _: None)
+    done = CliRunner().invoke(up, ["--port", "0", *options], obj=Additions(lambda _: None, lambda *_: None))
     assert done.exit_code == status, done.output
     (line,) = done.output.strip().splitlines()
     assert line.startswith("Error: ")

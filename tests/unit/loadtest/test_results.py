@@ -174,7 +174,7 @@ def test_the_sums_of_all_runs_are_one_clause_that_names_every_loss(tmp_path: Pat
     assert tell_all([clean, lost]) == "1 of 2 users was logged out and 2 other losses; no request failed"
     told = tell(CaseResults((lost,)))
     assert told is not None
-    assert (told.lost, told.losses) == (True, "1 of 1 users was logged out and 2 logouts undone")
+    assert (told.lost, told.losses) == (True, "1 of 1 users was logged out and 2 logouts were undone")
     assert group_by_case([lost])[0].users_logged_out == "1 of 1", "one figure in the table and in the sentence"
 
 

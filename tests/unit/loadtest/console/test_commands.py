@@ -118,6 +118,7 @@ NO_LOAD = replace(WELL, users=None)
         (LOAD_FAILED, "load", "", None),
         (WELL, "load", "", "load_runs"),
         (WELL, "undo", "", "nothing_to_undo"),
+        (replace(WELL, busy=True), "undo", "", None),
         (KILLED, "undo", "", None),
         (PAUSED, "undo", "", None),
         (DRAINED, "undo", "", None),

@@ -9,13 +9,16 @@ import pytest
 
 from deploy import MemberState, StoreKind
 from loadtest.console.commands import COMMANDS, ClusterStage, Network
+from loadtest.console.exchanges import Step
 from loadtest.console.messages import STATIC, read_catalogue
+from loadtest.console.stored import Found
 from proxy import Balance
 
 LANGUAGES = {"en", "ko"}
 SCRIPTS = sorted(STATIC.glob("*.js"))
 PYTHON = sorted(STATIC.parent.glob("*.py"))
 VENDOR = STATIC / "vendor"
+FOUR_KINDS = ("memory", "redis", "sql", "file")
 MADE = (
     *(f"{kind}_{name}" for kind, names in (("store", StoreKind), ("policy", Balance)) for name in names),
     *(f"network_{name}" for name in Network),
@@ -23,13 +26,25 @@ MADE = (
     *(f"stage_{name}" for name in ClusterStage),
     *(f"{kind}_{name}" for kind in ("state", "now") for name in MemberState),
     "state_failing",
+    *("no_load_here", "no_load_chart"),
     *(f"do_{name}" for name in COMMANDS),
     *(f"{verb}_help" for verb in ("kill", "pause", "resume", "drain", "restart")),
     *(f"part_{part}" for part in ("primary", "replica")),
     *(f"kind_{kind}" for kind in ("queued", "started", "failed", "dropped")),
+    *(f"step_{step}{end}" for step in Step for end in ("", "_help")),
+    *(f"record_{found}" for found in Found),
+    *(f"attribute_{name}" for name in ("httponly", "samesite", "path", "secure", "max_age", "expires")),
+    *(
+        f"kind_of_{kind}{end}"
+        for kind in ("memory", "redis", "sql", "file")
+        for end in ("", "_what", "_for", "_against")
+    ),
 )
 """Keys that are put together, so no search finds them in the code."""
-HELD = {"live", "connecting", "lost", "kill", "pause", "resume", "drain", "restart", "nodes", "users"}
+HELD = {"live", "connecting", "lost", "kill", "pause", "resume", "drain", "restart", "nodes", "users"} | {
+    *("signature_right", "signature_wrong", "signature_unknown", "key_is_id", "key_is_hash"),
+    *("means_nobody", "means_forged", "means_cart", "means_cart_new", "means_replay_refused"),
+}
 """Keys that are values of variables."""
 
 
