@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 LATE = 0.75
 """Seconds of waiting from which on a request is late: far below `get_timeout` of the proxy."""
 PATIENCE = 1.0
-"""Seconds for which a worker serves late requests, where all are late. Then it refuses them, until one is not."""
+"""Seconds for which a worker serves late requests while it is behind. Then it refuses them."""
+CAUGHT_UP = 2.0
+"""Seconds without a late request after which a worker is no longer behind. One request in time says little, because a
+worker does not serve requests in the order in which they came."""
 STATUS = "503 Service Unavailable"
 _BODY = b"Too many requests at present: nothing was done"
 _HEADERS = [
@@ -44,9 +47,11 @@ class LateGuard:
     def __init__(self, application: WSGIApplication, clock: Callable[[], float] = time.monotonic) -> None:
         self._application = application
         self._clock = clock
-        self._behind_since: float | None = None
+        self._behind_since = float("-inf")
         self._served_at = float("-inf")
         """When it was last through with a request."""
+        self._late_at = float("-inf")
+        """When it last began a late request, or refused one."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         connection = environ.get("gunicorn.socket")
@@ -61,12 +66,12 @@ class LateGuard:
     def is_too_late(self, seconds: float) -> bool:
         """Return whether to refuse a request that has waited this long. Call it for each request."""
         if seconds <= LATE:
-            self._behind_since = None
             return False
         now = self._clock()
         # One that came when there was nothing else to do did not wait for others: the worker stood still.
-        if self._behind_since is None or now - seconds > self._served_at:
+        if now - self._late_at > CAUGHT_UP or now - seconds > self._served_at:
             self._behind_since = now
+        self._late_at = now
         return now - self._behind_since > PATIENCE
 
 

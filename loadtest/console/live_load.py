@@ -26,7 +26,7 @@ SECONDS_RECENT = 10
 SECONDS_OF_NODES = 4
 LATE = 2.0
 """Seconds until all operations of a moment have been read: the load writes its history twice a second."""
-_SHARE = 0.02
+_SHARE = 0.01
 """Of one core, for the findings of the checker."""
 
 

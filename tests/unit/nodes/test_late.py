@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodes.late import LATE, PATIENCE, LateGuard
+from nodes.late import CAUGHT_UP, LATE, PATIENCE, LateGuard
 
 
 class Worker:
@@ -51,15 +51,24 @@ def test_a_worker_that_is_behind_serves_late_requests_for_a_while_and_then_refus
     assert not any(served[served.index(False) :])
 
 
-def test_one_request_in_time_ends_the_refusals(worker: Worker) -> None:
+def test_a_request_in_time_is_served_and_does_not_end_the_refusals(worker: Worker) -> None:
     start = worker.now
     while worker.serve(start):
         pass
     assert worker.serve(worker.now - LATE)
-    assert worker.serve(start)
+    assert not worker.serve(start)
+
+
+def test_a_time_without_late_requests_ends_the_refusals(worker: Worker) -> None:
+    start = worker.now
+    while worker.serve(start):
+        pass
+    while worker.now < start + CAUGHT_UP + LATE + PATIENCE + 0.5:
+        assert worker.serve(worker.now)
+    assert worker.serve(worker.now - LATE - 0.1)
 
 
 def test_a_worker_that_stood_still_serves_late_requests(worker: Worker) -> None:
     assert worker.serve(worker.now - 1)  # late, as the first one of a new worker is
-    worker.now += 5
-    assert [worker.serve(worker.now - 2) for _ in range(5)] == [True] * 5
+    worker.now += PATIENCE + 0.5
+    assert [worker.serve(worker.now - PATIENCE) for _ in range(5)] == [True] * 5
