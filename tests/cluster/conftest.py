@@ -1,4 +1,4 @@
-"""Tests that need several store servers, or clusters as `up` starts them."""
+"""Tests that need several servers: nodes, stores, clusters as `up` starts them, loads."""
 
 import pytest
 

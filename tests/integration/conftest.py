@@ -1,6 +1,6 @@
-"""Tests that need at most one store server, with nodes and proxies in front of it.
+"""Tests that need one server: a store, a node, a proxy, an Express application, or a page in Chromium.
 
-No Redis Cluster, no Sentinel, no Docker: those are tests/cluster and tests/docker.
+Several nodes, several store servers and loads are in tests/cluster, containers in tests/docker.
 """
 
 import pytest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.nodes.test_every_store import test_two_nodes_on_one_store_share_their_sessions
+from tests.cluster.nodes.test_every_store import test_two_nodes_on_one_store_share_their_sessions
 from tests.support.node import PATIENT, run_node
 from tests.support.sql_servers import SqlServer
 

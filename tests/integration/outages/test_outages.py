@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,7 +139,7 @@ def test_responses_match_the_table_when_a_node_lacks_the_key_of_a_session(
 
 
 def test_every_row_of_the_table_has_a_test_and_is_in_the_documentation() -> None:
-    folders = (Path(__file__).parent, ROOT / "tests" / "docker" / "outages")
+    folders = [ROOT / "tests" / tier / "outages" for tier in ("integration", "docker", "cluster")]
     tests = "".join(path.read_text(encoding="utf-8") for folder in folders for path in folder.glob("test_*.py"))
     assert [fault for fault in EXPECTED if f'"{fault}"' not in tests] == []
     assert documentation() in (ROOT / "docs" / "outages.md").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.security.cluster import Cluster, running
+from tests.cluster.security.cluster import Cluster, running
 
 
 @pytest.fixture(scope="package")

@@ -7,7 +7,7 @@ import pytest
 from loadtest.checker import Kind
 from loadtest.history import Op
 from loadtest.load_profile import Arrivals, Comers
-from tests.integration.loadtest.test_generator import Load, load
+from tests.cluster.loadtest.test_generator_on_stand_ins import Load, load
 from tests.support.stand_in import StandIn, serving
 
 

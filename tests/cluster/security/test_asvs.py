@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from nodes.sessions import cookie
-from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
+from tests.cluster.security.cluster import NOBODY, Cluster, credentials, id_of, signed
 from tests.support.http_client import HttpClient
 from tests.support.node import PASSWORD, SECRET
 from tests.support.node_app import HTML, ParsedPage

@@ -298,7 +298,7 @@ def test_passwords_are_in_no_argument_list_and_no_file_that_stays(tmp_path: Path
 
 def test_locust_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     starter = (
-        "import sys, time; from pathlib import Path; from tests.integration.loadtest.test_generator import *\n"
+        "import sys, time; from pathlib import Path; from tests.cluster.loadtest.test_generator_on_stand_ins import *\n"
         "generator = Generator(profile(processes=2), target(sys.argv[1]), Path(sys.argv[2]))\n"
         "generator.start(); print('started', flush=True); time.sleep(99)"
     )

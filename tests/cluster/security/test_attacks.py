@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request
 
 from nodes import Settings
 from nodes.sessions import SessionOptions, cookie
-from tests.integration.security.cluster import NOBODY, Cluster, credentials, id_of, signed
+from tests.cluster.security.cluster import NOBODY, Cluster, credentials, id_of, signed
 from tests.support.http_client import HttpClient, send_raw
 from tests.support.node import SECRET
 from tests.support.node_app import HTML
