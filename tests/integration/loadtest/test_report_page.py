@@ -18,20 +18,33 @@ from tests.support.report_results import Run
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+def write_runs(folder: Path) -> None:
+    Run().write(folder)
+    Run(node="express", verdict=Verdict.BROKEN, failed=7, gap=0.6).write(folder)
+    Run(name="primary-killed", number=9, title="kill the primary", verdict=Verdict.NOT_ENOUGH_DATA).write(folder)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    Run().write(tmp_path)
-    Run(node="express", verdict=Verdict.BROKEN, failed=7, gap=0.6).write(tmp_path)
-    Run(name="primary-killed", number=9, title="kill the primary", verdict=Verdict.NOT_ENOUGH_DATA).write(tmp_path)
+    """A folder of results without a report, to be changed."""
+    write_runs(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of such a folder, written once: its pictures take seconds."""
+    made = tmp_path_factory.mktemp("report")
+    write_runs(made)
+    return write_report(made, "Title & more")
 
 
 def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.partition("<body>")[2]))
 
 
-def test_what_was_lost_comes_first_in_the_report_and_then_the_verdicts(folder: Path) -> None:
-    page = write_report(folder, "Title & more").read_text()
+def test_what_was_lost_comes_first_in_the_report_and_then_the_verdicts(report: Path) -> None:
+    page = report.read_text()
     text = text_of(page)
     lost = text.index("nobody was logged out and nothing was lost ; 7 requests failed and for 0.60 s there was no good")
     assert lost < text.index("✓ 1 as predicted") < text.index("2 · kill a node") < text.index("What it ran on")
@@ -48,8 +61,8 @@ def test_what_was_lost_comes_first_in_the_report_and_then_the_verdicts(folder: P
     assert page.count("<img src=") == 3
 
 
-def test_the_report_loads_nothing_from_elsewhere(folder: Path) -> None:
-    page = write_report(folder, "Report").read_text()
+def test_the_report_loads_nothing_from_elsewhere(report: Path) -> None:
+    page = report.read_text()
     assert not re.search(r"""(?:src|srcset|href)=["'](?!data:image/svg|#)""", page)
     assert "<script" not in page
     assert "url(" not in page.partition("<body>")[0]
@@ -68,19 +81,17 @@ def test_losses_are_told_in_users_in_one_figure_everywhere(tmp_path: Path) -> No
     assert "1 of 1 users was logged out" in (tmp_path / MARKDOWN).read_text()
 
 
-def test_claims_stand_with_what_was_seen_and_empty_columns_are_left_out(folder: Path) -> None:
-    text = text_of(write_report(folder, "Report").read_text())
+def test_claims_stand_with_what_was_seen_and_empty_columns_are_left_out(report: Path, tmp_path: Path) -> None:
+    text = text_of(report.read_text())
     assert "no GET fails ✓ as predicted 0 of 119 GETs failed" in text
     assert "other losses" not in text
     assert "retried" not in text
-    shutil.rmtree(folder)
-    folder.mkdir()
-    Run(fault="nothing").write(folder)
-    assert "the fault" not in text_of(write_report(folder, "Report").read_text())
+    Run(fault="nothing").write(tmp_path)
+    assert "the fault" not in text_of(write_report(tmp_path, "Report").read_text())
 
 
-def test_kinds_of_nodes_stand_side_by_side_only_if_there_are_several(folder: Path) -> None:
-    assert "Side by side" in write_report(folder, "Report").read_text()
+def test_kinds_of_nodes_stand_side_by_side_only_if_there_are_several(report: Path, folder: Path) -> None:
+    assert "Side by side" in report.read_text()
     shutil.rmtree(folder / "kill-node.express")
     assert "Side by side" not in write_report(folder, "Report").read_text()
 
@@ -160,15 +171,14 @@ def test_a_result_of_a_newer_version_is_refused_as_a_history_is(folder: Path) ->
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1100, 390])
-def test_the_report_is_whole_at_any_width_without_a_network(folder: Path, width: int) -> None:
-    path = write_report(folder, "Report")
+def test_the_report_is_whole_at_any_width_without_a_network(report: Path, width: int) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(offline=True, viewport={"width": width, "height": 800})
         page = context.new_page()
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
-        page.goto(path.as_uri())
+        page.goto(report.as_uri())
         assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
         page.get_by_role("link", name="kill the primary").click()
