@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 # Many tests wait for servers, so there are more workers than cores; whole clusters are larger. Files are taken in their
 # order: the last folder has the shortest tests.
 PYTEST := $(BIN)/python -m pytest
-PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n 5 --dist loadfile --no-loadscope-reorder
 CLUSTERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## this list
