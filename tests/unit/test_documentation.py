@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -10,10 +11,11 @@ import pytest
 
 from session_cluster import main
 from tests.support.node import ROOT
-from tests.support.readme import commands
+from tests.support.readme import blocks, commands, without_remarks
 
+README = {"en": "README.md", "ko": "README.ko.md"}
 PAGES = (
-    "README.md",
+    *README.values(),
     "CONTRIBUTING.md",
     *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").glob("*.md"))),
 )
@@ -43,8 +45,39 @@ def test_the_readme_has_commands() -> None:
     assert len(commands("docker", "README.md")) >= 4
 
 
-def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+@pytest.mark.parametrize("page", README.values())
+def test_the_readme_is_short(page: str) -> None:
+    assert len((ROOT / page).read_text().splitlines()) <= 150
+
+
+def test_the_readme_has_the_same_blocks_in_both_languages_but_for_remarks() -> None:
+    """So the other tests need to run the commands and examples of one of them only."""
+    english, korean = ([without_remarks(block) for block in blocks(page)] for page in README.values())
+    assert korean == english
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        ("links", r"\]\(([^)]+)\)"),
+        ("code", r"`([^`]+)`"),
+        ("figures", r"(?<![\w./-])\d[\d.,:]*\d|(?<![\w./-])\d"),
+        ("headings", r"^(#+) "),
+        ("bold texts and rows", r"^(\*\*|\|)"),
+    ],
+)
+def test_the_readme_says_the_same_in_both_languages(what: str, pattern: str) -> None:
+    english, korean = (
+        Counter(re.findall(pattern, re.sub(r"(?m)^    .*$", "", (ROOT / page).read_text()), re.MULTILINE))
+        for page in README.values()
+    )
+    del english[README["ko"]], korean[README["en"]]  # the links to each other
+    assert korean == english
+
+
+@pytest.mark.parametrize(("page", "other"), [("README.md", "README.ko.md"), ("README.ko.md", "README.md")])
+def test_the_readme_begins_with_a_link_to_the_other_language(page: str, other: str) -> None:
+    assert (ROOT / page).read_text().splitlines()[1].endswith(f"]({other})")
 
 
 @pytest.mark.parametrize("page", PAGES)
