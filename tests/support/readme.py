@@ -22,6 +22,4 @@ def commands(program: str, page: str) -> list[str]:
 
 def without_remarks(block: str) -> str:
     """Return a block without the remarks behind its commands, which stand after two spaces or more."""
-    return "\n".join(
-        _REMARK.sub("", line) if line.split(" ")[0] in PROGRAMS else line for line in block.splitlines()
-    )
+    return "\n".join(_REMARK.sub("", line) if line.split(" ")[0] in PROGRAMS else line for line in block.splitlines())
