@@ -1,3 +1,4 @@
 """Nodes and a Valkey for the rows of docs/outages.md."""
 
-from tests.integration.outages.conftest import run_node, start, valkey  # noqa: F401 - fixtures
+from tests.integration.outages.conftest import start, valkey  # noqa: F401 - fixtures
+from tests.support.node import run_node  # noqa: F401 - a fixture
