@@ -451,9 +451,10 @@ class Budgets:
     The clients' own defaults are far longer: redis-py's let a silent server hold a worker for 59 s. `connect_timeout`
     and `read_timeout` are seconds for each attempt, `retries` how often an idempotent operation (load, ping) is tried
     again, `deadline` the seconds after which no further attempt starts. A write whose answer was lost is repeated only
-    where the store can tell whether the first one was applied. `max_connections` bounds the pool of one process;
-    waiting for a connection takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes,
-    and the record of a session that is read.
+    where the store can tell whether the first one was applied; in a SQL database its answer has until the deadline,
+    since the disk is written to before. `max_connections` bounds the pool of one process; waiting for a connection
+    takes at most `connect_timeout`. `max_reply` bounds the replies of one round trip in bytes, and the record of a
+    session that is read.
     """
 
     connect_timeout: float = 0.25

@@ -66,11 +66,18 @@ class SqlServer:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        docker("pause", self.container)
+        self.pause()
         try:
             yield
         finally:
-            docker("unpause", self.container)
+            self.go_on()
+
+    def pause(self) -> None:
+        """Stop all processes of the server until `go_on`."""
+        docker("pause", self.container)
+
+    def go_on(self) -> None:
+        docker("unpause", self.container)
 
     def kill(self) -> None:
         """Kill all processes of the server. The container runs on and keeps their files."""

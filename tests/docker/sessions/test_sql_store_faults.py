@@ -125,6 +125,38 @@ def test_a_write_without_an_answer_is_unknown_and_not_sent_again(
     assert fields_of(store) == {"a": b"1"}
 
 
+@pytest.mark.parametrize(
+    ("call", "last"),
+    [
+        (lambda store: store.create(OTHER, {}, None, HOUR), "INSERT"),
+        (lambda store: store.delete(KEY), "DELETE"),
+        (lambda store: store.update(KEY, Changes(), HOUR), "UPDATE"),
+        (lambda store: store.update(KEY, UPDATE, HOUR), "COMMIT"),
+    ],
+    ids=["create", "delete", "touch", "update"],
+)
+def test_a_disk_that_is_slow_for_a_moment_fails_no_write(
+    harness: SqlHarness, server: SqlServer, call: Callable[[SqlStore], object], last: str
+) -> None:
+    """The answer to what the server flushes to its disk may take longer than `read_timeout`, until the deadline."""
+    with closing(SqlStore.from_url(harness.url, Budgets(10, 0.25, retries=0, deadline=20))) as store:
+        store.create(KEY, {"a": b"1"}, None, HOUR)
+
+        going_on = threading.Timer(0.6, server.go_on)  # before the server ends the transaction, which it does after 1 s
+
+        def stop(_connection: Connection) -> None:
+            server.pause()
+            going_on.start()
+
+        before_statement(store._database._engine, last, stop)
+        started = time.monotonic()
+        try:
+            call(store)
+        finally:
+            going_on.join()
+        assert time.monotonic() - started > 0.5
+
+
 @pytest.mark.parametrize("retries", [0, 1])
 def test_the_victim_of_a_deadlock_is_tried_again_within_the_budget(harness: SqlHarness, retries: int) -> None:
     store = SqlStore.from_url(harness.url, Budgets(10, 20, retries=retries, deadline=20))

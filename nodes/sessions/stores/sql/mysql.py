@@ -34,18 +34,21 @@ _Connection: Any = pymysql.Connection  # the overridden methods are not in its t
 class MySqlConnection(_Connection):  # type: ignore[misc]
     """A connection whose handshake is one exchange, and each command another one. It is closed after a failure.
 
-    An exchange takes at most `read_timeout`. Its answer may have a record of `most` bytes, and what is around it.
+    An exchange takes at most `answer_timeout` seconds. Its answer may have a record of `most` bytes, and what is around
+    it.
     """
 
+    answer_timeout: float
     ctx: Any
     """PyMySQL's context of TLS, if it asks for that."""
 
     def __init__(self, most: int, **parameters: Any) -> None:
         self._most = most + _PIECE
+        self.answer_timeout = parameters["read_timeout"]
         super().__init__(**parameters)
 
     def _begin(self) -> None:
-        self._until = time.monotonic() + self._read_timeout
+        self._until = time.monotonic() + self.answer_timeout
         self._received = 0
 
     def _get_server_information(self) -> None:

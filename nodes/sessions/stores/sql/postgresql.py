@@ -29,7 +29,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """A connection whose operations have timeouts. It is closed after one, because an answer may still come."""
 
     connect_timeout: float
-    read_timeout: float
+    answer_timeout: float
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
@@ -49,7 +49,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
-            return super().wait(gen, interval, self.read_timeout + MARGIN if timeout is None else timeout)
+            return super().wait(gen, interval, self.answer_timeout if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()
@@ -65,7 +65,7 @@ def make_connector(budgets: Budgets, resolver: Resolver) -> Callable[[dict[str, 
 
     class Bounded(BoundedConnection):
         connect_timeout = budgets.connect_timeout
-        read_timeout = budgets.read_timeout
+        answer_timeout = budgets.read_timeout + MARGIN
 
     milliseconds = math.ceil(budgets.read_timeout * 1000)
     # After connecting, which is one more round trip: PgBouncer refuses them as a parameter of the start. They also win

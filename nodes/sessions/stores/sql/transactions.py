@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -140,7 +140,12 @@ class AutocommitEngine:
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run one statement that changes something. Without an answer it may have been applied: never sent again."""
-        return self._attempt(work, was_rolled_back)
+
+        def flushed(connection: Connection) -> T:
+            with self._flushing(connection):
+                return work(connection)
+
+        return self._attempt(flushed, was_rolled_back)
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
         """Run statements in a transaction. Before COMMIT nothing is applied, so it is tried again."""
@@ -227,12 +232,31 @@ class AutocommitEngine:
             _roll_back(connection)
             raise
         try:
-            connection.exec_driver_sql("COMMIT")
+            with self._flushing(connection):
+                connection.exec_driver_sql("COMMIT")
         except DBAPIError as error:
             _roll_back(connection)
             if was_rolled_back(error):
                 raise
             raise StoreUnavailable(f"{self._engine.dialect.name}: no answer to COMMIT: {error.orig}") from error
+
+    @contextmanager
+    def _flushing(self, connection: Connection) -> Iterator[None]:
+        """Wait until the deadline for answers inside of the block. The server writes to its disk before it gives them.
+
+        A disk that others use may take longer than `read_timeout`. Giving up sooner would win nothing: without an
+        answer a write can't be tried again.
+        """
+        raw: Any = connection.connection.dbapi_connection
+        if isinstance(raw, sqlite3.Connection):
+            yield
+            return
+        usual = raw.answer_timeout
+        raw.answer_timeout = max(usual, self._budgets.deadline)
+        try:
+            yield
+        finally:
+            raw.answer_timeout = usual
 
 
 def _connect(engine: Engine) -> Connection:
