@@ -248,10 +248,10 @@ class AutocommitEngine:
         answer a write can't be tried again.
         """
         raw: Any = connection.connection.dbapi_connection
-        if isinstance(raw, sqlite3.Connection):
+        usual: float | None = getattr(raw, "answer_timeout", None)
+        if usual is None:  # SQLite's, or of an engine that the caller has made
             yield
             return
-        usual = raw.answer_timeout
         raw.answer_timeout = max(usual, self._budgets.deadline)
         try:
             yield
