@@ -175,7 +175,7 @@ class Runner:
 
     `folder` gets the history, whose header has `title`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
-    several times a second.
+    several times a second; what it raises ends the run.
 
     Everything raises ClusterError, GeneratorError, ProberError, TargetError, HistoryError, and OSError where the folder
     is not writable. In any case the fault is undone and all processes are stopped.
@@ -248,11 +248,17 @@ class Runner:
                 self._hold(phase)
             finally:
                 if phase.undo:
-                    self._mark(UNDO)
-                    self._enter(f"{phase.name}: undo")
-                    with uninterrupted():
-                        phase.fault.undo(self._cluster)
-                    self._note("undone", "the fault is undone")
+                    self._undo(phase)
+
+    def _undo(self, phase: Phase) -> None:
+        """Undo the fault of a phase, also when `watch` raises to end the run."""
+        try:
+            self._mark(UNDO)
+            self._enter(f"{phase.name}: undo")
+        finally:
+            with uninterrupted():
+                phase.fault.undo(self._cluster)
+        self._note("undone", "the fault is undone")
 
     def finish(self, stopped: KeyboardInterrupt | None = None) -> Run:
         """End the load, and check its history. `stopped` is the signal that ended the phases early."""
