@@ -31,6 +31,12 @@ export const number = (value, digits = 0) =>
 
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 
+// A time of any day, in the order that every reader can sort.
+export const moment = (seconds) => new Date(seconds * 1000).toLocaleString("sv-SE");
+
+// Why there are no figures of users.
+export const whyNoLoad = (load) => t(load?.state === "paused" ? "load_paused" : "no_load");
+
 // A command in words: its argument has a name of its own where it is one of several values.
 export function describe({ do: name, on, to }) {
   const it = on ?? to ?? "";

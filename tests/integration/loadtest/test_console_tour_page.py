@@ -41,6 +41,7 @@ class ScriptedLoad:
     """In the place of `LiveLoad`: as many requests find their user logged out as the cluster's spec makes likely."""
 
     share_of_nodes = 2 / 3
+    is_paused = False
 
     def __init__(self, target: ClusterTarget, profile: LoadProfile, folder: Path) -> None:
         self.users, self.started, self.recent = profile.users, now(), Recent()

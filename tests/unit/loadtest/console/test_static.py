@@ -8,11 +8,16 @@ import tomllib
 import pytest
 
 from deploy import MemberState, StoreKind
+from loadtest.claims.claim import Verdict
 from loadtest.console.commands import COMMANDS, ClusterStage, Network
 from loadtest.console.exchanges import Step
+from loadtest.console.experiments import STAGES, RunStage
+from loadtest.console.live_claims import ClaimState
 from loadtest.console.messages import STATIC, read_catalogue
 from loadtest.console.stops import STOPS
 from loadtest.console.stored import Found
+from loadtest.experiment import Place
+from loadtest.report.tables import MARKS
 from proxy import Balance
 
 LANGUAGES = {"en", "ko"}
@@ -36,6 +41,12 @@ MADE = (
     *(f"record_{found}" for found in Found),
     *(f"tour_{stop.name}_{part}" for stop in STOPS for part in ("title", "say", "watch")),
     *(f"tour_phase_{one.name}" for stop in STOPS for one in stop.measurements),
+    *(f"run_{stage}" for stage in RunStage),
+    *(f"run_place_{place}" for place in Place),
+    *(f"run_stage_{number}" for number in range(len(STAGES))),
+    *(f"claim_{state}" for state in ClaimState),
+    *(f"verdict_{name}" for name in ("holds", "few", "broken")),
+    *(f"experiment_{verdict.name.lower()}" for verdict in Verdict),
     *(f"attribute_{name}" for name in ("httponly", "samesite", "path", "secure", "max_age", "expires")),
     *(
         f"kind_of_{kind}{end}"
@@ -47,6 +58,7 @@ MADE = (
 HELD = {"live", "connecting", "lost", "kill", "pause", "resume", "drain", "restart", "nodes", "users"} | {
     *("signature_right", "signature_wrong", "signature_unknown", "key_is_id", "key_is_hash"),
     *("tour_holds", "tour_broken", "tour_few"),
+    *("load_paused", "no_load"),
     *("means_nobody", "means_forged", "means_cart", "means_cart_new", "means_replay_refused"),
 }
 """Keys that are values of variables."""
@@ -72,6 +84,13 @@ def test_a_text_is_in_both_languages_with_the_same_values(key: str) -> None:
     assert set(texts) == LANGUAGES
     assert all(text.strip() for text in texts.values())
     assert set(re.findall(r"\{(\w+)\}", texts["en"])) == set(re.findall(r"\{(\w+)\}", texts["ko"]))
+
+
+def test_verdicts_have_the_words_of_the_report() -> None:
+    names = {Verdict.HOLDS: "holds", Verdict.NOT_ENOUGH_DATA: "few", Verdict.BROKEN: "broken"}
+    assert {verdict: read_catalogue()[f"verdict_{name}"]["en"] for verdict, name in names.items()} == {
+        verdict: words for verdict, (_, words, _) in MARKS.items()
+    }
 
 
 def test_vendored_files_are_those_that_were_published() -> None:
