@@ -192,7 +192,7 @@ class Director:
     def _execute_all(self) -> ClusterSpec:
         """Execute commands until one wants another store; return the spec with it."""
         while True:
-            self.running = job = self._take()
+            job = self._take()
             if (spec := self._execute(job)) is not None:
                 return spec
             self.look()  # the next command is posted for the state that this one leaves
@@ -206,17 +206,18 @@ class Director:
             self._changing = self.running = None
 
     def _is_busy(self) -> bool:
-        return self.running is not None or bool(self._waiting)
+        return bool(self._waiting) or self.running is not None
 
     def _find_experiment(self) -> str:
         """Return the experiment that is being executed or waits, or the empty string."""
-        jobs = (self.running, *self.waiting)
+        jobs = (*self.waiting, self.running)  # in the order that a command takes
         return next((job.argument for job in jobs if job is not None and job.order.do == "experiment"), "")
 
     def _take(self) -> Waiting:
         with self._changed:
             while not self._waiting:
                 self._changed.wait(_POLL)  # in steps, or a signal would wait for the next command
+            self.running = self._waiting[0]
             return self._waiting.popleft()
 
     def _execute(self, job: Waiting) -> ClusterSpec | None:
