@@ -113,7 +113,7 @@ class Archive:
             for path in root.glob(f"*/*/{RESULT}"):
                 if (path.parent.parent.name, path.parent.name) == (case, str(run)):
                     return read_result(path), root
-        raise LookupError(f"there is no run {run} of {case} in {folder}")
+        raise LookupError(f"{folder} has no run {run} of {case}")
 
 
 def _name(folder: Path) -> str:

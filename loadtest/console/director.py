@@ -305,7 +305,7 @@ class Director:
         folder = next(name for name in names if not name.exists())
         folder.mkdir()
         profile = LoadProfile(users=max(1, self._users), spawn_rate=SPAWN_RATE, wait=WAIT)
-        load = LiveLoad(ClusterTarget(self.cluster), profile, folder)
+        load = LiveLoad(ClusterTarget(self.cluster), profile, folder, keep=self._keep)
         load.__enter__()
         load.set_users(self._users)
         self.load = load

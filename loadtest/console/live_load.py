@@ -141,11 +141,12 @@ class Recent:
 class LiveLoad:
     """Virtual users and a prober on a target that runs, until the context manager is left.
 
-    `folder` gets the history; it is complete after `finish`. `set_users`, `pause` and `resume` are for the director's
+    `folder` gets the history; with `keep` it is complete after `finish`, without it only its newest part is there: a
+    console may run for days. `set_users`, `pause` and `resume` are for the director's
     thread, `sample` for the sampler's. Raises GeneratorError, ProberError, TargetError, HistoryError and OSError.
     """
 
-    def __init__(self, target: Target, profile: LoadProfile, folder: Path) -> None:
+    def __init__(self, target: Target, profile: LoadProfile, folder: Path, *, keep: bool = False) -> None:
         self.users = profile.users
         self.is_paused = False
         self.started = now()
@@ -155,7 +156,9 @@ class LiveLoad:
         self._lock = threading.Lock()
         self._generator = Generator(profile, target, folder)
         header = make_header(target, profile, "console", self.started)
-        self._history = HistoryRun(folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE)
+        self._history = HistoryRun(
+            folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE, keep=keep
+        )
         self._endpoint = make_session_endpoint(target)
         self._prober: Prober | None = Prober((self._endpoint,))
         self._open = contextlib.ExitStack()  # entered
@@ -220,7 +223,7 @@ class LiveLoad:
             self.recent.forget(at - SECONDS_KEPT)
 
     def finish(self) -> Findings:
-        """Stop the users in order, and keep the history in the folder."""
+        """Stop the users in order, and write the whole history to the folder. Needs `keep`."""
         with self._lock:
             self._ended = True
             if self._prober is not None:

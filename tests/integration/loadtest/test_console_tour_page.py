@@ -43,7 +43,7 @@ class ScriptedLoad:
     share_of_nodes = 2 / 3
     is_paused = False
 
-    def __init__(self, target: ClusterTarget, profile: LoadProfile, folder: Path) -> None:
+    def __init__(self, target: ClusterTarget, profile: LoadProfile, folder: Path, *, keep: bool) -> None:
         self.users, self.started, self.recent = profile.users, now(), Recent()
         self._spec = target.cluster.spec
         self._checker = Checker()
