@@ -1,8 +1,9 @@
 // The view "Experiments": run one, watch its stages and claims, read the verdict with its evidence, open its report.
-// Hypotheses and claims are data of the experiments, in English as the report has them.
+// Claims and what was seen are data of the experiments, in English as the report has them.
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
 import { describeRun } from "./live_run.js";
+import { Said } from "./said.js";
 import { moment, number, t, tell } from "./text.js";
 
 const VERDICTS = { holds: ["✓", "holds"], "not enough data": ["?", "few"], broken: ["✗", "broken"] };
@@ -71,10 +72,10 @@ function verdictSection() {
     ${problem && html`<p class="fault-note" role="status">${problem}</p>`}
     ${!detail && html`<p class="note">${t("verdict_none")}</p>`}
     ${detail && html`
-      <h3 lang="en">${detail.number} · ${detail.title}</h3>
+      <h3>${detail.number} · <${Said} kind="title" name=${detail.case} text=${detail.title} /></h3>
       <p><${Verdict} of=${detail.verdict} /> <${ReportLink} of=${detail} title=${detail.title} /></p>
       <p lang="en">${detail.summary}</p>
-      <p class="note"><b>${t("hypothesis")}</b> <span lang="en">${detail.hypothesis}</span></p>
+      <p class="note"><b>${t("hypothesis")}</b> <${Said} kind="hypothesis" name=${detail.case} text=${detail.hypothesis} /></p>
       <div class="scroll" tabindex="0" role="region" aria-label=${t("claims")}><table>
         <thead><tr><th scope="col">${t("claim")}</th><th scope="col">${t("verdict")}</th><th scope="col">${t("what_was_seen")}</th></tr></thead>
         <tbody>${detail.claims.map((one, index) => html`<tr key=${index}>
@@ -91,8 +92,8 @@ function listSection() {
     <h2>${t("experiments")}</h2>
     <p class="note">${t("experiments_about")}</p>
     ${own.data?.experiments.map((one) => html`<details key=${one.name} name="experiment">
-      <summary><b>${one.number}</b> <span lang="en">${one.title}</span></summary>
-      <p lang="en">${one.hypothesis}</p>
+      <summary><b>${one.number}</b> <${Said} kind="title" name=${one.name} text=${one.title} /></summary>
+      <p><${Said} kind="hypothesis" name=${one.name} text=${one.hypothesis} /></p>
       ${one.variants.length > 1 && html`<${Run} name=${one.name} title=${one.title} seconds=${sum(one.variants)}>${t("run_all", { count: one.variants.length })}<//>`}
       <ul>${one.variants.map((variant) => html`<${Variant} key=${variant.name} of=${one} variant=${variant} />`)}</ul>
     </details>`)}
@@ -128,7 +129,7 @@ function pastSection() {
     ${own.data && past.length === 0 && html`<p class="note">${t("past_none")}</p>`}
     <ol>${past.map((one) => html`<li key=${addressOf(one)} class=${addressOf(one) === own.chosen ? "here" : ""}>
       <time>${moment(one.at)}</time>
-      <span class="what"><b lang="en">${one.number} · ${one.title}</b> <${Verdict} of=${one.verdict} /><br /><span class="note" lang="en">${one.told}</span></span>
+      <span class="what"><b>${one.number} · <${Said} kind="title" name=${one.case} text=${one.title} /></b> <${Verdict} of=${one.verdict} /><br /><span class="note" lang="en">${one.told}</span></span>
       <span class="ways"><button type="button" aria-pressed=${addressOf(one) === own.chosen} aria-label="${t("show_verdict")}: ${one.title}, ${moment(one.at)}"
         onClick=${() => choose(one)}>${t("show_verdict")}</button> <${ReportLink} of=${one} title="${one.title}, ${moment(one.at)}" /></span>
     </li>`)}</ol>

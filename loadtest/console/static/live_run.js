@@ -1,6 +1,7 @@
 // The newest run of an experiment: on which cluster, its stages, its claims as they stand, and what was found so far.
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
+import { Said } from "./said.js";
 import { number, t, tell } from "./text.js";
 
 const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕" };
@@ -20,10 +21,10 @@ function Run({ page, run }) {
   const runs = isRunning(run);
   const { cluster, figures } = run;
   return html`
-    <h3 lang="en">${run.number} · ${run.title}</h3>
+    <h3>${run.number} · <${Said} kind="title" name=${run.name} text=${run.title} /></h3>
     <p role="status" class="state ${run.stage}">${runs && html`<i class="spinner" aria-hidden="true"></i> `}${t(`run_${run.stage}`)}
       ${run.variants > 1 && ` · ${t("run_variant", { number: run.variant, of: run.variants })}`}</p>
-    <p><b>${t("hypothesis")}</b> <span lang="en">${run.hypothesis}</span></p>
+    <p><b>${t("hypothesis")}</b> <${Said} kind="hypothesis" name=${run.name} text=${run.hypothesis} /></p>
     <p class="note">${t("run_cluster", { nodes: cluster.nodes, store: t(`store_${cluster.store}`), policy: cluster.policy })} ${t(`run_place_${cluster.place}`)}</p>
     <ol class="stages" aria-label=${t("stages")}>${run.stages.map((stage, index) => html`<${Stage} key=${index} run=${run} stage=${stage} index=${index} />`)}</ol>
     ${figures && html`<dl class="so-far">

@@ -23,6 +23,12 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
+// What English data of the server is in the chosen language, if the catalogue has just that under this key; `null` if not.
+export function translate(key, english) {
+  const known = catalogue[key];
+  return known && english.startsWith(known.en) ? known[language] + english.slice(known.en.length) : null;
+}
+
 // The text of a message of the server.
 export const tell = (message) => (message ? t(message.key, message.values) : "");
 

@@ -129,10 +129,12 @@ def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(tmp_
 def test_the_view_fits_a_telephone(tmp_path: Path, script: Script, language: str) -> None:
     Run(verdict=Verdict.NOT_ENOUGH_DATA).write(tmp_path)
     with opened(tmp_path, language) as (page, _):
+        title = TITLE
         if language == "ko-KR":
+            title = "노드 강제 종료, 공유 저장소"
             expect(page.locator(".past")).to_contain_text("데이터 부족")
             expect(page.locator(".list h2")).to_have_text("실험")
-        one = experiment(page)
+        one = experiment(page, title)
         one.locator("button").click()
         expect(page.locator(".claims li").first).to_be_visible()
         page.locator(".past button").click()
