@@ -1,9 +1,7 @@
-"""Writing files atomically, reading the end of a log, and giving back what a growing file no longer needs."""
+"""Writing files atomically, and reading the end of a log."""
 
-import ctypes
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ _BLOCK = 4096
 """Bytes: of a full disk not even this many are free."""
 _BYTES_OF_LINE = 2048
 """Bytes of a log that are read for each wanted line."""
-_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02  # linux/falloc.h
 
 
 def write_atomically(path: Path, text: str | bytes, mode: int = 0o600) -> Path:
@@ -48,18 +45,3 @@ def read_last_lines(path: Path, count: int) -> tuple[str, ...]:
             return tuple(file.read().decode(errors="replace").splitlines()[-count:])
     except FileNotFoundError:
         return ()
-
-
-def free_beginning(path: Path, end: int) -> None:
-    """Give the disk blocks of the first `end` bytes back; they read as zeros from now on, and the size stays.
-
-    A program that appends to the file notices nothing. Does nothing where the system or the file system can't do it, or
-    the file is gone.
-    """
-    with suppress(OSError, AttributeError):  # AttributeError: not Linux
-        descriptor = os.open(path, os.O_WRONLY)
-        try:
-            start, length = ctypes.c_int64(0), ctypes.c_int64(end)
-            ctypes.CDLL(None).fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, start, length)
-        finally:
-            os.close(descriptor)

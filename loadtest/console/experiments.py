@@ -94,12 +94,11 @@ class Experiments:
     `clusters` has a factory for each place. `run` is for the director's thread, everything else for any.
     """
 
-    def __init__(self, clusters: Mapping[Place, MakeCluster], archive: Archive, load: SuiteLoad | None = None) -> None:
+    def __init__(self, clusters: Mapping[Place, MakeCluster], archive: Archive) -> None:
         self.archive = archive
         self.newest: LiveRun | None = None
         self.why_no_containers = "" if Place.COMPOSE in clusters else "this console has none"
         self._clusters = dict(clusters)
-        self._load = load or SuiteLoad()
         self._stopping = threading.Event()
 
     @property
@@ -127,8 +126,6 @@ class Experiments:
     def stop(self) -> None:
         """End the experiment that runs: its fault is undone, and its cluster ends."""
         self._stopping.set()
-        if self.newest is not None and self.newest.stage is RunStage.RUNNING:
-            self.newest.stage = RunStage.STOPPING
 
     def run(self, name: str) -> tuple[Result, ...]:
         """Run an experiment or one of its variants, "kill-node" or "replicas-cut-off.guarded", and return its results.
@@ -138,7 +135,7 @@ class Experiments:
         experiment, variants = choose(name)
         suite = Suite(
             experiments=[experiment],
-            load=self._load,
+            load=SuiteLoad(),
             folder=self.archive.own,
             clusters={place: self._keep(make) for place, make in self._clusters.items()},
             command="session-cluster failover run {name} --on {place}",
@@ -186,12 +183,13 @@ class Experiments:
         if run is None:
             return None
         case, status = run.case, run.status
-        is_over = run.stage in {RunStage.ENDED, RunStage.STOPPED, RunStage.FAILED}
+        is_over = run.stage is not RunStage.RUNNING
+        is_stopping = not is_over and self._stopping.is_set()
         left = max(0.0, status.stage_ends_at - time.monotonic()) if status.stage_ends_at else None
         words = run.words
         return {
             "name": run.name,
-            "stage": run.stage,
+            "stage": RunStage.STOPPING if is_stopping else run.stage,
             "number": case.experiment.number,
             "title": case.heading,
             "hypothesis": case.variant.hypothesis or case.experiment.hypothesis,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.files import free_beginning
 from loadtest.history.events import VERSION, End, Event, Header, Mark, Note, Op, Probe, when
+from loadtest.history.space import free_beginning
 from loadtest.history.writer import GZIP
 
 CHUNK = 256 * 1024
