@@ -8,7 +8,9 @@ import { moment, number, t, tell } from "./text.js";
 
 const VERDICTS = { holds: ["✓", "holds"], "not enough data": ["?", "few"], broken: ["✗", "broken"] };
 
-const own = { data: null, chosen: "", detail: null, problem: "", marker: "" };
+const RETRY = 2000; // ms
+
+const own = { data: null, chosen: "", detail: null, problem: "", marker: "", asked: 0, failed: false };
 let page = null;
 
 export const experimentsView = {
@@ -32,8 +34,9 @@ const addressOf = ({ folder, case: name, run }) => [folder, name, run].map(encod
 function follow(run) {
   if (!page.live) return;
   const marker = run ? [page.state.boot, run.name, run.stage, run.results.length].join(" ") : page.state.boot;
-  if (marker === own.marker) return;
-  own.marker = marker;
+  const again = own.failed && Date.now() >= own.asked + RETRY;
+  if (marker === own.marker && !again) return;
+  Object.assign(own, { marker, failed: false });
   ask("experiments/", (body) => (own.data = body));
   if (run?.results.length) choose(run.results.at(-1));
 }
@@ -44,14 +47,14 @@ function choose(one) {
 }
 
 async function ask(address, take) {
+  own.asked = Date.now();
   try {
     const answer = await fetch(address);
     const body = await answer.json();
     own.problem = answer.ok ? "" : body.error;
     if (answer.ok) take(body);
   } catch {
-    own.problem = ""; // the connection is lost, which the page says
-    own.marker = "";
+    Object.assign(own, { problem: "", failed: true }); // the connection is lost, which the page says
   }
   page.draw();
 }
