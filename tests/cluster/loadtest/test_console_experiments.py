@@ -1,4 +1,4 @@
-"""An experiment from the page of `session-cluster console`, on real clusters: to its verdict, and stopped on the way."""
+"""An experiment from the page of `session-cluster console`, on real clusters: to its verdict, and stopped."""
 
 from __future__ import annotations
 

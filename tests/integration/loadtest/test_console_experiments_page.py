@@ -1,4 +1,4 @@
-"""The view "Experiments" in Chromium, on runs that are told and not made: stages, claims, verdict, report, past runs."""
+"""The view "Experiments" in Chromium, on scripted runs: stages, claims, verdict, report, past runs."""
 
 from __future__ import annotations
 

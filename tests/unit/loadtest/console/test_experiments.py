@@ -80,7 +80,8 @@ def test_it_has_a_cluster_of_its_own_while_the_users_of_the_console_pause(runnin
     own, of_experiment = running.clusters
     assert running.director.cluster is own
     view = running.describe()
-    assert (view["stage"], view["title"], view["cluster"]["nodes"]) == (RunStage.RUNNING, "kill a node, shared store", 3)
+    assert (view["stage"], view["title"]) == (RunStage.RUNNING, "kill a node, shared store")
+    assert view["cluster"]["nodes"] == 3
     assert {one["name"] for one in view["cluster"]["members"]} == {one.name for one in of_experiment.members()}
     assert [stage.key for stage in view["stages"]] == [
         *("run_stage_0", "run_stage_1", "run_stage_2", "run_stage_apply", "run_stage_3", "run_stage_4"),
@@ -220,7 +221,8 @@ def test_a_verdict_has_its_claims_and_its_evidence(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("kind", ["results", "reports"])
 @pytest.mark.parametrize(
-    "path", ["own/kill-node/9", "nowhere/kill-node/1", "../kill-node/1", "own/../1", "other/kill-node/1", "own/%2e%2e/1"]
+    "path",
+    ["own/kill-node/9", "nowhere/kill-node/1", "../kill-node/1", "own/../1", "other/kill-node/1", "own/%2e%2e/1"],
 )
 def test_a_run_that_is_not_there_is_not_found(client: FlaskClient, kind: str, path: str) -> None:
     assert get(client, f"{kind}/{path}").status_code == 404
