@@ -26,6 +26,7 @@ from tests.support.report_results import Run
 from tests.support.scripted_suite import STEPS, Script
 from tests.support.waiting import wait_until
 
+
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     script = Script()
