@@ -148,6 +148,7 @@ class Experiments:
             self.archive.own.mkdir(parents=True, exist_ok=True)
             for result in suite.run(self._watch):
                 run.results = [*run.results, result]
+                run.status.findings = result.findings  # those of the last moment had not the whole history
         except _Stop:
             run.stage = RunStage.STOPPED
             raise NotFinished(message("experiment_stopped")) from None

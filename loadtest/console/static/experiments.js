@@ -2,7 +2,7 @@
 // Claims and what was seen are data of the experiments, in English as the report has them.
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
-import { describeRun } from "./live_run.js";
+import { describeRun, isRunning } from "./live_run.js";
 import { Said } from "./said.js";
 import { moment, number, t, tell } from "./text.js";
 
@@ -39,11 +39,19 @@ function follow(run) {
   Object.assign(own, { marker, failed: false });
   ask("experiments/", (body) => (own.data = body));
   if (run?.results.length) choose(run.results.at(-1));
+  else if (isRunning(run)) Object.assign(own, { chosen: "", detail: null }); // an old verdict below a new run misleads
 }
 
 function choose(one) {
   own.chosen = addressOf(one);
-  ask(`experiments/results/${own.chosen}`, (body) => (own.detail = body));
+  return ask(`experiments/results/${own.chosen}`, (body) => (own.detail = body));
+}
+
+// Scroll to a section unless its begin is seen: on a telephone, what a button changes is above it.
+function show(selector) {
+  const section = document.querySelector(selector);
+  const top = section?.getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight / 2) section.scrollIntoView();
 }
 
 async function ask(address, take) {
@@ -70,13 +78,14 @@ function ReportLink({ of, title }) {
 
 function verdictSection() {
   const { detail, problem } = own;
+  if (!detail && !problem) return null;
+  const at = own.data?.past.find((one) => addressOf(one) === own.chosen)?.at;
   return html`<section class="result" aria-label=${t("verdict")}>
-    <h2>${t("verdict")}</h2>
+    <h2>${t("verdict")} ${at && html`<time class="note">${moment(at)}</time>`}</h2>
     ${problem && html`<p class="fault-note" role="status">${problem}</p>`}
-    ${!detail && html`<p class="note">${t("verdict_none")}</p>`}
     ${detail && html`
       <h3>${detail.number} · <${Said} kind="title" name=${detail.case} text=${detail.title} /></h3>
-      <p><${Verdict} of=${detail.verdict} /> <${ReportLink} of=${detail} title=${detail.title} /></p>
+      <p class="headline"><${Verdict} of=${detail.verdict} /> <${ReportLink} of=${detail} title=${detail.title} /></p>
       <p lang="en">${detail.summary}</p>
       <p class="note"><b>${t("hypothesis")}</b> <${Said} kind="hypothesis" name=${detail.case} text=${detail.hypothesis} /></p>
       <div class="scroll" tabindex="0" role="region" aria-label=${t("claims")}><table>
@@ -95,12 +104,18 @@ function listSection() {
     <h2>${t("experiments")}</h2>
     <p class="note">${t("experiments_about")}</p>
     ${own.data?.experiments.map((one) => html`<details key=${one.name} name="experiment">
-      <summary><b>${one.number}</b> <${Said} kind="title" name=${one.name} text=${one.title} /></summary>
+      <summary><b>${one.number}</b> <${Said} kind="title" name=${one.name} text=${one.title} /> <${Length} of=${one} /></summary>
       <p><${Said} kind="hypothesis" name=${one.name} text=${one.hypothesis} /></p>
       ${one.variants.length > 1 && html`<${Run} name=${one.name} title=${one.title} seconds=${sum(one.variants)}>${t("run_all", { count: one.variants.length })}<//>`}
       <ul>${one.variants.map((variant) => html`<${Variant} key=${variant.name} of=${one} variant=${variant} />`)}</ul>
     </details>`)}
   </section>`;
+}
+
+// How long it takes, or that this console can't run it.
+function Length({ of }) {
+  const why = page.refused({ do: "experiment", to: of.name });
+  return html`<span class="note length">${why?.key === "needs_containers" ? t("containers_alone") : t("about_seconds", { seconds: number(sum(of.variants)) })}</span>`;
 }
 
 const sum = (variants) => variants.reduce((total, variant) => total + variant.seconds, 0);
@@ -120,7 +135,7 @@ function Variant({ of, variant }) {
 function Run({ name, title, seconds, children }) {
   const order = { do: "experiment", to: name };
   const why = page.refused(order);
-  return html`<p class="start"><${CommandButton} page=${page} order=${order} class="act" label="${t("run_one")}: ${title}">${children}<//>
+  return html`<p class="start" onClick=${() => why || show(".run")}><${CommandButton} page=${page} order=${order} class="act" label="${t("run_one")}: ${title}">${children}<//>
     <span class="note">${why?.key.startsWith("needs_") ? tell(why) : t("about_seconds", { seconds: number(seconds) })}</span></p>`;
 }
 
@@ -134,7 +149,7 @@ function pastSection() {
       <time>${moment(one.at)}</time>
       <span class="what"><b>${one.number} · <${Said} kind="title" name=${one.case} text=${one.title} /></b> <${Verdict} of=${one.verdict} /><br /><span class="note" lang="en">${one.told}</span></span>
       <span class="ways"><button type="button" aria-pressed=${addressOf(one) === own.chosen} aria-label="${t("show_verdict")}: ${one.title}, ${moment(one.at)}"
-        onClick=${() => choose(one)}>${t("show_verdict")}</button> <${ReportLink} of=${one} title="${one.title}, ${moment(one.at)}" /></span>
+        onClick=${() => choose(one).then(() => show(".result"))}>${t("show_verdict")}</button> <${ReportLink} of=${one} title="${one.title}, ${moment(one.at)}" /></span>
     </li>`)}</ol>
   </section>`;
 }

@@ -109,7 +109,7 @@ def test_one_that_needs_containers_says_so(tmp_path: Path, script: Script) -> No
         button = one.get_by_role("button", name="Run: kill the only database").first
         expect(button).to_have_attribute("aria-disabled", "true")
         expect(one).to_contain_text("it needs containers: this console has none")
-        button.click()
+        button.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text("it needs containers")
 
 
