@@ -19,6 +19,7 @@ from loadtest.console.director import Director, Refused, with_store
 from loadtest.console.experiments import Experiments, RunStage
 from loadtest.console.server import Console, create_app
 from loadtest.experiment import Place
+from loadtest.results import read_results
 from loadtest.suite import Suite
 from tests.support.console import FakeLoad
 from tests.support.fake_cluster import FakeCluster
@@ -96,6 +97,9 @@ def test_it_has_a_cluster_of_its_own_while_the_users_of_the_console_pause(runnin
     view = running.describe()
     assert (view["stage"], view["reached"], view["cluster"]["members"]) == (RunStage.ENDED, len(STEPS), [])
     assert view["results"] == [{"folder": "out", "case": "kill-node", "run": 1}]
+    (result,) = read_results(running.experiments.archive.own).results
+    assert result.findings is not None
+    assert view["figures"]["operations"] == result.findings.total.operations
     running.wait_log("kill a node, shared store: as predicted; nobody was logged out and nothing was lost")
 
 
