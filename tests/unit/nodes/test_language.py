@@ -58,7 +58,7 @@ def texts_in_code() -> set[str]:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
         if isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
     }
-    found = set()
+    found: set[str] = set()
     for name, node in ((name, node) for name, tree in trees.items() for node in ast.walk(tree)):
         shown = SHOWN if name in SOURCES else OF_LIBRARY
         if isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("exceptions.") in shown:
