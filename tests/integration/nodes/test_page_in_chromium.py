@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.support.node import PASSWORD, RunningNode
 from tests.support.servers import http_server
@@ -52,6 +52,11 @@ def log_in(page: Page, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
+def is_whole(text: Locator) -> bool:
+    """Return whether nothing of the text is cut off."""
+    return bool(text.evaluate("shown => shown.scrollWidth <= shown.clientWidth"))
+
+
 def visits(page: Page) -> str:
     return page.locator("#visit-count").inner_text()
 
@@ -80,6 +85,7 @@ def test_a_visitor_counts_visits_fills_a_cart_logs_in_and_out(page: Page) -> Non
 
     log_in(page)
     expect(page.locator(".account")).to_contain_text("alice")
+    assert is_whole(page.locator(".who"))
     assert visits(page) == "2"
     expect(line).to_contain_text("3")
     page.reload()  # repeats no form: it was a redirect that led here

@@ -49,23 +49,26 @@ def texts_of(value: ast.expr, constants: dict[str, str]) -> Iterator[str]:
             yield from texts_of(choice, constants)
 
 
-def texts_in_code() -> set[str]:
-    trees = {name: ast.parse((NODES / f"{name}.py").read_text()) for name in SOURCES + LIBRARY}
-    constants = {
+def constants_of(tree: ast.Module) -> dict[str, str]:
+    return {
         statement.targets[0].id: statement.value.value
-        for tree in trees.values()
         for statement in tree.body
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
         if isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
     }
+
+
+def texts_in_code() -> set[str]:
+    trees = {name: ast.parse((NODES / f"{name}.py").read_text()) for name in SOURCES + LIBRARY}
+    constants = {name: constants_of(tree) for name, tree in trees.items()}
     found: set[str] = set()
     for name, node in ((name, node) for name, tree in trees.items() for node in ast.walk(tree)):
         shown = SHOWN if name in SOURCES else OF_LIBRARY
         if isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("exceptions.") in shown:
-            found |= {text for value in node.args for text in texts_of(value, constants)}
+            found |= {text for value in node.args for text in texts_of(value, constants[name])}
         elif isinstance(node, ast.FunctionDef) and node.name == "cookie_refusal":
             returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
-            found |= {text for value in returned for text in texts_of(value, constants)}
+            found |= {text for value in returned for text in texts_of(value, constants[name])}
     return found
 
 
