@@ -68,6 +68,7 @@ def to_owner(value: object, name: str = "owner") -> str:
     Raises TypeError for other types, and ValueError for a text that not every store can hold.
     """
     check_type(name, value, (str, int), "a str, such as str(user.id)")
+    assert isinstance(value, str | int)
     owner = str.__str__(value) if isinstance(value, str) else str(int(value))
     if not 1 <= len(owner) <= MAX_OWNER or "\0" in owner or not is_unicode(owner):
         raise ValueError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -36,16 +36,16 @@ YES_OR_NO = pattern(r"true|false|yes|no|1|0", "true or false")
 FILE = Values(lambda path: os.access(path, os.R_OK), "the path of a file that can be read")
 
 
-def check_options(given: Collection[tuple[str, str]], allowed: Mapping[str, Values], budgeted: Collection[str]) -> None:
+def check_options(given: Iterable[tuple[str, str]], allowed: Mapping[str, Values], budgeted: Collection[str]) -> None:
     """Raise ValueError for an option that is unknown, given twice, set by the budgets, or has a wrong value.
 
     Values are not in the errors, because some are passwords.
     """
-    seen = set[str]()
-    for name, value in given:
+    seen, pairs = set[str](), list(given)
+    for name, value in pairs:
         if name in budgeted:
             raise ValueError(f"the URL must not have the option {name!r}, which the store's budgets set; leave it out")
-        if name not in allowed and any("@" in each for pair in given for each in pair):
+        if name not in allowed and any("@" in each for pair in pairs for each in pair):
             raise ValueError("the URL has an unknown option with '@'; write '?' in a password as %3F")
         if name not in allowed:
             raise ValueError(f"the URL has an unknown option: {name!r}; leave it out")
