@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from deploy import Cluster, ClusterSpec, Member, MemberState, Role, StoreKind
+from deploy.compose.watched import WatchedCluster
 from deploy.spec import NodeKind
 from loadtest.console.messages import Message, message
 from loadtest.console.stops import BY_NAME as STOPS_BY_NAME
 from loadtest.console.stops import OWN
+from loadtest.console.typed import type_instead
 from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Fault, kill, latency, pause, restore, scale
 from proxy import Balance
 
@@ -57,6 +59,8 @@ class ClusterState:
     load_failed: bool = False
     busy: bool = False
     """Whether a command waits or is being executed."""
+    watched: WatchedCluster | None = None
+    """The cluster, if it can only be watched."""
 
     def find(self, name: str) -> Member | None:
         return next((member for member in self.members if member.name == name), None)
@@ -67,8 +71,8 @@ class ClusterState:
 
     @property
     def has_fault(self) -> bool:
-        """Return whether a member does not serve, or the network to the store is broken."""
-        broken = any(member.state is not MemberState.RUNNING for member in self.members)
+        """Return whether a member does not serve, or the network to the store is broken, as far as that is known."""
+        broken = any(member.state not in {MemberState.RUNNING, MemberState.UNKNOWN} for member in self.members)
         return broken or self.network not in {None, Network.OK}
 
 
@@ -85,6 +89,8 @@ class Command:
 def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
     """Return why a command is not possible in this state, or None."""
     command = COMMANDS.get(do)
+    if do == "look" and state.watched is not None:
+        return message("type_it", command=type_instead(state.watched, do, argument))
     if command is None:
         return message("no_such_command", name=do)
     if state.stage is not ClusterStage.RUNNING and not (
@@ -93,6 +99,8 @@ def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
         return message(f"stage_{state.stage}")
     if command.on_member and state.find(argument) is None:
         return message("no_such_member", name=argument)
+    if state.watched is not None and do not in OWN_COMMANDS:
+        return _refuse_watched(state, state.watched, do, argument)
     return command.refuse(state, argument)
 
 
@@ -106,10 +114,24 @@ def refused(state: ClusterState) -> dict[str, Message]:
         "store": list(StoreKind),
         "scene": [OWN, *STOPS_BY_NAME],
     }
-    asked = ((name, argument) for name in COMMANDS for argument in arguments.get(name, [""]) if name != "users")
+    looked = [("look", member.name) for member in state.members] if state.watched is not None else []
+    asked = [
+        *((name, argument) for name in COMMANDS for argument in arguments.get(name, [""]) if name != "users"),
+        *looked,
+    ]
     found = ((f"{name} {argument}".strip(), refuse(state, name, argument)) for name, argument in asked)
     why_no_users = {"users": message("no_users_here")} if state.users is None else {}
     return {what: why for what, why in found if why is not None} | why_no_users
+
+
+def _refuse_watched(state: ClusterState, cluster: WatchedCluster, do: str, argument: str) -> Message:
+    """Return the command to type, or why there is none."""
+    if do in {"drain", "network", "scene"}:
+        return message(f"not_watched_{do}")
+    if do != "undo" and (why := COMMANDS[do].refuse(state, argument)):
+        return why
+    command = type_instead(cluster, do, argument)
+    return message("type_it", command=command) if command else message("not_watched_failover")
 
 
 def _member(state: ClusterState, name: str) -> Member:
@@ -132,7 +154,7 @@ def _refuse_pause(state: ClusterState, name: str) -> Message | None:
 
 
 def _refuse_resume(state: ClusterState, name: str) -> Message | None:
-    return None if _member(state, name).state is MemberState.PAUSED else message("is_not_paused", name=name)
+    return None if _member(state, name).state in _HALTED else message("is_not_paused", name=name)
 
 
 def _refuse_drain(state: ClusterState, name: str) -> Message | None:
@@ -198,7 +220,8 @@ def _refuse_network(state: ClusterState, to: str) -> Message | None:
 def _refuse_failover(state: ClusterState, _: str) -> Message | None:
     if not state.spec.store.has_several_servers:
         return message("no_replica", store=str(state.spec.store))
-    broken = next((one for one in state.members if one.role in _STORE and one.state is not MemberState.RUNNING), None)
+    servers = [one for one in state.members if one.role in _STORE]
+    broken = next((one for one in servers if one.state not in {MemberState.RUNNING, MemberState.UNKNOWN}), None)
     return message("restart_first", name=broken.name) if broken else None
 
 
@@ -221,6 +244,9 @@ def _refuse_undo(state: ClusterState, _: str) -> Message | None:
 
 
 _STORE = {Role.STORE, Role.SENTINEL}
+_HALTED = {MemberState.PAUSED, MemberState.SILENT}
+OWN_COMMANDS = frozenset({"users", "load"})
+"""Commands that need no engine."""
 
 
 def _is_number(text: str) -> bool:
@@ -237,7 +263,7 @@ def _needs_store(state: ClusterState) -> Message | None:
     if state.network in {Network.SILENT, Network.CUT}:
         return message("network_first")
     stores = [member for member in state.members if member.role is Role.STORE]
-    if stores and not any(member.state is MemberState.RUNNING for member in stores):
+    if stores and all(member.state not in {MemberState.RUNNING, MemberState.UNKNOWN} for member in stores):
         return message("restart_first", name=stores[0].name)
     return None
 

@@ -28,6 +28,7 @@ MADE = (
     *(f"{kind}_{name}" for kind in ("state", "now") for name in MemberState),
     "state_failing",
     *("no_load_here", "no_load_chart"),
+    *(f"not_watched_{name}" for name in ("drain", "network", "scene")),
     *(f"do_{name}" for name in COMMANDS),
     *(f"{verb}_help" for verb in ("kill", "pause", "resume", "drain", "restart")),
     *(f"part_{part}" for part in ("primary", "replica")),
