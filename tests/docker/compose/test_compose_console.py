@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
-import urllib.error
-import urllib.request
-from typing import Any
 
 import pytest
 
 from tests.docker.compose.project import Compose
+from tests.support.console_client import ConsoleClient
 from tests.support.waiting import wait_until
 
 PROFILE = {"COMPOSE_PROFILES": "console", "CONSOLE_USERS": "5"}
@@ -23,30 +22,22 @@ def started(compose: Compose) -> None:
 
 
 @pytest.fixture
-def token(compose: Compose) -> str:
-    """The token in the address that the log has."""
-    found = re.findall(r"Open (http://\S+)/console/\?token=(\S+)", compose("logs", "console", **PROFILE))
-    assert found[-1][0] == f"http://127.0.0.1:{compose.console_port}"
-    return str(found[-1][1])
+def address(compose: Compose) -> str:
+    """The address in the log."""
+    found = re.findall(r"Open (\S+)", compose("logs", "console", **PROFILE))[-1]
+    assert str(found).startswith(f"http://127.0.0.1:{compose.console_port}/console/?token=")
+    return str(found)
 
 
-def ask(compose: Compose, token: str, path: str, order: dict[str, str] | None = None) -> tuple[int, Any]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{compose.console_port}/console/{path}",
-        None if order is None else json.dumps(order).encode(),
-        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+@pytest.fixture
+def console(address: str) -> ConsoleClient:
+    return ConsoleClient(address)
 
 
-def test_it_is_unprivileged_and_reaches_neither_the_engine_nor_the_store(compose: Compose, token: str) -> None:
+def test_it_is_unprivileged_and_reaches_neither_the_engine_nor_the_store(compose: Compose, address: str) -> None:
     described = json.loads(compose("config", "--format", "json", COMPOSE_PROFILES="*"))["services"]
     mounted = [volume["source"] for service in described.values() for volume in service.get("volumes", [])]
-    assert not [source for source in mounted if source.endswith(".sock") or source.startswith("/var/run")]
+    assert not [source for source in mounted if source.endswith(".sock") or source.startswith(("/var/run", "/run"))]
     one = compose.containers()["console-1"]
     settings = one["HostConfig"]
     assert (one["Config"]["User"], settings["ReadonlyRootfs"], settings["CapDrop"]) == ("app", True, ["ALL"])
@@ -54,80 +45,62 @@ def test_it_is_unprivileged_and_reaches_neither_the_engine_nor_the_store(compose
         {"HostIp": "127.0.0.1", "HostPort": str(compose.console_port)}
     ]
     assert set(one["NetworkSettings"]["Networks"]) == {f"{compose.name}_{name}" for name in ("outside", "app")}
-    assert ask(compose, "wrong", "state")[0] == 403
-    assert token not in json.dumps(one["Config"])
+    assert address.partition("=")[2] not in json.dumps(one["Config"])
+    assert ConsoleClient(address[:-1]).answer("state")[0] == 403
 
 
-def test_it_sees_a_node_that_is_killed_outside_and_shows_the_commands_to_type(compose: Compose, token: str) -> None:
-    def state() -> Any:
-        return ask(compose, token, "state")[1]
+def test_it_sees_what_is_killed_paused_and_added_outside_by_its_own_commands(
+    compose: Compose, console: ConsoleClient
+) -> None:
+    def state(name: str) -> str:
+        return str(console.member(name)["state"])
 
-    def member(name: str) -> Any:
-        return next((one for one in state()["members"] if one["name"] == name), {"state": ""})
+    def type_command(do: str, argument: str = "") -> None:
+        why = console.ask("state")["refused"][f"{do} {argument}".strip()]
+        subprocess.run(["sh", "-c", why["values"]["command"]], capture_output=True, check=True, timeout=60)
 
-    def operations() -> int:
-        figures = state()["figures"]
-        return figures["operations"] if figures else 0
+    def rate(name: str) -> float:
+        return float((console.member(name).get("figures") or {"rate": 0})["rate"])
 
-    def command(do: str, argument: str) -> list[str]:
-        return str(state()["refused"][f"{do} {argument}".strip()]["values"]["command"]).split()
+    wait_until(lambda: console.operations() > 30, "its users have arrived", 60)
+    wait_until(lambda: rate("node-2") > 0, "node-2 counts requests", 30)
+    assert console.ask("state")["cluster"]["url"] == compose.url
+    assert (state("store"), console.member("node-1")["reaches_store"]) == ("unknown", True)
 
-    wait_until(lambda: operations() > 30, "its users arrived", 60)
-    wait_until(lambda: (member("node-2").get("figures") or {"rate": 0})["rate"] > 0, "node-2 counts requests", 30)
-    assert state()["cluster"]["url"] == compose.url
-    assert (member("store")["state"], member("node-1")["reaches_store"]) == ("unknown", True)
+    status, refusal = console.answer("commands", {"do": "kill", "on": "node-2"})
+    assert (status, refusal["error"]) == (409, f"type it: docker kill {compose.name}-node-2")
+    type_command("kill", "node-2")
+    wait_until(lambda: state("node-2") == "ended", "the page shows it", 30)
+    seen = console.operations()
+    wait_until(lambda: console.operations() > seen + 20, "its users go on", 60)
+    assert any(one["text"] == "node-2 has ended" for one in console.ask("log"))
+    type_command("undo")
+    wait_until(lambda: state("node-2") == "running", "the node is back", 60)
 
-    status, refusal = ask(compose, token, "commands", {"do": "kill", "on": "node-2"})
-    kill = command("kill", "node-2")
-    assert (status, refusal["error"]) == (409, f"type it: {' '.join(kill)}")
-    subprocess.run(kill, check=True, capture_output=True, timeout=60)
-    wait_until(lambda: member("node-2")["state"] == "ended", "the page shows it", 30)
-    seen = operations()
-    wait_until(lambda: operations() > seen + 20, "its users go on", 60)
-    assert any(one["text"] == "node-2 has ended" for one in ask(compose, token, "log")[1])
+    type_command("pause", "store")
+    wait_until(lambda: console.member("node-1")["reaches_store"] is False, "nodes do not reach the store", 30)
+    type_command("undo")
+    wait_until(lambda: console.member("node-1")["reaches_store"] is True, "they reach it again", 30)
+    type_command("pause", "node-1")
+    wait_until(lambda: state("node-1") == "silent", "the page shows it", 30)
+    type_command("resume", "node-1")
+    wait_until(lambda: state("node-1") == "running", "it answers again", 30)
 
-    undo = " ".join(command("undo", ""))
-    subprocess.run(undo, shell=True, check=True, capture_output=True, timeout=60)
-    wait_until(lambda: member("node-2")["state"] == "running", "the node is back", 60)
-    assert state()["figures"]["users_logged_out"] == 0
-
-    subprocess.run(command("pause", "node-1"), check=True, capture_output=True, timeout=60)
-    wait_until(lambda: member("node-1")["state"] == "silent", "the page shows it", 30)
-    subprocess.run(command("resume", "node-1"), check=True, capture_output=True, timeout=60)
-    wait_until(lambda: member("node-1")["state"] == "running", "it answers again", 30)
-
-    compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", "node=3", "node")
-    wait_until(lambda: member("node-3")["state"] == "running", "the page follows", 60)
-    assert ask(compose, token, "commands", {"do": "users", "to": "0"})[0] == 202
-    wait_until(lambda: state()["load"]["state"] == "none", "its load is off", 30)
-
-
-def test_the_session_view_sends_requests_to_the_shop_and_to_each_node(compose: Compose, token: str) -> None:
-    done: list[Any] = []
-
-    def step(do: str, on: str = "") -> Any:
-        """Carry out a step as the visitor of the cookie of the first answer."""
-        place = f"http://127.0.0.1:{compose.console_port}/console/session/steps"
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        if done:
-            headers["Cookie"] = done[0]
-        body = json.dumps({"do": do, "on": on}).encode()
-        with urllib.request.urlopen(urllib.request.Request(place, body, headers), timeout=20) as answer:
-            done.extend([answer.headers["Set-Cookie"].partition(";")[0]] if not done else [])
-            found = json.load(answer)
-        return found["exchanges"][-1], found
-
-    step("login")
-    cart, found = step("cart")
-    assert (cart["status"], found["record"]["found"]) == (200, "foreign")
-    for node in ("node-1", "node-2"):
-        asked, _ = step("ask", node)
-        assert (asked["status"], asked["via"], json.loads(asked["response_body"])["user"]) == (200, node, found["user"])
-    step("logout")
-    replayed, _ = step("replay")
-    assert json.loads(replayed["response_body"])["user"] is None
+    scale = console.ask("state")["refused"]["nodes 3"]["values"]["command"]
+    words = shlex.split(scale)
+    assert words[:4] == ["docker", "compose", "--project-name", compose.name]
+    compose(*words[4:])
+    wait_until(lambda: state("node-3") == "running", "the page follows", 60)
+    assert console.ask("state")["figures"]["users_logged_out"] == 0
+    console.ask("commands", {"do": "users", "to": "0"})
+    wait_until(lambda: console.ask("state")["load"]["state"] == "none", "its load is off", 30)
 
 
-def test_it_keeps_its_address_when_it_is_restarted(compose: Compose, token: str) -> None:
+def test_a_session_is_followed_at_the_shop_and_at_each_node(console: ConsoleClient) -> None:
+    wait_until(lambda: console.member("node-1")["state"] == "running", "it watches", 30)
+    console.assert_session_works("node-1", "node-2")
+
+
+def test_it_keeps_its_address_when_it_is_restarted(compose: Compose, address: str) -> None:
     compose("restart", "console", **PROFILE)
-    wait_until(lambda: compose("logs", "console", **PROFILE).count(token) == 2, "it prints the address again", 60)
+    wait_until(lambda: compose("logs", "console", **PROFILE).count(address) == 2, "it prints the address again", 60)
