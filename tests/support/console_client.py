@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ConsoleClient:
-    """`address` is the printed one. It keeps the cookie of the view "Session", so its steps are those of one visitor."""
+    """`address` is the printed one. It keeps the cookie of the view "Session": its steps are of one visitor."""
 
     def __init__(self, address: str) -> None:
         self._place, _, self._token = address.partition("?token=")

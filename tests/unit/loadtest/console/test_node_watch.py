@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from loadtest.console.live_load import NodeFigures
 from loadtest.console.node_watch import Counters
 from nodes.metrics import Metrics
@@ -25,7 +23,9 @@ def test_rates_and_the_median_are_those_between_two_looks() -> None:
     serve(metrics, 20, seconds=0.004)
     serve(metrics, 4, status=503, seconds=0.004)
     figures = look(metrics, 14.0).since(before)
-    assert figures == NodeFigures(rate=5.0, failed=1.0, p50=pytest.approx(3.8, abs=0.1))
+    assert figures is not None
+    assert (figures.rate, figures.failed) == (5.0, 1.0)
+    assert 2.5 < figures.p50 < 5.0  # the bucket of 4 ms
 
 
 def test_health_checks_and_the_watch_itself_are_not_counted() -> None:
