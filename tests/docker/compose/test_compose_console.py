@@ -13,6 +13,8 @@ from tests.docker.compose.project import Compose
 from tests.support.console_client import ConsoleClient
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(400)
+
 PROFILE = {"COMPOSE_PROFILES": "console", "CONSOLE_USERS": "5"}
 
 
