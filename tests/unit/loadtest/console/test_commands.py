@@ -5,32 +5,22 @@ from dataclasses import replace
 import pytest
 
 from deploy import ClusterSpec, StoreKind
-from deploy.compose.watched import EngineNames, WatchedCluster
 from loadtest.console.commands import ClusterStage, ClusterState, Network, refuse, refused, undo_all
 from loadtest.console.director import with_store
 from proxy import Balance
+from tests.support.engine_names import Engine
 from tests.support.fake_cluster import FakeCluster
-
-
-class Names(EngineNames):
-    """A proxy and two nodes of the project "shop"."""
-
-    def addresses(self, service: str) -> tuple[str, ...]:
-        return {"proxy": ("10.0.0.9",), "node": ("10.0.0.1", "10.0.0.2")}.get(service, ())
-
-    def container(self, address: str) -> str:
-        last = address.rpartition(".")[2]
-        return "shop-proxy-1.shop_app" if last == "9" else f"shop-node-{last}.shop_app"
 
 
 def watched(store: StoreKind = StoreKind.REDIS, silent: str = "") -> ClusterState:
     """The state of a cluster that is watched from a container; one node may be silent."""
-    spec = ClusterSpec(store=store)
-    cluster = WatchedCluster(spec, {}, "http://127.0.0.1:8080", names=Names(), answers=lambda at, _: at != silent)
+    engine = Engine(1, 2)
+    engine.silent.add(silent)
+    cluster = engine.watch(store)
     return ClusterState(
         stage=ClusterStage.RUNNING,
-        spec=spec,
-        policy=spec.balance,
+        spec=cluster.spec,
+        policy=cluster.policy,
         network=None,
         members=cluster.look(),
         users=20,
@@ -183,21 +173,21 @@ def test_undoing_ends_every_fault_at_once() -> None:
     assert cluster.network.mode == "up"
 
 
-COMPOSE = "docker compose --project-name shop"
+COMPOSE = "docker compose --project-name my-shop"
 NODE_1_SILENT = watched(silent="10.0.0.1:8000")
 
 
 @pytest.mark.parametrize(
     ("state", "command", "argument", "line"),
     [
-        (watched(), "kill", "node-2", "docker kill shop-node-2"),
-        (watched(), "kill", "proxy", "docker kill shop-proxy-1"),
-        (watched(), "kill", "store", "docker kill shop-redis-1"),
-        (watched(StoreKind.REDIS_CLUSTER), "kill", "store-4", "docker kill shop-shard-4-1"),
-        (watched(), "pause", "node-1", "docker pause shop-node-1"),
-        (NODE_1_SILENT, "resume", "node-1", "docker unpause shop-node-1"),
-        (watched(), "restart", "node-1", "docker restart shop-node-1"),
-        (watched(), "look", "node-1", "docker logs --tail 40 shop-node-1"),
+        (watched(), "kill", "node-2", "docker kill my-shop-node-2"),
+        (watched(), "kill", "proxy", "docker kill my-shop-proxy-1"),
+        (watched(), "kill", "store", "docker kill my-shop-redis-1"),
+        (watched(StoreKind.REDIS_CLUSTER), "kill", "store-4", "docker kill my-shop-shard-4-1"),
+        (watched(), "pause", "node-1", "docker pause my-shop-node-1"),
+        (NODE_1_SILENT, "resume", "node-1", "docker unpause my-shop-node-1"),
+        (watched(), "restart", "node-1", "docker restart my-shop-node-1"),
+        (watched(), "look", "node-1", "docker logs --tail 40 my-shop-node-1"),
         (watched(), "nodes", "3", f"{COMPOSE} up --detach --no-deps --no-recreate --scale node=3 node"),
         (
             watched(),
@@ -222,7 +212,7 @@ NODE_1_SILENT = watched(silent="10.0.0.1:8000")
             NODE_1_SILENT,
             "undo",
             "",
-            "docker unpause shop-node-1 shop-redis-1; docker start shop-redis-1",
+            "docker unpause my-shop-node-1 my-shop-redis-1; docker start my-shop-redis-1",
         ),
     ],
 )
