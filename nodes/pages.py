@@ -1,4 +1,4 @@
-"""The page and the errors, for browsers and programs; the visitor's profile."""
+"""The page and the errors, for browsers and programs; the visitor's profile. `language.py` translates the pages."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from flask import (
 )
 from werkzeug.exceptions import HTTPException
 
+from .language import page_language
 from .request import SAFE_METHODS, request_id, wants_page
 from .sessions import (
     AnonymousRefused,
@@ -89,12 +90,14 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(SessionError, _session_error)
     app.after_request(_vary)
+    app.context_processor(page_language)
     style = zlib.crc32((Path(app.static_folder or "") / "style.css").read_bytes())
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_SECONDS  # for ever, because a new version gets another address
     app.jinja_env.globals.update(
         node=app.config["NODE_NAME"],
         colour=node_colour(app.config["NODE_NAME"]),
         store=app.config["STORE_KIND"],
+        form_page=form_page,
         style_version=f"{style:08x}",
     )
 
@@ -126,7 +129,7 @@ def _http_error(error: HTTPException) -> Response:
     if not isinstance(original, Response) and 300 <= status < 400:
         return make_response(original)  # a redirect by the routing
     if status == 405 and request.method in SAFE_METHODS and wants_page(request):
-        return make_response(redirect(_form_page(request.path)))  # the address of a refused form, opened again
+        return make_response(redirect(form_page(request.path)))  # the address of a refused form, opened again
     response = _error(status, error.description or "the node could not answer this request")
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
         if name in original.headers:
@@ -153,12 +156,12 @@ def _login_again(status: int) -> Response:
     """Return an error to a program, and to a browser a form for a fresh login that leads back."""
     user = current_session.owner
     if user is not None and wants_page(request):
-        back = request.path if request.method in SAFE_METHODS else _form_page(request.path)
+        back = request.path if request.method in SAFE_METHODS else form_page(request.path)
         return make_response(render_template("reauthenticate.html", user=user, back=back), status)
     return _error(status, "log in again: this needs a fresh login", login="again")
 
 
-def _form_page(path: str) -> str:
+def form_page(path: str) -> str:
     """Return the page of the form that was sent to `path`."""
     if path.startswith("/sessions"):
         return "/sessions"
@@ -180,7 +183,7 @@ def _error(status: int, message: str, title: str | None = None, **more: str) -> 
 
 def _vary(response: Response) -> Response:
     if request.endpoint != "static":
-        response.headers["Vary"] = "Accept"
+        response.headers["Vary"] = "Accept, Accept-Language"
     return response
 
 

@@ -7,16 +7,21 @@ from enum import StrEnum
 from deploy import Cluster, ClusterSpec, Member, MemberState, Role, StoreKind
 from deploy.compose.watched import WatchedCluster
 from deploy.spec import NodeKind
+from loadtest.console.experiments import list_names, refuse_experiment
 from loadtest.console.messages import Message, message
 from loadtest.console.stops import BY_NAME as STOPS_BY_NAME
 from loadtest.console.stops import OWN
 from loadtest.console.typed import type_instead
+from loadtest.experiment import Place
 from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Fault, kill, latency, pause, restore, scale
 from proxy import Balance
 
 MOST_NODES = 12
 MOST_USERS = 200
 SLOW_SECONDS = 0.1
+WITHOUT_CLUSTER = frozenset({"store", "scene", "experiment", "stop"})
+"""Commands that are possible where the console's own cluster did not start."""
+DURING_EXPERIMENT = frozenset({"stop", "undo"})
 
 
 class ClusterStage(StrEnum):
@@ -59,6 +64,11 @@ class ClusterState:
     load_failed: bool = False
     busy: bool = False
     """Whether a command waits or is being executed."""
+    experiment: str = ""
+    """The experiment that waits or runs, on a cluster of its own."""
+    places: frozenset[Place] = frozenset({Place.LOCAL})
+    """Where experiments can run, and why not in containers."""
+    why_no_containers: str = ""
     watched: WatchedCluster | None = None
     """The cluster, if it can only be watched."""
 
@@ -93,10 +103,8 @@ def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
         return message("type_it", command=type_instead(state.watched, do, argument))
     if command is None:
         return message("no_such_command", name=do)
-    if state.stage is not ClusterStage.RUNNING and not (
-        state.stage is ClusterStage.FAILED and do in {"store", "scene"}
-    ):
-        return message(f"stage_{state.stage}")
+    if reason := _refuse_whatever(state, do):
+        return reason
     if command.on_member and state.find(argument) is None:
         return message("no_such_member", name=argument)
     if state.watched is not None and do not in OWN_COMMANDS:
@@ -113,21 +121,33 @@ def refused(state: ClusterState) -> dict[str, Message]:
         "policy": list(Balance),
         "store": list(StoreKind),
         "scene": [OWN, *STOPS_BY_NAME],
+        "experiment": list_names(),
+        "users": [],
     }
-    looked = [("look", member.name) for member in state.members] if state.watched is not None else []
-    asked = [
-        *((name, argument) for name in COMMANDS for argument in arguments.get(name, [""]) if name != "users"),
-        *looked,
-    ]
-    found = ((f"{name} {argument}".strip(), refuse(state, name, argument)) for name, argument in asked)
-    why_no_users = {"users": message("no_users_here")} if state.users is None else {}
-    return {what: why for what, why in found if why is not None} | why_no_users
+    found = {name: why for name in COMMANDS if (why := _refuse_whatever(state, name)) is not None}
+    for name in [one for one in COMMANDS if one not in found]:
+        for argument in arguments.get(name, [""]):
+            if (why := refuse(state, name, argument)) is not None:
+                found[f"{name} {argument}".strip()] = why
+    if state.watched is not None:
+        found |= {f"look {member.name}": why for member in state.members if (why := refuse(state, "look", member.name))}
+    return found | ({"users": message("no_users_here")} if state.users is None else {})
+
+
+def _refuse_whatever(state: ClusterState, do: str) -> Message | None:
+    """Return why a command is not possible, whatever its argument is, or None."""
+    if state.experiment and do not in DURING_EXPERIMENT:
+        return message("experiment_runs", name=state.experiment)
+    has_cluster = state.stage is ClusterStage.RUNNING
+    if has_cluster and state.watched is not None and do in NOT_WATCHED:
+        return message(f"not_watched_{do}")
+    if has_cluster or (state.stage is ClusterStage.FAILED and do in WITHOUT_CLUSTER):
+        return None
+    return message(f"stage_{state.stage}")
 
 
 def _refuse_watched(state: ClusterState, cluster: WatchedCluster, do: str, argument: str) -> Message:
     """Return the command to type, or why there is none."""
-    if do in {"drain", "network", "scene"}:
-        return message(f"not_watched_{do}")
     if do != "undo" and (why := COMMANDS[do].refuse(state, argument)):
         return why
     command = type_instead(cluster, do, argument)
@@ -209,6 +229,14 @@ def _refuse_scene(state: ClusterState, to: str) -> Message | None:
     return None
 
 
+def _refuse_experiment(state: ClusterState, to: str) -> Message | None:
+    return refuse_experiment(to, state.places, state.why_no_containers)
+
+
+def _refuse_stop(state: ClusterState, _: str) -> Message | None:
+    return None if state.experiment else message("no_experiment")
+
+
 def _refuse_network(state: ClusterState, to: str) -> Message | None:
     if to not in set(Network):
         return message("no_such_value", value=to)
@@ -245,8 +273,10 @@ def _refuse_undo(state: ClusterState, _: str) -> Message | None:
 
 _STORE = {Role.STORE, Role.SENTINEL}
 _HALTED = {MemberState.PAUSED, MemberState.SILENT}
-OWN_COMMANDS = frozenset({"users", "load"})
+OWN_COMMANDS = frozenset({"users", "load", "stop"})
 """Commands that need no engine."""
+NOT_WATCHED = frozenset({"drain", "network", "scene", "experiment"})
+"""Commands that a cluster that can only be watched has no line for."""
 
 
 def _is_number(text: str) -> bool:
@@ -293,6 +323,8 @@ COMMANDS: Mapping[str, Command] = {
     "failover": Command(refuse=_refuse_failover, apply=lambda cluster, _: FAILOVER.apply(cluster)),
     "store": Command(refuse=_refuse_store),
     "scene": Command(refuse=_refuse_scene),
+    "experiment": Command(refuse=_refuse_experiment),
+    "stop": Command(refuse=_refuse_stop),
     "users": Command(refuse=_refuse_users),
     "load": Command(refuse=_refuse_load),
     "undo": Command(refuse=_refuse_undo),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.support.node import PASSWORD, RunningNode
 from tests.support.servers import http_server
@@ -52,6 +52,11 @@ def log_in(page: Page, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
+def is_whole(text: Locator) -> bool:
+    """Return whether nothing of the text is cut off."""
+    return bool(text.evaluate("shown => shown.scrollWidth <= shown.clientWidth"))
+
+
 def visits(page: Page) -> str:
     return page.locator("#visit-count").inner_text()
 
@@ -80,6 +85,7 @@ def test_a_visitor_counts_visits_fills_a_cart_logs_in_and_out(page: Page) -> Non
 
     log_in(page)
     expect(page.locator(".account")).to_contain_text("alice")
+    assert is_whole(page.locator(".who"))
     assert visits(page) == "2"
     expect(line).to_contain_text("3")
     page.reload()  # repeats no form: it was a redirect that led here
@@ -141,3 +147,23 @@ def test_a_form_of_another_site_is_refused(page: Page, node: RunningNode, foreig
     expect(page.get_by_role("alert")).to_contain_text("another site")
     page.goto(node.url)
     assert visits(page) == "1"
+
+
+def test_a_korean_browser_gets_korean_and_can_switch_to_english(browser: Browser, node: RunningNode) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="ko-KR", viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(node.url)
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+    page.get_by_label("사용자").fill("alice")
+    page.get_by_label("비밀번호").fill("not the password")
+    page.get_by_role("button", name="로그인").click()
+    expect(page.get_by_role("alert")).to_have_text("사용자 또는 비밀번호가 틀립니다.")
+    box = page.locator(".language").bounding_box()
+    assert box
+    assert box["x"] + box["width"] <= 390
+    page.get_by_role("link", name="English").click()
+    expect(page).to_have_url(f"{node.url}/?lang=en")
+    page.goto(node.url)
+    log_in(page)
+    expect(page.get_by_text("You are logged in.")).to_be_visible()
+    context.close()
