@@ -202,7 +202,10 @@ def _settings(
             servers, dict.fromkeys(drain, ServerState.DRAIN) | dict.fromkeys(down, ServerState.DOWN), resolve
         ),
         balance=Balance.parse(balance),
-        **{name: limit or None for name, limit in limits.items()},
+        login_rate=login_rate or None,
+        max_in_flight=max_in_flight or None,
+        max_per_session=max_per_session or None,
+        max_per_address=max_per_address or None,
         worker_processes=_worker_processes(worker_processes),
         tls=Tls(*tls, hsts) if tls else None,
         **options,
