@@ -64,7 +64,7 @@ def test_it_sees_what_is_killed_paused_and_added_outside_by_its_own_commands(
     def rate(name: str) -> float:
         return float((console.member(name).get("figures") or {"rate": 0})["rate"])
 
-    wait_until(lambda: console.operations() > 30, "its users have arrived", 60)
+    wait_until(lambda: console.operations() > 30, "its users have arrived", 110)
     wait_until(lambda: rate("node-2") > 0, "node-2 counts requests", 30)
     assert console.ask("state")["cluster"]["url"] == compose.url
     assert (state("store"), console.member("node-1")["reaches_store"]) == ("unknown", True)
@@ -99,7 +99,7 @@ def test_it_sees_what_is_killed_paused_and_added_outside_by_its_own_commands(
 
 
 def test_a_session_is_followed_at_the_shop_and_at_each_node(console: ConsoleClient) -> None:
-    wait_until(lambda: console.member("node-1")["state"] == "running", "it watches", 30)
+    wait_until(lambda: console.member("node-1")["state"] == "running", "it watches", 110)
     console.assert_session_works("node-1", "node-2")
 
 
