@@ -41,6 +41,8 @@ def connect(app: Flask) -> None:
 def find_owner(data: Mapping[str, Any]) -> str | None:
     """Return the user whom Flask-Login logged in to a session with this data; None for an anonymous one."""
     user = data.get(USER)
+    if isinstance(user, str):
+        return str.__str__(user)  # not the str() of an enum
     return None if user is None else str(user)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from nodes.sessions import current_session
 from nodes.sessions.checks import MAX_OWNER, to_owner
+from nodes.sessions.flask_login import find_owner
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 
@@ -41,6 +42,10 @@ def test_a_subclass_counts_as_its_type(harness: Harness, owner: Any, text: str) 
     browser.visit(lambda session: current_session.renew(owner=owner))
     assert browser.visit(lambda session: current_session.owner).value == text
     assert len(browser.users.of(text)) == len(browser.users.of(owner)) == 1
+
+
+def test_the_user_of_flask_login_may_be_a_member_of_an_enum() -> None:
+    assert find_owner({"_user_id": Role.ADMIN}) == find_owner({"_user_id": "admin"}) == "admin"
 
 
 @pytest.mark.parametrize(
