@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from werkzeug.local import LocalProxy
 
 from nodes.sessions import current_session
 from nodes.sessions.checks import MAX_OWNER, to_owner
@@ -36,7 +37,9 @@ class Number(enum.IntEnum):
         return "Number.ADMIN"
 
 
-@pytest.mark.parametrize(("owner", "text"), [(Role.ADMIN, "admin"), (Number.ADMIN, "7")])
+@pytest.mark.parametrize(
+    ("owner", "text"), [(Role.ADMIN, "admin"), (Number.ADMIN, "7"), (LocalProxy(lambda: "al"), "al")]
+)
 def test_a_subclass_counts_as_its_type(harness: Harness, owner: Any, text: str) -> None:
     browser = Browser(application(harness.store))
     browser.visit(lambda session: current_session.renew(owner=owner))
