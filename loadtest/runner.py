@@ -108,6 +108,7 @@ class HistoryRun:
     """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them.
 
     `watch` is called with each operation when it is read. Findings take at most this `share` (0 to 1) of the time.
+    Without `keep` the disk holds what is not read yet, and the history can't be finished.
     """
 
     def __init__(
@@ -118,8 +119,9 @@ class HistoryRun:
         *,
         watch: Callable[[Op], None] | None = None,
         share: float = 0.1,
+        keep: bool = True,
     ) -> None:
-        self._folder, self._header, self._watch, self._share = folder, header, watch, share
+        self._folder, self._header, self._watch, self._share, self._keep = folder, header, watch, share, keep
         marks, probes = folder / "marks.jsonl", folder / "probes.jsonl"
         self._paths = (marks, probes, *parts)
         self._marks, self._probes = PartWriter(marks), PartWriter(probes)
@@ -162,6 +164,8 @@ class HistoryRun:
             self._checker.feed(event)
             if self._watch is not None and isinstance(event, Op):
                 self._watch(event)
+        if not self._keep:
+            self._follower.forget()
 
     def _take_probes(self, prober: Prober | None) -> None:
         if prober is not None:
@@ -175,7 +179,7 @@ class Runner:
 
     `folder` gets the history, whose header has `title`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
-    several times a second.
+    several times a second; what it raises ends the run.
 
     Everything raises ClusterError, GeneratorError, ProberError, TargetError, HistoryError, and OSError where the folder
     is not writable. In any case the fault is undone and all processes are stopped.
@@ -248,11 +252,17 @@ class Runner:
                 self._hold(phase)
             finally:
                 if phase.undo:
-                    self._mark(UNDO)
-                    self._enter(f"{phase.name}: undo")
-                    with uninterrupted():
-                        phase.fault.undo(self._cluster)
-                    self._note("undone", "the fault is undone")
+                    self._undo(phase)
+
+    def _undo(self, phase: Phase) -> None:
+        """Undo the fault of a phase, also when `watch` raises to end the run."""
+        try:
+            self._mark(UNDO)
+            self._enter(f"{phase.name}: undo")
+        finally:
+            with uninterrupted():
+                phase.fault.undo(self._cluster)
+        self._note("undone", "the fault is undone")
 
     def finish(self, stopped: KeyboardInterrupt | None = None) -> Run:
         """End the load, and check its history. `stopped` is the signal that ended the phases early."""

@@ -45,8 +45,8 @@ class Suite:
     """Experiments and where to run them.
 
     `clusters` has a factory for each place: a variant is run in the first place that it can run in. `command` repeats
-    one case: "session-cluster failover run {name}". `variants` limits experiments to some of their variants. Without
-    `probes` there is neither a prober nor a check of the steady state.
+    one case: "session-cluster failover run {name}". `variants` limits experiments to some of their variants. The runs
+    of each case are numbered from `first`. Without `probes` there is neither a prober nor a check of the steady state.
     """
 
     experiments: Sequence[Experiment]
@@ -55,6 +55,7 @@ class Suite:
     clusters: Mapping[Place, MakeCluster]
     command: str = ""
     repeat: int = 1
+    first: int = 1
     node: NodeKind = NodeKind.FLASK
     probes: bool = True
     variants: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class Suite:
 
         Raises OSError where results cannot be written, and KeyboardInterrupt, which may be a `RunStopped`.
         """
-        rounds = [(case, number) for case in self.cases for number in range(1, self.repeat + 1)]
+        rounds = [(case, number) for case in self.cases for number in range(self.first, self.first + self.repeat)]
         status = Status("", 0, len(rounds))
         seconds = [Schedule(self._phases(case), status).seconds for case, _ in rounds]
         for position, (case, number) in enumerate(rounds):

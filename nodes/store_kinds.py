@@ -58,12 +58,6 @@ def _redis_url(env: Environment) -> str | None:
             f"{source}={_without_password(url)}: use redis://, rediss:// (TLS) or unix://, as redis://host:6379/0,"
             " redis+sentinel://user:password@host:26379,host:26379/NAME, or redis+cluster://user:password@host:6379"
         )
-    try:
-        valid = parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise SettingsError(f"{source}={_without_password(url)}: the port must be a whole number from 1 to 65535")
     return url
 
 

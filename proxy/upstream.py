@@ -91,6 +91,14 @@ def _block(settings: ProxySettings, name: str, servers: list[list[str]], *, is_s
     return block
 
 
+_CACHE_HEADERS = (
+    "Cache-Control",
+    *("CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Netlify-CDN-Cache-Control", "Vercel-CDN-Cache-Control"),
+    *("Edge-Control", "Surrogate-Control"),
+)
+"""Headers of a node that tell shared caches what to keep. nginx itself never passes `X-Accel-Expires` on."""
+
+
 def sticky_maps(settings: ProxySettings) -> EmptyBlock:
     """Return what keeps the sticky cookie, which nginx sets in every answer of a node, out of shared caches.
 
@@ -110,7 +118,7 @@ def sticky_maps(settings: ProxySettings) -> EmptyBlock:
         Section(f"map {own} $private_cache_control", **private),
         # Not in nginx's own answers, which have no cookie.
         Section("map $sent_http_set_cookie $cache_control", **{"default": "$private_cache_control", '""': own}),
-        KeyValuesMultiLines("proxy_hide_header", [["Cache-Control"], ["CDN-Cache-Control"], ["Surrogate-Control"]]),
+        KeyValuesMultiLines("proxy_hide_header", [[name] for name in _CACHE_HEADERS]),
     )
     if has_secure_twin(settings):
         block.sections.add(Section("map $client_scheme $app", default=UPSTREAM, https=SECURE))

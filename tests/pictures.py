@@ -142,7 +142,7 @@ def picture_cluster(browser: Browser) -> None:
 def picture_session(browser: Browser) -> None:
     """The console's view "Session", after a login and something in the cart."""
     with opened(browser, *SHARED) as page:
-        page.get_by_role("link", name="Session").click()
+        page.get_by_role("link", name="Session", exact=True).click()
         for step in ("login", "cart"):
             page.locator(f".steps .{step} button").click()
             expect(page.locator(".steps .look button")).to_have_attribute("aria-disabled", "false")
@@ -156,13 +156,27 @@ def picture_tour(browser: Browser) -> None:
         tour = page.locator(".tour")
         tour.get_by_role("button", name="Start the tour").click()
         for number in (1, 2, 3):
-            expect(tour.locator(".position")).to_contain_text(f"{number} ")
+            expect(tour.locator(".position")).to_contain_text(f"{number} of")
             tour.get_by_role("button", name="Next").click()
+        expect(tour.locator(".position")).to_contain_text("4 of")
         tour.locator(".act").click()
         expect(tour.locator(".result")).to_have_count(1)
         tour.locator(".act").click()
         expect(tour.locator(".result")).to_have_count(2)
         save("tour", page, height=800)
+
+
+def picture_experiments(browser: Browser) -> None:
+    """The console's view "Experiments", with the verdict of the one that kills a node."""
+    with opened(browser, *SHARED) as page:
+        page.get_by_role("link", name="Experiments", exact=True).click()
+        title = "kill a node, shared store"
+        one = page.locator(".list details").filter(has=page.get_by_text(title, exact=True))
+        one.locator("summary").click()
+        one.get_by_role("button", name=f"Run: {title}").click()
+        expect(page.locator(".result h3")).to_contain_text(title, timeout=2 * PATIENCE)
+        page.evaluate("scrollTo(0, 0)")
+        save("experiments", page, height=1000)
 
 
 def picture_shop(browser: Browser) -> None:
@@ -193,6 +207,7 @@ PICTURES: Mapping[str, Callable[[Browser], None]] = {
     "cluster": picture_cluster,
     "session": picture_session,
     "tour": picture_tour,
+    "experiments": picture_experiments,
     "shop": picture_shop,
     "report": picture_report,
 }
@@ -262,6 +277,7 @@ def main() -> None:
     names = parser.parse_args().names
     if unknown := set(names) - PICTURES.keys():
         parser.error(f"NAME must be one of {', '.join(PICTURES)}, not {', '.join(sorted(unknown))}")
+    expect.set_options(timeout=PATIENCE)
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -8,18 +8,21 @@ from typing import Any
 import click
 from rich.console import Console as Terminal
 
-from deploy import ClusterSpec, LocalCluster, StoreKind
+from deploy import ClusterSpec, ComposeCluster, LocalCluster, StoreKind
 from deploy.cli import PAGE_PORT, MakeLocalCluster, cluster_options, program_options
 from deploy.compose.docker import require_engine
 from deploy.ports import free_ports, require_free
 from deploy.signals import interruptible
 from deploy.spec import ClusterError, NodeKind, SpecError, parse_balance
 from loadtest.cli.shared import INTERRUPTED, choose_clusters, out_option, place_option, temporary_folder, writing
+from loadtest.console.archive import Archive
 from loadtest.console.board import Board
 from loadtest.console.commands import MOST_NODES, MOST_USERS
 from loadtest.console.director import Director, with_store
+from loadtest.console.experiments import Experiments
 from loadtest.console.sampler import Sampler
 from loadtest.experiment import Place, cluster
+from loadtest.suite import MakeCluster
 from proxy.cli import UsageError
 
 START_TIMEOUT = 30.0
@@ -48,13 +51,17 @@ START_TIMEOUT = 30.0
 )
 @place_option(Place.LOCAL.value, "Where the cluster runs: local (processes of this machine) or compose (containers).")
 @program_options
-@out_option("Keep the history of each load in DIR.")
+@out_option(
+    "Folder for the history of each load and the results of experiments. Default: histories are not kept, and "
+    "results are in results/console-TIME."
+)
 def console(**given: Any) -> None:
     """Start a cluster with users on it, and serve a page to watch and break it until Ctrl-C.
 
     The page is for this machine alone, and its address has a token. Members can be killed, paused, drained and
     restarted; the number of nodes and users, the balancing policy, the store and the network to it can be changed; one
-    button undoes all faults. docs/console.md has its HTTP interface for scripts.
+    button undoes all faults. The experiments of `session-cluster failover` run from the page, each on a cluster of its
+    own. docs/console.md has its HTTP interface for scripts.
 
     Exit status: 1 there was an error (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
@@ -80,7 +87,12 @@ def console(**given: Any) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             board = Board()
             keep = given["out"] is not None
-            director = Director(with_store(spec, store), given["users"], clusters, board, folder, keep=keep)
+            experiments = Experiments(_list_places(place, clusters), Archive(folder) if keep else Archive.default())
+            if place is Place.LOCAL and not given["nginx"] and not given["store_server"]:
+                experiments.find_containers(ComposeCluster)
+            director = Director(
+                with_store(spec, store), given["users"], clusters, board, folder, keep=keep, experiments=experiments
+            )
             _serve(board, director, port, place, terminal)
     except SpecError as error:
         raise UsageError(error) from error
@@ -98,8 +110,18 @@ def serve_page(
     with temporary_folder(None) as folder:
         board, port = Board(), port or free_ports(1)[0]
         fixed = spec if spec.port else replace(spec, port=free_ports(1)[0])
-        director = Director(with_store(fixed, spec.store), None, make_cluster, board, folder, started=started)
+        processes = choose_clusters(Place.LOCAL, NodeKind.FLASK, None, None)  # not with the state of `up`
+        experiments = Experiments({Place.LOCAL: processes}, Archive.default())
+        director = Director(
+            with_store(fixed, spec.store), None, make_cluster, board, folder, started=started, experiments=experiments
+        )
         _serve(board, director, port, Place.LOCAL, Terminal(highlight=False))
+
+
+def _list_places(place: Place, make_cluster: MakeCluster) -> dict[Place, MakeCluster]:
+    """Return where experiments can run, the console's own place first: processes can run beside containers."""
+    processes = choose_clusters(Place.LOCAL, NodeKind.FLASK, None, None)
+    return {place: make_cluster, Place.LOCAL: make_cluster if place is Place.LOCAL else processes}
 
 
 def _serve(board: Board, director: Director, port: int, place: Place, terminal: Terminal) -> None:

@@ -6,15 +6,20 @@ from enum import StrEnum
 
 from deploy import Cluster, ClusterSpec, Member, MemberState, Role, StoreKind
 from deploy.spec import NodeKind
+from loadtest.console.experiments import list_names, refuse_experiment
 from loadtest.console.messages import Message, message
 from loadtest.console.stops import BY_NAME as STOPS_BY_NAME
 from loadtest.console.stops import OWN
+from loadtest.experiment import Place
 from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Fault, kill, latency, pause, restore, scale
 from proxy import Balance
 
 MOST_NODES = 12
 MOST_USERS = 200
 SLOW_SECONDS = 0.1
+WITHOUT_CLUSTER = frozenset({"store", "scene", "experiment", "stop"})
+"""Commands that are possible where the console's own cluster did not start."""
+DURING_EXPERIMENT = frozenset({"stop", "undo"})
 
 
 class ClusterStage(StrEnum):
@@ -57,6 +62,11 @@ class ClusterState:
     load_failed: bool = False
     busy: bool = False
     """Whether a command waits or is being executed."""
+    experiment: str = ""
+    """The experiment that waits or runs, on a cluster of its own."""
+    places: frozenset[Place] = frozenset({Place.LOCAL})
+    """Where experiments can run, and why not in containers."""
+    why_no_containers: str = ""
 
     def find(self, name: str) -> Member | None:
         return next((member for member in self.members if member.name == name), None)
@@ -87,10 +97,8 @@ def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
     command = COMMANDS.get(do)
     if command is None:
         return message("no_such_command", name=do)
-    if state.stage is not ClusterStage.RUNNING and not (
-        state.stage is ClusterStage.FAILED and do in {"store", "scene"}
-    ):
-        return message(f"stage_{state.stage}")
+    if reason := _refuse_whatever(state, do):
+        return reason
     if command.on_member and state.find(argument) is None:
         return message("no_such_member", name=argument)
     return command.refuse(state, argument)
@@ -105,11 +113,25 @@ def refused(state: ClusterState) -> dict[str, Message]:
         "policy": list(Balance),
         "store": list(StoreKind),
         "scene": [OWN, *STOPS_BY_NAME],
+        "experiment": list_names(),
+        "users": [],
     }
-    asked = ((name, argument) for name in COMMANDS for argument in arguments.get(name, [""]) if name != "users")
-    found = ((f"{name} {argument}".strip(), refuse(state, name, argument)) for name, argument in asked)
-    why_no_users = {"users": message("no_users_here")} if state.users is None else {}
-    return {what: why for what, why in found if why is not None} | why_no_users
+    found = {name: why for name in COMMANDS if (why := _refuse_whatever(state, name)) is not None}
+    for name in [one for one in COMMANDS if one not in found]:
+        for argument in arguments.get(name, [""]):
+            if (why := refuse(state, name, argument)) is not None:
+                found[f"{name} {argument}".strip()] = why
+    return found | ({"users": message("no_users_here")} if state.users is None else {})
+
+
+def _refuse_whatever(state: ClusterState, do: str) -> Message | None:
+    """Return why a command is not possible, whatever its argument is, or None."""
+    if state.experiment and do not in DURING_EXPERIMENT:
+        return message("experiment_runs", name=state.experiment)
+    has_cluster = state.stage is ClusterStage.RUNNING
+    if has_cluster or (state.stage is ClusterStage.FAILED and do in WITHOUT_CLUSTER):
+        return None
+    return message(f"stage_{state.stage}")
 
 
 def _member(state: ClusterState, name: str) -> Member:
@@ -185,6 +207,14 @@ def _refuse_scene(state: ClusterState, to: str) -> Message | None:
     if state.spec.node is not NodeKind.FLASK or state.spec.application:
         return message("tour_needs_shop")
     return None
+
+
+def _refuse_experiment(state: ClusterState, to: str) -> Message | None:
+    return refuse_experiment(to, state.places, state.why_no_containers)
+
+
+def _refuse_stop(state: ClusterState, _: str) -> Message | None:
+    return None if state.experiment else message("no_experiment")
 
 
 def _refuse_network(state: ClusterState, to: str) -> Message | None:
@@ -267,6 +297,8 @@ COMMANDS: Mapping[str, Command] = {
     "failover": Command(refuse=_refuse_failover, apply=lambda cluster, _: FAILOVER.apply(cluster)),
     "store": Command(refuse=_refuse_store),
     "scene": Command(refuse=_refuse_scene),
+    "experiment": Command(refuse=_refuse_experiment),
+    "stop": Command(refuse=_refuse_stop),
     "users": Command(refuse=_refuse_users),
     "load": Command(refuse=_refuse_load),
     "undo": Command(refuse=_refuse_undo),

@@ -4,8 +4,8 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,17 @@ import msgspec
 
 from deploy import Cluster, ClusterError, ClusterSpec, Member, StoreKind
 from loadtest.checker.phases import FAULT, UNDO
+from loadtest.console.archive import Archive
 from loadtest.console.board import Board, EntryKind, Order
 from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, undo_all
+from loadtest.console.experiments import Experiments, NotFinished
 from loadtest.console.live_load import LiveLoad
 from loadtest.console.messages import Message, message
 from loadtest.console.stops import BY_NAME, OWN
+from loadtest.experiment import Place
 from loadtest.load_profile import LoadProfile
+from loadtest.report.sentences import tell
+from loadtest.results import CaseResults
 from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget
 
@@ -58,7 +63,8 @@ class Director:
     """`run` is for one thread, everything else for any.
 
     `started` is called with each cluster that runs. `users` is the number of virtual users, None for a cluster without
-    a load. `folder` gets a folder for each load. With `keep` the history of each is completed at its end.
+    a load. `folder` gets a folder for each load. With `keep` the history of each is completed at its end. `experiments`
+    run on clusters of their own; without them they are like the cluster, and their results are in `folder`.
     """
 
     def __init__(
@@ -71,7 +77,9 @@ class Director:
         *,
         keep: bool = False,
         started: Callable[[Any], None] | None = None,
+        experiments: Experiments | None = None,
     ) -> None:
+        self.experiments = experiments or Experiments({Place.LOCAL: make_cluster}, Archive(folder))
         self._spec, self._users, self._make_cluster = spec, users, make_cluster
         self._own_spec = spec
         self._board, self._folder, self._keep, self._started = board, folder, keep, started
@@ -94,13 +102,20 @@ class Director:
     def post(self, order: Order) -> int:
         """Queue a command, and return its id. Raises Refused, with the reason, where it is not possible now."""
         argument = order.on or order.to
-        known = replace(self.state, busy=self._is_busy())
+        known = replace(self.state, busy=self._is_busy(), experiment=self._find_experiment())
         if reason := refuse(known, order.do, argument):
             raise Refused(reason)
         with self._changed:
             if len(self._waiting) >= MOST_WAITING:
                 raise Refused(message("queue_full"))
             job = Waiting(next(self._ids), order)
+            if order.do in {"stop", "undo"}:
+                self.experiments.stop()
+            if order.do == "stop":  # the experiment's own command ends, too, and says so
+                self._log(EntryKind.DONE, job)
+                return job.id
+            if order.do == "experiment":
+                self.experiments.expect()
             if order.do == "undo":  # what waits would only break more
                 for dropped in self._waiting:
                     self._log(EntryKind.DROPPED, dropped)
@@ -134,6 +149,9 @@ class Director:
             users=self._users if load is None else load.users,
             load_failed=bool(self.load_error),
             busy=self._is_busy(),
+            experiment=self._find_experiment(),
+            places=self.experiments.places,
+            why_no_containers=self.experiments.why_no_containers,
         )
         return self.state
 
@@ -174,7 +192,7 @@ class Director:
     def _execute_all(self) -> ClusterSpec:
         """Execute commands until one wants another store; return the spec with it."""
         while True:
-            self.running = job = self._take()
+            job = self._take()
             if (spec := self._execute(job)) is not None:
                 return spec
             self.look()  # the next command is posted for the state that this one leaves
@@ -188,17 +206,23 @@ class Director:
             self._changing = self.running = None
 
     def _is_busy(self) -> bool:
-        return self.running is not None or bool(self._waiting)
+        return bool(self._waiting) or self.running is not None
+
+    def _find_experiment(self) -> str:
+        """Return the experiment that is being executed or waits, or the empty string."""
+        jobs = (*self.waiting, self.running)  # in the order that a command takes
+        return next((job.argument for job in jobs if job is not None and job.order.do == "experiment"), "")
 
     def _take(self) -> Waiting:
         with self._changed:
             while not self._waiting:
                 self._changed.wait(_POLL)  # in steps, or a signal would wait for the next command
+            self.running = self._waiting[0]
             return self._waiting.popleft()
 
     def _execute(self, job: Waiting) -> ClusterSpec | None:
         order, argument = job.order, job.argument
-        state = self.look()
+        state = replace(self.look(), experiment="")  # none runs beside it
         if reason := refuse(state, order.do, argument):
             self._log(EntryKind.FAILED, job, reason=reason)
             return None
@@ -207,6 +231,9 @@ class Director:
         self._mark(order)
         try:
             spec = self._do(order.do, argument, state)
+        except NotFinished as error:
+            self._log(EntryKind.FAILED, job, reason=error.reason, seconds=time.monotonic() - begin)
+            return None
         except FAILURES as error:
             self._log(EntryKind.FAILED, job, reason=message("raw", text=str(error)), seconds=time.monotonic() - begin)
             return None
@@ -226,6 +253,9 @@ class Director:
             spec = self._own_spec if argument == OWN else BY_NAME[argument].spec
             spec = replace(spec, port=self._own_spec.port, start_timeout=self._own_spec.start_timeout)
             return with_store(spec, spec.store)
+        if do == "experiment":
+            self._run_experiment(argument)
+            return None
         assert self.cluster is not None  # `refuse` knows the stage
         if (apply := COMMANDS[do].apply) is not None:
             apply(self.cluster, argument)
@@ -243,6 +273,29 @@ class Director:
             self._users = int(argument)
         return None
 
+    def _run_experiment(self, name: str) -> None:
+        """Run an experiment, while the users of this cluster pause: two cores are few."""
+        with self._resting():
+            results = self.experiments.run(name)
+        for result in results:
+            told = tell(CaseResults((result,)))
+            text = result.reason if told is None else told.text
+            self._log_seen(f"experiment_{result.verdict.name.lower()}", title=result.heading, told=text)
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        load = None if self.load_error else self.load
+        try:
+            if load is not None:
+                load.pause()
+            yield
+        except KeyboardInterrupt:
+            load = None  # everything ends
+            raise
+        finally:
+            if load is not None and not self.load_error:
+                load.resume()
+
     def _start_load(self) -> None:
         if self._users is None:
             return
@@ -252,7 +305,7 @@ class Director:
         folder = next(name for name in names if not name.exists())
         folder.mkdir()
         profile = LoadProfile(users=max(1, self._users), spawn_rate=SPAWN_RATE, wait=WAIT)
-        load = LiveLoad(ClusterTarget(self.cluster), profile, folder)
+        load = LiveLoad(ClusterTarget(self.cluster), profile, folder, keep=self._keep)
         load.__enter__()
         load.set_users(self._users)
         self.load = load

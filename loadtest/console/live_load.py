@@ -141,12 +141,14 @@ class Recent:
 class LiveLoad:
     """Virtual users and a prober on a target that runs, until the context manager is left.
 
-    `folder` gets the history; it is complete after `finish`. `set_users` is for the director's thread, `sample` for the
-    sampler's. Raises GeneratorError, ProberError, TargetError, HistoryError and OSError.
+    `folder` gets the history; with `keep` it is complete after `finish`, without it only its newest part is there: a
+    console may run for days. `set_users`, `pause` and `resume` are for the director's
+    thread, `sample` for the sampler's. Raises GeneratorError, ProberError, TargetError, HistoryError and OSError.
     """
 
-    def __init__(self, target: Target, profile: LoadProfile, folder: Path) -> None:
+    def __init__(self, target: Target, profile: LoadProfile, folder: Path, *, keep: bool = False) -> None:
         self.users = profile.users
+        self.is_paused = False
         self.started = now()
         self.recent = Recent()
         self.findings: Findings = Checker().findings()
@@ -154,8 +156,11 @@ class LiveLoad:
         self._lock = threading.Lock()
         self._generator = Generator(profile, target, folder)
         header = make_header(target, profile, "console", self.started)
-        self._history = HistoryRun(folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE)
-        self._prober = Prober((make_session_endpoint(target),))
+        self._history = HistoryRun(
+            folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE, keep=keep
+        )
+        self._endpoint = make_session_endpoint(target)
+        self._prober: Prober | None = Prober((self._endpoint,))
         self._open = contextlib.ExitStack()  # entered
         self._ended = False
 
@@ -165,6 +170,7 @@ class LiveLoad:
             stack.enter_context(self._generator)
             self._history.write(Mark(now(), LOAD))
             self._generator.start()
+            assert self._prober is not None  # it is not paused
             stack.enter_context(self._prober)
             self._open = stack.pop_all()
         return self
@@ -180,6 +186,25 @@ class LiveLoad:
         """Change the number of users, which may be 0."""
         self._generator.set_users(users)
         self.users = users
+
+    def pause(self) -> None:
+        """Let the target rest: its users leave, and no probe is sent."""
+        self._generator.set_users(0)
+        self.is_paused = True
+        prober = self._prober
+        assert prober is not None
+        prober.stop()  # not locked: with a store that is silent it takes seconds
+        with self._lock:
+            self._history.read(prober)
+            self._prober = None
+
+    def resume(self) -> None:
+        """Undo `pause`: as many users as before log in."""
+        prober = self._open.enter_context(Prober((self._endpoint,)))
+        with self._lock:
+            self._prober = prober
+        self._generator.set_users(self.users)
+        self.is_paused = False
 
     def mark(self, name: str) -> None:
         """Write a mark to the history: a fault is applied or undone."""
@@ -198,10 +223,11 @@ class LiveLoad:
             self.recent.forget(at - SECONDS_KEPT)
 
     def finish(self) -> Findings:
-        """Stop the users in order, and keep the history in the folder."""
+        """Stop the users in order, and write the whole history to the folder. Needs `keep`."""
         with self._lock:
             self._ended = True
-            self._prober.stop()
+            if self._prober is not None:
+                self._prober.stop()
             self._generator.stop()
             self.findings = self._history.finish(self._prober)
         return self.findings

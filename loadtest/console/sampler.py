@@ -186,6 +186,7 @@ class Sampler(threading.Thread):
                 "seconds": [] if load is None else load.recent.series(end - SECONDS_SHOWN, end),
             },
             "faults": self._spans,
+            "experiment": self._director.experiments.describe(),
             "running": running,
             "waiting": self._director.waiting,
             "refused": refused(state),
@@ -214,10 +215,10 @@ def _url(cluster: Cluster | None) -> str:
 
 
 def _describe_load(load: LiveLoad | None, error: str) -> dict[str, Any]:
-    """Describe the load: none, running or failed."""
+    """Describe the load: none, running, paused or failed."""
     if load is None:
         return {"state": "none", "users": 0, "since": None, "error": ""}
-    state = "failed" if error else "running" if load.users else "none"
+    state = "failed" if error else "paused" if load.is_paused else "running" if load.users else "none"
     return {"state": state, "users": load.users, "since": round(load.started, 2), "error": error}
 
 

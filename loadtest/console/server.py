@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from deploy import ClusterError
 from loadtest.console.board import Board, Order
 from loadtest.console.director import Director, Refused
+from loadtest.console.experiment_view import make_experiment_view
 from loadtest.console.messages import STATIC
 from loadtest.console.session_view import make_session_view
 from loadtest.console.threads import in_thread
@@ -69,12 +70,13 @@ def create_app(console: Console) -> flask.Flask:
     app.register_blueprint(_make_pages(console))
     app.register_blueprint(make_session_view(console))
     app.register_blueprint(make_tour_view(console))
+    app.register_blueprint(make_experiment_view(console))
     app.before_request(lambda: _check_origin(console))
     app.before_request(lambda: _check_token(console))
 
     @app.after_request
     def harden(response: flask.Response) -> flask.Response:
-        response.headers.update(_HEADERS)
+        response.headers.update(_HEADERS | flask.g.pop("headers", {}))
         return response
 
     @app.errorhandler(HTTPException)

@@ -7,11 +7,14 @@ from pathlib import Path
 import msgspec
 
 from loadtest.history.events import VERSION, End, Event, Header, Mark, Note, Op, Probe, when
+from loadtest.history.space import free_beginning
 from loadtest.history.writer import GZIP
 
 CHUNK = 256 * 1024
 # A file of another kind may have no line ends at all; the longest line of an operation has a few KB.
 MAX_LINE = 1024 * 1024
+_WORTH_FORGETTING = 1024 * 1024
+"""Bytes that have been read since the last time."""
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -138,6 +141,11 @@ class Follower:
         """
         return sorted((event for part in self._parts for event in part.read()), key=when)
 
+    def forget(self) -> None:
+        """Give the disk space of what was read back: nobody can read it again."""
+        for part in self._parts:
+            part.forget()
+
 
 class _Part:
     """One file, as far as it has been read."""
@@ -147,6 +155,7 @@ class _Part:
         self.count = 0
         self._path = path
         self._position = 0
+        self._forgotten = 0
         self._rest = b""
 
     def read(self) -> Iterator[Op | Probe | Mark | Note]:
@@ -160,6 +169,11 @@ class _Part:
             return
         except OSError as error:
             raise HistoryError(f"{self._path}: cannot be read: {error.strerror}") from error
+
+    def forget(self) -> None:
+        if self._position >= self._forgotten + _WORTH_FORGETTING:
+            free_beginning(self._path, self._position)
+            self._forgotten = self._position
 
     def _events(self, data: bytes) -> Iterator[Op | Probe | Mark | Note]:
         self._position += len(data)

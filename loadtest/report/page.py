@@ -91,7 +91,7 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
         tell=tell,
         read_evidence=lambda result: _read_evidence(result, folder),
         what_happened=summarize,
-        list_examples=_list_examples,
+        list_examples=list_examples,
         describe=_describe,
         nothing=NOTHING.what,
         phases=lambda result: _FAULTLESS if result.fault == NOTHING.what else {},
@@ -157,7 +157,7 @@ def _as_address(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _list_examples(result: Result) -> list[dict[str, Any]]:
+def list_examples(result: Result) -> list[dict[str, Any]]:
     """Return the earliest losses of each kind, in seconds after the fault or the begin of the measurement."""
     found, timing = result.findings, result.timing
     if found is None or timing is None:

@@ -11,10 +11,10 @@ from flask import Response
 from .options import Caching
 
 _FOR_SHARED_CACHES = {"public", "s-maxage"}
+_NAMES = {"vary", "cache-control"}
 _DEFAULT = {Caching.NO_STORE: "no-store", Caching.PRIVATE: "private, no-cache"}
-_OF_SHARED_CACHES = {"cdn-cache-control", "surrogate-control"}
-"""Headers that tell shared caches something else than `Cache-Control`."""
-_NAMES = {"vary", "cache-control", *_OF_SHARED_CACHES}
+_FOR_SOME_CACHES = ("-cache-control", "surrogate-control", "edge-control", "x-accel-expires")
+"""Ends of the names of headers that tell some shared caches something else than `Cache-Control` (RFC 9213)."""
 
 
 def forbid_sharing(response: Response, caching: Caching) -> None:
@@ -24,14 +24,15 @@ def forbid_sharing(response: Response, caching: Caching) -> None:
     """
     headers = response.headers
     names = {name.lower() for name, _ in headers}
-    if names.isdisjoint(_NAMES):
+    for_some = [name for name in names if name.endswith(_FOR_SOME_CACHES)]
+    if not for_some and names.isdisjoint(_NAMES):
         headers.add("Vary", "Cookie")
         headers.add("Cache-Control", _DEFAULT[caching])
         return
     vary = [each.strip() for each in ",".join(headers.getlist("Vary")).split(",")] if "vary" in names else []
     if "cookie" not in map(str.lower, vary):
         headers["Vary"] = ", ".join([*vary, "Cookie"])
-    for name in names & _OF_SHARED_CACHES:
+    for name in for_some:
         del headers[name]
     own = ", ".join(headers.getlist("Cache-Control")) if "cache-control" in names else ""
     headers["Cache-Control"] = _private(own) or _DEFAULT[caching]
@@ -43,7 +44,7 @@ def _private(header: str) -> str | None:
     by_name = {directive.partition("=")[0].strip().lower(): directive for directive in directives}
     if not by_name:
         return None
-    if '"' in header:  # a list of fields, which caches read in different ways
+    if '"' in header or ";" in header:  # a list of fields, or a mistake: caches read it in different ways
         return "no-store"
     kept = [directive for name, directive in by_name.items() if name not in _FOR_SHARED_CACHES]
     return ", ".join(kept if by_name.keys() & {"private", "no-store"} else ["private", *kept])

@@ -63,10 +63,13 @@ def check_url(url: object) -> None:
 def to_owner(value: object, name: str = "owner") -> str:
     """Return the name of an owner, that of an int as str, since an owner is a text in every store.
 
+    The `str()` of a subclass, such as that of an enum, does not count.
+
     Raises TypeError for other types, and ValueError for a text that not every store can hold.
     """
     check_type(name, value, (str, int), "a str, such as str(user.id)")
-    owner = str(value)
+    assert isinstance(value, str | int)
+    owner = str.__str__(value) if isinstance(value, str) else str(int(value))
     if not 1 <= len(owner) <= MAX_OWNER or "\0" in owner or not is_unicode(owner):
         raise ValueError(
             f"{name} must have 1 to {MAX_OWNER} characters, no NUL and no lone surrogates, not {owner[:300]!r}"

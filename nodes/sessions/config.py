@@ -101,14 +101,18 @@ def _secrets(config: Mapping[str, Any]) -> tuple[bytes, ...]:
     key, fallbacks = config.get("SECRET_KEY"), config.get("SECRET_KEY_FALLBACKS") or ()
     if not key:
         return ()
-    first = to_secrets("SECRET_KEY", key)
-    if len(first[0]) < MIN_SECRET_BYTES:
-        log.warning(
-            "SECRET_KEY has %d bytes, and less than %d can be guessed: use the output of `openssl rand -hex 32`",
-            len(first[0]),
-            MIN_SECRET_BYTES,
-        )
-    return tuple(map(_lengthen, first + to_secrets("SECRET_KEY_FALLBACKS", fallbacks)))
+    found: list[bytes] = []
+    for name, value in (("SECRET_KEY", key), ("SECRET_KEY_FALLBACKS", fallbacks)):
+        secrets = to_secrets(name, value)
+        if (shortest := min(map(len, secrets), default=MIN_SECRET_BYTES)) < MIN_SECRET_BYTES:
+            log.warning(
+                "%s has %d bytes, and less than %d can be guessed: use the output of `openssl rand -hex 32`",
+                name,
+                shortest,
+                MIN_SECRET_BYTES,
+            )
+        found += map(_lengthen, secrets)
+    return tuple(found)
 
 
 def _lengthen(secret: bytes) -> bytes:

@@ -98,11 +98,12 @@ def check_key(key: object) -> None:
 
 
 def to_field(key: str) -> str:
-    """Return the name of the field for the application's `key`.
+    """Return the name of the field for the application's `key`, whose text counts where it is of a subclass of str.
 
     A key that is the name of a reserved field gets a `~` before it, and so does a key that would then collide.
     """
-    return f"~{key}" if _is_reserved(key) else key
+    text = key if type(key) is str else str.__str__(key)
+    return f"~{text}" if _is_reserved(text) else text
 
 
 def to_application_key(field: str) -> str | None:

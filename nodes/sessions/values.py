@@ -13,7 +13,7 @@ A node of a version before these types reads such a value as `msgspec.msgpack.Ex
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -65,7 +65,7 @@ def is_plain(value: Any) -> bool:
 
 def to_plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     """Return the value with `Ext` objects for what MessagePack does not have. Raises TypeError for other types."""
-    if value is None or isinstance(value, bool | msgpack.Ext):
+    if value is None or isinstance(value, bool):
         return value
     if depth < 0:
         raise TypeError(_TOO_DEEP)
@@ -136,6 +136,10 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             return msgpack.Ext(4, value.replace(tzinfo=None).isoformat().encode())
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            raise TypeError("a datetime must be in the years 1 to 9999 in UTC") from None
         return datetime.fromisoformat(value.isoformat())
     if isinstance(value, date):
         return msgpack.Ext(5, value.isoformat().encode())

@@ -27,7 +27,7 @@ class FakeLoad:
     """Operations that the test says; figures and findings are the real ones."""
 
     def __init__(self, users: int) -> None:
-        self.users, self.started = users, now()
+        self.users, self.started, self.is_paused = users, now(), False
         self.recent = Recent()
         self._checker = Checker()
         self._logged_in: set[str] = set()
@@ -37,6 +37,12 @@ class FakeLoad:
 
     def set_users(self, users: int) -> None:
         self.users = users
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
 
     def mark(self, name: str) -> None: ...
 

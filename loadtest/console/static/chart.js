@@ -13,7 +13,8 @@ export function Chart({ page }) {
   const sums = [0, 1, 2].map((at) => seconds.reduce((sum, second) => sum + second[at], 0));
   const [ok, failed, out] = sums.map((sum) => number(sum));
   const begin = snapshot?.series.begin ?? 0;
-  const empty = snapshot && snapshot.load.state === "none" && sums.every((sum) => sum === 0);
+  const empty = snapshot && ["none", "paused"].includes(snapshot.load.state) && sums.every((sum) => sum === 0);
+  const hint = page.refused({ do: "users" })?.key === "no_users_here" ? "no_load_here" : snapshot?.load.state === "paused" ? "load_paused" : "no_load_chart";
   return html`<section class="chart" aria-label=${t("chart")}>
     <h2>${t("chart")}</h2>
     <ul class="legend">
@@ -24,7 +25,7 @@ export function Chart({ page }) {
     <div class="plot" role="img" aria-label=${t("chart_summary", { ok, failed, out })}>
       <${Bars} seconds=${seconds} spans=${snapshot?.faults ?? []} begin=${begin} />
       <${Marks} log=${log} begin=${begin} />
-      ${empty && html`<p class="empty">${t(page.refused({ do: "users" }) ? "no_load_here" : "no_load_chart")}</p>`}
+      ${empty && html`<p class="empty">${t(hint)}</p>`}
     </div>
     <p class="axis" aria-hidden="true"><span>${t("ago", { seconds: 60 })}</span><span>${t("ago", { seconds: 30 })}</span><span>${t("now")}</span></p>
   </section>`;

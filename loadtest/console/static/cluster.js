@@ -3,7 +3,9 @@ import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
 import { Figures } from "./figures.js";
 import { html } from "./html.js";
+import { isRunning } from "./live_run.js";
 import { Log } from "./log.js";
+import { t } from "./text.js";
 import { Topology } from "./topology.js";
 import { Tour } from "./tour.js";
 
@@ -11,6 +13,7 @@ export const clusterView = {
   name: "cluster",
   label: "view_cluster",
   render: (page) => html`
+    <${Banner} run=${page.state.snapshot?.experiment} />
     <${Tour} page=${page} />
     <div class="cluster">
       <${Figures} page=${page} />
@@ -21,3 +24,9 @@ export const clusterView = {
     </div>
   `,
 };
+
+// Which cluster this is, while an experiment has another one.
+function Banner({ run }) {
+  if (!isRunning(run)) return null;
+  return html`<p class="banner" role="status">${t("own_cluster", { name: run.name })} <a href="#experiments">${t("view_experiments")}</a></p>`;
+}

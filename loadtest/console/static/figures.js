@@ -1,12 +1,12 @@
 // The strip of figures that tells the story in five seconds. Without a load there are none, and the strip says so.
 import { html } from "./html.js";
-import { clock, number, t } from "./text.js";
+import { clock, number, t, whyNoLoad } from "./text.js";
 
 export function Figures({ page }) {
   const { figures, load, stage } = page.state.snapshot ?? {};
   const counts = figures && figures.operations > 0 ? figures : null;
   const recent = load?.state === "running" ? counts?.recent : null;
-  const missing = stage !== "running" ? "" : load.state === "running" ? t("too_few") : t("no_load");
+  const missing = stage !== "running" ? "" : load.state === "running" ? t("too_few") : whyNoLoad(load);
   const dash = "–";
   return html`<section class="figures" aria-label=${t("figures")}>
     <${Figure} name="requests" value=${counts ? number(counts.operations) : dash}

@@ -23,6 +23,12 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
+// What English data of the server is in the chosen language, if the catalogue has just that under this key; `null` if not.
+export function translate(key, english) {
+  const known = catalogue[key];
+  return known && english.startsWith(known.en) ? known[language] + english.slice(known.en.length) : null;
+}
+
 // The text of a message of the server.
 export const tell = (message) => (message ? t(message.key, message.values) : "");
 
@@ -30,6 +36,12 @@ export const number = (value, digits = 0) =>
   new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+
+// A time of any day, in the order that every reader can sort.
+export const moment = (seconds) => new Date(seconds * 1000).toLocaleString("sv-SE");
+
+// Why there are no figures of users.
+export const whyNoLoad = (load) => t(load?.state === "paused" ? "load_paused" : "no_load");
 
 // A command in words: its argument has a name of its own where it is one of several values.
 export function describe({ do: name, on, to }) {

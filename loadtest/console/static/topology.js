@@ -2,7 +2,7 @@
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
 import { showMemberLog } from "./member_log.js";
-import { number, t } from "./text.js";
+import { number, t, whyNoLoad } from "./text.js";
 
 const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕", failing: "▲" };
 
@@ -20,7 +20,7 @@ export function Topology({ page }) {
     <div class="column browsers">
       <div class="member browser">
         <h3>${t("browsers")}</h3>
-        <p class="figure-line">${load?.state === "running" ? t("virtual_users", { count: load.users }) : t("no_load")}</p>
+        <p class="figure-line">${load?.state === "running" ? t("virtual_users", { count: load.users }) : whyNoLoad(load)}</p>
         ${snapshot?.cluster.url &&
         html`<p><a href=${snapshot.cluster.url} target="_blank" rel="noopener noreferrer">${t("open_shop")}</a></p>`}
       </div>
@@ -73,7 +73,7 @@ function Member({ page, member, load, compact = false }) {
 }
 
 function nodeFigures({ figures, state }, load) {
-  if (load?.state !== "running") return t("no_load");
+  if (load?.state !== "running") return whyNoLoad(load);
   if (!figures || (!figures.rate && !figures.failed)) return t("no_requests");
   const parts = [];
   if (figures.rate) parts.push(t("per_second", { rate: number(figures.rate, 1) }), t("p50", { ms: number(figures.p50) }));

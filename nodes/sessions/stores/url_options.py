@@ -41,10 +41,12 @@ def check_options(given: Iterable[tuple[str, str]], allowed: Mapping[str, Values
 
     Values are not in the errors, because some are passwords.
     """
-    seen = set[str]()
-    for name, value in given:
+    seen, pairs = set[str](), list(given)
+    for name, value in pairs:
         if name in budgeted:
             raise ValueError(f"the URL must not have the option {name!r}, which the store's budgets set; leave it out")
+        if name not in allowed and any("@" in each for pair in pairs for each in pair):
+            raise ValueError("the URL has an unknown option with '@'; write '?' in a password as %3F")
         if name not in allowed:
             raise ValueError(f"the URL has an unknown option: {name!r}; leave it out")
         if name in seen:

@@ -41,8 +41,9 @@ class ScriptedLoad:
     """In the place of `LiveLoad`: as many requests find their user logged out as the cluster's spec makes likely."""
 
     share_of_nodes = 2 / 3
+    is_paused = False
 
-    def __init__(self, target: ClusterTarget, profile: LoadProfile, folder: Path) -> None:
+    def __init__(self, target: ClusterTarget, profile: LoadProfile, folder: Path, *, keep: bool) -> None:
         self.users, self.started, self.recent = profile.users, now(), Recent()
         self._spec = target.cluster.spec
         self._checker = Checker()

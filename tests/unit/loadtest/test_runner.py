@@ -1,13 +1,17 @@
 """When a run ends early: findings of a history that is still being written are provisional."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from deploy import Cluster
 from loadtest import runner as module
 from loadtest.checker import Checker, Findings, Kind, PhaseFigures
+from loadtest.checker.phases import DURING
+from loadtest.experiment import Phase
+from loadtest.faults import Fault
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
 from loadtest.runner import Runner, Schedule
@@ -48,3 +52,33 @@ def test_what_a_later_answer_explains_ends_no_run(runner: Runner, monkeypatch: p
 def test_what_stays_found_ends_a_run(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     looking(runner, monkeypatch, 1)
     assert runner.has_lost()
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", ["watch", "undo"])
+def test_a_watch_that_ends_the_run_leaves_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    done: list[str] = []
+
+    def note(what: str) -> Callable[[Cluster], None]:
+        return lambda _: done.append(what)
+
+    fault = Fault(what="kill node-2", apply=note("apply"), undo=note("undo"), seconds=1.0)
+    phase = Phase(name=DURING, seconds=0.01, words="watch", fault=fault, undo=True)
+
+    def watch(status: Status) -> None:
+        if status.stage == at:
+            raise Stop
+
+    target = RunningTarget(url="http://127.0.0.1:1", users={}, session_cookie="session", authority=None, insecure=False)
+    profile = LoadProfile(users=1, spawn_rate=1, wait=(0, 0))
+    stopped = Runner(target, profile, tmp_path, Schedule([phase], Status("", 1, 1)), watch)
+    monkeypatch.setattr(Runner, "_cluster", None)
+    for name in ("_mark", "_note"):
+        monkeypatch.setattr(stopped, name, lambda *_: None)
+    monkeypatch.setattr(stopped, "_look", lambda: NOTHING)
+    with pytest.raises(Stop):
+        stopped.run(phase)
+    assert done == ["apply", "undo"]

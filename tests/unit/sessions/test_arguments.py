@@ -42,6 +42,25 @@ file: Any = FileStore
 express: Any = ExpressStore
 policy: Any = OutagePolicy
 
+SERVER = "the URL must name its server as host or host:port, with a port from 1 to 65535"
+SLASH = "the URL has '@' after its server; write '/' in a password as %2F"
+MARK = "the URL has an unknown option with '@'; write '?' in a password as %3F"
+URLS = {
+    "redis://:a-password@h:0": SERVER,
+    "redis://:a-password@h:x/0": SERVER,
+    "rediss://:a-password@h:70000": SERVER,
+    "redis://:a-password@h1:1,h2:2/0": SERVER,
+    "redis://:a-password@h 1/0": SERVER,
+    "redis://n:a-password/0": SERVER,
+    "redis://n:x/a-password@h:1/0": SLASH,
+    "redis://n:a-password/x@h:1/0": SLASH,
+    "redis+sentinel://n:a-password/x@h1/sessions": SLASH,
+    "redis+cluster://n:x/a-password@h1": SLASH,
+    "redis://n:x?a-password@h:1/0": MARK,
+    "redis://n:a-password?x=1@h:1/0": MARK,
+    "redis+sentinel://n:a-password?x@h1/sessions": MARK,
+}
+
 WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: sessions(Flask("a"), store=URL), "store must be a store, such as RedisStore.from_url(url) or"),
     (lambda: sessions(Flask("a"), store=MemoryStore), "store must be a store, "),
@@ -51,6 +70,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: redis_store(URL), "connections must be those of a store, not str: write from_url(url)"),
     (lambda: redis_store(redis.Redis()), "connections must be those of a store, not redis.client.Redis"),
     (lambda: redis_store.from_url(None), "url must be a str, not NoneType"),
+    *((lambda url=url: redis_store.from_url(url), text) for url, text in URLS.items()),
     (lambda: redis_store.from_url(URL, prefix=None), "prefix must be a str, not None"),
     (lambda: redis_store.from_url(URL, budgets=5), "budgets must be a Budgets, not 5"),
     (lambda: redis_store.from_url(URL, outage="wait"), "outage must be an OutagePolicy, "),

@@ -116,6 +116,8 @@ REFUSED = [
     {uuid.UUID(int=1): 1},
     Ellipsis,
     Exception("x"),
+    msgspec.msgpack.Ext(50, b"x"),
+    [msgspec.msgpack.Ext(1, b"not a tuple")],
 ]
 STORED_AS = [
     (Text("hello"), "hello"),
@@ -168,6 +170,15 @@ def test_deep_nesting_is_refused_both_ways() -> None:
 def test_a_value_that_cannot_be_encoded_is_a_type_error(value: object) -> None:
     with pytest.raises(TypeError, match="a session can't hold this value"):
         MsgpackCodec().encode(value)
+
+
+@pytest.mark.parametrize("hours", [5, -5])
+def test_a_datetime_outside_of_the_years_of_utc_is_refused_by_its_type(hours: int) -> None:
+    value = (datetime.datetime.min if hours > 0 else datetime.datetime.max).replace(
+        tzinfo=datetime.timezone(datetime.timedelta(hours=hours))
+    )
+    with pytest.raises(TypeError, match="datetime must be in the years 1 to 9999 in UTC"):
+        MsgpackCodec().encode([value])
 
 
 @pytest.mark.parametrize(("value", "stored"), STORED_AS, ids=lambda each: type(each).__name__)

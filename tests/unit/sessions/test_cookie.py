@@ -214,6 +214,7 @@ def test_of_cookies_with_one_name_the_only_genuine_one_is_used() -> None:
         ("public, max-age=60, s-maxage=600", "private, max-age=60"),
         ("private, public", "private"),
         ('private="set-cookie"', "no-store"),
+        ("public; max-age=60", "no-store"),
     ],
 )
 @pytest.mark.parametrize(
@@ -228,6 +229,21 @@ def test_the_own_cache_control_is_kept_but_for_shared_caches(own: str | None, se
     assert answer.response.headers.getlist("Cache-Control") == [sent]
     assert "CDN-Cache-Control" not in answer.response.headers
     assert answer.response.headers["Vary"] == "Cookie"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Netlify-CDN-Cache-Control", "acme-cache-control"),
+        *("Surrogate-Control", "Edge-Control", "X-Accel-Expires"),
+    ],
+)
+def test_no_header_for_one_kind_of_cache_lets_it_keep_the_page(name: str) -> None:
+    with Browser(application(MemoryStore())).request() as (session, answer):
+        session["a"] = 1
+        answer.response.headers[name] = "3600" if name == "X-Accel-Expires" else "max-age=3600"
+    assert name not in answer.response.headers
+    assert answer.response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(

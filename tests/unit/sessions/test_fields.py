@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
-from nodes.sessions import Changes, MemoryStore, current_session
+from nodes.sessions import Changes, EncryptedStore, MemoryStore, Store, current_session
+from nodes.sessions.data import SessionData
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 from tests.support.harnesses.memory import MemoryHarness
@@ -46,6 +49,37 @@ def test_clearing_a_session_clears_the_reserved_fields_too(browser: Browser) -> 
     assert browser.read() == (None, {"m": 2})
     assert browser.visit(lambda session: current_session.max_age).value is None
     assert browser.users.of("alice") == []
+
+
+class Key(str, enum.Enum):  # noqa: UP042 - the str() of a StrEnum is its text
+    """Members whose `str()` and format are not their text."""
+
+    CART = "cart"
+    RESERVED = "_cookie"
+
+
+@pytest.mark.parametrize("key", [*Key, Markup("cart")], ids=repr)
+@pytest.mark.parametrize(
+    "store", [MemoryStore(), EncryptedStore(MemoryStore(), (bytes(32),))], ids=["plain", "encrypted"]
+)
+def test_a_key_of_a_subclass_of_str_is_its_text(store: Store, key: str) -> None:
+    browser, text = Browser(application(store)), str.__str__(key)
+    browser.put(a=1)
+
+    def assign(session: SessionData) -> None:
+        session[key] = [1]
+        assert [type(each) for each in session] == [str, str]
+        assert current_session.mutate(key, lambda value: [*value, 2]) == [1, 2]
+
+    browser.visit(assign)
+    assert browser.visit(lambda session: session.pop(key)).value == [1, 2]
+    browser.visit(assign)
+    assert browser.data == {"a": 1, text: [1, 2]}
+    assert browser.visit(lambda session: (session[key], key in session, session.get(text))).value == (
+        [1, 2],
+        True,
+        [1, 2],
+    )
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -94,6 +94,12 @@ def test_a_short_key_of_the_configuration_is_a_warning(caplog: pytest.LogCapture
     assert "SECRET_KEY has 3 bytes" in caplog.text
 
 
+def test_a_short_fallback_is_a_warning_too(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        configured({"SECRET_KEY": "k" * 32, "SECRET_KEY_FALLBACKS": ["f" * 32, "dev"]}).put(a=1)
+    assert [record.getMessage().partition(",")[0] for record in caplog.records] == ["SECRET_KEY_FALLBACKS has 3 bytes"]
+
+
 def test_without_any_secret_a_session_can_be_read_and_not_written() -> None:
     app = configured({"SECRET_KEY": None}).app
     with app.test_request_context():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,25 @@ def test_an_int_counts_as_its_text(harness: Harness) -> None:
     assert [one.key for one in browser.users.page(7, 1)[0]] == [browser.key]
     assert browser.sessions.end_all(7) == 1
     assert browser.users.of("7") == []
+
+
+class Role(str, enum.Enum):  # noqa: UP042 - the str() of a StrEnum is its text
+    ADMIN = "admin"
+
+
+class Number(enum.IntEnum):
+    ADMIN = 7
+
+    def __str__(self) -> str:
+        return "Number.ADMIN"
+
+
+@pytest.mark.parametrize(("owner", "text"), [(Role.ADMIN, "admin"), (Number.ADMIN, "7")])
+def test_a_subclass_counts_as_its_type(harness: Harness, owner: Any, text: str) -> None:
+    browser = Browser(application(harness.store))
+    browser.visit(lambda session: current_session.renew(owner=owner))
+    assert browser.visit(lambda session: current_session.owner).value == text
+    assert len(browser.users.of(text)) == len(browser.users.of(owner)) == 1
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from .exchange import BoundedParser
 
 _URL = re.compile(r"(rediss?)\+(sentinel|cluster)://(?:([^@/]*)@)?([^/?#]+)(?:/([^?#]*))?(?:\?([^#]*))?\Z")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:,\s]+))(?::(\d{1,5}))?\Z")
+_SLASH = "the URL has '@' after its server; write '/' in a password as %2F"
 _PORTS = {"sentinel": 26379, "cluster": 6379}
 _BUDGETED = {
     *("socket_timeout", "socket_connect_timeout", "timeout", "max_connections"),
@@ -92,6 +93,8 @@ class ServerList:
         given = parse_qsl(query or "", keep_blank_values=True)
         own = _SENTINEL_OPTIONS if kind == "sentinel" else {}
         check_options(given, {**_OPTIONS, **(_TLS_OPTIONS if scheme == "rediss" else {}), **own}, _BUDGETED)
+        if "@" in (path or ""):
+            raise ValueError(_SLASH)
         options = dict(given)
         account = [quote(options.pop(f"sentinel_{part}", ""), safe="") for part in ("username", "password")]
         database = options.pop("db", "0")
@@ -122,9 +125,14 @@ def to_address(host: Any, port: Any) -> Address:
     return Address(name, int(port))
 
 
+def _is_address(text: str) -> bool:
+    match = _ADDRESS.match(text)
+    return match is not None and 0 < int(match[3] or 1) <= 65535
+
+
 def _parse_address(text: str, port: int) -> Address:
     match = _ADDRESS.match(text.strip())
-    if not match or not 0 < int(match[3] or port) <= 65535:
+    if not match or not _is_address(text.strip()):
         raise ValueError(f"a server must be host:port, not {text!r}")
     return Address(match[1] or match[2], int(match[3] or port))
 
@@ -160,11 +168,16 @@ def _check_url(url: str) -> None:
     if parts.scheme == "unix":
         if parts.hostname or not parts.path:
             raise ValueError("the URL must name a socket, as unix:///run/redis.sock")
+    elif "@" in parts.path:
+        raise ValueError(_SLASH)
     elif not re.fullmatch(r"/?|/[0-9]{1,9}", parts.path):
         raise ValueError("the URL must end with the number of a database, as redis://host:6379/0")
     elif parts.path.strip("/"):
         given.append(("db", parts.path[1:]))
     check_options(given, {**_OPTIONS, **_ACCOUNT, **(_TLS_OPTIONS if parts.scheme == "rediss" else {})}, _BUDGETED)
+    server = parts.netloc.rpartition("@")[2].removesuffix(":")
+    if server and not _is_address(server):  # not in the error: of a URL without '@' it may be a password
+        raise ValueError("the URL must name its server as host or host:port, with a port from 1 to 65535")
 
 
 class NamedConnection(redis.Connection):

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from deploy import ClusterSpec, StoreKind
-from loadtest.console.commands import ClusterStage, ClusterState, Network, refuse, refused, undo_all
+from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, refused, undo_all
 from loadtest.console.director import with_store
+from loadtest.experiment import Place
 from proxy import Balance
 from tests.support.fake_cluster import FakeCluster
 
@@ -48,6 +49,8 @@ HA = state_after(store=StoreKind.REDIS_HA)
 HA_BROKEN = state_after(("kill", "store-2"), store=StoreKind.REDIS_HA)
 LOAD_FAILED = replace(WELL, load_failed=True)
 NO_LOAD = replace(WELL, users=None)
+EXPERIMENT = replace(WELL, experiment="kill-node", busy=True)
+CONTAINERS = replace(WELL, places=frozenset(Place))
 
 
 @pytest.mark.parametrize(
@@ -124,6 +127,22 @@ NO_LOAD = replace(WELL, users=None)
         (DRAINED, "undo", "", None),
         (CUT, "undo", "", None),
         (SLOW, "undo", "", None),
+        (WELL, "experiment", "kill-node", None),
+        (WELL, "experiment", "replicas-cut-off.guarded", None),
+        (WELL, "experiment", "replicas-cut-off.unknown", "no_such_value"),
+        (WELL, "experiment", "kill-everything", "no_such_value"),
+        (WELL, "experiment", "", "no_such_value"),
+        (WELL, "experiment", "database-killed", "needs_containers"),
+        (CONTAINERS, "experiment", "database-killed", None),
+        (replace(WELL, places=frozenset({Place.COMPOSE})), "experiment", "overload", "needs_processes"),
+        (EXPERIMENT, "experiment", "scale", "experiment_runs"),
+        (EXPERIMENT, "kill", "node-1", "experiment_runs"),
+        (EXPERIMENT, "store", "memory", "experiment_runs"),
+        (EXPERIMENT, "stop", "", None),
+        (EXPERIMENT, "undo", "", None),
+        (WELL, "stop", "", "no_experiment"),
+        (replace(WELL, stage=ClusterStage.FAILED), "experiment", "kill-node", None),
+        (replace(WELL, stage=ClusterStage.STARTING), "experiment", "kill-node", "stage_starting"),
         (WELL, "explode", "", "no_such_command"),
     ],
 )
@@ -143,6 +162,19 @@ def test_the_page_learns_of_each_member_and_value_what_is_not_possible() -> None
     assert "kill node-1" not in found
     assert "undo" not in found
     assert "restart node-2" not in found
+
+
+def test_during_an_experiment_the_page_learns_once_of_each_command_that_it_is_not_possible() -> None:
+    found = refused(EXPERIMENT)
+    assert {why.key for why in found.values()} == {"experiment_runs"}
+    assert set(found) == COMMANDS.keys() - {"stop", "undo"}
+
+
+def test_the_page_learns_which_experiments_need_containers() -> None:
+    found = refused(WELL)
+    assert found["experiment database-killed"].key == "needs_containers"
+    assert "experiment kill-node" not in found
+    assert not any(what.startswith("experiment") for what in refused(CONTAINERS))
 
 
 def test_undoing_ends_every_fault_at_once() -> None:

@@ -8,11 +8,17 @@ import tomllib
 import pytest
 
 from deploy import MemberState, StoreKind
+from loadtest.claims.claim import Verdict
 from loadtest.console.commands import COMMANDS, ClusterStage, Network
 from loadtest.console.exchanges import Step
+from loadtest.console.experiments import STAGES, RunStage
+from loadtest.console.live_claims import ClaimState
 from loadtest.console.messages import STATIC, read_catalogue
 from loadtest.console.stops import STOPS
 from loadtest.console.stored import Found
+from loadtest.experiment import Place
+from loadtest.experiments import EXPERIMENTS
+from loadtest.report.tables import MARKS
 from proxy import Balance
 
 LANGUAGES = {"en", "ko"}
@@ -20,6 +26,12 @@ SCRIPTS = sorted(STATIC.glob("*.js"))
 PYTHON = sorted(STATIC.parent.glob("*.py"))
 VENDOR = STATIC / "vendor"
 FOUR_KINDS = ("memory", "redis", "sql", "file")
+OF_EXPERIMENTS = {
+    f"{kind}_of_{one.name}": text
+    for one in EXPERIMENTS
+    for kind, text in (("title", one.title), ("hypothesis", one.hypothesis))
+}
+"""Texts that a new experiment need not have: the page shows its own, in English."""
 MADE = (
     *(f"{kind}_{name}" for kind, names in (("store", StoreKind), ("policy", Balance)) for name in names),
     *(f"network_{name}" for name in Network),
@@ -36,6 +48,12 @@ MADE = (
     *(f"record_{found}" for found in Found),
     *(f"tour_{stop.name}_{part}" for stop in STOPS for part in ("title", "say", "watch")),
     *(f"tour_phase_{one.name}" for stop in STOPS for one in stop.measurements),
+    *(f"run_{stage}" for stage in RunStage),
+    *(f"run_place_{place}" for place in Place),
+    *(f"run_stage_{number}" for number in range(len(STAGES))),
+    *(f"claim_{state}" for state in ClaimState),
+    *(f"verdict_{name}" for name in ("holds", "few", "broken")),
+    *(f"experiment_{verdict.name.lower()}" for verdict in Verdict),
     *(f"attribute_{name}" for name in ("httponly", "samesite", "path", "secure", "max_age", "expires")),
     *(
         f"kind_of_{kind}{end}"
@@ -47,6 +65,7 @@ MADE = (
 HELD = {"live", "connecting", "lost", "kill", "pause", "resume", "drain", "restart", "nodes", "users"} | {
     *("signature_right", "signature_wrong", "signature_unknown", "key_is_id", "key_is_hash"),
     *("tour_holds", "tour_broken", "tour_few"),
+    *("load_paused", "no_load"),
     *("means_nobody", "means_forged", "means_cart", "means_cart_new", "means_replay_refused"),
 }
 """Keys that are values of variables."""
@@ -63,7 +82,14 @@ def used_keys() -> set[str]:
 
 def test_every_text_is_in_the_catalogue_and_no_other() -> None:
     assert used_keys() - read_catalogue().keys() == set()
-    assert read_catalogue().keys() - used_keys() == set()
+    assert read_catalogue().keys() - used_keys() - OF_EXPERIMENTS.keys() == set()
+
+
+def test_a_translated_experiment_says_what_its_file_says() -> None:
+    catalogue = read_catalogue()
+    assert {key: catalogue[key]["en"] for key in OF_EXPERIMENTS if key in catalogue} == {
+        key: text for key, text in OF_EXPERIMENTS.items() if key in catalogue
+    }
 
 
 @pytest.mark.parametrize("key", read_catalogue())
@@ -72,6 +98,13 @@ def test_a_text_is_in_both_languages_with_the_same_values(key: str) -> None:
     assert set(texts) == LANGUAGES
     assert all(text.strip() for text in texts.values())
     assert set(re.findall(r"\{(\w+)\}", texts["en"])) == set(re.findall(r"\{(\w+)\}", texts["ko"]))
+
+
+def test_verdicts_have_the_words_of_the_report() -> None:
+    names = {Verdict.HOLDS: "holds", Verdict.NOT_ENOUGH_DATA: "few", Verdict.BROKEN: "broken"}
+    assert {verdict: read_catalogue()[f"verdict_{name}"]["en"] for verdict, name in names.items()} == {
+        verdict: words for verdict, (_, words, _) in MARKS.items()
+    }
 
 
 def test_vendored_files_are_those_that_were_published() -> None:

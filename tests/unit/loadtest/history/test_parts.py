@@ -85,3 +85,26 @@ def test_a_part_without_an_end_is_truncated(paths: list[Path]) -> None:
 def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match="cannot be read"):
         Follower(tmp_path).poll()
+
+
+def test_what_was_read_is_given_back_while_its_writer_goes_on(paths: list[Path]) -> None:
+    def kept() -> int:
+        return paths[0].stat().st_blocks * 512
+
+    with PartWriter(paths[0]) as writer:
+        for number in range(10_000):
+            writer.write(op(number))
+        writer.flush()
+        follower = Follower(*paths)
+        assert len(follower.poll()) == 10_000
+        size = paths[0].stat().st_size
+        assert size > 3_000_000
+        follower.forget()
+        if kept() >= size:
+            pytest.skip("this file system can't give the beginning of a file back")
+        assert kept() < 100_000
+        assert paths[0].stat().st_size == size
+        writer.write(op(7))
+        writer.flush()
+        assert follower.poll() == [op(7)]
+        follower.forget()

@@ -1,0 +1,306 @@
+"""The experiments as the console runs them: one at a time, each on a cluster of its own, watched and stopped."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from deploy import Cluster, ClusterError, ClusterSpec
+from deploy.compose.docker import require_engine
+from loadtest.checker import Findings
+from loadtest.console.archive import Archive
+from loadtest.console.live_claims import LiveClaim, judge_live
+from loadtest.console.messages import Message, message
+from loadtest.experiment import Case, Experiment, Place, Variant
+from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.progress import Status
+from loadtest.results import Result
+from loadtest.runner import Schedule, Stage
+from loadtest.suite import MakeCluster, Suite, SuiteLoad
+
+STAGES = ("starting", "users arrive", "steady", "watch", "undo", "steady again", "checking")
+"""Words of stages that most experiments have; the catalogue has them as `run_stage_N`."""
+_APPLY = "apply: "
+
+
+class RunStage(StrEnum):
+    """What becomes of an experiment that was started."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    """A person wants its end: the fault is undone, and its cluster ends."""
+    ENDED = "ended"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    """Its results could not be written."""
+
+
+class NotFinished(Exception):
+    """An experiment has no result, or not for all of its variants."""
+
+    def __init__(self, reason: Message) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class _Stop(Exception):
+    """Raised where the experiment is watched, which ends it."""
+
+
+@dataclass
+class LiveRun:
+    """The newest experiment of this console. Its own thread changes it, and every other one may read it."""
+
+    name: str
+    cases: Sequence[Case]
+    stage: RunStage = RunStage.RUNNING
+    status: Status = field(default_factory=lambda: Status("", 0, 0))
+    cluster: Cluster | None = None
+    results: list[Result] = field(default_factory=list)
+    reached: int = 0
+    """Which of the stages of the present case has been reached."""
+    claims: tuple[LiveClaim, ...] = ()
+    _judged: tuple[int, Findings | None] = (0, None)
+    """The case and the findings that `claims` are of."""
+
+    @property
+    def case(self) -> Case:
+        return self.cases[max(self.status.number, 1) - 1]
+
+    @property
+    def words(self) -> list[str]:
+        """The stages of the present case."""
+        return [stage.words for stage in make_stages(self.case) if stage.words]
+
+    def take(self, status: Status) -> None:
+        """Take what the runner tells: its stage, and the findings so far."""
+        number, findings = self._judged
+        self.status = status
+        if status.number != number:
+            self.reached = 0
+        if status.number != number or status.findings is not findings:
+            self.claims, self._judged = judge_live(self.case, status.findings), (status.number, status.findings)
+        following = self.words[self.reached :]
+        if status.stage in following:
+            self.reached += following.index(status.stage)
+
+
+class Experiments:
+    """The experiments that this console can run.
+
+    `clusters` has a factory for each place. `run` is for the director's thread, everything else for any.
+    """
+
+    def __init__(self, clusters: Mapping[Place, MakeCluster], archive: Archive) -> None:
+        self.archive = archive
+        self.newest: LiveRun | None = None
+        self.why_no_containers = "" if Place.COMPOSE in clusters else "this console has none"
+        self._clusters = dict(clusters)
+        self._stopping = threading.Event()
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """Where experiments can run."""
+        return frozenset(self._clusters)
+
+    def find_containers(self, make_cluster: MakeCluster) -> None:
+        """Use containers as soon as the Docker engine has answered, which may take a second."""
+        self.why_no_containers = "the Docker engine has not answered yet"
+        threading.Thread(target=self._ask_engine, args=(make_cluster,), name="engine", daemon=True).start()
+
+    def _ask_engine(self, make_cluster: MakeCluster) -> None:
+        try:
+            require_engine()
+        except ClusterError as error:
+            self.why_no_containers = str(error)
+        else:
+            self._clusters = {**self._clusters, Place.COMPOSE: make_cluster}
+
+    def expect(self) -> None:
+        """Forget what was stopped before: an experiment was posted."""
+        self._stopping.clear()
+
+    def stop(self) -> None:
+        """End the experiment that runs: its fault is undone, and its cluster ends."""
+        self._stopping.set()
+
+    def run(self, name: str) -> tuple[Result, ...]:
+        """Run an experiment or one of its variants, "kill-node" or "replicas-cut-off.guarded", and return its results.
+
+        Raises NotFinished.
+        """
+        experiment, variants = choose(name)
+        suite = Suite(
+            experiments=[experiment],
+            load=SuiteLoad(),
+            folder=self.archive.own,
+            clusters={place: self._keep(make) for place, make in self._clusters.items()},
+            command="session-cluster failover run {name} --on {place}",
+            variants={experiment.name: [one.name for one in variants]},
+        )
+        suite = replace(suite, first=self.archive.next_run([case.name for case in suite.cases]))
+        run = self.newest = LiveRun(name, suite.cases)
+        run.claims = judge_live(run.case, None)
+        try:
+            self.archive.own.mkdir(parents=True, exist_ok=True)
+            for result in suite.run(self._watch):
+                run.results = [*run.results, result]
+                run.status.findings = result.findings  # those of the last moment had not the whole history
+        except _Stop:
+            run.stage = RunStage.STOPPED
+            raise NotFinished(message("experiment_stopped")) from None
+        except (OSError, ValueError) as error:  # the folder, or a damaged result in it
+            run.stage = RunStage.FAILED
+            raise NotFinished(message("raw", text=str(error))) from error
+        except BaseException:
+            run.stage = RunStage.FAILED
+            raise
+        finally:
+            run.cluster = None
+        run.stage = RunStage.ENDED
+        return tuple(run.results)
+
+    def _keep(self, make_cluster: MakeCluster) -> MakeCluster:
+        def make(spec: ClusterSpec) -> Cluster:
+            cluster = make_cluster(spec)
+            if self.newest is not None:
+                self.newest.cluster = cluster
+            return cluster
+
+        return make
+
+    def _watch(self, status: Status) -> None:
+        assert self.newest is not None
+        if self._stopping.is_set():
+            raise _Stop
+        self.newest.take(status)
+
+    def describe(self) -> dict[str, Any] | None:
+        """Return the newest run for the snapshot; None: there was none yet."""
+        run = self.newest
+        if run is None:
+            return None
+        case, status = run.case, run.status
+        is_over = run.stage is not RunStage.RUNNING
+        is_stopping = not is_over and self._stopping.is_set()
+        left = max(0.0, status.stage_ends_at - time.monotonic()) if status.stage_ends_at else None
+        words = run.words
+        return {
+            "name": run.name,
+            "stage": RunStage.STOPPING if is_stopping else run.stage,
+            "number": case.experiment.number,
+            "title": case.heading,
+            "hypothesis": case.variant.hypothesis or case.experiment.hypothesis,
+            "fault": case.fault,
+            "variant": max(status.number, 1),
+            "variants": len(run.cases),
+            "cluster": {
+                "place": case.place,
+                "store": case.spec.store,
+                "policy": case.spec.balance,
+                "nodes": case.spec.nodes,
+                "members": [] if is_over else list_members(run.cluster, case.place),
+            },
+            "stages": [name_stage(one) for one in words],
+            "reached": len(words) if run.stage is RunStage.ENDED else run.reached,
+            "left": None if left is None or is_over else round(left, 1),
+            "claims": run.claims,
+            "figures": None if status.findings is None else describe_figures(status.findings),
+            "results": [self.archive.address(one) for one in run.results],
+        }
+
+
+def choose(name: str) -> tuple[Experiment, Sequence[Variant]]:
+    """Return an experiment and its variants, or the one that "name.variant" says. Raises LookupError."""
+    name, _, wanted = name.partition(".")
+    experiment = BY_NAME[name]
+    variants = [one for one in experiment.variants if wanted in ("", one.name)]
+    if not variants:
+        raise LookupError(f"{name} has no variant {wanted}")
+    return experiment, variants
+
+
+def refuse_experiment(name: str, places: frozenset[Place], why_no_containers: str) -> Message | None:
+    """Return why an experiment or a variant of it can't run in any of these places, or None."""
+    try:
+        _, variants = choose(name)
+    except LookupError:
+        return message("no_such_value", value=name)
+    if any(places & variant.places for variant in variants):
+        return None
+    if any(Place.COMPOSE in variant.places for variant in variants):
+        return message("needs_containers", why=why_no_containers)
+    return message("needs_processes")
+
+
+def list_names() -> list[str]:
+    """Return all experiments, and "name.variant" where there are several."""
+    return [name for one in EXPERIMENTS for name in (one.name, *_variants(one))]
+
+
+def _variants(experiment: Experiment) -> list[str]:
+    several = len(experiment.variants) > 1
+    return [f"{experiment.name}.{one.name}" for one in experiment.variants] if several else []
+
+
+def describe_experiment(experiment: Experiment) -> dict[str, Any]:
+    """Return what the page shows of an experiment before it runs. `seconds` are an estimate for a machine like CI's."""
+    return {
+        "number": experiment.number,
+        "name": experiment.name,
+        "title": experiment.title,
+        "hypothesis": experiment.hypothesis,
+        "variants": [
+            {
+                "name": variant.name,
+                "title": variant.title,
+                "hypothesis": variant.hypothesis,
+                "store": variant.spec.store,
+                "nodes": variant.spec.nodes,
+                "fault": case.fault,
+                "claims": [claim.claim for claim in judge_live(case, None)],
+                "seconds": round(sum(stage.seconds for stage in make_stages(case))),
+            }
+            for variant in experiment.variants
+            for case in [Case(experiment, variant)]
+        ],
+    }
+
+
+def make_stages(case: Case) -> Sequence[Stage]:
+    """Return the stages that a run of this case has."""
+    return Schedule(case.phases, Status("", 0, 0)).stages
+
+
+def name_stage(words: str) -> Message:
+    """Return a stage for the page: in its language where most experiments have it, else as the experiment says."""
+    if words in STAGES:
+        return message(f"run_stage_{STAGES.index(words)}")
+    if words.startswith(_APPLY):
+        return message("run_stage_apply", what=words.removeprefix(_APPLY))
+    return message("raw", text=words)
+
+
+def list_members(cluster: Cluster | None, place: Place) -> list[dict[str, Any]]:
+    """Return the members of an experiment's cluster. Containers are not asked: that would take the sampler's time."""
+    if cluster is None or place is not Place.LOCAL:
+        return []
+    with suppress(ClusterError):  # it starts or ends
+        return [{"name": one.name, "role": one.role, "state": one.state} for one in cluster.members()]
+    return []
+
+
+def describe_figures(findings: Findings) -> dict[str, Any]:
+    """Return what the checker found since the experiment's users arrived."""
+    total = findings.total
+    return {
+        "operations": total.operations,
+        "failed": total.failed,
+        "users": total.users,
+        "users_logged_out": total.users_logged_out,
+        "updates_lost": findings.updates_lost,
+        "gap": round(findings.gap, 2),
+    }

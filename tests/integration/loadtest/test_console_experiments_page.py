@@ -1,0 +1,145 @@
+"""The view "Experiments" in Chromium, on scripted runs: stages, claims, verdict, report, past runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from loadtest.claims.claim import Verdict
+from loadtest.suite import Suite
+from tests.support.console import FakeConsole
+from tests.support.report_results import Run
+from tests.support.scripted_suite import Script
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+TITLE = "kill a node, shared store"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    script = Script()
+    monkeypatch.setattr(Suite, "run", lambda suite, watch: script.run(suite, watch))
+    yield script
+    script.go_on.set()
+
+
+@contextmanager
+def opened(folder: Path, language: str = "en-US") -> Iterator[tuple[Page, FakeConsole]]:
+    """The view; what the browser refuses to load or to apply fails the test."""
+    complaints: list[str] = []
+    with FakeConsole(folder) as console, sync_playwright() as playwright:
+        console.start_load()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(locale=language)
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        context.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(console.address)
+        page.locator("nav a").nth(2).click()
+        yield page, console
+        browser.close()
+    assert [text for text in complaints if "status of 409" not in text] == []
+
+
+def experiment(page: Page, title: str = TITLE) -> Locator:
+    """Open an experiment of the list by its title."""
+    one = page.locator(".list details").filter(has=page.get_by_text(title, exact=True)).first
+    one.locator("summary").click()
+    return one
+
+
+def test_one_is_run_watched_judged_and_its_report_opened(tmp_path: Path, script: Script) -> None:
+    with opened(tmp_path) as (page, console):
+        one = experiment(page)
+        expect(one).to_contain_text("Any node can die")
+        one.get_by_role("button", name=f"Run: {TITLE}").click()
+        run = page.locator(".run")
+        expect(run.locator(".stages .now")).to_contain_text("watch")
+        expect(run.locator(".stages .done")).to_have_count(4)
+        expect(run.locator(".members")).to_contain_text("node-3")
+        expect(run.locator(".claims .not_yet").first).to_contain_text("no session, update or logout is lost")
+        page.get_by_role("link", name="Cluster", exact=True).click()
+        expect(page.locator(".banner")).to_contain_text("This is the console's own cluster")
+        expect(page.locator(".browser")).to_contain_text("users pause during the experiment")
+        kill = page.get_by_role("button", name="Kill node-2", exact=True)
+        expect(kill).to_have_attribute("aria-disabled", "true")
+        expect(kill).to_have_attribute("title", "the experiment kill-node runs: stop it, or wait for its end")
+        page.get_by_role("link", name="Experiments").first.click()
+        script.go_on.set()
+        verdict = page.locator(".result")
+        expect(verdict.locator(".verdict.holds").first).to_have_text("✓ as predicted")
+        expect(verdict).to_contain_text("0 of 119 GETs failed")
+        with page.context.expect_page() as opening:
+            verdict.get_by_role("link", name=f"Report: {TITLE}").click()
+        report = opening.value
+        expect(report.locator("h1")).to_have_text("Failover experiments")
+        assert report.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") != "32px", "it has its style"
+        expect(report.locator("figure img")).to_be_visible()
+        report.close()
+        page.reload()
+        expect(verdict).to_contain_text("0 of 119 GETs failed")
+        assert not console.load.is_paused
+
+
+def test_it_is_stopped_from_the_page(tmp_path: Path, script: Script) -> None:
+    with opened(tmp_path) as (page, console):
+        experiment(page).get_by_role("button", name=f"Run: {TITLE}").press("Enter")
+        stop = page.get_by_role("button", name="Stop the experiment")
+        expect(page.locator(".stages .now")).to_contain_text("watch")
+        stop.press("Enter")
+        expect(page.locator(".run .state")).to_contain_text("stopped, without a result")
+        expect(stop).to_have_count(0)
+        assert not console.load.is_paused
+        page.get_by_role("link", name="Cluster", exact=True).click()
+        expect(page.locator(".log")).to_contain_text("it was stopped; its fault is undone")
+
+
+def test_one_that_needs_containers_says_so(tmp_path: Path, script: Script) -> None:
+    with opened(tmp_path) as (page, _):
+        one = experiment(page, "kill the only database")
+        button = one.get_by_role("button", name="Run: kill the only database").first
+        expect(button).to_have_attribute("aria-disabled", "true")
+        expect(one).to_contain_text("it needs containers: this console has none")
+        button.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("it needs containers")
+
+
+def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(tmp_path: Path, script: Script) -> None:
+    Run(verdict=Verdict.BROKEN, title="<b>bold</b>", lost=2).write(tmp_path)
+    with opened(tmp_path) as (page, _):
+        past = page.locator(".past li")
+        expect(past).to_contain_text("<b>bold</b>")
+        expect(past).to_contain_text("not as predicted")
+        past.get_by_role("button", name="Verdict").click()
+        expect(page.locator(".result")).to_contain_text("1 of 1 users was logged out")
+        page.locator(".result summary").click()
+        expect(page.locator(".result details")).to_contain_text("logged out")
+
+
+@pytest.mark.parametrize("language", ["en-US", "ko-KR"])
+def test_the_view_fits_a_telephone(tmp_path: Path, script: Script, language: str) -> None:
+    Run(verdict=Verdict.NOT_ENOUGH_DATA).write(tmp_path)
+    with opened(tmp_path, language) as (page, _):
+        title = TITLE
+        if language == "ko-KR":
+            title = "노드 강제 종료, 공유 저장소"
+            expect(page.locator(".past")).to_contain_text("데이터 부족")
+            expect(page.locator(".list h2")).to_have_text("실험")
+        one = experiment(page, title)
+        one.locator("button").click()
+        expect(page.locator(".claims li").first).to_be_visible()
+        page.locator(".past button").click()
+        expect(page.locator(".result table")).to_be_visible()
+        for width in (390, 820, 1280, 1920):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(50)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width

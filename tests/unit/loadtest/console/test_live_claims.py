@@ -1,0 +1,107 @@
+"""Claims while an experiment runs: they are judged as far as the findings allow, and never as a verdict."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadtest.checker import Checker
+from loadtest.console.live_claims import ClaimState, LiveClaim, judge_live
+from loadtest.experiment import ARRIVAL, Case
+from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.history import Action, Mark, Op, OpOutcome
+
+USERS = 24
+BEGAN = 1_800_000_000.0
+NOT_YET, SO_FAR, NOT_SO_FAR = ClaimState.NOT_YET, ClaimState.SO_FAR, ClaimState.NOT_SO_FAR
+
+
+class History:
+    """A history as it grows. Users log in at the begin."""
+
+    def __init__(self) -> None:
+        self._checker = Checker()
+        self._at = BEGAN
+        self.mark(ARRIVAL)
+        for user in range(USERS):
+            self.look(user, Action.LOGIN)
+
+    def mark(self, name: str) -> None:
+        self._at += 0.01
+        self._checker.feed(Mark(self._at, name))
+
+    def look(self, user: int, action: Action = Action.LOOK, *, found: bool = True) -> None:
+        self._at += 0.01
+        name = f"user-{user}"
+        op = Op(
+            who=name,
+            account=name,
+            session=f"{name}#1",
+            action=action,
+            outcome=OpOutcome.OK,
+            user=name if found else None,
+            method="GET",
+            path="/me",
+            status=200,
+            node="node-1",
+            started=self._at,
+            ended=self._at,
+        )
+        self._checker.feed(op)
+
+    def judge(self, case: Case) -> dict[str, LiveClaim]:
+        return {one.claim: one for one in judge_live(case, self._checker.findings())}
+
+
+def case_of(name: str) -> Case:
+    experiment = BY_NAME[name]
+    return Case(experiment, experiment.variants[0])
+
+
+NOTHING_LOST = "no session, update or logout is lost"
+
+
+def test_before_its_phase_a_claim_is_not_judged() -> None:
+    history = History()
+    case = case_of("kill-node")
+    assert {one.state for one in judge_live(case, None)} == {NOT_YET}
+    history.mark("before")
+    for number in range(100):
+        history.look(number % USERS)
+    assert {one.state for one in history.judge(case).values()} == {NOT_YET}
+
+
+def test_during_the_fault_it_holds_so_far_as_soon_as_there_is_enough_data_and_breaks_with_a_loss() -> None:
+    history = History()
+    case = case_of("kill-node")
+    history.mark("during")
+    assert history.judge(case)[NOTHING_LOST].state is NOT_YET
+    for number in range(100):
+        history.look(number % USERS)
+    claim = history.judge(case)[NOTHING_LOST]
+    assert claim.state is SO_FAR
+    assert "in 124 requests of 24 users" in claim.seen
+    history.look(3, found=False)
+    claim = history.judge(case)[NOTHING_LOST]
+    assert claim.state is NOT_SO_FAR
+    assert "1 x session lost" in claim.seen
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_a_claim_that_needs_the_whole_history_or_its_times_waits_for_the_end(experiment: object) -> None:
+    """Every claim of every experiment can be asked at any moment."""
+    history = History()
+    for variant in experiment.variants:  # type: ignore[attr-defined]
+        case = Case(experiment, variant)  # type: ignore[arg-type]
+        for phase in case.phases:
+            history.mark(phase.name)
+        assert len(history.judge(case)) > 0 or not case.variant.claims
+        assert {one.state for one in history.judge(case).values()} <= set(ClaimState)
+
+
+def test_a_share_of_sticky_users_who_lose_their_session_is_not_judged_before_the_kill() -> None:
+    history = History()
+    case = case_of("kill-sticky-node")
+    history.mark("before")
+    for number in range(100):
+        history.look(number % USERS)
+    assert {one.state for one in history.judge(case).values()} == {NOT_YET}
