@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import itertools
 import os
 import shutil
 import tempfile
@@ -37,6 +36,8 @@ BEFORE, FOCUS, AFTER = 2.0, 1.0, 8.0
 """Seconds of a run in the moving picture: before the button has the focus, before its key kills, and after that."""
 SHOWN, HOLD = 5.0, 2.5
 """Seconds of the moving picture for each run, and then for its last frame."""
+SHORTEST = 120.0
+"""Milliseconds for which a frame is shown at least."""
 WIDTH, HEIGHT = 940, 670
 LAYOUT = """
 .topology { min-height: 0 !important; padding: 4px 12px !important; }
@@ -73,10 +74,16 @@ class Film:
             self.times.append(begin)
             self.page.wait_for_timeout(max(0.0, 250 - 1000 * (time.monotonic() - begin)))
 
-    def durations(self) -> list[int]:
-        """Return how long each frame is shown, in milliseconds."""
-        gaps = [after - before for before, after in itertools.pairwise(self.times)]
-        return [round(1000 * SHOWN * gap / sum(gaps)) for gap in gaps] + [round(1000 * HOLD)]
+    def shots(self) -> Iterator[tuple[Image.Image, int]]:
+        """Yield the frames that are shown, and for how many milliseconds: at least SHORTEST, so some are left out."""
+        scale = 1000 * SHOWN / (self.times[-1] - self.times[0])
+        shown, begin = self.frames[0], self.times[0]
+        for frame, at in zip(self.frames[1:-1], self.times[1:-1], strict=True):
+            if (at - begin) * scale >= SHORTEST:
+                yield shown, round((at - begin) * scale)
+                shown, begin = frame, at
+        yield shown, max(1, round((self.times[-1] - begin) * scale))
+        yield self.frames[-1], round(1000 * HOLD)
 
 
 def film_kills(browser: Browser) -> None:
@@ -85,7 +92,7 @@ def film_kills(browser: Browser) -> None:
     films: list[Film] = []
     for store, name in (("memory", "Sessions in memory"), ("redis", "Shared session store")):
         with opened(browser, "--store", store, "--balance", "sticky", viewport=(WIDTH, HEIGHT)) as page:
-            wait_for_requests(page, 300)
+            wait_for_requests(page, 200)
             page.add_style_tag(content=LAYOUT)
             page.evaluate(
                 "document.body.insertAdjacentHTML('afterbegin',"
@@ -111,22 +118,9 @@ def film_kills(browser: Browser) -> None:
 
 
 def _save_film(films: list[Film]) -> None:
-    frames, durations = [], []
-    for film in films:
-        for frame, duration in zip(film.frames, film.durations(), strict=True):
-            frames.append(frame)
-            durations.append(duration)
+    frames, durations = zip(*(shot for film in films for shot in film.shots()), strict=True)
     path = FOLDER / "kill.webp"
-    frames[0].save(
-        path,
-        save_all=True,
-        append_images=frames[1:],
-        duration=durations,
-        loop=0,
-        quality=70,
-        method=4,
-        allow_mixed=True,
-    )
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=80, method=2)
     print(f"{path.name}: {len(frames)} frames, {sum(durations) / 1000:.1f} s, {path.stat().st_size} bytes")
 
 
@@ -225,6 +219,7 @@ def opened(browser: Browser, *options: str, viewport: tuple[int, int] = (1280, 8
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.goto(address)
+        expect(page.locator("#member-node-1")).to_be_visible()
         wait_for_requests(page, 1)
         yield page
         process.terminate()
@@ -262,7 +257,7 @@ def save(name: str, page: Page, height: int | None = None) -> None:
     """Save the page, or its upper part."""
     image = _to_image(page.screenshot(full_page=True, animations="disabled"))
     path = FOLDER / f"{name}.webp"
-    image.crop((0, 0, image.width, min(image.height, height or image.height))).save(path, quality=80, method=6)
+    image.crop((0, 0, image.width, min(image.height, height or image.height))).save(path, quality=75, method=6)
     print(f"{path.name}: {path.stat().st_size} bytes")
 
 
