@@ -1,4 +1,4 @@
-"""Installing the Express application with npm, once for each state of its lock file."""
+"""Installing packages and the Express application with npm, once for each state of their lock file."""
 
 import hashlib
 import json
@@ -31,23 +31,35 @@ def install_express() -> Path:
     """
     if not (SOURCE / "package-lock.json").exists():
         raise InstallError("the Express application is in the checkout, not in the package")
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            raise InstallError(f"Express cannot run here: `{program}` is not in PATH; install Node.js 20 or later")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "session-cluster"
-    packages = cache / f"express-{_digest([SOURCE / 'package-lock.json'])}"
+    packages = install_packages(SOURCE, "Express")
     scripts = sorted(SOURCE.glob("*.js"))
     application = packages / f"app-{_digest(scripts)}"
     try:
-        if not (packages / "node_modules").exists():
-            with _new_folder(packages, [SOURCE / name for name in _FILES]) as folder:
-                _npm(folder)
         if not application.exists():
             with _new_folder(application, scripts):
                 pass
     except OSError as error:
-        raise InstallError(f"the Express application cannot be installed in {cache}: {error.strerror}") from error
+        raise InstallError(f"Express cannot be installed in {packages}: {error.strerror}") from error
     return application
+
+
+def install_packages(source: Path, what: str) -> Path:
+    """Return a folder whose node_modules has the packages of the lock file in `source`. `what` is for messages.
+
+    The folder is in the user's cache, under a name made of the lock file. Raises InstallError.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise InstallError(f"{what} cannot run here: `{program}` is not in PATH; install Node.js 20 or later")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "session-cluster"
+    packages = cache / f"{source.name}-{_digest([source / 'package-lock.json'])}"
+    try:
+        if not (packages / "node_modules").exists():
+            with _new_folder(packages, [source / name for name in _FILES]) as folder:
+                _npm(folder, what)
+    except OSError as error:
+        raise InstallError(f"{what} cannot be installed in {cache}: {error.strerror}") from error
+    return packages
 
 
 def locked_version(package: str) -> str:
@@ -77,11 +89,11 @@ def _new_folder(path: Path, files: Iterable[Path]) -> Iterator[Path]:
         raise OSError(None, "the folder could not be renamed")
 
 
-def _npm(folder: Path) -> None:
+def _npm(folder: Path, what: str) -> None:
     try:
         done = subprocess.run(_COMMAND, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise InstallError(f"npm did not install the Express application within {_SECONDS} s") from None
+        raise InstallError(f"npm did not install {what} within {_SECONDS} s") from None
     if done.returncode != 0:
         reason = next((line for line in done.stderr.splitlines() if "error" in line), "it logged nothing")
-        raise InstallError(f"npm could not install the Express application: {reason}")
+        raise InstallError(f"npm could not install {what}: {reason}")

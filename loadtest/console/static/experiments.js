@@ -106,7 +106,7 @@ function listSection() {
     ${own.data?.experiments.map((one) => html`<details key=${one.name} name="experiment">
       <summary><b>${one.number}</b> <${Said} kind="title" name=${one.name} text=${one.title} /> <${Length} of=${one} /></summary>
       <p><${Said} kind="hypothesis" name=${one.name} text=${one.hypothesis} /></p>
-      ${one.variants.length > 1 && html`<${Run} name=${one.name} title=${one.title} seconds=${sum(one.variants)}>${t("run_all", { count: one.variants.length })}<//>`}
+      ${one.variants.length > 1 && html`<${Run} name=${one.name} title=${one.title} seconds=${sum(one.variants)} text=${t("run_all", { count: one.variants.length })} />`}
       <ul>${one.variants.map((variant) => html`<${Variant} key=${variant.name} of=${one} variant=${variant} />`)}</ul>
     </details>`)}
   </section>`;
@@ -128,14 +128,14 @@ function Variant({ of, variant }) {
     ${!single && variant.hypothesis && html`<p lang="en">${variant.hypothesis}</p>`}
     <p class="note">${t("variant_cluster", { nodes: variant.nodes, store: t(`store_${variant.store}`) })} · ${t("variant_fault")} <span lang="en">${variant.fault}</span></p>
     <ul class="plain-claims" lang="en">${variant.claims.map((claim, index) => html`<li key=${index}>${claim}</li>`)}</ul>
-    <${Run} name=${name} title="${of.title} ${variant.title}" seconds=${variant.seconds}>${t("run_one")}<//>
+    <${Run} name=${name} title="${of.title} ${variant.title}" seconds=${variant.seconds} text=${t("run_one")} />
   </li>`;
 }
 
-function Run({ name, title, seconds, children }) {
+function Run({ name, title, seconds, text }) {
   const order = { do: "experiment", to: name };
   const why = page.refused(order);
-  return html`<p class="start" onClick=${() => why || show(".run")}><${CommandButton} page=${page} order=${order} class="act" label="${t("run_one")}: ${title}">${children}<//>
+  return html`<p class="start" onClick=${() => why || show(".run")}><${CommandButton} page=${page} order=${order} class="act" label="${text}: ${title}">${text}<//>
     <span class="note">${why?.key.startsWith("needs_") ? tell(why) : t("about_seconds", { seconds: number(seconds) })}</span></p>`;
 }
 

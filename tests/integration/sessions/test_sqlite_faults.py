@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,9 @@ from sqlalchemy import create_engine, event
 
 from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
+from nodes.sessions.stores.sql.writer_queue import WriterQueue, writer_queue
 from tests.support.records import HOUR, KEY, OTHER, fields_of
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -71,6 +76,65 @@ def test_a_write_waits_for_another_one_beyond_the_read_timeout(embedded: SqlStor
     holder.close()
 
 
+def test_a_write_waits_beyond_its_budget_while_others_write_one_after_another(embedded: SqlStore, path: Path) -> None:
+    held = threading.Event()
+
+    def write_in_turns() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("CREATE TABLE of_others (number)")
+            for number in range(4):
+                other.execute("BEGIN IMMEDIATE")
+                held.set()
+                other.execute("INSERT INTO of_others VALUES (?)", [number])
+                time.sleep(0.4)  # the lock is held; 1.6 s in all, where the budget is 0.7 s
+                other.execute("COMMIT")
+
+    others = threading.Thread(target=write_in_turns)
+    others.start()
+    held.wait()
+    assert embedded.update(KEY, Changes({"a": b"2"}), HOUR) is Outcome.APPLIED
+    others.join()
+
+
+def test_a_write_waits_three_times_its_budget_at_most(tmp_path: Path) -> None:
+    wal = tmp_path / "sessions.db-wal"
+    started, writes = time.monotonic(), 0
+    with WriterQueue(str(tmp_path / "sessions.db")).turn(0.1) as goes_on:
+        while goes_on():
+            writes += 1
+            wal.write_bytes(bytes(writes))
+            time.sleep(0.01)
+    assert 0.25 < time.monotonic() - started < 2
+
+
+def test_a_child_process_does_not_wait_for_the_turn_of_its_parent(tmp_path: Path) -> None:
+    queue = writer_queue(str(tmp_path / "sessions.db"))
+    with queue.turn(1):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with queue.turn(1):
+                    status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+    with queue.turn(1):
+        pass
+
+
+def test_of_the_writes_of_a_process_one_tries_and_the_others_wait_their_turn(embedded: SqlStore, path: Path) -> None:
+    trying: list[int] = []
+    event.listen(embedded._database._engine, "before_cursor_execute", lambda *_: trying.append(threading.get_ident()))
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder, ThreadPoolExecutor(6) as writers:
+        holder.execute("BEGIN IMMEDIATE")
+        done = [writers.submit(embedded.update, KEY, Changes({str(n): b"2"}), HOUR) for n in range(6)]
+        wait_until(lambda: len(trying) > 10, "a write to be tried again and again")
+        assert len(set(trying)) == 1
+        holder.execute("ROLLBACK")
+        assert [each.result() for each in done] == [Outcome.APPLIED] * 6
+
+
 def test_a_full_disk_refuses_writes_whole_and_serves_reads_and_logouts(embedded: SqlStore) -> None:
     pages = embedded._database.read(lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar_one())
     embedded.close()
@@ -93,6 +157,7 @@ LIMITED = """
 import resource, sys
 from nodes.sessions import Changes, Lifetime, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
+from nodes.sessions.stores.sql.writer_queue import WriterQueue
 limit, size = int(sys.argv[2]), int(sys.argv[3])
 store = SqlStore.from_url(sys.argv[1])
 store.load("a" * 64)

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from ...store import Budgets, StoreUnavailable
+from .writer_queue import writer_queue
 
 _VICTIM = {1213, 1020, "40001", "40P01"}
 """MySQL: deadlock; MariaDB: the row changed since the snapshot. PostgreSQL: serialization failure, deadlock."""
@@ -120,7 +122,7 @@ BATCH = 100
 """Expired rows that one transaction of a sweep removes, so that others don't wait long for it."""
 PAGE = 1000
 _LOCK_PAUSE = (0.001, 0.01)
-"""Seconds (from, to) between two attempts to write to a SQLite database to which others write; until the deadline."""
+"""Seconds (from, to) between two attempts to write to a SQLite database to which others write."""
 _CREATORS = 5
 """Attempts of `create` when others create the same tables at the same time."""
 
@@ -132,7 +134,9 @@ class AutocommitEngine:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._budgets = budgets
         self._table = table
-        self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "BEGIN"
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._begin = "BEGIN IMMEDIATE" if is_sqlite else "BEGIN"
+        self._queue = writer_queue(str(Path(engine.url.database or "").resolve())) if is_sqlite else None
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run statements that change nothing. Tried again after a transient failure."""
@@ -145,7 +149,7 @@ class AutocommitEngine:
             with self._flushing(connection):
                 return work(connection)
 
-        return self._attempt(flushed, was_rolled_back)
+        return self._attempt_in_turn(flushed, was_rolled_back)
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
         """Run statements in a transaction. Before COMMIT nothing is applied, so it is tried again."""
@@ -154,7 +158,7 @@ class AutocommitEngine:
             with self._transaction(connection):
                 return work(connection)
 
-        return self._attempt(within, is_transient)
+        return self._attempt_in_turn(within, is_transient)
 
     def create(self, make_missing: Callable[[Connection], None]) -> None:
         """Create missing tables and indexes. Several processes may do so at the same time."""
@@ -193,7 +197,7 @@ class AutocommitEngine:
 
         while limit > 0:
             size = min(BATCH, limit)
-            batch = self._attempt(partial(take_batch, size=size), is_transient)
+            batch = self._attempt_in_turn(partial(take_batch, size=size), is_transient)
             yield batch
             if len(batch) < size:
                 return
@@ -207,7 +211,18 @@ class AutocommitEngine:
     def dispose(self) -> None:
         self._engine.dispose()
 
-    def _attempt(self, work: Callable[[Connection], T], again: Callable[[BaseException], bool]) -> T:
+    def _attempt_in_turn(self, work: Callable[[Connection], T], again: Callable[[BaseException], bool]) -> T:
+        if self._queue is None:
+            return self._attempt(work, again)
+        with self._queue.turn(self._budgets.deadline) as waits_for_others:
+            return self._attempt(work, again, waits_for_others)
+
+    def _attempt(
+        self,
+        work: Callable[[Connection], T],
+        again: Callable[[BaseException], bool],
+        waits_for_others: Callable[[], bool] | None = None,
+    ) -> T:
         until = time.monotonic() + self._budgets.deadline
         retries = self._budgets.retries
         while True:
@@ -216,6 +231,8 @@ class AutocommitEngine:
                     return _close_after_nonsense(connection, work)
             except (SQLAlchemyError, OSError, *_NONSENSE) as error:
                 is_late, locked = time.monotonic() >= until, _is_locked(error)
+                if locked and waits_for_others is not None:
+                    is_late = not waits_for_others()
                 if is_late or not (locked or (retries and again(error))):
                     raise to_unavailable(error, self._engine.dialect.name, self._table) from error
             if locked:

@@ -1,0 +1,99 @@
+"""Every view of the console has no finding of axe-core, in both languages, light and dark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from loadtest.claims.claim import Verdict
+from loadtest.suite import Suite
+from tests.support.axe import find_barriers, load_axe
+from tests.support.console import FakeConsole
+from tests.support.report_results import Run
+from tests.support.scripted_suite import Script
+
+pytestmark = [pytest.mark.browser, pytest.mark.node]
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return load_axe()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    script = Script()
+    monkeypatch.setattr(Suite, "run", lambda suite, watch: script.run(suite, watch))
+    yield script
+    script.go_on.set()
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[FakeConsole]:
+    """A console with answers, failures and losses, and a past run that is not as predicted."""
+    Run(verdict=Verdict.BROKEN, lost=2).write(tmp_path)
+    with FakeConsole(tmp_path) as console:
+        load = console.start_load()
+        for name in ("node-1", "node-2"):
+            load.feed(console.address_of(name), count=20)
+        load.feed(console.address_of("node-2"), status=502)
+        load.feed(console.address_of("node-3"), user=None)
+        yield console
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize("language", ["en-US", "ko-KR"])
+def test_no_view_has_a_barrier(
+    browser: Browser,
+    axe: str,
+    console: FakeConsole,
+    script: Script,
+    language: str,
+    scheme: Literal["light", "dark"],
+    width: int,
+) -> None:
+    context = browser.new_context(locale=language, color_scheme=scheme, viewport={"width": width, "height": 900})
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    page.goto(console.address)
+    found = {}
+    page.locator("#member-node-2 .kill").click()
+    page.locator("#member-node-3 .verbs button").nth(1).click()
+    expect(page.locator(".member.paused")).to_be_visible()
+    found["cluster with faults"] = find_barriers(page, axe)
+    page.locator("#member-node-1 .verbs button").last.click()
+    expect(page.locator("dialog pre")).to_be_visible()
+    found["log of a member"] = find_barriers(page, axe)
+    page.keyboard.press("Escape")
+    page.locator("nav a").nth(1).click()
+    expect(page.locator("main h2").first).to_be_visible()
+    found["session"] = find_barriers(page, axe)
+    page.locator("nav a").nth(2).click()
+    page.locator(".list summary").nth(10).click()
+    page.locator(".past button").click()
+    page.locator(".result summary").click()
+    found["past run"] = find_barriers(page, axe)
+    page.locator(".list details[open] button").first.click()
+    expect(page.locator(".stages .now")).to_be_visible()
+    found["experiment"] = find_barriers(page, axe)
+    page.locator("nav a").first.click()
+    expect(page.locator(".banner")).to_be_visible()
+    found["cluster beside an experiment"] = find_barriers(page, axe)
+    context.close()
+    assert {what: barriers for what, barriers in found.items() if barriers} == {}
