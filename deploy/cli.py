@@ -280,8 +280,8 @@ def _introduce(console: Console, cluster: LocalCluster) -> None:
     console.print(f"Open [bold]{cluster.url}[/]\n")
     for what, value in facts.items():
         console.print(f"[dim]{what:<13}[/]{value}", soft_wrap=True)
-    if spec.store is StoreKind.MEMORY and spec.balance is Balance.HASH:
-        console.print("[yellow]hash goes by the session's id, which a login renews: most logins are lost[/]")
+    if (warning := spec.affinity_warning) is not None:
+        console.print(f"[yellow]{warning}[/]", soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("process", "pid", "address", "log"):
         table.add_column(column, justify="right" if column == "pid" else "left")

@@ -270,6 +270,19 @@ class ClusterSpec:
         return self.node_settings.get("SESSION_NAME", default)
 
     @property
+    def affinity_warning(self) -> str | None:
+        """Why requests of one browser reach workers that do not know its session; None where they don't."""
+        if self.store is not StoreKind.MEMORY:
+            return None
+        if self.workers > 1:
+            return "each worker has sessions of its own, and no policy chooses a worker: most logins are lost"
+        if self.nodes == 1 or self.balance in {Balance.STICKY, Balance.IP_HASH}:
+            return None
+        if self.balance is Balance.HASH:
+            return "hash goes by the session's id, which a login renews: most logins are lost"
+        return f"each node has sessions of its own, and {self.balance} changes the node: most logins are lost"
+
+    @property
     def session_lifetime(self) -> Lifetime:
         """The timeouts of its sessions."""
         idle = self.node_settings.get("SESSION_IDLE_TIMEOUT", Settings.idle_timeout)

@@ -120,6 +120,13 @@ class UsageError(click.ClickException):
     help="How many of them may be of one session, by its cookie. 0: no limit.",
 )
 @click.option(
+    "--max-per-address",
+    type=int,
+    metavar="N",
+    default=0,
+    help="How many of them may be of one client address, where each client has its own. Default: no limit.",
+)
+@click.option(
     "--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Largest body of a request, in bytes."
 )
 @click.option(
@@ -171,6 +178,7 @@ def _settings(
     login_rate: int,
     max_in_flight: int,
     max_per_session: int,
+    max_per_address: int,
     worker_processes: str,
     tls: tuple[Path, Path] | None,
     hsts: int,
@@ -178,7 +186,12 @@ def _settings(
 ) -> ProxySettings:
     if hsts and tls is None:
         raise ProxySettingsError("hsts needs --tls: over plain HTTP browsers ignore it")
-    limits = {"login_rate": login_rate, "max_in_flight": max_in_flight, "max_per_session": max_per_session}
+    limits = {
+        "login_rate": login_rate,
+        "max_in_flight": max_in_flight,
+        "max_per_session": max_per_session,
+        "max_per_address": max_per_address,
+    }
     for name, limit in limits.items():
         if limit < 0:
             raise ProxySettingsError(f"{name} must be a number from 0 to 1e12, not '{limit}'")
@@ -192,6 +205,7 @@ def _settings(
         login_rate=login_rate or None,
         max_in_flight=max_in_flight or None,
         max_per_session=max_per_session or None,
+        max_per_address=max_per_address or None,
         worker_processes=_worker_processes(worker_processes),
         tls=Tls(*tls, hsts) if tls else None,
         **options,

@@ -116,11 +116,14 @@ def _http(settings: ProxySettings) -> Section:
             Section("map $upstream_addr $untried", default="0", **{f'"~(^|[,:] )({UPSTREAM}|{SECURE})$"': "1"})
         )
     if settings.max_in_flight is not None:
-        http.options["limit_conn_zone"] = ["$server_name", "zone=in_flight:64k"]
+        zones = [["$server_name", "zone=in_flight:64k"]]
         http.sections.add(body_block(), body_maps())
         if settings.max_per_session is not None:
-            zone = ["$counted_session", "zone=by_session:1m"]
-            http.sections.add(counted_session_map(settings), KeyValuesMultiLines("limit_conn_zone", [zone]))
+            zones.append(["$counted_session", "zone=by_session:1m"])
+            http.sections.add(counted_session_map(settings))
+        if settings.max_per_address is not None:
+            zones.append(["$binary_remote_addr", "zone=by_address:1m"])
+        http.sections.add(KeyValuesMultiLines("limit_conn_zone", zones))
     if settings.login_rate is not None:
         # An empty key is not counted: the limit is on POST alone, the page itself is free.
         http.sections.add(Section("map $request_method $login_client", default='""', POST="$binary_remote_addr"))
@@ -311,7 +314,11 @@ def _by_method(settings: ProxySettings, name: str, errors: list[list[str]]) -> L
 
 def _bounds(settings: ProxySettings) -> KeyValuesMultiLines:
     """Return the directives of a location whose requests count as in flight. Each is counted once."""
-    bounds = {"by_session": settings.max_per_session, "in_flight": settings.max_in_flight}
+    bounds = {
+        "by_session": settings.max_per_session,
+        "by_address": settings.max_per_address,
+        "in_flight": settings.max_in_flight,
+    }
     if settings.max_in_flight is None:
         return KeyValuesMultiLines("limit_conn", [])
     return KeyValuesMultiLines("limit_conn", [[zone, most] for zone, most in bounds.items() if most is not None])

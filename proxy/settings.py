@@ -27,7 +27,7 @@ _LEAST = {
     0: ("max_fails",),
     1: (
         *("worker_processes", "worker_connections", "max_body_bytes", "login_rate", "login_burst"),
-        *("max_in_flight", "max_per_session"),
+        *("max_in_flight", "max_per_session", "max_per_address"),
         *("tries", "keepalive", "resolver_valid", "fail_timeout"),
     ),
     0.001: (
@@ -171,6 +171,9 @@ class ProxySettings:
     max_per_session: int | None = 20
     """How many of them may be of one session, by the cookie `session_cookie`. None: no bound. A browser sends 6 at a
     time over HTTP/1.1, whatever number of tabs it has. It holds where `max_in_flight` does."""
+    max_per_address: int | None = None
+    """How many of them may be of one client address, with whatever cookies. None: no bound, since many clients have one
+    address in containers and behind a proxy that is not in `trusted_proxies`. It holds where `max_in_flight` does."""
     connect_timeout: float = 1.0
     read_timeout: float = 15.0
     get_timeout: float = 2.0

@@ -139,6 +139,7 @@ def render_proxy(environ: Mapping[str, str], tls: Tls | None = None) -> str:
             **proxy_timeouts(Outage(environ["STORE_OUTAGE"])),
             "max_in_flight": _limit(environ, "PROXY_MAX_IN_FLIGHT"),
             "max_per_session": _limit(environ, "PROXY_MAX_PER_SESSION"),
+            "max_per_address": _limit(environ, "PROXY_MAX_PER_ADDRESS"),
         },
     )
     return render(settings)

@@ -60,6 +60,11 @@ def check_url(url: object) -> None:
         raise TypeError(f"url must be a str, not {describe_type(url)}")
 
 
+def plain_text(text: str) -> str:
+    """Return the text of a str, of a subclass, whose `str()` may be another one, or of a proxy for one."""
+    return str.__str__(text) if issubclass(type(text), str) else str(text)
+
+
 def to_owner(value: object, name: str = "owner") -> str:
     """Return the name of an owner, that of an int as str, since an owner is a text in every store.
 
@@ -69,7 +74,7 @@ def to_owner(value: object, name: str = "owner") -> str:
     """
     check_type(name, value, (str, int), "a str, such as str(user.id)")
     assert isinstance(value, str | int)
-    owner = str.__str__(value) if isinstance(value, str) else str(int(value))
+    owner = plain_text(value) if isinstance(value, str) else str(int(value))
     if not 1 <= len(owner) <= MAX_OWNER or "\0" in owner or not is_unicode(owner):
         raise ValueError(
             f"{name} must have 1 to {MAX_OWNER} characters, no NUL and no lone surrogates, not {owner[:300]!r}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,17 @@ def list_unknown(names: Iterable[str], known: Collection[str], prefixes: tuple[s
             yield f"{name} is not a setting, and has no effect" + (f"; did you mean {near[0]}?" if near else "")
 
 
+@contextmanager
+def _named(variable: str) -> Iterator[None]:
+    """Name the variable in the error of a store that is made with its value."""
+    try:
+        yield
+    except OptionsError:
+        raise
+    except ValueError as error:
+        raise OptionsError(f"{variable}: {error}") from None
+
+
 class EnvironmentReader:
     """Makes the store and reads the options of one environment. Raises OptionsError, one line without a secret."""
 
@@ -119,14 +131,17 @@ class EnvironmentReader:
             in_bytes = tuple(map(bytes.fromhex, keys))
         except ValueError:
             raise OptionsError("SESSION_ENCRYPTION_KEYS must be 64 hexadecimal digits each") from None
-        return EncryptedStore(store, in_bytes, self._choice("SESSION_ENCRYPTION", Encryption, Encryption.REQUIRE))
+        encryption = self._choice("SESSION_ENCRYPTION", Encryption, Encryption.REQUIRE)
+        with _named("SESSION_ENCRYPTION_KEYS"):
+            return EncryptedStore(store, in_bytes, encryption)
 
     def _plain_store(self) -> Store:
         kind = self._text("SESSION_STORE")
         if kind is None:
             log.warning("sessions are in this process's memory: set SESSION_STORE to one of %s", ", ".join(_STORES))
         namespace = self._text("STORE_NAMESPACE")
-        budgets = Budgets(**self._read(_BUDGETS))
+        with _named("STORE_CONNECT_TIMEOUT, STORE_READ_TIMEOUT, STORE_RETRIES, STORE_DEADLINE"):
+            budgets = Budgets(**self._read(_BUDGETS))
         match (kind or "memory").lower():
             case "memory":
                 return MemoryStore()
@@ -140,7 +155,8 @@ class EnvironmentReader:
                     from .stores.sql import SqlStore
 
                 table = f"{namespace}_sessions" if namespace else "sessions"
-                return SqlStore.from_url(self._required("DATABASE_URL"), budgets, table)
+                with _named("DATABASE_URL"):
+                    return SqlStore.from_url(self._required("DATABASE_URL"), budgets, table)
             case "redis":
                 return self._redis_store(budgets, f"{namespace}:session:" if namespace else "session:")
         raise OptionsError(f"SESSION_STORE must be one of {', '.join(_STORES)} here, not {kind}")
@@ -152,7 +168,8 @@ class EnvironmentReader:
         policy = OutagePolicy(self._choice("STORE_OUTAGE", Outage, Outage.FAIL_FAST), **self._read(_OUTAGE))
         durability = self._choice("STORE_DURABILITY", Durability, Durability.PRIMARY)
         replicas = self._read({"STORE_REPLICAS": ("replicas", int, "a whole number")}).get("replicas", 0)
-        return RedisStore.from_url(self._required("REDIS_URL"), budgets, prefix, durability, replicas, policy)
+        with _named("REDIS_URL"):
+            return RedisStore.from_url(self._required("REDIS_URL"), budgets, prefix, durability, replicas, policy)
 
     def _read(self, variables: Mapping[str, tuple[str, Callable[[str], Any], str]]) -> dict[str, Any]:
         found: dict[str, Any] = {}

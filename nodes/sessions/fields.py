@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from .checks import is_unicode
+from .checks import is_unicode, plain_text
 from .codec import Codec, DecodeError
 from .options import SessionOptions
 from .store import LATEST, LONGEST, Changes, Lifetime, SessionTooLarge, encoded_size
@@ -102,7 +102,7 @@ def to_field(key: str) -> str:
 
     A key that is the name of a reserved field gets a `~` before it, and so does a key that would then collide.
     """
-    text = key if type(key) is str else str.__str__(key)
+    text = key if type(key) is str else plain_text(key)
     return f"~{text}" if _is_reserved(text) else text
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import flask
 from flask import Flask, Response
 
-from .checks import OptionsError
+from .checks import OptionsError, plain_text
 from .data import SessionData, state_of
 from .session import Session
 from .state import SessionState
@@ -41,7 +41,7 @@ def connect(app: Flask) -> None:
 def find_owner(data: Mapping[str, Any]) -> str | None:
     """Return the user whom Flask-Login logged in to a session with this data; None for an anonymous one."""
     user = data.get(USER)
-    return None if user is None else str(user)
+    return None if user is None else plain_text(user)
 
 
 def _log_in(_app: Flask, **_: Any) -> None:

@@ -21,7 +21,7 @@ from uuid import UUID
 from markupsafe import Markup
 from msgspec import msgpack
 
-from .checks import is_unicode
+from .checks import is_unicode, plain_text
 from .store import UnsupportedRecordVersion
 
 ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -103,7 +103,7 @@ def from_ext(code: int, data: memoryview) -> Any:
 def to_text(value: Any) -> str | None:
     """Return a string, or what stands for one, as str or Markup; None for anything else."""
     if isinstance(value, str):
-        text = str.__str__(value)
+        text = plain_text(value)
         return Markup(text) if isinstance(value, Markup) else text  # noqa: S704 - markup already
     if isinstance(value, type):
         return None

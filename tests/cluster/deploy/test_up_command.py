@@ -84,6 +84,13 @@ def test_a_user_logs_in_with_the_printed_password(shared: Up) -> None:
     assert browser.user == "alice"
 
 
+def test_a_policy_that_loses_the_sessions_of_this_store_is_a_line_of_the_output(tmp_path: Path) -> None:
+    with running(
+        tmp_path / "state", "--nodes", "1", "--workers", "2", "--store", "memory", "--balance", "sticky"
+    ) as up:
+        assert "no policy chooses a worker: most logins are lost" in up.output.read_text()
+
+
 def test_an_application_of_ones_own_has_its_sessions_in_the_store_of_the_cluster(tmp_path: Path) -> None:
     with running(tmp_path / "state", "--nodes", "2", "--app", "docs.examples.hello:app", "--tls") as up:
         (trust,) = [line for line in up.output.read_text().splitlines() if line.startswith("trust")]

@@ -100,6 +100,7 @@ def test_a_hundred_nodes_and_every_option_pass_nginx_t(tmp_path: Path, balance: 
         user=getpass.getuser() if os.geteuid() == 0 else None,
         worker_processes=4,
         login_rate=None,
+        max_per_address=10,
         nginx_version=nginx.version,
     )
     nginx.install(render(settings), folder / "nginx.conf")

@@ -54,6 +54,23 @@ def test_one_session_fills_a_part_of_the_bound_and_others_go_on(start_proxy: Sta
         assert proxy.post("/login", headers={"Cookie": "session=other"}).status == 200
 
 
+def test_one_address_fills_a_part_of_the_bound_without_a_cookie_or_with_forged_ones(
+    start_proxy: StartProxy, nodes: Nodes
+) -> None:
+    proxy = start_proxy(max_in_flight=6, max_per_address=2, trusted_proxies=("127.0.0.1",))
+    mine, other = ({"X-Forwarded-For": f"203.0.113.{number}"} for number in (7, 8))
+    with ExitStack() as stack:
+        for method in ("GET", "POST"):
+            connection = proxy.connect()
+            stack.callback(connection.close)
+            connection.request(method, "/wait", headers=mine)
+        wait_until(lambda: sum(node.hits("/wait") for node in nodes) == 2, "both requests to reach a node")
+        same = [mine, {**mine, "Cookie": "session=" + "x" * 200}]
+        refused = [send(headers=headers) for headers in same for send in (proxy.get, proxy.post)]
+        assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}
+        assert [send(headers=other).status for send in (proxy.get, proxy.post)] == [200] * 2
+
+
 def test_long_cookies_use_up_no_memory_for_counting(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(max_in_flight=200)
     with ExitStack() as stack:

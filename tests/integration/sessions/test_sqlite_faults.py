@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from sqlalchemy import create_engine, event
 
 from nodes.sessions import Budgets, Changes, Outcome, StoreUnavailable
 from nodes.sessions.stores.sql import SqlStore
-from nodes.sessions.stores.sql.writer_queue import WriterQueue
+from nodes.sessions.stores.sql.writer_queue import WriterQueue, writer_queue
 from tests.support.records import HOUR, KEY, OTHER, fields_of
 from tests.support.waiting import wait_until
 
@@ -104,6 +105,22 @@ def test_a_write_waits_three_times_its_budget_at_most(tmp_path: Path) -> None:
             wal.write_bytes(bytes(writes))
             time.sleep(0.01)
     assert 0.25 < time.monotonic() - started < 2
+
+
+def test_a_child_process_does_not_wait_for_the_turn_of_its_parent(tmp_path: Path) -> None:
+    queue = writer_queue(str(tmp_path / "sessions.db"))
+    with queue.turn(1):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with queue.turn(1):
+                    status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+    with queue.turn(1):
+        pass
 
 
 def test_of_the_writes_of_a_process_one_tries_and_the_others_wait_their_turn(embedded: SqlStore, path: Path) -> None:

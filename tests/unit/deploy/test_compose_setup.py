@@ -74,6 +74,16 @@ def test_the_proxy_waits_for_reads_that_wait_for_a_primary() -> None:
     assert "proxy_read_timeout 2000ms" not in held
 
 
+def test_the_proxy_knows_clients_and_bounds_them_as_the_environment_says() -> None:
+    usual = render_proxy(DEFAULTS)
+    assert "set_real_ip_from" not in usual
+    assert "by_address" not in usual
+    told = render_proxy(DEFAULTS | {"PROXY_TRUSTED": "10.0.0.0/8,192.0.2.1", "PROXY_MAX_PER_ADDRESS": "30"})
+    assert "set_real_ip_from 10.0.0.0/8;" in told
+    assert "set_real_ip_from 192.0.2.1;" in told
+    assert "limit_conn by_address 30;" in told
+
+
 def test_the_sentinels_of_compose_yaml_have_the_periods_of_local_ones() -> None:
     assert f"ask debug {' '.join(FAST_RECONNECT)} publish-period" in COMPOSE
 

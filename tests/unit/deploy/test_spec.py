@@ -19,6 +19,7 @@ from deploy import (
 )
 from deploy.spec import parse_balance
 from nodes.sessions import Durability, Lifetime
+from proxy import Balance
 
 
 @pytest.mark.parametrize(
@@ -134,3 +135,24 @@ def test_the_cookie_of_an_application_is_the_one_that_this_environment_names(mon
     assert [each.session_cookie for each in (shop, guest, own)] == ["session", "shopsid", "own"]
     monkeypatch.delenv("SESSION_NAME")
     assert guest.session_cookie == "session"
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"balance": Balance.HASH}, "a login renews"),
+        ({"balance": Balance.ROUND_ROBIN}, "round_robin changes the node"),
+        ({"balance": Balance.LEAST_CONN}, "least_conn changes the node"),
+        ({"balance": Balance.RANDOM_TWO, "node": NodeKind.EXPRESS}, "random_two changes the node"),
+        ({"balance": Balance.STICKY, "workers": 2}, "no policy chooses a worker"),
+        ({"balance": Balance.IP_HASH, "workers": 2, "nodes": 1}, "no policy chooses a worker"),
+        ({"balance": Balance.STICKY}, None),
+        ({"balance": Balance.IP_HASH, "application": "shop:app"}, None),
+        ({"balance": Balance.HASH, "nodes": 1}, None),
+        ({"balance": Balance.HASH, "store": StoreKind.REDIS, "workers": 2}, None),
+    ],
+)
+def test_sessions_that_a_policy_would_lose_are_a_warning(given: dict[str, Any], reason: str | None) -> None:
+    warning = ClusterSpec(**given).affinity_warning
+    assert (warning is None) is (reason is None)
+    assert reason is None or reason in str(warning)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
+from werkzeug.local import LocalProxy
 
 from nodes.sessions.codec import DecodeError, MsgpackCodec
 from nodes.sessions.store import UnsupportedRecordVersion
@@ -126,6 +127,8 @@ STORED_AS = [
     (Row("a", 1), ("a", 1)),
     (Lazy(lambda: "hello"), "hello"),
     ([("message", Lazy(lambda: "hello"))], [("message", "hello")]),
+    (LocalProxy(lambda: "hello"), "hello"),
+    (LocalProxy(lambda: Markup("<b>")), Markup("<b>")),
     (Html(), Markup("<b>bold</b>")),
     (collections.OrderedDict(a=1), {"a": 1}),
     (collections.defaultdict(list, a=[(1, 2)]), {"a": [(1, 2)]}),

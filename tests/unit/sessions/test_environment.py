@@ -114,6 +114,12 @@ def test_an_application_without_a_secret_key_gets_one_that_its_processes_share()
         ({"SESSION_SECRETS_FILE": "/nowhere"}, "SESSION_SECRETS and SESSION_SECRETS_FILE are both set"),
         ({"REDIS_URL_FILE": "/nowhere", "SESSION_STORE": "redis"}, "cannot read REDIS_URL_FILE=/nowhere"),
         ({"REDIS_URL": "redis://h", "SESSION_STORE": "redis", "STORE_OUTAGE": "x"}, "STORE_OUTAGE must be one of fail"),
+        ({"REDIS_URL": "redis://h/abc", "SESSION_STORE": "redis"}, "REDIS_URL: the URL must end with the number of"),
+        ({"REDIS_URL": "redis://h:0", "SESSION_STORE": "redis"}, "REDIS_URL: the URL must name its server"),
+        ({"DATABASE_URL": "sqlite://", "SESSION_STORE": "sql"}, "DATABASE_URL: the URL names no file"),
+        ({"DATABASE_URL": "mysql://u:p@h/x?foo=1", "SESSION_STORE": "sql"}, "DATABASE_URL: the URL has an unknown"),
+        ({"STORE_RETRIES": "-1"}, "STORE_CONNECT_TIMEOUT, STORE_READ_TIMEOUT, STORE_RETRIES, STORE_DEADLINE: "),
+        ({"SESSION_ENCRYPTION_KEYS": "00" * 31}, "SESSION_ENCRYPTION_KEYS: "),
         ({"SESSION_ENCRYPTION_KEYS": "k"}, "SESSION_ENCRYPTION_KEYS must be 64 hexadecimal digits each"),
     ],
 )

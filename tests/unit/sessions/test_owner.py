@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from werkzeug.local import LocalProxy
 
 from nodes.sessions import current_session
 from nodes.sessions.checks import MAX_OWNER, to_owner
+from nodes.sessions.flask_login import find_owner
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 
@@ -35,12 +37,18 @@ class Number(enum.IntEnum):
         return "Number.ADMIN"
 
 
-@pytest.mark.parametrize(("owner", "text"), [(Role.ADMIN, "admin"), (Number.ADMIN, "7")])
+@pytest.mark.parametrize(
+    ("owner", "text"), [(Role.ADMIN, "admin"), (Number.ADMIN, "7"), (LocalProxy(lambda: "al"), "al")]
+)
 def test_a_subclass_counts_as_its_type(harness: Harness, owner: Any, text: str) -> None:
     browser = Browser(application(harness.store))
     browser.visit(lambda session: current_session.renew(owner=owner))
     assert browser.visit(lambda session: current_session.owner).value == text
     assert len(browser.users.of(text)) == len(browser.users.of(owner)) == 1
+
+
+def test_the_user_of_flask_login_may_be_a_member_of_an_enum() -> None:
+    assert find_owner({"_user_id": Role.ADMIN}) == find_owner({"_user_id": "admin"}) == "admin"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from ...store import StoreUnavailable
+from ..forks import reset_in_children
 
 LONGEST = 3
 """Ratio of the longest wait, while others write, to the deadline."""
@@ -27,6 +28,9 @@ class WriterQueue:
 
     def __init__(self, path: str) -> None:
         self._wal = Path(f"{path}-wal")
+        reset_in_children(self)
+
+    def _reset(self) -> None:
         self._first = threading.Lock()
         self._state: tuple[int, int] | None = None
         self._moved = float("-inf")
@@ -39,7 +43,7 @@ class WriterQueue:
         Nothing was done where it raises StoreUnavailable: after `deadline` seconds in which nothing was written, or
         `LONGEST` times as many in all.
         """
-        began = time.monotonic()
+        began, first = time.monotonic(), self._first
 
         def left() -> float:
             return min(max(began, self._moved) + deadline, began + LONGEST * deadline) - time.monotonic()
@@ -48,14 +52,14 @@ class WriterQueue:
             self._look()
             return left() > 0
 
-        while not self._first.acquire(timeout=max(left(), 0)):
+        while not first.acquire(timeout=max(left(), 0)):
             if left() <= 0:
                 raise StoreUnavailable("sqlite: database is locked")
         try:
             yield goes_on
             self._moved = time.monotonic()
         finally:
-            self._first.release()
+            first.release()
 
     def _look(self) -> None:
         """Notice whether another process has written since the last look. Each commit writes to the WAL."""
