@@ -137,7 +137,7 @@ def test_a_wrong_option_that_was_given_is_not_laid_to_a_variable() -> None:
     options = SessionOptions(idle_timeout=90_000, absolute_timeout=90_000)
     environ = {"SESSION_IDLE_TIMEOUT": "60", "SESSION_ABSOLUTE_TIMEOUT": "70", "SESSION_NAME": "a"}
     app = Flask("shop")
-    with pytest.raises(OptionsError, match="^SESSION_ABSOLUTE_TIMEOUT: idle_timeout and absolute_timeout must be"):
+    with pytest.raises(OptionsError, match=r"^SESSION_ABSOLUTE_TIMEOUT: idle_timeout and absolute_timeout must be"):
         Sessions.from_environment(app, options=SessionOptions(idle_timeout=80), environ=environ)
     assert Sessions.from_environment(app, options=options, environ=environ).options.idle_timeout == 90_000
 
