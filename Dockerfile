@@ -1,4 +1,4 @@
-# The image of node, setup and load: compose.yaml chooses the command. By default it runs a node.
+# The image of node, setup, load and console: compose.yaml chooses the command. By default it runs a node.
 FROM python:3.13-slim
 
 ENV PYTHONUNBUFFERED=1 \
@@ -19,7 +19,8 @@ ENV PATH=/opt/venv/bin:$PATH
 RUN groupadd --gid 10001 app \
  && useradd --uid 10001 --gid app --no-create-home --home-dir /app --shell /usr/sbin/nologin app \
  && install -d -o app -g app -m 755 /cluster /cluster/node /cluster/express /cluster/store /cluster/database \
-      /cluster/proxy /cluster/tls /cluster/users /cluster/sessions /cluster/servers /cluster/sentinels /cluster/operator
+      /cluster/proxy /cluster/tls /cluster/users /cluster/sessions /cluster/servers /cluster/sentinels /cluster/operator \
+      /cluster/console
 
 COPY deploy deploy
 COPY proxy proxy

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo console up test test-unit test-docker test-cluster test-all test-nightly test-faults check format lock clean
+.PHONY: help setup demo console up test test-unit test-docker test-cluster test-all test-nightly test-faults pictures check format lock clean
 
 # Many tests wait for servers, so there are more workers than cores; whole clusters are larger. Files are taken in their
 # order: the last folder has the shortest tests.
@@ -58,6 +58,9 @@ test-nightly: test test-docker test-faults ## all tiers, experiments in full (ho
 
 test-faults: $(READY) ## plant faults in a copy and show which test notices each
 	@$(BIN)/python -m tests.planted_faults $(ARGS)
+
+pictures: $(READY) ## make the pictures of README and docs again, with Chromium
+	@$(BIN)/python -m tests.pictures $(ARGS)
 
 check: $(READY) ## style, types, banned phrases
 	@$(BIN)/ruff check .

@@ -31,6 +31,10 @@ class MemberState(StrEnum):
     PAUSED = "paused"
     """Stopped by a signal: the kernel still accepts connections to it, but no request is answered."""
     ENDED = "ended"
+    SILENT = "silent"
+    """It is there and does not answer: it is paused or hangs, as far as a cluster can tell that is only watched."""
+    UNKNOWN = "unknown"
+    """It can't be looked at from here."""
 
 
 @dataclass(frozen=True)

@@ -126,16 +126,7 @@ def _list_places(place: Place, make_cluster: MakeCluster) -> dict[Place, MakeClu
 
 def _serve(board: Board, director: Director, port: int, place: Place, terminal: Terminal) -> None:
     """Serve until a signal raises KeyboardInterrupt."""
-    from loadtest.console.server import Console, PageThread  # gevent, which other commands do not need
+    from loadtest.console.server import Console, serve  # gevent, which other commands do not need
 
-    page = Console(board, director, port)
-    thread, sampler = PageThread(page), Sampler(page.director, page.board, place)
-    sampler.start()
-    thread.start()
-    terminal.print(f"Open [bold]{page.address}[/]\n", soft_wrap=True)
-    terminal.print("For scripts, see docs/console.md. Ctrl-C stops all of it.", style="dim")
-    try:
-        page.director.run()
-    finally:
-        sampler.stop()
-        thread.stop()
+    page, hint = Console(board, director, port), "For scripts, see docs/console.md. Ctrl-C stops all of it."
+    serve(page, Sampler(director, board, place), terminal, hint)

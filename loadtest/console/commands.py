@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from deploy import Cluster, ClusterSpec, Member, MemberState, Role, StoreKind
+from deploy.compose.watched import WatchedCluster
 from deploy.spec import NodeKind
 from loadtest.console.experiments import list_names, refuse_experiment
 from loadtest.console.messages import Message, message
 from loadtest.console.stops import BY_NAME as STOPS_BY_NAME
 from loadtest.console.stops import OWN
+from loadtest.console.typed import type_instead
 from loadtest.experiment import Place
 from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Fault, kill, latency, pause, restore, scale
 from proxy import Balance
@@ -67,6 +69,8 @@ class ClusterState:
     places: frozenset[Place] = frozenset({Place.LOCAL})
     """Where experiments can run, and why not in containers."""
     why_no_containers: str = ""
+    watched: WatchedCluster | None = None
+    """The cluster, if it can only be watched."""
 
     def find(self, name: str) -> Member | None:
         return next((member for member in self.members if member.name == name), None)
@@ -77,8 +81,8 @@ class ClusterState:
 
     @property
     def has_fault(self) -> bool:
-        """Return whether a member does not serve, or the network to the store is broken."""
-        broken = any(member.state is not MemberState.RUNNING for member in self.members)
+        """Return whether a member does not serve, or the network to the store is broken, as far as that is known."""
+        broken = any(member.state not in {MemberState.RUNNING, MemberState.UNKNOWN} for member in self.members)
         return broken or self.network not in {None, Network.OK}
 
 
@@ -95,12 +99,16 @@ class Command:
 def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
     """Return why a command is not possible in this state, or None."""
     command = COMMANDS.get(do)
+    if do == "look" and state.watched is not None:
+        return message("type_it", command=type_instead(state.watched, do, argument))
     if command is None:
         return message("no_such_command", name=do)
     if reason := _refuse_whatever(state, do):
         return reason
     if command.on_member and state.find(argument) is None:
         return message("no_such_member", name=argument)
+    if state.watched is not None and do not in OWN_COMMANDS:
+        return _refuse_watched(state, state.watched, do, argument)
     return command.refuse(state, argument)
 
 
@@ -121,6 +129,8 @@ def refused(state: ClusterState) -> dict[str, Message]:
         for argument in arguments.get(name, [""]):
             if (why := refuse(state, name, argument)) is not None:
                 found[f"{name} {argument}".strip()] = why
+    if state.watched is not None:
+        found |= {f"look {member.name}": why for member in state.members if (why := refuse(state, "look", member.name))}
     return found | ({"users": message("no_users_here")} if state.users is None else {})
 
 
@@ -129,9 +139,19 @@ def _refuse_whatever(state: ClusterState, do: str) -> Message | None:
     if state.experiment and do not in DURING_EXPERIMENT:
         return message("experiment_runs", name=state.experiment)
     has_cluster = state.stage is ClusterStage.RUNNING
+    if has_cluster and state.watched is not None and do in NOT_WATCHED:
+        return message(f"not_watched_{do}")
     if has_cluster or (state.stage is ClusterStage.FAILED and do in WITHOUT_CLUSTER):
         return None
     return message(f"stage_{state.stage}")
+
+
+def _refuse_watched(state: ClusterState, cluster: WatchedCluster, do: str, argument: str) -> Message:
+    """Return the command to type, or why there is none."""
+    if do != "undo" and (why := COMMANDS[do].refuse(state, argument)):
+        return why
+    command = type_instead(cluster, do, argument)
+    return message("type_it", command=command) if command else message("not_watched_failover")
 
 
 def _member(state: ClusterState, name: str) -> Member:
@@ -154,7 +174,7 @@ def _refuse_pause(state: ClusterState, name: str) -> Message | None:
 
 
 def _refuse_resume(state: ClusterState, name: str) -> Message | None:
-    return None if _member(state, name).state is MemberState.PAUSED else message("is_not_paused", name=name)
+    return None if _member(state, name).state in _HALTED else message("is_not_paused", name=name)
 
 
 def _refuse_drain(state: ClusterState, name: str) -> Message | None:
@@ -228,7 +248,8 @@ def _refuse_network(state: ClusterState, to: str) -> Message | None:
 def _refuse_failover(state: ClusterState, _: str) -> Message | None:
     if not state.spec.store.has_several_servers:
         return message("no_replica", store=str(state.spec.store))
-    broken = next((one for one in state.members if one.role in _STORE and one.state is not MemberState.RUNNING), None)
+    servers = [one for one in state.members if one.role in _STORE]
+    broken = next((one for one in servers if one.state not in {MemberState.RUNNING, MemberState.UNKNOWN}), None)
     return message("restart_first", name=broken.name) if broken else None
 
 
@@ -251,6 +272,11 @@ def _refuse_undo(state: ClusterState, _: str) -> Message | None:
 
 
 _STORE = {Role.STORE, Role.SENTINEL}
+_HALTED = {MemberState.PAUSED, MemberState.SILENT}
+OWN_COMMANDS = frozenset({"users", "load", "stop"})
+"""Commands that need no engine."""
+NOT_WATCHED = frozenset({"drain", "network", "scene", "experiment"})
+"""Commands that a cluster that can only be watched has no line for."""
 
 
 def _is_number(text: str) -> bool:
@@ -267,7 +293,7 @@ def _needs_store(state: ClusterState) -> Message | None:
     if state.network in {Network.SILENT, Network.CUT}:
         return message("network_first")
     stores = [member for member in state.members if member.role is Role.STORE]
-    if stores and not any(member.state is MemberState.RUNNING for member in stores):
+    if stores and all(member.state not in {MemberState.RUNNING, MemberState.UNKNOWN} for member in stores):
         return message("restart_first", name=stores[0].name)
     return None
 

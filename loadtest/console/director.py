@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from deploy import Cluster, ClusterError, ClusterSpec, Member, StoreKind
+from deploy.compose.watched import WatchedCluster, find_shop
 from loadtest.checker.phases import FAULT, UNDO
 from loadtest.console.archive import Archive
 from loadtest.console.board import Board, EntryKind, Order
@@ -30,6 +31,7 @@ from loadtest.target import ClusterTarget
 
 MOST_WAITING = 20
 _POLL = 0.5
+_SECONDS_TO_RETRY = 5.0
 WAIT = (0.2, 0.8)
 SPAWN_RATE = 20.0
 FAULTS = frozenset({"kill", "pause", "drain", "network", "failover"})
@@ -149,6 +151,7 @@ class Director:
             users=self._users if load is None else load.users,
             load_failed=bool(self.load_error),
             busy=self._is_busy(),
+            watched=cluster if isinstance(cluster, WatchedCluster) else None,
             experiment=self._find_experiment(),
             places=self.experiments.places,
             why_no_containers=self.experiments.why_no_containers,
@@ -173,7 +176,7 @@ class Director:
                     self._start_load()
                     self._stage = ClusterStage.RUNNING
                     self.look()
-                    self._log_seen("cluster_runs", url=self.cluster.url)
+                    self._log_seen("cluster_runs", url=find_shop(self.cluster))
                     self._complete_change(EntryKind.DONE)
                     if self._started is not None:
                         self._started(self.cluster)
@@ -181,6 +184,10 @@ class Director:
                 finally:
                     self._end_load()
         except FAILURES as error:
+            if isinstance(self.cluster, WatchedCluster):  # others change it: it may be well in a moment
+                self._log_seen("cluster_failed", why=str(error))
+                time.sleep(_SECONDS_TO_RETRY)
+                return self._spec
             self._stage, self.cluster = ClusterStage.FAILED, None
             if self._changing is None:
                 self._log_seen("cluster_failed", why=str(error))

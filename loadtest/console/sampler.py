@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 
 from deploy import Cluster, ClusterError, Member, MemberState, Role
+from deploy.compose.watched import find_shop
 from loadtest.checker import Findings
 from loadtest.console.board import Board, EntryKind
 from loadtest.console.commands import SLOW_SECONDS, ClusterStage, ClusterState, Network, refused
 from loadtest.console.director import Director
 from loadtest.console.live_load import LATE, SECONDS_RECENT, LiveLoad, NodeFigures
 from loadtest.console.messages import message
+from loadtest.console.node_watch import NodeWatch
 from loadtest.experiment import Place
 from loadtest.history import now
 from loadtest.suite import FAILURES
@@ -75,9 +77,11 @@ class StoreWatch(threading.Thread):
 class Sampler(threading.Thread):
     """Publishes a snapshot every INTERVAL seconds, or less often where the cluster takes long to answer."""
 
-    def __init__(self, director: Director, board: Board, place: Place) -> None:
+    def __init__(self, director: Director, board: Board, place: Place, nodes: NodeWatch | None = None) -> None:
         super().__init__(name="sampler", daemon=True)
         self._director, self._board, self._place = director, board, place
+        self._nodes = nodes
+        """Tells the figures of nodes where the answers to users do not."""
         self._store = StoreWatch(director)
         self._addresses: dict[str, str] = {}
         """Address -> name, also of addresses that a member had before."""
@@ -90,12 +94,16 @@ class Sampler(threading.Thread):
 
     def run(self) -> None:
         self._store.start()
+        if self._nodes is not None:
+            self._nodes.start()
         pause = 0.0
         while not self._stopping.wait(pause):
             begin = time.monotonic()
             self.sample()
             pause = max(INTERVAL, 4 * (time.monotonic() - begin))
         self._store.stopping.set()
+        if self._nodes is not None:
+            self._nodes.stopping.set()
 
     def stop(self) -> None:
         """End the thread, and publish how everything ended."""
@@ -143,7 +151,7 @@ class Sampler(threading.Thread):
         faults = {
             f"{member.state} {member.name}": None
             for member in state.members
-            if state.stage is ClusterStage.RUNNING and member.state is not MemberState.RUNNING
+            if state.stage is ClusterStage.RUNNING and member.state not in {MemberState.RUNNING, MemberState.UNKNOWN}
         }
         if state.network not in {None, Network.OK}:
             faults[f"network {state.network}"] = None
@@ -162,11 +170,14 @@ class Sampler(threading.Thread):
         by_name: dict[str, NodeFigures] = {}
         for address, figures in nodes.items():
             by_name[self._addresses.get(address, address)] = figures
+        if self._nodes is not None:
+            by_name = dict(self._nodes.figures)
         running, cluster = self._director.running, self._director.cluster
         return {
             "at": round(at, 2),
             "stage": state.stage,
             "place": self._place,
+            "watched": state.watched is not None,
             "cluster": {
                 "url": _url(cluster) if state.stage is ClusterStage.RUNNING else "",
                 "store": state.spec.store,
@@ -204,12 +215,13 @@ class Sampler(threading.Thread):
             "pid": member.pid,
             "part": part,
             "figures": nodes.get(member.name),
+            "reaches_store": None if self._nodes is None else self._nodes.reaching.get(member.name),
         }
 
 
 def _url(cluster: Cluster | None) -> str:
     try:
-        return cluster.url if cluster is not None else ""
+        return find_shop(cluster) if cluster is not None else ""
     except ClusterError:
         return ""
 

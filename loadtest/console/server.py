@@ -14,6 +14,7 @@ import flask
 import gevent
 import msgspec
 from gevent.pywsgi import WSGIServer
+from rich.console import Console as Terminal
 from werkzeug.exceptions import HTTPException
 
 from deploy import ClusterError
@@ -21,6 +22,7 @@ from loadtest.console.board import Board, Order
 from loadtest.console.director import Director, Refused
 from loadtest.console.experiment_view import make_experiment_view
 from loadtest.console.messages import STATIC
+from loadtest.console.sampler import Sampler
 from loadtest.console.session_view import make_session_view
 from loadtest.console.threads import in_thread
 from loadtest.console.tour_view import make_tour_view
@@ -51,6 +53,8 @@ class Console:
     port: int
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     streams: int = 0
+    listen: tuple[str, int] | None = None
+    """Where it listens; None: at the port on 127.0.0.1. In a container that is another address."""
 
     @property
     def address(self) -> str:
@@ -186,7 +190,7 @@ def _check_token(console: Console) -> Any:
 
 
 class PageThread(threading.Thread):
-    """Serves the page on 127.0.0.1, in a gevent hub of its own: nothing is patched, and no other thread waits for it.
+    """Serves the page, in a gevent hub of its own: nothing is patched, and no other thread waits for it.
 
     Raises OSError if the port is taken.
     """
@@ -194,7 +198,7 @@ class PageThread(threading.Thread):
     def __init__(self, console: Console) -> None:
         super().__init__(name="page", daemon=True)
         self._app = create_app(console)
-        self._port = console.port
+        self._address = console.listen or ("127.0.0.1", console.port)
         self._ready, self._closing = threading.Event(), threading.Event()
         self._error: OSError | None = None
 
@@ -205,7 +209,7 @@ class PageThread(threading.Thread):
             raise self._error
 
     def run(self) -> None:
-        server = WSGIServer(("127.0.0.1", self._port), self._app, log=None)
+        server = WSGIServer(self._address, self._app, log=None)
         try:
             server.start()
         except OSError as error:
@@ -223,3 +227,17 @@ class PageThread(threading.Thread):
         """Send the last events, and end."""
         self._closing.set()
         self.join(timeout=2.0)
+
+
+def serve(console: Console, sampler: Sampler, terminal: Terminal, hint: str) -> None:
+    """Print the address, and run the console until a signal raises KeyboardInterrupt."""
+    page = PageThread(console)
+    sampler.start()
+    page.start()
+    terminal.print(f"Open [bold]{console.address}[/]\n", soft_wrap=True)
+    terminal.print(hint, style="dim")
+    try:
+        console.director.run()
+    finally:
+        sampler.stop()
+        page.stop()

@@ -11,7 +11,8 @@ alive.
 
 The mark is for requests with the old id that are in flight, such as those of other tabs. A read finds nobody logged in.
 A write is refused (`SessionEnded`), since a new session and its cookie would take the place of the renewed one in the
-browser. A login of the same user goes on with the renewed session. Its id is in the mark, sealed with the old id and a
+browser. A login goes on with the renewed session where that is the same user's; where nobody is logged in to it, the
+login renews it. Its id is in the mark, sealed with the old id and a
 secret of the application: neither an old id alone nor a dump of the store leads to it.
 
 A session that was ended elsewhere leaves a mark that says so. Its browser has no newer cookie, so a request that finds
@@ -66,9 +67,14 @@ def renew(
     """Move a session, which is loaded, to a new id; see `Session.renew`. `client` is stored with it."""
     confirm = confirm or (lambda: None)
     is_login, had_session = owner is not None, old.record is not None
-    if owner is not None and keep and (joined := _join(old, owner)) is not None:
-        confirm()
-        return joined
+    if owner is not None and keep and (newer := _newest(old)) is not None:
+        if _owner(newer) is None:
+            _bring(old, newer)
+            return renew(newer, owner, keep, client, confirm)
+        if _owner(newer) == owner:
+            _bring(old, newer)
+            confirm()
+            return newer
     own = old.fields.pending()
     fields = own.apply_to(old.fields.stored) if keep else {}
     if client is not None:
@@ -86,9 +92,10 @@ def renew(
         outcome = Outcome.ABSENT if old.key is None or has_newer else handover.retire()
         if outcome is Outcome.ENDED:
             old.load_again()
-            if owner is not None and keep and (joined := _join(old, owner)) is not None:
+            if owner is not None and keep and (newer := _newest(old)) is not None and _owner(newer) == owner:
+                _bring(old, newer)
                 new.discard()
-                return joined
+                return newer
         was_renewed = outcome is Outcome.ENDED and old.mark not in {None, SessionMark(), SessionMark(ELSEWHERE)}
         if was_renewed or (outcome is not Outcome.APPLIED and not is_login):
             raise SessionEnded(_OVERTAKEN)  # noqa: TRY301 - undone as others are
@@ -237,25 +244,29 @@ def _successor(ended: SessionRecord) -> SessionRecord | None:
     return SessionRecord(ended.store, ended.options, ended.request, session_id)
 
 
-def _join(old: SessionRecord, owner: str) -> SessionRecord | None:
-    """Return the session that an earlier login of `owner` made of `old`, with this request's changes.
-
-    None where there is none. One round trip for each mark.
-    """
+def _newest(old: SessionRecord) -> SessionRecord | None:
+    """Return the session, loaded, that renewals made of `old`; None where there is none. A round trip for each mark."""
     session = old
     for _ in range(MAX_RENEWALS):
         if (successor := _successor(session)) is None:
             break
         session = successor
         session.load_again()
-    if session is old or session.record is None or session.record.owner != owner:
-        return None
+    return None if session is old or session.record is None else session
+
+
+def _owner(session: SessionRecord) -> str | None:
+    assert session.record is not None
+    return session.record.owner
+
+
+def _bring(old: SessionRecord, newer: SessionRecord) -> None:
+    """Make the changes of this request, which began with `old`, in the session that goes on."""
     own = old.fields.pending()
     for name in own.set:
-        session.fields.assign(name, old.fields.values[name])
-    for name in own.delete & session.fields.values.keys():
-        session.fields.delete(name)
-    return session
+        newer.fields.assign(name, old.fields.values[name])
+    for name in own.delete & newer.fields.values.keys():
+        newer.fields.delete(name)
 
 
 # ---- the limit of a user's sessions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from msgspec import UNSET
 
@@ -116,7 +116,7 @@ class FakeConsole:
     def address_of(self, name: str) -> str:
         return next(member.address for member in self.cluster.members() if member.name == name)
 
-    def __enter__(self) -> FakeConsole:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.director.run, daemon=True).start()
         wait_until(lambda: self.director.look().stage is ClusterStage.RUNNING, "the cluster runs")
         self.sampler.start()

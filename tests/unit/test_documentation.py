@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 from session_cluster import main
+from tests import pictures
 from tests.support.node import ROOT
 from tests.support.readme import blocks, commands, without_remarks
 
@@ -92,3 +94,27 @@ def test_files_of_tests_that_a_page_names_exist(page: str) -> None:
     """A check of links: docs/security.md names the tests of each row by their files."""
     for name in re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / page).read_text()):
         assert (ROOT / name).exists(), name
+
+
+PICTURES_SHOWN = re.compile(r"!\[[^\]]{20,}\]\(((?:docs/)?pictures/(\w+)\.webp)\)")
+"""A picture with a text for those who don't see it."""
+
+
+@pytest.mark.parametrize("page", README.values())
+def test_the_readme_begins_with_the_moving_picture(page: str) -> None:
+    beginning = "\n".join((ROOT / page).read_text().splitlines()[:10])
+    assert [name for _, name in PICTURES_SHOWN.findall(beginning)] == ["kill"]
+
+
+def test_every_picture_is_shown_and_can_be_made_again() -> None:
+    shown = {name for page in PAGES for _, name in PICTURES_SHOWN.findall((ROOT / page).read_text())}
+    assert shown == {path.stem for path in pictures.FOLDER.iterdir()} == set(pictures.PICTURES)
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_a_picture_is_small(name: str) -> None:
+    path = pictures.FOLDER / f"{name}.webp"
+    assert path.stat().st_size <= (1_500_000 if name == "kill" else 150_000)
+    with Image.open(path) as image:
+        is_moving = getattr(image, "n_frames", 1) > 1
+    assert is_moving == (name == "kill")

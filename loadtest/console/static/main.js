@@ -2,6 +2,7 @@
 import { command, connect, state } from "./connection.js";
 import { html, render } from "./html.js";
 import { chooseLanguage, clock, currentLanguage, describe, loadCatalogue, t, tell } from "./text.js";
+import { showTyped } from "./typed.js";
 import { views } from "./views.js";
 
 let refusal = null;
@@ -21,7 +22,8 @@ const page = {
   },
   async run(order) {
     const why = page.refused(order) ?? (await command(order));
-    if (why) page.say(why);
+    if (why?.key === "type_it") showTyped(why.values.command);
+    else if (why) page.say(why);
   },
   say(message) {
     refusal = message;
@@ -83,7 +85,7 @@ function Page() {
       <${Tabs} />
       <${Connection} />
       <${Doing} />
-      <button type="button" class="undo" aria-disabled=${Boolean(why)} title=${tell(why)} onClick=${() => page.run(undo)}>
+      <button type="button" class="undo" aria-disabled=${Boolean(why) && why.key !== "type_it"} title=${tell(why)} onClick=${() => page.run(undo)}>
         <span aria-hidden="true">↺</span> ${t("undo_all")}
       </button>
       <${Languages} />
@@ -92,6 +94,7 @@ function Page() {
       ${refusal && html`<p>${t("refused", { why: tell(refusal) })}<button type="button" aria-label=${t("dismiss")}
         onClick=${() => page.say(null)}>×</button></p>`}
     </div>
+    ${state.snapshot?.watched && html`<p class="watched" role="note">${t("watched")}</p>`}
     <main class="${page.live ? "" : "stale"}">${view.render(page)}</main>
   `;
 }

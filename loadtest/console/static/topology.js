@@ -4,7 +4,7 @@ import { html } from "./html.js";
 import { showMemberLog } from "./member_log.js";
 import { number, t, whyNoLoad } from "./text.js";
 
-const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕", failing: "▲" };
+const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕", failing: "▲", silent: "||", unknown: "?" };
 
 export function Topology({ page }) {
   const { snapshot } = page.state;
@@ -47,33 +47,45 @@ function Store({ page, stores, sentinels }) {
     <h3>${t("store")}: ${t(`store_${store}`)}</h3>
     <p class="note">${place}${snapshot.store_rate !== null && ` · ${t("commands_per_second", { rate: number(snapshot.store_rate) })}`}</p>
     ${network && network !== "ok" && html`<p class="fault-note"><span aria-hidden="true">▲</span> ${t("network")}: ${t(`net_${network}`, { ms: snapshot.cluster.slow_ms })}</p>`}
+    ${snapshot.watched && stores.length > 0 && html`<p class="note">${t("store_unseen", reached(snapshot.members))}</p>`}
     ${stores.map((member) => html`<${Member} key=${member.name} page=${page} member=${member} compact=${stores.length > 1} />`)}
     ${sentinels.length > 0 && html`<h4>${t("sentinels")}</h4>`}
     ${sentinels.map((member) => html`<${Member} key=${member.name} page=${page} member=${member} compact />`)}
   </div>`;
 }
 
+// How many nodes say that they reach the store, of those that said something.
+function reached(members) {
+  const told = members.filter((member) => typeof member.reaches_store === "boolean");
+  return { count: told.filter((member) => member.reaches_store).length, of: told.length };
+}
+
 function Member({ page, member, load, compact = false }) {
   const { name, role } = member;
   const shown = shownState(member, load);
   const part = member.part && html`<span class="part ${member.part}">${member.part === "primary" ? "★ " : ""}${t(`part_${member.part}`)}</span>`;
-  const pause = member.state === "paused" ? "resume" : "pause";
+  const pause = ["paused", "silent"].includes(member.state) ? "resume" : "pause";
   const verbs = ["kill", pause, ...(role === "node" ? ["drain"] : []), "restart"];
   return html`<div class="member ${role} ${shown} ${compact ? "compact" : ""}" id="member-${name}">
     <h3><span class="shape" aria-hidden="true">${SHAPES[shown]}</span>${name} ${part}<span class="state">${t(`state_${shown}`)}</span></h3>
-    ${role === "node" && html`<p class="figure-line">${nodeFigures(member, load)}</p>`}
+    ${role === "node" && html`<p class="figure-line">${nodeFigures(member, load, page.state.snapshot.watched)}</p>`}
     <p class="verbs">
       ${verbs.map(
         (verb, index) => html`<${CommandButton} key=${index} page=${page} order=${{ do: verb, on: name }} class=${verb}
           label=${t("on_member", { verb: t(verb), name })} help=${t(`${verb}_help`)}>${t(verb)}<//>`,
       )}
-      <button type="button" aria-label=${t("on_member", { verb: t("look"), name })} onClick=${() => showMemberLog(page, name)}>${t("look")}</button>
+      <button type="button" aria-label=${t("on_member", { verb: t("look"), name })} onClick=${() => showLog(page, name)}>${t("look")}</button>
     </p>
   </div>`;
 }
 
-function nodeFigures({ figures, state }, load) {
-  if (load?.state !== "running") return whyNoLoad(load);
+// A console that only watches knows no log of others: it shows the command.
+const showLog = (page, name) => (page.state.snapshot.watched ? page.run({ do: "look", on: name }) : showMemberLog(page, name));
+
+function nodeFigures({ figures, state, reaches_store: reaches }, load, watched) {
+  if (watched && !figures) return t("no_figures");
+  if (!watched && load?.state !== "running") return whyNoLoad(load);
+  if (reaches === false) return t("reaches_no_store");
   if (!figures || (!figures.rate && !figures.failed)) return t("no_requests");
   const parts = [];
   if (figures.rate) parts.push(t("per_second", { rate: number(figures.rate, 1) }), t("p50", { ms: number(figures.p50) }));
@@ -85,7 +97,7 @@ function nodeFigures({ figures, state }, load) {
 function shownState(member, load) {
   const { figures } = member;
   const fails = load?.state === "running" && figures && figures.failed > figures.rate;
-  return member.state === "running" && fails ? "failing" : member.state;
+  return member.state === "running" && (fails || member.reaches_store === false) ? "failing" : member.state;
 }
 
 function tone(node, load) {
@@ -104,7 +116,8 @@ function toneOfAll(proxy, nodes, load) {
 
 function toStore(node, stores, network, load) {
   if (network === "silent" || network === "cut") return "broken";
-  if (stores.length > 0 && stores.every((store) => store.state !== "running")) return "broken";
+  if (node.reaches_store === false) return "broken";
+  if (stores.length > 0 && stores.every((store) => !["running", "unknown"].includes(store.state))) return "broken";
   const own = tone(node, load);
   return network === "slow" && own === "good" ? "mixed" : own;
 }

@@ -1,6 +1,6 @@
 // The guided tour, above the cluster: a sentence, a button, what to watch, and whether theory and measurement agree.
 import { html } from "./html.js";
-import { describe, number, t } from "./text.js";
+import { describe, number, t, tell } from "./text.js";
 
 const POLL = 700; // ms
 const VERDICTS = { holds: ["✓", "tour_holds", "holds"], broken: ["✗", "tour_broken", "broken"], "not enough data": ["?", "tour_few", "few"] };
@@ -15,6 +15,7 @@ export function Tour({ page: shown }) {
     setInterval(() => isDue() && ask("tour/"), 200);
   }
   const why = page.refused({ do: "scene", to: "own" });
+  if (why?.key === "not_watched_scene") return html`<section class="tour invitation" aria-label=${t("tour")}><h2>${t("tour")}</h2><p>${tell(why)}</p></section>`;
   if (!tour || ["no_users_here", "tour_needs_shop"].includes(why?.key)) return null;
   if (tour.stage === "outside") return html`<${Invitation} />`;
   if (tour.stage === "finished") return html`<${Finished} />`;

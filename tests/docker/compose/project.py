@@ -22,7 +22,7 @@ class Compose:
     def __init__(self, checkout: Path = ROOT) -> None:
         self.checkout = checkout
         self.name = f"test-{secrets.token_hex(4)}"
-        self.port, self.load_port, self.tls_port = free_ports(3)
+        self.port, self.load_port, self.tls_port, self.console_port = free_ports(4)
         self.subnet = choose_subnet()
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -42,6 +42,7 @@ class Compose:
             "PROXY_PORT": str(self.port),
             "LOCUST_PORT": str(self.load_port),
             "TLS_PORT": str(self.tls_port),
+            "CONSOLE_PORT": str(self.console_port),
             "STORE_SUBNET": self.subnet,
             "NODES": "2",
         }

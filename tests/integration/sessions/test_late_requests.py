@@ -188,6 +188,26 @@ def test_a_login_with_an_older_id_follows_several_renewals(browser: Browser) -> 
     assert (browser.header, browser.read()) == (jar, ("alice", {"visits": 1}))
 
 
+@pytest.mark.parametrize("rotations", [1, 3])
+def test_a_login_with_the_id_from_before_a_rotation_keeps_what_the_visitor_has(
+    browser: Browser, harness: Harness, rotations: int
+) -> None:
+    old = browser.header
+    for _ in range(rotations):
+        browser.visit(rotate)
+    browser.visit(count)
+    rotated = browser.header
+    browser.visit(lambda session: (session.update(theme="dark"), current_session.renew("alice")), header=old)
+    assert browser.header != rotated
+    assert browser.read() == ("alice", {"visits": 2, "theme": "dark"})
+    assert len(harness.keys()) == 1
+    for planted in (old, rotated):
+        stranger = Browser(browser.app)
+        assert stranger.read(header=planted) == (None, {})
+        stranger.visit(lambda session: current_session.renew("bob"), header=planted)
+        assert stranger.read() == ("bob", {})
+
+
 def test_of_two_logins_at_once_both_get_the_same_session(browser: Browser, harness: Harness) -> None:
     old = browser.header
     with browser.request() as (slow, answer):

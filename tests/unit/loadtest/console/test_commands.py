@@ -9,7 +9,24 @@ from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Netw
 from loadtest.console.director import with_store
 from loadtest.experiment import Place
 from proxy import Balance
+from tests.support.engine_names import Engine
 from tests.support.fake_cluster import FakeCluster
+
+
+def watched(store: StoreKind = StoreKind.REDIS, silent: str = "") -> ClusterState:
+    """The state of a cluster that is watched from a container; one node may be silent."""
+    engine = Engine(1, 2)
+    engine.silent.add(silent)
+    cluster = engine.watch(store)
+    return ClusterState(
+        stage=ClusterStage.RUNNING,
+        spec=cluster.spec,
+        policy=cluster.policy,
+        network=None,
+        members=cluster.look(),
+        users=20,
+        watched=cluster,
+    )
 
 
 def state_after(
@@ -186,3 +203,83 @@ def test_undoing_ends_every_fault_at_once() -> None:
     undo_all(cluster, Network.CUT)
     assert {member.state for member in cluster.members()} == {"running"}
     assert cluster.network.mode == "up"
+
+
+COMPOSE = "docker compose --project-name my-shop"
+NODE_1_SILENT = watched(silent="10.0.0.1:8000")
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "argument", "line"),
+    [
+        (watched(), "kill", "node-2", "docker kill my-shop-node-2"),
+        (watched(), "kill", "proxy", "docker kill my-shop-proxy-1"),
+        (watched(), "kill", "store", "docker kill my-shop-redis-1"),
+        (watched(StoreKind.REDIS_CLUSTER), "kill", "store-4", "docker kill my-shop-shard-4-1"),
+        (watched(), "pause", "node-1", "docker pause my-shop-node-1"),
+        (NODE_1_SILENT, "resume", "node-1", "docker unpause my-shop-node-1"),
+        (watched(), "restart", "node-1", "docker restart my-shop-node-1"),
+        (watched(), "look", "node-1", "docker logs --tail 40 my-shop-node-1"),
+        (watched(), "nodes", "3", f"{COMPOSE} up --detach --no-deps --no-recreate --scale node=3 node"),
+        (
+            watched(),
+            "policy",
+            "sticky",
+            f"SESSION_STORE=redis BALANCE=sticky {COMPOSE} --profile console up --detach --scale node=2",
+        ),
+        (
+            watched(StoreKind.REDIS_HA),
+            "policy",
+            "hash",
+            f"SESSION_STORE=redis REDIS_MODE=sentinel BALANCE=hash {COMPOSE} --profile ha --profile console up --detach"
+            " --scale node=2",
+        ),
+        (
+            watched(),
+            "store",
+            "memory",
+            f"SESSION_STORE=memory BALANCE=round_robin {COMPOSE} --profile console up --detach --scale node=2",
+        ),
+        (
+            NODE_1_SILENT,
+            "undo",
+            "",
+            "docker unpause my-shop-node-1 my-shop-redis-1; docker start my-shop-redis-1",
+        ),
+    ],
+)
+def test_a_watched_cluster_is_changed_by_commands_to_type(
+    state: ClusterState, command: str, argument: str, line: str
+) -> None:
+    found = refuse(state, command, argument)
+    assert found is not None
+    assert (found.key, found.values) == ("type_it", {"command": line})
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "why"),
+    [
+        ("kill", "node-9", "no_such_member"),
+        ("resume", "node-1", "is_not_paused"),
+        ("nodes", "99", "nodes_range"),
+        ("policy", "round_robin", "is_so_already"),
+        ("drain", "node-1", "not_watched_drain"),
+        ("network", "cut", "not_watched_network"),
+        ("scene", "scale", "not_watched_scene"),
+        ("experiment", "kill-node", "not_watched_experiment"),
+        ("failover", "", "no_replica"),
+        ("users", "20", "is_so_already"),
+        ("users", "10", None),
+        ("load", "", "load_runs"),
+    ],
+)
+def test_what_nobody_can_type_is_refused_and_the_load_is_the_consoles_own(
+    command: str, argument: str, why: str | None
+) -> None:
+    found = refuse(watched(), command, argument)
+    assert (found.key if found else None) == why
+
+
+def test_a_store_that_is_not_visible_is_no_fault_and_a_silent_node_is() -> None:
+    assert (watched().has_fault, NODE_1_SILENT.has_fault) == (False, True)
+    assert {"look node-1", "kill store", "undo"} <= refused(watched()).keys()

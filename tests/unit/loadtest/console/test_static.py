@@ -9,7 +9,7 @@ import pytest
 
 from deploy import MemberState, StoreKind
 from loadtest.claims.claim import Verdict
-from loadtest.console.commands import COMMANDS, ClusterStage, Network
+from loadtest.console.commands import COMMANDS, NOT_WATCHED, ClusterStage, Network
 from loadtest.console.exchanges import Step
 from loadtest.console.experiments import STAGES, RunStage
 from loadtest.console.live_claims import ClaimState
@@ -40,6 +40,7 @@ MADE = (
     *(f"{kind}_{name}" for kind in ("state", "now") for name in MemberState),
     "state_failing",
     *("no_load_here", "no_load_chart"),
+    *(f"not_watched_{name}" for name in NOT_WATCHED),
     *(f"do_{name}" for name in COMMANDS),
     *(f"{verb}_help" for verb in ("kill", "pause", "resume", "drain", "restart")),
     *(f"part_{part}" for part in ("primary", "replica")),
