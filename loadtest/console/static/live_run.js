@@ -49,5 +49,5 @@ function Stage({ run, stage, index }) {
   const left = state === "now" && run.left !== null && t("seconds_left", { seconds: number(Math.ceil(run.left)) });
   return html`<li class=${state} aria-current=${state === "now" ? "step" : undefined}>
     <span aria-hidden="true">${{ done: "✓", now: "●", later: "○" }[state]}</span>
-    <span lang=${stage.key === "raw" ? "en" : undefined}>${tell(stage)}</span> <span class="note">${state === "now" ? left || t("now") : ""}</span></li>`;
+    <span lang=${stage.key === "raw" ? "en" : undefined}>${tell(stage)}</span> ${state === "now" && html`<span class="note">${left || t("now")}</span>`}</li>`;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,3 +79,13 @@ def test_a_stopped_experiment_ends_its_processes_and_the_users_come_back(
     expect(page.locator("#member-node-3")).to_contain_text("p50", timeout=PATIENCE)
     wait_until(lambda: not lives(*others), "the processes of the experiment have ended", 30)
     assert read_results(tmp_path / "out").results == ()
+
+
+def test_ctrl_c_during_an_experiment_ends_everything(console: tuple[Page, psutil.Process]) -> None:
+    page, process = console
+    own = {child.pid for child in process.children(recursive=True)}
+    start(page)
+    pids = {child.pid for child in process.children(recursive=True)} | own
+    assert len(pids - own) > 5
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: not lives(process.pid, *pids), "the console, both clusters and the users have ended", 60)

@@ -90,6 +90,28 @@ def test_one_is_run_watched_judged_and_its_report_opened(tmp_path: Path, script:
         assert not console.load.is_paused
 
 
+def test_two_tabs_agree_and_a_reload_keeps_the_run_and_the_chart(tmp_path: Path, script: Script) -> None:
+    with opened(tmp_path) as (page, console):
+        experiment(page).get_by_role("button", name=f"Run: {TITLE}").click()
+        other = page.context.new_page()
+        other.goto(f"{page.url.partition('#')[0]}#experiments")
+        expect(other.locator(".run h3")).to_be_visible(timeout=20_000)
+        for _ in range(2):
+            for one in (page, other):
+                expect(one.locator(".stages .now")).to_contain_text("watch")
+                expect(one.locator(".members")).to_contain_text("node-3")
+            other.reload()
+        other.get_by_role("link", name="Cluster", exact=True).click()
+        console.load.feed(console.address_of("node-1"), count=30)
+        expect(other.locator(".legend .ok")).to_contain_text("30")
+        other.reload()
+        expect(other.locator(".legend .ok")).to_contain_text("30")
+        other.get_by_role("link", name="Experiments").first.click()
+        other.get_by_role("button", name="Stop the experiment").click()
+        for one in (page, other):
+            expect(one.locator(".run .state")).to_contain_text("stopped, without a result")
+
+
 def test_it_is_stopped_from_the_page(tmp_path: Path, script: Script) -> None:
     with opened(tmp_path) as (page, console):
         experiment(page).get_by_role("button", name=f"Run: {TITLE}").press("Enter")
