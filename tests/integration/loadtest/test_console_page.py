@@ -229,16 +229,13 @@ def test_the_page_fits_every_screen(browser: Browser, tmp_path: Path, language: 
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-
 WIDTHS = (390, 560, 700, 768, 834, 1024, 1280)
 LONG = Order("scene", to="cluster-primary-killed")
 ROW, MOST_ROWS, LINE, MOST_LINES = 44, 3, 17, 3
 
 
 @pytest.mark.parametrize("language", ["en-US", "ko-KR"])
-def test_the_header_wraps_by_words_while_a_command_runs(
-    browser: Browser, console: FakeConsole, language: str
-) -> None:
+def test_the_header_wraps_by_words_while_a_command_runs(browser: Browser, console: FakeConsole, language: str) -> None:
     for page in open_page(browser, console, language):
         for running in (None, Waiting(1, Order("kill", "node-1")), Waiting(1, LONG)):
             before = page.locator(".doing").inner_text()
