@@ -124,6 +124,15 @@ def _save_film(films: list[Film]) -> None:
     print(f"{path.name}: {len(frames)} frames, {sum(durations) / 1000:.1f} s, {path.stat().st_size} bytes")
 
 
+def picture_cluster(browser: Browser) -> None:
+    """The console's view "Cluster", a few seconds after a node was killed."""
+    with opened(browser, *SHARED) as page:
+        wait_for_requests(page, 1000)
+        page.get_by_role("button", name="Kill node-2", exact=True).click()
+        wait_for_requests(page, 500)
+        save("cluster", page)
+
+
 def picture_session(browser: Browser) -> None:
     """The console's view "Session", after a login and something in the cart."""
     with opened(browser, *SHARED) as page:
@@ -189,6 +198,7 @@ def picture_report(browser: Browser) -> None:
 
 PICTURES: Mapping[str, Callable[[Browser], None]] = {
     "kill": film_kills,
+    "cluster": picture_cluster,
     "session": picture_session,
     "tour": picture_tour,
     "experiments": picture_experiments,

@@ -65,6 +65,19 @@ EXPERIMENT = Experiment(
             ),
             places=frozenset({Place.LOCAL}),
         ),
+        *(
+            Variant(
+                name=str(store),
+                title=str(store),
+                hypothesis=f"With {store} as the store, twice the load that it can bear loses nothing, and what is not"
+                " served soon is refused with 503 and Retry-After.",
+                spec=cluster(3, store),
+                phases=PHASES,
+                claims=(NOTHING_LOST, ONLY_SHED, served_within(2.5)),
+                places=frozenset({Place.LOCAL}),
+            )
+            for store in (StoreKind.FILE, StoreKind.SQL)
+        ),
         Variant(
             name="nginx-defaults",
             title="nginx's own defaults",

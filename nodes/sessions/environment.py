@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -112,6 +113,18 @@ class EnvironmentReader:
         if secrets := self._secrets("SESSION_SECRETS"):
             found["secrets"] = tuple(secrets)
         return found
+
+    @contextmanager
+    def named_options(self, given: Collection[str]) -> Iterator[None]:
+        """Name the variables whose options an error begins with, unless these were `given` in place of them."""
+        try:
+            yield
+        except OptionsError as error:
+            names = set(re.split(r"\W+", str(error).partition(" must ")[0])).difference(given)
+            about = [each for each, (name, _, _) in _OPTIONS.items() if name in names and self._text(each) is not None]
+            if not about:
+                raise
+            raise OptionsError(f"{', '.join(about)}: {error}") from None
 
     def secret_keys(self) -> list[str]:
         """Return a `SECRET_KEY` for each of SESSION_SECRETS, for what else an application signs."""

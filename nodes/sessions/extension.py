@@ -125,7 +125,8 @@ class Sessions:
         if not app.secret_key and (keys := reader.secret_keys()):
             app.config.update(SECRET_KEY=keys[0], SECRET_KEY_FALLBACKS=keys[1:])
         given = {} if options is None else {name: getattr(options, name) for name in options.given}
-        merged = SessionOptions(**(reader.options() | given))
+        with reader.named_options(given):
+            merged = SessionOptions(**(reader.options() | given))
         return cls(app, store=reader.store(), options=merged, migrate_from=migrate_from)
 
     def init_app(self, app: Flask) -> None:

@@ -118,6 +118,9 @@ def test_an_application_without_a_secret_key_gets_one_that_its_processes_share()
         ({"REDIS_URL": "redis://h:0", "SESSION_STORE": "redis"}, "REDIS_URL: the URL must name its server"),
         ({"DATABASE_URL": "sqlite://", "SESSION_STORE": "sql"}, "DATABASE_URL: the URL names no file"),
         ({"DATABASE_URL": "mysql://u:p@h/x?foo=1", "SESSION_STORE": "sql"}, "DATABASE_URL: the URL has an unknown"),
+        ({"SESSION_IDLE_TIMEOUT": "-5"}, "SESSION_IDLE_TIMEOUT: idle_timeout and absolute_timeout must be above 0"),
+        ({"SESSION_SAME_SITE": "loose"}, "SESSION_SAME_SITE: same_site must be one of "),
+        ({"SESSION_ANONYMOUS_PERCENT": "101"}, "SESSION_ANONYMOUS_PERCENT: anonymous_share must be above 0"),
         ({"STORE_RETRIES": "-1"}, "STORE_CONNECT_TIMEOUT, STORE_READ_TIMEOUT, STORE_RETRIES, STORE_DEADLINE: "),
         ({"SESSION_ENCRYPTION_KEYS": "00" * 31}, "SESSION_ENCRYPTION_KEYS: "),
         ({"SESSION_ENCRYPTION_KEYS": "k"}, "SESSION_ENCRYPTION_KEYS must be 64 hexadecimal digits each"),
@@ -128,6 +131,15 @@ def test_a_wrong_variable_is_one_line(environ: dict[str, str], error: str) -> No
         sessions_of(environ)
     assert str(caught.value).startswith(error)
     assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_option_that_was_given_is_not_laid_to_a_variable() -> None:
+    options = SessionOptions(idle_timeout=90_000, absolute_timeout=90_000)
+    environ = {"SESSION_IDLE_TIMEOUT": "60", "SESSION_ABSOLUTE_TIMEOUT": "70", "SESSION_NAME": "a"}
+    app = Flask("shop")
+    with pytest.raises(OptionsError, match=r"^SESSION_ABSOLUTE_TIMEOUT: idle_timeout and absolute_timeout must be"):
+        Sessions.from_environment(app, options=SessionOptions(idle_timeout=80), environ=environ)
+    assert Sessions.from_environment(app, options=options, environ=environ).options.idle_timeout == 90_000
 
 
 def test_a_misspelt_variable_is_a_warning_except_on_a_node_which_warns_itself(
