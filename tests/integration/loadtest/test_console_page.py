@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from deploy import StoreKind
+from loadtest.console.board import Order
+from loadtest.console.director import Waiting
 from loadtest.console.live_load import LATE
 from tests.support.console import FakeConsole
 from tests.support.waiting import wait_until
@@ -224,4 +226,26 @@ def test_the_page_fits_every_screen(browser: Browser, tmp_path: Path, language: 
             for width, height in SIZES:
                 page.set_viewport_size({"width": width, "height": height})
                 page.wait_for_timeout(50)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+WIDTHS = (390, 560, 700, 768, 834, 1024, 1280)
+LONG = Order("scene", to="cluster-primary-killed")
+ROW, MOST_ROWS, LINE, MOST_LINES = 44, 3, 17, 3
+
+
+@pytest.mark.parametrize("language", ["en-US", "ko-KR"])
+def test_the_header_wraps_by_words_while_a_command_runs(browser: Browser, console: FakeConsole, language: str) -> None:
+    for page in open_page(browser, console, language):
+        for running in (None, Waiting(1, Order("kill", "node-1")), Waiting(1, LONG)):
+            before = page.locator(".doing").inner_text()
+            console.director.running = running
+            if running is not None:
+                expect(page.locator(".doing")).not_to_have_text(before)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 800})
+                height = page.evaluate("document.querySelector('header').getBoundingClientRect().height")
+                assert height <= MOST_ROWS * ROW, (running, width, height)
+                lines = page.evaluate("document.querySelector('.doing').getBoundingClientRect().height") / LINE
+                assert lines < MOST_LINES, (running, width, lines)
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
