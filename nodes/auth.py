@@ -31,9 +31,6 @@ log = logging.getLogger("nodes.auth")
 
 blueprint = Blueprint("auth", __name__)
 
-_PAGES = {"/sessions": "account_sessions.list_all", "/account": "auth.account"}
-"""The only pages beside the home page that a login may lead back to, whatever a form says."""
-
 _NOT_CHANGED = (
     "Your password was not changed: the store can't be reached, or you have more sessions than can be ended at once."
     " Some of your other sessions may have ended. Send the request again."
@@ -94,6 +91,8 @@ def login() -> Response:
         _finish_change(account)
     # Another user must not get the data of this session, nor what a concurrent request saves in it.
     is_same = current_session.owner in {None, credentials.user}
+    if is_same and wants_page(request):
+        pages.note_what_comes_along()
     try:
         current_session.renew(credentials.user, keep=is_same, confirm=lambda: users.require_unchanged(account))
     except UserChanged:  # disabled, or another password, while this login was under way
@@ -102,7 +101,7 @@ def login() -> Response:
         "logged in", extra={"request_id": request_id(), "user": credentials.user, "session": current_session.key_hash}
     )
     answer = {"user": credentials.user, "node": current_app.config["NODE_NAME"]}
-    response = pages.json_or(answer, _PAGES.get(credentials.back, "shop.home"))
+    response = pages.json_or(answer, pages.LED_BACK_TO.get(credentials.back, "shop.home"))
     limiter.remember_device(request, response, credentials.user)
     return response
 

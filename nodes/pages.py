@@ -41,7 +41,12 @@ from .store_kinds import SessionStoreKind
 RETRY_AFTER = 2
 """Value of Retry-After while the store is unavailable or nearly full, in seconds: a failover takes about this long."""
 COLOURS = 8
+LED_BACK_TO = {"/sessions": "account_sessions.list_all", "/account": "auth.account"}
+"""The only pages beside the home page that a login may lead back to, whatever a form says."""
+_CAME_ALONG = "came_along"
+"""A key of the session: there were visits or a cart before the login."""
 _STATIC_SECONDS = 365 * 86400
+_LOG_IN_AGAIN = "log in again: this needs a fresh login"
 _OUTAGE_READ = "Your session can't be read at present. This does not log you out: please try again in a moment."
 _OUTAGE_WRITE = "Your request may not have been carried out: check before you repeat it."
 _TITLES = {
@@ -111,14 +116,17 @@ def node_colour(node: str) -> int:
 def home(status: int = 200, error: str | None = None, about: str = "", typed: dict[str, str] | None = None) -> Response:
     """Return the page, with `error` beside the form that it is `about`, and `typed` in its fields."""
     shown = {"error": error, "about": about, "typed": typed or {}, "handle": handle(), "stranger": is_stranger()}
-    page = render_template("home.html", **profile(), **shown)
+    page = render_template("home.html", **profile(), **shown, came_along=session.get(_CAME_ALONG, False))
     return make_response(page, status)
 
 
 def refuse_form(error: HTTPException, about: str) -> Response:
-    """Return the response to a refused form: the page with the reason, or to a program the error."""
+    """Return the response to a refused form: its page with the reason and what was typed, or to a program the error."""
     if not wants_page(request):
         return _http_error(error)
+    back = request.form.get("back", "/")
+    if about == "login" and (back in LED_BACK_TO or current_session.owner is not None):
+        return _login_page(error.code or 400, back, error=error.description)
     typed = {name: request.form.get(name, "") for name in ("user", "item", "quantity")}
     return home(error.code or 400, error.description, about, typed)
 
@@ -130,6 +138,8 @@ def _http_error(error: HTTPException) -> Response:
         return make_response(original)  # a redirect by the routing
     if status == 405 and request.method in SAFE_METHODS and wants_page(request):
         return make_response(redirect(form_page(request.path)))  # the address of a refused form, opened again
+    if status == 401 and wants_page(request):
+        return _login_page(status, _page_of_request(), error.description or "")
     response = _error(status, error.description or "the node could not answer this request")
     for name in ("Allow", "Retry-After", "WWW-Authenticate"):
         if name in original.headers:
@@ -154,11 +164,22 @@ def _session_error(error: SessionError) -> Response:
 
 def _login_again(status: int) -> Response:
     """Return an error to a program, and to a browser a form for a fresh login that leads back."""
-    user = current_session.owner
-    if user is not None and wants_page(request):
-        back = request.path if request.method in SAFE_METHODS else form_page(request.path)
-        return make_response(render_template("reauthenticate.html", user=user, back=back), status)
-    return _error(status, "log in again: this needs a fresh login", login="again")
+    if not wants_page(request):
+        return _error(status, _LOG_IN_AGAIN, login="again")
+    return _login_page(status, _page_of_request(), _LOG_IN_AGAIN)
+
+
+def _login_page(status: int, back: str, message: str = "", error: str | None = None) -> Response:
+    """Return a page with a login that leads `back`: with `message`, or with the `error` of the login before it."""
+    user, typed = current_session.owner, request.form.get("user", "")
+    shown = {"again": user is not None and typed in {"", user}, "typed": typed, "back": back}
+    page = render_template("login.html", user=user, status=status, message=message, error=error, **shown)
+    return _never_cached(make_response(page, status))
+
+
+def _page_of_request() -> str:
+    """Return the page that was asked for, or that of the form that was sent."""
+    return request.path if request.method in SAFE_METHODS else form_page(request.path)
 
 
 def form_page(path: str) -> str:
@@ -176,6 +197,10 @@ def _error(status: int, message: str, title: str | None = None, **more: str) -> 
         response = make_response(page, status)
     else:
         response = make_response(jsonify(error=message, **more), status)
+    return _never_cached(response)
+
+
+def _never_cached(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.vary.add("Accept")
     return response
@@ -205,6 +230,14 @@ def profile() -> dict[str, Any]:
         "visits": session.get("visits", 0),
         "cart": session.get("cart", {}),
     }
+
+
+def note_what_comes_along() -> None:
+    """Before a login: note in the session whether it has visits or a cart. The login saves the note with the rest."""
+    if session.get("visits") or session.get("cart"):
+        session[_CAME_ALONG] = True
+    else:
+        session.pop(_CAME_ALONG, None)
 
 
 def is_stranger() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 import msgspec
 from flask import Request, request
@@ -19,6 +19,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 WRONG_TYPE = "send a form (application/x-www-form-urlencoded) or JSON (application/json)"
 """The text of a 415."""
+_SHOWN = 20
+"""The most characters of a wrong value that its error repeats."""
 _AT = re.compile(r" - at `\$\.(\w+)`\Z")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
@@ -66,8 +68,25 @@ def read_body(shape: type[T]) -> T:
     except RecursionError:
         raise BadRequest("the body is nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BadRequest(_readable(str(error))) from None
+        raise BadRequest((has_form(request) and _said_of_field(str(error), shape)) or _readable(str(error))) from None
     raise UnsupportedMediaType(WRONG_TYPE)
+
+
+def wrong_value(name: str, wanted: str, value: str) -> str:
+    """Return the error of a field: `quantity must be a whole number from 1 to 1000, not abc`."""
+    return f"{name} must be {wanted}, not {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}"
+
+
+def _said_of_field(message: str, shape: type) -> str:
+    """Return the error of a form's wrong field, by the field's description in `shape`; "" without one."""
+    if (at := _AT.search(message)) is None:
+        return ""
+    name, value = at[1], request.form.get(at[1], "")
+    notes = getattr(get_type_hints(shape, include_extras=True)[name], "__metadata__", ())
+    wanted = next((note.description for note in notes if isinstance(note, msgspec.Meta) and note.description), "")
+    if not wanted:
+        return ""
+    return wrong_value(name, wanted, value) if value.strip() else f"{name} is missing"
 
 
 def _readable(message: str) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from flask import Blueprint, Response, jsonify, request, session
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from . import pages
-from .request import read_body, wants_page
+from .request import read_body, wants_page, wrong_value
 from .sessions import current_session
 
 MAX_ITEM_CHARACTERS = 64
 MAX_QUANTITY = 1000
+_QUANTITY = f"a whole number from 1 to {MAX_QUANTITY}"
 MAX_ITEMS = 100
 """Maximum number of different items in one cart."""
 MAX_TOTAL = 1_000_000
@@ -24,13 +27,13 @@ class Line(msgspec.Struct, frozen=True):
     """A line to add to the cart. msgspec turns the ValueError of a wrong value into an error with its text."""
 
     item: str
-    quantity: int
+    quantity: Annotated[int, msgspec.Meta(description=_QUANTITY)]
 
     def __post_init__(self) -> None:
         if not self.item.strip() or not self.item.isprintable() or len(self.item) > MAX_ITEM_CHARACTERS:
             raise ValueError(f"item must be 1 to {MAX_ITEM_CHARACTERS} printable characters")
         if not 1 <= self.quantity <= MAX_QUANTITY:
-            raise ValueError(f"quantity must be a whole number from 1 to {MAX_QUANTITY}, not {self.quantity}")
+            raise ValueError(wrong_value("quantity", _QUANTITY, str(self.quantity)))
 
     def add_to(self, cart: dict[str, int]) -> dict[str, int]:
         """Return the cart with this line added. Raises 422 where it would hold too much."""

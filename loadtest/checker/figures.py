@@ -15,7 +15,7 @@ _BY_CLIENT = frozenset({STOPPED, GAVE_UP})
 EXAMPLES = 10
 """Evidence of each kind that the findings name."""
 SECONDS_KEPT = 120
-"""For so many seconds before the newest one, the answers to users who were found logged out are known by second."""
+"""Answers to users who were found logged out are counted by second as long as this before the newest of them."""
 
 
 def percentile(values: Iterable[float], share: float) -> float:

@@ -219,7 +219,8 @@ class LiveLoad:
             if self._ended:
                 return
             self._generator.check()
-            findings, at = self._history.read(self._prober), now()
+            at = now()  # what the checker sees ended before
+            findings = self._history.read(self._prober)
             if findings is not self.findings:
                 self.findings = findings
                 self.recent.take_logged_out(self._history.logged_out_at, at - LATE)

@@ -32,8 +32,9 @@ LIBRARY = ("sessions/extension", "sessions/persistence", "sessions/users")
 OF_LIBRARY = {"NotAllEnded", "CookieNotSendable"}
 SHOWN = {"PasswordRefused", "ValueError", "_say_if_cut_off", "_error", "_TITLES.get"}
 SHOWN |= {error.__name__ for error in exceptions.default_exceptions.values()}
-MADE = {"{} on {}", "a browser", "a program", "an unknown browser", "{} is missing", "quantity: expected int, got {}"}
-"""Texts that the code puts together: names of browsers, and msgspec's errors about forms."""
+MADE = {"{} on {}", "a browser", "a program", "an unknown browser", "{} is missing"}
+MADE |= {"quantity must be a whole number from 1 to {}, not {}"}
+"""Texts that the code puts together: names of browsers, and errors about fields of forms."""
 
 
 def texts_of(value: ast.expr, constants: dict[str, str]) -> Iterator[str]:
@@ -115,7 +116,7 @@ def words(page: str) -> set[str]:
     return set(re.findall(r"[A-Za-z]{2,}", unescape(shown)))
 
 
-NAMES = {"Session", "Cluster", "English", "node", "nginx", "alice", "Firefox", "Linux", "UTC", "pear"}
+NAMES = {"Session", "Cluster", "English", "node", "nginx", "alice", "Firefox", "Linux", "UTC", "pear", "many"}
 
 
 def test_korean_pages_have_no_english_word(app: Flask, settings: Settings, tmp_path: Path) -> None:
@@ -127,6 +128,9 @@ def test_korean_pages_have_no_english_word(app: Flask, settings: Settings, tmp_p
     other_worker.set_cookie("session", stored.value)
     shared = create_app(replace(settings, store=SessionStoreKind.FILE, folder=tmp_path / "sessions")).test_client()
     answers = [visitor.get("/", headers=KOREAN), other_worker.get("/", headers=KOREAN)]
+    answers += [visitor.get("/account", headers=KOREAN)]
+    login = {"user": "alice", "password": "wrong word", "back": "/account", "csrf_token": token_of(visitor)}
+    answers += [visitor.post("/login", data=login, headers=KOREAN)]
     answers += [user.get(path, headers=KOREAN) for path in ("/", "/account", "/sessions", "/nothing")]
     form = {"user": "alice", "password": "wrong word", "item": "pear", "quantity": "many", "csrf_token": token_of(user)}
     form |= {"current": "wrong word", "new": "another word"}

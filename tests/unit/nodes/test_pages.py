@@ -93,6 +93,21 @@ def test_the_page_reports_a_wrong_password_and_keeps_the_user_name(client: Flask
     assert "wrong word" not in page
 
 
+@pytest.mark.parametrize(
+    ("quantity", "said"),
+    [
+        *((wrong, f"quantity must be a whole number from 1 to 1000, not {wrong}") for wrong in ("-5", "abc", "1.5")),
+        ("x" * 5000, f"quantity must be a whole number from 1 to 1000, not {'x' * 20}…<"),
+        (" ", "quantity is missing"),
+    ],
+)
+def test_a_quantity_that_is_no_number_is_refused_in_words_for_people(
+    client: FlaskClient, quantity: str, said: str
+) -> None:
+    status, page = send(client, "/cart", item="pear", quantity=quantity)
+    assert (status, said in page, "expected" in page) == (400, True, False)
+
+
 def test_the_page_reports_an_invalid_item_and_keeps_the_input(client: FlaskClient) -> None:
     for item, quantity in (("pear", "0"), ("pear", "many"), ("x" * 65, "1")):
         status, page = send(client, "/cart", item=item, quantity=quantity)
@@ -222,6 +237,39 @@ def test_the_account_is_a_page_or_asks_to_log_in(client: FlaskClient) -> None:
     assert "Current password" in response.text
 
 
+@pytest.mark.parametrize("path", ["/account", "/sessions"])
+def test_a_visitor_logs_in_on_the_page_that_asks_for_it_and_is_led_back(client: FlaskClient, path: str) -> None:
+    page = ParsedPage(client.get(path, headers=HTML).text)
+    assert (page.inputs["back"]["value"], page.inputs["user"]["value"]) == (path, "")
+    form = {"user": '"><b>alice', "password": "wrong word", "back": path, "csrf_token": page.token}
+    answer = client.post("/login", data=form, headers=HTML)
+    page = ParsedPage(answer.text)
+    assert (answer.status_code, "User or password is wrong." in answer.text) == (401, True)
+    assert (page.inputs["back"]["value"], page.inputs["user"]["value"]) == (path, form["user"])
+    assert "<b>" not in answer.text
+    assert f"{path}?lang=ko" in page.links
+    answer = client.post("/login", data={**form, **ALICE, "csrf_token": page.token}, headers=HTML)
+    assert (answer.status_code, answer.headers["Location"]) == (303, path)
+
+
+def test_a_form_that_needs_a_login_leads_a_visitor_to_one_and_to_its_page(client: FlaskClient) -> None:
+    for path, back in (("/password", "/account"), ("/sessions/end", "/sessions")):
+        answer = client.post(path, data={"csrf_token": token_of(client)}, headers=HTML)
+        assert (answer.status_code, ParsedPage(answer.text).inputs["back"]["value"]) == (401, back)
+
+
+def test_a_wrong_password_of_a_user_who_is_logged_in_is_reported_and_changes_nothing(app: Flask) -> None:
+    client = log_in(app)
+    for user, hidden in (("alice", True), ("bob", False)):
+        form = {"user": user, "password": "wrong word", "back": "/sessions", "csrf_token": token_of(client)}
+        answer = client.post("/login", data=form, headers=HTML)
+        page = ParsedPage(answer.text)
+        assert (answer.status_code, "User or password is wrong." in answer.text) == (401, True)
+        assert (page.inputs["user"]["value"], "hidden" in page.inputs["user"]) == (user, hidden)
+        assert page.inputs["back"]["value"] == "/sessions"
+    assert user_of(client) == "alice"
+
+
 @pytest.mark.parametrize(
     ("path", "page"),
     [("/login", "/"), ("/cart", "/"), ("/logout", "/"), ("/password", "/account"), ("/sessions/end", "/sessions")],
@@ -293,9 +341,17 @@ def test_the_page_says_that_visits_and_cart_are_kept_only_where_there_are_some(
 ) -> None:
     client.open(path, method="GET" if is_empty else "POST", json={"item": "apple", "quantity": 2})
     anonymous = client.get("/", headers=HTML).text
-    client.post("/login", json=ALICE)
+    assert send(client, "/login", **ALICE)[0] == 303
+    client.post("/visits")  # what begins after the login did not come along
     user = client.get("/", headers=HTML).text
     assert ("your cart come along" in anonymous, "your cart came along" in user) == (not is_empty, not is_empty)
+
+
+def test_a_login_as_another_user_says_nothing_of_a_cart_that_came_along(client: FlaskClient) -> None:
+    client.post("/visits")
+    send(client, "/login", **ALICE)
+    status, page = send(client, "/login", user="bob", password=PASSWORD)
+    assert (status, "bob" in page, "came along" in page) == (303, True, False)
 
 
 def test_the_page_says_where_sessions_live(client: FlaskClient) -> None:
