@@ -16,7 +16,7 @@ from loadtest.claims.claim import Observed, Verdict
 from loadtest.console.board import Order
 from loadtest.console.commands import ClusterStage
 from loadtest.console.director import Director, Refused
-from loadtest.console.live_load import LATE, LiveLoad
+from loadtest.console.live_load import LiveLoad
 from loadtest.console.stops import OWN, PRIMARY, STOPS, Measurement, Stop
 from loadtest.history import now
 from loadtest.runner import PATIENCE
@@ -243,12 +243,15 @@ class Tour:
         return self._load.findings.phases.get(measurement.name, PhaseFigures(seconds=0.0))
 
     def _finish(self, measurement: Measurement) -> None:
-        """End a measurement that has lasted long enough and has enough data, or on a slow machine much longer."""
+        """End a measurement that has lasted long enough and has enough data, or on a slow machine much longer.
+
+        It lasts until what the checker has seen: on a busy machine findings are renewed seldom.
+        """
         assert self._load is not None
         if self._director.running is not None or self._director.waiting:
             return
         figures, seconds = self._figures(measurement), measurement.seconds * self._pace
-        lasted = now() - self._begun - LATE
+        lasted = self._load.recent.checked_until - self._begun
         if lasted < seconds or (
             figures.as_logged_in < measurement.min_requests and lasted < PATIENCE * measurement.seconds
         ):

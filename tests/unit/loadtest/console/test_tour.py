@@ -33,8 +33,18 @@ class Load:
     def __init__(self, users: int = USERS) -> None:
         self.users = users
         self.marks: list[str] = []
+        self.age = -1.0
+        """How old the findings are, in seconds: below 0, what is fed now has been checked."""
         self._checker = Checker()
         self.arrive(users)
+
+    @property
+    def recent(self) -> Load:
+        return self
+
+    @property
+    def checked_until(self) -> float:
+        return now() - self.age
 
     @property
     def findings(self) -> Any:
@@ -100,8 +110,7 @@ class StubDirector:
 
 
 @pytest.fixture
-def director(monkeypatch: pytest.MonkeyPatch) -> StubDirector:
-    monkeypatch.setattr("loadtest.console.tour.LATE", 0.0)
+def director() -> StubDirector:
     return StubDirector()
 
 
@@ -152,6 +161,17 @@ def test_it_waits_for_as_many_requests_as_the_claims_need_and_then_says_that_the
     assert (measured.verdict, measured.requests, measured.logged_out) == (Verdict.HOLDS, 60, 0)
     assert "no session, update or logout is lost" in measured.theory
     assert view.verdicts == {"one-worker": Verdict.HOLDS}
+
+
+def test_findings_of_before_the_end_of_a_measurement_do_not_end_it(director: StubDirector) -> None:
+    tour = make(director)
+    go_to(tour, "one-worker")
+    assert director.load is not None
+    director.load.age = 100.0
+    feed(director, 100)
+    assert tour.look().stage is TourStage.MEASURING
+    director.load.age = -1.0
+    assert tour.look().stage is TourStage.MEASURED
 
 
 def test_it_says_so_where_theory_and_measurement_do_not_agree(director: StubDirector) -> None:
