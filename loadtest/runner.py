@@ -130,6 +130,11 @@ class HistoryRun:
         self._checker.feed(header)
         self._findings, self._due = self._checker.findings(), 0.0
 
+    @property
+    def logged_out_at(self) -> Mapping[int, int]:
+        """Of the newest findings, by second: answers to users who were found logged out, in the last two minutes."""
+        return self._checker.logged_out_at
+
     def write(self, event: Mark | Note) -> None:
         self._marks.write(event)
         self._marks.flush()

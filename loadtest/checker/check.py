@@ -58,6 +58,8 @@ class Checker:
         self._notes: dict[str, Note] = {}
         self._first, self._last = FOREVER, -FOREVER  # when operations began and ended
         self._now = -FOREVER
+        self.logged_out_at: Mapping[int, int] = {}
+        """Of the newest findings, by second: answers to users who were found logged out, in the last two minutes."""
         self._sweep_at = -FOREVER
 
     def feed(self, event: Event) -> None:
@@ -102,6 +104,7 @@ class Checker:
             self._find(copy(account).settle(FOREVER), recent)
         windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
         total = Figures.merge([*self._figures.values(), *recent.values()])
+        self.logged_out_at = total.logged_out_at
         return Findings(
             title=self._title,
             complete=self._complete,

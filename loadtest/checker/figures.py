@@ -14,6 +14,8 @@ CPU = "generator_cpu"
 _BY_CLIENT = frozenset({STOPPED, GAVE_UP})
 EXAMPLES = 10
 """Evidence of each kind that the findings name."""
+SECONDS_KEPT = 120
+"""Answers to users who were found logged out are counted by second as long as this before the newest of them."""
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -90,6 +92,8 @@ class Figures:
     found: Counter[Kind] = field(default_factory=Counter)
     users_lost: set[str] = field(default_factory=set)
     """Users who lost a session at least once."""
+    logged_out_at: Counter[int] = field(default_factory=Counter)
+    """Answers to users who were found logged out, by the second (since the epoch) in which they ended."""
     _counts: Counter[str] = field(default_factory=Counter)  # by field of PhaseFigures
     _failures: Counter[str] = field(default_factory=Counter)
     _nodes: Counter[str] = field(default_factory=Counter)
@@ -138,6 +142,15 @@ class Figures:
         if anonymous:
             self._counts["logged_out"] += 1
             self._users_logged_out.add(_user(op.who))
+            self._count_at(int(op.ended), 1)
+
+    def _count_at(self, second: int, count: int) -> None:
+        is_new = second not in self.logged_out_at
+        self.logged_out_at[second] += count
+        if is_new:
+            oldest = max(self.logged_out_at) - SECONDS_KEPT
+            for old in [one for one in self.logged_out_at if one < oldest]:
+                del self.logged_out_at[old]
 
     def find(self, evidence: Evidence) -> None:
         """Count evidence, which comes in any order."""
@@ -165,6 +178,8 @@ class Figures:
             for examples in part._examples.values():
                 for evidence in examples:
                     result._add_example(evidence)
+            for second, count in part.logged_out_at.items():
+                result._count_at(second, count)
             result._counts.update(part._counts)
             result._failures.update(part._failures)
             result._nodes.update(part._nodes)

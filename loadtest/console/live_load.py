@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,8 @@ SECONDS_RECENT = 10
 SECONDS_OF_NODES = 4
 LATE = 2.0
 """Seconds until all operations of a moment have been read: the load writes its history twice a second."""
+OLD = 10.0
+"""Seconds after which findings are said to be old: on a busy machine they are renewed seldom."""
 _SHARE = 0.01
 """Of one core, for the findings of the checker."""
 
@@ -69,8 +71,9 @@ class Recent:
         """By second: how many operations failed (True), and how many did not."""
         self._computed: dict[str, tuple[int, Any]] = {}
         self._attempts: dict[int, dict[str, _Attempts]] = defaultdict(lambda: defaultdict(_Attempts))
-        self._logged_out: dict[int, int] = defaultdict(int)
-        self._total_logged_out = 0
+        self._logged_out: Mapping[int, int] = {}
+        self.checked_until = 0
+        """The checker has seen all operations before this second: whom later ones found logged out is not known yet."""
 
     def add(self, op: Op) -> None:
         second = int(op.ended)
@@ -86,14 +89,13 @@ class Recent:
             else:
                 attempts.times.append(op.ended - op.started)
 
-    def count_logged_out(self, total: int, at: float) -> None:
-        """Take the checker's total, and count what is new since the last call at this time."""
-        self._logged_out[int(at)] += max(0, total - self._total_logged_out)
-        self._total_logged_out = total
+    def take_logged_out(self, by_second: Mapping[int, int], until: float) -> None:
+        """Take the checker's answers to users who were found logged out, all of those before `until`."""
+        self._logged_out, self.checked_until = by_second, int(until)
 
     def forget(self, before: float) -> None:
         """Drop what is older."""
-        for by_second in (self._figures, self._counts, self._attempts, self._logged_out):
+        for by_second in (self._figures, self._counts, self._attempts):
             for second in [one for one in by_second if one < before]:
                 del by_second[second]
 
@@ -134,8 +136,9 @@ class Recent:
         }
 
     def _second(self, second: int) -> Second:
-        counts, logged_out = self._counts.get(second, Counter()), self._logged_out.get(second, 0)
-        return Second(max(0, counts[False] - logged_out), counts[True], logged_out)
+        counts = self._counts.get(second, Counter())
+        logged_out = self._logged_out.get(second, 0) if second < self.checked_until else 0
+        return Second(counts[False] - logged_out, counts[True], logged_out)
 
 
 class LiveLoad:
@@ -216,10 +219,11 @@ class LiveLoad:
             if self._ended:
                 return
             self._generator.check()
-            findings, at = self._history.read(self._prober), now()
+            at = now()  # what the checker sees ended before
+            findings = self._history.read(self._prober)
             if findings is not self.findings:
                 self.findings = findings
-                self.recent.count_logged_out(findings.total.logged_out, at - LATE)
+                self.recent.take_logged_out(self._history.logged_out_at, at - LATE)
             self.recent.forget(at - SECONDS_KEPT)
 
     def finish(self) -> Findings:

@@ -12,7 +12,7 @@ from loadtest.checker import Findings
 from loadtest.console.board import Board, EntryKind
 from loadtest.console.commands import SLOW_SECONDS, ClusterStage, ClusterState, Network, refused
 from loadtest.console.director import Director
-from loadtest.console.live_load import LATE, SECONDS_RECENT, LiveLoad, NodeFigures
+from loadtest.console.live_load import LATE, OLD, SECONDS_RECENT, LiveLoad, NodeFigures
 from loadtest.console.messages import message
 from loadtest.console.node_watch import NodeWatch
 from loadtest.experiment import Place
@@ -194,6 +194,7 @@ class Sampler(threading.Thread):
             "figures": None if load is None else _describe_findings(load.findings, load, at),
             "series": {
                 "begin": end - SECONDS_SHOWN,
+                "checked_until": 0 if load is None else load.recent.checked_until,
                 "seconds": [] if load is None else load.recent.series(end - SECONDS_SHOWN, end),
             },
             "faults": self._spans,
@@ -238,7 +239,10 @@ def _describe_findings(findings: Findings, load: LiveLoad, at: float) -> dict[st
     """Describe what the checker found since the load began, and the last seconds (None: too few operations)."""
     total, recent = findings.total, load.recent.figures(at - LATE, SECONDS_RECENT)
     enough = recent.operations >= FEW_OPERATIONS
+    until = load.recent.checked_until
     return {
+        "until": until,
+        "old": at - LATE - until > OLD,
         "operations": total.operations,
         "failed": total.failed,
         "logged_out": total.logged_out,

@@ -59,7 +59,7 @@ class FakeLoad:
             self._checker.feed(op)
             self.recent.add(op)
         self.findings = self._checker.findings()
-        self.recent.count_logged_out(self.findings.total.logged_out, now() - ago)
+        self.recent.take_logged_out(self._checker.logged_out_at, now() - LATE)
 
 
 def _make_op(action: Action, name: str, address: str, ended: float, status: int, user: str | None) -> Op:

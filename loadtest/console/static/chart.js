@@ -1,4 +1,4 @@
-// The last minute: a bar for each second, commands as marks, faults as shaded spans. Plain SVG, redrawn with each snapshot.
+// The last minute: a bar for each second (grey: the checker has not seen it yet, so who was logged out is not known), commands as marks, faults as shaded spans. Plain SVG, redrawn with each snapshot.
 import { html } from "./html.js";
 import { describeEntry, number, t } from "./text.js";
 
@@ -10,9 +10,11 @@ const MOST_MARKS = 12;
 export function Chart({ page }) {
   const { snapshot, log } = page.state;
   const seconds = snapshot?.series.seconds ?? [];
-  const sums = [0, 1, 2].map((at) => seconds.reduce((sum, second) => sum + second[at], 0));
-  const [ok, failed, out] = sums.map((sum) => number(sum));
   const begin = snapshot?.series.begin ?? 0;
+  const checked = (snapshot?.series.checked_until ?? 0) - begin; // how many of the seconds
+  const bars = seconds.map(([ok, failed, out], index) => (index < checked ? [ok, 0, out, failed] : [0, ok, out, failed]));
+  const sums = [0, 1, 2, 3].map((at) => bars.reduce((sum, bar) => sum + bar[at], 0));
+  const [ok, unchecked, out, failed] = sums.map((sum) => number(sum));
   const empty = snapshot && ["none", "paused"].includes(snapshot.load.state) && sums.every((sum) => sum === 0);
   const hint = page.refused({ do: "users" })?.key === "no_users_here" ? "no_load_here" : snapshot?.load.state === "paused" ? "load_paused" : "no_load_chart";
   return html`<section class="chart" aria-label=${t("chart")}>
@@ -21,9 +23,10 @@ export function Chart({ page }) {
       <li class="ok">${t("answered")} <b>${ok}</b></li>
       <li class="failed">${t("failed")} <b>${failed}</b></li>
       <li class="out">${t("logged_out")} <b>${out}</b></li>
+      <li class="unchecked">${t("unchecked")} <b>${unchecked}</b></li>
     </ul>
     <div class="plot" role="img" aria-label=${t("chart_summary", { ok, failed, out })}>
-      <${Bars} seconds=${seconds} spans=${snapshot?.faults ?? []} begin=${begin} />
+      <${Bars} bars=${bars} spans=${snapshot?.faults ?? []} begin=${begin} />
       <${Marks} log=${log} begin=${begin} />
       ${empty && html`<p class="empty">${t(hint)}</p>`}
     </div>
@@ -31,8 +34,10 @@ export function Chart({ page }) {
   </section>`;
 }
 
-function Bars({ seconds, spans, begin }) {
-  const most = niceCeiling(Math.max(10, ...seconds.map((second) => second.reduce((sum, one) => sum + one, 0))));
+const KINDS = ["ok", "unchecked", "out", "failed"]; // from below
+
+function Bars({ bars, spans, begin }) {
+  const most = niceCeiling(Math.max(10, ...bars.map((bar) => bar.reduce((sum, one) => sum + one, 0))));
   const width = WIDTH / LAST;
   const x = (time) => Math.min(WIDTH, Math.max(0, (time - begin) * width));
   const y = (count) => (count / most) * HEIGHT;
@@ -42,14 +47,12 @@ function Bars({ seconds, spans, begin }) {
         return to > from && html`<rect key=${span.what + span.begin} class="span" x=${from} y="0" width=${to - from} height=${HEIGHT} />`;
       })}
       <path class="grid" d="M0 0H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}M0 ${HEIGHT}H${WIDTH}" />
-      ${seconds.map(([ok, failed, out], index) => {
-        const left = index * width + 1;
-        const heights = [y(ok), y(out), y(failed)];
-        const tops = [HEIGHT - heights[0], HEIGHT - heights[0] - heights[1], HEIGHT - heights[0] - heights[1] - heights[2]];
-        return ["ok", "out", "failed"].map(
-          (kind, at) => heights[at] > 0 &&
-            html`<rect key=${kind + index} class=${kind} x=${left} y=${tops[at]} width=${width - 2} height=${heights[at]} />`,
-        );
+      ${bars.map((bar, index) => {
+        let top = HEIGHT;
+        return KINDS.map((kind, at) => {
+          top -= y(bar[at]);
+          return bar[at] > 0 && html`<rect key=${kind + index} class=${kind} x=${index * width + 1} y=${top} width=${width - 2} height=${y(bar[at])} />`;
+        });
       })}
     </svg>
     <span class="top">${t("per_second", { rate: number(most) })}</span><span class="middle">${number(most / 2)}</span>`;

@@ -8,7 +8,7 @@ export function Figures({ page }) {
   const recent = load?.state === "running" ? counts?.recent : null;
   const missing = stage !== "running" ? "" : load.state === "running" ? t("too_few") : whyNoLoad(load);
   const dash = "–";
-  return html`<section class="figures" aria-label=${t("figures")}>
+  return html`<section class="figures ${counts?.old ? "old" : ""}" aria-label=${t("figures")}>
     <${Figure} name="requests" value=${counts ? number(counts.operations) : dash}
       note=${recent ? t("per_second", { rate: number(recent.rate) }) : missing} />
     <${Figure} name="logged_out" tone=${counts?.users_logged_out ? "out" : counts ? "good" : ""}
@@ -21,9 +21,11 @@ export function Figures({ page }) {
       note=${recent ? t("last_seconds", { seconds: counts.recent_seconds }) : missing} />
     <${Figure} name="gap" tone=${counts?.gap >= 1 ? "bad" : ""}
       value=${counts ? t("seconds", { seconds: number(counts.gap, 2) }) : dash} note=${t("gap_note")} />
-    ${load?.since && html`<p class="since">${t("figures_since", { time: clock(load.since) })}</p>`}
+    ${load?.since && html`<p class="since">${t("figures_since", { time: clock(load.since) })}${counts && ` · ${until(counts)}`}</p>`}
   </section>`;
 }
+
+const until = ({ until, old }) => (old ? t("figures_old", { time: clock(until) }) : t("figures_until", { time: clock(until) }));
 
 const latency = ({ p50, p99 }) => t("ms", { p50: number(p50), p99: number(p99) });
 

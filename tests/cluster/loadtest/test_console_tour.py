@@ -12,7 +12,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.support.commands import running_console
 
-pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.nightly, pytest.mark.timeout(900)]
+# It takes five minutes. In the cluster tier, test_console_tour_page.py leads through all stops with scripted figures.
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 90_000

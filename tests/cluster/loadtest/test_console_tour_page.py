@@ -71,6 +71,7 @@ class ScriptedLoad:
             user = self._count % USERS
             self._feed(user, Action.LOOK, found=not self._loses(user))
         self.findings = self._checker.findings()
+        self.recent.take_logged_out(self._checker.logged_out_at, now() + 1)
 
     def _loses(self, user: int) -> bool:
         spec = self._spec
@@ -136,7 +137,6 @@ class TourConsole(FakeConsole):
 def scripted(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedLoad]:
     for name in ("MIN_SECONDS", "FAILOVER_SECONDS"):
         monkeypatch.setattr(f"loadtest.console.stops.{name}", 0.1)
-    monkeypatch.setattr("loadtest.console.tour.LATE", 0.0)
     monkeypatch.setattr("loadtest.console.tour_view.Tour", _quick(monkeypatch))
     monkeypatch.setattr("loadtest.console.director.LiveLoad", ScriptedLoad)
     return ScriptedLoad

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from loadtest.checker import Checker
 from loadtest.console.live_load import SECONDS_KEPT, SECONDS_OF_NODES, Recent, Second
 from loadtest.history import Action, Op, OpOutcome
 
@@ -79,7 +80,7 @@ def test_a_second_has_its_good_failed_and_logged_out_answers(minute: Minute) -> 
     for _ in range(5):
         minute.add(FIRST, "200", ago=2.5)
     minute.add(FIRST, "503", ago=2.5)
-    minute.recent.count_logged_out(2, NOW - 2.5)
+    minute.recent.take_logged_out({int(NOW - 2.5): 2}, NOW - 1)
     begin = int(NOW) - 4
     assert minute.recent.series(begin, int(NOW)) == [
         Second(0, 0, 0),
@@ -89,11 +90,42 @@ def test_a_second_has_its_good_failed_and_logged_out_answers(minute: Minute) -> 
     ]
 
 
-def test_answers_found_logged_out_are_counted_once_and_never_below_zero(minute: Minute) -> None:
-    for total in (3, 3, 2, 4):  # an answer that is explained later leaves the total
-        minute.recent.count_logged_out(total, NOW - 2.5)
-    (second,) = minute.recent.series(int(NOW) - 3, int(NOW) - 2)
-    assert second.logged_out == 3 + 2
+def test_whom_the_checker_has_not_seen_yet_is_not_known_to_be_logged_out(minute: Minute) -> None:
+    for ago in (3.5, 2.5):
+        minute.add(FIRST, "200", ago=ago)
+    minute.recent.take_logged_out({int(NOW - 3.5): 1, int(NOW - 2.5): 1}, NOW - 2.5)
+    begin = int(NOW) - 4
+    assert minute.recent.series(begin, begin + 2) == [Second(0, 0, 1), Second(1, 0, 0)]
+    assert minute.recent.checked_until == begin + 1
+
+
+def test_each_second_has_those_that_it_found_logged_out_however_seldom_the_checker_is_asked(minute: Minute) -> None:
+    """Of each three answers two are to a user whose session another node has."""
+    checker = Checker()
+    for second in range(20):
+        for number in range(30):
+            ended = NOW - 30 + second + number / 40
+            login = number == second == 0
+            name = "alice" if login or number % 3 == 0 else None
+            op = Op(
+                who="user-1",
+                account="alice",
+                session="1",
+                action=Action.LOGIN if login else Action.LOOK,
+                outcome=OpOutcome.OK,
+                user=name,
+                method="GET",
+                path="/me",
+                status=200,
+                started=ended - 0.001,
+                ended=ended,
+            )
+            checker.feed(op)
+            minute.recent.add(op)
+    checker.findings()
+    minute.recent.take_logged_out(checker.logged_out_at, NOW - 2)
+    seconds = minute.recent.series(int(NOW) - 30, int(NOW) - 10)
+    assert seconds == [Second(10, 0, 20)] * 20
 
 
 def test_what_is_older_than_the_chart_is_forgotten(minute: Minute) -> None:

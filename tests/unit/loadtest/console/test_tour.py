@@ -33,8 +33,18 @@ class Load:
     def __init__(self, users: int = USERS) -> None:
         self.users = users
         self.marks: list[str] = []
+        self.age = -1.0
+        """How old the findings are, in seconds: below 0, what is fed now has been checked."""
         self._checker = Checker()
         self.arrive(users)
+
+    @property
+    def recent(self) -> Load:
+        return self
+
+    @property
+    def checked_until(self) -> float:
+        return now() - self.age
 
     @property
     def findings(self) -> Any:
@@ -100,8 +110,7 @@ class StubDirector:
 
 
 @pytest.fixture
-def director(monkeypatch: pytest.MonkeyPatch) -> StubDirector:
-    monkeypatch.setattr("loadtest.console.tour.LATE", 0.0)
+def director() -> StubDirector:
     return StubDirector()
 
 
@@ -154,6 +163,17 @@ def test_it_waits_for_as_many_requests_as_the_claims_need_and_then_says_that_the
     assert view.verdicts == {"one-worker": Verdict.HOLDS}
 
 
+def test_findings_of_before_the_end_of_a_measurement_do_not_end_it(director: StubDirector) -> None:
+    tour = make(director)
+    go_to(tour, "one-worker")
+    assert director.load is not None
+    director.load.age = 100.0
+    feed(director, 100)
+    assert tour.look().stage is TourStage.MEASURING
+    director.load.age = -1.0
+    assert tour.look().stage is TourStage.MEASURED
+
+
 def test_it_says_so_where_theory_and_measurement_do_not_agree(director: StubDirector) -> None:
     tour = make(director)
     go_to(tour, "three-nodes")
@@ -161,6 +181,34 @@ def test_it_says_so_where_theory_and_measurement_do_not_agree(director: StubDire
     (measured,) = tour.look().measured
     assert measured.verdict is Verdict.BROKEN
     assert "0% of the requests found the user logged out; expected about two thirds" in measured.seen[0]
+
+
+def test_a_measurement_with_too_little_data_goes_on(director: StubDirector, monkeypatch: pytest.MonkeyPatch) -> None:
+    tour = make(director)
+    go_to(tour, "one-worker")
+    feed(director, 10)
+    tour.take(TourStep.AGAIN)
+    assert tour.look().stage is TourStage.MEASURING, "only what has ended is measured again"
+    with monkeypatch.context() as patch:
+        patch.setattr("loadtest.console.tour.PATIENCE", 0.0)
+        view = tour.look()
+    assert (view.verdicts, view.again) == ({"one-worker": Verdict.NOT_ENOUGH_DATA}, True)
+    tour.take(TourStep.AGAIN)
+    assert tour.look().stage is TourStage.MEASURING
+    feed(director, 50)
+    view = tour.look()
+    assert (view.verdicts, view.again, view.measured[0].requests) == ({"one-worker": Verdict.HOLDS}, False, 60)
+    assert director.load is not None
+    assert director.load.marks == ["steady"]
+
+
+def test_a_stop_that_was_left_before_its_end_is_not_measured(director: StubDirector) -> None:
+    tour = make(director)
+    go_to(tour, "redis-kill")
+    feed(director, 200)
+    assert len(tour.look().measured) == 1
+    tour.take(TourStep.NEXT)
+    assert tour.look().verdicts == {}
 
 
 def test_a_command_of_a_stop_is_the_directors_and_begins_a_phase(director: StubDirector) -> None:
