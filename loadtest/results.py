@@ -189,7 +189,10 @@ def _check_values(value: Any) -> None:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder for a new result. It replaces the one in `folder` unless an exception leaves the block."""
+    """Yield an empty folder for a new result. It replaces the one in `folder` unless an exception leaves the block.
+
+    Without a result, old or new, `folder` is removed, and the one that it is in if that is empty.
+    """
     part = folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -200,6 +203,9 @@ def replacing(folder: Path) -> Iterator[Path]:
             file.replace(folder / file.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):  # it has a result
+            folder.rmdir()
+            folder.parent.rmdir()
 
 
 @dataclass(frozen=True)

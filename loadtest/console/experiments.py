@@ -155,11 +155,16 @@ class Experiments:
         except (OSError, ValueError) as error:  # the folder, or a damaged result in it
             run.stage = RunStage.FAILED
             raise NotFinished(message("raw", text=str(error))) from error
+        except KeyboardInterrupt:
+            run.stage = RunStage.STOPPED
+            raise
         except BaseException:
             run.stage = RunStage.FAILED
             raise
         finally:
             run.cluster = None
+            with suppress(OSError):  # it has results
+                self.archive.own.rmdir()
         run.stage = RunStage.ENDED
         return tuple(run.results)
 

@@ -1,5 +1,9 @@
-"""Texts of the console: keys of one catalogue in English and Korean, which the page translates."""
+"""Texts of the console: keys of one catalogue in English and Korean, which the page translates.
 
+{count} in a text is a value, and {count|update is|updates are} a word for 1, and one for other numbers.
+"""
+
+import re
 from functools import cache
 from pathlib import Path
 
@@ -7,6 +11,7 @@ import msgspec
 
 STATIC = Path(__file__).with_name("static")
 CATALOGUE = STATIC / "catalogue.json"
+PLACEHOLDER = re.compile(r"\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}")
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -16,7 +21,12 @@ class Message(msgspec.Struct, frozen=True):
     values: dict[str, str | int | float] = {}
 
     def __str__(self) -> str:
-        return read_catalogue()[self.key]["en"].format_map(self.values)
+        return PLACEHOLDER.sub(self._fill, read_catalogue()[self.key]["en"])
+
+    def _fill(self, match: re.Match[str]) -> str:
+        name, one, other = match.groups()
+        value = str(self.values[name])
+        return value if one is None else one if value == "1" else other
 
 
 def message(key: str, **values: str | int | float) -> Message:

@@ -47,6 +47,8 @@ class TourStep(StrEnum):
     RESUME = "resume"
     ACT = "act"
     """Start the stop's cluster, or give its next command."""
+    AGAIN = "again"
+    """Go on with a measurement that had too little data."""
     NEXT = "next"
     BACK = "back"
     LEAVE = "leave"
@@ -79,7 +81,10 @@ class TourView(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     needed: int
     measured: tuple[Measured, ...]
+    again: bool
+    """Whether the last measurement had too little data, and can go on."""
     verdicts: dict[str, Verdict]
+    """Of the stops that were measured to their end."""
 
 
 class Tour:
@@ -107,6 +112,11 @@ class Tour:
         done = len(self._measured)
         return self._stop.measurements[done] if done < len(self._stop.measurements) else None
 
+    @property
+    def _can_go_on(self) -> bool:
+        last = self._measured[-1].verdict if self._measured else None
+        return self._stage is TourStage.MEASURED and last is Verdict.NOT_ENOUGH_DATA
+
     def take(self, step: TourStep) -> None:
         """Take a step. Raises Refused where the director refuses its command, and ClusterError."""
         with self._lock:
@@ -124,6 +134,9 @@ class Tour:
                     self._start()
                 case TourStep.ACT if self._stage is TourStage.MEASURED and self._next is not None:
                     self._measure(self._next)
+                case TourStep.AGAIN if self._can_go_on:
+                    del self._measured[-1]  # its phase has not ended
+                    self._begun, self._stage = now(), TourStage.MEASURING
                 case _:
                     pass
 
@@ -144,6 +157,7 @@ class Tour:
                 requests=figures.as_logged_in if figures else 0,
                 needed=following.min_requests if following else 0,
                 measured=tuple(self._measured),
+                again=self._can_go_on,
                 verdicts=dict(self._verdicts),
             )
 
@@ -259,6 +273,6 @@ class Tour:
                 failed=figures.failed,
             )
         )
-        before = self._verdicts.get(self._stop.name, Verdict.HOLDS) if len(self._measured) > 1 else Verdict.HOLDS
-        self._verdicts[self._stop.name] = max(before, verdict, key=order.index)
+        if self._next is None:
+            self._verdicts[self._stop.name] = max((one.verdict for one in self._measured), key=order.index)
         self._stage = TourStage.MEASURED

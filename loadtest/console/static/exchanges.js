@@ -55,7 +55,7 @@ function SetCookie({ cookie }) {
       const given = attributes.find((text) => text.toLowerCase().split("=")[0] === one.toLowerCase());
       if (!given && !["HttpOnly", "SameSite", "Secure"].includes(one)) return null;
       const key = one.toLowerCase().replace("-", "_");
-      return html`<dt key=${one} class=${given ? "" : "absent"}>${given ?? t("attribute_absent", { name: one })}</dt><dd>${t(`attribute_${key}`)}</dd>`;
+      return html`<dt key=${one} class=${given ? "" : "absent"}>${given ?? t("attribute_absent", { name: one })}</dt><dd>${t(given ? `attribute_${key}` : `attribute_${key}_absent`)}</dd>`;
     })}</dl>
   </div>`;
 }

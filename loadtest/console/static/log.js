@@ -22,11 +22,15 @@ export function Log({ page }) {
   </section>`;
 }
 
-// The newest entry of each command, in the place of its first one.
+// The newest entry of each command, at the time when the command began (or was dropped, or waits since), by time.
 function merge(log) {
   const lines = new Map();
-  for (const entry of log) lines.set(entry.command ? `command ${entry.command}` : entry.id, entry);
-  return [...lines.values()];
+  for (const entry of log) {
+    const key = entry.command ? `command ${entry.command}` : entry.id;
+    const began = entry.at - (entry.seconds ?? 0);
+    lines.set(key, { ...entry, at: began });
+  }
+  return [...lines.values()].sort((one, other) => one.at - other.at);
 }
 
 function note(entry) {

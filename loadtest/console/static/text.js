@@ -17,10 +17,13 @@ export function chooseLanguage(chosen) {
   document.documentElement.lang = chosen;
 }
 
-// The text of a key, with the values of its {placeholders}.
+// The text of a key, with the values of its {placeholders}; {count|update is|updates are} is a word for 1, or for others.
 export function t(key, values = {}) {
   const text = catalogue[key]?.[language] ?? key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  return text.replace(/\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g, (_, name, one, other) => {
+    const value = values[name] ?? "";
+    return one === undefined ? value : `${value}` === "1" ? one : other;
+  });
 }
 
 // What English data of the server is in the chosen language, if the catalogue has just that under this key; `null` if not.

@@ -31,9 +31,10 @@ export function Tour({ page: shown }) {
     <p class="buttons">
       ${tour.stage === "ready" && html`<button type="button" class="act" onClick=${() => take("act")}>${t("tour_start")}</button> <span class="note">${t("tour_start_note")}</span>`}
       ${tour.stage === "measured" && tour.order && html`<button type="button" class="act" onClick=${() => take("act")}>${describe(tour.order)}</button>`}
+      ${tour.again && html`<button type="button" class=${tour.order ? "" : "act"} onClick=${() => take("again")}>${t("tour_again")}</button>`}
       <span class="ways">
         ${position > 1 && html`<button type="button" onClick=${() => take("back")}>${t("tour_back")}</button>`}
-        <button type="button" class=${tour.stage === "measured" && !tour.order ? "act" : ""} onClick=${() => take("next")}>${t("tour_next")}</button>
+        <button type="button" class=${tour.stage === "measured" && !tour.order && !tour.again ? "act" : ""} onClick=${() => take("next")}>${t("tour_next")}</button>
         <button type="button" onClick=${() => take("leave")}>${t("tour_leave")}</button>
       </span>
     </p>
@@ -49,10 +50,12 @@ function Invitation() {
 }
 
 function Finished() {
+  const unmeasured = tour.stops.filter((stop) => !tour.verdicts[stop]).length;
   return html`<section class="tour" aria-label=${t("tour")}>
     <h2>${t("tour")}</h2><p>${t("tour_finished")}</p>
-    <ul>${tour.stops.filter((stop) => tour.verdicts[stop]).map((stop) => {
-      const [sign, key, tone] = VERDICTS[tour.verdicts[stop]];
+    ${unmeasured > 0 && html`<p><b>${t("tour_unmeasured", { count: unmeasured, of: tour.stops.length })}</b></p>`}
+    <ul>${tour.stops.map((stop) => {
+      const [sign, key, tone] = VERDICTS[tour.verdicts[stop]] ?? ["–", "tour_not_measured", ""];
       return html`<li key=${stop} class=${tone}><span class="sign" aria-hidden="true">${sign}</span> ${t(`tour_${stop}_title`)}: ${t(key)}</li>`;
     })}</ul>
     <p class="buttons"><button type="button" class="act" onClick=${() => take("leave")}>${t("tour_leave")}</button></p>

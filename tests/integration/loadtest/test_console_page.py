@@ -6,15 +6,17 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from deploy import StoreKind
-from loadtest.console.board import Order
+from loadtest.console.board import EntryKind, Order
 from loadtest.console.director import Waiting
 from loadtest.console.live_load import LATE
+from loadtest.console.messages import message
 from tests.support.console import FakeConsole
 from tests.support.waiting import wait_until
 
@@ -227,6 +229,27 @@ def test_the_page_fits_every_screen(browser: Browser, tmp_path: Path, language: 
                 page.set_viewport_size({"width": width, "height": height})
                 page.wait_for_timeout(50)
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "1 acknowledged update is lost"), (2, "2 acknowledged updates are lost")]
+)
+def test_one_is_told_in_the_singular(page: Page, console: FakeConsole, count: int, text: str) -> None:
+    entry = console.board.log(EntryKind.SEEN, message("found_updates_lost", count=count))
+    assert entry.text == text
+    expect(page.locator(".log")).to_contain_text(text)
+
+
+def test_the_log_is_in_the_order_of_its_times(page: Page, console: FakeConsole) -> None:
+    """A command stands where it began, also when it has ended."""
+    log = partial(console.board.log, command=7, order=Order("undo"))
+    log(EntryKind.STARTED, message("do_undo"))
+    console.board.log(EntryKind.SEEN, message("now_running", name="node-2"))
+    log(EntryKind.DONE, message("do_undo"), seconds=4.0)
+    expect(page.locator(".log li.done")).to_have_count(1)
+    times = page.locator(".log time").all_inner_texts()
+    assert times == sorted(times, reverse=True)
+    expect(page.locator(".log li").last).to_contain_text("undo all faults")
 
 
 WIDTHS = (390, 560, 700, 768, 834, 1024, 1280)

@@ -16,9 +16,10 @@ from loadtest.console.archive import Archive
 from loadtest.console.board import Board, Order
 from loadtest.console.commands import ClusterStage
 from loadtest.console.director import Director, Refused, with_store
-from loadtest.console.experiments import Experiments, RunStage
+from loadtest.console.experiments import Experiments, LiveRun, RunStage
 from loadtest.console.server import Console, create_app
 from loadtest.experiment import Place
+from loadtest.progress import Status
 from loadtest.results import read_results
 from loadtest.suite import Suite
 from tests.support.console import FakeLoad
@@ -130,6 +131,22 @@ def test_stopped_it_leaves_no_cluster_and_no_result(running: Running, script: Sc
     script.go_on.set()
     running.post("experiment", "kill-node")
     running.wait_log("as predicted")
+
+
+def test_ended_by_a_signal_it_is_stopped_and_leaves_no_folder(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: LiveRun, status: Status) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LiveRun, "take", interrupt)
+    experiments = Experiments({Place.LOCAL: FakeCluster}, running.experiments.archive)
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run("kill-node")
+    view = experiments.describe()
+    assert view is not None
+    assert view["stage"] == RunStage.STOPPED
+    assert not running.experiments.archive.own.exists()
 
 
 def test_a_second_run_does_not_replace_the_first(running: Running, script: Script) -> None:

@@ -56,6 +56,8 @@ MADE = (
     *(f"verdict_{name}" for name in ("holds", "few", "broken")),
     *(f"experiment_{verdict.name.lower()}" for verdict in Verdict),
     *(f"attribute_{name}" for name in ("httponly", "samesite", "path", "secure", "max_age", "expires")),
+    *(f"attribute_{name}_absent" for name in ("httponly", "samesite", "secure")),
+    "tour_not_measured",
     *(
         f"kind_of_{kind}{end}"
         for kind in ("memory", "redis", "sql", "file")

@@ -183,6 +183,34 @@ def test_it_says_so_where_theory_and_measurement_do_not_agree(director: StubDire
     assert "0% of the requests found the user logged out; expected about two thirds" in measured.seen[0]
 
 
+def test_a_measurement_with_too_little_data_goes_on(director: StubDirector, monkeypatch: pytest.MonkeyPatch) -> None:
+    tour = make(director)
+    go_to(tour, "one-worker")
+    feed(director, 10)
+    tour.take(TourStep.AGAIN)
+    assert tour.look().stage is TourStage.MEASURING, "only what has ended is measured again"
+    with monkeypatch.context() as patch:
+        patch.setattr("loadtest.console.tour.PATIENCE", 0.0)
+        view = tour.look()
+    assert (view.verdicts, view.again) == ({"one-worker": Verdict.NOT_ENOUGH_DATA}, True)
+    tour.take(TourStep.AGAIN)
+    assert tour.look().stage is TourStage.MEASURING
+    feed(director, 50)
+    view = tour.look()
+    assert (view.verdicts, view.again, view.measured[0].requests) == ({"one-worker": Verdict.HOLDS}, False, 60)
+    assert director.load is not None
+    assert director.load.marks == ["steady"]
+
+
+def test_a_stop_that_was_left_before_its_end_is_not_measured(director: StubDirector) -> None:
+    tour = make(director)
+    go_to(tour, "redis-kill")
+    feed(director, 200)
+    assert len(tour.look().measured) == 1
+    tour.take(TourStep.NEXT)
+    assert tour.look().verdicts == {}
+
+
 def test_a_command_of_a_stop_is_the_directors_and_begins_a_phase(director: StubDirector) -> None:
     tour = make(director)
     go_to(tour, "redis-kill")
