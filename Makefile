@@ -28,14 +28,14 @@ $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## show what breaks and what holds, with figures and a report (less than 90 s)
-	@$(BIN)/session-cluster demo --out results/demo $(ARGS)
+demo: $(READY) ## show what breaks and what holds, with figures and a report (about 75 s)
+	@$(BIN)/python .ci/stoppable demo --out results/demo $(ARGS)
 
 console: $(READY) ## start a cluster with users on it, and a page to watch and break it
-	@$(BIN)/session-cluster console $(ARGS)
+	@$(BIN)/python .ci/stoppable console $(ARGS)
 
 up: $(READY) ## start a cluster: http://127.0.0.1:8080
-	@$(BIN)/session-cluster up $(ARGS)
+	@$(BIN)/python .ci/stoppable up $(ARGS)
 
 test: $(READY) ## unit and integration tests (less than 5 min)
 	@$(PYTEST) $(PARALLEL) tests/integration tests/unit $(ARGS)

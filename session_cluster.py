@@ -46,7 +46,7 @@ class _Commands(click.Group):
     },
     epilog="""\b
 Examples:
-  session-cluster demo                        all six scenes, about a minute
+  session-cluster demo                        all six scenes, about 75 s
   session-cluster demo --scene redis-kill     one of them
   session-cluster console                     a page to watch and break one
   session-cluster failover run kill-node      one experiment, under load
@@ -60,7 +60,7 @@ Examples:
   session-cluster load --users 50             load, and what its users lost
   session-cluster load --target URL --users-file state/cluster.json
   session-cluster load --matrix               stores x balancing x nodes
-  session-cluster bench                       what a session costs
+  session-cluster bench                       what a session costs, 10 min
   session-cluster proxy-config --balance hash    only an nginx.conf
 
 \b

@@ -1,6 +1,7 @@
 """`session-cluster up`: a cluster of local processes, in the foreground."""
 
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -289,7 +290,14 @@ def _introduce(console: Console, cluster: LocalCluster) -> None:
         table.add_row(member.name, str(member.pid), member.address, Path(member.log).name)
     console.print()
     console.print(table)
-    console.print("\n`session-cluster kill node-2` kills one of them. Ctrl-C stops all of it.", style="dim")
+    ends = escape(f"`{kill_command(cluster.state_dir)}` kills one of them. Ctrl-C stops all of it.")
+    console.print(f"\n{ends}", style="dim", soft_wrap=True)
+
+
+def kill_command(state_dir: Path) -> str:
+    """Return the command that kills a node of this cluster: with `--state` unless `kill` finds it, and no other one."""
+    which = [] if find_running(None).keys() == {state_dir} else ["--state", str(state_dir)]
+    return shlex.join(["session-cluster", "kill", "node-2", *which])
 
 
 def _watch(console: Console, cluster: LocalCluster) -> None:

@@ -64,15 +64,15 @@ class Schedule:
     """The stages of a run with their durations. `later`: the estimated seconds of the following runs."""
 
     def __init__(self, phases: Sequence[Phase], status: Status, later: float = 0.0) -> None:
-        # Estimates for a machine with two busy cores.
-        self.stages = [Stage(STARTING, "starting", 5.0), Stage(ARRIVAL, "users arrive", 2.0)]
+        # Estimates for a quiet machine with two cores; a busy one takes up to twice as long.
+        self.stages = [Stage(STARTING, "starting", 3.0), Stage(ARRIVAL, "users arrive", 2.0)]
         for phase in phases:
             if phase.fault.seconds:
                 self.stages.append(Stage(f"{phase.name}: fault", f"apply: {phase.fault.what}", phase.fault.seconds))
             self.stages.append(Stage(phase.name, phase.words or phase.name, phase.seconds, exact=True))
             if phase.undo:
                 self.stages.append(Stage(f"{phase.name}: undo", "undo" if phase.fault.seconds else "", 1.5))
-        self.stages.append(Stage(CHECKING, "checking", 2.5))
+        self.stages.append(Stage(CHECKING, "checking", 1.5))
         self.status, self._later = status, later
 
     @property

@@ -7,16 +7,22 @@ import random
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from loadtest.bench.apps import CHARACTERS, TEXTS
 from loadtest.bench.servers import Application, BenchError, Running
+from loadtest.progress import Status
 
 _SEEN = re.compile(rb"\r\nX-Seen: (\d+) (\d+)", re.IGNORECASE)
 _COOKIE = re.compile(rb"\r\nSet-Cookie: ([^;\r\n]+)", re.IGNORECASE)
 _TIMEOUT = 300
+FIRST_PACE = 1000
+"""The requests a second that are expected before any is done."""
+FIRST_SECONDS = 5.0
+"""How long that expectation weighs as much as what is measured."""
 
 
 class Use(Enum):
@@ -97,30 +103,62 @@ def measure(running: Running, use: Use, cookie: str, requests: int, connections:
 
 
 def measure_all(
-    running: Sequence[Running], requests: int, repeat: int, connections: Sequence[int], progress: Callable[[str], None]
+    running: Sequence[Running], requests: int, repeat: int, connections: Sequence[int], watch: Callable[[Status], None]
 ) -> dict[int, Measured]:
     """Warm each application up, then measure all of them `repeat` times with each number of connections.
 
-    Return what was measured by the number of connections. Raises BenchError.
+    `watch` is told of each stage, with the time that is left. Return what was measured by the number of connections.
+    Raises BenchError.
     """
     cookies = [start_session(one) if one.application.has_sessions else "" for one in running]
     samples: dict[int, Measured] = {
         number: {one.application.name: {use: Samples() for use in uses(one.application)} for one in running}
         for number in connections
     }
+    warm_ups = sum(one.application.warm_up * len(uses(one.application)) for one in running)
+    each_round = requests * len(connections) * sum(len(uses(one.application)) for one in running)
+    pace = Pace(warm_ups + repeat * each_round)
+    status = Status("warm up", 0, repeat)
     for one, cookie in zip(running, cookies, strict=True):
-        progress(f"warming up: {one.application.title}")
+        status.enter(one.application.title)
         for use in uses(one.application):
+            status.ends_at = pace.ends_at
+            watch(status)
             measure(one, use, cookie, one.application.warm_up, 1, Samples())
+            pace.add(one.application.warm_up)
     pairs = list(zip(running, cookies, strict=True))
     for turn in range(1, repeat + 1):
+        status.title, status.number = "round", turn
         for number, use in itertools.product(connections, Use):
+            status.enter(f"{use.value}, {number} connection{'s' * (number > 1)}")
             random.shuffle(pairs)  # one after the other with the same use, so that a slow moment hits all of them
             for one, cookie in pairs:
                 if use in uses(one.application):
-                    progress(f"round {turn} of {repeat}: {one.application.title}, {use.value}")
+                    status.ends_at = pace.ends_at
+                    watch(status)
                     measure(one, use, cookie, requests, number, samples[number][one.application.name][use])
+                    pace.add(requests)
     return samples
+
+
+class Pace:
+    """An estimate of when all requests are done, from those that are."""
+
+    def __init__(self, requests: int) -> None:
+        self._left = requests
+        self._done = FIRST_PACE * FIRST_SECONDS
+        self._began_at = time.monotonic() - FIRST_SECONDS
+
+    def add(self, requests: int) -> None:
+        """Count requests that are done."""
+        self._done += requests
+        self._left -= requests
+
+    @property
+    def ends_at(self) -> float:
+        """The estimated end on the monotonic clock."""
+        now = time.monotonic()
+        return now + self._left * (now - self._began_at) / self._done
 
 
 def uses(application: Application) -> tuple[Use, ...]:

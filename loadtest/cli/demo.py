@@ -57,7 +57,7 @@ def demo(
 
     Each scene starts nginx, the nodes and, where sessions are shared, a store, all on this machine and on free ports.
     Afterwards the history of all requests is checked: what each user did, and what each answer shows of it. The whole
-    demo takes a little more than a minute. Ctrl-C stops everything.
+    demo takes about 75 s, and up to twice as long on a busy machine. Ctrl-C stops everything.
 
     "Found logged out" are requests whose user had logged in, and whose answer says otherwise.
 

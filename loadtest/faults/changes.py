@@ -50,7 +50,7 @@ def scale(nodes: int) -> Fault:
     """Change the number of nodes; undone by returning to that of the spec."""
     return Fault(
         what=f"scale to {nodes} nodes",
-        seconds=6.0,
+        seconds=2.5,
         apply=lambda cluster: cluster.scale(nodes),
         undo=lambda cluster: cluster.scale(cluster.spec.nodes),
     )

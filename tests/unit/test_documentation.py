@@ -1,8 +1,10 @@
 """README and docs: their commands exist and their links lead somewhere."""
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +12,10 @@ import click
 import pytest
 from PIL import Image
 
+from loadtest.cli.demo import demo
+from loadtest.demo import SCENES
+from loadtest.progress import Status
+from loadtest.runner import Schedule
 from session_cluster import main
 from tests import pictures
 from tests.support.node import ROOT
@@ -39,6 +45,26 @@ def test_a_documented_command_has_these_options(command: str) -> None:
 @pytest.mark.parametrize("command", [command for page in PAGES for command in commands("make", page)])
 def test_a_documented_target_of_make_exists(command: str) -> None:
     subprocess.run(["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_duration_of_the_demo_is_the_one_that_its_first_line_says() -> None:
+    seconds = sum(Schedule(scene.variants[0].phases, Status("", 1, 1)).seconds for scene in SCENES)
+    said = f"{5 * round(seconds / 5)} s"
+    helps = (main.epilog or "", demo.help or "")
+    pages = (*helps, *((ROOT / page).read_text() for page in ("Makefile", "README.md", "docs/load-tests.md")))
+    assert all(f"about {said}" in " ".join(text.split()) for text in pages)
+    assert f"약 {said.replace(' s', '초')}" in (ROOT / "README.ko.md").read_text()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 0), (1, 2), (2, 2), (130, 0), (143, 2)])
+@pytest.mark.parametrize("target", ["up", "console", "demo"])
+def test_make_takes_ctrl_c_for_no_failure(tmp_path: Path, target: str, status: int, expected: int) -> None:
+    (tmp_path / "session_cluster.py").write_text(f"def main(prog_name): raise SystemExit({status})")
+    ready = ("--assume-old=requirements-dev.lock", "--assume-old=pyproject.toml", "--assume-old=.venv/.ready")
+    command = ["make", *ready, f"BIN={Path(sys.executable).parent}", target]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    assert (done.returncode, bool(done.stderr)) == (expected, bool(expected)), done.stderr
 
 
 def test_the_readme_has_commands() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from deploy.cli import Additions, up
+from deploy import cli
+from deploy.cli import Additions, kill_command, up
 from deploy.ports import free_ports, is_taken
 from deploy.spec import ClusterError, ClusterSpec
 
@@ -118,3 +119,19 @@ def test_the_durability_is_that_of_the_cluster(text: str, monkeypatch: pytest.Mo
     settings = made[0].store_settings
     assert settings.node_environment(has_replicas=True)["STORE_DURABILITY"] == text
     assert settings.append_only is (text != "primary")
+
+
+@pytest.mark.parametrize(
+    ("found", "options"),
+    [
+        (["/tmp/own"], ""),
+        (["/tmp/own", "/tmp/other"], " --state /tmp/own"),
+        (["/tmp/other"], " --state /tmp/own"),
+        ([], " --state /tmp/own"),
+    ],
+)
+def test_the_command_that_kills_a_node_names_the_folder_unless_it_is_the_only_one_that_kill_finds(
+    monkeypatch: pytest.MonkeyPatch, found: list[str], options: str
+) -> None:
+    monkeypatch.setattr(cli, "find_running", lambda folder: dict.fromkeys(map(Path, found)))
+    assert kill_command(Path("/tmp/own")) == f"session-cluster kill node-2{options}"

@@ -2,9 +2,10 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
-from loadtest.bench.measure import Measured, Samples, Use
+from loadtest.bench.measure import FIRST_PACE, FIRST_SECONDS, Measured, Pace, Samples, Use
 from loadtest.bench.table import ratios, tables, to_json
 
 
@@ -75,3 +76,15 @@ def test_the_record_has_every_sample() -> None:
         (496, 448, False),
         (496, 512, True),
     ]
+
+
+def test_the_time_that_is_left_follows_the_pace_of_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    pace = Pace(100 * FIRST_PACE)
+    assert pace.ends_at == now + 100
+    now += 15 * FIRST_SECONDS
+    pace.add(int(7 * FIRST_SECONDS * FIRST_PACE))  # about half as fast as expected
+    assert pace.ends_at == pytest.approx(now + 2 * (100 - 7 * FIRST_SECONDS))
+    pace.add(int((100 - 7 * FIRST_SECONDS) * FIRST_PACE))
+    assert pace.ends_at == now
