@@ -12,7 +12,7 @@ export function Figures({ page }) {
     <${Figure} name="requests" value=${counts ? number(counts.operations) : dash}
       note=${recent ? t("per_second", { rate: number(recent.rate) }) : missing} />
     <${Figure} name="logged_out" tone=${counts?.users_logged_out ? "out" : counts ? "good" : ""}
-      value=${counts ? number(counts.users_logged_out) : dash} note=${counts ? t("logged_out_of", { of: counts.users }) : ""} />
+      value=${counts ? number(counts.users_logged_out) : dash} note=${counts ? ofUsers(counts.users, load.users) : ""} />
     <${Figure} name="updates_lost" tone=${counts?.updates_lost ? "out" : counts ? "good" : ""}
       value=${counts ? number(counts.updates_lost) : dash} note=${t("updates_lost_note")} />
     <${Figure} name="failed" tone=${counts?.failed ? "bad" : counts ? "good" : ""}
@@ -24,6 +24,9 @@ export function Figures({ page }) {
     ${load?.since && html`<p class="since">${t("figures_since", { time: clock(load.since) })}${counts && ` · ${until(counts)}`}</p>`}
   </section>`;
 }
+
+// Users who left and came back are counted as others, as after an experiment.
+const ofUsers = (of, users) => (of > users ? t("logged_out_of_all", { of, now: users }) : t("logged_out_of", { of }));
 
 const until = ({ until, old }) => (old ? t("figures_old", { time: clock(until) }) : t("figures_until", { time: clock(until) }));
 

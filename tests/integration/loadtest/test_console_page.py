@@ -252,6 +252,15 @@ def test_the_log_is_in_the_order_of_its_times(page: Page, console: FakeConsole) 
     expect(page.locator(".log li").last).to_contain_text("undo all faults")
 
 
+def test_users_who_left_are_told_from_those_of_now(page: Page, console: FakeConsole) -> None:
+    load = console.start_load()
+    load.feed(console.address_of("node-1"), count=30)
+    note = page.locator("#figure-logged_out .note")
+    expect(note).to_have_text("of 20 users")
+    load.set_users(10)
+    expect(note).to_have_text("of 20 users so far, 10 now")
+
+
 WIDTHS = (390, 560, 700, 768, 834, 1024, 1280)
 LONG = Order("scene", to="cluster-primary-killed")
 ROW, MOST_ROWS, LINE, MOST_LINES = 44, 3, 17, 3

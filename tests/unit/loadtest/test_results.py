@@ -96,6 +96,21 @@ def test_a_result_is_replaced_when_the_new_one_is_complete(tmp_path: Path, names
     assert kept == {**new, "matrix.json": "old"}
 
 
+def test_a_run_without_a_result_leaves_no_folder(tmp_path: Path) -> None:
+    for number, names in (("1", [RESULT]), ("2", None)):
+        with contextlib.suppress(KeyboardInterrupt), replacing(tmp_path / "kill-node" / number) as folder:
+            if names is None:
+                raise KeyboardInterrupt
+            (folder / RESULT).write_text("{}")
+    with contextlib.suppress(KeyboardInterrupt), replacing(tmp_path / "kill-primary" / "1"):
+        raise KeyboardInterrupt
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "kill-node",
+        "kill-node/1",
+        f"kill-node/1/{RESULT}",
+    ]
+
+
 def test_no_secret_of_a_cluster_is_in_its_description() -> None:
     spec = BY_NAME["rolling-deploy"].variants[0].spec
     described = describe(replace(spec, node_settings={**spec.node_settings, "SESSION_NAME": "mine"}))

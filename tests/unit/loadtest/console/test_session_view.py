@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import flask
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.serving import make_server
@@ -77,7 +78,12 @@ class View:
 
 
 def make_client(console: Console) -> FlaskClient:
-    client = create_app(console).test_client()
+    return visit(create_app(console), console)
+
+
+def visit(app: flask.Flask, console: Console) -> FlaskClient:
+    """Return another browser on the same page."""
+    client = app.test_client()
     client.get(f"/console/?token={console.token}", **BASE)
     return client
 
@@ -155,11 +161,13 @@ def test_the_id_and_the_password_never_reach_the_page_unless_the_visitor_asks(vi
 
 def test_each_visitor_has_a_session_of_their_own(view: View) -> None:
     view.step("login")
-    other = make_client(view.console)
+    other = visit(view.client.application, view.console)
     assert view.show(other)["record"]["found"] == "no_cookie"
     assert view.show(other)["exchanges"] == []
     assert view.show()["record"]["owner"] == "alice"
-    (cookie,) = make_client(view.console).get("/console/session/", **BASE).headers.getlist("Set-Cookie")
+    (cookie,) = (
+        visit(view.client.application, view.console).get("/console/session/", **BASE).headers.getlist("Set-Cookie")
+    )
     for attribute in ("visitor-8090=", "HttpOnly", "SameSite=Strict", "Path=/console"):
         assert attribute in cookie
 
