@@ -1,4 +1,4 @@
-"""Tests that need several servers: nodes, stores, clusters as `up` starts them, loads."""
+"""Tests that need several servers, or a load: nodes, stores, clusters as `up` starts them, pages of the console."""
 
 import pytest
 

@@ -57,8 +57,7 @@ def console(tmp_path: Path) -> Iterator[FakeConsole]:
         yield console
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-@pytest.mark.parametrize("language", ["en-US", "ko-KR"])
+@pytest.mark.parametrize(("language", "scheme", "width"), [("en-US", "light", 1280), ("ko-KR", "dark", 390)])
 def test_no_view_has_a_barrier(
     browser: Browser,
     axe: str,
