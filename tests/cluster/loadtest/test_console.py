@@ -139,6 +139,7 @@ def test_one_button_undoes_several_faults_at_once(page: Page) -> None:
 
 
 def test_nodes_are_drained_added_and_removed_without_a_failed_request(page: Page) -> None:
+    wait_for_requests(page, 30)  # until the failures of the test before have been counted
     failed = figures(page)["failed"]
     page.get_by_role("button", name="Drain node-1", exact=True).click()
     expect(page.locator("#member-node-1")).to_contain_text("drained", timeout=PATIENCE)
