@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.compose.proxy import ALL_NODES, container_settings
+from deploy.compose.proxy import ALL_NODES
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
 from deploy.swarm.machines import Machines
 from deploy.swarm.stack import StackSettings, write_files
 from proxy import Balance, ProxySettingsError, UpstreamServer, render
+from proxy.containers import container_settings
 
 CONF = "/tmp/nginx.conf"  # noqa: S108 - in memory, of the container alone
 """The configuration of a proxy that can be changed: a copy of the stack's, since that can't."""

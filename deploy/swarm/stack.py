@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploy.compose.docker import Engine
-from deploy.compose.proxy import container_settings
+from deploy.compose.proxy import ALL_NODES
 from deploy.compose.setup import write_secrets
 from deploy.files import write_atomically
 from deploy.spec import ClusterError, SpecError, check_nodes
@@ -19,6 +19,7 @@ from nodes.environment import SettingsError
 from nodes.settings import Settings
 from nodes.store_kinds import make as make_stores
 from proxy import Balance, ProxySettingsError, render
+from proxy.containers import container_settings
 
 STACK = Path(__file__).parent / "stack.yaml"
 LABEL = "com.docker.stack.namespace"
@@ -296,7 +297,7 @@ def write_files(settings: StackSettings, folder: Path, hosts: Sequence[str], ngi
 
 
 def _render(settings: StackSettings, hosts: Sequence[str]) -> str:
-    defaults = container_settings()
+    defaults = container_settings((ALL_NODES,))
     return render(
         replace(
             defaults,

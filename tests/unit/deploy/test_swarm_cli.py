@@ -1,4 +1,4 @@
-"""`session-cluster swarm` refuses what it cannot deploy, in one line. The engine is a script in the place of `docker`."""
+"""`session-cluster swarm` refuses what it cannot deploy, in one line. A script takes the place of `docker`."""
 
 from pathlib import Path
 
