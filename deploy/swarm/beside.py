@@ -15,7 +15,10 @@ _BACKLOG = 511
 
 def main(port: int, namespace: str, command: list[str]) -> None:
     listening = socket.create_server(("127.0.0.1", port), backlog=_BACKLOG)
-    os.dup2(listening.fileno(), _DESCRIPTOR)
+    if listening.fileno() == _DESCRIPTOR:
+        listening.set_inheritable(True)
+    else:
+        os.dup2(listening.fileno(), _DESCRIPTOR)
     os.environ["NGINX"] = f"{_DESCRIPTOR};"
     os.execvp("nsenter", ["nsenter", f"--net={namespace}", *command])  # noqa: S606 - it becomes the command
 
