@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo console up test test-unit test-docker test-cluster test-all test-nightly test-faults pictures check format lock clean
+# Hundreds of processes import this code in a run of the tests: each would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help setup demo console up test test-unit test-packages test-docker test-cluster test-all test-nightly test-faults pictures check format lock clean
 
 # Many tests wait for servers, so there are more workers than cores; whole clusters are larger. Files are taken in their
 # order: the last folder has the shortest tests.
@@ -14,7 +16,7 @@ PARALLEL ?= -n 5 --dist loadfile --no-loadscope-reorder
 CLUSTERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install everything into .venv, from the lock
 
@@ -43,16 +45,19 @@ test: $(READY) ## unit and integration tests (less than 5 min)
 test-unit: $(READY) ## tests that need no server (less than 60 s)
 	@$(PYTEST) $(PARALLEL) tests/unit $(ARGS)
 
+test-packages: $(READY) ## tests that need PyPI and npm: suites of Flask, Express, distributions
+	@$(PYTEST) $(PARALLEL) tests/packages $(ARGS)
+
 test-docker: $(READY) ## tests that need Docker: databases, compose
 	@$(PYTEST) $(CLUSTERS) tests/docker $(ARGS)
 
 test-cluster: $(READY) ## tests of whole clusters: Sentinel, Redis Cluster, experiments in short form
 	@$(PYTEST) $(CLUSTERS) tests/cluster -m "not nightly" $(ARGS)
 
-test-all: test test-docker test-cluster ## all tiers
+test-all: test test-packages test-docker test-cluster ## all tiers
 
 test-nightly: PYTEST += --hypothesis-profile random
-test-nightly: test test-docker test-faults ## all tiers, experiments in full (hours)
+test-nightly: test test-packages test-docker test-faults ## all tiers, experiments in full (hours)
 	@$(PYTEST) $(CLUSTERS) tests/cluster $(ARGS)
 	@$(BIN)/session-cluster failover run --all
 

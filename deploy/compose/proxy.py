@@ -1,48 +1,23 @@
-"""nginx in containers: its settings, and the nodes in rotation while a cluster runs."""
+"""nginx in containers: the names of the nodes, and the nodes in rotation while a cluster runs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from deploy.cluster import MemberState
 from deploy.compose.docker import Container, Project
-from deploy.compose.members import NODE_PORT, PROXY_PORT
+from deploy.compose.members import NODE_PORT
 from deploy.spec import ClusterError, ClusterSpec, Discovery
 from deploy.waiting import holds_within, wait_until
-from proxy import Balance, ProxySettings, ProxySettingsError, UpstreamServer, render
+from proxy import Balance, ProxySettingsError, UpstreamServer, render
+from proxy.containers import RUNTIME_DIR, container_settings
 
 TLS_PORT = 8443
 ALL_NODES = UpstreamServer(f"node:{NODE_PORT}", resolve=True)
 """Docker's DNS answers with the address of each node; nginx asks it again and again."""
 EXPRESS = UpstreamServer(f"express:{NODE_PORT}", resolve=True)
 """The Express application that may share the nodes' sessions. Its name is unknown where it does not run."""
-_HOSTS = ("127.0.0.1", "localhost", "proxy")
-""""proxy" is its name for other containers."""
-_RUNTIME = Path("/tmp")  # noqa: S108 - the container's own, in memory
-"""A folder of the image. For a tmpfs on a folder that the image lacks, the engine forgets the mode at the second start
-(seen with runc 1.1)."""
-_DOCKER_DNS = "127.0.0.11"
-# A node that has just been started is in the DNS before it listens. Refused connections cost no time, so a request may
-# try more nodes than are likely to be starting at once.
-_TRIES = 5
 _CONF = PurePosixPath("/cluster/proxy/nginx.conf")
 _SECONDS_TO_RELOAD = 10.0
-
-
-def container_settings(servers: Sequence[UpstreamServer] = (ALL_NODES,), **changes: object) -> ProxySettings:
-    """Return the settings of every proxy in a container; `changes` are other fields of ProxySettings. Raises
-    ProxySettingsError."""
-    settings = ProxySettings(
-        servers=tuple(servers),
-        listen=f"0.0.0.0:{PROXY_PORT}",
-        hosts=_HOSTS,
-        runtime_dir=_RUNTIME,
-        access_log="/dev/stdout",
-        error_log="stderr",
-        resolver=_DOCKER_DNS,
-        tries=_TRIES,
-    )
-    return replace(settings, **changes)  # type: ignore[arg-type]
 
 
 class ComposeProxy:
@@ -74,7 +49,7 @@ class ComposeProxy:
             raise ClusterError(str(error)) from error
         self._write(text)
         try:
-            test = ("nginx", "-t", "-q", "-p", f"{_RUNTIME}/", "-e", "stderr", "-c", str(_CONF))
+            test = ("nginx", "-t", "-q", "-p", f"{RUNTIME_DIR}/", "-e", "stderr", "-c", str(_CONF))
             self._project.docker("exec", proxy.id, *test)
         except ClusterError as error:
             self._write(self._installed or text)

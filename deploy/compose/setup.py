@@ -26,7 +26,7 @@ from deploy.compose.members import (
     STORES,
     find_addresses,
 )
-from deploy.compose.proxy import ALL_NODES, EXPRESS, TLS_PORT, container_settings
+from deploy.compose.proxy import ALL_NODES, EXPRESS, TLS_PORT
 from deploy.files import write_atomically
 from deploy.redis import acl, config
 from deploy.spec import DATABASE_SERVERS, ClusterError, Database, RedisMode, StoreKind, parse_balance, proxy_timeouts
@@ -34,6 +34,7 @@ from nodes.accounts import UsersError, create_users
 from nodes.environment import Environment, SettingsError
 from nodes.sessions import Durability, Outage
 from proxy import ProxySettingsError, Tls, render
+from proxy.containers import container_settings
 
 CLUSTER = Path("/cluster")
 _PASSWORDS = CLUSTER / "users" / "passwords.json"
