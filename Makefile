@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
+# Hundreds of processes import this code in a run of the tests: each would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo console up test test-unit test-packages test-docker test-cluster test-all test-nightly test-faults pictures check check-kubernetes format lock clean
 
 # Many tests wait for servers, so there are more workers than cores; whole clusters are larger. Files are taken in their
