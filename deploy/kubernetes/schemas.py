@@ -55,7 +55,7 @@ def validate_gateway_api(objects: Iterable[Object], folder: Path) -> Iterator[st
         where = f"{each['kind']} {name_of(each)} in {api}"
         schema = _find_schema(definitions, each["kind"], api.partition("/")[2])
         if schema is None:
-            yield f"{where}: there is no schema of it"
+            yield f"{where}: it has no schema"
             continue
         # These belong to every object, and their definition leaves them out.
         described = {name: value for name, value in each.items() if name not in {"apiVersion", "kind", "metadata"}}
