@@ -356,7 +356,7 @@ class Machines:
 
     def _disk(self, name: str) -> Path:
         if name not in self.names:
-            raise ClusterError(f"there is no machine {name!r}: there are {', '.join(self.names)}")
+            raise ClusterError(f"unknown machine {name!r}: the machines are {', '.join(self.names)}")
         return self.folder / name
 
     @property

@@ -150,7 +150,7 @@ class Stack:
         return {one["Description"]["Hostname"]: one["Status"].get("Addr", "") for one in inspected}
 
     def services(self) -> list[StackService]:
-        """Return the services; none where there is no such stack."""
+        """Return the services; none without such a stack."""
         form = "{{.Name}}\t{{.Replicas}}"
         lines = self.engine.docker("service", "ls", "--filter", f"label={LABEL}={self.name}", "--format", form)
         found = []
