@@ -1,6 +1,7 @@
 """What stands in front of several proxies: a load balancer, here an nginx beside the machines."""
 
 import getpass
+import re
 from pathlib import Path
 
 from deploy.compose.members import PROXY_PORT
@@ -51,7 +52,7 @@ class Front:
 
 
 def _render(machines: Machines, port: int, folder: Path) -> str:
-    return render(
+    text = render(
         ProxySettings(
             servers=tuple(UpstreamServer(f"{machines.address(name)}:{PROXY_PORT}", name) for name in machines.names),
             listen=f"127.0.0.1:{port}",
@@ -68,6 +69,9 @@ def _render(machines: Machines, port: int, folder: Path) -> str:
             tries_timeout=10.0,
             max_fails=1,
             fail_timeout=10,
+            expose_internals=True,
             nginx_version=Nginx().version,
         )
     )
+    # Those of the proxies behind it tell which node answered.
+    return re.sub(r"add_header X-Upstream[^;]*;", "", text)
