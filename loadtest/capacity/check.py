@@ -19,14 +19,12 @@ from rich.text import Text
 from loadtest.capacity.figures import Part, RequestKind
 from loadtest.capacity.measure import Effort, Memory, Watch
 from loadtest.capacity.quantities import show_count
-from loadtest.capacity.testbed import Run, Testbed
+from loadtest.capacity.testbed import LoadSample, Testbed
 from loadtest.claims.claim import Verdict
 from loadtest.report.tables import MARKS, Column, Table
 
 MEMORY_BOUND, CPU_BOUND = 0.10, 0.20
 """The most that a prediction may differ from what is measured, as a share of it."""
-SIZES = (120_000, 400_000)
-QUICK_SIZES = (12_000, 40_000)
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,11 @@ class Prediction:
     @property
     def holds(self) -> bool:
         return abs(self.difference) <= self.bound
+
+
+def usual_sizes(fitted: tuple[int, int]) -> tuple[int, int]:
+    """Return a size between those that the prediction was fitted to, and one beyond them."""
+    return fitted[1] * 3 // 5, fitted[1] * 2
 
 
 def check(
@@ -76,10 +79,10 @@ def check(
         for one in (bed, *others):
             one.rest()
             one.run(RequestKind.READ, 60, writes)  # warms up
-        runs: dict[Testbed, list[dict[RequestKind | None, Run]]] = {one: [] for one in (bed, *others)}
+        runs: dict[Testbed, list[dict[RequestKind | None, LoadSample]]] = {one: [] for one in (bed, *others)}
         turns = [bed, *others]
-        for number in range(1, effort.rounds + 1):
-            watch(f"round {number} of {effort.rounds} of requests in turns", "")
+        for number in range(1, effort.checked_rounds + 1):
+            watch(f"round {number} of {effort.checked_rounds} of requests in turns", "")
             random.shuffle(turns)
             for one in turns:
                 runs[one].append(_measure(one, one is bed, writes, effort.requests))
@@ -88,7 +91,7 @@ def check(
     return tuple(found)
 
 
-def _measure(bed: Testbed, is_fitted: bool, writes: float, requests: int) -> dict[RequestKind | None, Run]:
+def _measure(bed: Testbed, is_fitted: bool, writes: float, requests: int) -> dict[RequestKind | None, LoadSample]:
     """Return the run of each kind of request of the measured cluster; of a checked one that of the mix."""
     if is_fitted:
         return {kind: bed.run(kind, requests) for kind in (RequestKind.READ, RequestKind.WRITE)}
@@ -96,7 +99,7 @@ def _measure(bed: Testbed, is_fitted: bool, writes: float, requests: int) -> dic
 
 
 def compare(
-    fitted: Sequence[dict[RequestKind | None, Run]], checked: Sequence[Run], writes: float, size: int
+    fitted: Sequence[dict[RequestKind | None, LoadSample]], checked: Sequence[LoadSample], writes: float, size: int
 ) -> list[Prediction]:
     """Return the predictions of the CPU of a request of the mix: the mean of reads and writes by their shares."""
     found = []
@@ -106,7 +109,7 @@ def compare(
         read, write = (median(one[kind].cpu[part] for one in fitted) for kind in (RequestKind.READ, RequestKind.WRITE))
         predicted = (1 - writes) * read + writes * write
         measured = median(run.cpu[part] for run in checked)
-        found.append(Prediction(f"CPU of the {part}", size, "us", predicted, measured, CPU_BOUND))
+        found.append(Prediction(f"CPU, {part}", size, "us", predicted, measured, CPU_BOUND))
     return found
 
 
@@ -115,7 +118,7 @@ def show_check(predictions: Sequence[Prediction]) -> RenderableType:
     table = Table(
         [
             Column("prediction", number=False),
-            *(Column(name) for name in ("sessions", "predicted", "measured", "difference", "at most")),
+            *(Column(name) for name in ("sessions", "predicted", "measured", "diff.", "bound")),
             Column("verdict", number=False),
         ]
     )
@@ -123,10 +126,10 @@ def show_check(predictions: Sequence[Prediction]) -> RenderableType:
         mark, words, style = MARKS[Verdict.HOLDS if one.holds else Verdict.BROKEN]
         table.add(
             [
-                one.what,
+                f"{one.what}, {one.unit}",
                 show_count(one.sessions),
-                f"{one.predicted:,.1f} {one.unit}",
-                f"{one.measured:,.1f} {one.unit}",
+                f"{one.predicted:,.1f}",
+                f"{one.measured:,.1f}",
                 f"{one.difference:+.1%}",
                 f"{one.bound:.0%}",
                 (Text(f"{mark} {words}", style), words),

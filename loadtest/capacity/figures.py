@@ -92,6 +92,8 @@ class MachineFigures:
     """The number of sessions under load."""
     cores: int
     """Cores of this machine."""
+    foreign_share: float
+    """Share of them that other programs used while CPU times were measured."""
     versions: Mapping[str, str]
 
     def demand(self, part: Part, kind: RequestKind) -> float:

@@ -11,7 +11,8 @@ from statistics import median
 from loadtest.capacity.figures import Figure, MachineFigures, Part, RequestKind, Traffic
 from loadtest.capacity.redis_contents import RedisContents
 from loadtest.capacity.sql_contents import SqlContents
-from loadtest.capacity.testbed import Run, Testbed
+from loadtest.capacity.testbed import LoadSample, Testbed
+from loadtest.cpu import ForeignCpu
 
 _COPIES = 3
 _TRIAL = 2_000
@@ -30,9 +31,11 @@ class Effort:
     requests: int = 400
     """Of each kind in each round."""
     logins: int = 8
+    checked_rounds: int = 11
+    """Rounds of a check."""
 
 
-QUICK = Effort(sessions=20_000, rounds=3, requests=120, logins=4)
+QUICK = Effort(sessions=20_000, rounds=3, requests=120, logins=4, checked_rounds=5)
 Watch = Callable[[str, str], None]
 """Told of each stage and of the next one."""
 
@@ -57,8 +60,9 @@ def fit_memory(bed: Testbed, sessions: int) -> tuple[Memory, tuple[int, int]]:
     began = time.monotonic()
     bed.contents.fill(_TRIAL)
     rate = _TRIAL / (time.monotonic() - began)
-    while sessions > rate * _FILL_SECONDS and sessions > 4 * _TRIAL:
+    while sessions > rate * _FILL_SECONDS:
         sessions //= 2
+    sessions = max(sessions, bed.fewest_sessions)
     sizes = sessions // 4, sessions
     points = []
     for size in sizes:
@@ -73,7 +77,7 @@ def fit_memory(bed: Testbed, sessions: int) -> tuple[Memory, tuple[int, int]]:
 def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures, Memory]:
     """Measure a cluster that has just started. Raises ClusterError, redis.RedisError, OSError."""
     contents, began = bed.contents, time.monotonic()
-    watch("fills the store", "replicas copy it")
+    watch("fills the store", "")
     if isinstance(contents, RedisContents):
         contents.end_replicas()
     memory, sizes = fit_memory(bed, effort.sessions)
@@ -87,7 +91,8 @@ def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures,
         bed.run(kind, 60 if kind is not RequestKind.LOGIN else 4)  # warms up
     if isinstance(contents, RedisContents):
         token = measure_token(bed, effort.requests)
-    runs: dict[RequestKind, list[Run]] = {kind: [] for kind in RequestKind}
+    runs: dict[RequestKind, list[LoadSample]] = {kind: [] for kind in RequestKind}
+    foreign = ForeignCpu()
     for number in range(1, effort.rounds + 1):
         if number > _FEWEST_ROUNDS and time.monotonic() - began > _ALL_SECONDS:
             break
@@ -110,13 +115,14 @@ def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures,
             fitted=sizes,
             sessions=contents.count,
             cores=os.cpu_count() or 1,
+            foreign_share=foreign.share(),
             versions=bed.versions,
         ),
         memory,
     )
 
 
-def demands(runs: dict[RequestKind, list[Run]]) -> dict[Part, dict[RequestKind, Figure]]:
+def demands(runs: dict[RequestKind, list[LoadSample]]) -> dict[Part, dict[RequestKind, Figure]]:
     """Return the CPU of a request by part and kind."""
     return {
         part: {kind: Figure(tuple(run.cpu[part] for run in samples)) for kind, samples in runs.items()}
@@ -142,7 +148,7 @@ def measure_token(bed: Testbed, writes: int) -> float:
     return max(0.0, (after - before) / writes)
 
 
-def _traffic(runs: list[Run]) -> Traffic:
+def _traffic(runs: list[LoadSample]) -> Traffic:
     return Traffic(
         median(run.client_bytes for run in runs),
         median(run.store_bytes for run in runs),

@@ -87,11 +87,15 @@ class Limit:
 class CapacityPlan:
     """The resources for a workload, on machines as the measured one."""
 
-    def __init__(self, workload: Workload, figures: MachineFigures, shards: bool) -> None:
+    def __init__(self, workload: Workload, figures: MachineFigures, store: str) -> None:
         self.workload = workload
         self.figures = figures
-        self.shards = shards
+        self.store = store
+
+    @property
+    def has_shards(self) -> bool:
         """Whether the store can have several primaries."""
+        return self.store == "redis-cluster"
 
     # ---- CPU
 
@@ -176,12 +180,12 @@ class CapacityPlan:
     @property
     def primaries(self) -> int:
         """How many primaries the store has: one where it can't have several."""
-        return max(FEWEST_PRIMARIES, self.needed_primaries) if self.shards else 1
+        return max(FEWEST_PRIMARIES, self.needed_primaries) if self.has_shards else 1
 
     @property
     def carries(self) -> bool:
         """Whether this kind of store carries the workload."""
-        return self.needed_primaries <= self.primaries and not (self.shards and self.servers > MOST_SERVERS)
+        return self.needed_primaries <= self.primaries and not (self.has_shards and self.servers > MOST_SERVERS)
 
     @property
     def is_one_machine(self) -> bool:

@@ -39,13 +39,18 @@ def show_count(value: float) -> str:
     """Return a large number with a suffix: "100M", "1.5k"; at most three digits after rounding."""
     for suffix, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if value >= size * 0.9995:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
+            return f"{_round(value / size)}{suffix}"
+    return _round(value)
 
 
 def show_days(seconds: float) -> str:
     """Return a duration in its largest unit: "30d", "12h", "90s"."""
     for unit in ("d", "h", "m"):
         if seconds >= SECONDS[unit]:
-            return f"{seconds / SECONDS[unit]:.3g}{unit}"
-    return f"{seconds:.3g}s"
+            return f"{_round(seconds / SECONDS[unit])}{unit}"
+    return f"{_round(seconds)}s"
+
+
+def _round(value: float) -> str:
+    """Return three digits, and all of a larger number."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

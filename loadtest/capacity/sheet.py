@@ -16,14 +16,17 @@ from loadtest.capacity.quantities import show_count, show_days
 from loadtest.report.tables import Column, Table
 
 FORMAT = 1
+QUIET = 0.1
+"""The share of the cores that other programs may use."""
 GIVEN, HERE = "given", "measured here, now"
 _ELASTICACHE = "Amazon ElastiCache, reserved-memory-percent"
 _REDIS_CONF = "redis.conf"
+_DISTURBED = "Other programs kept this machine busy: CPU times are too long. Measure on a quiet one."
 _TITLES = {Part.PROXY: "proxy", Part.NODE: "node", Part.STORE: "store"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class SheetLine:
     """A line of the sheet. `value` is the number, `shown` with its unit."""
 
     section: str
@@ -33,10 +36,17 @@ class Entry:
     source: str
 
 
-def make_entries(plan: CapacityPlan) -> tuple[Entry, ...]:
+_REMEDIES = {
+    "redis": "Choose --store redis-cluster.",
+    "redis-cluster": "Give the servers more memory, or use several clusters.",
+    "sql": "Choose --store redis.",
+}
+
+
+def make_lines(plan: CapacityPlan) -> tuple[SheetLine, ...]:
     """Return all lines, section by section."""
     lines = (("given", _given), ("measured", _measured), ("needed", _needed), ("network", _network))
-    return tuple(Entry(section, *line) for section, make in lines for line in make(plan))
+    return tuple(SheetLine(section, *line) for section, make in lines for line in make(plan))
 
 
 _Line = tuple[str, float, str, str]
@@ -54,7 +64,8 @@ def _given(plan: CapacityPlan) -> Iterator[_Line]:
         f"{load.logins:,.4g}/s",
         f"Little's law: sessions / {show_days(load.stay)}, which is given",
     )
-    yield "zones", load.zones, f"{load.zones}", f"{GIVEN}; one may be lost at the peak"
+    if not plan.is_one_machine:
+        yield "zones", load.zones, f"{load.zones}", f"{GIVEN}; one may be lost at the peak"
 
 
 def _measured(plan: CapacityPlan) -> Iterator[_Line]:
@@ -95,6 +106,12 @@ def _measured(plan: CapacityPlan) -> Iterator[_Line]:
         f"{plan.proxy_requests:,.0f} req./s",
         f"utilisation law: {BUSY:.0%} / CPU of this mix; {planned.BUSY / plan.proxy_requests * 1e6:.0f} us",
     )
+    yield (
+        "other programs meanwhile",
+        figures.foreign_share,
+        f"{figures.foreign_share:.0%}",
+        f"{HERE}, of {figures.cores} cores" + (": CPU times are too long" if is_disturbed(plan) else ""),
+    )
     yield "a worker of a node", figures.worker_bytes, f"{figures.worker_bytes / 1e6:,.0f} MB", f"{HERE}: unshared"
 
 
@@ -133,7 +150,7 @@ def _needed(plan: CapacityPlan) -> Iterator[_Line]:
     yield "one copy of the sessions", plan.data, _bytes(plan.data), _data_source(plan)
     shown = f"{plan.primaries:,}" if plan.carries else f"{plan.primaries:,} (of {plan.needed_primaries:,} needed)"
     yield (
-        "primaries" if plan.shards else "primary",
+        "primaries" if plan.has_shards else "primary",
         plan.primaries,
         shown,
         f"{plan.limits[0].name} limits first; of {_bytes(load.primary_memory)}, {RESERVED:.0%} kept free "
@@ -170,6 +187,13 @@ def _network(plan: CapacityPlan) -> Iterator[_Line]:
     yield "nodes and store", plan.store_traffic, _bits(plan.store_traffic), "X x bytes of an exchange, measured here"
     replication = plan.replicated * plan.workload.replicas
     yield "primaries to replicas", replication, _bits(replication), "writes x bytes x replicas, measured here"
+    each = (plan.store_traffic + replication) / plan.primaries
+    yield "a primary", each, _bits(each), "its share; 10 Gbit/s are taken as its network"
+
+
+def is_disturbed(plan: CapacityPlan) -> bool:
+    """Return whether other programs kept the machine busy: its caches and wake-ups then cost the cluster more CPU."""
+    return plan.figures.foreign_share > QUIET
 
 
 def not_valid_for(plan: CapacityPlan) -> tuple[str, ...]:
@@ -181,7 +205,7 @@ def not_valid_for(plan: CapacityPlan) -> tuple[str, ...]:
         else "another allocator than this server's: fragmentation of jemalloc and libc differ"
     )
     return (
-        "other processors: CPU times are those of this machine, where other programs make them 10 to 20 % longer",
+        "other processors: CPU times are those of this machine, and other programs on it make them longer",
         f"other applications and sessions: it is the shop's with {figures.data_bytes} bytes in a session, one session "
         "a user; measure yours",
         "TLS, which costs the proxies more; pages for browsers, which cost the nodes more than JSON",
@@ -200,14 +224,8 @@ def describe_limits(plan: CapacityPlan) -> str:
     what = "one machine" if plan.is_one_machine else "a primary"
     text = f"Limits first: {first.name} of {what}, at {show_count(first.sessions)} sessions (then: {rest})."
     if not plan.carries:
-        text += (
-            f" This store does not carry {show_count(plan.workload.sessions)}: {plan.needed_primaries} would be needed."
-            + (
-                " Choose --store redis-cluster."
-                if not plan.shards
-                else f" A cluster has {planned.MOST_SERVERS} servers."
-            )
-        )
+        needed = f"{plan.needed_primaries:,} would be needed"
+        text += f" It does not carry {show_count(plan.workload.sessions)}: {needed}. {_REMEDIES[plan.store]}"
     if not plan.is_one_machine:
         cores = {"nodes": plan.cores(Part.NODE), "proxies": plan.cores(Part.PROXY)}
         cores["the store"] = plan.servers * planned.CORES_OF_A_SERVER
@@ -226,16 +244,17 @@ def show_sheet(plan: CapacityPlan, machine: str) -> RenderableType:
         ]
     )
     section = "given"
-    for entry in make_entries(plan):
-        if entry.section != section:
+    for line in make_lines(plan):
+        if line.section != section:
             table.add_section()
-            section = entry.section
-        table.add([entry.name, entry.shown, entry.source])
+            section = line.section
+        table.add([line.name, line.shown, line.source])
     invalid = [Text(f"- {text}", "dim") for text in not_valid_for(plan)]
     return Group(
         table.render(),
         Text(""),
         Text(describe_limits(plan), "bold" if plan.carries else "bold red"),
+        *([Text(_DISTURBED, "yellow")] if is_disturbed(plan) else []),
         Text(""),
         Text("Not valid for:", "dim"),
         *invalid,
@@ -252,7 +271,7 @@ def make_record(plan: CapacityPlan, machine: Mapping[str, Any]) -> dict[str, Any
         "workload": asdict(plan.workload),
         "carries": plan.carries,
         "limits": [{"what": limit.name, "sessions": limit.sessions} for limit in plan.limits],
-        "sheet": [asdict(entry) for entry in make_entries(plan)],
+        "sheet": [asdict(line) for line in make_lines(plan)],
         "samples": {
             "cpu_us": {
                 part.value: {kind.value: figure.to_json() for kind, figure in kinds.items()}
@@ -280,7 +299,9 @@ def _scaled(figure: Figure, factor: float) -> Figure:
 
 
 def _bytes(value: float) -> str:
-    return f"{value / 1e9:,.3g} GB" if value >= 1e9 else f"{value / 1e6:,.3g} MB"
+    if value >= 1e11:
+        return f"{value / 1e9:,.0f} GB"
+    return f"{value / 1e9:.3g} GB" if value >= 1e9 else f"{value / 1e6:.3g} MB"
 
 
 def _bits(value: float) -> str:

@@ -60,7 +60,7 @@ class Contents(Protocol):
 
 
 @dataclass(frozen=True)
-class Run:
+class LoadSample:
     """One load: microseconds of CPU for each request by part, and bytes for each request."""
 
     cpu: Mapping[Part, float]
@@ -123,6 +123,12 @@ class Testbed:
         return self._cluster.versions
 
     @property
+    def fewest_sessions(self) -> int:
+        """The fewest sessions whose memory tells that of many. In a Redis Cluster each of the 16,384 slots has tables
+        of its own, and with few sessions in each their memory is most of a session's."""
+        return 100_000 if self.store == "redis-cluster" else 8_000
+
+    @property
     def worker_bytes(self) -> float:
         """The memory that a worker of the node does not share."""
         (node,) = self._pids(Role.NODE)
@@ -135,7 +141,7 @@ class Testbed:
         elapsed = time.monotonic() - began
         self._idle = {part: (used - before[part]) / elapsed for part, used in self._cpu().items()}
 
-    def run(self, kind: RequestKind, requests: int, writes: float | None = None) -> Run:
+    def run(self, kind: RequestKind, requests: int, writes: float | None = None) -> LoadSample:
         """Send requests of one kind, or a mix with this share of writes, to random sessions."""
         self._rounds += 1
         requests -= requests % CONNECTIONS
@@ -159,7 +165,7 @@ class Testbed:
         if "error" in done:
             raise ClusterError(f"the load failed: {done['error']}")
         clients_after, replication_after = self.contents.bytes_sent()
-        return Run(
+        return LoadSample(
             {
                 part: max(0.0, used[part] - cpu[part] - self._idle.get(part, 0.0) * elapsed) / requests * 1e6
                 for part in used

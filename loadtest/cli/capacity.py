@@ -58,7 +58,7 @@ COUNT = Quantity("count", parse_count)
 @click.option("--writes", type=Number(0, 1), default=0.25, metavar="SHARE", help="Share of requests that write.")
 @click.option(
     "--stay",
-    type=Quantity("duration", lambda text: parse_duration(text, 60, 86_400 * 3650)),
+    type=Quantity("duration", lambda text: parse_duration(text, 60, 86_400 * 1000)),
     default="30d",
     metavar="TIME",
     help="How long a session is stored, on average. Each begins with a login.",
@@ -83,7 +83,7 @@ COUNT = Quantity("count", parse_count)
     is_flag=False,
     flag_value="usual",
     metavar="[SIZES]",
-    help="Verify the prediction at two sizes that it was not fitted to; without SIZES 120k,400k.",
+    help="Verify the prediction at two sizes that it was not fitted to; without SIZES at 0.6 and 2 times the largest.",
 )
 @click.option(
     "--quick", is_flag=True, show_default=False, help="A first look: smaller stores, fewer requests, less exact."
@@ -196,12 +196,12 @@ def _run(
                 figures, memory = measure(bed, effort, watch)
                 if sizes is not None:
                     line_status.number = 2
-                    chosen = sizes or (checks.QUICK_SIZES if quick else checks.SIZES)
+                    chosen = sizes or checks.usual_sizes(figures.fitted)
                     others = [make_bed() for _ in chosen]
                     predictions = checks.check(bed, memory, others, chosen, workload.writes, effort, watch)
     except (ClusterError, NginxError, RedisError, SQLAlchemyError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    plan = CapacityPlan(workload, figures, shards=store == "redis-cluster")
+    plan = CapacityPlan(workload, figures, store)
     machine = {**describe_machine(), **figures.versions, "at": time.strftime("%Y-%m-%d %H:%M:%S %z")}
     programs = ", ".join(f"{name} {version}" for name, version in figures.versions.items())
     where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']} {machine['release']}, {programs}"
