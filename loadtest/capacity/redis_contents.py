@@ -38,11 +38,11 @@ class RedisContents:
     def __init__(self, cluster: LocalCluster, population: Population, key: str, lifetime: Lifetime) -> None:
         self._cluster, self._population, self._lifetime = cluster, population, lifetime
         self._template = f"{PREFIX}{{{key}}}"
-        url = Path(cluster.node_environment["REDIS_URL_FILE"]).read_text()
-        parts = urlsplit(url)
+        self.url = Path(cluster.node_environment["REDIS_URL_FILE"]).read_text()
+        parts = urlsplit(self.url)
         self._user, self._password = parts.username or "", parts.password or ""
         self._clients: dict[str, Any] = {}
-        self._index = UserIndex(RedisClient(connect(url, Budgets())), PREFIX)
+        self._index = UserIndex(RedisClient(connect(self.url, Budgets())), PREFIX)
         self._key = key
         self.count = 0
         self._primaries = sorted(cluster.store.primaries())
