@@ -43,20 +43,22 @@ class Process:
         self.pid = popen.pid
         self.log = log
         self._lock = threading.Lock()
+        self._first = psutil.Process(self.pid)  # once: the console asks for its status all the time
 
     def ended(self) -> bool:
         """Return whether the first process has ended; if so, the rest of its group is killed."""
-        return self._status() == psutil.STATUS_DEAD
+        return self.status() == psutil.STATUS_DEAD
 
     def paused(self) -> bool:
         """Return whether the first process is stopped by a signal."""
-        return self._status() == psutil.STATUS_STOPPED
+        return self.status() == psutil.STATUS_STOPPED
 
-    def _status(self) -> str:
+    def status(self) -> str:
+        """Return psutil's word for the state of the first process, DEAD when it has ended; see `ended`."""
         with self._lock:  # more than one thread may ask, and one of them reaps
             if self._popen.returncode is not None:
                 return psutil.STATUS_DEAD
-            status = str(psutil.Process(self.pid).status())
+            status = str(self._first.status())
             if status != psutil.STATUS_ZOMBIE:
                 return status
             # In this order: before the first process is reaped, its id cannot go to a group of another program.
