@@ -3,14 +3,12 @@
 Without it they are skipped with the reason; with REQUIRE_ALL=1 they fail.
 """
 
-import fcntl
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import cache
-from pathlib import Path
 
 import flask
 import pytest
@@ -18,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from deploy import StoreKind
 from nodes.sessions import Store
+from tests.support.alone import leave_machine, share_machine, take_machine
 from tests.support.harness import Harness
 from tests.support.harnesses import make_harness
 from tests.support.harnesses.file import memory_folder  # noqa: F401 - a fixture
@@ -82,14 +81,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the test's time begins
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Where several processes share the tests, one that is marked `alone` waits for the others' and they for it."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if item.get_closest_marker("alone"):
+        take_machine()
+    else:
+        share_machine()
+    try:
         return (yield)
-    with Path(__file__).open() as this:
-        fcntl.flock(this, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
-        try:
-            return (yield)
-        finally:
-            fcntl.flock(this, fcntl.LOCK_UN)  # closing is not enough: a process that the test forked may have it, too
+    finally:
+        leave_machine()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""Tests that need one server: a store, a node, a proxy, an Express application, or a page in Chromium.
+"""Tests that need one server: a store, a node, a proxy, or a page in Chromium.
 
-Several nodes, several store servers and loads are in tests/cluster, containers in tests/docker.
+Several nodes, several store servers and loads are in tests/cluster, containers in tests/docker; what needs a package
+index is in tests/packages.
 """
 
 import pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.accounts import create_users
+from nodes.accounts import create_users, passwords
 from nodes.accounts.users import Users
 from nodes.sessions import (
     Changes,
@@ -152,7 +153,8 @@ def every_cut(operations: int) -> Iterator[Cut]:
 @pytest.fixture
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Settings], Settings]:
     """Make the settings of a node whose passwords are hashed quickly, and never throttled."""
-    monkeypatch.setattr("nodes.accounts.passwords.HASHER", argon2.PasswordHasher(1, 8, 1))
+    monkeypatch.setattr(passwords, "HASHER", argon2.PasswordHasher(1, 8, 1))
+    monkeypatch.setattr(passwords, "decoy", cache(passwords.decoy.__wrapped__))  # for these tests alone
     users = tmp_path / "quick.json"
     create_users(users, ["alice", "bob"], PASSWORD)
     return lambda settings: replace(settings, users_file=users, login_attempts=1000)

@@ -16,10 +16,11 @@ from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments.rolling_deploy import EARLIER
 from loadtest.suite import Suite, SuiteLoad
+from tests.support.alone import alone_under_load
 from tests.support.experiments import only
 from tests.support.lacks import lacks
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timeout(300)  # they wait for the machine
 
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
@@ -61,6 +62,6 @@ def test_overload_in_short_form_is_shed_and_loses_nothing(tmp_path: Path) -> Non
 
 
 def holds(experiment: Experiment, folder: Path) -> None:
-    suite = Suite([experiment], SUITE_LOAD, folder, {Place.LOCAL: LocalCluster})
+    suite = Suite([experiment], SUITE_LOAD, folder, {Place.LOCAL: alone_under_load(LocalCluster)})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason

@@ -11,9 +11,10 @@ from loadtest.load_profile import LoadProfile
 from loadtest.matrix import Cell, run_matrix
 from loadtest.suite import Suite, SuiteLoad
 from proxy import Balance
+from tests.support.alone import alone_under_load
 from tests.support.experiments import only
 
-pytestmark = [pytest.mark.docker, pytest.mark.alone]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]  # they wait for the machine
 
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
@@ -30,7 +31,7 @@ SERVERS = {"mysql": "mariadb", "postgres": "postgres", "sqlite": "nginx", "file"
 
 @pytest.mark.parametrize(("name", "variant"), CASES)
 def test_an_experiment_holds_in_containers(name: str, variant: str, tmp_path: Path) -> None:
-    suite = Suite([only(name, variant)], SUITE_LOAD, tmp_path, {Place.COMPOSE: ComposeCluster})
+    suite = Suite([only(name, variant)], SUITE_LOAD, tmp_path, {Place.COMPOSE: alone_under_load(ComposeCluster)})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason
     assert {"nginx", SERVERS.get(variant, "redis")} <= set(result.versions)
@@ -39,7 +40,7 @@ def test_an_experiment_holds_in_containers(name: str, variant: str, tmp_path: Pa
 def test_the_matrix_measures_processes_and_the_store_in_containers() -> None:
     cell = Cell(NodeKind.FLASK, StoreKind.REDIS, Balance.ROUND_ROBIN, 2)
     profile = LoadProfile(users=8, spawn_rate=8, wait=(0.0, 0.1))
-    (result,) = run_matrix([cell], profile, 2.0, ComposeCluster, lambda _: None)
+    (result,) = run_matrix([cell], profile, 2.0, alone_under_load(ComposeCluster), lambda _: None)
     assert result.load is not None, result.error
     assert result.cost is not None
     assert result.cost.cpu["node"] > 0.2

@@ -64,7 +64,7 @@ def test_only_what_differs_on_purpose_fails_in_the_suite(name: str, follows: boo
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-rfE", "-p", "no:cacheprovider"),
-            *("-p", "tests.integration.flask.plugin", "--rootdir", ".", "tests"),
+            *("-p", "tests.packages.flask.plugin", "--rootdir", ".", "tests"),
         ],
         cwd=source,
         env=inherited
