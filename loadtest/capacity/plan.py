@@ -1,7 +1,7 @@
 """The plan: from the service demands of a machine to nodes, cores, shards, memory and network.
 
 The utilisation law, U = X D: a resource that serves X requests a second, each for D seconds of its time, is busy for
-the share U. D is the CPU time of a request, measured. It is no fit of throughput against users or nodes: on a machine
+the share U. D is the CPU time of a request, measured. Throughput is not fitted against users or nodes: on a machine
 whose cores the load generator, the proxy, the nodes and the store share, such a fit describes the machine.
 """
 

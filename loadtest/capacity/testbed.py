@@ -46,7 +46,7 @@ STORES = tuple(_MEMBERS)
 
 
 class Contents(Protocol):
-    """The sessions of a store: `fill` adds copies of a session until there are so many."""
+    """The sessions of a store: `fill` adds copies of a session until there are `count`."""
 
     count: int
 
@@ -201,7 +201,7 @@ class Testbed:
         return [one.pid for one in members if one.role is role and one.pid and (names is None or one.name in names)]
 
     def _log_in(self) -> str:
-        """Log in as the user `owner(0)`, and put so many bytes into the session. Return its id."""
+        """Log in as the user `owner(0)`, and put the bytes of data into the session. Return its id."""
         connection = http.client.HTTPConnection(urlsplit(self._cluster.url).netloc, timeout=10)
         try:
             cookie = ""
