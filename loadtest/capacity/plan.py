@@ -38,7 +38,7 @@ LINK = 10e9 / 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workload:
+class ExpectedLoad:
     """What the cluster is for, at its busiest time. Times are in seconds, `rate` is requests a second for each active
     user."""
 
@@ -87,7 +87,7 @@ class Limit:
 class CapacityPlan:
     """The resources for a workload, on machines as the measured one."""
 
-    def __init__(self, workload: Workload, figures: MachineFigures, store: str) -> None:
+    def __init__(self, workload: ExpectedLoad, figures: MachineFigures, store: str) -> None:
         self.workload = workload
         self.figures = figures
         self.store = store

@@ -125,10 +125,10 @@ def capacity(
     """
     from rich.console import Console
 
-    from loadtest.capacity.plan import Workload
+    from loadtest.capacity.plan import ExpectedLoad
 
     console = Console(highlight=False)
-    workload = Workload(
+    workload = ExpectedLoad(
         sessions=given["sessions"],
         active=given["active"],
         rate=given["rate"],

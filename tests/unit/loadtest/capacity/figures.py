@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from loadtest.capacity.figures import Figure, MachineFigures, Part, RequestKind, Traffic
-from loadtest.capacity.plan import CapacityPlan, Workload
+from loadtest.capacity.plan import CapacityPlan, ExpectedLoad
 
 READ, WRITE, LOGIN = RequestKind
 
@@ -34,7 +34,7 @@ MACHINE = MachineFigures(
     foreign_share=0.01,
     versions={"valkey": "9.1.2"},
 )
-WORKLOAD = Workload(sessions=100_000_000, active=5_000_000, rate=0.03)
+WORKLOAD = ExpectedLoad(sessions=100_000_000, active=5_000_000, rate=0.03)
 
 
 def make_plan(store: str = "redis-cluster", figures: dict[str, Any] | None = None, **workload: Any) -> CapacityPlan:
