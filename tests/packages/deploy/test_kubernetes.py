@@ -4,16 +4,18 @@
 import copy
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.lacks import import_package, lacks
+from tests.support.lacks import lacks
 from tests.support.node import ROOT
 
 for package in ("yaml", "jsonschema", "kubernetes_validate"):
-    import_package(package)
+    if find_spec(package) is None:
+        lacks(f"the package {package} is not installed: run `make check-kubernetes`")
 
 from deploy.kubernetes import schemas
 from deploy.kubernetes.check import FOLDER, find_problems, render_all
