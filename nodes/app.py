@@ -50,6 +50,7 @@ def create_app(settings: Settings) -> Flask:
     metrics = Metrics()
     stores = make_stores(settings)
     store = MeasuredStore(stores.sessions, metrics)
+    metrics.add_state(settings.node_name, store)
     sessions = Sessions(app, store=store, options=_options(settings))
     metrics.listen_to(sessions)
     app.extensions.update(

@@ -47,6 +47,7 @@ def make(settings: Settings) -> WSGIApplication:
     """Return the application that the settings name, with what a node has around it. Raises SettingsError."""
     metrics = Metrics()
     store = MeasuredStore(make_stores(settings).sessions, metrics)
+    metrics.add_state(settings.node_name, store)
     application = _load(settings.application, settings.application_folder, metrics)
     # Configured again, in case that the application has set up logs of its own.
     logs.configure_logs(settings.node_name, settings.log_level)

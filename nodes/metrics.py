@@ -4,17 +4,22 @@ With several workers, each writes its own files in PROMETHEUS_MULTIPROC_DIR, and
 The files are named by the worker's number (NODE_WORKER, set by gunicorn.conf.py), not by its pid as prometheus-client
 does by default: a worker that takes the place of a dead one goes on counting in the same files. So counters never fall,
 and restarts make neither the folder nor the response time grow.
+
+What is not counted, such as whether the store answers, is found out when Prometheus asks (`NodeState`).
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess, values
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from .gunicorn_hooks import METRICS_DIR, WORKER
 from .sessions import (
@@ -30,7 +35,7 @@ from .sessions import (
     session_refused,
     session_renewed,
 )
-from .sessions.store import PingsAtOnce, StoreWrapper
+from .sessions.store import MeasuresSpace, PingsAtOnce, StoreWrapper
 
 T = TypeVar("T")
 
@@ -50,6 +55,8 @@ _EVENTS = {
 
 _TEXT_SECONDS = 1.0
 """How long a worker keeps the text for Prometheus: while it adds up the files it answers no other request."""
+_STORE_SECONDS = 1.0
+"""How long the text waits for the store, whatever the store's budgets are: Prometheus must not give the node up."""
 
 _WORKER = os.environ.get(WORKER, "0")
 if METRICS_DIR in os.environ:
@@ -63,6 +70,7 @@ class Metrics:
         self._clock = clock
         self._text, self._text_until = b"", clock()
         self._registry = CollectorRegistry()
+        self._state: NodeState | None = None
         counter = partial(Counter, registry=self._registry)
         histogram = partial(Histogram, registry=self._registry)
         self._requests = counter(
@@ -107,13 +115,20 @@ class Metrics:
         for event, signal in _EVENTS.items():
             signal.connect(partial(_count, self._events.labels(event)), sender=sessions, weak=False)
 
+    def add_state(self, node: str, store: MeasuredStore) -> None:
+        """Add the node's name and the state of its store to the text."""
+        self._state = NodeState(node, store)
+        self._registry.register(self._state)
+
     def exposition(self) -> bytes:
-        """Return the text for Prometheus, of all workers of this node; theirs may be a second old."""
+        """Return the text for Prometheus, of all workers of this node; it may be a second old."""
         if METRICS_DIR not in os.environ:
             return generate_latest(self._registry)
         if self._clock() >= self._text_until:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            if self._state is not None:
+                registry.register(self._state)
             self._text, self._text_until = generate_latest(registry), self._clock() + _TEXT_SECONDS
         return self._text
 
@@ -153,3 +168,50 @@ class MeasuredStore(StoreWrapper):
                 seconds.observe(clock() - start)
 
         return measured
+
+
+class NodeState(Collector):
+    """The node's name, whether its store answers and how full that is, found out at each scrape.
+
+    Two round trips (TIME and INFO memory in Redis; the second to each primary), in a thread of their own, because a
+    store's budgets may be longer than Prometheus waits.
+    """
+
+    def __init__(self, node: str, store: MeasuredStore, seconds: float = _STORE_SECONDS) -> None:
+        self._node = node
+        self._store = store
+        self._space = find_capability(store, MeasuresSpace)
+        self._seconds = seconds
+        self._answers = False
+        self._used: float | None = None
+        self._question: threading.Thread | None = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        info = GaugeMetricFamily("node_info", "1, with the name of this node.", labels=["node"])
+        info.add_metric([self._node], 1)
+        yield info
+        answers, used = self._ask()
+        yield GaugeMetricFamily("node_store_up", "Whether the session store answers: 1 or 0.", value=float(answers))
+        if used is not None:
+            yield GaugeMetricFamily(
+                "node_store_used_ratio",
+                "Used share of the session store's memory, of its fullest primary; absent without a bound.",
+                value=used,
+            )
+
+    def _ask(self) -> tuple[bool, float | None]:
+        """Return whether the store answers in time, and its used share. An open question is not repeated."""
+        if self._question is None or not self._question.is_alive():
+            self._question = threading.Thread(target=self._find_out, name="metrics", daemon=True)
+            self._question.start()
+        self._question.join(self._seconds)
+        return (False, None) if self._question.is_alive() else (self._answers, self._used)
+
+    def _find_out(self) -> None:
+        self._answers, self._used = False, None
+        try:
+            self._store.ping_at_once()
+            self._answers = True
+            self._used = self._space.used_share() if self._space is not None else None
+        except StoreUnavailable:
+            pass

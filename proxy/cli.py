@@ -49,7 +49,9 @@ class UsageError(click.ClickException):
 @click.option("--drain", metavar="NAME", multiple=True, help="Send this node pinned clients only.")
 @click.option("--down", metavar="NAME", multiple=True, help="Send this node no clients; pinned clients move to others.")
 @click.option("--resolve", is_flag=True, help="Look up the servers' names again while nginx runs.")
-@click.option("--resolver", metavar="IP", help="DNS server for --resolve; 127.0.0.11 is Docker's.")
+@click.option(
+    "--resolver", metavar="HOST", help="Address or name of the DNS server for --resolve; 127.0.0.11: Docker's."
+)
 @click.option(
     "--balance",
     metavar="POLICY",

@@ -17,7 +17,7 @@ Version = tuple[int, int, int]
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
 _ADDRESS = re.compile(rf"{_HOST}:(?P<port>[0-9]{{1,5}})", re.ASCII)
 _LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|\*|[0-9.]+|localhost):(?P<port>[0-9]{1,5})", re.ASCII)
-_RESOLVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_RESOLVER = re.compile(rf"{_HOST}(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
 _SERVER_NAME = re.compile(rf"(?:\*\.)?{_HOST}", re.ASCII)
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -139,7 +139,8 @@ class ProxySettings:
     """The cookie that `Balance.HASH` hashes and `max_per_session` counts by, with or without the prefix `__Host-`."""
     sticky_cookie: str = "node"
     resolver: str | None = None
-    """DNS server for servers with resolve=True: "127.0.0.11" is Docker's."""
+    """DNS server for servers with resolve=True: "127.0.0.11" is Docker's. The system looks a name of it up once, when
+    nginx starts. nginx itself knows no search domains, so these servers need their full names."""
     resolver_valid: int = 5
     access_log: str = "access.log"
     """A path, relative to runtime_dir. JSON, one object per line."""
@@ -206,7 +207,7 @@ class ProxySettings:
         for name in ("session_cookie", "sticky_cookie"):
             _match(name, getattr(self, name), _COOKIE_NAME, "letters, digits, '_', '.' or '-'")
         if self.resolver is not None:
-            _match("resolver", self.resolver, _RESOLVER, "an IP address, for example 127.0.0.11")
+            _match("resolver", self.resolver, _RESOLVER, "an address or a name, for example 127.0.0.11")
         for network in self.trusted_proxies:
             _check_network(network)
         if self.user is not None:

@@ -9,6 +9,7 @@ from deploy.compose.docker import Container, Project
 from deploy.redis import config
 from deploy.spec import DATABASE_SERVERS, ClusterError, ClusterSpec, RedisMode, StoreKind
 from deploy.waiting import holds_within, http_ok
+from proxy import containers
 
 # Fixed addresses in the network `store`: Sentinels and the servers of a Redis Cluster know each other by address, and
 # Docker does not know the name of a container that is down.
@@ -34,7 +35,7 @@ class Service:
 _REDIS = Service(Role.STORE, 6379, "redis", "redis-server --version")
 _SENTINEL = Service(Role.SENTINEL, 26379)
 SERVICES = {
-    "proxy": Service(Role.PROXY, 8080, "nginx", "nginx -v 2>&1"),
+    "proxy": Service(Role.PROXY, containers.PORT, "nginx", "nginx -v 2>&1"),
     "node": Service(Role.NODE, 8000),
     **dict.fromkeys(("redis", *STORES, *SHARDS), _REDIS),
     **dict.fromkeys(SENTINELS, _SENTINEL),
@@ -143,6 +144,6 @@ def _ready(project: Project, container: Container, proxy_port: int) -> bool:
             return http_ok(proxy_port, "/proxy/health")
         case Role.NODE:
             check = ("bash", "/app/deploy/compose/entrypoints/http-check.sh", str(NODE_PORT), "/ready")
-            return project.succeeds(container, *check)
+            return project.succeeds(container.id, *check)
         case Role.STORE | Role.SENTINEL:
             return any(one.healthy for one in project.containers(container.service))

@@ -62,10 +62,10 @@ class Server:
 
     def state(self) -> MemberState:
         """Return the state of the process, without regard to the proxy's rotation."""
-        process = self.process
-        if process is None or process.ended():
+        status = psutil.STATUS_DEAD if self.process is None else self.process.status()
+        if status == psutil.STATUS_DEAD:
             return MemberState.ENDED
-        return MemberState.PAUSED if process.paused() else MemberState.RUNNING
+        return MemberState.PAUSED if status == psutil.STATUS_STOPPED else MemberState.RUNNING
 
     def port_taken(self) -> bool:
         """Return whether it has ended because another process listens at its port."""

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from loadtest.claims.claim import Verdict
+from loadtest.report.korean import Said, say
 from loadtest.report.page import TITLE, list_examples, render_page
 from loadtest.report.sentences import summarize, tell
 from loadtest.results import RESULT, CaseResults, Result, read_result
@@ -27,9 +29,9 @@ class PastRun(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """When it ended, in epoch seconds."""
     number: int
-    title: str
+    title: Said
     verdict: Verdict
-    told: str
+    told: Said
     """What it cost and lost, in a clause; empty where nothing was measured."""
 
 
@@ -71,24 +73,28 @@ class Archive:
             "case": case,
             "run": run,
             "number": result.number,
-            "title": result.heading,
-            "hypothesis": result.hypothesis,
+            "title": say(result.heading),
+            "hypothesis": say(result.hypothesis),
             "reference": result.reference,
             "verdict": result.verdict,
-            "summary": summarize(result),
+            "summary": say(summarize(result)),
             "claims": [
-                {"claim": one.claim, "phase": one.phase, "verdict": one.verdict, "seen": one.reason or one.seen}
-                for one in result.claims
+                describe_claim(one.claim, one.phase, one.verdict, one.reason or one.seen) for one in result.claims
             ],
-            "examples": list_examples(result),
+            "examples": [
+                {**one, "happened": say(one["happened"]), "what": say(one["what"])} for one in list_examples(result)
+            ],
             "command": result.command,
         }
 
-    def render(self, folder: str, case: str, run: int) -> str:
-        """Return the report of one run as HTML. Raises LookupError, and ValueError for a damaged file."""
+    def render(self, folder: str, case: str, run: int, language: str) -> str:
+        """Return the report of one run as HTML, in English or Korean (`ko`).
+
+        Raises LookupError, and ValueError for a damaged file.
+        """
         result, root = self._find(folder, case, run)
         with self._drawing:  # matplotlib's settings are global
-            return render_page([result], root, TITLE)
+            return render_page([result], root, TITLE, language)
 
     def _folders(self) -> dict[str, Path]:
         others = sorted(path for path in self._beside.glob("*") if path.is_dir()) if self._beside is not None else []
@@ -116,6 +122,11 @@ class Archive:
         raise LookupError(f"{folder} has no run {run} of {case}")
 
 
+def describe_claim(claim: str, phase: str, state: StrEnum, seen: str) -> dict[str, Any]:
+    """Return a claim for the page, with its verdict or as it stands."""
+    return {"claim": say(claim), "phase": say(phase), "state": state, "seen": say(seen)}
+
+
 def _name(folder: Path) -> str:
     return folder.resolve().name
 
@@ -129,7 +140,7 @@ def _summarize(folder: str, path: Path) -> PastRun:
         run=int(path.parent.name),
         at=round(result.timing.ended if result.timing is not None else path.stat().st_mtime, 1),
         number=result.number,
-        title=result.heading,
+        title=say(result.heading),
         verdict=result.verdict,
-        told=told.text if told is not None else "",
+        told=say(told.text if told is not None else ""),
     )

@@ -24,6 +24,7 @@ from loadtest.console.messages import Message, message
 from loadtest.console.stops import BY_NAME, OWN
 from loadtest.experiment import Place
 from loadtest.load_profile import LoadProfile
+from loadtest.report.korean import Said, say
 from loadtest.report.sentences import tell
 from loadtest.results import CaseResults
 from loadtest.suite import FAILURES, MakeCluster
@@ -286,8 +287,8 @@ class Director:
             results = self.experiments.run(name)
         for result in results:
             told = tell(CaseResults((result,)))
-            text = result.reason if told is None else told.text
-            self._log_seen(f"experiment_{result.verdict.name.lower()}", title=result.heading, told=text)
+            text = say(result.reason if told is None else told.text)
+            self._log_seen(f"experiment_{result.verdict.name.lower()}", title=say(result.heading), told=text)
 
     @contextmanager
     def _resting(self) -> Iterator[None]:
@@ -338,7 +339,7 @@ class Director:
     def _log(self, kind: EntryKind, job: Waiting, *, reason: Message | None = None, seconds: float = 0.0) -> None:
         self._board.log(kind, job.message, command=job.id, order=job.order, reason=reason, seconds=seconds)
 
-    def _log_seen(self, key: str, **values: str | int | float) -> None:
+    def _log_seen(self, key: str, **values: str | int | float | Said) -> None:
         self._board.log(EntryKind.SEEN, message(key, **values))
 
 

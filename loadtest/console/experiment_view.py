@@ -42,7 +42,7 @@ def make_experiment_view(console: "Console") -> flask.Blueprint:
     @view.get("/reports/<folder>/<case>/<int:run>")
     def report(folder: str, case: str, run: int) -> Any:
         try:
-            page = in_thread(archive.render, folder, case, run)
+            page = in_thread(archive.render, folder, case, run, flask.request.args.get("language", "en"))
         except (LookupError, ValueError) as error:
             flask.abort(404, str(error))
         flask.g.headers = REPORT_HEADERS

@@ -11,19 +11,16 @@ from typing import Any
 from deploy import Cluster, ClusterError, ClusterSpec
 from deploy.compose.docker import require_engine
 from loadtest.checker import Findings
-from loadtest.console.archive import Archive
+from loadtest.console.archive import Archive, describe_claim
 from loadtest.console.live_claims import LiveClaim, judge_live
 from loadtest.console.messages import Message, message
 from loadtest.experiment import Case, Experiment, Place, Variant
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.progress import Status
+from loadtest.report.korean import say
 from loadtest.results import Result
 from loadtest.runner import Schedule, Stage
 from loadtest.suite import MakeCluster, Suite, SuiteLoad
-
-STAGES = ("starting", "users arrive", "steady", "watch", "undo", "steady again", "checking")
-"""Words of stages that most experiments have; the catalogue has them as `run_stage_N`."""
-_APPLY = "apply: "
 
 
 class RunStage(StrEnum):
@@ -197,9 +194,8 @@ class Experiments:
             "name": run.name,
             "stage": RunStage.STOPPING if is_stopping else run.stage,
             "number": case.experiment.number,
-            "title": case.heading,
-            "hypothesis": case.variant.hypothesis or case.experiment.hypothesis,
-            "fault": case.fault,
+            "title": say(case.heading),
+            "hypothesis": say(case.variant.hypothesis or case.experiment.hypothesis),
             "variant": max(status.number, 1),
             "variants": len(run.cases),
             "cluster": {
@@ -209,10 +205,10 @@ class Experiments:
                 "nodes": case.spec.nodes,
                 "members": [] if is_over else list_members(run.cluster, case.place),
             },
-            "stages": [name_stage(one) for one in words],
+            "stages": [say(one) for one in words],
             "reached": len(words) if run.stage is RunStage.ENDED else run.reached,
             "left": None if left is None or is_over else round(left, 1),
-            "claims": run.claims,
+            "claims": [describe_claim(one.claim, one.phase, one.state, one.seen) for one in run.claims],
             "figures": None if status.findings is None else describe_figures(status.findings),
             "results": [self.archive.address(one) for one in run.results],
         }
@@ -256,17 +252,17 @@ def describe_experiment(experiment: Experiment) -> dict[str, Any]:
     return {
         "number": experiment.number,
         "name": experiment.name,
-        "title": experiment.title,
-        "hypothesis": experiment.hypothesis,
+        "title": say(experiment.title),
+        "hypothesis": say(experiment.hypothesis),
         "variants": [
             {
                 "name": variant.name,
-                "title": variant.title,
-                "hypothesis": variant.hypothesis,
+                "title": say(variant.title or variant.name),
+                "hypothesis": say(variant.hypothesis),
                 "store": variant.spec.store,
                 "nodes": variant.spec.nodes,
-                "fault": case.fault,
-                "claims": [claim.claim for claim in judge_live(case, None)],
+                "fault": say(case.fault),
+                "claims": [say(claim.claim) for claim in judge_live(case, None)],
                 "seconds": round(sum(stage.seconds for stage in make_stages(case))),
             }
             for variant in experiment.variants
@@ -278,15 +274,6 @@ def describe_experiment(experiment: Experiment) -> dict[str, Any]:
 def make_stages(case: Case) -> Sequence[Stage]:
     """Return the stages that a run of this case has."""
     return Schedule(case.phases, Status("", 0, 0)).stages
-
-
-def name_stage(words: str) -> Message:
-    """Return a stage for the page: in its language where most experiments have it, else as the experiment says."""
-    if words in STAGES:
-        return message(f"run_stage_{STAGES.index(words)}")
-    if words.startswith(_APPLY):
-        return message("run_stage_apply", what=words.removeprefix(_APPLY))
-    return message("raw", text=words)
 
 
 def list_members(cluster: Cluster | None, place: Place) -> list[dict[str, Any]]:

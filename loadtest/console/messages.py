@@ -1,5 +1,7 @@
 """Texts of the console: keys of one catalogue in English and Korean, which the page translates.
 
+Sentences of experiments and claims are data, in both languages (see `loadtest.report.korean`).
+
 {count} in a text is a value, and {count|update is|updates are} a word for 1, and one for other numbers.
 """
 
@@ -8,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+
+from loadtest.report.korean import Said
 
 STATIC = Path(__file__).with_name("static")
 CATALOGUE = STATIC / "catalogue.json"
@@ -18,7 +22,7 @@ class Message(msgspec.Struct, frozen=True):
     """A text of the catalogue with the values of its {placeholders}. `str` is the English text, for curl and logs."""
 
     key: str
-    values: dict[str, str | int | float] = {}
+    values: dict[str, str | int | float | Said] = {}
 
     def __str__(self) -> str:
         return PLACEHOLDER.sub(self._fill, read_catalogue()[self.key]["en"])
@@ -29,7 +33,7 @@ class Message(msgspec.Struct, frozen=True):
         return value if one is None else one if value == "1" else other
 
 
-def message(key: str, **values: str | int | float) -> Message:
+def message(key: str, **values: str | int | float | Said) -> Message:
     """Return a message."""
     return Message(key, values)
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from loadtest.console.board import Board, EntryKind
 from loadtest.console.commands import SLOW_SECONDS, ClusterStage, ClusterState, Network, refused
 from loadtest.console.director import Director
 from loadtest.console.live_load import LATE, OLD, SECONDS_RECENT, LiveLoad, NodeFigures
-from loadtest.console.messages import message
+from loadtest.console.messages import Message, message
 from loadtest.console.node_watch import NodeWatch
 from loadtest.experiment import Place
 from loadtest.history import now
@@ -87,6 +88,10 @@ class Sampler(threading.Thread):
         """Address -> name, also of addresses that a member had before."""
         self._states: dict[str, MemberState] = {}
         self._spans: list[Span] = []
+        self._url: tuple[Cluster | None, str] = (None, "")
+        """The address of the newest cluster's shop: it does not change."""
+        self._refused: tuple[ClusterState | None, dict[str, Message]] = (None, {})
+        """What is not possible in the newest state, which is mostly the one before."""
         self._load: LiveLoad | None = None
         self._found = (0, 0)
         self._told = 0.0
@@ -179,7 +184,7 @@ class Sampler(threading.Thread):
             "place": self._place,
             "watched": state.watched is not None,
             "cluster": {
-                "url": _url(cluster) if state.stage is ClusterStage.RUNNING else "",
+                "url": self._find_url(cluster) if state.stage is ClusterStage.RUNNING else "",
                 "store": state.spec.store,
                 "database": state.spec.database,
                 "node": state.spec.node,
@@ -201,8 +206,19 @@ class Sampler(threading.Thread):
             "experiment": self._director.experiments.describe(),
             "running": running,
             "waiting": self._director.waiting,
-            "refused": refused(state),
+            "refused": self._list_refused(state),
         }
+
+    def _list_refused(self, state: ClusterState) -> dict[str, Message]:
+        if state != self._refused[0]:
+            self._refused = state, refused(state)
+        return self._refused[1]
+
+    def _find_url(self, cluster: Cluster | None) -> str:
+        if cluster is not None and (cluster is not self._url[0] or not self._url[1]):
+            with suppress(ClusterError):
+                self._url = cluster, find_shop(cluster)
+        return self._url[1] if cluster is self._url[0] else ""
 
     def _describe_member(self, state: ClusterState, member: Member, nodes: dict[str, NodeFigures]) -> dict[str, Any]:
         part = ""
@@ -218,13 +234,6 @@ class Sampler(threading.Thread):
             "figures": nodes.get(member.name),
             "reaches_store": None if self._nodes is None else self._nodes.reaching.get(member.name),
         }
-
-
-def _url(cluster: Cluster | None) -> str:
-    try:
-        return find_shop(cluster) if cluster is not None else ""
-    except ClusterError:
-        return ""
 
 
 def _describe_load(load: LiveLoad | None, error: str) -> dict[str, Any]:

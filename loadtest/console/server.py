@@ -31,7 +31,7 @@ PREFIX = "/console"
 LOG_LINES = 40
 MOST_STREAMS = 32
 MOST_BYTES = 4096
-_POLL = 0.05
+_POLL = 0.1
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -19,6 +19,7 @@ from loadtest.console.director import Director, Refused
 from loadtest.console.live_load import LiveLoad
 from loadtest.console.stops import OWN, PRIMARY, STOPS, Measurement, Stop
 from loadtest.history import now
+from loadtest.report.korean import Said, say
 from loadtest.runner import PATIENCE
 
 USERS = 20
@@ -55,12 +56,12 @@ class TourStep(StrEnum):
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished measurement. `theory` has the claims' words, `seen` the figures or reasons, both in English."""
+    """A finished measurement. `theory` has the claims' words, `seen` the figures or reasons."""
 
     name: str
     verdict: Verdict
-    theory: tuple[str, ...]
-    seen: tuple[str, ...]
+    theory: tuple[Said, ...]
+    seen: tuple[Said, ...]
     requests: int
     logged_out: int
     users: int
@@ -77,7 +78,7 @@ class TourView(msgspec.Struct, frozen=True, kw_only=True):
     stops: tuple[str, ...]
     doing: str
     order: Order | None
-    theory: tuple[str, ...]
+    theory: tuple[Said, ...]
     requests: int
     needed: int
     measured: tuple[Measured, ...]
@@ -153,7 +154,7 @@ class Tour:
                 stops=tuple(stop.name for stop in STOPS),
                 doing=following.name if following else "",
                 order=following.order if following else None,
-                theory=tuple(claim.text for claim in following.claims) if following else (),
+                theory=tuple(say(claim.text) for claim in following.claims) if following else (),
                 requests=figures.as_logged_in if figures else 0,
                 needed=following.min_requests if following else 0,
                 measured=tuple(self._measured),
@@ -264,8 +265,8 @@ class Tour:
             Measured(
                 name=measurement.name,
                 verdict=verdict,
-                theory=tuple(claim.text for claim in measurement.claims),
-                seen=tuple(one.seen or one.reason for one in results),
+                theory=tuple(say(claim.text) for claim in measurement.claims),
+                seen=tuple(say(one.seen or one.reason) for one in results),
                 requests=figures.as_logged_in,
                 logged_out=figures.logged_out,
                 users=figures.users,

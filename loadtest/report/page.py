@@ -18,6 +18,7 @@ from loadtest.checker.phases import DURING
 from loadtest.experiment import BEFORE
 from loadtest.faults import NOTHING
 from loadtest.history import Header, HistoryError, Op, read
+from loadtest.report.korean import CATALOGUE
 from loadtest.report.sentences import summarize, tell
 from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, make_markdown
 from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results
@@ -64,8 +65,12 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
     return write_atomically(folder / REPORT, page, 0o644)
 
 
-def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
-    """Return the HTML. Histories are read below `folder`, and where one is damaged the page has a sentence for it."""
+def render_page(results: Sequence[Result], folder: Path, title: str, language: str = "en") -> str:
+    """Return the HTML. Histories are read below `folder`, and where one is damaged the page has a sentence for it.
+
+    In Korean (`ko`) the pictures and the words for cluster and machine stay English.
+    """
+    translate = CATALOGUE.to_korean if language == "ko" else str
     cases = group_by_case(results)
     environment = Environment(
         loader=PackageLoader("loadtest.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -75,7 +80,9 @@ def render_page(results: Sequence[Result], folder: Path, title: str) -> str:
     environment.filters["when"] = lambda at: time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
     environment.filters["ms"] = lambda value: f"{value:,.0f}"
     return environment.get_template("report.html").render(
-        title=title,
+        language=language,
+        _=translate,
+        title=translate(title),
         results=results,
         cases=cases,
         verdicts=Counter(case.worst.verdict for case in cases),

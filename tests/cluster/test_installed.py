@@ -54,7 +54,7 @@ def test_the_nodes_serve_an_application_of_the_current_folder(environment: Envir
 
 def test_the_pages_of_an_installed_node_have_their_korean_texts(environment: Environment, tmp_path: Path) -> None:
     done = environment.run(
-        "python", "-c", "from nodes.language import to_korean; print(to_korean('Cart'))", cwd=tmp_path
+        "python", "-c", "from nodes.language import CATALOGUE; print(CATALOGUE.to_korean('Cart'))", cwd=tmp_path
     )
     assert done.stdout.strip() == "장바구니", done.stderr
 

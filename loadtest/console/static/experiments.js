@@ -1,10 +1,9 @@
 // The view "Experiments": run one, watch its stages and claims, read the verdict with its evidence, open its report.
-// Claims and what was seen are data of the experiments, in English as the report has them.
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
 import { describeRun, isRunning } from "./live_run.js";
 import { Said } from "./said.js";
-import { moment, number, t, tell } from "./text.js";
+import { currentLanguage, moment, number, say, t, tell } from "./text.js";
 
 const VERDICTS = { holds: ["✓", "holds"], "not enough data": ["?", "few"], broken: ["✗", "broken"] };
 
@@ -73,7 +72,7 @@ function Verdict({ of }) {
 }
 
 function ReportLink({ of, title }) {
-  return html`<a href="experiments/reports/${addressOf(of)}" target="_blank" rel="noopener noreferrer" aria-label="${t("open_report")}: ${title}">${t("open_report")}</a>`;
+  return html`<a href="experiments/reports/${addressOf(of)}?language=${currentLanguage()}" target="_blank" rel="noopener noreferrer" aria-label="${t("open_report")}: ${title}">${t("open_report")}</a>`;
 }
 
 function verdictSection() {
@@ -84,17 +83,17 @@ function verdictSection() {
     <h2>${t("verdict")} ${at && html`<time class="note">${moment(at)}</time>`}</h2>
     ${problem && html`<p class="fault-note" role="status">${problem}</p>`}
     ${detail && html`
-      <h3>${detail.number} · <${Said} kind="title" name=${detail.case} text=${detail.title} /></h3>
-      <p class="headline"><${Verdict} of=${detail.verdict} /> <${ReportLink} of=${detail} title=${detail.title} /></p>
-      <p lang="en">${detail.summary}</p>
-      <p class="note"><b>${t("hypothesis")}</b> <${Said} kind="hypothesis" name=${detail.case} text=${detail.hypothesis} /></p>
+      <h3>${detail.number} · <${Said} text=${detail.title} /></h3>
+      <p class="headline"><${Verdict} of=${detail.verdict} /> <${ReportLink} of=${detail} title=${say(detail.title)} /></p>
+      <p><${Said} text=${detail.summary} /></p>
+      <p class="note"><b>${t("hypothesis")}</b> <${Said} text=${detail.hypothesis} /></p>
       <div class="scroll" tabindex="0" role="region" aria-label=${t("claims")}><table>
         <thead><tr><th scope="col">${t("claim")}</th><th scope="col">${t("verdict")}</th><th scope="col">${t("what_was_seen")}</th></tr></thead>
         <tbody>${detail.claims.map((one, index) => html`<tr key=${index}>
-          <td lang="en">${one.phase && html`<span class="note">${one.phase}: </span>`}${one.claim}</td><td><${Verdict} of=${one.verdict} /></td><td lang="en">${one.seen}</td></tr>`)}</tbody>
+          <td>${one.phase.en && html`<span class="note">${say(one.phase)}: </span>`}<${Said} text=${one.claim} /></td><td><${Verdict} of=${one.state} /></td><td><${Said} text=${one.seen} /></td></tr>`)}</tbody>
       </table></div>
       ${detail.examples.length > 0 && html`<details><summary>${t("evidence", { count: number(detail.examples.length) })}</summary>
-        <ul lang="en">${detail.examples.map((one, index) => html`<li key=${index}><code>${one.at} s</code> ${one.happened}: ${one.who}, ${one.what}</li>`)}</ul></details>`}
+        <ul>${detail.examples.map((one, index) => html`<li key=${index}><code>${one.at} s</code> <${Said} text=${one.happened} />: ${one.who}, <${Said} text=${one.what} /></li>`)}</ul></details>`}
       <p class="note">${t("repeat_with")} <code>${detail.command}</code></p>`}
   </section>`;
 }
@@ -104,9 +103,9 @@ function listSection() {
     <h2>${t("experiments")}</h2>
     <p class="note">${t("experiments_about")}</p>
     ${own.data?.experiments.map((one) => html`<details key=${one.name} name="experiment">
-      <summary><b>${one.number}</b> <${Said} kind="title" name=${one.name} text=${one.title} /> <${Length} of=${one} /></summary>
-      <p><${Said} kind="hypothesis" name=${one.name} text=${one.hypothesis} /></p>
-      ${one.variants.length > 1 && html`<${Run} name=${one.name} title=${one.title} seconds=${sum(one.variants)} text=${t("run_all", { count: one.variants.length })} />`}
+      <summary><b>${one.number}</b> <${Said} text=${one.title} /> <${Length} of=${one} /></summary>
+      <p><${Said} text=${one.hypothesis} /></p>
+      ${one.variants.length > 1 && html`<${Run} name=${one.name} title=${say(one.title)} seconds=${sum(one.variants)} text=${t("run_all", { count: one.variants.length })} />`}
       <ul>${one.variants.map((variant) => html`<${Variant} key=${variant.name} of=${one} variant=${variant} />`)}</ul>
     </details>`)}
   </section>`;
@@ -124,11 +123,11 @@ function Variant({ of, variant }) {
   const single = of.variants.length === 1;
   const name = single ? of.name : `${of.name}.${variant.name}`;
   return html`<li>
-    ${!single && html`<h3 lang="en">${variant.title || variant.name}</h3>`}
-    ${!single && variant.hypothesis && html`<p lang="en">${variant.hypothesis}</p>`}
-    <p class="note">${t("variant_cluster", { nodes: variant.nodes, store: t(`store_${variant.store}`) })} · ${t("variant_fault")} <span lang="en">${variant.fault}</span></p>
-    <ul class="plain-claims" lang="en">${variant.claims.map((claim, index) => html`<li key=${index}>${claim}</li>`)}</ul>
-    <${Run} name=${name} title="${of.title} ${variant.title}" seconds=${variant.seconds} text=${t("run_one")} />
+    ${!single && html`<h3><${Said} text=${variant.title} /></h3>`}
+    ${!single && variant.hypothesis.en && html`<p><${Said} text=${variant.hypothesis} /></p>`}
+    <p class="note">${t("variant_cluster", { nodes: variant.nodes, store: t(`store_${variant.store}`) })} · ${t("variant_fault")} <${Said} text=${variant.fault} /></p>
+    <ul class="plain-claims">${variant.claims.map((claim, index) => html`<li key=${index}><${Said} text=${claim} /></li>`)}</ul>
+    <${Run} name=${name} title=${single ? say(of.title) : `${say(of.title)}, ${say(variant.title)}`} seconds=${variant.seconds} text=${t("run_one")} />
   </li>`;
 }
 
@@ -147,9 +146,9 @@ function pastSection() {
     ${own.data && past.length === 0 && html`<p class="note">${t("past_none")}</p>`}
     <ol>${past.map((one) => html`<li key=${addressOf(one)} class=${addressOf(one) === own.chosen ? "here" : ""}>
       <time>${moment(one.at)}</time>
-      <span class="what"><b>${one.number} · <${Said} kind="title" name=${one.case} text=${one.title} /></b> <${Verdict} of=${one.verdict} /><br /><span class="note" lang="en">${one.told}</span></span>
-      <span class="ways"><button type="button" aria-pressed=${addressOf(one) === own.chosen} aria-label="${t("show_verdict")}: ${one.title}, ${moment(one.at)}"
-        onClick=${() => choose(one).then(() => show(".result"))}>${t("show_verdict")}</button> <${ReportLink} of=${one} title="${one.title}, ${moment(one.at)}" /></span>
+      <span class="what"><b>${one.number} · <${Said} text=${one.title} /></b> <${Verdict} of=${one.verdict} /><br /><span class="note"><${Said} text=${one.told} /></span></span>
+      <span class="ways"><button type="button" aria-pressed=${addressOf(one) === own.chosen} aria-label="${t("show_verdict")}: ${say(one.title)}, ${moment(one.at)}"
+        onClick=${() => choose(one).then(() => show(".result"))}>${t("show_verdict")}</button> <${ReportLink} of=${one} title="${say(one.title)}, ${moment(one.at)}" /></span>
     </li>`)}</ol>
   </section>`;
 }

@@ -2,7 +2,7 @@
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
 import { Said } from "./said.js";
-import { number, t, tell } from "./text.js";
+import { number, say, t } from "./text.js";
 
 const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕" };
 const SIGNS = { so_far: "✓", not_so_far: "✗", not_yet: "○" };
@@ -21,10 +21,10 @@ function Run({ page, run }) {
   const runs = isRunning(run);
   const { cluster, figures } = run;
   return html`
-    <h3>${run.number} · <${Said} kind="title" name=${run.name} text=${run.title} /></h3>
+    <h3>${run.number} · <${Said} text=${run.title} /></h3>
     <p role="status" class="state ${run.stage}">${runs && html`<i class="spinner" aria-hidden="true"></i> `}${t(`run_${run.stage}`)}
       ${run.variants > 1 && ` · ${t("run_variant", { number: run.variant, of: run.variants })}`}</p>
-    <p><b>${t("hypothesis")}</b> <${Said} kind="hypothesis" name=${run.name} text=${run.hypothesis} /></p>
+    <p><b>${t("hypothesis")}</b> <${Said} text=${run.hypothesis} /></p>
     <p class="note">${t("run_cluster", { nodes: cluster.nodes, store: t(`store_${cluster.store}`), policy: cluster.policy })} ${t(`run_place_${cluster.place}`)}</p>
     <ol class="stages" aria-label=${t("stages")}>${run.stages.map((stage, index) => html`<${Stage} key=${index} run=${run} stage=${stage} index=${index} />`)}</ol>
     ${figures && html`<dl class="so-far">
@@ -38,8 +38,8 @@ function Run({ page, run }) {
       <span aria-hidden="true">${SHAPES[member.state]}</span> ${member.name} <span class="note">${t(`state_${member.state}`)}</span></li>`)}</ul>`}
     ${runs && html`<h4>${t("claims")}</h4>
       <ul class="claims">${run.claims.map((claim, index) => html`<li key=${index} class=${claim.state}>
-        <span class="sign" aria-hidden="true">${SIGNS[claim.state]}</span> <span lang="en">${claim.phase && `${claim.phase}: `}${claim.claim}</span>
-        <b>${t(`claim_${claim.state}`)}</b> <span class="note" lang="en">${claim.seen}</span></li>`)}</ul>
+        <span class="sign" aria-hidden="true">${SIGNS[claim.state]}</span> ${claim.phase.en && `${say(claim.phase)}: `}<${Said} text=${claim.claim} />
+        <b>${t(`claim_${claim.state}`)}</b> <span class="note"><${Said} text=${claim.seen} /></span></li>`)}</ul>
       <p class="note">${t("claims_note")}</p>
       <p><${CommandButton} page=${page} order=${{ do: "stop" }} class="stop"><span aria-hidden="true">■</span> ${t("run_stop")}<//> <span class="note">${t("run_stop_note")}</span></p>`}`;
 }
@@ -49,5 +49,5 @@ function Stage({ run, stage, index }) {
   const left = state === "now" && run.left !== null && t("seconds_left", { seconds: number(Math.ceil(run.left)) });
   return html`<li class=${state} aria-current=${state === "now" ? "step" : undefined}>
     <span aria-hidden="true">${{ done: "✓", now: "●", later: "○" }[state]}</span>
-    <span lang=${stage.key === "raw" ? "en" : undefined}>${tell(stage)}</span> ${state === "now" && html`<span class="note">${left || t("now")}</span>`}</li>`;
+    <${Said} text=${stage} /> ${state === "now" && html`<span class="note">${left || t("now")}</span>`}</li>`;
 }

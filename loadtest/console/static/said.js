@@ -1,8 +1,8 @@
-// The title or the hypothesis of an experiment: in the chosen language where the catalogue has it, else in English.
+// A sentence of the server's data, in the chosen language. Where it has no Korean, that is said to screen readers.
 import { html } from "./html.js";
-import { translate } from "./text.js";
+import { currentLanguage, say } from "./text.js";
 
-export function Said({ kind, name, text }) {
-  const said = translate(`${kind}_of_${name.split(".")[0]}`, text);
-  return html`<span lang=${said === null ? "en" : undefined}>${said ?? text}</span>`;
+export function Said({ text }) {
+  const foreign = currentLanguage() !== "en" && text.ko === text.en && /[a-z]{3}/.test(text.en);
+  return html`<span lang=${foreign ? "en" : undefined}>${say(text)}</span>`;
 }

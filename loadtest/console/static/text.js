@@ -21,16 +21,14 @@ export function chooseLanguage(chosen) {
 export function t(key, values = {}) {
   const text = catalogue[key]?.[language] ?? key;
   return text.replace(/\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g, (_, name, one, other) => {
-    const value = values[name] ?? "";
+    const given = values[name] ?? "";
+    const value = typeof given === "object" ? say(given) : given;
     return one === undefined ? value : `${value}` === "1" ? one : other;
   });
 }
 
-// What English data of the server is in the chosen language, if the catalogue has just that under this key; `null` if not.
-export function translate(key, english) {
-  const known = catalogue[key];
-  return known && english.startsWith(known.en) ? known[language] + english.slice(known.en.length) : null;
-}
+// A sentence of the server's data: {en, ko}.
+export const say = (said) => said[language];
 
 // The text of a message of the server.
 export const tell = (message) => (message ? t(message.key, message.values) : "");

@@ -1,5 +1,6 @@
 // The guided tour, above the cluster: a sentence, a button, what to watch, and whether theory and measurement agree.
 import { html } from "./html.js";
+import { Said } from "./said.js";
 import { describe, number, t, tell } from "./text.js";
 
 const POLL = 700; // ms
@@ -75,7 +76,7 @@ function Result({ result }) {
   return html`<div class="result ${tone}">
     <h3><span class="sign" aria-hidden="true">${sign}</span> ${t(`tour_phase_${result.name}`)}: ${t(key)}</h3>
     <p>${t("tour_figures", { logged_out: number(result.logged_out), requests: number(result.requests), share: `${number(share * 100)} %`, out: number(result.users_logged_out), users: number(result.users), failed: number(result.failed) })}</p>
-    <dl lang="en">${result.theory.map((theory, index) => html`<dt>${theory}</dt><dd>${result.seen[index]}</dd>`)}</dl>
+    <dl>${result.theory.map((theory, index) => html`<dt><${Said} text=${theory} /></dt><dd><${Said} text=${result.seen[index]} /></dd>`)}</dl>
   </div>`;
 }
 

@@ -156,11 +156,20 @@ def test_the_view_fits_a_telephone(tmp_path: Path, script: Script, language: str
             title = "노드 강제 종료, 공유 저장소"
             expect(page.locator(".past")).to_contain_text("데이터 부족")
             expect(page.locator(".list h2")).to_have_text("실험")
+            expect(page.locator(".past")).to_contain_text("로그아웃된 사용자도 사라진 것도 없음")
         one = experiment(page, title)
         one.locator("button").click()
         expect(page.locator(".claims li").first).to_be_visible()
         page.locator(".past button").click()
         expect(page.locator(".result table")).to_be_visible()
+        if language == "ko-KR":
+            expect(page.locator(".claims li").first).to_contain_text("세션도 변경도 로그아웃도 사라지지 않는다")
+            expect(page.locator(".result td").last).to_have_text("GET 119건 중 실패 0건")
+            with page.context.expect_page() as opening:
+                page.locator(".result .headline a").click()
+            expect(opening.value.locator("h1")).to_have_text("장애 조치 실험")
+            expect(opening.value.locator("html")).to_have_attribute("lang", "ko")
+            opening.value.close()
         for width in (390, 820, 1280, 1920):
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(50)

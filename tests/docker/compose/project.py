@@ -22,7 +22,7 @@ class Compose:
     def __init__(self, checkout: Path = ROOT) -> None:
         self.checkout = checkout
         self.name = f"test-{secrets.token_hex(4)}"
-        self.port, self.load_port, self.tls_port, self.console_port = free_ports(4)
+        self.port, self.load_port, self.tls_port, self.console_port, self.prometheus_port = free_ports(5)
         self.subnet = choose_subnet()
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -43,6 +43,7 @@ class Compose:
             "LOCUST_PORT": str(self.load_port),
             "TLS_PORT": str(self.tls_port),
             "CONSOLE_PORT": str(self.console_port),
+            "PROMETHEUS_PORT": str(self.prometheus_port),
             "STORE_SUBNET": self.subnet,
             "NODES": "2",
         }

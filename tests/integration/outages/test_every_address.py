@@ -76,11 +76,13 @@ def test_a_killed_store_logs_no_user_out(node: RunningNode, valkey: Valkey) -> N
     assert_outage(browsers["alice"])
     failed = re.compile(r'node_store_failures_total{operation="load"} [1-9]')
     wait_until(lambda: failed.search(browsers["alice"].get("/metrics").text))
+    assert "node_store_up 0.0" in browsers["alice"].get("/metrics").text
     assert any(line["message"].startswith("a session could not be used: Redis: ") for line in node.lines())
     valkey.start()
     add_user(valkey)
     assert "word-of-pass" not in node.log.read_text()
     assert_back(browsers)
+    wait_until(lambda: "node_store_up 1.0" in browsers["alice"].get("/metrics").text)
 
 
 def test_a_silent_store_holds_no_request_for_longer_than_its_budget(node: RunningNode, valkey: Valkey) -> None:

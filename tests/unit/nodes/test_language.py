@@ -17,7 +17,7 @@ from werkzeug import exceptions
 
 import nodes
 from nodes import Settings, create_app, pages
-from nodes.language import LANGUAGES, read_catalogue, to_korean, translate
+from nodes.language import CATALOGUE, LANGUAGES, translate
 from nodes.sessions import CookieNotSendable, NotAllEnded, SessionError, StoreUnavailable
 from nodes.store_kinds import SessionStoreKind
 from tests.support.node_app import ALICE, HTML, ParsedPage, age_login, log_in, token_of
@@ -33,6 +33,7 @@ OF_LIBRARY = {"NotAllEnded", "CookieNotSendable"}
 SHOWN = {"PasswordRefused", "ValueError", "_say_if_cut_off", "_error", "_TITLES.get"}
 SHOWN |= {error.__name__ for error in exceptions.default_exceptions.values()}
 MADE = {"{} on {}", "a browser", "a program", "an unknown browser", "{} is missing"}
+MADE |= {"user", "password", "current", "new", "item", "quantity"}
 MADE |= {"quantity must be a whole number from 1 to {}, not {}"}
 """Texts that the code puts together: names of browsers, and errors about fields of forms."""
 
@@ -82,8 +83,8 @@ def texts() -> set[str]:
 
 
 def test_every_text_of_the_pages_is_in_the_catalogue_and_no_other() -> None:
-    assert texts() - read_catalogue().keys() == set()
-    assert read_catalogue().keys() - texts() == set()
+    assert texts() - CATALOGUE.texts.keys() == set()
+    assert CATALOGUE.texts.keys() - texts() == set()
 
 
 def placeholders(text: str) -> list[str]:
@@ -91,9 +92,9 @@ def placeholders(text: str) -> list[str]:
     return [name.partition(".")[0] for name in found]
 
 
-@pytest.mark.parametrize("english", read_catalogue())
+@pytest.mark.parametrize("english", CATALOGUE.texts)
 def test_a_korean_text_is_korean_and_has_the_values_of_the_english_one(english: str) -> None:
-    korean = read_catalogue()[english]
+    korean = CATALOGUE.texts[english]
     assert re.search("[가-힣]", korean)
     if "{}" in english:
         assert set(placeholders(korean)) <= set(map(str, range(english.count("{}"))))
@@ -181,13 +182,14 @@ def test_errors_of_sessions_are_said_in_korean_and_to_programs_in_english(
     [
         ("Firefox on Linux", "Linux의 Firefox"),
         ("a browser on Windows", "Windows의 브라우저"),
-        ("user is missing", "필수 항목이 없습니다: user"),
+        ("user is missing", "필수 항목이 없습니다: 사용자"),
+        ("current is missing", "필수 항목이 없습니다: 현재 비밀번호"),
         ("quantity must be a whole number from 1 to 1000, not 0", "수량은 1부터 1000까지의 정수여야 합니다(입력: 0)"),
         ("something new {that} the catalogue does not have", "something new {that} the catalogue does not have"),
     ],
 )
 def test_a_text_with_values_in_it_is_translated_with_them(english: str, korean: str) -> None:
-    assert to_korean(english) == korean
+    assert CATALOGUE.to_korean(english) == korean
 
 
 def language(client: FlaskClient, path: str = "/", sent: str = "") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from proxy import Balance, ProxySettings, ProxySettingsError, UpstreamServer, render
+from proxy.containers import container_settings
 
 NODES = tuple(UpstreamServer(f"127.0.0.1:{8000 + number}", f"node-{number}") for number in (1, 2, 3))
 
@@ -79,6 +80,14 @@ def test_the_dns_of_docker_is_asked_every_five_seconds() -> None:
     lines = directives(**RESOLVED)
     assert "resolver 127.0.0.11 valid=5s ipv6=off;" in lines
     assert "server node:8000 max_fails=3 fail_timeout=1s resolve;" in lines
+
+
+def test_the_dns_and_the_nodes_name_of_another_platform_can_be_set() -> None:
+    nodes = UpstreamServer("node.shop.svc.cluster.local:8000", resolve=True)
+    text = render(container_settings((nodes,), "kube-dns.kube-system.svc.cluster.local:5353"))
+    assert "resolver kube-dns.kube-system.svc.cluster.local:5353 valid=5s ipv6=off;" in text
+    assert "server node.shop.svc.cluster.local:8000 max_fails=3 fail_timeout=1s resolve;" in text
+    assert "resolver 127.0.0.11 valid=5s ipv6=off;" in render(container_settings((nodes,)))
 
 
 def test_the_paths_of_the_proxys_logs_can_be_set() -> None:

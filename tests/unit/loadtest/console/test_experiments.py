@@ -83,13 +83,13 @@ def test_it_has_a_cluster_of_its_own_while_the_users_of_the_console_pause(runnin
     own, of_experiment = running.clusters
     assert running.director.cluster is own
     view = running.describe()
-    assert (view["stage"], view["title"]) == (RunStage.RUNNING, "kill a node, shared store")
+    assert (view["stage"], str(view["title"])) == (RunStage.RUNNING, "kill a node, shared store")
     assert view["cluster"]["nodes"] == 3
     assert {one["name"] for one in view["cluster"]["members"]} == {one.name for one in of_experiment.members()}
-    assert [stage.key for stage in view["stages"]] == [
-        *("run_stage_0", "run_stage_1", "run_stage_2", "run_stage_apply", "run_stage_3", "run_stage_4"),
-        *("run_stage_5", "run_stage_6"),
+    assert [str(stage) for stage in view["stages"]] == [
+        *("starting", "users arrive", "steady", "apply: kill node-2", "watch", "undo", "steady again", "checking"),
     ]
+    assert [stage.ko for stage in view["stages"]][3:5] == ["장애: node-2 강제 종료", "관찰"]
     script.go_on.set()
     running.wait_end()
     assert not running.load.is_paused
@@ -198,7 +198,8 @@ def test_past_runs_are_those_of_all_folders_without_damaged_ones(archive: Archiv
         ("failover-1", "kill-node", 2, Verdict.HOLDS),
     }
     (lost,) = [one.told for one in archive.list_runs() if one.run == 2]
-    assert lost.startswith("1 of 1 users was logged out")
+    assert lost.en.startswith("1 of 1 users was logged out")
+    assert lost.ko.startswith("사용자 1명 중 1명이 로그아웃됨")
     assert archive.next_run(["kill-node", "scale"]) == 2
     assert archive.next_run(["scale"]) == 1
 
@@ -225,19 +226,20 @@ def get(client: FlaskClient, path: str, **more: Any) -> Any:
 def test_the_list_has_all_experiments_with_hypotheses_and_claims(client: FlaskClient) -> None:
     body = get(client, "").json
     by_name = {one["name"]: one for one in body["experiments"]}
-    assert by_name["kill-node"]["hypothesis"].startswith("Any node can die")
+    assert by_name["kill-node"]["hypothesis"]["en"].startswith("Any node can die")
     (variant,) = by_name["kill-node"]["variants"]
     assert variant["claims"]
-    assert variant["fault"] == "kill node-2"
+    assert variant["fault"] == {"en": "kill node-2", "ko": "node-2 강제 종료"}
     assert len(body["past"]) == 2
 
 
 def test_a_verdict_has_its_claims_and_its_evidence(client: FlaskClient) -> None:
     body = get(client, "results/failover-1/kill-node/2").json
-    assert body["claims"] == [
-        {"claim": "no GET fails", "phase": "", "verdict": "holds", "seen": "0 of 119 GETs failed"}
-    ]
-    assert {one["happened"] for one in body["examples"]} == {"logged out"}
+    (claim,) = body["claims"]
+    assert claim["claim"] == {"en": "no GET fails", "ko": "실패하는 GET이 없다"}
+    assert claim["seen"] == {"en": "0 of 119 GETs failed", "ko": "GET 119건 중 실패 0건"}
+    assert (claim["phase"]["en"], claim["state"]) == ("", "holds")
+    assert {one["happened"]["en"] for one in body["examples"]} == {"logged out"}
     assert body["command"] == "session-cluster failover run kill-node"
 
 

@@ -11,13 +11,12 @@ from deploy import MemberState, StoreKind
 from loadtest.claims.claim import Verdict
 from loadtest.console.commands import COMMANDS, NOT_WATCHED, ClusterStage, Network
 from loadtest.console.exchanges import Step
-from loadtest.console.experiments import STAGES, RunStage
+from loadtest.console.experiments import RunStage
 from loadtest.console.live_claims import ClaimState
 from loadtest.console.messages import STATIC, read_catalogue
 from loadtest.console.stops import STOPS
 from loadtest.console.stored import Found
 from loadtest.experiment import Place
-from loadtest.experiments import EXPERIMENTS
 from loadtest.report.tables import MARKS
 from proxy import Balance
 
@@ -26,12 +25,6 @@ SCRIPTS = sorted(STATIC.glob("*.js"))
 PYTHON = sorted(STATIC.parent.glob("*.py"))
 VENDOR = STATIC / "vendor"
 FOUR_KINDS = ("memory", "redis", "sql", "file")
-OF_EXPERIMENTS = {
-    f"{kind}_of_{one.name}": text
-    for one in EXPERIMENTS
-    for kind, text in (("title", one.title), ("hypothesis", one.hypothesis))
-}
-"""Texts that a new experiment need not have: the page shows its own, in English."""
 MADE = (
     *(f"{kind}_{name}" for kind, names in (("store", StoreKind), ("policy", Balance)) for name in names),
     *(f"network_{name}" for name in Network),
@@ -51,7 +44,6 @@ MADE = (
     *(f"tour_phase_{one.name}" for stop in STOPS for one in stop.measurements),
     *(f"run_{stage}" for stage in RunStage),
     *(f"run_place_{place}" for place in Place),
-    *(f"run_stage_{number}" for number in range(len(STAGES))),
     *(f"claim_{state}" for state in ClaimState),
     *(f"verdict_{name}" for name in ("holds", "few", "broken")),
     *(f"experiment_{verdict.name.lower()}" for verdict in Verdict),
@@ -85,14 +77,7 @@ def used_keys() -> set[str]:
 
 def test_every_text_is_in_the_catalogue_and_no_other() -> None:
     assert used_keys() - read_catalogue().keys() == set()
-    assert read_catalogue().keys() - used_keys() - OF_EXPERIMENTS.keys() == set()
-
-
-def test_a_translated_experiment_says_what_its_file_says() -> None:
-    catalogue = read_catalogue()
-    assert {key: catalogue[key]["en"] for key in OF_EXPERIMENTS if key in catalogue} == {
-        key: text for key, text in OF_EXPERIMENTS.items() if key in catalogue
-    }
+    assert read_catalogue().keys() - used_keys() == set()
 
 
 @pytest.mark.parametrize("key", read_catalogue())

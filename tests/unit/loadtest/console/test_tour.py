@@ -159,7 +159,7 @@ def test_it_waits_for_as_many_requests_as_the_claims_need_and_then_says_that_the
     assert view.stage is TourStage.MEASURED
     (measured,) = view.measured
     assert (measured.verdict, measured.requests, measured.logged_out) == (Verdict.HOLDS, 60, 0)
-    assert "no session, update or logout is lost" in measured.theory
+    assert "no session, update or logout is lost" in map(str, measured.theory)
     assert view.verdicts == {"one-worker": Verdict.HOLDS}
 
 
@@ -180,7 +180,8 @@ def test_it_says_so_where_theory_and_measurement_do_not_agree(director: StubDire
     feed(director, 200)
     (measured,) = tour.look().measured
     assert measured.verdict is Verdict.BROKEN
-    assert "0% of the requests found the user logged out; expected about two thirds" in measured.seen[0]
+    assert "0% of the requests found the user logged out; expected about two thirds" in measured.seen[0].en
+    assert "예상은 약 3분의 2" in measured.seen[0].ko
 
 
 def test_a_measurement_with_too_little_data_goes_on(director: StubDirector, monkeypatch: pytest.MonkeyPatch) -> None:
