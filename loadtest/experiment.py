@@ -113,7 +113,7 @@ class Experiment:
     ends_at_loss: bool = False
     """Whether a run ends after the first phase in which something was lost, or from which it did not recover."""
     operations: int = 0
-    """After so many a run ends with its last phase, whatever phases are left; 0: it ends with its phases."""
+    """The number after which a run passes over all phases but the last; 0: it passes over none."""
     kept_history: int | None = None
     """Bytes of each part of the history that are kept, the newest; None: all."""
     nodes: frozenset[NodeKind] = frozenset({NodeKind.FLASK})

@@ -169,7 +169,7 @@ def _estimate(phases: Sequence[Phase]) -> float:
 
 
 def make_spec(store: StoreKind, users: int) -> ClusterSpec:
-    """Return a cluster whose store promises to lose nothing that it acknowledged, with accounts for so many users."""
+    """Return a cluster whose store promises to lose nothing that it acknowledged, with accounts for the `users`."""
     settings = StoreSettings(append_only=True)
     if store in SERVERS:
         settings = StoreSettings(append_only=True, durability=Durability.EVERY_WRITE)
@@ -181,12 +181,12 @@ def make_spec(store: StoreKind, users: int) -> ClusterSpec:
         store_settings=settings,
         store_proxy=store is StoreKind.REDIS,
     )
-    # All users log in at the same moment, which counts as so many guesses until each password is found to be right.
+    # All users log in at the same moment, and each counts as a guess until its password is found to be right.
     return replace(spec, users=make_accounts(users // _SHARED)) if users > _MOST_SHARED else spec
 
 
 def make_experiment(store: StoreKind, seed: int, seconds: float, users: int = 24, operations: int = 0) -> Experiment:
-    """Return the schedule as an experiment, which ends with the first violation, or after so many operations."""
+    """Return the schedule as an experiment, which ends with the first violation, or after these `operations`."""
     variant = Variant(
         name=str(store),
         title=f"{store}, seed {seed}",

@@ -114,8 +114,8 @@ class HistoryRun:
     """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them.
 
     `watch` is called with each operation when it is read. Findings take at most this `share` (0 to 1) of the time.
-    With `keep` the disk holds so many bytes of what was read of each part, and the history is its end; with 0 it can't
-    be finished.
+    `keep` is how many bytes of what was read of each part stay on disk: the history is the end then, and with 0 it
+    can't be finished. None: everything stays.
     """
 
     def __init__(
@@ -192,8 +192,8 @@ class Runner:
 
     `folder` gets the history, whose header has `title`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
-    several times a second; what it raises ends the run. `keep` is that of `HistoryRun`. After so many `operations`
-    phases other than AFTER are passed over; 0: none is.
+    several times a second; what it raises ends the run. `keep` is that of `HistoryRun`. When there are `operations`
+    (0: no limit), phases other than AFTER are passed over.
 
     Everything raises ClusterError, GeneratorError, ProberError, TargetError, HistoryError, and OSError where the folder
     is not writable. In any case the fault is undone and all processes are stopped.

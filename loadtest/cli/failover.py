@@ -179,7 +179,7 @@ def run(
     "--operations",
     metavar="N",
     type=click.IntRange(1, 1_000_000_000),
-    help="End after so many checked operations, unless the seconds are over before.",
+    help="End after N checked operations, unless the seconds are over before.",
 )
 @click.option(
     "--wait",
