@@ -8,7 +8,7 @@ KUBERNETES := $(VENV)/.kubernetes
 .DEFAULT_GOAL := help
 # Hundreds of processes import this code in a run of the tests: each would compile it again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo console up test test-unit test-packages test-docker test-cluster test-all test-nightly test-faults pictures check check-kubernetes format lock clean
+.PHONY: help setup demo console up test test-unit test-packages test-docker test-cluster test-all test-nightly test-faults pictures check check-kubernetes dist format lock clean
 
 # Many tests wait for servers, so there are more workers than cores; whole clusters are larger. Files are taken in their
 # order: the last folder has the shortest tests.
@@ -69,11 +69,22 @@ test-faults: $(READY) ## plant faults in a copy and show which test notices each
 pictures: $(READY) ## make the pictures of README and docs again, with Chromium
 	@$(BIN)/python -m tests.pictures $(ARGS)
 
-check: $(READY) ## style, types, banned phrases
+check: $(READY) ## style, types, banned phrases, workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@.ci/phrases
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yaml
+	@$(BIN)/zizmor --offline --quiet --persona=pedantic .github
+
+# With the time of the commit in them, wheels of one commit are equal, byte by byte on every machine.
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+dist: $(READY) ## build the distributions session-cluster and flask-shared-sessions into dist/, and check them
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist/session-cluster . >/dev/null
+	@$(BIN)/python -m build --no-isolation --outdir dist/flask-shared-sessions nodes/sessions >/dev/null
+	@$(BIN)/twine check --strict dist/*/*
 
 # kubectl and the schemas are large, and nothing else needs them.
 GATEWAY_API ?= ../shared/gateway-api
