@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from deploy import Cluster, MemberState, Role
 from deploy.signals import uninterrupted
 from loadtest.checker import HORIZON, Checker, Findings
@@ -26,7 +28,6 @@ from loadtest.history import (
     PartWriter,
     assemble,
     now,
-    read_part,
 )
 from loadtest.http import Operation
 from loadtest.load_profile import Arrivals, LoadProfile
@@ -36,6 +37,8 @@ from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, send
 
 STARTING, CHECKING = "starting", "checking"
+UNDONE, FAULTS = "the fault is undone", "faults"
+"""The text of the note after each fault, and its figure: how many faults there were until then."""
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
@@ -74,6 +77,7 @@ class Schedule:
                 self.stages.append(Stage(f"{phase.name}: undo", "undo" if phase.fault.seconds else "", 1.5))
         self.stages.append(Stage(CHECKING, "checking", 1.5))
         self.status, self._later = status, later
+        self._at = 0
 
     @property
     def seconds(self) -> float:
@@ -82,9 +86,11 @@ class Schedule:
 
     def enter(self, name: str) -> None:
         """Enter a stage in the status. Do nothing if the run has no such stage."""
-        position = next((at for at, stage in enumerate(self.stages) if stage.name == name), None)
+        here = range(self._at, len(self.stages))  # the names of a long run repeat
+        position = next((at for at in here if self.stages[at].name == name), None)
         if position is None:
             return
+        self._at = position
         stage, rest = self.stages[position], self.stages[position + 1 :]
         then = next((following.words for following in rest if following.words), "")
         self.status.enter(stage.words or self.status.stage, then, stage.seconds if stage.exact else 0.0)
@@ -108,7 +114,8 @@ class HistoryRun:
     """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them.
 
     `watch` is called with each operation when it is read. Findings take at most this `share` (0 to 1) of the time.
-    Without `keep` the disk holds what is not read yet, and the history can't be finished.
+    `keep` is how many bytes of what was read of each part stay on disk: the history is the end then, and with 0 it
+    can't be finished. None: everything stays.
     """
 
     def __init__(
@@ -119,7 +126,7 @@ class HistoryRun:
         *,
         watch: Callable[[Op], None] | None = None,
         share: float = 0.1,
-        keep: bool = True,
+        keep: int | None = None,
     ) -> None:
         self._folder, self._header, self._watch, self._share, self._keep = folder, header, watch, share, keep
         marks, probes = folder / "marks.jsonl", folder / "probes.jsonl"
@@ -156,7 +163,8 @@ class HistoryRun:
         self._marks.close()
         self._probes.close()
         self._feed()
-        assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
+        since, events = self._follower.kept()
+        assemble(self._folder / HISTORY, msgspec.structs.replace(self._header, since=since), *events)
         self._checker.feed(End(ops=0, probes=0))  # which the reader alone compares
         return self._checker.findings()
 
@@ -169,8 +177,8 @@ class HistoryRun:
             self._checker.feed(event)
             if self._watch is not None and isinstance(event, Op):
                 self._watch(event)
-        if not self._keep:
-            self._follower.forget()
+        if self._keep is not None:
+            self._follower.forget(self._keep)
 
     def _take_probes(self, prober: Prober | None) -> None:
         if prober is not None:
@@ -184,7 +192,8 @@ class Runner:
 
     `folder` gets the history, whose header has `title`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
-    several times a second; what it raises ends the run.
+    several times a second; what it raises ends the run. `keep` is that of `HistoryRun`. When there are `operations`
+    (0: no limit), phases other than AFTER are passed over.
 
     Everything raises ClusterError, GeneratorError, ProberError, TargetError, HistoryError, and OSError where the folder
     is not writable. In any case the fault is undone and all processes are stopped.
@@ -200,9 +209,13 @@ class Runner:
         *,
         title: str = "",
         probes: bool = False,
+        keep: int | None = None,
+        operations: int = 0,
     ) -> None:
         self._target, self._profile, self._folder = target, profile, folder
         self._schedule, self._watch, self._probes = schedule, watch, probes
+        self._keep, self._operations = keep, operations
+        self._faults = 0
         self._started = now()
         self._title = title
         self._times: dict[str, float] = {}
@@ -224,6 +237,7 @@ class Runner:
                 self._folder,
                 make_header(self._target, self._profile, self._title, self._started),
                 self._generator.parts,
+                keep=self._keep,
             )
             stack.callback(self._history.remove_parts)
             stack.enter_context(self._generator)
@@ -237,6 +251,8 @@ class Runner:
 
     def run(self, phase: Phase) -> None:
         """Run one phase. A fault with `undo` is undone in any case."""
+        if self._has_enough_operations() and phase.name != AFTER:
+            return
         if self._probes and phase.undo:
             if "undone" in self._times:
                 self._check_recovery()
@@ -267,7 +283,8 @@ class Runner:
         finally:
             with uninterrupted():
                 phase.fault.undo(self._cluster)
-        self._note("undone", "the fault is undone")
+        self._faults += 1
+        self._note("undone", UNDONE, {FAULTS: self._faults})
 
     def finish(self, stopped: KeyboardInterrupt | None = None) -> Run:
         """End the load, and check its history. `stopped` is the signal that ended the phases early."""
@@ -344,6 +361,10 @@ class Runner:
         finally:
             self._generator.set_arrivals(Arrivals())
 
+    def _has_enough_operations(self) -> bool:
+        findings = self._schedule.status.findings
+        return bool(self._operations) and findings is not None and findings.total.operations >= self._operations
+
     def _has_enough(self, phase: Phase) -> bool:
         if not phase.min_requests:
             return True
@@ -365,6 +386,10 @@ class Runner:
 
     def _enter(self, stage: str) -> None:
         self._schedule.enter(stage)
+        findings = self._schedule.status.findings
+        if self._operations and findings is not None and findings.total.rate:
+            left = (self._operations - findings.total.operations) / findings.total.rate
+            self._schedule.status.ends_at = min(self._schedule.status.ends_at, time.monotonic() + max(left, 0.0))
         self._watch(self._schedule.status)
 
     def _mark(self, name: str) -> None:
@@ -372,8 +397,8 @@ class Runner:
         self._times.setdefault(name, mark.at)
         self._history.write(mark)
 
-    def _note(self, name: str, text: str) -> None:
-        note = Note(now(), text)
+    def _note(self, name: str, text: str, figures: Mapping[str, float] | None = None) -> None:
+        note = Note(now(), text, figures or {})
         self._times.setdefault(name, note.at)
         self._history.write(note)
 

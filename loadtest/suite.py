@@ -10,7 +10,7 @@ from loadtest.claims.claim import ClaimResult, Observed, broken, evaluate, holds
 from loadtest.experiment import ARRIVAL, BEFORE, Case, Experiment, Phase, Place, make_case_name
 from loadtest.faults import NOTHING
 from loadtest.generator import GeneratorError
-from loadtest.history import HistoryError, Op, Probe, read
+from loadtest.history import EventsOf, HistoryError, Op, Probe
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
@@ -110,8 +110,12 @@ class Suite:
             weights = dict(case.experiment.weights)
             profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix, weights=weights)
             target = ClusterTarget(self.clusters[case.place](case.spec))
-            runner = Runner(target, profile, folder, schedule, watch, title=case.title, probes=self.probes)
-            run = run_phases(runner, self._phases(case), ends_at_loss=case.experiment.ends_at_loss)
+            experiment = case.experiment
+            runner = Runner(
+                target, profile, folder, schedule, watch, title=case.title, probes=self.probes,
+                keep=experiment.kept_history, operations=experiment.operations,
+            )  # fmt: skip
+            run = run_phases(runner, self._phases(case), ends_at_loss=experiment.ends_at_loss)
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
             if run.stopped is not None:
                 claims = (*claims, not_enough("a signal stopped it").named("the run ends by itself"))
@@ -128,10 +132,7 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
     before the fault and after its undo. Raises HistoryError."""
     seen = Observed(run.findings, timing=run.timing)
     if case.variant.claims:
-        events = list(read(history))
-        ops = [event for event in events if isinstance(event, Op)]
-        probes = [event for event in events if isinstance(event, Probe)]
-        seen = replace(seen, ops=ops, probes=probes)
+        seen = replace(seen, ops=EventsOf(history, Op), probes=EventsOf(history, Probe))
     results: list[ClaimResult] = []
     faulty = case.fault != NOTHING.what
     if steady:

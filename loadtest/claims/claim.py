@@ -3,7 +3,7 @@
 Too little data supports nothing: it is NOT_ENOUGH_DATA, never HOLDS. A loss is a fact and needs no amount of data.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -92,12 +92,13 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 class Observed:
     """Evidence of one run: the checker's findings, and for claims that need operations the history and its times.
 
+    Claims go through `ops` and `probes` one by one, as often as they like: they may be read from the file each time.
     `phase` limits the figures to one phase; None: the whole run.
     """
 
     findings: Findings
-    ops: Sequence[Op] = ()
-    probes: Sequence[Probe] = ()
+    ops: Iterable[Op] = ()
+    probes: Iterable[Probe] = ()
     timing: Timing | None = None
     phase: str | None = None
 

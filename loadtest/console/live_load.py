@@ -160,7 +160,7 @@ class LiveLoad:
         self._generator = Generator(profile, target, folder)
         header = make_header(target, profile, "console", self.started)
         self._history = HistoryRun(
-            folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE, keep=keep
+            folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE, keep=None if keep else 0
         )
         self._endpoint = make_session_endpoint(target)
         self._prober: Prober | None = Prober((self._endpoint,))
