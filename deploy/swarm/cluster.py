@@ -211,7 +211,6 @@ class SwarmCluster(BaseCluster):
         if stack.services():
             stack.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
-        shutil.rmtree(self.machines.folder / "front", ignore_errors=True)
 
     def _add_nodes(self, count: int) -> None:
         self._scale_service(len(self._slots) + count)

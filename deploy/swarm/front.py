@@ -2,6 +2,7 @@
 
 import getpass
 import re
+import shutil
 from pathlib import Path
 
 from deploy.compose.members import PROXY_PORT
@@ -24,7 +25,7 @@ class Front:
 
     def __init__(self, machines: Machines, port: int) -> None:
         self.port = port or free_ports(1)[0]
-        folder = machines.folder / "front"
+        folder = self._folder = machines.folder / "front"
         folder.mkdir(mode=0o700)
         try:
             nginx = Nginx()
@@ -44,6 +45,7 @@ class Front:
         """End it; open requests are dropped."""
         self._process.terminate()
         self._process.wait_ended(5.0)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _answers(self) -> bool:
         if self._process.ended():

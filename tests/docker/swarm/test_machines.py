@@ -12,7 +12,6 @@ import pytest
 
 from deploy import ClusterError, ClusterSpec, Discovery, MemberState, Role, StoreKind, SwarmCluster
 from deploy.spec import ONE_ADDRESS
-from deploy.swarm.machines import Machines
 from deploy.swarm.namespaces import why_no_machines
 from tests.support.http_client import HttpClient
 from tests.support.lacks import lacks
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.timeout(400)
 SPEC = ClusterSpec(store=StoreKind.REDIS, discovery=Discovery.DNS, node_settings=ONE_ADDRESS, start_timeout=150)
 START = """
 import sys, time
-from deploy.swarm.machines import Machines
 with Machines([], count=1) as machines:
     print(machines.folder, machines.manager().docker("node", "ls", "--format", "{{.Hostname}}"), flush=True)
     time.sleep(300)
@@ -33,8 +31,11 @@ with Machines([], count=1) as machines:
 
 
 @pytest.fixture(scope="module")
-def cluster(machines: Machines) -> Iterator[SwarmCluster]:
-    with SwarmCluster(SPEC, machines) as cluster:
+def cluster() -> Iterator[SwarmCluster]:
+    """A cluster with machines of its own, which end at once."""
+    if reason := why_no_machines():
+        lacks(reason)
+    with SwarmCluster(SPEC) as cluster:
         yield cluster
 
 
@@ -78,11 +79,11 @@ def test_nothing_of_the_machines_is_left_when_their_process_is_killed() -> None:
     assert folder not in Path("/proc/mounts").read_text()
 
 
-def test_what_one_machine_can_not_do_is_refused_in_one_line(machines: Machines) -> None:
+def test_what_is_not_possible_is_refused_in_one_line(cluster: SwarmCluster) -> None:
     with pytest.raises(ClusterError, match=r"^unknown machine 'machine-9': the machines are machine-1, machine-2"):
-        machines.engine("machine-9")
+        cluster.machines.engine("machine-9")
     with pytest.raises(ClusterError, match=r"^clusters on Swarm have their sessions in redis, not in file"):
-        SwarmCluster(ClusterSpec(store=StoreKind.FILE), machines).start()
+        SwarmCluster(ClusterSpec(store=StoreKind.FILE), cluster.machines).start()
 
 
 def _lives(process: psutil.Process) -> bool:
