@@ -26,6 +26,8 @@ _NODE = (
 )
 _RESTART_DELAY = "5s"
 """How long a member that was killed stays dead."""
+# Several machines share the cores of this one, with other work: what is slow must not be ended for it.
+_PATIENT = {"HEALTH_RETRIES": "20", "START_PERIOD": "120s"}
 
 
 def make_settings(spec: ClusterSpec, name: str, image: str, machines: Machines, folder: Path) -> StackSettings:
@@ -41,6 +43,7 @@ def make_settings(spec: ClusterSpec, name: str, image: str, machines: Machines, 
         "SESSION_NAME": spec.session_cookie,
         "REDIS_MAXMEMORY": spec.store_settings.max_memory,
         "RESTART_DELAY": _RESTART_DELAY,
+        **_PATIENT,
         "REDIS_REPLICAS": "1",
         "REDIS_MACHINE": first,
         "STORE_INTERNAL": "true",
