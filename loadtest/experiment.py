@@ -247,7 +247,7 @@ def swarm_cluster(nodes: int) -> ClusterSpec:
     """
     budgets = {"STORE_CONNECT_TIMEOUT": "1", "STORE_READ_TIMEOUT": "1", "STORE_DEADLINE": "3"}
     return cluster(
-        nodes, StoreKind.REDIS, discovery=Discovery.DNS, start_timeout=150.0, drain_timeout=12.0, node_settings=budgets
+        nodes, StoreKind.REDIS, discovery=Discovery.DNS, start_timeout=300.0, drain_timeout=12.0, node_settings=budgets
     )
 
 

@@ -14,9 +14,9 @@ EXPERIMENT = Experiment(
     during=25.0,
     variants=(
         Variant(
-            spec=swarm_cluster(6),
+            spec=swarm_cluster(3),
             fault=drain_machine("machine-3"),
-            claims=(NOTHING_LOST, NO_FAILED_REQUEST, served_by(6)),
+            claims=(NOTHING_LOST, NO_FAILED_REQUEST, served_by(3)),
             places=ON_SWARM,
         ),
     ),

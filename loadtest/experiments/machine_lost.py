@@ -20,7 +20,7 @@ EXPERIMENT = Experiment(
         Variant(
             name=name,
             title=title,
-            spec=swarm_cluster(6),
+            spec=swarm_cluster(3),
             fault=fault,
             claims=(NOTHING_LOST, failed_from_the_fault_within(SECONDS)),
             places=ON_SWARM,

@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     during=20.0,
     variants=(
         Variant(
-            spec=swarm_cluster(6),
+            spec=swarm_cluster(3),
             fault=lose_quorum("machine-2", "machine-3"),
             claims=(NOTHING_LOST, NO_FAILED_REQUEST),
             places=ON_SWARM,
