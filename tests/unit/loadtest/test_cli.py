@@ -115,6 +115,8 @@ def test_wrong_usage_is_refused_with_a_hint(command: str, message: str) -> None:
             ["kill-node", "--on", "compose"],
             "Error: kill-node cannot run: docker is not installed: install Docker, or use local processes",
         ),
+        (["kill-node", "machine-lost"], "Error: machine-lost cannot run: machines need "),
+        (["rolling-update.broken"], "Error: rolling-update cannot run: machines need "),
         (["kill-node", "--node", "express"], "Error: Express cannot run here: `node` is not in PATH"),
     ],
 )
