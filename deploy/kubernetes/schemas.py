@@ -1,5 +1,6 @@
 """Schemas: of the last four versions of Kubernetes, and of Gateway API. A kind without a schema is an error."""
 
+import json
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -30,16 +31,20 @@ def validate(objects: Iterable[Object], version: str) -> Iterator[str]:
     for each in objects:
         if str(each.get("apiVersion", "")).startswith(GATEWAY_API):
             continue
-        where = f"{each.get('kind')} {name_of(each)} in Kubernetes {version}"
-        try:
-            used = kubernetes_validate.validate(each, version, strict=True)
-            # The library takes the schemas of an earlier version where it has none.
-            if used != version:
-                yield f"{where}: there are schemas of {used} only"
-        except kubernetes_validate.ValidationError as error:
-            yield f"{where}: {_path(error)}{error.message}"
-        except kubernetes_validate.SchemaNotFoundError as error:
-            yield f"{where}: {error.message}"
+        for problem in _validate(json.dumps(each), version):
+            yield f"{each.get('kind')} {name_of(each)} in Kubernetes {version}: {problem}"
+
+
+@cache  # overlays have most of their objects in common, and the library reads the schemas again for each
+def _validate(text: str, version: str) -> tuple[str, ...]:
+    try:
+        used = kubernetes_validate.validate(json.loads(text), version, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return (f"{_path(error)}{error.message}",)
+    except kubernetes_validate.SchemaNotFoundError as error:
+        return (str(error.message),)
+    # The library takes the schemas of an earlier version where it has none.
+    return () if used == version else (f"there are schemas of {used} only",)
 
 
 def validate_gateway_api(objects: Iterable[Object], folder: Path) -> Iterator[str]:
