@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.base import BaseCluster
 from deploy.cluster import Member, MemberState
 from deploy.compose.docker import Engine
-from deploy.compose.members import NODE_PORT
+from deploy.compose.members import NODE_PORT, PROXY_PORT
 from deploy.fault_proxy import FaultProxy
 from deploy.redis.control import BaseStoreControl, make_control
 from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, check_nodes
@@ -27,7 +27,7 @@ from deploy.swarm.override import (
 from deploy.swarm.servers import SwarmProxy, SwarmRedis
 from deploy.swarm.stack import LABEL, Stack, StackSettings, read_users
 from deploy.swarm.tasks import SERVICES, TaskContainer, find_tasks, make_member, parse_container, require
-from deploy.waiting import holds_within, http_ok, wait_until
+from deploy.waiting import holds_within, wait_until
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ("nginx:1.31", "redis:8")
@@ -295,7 +295,9 @@ class SwarmCluster(BaseCluster):
             check = ("bash", "/app/deploy/compose/entrypoints/http-check.sh", str(NODE_PORT), "/ready")
             return self._engine(task).succeeds(task.id, *check)
         if task.service == "proxy":
-            return task.healthy and self._front is not None and http_ok(self._front.port, "/live")
+            # Each by itself: one that does not know the nodes yet answers 502, while another one is well.
+            check = ("curl", "--fail", "--silent", "--max-time", "2", "--output", "/dev/null")
+            return self._engine(task).succeeds(task.id, *check, f"http://127.0.0.1:{PROXY_PORT}/live")
         return task.healthy
 
     def _containers(self, machine: str) -> list[TaskContainer]:
