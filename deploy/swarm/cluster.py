@@ -296,8 +296,8 @@ class SwarmCluster(BaseCluster):
             return self._engine(task).succeeds(task.id, *check)
         if task.service == "proxy":
             # Each by itself: one that does not know the nodes yet answers 502, while another one is well.
-            check = ("curl", "--fail", "--silent", "--max-time", "2", "--output", "/dev/null")
-            return self._engine(task).succeeds(task.id, *check, f"http://127.0.0.1:{PROXY_PORT}/live")
+            words = ("curl", "--fail", "--silent", "--max-time", "2", "--output", "/dev/null")
+            return self._engine(task).succeeds(task.id, *words, f"http://127.0.0.1:{PROXY_PORT}/live")
         return task.healthy
 
     def _containers(self, machine: str) -> list[TaskContainer]:
