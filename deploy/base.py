@@ -56,9 +56,7 @@ class BaseCluster(ABC):
 
     def roll_out(self, *, broken: bool = False) -> None:
         release = "a broken release" if broken else "a release"
-        raise ClusterError(
-            f"{release} cannot be rolled out: nothing replaces the nodes of this cluster; only Swarm does"
-        )
+        raise ClusterError(f"{release} cannot be rolled out: nothing but Swarm replaces nodes")
 
     @property
     @abstractmethod
