@@ -11,6 +11,7 @@ try:
     from deploy.cli import Additions, kill, up
     from deploy.swarm.cli import swarm
     from loadtest.bench.cli import bench
+    from loadtest.cli.capacity import capacity
     from loadtest.cli.console import console, serve_page
     from loadtest.cli.demo import demo
     from loadtest.cli.failover import failover, report
@@ -63,6 +64,7 @@ Examples:
   session-cluster load --target URL --users-file state/cluster.json
   session-cluster load --matrix               stores x balancing x nodes
   session-cluster bench                       what a session costs, 10 min
+  session-cluster capacity --sessions 1M --active 50k --rate 0.03
   session-cluster proxy-config --balance hash    only an nginx.conf
 
 \b
@@ -95,7 +97,7 @@ def main() -> None:
     """
 
 
-for command in (demo, console, failover, report, load, up, kill, swarm, bench, proxy_config):
+for command in (demo, console, failover, report, load, up, kill, swarm, bench, capacity, proxy_config):
     main.add_command(command)
 
 
