@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import gevent
 import psutil
-from locust import LoadTestShape, between, events
+from locust import LoadTestShape, between, events, runners
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
 from loadtest import (
@@ -46,6 +46,8 @@ USERS: dict[Mix, list[type[SessionUser]]] = {
 }
 FLUSH_INTERVAL = 0.5
 WATCH_INTERVAL = 0.5
+HEARTBEATS_MISSED = 30
+"""Seconds without a word of a worker: Locust's own 3 end the load of a busy machine. `watch` sees dead workers."""
 
 SETTINGS = GeneratorSettings.take(os.environ[SETTINGS_VARIABLE]) if SETTINGS_VARIABLE in os.environ else None
 """None where a person has started Locust. Read before Locust forks its processes, so all of them have it."""
@@ -144,6 +146,7 @@ def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings
     SessionUser.insecure = settings.insecure
     if (authority := settings.authority) is not None:
         SessionUser.ssl_context_factory = staticmethod(cache(lambda: ssl.create_default_context(cafile=authority)))
+    runners.HEARTBEAT_LIVENESS = HEARTBEATS_MISSED
     if not isinstance(runner, WorkerRunner):
         gevent.spawn(watch, runner, profile.processes)
         environment.events.quit.add_listener(lambda **_: end_if_a_user_failed(runner))
