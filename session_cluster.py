@@ -9,7 +9,9 @@ try:
     import click
 
     from deploy.cli import Additions, kill, up
+    from deploy.swarm.cli import swarm
     from loadtest.bench.cli import bench
+    from loadtest.cli.capacity import capacity
     from loadtest.cli.console import console, serve_page
     from loadtest.cli.demo import demo
     from loadtest.cli.failover import failover, report
@@ -57,10 +59,12 @@ Examples:
   session-cluster up --state ./state          with cluster.json for scripts
   session-cluster up --node express           nodes that run express-session
   session-cluster up --app shop:app           the nodes serve your application
+  session-cluster swarm up --image shop:1     the cluster on several machines
   session-cluster load --users 50             load, and what its users lost
   session-cluster load --target URL --users-file state/cluster.json
   session-cluster load --matrix               stores x balancing x nodes
   session-cluster bench                       what a session costs, 10 min
+  session-cluster capacity --sessions 1M --active 50k --rate 0.03
   session-cluster proxy-config --balance hash    only an nginx.conf
 
 \b
@@ -93,7 +97,7 @@ def main() -> None:
     """
 
 
-for command in (demo, console, failover, report, load, up, kill, bench, proxy_config):
+for command in (demo, console, failover, report, load, up, kill, swarm, bench, capacity, proxy_config):
     main.add_command(command)
 
 

@@ -17,13 +17,13 @@ def wait_until(condition: Callable[[], bool], timeout: float, message: str) -> N
         raise ClusterError(f"{message} within {timeout:g} s")
 
 
-def holds_within(condition: Callable[[], bool], timeout: float) -> bool:
-    """Return True as soon as `condition` holds, or False after `timeout` seconds."""
+def holds_within(condition: Callable[[], bool], timeout: float, poll: float = _POLL) -> bool:
+    """Return True as soon as `condition` holds, or False after `timeout` seconds. It is asked every `poll` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL)
+        time.sleep(poll)
     return True
 
 

@@ -18,6 +18,8 @@ from loadtest.load_profile import Arrivals, Mix
 from proxy import Balance
 
 ARRIVAL, BEFORE, AFTER = "arriving", "before", "after"
+_MOST_FAULTS = 100
+"""Faults of a case that its description names."""
 MIN_DURING = 3.5
 """Minimum duration of a fault in seconds, also in the short form: claims need the data."""
 
@@ -48,6 +50,8 @@ class Phase:
     fault: Fault = NOTHING
     arrivals: Arrivals | None = None
     undo: bool = False
+    measured: bool = False
+    """Whether what each process uses is measured at its end."""
     min_seconds: float = 0.0
     claims: tuple[Claim, ...] = ()
     later_claims: tuple[Claim, ...] = ()
@@ -108,6 +112,10 @@ class Experiment:
     users: int | None = None
     ends_at_loss: bool = False
     """Whether a run ends after the first phase in which something was lost, or from which it did not recover."""
+    operations: int = 0
+    """The number after which a run passes over all phases but the last; 0: it passes over none."""
+    kept_history: int | None = None
+    """Bytes of each part of the history that are kept, the newest; None: all."""
     nodes: frozenset[NodeKind] = frozenset({NodeKind.FLASK})
 
     @property
@@ -167,6 +175,8 @@ class Case:
     def fault(self) -> str:
         """The faults of all phases, in words."""
         faults = [phase.fault.what for phase in self.phases if phase.fault.seconds]
+        if (more := len(faults) - _MOST_FAULTS) > 0:
+            faults[_MOST_FAULTS:] = [f"{more:,} more"]
         return ", then ".join(faults) or self.variant.fault.what
 
     @property

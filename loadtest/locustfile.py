@@ -48,6 +48,7 @@ FLUSH_INTERVAL = 0.5
 WATCH_INTERVAL = 0.5
 HEARTBEATS_MISSED = 30
 """Seconds without a word of a worker: Locust's own 3 end the load of a busy machine. `watch` sees dead workers."""
+STATISTICS_INTERVAL = 60.0
 
 SETTINGS = GeneratorSettings.take(os.environ[SETTINGS_VARIABLE]) if SETTINGS_VARIABLE in os.environ else None
 """None where a person has started Locust. Read before Locust forks its processes, so all of them have it."""
@@ -147,6 +148,8 @@ def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings
     if (authority := settings.authority) is not None:
         SessionUser.ssl_context_factory = staticmethod(cache(lambda: ssl.create_default_context(cafile=authority)))
     runners.HEARTBEAT_LIVENESS = HEARTBEATS_MISSED
+    if profile.web is None:
+        gevent.spawn(forget_statistics, environment)
     if not isinstance(runner, WorkerRunner):
         gevent.spawn(watch, runner, profile.processes)
         environment.events.quit.add_listener(lambda **_: end_if_a_user_failed(runner))
@@ -200,6 +203,13 @@ def ending_unless_written() -> Iterator[None]:
         yield
     except OSError as error:
         end(f"cannot write the history: {error.strerror}")
+
+
+def forget_statistics(environment: Any) -> None:
+    """Drop Locust's own statistics, which nobody sees without its page: they have an entry for each second."""
+    while True:
+        gevent.sleep(STATISTICS_INTERVAL)
+        environment.stats.clear_all()
 
 
 def watch(runner: Any, processes: int) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from deploy import Cluster, ClusterSpec, NodeKind, Role, StoreKind
 from deploy.cluster import StoreStatistics
 from deploy.spec import check_nodes
 from loadtest.checker import PhaseFigures
+from loadtest.cpu import cpu_seconds_with_children
 from loadtest.experiment import Phase
 from loadtest.experiment import cluster as make_spec
 from loadtest.load import LOAD, record_profile
@@ -172,15 +172,10 @@ def make_cost(before: Usage, after: Usage, requests: int) -> Cost:
 
 def _measure_cpu(pid: int) -> float:
     """Return the CPU time of a process and its descendants in seconds, user and system."""
-    total = 0.0
     try:
-        first = psutil.Process(pid)
-        for process in (first, *first.children(recursive=True)):
-            times = process.cpu_times()
-            total += times.user + times.system
-    except psutil.NoSuchProcess:
-        pass  # it ended meanwhile, so requests failed
-    return total
+        return cpu_seconds_with_children(pid)
+    except OSError:
+        return 0.0  # it ended meanwhile, so requests failed
 
 
 def show_matrix(results: Sequence[CellResult], profile: LoadProfile, seconds: float) -> RenderableType:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy import Cluster, MemberState, Role
 from deploy.signals import uninterrupted
-from loadtest.checker import HORIZON, Checker, Findings
+from loadtest.checker import HORIZON, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims.claim import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, ARRIVAL, Phase
@@ -17,25 +17,23 @@ from loadtest.generator import Generator, GeneratorError
 from loadtest.history import (
     VERSION,
     Action,
-    End,
-    Follower,
     Header,
     Mark,
     Note,
-    Op,
-    PartWriter,
-    assemble,
     now,
-    read_part,
 )
+from loadtest.history_run import HistoryRun
 from loadtest.http import Operation
 from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
+from loadtest.processes import ProcessChange, Sample, compare, measure
 from loadtest.progress import Status
-from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, send
 
 STARTING, CHECKING = "starting", "checking"
+GENERATOR, PROBER = "load generator", "prober"
+UNDONE, FAULTS = "the fault is undone", "faults"
+"""The text of the note after each fault, and its figure: how many faults there were until then."""
 READY_TIMEOUT = 30.0
 STEADY_TIMEOUT = 10.0
 RECOVERY_TIMEOUT = 20.0  # nginx uses a failed node again after fail_timeout, 5 s by default
@@ -43,7 +41,6 @@ ARRIVAL_TIMEOUT = 60.0
 PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
-_FINDINGS_INTERVAL = 0.3
 
 
 class NotSteadyError(Exception):
@@ -74,6 +71,7 @@ class Schedule:
                 self.stages.append(Stage(f"{phase.name}: undo", "undo" if phase.fault.seconds else "", 1.5))
         self.stages.append(Stage(CHECKING, "checking", 1.5))
         self.status, self._later = status, later
+        self._at = 0
 
     @property
     def seconds(self) -> float:
@@ -82,9 +80,11 @@ class Schedule:
 
     def enter(self, name: str) -> None:
         """Enter a stage in the status. Do nothing if the run has no such stage."""
-        position = next((at for at, stage in enumerate(self.stages) if stage.name == name), None)
+        here = range(self._at, len(self.stages))  # the names of a long run repeat
+        position = next((at for at in here if self.stages[at].name == name), None)
         if position is None:
             return
+        self._at = position
         stage, rest = self.stages[position], self.stages[position + 1 :]
         then = next((following.words for following in rest if following.words), "")
         self.status.enter(stage.words or self.status.stage, then, stage.seconds if stage.exact else 0.0)
@@ -102,81 +102,8 @@ class Run:
     """Why there was no steady state after the undo."""
     stopped: KeyboardInterrupt | None = None
     """The signal that ended it early."""
-
-
-class HistoryRun:
-    """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them.
-
-    `watch` is called with each operation when it is read. Findings take at most this `share` (0 to 1) of the time.
-    Without `keep` the disk holds what is not read yet, and the history can't be finished.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        header: Header,
-        parts: Sequence[Path],
-        *,
-        watch: Callable[[Op], None] | None = None,
-        share: float = 0.1,
-        keep: bool = True,
-    ) -> None:
-        self._folder, self._header, self._watch, self._share, self._keep = folder, header, watch, share, keep
-        marks, probes = folder / "marks.jsonl", folder / "probes.jsonl"
-        self._paths = (marks, probes, *parts)
-        self._marks, self._probes = PartWriter(marks), PartWriter(probes)
-        self._follower = Follower(*self._paths)
-        self._checker = Checker()
-        self._checker.feed(header)
-        self._findings, self._due = self._checker.findings(), 0.0
-
-    @property
-    def logged_out_at(self) -> Mapping[int, int]:
-        """Of the newest findings, by second: answers to users who were found logged out, in the last two minutes."""
-        return self._checker.logged_out_at
-
-    def write(self, event: Mark | Note) -> None:
-        self._marks.write(event)
-        self._marks.flush()
-
-    def read(self, prober: Prober | None) -> Findings:
-        """Return the findings so far."""
-        self._take_probes(prober)
-        self._feed()
-        begin = time.monotonic()
-        if begin >= self._due:
-            self._findings = self._checker.findings()
-            end = time.monotonic()
-            self._due = end + max(_FINDINGS_INTERVAL, (end - begin) / self._share)
-        return self._findings
-
-    def finish(self, prober: Prober | None) -> Findings:
-        """Assemble the history when all writers have ended, and return its findings. Raises HistoryError."""
-        self._take_probes(prober)
-        self._marks.close()
-        self._probes.close()
-        self._feed()
-        assemble(self._folder / HISTORY, self._header, *map(read_part, self._paths))
-        self._checker.feed(End(ops=0, probes=0))  # which the reader alone compares
-        return self._checker.findings()
-
-    def remove_parts(self) -> None:
-        for path in (*self._paths, self._folder / "locust.log"):
-            path.unlink(missing_ok=True)
-
-    def _feed(self) -> None:
-        for event in self._follower.poll():
-            self._checker.feed(event)
-            if self._watch is not None and isinstance(event, Op):
-                self._watch(event)
-        if not self._keep:
-            self._follower.forget()
-
-    def _take_probes(self, prober: Prober | None) -> None:
-        if prober is not None:
-            for probe in prober.take():
-                self._probes.write(probe)
-            self._probes.flush()
+    processes: tuple[ProcessChange, ...] = ()
+    """From the first to the last phase that is `measured`."""
 
 
 class Runner:
@@ -184,7 +111,8 @@ class Runner:
 
     `folder` gets the history, whose header has `title`. With `probes`, the cluster must be in its
     steady state before each fault and after its undo, and a prober requests two pages all the time. `watch` is called
-    several times a second; what it raises ends the run.
+    several times a second; what it raises ends the run. `keep` is that of `HistoryRun`. When there are `operations`
+    (0: no limit), phases other than AFTER are passed over.
 
     Everything raises ClusterError, GeneratorError, ProberError, TargetError, HistoryError, and OSError where the folder
     is not writable. In any case the fault is undone and all processes are stopped.
@@ -200,9 +128,14 @@ class Runner:
         *,
         title: str = "",
         probes: bool = False,
+        keep: int | None = None,
+        operations: int = 0,
     ) -> None:
         self._target, self._profile, self._folder = target, profile, folder
         self._schedule, self._watch, self._probes = schedule, watch, probes
+        self._keep, self._operations = keep, operations
+        self._faults = 0
+        self._samples: list[Mapping[str, Sample]] = []
         self._started = now()
         self._title = title
         self._times: dict[str, float] = {}
@@ -224,6 +157,7 @@ class Runner:
                 self._folder,
                 make_header(self._target, self._profile, self._title, self._started),
                 self._generator.parts,
+                keep=self._keep,
             )
             stack.callback(self._history.remove_parts)
             stack.enter_context(self._generator)
@@ -237,6 +171,8 @@ class Runner:
 
     def run(self, phase: Phase) -> None:
         """Run one phase. A fault with `undo` is undone in any case."""
+        if self._has_enough_operations() and phase.name != AFTER:
+            return
         if self._probes and phase.undo:
             if "undone" in self._times:
                 self._check_recovery()
@@ -248,6 +184,8 @@ class Runner:
         with self._arriving(phase):
             if not phase.undo and not phase.fault.seconds:
                 self._hold(phase)
+                if phase.measured:
+                    self._measure()
                 return
             self._mark(FAULT)
             self._enter(f"{phase.name}: fault")
@@ -259,6 +197,12 @@ class Runner:
                 if phase.undo:
                     self._undo(phase)
 
+    def _measure(self) -> None:
+        helpers = {GENERATOR: self._generator.pid}
+        if self._prober is not None:
+            helpers[PROBER] = self._prober.pid
+        self._samples = [*self._samples[:1], measure(self._cluster, helpers)]
+
     def _undo(self, phase: Phase) -> None:
         """Undo the fault of a phase, also when `watch` raises to end the run."""
         try:
@@ -267,7 +211,8 @@ class Runner:
         finally:
             with uninterrupted():
                 phase.fault.undo(self._cluster)
-        self._note("undone", "the fault is undone")
+        self._faults += 1
+        self._note("undone", UNDONE, {FAULTS: self._faults})
 
     def finish(self, stopped: KeyboardInterrupt | None = None) -> Run:
         """End the load, and check its history. `stopped` is the signal that ended the phases early."""
@@ -283,6 +228,7 @@ class Runner:
             dict(cluster.versions) if cluster is not None else {},
             self._unsteady_after,
             stopped,
+            compare(*self._samples) if len(self._samples) == 2 else (),
         )
 
     def has_lost(self) -> bool:
@@ -344,6 +290,10 @@ class Runner:
         finally:
             self._generator.set_arrivals(Arrivals())
 
+    def _has_enough_operations(self) -> bool:
+        findings = self._schedule.status.findings
+        return bool(self._operations) and findings is not None and findings.total.operations >= self._operations
+
     def _has_enough(self, phase: Phase) -> bool:
         if not phase.min_requests:
             return True
@@ -365,6 +315,10 @@ class Runner:
 
     def _enter(self, stage: str) -> None:
         self._schedule.enter(stage)
+        findings = self._schedule.status.findings
+        if self._operations and findings is not None and findings.total.rate:
+            left = (self._operations - findings.total.operations) / findings.total.rate
+            self._schedule.status.ends_at = min(self._schedule.status.ends_at, time.monotonic() + max(left, 0.0))
         self._watch(self._schedule.status)
 
     def _mark(self, name: str) -> None:
@@ -372,8 +326,8 @@ class Runner:
         self._times.setdefault(name, mark.at)
         self._history.write(mark)
 
-    def _note(self, name: str, text: str) -> None:
-        note = Note(now(), text)
+    def _note(self, name: str, text: str, figures: Mapping[str, float] | None = None) -> None:
+        note = Note(now(), text, figures or {})
         self._times.setdefault(name, note.at)
         self._history.write(note)
 

@@ -10,7 +10,7 @@ from loadtest.claims.claim import ClaimResult, Observed, broken, evaluate, holds
 from loadtest.experiment import ARRIVAL, BEFORE, Case, Experiment, Phase, Place, make_case_name
 from loadtest.faults import NOTHING
 from loadtest.generator import GeneratorError
-from loadtest.history import HistoryError, Op, Probe, read
+from loadtest.history import EventsOf, HistoryError, Op, Probe
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
@@ -111,8 +111,12 @@ class Suite:
             weights = dict(case.experiment.weights)
             profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix, weights=weights)
             target = ClusterTarget(self.clusters[case.place](case.spec))
-            runner = Runner(target, profile, folder, schedule, watch, title=case.title, probes=self.probes)
-            run = run_phases(runner, self._phases(case), ends_at_loss=case.experiment.ends_at_loss)
+            experiment = case.experiment
+            runner = Runner(
+                target, profile, folder, schedule, watch, title=case.title, probes=self.probes,
+                keep=experiment.kept_history, operations=experiment.operations,
+            )  # fmt: skip
+            run = run_phases(runner, self._phases(case), ends_at_loss=experiment.ends_at_loss)
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
             if run.stopped is not None:
                 claims = (*claims, not_enough("a signal stopped it").named("the run ends by itself"))
@@ -127,12 +131,9 @@ class Suite:
 def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:
     """Evaluate the claims of each phase, and those of the whole run. With `steady` also the steady state
     before the fault and after its undo. Raises HistoryError."""
-    seen = Observed(run.findings, timing=run.timing)
+    seen = Observed(run.findings, timing=run.timing, processes=run.processes)
     if case.variant.claims:
-        events = list(read(history))
-        ops = [event for event in events if isinstance(event, Op)]
-        probes = [event for event in events if isinstance(event, Probe)]
-        seen = replace(seen, ops=ops, probes=probes)
+        seen = replace(seen, ops=EventsOf(history, Op), probes=EventsOf(history, Probe))
     results: list[ClaimResult] = []
     faulty = case.fault != NOTHING.what
     if steady:
@@ -187,6 +188,7 @@ def make_result(
         claims=claims,
         timing=run.timing if run else None,
         findings=run.findings if run else None,
+        processes=run.processes if run else (),
         generator_cpu=max(phase.generator_cpu for phase in run.findings.phases.values()) if run else 0.0,
         cluster=describe(case.spec),
         versions=list_versions(run.versions if run else {}),

@@ -108,7 +108,7 @@ class ComposeCluster(BaseCluster):
 
     def log_lines(self, name: str, count: int) -> tuple[str, ...]:
         self._find(name)
-        return self._running_project().log_lines(self._container(name), count)
+        return self._running_project().log_lines(self._container(name).id, count)
 
     def _is_started(self) -> bool:
         return self._project is not None
@@ -119,7 +119,7 @@ class ComposeCluster(BaseCluster):
         self._folder = tempfile.TemporaryDirectory(prefix="session-cluster-")
         project = self._up(Path(self._folder.name))
         setup = project.containers("setup")[0]
-        self.users = json.loads(project.read(setup, "/cluster/users/passwords.json"))["users"]
+        self.users = json.loads(project.read(setup.id, "/cluster/users/passwords.json"))["users"]
         self._change_proxy()
         self.wait_ready(self.spec.start_timeout)
 

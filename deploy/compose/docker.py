@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -41,75 +40,67 @@ class Container:
     """Network (without the project's name) -> IP address; empty where it does not run."""
 
 
-class Project:
-    """One compose project, from the checkout's compose.yaml and an override. Every method raises ClusterError.
+class Engine:
+    """The Docker engine that `docker` uses, or the one at `host`. Every method raises ClusterError.
 
-    `variables` are those of compose.yaml; `.env` and the environment are ignored.
+    Commands get `variables`; of the environment they have what `docker` itself needs.
     """
 
-    def __init__(self, name: str, variables: Mapping[str, str], override: Mapping[str, Any], folder: Path) -> None:
-        if not _FILE.is_file():
-            raise ClusterError(f"no such file: {_FILE}; clusters in containers need the checkout, not only the package")
-        self.name = name
+    def __init__(self, variables: Mapping[str, str] | None = None, host: str = "") -> None:
         own = {key: value for key, value in os.environ.items() if key in _PASSED_ON or key.startswith("DOCKER_")}
-        self._environment = {**own, **variables}
-        self._override = folder / "override.json"
-        self._override.write_text(json.dumps(override), encoding="utf-8")  # JSON is YAML too
-
-    def compose(self, *arguments: str, timeout: float) -> str:
-        """Run `docker compose ...`; return its standard output."""
-        files = ["-f", str(_FILE), "-f", str(self._override)]
-        place = ["--project-directory", str(_ROOT), "--env-file", os.devnull]
-        return self._run(["docker", "compose", "-p", self.name, *files, *place, *arguments], timeout).decode()
+        if host:
+            own = {key: value for key, value in own.items() if key != "DOCKER_CONTEXT"} | {"DOCKER_HOST": host}
+        self.host = host
+        self._environment = {**own, **(variables or {})}
 
     def docker(self, *arguments: str, timeout: float = 60.0, stdin: str = "") -> str:
         """Run `docker ...`; return its standard output."""
-        return self._run(["docker", *arguments], timeout, stdin.encode()).decode()
+        return self.run(["docker", *arguments], timeout, stdin.encode()).decode()
 
-    def read(self, container: Container, path: str) -> str:
+    def read(self, container: str, path: str) -> str:
         """Return the text of a file in a container, which need not run, or in one of its volumes."""
-        with tarfile.open(fileobj=io.BytesIO(self._run(["docker", "cp", f"{container.id}:{path}", "-"], 60.0))) as tar:
+        with tarfile.open(fileobj=io.BytesIO(self.run(["docker", "cp", f"{container}:{path}", "-"], 60.0))) as tar:
             member = tar.extractfile(tar.next() or "")
             return member.read().decode() if member else ""
 
-    def write(self, container: Container, path: PurePosixPath, text: str) -> None:
+    def write(self, container: str, path: PurePosixPath, text: str) -> None:
         """Replace a file in a container's volume, readable by every user there."""
         packed = io.BytesIO()
         info = tarfile.TarInfo(path.name)
         info.size, info.mode = len(text.encode()), 0o644
         with tarfile.open(fileobj=packed, mode="w") as tar:
             tar.addfile(info, io.BytesIO(text.encode()))
-        self._run(["docker", "cp", "-", f"{container.id}:{path.parent}"], 60.0, packed.getvalue())
+        self.run(["docker", "cp", "-", f"{container}:{path.parent}"], 60.0, packed.getvalue())
 
-    def log_lines(self, container: Container, count: int) -> tuple[str, ...]:
+    def log_lines(self, container: str, count: int) -> tuple[str, ...]:
         """Return the last lines that a container wrote to stdout and stderr."""
         script = 'exec docker logs --tail "$1" "$2" 2>&1'
-        output = self._run(["sh", "-c", script, "sh", str(count), container.id], 15.0)
+        output = self.run(["sh", "-c", script, "sh", str(count), container], 15.0)
         return tuple(output.decode(errors="replace").splitlines())
 
-    def succeeds(self, container: Container, *command: str) -> bool:
+    def succeeds(self, container: str, *command: str) -> bool:
         """Return whether a command in a container ends with 0, within some seconds."""
         try:
-            self.docker("exec", container.id, *command, timeout=5.0)
+            self.docker("exec", container, *command, timeout=5.0)
         except ClusterError:
             return False
         return True
 
-    def containers(self, service: str | None = None) -> list[Container]:
-        """Return the containers of one service or of all, by number; those that have ended too."""
-        ids = self.docker("ps", "--all", "--quiet", "--filter", f"label={_PROJECT_LABEL}={self.name}").split()
+    def inspect(self, *filters: str) -> list[dict[str, Any]]:
+        """Return the engine's descriptions of the containers with these labels; of those that have ended, too."""
+        chosen = [word for each in filters for word in ("--filter", f"label={each}")]
+        ids = self.docker("ps", "--all", "--quiet", *chosen).split()
         if not ids:
             return []
         try:
-            inspected = json.loads(self.docker("inspect", *ids))
+            inspected: list[dict[str, Any]] = json.loads(self.docker("inspect", *ids))
         except ClusterError as error:
             if "no such" not in str(error).lower():
                 raise
-            return self.containers(service)  # one has been removed meanwhile, by another thread
-        found = [_parse_container(self.name, one) for one in inspected]
-        return sorted((one for one in found if service in (None, one.service)), key=lambda one: one.number)
+            return self.inspect(*filters)  # one has been removed meanwhile, by another thread
+        return inspected
 
-    def _run(self, command: list[str], timeout: float, stdin: bytes = b"") -> bytes:
+    def run(self, command: list[str], timeout: float, stdin: bytes = b"") -> bytes:
         try:
             done = subprocess.run(
                 command,
@@ -130,12 +121,37 @@ class Project:
         return done.stdout
 
 
+class Project(Engine):
+    """One compose project, from the checkout's compose.yaml and an override. Every method raises ClusterError.
+
+    `variables` are those of compose.yaml; `.env` and the environment are ignored.
+    """
+
+    def __init__(self, name: str, variables: Mapping[str, str], override: Mapping[str, Any], folder: Path) -> None:
+        if not _FILE.is_file():
+            raise ClusterError(f"no such file: {_FILE}; clusters in containers need the checkout, not only the package")
+        super().__init__(variables)
+        self.name = name
+        self._override = folder / "override.json"
+        self._override.write_text(json.dumps(override), encoding="utf-8")  # JSON is YAML too
+
+    def compose(self, *arguments: str, timeout: float) -> str:
+        """Run `docker compose ...`; return its standard output."""
+        files = ["-f", str(_FILE), "-f", str(self._override)]
+        place = ["--project-directory", str(_ROOT), "--env-file", os.devnull]
+        return self.run(["docker", "compose", "-p", self.name, *files, *place, *arguments], timeout).decode()
+
+    def containers(self, service: str | None = None) -> list[Container]:
+        """Return the containers of one service or of all, by number; those that have ended too."""
+        found = [_parse_container(self.name, one) for one in self.inspect(f"{_PROJECT_LABEL}={self.name}")]
+        return sorted((one for one in found if service in (None, one.service)), key=lambda one: one.number)
+
+
 def require_engine() -> None:
     """Raise ClusterError if the Docker engine or its compose plugin is missing or unusable."""
-    with tempfile.TemporaryDirectory() as folder:
-        project = Project("session-cluster", {}, {}, Path(folder))
-        project.docker("version")
-        project.docker("compose", "version")
+    engine = Engine()
+    engine.docker("version")
+    engine.docker("compose", "version")
 
 
 def _short(command: list[str]) -> str:

@@ -144,6 +144,6 @@ def _ready(project: Project, container: Container, proxy_port: int) -> bool:
             return http_ok(proxy_port, "/proxy/health")
         case Role.NODE:
             check = ("bash", "/app/deploy/compose/entrypoints/http-check.sh", str(NODE_PORT), "/ready")
-            return project.succeeds(container, *check)
+            return project.succeeds(container.id, *check)
         case Role.STORE | Role.SENTINEL:
             return any(one.healthy for one in project.containers(container.service))

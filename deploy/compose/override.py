@@ -99,4 +99,4 @@ def start_fault_proxy(project: Project, spec: ClusterSpec) -> FaultProxy:
 def configure(project: Project, node_settings: Mapping[str, str]) -> None:
     """Set more variables of the nodes, which they read when they start. Raises ClusterError."""
     lines = (f"{name}={shlex.quote(value)}\n" for name, value in node_settings.items())
-    project.write(project.containers("setup")[0], _CONFIGURED, "".join(lines))
+    project.write(project.containers("setup")[0].id, _CONFIGURED, "".join(lines))

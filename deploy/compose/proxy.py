@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from deploy.cluster import MemberState
-from deploy.compose.docker import Container, Project
+from deploy.compose.docker import Engine, Project
 from deploy.compose.members import NODE_PORT
 from deploy.spec import ClusterError, ClusterSpec, Discovery
 from deploy.waiting import holds_within, wait_until
@@ -18,6 +18,39 @@ EXPRESS = UpstreamServer(f"express:{NODE_PORT}", resolve=True)
 """The Express application that may share the nodes' sessions. Its name is unknown where it does not run."""
 _CONF = PurePosixPath("/cluster/proxy/nginx.conf")
 _SECONDS_TO_RELOAD = 10.0
+
+
+class ContainerNginx:
+    """The nginx that runs in a container, with a configuration that can change. Every method raises ClusterError."""
+
+    def __init__(self, engine: Engine, container: str, conf: PurePosixPath) -> None:
+        self._engine, self._container, self._conf = engine, container, conf
+
+    def test(self) -> None:
+        """Raise ClusterError with nginx's message if it refuses the file."""
+        words = ("nginx", "-t", "-q", "-p", f"{RUNTIME_DIR}/", "-e", "stderr", "-c", str(self._conf))
+        try:
+            self._engine.docker("exec", self._container, *words)
+        except ClusterError as error:
+            raise ClusterError(f"nginx refuses the configuration: {error}") from error
+
+    def reload(self) -> None:
+        """Block until new workers accept all connections."""
+        before = set(self.workers())
+        self._engine.docker("kill", "--signal", "HUP", self._container)
+
+        def reloaded() -> bool:
+            serving = {pid for pid, finishing in self.workers().items() if not finishing}
+            return bool(serving) and not serving & before
+
+        message = f"the proxy did not reload (see `docker logs {self._container}`)"
+        wait_until(reloaded, _SECONDS_TO_RELOAD, message)
+
+    def workers(self) -> dict[int, bool]:
+        """Return pid -> True if the worker is shutting down."""
+        lines = self._engine.docker("top", self._container, "-o", "pid,args").splitlines()[1:]
+        split = (line.split(maxsplit=1) for line in lines)
+        return {int(pid): "shutting down" in title for pid, title in split if title.startswith("nginx: worker")}
 
 
 class ComposeProxy:
@@ -35,7 +68,7 @@ class ComposeProxy:
         self._installed: str | None = None
 
     def install(self, nodes: Sequence[UpstreamServer], policy: Balance) -> None:
-        proxy = self._proxy()
+        nginx = self._nginx()
         # Load tests read which node was tried.
         changes = {
             "expose_internals": True,
@@ -49,40 +82,23 @@ class ComposeProxy:
             raise ClusterError(str(error)) from error
         self._write(text)
         try:
-            test = ("nginx", "-t", "-q", "-p", f"{RUNTIME_DIR}/", "-e", "stderr", "-c", str(_CONF))
-            self._project.docker("exec", proxy.id, *test)
-        except ClusterError as error:
+            nginx.test()
+        except ClusterError:
             self._write(self._installed or text)
-            raise ClusterError(f"nginx refuses the configuration: {error}") from error
+            raise
         self._installed = text
-        self._reload(proxy)
+        nginx.reload()
 
     def wait_finished(self) -> None:
-        holds_within(lambda: not any(self._workers().values()), self._spec.drain_timeout)
+        holds_within(lambda: not any(self._nginx().workers().values()), self._spec.drain_timeout)
 
     def _write(self, text: str) -> None:
         # `setup` is the only container that may write there. It has ended, but the engine can still write to it.
         for setup in self._project.containers("setup"):
-            self._project.write(setup, _CONF, text)
+            self._project.write(setup.id, _CONF, text)
 
-    def _reload(self, proxy: Container) -> None:
-        before = set(self._workers())
-        self._project.docker("kill", "--signal", "HUP", proxy.id)
-
-        def reloaded() -> bool:
-            serving = {pid for pid, finishing in self._workers().items() if not finishing}
-            return bool(serving) and not serving & before
-
-        wait_until(reloaded, _SECONDS_TO_RELOAD, f"the proxy did not reload (see `docker logs {proxy.name}`)")
-
-    def _proxy(self) -> Container:
+    def _nginx(self) -> ContainerNginx:
         for proxy in self._project.containers("proxy"):
             if proxy.state is MemberState.RUNNING:
-                return proxy
+                return ContainerNginx(self._project, proxy.name, _CONF)
         raise ClusterError("the proxy does not run, so it cannot be changed: restart it first")
-
-    def _workers(self) -> dict[int, bool]:
-        """Return pid -> True if the worker is shutting down."""
-        lines = self._project.docker("top", self._proxy().id, "-o", "pid,args").splitlines()[1:]
-        split = (line.split(maxsplit=1) for line in lines)
-        return {int(pid): "shutting down" in title for pid, title in split if title.startswith("nginx: worker")}

@@ -18,7 +18,7 @@ from deploy.redis import acl, config
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
 
 # The password is not an argument, which every user of this machine could read.
-_ASK = 'REDISCLI_AUTH="$(cat /cluster/{folder}/operator-password)" exec redis-cli -e --raw --user "$0" -p {port} "$@"'
+ASK = 'REDISCLI_AUTH="$(cat /cluster/{folder}/operator-password)" exec redis-cli -e --raw --user "$0" -p {port} "$@"'
 
 
 class ComposeRedis:
@@ -41,7 +41,7 @@ class ComposeRedis:
     @cached_property
     def passwords(self) -> acl.Passwords:
         setup = self._project.containers("setup")[0]
-        return acl.Passwords(**json.loads(self._project.read(setup, "/cluster/operator/passwords.json")))
+        return acl.Passwords(**json.loads(self._project.read(setup.id, "/cluster/operator/passwords.json")))
 
     def url(self) -> str:
         """The URL of the single server. This machine reaches it if the engine's networks are its own, as on Linux."""
@@ -50,7 +50,7 @@ class ComposeRedis:
         (server,) = self._project.containers("redis")
         if "store" not in server.addresses:
             raise ClusterError("the store does not run, so it has no address: restart it first")
-        password = self._project.read(server, "/cluster/store/password")
+        password = self._project.read(server.id, "/cluster/store/password")
         return config.redis_url(password, f"{server.addresses['store']}:{REDIS_PORT}")
 
     def running(self) -> frozenset[str]:
@@ -67,7 +67,7 @@ class ComposeRedis:
     def ask(self, member: str, *command: str, secret: str = "") -> str:
         service = self._services[member]
         folder = "sentinels" if service in SENTINELS else "store" if service == "redis" else "servers"
-        script = _ASK.format(folder=folder, port=SERVICES[service].port)
+        script = ASK.format(folder=folder, port=SERVICES[service].port)
         options = ["-x"] if secret else []  # the last argument is stdin
         container = f"{self._project.name}-{service}-1"
         words = ("exec", "--interactive", container, "sh", "-c", script, acl.OPERATOR, *options, *command)

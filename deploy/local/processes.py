@@ -21,6 +21,8 @@ from deploy.waiting import holds_within
 # starting a process and reporting it. $$ is the group's id too, since each process starts a session.
 _LAUNCH = 'echo "$$" >&0 && exec "$@" </dev/null'
 _POLL = 0.01
+_SECONDS_TO_REMOVE = 30.0
+"""For the files of machines on a busy disk; those of processes take less than a second."""
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -129,12 +131,13 @@ def _works(process: psutil.Process) -> bool:
 class ProcessReaper:
     """Starts processes, and `deploy.local.reaper`, which ends them after this process has ended.
 
-    `lock` is a descriptor that the reaper keeps open for as long as it works.
+    `lock` is a descriptor that the reaper keeps open for as long as it works. `cgroup` is the name of control groups
+    that it removes, too.
     """
 
-    def __init__(self, state_dir: Path, keep: bool, lock: int) -> None:
+    def __init__(self, state_dir: Path, keep: bool, lock: int, cgroup: str = "") -> None:
         reading, self._pipe = os.pipe()
-        arguments = [reaper.__file__, str(state_dir), "keep" if keep else "remove"]
+        arguments = [reaper.__file__, str(state_dir), "keep" if keep else "remove", *([cgroup] if cgroup else [])]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-S", "-E", *arguments],
@@ -174,4 +177,4 @@ class ProcessReaper:
         """Let the reaper end the remaining processes and clean up. Block until it has."""
         os.close(self._pipe)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=reaper.GRACE + 5)
+            self._process.wait(timeout=reaper.GRACE + _SECONDS_TO_REMOVE)

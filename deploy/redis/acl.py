@@ -54,6 +54,8 @@ SHARDS = Rights(commands=("cluster|slots", "cluster|info", "asking"))
 PRIMARY = Rights(commands=("sentinel|master", "sentinel|get-master-addr-by-name", "sentinel|is-master-down-by-addr"))
 """To find the primary at the Sentinels, as our nodes do, and to see whether a failover from it may have begun."""
 STATISTICS = Rights(commands=("info",))
+FILL = STATISTICS | Rights(commands=("dump", "restore", "config|set", "cluster|slots"))
+"""To fill a store with copies of a session and to measure it, as `session-cluster capacity` does."""
 
 # AUTH and HELLO are allowed to every client. ROLE tells a client whether its server was demoted.
 _CONNECTION = Rights(commands=("ping", "select", "role"))

@@ -42,10 +42,12 @@ def _more(connection: socket.socket) -> bytes:
     return data
 
 
-def request_for(path: str, cookie: str = "") -> bytes:
-    """Return the bytes of a GET."""
-    header = f"Cookie: {cookie}\r\n" if cookie else ""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode("latin-1")
+def request_for(path: str, cookie: str = "", headers: str = "", body: bytes | None = None) -> bytes:
+    """Return the bytes of a GET, or of a POST with this body. Each of the `headers` ends with a line break."""
+    method, length = ("GET", "") if body is None else ("POST", f"Content-Length: {len(body)}\r\n")
+    cookies = f"Cookie: {cookie}\r\n" if cookie else ""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}{length}{cookies}\r\n"
+    return head.encode("latin-1") + (body or b"")
 
 
 def load(port: int, request: bytes, requests: int, connections: int, seen: int) -> float:

@@ -6,7 +6,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import psutil
@@ -18,6 +17,7 @@ from deploy.local.servers import Server, ServerGroup, make_environment
 from deploy.ports import free_ports
 from deploy.waiting import http_ok
 from loadtest.bench.client import get, request_for
+from loadtest.cpu import cpu_seconds
 from loadtest.targets.install import install_express
 
 _START_SECONDS = 30
@@ -87,9 +87,8 @@ class Running:
         return 0.0 if self._redis is None else self._cpu_seconds(self._redis)
 
     def _cpu_seconds(self, process: int) -> float:
-        threads = Path(f"/proc/{process}/task")
         try:
-            return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads.iterdir()) / 1e9
+            return cpu_seconds(process)
         except OSError as error:
             raise BenchError(f"{self.application.title} ended: {error.strerror}") from error
 

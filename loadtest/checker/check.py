@@ -4,20 +4,22 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 
+from msgspec import UNSET
+
 from loadtest.checker.account import ENDS_OTHERS, AccountChecker
 from loadtest.checker.availability import TargetProbes
 from loadtest.checker.figures import AllFigures, Figures
 from loadtest.checker.findings import Evidence, Findings, Kind, Losses
 from loadtest.checker.logins import Expiry
-from loadtest.checker.phases import Phases
+from loadtest.checker.phases import MarkedPhases
 from loadtest.checker.session import EndedSession, Evaluation, SessionChecker
 from loadtest.checker.sums import FOREVER
-from loadtest.history import End, Event, Header, Mark, Note, Op, Probe, when
+from loadtest.history import End, Event, Header, Mark, Note, Op, OpOutcome, Probe, when
 
 HORIZON = 30.0
 """Seconds: more than any request takes; the virtual users give up after 20."""
 RESTS_AT_MOST = 3600.0
-MOST_ENDED = 100_000
+MOST_ENDED = 20_000
 
 PhaseName = str | None
 
@@ -36,6 +38,7 @@ class Checker:
       twice the horizon, any session after RESTS_AT_MOST seconds. If a dropped one is used again, it is still found if
       a user is logged in after a logout, and if a session is lost after another login; its values are not evaluated.
       Of MOST_ENDED of them, that is; what is older is forgotten.
+    - Of MOST_MARKS marks the phases are known (see `phases`).
     - In one session, at most 1,000 answers wait for what proves them stale (see `counter`), and for a sign that
       the session is alive (see `session`).
     """
@@ -46,8 +49,8 @@ class Checker:
     def __init__(self, *, horizon: float = HORIZON, figures: Callable[[], Figures] = Figures) -> None:
         self._horizon = horizon
         self._title, self._expiry, self._complete = "", Expiry(), False
-        self._marks: list[Mark] = []
-        self._phases = Phases.from_marks([], FOREVER)
+        self._since: float | None = None
+        self._marked = MarkedPhases()
         self._sessions: dict[str, SessionChecker] = {}
         self._ended: dict[str, EndedSession] = {}
         self._accounts: dict[str, AccountChecker] = {}
@@ -68,21 +71,22 @@ class Checker:
             case Op():
                 self._first, self._last = min(self._first, event.started), max(self._last, event.ended)
                 self._recent.append(event)
-                self._session(event).add(event)
-                if event.password or event.action in ENDS_OTHERS:
-                    self._end_others(event)
+                if self._is_known(event):
+                    self._session(event).add(event)
+                    if event.password or event.action in ENDS_OTHERS:
+                        self._end_others(event)
             case Probe():
                 if event.target not in self._targets:
                     self._targets[event.target] = TargetProbes()
                 self._targets[event.target].add(event)
             case Mark():
-                self._marks.append(event)
-                self._phases = Phases.from_marks(self._marks, FOREVER)
+                self._marked.add(event)
             case Note():
                 self._notes[event.text] = event
                 self._recent.append(event)
             case Header():
                 self._title, self._expiry = event.title, Expiry(event.idle_timeout, event.lifetime)
+                self._since = event.since
                 return
             case End():
                 self._complete = True
@@ -102,7 +106,6 @@ class Checker:
             self._collect(session.evaluate_all(), recent)
         for account in self._accounts.values():
             self._find(copy(account).settle(FOREVER), recent)
-        windows = Phases.from_marks(self._marks, max(self._last, 0.0)).windows()
         total = Figures.merge([*self._figures.values(), *recent.values()])
         self.logged_out_at = total.logged_out_at
         return Findings(
@@ -110,8 +113,8 @@ class Checker:
             complete=self._complete,
             total=total.result(max(self._last - self._first, 0.0)),
             phases={
-                name: self._merged(name, recent).result(sum(one.seconds for one in passed))
-                for name, passed in windows.items()
+                name: self._merged(name, recent).result(seconds)
+                for name, seconds in self._marked.seconds(max(self._last, 0.0)).items()
             },
             sessions=self._count,
             sessions_lost=total.found[Kind.SESSION_LOST],
@@ -126,6 +129,12 @@ class Checker:
             availability={name: target.result() for name, target in sorted(self._targets.items())},
             notes=tuple(self._notes.values()),
         )
+
+    def _is_known(self, op: Op) -> bool:
+        """Return whether the history has the session's beginning: a good answer to a request without a cookie."""
+        if self._since is None or op.session in self._sessions or op.session in self._ended:
+            return True
+        return op.outcome is OpOutcome.OK and op.replaced is UNSET
 
     def _session(self, op: Op) -> SessionChecker:
         name = op.session
@@ -199,10 +208,11 @@ class Checker:
 
     def _find(self, evidence: Iterable[Evidence], figures: dict[PhaseName, Figures]) -> None:
         for one in evidence:
-            figures[self._phases.at(one.at)].find(one)
+            figures[self._marked.phases.at(one.at)].find(one)
 
     def _phase(self, event: Op | Note) -> PhaseName:
-        return self._phases.during(event.started, event.ended) if isinstance(event, Op) else self._phases.at(event.at)
+        phases = self._marked.phases
+        return phases.during(event.started, event.ended) if isinstance(event, Op) else phases.at(event.at)
 
     def _merged(self, phase: str, recent: Mapping[PhaseName, Figures]) -> Figures:
         return Figures.merge(figures[phase] for figures in (self._figures, recent) if phase in figures)

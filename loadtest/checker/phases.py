@@ -1,10 +1,12 @@
 """The phases of a run, by the marks in its history."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadtest.checker.findings import Window
+from loadtest.checker.sums import FOREVER
 from loadtest.history import Mark
 
 FAULT, UNDO = "fault", "undo"
@@ -13,6 +15,10 @@ INSTANTS = frozenset({FAULT, UNDO})
 END = "end"
 DURING = "during"
 """The phase of an experiment during which the fault is active."""
+
+
+MOST_MARKS = 2000
+"""Marks that are remembered. Of phases that are older only their seconds are: evidence of then counts to no phase."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class Phases:
             result.setdefault(name, []).append(Window(begin, max(begin, end)))
         return result
 
+    def seconds(self) -> dict[str, float]:
+        """Return how long each phase took, all of its windows together."""
+        return {name: sum(one.seconds for one in passed) for name, passed in self.windows().items()}
+
     def at(self, time: float) -> str | None:
         index = bisect_right(self.begins, time) - 1
         return self.names[index] if index >= 0 and time <= self.end else None
@@ -51,3 +61,32 @@ class Phases:
         if DURING in self.names[max(first - 1, 0) : last] and started <= self.end:
             return DURING
         return self.at(ended)
+
+
+class MarkedPhases:
+    """The phases of a run while its marks come, of which it remembers MOST_MARKS at most."""
+
+    def __init__(self) -> None:
+        self._marks: list[Mark] = []
+        self._passed: Counter[str] = Counter()
+        """Seconds of the phases whose marks are forgotten."""
+        self.phases = Phases.from_marks([], FOREVER)
+
+    def add(self, mark: Mark) -> None:
+        self._marks.append(mark)
+        if len(self._marks) > MOST_MARKS:
+            self._forget()
+        self.phases = Phases.from_marks(self._marks, FOREVER)
+
+    def seconds(self, end: float) -> dict[str, float]:
+        """Return how long each phase took, if the last one ended at that time unless a mark says so."""
+        later = Phases.from_marks(self._marks, end).seconds()
+        return {name: self._passed[name] + later.get(name, 0.0) for name in (*self._passed, *later)}
+
+    def _forget(self) -> None:
+        """Forget the older half of the marks."""
+        ordered = sorted(self._marks, key=lambda mark: mark.at)
+        begins = [index for index, mark in enumerate(ordered) if mark.name not in INSTANTS]
+        cut = begins[len(begins) // 2]  # a phase begins with the first mark that is kept
+        self._passed.update(Phases.from_marks(ordered[:cut], ordered[cut].at).seconds())
+        self._marks = ordered[cut:]

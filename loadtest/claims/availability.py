@@ -169,7 +169,7 @@ def recovers_within(seconds: float) -> Claim:
         if max(late, default=0.0) > seconds:
             return broken(f"a probe failed {max(late):.2f} s after the undo; expected none after {seconds:g} s")
         last = f"the last one {max(late):.2f} s after it" if late else "none failed after it"
-        return require(len(seen.probes), MIN_PROBES, "probes", last)
+        return require(sum(1 for _ in seen.probes), MIN_PROBES, "probes", last)
 
     return Claim(f"no probe fails later than {seconds:g} s after the fault is undone", evaluate)
 

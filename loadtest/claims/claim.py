@@ -3,7 +3,7 @@
 Too little data supports nothing: it is NOT_ENOUGH_DATA, never HOLDS. A loss is a fact and needs no amount of data.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ import msgspec
 from loadtest.checker import Findings, Kind, PhaseFigures, Window
 from loadtest.checker.phases import DURING
 from loadtest.history import Op, Probe
+from loadtest.processes import ProcessChange
 
 MIN_PROBES, MIN_LOGINS = 50, 20
 UNAVAILABLE = 503
@@ -92,13 +93,15 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 class Observed:
     """Evidence of one run: the checker's findings, and for claims that need operations the history and its times.
 
+    Claims go through `ops` and `probes` one by one, as often as they like: they may be read from the file each time.
     `phase` limits the figures to one phase; None: the whole run.
     """
 
     findings: Findings
-    ops: Sequence[Op] = ()
-    probes: Sequence[Probe] = ()
+    ops: Iterable[Op] = ()
+    probes: Iterable[Probe] = ()
     timing: Timing | None = None
+    processes: tuple[ProcessChange, ...] = ()
     phase: str | None = None
 
     def within(self, phase: str | None) -> "Observed":

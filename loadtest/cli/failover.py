@@ -36,6 +36,7 @@ from loadtest.suite import Suite, SuiteLoad
 from loadtest.targets import make_application
 
 SHORT = 0.5
+DAY = 86_400.0
 
 
 @click.group(short_help="Break real clusters under load, and see what is lost.")
@@ -169,11 +170,25 @@ def run(
 @click.option(
     "--seconds",
     metavar="S",
-    type=Number(1, 86_400),
-    default=60.0,
-    show_default=True,
+    type=Number(1, DAY),
     help="About how many seconds of load, with one fault or more. Start, login of the users and check add some 15 s,"
-    " or more on a busy machine.",
+    " or more on a busy machine. From 600 on the run begins and ends with a quiet minute, which are compared."
+    "  [default: 60; with --operations a day]",
+)
+@click.option(
+    "--operations",
+    metavar="N",
+    type=click.IntRange(1, 1_000_000_000),
+    help="End after N checked operations, unless the seconds are over before.",
+)
+@click.option(
+    "--wait",
+    nargs=2,
+    type=Number(0, 3600),
+    default=SuiteLoad.wait,
+    metavar="MIN MAX",
+    show_default=True,
+    help="Each user waits MIN to MAX seconds before its next request.",
 )
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Repeat the faults of an earlier run. Default: new."
@@ -183,7 +198,9 @@ def run(
 @program_options
 def random_(
     store: str,
-    seconds: float,
+    seconds: float | None,
+    operations: int | None,
+    wait: tuple[float, float],
     seed: int | None,
     out: Path | None,
     users: int,
@@ -203,11 +220,17 @@ def random_(
     """
     seed = secrets.randbelow(2**32) if seed is None else seed
     folder = out or Path("results", time.strftime("random-%Y%m%d-%H%M%S"))
-    experiment = make_experiment(StoreKind(store), seed, seconds)
-    replay = f"session-cluster failover random --store {store} --seconds {seconds:g} --seed {seed} --users {users}"
+    if wait[0] > wait[1]:
+        raise click.BadParameter(f"{wait[0]:g} {wait[1]:g} must ascend.", param_hint="--wait")
+    given = f" --seconds {seconds:g}" if seconds else ""
+    given += f" --operations {operations}" if operations else ""
+    given += f" --wait {wait[0]:g} {wait[1]:g}" if wait != SuiteLoad.wait else ""
+    seconds = seconds or (DAY if operations else 60.0)
+    experiment = make_experiment(StoreKind(store), seed, seconds, users, operations or 0)
+    replay = f"session-cluster failover random --store {store}{given} --seed {seed} --users {users}"
     suite = Suite(
         experiments=[experiment],
-        load=SuiteLoad(users),
+        load=SuiteLoad(users, wait),
         folder=folder,
         clusters={Place.LOCAL: choose_clusters(Place.LOCAL, NodeKind.FLASK, nginx, store_server)},
         command=replay,
@@ -216,7 +239,8 @@ def random_(
     console = Console(highlight=False)
     phases = experiment.variants[0].phases
     count, about = len(describe(phases)), Schedule(phases, Status("", 1, 1)).seconds
-    console.print(f"Seed {seed}: {count} fault{'s' if count > 1 else ''}, in all about {about:.0f} s.")
+    until = f", or until {operations:,} operations are checked" if operations else ""
+    console.print(f"Seed {seed}: {count:,} fault{'s' if count > 1 else ''}, in all about {about:.0f} s{until}.")
     results, status = run_suite(
         suite,
         console,

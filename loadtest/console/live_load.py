@@ -15,10 +15,11 @@ from loadtest.checker import Checker, Findings, PhaseFigures
 from loadtest.checker.figures import Figures, is_failure, percentile
 from loadtest.generator import Generator
 from loadtest.history import Mark, Op, now
+from loadtest.history_run import HistoryRun
 from loadtest.load import LOAD
 from loadtest.load_profile import LoadProfile
 from loadtest.prober import Prober
-from loadtest.runner import HistoryRun, make_header, make_session_endpoint
+from loadtest.runner import make_header, make_session_endpoint
 from loadtest.target import Target
 
 SECONDS_KEPT = 75
@@ -160,7 +161,7 @@ class LiveLoad:
         self._generator = Generator(profile, target, folder)
         header = make_header(target, profile, "console", self.started)
         self._history = HistoryRun(
-            folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE, keep=keep
+            folder, header, self._generator.parts, watch=self.recent.add, share=_SHARE, keep=None if keep else 0
         )
         self._endpoint = make_session_endpoint(target)
         self._prober: Prober | None = Prober((self._endpoint,))

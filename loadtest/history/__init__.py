@@ -20,7 +20,7 @@ from loadtest.history.events import (
     now,
     when,
 )
-from loadtest.history.reader import Follower, HistoryError, Truncated, read, read_part
+from loadtest.history.reader import EventsOf, Follower, HistoryError, Truncated, read, read_part
 from loadtest.history.writer import PartWriter, Writer, assemble
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Action",
     "End",
     "Event",
+    "EventsOf",
     "Follower",
     "Header",
     "HistoryError",

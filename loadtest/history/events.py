@@ -51,6 +51,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
     `cluster` describes the cluster and the load. A session that has not been used for
     `idle_timeout` seconds, or is older than `lifetime` seconds, may have expired; None: sessions do not expire.
+    `since`: only the end of a long history was kept, what is known since that time; None: all of it.
     """
 
     version: int
@@ -59,6 +60,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     cluster: Mapping[str, Any] = {}
     idle_timeout: float | None = None
     lifetime: float | None = None
+    since: float | None = None
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="op"):

@@ -2,7 +2,9 @@
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -120,9 +122,31 @@ def _foreign(line: bytes) -> str:
     return f'not a history: the first line must begin with {{"is":"history",…}} , not {shown!r}'
 
 
-def read_part(path: str | Path) -> Iterator[Op | Probe | Mark | Note]:
-    """Yield the events of a part, without its End. Raises HistoryError; Truncated if it has none."""
-    part = _Part(Path(path))
+Kind = TypeVar("Kind", Op, Probe)
+
+
+@dataclass(frozen=True)
+class EventsOf(Generic[Kind]):
+    """The events of one kind in a whole history. They are read from its file each time, so memory does not grow with
+    their number. Raises HistoryError, also where only the end of the history was kept."""
+
+    path: Path
+    kind: type[Kind]
+
+    def __iter__(self) -> Iterator[Kind]:
+        for event in read(self.path):
+            if isinstance(event, Header) and event.since is not None:
+                raise HistoryError(f"{self.path}: only the end of the history was kept")
+            if isinstance(event, self.kind):
+                yield event
+
+
+def read_part(path: str | Path, begin: int = 0) -> Iterator[Op | Probe | Mark | Note]:
+    """Yield the events of a part, without its End. Raises HistoryError; Truncated if it has none.
+
+    `begin` is a position in the file, from which on the first line that is whole is the first one.
+    """
+    part = _Part(Path(path), begin)
     yield from part.read()
     if not part.ended:
         raise Truncated(f"{path}: truncated after {part.count} events")
@@ -141,22 +165,31 @@ class Follower:
         """
         return sorted((event for part in self._parts for event in part.read()), key=when)
 
-    def forget(self) -> None:
-        """Give the disk space of what was read back: nobody can read it again."""
+    def forget(self, keep: int = 0) -> None:
+        """Give the disk space of what was read back, but of the last `keep` bytes of each part: nobody can read it
+        again."""
         for part in self._parts:
-            part.forget()
+            part.forget(keep)
+
+    def kept(self) -> tuple[float | None, list[Iterator[Op | Probe | Mark | Note]]]:
+        """Return the events of the parts, which have ended, from the time on since when all parts have theirs; None if
+        that is all of them. Raises HistoryError, also while they are read."""
+        starts = [start for part in self._parts if (start := part.starts()) is not None]
+        since = max(starts, default=None)
+        return since, [part.since(since) for part in self._parts]
 
 
 class _Part:
     """One file, as far as it has been read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begin: int = 0) -> None:
         self.ended = False
         self.count = 0
         self._path = path
-        self._position = 0
+        self._position = begin
         self._forgotten = 0
         self._rest = b""
+        self._is_within_line = begin > 0
 
     def read(self) -> Iterator[Op | Probe | Mark | Note]:
         """Yield the events of the lines that are complete by now."""
@@ -170,14 +203,27 @@ class _Part:
         except OSError as error:
             raise HistoryError(f"{self._path}: cannot be read: {error.strerror}") from error
 
-    def forget(self) -> None:
-        if self._position >= self._forgotten + _WORTH_FORGETTING:
-            free_beginning(self._path, self._position)
-            self._forgotten = self._position
+    def forget(self, keep: int) -> None:
+        end = self._position - keep
+        if end >= self._forgotten + _WORTH_FORGETTING:
+            free_beginning(self._path, end)
+            self._forgotten = end
+
+    def starts(self) -> float | None:
+        """Return when the first event that is kept became known; None if all are kept."""
+        first = next(read_part(self._path, self._forgotten), None) if self._forgotten else None
+        return None if first is None else when(first)
+
+    def since(self, time: float | None) -> Iterator[Op | Probe | Mark | Note]:
+        """Yield what became known at that time or later; with None all events."""
+        return (event for event in read_part(self._path, self._forgotten) if time is None or when(event) >= time)
 
     def _events(self, data: bytes) -> Iterator[Op | Probe | Mark | Note]:
         self._position += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if self._is_within_line and lines:
+            del lines[0]
+            self._is_within_line = False
         for line in lines:
             self.count += 1
             try:

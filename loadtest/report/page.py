@@ -1,6 +1,7 @@
 """The report of a folder of results: one HTML file that opens offline, results.json and results.md beside it."""
 
 import base64
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from loadtest.checker import Kind, Losses, list_losses
 from loadtest.checker.phases import DURING
 from loadtest.experiment import BEFORE
 from loadtest.faults import NOTHING
-from loadtest.history import HistoryError, Op, read
+from loadtest.history import Header, HistoryError, Op, read
 from loadtest.report.korean import CATALOGUE
 from loadtest.report.sentences import summarize, tell
 from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, make_markdown
@@ -127,24 +128,27 @@ class Exhibit:
     missing: str = ""
     """The reason for a page without a picture."""
     losses: Losses | None = None
+    is_whole: bool = True
+    """Whether the history was kept from its beginning."""
 
 
 def _read_evidence(result: Result, folder: Path) -> Exhibit:
     timing = result.timing
     if timing is None or result.findings is None:
         return Exhibit(missing="Nothing was measured, so there is nothing to show.")
+    history = folder / result.folder / result.history
     try:
-        events = list(read(folder / result.folder / result.history, partial=True))
+        losses = list_losses(read(history, partial=True))
+        first, since = _find_begin(history)
     except HistoryError as error:
         return Exhibit(missing=f"No picture: {error}")
-    losses = list_losses(events)
     try:
         from loadtest.report.plots import NARROW, WIDE, Marks, draw, make_timeline
     except ImportError:
         missing = "No picture: matplotlib is not installed; session-cluster[report] brings it."
         return Exhibit(missing=missing, losses=losses)
     zero, end = timing.fault, timing.ended + _MARGIN
-    begin = min([timing.before, *(event.started for event in events if isinstance(event, Op))]) - _MARGIN
+    begin = min(timing.before if since is None else since, first) - _MARGIN
     found = {
         words: [one.at - zero for one in losses.evidence if one.kind is kind for _ in range(one.count)]
         for kind, words in HAPPENED.items()
@@ -155,9 +159,20 @@ def _read_evidence(result: Result, folder: Path) -> Exhibit:
         arrived=timing.before - zero,
         losses=found,
     )
-    shown = make_timeline(events, begin, end, zero, losses.logged_out)
+    shown = make_timeline(read(history, partial=True), begin, end, zero, losses.logged_out)
     wide, narrow = (_as_address(draw(shown, marks, layout)) for layout in (WIDE, NARROW))
-    return Exhibit(wide=wide, narrow=narrow, losses=losses)
+    return Exhibit(wide=wide, narrow=narrow, losses=losses, is_whole=since is None)
+
+
+def _find_begin(history: Path) -> tuple[float, float | None]:
+    """Return when the first operation of a history began, and since when it was kept; None: all of it was."""
+    first, since = math.inf, None
+    for event in read(history, partial=True):
+        if isinstance(event, Op):
+            first = min(first, event.started)
+        elif isinstance(event, Header):
+            since = event.since
+    return first, since
 
 
 def _as_address(svg: str) -> str:

@@ -1,5 +1,6 @@
 """Histories written by hand: operations on one session, one after another or overlapping, a second apart."""
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,3 +72,27 @@ class Script:
     def check(self, *more: Event, **header: Any) -> Findings:
         first = Header(version=1, title="by hand", started=0.0, **header)
         return check([first, *self.ops, *more, End(len(self.ops), 0)])
+
+
+def everyday(users: int, rounds: int, broken: bool) -> list[Event]:
+    """Return `rounds` operations of each user, 10 a second: visits, an item, logouts and new sessions now and then."""
+    rng = random.Random(1)  # no secret
+    events: list[Event] = [Header(version=1, title="everyday", started=0.0)]
+    visits, sessions = [0] * users, [0] * users
+    for number in range(users * rounds):
+        user, at = number % users, number / 10
+        script = Script(f"user-{user}", f"name-{user}", f"user-{user}#{sessions[user]}")
+        shown = 0 if broken and rng.random() < 0.3 else visits[user]
+        if user == 0 and number // users % 50 == 49:
+            script.logout(at=(at, at + 0.05))
+            sessions[user], visits[user] = sessions[user] + 1, 0
+        elif visits[user] == 0:
+            script.login(user=f"name-{user}", at=(at, at + 0.05)).visit(1, at=(at + 0.06, at + 0.08))
+            visits[user] = 1
+        elif rng.random() < 0.3:
+            visits[user] += 1
+            script.visit(shown + 1, at=(at, at + 0.05))
+        else:
+            script.look(user=f"name-{user}", visits=shown, replaced=False, at=(at, at + 0.05))
+        events += script.ops
+    return events

@@ -11,7 +11,8 @@ from tests.docker.compose.project import Compose
 def project() -> Iterator[Compose]:
     compose = Compose()
     try:
-        compose("build", "image", "express")
+        for image in ("image", "load-image", "express"):
+            compose("build", image)
         yield compose
     finally:
         compose.down("--volumes", "--rmi", "local")

@@ -1,6 +1,8 @@
 """The image of compose.yaml: each project runs the code of its own checkout, as it is at each `up`."""
 
+import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ FILES = (
     "Dockerfile",
     ".dockerignore",
     "requirements.lock",
+    "requirements-load.lock",
     "pyproject.toml",
     "session_cluster.py",
 )
@@ -50,3 +53,21 @@ def test_each_checkout_runs_its_own_code_as_it_is_at_the_start(checkouts: tuple[
     one, two = checkouts
     assert (mark(one, "one"), mark(two, "two"), one(*PRINT_MARK).strip()) == ("one", "two", "one")
     assert mark(one, "changed") == "changed"
+
+
+def test_the_image_of_the_nodes_has_no_load_generator_and_a_numeric_user(project: Compose) -> None:
+    def run(image: str, *command: str) -> subprocess.CompletedProcess[str]:
+        container = ("docker", "run", "--rm", "--network", "none", f"{project.name}-{image}", *command)
+        return subprocess.run(container, capture_output=True, text=True, check=False, timeout=60)
+
+    for module in ("locust", "loadtest"):
+        assert f"No module named '{module}'" in run("image", "python", "-c", f"import {module}").stderr
+        assert run("load-image", "python", "-c", f"import {module}").returncode == 0
+    for image, title in (("image", "Session Cluster: node"), ("load-image", "Session Cluster: load")):
+        (described,) = json.loads(subprocess.check_output(["docker", "image", "inspect", f"{project.name}-{image}"]))
+        assert described["Config"]["User"] == "10001:10001"
+        labels = {
+            name.removeprefix("org.opencontainers.image."): text for name, text in described["Config"]["Labels"].items()
+        }
+        assert labels["title"] == title
+        assert {"description", "licenses", "base.name", "version", "revision"} < set(labels)

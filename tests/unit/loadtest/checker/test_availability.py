@@ -3,7 +3,7 @@
 import pytest
 
 from loadtest.checker import Window, check
-from loadtest.checker.phases import Phases
+from loadtest.checker.phases import MarkedPhases, Phases
 from loadtest.history import Action, Event, Mark, OpOutcome, Probe
 from tests.support.checker_script import Script
 
@@ -111,3 +111,15 @@ def test_each_phase_has_figures_of_its_own() -> None:
     assert [dict(figures.found) for figures in phases.values()] == [{}, {}, {"session lost": 1}]
     assert phases["before"].nodes == {"node-1": 1, "node-2": 1}
     assert (phases["before"].seconds, phases["before"].rate) == (10, 0.2)
+
+
+def test_phases_of_a_long_run_are_counted_after_their_marks_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadtest.checker.phases.MOST_MARKS", 100)
+    phases = MarkedPhases()
+    for number in range(300):
+        at = number * 10.0
+        for mark in (Mark(at, "kill a node"), Mark(at + 1, "fault"), Mark(at + 4, "undo"), Mark(at + 6, "quiet")):
+            phases.add(mark)
+    assert phases.seconds(3_000.0) == {"kill a node": 1_800.0, "quiet": 1_200.0}
+    assert len(phases.phases.names) <= 100
+    assert [phases.phases.at(at) for at in (0.0, 2_995.0, 2_999.0)] == [None, "kill a node", "quiet"]

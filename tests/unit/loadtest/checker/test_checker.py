@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from loadtest.checker import Checker, Kind, check
-from loadtest.history import STOPPED, Action, Event, Header, Note, OpOutcome
-from tests.support.checker_script import Script
+from loadtest.history import STOPPED, Action, Header, Note, OpOutcome
+from tests.support.checker_script import Script, everyday
 
 
 def test_sessions_are_judged_each_by_itself() -> None:
@@ -299,30 +299,6 @@ def test_an_operation_beyond_the_horizon_is_judged_by_when_it_began() -> None:
     assert checker.findings().examples == {}
 
 
-def everyday(users: int, rounds: int, broken: bool) -> list[Event]:
-    """Return `rounds` operations of each user, 10 a second: visits, an item, logouts and new sessions now and then."""
-    rng = random.Random(1)  # no secret
-    events: list[Event] = [Header(version=1, title="everyday", started=0.0)]
-    visits, sessions = [0] * users, [0] * users
-    for number in range(users * rounds):
-        user, at = number % users, number / 10
-        script = Script(f"user-{user}", f"name-{user}", f"user-{user}#{sessions[user]}")
-        shown = 0 if broken and rng.random() < 0.3 else visits[user]
-        if user == 0 and number // users % 50 == 49:
-            script.logout(at=(at, at + 0.05))
-            sessions[user], visits[user] = sessions[user] + 1, 0
-        elif visits[user] == 0:
-            script.login(user=f"name-{user}", at=(at, at + 0.05)).visit(1, at=(at + 0.06, at + 0.08))
-            visits[user] = 1
-        elif rng.random() < 0.3:
-            visits[user] += 1
-            script.visit(shown + 1, at=(at, at + 0.05))
-        else:
-            script.look(user=f"name-{user}", visits=shown, at=(at, at + 0.05))
-        events += script.ops
-    return events
-
-
 @pytest.mark.parametrize("broken", [False, True])
 def test_memory_does_not_grow_with_the_number_of_operations(broken: bool) -> None:
     checker = Checker(horizon=5.0)
@@ -343,3 +319,23 @@ def test_parts_merge_in_any_order_within_the_horizon() -> None:
     for event in [events[0], *shuffled]:
         merged.feed(event)
     assert merged.findings() == check(events)
+
+
+def test_the_end_of_a_history_proves_nothing_about_sessions_that_began_before() -> None:
+    events = everyday(6, 100, broken=False)
+    end = events[301:]
+    assert sum(check([events[0], *end]).total.found.values()) > 0
+    header = Header(version=1, title="everyday", started=0.0, since=30.0)
+    findings = check([header, *end])
+    assert not findings.total.found
+    assert findings.total.operations == len(end)
+    assert findings.sessions > 0  # those that began later are evaluated
+
+
+def test_the_end_of_a_history_proves_what_sessions_that_begin_in_it_lose() -> None:
+    events = everyday(6, 49, broken=True)  # no user logs out
+    header = Header(version=1, title="everyday", started=0.0, since=1.0)
+    script = Script("late", "late", "late#1").login(user="late", at=(20.0, 20.1))
+    script.visit(1, at=(21.0, 21.1)).look(user="late", replaced=False, at=(22.0, 22.1))
+    findings = check(sorted([header, *events[13:], *script.ops], key=lambda event: getattr(event, "ended", 0.0)))
+    assert [one.who for one in findings.examples[Kind.UPDATE_LOST]] == ["late"]

@@ -6,7 +6,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest.history import Event, Follower, HistoryError, Mark, Op, PartWriter, Truncated, read_part, when
+from loadtest.history import (
+    Event,
+    EventsOf,
+    Follower,
+    Header,
+    HistoryError,
+    Mark,
+    Op,
+    PartWriter,
+    Truncated,
+    assemble,
+    read_part,
+    when,
+)
 from tests.unit.loadtest.history.test_history import HEADER, op
 
 
@@ -108,3 +121,46 @@ def test_what_was_read_is_given_back_while_its_writer_goes_on(paths: list[Path])
         writer.flush()
         assert follower.poll() == [op(7)]
         follower.forget()
+
+
+def test_the_end_of_parts_begins_at_one_time_in_all_of_them(paths: list[Path]) -> None:
+    follower = Follower(*paths[:2])
+    with PartWriter(paths[0]) as often, PartWriter(paths[1]) as seldom:
+        for number in range(10_000):
+            often.write(op(number))
+            if number % 100 == 0:
+                seldom.write(op(number))
+    assert len(follower.poll()) == 10_100
+    follower.forget(300_000)
+    since, parts = follower.kept()
+    assert since is not None
+    often_, seldom_ = ([when(event) for event in part] for part in parts)
+    assert often_[0] == since
+    assert often_[-1] == when(op(9_999))
+    assert 500 < len(often_) < 1_000  # 300 bytes each, more or less
+    assert [at for at in often_ if (at - when(op(0))) % 100 == 0] == seldom_
+
+
+def test_parts_that_were_kept_whole_have_no_new_beginning(paths: list[Path]) -> None:
+    follower = Follower(paths[0])
+    with PartWriter(paths[0]) as writer:
+        writer.write(op(1))
+    follower.poll()
+    follower.forget(300_000)
+    since, parts = follower.kept()
+    assert since is None
+    assert list(parts[0]) == [op(1)]
+
+
+def test_operations_are_read_from_the_file_each_time(tmp_path: Path) -> None:
+    path, header = tmp_path / "history.jsonl.gz", Header(version=1, title="", started=0.0)
+    assemble(path, header, [op(1), Mark(2.0, "during"), op(3)])
+    events = EventsOf(path, Op)
+    assert list(events) == list(events) == [op(1), op(3)]
+
+
+def test_the_end_of_a_history_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    path, header = tmp_path / "history.jsonl.gz", Header(version=1, title="", started=0.0, since=1.0)
+    assemble(path, header, [op(1)])
+    with pytest.raises(HistoryError, match="only the end of the history was kept"):
+        list(EventsOf(path, Op))

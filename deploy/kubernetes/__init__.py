@@ -1,0 +1,1 @@
+"""Manifests for Kubernetes: `setup` makes what an overlay needs, `check` validates one without a cluster."""

@@ -1,0 +1,284 @@
+"""`session-cluster swarm`: the cluster as a stack on Docker Swarm."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from deploy.cli import Command
+from deploy.signals import Interrupted, interruptible
+from deploy.spec import MOST_NODES, ClusterError, SpecError, parse_balance
+from deploy.swarm.stack import Stack, StackService, StackSettings, Task, read_users
+from proxy import Balance
+from proxy.cli import UsageError
+
+DEFAULT_NAME = "sessions"
+
+
+def _name_option(command: Command) -> Command:
+    text = "Name of the stack."
+    return click.option("--name", default=DEFAULT_NAME, metavar="NAME", show_default=True, help=text)(command)
+
+
+@click.group(short_help="Run a cluster on several machines, with Docker Swarm.")
+def swarm() -> None:
+    """Run a cluster as a stack on Docker Swarm: on as many machines as the swarm has.
+
+    A proxy on each machine, nodes spread over the zones, and a Redis pinned to one machine, or a store of yours. The
+    engine is that of `docker`: DOCKER_HOST or its context names another, which has to be a manager of the swarm.
+    docs/swarm.md explains it.
+    """
+
+
+@swarm.command(short_help="Start the stack, or update it without a failed request.")
+@click.option("--image", required=True, metavar="IMAGE", help="Image of the nodes, which each machine can pull.")
+@_name_option
+@click.option(
+    "--nodes", type=int, default=3, metavar="N", show_default=True, help=f"Number of nodes, 1 to {MOST_NODES}."
+)
+@click.option(
+    "--balance",
+    default=Balance.ROUND_ROBIN.value,
+    metavar="POLICY",
+    show_default=True,
+    help=f"Balancing policy: {', '.join(Balance)}.",
+)
+@click.option(
+    "--port", type=int, default=8080, metavar="PORT", show_default=True, help="Port of the proxy on each machine."
+)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Name that browsers use, besides names and addresses of the machines; may be repeated.",
+)
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Load balancer in front (address or network), whose X-Forwarded-For is believed; may be repeated.",
+)
+@click.option(
+    "--store-url",
+    envvar="STORE_URL",
+    default="",
+    metavar="URL",
+    help="Store outside of the stack: redis://, rediss://, redis+sentinel://, redis+cluster://, mysql://, postgresql://."
+    " The variable STORE_URL keeps its password out of the list of processes.  [default: a Redis of the stack]",
+)
+@click.option(
+    "--store-machine",
+    default="",
+    metavar="MACHINE",
+    help="Machine of the stack's own Redis, where its volume is.  [default: this manager]",
+)
+@click.option("--users", default="alice,bob,carol", metavar="NAMES", show_default=True, help="First users of the shop.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Variable of deploy/swarm/stack.yaml, such as SESSION_IDLE_TIMEOUT=3600; may be repeated.",
+)
+@click.option(
+    "--resolve-image",
+    type=click.Choice(["always", "changed", "never"]),
+    default="always",
+    show_default=True,
+    help="When to ask the registry for digests; never: for images that are on each machine already.",
+)
+@click.option(
+    "--state",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder of the secrets, which later updates need.  [default: swarm-NAME]",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1, 3600),
+    default=180.0,
+    metavar="S",
+    show_default=True,
+    help="Seconds that it may take until all of it runs.",
+)
+def up(
+    *,
+    image: str,
+    name: str,
+    nodes: int,
+    balance: str,
+    port: int,
+    hosts: tuple[str, ...],
+    trusted_proxies: tuple[str, ...],
+    store_url: str,
+    store_machine: str,
+    users: str,
+    settings: tuple[str, ...],
+    resolve_image: str,
+    folder: Path | None,
+    timeout: float,
+) -> None:
+    """Start the stack, or update the one of this name; return when all of it runs.
+
+    Makes the secrets in a folder of this machine at the first start, and keeps it: Swarm never shows a secret again. An
+    update replaces what has changed, one by one: a new node serves before an old one leaves, and where a new one does
+    not run, Swarm goes back to what was before.
+
+    \b
+    Examples:
+      session-cluster swarm up --image registry.example/shop:2 --nodes 6
+      session-cluster swarm up --image shop:2 --store-url rediss://me:pw@redis.example/0
+      session-cluster swarm up --image shop:2 --set APP=shop:app --set NODE_WORKERS=2
+
+    Exit status: 0 all of it runs; 1 there was an error (in one line), or an update was rolled back; 2 wrong usage.
+    """
+    folder = folder or Path(f"swarm-{name}")
+
+    def work(console: Console) -> None:
+        chosen = StackSettings(
+            name=name,
+            image=image,
+            nodes=nodes,
+            balance=parse_balance(balance),
+            port=port,
+            hosts=hosts,
+            trusted_proxies=trusted_proxies,
+            store_url=store_url,
+            store_machine=store_machine,
+            users=tuple(part.strip() for part in users.split(",")),
+            variables=_parse_settings(settings),
+            resolve_image=resolve_image,
+        )
+        stack = Stack(name)
+        stack.require_manager()
+        _require_own(stack, folder)
+        with console.status("deploying"):
+            stack.deploy(chosen, folder)
+            stack.wait_deployed(timeout)
+        _introduce(console, stack, chosen, folder)
+
+    _run(work)
+
+
+@swarm.command(short_help="Show services and tasks.")
+@_name_option
+def status(name: str) -> None:
+    """Show how many tasks of each service run, where they run, and the errors of those that ended.
+
+    Exit status: 0 all of it runs; 1 something does not, or there was an error (in one line); 2 wrong usage.
+    """
+
+    def work(console: Console) -> None:
+        stack = Stack(name)
+        stack.require_manager()
+        services = _require_services(stack)
+        updates = stack.updates()
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("service", "running", "update"):
+            table.add_column(column)
+        for one in services:
+            table.add_row(one.name, f"{one.running} of {one.desired}", updates.get(one.name, ""))
+        console.print(table)
+        console.print()
+        console.print(_list_tasks(stack.tasks()))
+        if any(one.running != one.desired for one in services):
+            raise SystemExit(1)
+
+    _run(work)
+
+
+@swarm.command(short_help="Remove the stack.")
+@_name_option
+def down(name: str) -> None:
+    """Remove the stack with its secrets and networks; return when it is gone.
+
+    The Redis keeps its volume, on its machine, and the folder of `up` keeps the secrets: `up` continues with both.
+
+    Exit status: 0 it is gone; 1 there is none, or there was an error (in one line); 2 wrong usage.
+    """
+
+    def work(console: Console) -> None:
+        stack = Stack(name)
+        stack.require_manager()
+        _require_services(stack)
+        machine = stack.redis_machine()
+        with console.status("removing"):
+            stack.remove()
+        console.print(f"removed {name}")
+        if machine:
+            volume = f"docker volume rm {name}_redis-data"
+            console.print(f"the sessions are kept; remove them on {machine}: {volume}", style="dim", soft_wrap=True)
+
+    _run(work)
+
+
+def _run(work: Callable[[Console], None]) -> None:
+    """Do the work of a command; turn its errors into one line."""
+    console = Console(highlight=False)
+    try:
+        with interruptible():
+            work(console)
+    except SpecError as error:
+        raise UsageError(error) from error
+    except ClusterError as error:
+        raise click.ClickException(str(error)) from error
+    except Interrupted as interrupted:
+        console.print("stopped", style="dim")
+        raise SystemExit(128 + interrupted.number) from None
+
+
+def _require_own(stack: Stack, folder: Path) -> None:
+    """Raise ClusterError if there is a stack of this name whose secrets are not in `folder`."""
+    if stack.services() and not (folder / "node" / "session-secrets").is_file():
+        kept = f"its secrets are not in {folder}"
+        raise ClusterError(
+            f"there is a stack {stack.name} already, and {kept}: name their folder with --state, or another --name"
+        )
+
+
+def _require_services(stack: Stack) -> list[StackService]:
+    services = stack.services()
+    if not services:
+        raise ClusterError(f"the swarm has no stack {stack.name}: start it with `session-cluster swarm up`")
+    return services
+
+
+def _parse_settings(texts: tuple[str, ...]) -> dict[str, str]:
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise SpecError(f"--set must be NAME=VALUE, not {text!r}")
+        settings[name] = value
+    return settings
+
+
+def _introduce(console: Console, stack: Stack, settings: StackSettings, folder: Path) -> None:
+    addresses = [f"http://{address}:{settings.port}" for address in stack.machines().values() if address]
+    console.print(f"Open [bold]{' or '.join(addresses)}[/]\n", soft_wrap=True)
+    users = read_users(folder)
+    store = "a store outside of the stack" if settings.store_url else f"a Redis on {stack.redis_machine()}"
+    facts = {
+        "users": ", ".join(users),
+        "password": f"[bold]{next(iter(users.values()))}[/]",
+        "cluster": f"{settings.nodes} nodes, sessions in {store}, balancing {settings.balance}",
+        "secrets": f"{folder}{os.sep}  (keep it: updates need it)",
+    }
+    for what, value in facts.items():
+        console.print(f"[dim]{what:<10}[/]{value}", soft_wrap=True)
+
+
+def _list_tasks(tasks: list[Task]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("task", "machine", "state", "error"):
+        table.add_column(column)
+    for task in sorted(tasks, key=lambda task: (task.desired != "Running", task.name)):
+        if task.desired == "Running" or task.error:
+            table.add_row(task.name, task.machine, task.state, task.error)
+    return table

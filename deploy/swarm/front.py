@@ -1,0 +1,73 @@
+"""What stands in front of several proxies: a load balancer, here an nginx beside the machines."""
+
+import getpass
+from pathlib import Path
+
+from deploy.compose.members import PROXY_PORT
+from deploy.local.processes import Process
+from deploy.ports import free_ports
+from deploy.spec import ClusterError
+from deploy.swarm.machines import Machines
+from deploy.waiting import http_ok, wait_until
+from proxy import Nginx, NginxError, ProxySettings, UpstreamServer, render
+
+_SECONDS_TO_START = 20.0
+
+
+class Front:
+    """A load balancer at 127.0.0.1:`port`, with connections into the network of the machines.
+
+    It sends a request to the proxy of any machine, and to another one where no connection comes about; a read goes to
+    another one, too, where no answer comes within 4 s. A machine that did not answer gets one request each 10 s.
+    """
+
+    def __init__(self, machines: Machines, port: int) -> None:
+        self.port = port or free_ports(1)[0]
+        folder = machines.folder / "front"
+        folder.mkdir(mode=0o700)
+        try:
+            nginx = Nginx()
+            conf = folder / "nginx.conf"
+            nginx.install(_render(machines, self.port, folder), conf)
+            log = machines.folder / "logs" / "front.log"
+            self._process: Process = machines.run_beside(self.port, nginx.command(conf, folder), log, folder)
+        except NginxError as error:
+            raise ClusterError(str(error)) from error
+        try:
+            wait_until(self._answers, _SECONDS_TO_START, "the load balancer before the machines does not answer")
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End it; open requests are dropped."""
+        self._process.terminate()
+        self._process.wait_ended(5.0)
+
+    def _answers(self) -> bool:
+        if self._process.ended():
+            raise ClusterError(f"the load balancer before the machines has ended: {self._process.log_tail()}")
+        return http_ok(self.port, "/proxy/health")
+
+
+def _render(machines: Machines, port: int, folder: Path) -> str:
+    return render(
+        ProxySettings(
+            servers=tuple(UpstreamServer(f"{machines.address(name)}:{PROXY_PORT}", name) for name in machines.names),
+            listen=f"127.0.0.1:{port}",
+            runtime_dir=folder,
+            error_log="stderr",
+            user=getpass.getuser(),
+            # The proxies behind it have the limits, and know how long a node may take.
+            login_rate=None,
+            max_in_flight=None,
+            max_per_session=None,
+            read_timeout=20.0,
+            get_timeout=4.0,
+            tries=len(machines.names),
+            tries_timeout=10.0,
+            max_fails=1,
+            fail_timeout=10,
+            nginx_version=Nginx().version,
+        )
+    )

@@ -1,0 +1,399 @@
+"""Several machines on this one: Docker engines, each in namespaces of its own, on one network that can be cut.
+
+A machine is a tree of processes below an init of its own: killing that is like a power failure, and leaves no process,
+mount or interface. Its disk is a folder, so it can be started again. Linux, as root, with `dockerd`.
+"""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from deploy.compose.docker import Engine
+from deploy.files import read_last_lines
+from deploy.local.processes import Process, ProcessReaper
+from deploy.local.servers import make_environment
+from deploy.local.state import StateDir
+from deploy.spec import ClusterError
+from deploy.swarm import beside
+from deploy.waiting import wait_until
+
+MACHINES = 3
+"""As many managers may be: with two of them the swarm has a quorum."""
+_PROGRAMS = ("dockerd", "docker", "ip", "nsenter", "unshare")
+_SECONDS_TO_START, _SECONDS_TO_LOAD, _SECONDS_TO_JOIN = 40.0, 240.0, 60.0
+_PORT = 2377
+# tini reaps what the engine leaves behind. Its children get no terminal and no signal of this process.
+_INIT = """
+hostname "$1"
+ip link set lo up
+until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done
+ip address add "$2/24" dev eth0
+ip link set eth0 up
+ip route add default via "$3"
+# There nobody answers, and says so at once: the engine asks for a registry before it takes the image that it has.
+echo "nameserver $3" > "$4/resolv.conf"
+mount --bind "$4/resolv.conf" /etc/resolv.conf
+rm -f "$4/pid"
+shift 4
+exec docker-init -- "$@"
+"""
+_SWITCH = """
+ip link set lo up
+ip link add switch type bridge
+ip link set switch up
+ip address add "$1/24" dev switch
+exec sleep infinity
+"""
+_NAMESPACES = (
+    "--net",
+    "--pid",
+    "--mount",
+    "--uts",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--propagation",
+    "private",
+)
+
+
+class MachineState(StrEnum):
+    """The state of a machine."""
+
+    RUNNING = "running"
+    CUT_OFF = "cut off"
+    """It runs, and its network does not."""
+    FROZEN = "frozen"
+    """Its containers run, and its engine does not."""
+    OFF = "off"
+
+
+def why_no_machines() -> str | None:
+    """Return why no machines can be started here, in one line, or None."""
+    if sys.platform != "linux":
+        return "machines are network namespaces of Linux"
+    if os.geteuid() != 0:
+        return "machines need root: each has a network namespace and a Docker engine of its own"
+    missing = [name for name in (*_PROGRAMS, "docker-init") if shutil.which(name) is None]
+    if missing:
+        return f"machines need {missing[0]}, which is not in PATH"
+    done = subprocess.run(["unshare", *_NAMESPACES, "true"], capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode:
+        return f"machines need namespaces: {done.stderr.strip() or 'unshare failed'}"
+    return None
+
+
+class Machines:
+    """Machines `machine-1` and so on, all of them managers of one swarm, in the zones a, b and c.
+
+    They have these images of this machine's engine. They end with this process, however it ends. Every method raises
+    ClusterError.
+    """
+
+    def __init__(self, images: Iterable[str], count: int = MACHINES) -> None:
+        self.names = tuple(f"machine-{number}" for number in range(1, count + 1))
+        self._images = tuple(images)
+        # 100.64.0.0/10 is for networks behind an address translation, and not for machines that one has to reach.
+        self._subnet = f"100.{64 + secrets.randbelow(64)}.{secrets.randbelow(256)}"
+        self._state: StateDir | None = None
+        self._reaper: ProcessReaper | None = None
+        self._switch: Process | None = None
+        self._running: dict[str, Process] = {}
+        self._states: dict[str, MachineState] = {}
+        self._drained: set[str] = set()
+
+    @property
+    def states(self) -> Mapping[str, MachineState]:
+        """The state of each machine."""
+        return dict(self._states)
+
+    @property
+    def gateway(self) -> str:
+        """The address of what is beside the machines, in their network."""
+        return f"{self._subnet}.254"
+
+    @property
+    def folder(self) -> Path:
+        """A folder that every machine shares with this process."""
+        assert self._state is not None, "they are started"
+        return self._state.path
+
+    def address(self, name: str) -> str:
+        """Return the address of a machine in their network."""
+        return f"{self._subnet}.{self.names.index(name) + 1}"
+
+    def engine(self, name: str) -> Engine:
+        """Return the engine of a machine. It can be asked also where the machine's network is cut."""
+        return Engine(host=f"unix://{self._disk(name)}/docker.sock")
+
+    def manager(self) -> Engine:
+        """Return the engine of a machine that runs with its network."""
+        for name, state in self._states.items():
+            if state is MachineState.RUNNING:
+                return self.engine(name)
+        raise ClusterError("no machine runs with its network")
+
+    def start(self) -> None:
+        """Start them, and make them a swarm."""
+        if reason := why_no_machines():
+            raise ClusterError(reason)
+        try:
+            self._start()
+        except BaseException:  # Ctrl-C too
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Switch all of them off, and remove their disks."""
+        if self._reaper is not None:
+            for name in tuple(self._running):
+                self._kill(name)
+            self._reaper.close()
+        if self._state is not None:
+            self._state.close()
+        self._reaper = self._state = self._switch = None
+        self._running, self._states, self._drained = {}, {}, set()
+
+    def cut_off(self, name: str) -> None:
+        """Pull the cable of a machine: nothing reaches it any longer, and nobody is told."""
+        self._in_switch("ip", "link", "set", name, "down")
+        self._states[name] = MachineState.CUT_OFF
+
+    def connect(self, name: str) -> None:
+        """Undo `cut_off`."""
+        self._in_switch("ip", "link", "set", name, "up")
+        self._states[name] = MachineState.RUNNING
+
+    def kill(self, name: str) -> None:
+        """Switch a machine off, as a power failure does."""
+        self._kill(name)
+        self._states[name] = MachineState.OFF
+
+    def switch_on(self, name: str) -> None:
+        """Start a machine that is off, with its disk. Return when its engine answers."""
+        self._boot(name)
+        self._wait_for_engine(name)
+
+    def freeze_engine(self, name: str) -> None:
+        """Stop the engine of a machine (SIGSTOP), with all that it does for the swarm; its containers run on."""
+        for process in self._engine_processes(name):
+            process.suspend()
+        self._states[name] = MachineState.FROZEN
+
+    def thaw_engine(self, name: str) -> None:
+        """Undo `freeze_engine`."""
+        for process in self._engine_processes(name):
+            process.resume()
+        self._states[name] = MachineState.RUNNING
+
+    @property
+    def drained(self) -> frozenset[str]:
+        """The machines that may run nothing."""
+        return frozenset(self._drained)
+
+    def drain(self, name: str) -> None:
+        """Let the swarm run nothing on a machine: what is there is started elsewhere."""
+        self._set_availability(name, "drain")
+        self._drained.add(name)
+
+    def undrain(self, name: str) -> None:
+        """Undo `drain`: the machine may be used again."""
+        self._set_availability(name, "active")
+        self._drained.discard(name)
+
+    @contextmanager
+    def closed(self, name: str) -> Iterator[None]:
+        """Let the swarm start nothing on a machine for a while; what is there stays."""
+        self._set_availability(name, "pause")
+        try:
+            yield
+        finally:
+            self._set_availability(name, "active")
+
+    def has_quorum(self) -> bool:
+        """Return whether the managers can change the swarm."""
+        try:
+            self.manager().docker("node", "ls", timeout=5.0)
+        except ClusterError:
+            return False
+        return True
+
+    def host_pid(self, name: str, pid: int) -> int | None:
+        """Return the id that a process of a machine has on this one."""
+        try:
+            processes = psutil.Process(self._running[name].pid).children(recursive=True)
+        except (KeyError, psutil.Error):
+            return None
+        return next((each.pid for each in processes if _pid_within(each.pid) == pid), None)
+
+    def run_beside(self, port: int, command: Sequence[str], log: Path, folder: Path) -> Process:
+        """Start a program in the network of the machines, as one more host there. It gets a socket that listens on
+        127.0.0.1:`port` of this machine as descriptor 3, in the way that nginx inherits sockets."""
+        assert self._reaper is not None, "they are started"
+        launcher = (sys.executable, "-S", "-E", beside.__file__, str(port), self._namespace())
+        return self._reaper.start([*launcher, *command], make_environment({}), log, folder)
+
+    def add_images(self, *images: str) -> None:
+        """Copy more images of this machine's engine to all of them."""
+        for name in self.names:
+            self._load_images(name, images)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def _set_availability(self, name: str, availability: str) -> None:
+        self.manager().docker("node", "update", "--availability", availability, name)
+
+    def _start(self) -> None:
+        self._state = StateDir(None)
+        self._reaper = ProcessReaper(self._state.path, keep=False, lock=self._state.lock, cgroup=self._cgroup)
+        command = ("unshare", "--net", "sh", "-euc", _SWITCH, "sh", self.gateway)
+        self._switch = self._launch("switch", command)
+        wait_until(self._has_switch, _SECONDS_TO_START, "no network for the machines")
+        first, *others = self.names
+        self._boot(first)
+        self._wait_for_engine(first)
+        self._load_images(first, self._images)
+        for name in others:
+            self._copy_images(first, name)
+            self._boot(name)
+        for name in others:
+            self._wait_for_engine(name)
+        self._make_swarm()
+
+    def _make_swarm(self) -> None:
+        first, *others = self.names
+        self._join(first, "init")
+        token = self.engine(first).docker("swarm", "join-token", "--quiet", "manager").strip()
+        for name in others:
+            self._join(name, "join", "--token", token, f"{self.address(first)}:{_PORT}")
+        for name, zone in zip(self.names, "abcdefghi", strict=False):
+            self.engine(first).docker("node", "update", "--label-add", f"zone={zone}", name)
+
+    def _join(self, name: str, *words: str) -> None:
+        command, *rest = words
+        addresses = ("--advertise-addr", self.address(name), "--listen-addr", f"{self.address(name)}:{_PORT}")
+        self.engine(name).docker("swarm", command, *addresses, *rest, timeout=_SECONDS_TO_JOIN)
+
+    def _boot(self, name: str) -> None:
+        """Start a machine; its engine does not answer yet."""
+        disk = self._disk(name)
+        disk.mkdir(mode=0o700, exist_ok=True)
+        places = {
+            "data-root": disk / "data",
+            "exec-root": disk / "exec",
+            "pidfile": disk / "pid",
+            "host": f"unix://{disk}/docker.sock",
+            "cgroup-parent": self._cgroup,
+        }
+        shutil.rmtree(disk / "exec", ignore_errors=True)
+        engine = ("dockerd", *(f"--{option}={value}" for option, value in places.items()))
+        init = ("sh", "-euc", _INIT, "sh", name, self.address(name), self.gateway, str(disk), *engine)
+        process = self._launch(name, ("unshare", *_NAMESPACES, *init))
+        self._running[name] = process
+        wait_until(lambda: _has_network(process.pid), _SECONDS_TO_START, f"{name} has no network namespace")
+        words = ("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(process.pid))
+        self._in_switch(*words)
+        self._in_switch("ip", "link", "set", name, "master", "switch", "up")
+        self._states[name] = MachineState.RUNNING
+
+    def _wait_for_engine(self, name: str) -> None:
+        engine, log = self.engine(name), self.folder / "logs" / f"{name}.log"
+
+        def answers() -> bool:
+            if self._running[name].ended():
+                raise ClusterError(f"the engine of {name} has ended: {' '.join(read_last_lines(log, 1))}")
+            try:
+                engine.docker("version", timeout=5.0)
+            except ClusterError:
+                return False
+            return True
+
+        wait_until(answers, _SECONDS_TO_START, f"the engine of {name} does not answer")
+
+    def _load_images(self, name: str, images: Sequence[str]) -> None:
+        """Copy images of this machine's engine to that of a machine."""
+        script = 'target=$1; shift; docker save "$@" | docker --host "$target" load --quiet'
+        Engine().run(["sh", "-euc", script, "sh", self.engine(name).host, *images], _SECONDS_TO_LOAD)
+
+    def _copy_images(self, source: str, target: str) -> None:
+        """Copy the images from disk to disk, by hard links: an engine never changes a layer."""
+        data = self._disk(target) / "data"
+        data.mkdir(mode=0o710, parents=True)
+        for part in ("image", "overlay2"):
+            words = ["cp", "--archive", "--link", str(self._disk(source) / "data" / part), str(data)]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise ClusterError(f"cannot copy the images to {target}: {done.stderr.strip().splitlines()[-1]}")
+
+    def _kill(self, name: str) -> None:
+        # A stopped engine would keep its init from ending.
+        process = self._running.pop(name)
+        process.kill()
+        wait_until(process.ended, _SECONDS_TO_START, f"{name} did not end")
+
+    def _launch(self, name: str, command: Sequence[str]) -> Process:
+        assert self._reaper is not None, "they are started"
+        return self._reaper.start(command, make_environment({}), self.folder / "logs" / f"{name}.log", self.folder)
+
+    def _engine_processes(self, name: str) -> list[psutil.Process]:
+        """Return the engine of a machine, and the programs that do its work."""
+        children = psutil.Process(self._running[name].pid).children(recursive=True)
+        return [each for each in children if each.name() in {"dockerd", "containerd"}]
+
+    def _disk(self, name: str) -> Path:
+        if name not in self.names:
+            raise ClusterError(f"unknown machine {name!r}: the machines are {', '.join(self.names)}")
+        return self.folder / name
+
+    @property
+    def _cgroup(self) -> str:
+        return f"session-cluster-{self._subnet.replace('.', '-')}"
+
+    def _namespace(self) -> str:
+        assert self._switch is not None, "they are started"
+        return f"/proc/{self._switch.pid}/ns/net"
+
+    def _has_switch(self) -> bool:
+        try:
+            self._in_switch("ip", "link", "show", "switch")
+        except ClusterError:
+            return False
+        return _has_network(self._switch.pid) if self._switch else False
+
+    def _in_switch(self, *command: str) -> None:
+        words = ["nsenter", f"--net={self._namespace()}", *command]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode:
+            raise ClusterError(f"`{' '.join(command)}`: {done.stderr.strip()}")
+
+
+def _has_network(pid: int) -> bool:
+    """Return whether a process has a network namespace of its own."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+    except OSError:
+        return False
+
+
+def _pid_within(pid: int) -> int | None:
+    """Return the id of a process in the outermost namespace below this one."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    numbers = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+    return int(numbers[1]) if len(numbers) > 1 else None

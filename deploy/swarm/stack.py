@@ -1,0 +1,318 @@
+"""A stack on Docker Swarm, from stack.yaml: its files, its deployment, and the state of its services."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deploy.compose.docker import Engine
+from deploy.compose.proxy import ALL_NODES
+from deploy.compose.setup import write_secrets
+from deploy.files import write_atomically
+from deploy.spec import ClusterError, SpecError, check_nodes
+from deploy.waiting import holds_within
+from nodes.accounts import UsersError
+from nodes.environment import SettingsError
+from nodes.settings import Settings
+from nodes.store_kinds import make as make_stores
+from proxy import Balance, ProxySettingsError, render
+from proxy.containers import container_settings
+
+STACK = Path(__file__).parent / "stack.yaml"
+LABEL = "com.docker.stack.namespace"
+_FILES = {
+    "STORE_URL": "node/store-url",
+    "SESSION_SECRETS": "node/session-secrets",
+    "USERS": "node/users.json",
+    "REDIS_USERS": "store/users.acl",
+    "REDIS_PASSWORD": "store/password",
+    "REDIS_OPERATOR": "store/operator-password",
+    "PROXY": "proxy/nginx.conf",
+    "REDIS": "store/redis.conf",
+}
+"""Secrets and configurations of stack.yaml: the variable of the version, without its end, and the file."""
+_FOLDERS = ("node", "express", "store", "database", "proxy", "users", "operator", "servers", "sentinels")
+"""Those that setup writes to."""
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
+_NO_SUBNET, _DOWN_AFTER = "172.31.77", 2.0  # of the servers that compose.yaml alone has
+_SECONDS_TO_DEPLOY, _SECONDS_TO_END = 120.0, 120.0
+_DIGITS_OF_VERSION = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackSettings:
+    """What stack.yaml is deployed with. Raises SpecError for the first wrong value."""
+
+    name: str = "sessions"
+    image: str
+    nodes: int = 3
+    balance: Balance = Balance.ROUND_ROBIN
+    port: int = 8080
+    hosts: tuple[str, ...] = ()
+    """Names and addresses that are served beside those of the machines."""
+    trusted_proxies: tuple[str, ...] = ()
+    store_url: str = ""
+    """A store outside of the stack; empty: the stack's own Redis."""
+    store_machine: str = ""
+    """The machine of the stack's own Redis; empty: the one it has, or that of the manager that is asked."""
+    users: tuple[str, ...] = ("alice", "bob", "carol")
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """More variables of stack.yaml."""
+    resolve_image: str = "always"
+    """Whether the manager asks the registry for the digest of each image: always, changed or never."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise SpecError(
+                f"name must be a lower-case letter, then up to 30 letters, digits or '-', not {self.name!r}"
+            )
+        check_nodes(self.nodes)
+        if not 1 <= self.port <= 65535:
+            raise SpecError(f"port must be between 1 and 65535, not {self.port}")
+        for name in self.variables:
+            if not re.search(rf"\$\{{{re.escape(name)}\b", STACK.read_text(encoding="utf-8")):
+                raise SpecError(f"{name!r} is not a setting of the stack: see deploy/swarm/stack.yaml")
+        self._check_store()
+
+    def _check_store(self) -> None:
+        """Refuse a store, and settings of the nodes, with which no node could start."""
+        environment = {
+            "SESSION_STORE": self.store,
+            "REDIS_URL": self.store_url or "redis://redis:6379",
+            "DATABASE_URL": self.store_url,
+            "SESSION_SECRETS": "0" * 64,
+            "USERS_FILE": "",
+            **self.variables,
+        }
+        try:
+            make_stores(Settings.from_environ(environment))
+        except (SettingsError, ValueError) as error:
+            text = str(error).splitlines()[0]
+            about_url = self.store_url and not any(name in text for name in self.variables)
+            raise SpecError(f"store_url is wrong: {text}" if about_url else text) from None
+
+    @property
+    def store(self) -> str:
+        """The kind of the store."""
+        if not self.store_url:
+            return "redis"
+        scheme = self.store_url.partition(":")[0]
+        if re.fullmatch(r"rediss?(\+(sentinel|cluster))?", scheme):
+            return "redis"
+        if scheme in {"mysql", "mariadb", "postgresql"}:
+            return "sql"
+        known = "redis://, rediss://, redis+sentinel://, redis+cluster://, mysql:// or postgresql://"
+        raise SpecError(f"store_url must begin with {known}, not {scheme[:20]!r}")
+
+
+class StackService(NamedTuple):
+    """A service of a stack: how many of its tasks run, and how many should."""
+
+    name: str
+    running: int
+    desired: int
+
+
+class Task(NamedTuple):
+    """A task of a stack. `state` is that of the engine ("running 5 seconds ago")."""
+
+    name: str
+    machine: str
+    image: str
+    desired: str
+    state: str
+    error: str
+
+
+class Stack:
+    """A stack of this name, through an engine that manages the swarm. Every method raises ClusterError."""
+
+    def __init__(self, name: str, engine: Engine | None = None) -> None:
+        self.name = name
+        self.engine = engine or Engine()
+
+    def require_manager(self) -> None:
+        """Raise ClusterError unless the engine can change its swarm."""
+        swarm = json.loads(self.engine.docker("info", "--format", "{{json .Swarm}}"))
+        if swarm["LocalNodeState"] == "inactive":
+            raise ClusterError("the Docker engine is not in a swarm: run `docker swarm init` or `docker swarm join`")
+        if not swarm["ControlAvailable"]:
+            raise ClusterError("the Docker engine is a worker of its swarm: run this on a manager, or set DOCKER_HOST")
+        self.machines()
+
+    def machines(self) -> dict[str, str]:
+        """Return host name -> address of the machines."""
+        ids = self.engine.docker("node", "ls", "--quiet").split()
+        inspected = json.loads(self.engine.docker("node", "inspect", *ids))
+        return {one["Description"]["Hostname"]: one["Status"].get("Addr", "") for one in inspected}
+
+    def services(self) -> list[StackService]:
+        """Return the services; none without such a stack."""
+        form = "{{.Name}}\t{{.Replicas}}"
+        lines = self.engine.docker("service", "ls", "--filter", f"label={LABEL}={self.name}", "--format", form)
+        found = []
+        for line in sorted(lines.splitlines()):
+            name, _, replicas = line.partition("\t")
+            running, desired = re.findall(r"\d+", replicas)[:2]
+            found.append(StackService(name.removeprefix(f"{self.name}_"), int(running), int(desired)))
+        return found
+
+    def tasks(self) -> list[Task]:
+        """Return the tasks, also earlier ones."""
+        form = "{{.Name}}\t{{.Node}}\t{{.Image}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}"
+        lines = self.engine.docker("stack", "ps", "--no-trunc", "--format", form, self.name).splitlines()
+        tasks = [Task(*line.split("\t")) for line in lines]
+        return [task._replace(name=task.name.removeprefix(f"{self.name}_")) for task in tasks]
+
+    def redis_machine(self) -> str:
+        """Return the machine that the stack's own Redis is pinned to; empty where there is none."""
+        form = "{{json .Spec.TaskTemplate.Placement.Constraints}}"
+        try:
+            constraints = json.loads(self.engine.docker("service", "inspect", "--format", form, f"{self.name}_redis"))
+        except ClusterError:
+            return ""
+        found = [one.rpartition("== ")[2] for one in constraints or () if one.startswith("node.hostname")]
+        return "" if found in ([], ["none"]) else found[0]
+
+    def deploy(self, settings: StackSettings, folder: Path, *override: Path, nginx_conf: str = "") -> None:
+        """Write the missing secrets and the configurations into `folder`, and deploy what they say."""
+        machines = self.machines()
+        if not settings.store_url:
+            here = self.engine.docker("info", "--format", "{{.Name}}").strip()
+            chosen = settings.store_machine or self.redis_machine() or here
+            if chosen not in machines:
+                raise ClusterError(f"the swarm has no machine {chosen!r}: it has {', '.join(sorted(machines))}")
+            settings = replace(settings, store_machine=chosen)
+        hosts = (*machines, *filter(None, machines.values()), *settings.hosts)
+        write_files(settings, folder, hosts, nginx_conf)
+        variables = make_variables(settings, folder)
+        files = [word for file in (STACK, *override) for word in ("--compose-file", str(file))]
+        words = ("stack", "deploy", "--prune", "--resolve-image", settings.resolve_image, *files)
+        Engine(variables, self.engine.host).docker(*words, self.name, timeout=_SECONDS_TO_DEPLOY)
+
+    def update_image(self, service: str, image: str) -> None:
+        """Replace the image of a service, which each machine has."""
+        words = ("service", "update", "--detach", "--no-resolve-image", "--image", image)
+        self.engine.docker(*words, f"{self.name}_{service}")
+
+    def wait_deployed(self, timeout: float) -> None:
+        """Block until every service has its tasks and no update is under way. Raises ClusterError for an update that
+        was rolled back, and after `timeout` seconds, with the first error of a task."""
+        if not holds_within(self._is_deployed, timeout, poll=0.5):
+            missing = ", ".join(
+                f"{one.name} {one.running}/{one.desired}" for one in self.services() if self._lacks(one)
+            )
+            error = next((task.error for task in self.tasks() if task.error), "")
+            raise ClusterError(f"not running within {timeout:g} s: {missing or 'the update'}{error and f'; {error}'}")
+
+    def remove(self) -> None:
+        """Remove all of it but volumes. Block until its tasks and networks are gone."""
+        self.engine.docker("stack", "rm", self.name, timeout=_SECONDS_TO_END)
+
+        def is_gone() -> bool:
+            label = f"label={LABEL}={self.name}"
+            return not any(
+                self.engine.docker(*words, "--quiet", "--filter", label).strip()
+                for words in (("service", "ls"), ("network", "ls"))
+            )
+
+        if not holds_within(is_gone, _SECONDS_TO_END, poll=0.5):
+            raise ClusterError(f"stack {self.name} is not gone within {_SECONDS_TO_END:g} s: see `docker stack ps`")
+
+    def updates(self) -> dict[str, str]:
+        """Return service -> the state of its last update: completed, updating, rollback_completed and so on; "" for one
+        that has not begun yet."""
+        names = [f"{self.name}_{one.name}" for one in self.services() if one.desired]
+        if not names:
+            return {}
+        inspected = json.loads(self.engine.docker("service", "inspect", *names))
+        found = {one["Spec"]["Name"].removeprefix(f"{self.name}_"): _update_state(one) for one in inspected}
+        return {name: state for name, state in found.items() if state is not None}
+
+    def _is_deployed(self) -> bool:
+        states = self.updates()
+        for service, state in states.items():
+            if state in {"rollback_completed", "rollback_paused", "paused"}:
+                error = next((task.error for task in self.tasks() if task.error and task.name.startswith(service)), "")
+                raise ClusterError(f"the update of {service} was rolled back: {error or 'a new task did not run'}")
+        if set(states.values()) - {"completed"}:
+            return False
+        services = self.services()
+        return bool(services) and not any(self._lacks(one) for one in services)
+
+    @staticmethod
+    def _lacks(service: StackService) -> bool:
+        return service.running != service.desired
+
+
+def _update_state(service: Mapping[str, Any]) -> str | None:
+    """Return the state of the update that `docker service inspect` describes; None where nothing is to be updated."""
+    if status := service.get("UpdateStatus"):
+        return str(status["State"])
+    # Each deployment forgets the state of the one before. What is to change has none until the managers begin.
+    new, old = service["Spec"], service.get("PreviousSpec") or service["Spec"]
+    return "" if any(new.get(part) != old.get(part) for part in ("TaskTemplate", "EndpointSpec")) else None
+
+
+def make_variables(settings: StackSettings, folder: Path) -> dict[str, str]:
+    """Return the variables of stack.yaml for the files in `folder`."""
+    versions = {
+        f"{name}_VERSION": hashlib.sha256((folder / path).read_bytes()).hexdigest()[:_DIGITS_OF_VERSION]
+        for name, path in _FILES.items()
+    }
+    return {
+        "STACK": settings.name,
+        "FOLDER": str(folder.resolve()),
+        "IMAGE": settings.image,
+        "NODES": str(settings.nodes),
+        "PORT": str(settings.port),
+        "SESSION_STORE": settings.store,
+        "REDIS_REPLICAS": "0" if settings.store_url else "1",
+        "REDIS_MACHINE": settings.store_machine or "none",
+        "STORE_INTERNAL": "false" if settings.store_url else "true",
+        **settings.variables,
+        **versions,
+    }
+
+
+def write_files(settings: StackSettings, folder: Path, hosts: Sequence[str], nginx_conf: str = "") -> None:
+    """Write what becomes secrets and configurations; secrets that are there stay. `nginx_conf` replaces that of the
+    settings. Raises ClusterError."""
+    try:
+        for name in _FOLDERS:
+            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        write_atomically(folder / ".gitignore", "*\n")
+        write_secrets(list(settings.users), _NO_SUBNET, _DOWN_AFTER, folder)
+        own = (folder / "node" / "redis-url.redis.standalone").read_text(encoding="utf-8")
+        write_atomically(folder / "node" / "store-url", settings.store_url or own)
+        write_atomically(folder / "proxy" / "nginx.conf", nginx_conf or _render(settings, hosts))
+    except OSError as error:
+        raise ClusterError(f"folder {folder} cannot be written: {error.strerror}") from error
+    except (UsersError, ProxySettingsError) as error:
+        raise ClusterError(str(error)) from error
+
+
+def _render(settings: StackSettings, hosts: Sequence[str]) -> str:
+    defaults = container_settings((ALL_NODES,))
+    return render(
+        replace(
+            defaults,
+            hosts=tuple(dict.fromkeys((*defaults.hosts, *hosts))),
+            balance=settings.balance,
+            session_cookie=settings.variables.get("SESSION_NAME", defaults.session_cookie),
+            trusted_proxies=settings.trusted_proxies,
+        )
+    )
+
+
+def read_users(folder: Path) -> dict[str, str]:
+    """Return name -> password of the first users. Raises ClusterError."""
+    try:
+        users: dict[str, str] = json.loads((folder / "users" / "passwords.json").read_text(encoding="utf-8"))["users"]
+    except OSError as error:
+        raise ClusterError(f"folder {folder} has no users: {error.strerror}") from error
+    return users

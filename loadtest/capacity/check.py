@@ -1,0 +1,156 @@
+"""The check of a prediction: stores filled to sizes that it was not fitted to, under a mix that was not measured.
+
+The cluster that was measured and those that are checked run at one time and are measured in turns, so a slow moment of
+the machine affects all of them. Medians are compared.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from loadtest.capacity.figures import Part, RequestKind
+from loadtest.capacity.measure import Effort, Memory, Watch
+from loadtest.capacity.quantities import show_count
+from loadtest.capacity.testbed import LoadSample, Testbed
+from loadtest.claims.claim import Verdict
+from loadtest.report.tables import MARKS, Column, Table
+
+MEMORY_BOUND, CPU_BOUND = 0.10, 0.20
+"""The most that a prediction may differ from what is measured, as a share of it."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A predicted and a measured value."""
+
+    what: str
+    sessions: int
+    unit: str
+    predicted: float
+    measured: float
+    bound: float
+
+    @property
+    def difference(self) -> float:
+        """The difference, as a share of what was measured."""
+        return self.predicted / self.measured - 1
+
+    @property
+    def holds(self) -> bool:
+        return abs(self.difference) <= self.bound
+
+
+def usual_sizes(fitted: tuple[int, int]) -> tuple[int, int]:
+    """Return a size between those that the prediction was fitted to, and one beyond them."""
+    return fitted[1] * 3 // 5, fitted[1] * 2
+
+
+def check(
+    bed: Testbed,
+    memory: Memory,
+    others: Sequence[Testbed],
+    sizes: Sequence[int],
+    writes: float,
+    effort: Effort,
+    watch: Watch,
+) -> tuple[Prediction, ...]:
+    """Fill other clusters, one for each of `sizes`, and compare them with the prediction from `bed`.
+
+    `writes` is the share of writes in the mix. Raises ClusterError, redis.RedisError, OSError.
+    """
+    with ExitStack() as stack:
+        for other, size in zip(others, sizes, strict=True):
+            watch(f"fills a store with {show_count(size)} sessions", "requests in turns")
+            stack.enter_context(other)
+            other.contents.fill(size)
+        found = [
+            Prediction("memory", size, "MB", memory.predict(size) / 1e6, other.contents.memory()[0] / 1e6, MEMORY_BOUND)
+            for other, size in zip(others, sizes, strict=True)
+        ]
+        watch("rests", "requests in turns")
+        for one in (bed, *others):
+            one.rest()
+            one.run(RequestKind.READ, 60, writes)  # warms up
+        runs: dict[Testbed, list[dict[RequestKind | None, LoadSample]]] = {one: [] for one in (bed, *others)}
+        turns = [bed, *others]
+        for number in range(1, effort.checked_rounds + 1):
+            watch(f"round {number} of {effort.checked_rounds} of requests in turns", "")
+            random.shuffle(turns)
+            for one in turns:
+                runs[one].append(_measure(one, one is bed, writes, effort.requests))
+    for other, size in zip(others, sizes, strict=True):
+        found += compare(runs[bed], [one[None] for one in runs[other]], writes, size)
+    return tuple(found)
+
+
+def _measure(bed: Testbed, is_fitted: bool, writes: float, requests: int) -> dict[RequestKind | None, LoadSample]:
+    """Return the run of each kind of request of the measured cluster; of a checked one that of the mix."""
+    if is_fitted:
+        return {kind: bed.run(kind, requests) for kind in (RequestKind.READ, RequestKind.WRITE)}
+    return {None: bed.run(RequestKind.READ, requests, writes)}
+
+
+def compare(
+    fitted: Sequence[dict[RequestKind | None, LoadSample]], checked: Sequence[LoadSample], writes: float, size: int
+) -> list[Prediction]:
+    """Return the predictions of the CPU of a request of the mix: the mean of reads and writes by their shares."""
+    found = []
+    for part in Part:
+        if part not in checked[0].cpu:
+            continue
+        read, write = (median(one[kind].cpu[part] for one in fitted) for kind in (RequestKind.READ, RequestKind.WRITE))
+        predicted = (1 - writes) * read + writes * write
+        measured = median(run.cpu[part] for run in checked)
+        found.append(Prediction(f"CPU, {part}", size, "us", predicted, measured, CPU_BOUND))
+    return found
+
+
+def show_check(predictions: Sequence[Prediction]) -> RenderableType:
+    """Return a row for each prediction, and a last line."""
+    table = Table(
+        [
+            Column("prediction", number=False),
+            *(Column(name) for name in ("sessions", "predicted", "measured", "diff.", "bound")),
+            Column("verdict", number=False),
+        ]
+    )
+    for one in predictions:
+        mark, words, style = MARKS[Verdict.HOLDS if one.holds else Verdict.BROKEN]
+        table.add(
+            [
+                f"{one.what}, {one.unit}",
+                show_count(one.sessions),
+                f"{one.predicted:,.1f}",
+                f"{one.measured:,.1f}",
+                f"{one.difference:+.1%}",
+                f"{one.bound:.0%}",
+                (Text(f"{mark} {words}", style), words),
+            ]
+        )
+    broken = sum(not one.holds for one in predictions)
+    last = f"{broken} of {len(predictions)} predictions do not hold." if broken else "All predictions hold."
+    return Group(table.render(), Text(""), Text(last, "bold red" if broken else "bold"))
+
+
+def to_json(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    return [
+        {
+            "what": one.what,
+            "sessions": one.sessions,
+            "unit": one.unit,
+            "predicted": one.predicted,
+            "measured": one.measured,
+            "difference": one.difference,
+            "bound": one.bound,
+            "holds": one.holds,
+        }
+        for one in predictions
+    ]

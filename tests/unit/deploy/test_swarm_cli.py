@@ -1,0 +1,102 @@
+"""`session-cluster swarm` refuses what it cannot deploy, in one line. A script takes the place of `docker`."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deploy.swarm.cli import swarm
+
+DOCKER = """#!/bin/sh
+case "$1 $2" in
+"info --format") echo '{"LocalNodeState": "%(state)s", "ControlAvailable": %(manages)s}' ;;
+"node ls") echo one ;;
+"node inspect") echo '[{"Description": {"Hostname": "m1"}, "Status": {"Addr": "192.0.2.1"}}]' ;;
+"service ls") printf '%(services)s' ;;
+*) echo "refused: $*" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for `docker`, the only one in PATH besides the system's; the current folder is empty."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/nowhere")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def answer(engine: Path, state: str = "active", manages: str = "true", services: str = "") -> None:
+    script = engine / "docker"
+    script.write_text(DOCKER % {"state": state, "manages": manages, "services": services})
+    script.chmod(0o755)
+
+
+def run(*words: str, status: int = 1) -> str:
+    """Run the command. Return its error, which must be one line."""
+    done = CliRunner().invoke(swarm, words)
+    assert done.exit_code == status, done.output
+    (line,) = done.output.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--nodes", "0"], "--nodes must be between 1 and 100, not 0"),
+        (["--port", "0"], "--port must be between 1 and 65535, not 0"),
+        (["--name", "My Shop"], "--name must be a lower-case letter, then"),
+        (["--balance", "stiky"], "did you mean 'sticky'?"),
+        (["--store-url", "htp://redis"], "--store-url must begin with redis://"),
+        (["--store-url", "redis://redis/0?ttl=3"], "--store-url is wrong: "),
+        (["--store-url", "mysql://db"], "--store-url is wrong: the URL names no database"),
+        (["--set", "IDLE=3"], "'IDLE' is not a setting of the stack: see deploy/swarm/stack.yaml"),
+        (["--set", "SESSION_IDLE_TIMEOUT"], "--set must be NAME=VALUE, not 'SESSION_IDLE_TIMEOUT'"),
+        (["--set", "SESSION_IDLE_TIMEOUT=-1"], "SESSION_IDLE_TIMEOUT must be a number of seconds"),
+    ],
+)
+def test_a_wrong_value_is_wrong_usage_in_one_line_before_any_engine_is_asked(
+    engine: Path, options: list[str], message: str
+) -> None:
+    assert message in run("up", "--image", "shop:1", *options, status=2)
+    assert list(engine.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("up", "--image", "shop:1"), ("status",), ("down",)])
+def test_an_engine_that_manages_no_swarm_is_refused(engine: Path, command: tuple[str, ...]) -> None:
+    assert "docker is not installed" in run(*command)
+    answer(engine, state="inactive", manages="false")
+    assert "is not in a swarm: run `docker swarm init` or `docker swarm join`" in run(*command)
+    answer(engine, manages="false")
+    assert "is a worker of its swarm: run this on a manager, or set DOCKER_HOST" in run(*command)
+
+
+def test_a_stack_of_another_folder_is_not_overwritten(engine: Path) -> None:
+    answer(engine, services="sessions_node\\t3/3\\n")
+    refused = run("up", "--image", "shop:1")
+    assert "there is a stack sessions already, and its secrets are not in swarm-sessions" in refused
+    assert "name their folder with --state, or another --name" in refused
+
+
+def test_a_store_on_a_machine_that_is_not_in_the_swarm_is_refused(engine: Path) -> None:
+    answer(engine)
+    assert "the swarm has no machine 'm7': it has m1" in run("up", "--image", "shop:1", "--store-machine", "m7")
+
+
+@pytest.mark.parametrize("command", ["status", "down"])
+def test_a_stack_that_is_not_there_is_named(engine: Path, command: str) -> None:
+    answer(engine)
+    assert "the swarm has no stack shop: start it with" in run(command, "--name", "shop")
+
+
+def test_status_fails_where_a_task_is_missing(engine: Path) -> None:
+    answer(engine, services="sessions_node\\t2/3\\n")
+    (engine / "docker").write_text(
+        (engine / "docker").read_text().replace("*) echo", '"service inspect") echo "[]" ;;\n"stack ps") ;;\n*) echo')
+    )
+    done = CliRunner().invoke(swarm, ["status"])
+    assert done.exit_code == 1
+    assert "2 of 3" in done.output

@@ -1,0 +1,96 @@
+"""The sheet: its width, its sources, its last lines."""
+
+import io
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from loadtest.capacity.check import CPU_BOUND, Prediction, compare, show_check
+from loadtest.capacity.figures import Figure, Part, RequestKind
+from loadtest.capacity.sheet import describe_limits, make_lines, make_record, show_sheet
+from loadtest.capacity.testbed import LoadSample
+from tests.unit.loadtest.capacity.figures import MACHINE, READ, WRITE, make_plan
+
+SQL: dict[str, Any] = {
+    "demands": {part: costs for part, costs in MACHINE.demands.items() if part is not Part.STORE},
+    "writer_seconds": Figure((0.001,)),
+    "resync_seconds": None,
+    "token_bytes": 0.0,
+}
+
+
+def printed(shown: Any) -> str:
+    out = io.StringIO()
+    Console(file=out, width=80).print(shown)
+    return out.getvalue()
+
+
+def words(shown: Any) -> str:
+    return " ".join(printed(shown).split())
+
+
+@pytest.mark.parametrize("store", ["redis", "redis-cluster", "sql"])
+def test_each_figure_has_a_source_within_80_columns(store: str) -> None:
+    plan = make_plan(store, figures=SQL if store == "sql" else None)
+    assert all(line.source and line.shown for line in make_lines(plan))
+    shown = printed(show_sheet(plan, "a machine"))
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    assert "Not valid for" in shown
+    assert "a machine" in shown
+    names = [line.name for line in make_lines(plan)]
+    assert len(set(names)) == len(names)
+
+
+def test_what_limits_first_is_said_with_the_others_behind_it() -> None:
+    text = describe_limits(make_plan())
+    assert text.startswith("Limits first: memory of a primary, at 10.9M sessions (then: CPU 13.3M, ")
+    assert text.index("CPU") < text.index("buffer for a replica") < text.index("network")
+    assert "Most of the" in text
+
+
+def test_a_store_that_does_not_carry_it_says_what_does() -> None:
+    plan = make_plan("redis")
+    assert "Choose --store redis-cluster" in describe_limits(plan)
+    assert f"1 (of {plan.needed_primaries} needed)" in printed(show_sheet(plan, ""))
+    assert "Choose --store redis." in describe_limits(make_plan("sql", figures=SQL))
+    assert "carry" not in describe_limits(make_plan("redis-cluster"))
+
+
+def test_a_busy_machine_makes_the_sheet_say_so() -> None:
+    assert "Measure on a quiet one" not in words(show_sheet(make_plan(), ""))
+    assert "Measure on a quiet one" in words(show_sheet(make_plan(figures={"foreign_share": 0.4}), ""))
+
+
+@pytest.mark.parametrize("store", ["redis", "sql"])
+def test_the_record_is_json_with_every_line_and_sample(store: str) -> None:
+    plan = make_plan(store, figures=SQL if store == "sql" else None)
+    record = msgspec.json.decode(msgspec.json.encode(make_record(plan, {"cpu": "x"})))
+    assert len(record["sheet"]) == len(make_lines(plan))
+    assert record["samples"]["cpu_us"]["node"]["read"] == {"median": 400, "spread": 0, "samples": [400]}
+    assert record["carries"] is False
+
+
+def run(cpu: float) -> LoadSample:
+    return LoadSample({Part.NODE: cpu}, 0, 0, 0)
+
+
+def test_the_cpu_of_a_mix_is_predicted_from_medians_of_its_parts() -> None:
+    fitted: list[dict[RequestKind | None, LoadSample]] = [
+        {READ: run(read), WRITE: run(2 * read)} for read in (100, 90, 500)
+    ]
+    (found,) = compare(fitted, [run(125), run(900), run(120)], 0.25, 1000)
+    assert (found.predicted, found.measured) == (0.75 * 100 + 0.25 * 200, 125)
+    assert found.holds
+
+
+@pytest.mark.parametrize(("predicted", "holds"), [(119, True), (121, False), (81, True), (79, False)])
+def test_a_prediction_holds_within_its_bound_of_what_is_measured(predicted: float, holds: bool) -> None:
+    one = Prediction("CPU", 1000, "us", predicted, 100, CPU_BOUND)
+    assert one.holds is holds
+    shown = printed(show_check([one]))
+    assert ("All predictions hold." in shown) is holds
+    assert ("1 of 1 predictions do not hold." in shown) is not holds
+    assert max(map(len, shown.splitlines())) <= 80
