@@ -112,5 +112,5 @@ lock: $(READY) ## pin the newest versions, with hashes, for the images and for d
 	@$(COMPILE) --override $(VENV)/overrides.txt --extra embedded --extra bench --extra report --group dev --constraint requirements-load.lock -o requirements-dev.lock
 	@$(PIN) --group kubernetes --override $(VENV)/kubernetes-overrides.txt --constraint requirements-dev.lock -o requirements-kubernetes.lock
 
-clean: ## remove .venv and caches
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+clean: ## remove .venv, caches and distributions
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info nodes/sessions/*.egg-info dist

@@ -66,6 +66,11 @@ class Generator:
         """The files that the processes write their operations to; they exist once Locust has started."""
         return tuple(part_file(self._folder, number) for number in range(self._profile.processes))
 
+    @property
+    def pid(self) -> int:
+        """The id of its first process."""
+        return self._running().pid
+
     def start(self) -> None:
         """Start Locust; users come some seconds later. Several processes are started when the first one listens for the
         others. Raises GeneratorError."""

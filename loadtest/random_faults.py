@@ -16,6 +16,7 @@ from loadtest.checker import Findings
 from loadtest.claims.availability import NO_SERVER_ERROR
 from loadtest.claims.claim import Verdict
 from loadtest.claims.data import nothing_lost
+from loadtest.claims.endurance import as_at_the_beginning
 from loadtest.claims.latency import answered_within
 from loadtest.experiment import AFTER, BEFORE, Experiment, Phase, Place, Variant, cluster, make_accounts
 from loadtest.faults import (
@@ -34,6 +35,7 @@ from loadtest.faults import (
     rolling_restart,
     scale,
 )
+from loadtest.report.tables import make_process_table, tell_latencies
 from loadtest.results import Result
 from loadtest.runner import FAULTS, UNDONE
 from nodes.sessions import Durability
@@ -176,7 +178,9 @@ def make_spec(store: StoreKind, users: int) -> ClusterSpec:
     spec = cluster(
         NODES,
         store,
-        proxy={"access_log": "/dev/null"},  # a line for each request, which nobody reads
+        # No line for each request: of a long run they would fill the disk.
+        proxy={"access_log": "/dev/null"},
+        node_settings={"LOG_LEVEL": "warning"},
         workers=WORKERS,
         store_settings=settings,
         store_proxy=store is StoreKind.REDIS,
@@ -192,7 +196,12 @@ def make_experiment(store: StoreKind, seed: int, seconds: float, users: int = 24
         title=f"{store}, seed {seed}",
         spec=make_spec(store, users),
         phases=make_schedule(store, seed, seconds),
-        claims=(nothing_lost(min_requests=60), NO_SERVER_ERROR, answered_within(SECONDS_TO_ANSWER)),
+        claims=(
+            nothing_lost(min_requests=60),
+            NO_SERVER_ERROR,
+            answered_within(SECONDS_TO_ANSWER),
+            *([as_at_the_beginning(BEFORE, AFTER, LONG)] if seconds >= LONG else []),
+        ),
         places=frozenset({Place.LOCAL}),
     )
     return Experiment(
@@ -222,6 +231,8 @@ def show_random(result: Result, phases: Sequence[Phase]) -> RenderableType:
             "bold",
         )
     ]
+    if result.processes:
+        parts += [Text(""), make_process_table(result.processes).render(), Text(tell_latencies(found))]
     if result.verdict is not Verdict.HOLDS:
         parts += [Text(line, "dim") for line in describe(phases)[:count][-_SHOWN:]]
         parts.append(Text(f"{result.reason}.", "red"))

@@ -21,6 +21,7 @@ from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.claims.claim import ClaimResult, Timing, Verdict
 from loadtest.experiment import ARRIVAL, Place, make_case_name, make_heading
 from loadtest.load_profile import Mix
+from loadtest.processes import ProcessChange
 
 VERSION = 1
 """Rises when a field changes its meaning."""
@@ -76,6 +77,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     claims: tuple[ClaimResult, ...]
     timing: Timing | None
     findings: Findings | None
+    processes: tuple[ProcessChange, ...] = ()
     generator_cpu: float
     cluster: Mapping[str, Any]
     versions: Mapping[str, str]

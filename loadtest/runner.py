@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from deploy import Cluster, MemberState, Role
 from deploy.signals import uninterrupted
-from loadtest.checker import HORIZON, Checker, Findings
+from loadtest.checker import HORIZON, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims.claim import SESSION, SITE, Timing
 from loadtest.experiment import AFTER, ARRIVAL, Phase
@@ -19,24 +17,21 @@ from loadtest.generator import Generator, GeneratorError
 from loadtest.history import (
     VERSION,
     Action,
-    End,
-    Follower,
     Header,
     Mark,
     Note,
-    Op,
-    PartWriter,
-    assemble,
     now,
 )
+from loadtest.history_run import HistoryRun
 from loadtest.http import Operation
 from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
+from loadtest.processes import ProcessChange, Sample, compare, measure
 from loadtest.progress import Status
-from loadtest.results import HISTORY
 from loadtest.target import Target, TargetError, log_in, send
 
 STARTING, CHECKING = "starting", "checking"
+GENERATOR, PROBER = "load generator", "prober"
 UNDONE, FAULTS = "the fault is undone", "faults"
 """The text of the note after each fault, and its figure: how many faults there were until then."""
 READY_TIMEOUT = 30.0
@@ -46,7 +41,6 @@ ARRIVAL_TIMEOUT = 60.0
 PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
-_FINDINGS_INTERVAL = 0.3
 
 
 class NotSteadyError(Exception):
@@ -108,83 +102,8 @@ class Run:
     """Why there was no steady state after the undo."""
     stopped: KeyboardInterrupt | None = None
     """The signal that ended it early."""
-
-
-class HistoryRun:
-    """The history of a run while it grows: the parts of the generator, marks, probes, and the checker on them.
-
-    `watch` is called with each operation when it is read. Findings take at most this `share` (0 to 1) of the time.
-    `keep` is how many bytes of what was read of each part stay on disk: the history is the end then, and with 0 it
-    can't be finished. None: everything stays.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        header: Header,
-        parts: Sequence[Path],
-        *,
-        watch: Callable[[Op], None] | None = None,
-        share: float = 0.1,
-        keep: int | None = None,
-    ) -> None:
-        self._folder, self._header, self._watch, self._share, self._keep = folder, header, watch, share, keep
-        marks, probes = folder / "marks.jsonl", folder / "probes.jsonl"
-        self._paths = (marks, probes, *parts)
-        self._marks, self._probes = PartWriter(marks), PartWriter(probes)
-        self._follower = Follower(*self._paths)
-        self._checker = Checker()
-        self._checker.feed(header)
-        self._findings, self._due = self._checker.findings(), 0.0
-
-    @property
-    def logged_out_at(self) -> Mapping[int, int]:
-        """Of the newest findings, by second: answers to users who were found logged out, in the last two minutes."""
-        return self._checker.logged_out_at
-
-    def write(self, event: Mark | Note) -> None:
-        self._marks.write(event)
-        self._marks.flush()
-
-    def read(self, prober: Prober | None) -> Findings:
-        """Return the findings so far."""
-        self._take_probes(prober)
-        self._feed()
-        begin = time.monotonic()
-        if begin >= self._due:
-            self._findings = self._checker.findings()
-            end = time.monotonic()
-            self._due = end + max(_FINDINGS_INTERVAL, (end - begin) / self._share)
-        return self._findings
-
-    def finish(self, prober: Prober | None) -> Findings:
-        """Assemble the history when all writers have ended, and return its findings. Raises HistoryError."""
-        self._take_probes(prober)
-        self._marks.close()
-        self._probes.close()
-        self._feed()
-        since, events = self._follower.kept()
-        assemble(self._folder / HISTORY, msgspec.structs.replace(self._header, since=since), *events)
-        self._checker.feed(End(ops=0, probes=0))  # which the reader alone compares
-        return self._checker.findings()
-
-    def remove_parts(self) -> None:
-        for path in (*self._paths, self._folder / "locust.log"):
-            path.unlink(missing_ok=True)
-
-    def _feed(self) -> None:
-        for event in self._follower.poll():
-            self._checker.feed(event)
-            if self._watch is not None and isinstance(event, Op):
-                self._watch(event)
-        if self._keep is not None:
-            self._follower.forget(self._keep)
-
-    def _take_probes(self, prober: Prober | None) -> None:
-        if prober is not None:
-            for probe in prober.take():
-                self._probes.write(probe)
-            self._probes.flush()
+    processes: tuple[ProcessChange, ...] = ()
+    """From the first to the last phase that is `measured`."""
 
 
 class Runner:
@@ -216,6 +135,7 @@ class Runner:
         self._schedule, self._watch, self._probes = schedule, watch, probes
         self._keep, self._operations = keep, operations
         self._faults = 0
+        self._samples: list[Mapping[str, Sample]] = []
         self._started = now()
         self._title = title
         self._times: dict[str, float] = {}
@@ -264,6 +184,8 @@ class Runner:
         with self._arriving(phase):
             if not phase.undo and not phase.fault.seconds:
                 self._hold(phase)
+                if phase.measured:
+                    self._measure()
                 return
             self._mark(FAULT)
             self._enter(f"{phase.name}: fault")
@@ -274,6 +196,12 @@ class Runner:
             finally:
                 if phase.undo:
                     self._undo(phase)
+
+    def _measure(self) -> None:
+        helpers = {GENERATOR: self._generator.pid}
+        if self._prober is not None:
+            helpers[PROBER] = self._prober.pid
+        self._samples = [*self._samples[:1], measure(self._cluster, helpers)]
 
     def _undo(self, phase: Phase) -> None:
         """Undo the fault of a phase, also when `watch` raises to end the run."""
@@ -300,6 +228,7 @@ class Runner:
             dict(cluster.versions) if cluster is not None else {},
             self._unsteady_after,
             stopped,
+            compare(*self._samples) if len(self._samples) == 2 else (),
         )
 
     def has_lost(self) -> bool:

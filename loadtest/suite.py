@@ -130,7 +130,7 @@ class Suite:
 def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:
     """Evaluate the claims of each phase, and those of the whole run. With `steady` also the steady state
     before the fault and after its undo. Raises HistoryError."""
-    seen = Observed(run.findings, timing=run.timing)
+    seen = Observed(run.findings, timing=run.timing, processes=run.processes)
     if case.variant.claims:
         seen = replace(seen, ops=EventsOf(history, Op), probes=EventsOf(history, Probe))
     results: list[ClaimResult] = []
@@ -183,6 +183,7 @@ def make_result(
         claims=claims,
         timing=run.timing if run else None,
         findings=run.findings if run else None,
+        processes=run.processes if run else (),
         generator_cpu=max(phase.generator_cpu for phase in run.findings.phases.values()) if run else 0.0,
         cluster=describe(case.spec),
         versions=list_versions(run.versions if run else {}),

@@ -12,6 +12,7 @@ import msgspec
 from loadtest.checker import Findings, Kind, PhaseFigures, Window
 from loadtest.checker.phases import DURING
 from loadtest.history import Op, Probe
+from loadtest.processes import ProcessChange
 
 MIN_PROBES, MIN_LOGINS = 50, 20
 UNAVAILABLE = 503
@@ -100,6 +101,7 @@ class Observed:
     ops: Iterable[Op] = ()
     probes: Iterable[Probe] = ()
     timing: Timing | None = None
+    processes: tuple[ProcessChange, ...] = ()
     phase: str | None = None
 
     def within(self, phase: str | None) -> "Observed":

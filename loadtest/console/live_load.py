@@ -15,10 +15,11 @@ from loadtest.checker import Checker, Findings, PhaseFigures
 from loadtest.checker.figures import Figures, is_failure, percentile
 from loadtest.generator import Generator
 from loadtest.history import Mark, Op, now
+from loadtest.history_run import HistoryRun
 from loadtest.load import LOAD
 from loadtest.load_profile import LoadProfile
 from loadtest.prober import Prober
-from loadtest.runner import HistoryRun, make_header, make_session_endpoint
+from loadtest.runner import make_header, make_session_endpoint
 from loadtest.target import Target
 
 SECONDS_KEPT = 75

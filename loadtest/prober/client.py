@@ -82,6 +82,10 @@ class Prober:
         self._stdout.close()
         self._stderr.close()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def take(self) -> list[Probe]:
         """Return the probes that have ended since the last call, in the order they ended."""
         return [self._probes.popleft() for _ in range(len(self._probes))]

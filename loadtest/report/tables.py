@@ -8,7 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from loadtest.checker import Findings, PhaseFigures
 from loadtest.claims.claim import ClaimResult, Verdict
+from loadtest.experiment import AFTER, BEFORE
+from loadtest.processes import ProcessChange
 from loadtest.report.sentences import capitalize, tell
 from loadtest.results import CaseResults, Result, group_by_case
 
@@ -179,6 +182,31 @@ def tell_cases(results: Iterable[Result]) -> RenderableType:
             sentence = Text.assemble((f"{case.title}: ", "bold"), losses, f"; {told.costs}.")
             grid.add_row(Text(str(case.first.number), "dim"), Text("!" if told.lost else " ", LOSS), sentence)
     return grid
+
+
+def make_process_table(processes: Iterable[ProcessChange]) -> Table:
+    """Return a row for each process: what it used in the quiet phase at the beginning, and in that at the end."""
+    columns = [Column("process", number=False, flexible=True)]
+    columns += [Column(name, header) for name, header in
+                (("memory, MB", "memory\nMB"), ("descriptors", "descriptors"), ("threads", "threads"))]  # fmt: skip
+    table = Table([*columns, Column("", number=False, max_width=20)], gap=2)
+    for one in processes:
+        pairs = (
+            (f"{one.begin.memory:.1f}", f"{one.end.memory:.1f}"),
+            (f"{one.begin.descriptors}", f"{one.end.descriptors}"),
+            (f"{one.begin.threads}", f"{one.end.threads}"),
+        )
+        table.add([one.name, *(f"{begin} → {end}" for begin, end in pairs), "replaced" if one.replaced else ""])
+    return table
+
+
+def tell_latencies(found: Findings) -> str:
+    """Return the latencies of the quiet phases at the beginning and at the end, which a run without an end has not."""
+    begin, end = (found.phases.get(phase, PhaseFigures(seconds=0.0)) for phase in (BEFORE, AFTER))
+    return (
+        f"Latency at the beginning and at the end: p50 {begin.p50:.1f} ms → {end.p50:.1f} ms, "
+        f"p99 {begin.p99:.1f} ms → {end.p99:.1f} ms"
+    )
 
 
 def make_markdown(results: Sequence[Result]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy import StoreKind
 from loadtest.claims.claim import Verdict
-from loadtest.experiment import Place
+from loadtest.experiment import AFTER, Place
 from loadtest.random_faults import STORES, make_experiment
 from loadtest.results import read_results
 from loadtest.suite import Suite, SuiteLoad
@@ -25,6 +25,28 @@ def test_nothing_is_lost_under_random_faults(store: StoreKind, tmp_path: Path) -
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Replay: session-cluster failover random --store {store} --seconds 30 --seed 1" in done.stdout
+    (result,) = read_results(tmp_path / "out").results
+    for one in result.processes:
+        assert one.name in done.stdout
+        assert min(one.begin.memory, one.end.memory) > 0
+        assert min(one.begin.descriptors, one.end.descriptors) > 0
+    names = {one.name for one in result.processes}
+    assert names >= {"runner and checker", "load generator", "prober", "proxy", "node-1", "node-2", "node-3"}
+    assert any(name.startswith("store") for name in names) == store.needs_redis
+    assert any(name.startswith("sentinel") for name in names) == (store is StoreKind.REDIS_HA)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<td>runner and checker</td>" in page
+
+
+def test_a_run_ends_after_its_operations(tmp_path: Path) -> None:
+    experiment = make_experiment(StoreKind.FILE, 1, 590, operations=300)
+    suite = Suite([experiment], SuiteLoad(wait=(0.0, 0.1)), tmp_path, {Place.LOCAL: local_cluster})
+    (result,) = suite.run(lambda status: None)
+    assert result.verdict is Verdict.HOLDS, result.reason
+    assert result.findings is not None
+    assert result.findings.total.operations >= 300
+    assert list(result.findings.phases)[-1] == AFTER
+    assert len(result.findings.phases) < len(experiment.variants[0].phases) / 2
 
 
 def test_a_run_that_ctrl_c_ends_has_a_report_of_what_was_seen(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_every_query_of_the_dashboard_and_every_rule_has_a_value(compose: Compos
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}  # unknown: not evaluated yet
 
 
-def test_a_silent_store_and_a_killed_node_raise_their_alerts(compose: Compose, prometheus: Prometheus) -> None:
+def test_a_silent_store_and_a_missing_node_raise_their_alerts(compose: Compose, prometheus: Prometheus) -> None:
     wait_until(lambda: prometheus.query("cluster:nodes_up:sum == 2"), "both nodes are counted", 60)
     assert not prometheus.alerts()
     compose("pause", "redis")
@@ -146,6 +146,10 @@ def test_a_silent_store_and_a_killed_node_raise_their_alerts(compose: Compose, p
         assert prometheus.labels(QUERIES["Pending and firing alerts, A"], "node") == NODES
     finally:
         compose("unpause", "redis")
-    compose("kill", "--signal", "KILL", "node")
-    none = {("NoNodes", ""): "No node answers.", ("NodeMissing", ""): "0 nodes answer, fewer than in the last hour."}
-    wait_until(lambda: prometheus.alerts() == none, "no node answers", 60)
+    compose.up("--scale", "node=1", **PROFILE)
+    missing = {("NodeMissing", ""): "Nodes that answer: 1, fewer than in the last hour."}
+    wait_until(lambda: prometheus.alerts() == missing, "a node is missing", 60)
+    compose.up("--scale", "node=3", **PROFILE)
+    compose("kill", "--signal", "HUP", "prometheus")
+    wait_until(lambda: prometheus.labels("node_info", "node") == {*NODES, "node-3"}, "the new node is found", 60)
+    wait_until(lambda: not prometheus.alerts(), "no alert is left", 60)

@@ -14,9 +14,9 @@ from loadtest.claims.availability import failures_end_within
 from loadtest.claims.claim import Observed, Timing
 from loadtest.experiment import AFTER, BEFORE
 from loadtest.history import EventsOf, Header, Op, PartWriter, Probe, assemble, read
+from loadtest.history_run import HistoryRun
 from loadtest.random_faults import make_schedule
 from loadtest.results import HISTORY
-from loadtest.runner import HistoryRun
 from tests.support.checker_script import everyday
 
 KEEP = 128 * 1024
