@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -317,8 +317,12 @@ class Machines:
 
     def _engine_processes(self, name: str) -> list[psutil.Process]:
         """Return the engine of a machine, and the programs that do its work."""
-        children = psutil.Process(self._running[name].pid).children(recursive=True)
-        return [each for each in children if each.name() in {"dockerd", "containerd"}]
+        found = []
+        for each in psutil.Process(self._running[name].pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # a health check has just ended
+                if each.name() in {"dockerd", "containerd"}:
+                    found.append(each)
+        return found
 
     def _disk(self, name: str) -> Path:
         if name not in self.names:
