@@ -50,7 +50,7 @@ test-packages: $(READY) $(KUBERNETES) ## tests that need PyPI and npm: suites of
 	@$(PYTEST) $(PARALLEL) tests/packages $(ARGS)
 
 test-docker: $(READY) $(KUBERNETES) ## tests that need Docker: databases, compose
-	@$(PYTEST) $(CLUSTERS) tests/docker $(ARGS)
+	@$(PYTEST) $(CLUSTERS) tests/docker -m "not nightly" $(ARGS)
 
 test-cluster: $(READY) ## tests of whole clusters: Sentinel, Redis Cluster, experiments in short form
 	@$(PYTEST) $(CLUSTERS) tests/cluster -m "not nightly" $(ARGS)
@@ -59,6 +59,7 @@ test-all: test test-packages test-docker test-cluster ## all tiers
 
 test-nightly: PYTEST += --hypothesis-profile random
 test-nightly: test test-packages test-docker test-faults ## all tiers, experiments in full (hours)
+	@$(PYTEST) $(CLUSTERS) tests/docker -m nightly $(ARGS)
 	@$(PYTEST) $(CLUSTERS) tests/cluster $(ARGS)
 	@$(BIN)/session-cluster failover run --all
 

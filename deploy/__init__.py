@@ -1,14 +1,15 @@
 """Clusters: their description (`ClusterSpec`), the protocol to control them (`Cluster`), and where they run.
 
-`LocalCluster` is processes of this machine, `ComposeCluster` containers.
+`LocalCluster` is processes of this machine, `ComposeCluster` containers, `SwarmCluster` containers on several machines.
 """
 
-from deploy.cluster import Cluster, Member, MemberState, Role, StoreControl, StoreStatistics
+from deploy.cluster import Cluster, MachineControl, Member, MemberState, Role, StoreControl, StoreStatistics
 from deploy.compose.cluster import ComposeCluster
 from deploy.fault_proxy import FaultProxy
 from deploy.local.cluster import LocalCluster
 from deploy.local.servers import NodeApplication
 from deploy.spec import ClusterError, ClusterSpec, Database, Discovery, NodeKind, StoreKind, StoreSettings
+from deploy.swarm.cluster import SwarmCluster
 
 __all__ = [
     "Cluster",
@@ -19,6 +20,7 @@ __all__ = [
     "Discovery",
     "FaultProxy",
     "LocalCluster",
+    "MachineControl",
     "Member",
     "MemberState",
     "NodeApplication",
@@ -28,4 +30,5 @@ __all__ = [
     "StoreKind",
     "StoreSettings",
     "StoreStatistics",
+    "SwarmCluster",
 ]

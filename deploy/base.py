@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, Self
 
-from deploy.cluster import Member, MemberState, Role
+from deploy.cluster import MachineControl, Member, MemberState, Role
 from deploy.fault_proxy import FaultProxy
 from deploy.ports import require_free
 from deploy.redis.control import BaseStoreControl
@@ -49,6 +49,14 @@ class BaseCluster(ABC):
     @property
     def node_environment(self) -> Mapping[str, str]:
         raise ClusterError("the nodes' store can be reached from their containers only")
+
+    @property
+    def machines(self) -> MachineControl:
+        raise ClusterError("the cluster runs on this machine alone: only a cluster on Swarm has several")
+
+    def roll_out(self, *, broken: bool = False) -> None:
+        release = "a broken release" if broken else "a release"
+        raise ClusterError(f"{release} cannot be rolled out: nothing but Swarm replaces nodes")
 
     @property
     @abstractmethod

@@ -114,6 +114,44 @@ class StoreControl(Protocol):
         """Return the sum of the primaries' counters since they started."""
 
 
+class MachineControl(Protocol):
+    """Control of the machines that a cluster runs on. Every method raises ClusterError."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """ "machine-1" and so on. The store is on the first one."""
+
+    def cut_off(self, name: str) -> None:
+        """Pull the cable of a machine: nothing reaches it any longer, and nobody is told."""
+
+    def connect(self, name: str) -> None:
+        """Undo `cut_off`."""
+
+    def kill(self, name: str) -> None:
+        """Switch a machine off, as a power failure does."""
+
+    def switch_on(self, name: str) -> None:
+        """Start a machine that is off, with its disk. Return when its engine answers."""
+
+    def drain(self, name: str) -> None:
+        """Let the orchestrator run nothing on a machine: what is there is started elsewhere."""
+
+    def undrain(self, name: str) -> None:
+        """Undo `drain`: the machine may be used again."""
+
+    def freeze_engine(self, name: str) -> None:
+        """Stop the engine of a machine (SIGSTOP), with all that it does for the orchestrator; its containers run on."""
+
+    def thaw_engine(self, name: str) -> None:
+        """Undo `freeze_engine`."""
+
+    def has_quorum(self) -> bool:
+        """Return whether the managers can change anything."""
+
+    def restore(self) -> None:
+        """Undo all of the above, on every machine."""
+
+
 class Cluster(Protocol):
     """A cluster that can be started, changed, broken and repaired. Every method raises ClusterError.
 
@@ -158,6 +196,10 @@ class Cluster(Protocol):
     def store(self) -> StoreControl:
         """Control of the store."""
 
+    @property
+    def machines(self) -> MachineControl:
+        """Control of its machines. Raises unless it runs on several."""
+
     def start(self) -> None:
         """Start everything and return when it is ready. After a failure no process is left."""
 
@@ -199,6 +241,11 @@ class Cluster(Protocol):
     def configure(self, node_settings: Mapping[str, str]) -> None:
         """Set environment variables of the nodes, on top of those of the spec and instead of those of an earlier call.
         A node takes them when it starts or restarts; it runs the present code then (see `ClusterSpec.revision`)."""
+
+    def roll_out(self, *, broken: bool = False) -> None:
+        """Replace the image of the nodes, as a new release does, and return when the orchestrator has done so. One that
+        is `broken` does not start: the orchestrator goes back to the one before, and this raises. Raises where there is
+        no orchestrator."""
 
     def members(self) -> tuple[Member, ...]:
         """Return the current state of the proxy, the nodes by number, the store's servers and its Sentinels. May be

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from deploy import ClusterSpec, Database, NodeKind, StoreKind
+from deploy import ClusterSpec, Database, Discovery, NodeKind, StoreKind
 from deploy.spec import ONE_ADDRESS
 from loadtest.checker.phases import DURING
 from loadtest.claims.claim import Claim
@@ -31,6 +31,12 @@ class Place(StrEnum):
     """Processes of this machine."""
     COMPOSE = "compose"
     """Containers."""
+    SWARM = "swarm"
+    """Containers on several machines, under Docker Swarm."""
+
+
+ON_ONE_MACHINE = frozenset({Place.LOCAL, Place.COMPOSE})
+ON_SWARM = frozenset({Place.SWARM})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +91,7 @@ class Variant:
     title: str = ""
     hypothesis: str = ""
     reference: str = ""
-    places: frozenset[Place] = frozenset(Place)
+    places: frozenset[Place] = ON_ONE_MACHINE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +239,18 @@ def cluster(
     )
 
 
+def swarm_cluster(nodes: int) -> ClusterSpec:
+    """Return a spec for several machines, whose nodes Swarm starts, moves and ends by itself.
+
+    Machines that share the cores of this one take long for what is quick between real ones, so the budgets of the store
+    are wide: these experiments are not about them.
+    """
+    budgets = {"STORE_CONNECT_TIMEOUT": "1", "STORE_READ_TIMEOUT": "1", "STORE_DEADLINE": "3"}
+    return cluster(
+        nodes, StoreKind.REDIS, discovery=Discovery.DNS, start_timeout=300.0, drain_timeout=12.0, node_settings=budgets
+    )
+
+
 def make_accounts(users: int) -> tuple[str, ...]:
     """Return the names of accounts for `Mix.TABS`: one for each user, and one for the prober."""
     return (*(f"user-{number}" for number in range(1, users + 1)), "prober")
@@ -262,5 +280,5 @@ def _make_variant(store: StoreKind, database: Database, claims: tuple[Claim, ...
         spec=spec,
         fault=latency(delay) if spec.store_proxy else NOTHING,
         claims=claims,
-        places=frozenset({Place.COMPOSE} if server else Place),
+        places=frozenset({Place.COMPOSE}) if server else ON_ONE_MACHINE,
     )

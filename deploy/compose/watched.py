@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from deploy.cluster import Cluster, Member, MemberState, Role
+from deploy.cluster import Cluster, MachineControl, Member, MemberState, Role
 from deploy.compose.members import PROXY_PORT, SERVICES, member_name, store_services
 from deploy.redis.control import BaseStoreControl
 from deploy.spec import ClusterError, ClusterSpec
@@ -108,6 +108,10 @@ class WatchedCluster:
         return {}
 
     @property
+    def machines(self) -> MachineControl:
+        raise ClusterError(f"the cluster runs on one machine: {_NO_ENGINE}")
+
+    @property
     def store(self) -> BaseStoreControl:
         return BaseStoreControl(self.spec.store)
 
@@ -160,6 +164,9 @@ class WatchedCluster:
 
     def kill(self, name: str) -> None:
         raise ClusterError(f"cannot change {name}: {_NO_ENGINE}")
+
+    def roll_out(self, *, broken: bool = False) -> None:
+        raise ClusterError(f"cannot roll out {'a broken' if broken else 'a'} release: {_NO_ENGINE}")
 
     pause = resume = drain = restart = move = kill
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.base import BaseCluster
 from deploy.cluster import Member, MemberState
 from deploy.compose.docker import Engine
-from deploy.compose.members import NODE_PORT
+from deploy.compose.members import NODE_PORT, PROXY_PORT
 from deploy.fault_proxy import FaultProxy
 from deploy.redis.control import BaseStoreControl, make_control
 from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, check_nodes
@@ -27,7 +27,7 @@ from deploy.swarm.override import (
 from deploy.swarm.servers import SwarmProxy, SwarmRedis
 from deploy.swarm.stack import LABEL, Stack, StackSettings, read_users
 from deploy.swarm.tasks import SERVICES, TaskContainer, find_tasks, make_member, parse_container, require
-from deploy.waiting import holds_within, http_ok, wait_until
+from deploy.waiting import holds_within, wait_until
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ("nginx:1.31", "redis:8")
@@ -80,7 +80,7 @@ class SwarmCluster(BaseCluster):
     @property
     def store(self) -> BaseStoreControl:
         self._running_stack()
-        servers = SwarmRedis(self.machines, self._folder, self._tasks)
+        servers = SwarmRedis(self.machines, self._folder, self.tasks)
         store = make_control(servers, self.spec, is_coordinated=False)
         store.fault_proxy = self._fault_proxy
         return store
@@ -88,7 +88,7 @@ class SwarmCluster(BaseCluster):
     @property
     def versions(self) -> Mapping[str, str]:
         outputs = {}
-        for task in self._tasks().values():
+        for task in self.tasks().values():
             if task is not None and task.state is MemberState.RUNNING and task.service in SERVICES:
                 program, command = SERVICES[task.service]
                 outputs[program] = self._engine(task).docker("exec", task.id, "sh", "-c", command)
@@ -109,12 +109,12 @@ class SwarmCluster(BaseCluster):
         self._seen = {}
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        waiting = [name for name, task in self._tasks().items() if task and task.state is MemberState.RUNNING]
+        waiting = [name for name, task in self.tasks().items() if task and task.state is MemberState.RUNNING]
         self._wait_ready(waiting, timeout)
 
     def move(self, name: str) -> None:
         self._require_node(name)
-        task = require(name, self._tasks()[name])
+        task = require(name, self.tasks()[name])
         if not set(self.machines.names) - {task.machine}:
             raise ClusterError(f"{name} cannot be moved: there is one machine")
         # Swarm starts it where it may: anywhere but here, for a moment.
@@ -147,11 +147,23 @@ class SwarmCluster(BaseCluster):
     def members(self) -> tuple[Member, ...]:
         self._running_stack()
         unreachable = self._unreachable()
-        return tuple(make_member(name, one, unreachable, name in self._states) for name, one in self._tasks().items())
+        return tuple(make_member(name, one, unreachable, name in self._states) for name, one in self.tasks().items())
+
+    def tasks(self) -> dict[str, TaskContainer | None]:
+        """Return the containers of the members, as the engines know them at this moment."""
+        machines, states = self.machines, self.machines.states
+        asked = [name for name, state in states.items() if state not in {MachineState.OFF, MachineState.FROZEN}]
+        with ThreadPoolExecutor(max_workers=len(machines.names)) as pool:
+            found = dict(zip(asked, pool.map(self._containers, asked), strict=True))
+        off: dict[str, list[TaskContainer]] = {name: [] for name, state in states.items() if state is MachineState.OFF}
+        self._seen = {**self._seen, **found, **off}
+        proxies = () if self._one_proxy else [name for name in machines.names if name not in machines.drained]
+        containers = [one for each in self._seen.values() for one in each]
+        return find_tasks(containers, self._unreachable(), self._slots, proxies)
 
     def log_lines(self, name: str, count: int) -> tuple[str, ...]:
         self._find(name)
-        task = require(name, self._tasks()[name])
+        task = require(name, self.tasks()[name])
         return self._engine(task).log_lines(task.id, count)
 
     def _is_started(self) -> bool:
@@ -172,7 +184,7 @@ class SwarmCluster(BaseCluster):
         settings = make_settings(self.spec, name, _IMAGE, machines, self._folder)
         override = write_override(make_override(self.spec, settings, machines, self._one_proxy), self._folder)
         self._settings = settings
-        self._proxy = SwarmProxy(machines, self.spec, self._tasks)
+        self._proxy = SwarmProxy(machines, self.spec, self.tasks)
         self._stack.deploy(settings, self._folder, override, nginx_conf=render_proxy(self.spec))
         self.users = read_users(self._folder)
         if self.spec.store_proxy:
@@ -193,13 +205,12 @@ class SwarmCluster(BaseCluster):
         self._fault_proxy = FaultProxy(("docker", "--host", engine.host, "exec", "--interactive", container, *program))
 
     def _remove_stack(self, stack: Stack) -> None:
-        for task in self._tasks().values():
+        for task in self.tasks().values():
             if task is not None and task.state is MemberState.PAUSED:
                 self._engine(task).docker("unpause", task.id)
         if stack.services():
             stack.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
-        shutil.rmtree(self.machines.folder / "front", ignore_errors=True)
 
     def _add_nodes(self, count: int) -> None:
         self._scale_service(len(self._slots) + count)
@@ -225,7 +236,6 @@ class SwarmCluster(BaseCluster):
         if not holds_within(lambda: len(slots()) == nodes, self.spec.start_timeout, _POLL):
             raise ClusterError(f"{message} within {self.spec.start_timeout:g} s")
         self._slots = slots()
-        stack.wait_deployed(self.spec.start_timeout)
         self._wait_ready([f"node-{slot}" for slot in self._slots], self.spec.start_timeout)
 
     def _kill(self, name: str) -> None:
@@ -233,14 +243,14 @@ class SwarmCluster(BaseCluster):
         self._engine(task).docker("kill", task.id)
 
     def _pause(self, name: str) -> None:
-        task = require(name, self._tasks()[name])
+        task = require(name, self.tasks()[name])
         self._engine(task).docker("pause", task.id)
 
     def _resume(self, name: str) -> None:
         self._unpause(name)
 
     def _restart(self, name: str) -> None:
-        old = self._tasks()[name]
+        old = self.tasks()[name]
         if old is not None and old.state is not MemberState.ENDED:
             old = self._unpause(name)
             self._engine(old).docker("stop", "--time", self._drain_seconds, old.id, timeout=120)
@@ -257,12 +267,12 @@ class SwarmCluster(BaseCluster):
         """Block until another container than `old` is this member, and ready."""
 
         def replaced() -> bool:
-            new = self._tasks()[name]
+            new = self.tasks()[name]
             return new is not None and new.serves and (old is None or new.id != old.id)
 
         if not holds_within(replaced, self.spec.start_timeout, _POLL):
             raise ClusterError(f"Swarm has not replaced {name} within {self.spec.start_timeout:g} s")
-        new = require(name, self._tasks()[name])
+        new = require(name, self.tasks()[name])
         if new.service == "proxy":
             self._proxy.install_in(new)
         self._wait_ready([name], self.spec.start_timeout)
@@ -271,7 +281,7 @@ class SwarmCluster(BaseCluster):
         waiting = list(names)
 
         def all_ready() -> bool:
-            tasks = self._tasks()
+            tasks = self.tasks()
             waiting[:] = [name for name in waiting if not self._is_ready(tasks.get(name))]
             return not waiting
 
@@ -285,20 +295,10 @@ class SwarmCluster(BaseCluster):
             check = ("bash", "/app/deploy/compose/entrypoints/http-check.sh", str(NODE_PORT), "/ready")
             return self._engine(task).succeeds(task.id, *check)
         if task.service == "proxy":
-            return task.healthy and self._front is not None and http_ok(self._front.port, "/live")
+            # Each by itself: one that does not know the nodes yet answers 502, while another one is well.
+            words = ("curl", "--fail", "--silent", "--max-time", "2", "--output", "/dev/null")
+            return self._engine(task).succeeds(task.id, *words, f"http://127.0.0.1:{PROXY_PORT}/live")
         return task.healthy
-
-    def _tasks(self) -> dict[str, TaskContainer | None]:
-        """Return the containers of the members, as the engines know them at this moment."""
-        machines, states = self.machines, self.machines.states
-        asked = [name for name, state in states.items() if state not in {MachineState.OFF, MachineState.FROZEN}]
-        with ThreadPoolExecutor(max_workers=len(machines.names)) as pool:
-            found = dict(zip(asked, pool.map(self._containers, asked), strict=True))
-        off: dict[str, list[TaskContainer]] = {name: [] for name, state in states.items() if state is MachineState.OFF}
-        self._seen = {**self._seen, **found, **off}
-        proxies = () if self._one_proxy else [name for name in machines.names if name not in machines.drained]
-        containers = [one for each in self._seen.values() for one in each]
-        return find_tasks(containers, self._unreachable(), self._slots, proxies)
 
     def _containers(self, machine: str) -> list[TaskContainer]:
         stack = self._running_stack().name
@@ -319,10 +319,10 @@ class SwarmCluster(BaseCluster):
 
     def _unpause(self, name: str) -> TaskContainer:
         """Return a member after it is unpaused: the engine neither stops nor kills a paused one."""
-        task = require(name, self._tasks()[name])
+        task = require(name, self.tasks()[name])
         if task.state is MemberState.PAUSED:
             self._engine(task).docker("unpause", task.id)
-            return require(name, self._tasks()[name])
+            return require(name, self.tasks()[name])
         return task
 
     def _engine(self, task: TaskContainer) -> Engine:

@@ -1,6 +1,8 @@
 """What stands in front of several proxies: a load balancer, here an nginx beside the machines."""
 
 import getpass
+import re
+import shutil
 from pathlib import Path
 
 from deploy.compose.members import PROXY_PORT
@@ -23,7 +25,7 @@ class Front:
 
     def __init__(self, machines: Machines, port: int) -> None:
         self.port = port or free_ports(1)[0]
-        folder = machines.folder / "front"
+        folder = self._folder = machines.folder / "front"
         folder.mkdir(mode=0o700)
         try:
             nginx = Nginx()
@@ -43,6 +45,7 @@ class Front:
         """End it; open requests are dropped."""
         self._process.terminate()
         self._process.wait_ended(5.0)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _answers(self) -> bool:
         if self._process.ended():
@@ -51,7 +54,7 @@ class Front:
 
 
 def _render(machines: Machines, port: int, folder: Path) -> str:
-    return render(
+    text = render(
         ProxySettings(
             servers=tuple(UpstreamServer(f"{machines.address(name)}:{PROXY_PORT}", name) for name in machines.names),
             listen=f"127.0.0.1:{port}",
@@ -68,6 +71,9 @@ def _render(machines: Machines, port: int, folder: Path) -> str:
             tries_timeout=10.0,
             max_fails=1,
             fail_timeout=10,
+            expose_internals=True,
             nginx_version=Nginx().version,
         )
     )
+    # Those of the proxies behind it tell which node answered.
+    return re.sub(r"add_header X-Upstream[^;]*;", "", text)

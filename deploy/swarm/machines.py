@@ -4,7 +4,6 @@ A machine is a tree of processes below an init of its own: killing that is like 
 mount or interface. Its disk is a folder, so it can be started again. Linux, as root, with `dockerd`.
 """
 
-import os
 import secrets
 import shutil
 import subprocess
@@ -24,46 +23,13 @@ from deploy.local.servers import make_environment
 from deploy.local.state import StateDir
 from deploy.spec import ClusterError
 from deploy.swarm import beside
+from deploy.swarm.namespaces import INIT, NAMESPACES, SWITCH, has_network, pid_within, require_machines
 from deploy.waiting import wait_until
 
 MACHINES = 3
 """As many managers may be: with two of them the swarm has a quorum."""
-_PROGRAMS = ("dockerd", "docker", "ip", "nsenter", "unshare")
 _SECONDS_TO_START, _SECONDS_TO_LOAD, _SECONDS_TO_JOIN = 40.0, 240.0, 60.0
 _PORT = 2377
-# tini reaps what the engine leaves behind. Its children get no terminal and no signal of this process.
-_INIT = """
-hostname "$1"
-ip link set lo up
-until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done
-ip address add "$2/24" dev eth0
-ip link set eth0 up
-ip route add default via "$3"
-# There nobody answers, and says so at once: the engine asks for a registry before it takes the image that it has.
-echo "nameserver $3" > "$4/resolv.conf"
-mount --bind "$4/resolv.conf" /etc/resolv.conf
-rm -f "$4/pid"
-shift 4
-exec docker-init -- "$@"
-"""
-_SWITCH = """
-ip link set lo up
-ip link add switch type bridge
-ip link set switch up
-ip address add "$1/24" dev switch
-exec sleep infinity
-"""
-_NAMESPACES = (
-    "--net",
-    "--pid",
-    "--mount",
-    "--uts",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-    "--propagation",
-    "private",
-)
 
 
 class MachineState(StrEnum):
@@ -75,21 +41,6 @@ class MachineState(StrEnum):
     FROZEN = "frozen"
     """Its containers run, and its engine does not."""
     OFF = "off"
-
-
-def why_no_machines() -> str | None:
-    """Return why no machines can be started here, in one line, or None."""
-    if sys.platform != "linux":
-        return "machines are network namespaces of Linux"
-    if os.geteuid() != 0:
-        return "machines need root: each has a network namespace and a Docker engine of its own"
-    missing = [name for name in (*_PROGRAMS, "docker-init") if shutil.which(name) is None]
-    if missing:
-        return f"machines need {missing[0]}, which is not in PATH"
-    done = subprocess.run(["unshare", *_NAMESPACES, "true"], capture_output=True, text=True, timeout=30, check=False)
-    if done.returncode:
-        return f"machines need namespaces: {done.stderr.strip() or 'unshare failed'}"
-    return None
 
 
 class Machines:
@@ -144,8 +95,7 @@ class Machines:
 
     def start(self) -> None:
         """Start them, and make them a swarm."""
-        if reason := why_no_machines():
-            raise ClusterError(reason)
+        require_machines()
         try:
             self._start()
         except BaseException:  # Ctrl-C too
@@ -227,13 +177,28 @@ class Machines:
             return False
         return True
 
+    def restore(self) -> None:
+        """Undo what was done to any of them."""
+        for name, state in self.states.items():
+            match state:
+                case MachineState.CUT_OFF:
+                    self.connect(name)
+                case MachineState.FROZEN:
+                    self.thaw_engine(name)
+                case MachineState.OFF:
+                    self.switch_on(name)
+        if self._drained:
+            wait_until(self.has_quorum, _SECONDS_TO_JOIN, "the managers have no quorum")
+        for name in self.drained:
+            self.undrain(name)
+
     def host_pid(self, name: str, pid: int) -> int | None:
         """Return the id that a process of a machine has on this one."""
         try:
             processes = psutil.Process(self._running[name].pid).children(recursive=True)
         except (KeyError, psutil.Error):
             return None
-        return next((each.pid for each in processes if _pid_within(each.pid) == pid), None)
+        return next((each.pid for each in processes if pid_within(each.pid) == pid), None)
 
     def run_beside(self, port: int, command: Sequence[str], log: Path, folder: Path) -> Process:
         """Start a program in the network of the machines, as one more host there. It gets a socket that listens on
@@ -260,13 +225,14 @@ class Machines:
     def _start(self) -> None:
         self._state = StateDir(None)
         self._reaper = ProcessReaper(self._state.path, keep=False, lock=self._state.lock, cgroup=self._cgroup)
-        command = ("unshare", "--net", "sh", "-euc", _SWITCH, "sh", self.gateway)
+        command = ("unshare", "--net", "sh", "-euc", SWITCH, "sh", self.gateway)
         self._switch = self._launch("switch", command)
         wait_until(self._has_switch, _SECONDS_TO_START, "no network for the machines")
         first, *others = self.names
         self._boot(first)
         self._wait_for_engine(first)
-        self._load_images(first, self._images)
+        if self._images:
+            self._load_images(first, self._images)
         for name in others:
             self._copy_images(first, name)
             self._boot(name)
@@ -301,10 +267,10 @@ class Machines:
         }
         shutil.rmtree(disk / "exec", ignore_errors=True)
         engine = ("dockerd", *(f"--{option}={value}" for option, value in places.items()))
-        init = ("sh", "-euc", _INIT, "sh", name, self.address(name), self.gateway, str(disk), *engine)
-        process = self._launch(name, ("unshare", *_NAMESPACES, *init))
+        init = ("sh", "-euc", INIT, "sh", name, self.address(name), self.gateway, str(disk), *engine)
+        process = self._launch(name, ("unshare", *NAMESPACES, *init))
         self._running[name] = process
-        wait_until(lambda: _has_network(process.pid), _SECONDS_TO_START, f"{name} has no network namespace")
+        wait_until(lambda: has_network(process.pid), _SECONDS_TO_START, f"{name} has no network namespace")
         words = ("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(process.pid))
         self._in_switch(*words)
         self._in_switch("ip", "link", "set", name, "master", "switch", "up")
@@ -372,28 +338,10 @@ class Machines:
             self._in_switch("ip", "link", "show", "switch")
         except ClusterError:
             return False
-        return _has_network(self._switch.pid) if self._switch else False
+        return has_network(self._switch.pid) if self._switch else False
 
     def _in_switch(self, *command: str) -> None:
         words = ["nsenter", f"--net={self._namespace()}", *command]
         done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode:
             raise ClusterError(f"`{' '.join(command)}`: {done.stderr.strip()}")
-
-
-def _has_network(pid: int) -> bool:
-    """Return whether a process has a network namespace of its own."""
-    try:
-        return Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
-    except OSError:
-        return False
-
-
-def _pid_within(pid: int) -> int | None:
-    """Return the id of a process in the outermost namespace below this one."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    numbers = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
-    return int(numbers[1]) if len(numbers) > 1 else None

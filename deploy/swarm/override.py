@@ -18,7 +18,10 @@ CONF = "/tmp/nginx.conf"  # noqa: S108 - in memory, of the container alone
 STORE_PROXY = "store-proxy"
 SOCKET = "redis.sock"
 _CONFIGURED = "/cluster/configured"
-_PROXY = f"cp -n /cluster/proxy/nginx.conf {CONF}; exec nginx -p /tmp/ -c {CONF} -e stderr -g 'daemon off;'"
+_PROXY = (
+    "trap 'exit 0' QUIT; for _ in $(seq 100); do getent hosts node >/dev/null && break; sleep 0.2; done;"
+    f" cp -n /cluster/proxy/nginx.conf {CONF}; exec nginx -p /tmp/ -c {CONF} -e stderr -g 'daemon off;'"
+)
 # The image's command, with the variables that were configured since the stack was made.
 _NODE = (
     f"if [ -f {_CONFIGURED}/settings ]; then set -a; . {_CONFIGURED}/settings; set +a; fi;"
@@ -26,6 +29,8 @@ _NODE = (
 )
 _RESTART_DELAY = "5s"
 """How long a member that was killed stays dead."""
+# Several machines share the cores of this one, with other work: what is slow must not be ended for it.
+_PATIENT = {"HEALTH_RETRIES": "20", "START_PERIOD": "120s"}
 
 
 def make_settings(spec: ClusterSpec, name: str, image: str, machines: Machines, folder: Path) -> StackSettings:
@@ -41,6 +46,7 @@ def make_settings(spec: ClusterSpec, name: str, image: str, machines: Machines, 
         "SESSION_NAME": spec.session_cookie,
         "REDIS_MAXMEMORY": spec.store_settings.max_memory,
         "RESTART_DELAY": _RESTART_DELAY,
+        **_PATIENT,
         "REDIS_REPLICAS": "1",
         "REDIS_MACHINE": first,
         "STORE_INTERNAL": "true",
@@ -69,7 +75,7 @@ def make_override(spec: ClusterSpec, settings: StackSettings, machines: Machines
     """Return the override of stack.yaml for a cluster that is to be changed and broken."""
     here = {"constraints": [f"node.hostname == {settings.store_machine}"]}
     services: dict[str, dict[str, Any]] = {
-        "proxy": {"entrypoint": ["sh", "-euc", _PROXY]},
+        "proxy": {"entrypoint": ["sh", "-c", _PROXY.replace("$", "$$")]},
         "node": {
             "command": ["sh", "-c", _NODE],
             "environment": dict(spec.node_settings),

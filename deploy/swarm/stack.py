@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ _FOLDERS = ("node", "express", "store", "database", "proxy", "users", "operator"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 _NO_SUBNET, _DOWN_AFTER = "172.31.77", 2.0  # of the servers that compose.yaml alone has
 _SECONDS_TO_DEPLOY, _SECONDS_TO_END = 120.0, 120.0
+_SECONDS_TO_BEGIN = 10.0
 _DIGITS_OF_VERSION = 12
 
 
@@ -133,6 +135,8 @@ class Stack:
     def __init__(self, name: str, engine: Engine | None = None) -> None:
         self.name = name
         self.engine = engine or Engine()
+        self._begun = 0.0
+        """When the last change was asked for."""
 
     def require_manager(self) -> None:
         """Raise ClusterError unless the engine can change its swarm."""
@@ -192,11 +196,13 @@ class Stack:
         files = [word for file in (STACK, *override) for word in ("--compose-file", str(file))]
         words = ("stack", "deploy", "--prune", "--resolve-image", settings.resolve_image, *files)
         Engine(variables, self.engine.host).docker(*words, self.name, timeout=_SECONDS_TO_DEPLOY)
+        self._begun = time.monotonic()
 
     def update_image(self, service: str, image: str) -> None:
         """Replace the image of a service, which each machine has."""
         words = ("service", "update", "--detach", "--no-resolve-image", "--image", image)
         self.engine.docker(*words, f"{self.name}_{service}")
+        self._begun = time.monotonic()
 
     def wait_deployed(self, timeout: float) -> None:
         """Block until every service has its tasks and no update is under way. Raises ClusterError for an update that
@@ -238,7 +244,9 @@ class Stack:
             if state in {"rollback_completed", "rollback_paused", "paused"}:
                 error = next((task.error for task in self.tasks() if task.error and task.name.startswith(service)), "")
                 raise ClusterError(f"the update of {service} was rolled back: {error or 'a new task did not run'}")
-        if set(states.values()) - {"completed"}:
+        # Swarm may also write what is the same in another way: it is a change only if the managers begin with it.
+        unbegun = time.monotonic() - self._begun > _SECONDS_TO_BEGIN
+        if set(states.values()) - {"completed", *([""] if unbegun else [])}:
             return False
         services = self.services()
         return bool(services) and not any(self._lacks(one) for one in services)

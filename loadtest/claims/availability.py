@@ -24,6 +24,7 @@ from loadtest.load_profile import ARRIVAL
 
 MIN_MOVED, MIN_REFUSED = 3, 200
 _TOO_MANY = 429
+_MIN_OPERATIONS = 60
 
 
 def no_failed_request(text: str = "no request fails", gets: bool = False, min_operations: int = 60) -> Claim:
@@ -195,6 +196,24 @@ def failures_end_within(seconds: float) -> Claim:
 def _evaluate_server_errors(seen: Observed) -> ClaimResult:
     errors = {what: count for what, count in seen.figures.failures.items() if what.endswith("status 500")}
     return broken(f"failed: {list_failures(errors)}") if errors else holds(f"none of {seen.figures.operations:,}")
+
+
+def failed_from_the_fault_within(seconds: float) -> Claim:
+    """The claim that only requests fail that were in flight on what was lost: they had begun at the fault, or within
+    these seconds, until nothing used it any longer; and for each user one at most, which has one in flight."""
+
+    def evaluate(seen: Observed) -> ClaimResult:
+        fault = seen.times.fault
+        failed = [op for op in seen.ops if is_failure(op)]
+        late = [op.started - fault for op in failed if op.started > fault + seconds or op.ended < fault]
+        if late:
+            return broken(f"a request that failed began {max(late):.2f} s after the fault; expected none so late")
+        most = max(Counter(op.who for op in failed).values(), default=0)
+        if most > 1:
+            return broken(f"{most} requests of one user failed; expected one at most")
+        return require(seen.figures.operations, _MIN_OPERATIONS, "operations", f"{len(failed)} failed")
+
+    return Claim("only requests in flight on what was lost fail, for each user one at most", evaluate)
 
 
 NO_FAILED_REQUEST = no_failed_request()

@@ -10,11 +10,18 @@ from rich.console import Console as Terminal
 
 from deploy import ClusterSpec, ComposeCluster, LocalCluster, StoreKind
 from deploy.cli import PAGE_PORT, MakeLocalCluster, cluster_options, program_options
-from deploy.compose.docker import require_engine
 from deploy.ports import free_ports, require_free
 from deploy.signals import interruptible
 from deploy.spec import ClusterError, NodeKind, SpecError, parse_balance
-from loadtest.cli.shared import INTERRUPTED, choose_clusters, out_option, place_option, temporary_folder, writing
+from loadtest.cli.shared import (
+    INTERRUPTED,
+    choose_clusters,
+    out_option,
+    place_option,
+    require_place,
+    temporary_folder,
+    writing,
+)
 from loadtest.console.archive import Archive
 from loadtest.console.board import Board
 from loadtest.console.commands import MOST_NODES, MOST_USERS
@@ -69,8 +76,7 @@ def console(**given: Any) -> None:
     place = Place(given["place"])
     try:
         clusters = choose_clusters(place, given["node"], given["nginx"], given["store_server"])
-        if place is Place.COMPOSE:
-            require_engine()
+        require_place(place)
         port = given["port"] or free_ports(1)[0]
         require_free(port)
         kind, store = NodeKind.parse(given["node"]), StoreKind.parse(given["store"])

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from deploy import ClusterError, NodeKind, StoreKind
 from deploy.cli import program_options
-from deploy.compose.docker import require_engine
 from loadtest.cli.shared import (
     Number,
     choose_clusters,
@@ -20,6 +19,7 @@ from loadtest.cli.shared import (
     place_option,
     prepare,
     require_known,
+    require_place,
     run_suite,
     users_option,
     writing,
@@ -52,7 +52,7 @@ def failover() -> None:
 def list_() -> None:
     """List number, name and title of each experiment, and where it runs.
 
-    local: processes of this machine; compose: containers.
+    local: processes of this machine; compose: containers; swarm: containers on several machines.
     """
     table = Table([Column(""), *(Column(name, number=False) for name in ("name", "experiment", "on"))], gap=1)
     for experiment in EXPERIMENTS:
@@ -78,8 +78,10 @@ def list_() -> None:
 )
 @place_option(
     None,
-    "Where the clusters run: local (processes of this machine) or compose (containers). Default: local, and compose "
-    "for experiments that need containers, if Docker is there.",
+    "Where the clusters run: local (processes of this machine), compose (containers) or swarm (containers on several "
+    "machines, which are namespaces of this one). Default: local, and the others for experiments that need them, where "
+    "they are possible.",
+    frozenset(Place),
 )
 @click.option(
     "--node",
@@ -140,12 +142,16 @@ def run(
         raise click.UsageError(f"{' '.join(names)}: no such variant runs on {' or '.join(places)} with {kind} nodes")
     try:
         make_application(kind)  # before the runs, because it may install packages
-        if any(case.place is Place.COMPOSE for case in suite.cases):
-            require_engine()
     except ClusterError as error:
-        if place or only_local:
-            raise click.ClickException(str(error)) from error
-        suite = leave_out_containers(suite, names, str(error))
+        raise click.ClickException(str(error)) from error
+    for each in places:
+        if cases := [case for case in suite.cases if case.place is each]:
+            try:
+                require_place(each)
+            except ClusterError as error:
+                if place or only_local:
+                    raise click.ClickException(f"{cases[0].experiment.name} cannot run: {error}") from error
+                suite = leave_out(suite, each, names, str(error))
     prepare(folder)
     _, status = run_suite(
         suite,
@@ -254,13 +260,13 @@ def random_(
     sys.exit(status)
 
 
-def leave_out_containers(suite: Suite, names: Sequence[str], reason: str) -> Suite:
-    """Return the suite without runs in containers. Raises ClickException if nothing is left of a named experiment."""
-    rest = replace(suite, clusters={place: make for place, make in suite.clusters.items() if place != Place.COMPOSE})
-    if set(names) - {case.experiment.name for case in rest.cases}:
-        raise click.ClickException(reason)
-    count = suite.runs - rest.runs
-    click.echo(f"{count} run{'s' if count > 1 else ''} that need containers are left out: {reason}", err=True)
+def leave_out(suite: Suite, place: Place, names: Sequence[str], reason: str) -> Suite:
+    """Return the suite without runs in this place. Raises ClickException if nothing is left of a named experiment."""
+    rest = replace(suite, clusters={other: make for other, make in suite.clusters.items() if other != place})
+    if gone := [name for name in names if name not in {case.experiment.name for case in rest.cases}]:
+        raise click.ClickException(f"{gone[0]} cannot run: {reason}")
+    count, need = suite.runs - rest.runs, "several machines" if place is Place.SWARM else "containers"
+    click.echo(f"{count} run{'s' if count > 1 else ''} that need {need} are left out: {reason}", err=True)
     return rest
 
 

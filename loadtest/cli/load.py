@@ -12,7 +12,6 @@ from rich.console import Console
 
 from deploy import NodeKind, StoreKind
 from deploy.cli import cluster_options, program_options
-from deploy.compose.docker import require_engine
 from deploy.files import check_writable, write_json
 from deploy.ports import require_free
 from deploy.signals import interruptible
@@ -24,6 +23,7 @@ from loadtest.cli.shared import (
     choose_clusters,
     out_option,
     place_option,
+    require_place,
     temporary_folder,
     writing,
 )
@@ -290,6 +290,5 @@ def _choose_clusters(given: dict[str, Any], node: str) -> MakeCluster:
     """Return how clusters are made. Raises ClusterError where no containers can be started."""
     place = Place(given["place"])
     clusters = choose_clusters(place, node, given["nginx"], given["store_server"])
-    if place is Place.COMPOSE:
-        require_engine()
+    require_place(place)
     return clusters

@@ -14,13 +14,15 @@ from typing import Any
 import click
 from rich.console import Console, RenderableType
 
-from deploy import ClusterError, ComposeCluster, NodeKind
+from deploy import ClusterError, ComposeCluster, NodeKind, SwarmCluster
 from deploy.cli import Command
+from deploy.compose.docker import require_engine
 from deploy.files import check_writable
 from deploy.local.redis_server import RedisBinary
 from deploy.signals import interruptible
+from deploy.swarm.namespaces import require_machines
 from loadtest.claims.claim import Verdict
-from loadtest.experiment import Place
+from loadtest.experiment import ON_ONE_MACHINE, Place
 from loadtest.progress import ProgressLine
 from loadtest.report.page import MARKDOWN, NothingToReport, write_report
 from loadtest.report.sentences import tell_all
@@ -44,10 +46,12 @@ class Number(click.FloatRange):
         return number
 
 
-def place_option(default: str | None, text: str) -> Callable[[Command], Command]:
+def place_option(
+    default: str | None, text: str, places: Collection[Place] = ON_ONE_MACHINE
+) -> Callable[[Command], Command]:
     """Return the option --on: where a cluster runs."""
-    places = click.Choice([place.value for place in Place])
-    return click.option("--on", "place", metavar="PLACE", type=places, default=default, help=text)
+    choice = click.Choice([place.value for place in Place if place in places])
+    return click.option("--on", "place", metavar="PLACE", type=choice, default=default, help=text)
 
 
 def users_option(default: int, text: str) -> Callable[[Command], Command]:
@@ -161,7 +165,15 @@ def choose_clusters(place: Place, node: str, nginx: str | None, store_server: st
         raise click.UsageError(f"--node {node} is for local processes: nodes in containers are flask")
     if nginx or store_server:
         raise click.UsageError("--nginx and --store-server are for local processes: containers bring their own")
-    return ComposeCluster
+    return ComposeCluster if place is Place.COMPOSE else SwarmCluster
+
+
+def require_place(place: Place) -> None:
+    """Raise ClusterError if no cluster can run in this place here."""
+    if place is Place.SWARM:
+        require_machines()
+    if place is not Place.LOCAL:
+        require_engine()
 
 
 def require_known(name: str, known: Collection[str], what: str, option: str) -> None:

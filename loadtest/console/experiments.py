@@ -240,6 +240,8 @@ def refuse_experiment(name: str, places: frozenset[Place], why_no_containers: st
         return None
     if any(Place.COMPOSE in variant.places for variant in variants):
         return message("needs_containers", why=why_no_containers)
+    if any(Place.SWARM in variant.places for variant in variants):
+        return message("needs_machines", name=name)
     return message("needs_processes")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from deploy import StoreKind, StoreSettings
 from loadtest.claims.availability import NO_FAILED_REQUEST
 from loadtest.claims.data import NOTHING_LOST
-from loadtest.experiment import Experiment, Place, Variant, cluster
+from loadtest.experiment import ON_ONE_MACHINE, Experiment, Place, Variant, cluster
 from loadtest.faults import Fault, pause_primary
 from nodes.sessions import Durability, Outage
 
@@ -20,7 +20,7 @@ def absences(
     title: str,
     make_fault: Callable[[float], Fault],
     store_proxy: bool = False,
-    places: frozenset[Place] = frozenset(Place),
+    places: frozenset[Place] = ON_ONE_MACHINE,
 ) -> Iterator[Variant]:
     """Yield the variants of a primary that is absent for a while: nodes that wait for it, and nodes that fail fast."""
     kept = "No write that was acknowledged or read is lost"

@@ -2,6 +2,14 @@
 
 from loadtest.faults.changes import reload, rolling_deploy, rolling_restart, scale
 from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
+from loadtest.faults.machines import (
+    ROLL_OUT,
+    ROLL_OUT_BROKEN,
+    cut_off_machine,
+    drain_machine,
+    kill_machine,
+    lose_quorum,
+)
 from loadtest.faults.members import kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, bad_answers, cut_off_primary, cuts, latency
 from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
@@ -25,16 +33,22 @@ __all__ = [
     "KILL_PROXY_WORKER",
     "NOTHING",
     "ONE_CORE",
+    "ROLL_OUT",
+    "ROLL_OUT_BROKEN",
     "STORE_DOWN",
     "Fault",
     "bad_answers",
+    "cut_off_machine",
     "cut_off_primary",
     "cuts",
+    "drain_machine",
     "fault_sequence",
     "fill_store_to",
     "kill",
+    "kill_machine",
     "kill_workers",
     "latency",
+    "lose_quorum",
     "move",
     "pause",
     "pause_primary",

@@ -246,6 +246,13 @@ def test_an_impossible_change_is_refused_in_one_line_and_changes_nothing(cluster
     assert cluster.members() == before
 
 
+def test_machines_and_releases_are_refused_in_one_line_or_work(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match=r"^the cluster runs on this machine alone: only a cluster"):
+        _ = cluster.machines
+    with pytest.raises(ClusterError, match=r"^a broken release cannot be rolled out: nothing but Swarm"):
+        cluster.roll_out(broken=True)
+
+
 def test_a_cluster_with_a_paused_member_stops(started: Cluster) -> None:
     """The last test: afterwards there is no cluster."""
     started.pause("node-1")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.swarm.cluster import IMAGES, build_image
-from deploy.swarm.machines import Machines, why_no_machines
+from deploy.swarm.machines import Machines
+from deploy.swarm.namespaces import why_no_machines
 from tests.cluster.deploy.conftest import cluster
 from tests.support.lacks import lacks
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy import ComposeCluster, LocalCluster
-from loadtest.cli.failover import leave_out_containers
+from loadtest.cli.failover import leave_out
 from loadtest.cli.shared import remove_abandoned_folders, temporary_folder
 from loadtest.experiment import Place
 from loadtest.experiments import EXPERIMENTS
@@ -108,8 +108,16 @@ def test_wrong_usage_is_refused_with_a_hint(command: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["kill-node", "node-moves"], "Error: docker is not installed: install Docker, or use local processes"),
-        (["kill-node", "--on", "compose"], "Error: docker is not installed: install Docker, or use local processes"),
+        (
+            ["kill-node", "node-moves"],
+            "Error: node-moves cannot run: docker is not installed: install Docker, or use local processes",
+        ),
+        (
+            ["kill-node", "--on", "compose"],
+            "Error: kill-node cannot run: docker is not installed: install Docker, or use local processes",
+        ),
+        (["kill-node", "machine-lost"], "Error: machine-lost cannot run: machines need "),
+        (["rolling-update.broken"], "Error: rolling-update cannot run: machines need "),
         (["kill-node", "--node", "express"], "Error: Express cannot run here: `node` is not in PATH"),
     ],
 )
@@ -131,12 +139,12 @@ def test_runs_that_need_containers_are_left_out_without_docker(
         "sqlite-disk-full",
         "login-again",
     }
-    rest = leave_out_containers(suite, (), "docker is not installed")
+    rest = leave_out(suite, Place.COMPOSE, (), "docker is not installed")
     assert [case for case in suite.cases if case not in elsewhere] == rest.cases
     count = 2 * len(elsewhere)
     assert capsys.readouterr().err == f"{count} runs that need containers are left out: docker is not installed\n"
-    with pytest.raises(click.ClickException, match="docker is not installed"):
-        leave_out_containers(suite, ("node-moves",), "docker is not installed")
+    with pytest.raises(click.ClickException, match="node-moves cannot run: docker is not installed"):
+        leave_out(suite, Place.COMPOSE, ("node-moves",), "docker is not installed")
 
 
 @pytest.mark.parametrize("command", ["failover run kill-node", "failover random", "demo", "load", "load --matrix"])

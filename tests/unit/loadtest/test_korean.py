@@ -24,7 +24,19 @@ VERDICTS = {"holds", "broken", "not_enough", "require", "require_answers"}
 """Functions whose arguments are shown beside a claim."""
 NAMES = {"GET", "POST", "Redis", "SQLite", "MySQL", "PostgreSQL", "SQL", "AOF", "express-session", "nginx", "DNS"}
 NAMES |= {"Retry-After", "min-replicas-to-write", "noeviction", "SIGSTOP", "p99", "ms", "N", "GETs", "matplotlib"}
-NAMES |= {"node-1", "node-2", "sentinel-1", "N-1", "session-cluster", "report", "x", "alice"}
+NAMES |= {
+    "Swarm",
+    "machine-2",
+    "machine-3",
+    "node-1",
+    "node-2",
+    "sentinel-1",
+    "N-1",
+    "session-cluster",
+    "report",
+    "x",
+    "alice",
+}
 
 
 def foreign(text: str) -> set[str]:

@@ -1,0 +1,92 @@
+"""Which container of a task is the member, and in which state: of one that was replaced, or whose machine is away."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from deploy.cluster import MemberState
+from deploy.swarm.stack import _update_state
+from deploy.swarm.tasks import TaskContainer, find_tasks, make_member, parse_container
+
+NODES = {"Labels": {"com.docker.swarm.service.name": "shop_node", "com.docker.swarm.task.name": "shop_node.2.abc"}}
+
+
+def describe(status: str = "running", created: str = "2026-01-01T00:00:00Z", **labels: str) -> dict[str, Any]:
+    return {
+        "Id": f"id-{created}",
+        "Name": "/shop_node.2.abc",
+        "Config": {"Labels": {**NODES["Labels"], **labels}},
+        "NetworkSettings": {"Networks": {"shop_app": {"IPAddress": "10.0.1.4"}, "shop_store": {"IPAddress": ""}}},
+        "State": {"Status": status, "Health": {"Status": "healthy"}},
+        "Created": created,
+    }
+
+
+def container(machine: str = "machine-1", **more: str) -> TaskContainer:
+    return parse_container("shop", machine, describe(**more), 42)
+
+
+def member_of(*containers: TaskContainer, away: frozenset[str] = frozenset()) -> Any:
+    found = find_tasks(containers, away, {2}, ())
+    return make_member("node-2", found["node-2"], away, False)
+
+
+def test_a_container_is_known_by_the_labels_of_swarm() -> None:
+    one = container()
+    assert (one.service, one.slot, one.key, one.serves) == ("node", 2, ("node", 2, ""), True)
+    assert one.addresses == {"app": "10.0.1.4"}
+    member = member_of(one)
+    assert (member.name, member.address, member.pid, member.state) == (
+        "node-2",
+        "10.0.1.4:8000",
+        42,
+        MemberState.RUNNING,
+    )
+
+
+def test_a_container_that_replaced_another_one_is_the_member() -> None:
+    dead, new = container(status="exited"), container(created="2026-01-01T00:00:09Z")
+    assert member_of(dead).state is MemberState.ENDED
+    assert member_of(dead).pid is None
+    assert member_of(new, dead).state is MemberState.RUNNING
+
+
+def test_one_that_runs_is_the_member_and_not_a_newer_one_that_is_only_prepared() -> None:
+    prepared = container(status="created", created="2026-01-01T00:00:09Z")
+    assert member_of(container(), prepared).state is MemberState.RUNNING
+
+
+def test_a_member_on_a_machine_that_is_away_is_silent_until_swarm_has_another() -> None:
+    away, old = frozenset({"machine-3"}), container("machine-3")
+    assert member_of(old, away=away).state is MemberState.SILENT
+    assert (
+        member_of(old, container("machine-1", created="2025-01-01T00:00:00Z"), away=away).state is MemberState.RUNNING
+    )
+
+
+def test_each_machine_has_a_proxy_and_what_is_missing_has_ended() -> None:
+    labels = {"com.docker.swarm.service.name": "shop_proxy", "com.docker.swarm.task.name": "shop_proxy.nodeid.abc"}
+    proxy = parse_container("shop", "machine-2", describe(**labels), 7)
+    found = find_tasks([proxy], (), {1}, ("machine-1", "machine-2"))
+    assert {name: one is not None for name, one in found.items()} == {
+        "proxy-1": False,
+        "proxy-2": True,
+        "node-1": False,
+        "store": False,
+    }
+    assert make_member("proxy-1", None, (), False).state is MemberState.ENDED
+
+
+@pytest.mark.parametrize(
+    ("service", "state"),
+    [
+        ({"Spec": {"TaskTemplate": 1}}, None),
+        ({"Spec": {"TaskTemplate": 1}, "PreviousSpec": {"TaskTemplate": 1}}, None),
+        ({"Spec": {"TaskTemplate": 2}, "PreviousSpec": {"TaskTemplate": 1}}, ""),
+        ({"Spec": {"TaskTemplate": 2, "EndpointSpec": 1}, "PreviousSpec": {"TaskTemplate": 2}}, ""),
+        ({"Spec": {"TaskTemplate": 2}, "UpdateStatus": {"State": "rollback_completed"}}, "rollback_completed"),
+    ],
+)
+def test_an_update_that_has_not_begun_is_told_from_none(service: Mapping[str, Any], state: str | None) -> None:
+    assert _update_state(service) == state
