@@ -23,7 +23,7 @@ LOADTEST = Path(loadtest.__file__).parent
 VERDICTS = {"holds", "broken", "not_enough", "require", "require_answers"}
 """Functions whose arguments are shown beside a claim."""
 NAMES = {"GET", "POST", "Redis", "SQLite", "MySQL", "PostgreSQL", "SQL", "AOF", "express-session", "nginx", "DNS"}
-NAMES |= {"Retry-After", "min-replicas-to-write", "noeviction", "SIGSTOP", "p99", "ms", "N", "GETs", "matplotlib"}
+NAMES |= {"Retry-After", "min-replicas-to-write", "noeviction", "SIGSTOP", "p99", "ms", "MB", "N", "GETs", "matplotlib"}
 NAMES |= {"node-1", "node-2", "sentinel-1", "N-1", "session-cluster", "report", "x", "alice"}
 
 
@@ -104,6 +104,7 @@ def test_every_text_of_the_report_is_in_korean() -> None:
         ("replicas cut off, primary killed, guarded", "레플리카 단절, 프라이머리 강제 종료, 보호함"),
         ("what a file from elsewhere says, and more", "what a file from elsewhere says, and more"),
         ("0.34 s", "0.34초"),
+        ("the load generator ended early (exit 1): it broke", "부하 생성기가 일찍 끝남 (종료 코드 1): it broke"),
         ("", ""),
     ],
 )
