@@ -1,7 +1,9 @@
 """When a run ends early: findings of a history that is still being written are provisional."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -82,3 +84,20 @@ def test_a_watch_that_ends_the_run_leaves_no_fault(tmp_path: Path, monkeypatch: 
     with pytest.raises(Stop):
         stopped.run(phase)
     assert done == ["apply", "undo"]
+
+
+def test_a_signal_waits_until_the_events_that_were_read_are_checked(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def read(_: object) -> Findings:
+        signal.raise_signal(signal.SIGINT)
+        done.append("checked")
+        return NOTHING
+
+    monkeypatch.setattr(runner, "_generator", SimpleNamespace(check=lambda: None), raising=False)
+    monkeypatch.setattr(runner, "_history", SimpleNamespace(read=read), raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        runner._look()
+    assert done == ["checked"]
