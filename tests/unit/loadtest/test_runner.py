@@ -101,3 +101,14 @@ def test_a_signal_waits_until_the_events_that_were_read_are_checked(
     with pytest.raises(KeyboardInterrupt):
         runner._look()
     assert done == ["checked"]
+
+
+def test_a_stage_whose_name_repeats_is_the_next_one_of_that_name() -> None:
+    status = Status("", 1, 1)
+    phases = [Phase(name=name, seconds=seconds) for name, seconds in (("quiet", 1.0), ("fault", 2.0), ("quiet", 3.0))]
+    schedule = Schedule(phases, status)
+    lengths = []
+    for phase in phases:
+        schedule.enter(phase.name)
+        lengths.append(round(status.stage_ends_at - status.stage_began_at, 3))
+    assert lengths == [1.0, 2.0, 3.0]
